@@ -1,5 +1,5 @@
 //! The codecs against their own past: `cargo bench --bench codecs -- --save-baseline before`, then, with the change,
-//! `-- --baseline before`. Against other codecs, and what they save: `codecs` in `benches/versus`.
+//! `-- --baseline before`. `codecs` in `benches/versus` compares them with other codecs, and has their ratios.
 //!
 //! The values are rows made up, and the lines of this crate's sources: real sets are there, too.
 
@@ -9,7 +9,7 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
-/// What one value is stored as.
+/// One value in its stored form.
 struct Stored {
     bytes: Vec<u8>,
     plain: usize,

@@ -84,7 +84,7 @@ fn flat(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("iterate", n), |bencher| {
             bencher.iter(|| map.iter().fold(0, |sum: u64, (_, value)| sum.wrapping_add(value)));
         });
-        // Freeing is not measured: what the closures return is dropped outside.
+        // The figures leave out freeing: criterion drops the closures' results outside of the measurement.
         group.bench_function(BenchmarkId::new("insert from empty", n), |bencher| {
             let insert = |map: Map| {
                 for &key in &there[..n as usize] {

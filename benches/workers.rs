@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench workers --features std-ext [-- ROUNDS]`. The ways of writing take turns in one process, in
 //! another order each round; a figure is the median over the rounds of a way's throughput by that of direct calls in
-//! the same round. What was handed over counts when it has been done. Beside it stands the time that processors
-//! took for a change, of all threads together and over all rounds: on Linux, and in hundredths of a second at a time.
-//! A machine that has other things to do falsifies that one less.
+//! the same round. A change counts when a worker has applied it. The last column has the processor time of a change,
+//! of all threads together and over all rounds: on Linux, in steps of a hundredth of a second. A busy machine falsifies
+//! that figure less.
 
 use hedgerow::FenceMap;
 use hedgerow::fence::Op;
@@ -24,7 +24,7 @@ const STAY: u64 = 200_000;
 const BATCH: u64 = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Method {
     Direct,
     Balanced,
     Submit,
@@ -39,17 +39,17 @@ enum Way {
     AlwaysPost,
 }
 
-const WAYS: [(Way, &str); 10] = [
-    (Way::Direct, "compute"),
-    (Way::Balanced, "compute, balanced in the background"),
-    (Way::Submit, "submit, ticket dropped"),
-    (Way::Wait, "submit and wait"),
-    (Way::Post, "post_all of 64"),
-    (Way::PostSmall, "post_all of 8"),
-    (Way::AllAndWait, "submit_all of 64, waiting for the one before"),
-    (Way::Each, "apply_each of 64, no workers"),
-    (Way::Always, "submit, ticket dropped, all handed over"),
-    (Way::AlwaysPost, "post_all of 64, all handed over"),
+const METHODS: [(Method, &str); 10] = [
+    (Method::Direct, "compute"),
+    (Method::Balanced, "compute, balanced in the background"),
+    (Method::Submit, "submit, ticket dropped"),
+    (Method::Wait, "submit and wait"),
+    (Method::Post, "post_all of 64"),
+    (Method::PostSmall, "post_all of 8"),
+    (Method::AllAndWait, "submit_all of 64, waiting for the one before"),
+    (Method::Each, "apply_each of 64, no workers"),
+    (Method::Always, "submit, ticket dropped, all handed over"),
+    (Method::AlwaysPost, "post_all of 64, all handed over"),
 ];
 
 struct Rng(u64);
@@ -62,7 +62,7 @@ impl Rng {
     }
 }
 
-/// Which keys are written to.
+/// The keys that the writers choose.
 #[derive(Clone, Copy)]
 enum Load {
     Uniform,
@@ -89,14 +89,14 @@ fn count(n: Option<u64>) -> Op<u64> {
 
 /// One thread's part.
 fn write(
-    way: Way,
+    way: Method,
     map: &FenceMap<u64, u64>,
     workers: &FenceWorkers<u64, u64>,
     load: Load,
     seed: u64,
 ) {
     let mut rng = Rng(seed);
-    let size = if way == Way::PostSmall { 8 } else { BATCH };
+    let size = if way == Method::PostSmall { 8 } else { BATCH };
     let mut before = None;
     let mut n = 0;
     let batch = |n: &mut u64, rng: &mut Rng| -> Vec<(u64, Op<u64>)> {
@@ -106,24 +106,24 @@ fn write(
     };
     while n < CHANGES {
         match way {
-            Way::Direct | Way::Balanced => _ = map.compute(load.key(n, &mut rng), count),
-            Way::Submit | Way::Always => drop(workers.submit(load.key(n, &mut rng), count)),
-            Way::Wait => {
+            Method::Direct | Method::Balanced => _ = map.compute(load.key(n, &mut rng), count),
+            Method::Submit | Method::Always => drop(workers.submit(load.key(n, &mut rng), count)),
+            Method::Wait => {
                 let ticket = workers.submit(load.key(n, &mut rng), count).unwrap();
                 ticket.wait().unwrap();
             }
-            Way::Post | Way::PostSmall | Way::AlwaysPost => {
+            Method::Post | Method::PostSmall | Method::AlwaysPost => {
                 workers.post_all(batch(&mut n, &mut rng)).unwrap();
                 continue;
             }
-            Way::AllAndWait => {
+            Method::AllAndWait => {
                 let next = workers.submit_all(batch(&mut n, &mut rng)).unwrap();
                 if let Some(ticket) = before.replace(next) {
                     ticket.wait().unwrap();
                 }
                 continue;
             }
-            Way::Each => {
+            Method::Each => {
                 map.apply_each(&batch(&mut n, &mut rng));
                 continue;
             }
@@ -133,14 +133,14 @@ fn write(
 }
 
 /// Changes a second.
-fn run(way: Way, map: &Arc<FenceMap<u64, u64>>, load: Load, seed: u64) -> (f64, String) {
+fn run(way: Method, map: &Arc<FenceMap<u64, u64>>, load: Load, seed: u64) -> (f64, String) {
     let threshold = match way {
-        Way::Always | Way::AlwaysPost => 0,
-        Way::Direct | Way::Balanced | Way::Each => usize::MAX,
+        Method::Always | Method::AlwaysPost => 0,
+        Method::Direct | Method::Balanced | Method::Each => usize::MAX,
         _ => std::env::var("THRESHOLD").map_or(1 << 14, |text| text.parse().unwrap()),
     };
     // As good as none.
-    let pace = if matches!(way, Way::Direct | Way::Each) { 3_600_000 } else { 1 };
+    let pace = if matches!(way, Method::Direct | Method::Each) { 3_600_000 } else { 1 };
     let builder = FenceWorkers::<u64, u64>::builder().threshold(threshold);
     let workers = builder.pace(Duration::from_millis(pace)).spawn(Arc::clone(map)).unwrap();
     let barrier = Barrier::new(THREADS as usize + 1);
@@ -181,12 +181,12 @@ fn main() {
     let rounds: u64 = std::env::args().skip(1).find_map(|text| text.parse().ok()).unwrap_or(9);
     let map: Arc<FenceMap<u64, u64>> = Arc::new((0..ENTRIES).map(|n| (n * 16, 0)).collect());
     for what in ["a hot hundredth that moves", "everywhere"] {
-        let mut rates = vec![Vec::new(); WAYS.len()];
-        let mut notes = vec![String::new(); WAYS.len()];
-        let mut work = vec![0.0; WAYS.len()];
+        let mut rates = vec![Vec::new(); METHODS.len()];
+        let mut notes = vec![String::new(); METHODS.len()];
+        let mut work = vec![0.0; METHODS.len()];
         for round in 0..rounds {
             let load = if what == "everywhere" { Load::Uniform } else { Load::Hot(round) };
-            let mut order: Vec<usize> = (0..WAYS.len()).collect();
+            let mut order: Vec<usize> = (0..METHODS.len()).collect();
             order.sort_by_key(|&at| Rng(round * 64 + at as u64).next());
             for at in order {
                 let conflicts = |map: &FenceMap<u64, u64>| -> usize {
@@ -194,7 +194,7 @@ fn main() {
                 };
                 let before = conflicts(&map);
                 let begun = worked();
-                let (rate, stats) = run(WAYS[at].0, &map, load, round);
+                let (rate, stats) = run(METHODS[at].0, &map, load, round);
                 work[at] += worked() - begun;
                 rates[at].push(rate);
                 notes[at] = format!("conflicts {}, {stats}", conflicts(&map).wrapping_sub(before));
@@ -204,7 +204,7 @@ fn main() {
             "\n{what}: {rounds} rounds, million changes a second (median), by direct calls; ns of work each, by direct calls"
         );
         let direct = rates[0].clone();
-        for (at, (_, name)) in WAYS.iter().enumerate() {
+        for (at, (_, name)) in METHODS.iter().enumerate() {
             let ratios = rates[at].iter().zip(&direct).map(|(a, b)| a / b);
             let ratio = median(&mut ratios.collect::<Vec<_>>());
             let rate = median(&mut rates[at].clone()) / 1e6;

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! What the ancestors and the rivals got wrong, each as a test of ours, named after what it was.
+//! Faults of the ancestors and the rivals, each as a test of ours with its name.
 
 mod support;
 
@@ -13,9 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::hashers::{self, Mapped, Watched};
 use support::rng::{Rng, mix};
-use support::{crew, effort, ignore, rounds, seed, within};
+use support::{effort, ignore, joined_scope, rounds, seed, within};
 
-const PATIENCE: u64 = 120;
+const TIME_LIMIT: u64 = 120;
 
 /// Sets the flag when dropped, by a panic too, so that a failure ends the test.
 struct Over<'a>(&'a AtomicBool);
@@ -30,12 +30,12 @@ impl Drop for Over<'_> {
 /// while fresh maps grow from nothing, again and again; sanitizers see what a test cannot.
 #[test]
 fn flat_map_read_a_freed_table_during_resize() {
-    within(PATIENCE, "reading during resize", || {
+    within(TIME_LIMIT, "reading during resize", || {
         rounds(60, Duration::from_secs(3), |round| {
             let map: FlatMap<u64, [u64; 2]> = FlatMap::new();
             let over = AtomicBool::new(false);
             let known = AtomicU64::new(0);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, over, known) = (&map, &over, &known);
                 for reader in 0..2 {
                     scope.spawn(move || {
@@ -67,16 +67,16 @@ fn flat_map_read_a_freed_table_during_resize() {
 /// fence: a copy could be half old and half new.
 #[test]
 fn flat_map_returned_torn_values() {
-    within(PATIENCE, "torn values", || {
+    within(TIME_LIMIT, "torn values", || {
         for hasher in [hashers::GOOD, hashers::CONSTANT] {
             let map: FlatMap<u64, [u64; 8], Mapped> = FlatMap::with_hasher(hasher);
-            // The last of them lies in an overflow line where all keys share a bin.
+            // If all keys share a bin, the last of them is in an overflow line.
             for key in 0..12 {
                 map.insert(key, [0; 8]);
             }
             let over = AtomicBool::new(false);
             let seen = AtomicU64::new(0);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, over, seen) = (&map, &over, &seen);
                 for _ in 0..2 {
                     scope.spawn(move || {
@@ -176,11 +176,11 @@ fn fence_map_panicked_on_the_largest_key() {
 /// leapfrog never came back when two threads inserted into a small map.
 #[test]
 fn leapfrog_hung_when_two_threads_inserted_into_a_small_map() {
-    within(PATIENCE, "two threads inserting into a small map", || {
+    within(TIME_LIMIT, "two threads inserting into a small map", || {
         rounds(400, Duration::from_secs(3), |round| {
             let map: FlatMap<u64, u64> = FlatMap::with_capacity(round as usize % 4);
             let begin = Barrier::new(2);
-            crew(|scope| {
+            joined_scope(|scope| {
                 for thread in 0..2 {
                     let (map, begin) = (&map, &begin);
                     scope.spawn(move || {
@@ -203,7 +203,7 @@ fn leapfrog_hung_when_two_threads_inserted_into_a_small_map() {
 /// is held: not by a closure, not by an iterator.
 #[test]
 fn dashmap_deadlocked_under_a_held_reference() {
-    within(PATIENCE, "writing while reading", || {
+    within(TIME_LIMIT, "writing while reading", || {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
         for key in 0..20 {
             map.insert(key, key);
@@ -234,7 +234,7 @@ fn dashmap_deadlocked_under_a_held_reference() {
                 thread::yield_now();
             }
         };
-        crew(|scope| {
+        joined_scope(|scope| {
             scope.spawn(|| {
                 wait_for(&asked);
                 map.insert(7, 2);
@@ -257,13 +257,13 @@ fn dashmap_deadlocked_under_a_held_reference() {
 /// crossbeam's skip list answers None while another thread replaces the key (its issue 1023).
 #[test]
 fn crossbeam_lost_a_key_while_it_was_replaced() {
-    within(PATIENCE, "replacing a key", || {
+    within(TIME_LIMIT, "replacing a key", || {
         for hasher in [hashers::GOOD, hashers::CONSTANT] {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             map.insert(7, 0);
             let over = AtomicBool::new(false);
             let asked = AtomicU64::new(0);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, over, asked) = (&map, &over, &asked);
                 for _ in 0..2 {
                     scope.spawn(move || {
@@ -308,7 +308,7 @@ fn crossbeam_lost_a_key_while_it_was_replaced() {
 /// scc's HashIndex misses a key that is always there, while others beside it come and go.
 #[test]
 fn hash_index_missed_a_key_that_was_always_there() {
-    within(PATIENCE, "keys that are always there", || {
+    within(TIME_LIMIT, "keys that are always there", || {
         for hasher in [hashers::GOOD, hashers::CONSTANT, hashers::LOW_ENTROPY] {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             for key in 0..10 {
@@ -319,7 +319,7 @@ fn hash_index_missed_a_key_that_was_always_there() {
                 map.insert(key, key);
             }
             let over = AtomicBool::new(false);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, over) = (&map, &over);
                 scope.spawn(move || {
                     let _over = Over(over);

@@ -1,8 +1,8 @@
 //! builds: default
 //!
-//! The contract of all maps: which map has which operation, and what it returns. `support/contract.rs` states it, and
-//! the compiler checks that each type and each absence is so. Here the table and the lists of `src/docs/api.md` are
-//! compared with what is stated there, and the public methods in the sources with both.
+//! The contract of all maps: the operations of each map, and their results. `support/contract.rs` states it, and the
+//! compiler checks each type and each absence. The tests here compare the table and the lists of `src/docs/api.md` with
+//! that file, and the public methods in the sources with both.
 
 #[path = "support/contract.rs"]
 mod contract;
@@ -96,7 +96,7 @@ fn shown() -> Vec<String> {
                 // Not every map has snapshots or a writer.
                 let may_lack = row.kind == "pinned" || section == "One writer";
                 let is_stated = cell.len() == 1 || (cell.is_empty() && may_lack);
-                assert!(is_stated, "row `{}` has to say once what {map} has", row.call);
+                assert!(is_stated, "row `{}` must have one entry for {map}", row.call);
                 line += "| ";
                 if let Some(cell) = cell.first() {
                     write!(line, "{cell} ").expect("a String takes everything");

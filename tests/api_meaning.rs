@@ -1,7 +1,8 @@
 //! builds: default
 //!
 //! The same calls mean the same on all maps that have them: one text, compiled for each map. `api.rs` is about types,
-//! this is about answers. Only what a value is differs, so answers are turned into numbers before they are compared.
+//! this is about answers. Maps differ in the type of a value, so the tests turn answers into numbers before they
+//! compare them.
 
 use equivalent::{Comparable, Equivalent};
 use hedgerow::compressed::TypedMap;
@@ -120,7 +121,7 @@ fn sorted<T: Pair>(entries: impl IntoIterator<Item = T>) -> Vec<(u64, u64)> {
     all
 }
 
-/// What an operation that may store returns, apart from a lack of room.
+/// The result of an operation that may store, apart from a lack of room.
 trait Stored {
     type Answer;
     fn stored(self) -> Self::Answer;
@@ -189,7 +190,7 @@ fn both<T: Number>(computed: Computed<T>) -> (Option<u64>, Option<u64>) {
     (numbers(computed.before), numbers(computed.after))
 }
 
-/// What a value is made of in a map of numbers, and in one of bytes.
+/// The content of a value in a map of numbers, and in one of bytes.
 fn plain(n: u64) -> u64 {
     n
 }
@@ -246,7 +247,7 @@ macro_rules! common {
 }
 
 /// Twins that neither wait nor abort: they answer as the others do.
-macro_rules! tries {
+macro_rules! fallible {
     ($map:expr, $of:path) => {{
         let (map, of) = ($map, $of);
         assert_eq!(numbers(map.try_insert(of(1), of(10)).expect("nobody is there")), None);
@@ -298,7 +299,7 @@ macro_rules! stores {
     }};
 }
 
-/// What `entry` does.
+/// Tests of `entry`.
 macro_rules! entries {
     ($map:expr) => {{
         let map = $map;
@@ -311,12 +312,12 @@ macro_rules! entries {
         assert_eq!(numbers(there.insert(31)), Some(30), "what it replaces");
         let Entry::Occupied(there) = map.entry(3) else { panic!("the key has a value") };
         map.insert(3, 32);
-        assert_eq!(*there.get(), 31, "what was there when the entry was looked for");
-        assert_eq!(numbers(there.remove()), Some(32), "what is there by now");
+        assert_eq!(*there.get(), 31, "the value when `entry` was called");
+        assert_eq!(numbers(there.remove()), Some(32), "the present value");
         let Entry::Vacant(absent) = map.entry(3) else { panic!("the key has no value") };
         map.insert(3, 33);
         let Err(refused) = absent.insert(34) else { panic!("another thread was first") };
-        assert_eq!(refused.into_parts(), (3, 34), "what was refused comes back");
+        assert_eq!(refused.into_parts(), (3, 34), "the error returns the entry");
         assert_eq!(map.get(&3).map(|found| found.number()), Some(33), "the other's value stays");
         let Entry::Vacant(absent) = map.entry(7) else { panic!("the key has no value") };
         assert_eq!(absent.insert(70).ok().map(|found| found.number()), Some(70));
@@ -370,7 +371,7 @@ macro_rules! takes {
         assert_eq!(odd, all(0..100).filter(|(key, _)| key % 2 == 1).collect::<Vec<_>>(), "taken");
         assert_eq!(sorted(&map), all(0..100).filter(|(key, _)| key % 2 == 0).collect::<Vec<_>>());
         let taken = sorted(map.drain().take(3));
-        assert_eq!((taken.len(), map.len()), (3, 47), "what it was not asked for stays");
+        assert_eq!((taken.len(), map.len()), (3, 47), "the other entries stay");
         assert!(taken.iter().all(|(key, _)| !map.contains_key(&of(*key))));
         let (mut map, mut others) = (filled(), 0);
         let kept = sorted(map.extract_if(|key, value| {
@@ -381,7 +382,7 @@ macro_rules! takes {
             }
             value.number() % 10 == 0
         }));
-        assert_eq!((others, kept), (50, all(50..100).collect()), "what was replaced stays");
+        assert_eq!((others, kept), (50, all(50..100).collect()), "replaced entries stay");
         assert!(sorted(&map).iter().all(|(_, value)| value % 10 == 1));
         map.extend([(of(1), of(5)), (of(200), of(6))]);
         assert_eq!((numbers(map.get(&of(1))), map.len()), (Some(5), 51), "the later value stays");
@@ -405,7 +406,7 @@ macro_rules! rooms {
         assert!((1_000..3_000).contains(&most), "{most}");
         (0..most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
         let full = map.stats();
-        assert_eq!((full.len as u64, full.bins), (most, bins), "there is room for so many");
+        assert_eq!((full.len as u64, full.bins), (most, bins), "the room of the table");
         assert!(full.memory_bytes > 0);
         (most..2 * most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
         assert!(map.stats().bins > bins && map.capacity() as u64 >= 2 * most, "it has grown");
@@ -415,13 +416,13 @@ macro_rules! rooms {
     }};
 }
 
-/// What reads a value, or the default value; `$of` makes a key or a value, and the map has the value of 1 only.
+/// Reads of a value or of the default value; `$of` makes a key or a value, and the map has the value of 1 only.
 macro_rules! defaults {
     ($map:expr, $of:path, $one:expr, $default:expr) => {{
         let (map, of) = ($map, $of);
         assert_eq!(map.get_or_default(&of(1)).whole(), $one, "the value that is there");
         assert_eq!(map.get_or_default(&of(2)).whole(), $default, "else the default");
-        assert!(!map.contains_key(&of(2)) && map.len() == 1, "which is not inserted");
+        assert!(!map.contains_key(&of(2)) && map.len() == 1, "the default is not inserted");
     }};
 }
 
@@ -444,7 +445,7 @@ macro_rules! refuses {
         };
         assert_eq!(numbers(value), Some(15), "the value that was made comes back");
         assert_eq!((calls, numbers(map.get(&of(1)))), (1, Some(11)), "it is made once");
-        // What is replaced cannot be dropped, and no more may be replaced.
+        // The map can drop no replaced entry, so it refuses to replace more.
         let guard = pin();
         map.set_pending_limit(Some(0));
         map.insert(of(1), of(12));
@@ -465,7 +466,7 @@ macro_rules! owned {
         let pinned = map.pin();
         let same = pinned.get(&1).expect("it is there");
         assert_eq!(numbers(map.remove(&1)), Some(10));
-        assert_eq!((*found, *same), (10, 10), "what is borrowed outlives its removal");
+        assert_eq!((*found, *same), (10, 10), "a borrowed entry outlives its removal");
         assert!(pinned.get(&1).is_none());
         let (mut keys, mut values) = {
             map.insert(2, 20);
@@ -479,7 +480,7 @@ macro_rules! owned {
     }};
 }
 
-/// Operations that go by the order of keys; `$entry` makes a pair of what they return.
+/// Operations that use the order of keys; `$entry` makes a pair of their result.
 macro_rules! ordered {
     ($map:expr, $entry:expr) => {{
         let map = $map;
@@ -534,11 +535,11 @@ fn operations_on_one_key_mean_the_same_on_every_map() {
 
 #[test]
 fn operations_that_never_wait_answer_as_those_that_do() {
-    tries!(HashMap::<u64, u64>::new(), plain);
-    tries!(OrdMap::<u64, u64>::new(), plain);
-    tries!(BytesMap::new(), bytes);
-    tries!(FlatMap::<u64, u64>::new(), plain);
-    tries!(FenceMap::<u64, u64>::new(), plain);
+    fallible!(HashMap::<u64, u64>::new(), plain);
+    fallible!(OrdMap::<u64, u64>::new(), plain);
+    fallible!(BytesMap::new(), bytes);
+    fallible!(FlatMap::<u64, u64>::new(), plain);
+    fallible!(FenceMap::<u64, u64>::new(), plain);
 }
 
 #[test]
@@ -633,7 +634,7 @@ fn tables_of_fixed_size_find_and_extend_alike() {
     assert_eq!(sorted(&mut seen.values().copied()), [11, 20], "values");
     drop(seen);
 
-    // What is refused comes back, and what comes after it stays in the iterator.
+    // The error returns the refused entry, and the entries behind it stay in the iterator.
     let table = FlatTable::<u64, u64, 1>::new();
     let mut entries = (0..20).map(|n| (n, n));
     let room = table.capacity() as u64;

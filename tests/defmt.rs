@@ -1,6 +1,6 @@
 //! builds: portable
 //!
-//! Feature `defmt`: what a logger is given of tables of fixed size, and of the errors that they return.
+//! Feature `defmt`: the output of a logger for tables of fixed size, and for the errors that they return.
 
 use defmt::Format;
 use hedgerow::FlatTable;
@@ -8,7 +8,7 @@ use hedgerow::error::{Busy, OccupiedError, TryInsertError};
 use hedgerow::left_right::LeftRightTable;
 use std::sync::{Mutex, MutexGuard};
 
-/// What the logger was given.
+/// The bytes of the logger.
 static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// Of one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! The checker of histories is right: it agrees with an independent one on random small histories,
-//! legal and illegal, and what it refuses it explains.
+//! The checker of histories is right: it agrees with an independent one on random small histories, legal and illegal,
+//! and explains each refusal.
 
 mod support;
 

@@ -19,7 +19,7 @@ use support::fuse::{FUSE, burn};
 use support::quarantine::Quarantine;
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
-use support::{Stop, crew, ignore, panics, planned_panic, rounds, seed, within};
+use support::{Stop, ignore, joined_scope, panics, planned_panic, rounds, seed, within};
 
 #[global_allocator]
 static ALLOCATOR: Quarantine = Quarantine;
@@ -151,11 +151,11 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
             ignore(map.insert(format!("{:05}x", rng.next() % 16_000), 0));
         });
     };
-    crew(|crew| {
+    joined_scope(|scope| {
         let _stop = Stop(&done);
         for way in 0..2 {
             let (map, keys, done, seen) = (&map, &keys, &done, &seen);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let names: Vec<&str> = keys.iter().map(String::as_str).collect();
                 while !done.load(Ordering::Relaxed) {
                     let map = map.pin();
@@ -170,7 +170,7 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
                 }
             });
         }
-        crew.spawn(|| writer(0));
+        scope.spawn(|| writer(0));
         writer(1);
     });
     assert!(seen.into_inner() > 0);
@@ -181,11 +181,11 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
 fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
     let alive = Arc::new(AtomicUsize::new(0));
     let map = OrdMap::<Tracked, Tracked>::new();
-    crew(|crew| {
+    joined_scope(|scope| {
         for hand in 0..3 {
             let (map, alive) = (&map, &alive);
             let new = move |n| Tracked::new(n, alive);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
                 for n in 0..support::effort(400) {
                     let len = rng.below(60) as u64;

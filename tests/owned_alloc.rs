@@ -1,7 +1,8 @@
 //! builds: asan
 //!
-//! Memory that runs out under the maps of owned data, and garbage that must not use it up: what is refused comes
-//! back whole, the rest is done, and a guard that is held for ever is borne as far as a limit allows.
+//! Memory that runs out under the maps of owned data, and retired entries that must not use it up: an error returns the
+//! refused entry whole, all other operations succeed, and a limit bounds the memory behind a guard that is never
+//! dropped.
 
 mod support;
 
@@ -24,13 +25,13 @@ const FOR_EVER: u64 = u64::MAX;
 
 type Map = HashMap<u64, u64, Mapped>;
 type Strings = BytesMap<Mapped>;
-/// What is stored, or what comes back.
+/// Success, or the returned entry.
 type Refused<K, V> = Result<(), TryInsertError<K, V>>;
 
 /// Every way to store without aborting.
 const WAYS: u64 = 4;
 
-/// Stores by the way that the key says; what comes back is what was given.
+/// Stores by a method that the key chooses, and checks that an error returns the same entry.
 fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
     let came_back = |error: TryInsertError<u64, Option<u64>>| match error {
         TryInsertError::Alloc { key, value } => {
@@ -131,7 +132,7 @@ fn failing_allocations_lose_nothing() {
     });
 }
 
-/// What needs no memory for an entry works without.
+/// Operations that need no memory for an entry work without.
 #[test]
 fn without_memory_the_rest_goes_on() {
     let map: Map = HashMap::with_hasher(hashers::GOOD);
@@ -161,7 +162,7 @@ fn without_memory_the_rest_goes_on() {
     assert!(counts.failures > 0 && map.is_empty() && strings.is_empty());
 }
 
-/// What each of the methods that can refuse gives back, if it does; the value is the key's.
+/// Returns the entry that each fallible method returns, if it refuses; the value is the key's.
 fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
     let guard = pin();
     let given = |error: TryInsertError<u64, Option<u64>>| {
@@ -205,7 +206,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
             assert_eq!(key, value);
         }
         assert_eq!((map.len(), map.pending()), (1, 301));
-        // What needs no new entry is done, and what cannot refuse does not.
+        // Operations that need no new entry succeed, and so do methods that cannot refuse.
         assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
         assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, || 0), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
@@ -214,7 +215,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         assert_eq!(map.pending(), 351);
         drop(guard);
         let taken = attempts(&map, 1_000).iter().all(Result::is_ok);
-        assert!(taken, "what is pending is not dropped when the guard is");
+        assert!(taken, "retired entries are not dropped with the guard");
         assert!(map.pending() <= 301);
         map.set_pending_limit(None);
         let _guard = pin();
@@ -304,10 +305,10 @@ fn threads_pass_the_limit_by_one_each() {
         let map = HashMap::<u64, u64>::new();
         map.set_pending_limit(Some(500));
         let _guard = pin();
-        support::crew(|crew| {
+        support::joined_scope(|scope| {
             for hand in 0..4 {
                 let map = &map;
-                crew.spawn(move || {
+                scope.spawn(move || {
                     let refused =
                         (0..100_000).filter(|n| map.try_insert(hand, *n).is_err()).count();
                     assert!(refused > 90_000);
@@ -318,8 +319,8 @@ fn threads_pass_the_limit_by_one_each() {
     });
 }
 
-/// Threads that meet at the only bag while there is no memory for more of them: what they take out is dropped all the
-/// same, whichever allocation fails.
+/// Threads share the only bag while there is no memory for more: the map drops removed entries even if any allocation
+/// fails.
 #[test]
 fn without_memory_for_bags_what_is_taken_out_is_dropped() {
     const EACH: u64 = 5_000;
@@ -334,10 +335,10 @@ fn without_memory_for_bags_what_is_taken_out_is_dropped() {
             let alive = Arc::new(AtomicUsize::new(4 * EACH as usize));
             let new = |key| (key, Counted(alive.clone()));
             let map: HashMap<u64, Counted> = (0..4 * EACH).map(new).collect();
-            support::crew(|crew| {
+            support::joined_scope(|scope| {
                 for hand in 0..4 {
                     let map = &map;
-                    crew.spawn(move || {
+                    scope.spawn(move || {
                         drop(pin());
                         failing(spared, FOR_EVER, || {
                             for key in hand * EACH..(hand + 1) * EACH {

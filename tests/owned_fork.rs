@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! What a child of `fork` may do with the maps of owned data, while other threads of its parent hold guards.
-//! One test, and so no other thread that could be inside a map, or in the allocator, at that moment.
+//! A child of `fork` uses the maps of owned data, while other threads of its parent hold guards. One test, so that no
+//! other thread is inside a map, or in the allocator, when the process forks.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 mod support;
@@ -31,7 +31,7 @@ fn forked(what: &str, child: impl FnOnce()) {
         // SAFETY: takes an integer; the signal ends the child, and nothing else.
         unsafe { alarm(60) };
         let done = catch_unwind(AssertUnwindSafe(child)).is_ok();
-        // SAFETY: nothing of the parent is to be run down here.
+        // SAFETY: ends the child without the parent's destructors, which must not run here.
         unsafe { _exit(i32::from(!done)) }
     }
     let mut status = 0;
@@ -103,7 +103,11 @@ fn a_child_of_fork_goes_on_with_its_maps() {
             map.reclaim();
             // The guard was copied, its thread was not: nothing goes that it could have met.
             let pending = map.pending() as u64;
-            assert_eq!(pending, 6 * KEYS + 1, "what a copied guard may have met was dropped");
+            assert_eq!(
+                pending,
+                6 * KEYS + 1,
+                "an entry that a copied guard may have met was dropped"
+            );
             assert_eq!(alive.load(Ordering::Relaxed), map.len() + map.pending());
             assert!(map.stalled_readers().any(|stalled| stalled.reader == number));
             map.set_pending_limit(Some(100));
@@ -112,7 +116,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
                 Err(TryInsertError::Stalled { key: 1, readers: 1, .. }) => {}
                 other => panic!("{}", other.is_ok()),
             }
-            // What goes with its map does.
+            // Entries that are dropped with their map are dropped here.
             let here = AtomicUsize::new(500);
             let new: HashMap<u64, Counted<'_>> =
                 (0..500).map(|n| (n % 5, Counted(n, &here))).collect();

@@ -1,6 +1,6 @@
 //! builds: narrow
 //!
-//! The slots of all readers: what uses them up, and what gives them back. A process of its own, and one test at a time.
+//! The slots of all readers: tests use them up and return them. A process of its own, and one test at a time.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Loads rows of text into a `CompressedMap` under several budgets, says what that saved and what a read costs, and
-//! draws the one against the other.
+//! Loads rows of text into a `CompressedMap` under several budgets, prints the saved memory and the time of a read,
+//! and plots one against the other.
 //!
 //! ```text
 //! cargo run --release --example cold_rows [-- [-o FILE.svg] [FILE...]]
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use std::{env, fs};
 
-/// Budgets, in hundredths of what the plain map takes.
+/// Budgets, in hundredths of the plain map's memory.
 const BUDGETS: [usize; 8] = [100, 80, 65, 50, 40, 35, 30, 25];
 const READS: usize = 400_000;
 /// Reads before those that count.
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
             stats.memory_bytes as f64 / bytes as f64,
             &point,
         );
-        // What does not hold all rows is no alternative.
+        // A budget that does not hold all rows is no alternative.
         if point.refused == 0 {
             points.push((stats.memory_bytes as f64 / bytes as f64, point));
         }
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The rows of cargo's index: key and value are crate and version, and what is known of that.
+/// The rows of cargo's index: the key is a crate and its version, the value is the index entry.
 fn crates() -> Vec<Row> {
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -133,7 +133,7 @@ fn lines(paths: &[PathBuf]) -> Vec<Row> {
     rows
 }
 
-/// What a read costs.
+/// The time of a read.
 struct Point {
     mean: f64,
     p50: u128,

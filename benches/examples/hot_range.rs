@@ -26,7 +26,7 @@ use std::{env, fs, mem, thread};
 
 /// A word, its end cut off or filled up with zeroes.
 type Word = [u8; 16];
-/// What is known of a word; so large that a fence holds some thousands of them.
+/// The record of a word; a fence holds some thousands of this size.
 type Known = [u64; 16];
 
 const THREADS: usize = 2;
@@ -118,7 +118,7 @@ impl Rng {
     }
 }
 
-/// Where the hot range begins after so many writes.
+/// Returns the begin of the hot range after this many writes.
 fn hot_at(writes: usize, words: usize) -> usize {
     let done = writes.saturating_mul(1_000) / WRITES;
     let last = words - words / HOT;

@@ -17,13 +17,13 @@ use std::{env, fs, io};
 #[derive(Clone, Copy)]
 struct Snappy;
 
-/// What it works in. The encoder has tables of its own, and wants more room than it uses.
-struct Desk {
+/// Reused memory. The encoder has tables of its own, and wants more room than it uses.
+struct Scratch {
     encoder: snap::raw::Encoder,
     room: Vec<u8>,
 }
 
-impl Default for Desk {
+impl Default for Scratch {
     fn default() -> Self {
         Self { encoder: snap::raw::Encoder::new(), room: Vec::new() }
     }
@@ -50,13 +50,13 @@ impl Codec for Snappy {
 impl Model for Snappy {
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
         // Made for the first value, and kept.
-        let desk = work.keep::<Desk>();
+        let scratch = work.keep::<Scratch>();
         let most = snap::raw::max_compress_len(plain.len());
-        if desk.room.len() < most {
-            desk.room.resize(most, 0);
+        if scratch.room.len() < most {
+            scratch.room.resize(most, 0);
         }
-        let length = desk.encoder.compress(plain, &mut desk.room).ok()?;
-        into.get_mut(..length)?.copy_from_slice(&desk.room[..length]);
+        let length = scratch.encoder.compress(plain, &mut scratch.room).ok()?;
+        into.get_mut(..length)?.copy_from_slice(&scratch.room[..length]);
         Some(length)
     }
 

@@ -4,14 +4,14 @@
 //! cargo run --release --example routes --features std [-- [--seconds N] [FILE...]]
 //! ```
 //!
-//! A look-up finds by which route a packet goes (that of the longest prefix) and what its service is
-//! called, in one snapshot. With no file it reads the machine's own tables, `/proc/net/route` and
-//! `/etc/services`. Files have lines of their forms, and such as `ip route` writes: a prefix or
+//! A look-up finds the route of a packet (the one with the longest prefix) and the name of its service
+//! in one snapshot. With no file it reads the machine's own tables, `/proc/net/route` and
+//! `/etc/services`. Files have lines of the same forms, or of the form of `ip route`: a prefix or
 //! `default`, and then the next hop.
 //!
-//! The tables rest for N seconds (2), and for as many more they are reloaded every 0.1 s. A load
-//! publishes what differs; so that there is something, it also writes one entry in a hundred anew.
-//! Each entry says which load wrote it: a reader that met a mixture of loads would fail the program.
+//! The tables rest for N seconds (2), and for N more seconds the program reloads them every 0.1 s. A
+//! load publishes the differences. To have some, it also rewrites one entry in a hundred. Each entry
+//! has the number of the load that wrote it: a reader that meets a mixture of loads fails the program.
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{ReadHandle, WriteHandle};
@@ -23,12 +23,12 @@ use std::time::{Duration, Instant};
 use std::{array, env, fs, hint, thread};
 
 const OWN_TABLES: [&str; 2] = ["/proc/net/route", "/etc/services"];
-/// One entry in so many is written anew by each load.
+/// Each load rewrites one entry in this many.
 const SHARE: u64 = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
-    /// What is true of the tables as a whole: see `summary`.
+    /// The entry about the tables as a whole: see `summary`.
     All,
     /// An address, and how many of its bits count; the others are 0.
     Route(u32, u32),

@@ -26,7 +26,7 @@ use std::{env, fs, thread};
 const USAGE: &str = "usage: wordcount [-n TOP] [-t THREADS] [FILE-OR-FOLDER...]";
 /// Texts are cut to about this many bytes, so that one large file keeps every core busy.
 const CHUNK: usize = 128 * 1024;
-/// What is read when no path is given, of the crate's own folder.
+/// The default text: files of the crate's own folder.
 const OWN_TEXT: [&str; 7] =
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "src", "std-ext", "tests", "benches"];
 
@@ -190,7 +190,7 @@ fn chunks(mut text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Runs `work` on every item, on so many threads; returns what each thread has made.
+/// Runs `work` on every item, on this many threads; returns the result of each thread.
 fn on_threads<'a, T: Sync, R: Default + Send>(
     threads: usize,
     items: &'a [T],

@@ -2,7 +2,7 @@
 # Instructions, branch mispredictions and last-level misses of one operation,
 # counted by callgrind (apt-get install valgrind): the difference of two runs
 # that do nothing else differently. Simulated, so the same on a busy machine;
-# what a real core makes of them is for `versus` to say.
+# `versus` measures the time on a real core.
 #
 #   ./count.sh [KEYS] [MAPS] [WORK]     e.g.  ./count.sh 65536 "flat hashbrown"
 set -eu
@@ -19,7 +19,7 @@ target=$(cargo metadata --format-version 1 --no-deps |
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 
-# One machine for all, whatever this one is: 48 KiB of L1, 32 MiB of L3.
+# The same simulated machine everywhere: 48 KiB of L1, 32 MiB of L3.
 counts() { # MAP WORK TIMES -> events of the run, as callgrind sums them
     valgrind --tool=callgrind --branch-sim=yes --cache-sim=yes \
         --I1=32768,8,64 --D1=49152,12,64 --LL=33554432,16,64 \

@@ -1,5 +1,5 @@
-//! Bytes that were made to do harm: as models that are imported, and as values that are decompressed. What comes of
-//! them is an error, or a whole model, or as many bytes as were asked for; nothing is read or written beyond.
+//! Hostile bytes, imported as models and decompressed as values. The result is an error, a whole model, or exactly the
+//! requested number of bytes; the codec reads and writes nothing beyond.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Debug)]
 struct Script {
     text: bool,
-    /// A model's bytes; of text, only what follows symbols for all single bytes.
+    /// A model's bytes; a model of text has symbols for all single bytes in front of them.
     model: Vec<u8>,
     widths: [u8; 8],
     count: u16,
@@ -20,7 +20,7 @@ struct Script {
     lengths: Vec<u16>,
 }
 
-/// What a table of symbols begins with, so that not every input is refused.
+/// Returns the begin of a table of symbols, so that the codec does not refuse every input.
 fn table(script: &Script) -> Vec<u8> {
     let mut bytes = vec![1];
     bytes.extend(script.widths.map(|width| width % 15));
@@ -48,7 +48,7 @@ fuzz_target!(|script: Script| {
     let mut work = Work::small();
     for stored in &script.stored {
         for &length in &script.lengths {
-            // On both sides of what is to be filled there is something that stays.
+            // The bytes on both sides of the destination must stay.
             let mut into = vec![0xa5; usize::from(length) + 128];
             let _ = model.decompress(stored, &mut into[64..64 + usize::from(length)]);
             assert!(

@@ -1,6 +1,6 @@
-//! Codecs that learn from some parts of the input compress and decompress the others: whatever they learned, a value
-//! comes back, takes the room that it takes and no less, and what was exported does the same. What `Lz4` makes is a
-//! block that `lz4_flex` understands.
+//! Codecs train on some parts of the input, and compress and decompress the others. With any model a value returns
+//! unchanged and needs exactly its length of room; an exported model does the same. `lz4_flex` can read each block of
+//! `Lz4`.
 
 #![no_main]
 
@@ -10,11 +10,11 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 struct Script {
-    /// Repeated, so that there is something to learn.
+    /// Repeated, so that training finds common parts.
     samples: Vec<Vec<u8>>,
     repeated: u8,
     values: Vec<Vec<u8>>,
-    /// Each value is made so many times as long.
+    /// The factor by which each value becomes longer.
     longer: u8,
     symbols: u16,
     small: bool,

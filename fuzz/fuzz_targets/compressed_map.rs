@@ -50,7 +50,7 @@ fuzz_target!(|script: Script| {
     let mut map = builder.codec(SmallText::new()).merge(append).build();
     let mut model = HashMap::<Vec<u8>, Vec<u8>>::new();
     let mut next = 0u32;
-    // What was evicted is gone; anything else is as it was.
+    // An evicted entry is absent; all others are unchanged.
     let check = |map: &CompressedMap, model: &mut HashMap<Vec<u8>, Vec<u8>>, key: &[u8]| {
         let there = map.get(key).expect("it is whole");
         if there.is_none() && script.evict {
@@ -90,7 +90,7 @@ fuzz_target!(|script: Script| {
                 }
                 check(&map, &mut model, &[n]);
                 match map.modify_deferred(&[n], &[by]) {
-                    // What it was to change may have been evicted to make room for it.
+                    // The map may have evicted the entry to make room for its new value.
                     Ok(()) if script.evict => {
                         let there = map.get(&[n]).expect("it is whole");
                         there.map(|value| model.insert(vec![n], value));

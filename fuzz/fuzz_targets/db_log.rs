@@ -1,6 +1,5 @@
-//! Folders of a database that hold anything: entries whose checks are right and whose changes were never made,
-//! snapshots with any sections, and all of it mutilated. What comes of them is an error, or a database that opens again
-//! as it is.
+//! Hostile folders of a database: log entries with right checksums and changes that no database made, snapshots with
+//! any sections, and damage to all of it. The result is an error, or a database that opens again with the same content.
 
 #![no_main]
 
@@ -23,7 +22,7 @@ struct Script {
     shards: u8,
     steps: Vec<Step>,
     snapshot: Option<(u64, Vec<Section>)>,
-    /// Which parts of what was not forced the disk has written when the power is lost, if it is.
+    /// If the power is lost: the parts of unforced data that the disk has written.
     torn: Option<Vec<bool>>,
     harms: Vec<Harm>,
 }
@@ -38,7 +37,7 @@ enum Step {
     DropBefore(u8),
 }
 
-/// As the log has it: a kind, a key, and what the kind has.
+/// A change as the log has it: a kind, a key, and the fields of the kind.
 #[derive(Arbitrary, Debug)]
 struct Change {
     kind: u8,
@@ -63,7 +62,7 @@ enum Harm {
     Remove(u8),
 }
 
-// The kinds of changes that the log has, as in `log/change.rs`. What is none of them has a key and nothing else.
+// The kinds of changes, as in `log/change.rs`. A change of another kind has a key and nothing else.
 const SET: u8 = 1;
 const SET_ENDING: u8 = 2;
 const SET_KEEPING: u8 = 3;
@@ -137,7 +136,7 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
             Answer::Lives(end) => ends = end,
             _ => {}
         });
-        // What ends while it is looked at is left out.
+        // Values that may expire during the comparison are left out.
         if let Some(value) = value.filter(|_| ends.is_none_or(|end| end > 1 << 50)) {
             all.insert(key, (value, ends));
         }
@@ -145,7 +144,7 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     all
 }
 
-/// Writes what the script says in the folder `path`; whether the power was lost, which leaves `left`.
+/// Writes the script's files into the folder `path`; returns whether the power was lost, which leaves `left`.
 fn write(path: &Path, left: &Path, script: &Script) -> bool {
     let disk = FaultyDisk::new();
     let folder = Folder::claim_on(path, Arc::new(disk.clone())).expect("nobody has it");

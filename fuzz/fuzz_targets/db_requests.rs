@@ -1,6 +1,6 @@
-//! Bytes of any kind as what a client sends the database, and as what it gets: taken as parsers take them that are slow
-//! and plain, in whatever pieces they come; and obeyed without harm, each request with one reply, the same ones whether
-//! they are a pipeline or come one by one.
+//! Hostile bytes as requests and as replies. The parsers agree with slow and plain ones, for any division of the bytes
+//! into pieces. The database executes requests without harm and answers each with one reply, the same in a pipeline and
+//! one by one.
 
 #![no_main]
 
@@ -21,12 +21,12 @@ use std::sync::{LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
-    /// In which pieces the bytes come.
+    /// The lengths of the pieces in which the bytes arrive.
     pieces: Vec<u8>,
     bytes: &'a [u8],
 }
 
-/// A server that knows nothing.
+/// A server without state.
 struct Server;
 
 impl ServerFacts for Server {
@@ -65,7 +65,7 @@ static DB: LazyLock<Db> = LazyLock::new(|| {
 
 static SESSION: LazyLock<Mutex<Session>> = LazyLock::new(|| Mutex::new(DB.session()));
 
-/// What is answered to bytes that come in pieces.
+/// Returns the replies to bytes that arrive in pieces.
 fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
     DB.clear().expect("it is in memory");
     DB.set_max_memory(0);

@@ -1,5 +1,5 @@
 //! `FenceMap` against std's `BTreeMap`: every operation, keys that lie close, far apart and at both ends, with ranks
-//! that tell them apart, that tie or say nothing, in leaves of few entries and of many; and walks that go on
+//! that tell them apart, that tie or say nothing, in leaves of few entries and of many; and walks that continue
 //! while the map changes.
 
 #![no_main]
@@ -23,7 +23,7 @@ enum Spread {
     Sparse,
     /// Half of them count up from 0, half down from the largest.
     Ends,
-    /// Groups of so many neighbours, and one more, far from each other.
+    /// Groups of this many neighbours, and one more, far from each other.
     Clumps(u8),
 }
 
@@ -68,11 +68,11 @@ enum Action {
     InsertIfAbsent(u16),
     Remove(u16),
     Update(u16),
-    /// What the entry is to be, from whether there is one.
+    /// Whether the closure stores an entry, if the key is absent and if it is present.
     Compute(u16, [Option<bool>; 2]),
     /// Whether it expects what is there, and whether it leaves something.
     CompareExchange(u16, bool, bool),
-    /// A run of keys, so many numbers apart.
+    /// A run of keys at this distance from each other.
     Grow(u16, u8, i8),
     Shrink(u16, u8, i8),
     Near(u16),
@@ -106,8 +106,8 @@ enum Kind {
 struct Script {
     kind: Kind,
     spread: Spread,
-    /// Whether all that has a twin that does not wait is done by it.
-    tries: bool,
+    /// Whether the target uses the non-blocking twin of an operation, if it has one.
+    fallible: bool,
     actions: Vec<Action>,
 }
 
@@ -167,7 +167,7 @@ fuzz_target!(|script: Script| {
 
 /// A walk that has begun.
 struct Walk<K> {
-    /// What has been there since then, and is to come.
+    /// Keys that were present since the walk began, and are ahead of it.
     steady: BTreeSet<K>,
     last: Option<K>,
 }
@@ -182,7 +182,7 @@ impl<K: Key> Walk<K> {
         Self { steady, last: None }
     }
 
-    /// The next key that it shows: after the last one, and with none left out in between.
+    /// Checks the next key that it shows: it is after the last one, and the walk leaves none out between them.
     fn show(&mut self, key: K) {
         assert!(self.last.is_none_or(|last| last < key), "{key:?} after {:?}", self.last);
         self.last = Some(key);
@@ -203,7 +203,7 @@ struct Game<'a, K, V, R> {
     map: &'a FenceMap<K, V, R>,
     model: BTreeMap<K, V>,
     spread: Spread,
-    tries: bool,
+    fallible: bool,
     serial: u64,
     cursor: Option<(Cursor<K>, Walk<K>)>,
     iter: Option<(Iter<'a, K, V, R>, Walk<K>)>,
@@ -215,7 +215,7 @@ fn play<K: Key, V: Value, R: Ranking<K> + Clone>(script: &Script, ranking: R) {
         map: &map,
         model: BTreeMap::new(),
         spread: script.spread,
-        tries: script.tries,
+        fallible: script.fallible,
         serial: 0,
         cursor: None,
         iter: None,
@@ -321,7 +321,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         (0..u16::from(count) * 4).map(|at| self.key(place(at))).collect()
     }
 
-    /// All at one moment: mostly insertions, or mostly removals.
+    /// Applies a batch atomically: mostly insertions, or mostly removals.
     fn batch(&mut self, keys: &[K], shrinks: bool) {
         let mut changes = Vec::with_capacity(keys.len());
         for (at, &key) in keys.iter().enumerate() {
@@ -336,7 +336,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
             changes.push((key, op));
         }
         let had = match changes.len() % 3 {
-            _ if self.tries => self.map.try_apply_batch(&changes).expect("nobody is in the way"),
+            _ if self.fallible => self.map.try_apply_batch(&changes).expect("nobody is in the way"),
             0 => self.map.apply_each(&changes),
             _ => self.map.apply_batch(&changes),
         };
@@ -354,7 +354,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
 
     fn get(&self, key: K) {
         let (map, there) = (self.map, self.model.get(&key).copied());
-        let found = if self.tries { map.try_get(&key).ok().flatten() } else { map.get(&key) };
+        let found = if self.fallible { map.try_get(&key).ok().flatten() } else { map.get(&key) };
         assert_eq!(found, there);
         assert_eq!(
             (map.get_with(&key, |value| *value), map.contains_key(&key)),
@@ -364,7 +364,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
 
     fn insert(&mut self, key: K) {
         let new = self.fresh();
-        let old = if self.tries {
+        let old = if self.fallible {
             self.map.try_insert(key, new).expect("nobody is in the way")
         } else {
             self.map.insert(key, new)
@@ -373,7 +373,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
     }
 
     fn remove(&mut self, key: K) {
-        let old = if self.tries {
+        let old = if self.fallible {
             self.map.try_remove(&key).expect("nobody is in the way")
         } else {
             self.map.remove(&key)
@@ -389,7 +389,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
             Action::Remove(number) => self.remove(self.key(number)),
             Action::InsertIfAbsent(number) => {
                 let key = self.key(number);
-                let done = if self.tries {
+                let done = if self.fallible {
                     map.try_insert_if_absent(key, new).expect("nobody is in the way")
                 } else {
                     map.insert_if_absent(key, new)
@@ -404,7 +404,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
                     assert_eq!(Some(value), there);
                     new
                 };
-                let after = if self.tries {
+                let after = if self.fallible {
                     map.try_update(&key, replace).expect("nobody is in the way")
                 } else {
                     map.update(&key, replace)
@@ -425,7 +425,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
                     Op::Remove => _ = self.model.remove(&key),
                     _ => {}
                 }
-                let done = if self.tries {
+                let done = if self.fallible {
                     map.try_compute(key, decide).expect("nobody is in the way")
                 } else {
                     map.compute(key, decide)
@@ -465,7 +465,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         } else {
             Vec::new()
         };
-        if self.tries {
+        if self.fallible {
             let mut found = Vec::new();
             self.map.try_range_into(bounds, &mut found).expect("nobody is in the way");
             assert_eq!(found, want);
@@ -486,7 +486,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         gone.iter().for_each(|key| _ = self.model.remove(key));
     }
 
-    /// Walks that go on while the map changes.
+    /// Walks that continue while the map changes.
     fn walk(&mut self, action: Action) {
         match action {
             Action::Enter(from) => {
@@ -531,7 +531,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         self.iter = Some((iter, walk));
     }
 
-    /// What costs little to ask; and what is gone need not be shown.
+    /// Checks that cost little. A walk need not show removed keys.
     fn check(&mut self) {
         let (map, model) = (self.map, &self.model);
         assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));

@@ -1,6 +1,6 @@
-//! Comparisons, rankings and closures of a `FenceMap` that panic where the input says so: after each panic the map
-//! is as it was before the operation or as it is after it, and works. Or comparisons and rankings that
-//! contradict themselves: then answers may be wrong, but all of them end, and what comes out is what was put in.
+//! Comparisons, rankings and closures of a `FenceMap` that panic as the input says: after each panic the map has the
+//! state before or after the operation, and works. Or comparisons and rankings that contradict themselves: then
+//! answers may be wrong, but every operation ends, and every entry that comes out was inserted.
 
 #![no_main]
 
@@ -116,7 +116,7 @@ enum Action {
 #[derive(Arbitrary, Debug)]
 struct Script {
     ranked: Ranked,
-    /// In lies of 256 answers; honest without.
+    /// The number of 256 answers that are lies; `None` if all are honest.
     lies: Option<(u8, u64)>,
     /// The step of each operation that panics.
     actions: Vec<(Action, Option<u8>)>,
@@ -127,7 +127,7 @@ type Model = BTreeMap<u16, u16>;
 
 struct Game {
     map: Map,
-    /// What is there, if nobody lies.
+    /// The expected content, if comparisons and rankings are right.
     model: Option<Model>,
     fresh: u16,
 }
@@ -148,7 +148,7 @@ fuzz_target!(|script: Script| {
     }
     LIES.set((0, 0));
     game.compare();
-    // Nothing stayed locked, and every walk ends.
+    // No leaf is locked, and every walk ends.
     game.map.clear();
     let left = game.map.iter().count();
     assert!(left == 0 && game.map.is_empty() || game.model.is_none());
@@ -249,7 +249,7 @@ impl Game {
         }
     }
 
-    /// What removes or changes many.
+    /// Operations that remove or change many entries.
     fn many(&mut self, action: Action, fuse: Option<u64>) {
         let Self { map, model, .. } = self;
         let keeps: Box<dyn Fn(u16) -> bool> = match action {
@@ -280,7 +280,7 @@ impl Game {
             }
             _ => unreachable!("done before"),
         };
-        // After a panic some may be left that were to go, but none is gone that was to stay.
+        // After a panic some entries may be left that the operation would remove, but all others are present.
         if let Some(model) = model {
             let before = std::mem::take(model);
             for (key, stamp) in before {
@@ -322,7 +322,7 @@ impl Game {
         );
     }
 
-    /// What was found, if it did not panic, is what the model says.
+    /// Checks the answer against the model, if the operation did not panic.
     fn agrees(&self, found: Option<Option<Value>>, want: impl FnOnce(&Model) -> Option<u16>) {
         let Some(found) = found else { return };
         found.iter().for_each(whole);
@@ -331,8 +331,8 @@ impl Game {
         }
     }
 
-    /// An operation on one key: what it says was there before is so; after a panic the model follows the map, if
-    /// the map may be so.
+    /// Checks an operation on one key: its old value is right. After a panic the model follows the map, if the map's
+    /// state is one that the operation may leave.
     fn follow(
         &mut self,
         number: u16,
@@ -364,7 +364,7 @@ impl Game {
                 assert_eq!(popped.map(|(key, _)| key.0), first);
                 first.map(|key| model.remove(&key));
             }
-            // It may have come before the panic or after it.
+            // The change may have come before the panic or after it.
             None => {
                 let gone = first.filter(|key| self.map.get(&Key(*key)).is_none());
                 gone.map(|key| model.remove(&key));

@@ -16,19 +16,19 @@ enum Action {
     GetEach(Vec<u8>),
     InsertMany(Vec<(u8, u8)>),
     RemoveMany(Vec<u8>),
-    /// A run of so many keys, further and further out, so that the table grows.
+    /// A run of this many keys, further and further out, so that the table grows.
     Grow(u8),
     Entry(u8, Option<u8>, u8),
     Exchange(u8, Option<u8>, Option<u8>),
     FetchUpdate(u8, u8),
     /// Begins a scan.
     Scan,
-    /// Takes it further, by so many entries at least.
+    /// Moves the cursor by at least this many entries.
     Step(u8),
-    /// A scan from a place that nobody was told of.
+    /// A scan from a cursor that no scan returned.
     From(u64),
     Reserve(u8),
-    /// So many segments of growth ahead of demand.
+    /// Grows by this many segments ahead of demand.
     GrowStep(u8),
     Shrink,
 }

@@ -1,5 +1,5 @@
-//! Hashers, comparisons and closures that panic where the input says so. After each panic the map
-//! is as it was before the operation or as it is after it, and works.
+//! Hashers, comparisons and closures that panic as the input says. After each panic the map has the
+//! state before or after the operation, and works.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fn steps(fuse: u8) -> u64 {
     }
 }
 
-/// Runs `work`, which panics when its `fuse` has burnt down, if it comes to that; says whether it did.
+/// Runs `work`, which panics when its `fuse` has burnt down; returns whether it panicked.
 fn panics(fuse: Option<u8>, work: impl FnOnce()) -> bool {
     survives(fuse.map(steps), work).is_none()
 }
@@ -65,7 +65,7 @@ fuzz_target!(|script: Script| {
         assert_eq!(map.len(), model.len());
     }
     compare(&map, &model);
-    // Nothing stayed locked, in no bin.
+    // No bin is locked.
     for (&key, &value) in &model {
         assert_eq!(map.insert(Key(key), value), Some(value));
         assert_eq!(map.remove(&Key(key)), Some(value));
@@ -73,7 +73,8 @@ fuzz_target!(|script: Script| {
     assert!(map.is_empty() && map.iter().next().is_none());
 });
 
-/// One operation on both; after a panic the model follows the map, if the map may be so.
+/// Runs an operation on both. After a panic the model follows the map, if the map's state is one that the operation may
+/// leave.
 fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &mut u16) {
     match action {
         Action::Get(key) => {
@@ -147,7 +148,7 @@ fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &m
     }
 }
 
-/// An operation on one key: what it says was there before is so, and `after` is what it leaves.
+/// Checks an operation on one key: its old value is right, and it leaves `after`.
 fn one(
     map: &Map,
     model: &mut Model,
@@ -170,7 +171,7 @@ fn one(
     assert_eq!(map.get(&Key(key)), after);
 }
 
-/// After a panic, the key is as it was or as it was to be; the model takes over which.
+/// Checks that after a panic the key has its old or its new state, and copies that to the model.
 fn adopt(map: &Map, model: &mut Model, key: u16, after: Option<u16>) {
     let before = model.get(&key).copied();
     let found = map.get(&Key(key));

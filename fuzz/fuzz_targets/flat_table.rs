@@ -1,6 +1,6 @@
 //! Sequences of operations on a `FlatTable` of few bins against std's `HashMap`, under a hasher that the
-//! input chooses. A table whose bins are all in each other's reach refuses a new key exactly when it
-//! holds as many as it has slots; a larger one not before as many bins are full as a key may lie in.
+//! input chooses. A table whose bins are all in each other's reach refuses a new key exactly when all
+//! its slots are full; a larger one not before all bins are full that the key could use.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
-/// Bins that a key may lie in, on the 64-bit machines that fuzz.
+/// The number of bins that a key can use, on the 64-bit machines that fuzz.
 const REACH: usize = 16;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ impl<'a, const BINS: usize> Game<'a, BINS> {
         assert!(self.model.len() >= BINS.min(REACH) * slots, "refused, and there is room");
     }
 
-    /// What came of an insert of any kind.
+    /// Checks the result of an insert of any kind.
     fn inserted(&mut self, key: u64, new: Value, got: Result<Option<Value>, Full<u64, Value>>) {
         match got {
             Ok(old) => assert_eq!(old, self.model.insert(key, new)),
@@ -285,7 +285,7 @@ fn play<const BINS: usize>(script: &Script) {
             action => game.act(action),
         }
         if let Some(walk) = &mut walk {
-            // What an action may have removed is no longer lasting, even if it came back.
+            // A key that an action may have removed is no longer lasting, even if the action inserted it again.
             if let Action::Within(key, _) = *action {
                 walk.lasting.remove(&key.into());
             }

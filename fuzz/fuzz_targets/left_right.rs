@@ -1,7 +1,6 @@
-//! `LeftRightMap` against models of what is drafted and of what is published, under a hasher that the input
-//! chooses: with guards and snapshots that stay over publishes, and handles that come and go. What is held does
-//! not change; each key and value is dropped once, and as soon as nobody can look at it. The same with entries
-//! kept inline.
+//! `LeftRightMap` against models of the pending and of the published state, under a hasher that the input chooses:
+//! with guards and snapshots that stay over publishes, and handles that come and go. A snapshot does not change; the
+//! map drops each key and value once, and as soon as no reader can see it. The same with entries stored inline.
 
 #![no_main]
 
@@ -24,7 +23,7 @@ enum Action {
     Update(u8),
     Remove(u8),
     TryRemove(u8),
-    /// A run of keys that were not there before.
+    /// Inserts a run of new keys.
     Grow(u8),
     Retain(u8),
     Clear,
@@ -33,7 +32,7 @@ enum Action {
     Publish,
     TryPublish,
     PublishEvery(u8),
-    /// The writer's handle is dropped. Whoever needs one takes another.
+    /// Drops the writer's handle. The next action that needs one takes another.
     Leave,
     Clone(u8),
     Drop(u8),
@@ -42,7 +41,7 @@ enum Action {
     /// Takes a guard of a key's value.
     Hold(u8, u8),
     LookAway(u8),
-    /// A snapshot or guard that is never dropped: it ends with its handle.
+    /// Leaks a snapshot or guard, which ends with its handle.
     Forget(u8),
     GetMany(u8, [u8; 4]),
     Compare,
@@ -116,9 +115,9 @@ type Model = HashMap<u64, u64>;
 
 struct Reader<T: Number, P: Kept<T>> {
     handle: ReadHandle<T, T, Hashing, P>,
-    /// Its looks that have not ended.
+    /// Its read sections that have not ended.
     depth: Cell<usize>,
-    /// The publish that was the last when it began to look, which its slot tells: the map tells its looks apart by it.
+    /// The number of publishes when its read section began, which its slot has: the map tells read sections apart by it.
     began: Cell<u64>,
 }
 
@@ -127,7 +126,7 @@ impl<T: Number, P: Kept<T>> Reader<T, P> {
         Rc::new(Self { handle, depth: Cell::new(0), began: Cell::new(publishes) })
     }
 
-    /// The handle, to look now, after so many publishes.
+    /// Returns the handle for a read now, after this many publishes.
     fn look(&self, publishes: u64) -> &ReadHandle<T, T, Hashing, P> {
         if self.depth.get() == 0 {
             self.began.set(publishes);
@@ -145,7 +144,7 @@ struct Look<T: Number, P: Kept<T>> {
     /// Borrows the reader's handle.
     held: Held<T, P>,
     reader: Rc<Reader<T, P>>,
-    /// What was shown then.
+    /// The published state when the guard was taken.
     since: Rc<Model>,
 }
 
@@ -157,9 +156,9 @@ struct Game<T: Number, P: Kept<T>> {
     looks: Vec<Look<T, P>>,
     draft: Model,
     published: Rc<Model>,
-    /// What was published before that, if it is still there.
+    /// The state published before that, if it still exists.
     last: Option<Rc<Model>>,
-    /// Readers who have been looking since before the last publish, and what each knew then.
+    /// Readers whose read section began before the last publish, with the number of publishes at its begin.
     stuck: BTreeMap<usize, u64>,
     publishes: u64,
     operations: usize,
@@ -276,7 +275,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// What only a writer can do.
+    /// Actions that only a writer can do.
     fn write(&mut self, action: Action, narrow: impl Fn(u8) -> u64) {
         match action {
             Action::TryInsert(key) => {
@@ -325,15 +324,15 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
                 self.writer().reserve(more);
                 let least = if !self.is_stuck() { self.draft.len() + more } else { 0 };
                 assert!(self.writer().capacity() >= least);
-                self.settle();
+                self.drop_retired();
             }
             Action::Shrink => {
                 self.unstick();
                 self.writer().shrink_to_fit();
-                self.settle();
+                self.drop_retired();
             }
             Action::Publish => {
-                // It would wait for this thread's own looks.
+                // It would wait for this thread's own read sections.
                 self.let_all_go();
                 let turns = self.writer().has_changes();
                 self.writer().publish();
@@ -369,9 +368,9 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         self.count();
     }
 
-    /// A change was made, which may have published all.
+    /// Notes a change, which may have published all.
     fn count(&mut self) {
-        self.settle();
+        self.drop_retired();
         self.operations += 1;
         let due = self.publish_every != 0 && self.operations >= self.publish_every;
         if due && !self.is_stuck() {
@@ -380,12 +379,12 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// All is published; `turns` if there was something to publish.
+    /// Notes a publish; `turns` if changes were pending.
     fn publish(&mut self, turns: bool) {
         self.operations = 0;
         if turns {
-            // What the publish before has replaced is dropped now, and what this one has by the next change.
-            self.settle();
+            // Entries that the publish before replaced are dropped now, and those of this publish by the next change.
+            self.drop_retired();
             self.publishes += 1;
             let published = Rc::new(self.draft.clone());
             self.last = Some(std::mem::replace(&mut self.published, published));
@@ -395,22 +394,22 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         assert_eq!(self.draft, *self.published);
     }
 
-    /// Readers who are looking, and since which publish.
+    /// Readers in a read section, with the number of publishes at its begin.
     fn looking(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         let looking = all.filter(|reader| reader.depth.get() > 0);
         looking.map(|reader| (reader.handle.reader_id(), reader.began.get()))
     }
 
-    /// The writer asks whether somebody is stuck. Who looks again is told of the publish, and so is not.
+    /// Returns whether a reader is stuck. A reader that begins a new read section sees the publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking: BTreeMap<_, _> = self.looking().collect();
         self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
         !self.stuck.is_empty()
     }
 
-    /// The writer asks, and drops what nobody can be looking at.
-    fn settle(&mut self) {
+    /// Lets the writer drop retired entries that no reader can see.
+    fn drop_retired(&mut self) {
         if !self.is_stuck() {
             self.last = None;
         }
@@ -418,7 +417,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 
     fn look(&mut self, reader: u8, key: Option<u64>) {
         let reader = Rc::clone(self.reader(reader));
-        // SAFETY: the look keeps the reader, which does not move, and is dropped before it.
+        // SAFETY: the look owns the reader, which does not move, and is dropped before it.
         let handle = unsafe { &*(&raw const *reader.look(self.publishes)) };
         let held = if let Some(key) = key {
             let guard = handle.get(&key);
@@ -449,7 +448,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         self.readers.retain(|reader| reader.depth.get() == 0);
     }
 
-    /// What costs little to ask.
+    /// Checks that cost little.
     fn check(&mut self) {
         let keys = [self.serial % 48, self.serial, self.serial - 1];
         let published = &self.published;
@@ -482,7 +481,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// What is not to be seen any more is dropped, and nothing else.
+    /// Checks that the map has dropped all entries that no reader can see, and no others.
     fn census(&self) {
         let Some(alive) = T::alive() else { return };
         let models = [Some(&self.draft), Some(&*self.published), self.last.as_deref()];
@@ -506,7 +505,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 }
 
 impl<T: Number, P: Kept<T>> Look<T, P> {
-    /// It is as it was.
+    /// Asserts that the snapshot has not changed.
     fn check(&self) {
         match &self.held {
             Held::Snapshot(snapshot) => compare(snapshot, &self.since),

@@ -1,5 +1,5 @@
-//! `LeftRightMap` whose keys, values and closures panic where the input says so. After each panic an operation is
-//! done or not done, nothing is dropped twice, what readers see is as it was, and the map works.
+//! `LeftRightMap` whose keys, values and closures panic as the input says. After each panic the operation is done or
+//! not done, the map has dropped nothing twice, readers see the same state as before, and the map works.
 
 #![no_main]
 
@@ -25,12 +25,12 @@ fn steps(fuse: u8) -> u64 {
     }
 }
 
-/// Runs `work`, which panics when its `fuse` has burnt down, if it comes to that; nothing if it did.
+/// Runs `work`, which panics when its `fuse` has burnt down; returns `None` if it panicked.
 fn survives<R>(fuse: Option<u8>, work: impl FnOnce() -> R) -> Option<R> {
     fuse::survives(fuse.map(steps), work)
 }
 
-/// Panics when it is cloned or dropped too, but is dropped nevertheless.
+/// A value that panics when it is cloned or dropped, but is dropped in any case.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Heaped(Box<Plain>);
 
@@ -99,7 +99,7 @@ enum Action {
 #[derive(Arbitrary, Debug)]
 struct Script {
     hashing: Hashing,
-    /// Whether the writer's handle is dropped by each panic, as it is where nobody catches it.
+    /// Whether each panic drops the writer's handle, as an uncaught panic does.
     leaves: bool,
     /// The step of each operation that panics.
     actions: Vec<(Action, Option<u8>)>,
@@ -110,7 +110,7 @@ type Model = HashMap<u16, u16>;
 struct Game<'r, T, P: Storage<T, T>> {
     writer: WriteHandle<T, T, Hashing, P>,
     reader: &'r ReadHandle<T, T, Hashing, P>,
-    /// With what was published when it was taken.
+    /// A snapshot, and the published state when it was taken.
     held: Option<(Snapshot<'r, T, T, Hashing, P>, Model)>,
     /// It has been held since before the last publish.
     stuck: bool,
@@ -143,7 +143,7 @@ fn play<T: Number, P: Storage<T, T>>(handles: Handles<T, T, Hashing, P>, script:
         }
         game.check();
     }
-    // Nothing is stuck, and all that was left behind goes once what comes next is settled.
+    // No reader is stuck, and the map drops all retired entries once the next publish has waited for readers.
     game.act(Action::Publish, None);
     game.act(Action::Insert(0, 0), None);
     game.act(Action::Publish, None);
@@ -238,8 +238,8 @@ impl<T: Number, P: Storage<T, T>> Game<'_, T, P> {
         }
     }
 
-    /// An operation on one key, which says whether it was there, and what it leaves. After a panic the model
-    /// follows the map, if the map may be so.
+    /// Checks an operation on one key, its old value and the value that it leaves. After a panic the model follows the
+    /// map, if the map's state is one that the operation may leave.
     fn one(
         &mut self,
         key: u16,
@@ -261,7 +261,7 @@ impl<T: Number, P: Storage<T, T>> Game<'_, T, P> {
         there.is_none()
     }
 
-    /// An operation that is to leave the entries whose keys are `wanted`, and waits for readers.
+    /// An operation that leaves the entries whose keys are `wanted`, and waits for readers.
     fn sweep(
         &mut self,
         fuse: Option<u8>,
@@ -309,7 +309,7 @@ impl<T: Number, P: Storage<T, T>> Game<'_, T, P> {
         self.held.take().iter().for_each(|(snapshot, model)| compare(snapshot, model));
     }
 
-    /// Takes over whether there was a publish.
+    /// Copies to the model whether the map published.
     fn follow(&mut self) {
         let publishes = self.writer.generation();
         if publishes != self.publishes {

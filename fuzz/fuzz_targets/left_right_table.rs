@@ -1,7 +1,7 @@
-//! `LeftRightTable` against models of what is drafted and of what is published, under a hasher that the input
-//! chooses: filled up, with readers claimed until there are no more places, snapshots that stay over publishes or
-//! are forgotten, and writers that come and go. What a snapshot shows does not change; changes are refused exactly
-//! while somebody looks at what was shown before.
+//! `LeftRightTable` against models of the pending and of the published state, under a hasher that the input chooses:
+//! filled up, with readers until all places are taken, snapshots that stay over publishes or are forgotten, and writers
+//! that come and go. A snapshot does not change; the table refuses changes exactly while a reader is still in the state
+//! before the last publish.
 
 #![no_main]
 
@@ -20,18 +20,18 @@ enum Action {
     Insert(u8),
     Update(u8),
     Remove(u8),
-    /// A run of keys that were not there before, as long as they are taken.
+    /// Inserts a run of new keys until the table refuses one.
     Fill(u8),
-    /// As many of them removed again, the oldest first.
+    /// Removes this many of them again, the oldest first.
     Prune(u8),
     Retain(u8),
     Clear,
     Publish,
-    /// Waits, once nobody is in the way.
+    /// Waits for readers, once no reader is in the way.
     Wait,
-    /// Asks whether changes are refused, and because of whom.
-    Ask,
-    /// The writer is dropped. Whoever needs one takes another.
+    /// Checks whether the table refuses changes, and which reader is the cause.
+    Check,
+    /// Drops the writer. The next action that needs one takes another.
     Leave,
     Claim,
     Drop(u8),
@@ -39,7 +39,7 @@ enum Action {
     Enter(u8),
     Get(u8, u8),
     LookAway(u8),
-    /// A snapshot that is never dropped: it ends with its reader.
+    /// Leaks a snapshot, which ends with its reader.
     Forget(u8),
     Compare,
 }
@@ -65,12 +65,12 @@ struct Reader<'a, const BINS: usize, const READERS: usize> {
     handle: TableReader<'a, u64, Value, BINS, READERS, Hashing>,
     /// Its snapshots that have not ended.
     depth: Cell<usize>,
-    /// The publish that was the last when it began to look, which its slot tells: the table tells its looks apart by it.
+    /// The number of publishes when its read section began, which its slot has: the table tells read sections apart by it.
     began: Cell<u64>,
 }
 
 impl<'a, const BINS: usize, const READERS: usize> Reader<'a, BINS, READERS> {
-    /// The handle, to look now, after so many publishes.
+    /// Returns the handle for a read now, after this many publishes.
     fn look(&self, publishes: u64) -> &TableReader<'a, u64, Value, BINS, READERS, Hashing> {
         if self.depth.get() == 0 {
             self.began.set(publishes);
@@ -83,13 +83,13 @@ struct Look<'a, const BINS: usize, const READERS: usize> {
     /// Borrows the reader's handle.
     snapshot: TableSnapshot<'a, u64, Value, BINS, Hashing>,
     reader: Rc<Reader<'a, BINS, READERS>>,
-    /// What was shown then.
+    /// The published state when the snapshot was taken.
     since: Rc<Model>,
     publishes: u64,
 }
 
 impl<const BINS: usize, const READERS: usize> Look<'_, BINS, READERS> {
-    /// It is as it was.
+    /// Asserts that the snapshot has not changed.
     fn check(&self) {
         let (snapshot, since) = (&self.snapshot, &*self.since);
         assert_eq!((snapshot.len(), snapshot.is_empty()), (since.len(), since.is_empty()));
@@ -119,9 +119,9 @@ struct Game<'a, const BINS: usize, const READERS: usize> {
     looks: Vec<Look<'a, BINS, READERS>>,
     draft: Model,
     published: Rc<Model>,
-    /// Whether there is something to publish, be it what was there before.
+    /// Whether a change is pending, even one that restores an old value.
     changed: bool,
-    /// Readers that may still be looking at what was shown before the last publish, and since when.
+    /// Readers that may still read the state before the last publish, with the number of publishes at their begin.
     stuck: BTreeMap<usize, u64>,
     publishes: u64,
     serial: u64,
@@ -161,21 +161,21 @@ impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
         Some(Rc::clone(&self.readers[at]))
     }
 
-    /// Places that are taken: by readers, and by those that were dropped but for their snapshots.
+    /// Taken places: those of readers, and of dropped readers with snapshots.
     fn taken(&self) -> BTreeMap<usize, &Reader<'a, BINS, READERS>> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         all.map(|reader| (reader.handle.reader_id(), &**reader)).collect()
     }
 
-    /// Readers who are looking, and since which publish.
+    /// Readers in a read section, with the number of publishes at its begin.
     fn looking(&self) -> BTreeMap<usize, u64> {
         let mut taken = self.taken();
         taken.retain(|_, reader| reader.depth.get() > 0);
         taken.into_iter().map(|(number, reader)| (number, reader.began.get())).collect()
     }
 
-    /// The writer asks whether somebody is stuck, one reader after the other until one is. Who looks again is told of the
-    /// publish, and so is not.
+    /// Returns whether a reader is stuck; checks one after the other until one is. A reader that begins a new read
+    /// section sees the publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking = self.looking();
         while let Some(first) = self.stuck.first_entry() {
@@ -187,7 +187,7 @@ impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
         false
     }
 
-    /// What came of a change; `None` where it was refused, as it had to be.
+    /// Returns the result of a change; `None` if the table refused it, as it had to.
     fn done<R>(&self, stuck: bool, result: Result<R, Busy>) -> Option<R> {
         assert_eq!(
             result.is_err(),
@@ -246,7 +246,7 @@ impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
         self.looks.push(Look { snapshot, reader, since, publishes });
     }
 
-    /// What only a writer can do.
+    /// Actions that only a writer can do.
     fn write(&mut self, action: Action, narrow: impl Fn(u8) -> u64) {
         match action {
             Action::Insert(key) => self.insert(narrow(key)),
@@ -296,7 +296,7 @@ impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
                 self.writer().wait_for_readers();
                 assert!(!self.is_stuck(), "waited for nobody");
             }
-            Action::Ask => {
+            Action::Check => {
                 let looking = self.looking();
                 let stuck: Vec<_> = self.writer().stalled_readers().collect();
                 self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
@@ -365,7 +365,7 @@ impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
         }
     }
 
-    /// What costs little to ask.
+    /// Checks that cost little.
     fn check(&mut self) {
         let keys = [self.serial % 48, self.newest, self.oldest];
         if let Some(reader) = self.reader(self.serial as u8) {
@@ -402,7 +402,7 @@ fn play<const BINS: usize, const READERS: usize>(script: &Script) {
         game.act(*action);
         game.check();
     }
-    // All that was drafted is there in the end.
+    // At the end all pending changes are published.
     game.compare();
     game.act(Action::Wait);
     game.act(Action::Publish);

@@ -1,7 +1,7 @@
 //! `OrdMap` against std's `BTreeMap`: every operation, keys that lie close and far apart, with ranks that tell
-//! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that go on
-//! while the map changes, and entries that are kept after their removal. Each key, bound and value is dropped exactly
-//! once.
+//! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that
+//! continue while the map changes, and entries that are kept after their removal. The map drops each key, bound and
+//! value exactly once.
 
 #![no_main]
 
@@ -40,7 +40,7 @@ enum Action {
     RemoveRange(Limit, Limit),
     /// Removes and tries to own.
     Take(u16),
-    /// Removes, and keeps what was removed until the end.
+    /// Removes, and keeps the removed entry until the end.
     Keep(u16),
     PopFirst,
     PopLast,
@@ -48,16 +48,16 @@ enum Action {
     Near(u16),
     Range(Limit, Limit),
     Scan(u16, u8),
-    /// A walk that goes on after so many keys from one on have gone.
+    /// A walk that continues after this many keys from one on were removed.
     Walk(u8, u16, u16),
-    /// From here on a guard is held, and so is what it sees.
+    /// Takes a guard, and holds it and the entries that it sees.
     Pin,
     Unpin,
     Retain(u8),
     Clear,
     Collect,
     Rebalance,
-    /// So many changes of keys from one on, which go round after a while, at one moment.
+    /// An atomic batch of this many changes of keys from one on, which wrap round.
     Batch(u16, u8, u8),
 }
 
@@ -74,7 +74,7 @@ struct Script {
     ranks: Ranks,
     sparse: bool,
     actions: Vec<Action>,
-    /// Whether the map is iterated to pieces at the end, and how far.
+    /// Whether the end consumes the map by an iterator, and how far.
     into_iter: Option<u8>,
 }
 
@@ -95,7 +95,7 @@ impl Ranking<u64> for Ranks {
 
 thread_local!(static ALIVE: Cell<usize> = const { Cell::new(0) });
 
-/// On the heap, so that a sanitizer sees what is looked at too late or freed twice.
+/// On the heap, so that a sanitizer sees a read after free and a double free.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Counted(Box<u64>);
 
@@ -299,7 +299,7 @@ fn batch(map: &Map, model: &mut Model, key: impl Fn(u16) -> u64, count: u64, sal
 
 type Seen = Vec<(*const Counted, *const Counted, u64, u64)>;
 
-/// What was seen under a guard is what it was.
+/// Checks that entries seen under a guard have not changed.
 fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
     let Some((guard, seen)) = held else { return };
     for (key, value, k, v) in seen {
@@ -309,7 +309,7 @@ fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
     drop(guard);
 }
 
-/// Borrowed entries are what they were, whatever has become of them in the map.
+/// Checks that borrowed entries have not changed, even if the map has replaced or removed them.
 fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Model)>) {
     for (entry, (key, value)) in held.iter().flat_map(|(entries, model)| entries.iter().zip(model))
     {

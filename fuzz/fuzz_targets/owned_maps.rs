@@ -27,11 +27,11 @@ enum Action {
     Remove(u8),
     /// Removes and tries to own.
     Take(u8),
-    /// Removes, and keeps what was removed until the end.
+    /// Removes, and keeps the removed entry until the end.
     Keep(u8),
     Get(u8),
     GetMany(Vec<u8>),
-    /// From here on a guard is held, and so is what it sees.
+    /// Takes a guard, and holds it and the entries that it sees.
     Pin,
     Unpin,
     Retain(u8),
@@ -45,13 +45,13 @@ enum Action {
 struct Script {
     hashing: Hashing,
     actions: Vec<Action>,
-    /// Whether the map is iterated to pieces at the end, and how far.
+    /// Whether the end consumes the map by an iterator, and how far.
     into_iter: Option<u8>,
 }
 
 thread_local!(static ALIVE: Cell<usize> = const { Cell::new(0) });
 
-/// On the heap, so that a sanitizer sees what is looked at too late or freed twice.
+/// On the heap, so that a sanitizer sees a read after free and a double free.
 #[derive(Debug)]
 struct Counted(Box<u64>);
 
@@ -109,7 +109,7 @@ fuzz_target!(|script: Script| {
     {
         let mut map: Map = HashMap::with_hasher(script.hashing);
         let mut model = Model::new();
-        // What is shrunk borrows mutably: nothing may be kept over it.
+        // `shrink_to_fit` borrows mutably: no borrow may outlive the chunk before it.
         for actions in script.actions.chunk_by(|_, next| !matches!(next, Action::Shrink)).take(20) {
             play(&map, &strings, &mut model, actions);
             map.shrink_to_fit();
@@ -185,7 +185,7 @@ fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Ac
     check_entries(held_entries);
 }
 
-/// Borrowed entries are what they were, whatever has become of them in the map.
+/// Checks that borrowed entries have not changed, even if the map has replaced or removed them.
 fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Vec<(u64, u64)>)>) {
     for (entry, numbers) in held.iter().flat_map(|(entries, seen)| entries.iter().zip(seen)) {
         let entry = entry.clone();
@@ -193,15 +193,16 @@ fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Vec<(u64, u64)>)>
     }
 }
 
-/// What a guard saw is there as long as it is held.
+/// Checks that entries which a guard saw exist as long as it is held.
 fn check(held: Option<(Guard<'static>, Vec<(*const Counted, u64)>)>) {
     for (value, number) in held.iter().flat_map(|(_, seen)| seen) {
-        // SAFETY: what is to be proved.
+        // SAFETY: the guard protects the value. This test proves it.
         assert_eq!(unsafe { *(**value).0 }, *number);
     }
 }
 
-/// Inserts by a method that may refuse; if it does, what it gives back by one that does not. Returns the value before.
+/// Inserts by a method that may refuse and, if it does, inserts the returned entry by one that does not. Returns the
+/// old value.
 fn try_insert(map: &Map, key: u64, value: u64) -> Option<u64> {
     let (k, v) = (Counted::new(key), Counted::new(value));
     let done = if key % 2 == 0 {
@@ -287,7 +288,7 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
                 let old = value_of(map.insert(new(key), new(value)));
                 (old, strings.insert(text(key), text(value)))
             } else {
-                // Under a limit now and then, which a guard may make them refuse: not for ever.
+                // Sometimes under a limit, at which a guard may make the map refuse for a while.
                 let limit = (value % 2 == 1).then_some(value as usize);
                 map.set_pending_limit(limit);
                 strings.set_pending_limit(limit);

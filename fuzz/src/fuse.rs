@@ -1,4 +1,4 @@
-//! User code that panics after as many steps as the input says.
+//! User code that panics after a number of steps that the input chooses.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ thread_local! {
 /// The payload of a planned panic, which the panic hook does not see.
 struct Planned;
 
-/// Every bit of user code passes here.
+/// Counts a step; all user code calls it.
 pub fn step() {
     let left = FUSE.get();
     if left == 0 {
@@ -22,7 +22,7 @@ pub fn step() {
     FUSE.set(left - 1);
 }
 
-/// Runs `work`, which panics after so many `steps` if it comes to that; nothing if it did.
+/// Runs `work`, which panics after this many `steps`, if it does that many; returns `None` if it panicked.
 pub fn survives<R>(steps: Option<u64>, work: impl FnOnce() -> R) -> Option<R> {
     FUSE.set(steps.unwrap_or(u64::MAX));
     let result = catch_unwind(AssertUnwindSafe(work));

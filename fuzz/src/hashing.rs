@@ -8,11 +8,11 @@ pub enum Hashing {
     Good,
     Identity,
     Constant,
-    /// Groups of so many neighbours, and one more, share a hash.
+    /// Groups of this many neighbours, and one more, share a hash.
     Clustered(u8),
-    /// So many distinct hashes, and one more.
+    /// This many distinct hashes, and one more.
     Few(u8),
-    /// Only so many bits differ, shifted left by as much.
+    /// Only this many bits differ, shifted left.
     Window {
         bits: u8,
         shift: u8,

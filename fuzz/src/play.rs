@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 
-/// The most entries that a map gets: enough for segments to be added, few enough to be quick.
+/// The most entries of a map: enough to add segments, few enough to be quick.
 const MOST: usize = 6_000;
 
 /// One operation; keys and values are numbers of their kind.
@@ -27,25 +27,25 @@ pub enum Action {
     Look(u8),
     /// A run of distinct keys, further and further out, so that the table grows.
     Grow(u8),
-    /// As many of them removed again, the oldest first.
+    /// Removes this many of them again, the oldest first.
     Prune(u8),
-    /// A closure that writes its own key once before it decides, and another one.
+    /// A closure that writes its own key and another one before it decides.
     Within(u8, u8),
-    /// A `get_with` that removes or inserts under its own feet.
+    /// A `get_with` whose closure removes or inserts the key.
     Underfoot(u8, Option<u8>),
     Retain {
         modulus: u8,
         new: Option<u8>,
     },
     Reserve(u8),
-    /// So many segments of growth ahead of demand.
+    /// Grows by this many segments ahead of demand.
     GrowStep(u8),
-    /// One after the other, all operations that do not wait.
+    /// All operations that do not wait, one after the other.
     Hurry(u8, u8),
     Clear,
     Shrink,
     Copy,
-    /// Begins a walk that goes on in steps while other things happen.
+    /// Begins a walk that continues in steps between other actions.
     Walk,
     Step(u8),
     Compare,
@@ -67,7 +67,7 @@ pub trait Nth: Copy + Debug + PartialEq {
 /// An iterator that is used bit by bit.
 struct Walk<'a, K, V> {
     iter: Iter<'a, K, V>,
-    /// Keys that have been there since the walk began.
+    /// Keys that were present since the walk began.
     lasting: HashSet<K>,
     met: HashSet<K>,
 }
@@ -85,7 +85,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Walk<'_, K, V> {
     }
 }
 
-/// What the model has to say.
+/// The map and its model.
 struct Game<K, V> {
     model: HashMap<K, V>,
     /// The range of numbers that `Grow` has inserted and `Prune` has not removed.
@@ -163,7 +163,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         self.compare(map);
     }
 
-    /// What the action may have removed is no longer lasting, even if it came back.
+    /// Forgets the lasting keys that the action may have removed, even if it inserted them again.
     fn forget(&self, walk: &mut Walk<'_, K, V>, action: Action) {
         match action {
             Action::Within(key, _) | Action::Underfoot(key, _) | Action::Hurry(key, _) => {
@@ -210,7 +210,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
                     if self.oldest < self.newest {
                         let key = K::nth(self.oldest);
                         let found = self.model.remove(&key);
-                        assert_eq!(map.remove(&key), found, "what a removal finds");
+                        assert_eq!(map.remove(&key), found, "the value of a removal");
                         self.oldest += 1;
                     }
                 }
@@ -232,7 +232,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         assert_eq!(map.len(), self.model.len());
     }
 
-    /// Nobody else is here, and there is memory: nothing is refused.
+    /// There is one thread, and there is memory: the map refuses nothing.
     fn hurry(&mut self, map: &FlatMap<K, V, Hashing>, key: K, new: V) {
         let found = self.model.get(&key).copied();
         assert_eq!(
@@ -351,9 +351,9 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
             *value
         });
         assert_eq!(seen, found);
-        let stranger = K::nth(self.newest);
+        let absent = K::nth(self.newest);
         if self.newest < K::LIMIT {
-            assert_eq!(map.get(&stranger), None);
+            assert_eq!(map.get(&absent), None);
         }
     }
 

@@ -1,5 +1,5 @@
-# Sourced by `./run`, `.ci/no-std`, `.ci/cross` and, for the time, `.ci/model`: which compiler builds for a target whose library
-# may not be installed. Nothing is installed here.
+# Chooses the compiler for a target whose library may not be installed. Installs nothing. `./run`, `.ci/no-std` and
+# `.ci/cross` source it, and so does `.ci/model`, for `elapsed`.
 #
 # A target that the toolchain has (`rustup target add`) is built by plain cargo. Any other is built
 # together with `core` and `alloc` from source, by a compiler that ships with its library's source;
@@ -22,8 +22,8 @@ bare_missing() {
     fi
 }
 
-# bare_cargo_for TARGET ARGS...: `cargo ARGS --target TARGET` with the compiler that can. Where that
-# one builds the library too, it is all of it for targets with an operating system.
+# bare_cargo_for TARGET ARGS...: `cargo ARGS --target TARGET` with a compiler that can. If that compiler
+# builds the library too, it builds all of it for targets with an operating system.
 bare_cargo_for() {
     local target=$1 library=core,alloc
     shift

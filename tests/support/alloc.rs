@@ -12,16 +12,16 @@ pub(crate) struct Injected;
 
 #[derive(Clone, Copy)]
 struct Plan {
-    /// So many allocations still succeed.
+    /// The number of allocations that still succeed.
     spared: u64,
-    /// And so many after them fail.
+    /// The number of allocations after them that fail.
     doomed: u64,
     hook: Option<fn()>,
 }
 
 const PEACE: Plan = Plan { spared: u64::MAX, doomed: 0, hook: None };
 
-/// What a thread allocated and freed.
+/// The allocations of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) allocations: u64,
@@ -32,13 +32,13 @@ pub(crate) struct Counts {
 
 thread_local! {
     static PLAN: Cell<Plan> = const { Cell::new(PEACE) };
-    /// The most that were live at once, since it was asked about last.
+    /// The most live bytes since the last call of [`peak`].
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static COUNTS: Cell<Counts> =
         const { Cell::new(Counts { allocations: 0, failures: 0, live: 0 }) };
 }
 
-/// Restores the peace even when the work panics.
+/// Ends the plan, even if the work panics.
 struct Peace;
 
 impl Drop for Peace {
@@ -56,7 +56,7 @@ pub(crate) fn failing<R>(spared: u64, doomed: u64, work: impl FnOnce() -> R) -> 
     })
 }
 
-/// Runs `work` with an allocator that does not fail, whatever the plan is for what comes after it.
+/// Runs `work` with an allocator that does not fail, and restores the plan afterwards.
 pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
     struct Back(Plan);
     impl Drop for Back {
@@ -68,20 +68,19 @@ pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// From here on nothing fails, for a panic allocates on its way.
+/// Ends the plan, because a panic allocates.
 pub(crate) fn stop_failing() {
     PLAN.set(PEACE);
 }
 
-/// Runs `work`, calling `hook` at the begin of every allocation; what `hook` itself allocates is
-/// let through.
+/// Runs `work` and calls `hook` before every allocation. Allocations of `hook` itself succeed, and do not call it.
 pub(crate) fn hooked<R>(hook: fn(), work: impl FnOnce() -> R) -> R {
     let _peace = Peace;
     PLAN.set(Plan { hook: Some(hook), ..PEACE });
     work()
 }
 
-/// Runs `work` and says what it allocated in this thread.
+/// Runs `work` and returns its allocations in this thread.
 pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     let before = COUNTS.get();
     let result = work();
@@ -94,7 +93,7 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     (result, counts)
 }
 
-/// Runs `work` and says how many bytes more than before it had allocated at most.
+/// Runs `work` and returns the most bytes that it had allocated at once.
 pub(crate) fn peak<R>(work: impl FnOnce() -> R) -> (R, isize) {
     let before = COUNTS.get().live;
     PEAK.set(before);
@@ -121,7 +120,7 @@ fn admitted() -> bool {
     admitted
 }
 
-/// Books an allocation that came out at `pointer`, replacing `old` bytes by `new` ones.
+/// Counts an allocation at `pointer` that replaces `old` bytes by `new` ones.
 fn book(pointer: *mut u8, old: usize, new: usize) -> *mut u8 {
     let mut counts = COUNTS.get();
     counts.allocations += 1;

@@ -1,7 +1,7 @@
 //! A test with a process of its own.
 //!
-//! What may be freed depends on the guards of the whole process: a reader in another test of the same binary delays
-//! it, and so can hide that something was freed too soon, or make something look stuck. Tests about what is freed
+//! A map frees an entry only when no guard of the process protects it. A reader in another test of the same binary
+//! delays that, and so can hide an entry that is freed too soon, or make reclamation look stuck. Tests of reclamation
 //! therefore run their body in a child process that runs nothing else.
 
 use std::any::type_name;
@@ -27,6 +27,6 @@ pub(crate) fn alone<F: FnOnce()>(test: F) {
     let (out, err) =
         (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "{name}, alone: {}\n{out}\n{err}", child.status);
-    // A name that fits no test would be a success without a test.
+    // A name without a test would be a success.
     assert!(out.contains("test result: ok. 1 passed"), "{name} did not run alone:\n{out}\n{err}");
 }

@@ -1,6 +1,6 @@
-//! Is a history linearizable, of one key or of a whole map? The search of Wing and Gong with Lowe's memory of
-//! where it has been, over "how far is each thread" instead of sets of operations: a thread's operations
-//! follow each other, so that says as much, and a thread that slept long costs nothing.
+//! Checks whether a history of one key or of a whole map is linearizable: the search of Wing and Gong with Lowe's
+//! memory of visited states. A state has the position of each thread instead of a set of operations. The operations
+//! of a thread are sequential, so the positions determine the set, and a thread that slept long costs nothing.
 
 use super::history::{Event, Operation};
 use std::collections::HashSet;
@@ -9,12 +9,12 @@ use std::fmt::{Debug, Display, Write};
 /// The most threads a history can have.
 const THREADS: usize = 8;
 
-/// After so many states the search gives up loudly. Real histories need a few per operation.
-const PATIENCE: usize = 4_000_000;
+/// The number of states after which the search panics. Real histories need a few per operation.
+const STATE_LIMIT: usize = 4_000_000;
 
 type Progress = [u32; THREADS];
 
-/// The furthest that any order of the operations gets.
+/// The state of the order that explains the most operations.
 #[derive(Debug)]
 pub(crate) struct Stuck<S> {
     progress: Progress,
@@ -24,8 +24,8 @@ pub(crate) struct Stuck<S> {
 /// Each thread's events, in the order of its calls.
 type History<O> = [Vec<Event<O, <O as Operation>::Answer>>];
 
-/// Whether some order of the operations that respects real time explains every answer, beginning
-/// with `state`.
+/// Returns whether an order of the operations that respects real time explains every answer, if it
+/// begins with `state`.
 pub(crate) fn check<O: Operation>(
     history: &History<O>,
     state: O::State,
@@ -40,7 +40,7 @@ pub(crate) fn check<O: Operation>(
         if !visited.insert((progress, state.clone())) {
             continue;
         }
-        assert!(visited.len() < PATIENCE, "the checker gave up; the history is too wide");
+        assert!(visited.len() < STATE_LIMIT, "the checker gave up; the history is too wide");
         let done = progress.iter().map(|&n| n as usize).sum::<usize>();
         if done == total {
             return Ok(());
@@ -61,8 +61,8 @@ pub(crate) fn check<O: Operation>(
 }
 
 /// Takes every operation that may come next, is explained, and changes nothing. If any order of
-/// the rest works, then one that begins with these does. (Not so for `clear` and `retain`, whose
-/// answers leave open whether they had an effect.)
+/// the rest works, then one that begins with these does. (This does not hold for `clear` and
+/// `retain`, because their answers leave open whether they had an effect.)
 fn take_without_effect<O: Operation>(
     history: &History<O>,
     progress: &mut Progress,

@@ -1,4 +1,4 @@
-//! Keys that compare by code of a test's own.
+//! Keys whose comparison is a test's code.
 
 use std::cell::Cell;
 
@@ -23,11 +23,11 @@ macro_rules! compare_by_cmp {
 pub(crate) use compare_by_cmp;
 
 thread_local! {
-    /// How many comparisons have changed the map; `None` if they are not to change it.
+    /// The number of comparisons that have changed the map; `None` if they must not change it.
     static MEDDLED: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, whose comparisons change the leaf that they look at by calling [`meddle`].
+/// Runs `work`, whose comparisons call [`meddle`] to change the leaf that they are in.
 pub(crate) fn meddling<T>(work: impl FnOnce() -> T) -> T {
     MEDDLED.set(Some(0));
     let done = work();

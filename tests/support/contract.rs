@@ -1,6 +1,6 @@
-//! What each map has, stated once and checked by the compiler: `contract_rows.rs` has the rows of the table in
-//! `src/docs/api.md`, this file how a row is checked and shown.
-#![allow(clippy::type_complexity)] // Types are spelt out: they are what is tested.
+//! The operations of each map, stated once and checked by the compiler: `contract_rows.rs` has the rows of the table
+//! in `src/docs/api.md`, this file checks and prints a row.
+#![allow(clippy::type_complexity)] // The test is about these types.
 #![allow(clippy::items_after_statements)]
 #![allow(mismatched_lifetime_syntaxes)] // A cell of the table shows no lifetimes.
 
@@ -16,9 +16,9 @@ type S = DefaultHashBuilder;
 type Key = &'static K;
 type Keys = &'static [Key];
 type Bytes = &'static [u8];
-/// What a closure makes of a value.
+/// The type that a closure makes of a value.
 type T = char;
-/// What a closure fails with.
+/// The error type of a closure.
 type E = char;
 const N: usize = 2;
 const BINS: usize = 4;
@@ -59,7 +59,7 @@ type AnyTableSnapshot = TableSnapshot<'static, K, V, BINS>;
 type AnyTableReader = TableReader<'static, K, V, BINS, READERS>;
 type AnyTableWriter = TableWriter<'static, K, V, BINS, READERS>;
 
-/// What has the methods of a row, in each column.
+/// The type that has the methods of a row, in each column.
 macro_rules! subject {
     (pinned HashMap) => { PinnedHashMap };
     (pinned OrdMap) => { PinnedOrdMap };
@@ -78,13 +78,13 @@ macro_rules! subject {
 /// The return type of a method that a map lacks.
 struct Nothing;
 
-/// What a method returns is an iterator of these.
+/// Compiles if the method returns an iterator over `X`.
 fn iterates<'m, M: 'm, I: Iterator<Item = X>, X>(_: fn(&'m M) -> I) {}
 
-/// The same of a method with an argument.
+/// Compiles if the method with an argument returns an iterator over `X`.
 fn iterates_with<'m, M: 'm, A, I: Iterator<Item = X>, X>(_: fn(&'m M, A) -> I) {}
 
-/// Checks a cell, and returns what the table shows there.
+/// Checks a cell, and returns its text in the table.
 macro_rules! cell {
     // The map lacks the method: the trait's is what its name means.
     ($kind:ident $map:ident $name:ident [no]) => {{
@@ -144,8 +144,8 @@ macro_rules! cell {
     }};
 }
 
-/// A row: whose methods (`made`, `read`, `write`, `pinned`), the method's name, how the table shows its call, and for
-/// each map what the method is.
+/// A row: the owner of the method (`made`, `read`, `write`, `pinned`), the method's name, the call as the table shows
+/// it, and each map's method.
 macro_rules! row {
     ($kind:ident $name:ident $call:literal $($($map:ident)+ => $cell:tt)*) => {{
         #[allow(dead_code, clippy::new_ret_no_self)]
@@ -175,7 +175,7 @@ pub(crate) struct Row {
 #[path = "contract_rows.rs"]
 mod rows;
 
-/// The table: what is above some rows, and these.
+/// The table: headings, each with its rows.
 pub(crate) fn table() -> Vec<(&'static str, Vec<Row>)> {
     let mut of_pinned = rows::pinned();
     of_pinned.extend(rows::pinned_more());
@@ -234,7 +234,7 @@ macro_rules! trait_row {
     (@ $kind:ident $map:ident ($($bound:tt)+)) => { has!(subject!($kind $map): $($bound)+) };
 }
 
-/// Of a map with one writer: what the writer's handle has; references to it are to a snapshot.
+/// Traits. A map with one writer has them on the writer's handle; references to it are references to a snapshot.
 fn traits() -> Vec<Row> {
     vec![
         trait_row! { write "Default" (Default) (Default) },

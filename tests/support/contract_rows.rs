@@ -133,7 +133,7 @@ pub(super) fn lookups() -> Vec<Row> {
     ]
 }
 
-/// What a map has under one guard, or a snapshot.
+/// Operations of a map under one guard, or of a snapshot.
 pub(super) fn pinned() -> Vec<Row> {
     vec![
         row! { pinned get "get(&key)"
@@ -218,7 +218,7 @@ pub(super) fn pinned() -> Vec<Row> {
     ]
 }
 
-/// The rest of what a map has under one guard, or a snapshot.
+/// The other operations of a map under one guard, or of a snapshot.
 pub(super) fn pinned_more() -> Vec<Row> {
     vec![
         row! { pinned floor "floor(&key)"
@@ -593,7 +593,7 @@ pub(super) fn sizes() -> Vec<Row> {
     ]
 }
 
-/// What only maps with one writer have.
+/// Operations that only maps with one writer have.
 pub(super) fn one_writer() -> Vec<Row> {
     vec![
         row! { write publish "writer.publish()"

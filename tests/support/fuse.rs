@@ -1,14 +1,14 @@
-//! A fuse: so many calls of user code until a planned panic.
+//! A fuse: counts calls of user code down to a planned panic.
 
 use super::planned_panic;
 use std::cell::Cell;
 
 thread_local! {
-    /// Calls that are left; `u32::MAX` is no end.
+    /// The calls that are left; `u32::MAX` for no limit.
     pub(crate) static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
-/// One call. Where none was left it panics, once.
+/// Counts a call. Panics once, if none was left.
 pub(crate) fn burn() {
     let left = FUSE.get();
     if left == 0 {

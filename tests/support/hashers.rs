@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// Folds what it is fed into one word, then lets a plain function make the hash of it. One integer
-/// is folded into itself.
+/// Folds its input into one word, and then makes a hash of it by a plain function. One integer is
+/// folded into itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Mapped {
     pub(crate) name: &'static str,
@@ -19,7 +19,7 @@ pub(crate) const GOOD: Mapped = Mapped { name: "good", map: mix };
 pub(crate) const CONSTANT: Mapped = Mapped { name: "constant", map: |_| 0 };
 pub(crate) const ALL_ONES: Mapped = Mapped { name: "all ones", map: |_| u64::MAX };
 pub(crate) const IDENTITY: Mapped = Mapped { name: "identity", map: |word| word };
-/// Seven distinct hashes, whatever comes in.
+/// Seven distinct hashes for all keys.
 pub(crate) const LOW_ENTROPY: Mapped =
     Mapped { name: "low entropy", map: |word| mix(mix(word) % 7) };
 /// Two dozen neighbours share each hash: chains of overflow lines in a table of any size, of which
@@ -33,11 +33,11 @@ pub(crate) const HIGH_BITS: Mapped = Mapped { name: "high bits", map: |word| wor
 pub(crate) const EVEN_BITS: Mapped =
     Mapped { name: "even bits", map: |word| word & 0x5555_5555_5555_5555 };
 
-/// Every hasher under which a few hundred keys are still quick.
+/// Every hasher that is quick for a few hundred keys.
 pub(crate) const ALL: [Mapped; 8] =
     [GOOD, CLUSTERED, CONSTANT, ALL_ONES, IDENTITY, LOW_ENTROPY, HIGH_BITS, EVEN_BITS];
 
-/// Every bad hasher with as many keys as are quick under it.
+/// Every bad hasher with the number of keys for which it is quick.
 pub(crate) fn all_with_sizes() -> impl Iterator<Item = (Mapped, u64)> {
     ALL.into_iter().map(|hasher| {
         let size = match hasher.name {

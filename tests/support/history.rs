@@ -1,4 +1,4 @@
-//! Histories: who called what on which key, when, and what came back.
+//! Histories: calls by several threads with their keys, times and answers.
 //!
 //! Threads stamp each call and each return from one shared counter, so one operation precedes
 //! another in real time exactly if its return's stamp is below the other's call's.
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Values are unique within a history, so that a wrong one shows.
 pub(crate) type Value = u64;
 
-/// What a `compute` closure does with what it finds.
+/// The decision of a `compute` closure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Keep,
     Insert,
     Remove,
-    /// Removes what is there, inserts where nothing is.
+    /// Removes a present value, inserts an absent one.
     Toggle,
 }
 
@@ -36,12 +36,12 @@ pub(crate) enum Call {
     Retain(Value, Option<Value>),
 }
 
-/// What came back, in one form for all calls.
+/// The answer of a call, in one form for all calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Answer {
-    /// What the operation found: the value it returned, or the one its closure saw.
+    /// The value that the operation found: the one it returned, or the one its closure saw.
     pub(crate) before: Option<Value>,
-    /// What `update` and `compute` say is there now; else `None`.
+    /// The value after `update` or `compute`; else `None`.
     pub(crate) after: Option<Value>,
 }
 
@@ -51,14 +51,14 @@ impl Answer {
     }
 }
 
-/// What a sequential map does when it is called.
+/// A call of a sequential map.
 pub(crate) trait Operation {
     type State: Clone + Eq + Hash + fmt::Debug;
     type Answer: PartialEq;
 
     fn apply(&self, state: &Self::State) -> (Self::State, Self::Answer);
 
-    /// Whether the answer leaves open if there was an effect.
+    /// Returns whether the answer leaves open if the operation had an effect.
     fn may_have_been_idle(&self) -> bool;
 }
 
@@ -76,7 +76,7 @@ impl Operation for Call {
     }
 }
 
-/// One operation, on one key where nothing else is said.
+/// One operation, on one key unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event<C = Call, A = Answer> {
     pub(crate) called: u64,
@@ -118,7 +118,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// What an operation does to one key, and what it must answer: the sequential map.
+/// The sequential map: applies an operation to one key, and returns its new state and the answer.
 pub(crate) fn apply(state: Option<Value>, call: Call) -> (Option<Value>, Answer) {
     let found = Answer::found(state);
     match call {
@@ -143,7 +143,7 @@ pub(crate) fn apply(state: Option<Value>, call: Call) -> (Option<Value>, Answer)
         Call::Clear => (None, Answer::default()),
         Call::Retain(saw, left) => match state {
             Some(value) if value == saw => (left, Answer::default()),
-            // Gone before the change: nothing happened. Any other value cannot have been.
+            // Another thread removed the value before the change, so nothing happened. No other answer is possible.
             None => (None, Answer::default()),
             Some(_) => (state, found),
         },
@@ -165,14 +165,14 @@ impl<'a> Log<'a> {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Runs one operation on the key number `key` and writes it down.
+    /// Runs one operation on the key number `key` and records it.
     pub(crate) fn record(&mut self, key: usize, run: impl FnOnce() -> (Call, Answer)) {
         let called = self.now();
         let (call, answer) = run();
         self.push(key, called, call, answer);
     }
 
-    /// Writes down an operation that was called at `called` and has just returned.
+    /// Records an operation that was called at `called` and has just returned.
     pub(crate) fn push(&mut self, key: usize, called: u64, call: Call, answer: Answer) {
         let returned = self.now();
         self.keys[key].push(Event { called, returned, call, answer });

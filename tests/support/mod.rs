@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 /// The message of every panic that a test plans.
 pub(crate) const PLANNED: &str = "a planned panic";
 
-/// A number or a time that says how much a test does.
+/// A number or a time that limits a test.
 pub(crate) trait Amount {
     fn times(self, factor: f64) -> Self;
 }
@@ -57,8 +57,8 @@ impl Amount for Duration {
     }
 }
 
-/// So much, or by another factor where `HEDGEROW_TEST_EFFORT` gives one: 10 for a long night, 0.2 where each
-/// instruction costs ten.
+/// Returns the default amount, times the factor in `HEDGEROW_TEST_EFFORT` if it is set: 10 for a long night, 0.2 for a
+/// build in which an instruction takes ten.
 pub(crate) fn effort<A: Amount>(by_default: A) -> A {
     let factor = std::env::var("HEDGEROW_TEST_EFFORT").ok();
     by_default.times(factor.map_or(1.0, |text| text.parse().expect("a factor")))
@@ -70,7 +70,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// Runs `round` with growing numbers until `rounds` of them are done or `time` is over (both by
-/// [`effort`]); says how many ran. One always runs, so a slow machine tests less, never nothing.
+/// [`effort`]); returns the number of rounds. One always runs, so a slow machine tests less, never nothing.
 pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) -> u32 {
     let (rounds, end) = (effort(rounds), Instant::now() + effort(time));
     let mut done = 0;
@@ -81,11 +81,11 @@ pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) ->
     done
 }
 
-/// Says that a result does not matter, `Copy` or not.
+/// Ignores a result, `Copy` or not.
 pub(crate) fn ignore<T>(_: T) {}
 
-/// Runs `work` in a thread of its own and panics if it has not come back after `seconds`: what
-/// hangs for ever becomes a failure. The limit is far above what a busy machine needs.
+/// Runs `work` in a thread of its own and panics if it has not returned after `seconds`, so that a test that hangs
+/// fails. The limit is far above the time of a busy machine.
 pub(crate) fn within<R: Send + 'static>(
     seconds: u64,
     what: &str,
@@ -116,27 +116,27 @@ pub(crate) fn within<R: Send + 'static>(
     worker.join().unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Threads that share what lives outside; see [`crew`].
-pub(crate) struct Crew<'scope, 'env: 'scope> {
+/// Threads that borrow from their caller; see [`joined_scope`].
+pub(crate) struct JoinedScope<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    hands: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,
+    threads: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,
 }
 
-impl<'scope> Crew<'scope, '_> {
+impl<'scope> JoinedScope<'scope, '_> {
     pub(crate) fn spawn<R: 'scope>(&self, work: impl FnOnce() -> R + Send + 'scope) {
-        let hand = self.scope.spawn(move || ignore(work()));
-        self.hands.borrow_mut().push(hand);
+        let thread = self.scope.spawn(move || ignore(work()));
+        self.threads.borrow_mut().push(thread);
     }
 }
 
-/// A `thread::scope` that joins each of its threads by name. The end of a scope alone does not tell
-/// a sanitizer which of them went before: std itself is not instrumented.
-pub(crate) fn crew<'env>(lead: impl for<'scope> FnOnce(&Crew<'scope, 'env>)) {
+/// A `thread::scope` that joins each of its threads. The end of a scope alone orders nothing for a
+/// sanitizer, because std itself is not instrumented.
+pub(crate) fn joined_scope<'env>(work: impl for<'scope> FnOnce(&JoinedScope<'scope, 'env>)) {
     thread::scope(|scope| {
-        let crew = Crew { scope, hands: RefCell::default() };
-        lead(&crew);
-        for hand in crew.hands.into_inner() {
-            hand.join().unwrap_or_else(|payload| resume_unwind(payload));
+        let scope = JoinedScope { scope, threads: RefCell::default() };
+        work(&scope);
+        for thread in scope.threads.into_inner() {
+            thread.join().unwrap_or_else(|payload| resume_unwind(payload));
         }
     });
 }
@@ -146,12 +146,12 @@ pub(crate) fn planned_panic() -> ! {
     panic!("{PLANNED}")
 }
 
-/// Runs `work`, which must panic as planned; any other panic goes on.
+/// Runs `work`, which must panic as planned; passes on any other panic.
 pub(crate) fn must_panic(what: &str, work: impl FnOnce()) {
     assert!(panics(work), "{what}: the planned panic did not come through");
 }
 
-/// Whether `work` panicked as planned; any other panic goes on.
+/// Returns whether `work` panicked as planned; passes on any other panic.
 pub(crate) fn panics(work: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(()) => false,
@@ -164,7 +164,7 @@ fn is_planned(payload: &(dyn Any + Send)) -> bool {
     message(payload).contains(PLANNED)
 }
 
-/// The text of a panic, empty where it has none.
+/// Returns the text of a panic, empty if it has none.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<String>()
@@ -173,7 +173,7 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or_default()
 }
 
-/// Stops the other threads when dropped, by a panic too, so that a failure ends the test.
+/// Stops the other threads when it is dropped, also by a panic, so that a failure ends the test.
 pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -182,7 +182,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// At rest: `len`, iteration and look-ups agree, and no key is there twice.
+/// Asserts that at rest `len`, iteration and look-ups agree, and that no key occurs twice.
 pub(crate) fn assert_consistent<K, V, S>(map: &FlatMap<K, V, S>) -> HashSet<K>
 where
     K: Copy + Eq + Hash + Debug,

@@ -1,15 +1,15 @@
-//! Histories of a whole ordered map: what a sequential one does, on a few keys.
+//! Histories of a whole ordered map of a few keys, and the sequential map that explains them.
 
 use super::history::{Event, Operation, Value};
 use std::fmt;
 
-/// How many keys there are, few enough to carry all of them through a search.
+/// The number of keys, small enough for a search to have all of them in its state.
 pub(crate) const KEYS: usize = 20;
 
 /// The value of each key.
 pub(crate) type State = [Option<Value>; KEYS];
 
-/// Which of the entries, as seen from a key.
+/// The position of an entry, as seen from a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Near {
     First,
@@ -61,12 +61,12 @@ pub(crate) enum Call {
     Near(Near, usize),
     Range(usize, usize),
     RemoveRange(usize, usize),
-    /// All at one moment: inserted, or removed.
+    /// Inserts and removes keys atomically.
     Batch(Vec<(usize, Option<Value>)>),
     Snapshot(Vec<usize>),
 }
 
-/// What was found, or was there before, one after the other; of a range that was removed, how many there were.
+/// The entries that a call found or replaced, in order. A removed range returns only their number.
 pub(crate) type Answer = Vec<Option<(usize, Value)>>;
 
 pub(crate) type OrderedEvent = Event<Call, Answer>;

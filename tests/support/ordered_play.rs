@@ -1,4 +1,4 @@
-//! Plays random plans of concurrent operations on an ordered map, records them whole, and has them checked.
+//! Plays random plans of concurrent operations on an ordered map, and records and checks the history of all keys.
 
 use super::support::Stop;
 use super::support::check::{check, explain};
@@ -10,18 +10,18 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// Between the keys of two numbers lie those of the fillers.
+/// The keys of the fillers are between the keys of two numbers.
 pub(crate) const STEP: u64 = 1 << 33;
 /// Fillers between two keys, so that a handful of keys has leaves of its own.
 const FILLERS: u64 = 12;
 
-/// The operations under test, over plain keys and values. Those that a map has not answer None.
+/// The operations under test, over plain keys and values. They return `None` if the map lacks the operation.
 pub(crate) trait Target: Sync {
     fn get(&self, key: u64, way: usize) -> Option<Value>;
     fn insert(&self, key: u64, value: Value) -> Option<Value>;
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value>;
     fn remove(&self, key: u64) -> Option<Value>;
-    /// What was there before.
+    /// Inserts or removes the key, and returns its old value.
     fn toggle(&self, key: u64, value: Value) -> Option<Value>;
     fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value>;
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)>;
@@ -33,11 +33,11 @@ pub(crate) trait Target: Sync {
     fn rebalance(&self);
 }
 
-/// One round: who does how often what.
+/// One round: the number of threads, and the number of operations of each.
 pub(crate) struct Plan {
     threads: usize,
     operations: usize,
-    /// Other keys come and go in between; what they would take part in is left out then.
+    /// Whether other keys come and go in between. Operations that would see them are then left out.
     fillers: bool,
     weights: [usize; 11],
 }
@@ -48,7 +48,7 @@ impl Plan {
         for weight in &mut weights {
             *weight = [0, 1, 4, 16][rng.below(4)];
         }
-        // Something is written, and ranges are always looked at.
+        // Every plan writes, and reads ranges.
         weights[1] = weights[1].max(4);
         weights[7] = weights[7].max(4);
         let fillers = rng.one_in(2);
@@ -99,7 +99,7 @@ fn number_of(key: u64) -> Option<usize> {
     key.is_multiple_of(STEP).then(|| (key / STEP - 1) as usize)
 }
 
-/// Does what is called for; None where the map has no such operation.
+/// Runs the call; returns `None` if the map lacks the operation.
 pub(crate) fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
     let one = |key: usize, found: Option<Value>| vec![found.map(|value| (key, value))];
     let numbered = |(key, value)| number_of(key).map(|number| (number, value));
@@ -154,7 +154,7 @@ impl Log<'_> {
     }
 }
 
-/// Lets the fillers come and go, and fences hand over, until the others are done.
+/// Inserts and removes fillers, and balances fences, until the other threads are done.
 fn churn(map: &impl Target, fillers: bool, rng: &mut Rng, is_done: impl Fn() -> bool) {
     while !is_done() {
         if fillers {

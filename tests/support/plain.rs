@@ -1,4 +1,4 @@
-//! `FenceMap` as what a history is recorded of.
+//! `FenceMap` as the target of a recorded history.
 
 use super::ordered_play::Target;
 use super::support::history::Value;
@@ -6,7 +6,7 @@ use super::support::ordered::Near;
 use hedgerow::FenceMap;
 use hedgerow::fence::Op;
 
-/// A value as large as has a handful of entries fill a leaf, each word saying the same.
+/// A value of equal words, so large that a handful of entries fills a leaf.
 type Wide<const N: usize> = [Value; N];
 
 fn whole<const N: usize>(wide: &Wide<N>) -> Value {

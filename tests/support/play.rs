@@ -1,4 +1,4 @@
-//! Plays random plans of concurrent operations on a map, records them, and has them checked.
+//! Plays random plans of concurrent operations on a map, and records and checks the history of each key.
 
 use crate::support::check::{check, explain};
 use crate::support::hashers::{self, Mapped};
@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// What an operation found, or that it was busy and did nothing.
+/// The value that an operation found, or [`Busy`] if it did nothing.
 pub(crate) type Maybe = Result<Option<Value>, Busy>;
 
 /// The operations under test, over plain values.
@@ -29,7 +29,7 @@ pub(crate) trait Target: Sync {
         true
     }
     fn clear(&self);
-    /// Does some growth ahead of demand, if there is such a thing.
+    /// Grows the map ahead of demand, if the map can.
     fn grow_step(&self, _budget: usize) {}
     fn visit(&self, see: &mut dyn FnMut(u64, Value));
 }
@@ -37,15 +37,15 @@ pub(crate) trait Target: Sync {
 /// The kinds of operations; a plan has a weight for each.
 const KINDS: usize = 11;
 
-/// One round: who does what to which keys.
+/// One round: the keys, and the operations of each thread.
 pub(crate) struct Plan {
     pub(crate) hasher: Mapped,
     pub(crate) threads: usize,
     pub(crate) operations: usize,
     pub(crate) keys: Vec<u64>,
-    /// Keys that are there before, so that the table is about to grow, large or small.
+    /// The number of keys that are inserted before, so that the table is about to grow.
     pub(crate) before: Vec<u64>,
-    /// Other keys, which come and go so that bins split and overflow lines are recycled.
+    /// Whether other keys come and go, so that bins split and overflow lines are recycled.
     pub(crate) others: Vec<u64>,
     /// Whether one more thread does nothing but growth.
     pub(crate) grower: bool,
@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-/// Gives other threads a chance where it hurts.
+/// Yields to other threads at a critical place.
 pub(crate) fn stumble(rng: &mut Rng, seldom: usize) {
     if rng.one_in(seldom) {
         thread::yield_now();
@@ -138,7 +138,7 @@ pub(crate) fn operate<T: Target>(
                 stumble(rng, 4);
                 new
             });
-            // A closure that ran in vain saw something that was removed before the change.
+            // If the change failed, another thread removed the value that the closure saw.
             (Call::Update(new), Answer { before: after.and(saw), after })
         }
         5 => {
@@ -214,7 +214,7 @@ fn operate_on_all<T: Target>(
                 }
             });
             for (key, met) in met.into_iter().enumerate() {
-                // A key that is there throughout is met, so this one was away at some moment.
+                // `retain` meets every key that is present throughout, so this key was absent at some time.
                 if !met {
                     log.push(key, called, Call::Get, Answer::found(None));
                 }
@@ -234,7 +234,7 @@ fn grow<T: Target>(map: &T, plan: &Plan, rng: &mut Rng) {
     }
 }
 
-/// Raised when dropped, by a panic too.
+/// A flag that is raised when it is dropped, also by a panic.
 struct Flag<'a>(&'a AtomicBool);
 
 impl Drop for Flag<'_> {
@@ -291,7 +291,7 @@ pub(crate) fn play<T: Target>(map: &T, plan: &Plan, seed: u64) -> Result<(), Str
         grow(map, plan, &mut rng);
         workers.into_iter().map(|worker| worker.join().expect("the worker panicked")).collect()
     });
-    // What is there at rest is the last thing that happened.
+    // The value of a key at rest is the result of its last operation.
     for (n, &key) in plan.keys.iter().enumerate() {
         first.record(n, || (Call::Get, Answer::found(map.get(key, 2).unwrap_or(None))));
     }

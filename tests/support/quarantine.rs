@@ -1,15 +1,15 @@
-//! A global allocator that keeps what is freed for a while, and ends the process when a block is freed twice.
+//! A global allocator that keeps freed blocks for a while, and ends the process if a block is freed twice.
 //!
-//! The system's allocator notices some of that, and says so in other words each time.
+//! The system's allocator notices only some of that, with another message each time.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::process::abort;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The first bytes that are freed stay as they are; those after them are given back.
+/// The number of bytes that the allocator keeps; it returns later ones to the system.
 const KEPT: usize = 256 << 20;
-/// In front of each block, aligned as `malloc` aligns. Larger alignments are left to the system.
+/// The header of each block, aligned as `malloc` aligns. Blocks of larger alignment have none.
 const HEAD: usize = 16;
 const LIVE: usize = 0x11FE_11FE;
 const FREED: usize = 0xDEAD_F4EE;

@@ -21,7 +21,7 @@ const WORDS: [&str; 16] = [
     "\u{1f600}",
 ];
 
-/// A kind of values: what is of so many bytes.
+/// A kind of values: makes one of a given number of bytes.
 type Kind = fn(&mut Rng, usize) -> Vec<u8>;
 
 const KINDS: [Kind; 7] = [

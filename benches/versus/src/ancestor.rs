@@ -1,6 +1,6 @@
 //! The four benchmarks that `FlatMap`'s ancestor of the same name published, as
 //! it wrote them: the same keys, counts, starting capacity and threads, and the
-//! threads' start within what is timed. Only the hasher is the one of this
+//! threads' start within the measured time. Only the hasher is the one of this
 //! comparison, for all.
 
 use std::hint::black_box;
@@ -34,7 +34,7 @@ impl Trial {
     /// All four.
     pub const ALL: [Self; 4] = [Self::Mixed, Self::Reads, Self::SharedMixed, Self::SharedWrites];
 
-    /// What it does.
+    /// Its work in a word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mixed => "50 k inserted, looked up, removed",
@@ -65,7 +65,7 @@ impl Trial {
 pub struct Times {
     /// The map.
     pub name: &'static str,
-    /// What it is here.
+    /// Its role in the comparison.
     pub role: Role,
     /// Microseconds of a run: the median of each round.
     pub rounds: Vec<f64>,
@@ -140,7 +140,7 @@ impl Visitor<u64, u64> for Entrants {
     }
 }
 
-/// The median of as many runs as fit into so many milliseconds, in microseconds.
+/// The median of as many runs as fit into this many milliseconds, in microseconds.
 fn round<M: Bench<Key = u64, Value = u64>>(trial: Trial, milliseconds: u64) -> f64 {
     let account = Account::open();
     let readable = filled::<M>(0..if trial == Trial::Reads { 10_000 } else { 0 });

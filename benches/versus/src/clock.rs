@@ -1,5 +1,5 @@
-//! What an operation cost, with the time taken out that a thread spent waiting
-//! for a core, and whether threads that should have run together did.
+//! The time of an operation, without the time that a thread waited for a core;
+//! and whether threads that should have run together did.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -97,8 +97,8 @@ impl Stretch {
 const TOGETHER: f64 = 0.9;
 
 /// A round counts if this part of it does. Less than all of it is enough: on a
-/// busy machine the scheduler parts the threads every few milliseconds, and what
-/// lies between is sound.
+/// busy machine the scheduler parts the threads every few milliseconds, and the
+/// stretches between are sound.
 const ENOUGH: f64 = 0.2;
 
 /// Nanoseconds an operation cost the thread that did it, from the stretches of
@@ -128,8 +128,8 @@ pub fn parts(stretches: &[Stretch]) -> [f64; 2] {
 /// The stretches of each thread that count; none if the threads hardly ran
 /// together.
 ///
-/// Locks look good to whoever counts all of them: while one thread has no core,
-/// the other has the lock to itself.
+/// If all stretches counted, locks would look too good: while one thread has no
+/// core, the other has the lock to itself.
 pub fn sound(lanes: &[Vec<Stretch>]) -> Option<Vec<Vec<Stretch>>> {
     let whole: u64 = lanes.iter().flatten().map(Stretch::length).sum();
     let clean = lanes.iter().map(|lane| lane.iter().filter(|s| s.clean()).copied().collect());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::keys::Rng;
 use crate::options::short;
 use crate::rivals::Role;
-use crate::run::{Cost, Job, Seat};
+use crate::run::{Cost, Job, Runner};
 use crate::watchdog;
 use crate::work::{Row, Workload};
 
@@ -21,7 +21,7 @@ pub const CROWDED: usize = 8 * 1024 * 1024;
 pub struct Figure {
     /// The map.
     pub name: &'static str,
-    /// What it is here.
+    /// Its role in the comparison.
     pub role: Role,
     /// Nanoseconds an operation, one for each round that counts.
     pub costs: Vec<f64>,
@@ -53,7 +53,7 @@ impl Figure {
 /// A row and each map's figure in it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was measured.
+    /// The measured row.
     pub row: Row,
     /// The yard first, then ours, then its peers.
     pub figures: Vec<Figure>,
@@ -92,7 +92,7 @@ pub struct Pace {
     /// Milliseconds a round for larger ones, which warm up more slowly.
     pub long: u64,
     /// How long to repeat rounds that do not count, in each row.
-    pub patience: Duration,
+    pub time: Duration,
 }
 
 impl Pace {
@@ -119,17 +119,17 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// The maps of a suite, in the order of the tables: the yard, ours, the others.
-pub type Seats<S> = Vec<Box<dyn Seat<S>>>;
+pub type Runners<S> = Vec<Box<dyn Runner<S>>>;
 
 /// Runs `rows`, all at `n` keys, between `all`; `stream` says what a thread does.
 pub fn run<S>(
-    mut all: Seats<S>,
+    mut all: Runners<S>,
     rows: &[Row],
     n: usize,
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
 ) -> Vec<Outcome> {
-    // What does not disturb the next row's work has the same maps as the next.
+    // Rows that do not disturb the next row's work use the same maps as the next.
     let (stable, moving): (Vec<Row>, Vec<Row>) =
         rows.iter().partition(|row| row.workload.keeps_the_keys());
     let mut groups = vec![stable];
@@ -177,26 +177,26 @@ fn merge(into: &mut Vec<Outcome>, more: Vec<Outcome>) {
 /// The same maps through all `rows`, which have one size and do not disturb
 /// each other.
 fn contest<S>(
-    seats: &mut [Box<dyn Seat<S>>],
+    runners: &mut [Box<dyn Runner<S>>],
     rows: &[Row],
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
 ) -> Vec<Outcome> {
     if !rows.iter().all(|row| row.workload.is_whole()) {
-        for seat in &mut *seats {
-            watchdog::pat(format!("{} growing", seat.name()));
-            seat.build(rows[0].n);
+        for runner in &mut *runners {
+            watchdog::pat(format!("{} growing", runner.name()));
+            runner.build(rows[0].n);
         }
     }
-    let outcomes = rows.iter().map(|&row| race(seats, row, pace, stream)).collect();
-    for seat in seats {
-        seat.leave();
+    let outcomes = rows.iter().map(|&row| race(runners, row, pace, stream)).collect();
+    for runner in runners {
+        runner.leave();
     }
     outcomes
 }
 
 fn race<S>(
-    seats: &mut [Box<dyn Seat<S>>],
+    runners: &mut [Box<dyn Runner<S>>],
     row: Row,
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
@@ -209,33 +209,33 @@ fn race<S>(
     let together = streams(row);
     let alone = if row.threads == 1 { vec![] } else { streams(lone) };
     let (span, warm) = pace.of(&row);
-    let blank = |seat: &dyn Seat<S>| Figure {
-        name: seat.name(),
-        role: seat.role(),
+    let blank = |runner: &dyn Runner<S>| Figure {
+        name: runner.name(),
+        role: runner.role(),
         costs: vec![],
         parts: vec![],
         dropped: 0,
     };
-    let mut figures: Vec<_> = seats.iter().map(|seat| blank(&**seat)).collect();
+    let mut figures: Vec<_> = runners.iter().map(|runner| blank(&**runner)).collect();
     let mut rng = Rng::new(row.n as u64);
     let begin = Instant::now();
     for turn in 0.. {
-        let mut turns: Vec<_> = (0..seats.len())
-            .filter(|&i| figures[i].costs.len() < pace.rounds && seats[i].can(&row))
+        let mut turns: Vec<_> = (0..runners.len())
+            .filter(|&i| figures[i].costs.len() < pace.rounds && runners[i].can(&row))
             .collect();
-        if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.patience {
+        if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.time {
             break;
         }
         rng.shuffle(&mut turns);
         for i in turns {
             watchdog::pat(format!("{} in {work}", figures[i].name));
-            let single = seats[i].role() == Role::Yard && row.threads > 1;
+            let single = runners[i].role() == Role::Yard && row.threads > 1;
             let job = if single {
                 Job { row: lone, streams: &alone, warm, span }
             } else {
                 Job { row, streams: &together, warm, span }
             };
-            match seats[i].round(&job) {
+            match runners[i].round(&job) {
                 Some(Cost { whole, parts }) => {
                     figures[i].costs.push(whole);
                     figures[i].parts.extend(parts);

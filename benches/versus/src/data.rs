@@ -1,7 +1,7 @@
-//! What keys and values are made of: numbers, rows of numbers, or text.
+//! The content of keys and values: numbers, rows of numbers, or text.
 //!
-//! Maps own their data; whoever asks has a view of it, and whoever inserts makes
-//! the map's own from views.
+//! Maps own their data; a look-up passes a view of a key, and an insertion makes
+//! the map's own data from views.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -10,16 +10,16 @@ use crate::keys;
 
 /// A key or a value, as a map owns it.
 pub trait Datum: Borrow<Self::View> + Clone + Hash + Eq + Ord + Send + Sync + 'static {
-    /// What a caller has in hand.
+    /// The borrowed form that a caller has.
     type View: ?Sized + Hash + Eq + Ord + ToOwned<Owned = Self>;
     /// A view as the slices hold it that are given to batches.
     type Listed<'a>: Copy + Borrow<Self::View>;
 }
 
-/// What a caller has of a `D`.
+/// The borrowed form of a `D` that a caller has.
 pub type View<D> = <D as Datum>::View;
 
-/// What batches are given of a `D`.
+/// The form of a `D` in batches.
 pub type Listed<'a, D> = <D as Datum>::Listed<'a>;
 
 impl Datum for u64 {
@@ -41,7 +41,7 @@ impl Datum for String {
 pub trait Word: Datum<View = Self> + Copy {
     /// A value for `key`; the stamp is free.
     fn new(key: u64, stamp: u64) -> Self;
-    /// Reads all of it: which key's value it is.
+    /// Reads all of it, and returns the number of its key.
     fn look(&self) -> u64;
     /// The same with the next stamp.
     #[must_use]

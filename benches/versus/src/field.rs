@@ -1,12 +1,12 @@
-//! Which maps run in which suite.
+//! The maps of each suite.
 
-use crate::contest::{self, Outcome, Pace, Seats};
+use crate::contest::{self, Outcome, Pace, Runners};
 use crate::data::Word;
 use crate::pairs::{self, Pair};
 use crate::rivals::{self, Bench, Singly, Visitor};
 use crate::run::Holder;
-use crate::run::pairs::PairSeat;
-use crate::run::trees::TreeSeat;
+use crate::run::pairs::PairRunner;
+use crate::run::trees::TreeRunner;
 use crate::trees::{self, Tree};
 use crate::work::pairs::Script;
 use crate::work::texts::TextStream;
@@ -27,8 +27,8 @@ pub fn run(suite: Suite, rows: &[Row], n: usize, pace: &Pace) -> Vec<Outcome> {
     }
 }
 
-/// Gives each map that it is shown a seat.
-struct Usher<S>(Seats<S>);
+/// Gives each map that it is shown a runner.
+struct Usher<S>(Runners<S>);
 
 impl<V: Word> Visitor<u64, V> for Usher<Stream> {
     fn visit<M: Bench<Key = u64, Value = V>>(&mut self) {
@@ -44,23 +44,23 @@ impl Visitor<String, String> for Usher<TextStream> {
 
 impl pairs::Visitor<u64> for Usher<Script> {
     fn visit<P: Pair<u64>>(&mut self) {
-        self.0.push(Box::new(PairSeat::<P>::new()));
+        self.0.push(Box::new(PairRunner::<P>::new()));
     }
 }
 
 impl trees::Visitor for Usher<Course> {
     fn visit<T: Tree>(&mut self) {
-        self.0.push(Box::new(TreeSeat::<T>::new()));
+        self.0.push(Box::new(TreeRunner::<T>::new()));
     }
 }
 
-fn words<V: Word>() -> Seats<Stream> {
+fn words<V: Word>() -> Runners<Stream> {
     let mut usher = Usher(vec![]);
     rivals::words::<V>(&mut usher);
     usher.0
 }
 
-fn numbers(suite: Suite) -> Seats<Stream> {
+fn numbers(suite: Suite) -> Runners<Stream> {
     let mut usher = Usher(vec![]);
     rivals::numbers(&mut usher);
     if suite == Suite::Batches {
@@ -69,19 +69,19 @@ fn numbers(suite: Suite) -> Seats<Stream> {
     usher.0
 }
 
-fn texts() -> Seats<TextStream> {
+fn texts() -> Runners<TextStream> {
     let mut usher = Usher(vec![]);
     rivals::texts(&mut usher);
     usher.0
 }
 
-fn pairs() -> Seats<Script> {
+fn pairs() -> Runners<Script> {
     let mut usher = Usher(vec![]);
     pairs::numbers(&mut usher);
     usher.0
 }
 
-fn ordered() -> Seats<Course> {
+fn ordered() -> Runners<Course> {
     let mut usher = Usher(vec![]);
     trees::all(&mut usher);
     usher.0
@@ -97,7 +97,7 @@ mod tests {
     /// A wrong checksum ends the process, so getting through is most of it.
     #[test]
     fn every_map_does_all_the_work_of_its_suites() {
-        let pace = Pace { rounds: 3, short: 1, long: 1, patience: Duration::ZERO };
+        let pace = Pace { rounds: 3, short: 1, long: 1, time: Duration::ZERO };
         let n = 1024;
         for suite in Suite::ALL {
             let works = suite.workloads().iter();

@@ -8,7 +8,7 @@ mod left_right;
 mod trees;
 
 use crate::ancestor::Trials;
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Map, Ours};
 use crate::contest::Outcome;
 use crate::latency::Latencies;
@@ -37,17 +37,17 @@ pub struct Results {
     pub tails: ByMap<Pauses>,
     /// Pauses of upserts at rest, of text; empty if not measured.
     pub text_tails: ByMap<Pauses>,
-    /// What guards cost; empty if not measured.
+    /// The time of guards; empty if not measured.
     pub pins: ByMap<Pins>,
     /// Bytes an entry of maps behind two handles, by size of value and map; empty
     /// if not measured.
     pub pair_memory: Vec<ByMap<PairBytes>>,
-    /// What single look-ups of such maps take, if measured.
+    /// The time of single look-ups of maps with one writer, if measured.
     pub latencies: Option<Latencies>,
     /// Bytes an entry of ordered maps, by map; empty if not measured.
     pub tree_memory: ByMap<Bytes>,
     /// Much data in little memory, by set of rows; empty if not measured.
-    pub cold: Vec<Figures>,
+    pub cold: Vec<Measurements>,
 }
 
 impl Results {
@@ -78,13 +78,13 @@ pub struct At {
 
 /// One line of the goals' table.
 pub struct Verdict {
-    /// What is asked for.
+    /// The goal in words.
     pub goal: String,
     /// The figure that would do.
     bound: f64,
     /// Whether more than that is better.
     more: bool,
-    /// What was measured, if it was.
+    /// The measured figure, if there is one.
     figure: Option<f64>,
 }
 
@@ -94,7 +94,7 @@ impl Verdict {
         format!("{} {}", if self.more { "≥" } else { "≤" }, self.bound)
     }
 
-    /// What was measured.
+    /// Returns the measured figure as text.
     pub fn figure(&self) -> Option<String> {
         self.figure.map(|figure| format!("{figure:.2}"))
     }
@@ -106,7 +106,7 @@ impl Verdict {
     }
 }
 
-/// The goals of one stage of the project, with what was measured for each.
+/// The goals of each stage of the project, with their figures.
 pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 5] {
     [
         ("ground floor", ground::verdicts(results)),

@@ -4,7 +4,7 @@
 /// Keys have 62 bits, so that a stream word has room for what to do with one.
 pub const KEY_BITS: u32 = 62;
 
-/// What a lookup that finds nothing adds to a checksum.
+/// The share of a miss in a checksum.
 const NOTHING: u64 = 1 << 40;
 
 /// The `i`-th key: distinct, and in no order a table could profit from.
@@ -21,7 +21,7 @@ pub fn value(key: u64, stamp: u64) -> u64 {
     (key & 0xffff_ffff) | (stamp << 32)
 }
 
-/// What an answer adds to a checksum: whose value it is, not which.
+/// Returns an answer's share in a checksum: the key of the value, not its version.
 ///
 /// Two threads may overwrite each other's values, so only the half that every
 /// writer of a key agrees on can be checked.

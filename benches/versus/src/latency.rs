@@ -27,8 +27,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// From this on, the scheduler is asked whether the reader had a core.
 const SUSPICIOUS: u64 = 10_000;
 
-/// How often it is asked in any case, so that what was lost before is not put on
-/// the next slow look-up's account.
+/// The number of look-ups between two readings of the lost time, so that a slow
+/// look-up is not charged for time that was lost before it.
 const OFTEN: u32 = 1024;
 
 /// Look-ups of one map, less what the clock takes itself.
@@ -53,9 +53,9 @@ pub struct Times {
 
 /// The clock asked twice with nothing between, and all maps.
 pub struct Latencies {
-    /// What the clock alone takes.
+    /// The time of the clock alone.
     pub clock: Pauses,
-    /// What look-ups take, by map.
+    /// The time of look-ups, by map.
     pub maps: Vec<(&'static str, Latency)>,
 }
 
@@ -176,7 +176,7 @@ fn changes<P: Pair<u64>>(
         next.for_each(|&key| writer.insert(key, u64::new(key, *place as u64)));
         writer.publish();
         *place = if *place + 2 * CHANGED > keys.len() { 0 } else { *place + CHANGED };
-        // Who is late does not hurry.
+        // A late round does not shorten the next one.
         due = (due + PERIOD).max(Instant::now());
         while Instant::now() < due && !done.load(Ordering::Relaxed) {
             std::thread::sleep((due - Instant::now()).min(Duration::from_millis(5)));
@@ -245,7 +245,7 @@ impl Samples {
         self.worst = self.worst.max(ns);
     }
 
-    /// What was measured, less `clock` nanoseconds.
+    /// Returns the measured pauses, less `clock` nanoseconds.
     pub(crate) fn pauses(&self, clock: f64) -> Pauses {
         let all: u64 = self.counts.iter().map(|&count| u64::from(count)).sum();
         // The time that one in `slower` look-ups exceeds.

@@ -1,7 +1,7 @@
 //! `FlatMap` and its family measured against the maps one would use instead.
 //!
 //! `cargo run --release` in this package runs everything and prints a report;
-//! `count.sh` counts instructions. What makes two figures comparable: the maps
+//! `count.sh` counts instructions. Two figures are comparable because the maps
 //! take turns by rounds in one process ([`contest`]), do the same work on the
 //! same keys and prove it by a checksum known beforehand ([`work`]), and are not
 //! charged for the cores that others took ([`clock`]).

@@ -43,9 +43,9 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut pace = if options.quick {
-        Pace { rounds: 5, short: 10, long: 40, patience: Duration::from_secs(5) }
+        Pace { rounds: 5, short: 10, long: 40, time: Duration::from_secs(5) }
     } else {
-        Pace { rounds: 9, short: 25, long: 80, patience: Duration::from_secs(40) }
+        Pace { rounds: 9, short: 25, long: 80, time: Duration::from_secs(40) }
     };
     pace.rounds = options.rounds.unwrap_or(pace.rounds);
     let mut results = Results::default();

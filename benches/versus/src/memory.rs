@@ -1,4 +1,4 @@
-//! Bytes an entry: what each map takes from the allocator, counted there.
+//! Bytes an entry, as the allocator counts them for each map.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
@@ -11,9 +11,9 @@ use crate::pairs::{Pair, Reader, Writer};
 use crate::rivals::Bench;
 use crate::trees::Tree;
 
-/// The system's allocator; while switched on it counts the bytes that blocks
-/// take, with what the allocator rounds up and keeps beside them: a map of boxed
-/// entries pays for that, one of few large blocks hardly.
+/// The system's allocator; while switched on it counts the bytes of blocks with
+/// the allocator's rounding and headers: a map of boxed entries pays for them, a
+/// map of few large blocks hardly.
 ///
 /// Off, it costs one load of a word nobody writes, so that maps which allocate
 /// for every insertion do not queue for a shared counter while they are timed.

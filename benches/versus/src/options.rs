@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cold::rows::Source;
 use crate::work::{Row, Suite};
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub const HELP: &str = "\
 Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
@@ -28,17 +28,17 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
                      many bytes as the file's ending says. Without it all files
                      in target/rows
   --rounds N         rounds that must count, for each map and row; 3 or more
-  --goals            prints only what the project set itself, and whether it is
-                     reached; what was not measured too
+  --goals            prints only the goals of the project and whether they are
+                     reached; also those without a figure
   --out DIR          where the report, the rounds and the plots go";
 
-/// What is no suite of rows, but is measured apart.
+/// Measurements that are no suite of rows.
 const APART: [&str; 6] = ["cold", "ancestor", "memory", "worst", "tails", "pins"];
 
-/// What is measured apart within a suite of rows.
+/// Measurements beside the rows of a suite.
 const WITHIN: [&str; 2] = ["latency", "bytes"];
 
-/// What to measure and where to put it.
+/// The chosen measurements and the folder of results.
 pub struct Options {
     /// Fewer and shorter rounds.
     pub quick: bool,
@@ -46,9 +46,9 @@ pub struct Options {
     pub suites: Vec<String>,
     /// Names given to `--only`; empty for everything.
     pub only: Vec<String>,
-    /// Keys in the map; empty for what each suite likes.
+    /// Keys in the map; empty for each suite's default.
     pub sizes: Vec<usize>,
-    /// One, two or both; empty for what each suite likes.
+    /// One, two or both; empty for each suite's default.
     pub threads: Vec<usize>,
     /// Rows of data, for the suite that wants some.
     pub data: Vec<Source>,
@@ -98,17 +98,17 @@ impl Options {
         if self.data.is_empty() { Source::all(Path::new(folder)) } else { self.data.clone() }
     }
 
-    /// Whether the suite called `name` is to be run.
+    /// Returns whether to run the suite called `name`.
     pub fn runs(&self, name: &str) -> bool {
         self.suites.is_empty() || self.suites.iter().any(|suite| suite == name)
     }
 
-    /// Whether `name`, which is measured apart, is to be measured.
+    /// Returns whether to run the measurement `name`, which is no suite.
     pub fn measures(&self, name: &str) -> bool {
         self.runs(name) && self.picks(name)
     }
 
-    /// Whether `name` is to be measured, apart from its suite's rows.
+    /// Returns whether to run the measurement `name` beside its suite's rows.
     pub fn measures_within(&self, suite: Suite, name: &str) -> bool {
         self.runs(suite.name()) && self.picks(name)
     }

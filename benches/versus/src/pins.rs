@@ -1,9 +1,8 @@
-//! What it costs to say that one is reading: a guard alone, a look-up with one
-//! of its own, and one under a guard that is held.
+//! The time of a read section: a guard alone, a look-up with one of its own, and
+//! one under a guard that is held.
 //!
-//! Ours is asked twice, with the system's barrier and with fences. Which of them
-//! it is gets decided once in a process, so the one with fences is forbidden the
-//! system call before it asks.
+//! Ours is measured twice, with the system's barrier and with fences. A process
+//! chooses once, so the process with fences forbids the system call beforehand.
 
 use std::hint::black_box;
 
@@ -25,7 +24,7 @@ pub struct Pins {
     pub held: f64,
 }
 
-/// Who is asked.
+/// The measured maps.
 pub const NAMES: [&str; 3] = ["HashMap, membarrier", "HashMap, fences", "papaya"];
 
 /// Keys, few enough for the caches.

@@ -279,7 +279,7 @@ fn ancestor(text: &mut String, trials: &Trials) {
     }
 }
 
-/// The goals' tables; without `all`, only what there is a figure for.
+/// Returns the goals' tables; without `all`, only goals with a figure.
 pub fn goals(results: &Results, all: bool) -> String {
     let mut text = String::new();
     for (stage, verdicts) in verdicts(results) {

@@ -30,7 +30,7 @@ pub const TAIL_KEYS: u64 = 1 << 20;
 /// See [`TAIL_KEYS`].
 pub const TEXT_TAIL_KEYS: u64 = 1 << 18;
 
-/// What such a process measures.
+/// The measurements of a process of its own.
 const MEMORY: &str = "memory";
 const TEXT_MEMORY: &str = "text-memory";
 const WORST: &str = "worst";
@@ -47,7 +47,7 @@ const PAIRS_1024: &str = "pairs-1024";
 pub const PAIR_SIZES: [(&str, usize, u64); 3] =
     [(PAIRS_8, 8, 1 << 20), (PAIRS_64, 64, 1 << 18), (PAIRS_1024, 1024, 1 << 16)];
 
-/// Figures of one kind, by map.
+/// Measurements of one kind, by map.
 pub type ByMap<T> = Vec<(&'static str, T)>;
 
 /// Bytes an entry of each map of numbers.
@@ -82,7 +82,7 @@ pub fn text_tails(rounds: usize) -> ByMap<Pauses> {
     pauses(TEXT_TAILS, &text_names(), rounds)
 }
 
-/// What guards cost.
+/// Measures the time of guards.
 pub fn pins() -> ByMap<Pins> {
     let one = |name| {
         let [alone, own, held] = ask(PINS, name);
@@ -191,7 +191,7 @@ struct Clerk<'a> {
 impl Clerk<'_> {
     fn pins(&mut self) {
         self.answered = pins::NAMES.contains(&self.name);
-        // What the system does not let us measure is no number.
+        // The system refuses this measurement.
         let none = Pins { alone: f64::NAN, own: f64::NAN, held: f64::NAN };
         let Pins { alone, own, held } = pins::measure(self.name).unwrap_or(none);
         println!("{alone} {own} {held}");

@@ -1,6 +1,6 @@
-//! How long the slowest upserts take into a map that is there already: each is
-//! timed. Growth has no part in it (that is [`worst`](crate::worst)'s); what
-//! shows is what maps put off, such as freeing what was replaced.
+//! The slowest upserts into a map that exists already: each is timed. Growth has
+//! no part in it (see [`worst`](crate::worst)); the figures show deferred work,
+//! such as freeing replaced entries.
 
 use std::borrow::Borrow;
 
@@ -15,7 +15,7 @@ use crate::worst::{Pauses, Timer};
 pub fn measure<M: Bench>(source: &Source<M>, n: u64) -> Pauses {
     let map = M::new();
     let mut rng = Rng::new(5);
-    // What is put off is to be under way, so these do not count.
+    // These writes start the deferred work, and do not count.
     let mut before = Timer::new(2 * n as usize);
     for i in 0..n {
         upsert(source, &map, i, &mut before);

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// No round takes as long, not even the building of the largest map before it.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 
-/// Since when who is doing what.
+/// The present work and its begin.
 static DOING: Mutex<Option<(Instant, String)>> = Mutex::new(None);
 
 /// Says what begins now.
@@ -19,9 +19,10 @@ pub fn pat(doing: String) {
 pub fn start() {
     std::thread::spawn(|| {
         loop {
-            std::thread::sleep(PATIENCE / 20);
+            std::thread::sleep(TIME_LIMIT / 20);
             let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, doing)) = doing.as_ref().filter(|(begin, _)| begin.elapsed() > PATIENCE)
+            if let Some((_, doing)) =
+                doing.as_ref().filter(|(begin, _)| begin.elapsed() > TIME_LIMIT)
             {
                 eprintln!("{doing} hangs");
                 std::process::exit(1);

@@ -8,8 +8,8 @@ use crate::rivals::Bench;
 /// From this on, the thread's own clock is asked whether the time was spent.
 const SUSPICIOUS: u64 = 10_000;
 
-/// How often it is asked in any case, so that what was lost before is not put
-/// on the next slow insertion's account.
+/// The number of insertions between two readings of the lost time, so that a slow
+/// insertion is not charged for time that was lost before it.
 const OFTEN: usize = 256;
 
 /// Nanoseconds of single insertions.
@@ -30,17 +30,17 @@ pub struct Pauses {
 /// Takes the time of single operations, less what the thread lost.
 pub struct Timer {
     times: Vec<u32>,
-    /// What was lost until the operation that is asked about.
+    /// The time lost until the present operation.
     lost_before: u64,
 }
 
-/// Wall clock less thread clock: what was lost until now, from the beginning.
+/// Wall clock less thread clock: the time lost since the beginning.
 fn lost() -> u64 {
     now().saturating_sub(cpu())
 }
 
 impl Timer {
-    /// For so many operations, whose memory is touched beforehand.
+    /// Makes room for this many operations, and touches its memory beforehand.
     pub fn new(operations: usize) -> Self {
         let mut times = vec![1_u32; operations];
         times.clear();
@@ -62,13 +62,13 @@ impl Timer {
         result
     }
 
-    /// The mean of what was measured.
+    /// Returns the mean of the pauses.
     pub fn mean(&self) -> f64 {
         let all: u64 = self.times.iter().map(|&ns| u64::from(ns)).sum();
         all as f64 / self.times.len() as f64
     }
 
-    /// What was measured.
+    /// Returns the measured pauses.
     pub fn pauses(mut self) -> Pauses {
         let n = self.times.len();
         self.times.sort_unstable();

@@ -33,7 +33,7 @@ fn main() -> ! {
     crate::run()
 }
 
-/// What the words of the stack are before they are used.
+/// The value of a word of the stack before its first use.
 #[cfg(feature = "compressed")]
 const UNUSED: u32 = 0xdead_beef;
 

@@ -10,7 +10,7 @@ use semihosting::println;
 
 pub use hedgerow::error::TryInsertError;
 
-/// Of so many inserts one is followed by a step of balancing.
+/// A step of balancing follows one of this many inserts.
 const PACE: u32 = 8;
 
 pub struct Map {
@@ -19,7 +19,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// With two fences from the beginning, so that there is something to balance.
+    /// Makes a map of two fences, so that balancing has work to do.
     pub fn new() -> Self {
         let map = FenceMap::new().with_splits([board::KEYS / 2]);
         Self { map, inserts: Counter::new() }

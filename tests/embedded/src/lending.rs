@@ -1,4 +1,4 @@
-//! Maps that lend their entries, where no thread has a slot of its own: each borrowed entry claims one.
+//! Maps that return references, without slots of threads: each borrowed entry claims a slot.
 
 use crate::HEAP;
 use alloc::string::{String, ToString};
@@ -20,8 +20,8 @@ pub fn run() {
     };
     // The registry of readers keeps its slots' memory.
     let at_rest = once();
-    assert_eq!(once(), at_rest, "a map that lends its entries has lost memory");
-    println!("entries are lent: {at_rest} bytes at rest");
+    assert_eq!(once(), at_rest, "a map that returns references has lost memory");
+    println!("entries are borrowed: {at_rest} bytes at rest");
 }
 
 fn hashed() {
@@ -52,10 +52,10 @@ fn hashed() {
     }
     let handle = Handle::new();
     let guard = handle.pin();
-    let lent = map.with_guard(&guard);
-    assert_eq!(lent.try_get(&100), Ok(Some(&"100".into())));
+    let pinned = map.with_guard(&guard);
+    assert_eq!(pinned.try_get(&100), Ok(Some(&"100".into())));
     let odd: Vec<u32> = map.extract_if(|key, _| key % 2 == 1).map(|entry| *entry.key()).collect();
-    assert!(odd.iter().all(|key| key % 2 == 1) && lent.get(&9).is_none());
+    assert!(odd.iter().all(|key| key % 2 == 1) && pinned.get(&9).is_none());
     let left = map.len();
     assert_eq!((map.drain().count(), map.len()), (left, 0));
 }

@@ -1,8 +1,8 @@
 //! Firmware that proves a map against an interrupt on one core.
 //!
 //! The first part, [`smoke`], checks the operations against a sorted array with nothing running beside them, and
-//! `lending` those of maps that lend their entries ([`fixed`] where the map is a table of fixed size in a `static`,
-//! [`fences`] where it is ordered). The second, [`preempt`], lets a timer interrupt land inside the writes of the main
+//! `lending` those of maps that return references ([`fixed`] if the map is a table of fixed size in a `static`,
+//! [`fences`] if it is ordered). The second, [`preempt`], lets a timer interrupt land inside the writes of the main
 //! loop: the handler reads with `try_get`, which must neither wait nor see half a write.
 //!
 //! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
@@ -81,7 +81,7 @@ static HEAP: LlffHeap = LlffHeap::empty();
 static mut HEAP_MEMORY: [MaybeUninit<u8>; board::HEAP_BYTES] =
     [MaybeUninit::uninit(); board::HEAP_BYTES];
 
-/// What the boards' entry points call.
+/// Runs the proof. The boards' entry points call it.
 fn run() -> ! {
     // SAFETY: this runs once, before the first allocation, and nothing else names the array.
     unsafe { HEAP.init(&raw mut HEAP_MEMORY as usize, board::HEAP_BYTES) };

@@ -1,4 +1,4 @@
-//! What the handler and the main loop tell each other, whichever map is under test.
+//! Messages between the handler and the main loop, the same for every map under test.
 
 use core::{
     cell::UnsafeCell,
@@ -28,7 +28,7 @@ impl Counter {
     }
 }
 
-/// The first wrong thing that the handler saw: what, the key, the words.
+/// The first wrong thing that the handler saw: its kind, the key, the words.
 static WRONG: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
 
 /// Takes note of a wrong thing, if it is the first; `kind` is not zero.
@@ -40,18 +40,18 @@ pub fn report(kind: u32, key: u32, words: [u32; 3]) {
     }
 }
 
-/// What was reported.
+/// Returns the report of the handler.
 pub fn wrong() -> Option<(u32, u32, [u32; 3])> {
     let [kind, key, words @ ..] = [0, 1, 2, 3, 4].map(|i: usize| WRONG[i].load(SeqCst));
     (kind != 0).then_some((kind, key, words))
 }
 
-/// A place for what the handler uses, of the present round.
+/// A place for a value of the present round that the handler uses.
 pub struct Slot<T>(UnsafeCell<Option<T>>);
 
-// SAFETY: the content is replaced only in a critical section, by one who sees to it that nobody has a
-// reference. There is one core, so what only the handler looks at, such as a reader's handle, is used by
-// one at a time; what both look at, a map, is `Sync`.
+// SAFETY: the caller of `replace` guarantees that no reference to the content exists, and replaces it only in a
+// critical section. There is one core, so a content that only the handler uses, such as a reader's handle, has one
+// user at a time. A content that both use, the map, is `Sync`.
 unsafe impl<T> Sync for Slot<T> {}
 
 impl<T> Slot<T> {

@@ -1,7 +1,7 @@
-//! A map that compresses, on a board of 64 KiB of RAM: it is filled until it refuses, read, written and emptied, each
-//! answer compared with what was stored, while a timer counts how long the longest write takes.
+//! A map that compresses, on a board of 64 KiB of RAM. The program fills it until it refuses, reads, writes and
+//! empties it, and compares each answer with a model, while a timer measures the longest write.
 //!
-//! Nothing is learned here: what rows have in common is known from elsewhere, and lies in flash.
+//! The board trains nothing: a dictionary of the text that rows share was made elsewhere, and is in flash.
 
 use crate::{HEAP, board, notes::Counter, reading::Random};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
@@ -9,7 +9,7 @@ use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Codec, Corrupt, Lz4, Model, Work};
 use semihosting::println;
 
-/// What the map may take.
+/// The memory that the map may take.
 const BUDGET: usize = 32 << 10;
 /// Rows that it is to have room for.
 const ROWS: u32 = 250;
@@ -19,7 +19,7 @@ const STEP: usize = 512;
 /// Instructions, in hundreds, between two ticks.
 const TICK: u32 = 20;
 
-/// Bytes that many rows have in common; what most of them have stands last.
+/// Bytes that many rows have in common, the most common ones last.
 const DICTIONARY: &[u8] = concat!(
     r#""state":"stopped","alarm":true"#,
     r#""state":"warming up","alarm":true"#,
@@ -74,7 +74,7 @@ impl Codec for Shipped {
     }
 }
 
-/// For the control: what it gives back differs in a bit.
+/// A model for the negative control: it changes a bit of each value.
 struct Forgetful(Box<dyn Model>);
 
 impl Model for Forgetful {
@@ -107,7 +107,7 @@ pub fn on_interrupt() -> u32 {
 
 pub fn took(_: u32) {}
 
-/// The map, what it should hold, and what that took.
+/// The map, its expected content, and the time that the writes took.
 struct Run {
     map: CompressedMap,
     /// Of each row, which generation is there.

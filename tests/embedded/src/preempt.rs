@@ -1,9 +1,9 @@
 //! A timer interrupt reads, and writes a key of its own, in the middle of the main loop's writes.
 //!
-//! On one core the handler runs between two instructions of the main loop, so what it may find is
-//! known exactly: before each write the main loop notes the generation that the key has and the one
-//! that it is about to have, and the handler accepts these two and no other. `Busy` is an answer
-//! too, and must occur, or the interrupt never met a write.
+//! On one core the handler runs between two instructions of the main loop, so the values that it may
+//! find are known exactly: before each write the main loop notes the old and the new generation of the
+//! key, and the handler accepts these two and no other. `Busy` is an answer too, and must occur:
+//! otherwise the interrupt never met a write.
 
 use crate::{
     HEAP, board,
@@ -35,7 +35,7 @@ const ENOUGH: Counts =
 /// ...or this many rounds have passed.
 const ROUNDS: u32 = 200;
 
-/// What the handler did, and on what it insists before the run counts.
+/// Counts of the handler's answers, and the least counts of a valid run.
 #[derive(Clone, Copy)]
 struct Counts {
     interrupts: u32,

@@ -24,8 +24,8 @@ fn main() -> ! {
 /// Lets the interrupt come, first after `ticks`.
 pub fn start_timer(ticks: u32) {
     rearm(ticks);
-    // SAFETY: the handler is in place, and what it reads is ready: that is this function's contract
-    // with `proof`.
+    // SAFETY: the handler is in place, and the data that it reads is initialized: that is this function's
+    // contract with `proof`.
     unsafe {
         riscv::register::mie::set_mtimer();
         riscv::interrupt::enable();

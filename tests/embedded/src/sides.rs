@@ -129,8 +129,8 @@ impl Writer {
         }
     }
 
-    /// Publishes, when nobody is stuck any more: who looks by a reader that was stuck a moment ago may be taken for
-    /// it.
+    /// Publishes if no reader is stuck any more. A handle that was stuck a moment ago may count as stuck while it
+    /// reads again.
     pub fn publish(&mut self) {
         match self {
             Self::Table(writer) => writer.publish(),

@@ -32,7 +32,7 @@ pub fn run() {
     crate::lending::run();
 }
 
-/// What the map should hold, in the order of keys.
+/// The expected content of the map, in the order of keys.
 struct Model<K, V>(Vec<(K, V)>);
 
 impl<K: Copy + Ord, V: Copy> Model<K, V> {

@@ -1,11 +1,11 @@
 //! A timer interrupt looks at a structure of two sides in the middle of the main loop's changes and
 //! publishes.
 //!
-//! The main loop writes one *generation* after the other: each of the watched keys anew, and some of the
-//! others come and go; then it publishes. On one core the handler runs between two instructions of the main
-//! loop, so what it may find is known exactly: all of the generation that was published last, or, where it
-//! comes amid a publish, all of the one that is being published. Some of its looks it holds over many
-//! interrupts, so that the main loop meets a reader that is in its way.
+//! The main loop writes one *generation* after the other: it writes each of the watched keys anew, inserts and removes
+//! some of the others, and publishes. On one core the handler runs between two instructions of the main loop, so the
+//! state that it may find is known exactly: all of the generation that was published last or, amid a publish, all of
+//! the one that is being published. The handler keeps some of its read sections open over many interrupts, so that
+//! the main loop meets a reader that is in its way.
 
 use crate::{
     HEAP, board,
@@ -22,26 +22,26 @@ use crate::unturned::{KINDS, Look, Reader, Writer, make};
 
 /// Keys that each generation writes and each interrupt looks up; the others come and go.
 const WATCHED: u32 = 12;
-/// Of the others, so many are looked up by each interrupt.
+/// The number of other keys that each interrupt looks up.
 const SAMPLES: u32 = 4;
-/// For so many generations another key is there, and then as many it is not.
-const LIFE: u32 = 8;
+/// The number of generations for which another key is present, and then absent.
+const SPAN: u32 = 8;
 /// Generations of one round.
 const GENERATIONS: u32 = 40;
-/// Of so many interrupts one begins to hold a look, if none is held.
+/// One of this many interrupts begins to hold a read section open, if no other is.
 const HOLDS: u32 = 64;
-/// It is held for up to so many: longer than the first change after a publish waits for readers, and no longer than
-/// there is memory for noting what cannot be done meanwhile. In the smallest heap many notes leave no hole that is
-/// large enough for a larger side.
+/// The most interrupts for which it stays open: longer than the first change after a publish waits for readers, and
+/// no longer than memory lasts for the operations that the writer defers meanwhile. In the smallest heap many deferred
+/// operations leave no hole that is large enough for a larger side.
 const LONG: u32 = if cfg!(feature = "microbit") { 72 } else { 256 };
-/// With each kind the run goes on until this much has happened: a map's publish is a few instructions, for what it
-/// leaves to do is done by the next change...
+/// The run continues until each count has reached its least number. A map's publish is a few instructions, because
+/// the next change does the rest of its work...
 const ENOUGH: [u32; COUNTED] =
     [3000, 1000, 20, 20, 20, if cfg!(feature = "microbit") { 30 } else { 100 }];
 /// ...or this many rounds have passed.
 const ROUNDS: u32 = 200;
 
-/// What is counted, and by whom: the handler, but for the last.
+/// The number of counters. The handler counts, except for the last one.
 const COUNTED: usize = 6;
 static COUNTS: [Counter; COUNTED] = [const { Counter::new() }; COUNTED];
 const LOOKS: usize = 0;
@@ -60,7 +60,7 @@ static INTERRUPTS: Counter = Counter::new();
 /// The longest that the handler took, in ticks.
 static LONGEST: AtomicU32 = AtomicU32::new(0);
 
-/// What the main loop is at.
+/// The phase of the main loop.
 static PHASE: AtomicU32 = AtomicU32::new(AT_REST);
 const AT_REST: u32 = 0;
 const CHANGING: u32 = 1;
@@ -114,8 +114,8 @@ pub fn run() -> i32 {
     let heap_at_rest = HEAP.used();
     let mut random = Random::new(0x2545_f491);
     let mut too_little = false;
-    // Such that no key of the first generation was born before the first of all numbers.
-    let mut generation = 2 * LIFE;
+    // Large enough that no key of the first generation has a number below zero.
+    let mut generation = 2 * SPAN;
     board::start_timer(1000);
     for (kind, name) in KINDS.iter().enumerate() {
         COUNTS.iter().for_each(Counter::reset);
@@ -156,13 +156,13 @@ fn written_in(key: u32, generation: u32) -> Option<u32> {
     if key < WATCHED {
         return Some(generation);
     }
-    let age = generation.wrapping_sub(key) % (2 * LIFE);
-    let born = generation - age;
-    (age < LIFE && born >= FIRST.load(SeqCst)).then_some(born)
+    let age = generation.wrapping_sub(key) % (2 * SPAN);
+    let inserted = generation - age;
+    (age < SPAN && inserted >= FIRST.load(SeqCst)).then_some(inserted)
 }
 
 fn value_in(key: u32, generation: u32) -> Option<Reading> {
-    written_in(key, generation).map(|born| Reading::new(key, born))
+    written_in(key, generation).map(|inserted| Reading::new(key, inserted))
 }
 
 /// One structure from its first key to its last, under interrupts all the time; the next generation.
@@ -210,7 +210,7 @@ fn change(writer: &mut Writer, generation: u32, random: &mut Random) {
             let before = if anew { None } else { written_in(key, generation - 1) };
             let now = written_in(key, generation);
             match now {
-                Some(born) if before.is_none() => insert(writer, key, born, false),
+                Some(inserted) if before.is_none() => insert(writer, key, inserted, false),
                 None if before.is_some() => remove(writer, key),
                 _ => (),
             }
@@ -350,7 +350,7 @@ fn look(readers: &'static [Reader; 2], random: &mut Random) {
     }
 }
 
-/// What is wrong with a state whatever the time; its generation, if it has one.
+/// Reports a state that is wrong at any time; returns its generation, if it has one.
 fn check(look: &Look<'_>, random: &mut Random) -> Option<u32> {
     let mut generation = None;
     for key in 0..WATCHED {

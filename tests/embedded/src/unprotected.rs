@@ -1,7 +1,7 @@
 //! The negative control: words written one after the other, with nothing that says when.
 //!
-//! The same operations as the map's, over a fixed table, and no version: what the interrupt meets
-//! half-way, it reads half-way. The run must fail on it, or it could not fail on the map either.
+//! The same operations as the map's, over a fixed table without a version: an interrupt reads a
+//! half-written value. The run must fail on it, or it could not fail on the map either.
 
 use crate::{board, reading::Reading, word_by_word::Place};
 use alloc::{boxed::Box, vec::Vec};

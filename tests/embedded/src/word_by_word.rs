@@ -20,7 +20,7 @@ impl Place {
             .then(|| Reading::from_words([0, 1, 2].map(|i: usize| self.words[i].load(Relaxed))))
     }
 
-    /// Writes a value, or that there is none; gives the one before.
+    /// Writes a value, or its absence; returns the old one.
     pub fn set(&self, value: Option<Reading>) -> Option<Reading> {
         let old = self.get();
         if let Some(value) = value {

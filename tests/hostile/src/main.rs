@@ -17,23 +17,23 @@ use std::time::{Duration, Instant};
 const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--seed S] [--only NAME]
        hedgerow-hostile --replay NAME HEX
 
-  --programs N   so many programs on each kind of map; default 1000
+  --programs N   the number of programs on each kind of map; default 1000
   --minutes M    more of them until so much time has passed
   --seed S       other programs; default 0
   --only NAME    only kinds of maps whose name begins so
   --replay       one program, as a failure prints it";
 
-/// A program does a few dozen operations: one that works for longer than this does so for ever.
+/// The processor time after which a program counts as endless: a program has only a few dozen operations.
 const WORK: Duration = Duration::from_secs(20);
-/// A program that has not ended after this time waits for ever, if others leave it some of the processor.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Programs of a process: a new one is sure of its memory again. So few that a run of some minutes comes to every
-/// kind of map, the slow ones included.
+/// The time after which a program counts as waiting forever, if other processes leave it some of the processor.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// Programs of a process; a new process has sound memory again. The number is small enough that a run of some minutes
+/// plays every kind of map, also the slow ones.
 const BATCH: u64 = 100;
 
 fn main() -> ExitCode {
     let thread = thread::Builder::new().stack_size(STACK).spawn(run_arguments);
-    thread.expect("a thread is to be had").join().unwrap_or(ExitCode::FAILURE)
+    thread.expect("a thread starts").join().unwrap_or(ExitCode::FAILURE)
 }
 
 fn run_arguments() -> ExitCode {
@@ -61,7 +61,7 @@ fn play_of(name: &str) -> Result<Play, String> {
     })
 }
 
-/// Plays one program, and prints what is found.
+/// Plays one program, and prints its findings.
 fn replay(name: &str, hex: &str) -> Result<bool, String> {
     let program = Program::of_hex(hex).ok_or("the program is not in hexadecimal")?;
     let findings = play_of(name)?(&program);
@@ -75,7 +75,7 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
-/// Plays programs one after the other, writes down which it is at, and ends at the first finding.
+/// Plays programs one after the other, prints the number of each, and ends at the first finding.
 fn batch(name: &str, from: &str, to: &str, seed: &str, progress: &str) -> Result<bool, String> {
     let (play, seed) = (play_of(name)?, number(seed)?);
     let file = File::create(progress).map_err(|error| format!("{progress}: {error}"))?;
@@ -103,14 +103,14 @@ fn watch(at: &AtomicU64) {
         let now = at.load(Ordering::Relaxed);
         if now != last {
             (last, since) = (now, Spent::now("self"));
-        } else if since.is_over("self", WORK, PATIENCE) {
+        } else if since.is_over("self", WORK, TIME_LIMIT) {
             println!("a call waits for ever");
             std::process::exit(1);
         }
     }
 }
 
-/// When something began, and how much time of the processor its process had taken by then.
+/// A begin, and the processor time that its process had taken by then.
 struct Spent {
     begin: Instant,
     work: Duration,
@@ -121,13 +121,13 @@ impl Spent {
         Self { begin: Instant::now(), work: Self::work_of(process) }
     }
 
-    /// Whether it has worked, or lasted, for longer than this.
-    fn is_over(&self, process: &str, work: Duration, patience: Duration) -> bool {
+    /// Returns whether it has worked, or lasted, for longer than this.
+    fn is_over(&self, process: &str, work: Duration, limit: Duration) -> bool {
         let worked = Self::work_of(process).saturating_sub(self.work);
-        worked > work || self.begin.elapsed() > patience
+        worked > work || self.begin.elapsed() > limit
     }
 
-    /// Time of the processor that a process has taken; nothing if the system does not tell.
+    /// Returns the processor time of a process; zero if the system does not tell.
     fn work_of(process: &str) -> Duration {
         let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The name, in parentheses, may be anything. Behind it: state and ten numbers, then the time in user mode and
@@ -167,7 +167,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Plays all programs and says whether none failed.
+    /// Plays all programs and returns whether none failed.
     fn run(&self) -> Result<bool, String> {
         let names: Vec<&'static str> =
             ALL.iter().map(|(name, _)| *name).filter(|name| name.starts_with(&self.only)).collect();
@@ -221,7 +221,7 @@ impl Options {
         Ok(failed == 0)
     }
 
-    /// Plays a range of programs in processes of their own; whether one failed.
+    /// Plays a range of programs in processes of their own; returns whether one failed.
     fn play(&self, range: &Range, file: &Path, failed: &AtomicU64) -> bool {
         let (mut from, mut bad) = (range.from, false);
         while from < range.to {
@@ -242,7 +242,7 @@ impl Options {
             };
             self.report(range.name, at, &output.stdout, file);
             from = at + 1;
-            // One finding in a range says most of what all of them would say.
+            // The findings of a range mostly have one cause.
             if failed.fetch_add(1, Ordering::Relaxed) >= 3 {
                 return true;
             }
@@ -277,7 +277,7 @@ fn fails(name: &str, program: &Program) -> bool {
         if let Some(status) = child.try_wait().expect("it is a child of this process") {
             return !status.success();
         }
-        if begin.is_over(&process, WORK / 4, PATIENCE / 4) {
+        if begin.is_over(&process, WORK / 4, TIME_LIMIT / 4) {
             let _ = child.kill();
             let _ = child.wait();
             return true;

@@ -2,19 +2,19 @@
 
 use crate::program::Program;
 
-/// The shortest program that was found on the way down from `program` and still `fails`, trying `tries` at most.
+/// Returns the shortest program below `program` that still `fails`, found in at most this many attempts.
 pub fn minimize(
     program: Program,
-    mut tries: usize,
+    mut attempts: usize,
     mut fails: impl FnMut(&Program) -> bool,
 ) -> Program {
     let mut best = program;
     'again: loop {
         for shorter in best.shorter() {
-            if tries == 0 {
+            if attempts == 0 {
                 return best;
             }
-            tries -= 1;
+            attempts -= 1;
             if fails(&shorter) {
                 best = shorter;
                 continue 'again;

@@ -1,4 +1,4 @@
-//! Runs a program on a map, and tells what is wrong with the outcome.
+//! Runs a program on a map, and returns the faults of the outcome.
 
 use crate::program::{Op, Program, Verb};
 use crate::world::{self, HONEST, LASTING};
@@ -10,40 +10,40 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, Once};
 use std::thread;
 
-/// A map, made ready to be played with.
+/// A map under test.
 pub trait Subject: Send + Sync + Sized + 'static {
-    /// The verbs that it has, in groups. Those that stand there twice come twice as often.
+    /// The verbs that it has, in groups. A verb that is listed twice occurs twice as often.
     const VERBS: &'static [&'static [Verb]];
-    /// Whether there are keys that last: where keys have no place for a number, there are none.
+    /// Whether it has lasting keys: keys without a place for a number cannot last.
     const LASTS: bool;
-    /// What each thread has of it.
+    /// The part of it that each thread has.
     type Local;
 
-    /// Makes one that has the lasting keys, each with its own number as its value.
+    /// Makes a map with the lasting keys, each with its own number as its value.
     fn new(program: &Program) -> Self;
 
     /// Called by each thread before its first operation.
     fn join(&self, program: &Program) -> Self::Local;
 
-    /// Does an operation. `rest` does some of those that follow it, for operations that hold something meanwhile.
+    /// Runs an operation. `rest` runs some of the next ones, for operations that hold a guard meanwhile.
     fn act(&self, local: &Self::Local, op: Op, rest: &mut dyn FnMut());
 
-    /// What user code does when it calls the map from within.
+    /// Calls the map from user code that the map has called.
     fn reenter(&self, local: &Self::Local) {
         let _ = local;
     }
 
-    /// The value of a lasting key: whether it is there, and its number if it has one.
+    /// Looks up a lasting key: returns whether it is present, and the number of its value if it has one.
     fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>>;
 
-    /// Called when all threads are done; then it is dropped.
+    /// Called when all threads are done, before the map is dropped.
     fn end(&mut self) {}
 }
 
-/// A build that is not optimized has dozens of copies of a value of 64 KiB on the stack.
+/// The stack of a thread. A build without optimization has dozens of copies of a value of 64 KiB on it.
 pub const STACK: usize = 32 << 20;
 
-/// Plays the program and returns what was found; nothing if all is well.
+/// Plays the program and returns its findings.
 pub fn play<S: Subject>(program: &Program) -> Vec<String> {
     let _one = one_at_a_time();
     catch_messages();
@@ -58,7 +58,7 @@ pub fn play<S: Subject>(program: &Program) -> Vec<String> {
                 let (start, subject) = (&start, &subject);
                 let work = move || act_all(subject, program, number, start);
                 let thread = thread::Builder::new().stack_size(STACK);
-                thread.spawn_scoped(scope, work).expect("a thread is to be had");
+                thread.spawn_scoped(scope, work).expect("a thread starts");
             }
             act_all(&subject, program, 0, &start);
         });
@@ -82,7 +82,7 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Runs what must not panic.
+/// Runs code that must not panic.
 fn guarded<R>(what: &str, work: impl FnOnce() -> R) -> Option<R> {
     world::arm(None, None);
     let played = PLAYS.replace(true);
@@ -132,7 +132,7 @@ fn act<S: Subject>(subject: &S, local: &S::Local, op: Op, ops: &RefCell<impl Ite
     }
 }
 
-/// A lasting key is there, whatever the program does.
+/// Checks that a lasting key is present, which no program may change.
 fn check<S: Subject>(subject: &S, local: &S::Local, id: u32) {
     match subject.lasting(local, id) {
         None => world::note(|| format!("the lasting key {id} is not found")),
@@ -150,7 +150,7 @@ fn check_all<S: Subject>(subject: &S, program: &Program) {
     }
 }
 
-/// What a walk met of the lasting keys.
+/// The lasting keys that a walk met.
 #[derive(Debug, Default)]
 pub struct Walk {
     met: [u8; LASTING as usize],
@@ -164,7 +164,7 @@ impl Walk {
         }
     }
 
-    /// The walk has come to its end: every lasting key was met, and met once.
+    /// Checks at the end of the walk that it met every lasting key once.
     pub fn end(&self, what: &str) {
         for (id, &times) in self.met.iter().enumerate() {
             if times != 1 {
@@ -177,9 +177,9 @@ impl Walk {
 // ------------------------------------------------------------------------------------------ panics
 
 thread_local! {
-    /// Where the last panic of this thread was, and what it said.
+    /// The place and the message of this thread's last panic.
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
-    /// Whether this thread plays a program: a test that fails reports as usual.
+    /// Whether this thread plays a program. A failing test of another thread reports as usual.
     static PLAYS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -199,15 +199,15 @@ fn catch_messages() {
     });
 }
 
-/// Panics that the docs promise: what std's collections say of what no memory could hold, and a call of the shared
-/// writer by user code that runs under its lock.
+/// Panics that the docs promise: the one of std's collections if a size exceeds the address space, and the one of a
+/// shared writer that user code calls under its lock.
 const PROMISED: [&str; 3] = [
     "capacity overflow",
     "this thread has the lock of the shared writer",
     "codecs must not change their own map",
 ];
 
-/// A panic that nobody planned is a finding.
+/// Notes an unplanned panic as a finding.
 fn judge(what: &str, payload: &(dyn Any + Send)) {
     if world::is_planned(payload) {
         return;

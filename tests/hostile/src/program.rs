@@ -1,13 +1,13 @@
-//! A program: eight bytes about all of it, and eight an operation, so that any bytes are one.
+//! A program: a header of eight bytes, and eight bytes an operation. Any bytes are a program.
 
 use crate::things::{Key, Thing};
 use crate::world::{LASTING, Lie, Manners};
 use std::fmt::Write;
 
-/// Operations in a program at most.
+/// The most operations in a program.
 pub const MOST_OPS: usize = 64;
 
-/// What an operation does, where the map has it.
+/// An operation, if the map has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the methods' names say it")]
 pub enum Verb {
@@ -25,13 +25,13 @@ pub enum Verb {
     TryCompute,
     TryRemove,
     Entry,
-    /// A value is looked up, and made if there is none.
+    /// Looks a value up, and inserts one if there is none.
     GetOrInsert,
     GetCloned,
     Retain,
-    /// Entries are taken out one by one.
+    /// Removes entries one by one.
     Extract,
-    /// The map is cloned, compared with its clone, and that is taken apart.
+    /// Clones the map, compares it with its clone, and consumes the clone.
     Clone,
     Iterate,
     Scan,
@@ -39,14 +39,14 @@ pub enum Verb {
     RemoveMany,
     Reserve,
     Grow,
-    /// A guard, a borrowed entry, an iterator or a snapshot is held while the next operations are done.
+    /// Holds a guard, a borrowed entry, an iterator or a snapshot while the next operations run.
     Hold,
-    /// A guard, or what has one, is forgotten.
+    /// Forgets a guard, or a value that holds one.
     Leak,
     Reclaim,
     Publish,
     TryPublish,
-    Settle,
+    Finish,
     Range,
     RemoveRange,
     Near,
@@ -57,7 +57,7 @@ pub enum Verb {
     Transfer,
     Train,
     Defer,
-    /// A handle is made, or dropped and made again.
+    /// Makes a handle, or drops one and makes it again.
     Handle,
     Submit,
 }
@@ -67,9 +67,9 @@ pub enum Verb {
 pub struct Op {
     verb: u8,
     key: u8,
-    /// What is stored.
+    /// The number of the value to store.
     pub value: u8,
-    /// What else there is to say: how many, how long, which of several ways.
+    /// Another argument: a number, a time, a choice.
     pub arg: u8,
     fuse: u8,
     reentry: u8,
@@ -88,14 +88,14 @@ impl Op {
         [verb, key, value, arg, fuse, reentry, scarcity, thread]
     }
 
-    /// Which of a map's verbs it is. They come in groups, which maps may share.
+    /// Returns the verb among those of a map. Verbs come in groups, which maps may share.
     pub fn verb(self, groups: &[&[Verb]]) -> Verb {
         let count = groups.iter().copied().flatten().count();
         let verb = groups.iter().copied().flatten().nth(usize::from(self.verb) % count);
-        *verb.expect("the place is one of so many")
+        *verb.expect("the place is below the number of verbs")
     }
 
-    /// Makes the key that it is about, none that lasts. Most operations share a few.
+    /// Makes its key, which is not a lasting one. Most operations share a few keys.
     pub fn key<T: Thing>(self) -> Key<T> {
         Key::make(self.id())
     }
@@ -106,7 +106,7 @@ impl Op {
         LASTING + u32::from(self.key) % few
     }
 
-    /// The keys of a batch: those that follow, and the same once more.
+    /// The keys of a batch: the next keys, and the same keys once more.
     pub fn ids(self) -> impl Iterator<Item = u32> {
         let count = u32::from(self.arg % 20);
         (0..count).map(move |n| self.id() + n * 3 % 17)
@@ -133,24 +133,25 @@ impl Op {
         }
     }
 
-    /// After how many calls user code panics.
+    /// The number of calls after which user code panics.
     pub fn fuse(self) -> Option<u32> {
         countdown(self.fuse)
     }
 
-    /// After how many calls user code calls the map.
+    /// The number of calls after which user code calls the map.
     pub fn reentry(self) -> Option<u32> {
         countdown(self.reentry)
     }
 
-    /// How many allocations succeed, and how many fail after them.
+    /// The number of allocations that succeed, and the number that fail after them.
     pub fn scarcity(self) -> Option<(u64, u64)> {
         let left = self.scarcity.checked_sub(192)?;
         Some((u64::from(left % 4), if left < 32 { 1 } else { u64::MAX }))
     }
 }
 
-/// From most bytes none; from the others mostly few calls, as most operations make, and some as many as growth makes.
+/// Makes a number of calls of a byte: most bytes give none, the others mostly as few as an operation makes, and some as
+/// many as growth makes.
 fn countdown(byte: u8) -> Option<u32> {
     match byte {
         0..176 => None,
@@ -167,7 +168,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that these bytes are.
+    /// Makes a program of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let mut head = [0; 8];
         let (first, rest) = bytes.split_at(bytes.len().min(8));
@@ -177,7 +178,7 @@ impl Program {
         Self { head, ops }
     }
 
-    /// The program of this number.
+    /// Makes the program of this number.
     pub fn numbered(number: u64, seed: u64) -> Self {
         let mut state = number.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ seed;
         let mut bytes = Vec::new();
@@ -195,7 +196,7 @@ impl Program {
         Self::of(&bytes)
     }
 
-    /// The bytes that it is.
+    /// Returns its bytes.
     pub fn bytes(&self) -> Vec<u8> {
         self.ops.iter().fold(self.head.to_vec(), |mut bytes, op| {
             bytes.extend(op.bytes());
@@ -211,14 +212,14 @@ impl Program {
         })
     }
 
-    /// The program of such a text; `None` if it is none.
+    /// Parses a program; returns `None` if the text is no program.
     pub fn of_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes().chunks_exact(2);
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         Some(Self::of(&digits.map(byte).collect::<Option<Vec<_>>>()?))
     }
 
-    /// How user code behaves.
+    /// The behaviour of user code.
     pub fn manners(&self) -> Manners {
         let [hash, eq, order, clone, others, ..] = self.head;
         Manners {
@@ -231,7 +232,7 @@ impl Program {
         }
     }
 
-    /// Whether the hasher spreads what it is fed.
+    /// Whether the hasher mixes its input.
     pub fn spreads(&self) -> bool {
         !self.head[5].is_multiple_of(4)
     }
@@ -241,23 +242,23 @@ impl Program {
         self.head[6] >= 248
     }
 
-    /// What else a subject's construction may choose by.
+    /// A number by which a subject's construction may choose.
     pub fn choice(&self) -> u8 {
         self.head[7]
     }
 
-    /// How many threads run it. One, as often as not.
+    /// The number of threads that run it; one in half of the cases.
     pub fn threads(&self) -> usize {
         [1, 1, 2, 3][usize::from(self.head[5] / 64)]
     }
 
-    /// What one of the threads does.
+    /// The operations of one thread.
     pub fn ops_of(&self, thread: usize) -> impl Iterator<Item = Op> {
         let threads = self.threads();
         self.ops.iter().copied().filter(move |op| usize::from(op.thread) % threads == thread)
     }
 
-    /// Programs that are a little less than this one, the least first.
+    /// Returns programs that are a little shorter than this one, the shortest first.
     pub fn shorter(&self) -> Vec<Self> {
         let mut all = Vec::new();
         let mut length = self.ops.len() / 2;

@@ -6,23 +6,23 @@ use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-/// What a map keeps of a user: made of a number that it can tell as long as it is whole.
+/// A key's or value's content, made of a number that it can tell as long as it is whole.
 pub trait Thing: Clone + Default + PartialEq + Send + Sync + Sized + 'static {
     /// Makes one.
     fn make(id: u32) -> Self;
 
-    /// The number that it was made of; `None` if it has no place for one. Notes a finding if it is torn, or if it was
-    /// dropped.
+    /// Returns the number that it was made of; `None` if it has no place for one. Notes a finding if the value is torn
+    /// or dropped.
     fn id(&self) -> Option<u32>;
 
-    /// A clone of it that has this number.
+    /// Returns a clone with this number.
     #[must_use]
     fn with_id(&self, id: u32) -> Self {
         Self::make(id)
     }
 }
 
-/// What values do by their numbers: each is user code, and so may panic or call the map.
+/// Traits of values by their numbers: each is user code, and so may panic or call the map.
 macro_rules! by_number {
     ($([$($generics:tt)*] $thing:ty;)*) => {$(
         impl<$($generics)*> PartialEq for $thing {
@@ -115,7 +115,7 @@ impl Thing for Unit {
     }
 }
 
-/// A pair that wants half a page of its own. (What wants a whole one, the compiler places wrongly: see
+/// A pair that is aligned to half a page. (The compiler misplaces values that are aligned to a whole page: see
 /// `hedgerow::docs::limits`.)
 #[derive(Clone, Copy, Debug)]
 #[repr(align(2048))]
@@ -129,7 +129,7 @@ impl Thing for Page {
     fn id(&self) -> Option<u32> {
         let at = std::ptr::from_ref(self).addr();
         if !at.is_multiple_of(2048) {
-            world::note(|| format!("a value that wants half a page of its own lies at {at:#x}"));
+            world::note(|| format!("a value that is aligned to half a page is at {at:#x}"));
         }
         Some(self.0.checked("page"))
     }
@@ -163,8 +163,8 @@ impl<const PAIRS: usize> Thing for Bulk<PAIRS> {
 const MOST: usize = 1 << 16;
 const ALIVE: u8 = 1;
 const DEAD: u8 = 2;
-/// By serial number: whether the value is alive. Memory that is the harness's own can be looked at when the value's
-/// own is long gone.
+/// By serial number: whether the value is alive. The harness owns this memory, so it can read it after the value's own
+/// memory was freed.
 static STATES: [AtomicU8; MOST] = [const { AtomicU8::new(0) }; MOST];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -178,7 +178,7 @@ pub(crate) fn forget_all() {
 pub struct Owned {
     /// Number and serial number.
     pair: (Pair, Pair),
-    /// Read by nobody: a sanitizer sees whether it is freed, and freed once.
+    /// An allocation that no code reads: a sanitizer sees whether it is freed once.
     heap: Box<u32>,
 }
 
@@ -194,7 +194,7 @@ impl Thing for Owned {
         if let Some(state) = STATES.get(serial as usize) {
             state.store(ALIVE, Relaxed);
         }
-        world::born();
+        world::created();
         let heap = world::unfailing(|| Box::new(id));
         Self { pair: (Pair::of(id), Pair::of(serial)), heap }
     }
@@ -221,7 +221,7 @@ impl Drop for Owned {
     }
 }
 
-/// An owned value that wants half a page of its own.
+/// An owned value that is aligned to half a page.
 #[derive(Debug)]
 #[repr(align(2048))]
 pub struct OwnedPage(Owned);
@@ -234,9 +234,7 @@ impl Thing for OwnedPage {
     fn id(&self) -> Option<u32> {
         let at = std::ptr::from_ref(self).addr();
         if !at.is_multiple_of(2048) {
-            world::note(|| {
-                format!("an owned value that wants half a page of its own lies at {at:#x}")
-            });
+            world::note(|| format!("an owned value that is aligned to half a page is at {at:#x}"));
         }
         self.0.id()
     }
@@ -248,7 +246,7 @@ pub struct Void(());
 
 impl Thing for Void {
     fn make(_: u32) -> Self {
-        world::born();
+        world::created();
         Self(())
     }
 
@@ -334,7 +332,7 @@ impl<T: Thing> Ranking<Key<T>> for Ranked {
 
 // ----------------------------------------------------------------------------------------- hashers
 
-/// Spreads what it is fed, or hands it on as it is.
+/// Mixes its input, or passes it on unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread(pub bool);
 

@@ -1,4 +1,4 @@
-//! What user code does when a map calls it, and what was found. One program runs at a time in a process, so its
+//! The behaviour of user code that a map calls, and the findings. One program runs at a time in a process, so its
 //! manners are the process's: workers' threads call user code, too.
 
 use crate::alloc;
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::thread;
 use std::time::Duration;
 
-/// Keys below this number are lasting: no program names them, and nobody lies about them.
+/// Keys below this number are lasting: no program names them, and no trait lies about them.
 pub const LASTING: u32 = 12;
 
-/// How an implementation of a trait answers for keys that are not lasting.
+/// The answers of a trait's implementation for keys that are not lasting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Lie {
@@ -28,11 +28,11 @@ pub enum Lie {
     /// True and false in turns.
     Alternating,
     /// The opposite of the truth.
-    Contrary,
+    Inconsistent,
 }
 
 impl Lie {
-    /// Whether two answers about one key may differ.
+    /// Returns whether two answers about one key may differ.
     pub fn changes(self) -> bool {
         matches!(self, Self::Random | Self::Alternating)
     }
@@ -44,12 +44,12 @@ impl Lie {
             128..160 => Self::Constant,
             160..192 => Self::Random,
             192..224 => Self::Alternating,
-            224.. => Self::Contrary,
+            224.. => Self::Inconsistent,
         }
     }
 }
 
-/// How the user's code behaves.
+/// The behaviour of user code.
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
     /// `Hash`.
@@ -87,7 +87,7 @@ static FINDINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static LEAKED: AtomicBool = AtomicBool::new(false);
 static ALIVE: AtomicU32 = AtomicU32::new(0);
 
-/// The payload of a planned panic, of which the panic hook is not told.
+/// The payload of a planned panic, which does not run the panic hook.
 struct Planned;
 
 type Hook = Rc<dyn Fn()>;
@@ -101,7 +101,7 @@ thread_local! {
     static RANDOM: Cell<u64> = const { Cell::new(0x9E37_79B9_7F4A_7C15) };
 }
 
-/// Begins a program: nothing was found, leaked or made yet.
+/// Begins a program: resets findings, leaks and counts.
 pub fn begin() {
     behave(HONEST);
     findings().clear();
@@ -111,7 +111,7 @@ pub fn begin() {
     crate::things::forget_all();
 }
 
-/// From here on the user's code has these manners.
+/// Sets the manners of user code.
 pub fn behave(manners: Manners) {
     HASH.store(manners.hash as u8, Relaxed);
     EQ.store(manners.eq as u8, Relaxed);
@@ -125,7 +125,7 @@ fn findings() -> std::sync::MutexGuard<'static, Vec<String>> {
     FINDINGS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Notes a finding. Never panics, since the maps call user code that notes.
+/// Notes a finding. Never panics, because maps call user code that notes.
 pub fn note(what: impl FnOnce() -> String) {
     let mut findings = findings();
     if findings.len() < 4 {
@@ -134,18 +134,18 @@ pub fn note(what: impl FnOnce() -> String) {
     }
 }
 
-/// Takes what was found since [`begin`].
+/// Takes the findings since [`begin`].
 pub fn take_findings() -> Vec<String> {
     std::mem::take(&mut findings())
 }
 
-/// From here on values may stay for ever: the program leaked what keeps them.
+/// Notes that the program leaked a guard: from here on values may never be dropped.
 fn forgive_leaks() {
     LEAKED.store(true, Relaxed);
 }
 
-/// Leaks a guard or what a map returned. What it keeps is never dropped, which is not the map's fault; to a sanitizer
-/// it stays reachable.
+/// Leaks a guard, or a value that a map returned. The map never drops an entry that it protects, and that is not the
+/// map's fault. To a sanitizer the value stays reachable.
 pub fn leak<T>(value: T) {
     static LEAKED_AT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
     forgive_leaks();
@@ -153,13 +153,13 @@ pub fn leak<T>(value: T) {
     LEAKED_AT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(at);
 }
 
-/// Whether something was leaked that keeps values.
+/// Returns whether the program leaked a guard.
 pub fn leaked() -> bool {
     LEAKED.load(Relaxed)
 }
 
 /// Counts a value that must be dropped.
-pub(crate) fn born() {
+pub(crate) fn created() {
     ALIVE.fetch_add(1, Relaxed);
 }
 
@@ -170,20 +170,20 @@ pub(crate) fn died() {
     }
 }
 
-/// How many values were made and not dropped.
+/// Returns the number of values that were made and not dropped.
 pub fn alive() -> u32 {
     ALIVE.load(Relaxed)
 }
 
-// ------------------------------------------------------------------------------------ what calls do
+// ------------------------------------------------------------------------------- effects of calls
 
-/// Sets up the thread's next operation: after how many calls user code panics, and after how many it calls the map.
+/// Sets up the thread's next operation: the numbers of calls after which user code panics and calls the map.
 pub fn arm(fuse: Option<u32>, reentry: Option<u32>) {
     FUSE.set(fuse.unwrap_or(u32::MAX));
     REENTRY.set(reentry.unwrap_or(u32::MAX));
 }
 
-/// User code calls `hook` when it is to call the map. `None` before the map goes.
+/// Sets the hook by which user code calls the map. `None` before the map is dropped.
 pub fn set_hook(hook: Option<Hook>) {
     HOOK.set(hook);
 }
@@ -209,7 +209,7 @@ pub fn step() {
     }
 }
 
-/// Calls the map, unless this is such a call.
+/// Calls the map, unless this call came from the map already.
 fn call_map() {
     let hook = HOOK.take();
     if let Some(hook) = hook {
@@ -222,8 +222,8 @@ fn call_map() {
     }
 }
 
-/// Runs `work` with an allocator that calls the map the first `calls` times: what a map looks at before and after it
-/// allocates may differ, as if another thread wrote meanwhile.
+/// Runs `work` with an allocator that calls the map the first `calls` times, so that the map's state may change while
+/// it allocates, as if another thread wrote meanwhile.
 pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
     thread_local! {
         static CALLS_LEFT: Cell<u32> = const { Cell::new(0) };
@@ -239,7 +239,7 @@ pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
 }
 
 /// As [`step`], for destructors. If one panics at the end of a function, the compiler forgets the value that the
-/// function returns (rust-lang/rust issue 47949), so that nobody can promise that nothing leaks.
+/// function returns (rust-lang/rust issue 47949), so a map cannot promise that nothing leaks.
 pub(crate) fn drop_step() {
     struct Forgive;
     impl Drop for Forgive {
@@ -255,7 +255,7 @@ pub(crate) fn drop_step() {
     }
 }
 
-/// Whether the count, if one is running, has come to its end.
+/// Counts down, and returns whether the count has reached its end.
 fn countdown(count: &'static thread::LocalKey<Cell<u32>>) -> bool {
     count
         .try_with(|count| {
@@ -266,7 +266,7 @@ fn countdown(count: &'static thread::LocalKey<Cell<u32>>) -> bool {
         .unwrap_or(false)
 }
 
-/// Whether this is the payload of a planned panic.
+/// Returns whether this is the payload of a planned panic.
 pub fn is_planned(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Planned>()
 }
@@ -286,12 +286,12 @@ pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
 
 // ------------------------------------------------------------------------------------------- lies
 
-/// Chooses a thread's chances.
+/// Seeds a thread's random numbers.
 pub fn seed(seed: u64) {
     RANDOM.set(seed | 1);
 }
 
-/// A number by chance.
+/// Returns a random number.
 pub fn random() -> u64 {
     RANDOM
         .try_with(|state| {
@@ -309,7 +309,7 @@ fn is_lasting(id: u32) -> bool {
     id < LASTING
 }
 
-/// What is hashed of the key with this number.
+/// Returns the number that the key with this number hashes.
 pub(crate) fn hashed(id: u32) -> u64 {
     let lie = if is_lasting(id) { 0 } else { HASH.load(Relaxed) };
     match lie {
@@ -321,7 +321,7 @@ pub(crate) fn hashed(id: u32) -> u64 {
     }
 }
 
-/// Whether the keys with these numbers are said to be equal.
+/// Returns whether the keys with these numbers claim to be equal.
 pub(crate) fn same(one: u32, other: u32) -> bool {
     let lie = if is_lasting(one) || is_lasting(other) { 0 } else { EQ.load(Relaxed) };
     match lie {
@@ -333,7 +333,7 @@ pub(crate) fn same(one: u32, other: u32) -> bool {
     }
 }
 
-/// How the keys with these numbers are said to be ordered.
+/// Returns the order that the keys with these numbers claim.
 pub(crate) fn ordered(one: u32, other: u32) -> std::cmp::Ordering {
     use std::cmp::Ordering::{Equal, Greater, Less};
     let lie = if is_lasting(one) || is_lasting(other) { 0 } else { ORDER.load(Relaxed) };
@@ -346,11 +346,11 @@ pub(crate) fn ordered(one: u32, other: u32) -> std::cmp::Ordering {
     }
 }
 
-/// The rank that the key with this number is said to have.
+/// Returns the rank that the key with this number claims.
 pub(crate) fn ranked(id: u32) -> u64 {
     let honest = u64::from(id / 4) << 32;
     let lie = if is_lasting(id) { 0 } else { ORDER.load(Relaxed) };
-    // Above all lasting keys, whatever it is: a lie about those that do not last.
+    // Above all lasting keys in any case: a lie about keys that do not last.
     let least = u64::from(LASTING) << 32;
     match lie {
         0 => honest,

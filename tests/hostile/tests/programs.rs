@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How many programs: `HEDGEROW_TEST_EFFORT` changes that as it does for the library's tests.
+/// Returns the number of programs: `HEDGEROW_TEST_EFFORT` changes it as it does for the library's tests.
 fn effort(programs: f64) -> u64 {
     let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
     let effort: f64 = effort.map_or(1.0, |text| text.parse().expect("a factor"));
@@ -16,7 +16,7 @@ fn effort(programs: f64) -> u64 {
 
 fn play(name: &'static str, programs: f64) {
     let count = effort(programs);
-    let play = subjects::named(name).expect("there is such a kind of map");
+    let play = subjects::named(name).expect("the kind of map exists");
     let (done, all_done) = mpsc::channel();
     let worker = thread::Builder::new().stack_size(STACK);
     let worker = worker.spawn(move || {
@@ -25,10 +25,10 @@ fn play(name: &'static str, programs: f64) {
             done.send((number, play(&program))).expect("somebody waits for it");
         }
     });
-    let worker = worker.expect("a thread is to be had");
+    let worker = worker.expect("a thread starts");
     let mut next = 0;
     while next < count {
-        // Other tests' programs run in turns with these.
+        // Programs of other tests run between these.
         let (number, findings) = all_done
             .recv_timeout(Duration::from_secs(120))
             .unwrap_or_else(|_| panic!("program {next} of {name} waits for ever"));
@@ -78,7 +78,7 @@ kinds! {
     compressed: 200.0;
 }
 
-/// Shortened programs that each found something once, and the kind of map that it was found in.
+/// Shortened programs that each found a fault once, and the kind of map that had it.
 const FOUND: &[(&str, &str)] = &[
     // A codec that ran within a look-up's sweep wrote to its map, and waited for that sweep.
     (
@@ -90,10 +90,10 @@ const FOUND: &[(&str, &str)] = &[
 #[test]
 fn what_was_found_stays_mended() {
     for &(name, hex) in FOUND {
-        let play = subjects::named(name).expect("there is such a kind of map");
+        let play = subjects::named(name).expect("the kind of map exists");
         let program = Program::of_hex(hex).expect("digits");
         let worker = thread::Builder::new().stack_size(STACK).spawn(move || play(&program));
-        let findings = worker.expect("a thread is to be had").join().expect("it ends");
+        let findings = worker.expect("a thread starts").join().expect("it ends");
         assert!(findings.is_empty(), "--replay {name} {hex}\n{}", findings.join("\n"));
     }
 }

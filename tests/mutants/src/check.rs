@@ -1,4 +1,4 @@
-//! The checks that a row can name, and how each is run.
+//! The checks that a row can name, and their commands.
 
 use crate::tree::Tree;
 use serde::{Deserialize, Deserializer};
@@ -21,7 +21,7 @@ pub enum Check {
     Fuzz(String),
 }
 
-/// A kind of models, and how the crate is compiled for it.
+/// A kind of models, and the compiler's flags for it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     name: &'static str,
@@ -30,7 +30,7 @@ pub struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind { name: "loom", flags: "--cfg hedgerow_loom" },
-    // As if turns were soon counted round, which they are in words of 32 bits.
+    // Counters of swaps wrap soon, as they do in words of 32 bits.
     Kind { name: "round", flags: "--cfg hedgerow_loom --cfg hedgerow_swaps_wrap" },
     // Histories of random schedules.
     Kind { name: "shuttle", flags: "--cfg hedgerow_loom --cfg hedgerow_shuttle" },
@@ -40,13 +40,13 @@ const KINDS: [Kind; 3] = [
 pub enum Outcome {
     Green,
     Red,
-    /// Not done in time: caught, if the row says that a thread waits for ever.
+    /// The check ran out of time: caught, if the row says that a thread waits forever.
     Hung,
     /// Failed or ran out of time, but not as the row says.
     Elsewhere,
-    /// The mutation does not compile, which says nothing about the check.
+    /// The mutation does not compile, which proves nothing about the check.
     Broken,
-    /// The name fits no test: green by absence.
+    /// No test has the name, so none failed.
     Empty,
 }
 
@@ -78,8 +78,8 @@ impl fmt::Display for Check {
 }
 
 impl Check {
-    /// The least that a run is given: a fuzz target is not optimized, and is watched over.
-    pub fn patience(&self) -> Duration {
+    /// Returns the least time limit of a run. A fuzz target is slow without optimization and with sanitizers.
+    pub fn least_time(&self) -> Duration {
         Duration::from_secs(if matches!(self, Self::Fuzz(_)) { 400 } else { 0 })
     }
 
@@ -87,7 +87,7 @@ impl Check {
         matches!(self, Self::Model { .. })
     }
 
-    /// Builds first, so that a failure afterwards is a test's.
+    /// Builds before it runs, so that a later failure is a test's.
     pub fn run(&self, tree: &Tree, timeout: Duration) -> Outcome {
         if wait(self.build(tree), tree.output(), Duration::MAX) != Some(true) {
             return Outcome::Broken;
@@ -127,14 +127,14 @@ impl Check {
             Self::Fuzz(target) => {
                 cargo.arg("run").args(Self::fuzz_options(target));
                 cargo.args([target, &format!("fuzz/corpus/{target}")]);
-                // No new inputs, and none that takes long.
+                // Plays the corpus without new inputs. An input of more than 100 seconds fails.
                 cargo.args(["--", "-runs=0", "-timeout=100"])
             }
         };
         cargo
     }
 
-    /// The package that a target is in, if it is not the library, and the target's name there.
+    /// Returns the package of a target, if it is not the library, and the target's name there.
     fn package_of(target: &str) -> (Option<&'static str>, &str) {
         match target.split_once('/') {
             Some(("db", target)) => (Some("hedgerow-db"), target),
@@ -144,7 +144,8 @@ impl Check {
         }
     }
 
-    /// A corpus is played in a moment, but to optimize the target takes minutes, and so does what it does not need.
+    /// Options of a quick build. To play a corpus takes seconds, but to optimize the target takes minutes, and so do
+    /// dependencies that it does not need.
     fn fuzz_options(target: &str) -> Vec<String> {
         let feature = match target {
             "hostile" => Some("--features=hostile"),
@@ -155,20 +156,20 @@ impl Check {
         options.map(str::to_owned).collect()
     }
 
-    /// What building and running have in common.
+    /// Returns the command with the options that building and running share.
     fn cargo(&self, tree: &Tree) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(tree.sources());
-        // Cargo tells its children which package they run for, and with which toolchain; this one
-        // runs for another.
+        // Cargo tells its children their package and toolchain by variables. This child is for another
+        // package.
         for name in ["CARGO_MANIFEST_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO"] {
             cargo.env_remove(name);
         }
-        // A row changes a line: the rest is not compiled again, at any level of optimization.
+        // A row changes a line: incremental builds do not compile the rest again.
         cargo.env("CARGO_INCREMENTAL", "1");
         match self {
             Self::Model { kind, .. } => {
-                // What a model takes is mostly the checker's time, and to compile the crate most of the run's: without
+                // A model spends most of its time in the checker, and a row most of its time in the compiler: without
                 // optimization a row takes a tenth.
                 cargo.args(["--config", "profile.release.package.hedgerow.opt-level=0"]);
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
@@ -202,10 +203,10 @@ impl Check {
     }
 }
 
-/// Whether the command succeeded; `None` where it was still running after `timeout`.
+/// Returns whether the command succeeded; `None` if it was still running after `timeout`.
 fn wait(mut command: Command, output: File, timeout: Duration) -> Option<bool> {
     let errors = output.try_clone().expect("a file handle");
-    // A group of its own, since the process that hangs is a child of cargo's.
+    // A process group of its own, because the process that hangs is a child of cargo's.
     command.process_group(0).stdin(std::process::Stdio::null()).stdout(output).stderr(errors);
     let mut child = command.spawn().expect("cargo starts");
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! What a row's check printed when it last failed, kept beside the trees: a row of which only `says` or `hangs` is
-//! changed is judged again without another run.
+//! The output of each row's last failure, kept beside the trees. If only `says` or `hangs` of a row changes, the
+//! runner judges the kept output without another run.
 
 use crate::{check::Outcome, tree::Tree};
 use std::{
@@ -14,8 +14,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// In `folder`, under a fingerprint of everything that decides the output. It is written in any case, and read if
-    /// it is to be reused.
+    /// The output in `folder` under a fingerprint of everything that decides it. The runner always writes it, and
+    /// reads it if `reuse` is set.
     pub fn new(folder: &Path, print: &str, reuse: bool) -> Self {
         Self { file: folder.join(print), reuse }
     }
@@ -24,7 +24,7 @@ impl Kept {
         self.file.is_file()
     }
 
-    /// Puts the output where that of a run would be.
+    /// Copies the output to the place of a run's output.
     pub fn take(&self, tree: &Tree) -> Option<Outcome> {
         let text = fs::read_to_string(&self.file).ok().filter(|_| self.reuse)?;
         let (word, output) = text.split_once('\n')?;
@@ -37,7 +37,7 @@ impl Kept {
         Some(outcome)
     }
 
-    /// Only failures are kept: that a check has passed may be an accident of its threads.
+    /// Keeps the output of a failure. A check may pass because its threads did not meet, so passes are not kept.
     pub fn put(&self, outcome: Outcome, tree: &Tree) {
         let word = match outcome {
             Outcome::Red => "red",
@@ -45,7 +45,7 @@ impl Kept {
             _ => return,
         };
         let folder = self.file.parent().expect("in a folder");
-        // What cannot be kept is run again.
+        // A row whose output could not be kept runs again.
         let _ = fs::create_dir_all(folder);
         let _ = fs::write(&self.file, format!("{word}\n{}", tree.whole_output()));
     }

@@ -1,8 +1,9 @@
 //! Breaks the crate in the ways that `tests/mutations.toml` lists, one at a time, and expects the
-//! check named in the row to fail. A mutation that survives is an ordering or a test too many.
+//! check of the row to fail. If it passes, the ordering is stronger than needed, or the check is
+//! too weak.
 //!
-//! Everything happens in copies under the target folder, one for each worker, with build folders
-//! that are kept: only the crate itself is compiled again for a row, and the tree is never touched.
+//! Each worker has a copy of the tree under the target folder, with build folders that stay: a row
+//! compiles only the crate itself again, and never changes the tree.
 
 mod check;
 mod kept;
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where to begin, and how far from one to the next.
+/// Parses `K/N` into the first row and the distance between rows.
 fn part_of(text: &str) -> Result<(usize, usize), String> {
     let numbers = text.split_once('/').map(|(from, of)| (from.parse(), of.parse()));
     match numbers {
@@ -68,7 +69,7 @@ fn part_of(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// What the command line asks for; `None` if that is help.
+/// Parses the command line; returns `None` if the user wants help.
 fn options() -> Result<Option<Options>, String> {
     let mut options = Options::default();
     for arg in env::args().skip(1) {
@@ -92,13 +93,13 @@ fn options() -> Result<Option<Options>, String> {
     Ok(Some(options))
 }
 
-/// Whether everything came out as the table says.
+/// Runs the rows; returns whether all came out as the table says.
 fn run() -> Result<bool, String> {
     let Some(options) = options()? else {
         println!("{USAGE}");
         return Ok(true);
     };
-    // Where it runs, not where it was compiled: a folder of artifacts may serve several trees.
+    // The variable of the run, not of the compilation: several trees may share a folder of artifacts.
     let here = env::var_os("CARGO_MANIFEST_DIR").ok_or("start it by cargo")?;
     let root = Path::new(&here).ancestors().nth(2).expect("two folders up");
     let table = table::read(root)?;
@@ -106,12 +107,12 @@ fn run() -> Result<bool, String> {
     record.keep_current(&table);
     let Some(rows) = chosen(&table, &options, &record) else {
         println!("nothing to run: no row of {} matches {:?}", table.len(), options.filter);
-        // A filter that finds nothing is a slip of the hand; an empty table is not.
+        // A filter without a match is a mistake; an empty table is not.
         return Ok(table.is_empty());
     };
 
     let trees = Tree::copies(root, 2).map_err(|e| format!("cannot copy the tree: {e}"))?;
-    // The files as they are copied: somebody may change them during the run.
+    // Fingerprints of the copied files, because an editor may change the tree during the run.
     let prints: Vec<_> = rows.iter().map(|row| record.fingerprint(row)).collect();
     let changes = rows.iter().map(|row| record.fingerprint_of_change(row));
     let kept: Vec<_> =
@@ -130,7 +131,7 @@ fn run() -> Result<bool, String> {
     let assumed = options.assume_green || options.reuse;
     let baseline = checks.into_iter().filter(|_| !assumed).map(Job::Baseline).collect();
     let unexpected = work(&trees, baseline).len();
-    // Checks that fail by themselves would make every mutation look caught.
+    // A check that fails on the unbroken tree would make every mutation look caught.
     if unexpected != 0 {
         println!("{unexpected} checks fail on the unbroken tree");
         return Ok(false);
@@ -141,7 +142,7 @@ fn run() -> Result<bool, String> {
     Ok(bad.is_empty())
 }
 
-/// The rows that the options ask for; `None` if the filter fits none.
+/// Returns the chosen rows; `None` if the filter matches none.
 fn chosen<'a>(
     table: &'a [Mutation],
     options: &Options,
@@ -172,11 +173,11 @@ enum Job<'a> {
     Mutated(Attempt<'a>),
 }
 
-/// A row, and what becomes of its outcome.
+/// A row, and the places that its outcome is written to.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
     row: &'a Mutation,
-    /// What stands for the row in the record.
+    /// The row's fingerprint in the record.
     print: &'a str,
     kept: &'a Kept,
     record: Option<&'a Mutex<Record>>,
@@ -184,8 +185,8 @@ struct Attempt<'a> {
 
 /// Runs the jobs and returns those that came out wrong.
 fn work<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
-    // Models are single-threaded and run side by side. A test may need every core to itself for
-    // two of its threads to meet, so tests follow one by one.
+    // Models are single-threaded and run side by side. A test may need all cores so that two of its
+    // threads meet, so tests run one by one.
     let (models, tests) = jobs.into_iter().partition(|job| job.check().is_model());
     let mut wrong = side_by_side(trees, models);
     wrong.extend(side_by_side(&trees[..1], tests));
@@ -211,7 +212,7 @@ impl Job<'_> {
         }
     }
 
-    /// Writes down how it came out, if that is asked for.
+    /// Records the outcome, if `--record` is set.
     fn note(&self, good: bool) {
         if let Job::Mutated(Attempt { row, print, record: Some(record), .. }) = self {
             let mut record = record.lock().expect("no worker panics");
@@ -221,7 +222,7 @@ impl Job<'_> {
         }
     }
 
-    /// Runs it, prints its line, and says whether it came out as expected.
+    /// Runs it, prints its line, and returns whether it came out as expected.
     fn run(&self, tree: &Tree) -> bool {
         let start = Instant::now();
         let (outcome, expect, label) = match *self {

@@ -1,8 +1,8 @@
-//! `tests/mutations.lock`: which rows came out as expected, and on what text of the mutated file and of the check.
+//! `tests/mutations.lock`: the rows that came out as expected, with fingerprints of the mutated file and of the check.
 //!
-//! A row whose mutated file, check and own text are what they were when it was last run would come out the same, as
-//! far as these files decide it. So a run of `--unrecorded` rows is short after a small change, and says the same on
-//! any day. A run of all rows does not read the record.
+//! If a row's text, its mutated file and its check have not changed since its last run, it would come out the same, as
+//! far as these files decide it. So a run of `--unrecorded` rows is short after a small change, and its verdict does
+//! not depend on the day. A run of all rows does not read the record.
 
 use crate::{check::Check, table::Mutation};
 use std::{
@@ -24,7 +24,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record; a file that is not there is an empty one.
+    /// Reads the record; a missing file is an empty record.
     pub fn read(root: &Path) -> io::Result<Self> {
         let text = match fs::read_to_string(root.join(RECORD)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -40,15 +40,15 @@ impl Record {
         self.rows.get(&row.label).is_some_and(|print| *print == self.fingerprint(row))
     }
 
-    /// Forgets rows of which the table or the files have changed.
+    /// Forgets rows whose text or files have changed.
     pub fn keep_current(&mut self, table: &[Mutation]) {
         let current = table.iter().filter(|row| self.has(row));
         let labels: BTreeSet<String> = current.map(|row| row.label.clone()).collect();
         self.rows.retain(|label, _| labels.contains(label));
     }
 
-    /// Writes down that the row of this label came out as expected, on the files with this fingerprint, or that it
-    /// did not. Each row is written at once: a run that is cut off loses none.
+    /// Records whether the row of this label came out as expected on the files with this fingerprint. It writes each
+    /// row at once, so that an interrupted run loses none.
     pub fn note(&mut self, label: &str, print: &str, good: bool) -> io::Result<()> {
         if good {
             self.rows.insert(label.to_owned(), print.to_owned());
@@ -59,12 +59,12 @@ impl Record {
         fs::write(self.root.join(RECORD), HEAD.to_owned() + &lines.collect::<String>())
     }
 
-    /// Stands for everything that decides how the row comes out.
+    /// Returns a fingerprint of everything that decides the row's outcome.
     pub fn fingerprint(&self, row: &Mutation) -> String {
         self.hash(row, &row.text())
     }
 
-    /// Stands for everything that decides what the row's check prints: whatever is expected of it.
+    /// Returns a fingerprint of everything that decides the output of the row's check, without the expected outcome.
     pub fn fingerprint_of_change(&self, row: &Mutation) -> String {
         self.hash(row, &row.change())
     }
@@ -79,7 +79,7 @@ impl Record {
         format!("{:016x}", hash.0)
     }
 
-    /// The file that a check stands in. `None` if it is where no rule here looks for it.
+    /// Returns the file of a check; `None` if no rule here finds it.
     fn source_of(&self, check: &Check) -> Option<PathBuf> {
         let (package, target, name) = match check {
             Check::Model { name, .. } => ("", "lib", name.as_str()),
@@ -93,15 +93,17 @@ impl Record {
             }
         };
         let package = self.root.join(package);
+        // The path of a test names its module.
+        let parts: Vec<&str> = name.split("::").collect();
+        let modules = (1..parts.len()).rev().map(|length| parts[..length].join("/"));
         if target != "lib" {
             let tests = package.join("tests");
-            let files = [tests.join(format!("{target}.rs")), tests.join(target).join("main.rs")];
-            return files.into_iter().find(|file| file.is_file());
+            let modules = modules.map(|module| tests.join(target).join(format!("{module}.rs")));
+            let files = [tests.join(target).join("main.rs"), tests.join(format!("{target}.rs"))];
+            return modules.chain(files).find(|file| file.is_file());
         }
-        // The test's path names its module: the longest part of it that is a file.
-        let parts: Vec<&str> = name.split("::").collect();
-        let paths = (1..parts.len()).rev().map(|length| parts[..length].join("/"));
-        let files = paths.flat_map(|path| [format!("src/{path}.rs"), format!("src/{path}/mod.rs")]);
+        let files =
+            modules.flat_map(|path| [format!("src/{path}.rs"), format!("src/{path}/mod.rs")]);
         files.map(|file| package.join(file)).find(|file| file.is_file())
     }
 }
@@ -110,7 +112,7 @@ impl Record {
 struct Fnv(u64);
 
 impl Fnv {
-    /// Adds the bytes, and an end that no text has, so that two files are not one longer one.
+    /// Adds the bytes and an end mark that no text has, so that two files differ from their concatenation.
     fn add(&mut self, bytes: &[u8]) {
         for &byte in bytes.iter().chain(&[0xFF]) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);

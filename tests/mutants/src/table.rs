@@ -1,4 +1,4 @@
-//! The table: what to break, and which check must notice.
+//! The table of mutations, each with the check that must notice it.
 
 use crate::{
     BASELINE_TIMEOUT,
@@ -74,20 +74,20 @@ impl Mutation {
         [&self.label, &self.file, &check].iter().any(|text| text.contains(filter))
     }
 
-    /// Everything that the row says, as one text.
+    /// Returns all of the row as one text.
     pub fn text(&self) -> String {
         let Self { label, file, from, to, check, expect, says, hangs, .. } = self;
         let survives = *expect == Expect::Survives;
         format!("{label}\n{file}\n{from}\n{to}\n{check}\n{survives}\n{says}\n{hangs}")
     }
 
-    /// What is changed, and what looks at it.
+    /// Returns the change and its check as one text.
     pub fn change(&self) -> String {
         let Self { file, from, to, check, timeout, .. } = self;
         format!("{file}\n{from}\n{to}\n{check}\n{timeout}")
     }
 
-    /// What is wrong with the row itself.
+    /// Returns the fault of the row itself, if it has one.
     fn fault(&self, root: &Path) -> Option<String> {
         let text = fs::read_to_string(root.join(&self.file)).unwrap_or_default();
         let places = text.matches(&self.from).count();
@@ -107,7 +107,7 @@ impl Mutation {
         Some(format!("  {}: {what}", self.label))
     }
 
-    /// Runs the check on the broken tree, or takes what `kept` has of such a run.
+    /// Runs the check on the broken tree, or takes the output of an earlier run from `kept`.
     pub fn run(&self, tree: &Tree, kept: &Kept) -> Outcome {
         let outcome = kept.take(tree).unwrap_or_else(|| {
             let outcome = self.run_now(tree);
@@ -120,9 +120,9 @@ impl Mutation {
     fn run_now(&self, tree: &Tree) -> Outcome {
         let unbroken = tree.read(&self.file);
         tree.write(&self.file, &unbroken.replacen(&self.from, &self.to, 1));
-        // Without a fault to find, a model explores everything.
+        // A model without a fault explores everything.
         let least = match self.expect {
-            Expect::Caught => self.check.patience(),
+            Expect::Caught => self.check.least_time(),
             Expect::Survives => BASELINE_TIMEOUT,
         };
         let timeout = Duration::from_secs(self.timeout).max(least);
@@ -137,7 +137,7 @@ impl Mutation {
         outcome
     }
 
-    /// A check that is red for another reason than the row names proves nothing about the row.
+    /// Judges the outcome: a check that fails for another reason than the row's proves nothing about the row.
     fn judge(&self, outcome: Outcome, tree: &Tree) -> Outcome {
         match outcome {
             Outcome::Red if self.hangs || !tree.whole_output().contains(&self.says) => {
@@ -148,8 +148,8 @@ impl Mutation {
         }
     }
 
-    /// Threads of a test meet by chance, and a machine may be busy: such a check may miss once what it
-    /// mostly finds. A model explores everything, and what is expected to survive is run once.
+    /// Returns how often a check runs until it is red. Threads of a test meet by chance, and a machine may be busy,
+    /// so a test may miss a mutation once. A model explores everything, and a row that survives is run once.
     fn attempts(&self) -> u32 {
         if self.check.is_model() || self.expect == Expect::Survives { 1 } else { 3 }
     }

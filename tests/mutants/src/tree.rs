@@ -8,21 +8,21 @@ use std::{
 };
 
 pub struct Tree {
-    /// `tree` holds the sources, `build-*` what was compiled, `output` what the last command said.
+    /// `tree` has the sources, `build-*` the artifacts, `output` the output of the last command.
     home: PathBuf,
 }
 
 impl Tree {
-    /// `count` copies of the files that git tracks or would track, as they are now.
+    /// Makes `count` copies of the files that git tracks or would track, with their present content.
     pub fn copies(root: &Path, count: usize) -> io::Result<Vec<Self>> {
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        // Cargo hands relative folders to nobody: this process was started somewhere below.
+        // An absolute path, because commands run in other folders.
         let target = std::path::absolute(target)?.join("mutants");
         (0..count).map(|n| Self::copy(root, target.join(n.to_string()))).collect()
     }
 
-    /// The folder that what is kept of all trees stands in.
+    /// The folder of the outputs that are kept for all trees.
     pub fn kept(&self) -> PathBuf {
         self.home.with_file_name("kept")
     }
@@ -42,7 +42,7 @@ impl Tree {
             // Git still lists a file that was deleted and not committed.
             if from.is_file() {
                 fs::create_dir_all(to.parent().expect("below the tree"))?;
-                // Written and not copied: a fresh time makes cargo look at it again.
+                // Writes a new file instead of copying its time, so that cargo notices the change.
                 fs::write(to, fs::read(from)?)?;
             }
         }
@@ -53,22 +53,23 @@ impl Tree {
         self.home.join("tree")
     }
 
-    /// A build folder for one set of compiler flags: to share it would compile everything again.
+    /// Returns the build folder of one set of compiler flags. In a shared folder each set would compile
+    /// everything again.
     pub fn build(&self, flavour: &str) -> PathBuf {
         self.home.join(format!("build-{flavour}"))
     }
 
-    /// A fresh file for a command's output, which [`Self::last_output`] reads.
+    /// Makes a new file for a command's output, which [`Self::last_output`] reads.
     pub fn output(&self) -> File {
         File::create(self.home.join("output")).expect("the copy is writable")
     }
 
-    /// As if the last command had printed this.
+    /// Replaces the last command's output.
     pub fn set_output(&self, text: &str) {
         fs::write(self.home.join("output"), text).expect("the copy is writable");
     }
 
-    /// The end of what the last command printed.
+    /// Returns the end of the last command's output.
     pub fn last_output(&self) -> String {
         let text = self.whole_output();
         let lines: Vec<&str> = text.lines().collect();
@@ -80,7 +81,7 @@ impl Tree {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The first message of a panic in the last command's output that no test had planned.
+    /// Returns the first message of an unplanned panic in the last command's output.
     pub fn reason(&self) -> String {
         let text = self.whole_output();
         let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! Firmware without a map: what start-up and the interrupt alone take.
+//! Firmware without a map: the size of start-up and the interrupt alone.
 #![no_std]
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! An interrupt handler and the main loop share two maps, and neither disables interrupts.
 //!
 //! The handler measures: it writes to a `FlatTable`, and reads the limits that the main loop publishes in a
-//! `LeftRightTable`. Both maps are all zeros, so they lie in `.bss`.
+//! `LeftRightTable`. Both maps are all zeros, so they are in `.bss`.
 
 #![no_std]
 #![no_main]
@@ -37,8 +37,8 @@ fn main() -> ! {
     let mut base = 100;
     loop {
         for sensor in 0..SENSORS {
-            // Refused while the handler looks at what was published before the last publish. It does not while this
-            // runs: a handler ends before the main loop goes on.
+            // The table refuses an insert while the handler still reads the state before the last publish. The handler
+            // never does here, because it ends before the main loop continues.
             let _ = limits.insert(sensor, base + i16::from(sensor));
         }
         limits.publish();

@@ -1,5 +1,5 @@
-//! The table of `flat_table.rs` with a hasher that has a key: it lies in `.data`, and all of it in flash. The check in
-//! `../../run` has to see that.
+//! The table of `flat_table.rs` with a hasher that has a key: the table is in `.data`, and all of it in flash. The
+//! check in `../../run` must see that.
 #![no_std]
 #![no_main]
 

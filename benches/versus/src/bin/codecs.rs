@@ -1,4 +1,4 @@
-//! hedgerow's codecs against others, value by value: what they save, and what a value costs to read and to write.
+//! hedgerow's codecs against others, value by value: the saved bytes, and the time of a read and of a write.
 //!
 //! `codecs FOLDER [SET...]`: the folder has npm packages, each unpacked in a folder of its name:
 //!
@@ -10,9 +10,9 @@
 //! | source | typescript 5.6.3 | pieces of a program, a function or so each; nothing was tuned to it |
 //! | binary | esbuild-wasm 0.24.0 | machine code, cut every 256 bytes; nothing was tuned to it |
 //!
-//! Of each set a megabyte, taken at random, is learned from; what is measured are others. A value that does not get a
-//! tenth smaller stays as it is, and is neither compressed nor read. Codecs take turns; a time is the median of the
-//! rounds, of the processor's own clock.
+//! Codecs train on a random megabyte of each set; the measured values are others. A value that does not become a tenth
+//! smaller stays plain, and is not measured. Codecs take turns; a time is the median of the rounds, by the processor's
+//! own clock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,10 @@ use hedgerow_versus::keys::Rng;
 const SETS: [&str; 5] = ["cities", "gloss", "emoji", "source", "binary"];
 /// So much is learned from,
 const LEARNED: usize = 1 << 20;
-/// and so many values are measured.
+/// and this many values are measured.
 const MEASURED: usize = 20_000;
 const ROUNDS: usize = 7;
-/// What others than hedgerow are given as a dictionary.
+/// The length of the dictionary that the other codecs get.
 const DICTIONARY: usize = 16 << 10;
 /// No value is longer, compressed or not.
 const ROOM: usize = 1 << 18;
@@ -91,7 +91,7 @@ impl Contestant for Fsst {
         }
         // SAFETY: there is room for twice the value, which is the most that it takes.
         let length = unsafe { self.table.compress_into(plain, room) };
-        // SAFETY: so many bytes have just been written.
+        // SAFETY: the codec has just written `length` bytes.
         let stored = unsafe { room[..length].assume_init_ref() };
         into[..length].copy_from_slice(stored);
         Some(length)
@@ -100,7 +100,7 @@ impl Contestant for Fsst {
     fn decompress(&mut self, stored: &[u8], into: &mut [u8]) {
         let room = self.room.spare_capacity_mut();
         let length = self.table.decompressor().decompress_into(stored, room);
-        // SAFETY: so many bytes have just been written.
+        // SAFETY: the codec has just written `length` bytes.
         into.copy_from_slice(unsafe { room[..length].assume_init_ref() });
     }
 }
@@ -248,7 +248,7 @@ fn pieces(text: &[u8]) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// A codec, and what it makes of the values.
+/// A codec, and its compressed values.
 struct Entrant {
     name: &'static str,
     codec: Box<dyn Contestant>,

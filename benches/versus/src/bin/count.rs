@@ -1,6 +1,6 @@
 //! Does a known number of operations on a prebuilt map and nothing else, for
-//! callgrind: what two runs differ in is what the operations cost, exactly and
-//! the same every time. `count.sh` does the subtraction.
+//! callgrind: the difference of two runs is the cost of the operations, exactly
+//! and the same every time. `count.sh` does the subtraction.
 
 use std::hint::black_box;
 use std::process::ExitCode;

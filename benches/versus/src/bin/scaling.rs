@@ -21,7 +21,7 @@ const ROUNDS: usize = 5;
 const PIECE: usize = 256;
 const STREAM: usize = 1 << 16;
 
-/// What a map is asked for here.
+/// The operations of a map in this benchmark.
 trait Subject: Sync {
     fn get(&self, key: u64) -> u64;
     fn insert(&self, key: u64);
@@ -77,8 +77,8 @@ impl Subject for Owned {
     }
 }
 
-/// Of a hundred operations so many change the map: half of them insert, half remove, a key of twice as many as the map
-/// holds on average, so that it keeps its size.
+/// The number of operations in a hundred that change the map: half of them insert, half remove, keys of a range twice
+/// the map's average length, so that it keeps its size.
 #[derive(Clone, Copy)]
 struct Mix {
     name: &'static str,
@@ -117,7 +117,7 @@ fn round<S: Subject>(map: &S, streams: &[Vec<(u64, u8)>], time: Duration) -> f64
                 }
             }
             done += piece.len();
-            // relaxed: what was counted comes back by `join`.
+            // relaxed: `join` orders the counts.
             if over.load(Ordering::Relaxed) {
                 break;
             }

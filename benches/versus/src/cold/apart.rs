@@ -1,5 +1,5 @@
-//! What is measured in a process of its own: memory, since maps would pay for each other, and single writes, since a
-//! heap that others have left behind is free of page faults.
+//! Measurements in a process of their own: memory, because maps would pay for each other, and single writes, because a
+//! heap that other maps have left behind causes no page faults.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::keys::Rng;
 use crate::memory;
 use crate::worst::{Pauses, Timer};
 
-/// What such a process measures.
+/// The measurements of a process of its own.
 pub const BYTES: &str = "rows-bytes";
 /// See [`BYTES`].
 pub const LEAST: &str = "rows-least";
@@ -29,17 +29,17 @@ pub const DEFERRED: &str = "rows-deferred";
 pub const CODEC: &str = "rows-codec";
 
 /// Look-ups after which a map has what it keeps.
-const SETTLED: usize = 1 << 18;
+const WARM_UP: usize = 1 << 18;
 
-/// What a call may do ahead of writers: about so many bytes.
+/// The bytes that a call may compress ahead of writers, about.
 const STEP: usize = 4096;
-/// It is called once in so many writes.
+/// The number of writes between two calls.
 const EVERY: usize = 8;
 
 /// Bytes of a change.
 const CHANGE: usize = 24;
 
-/// What is compressed, where one length is asked for.
+/// The length of values in the measurement of codecs.
 const KIBIBYTE: usize = 1024;
 
 /// The question, in one word.
@@ -132,15 +132,15 @@ impl Deferred {
     }
 }
 
-/// What codecs make of values of a kibibyte: text of the rows, one behind the other.
+/// Codecs on values of a kibibyte: text of the rows, one behind the other.
 pub struct Codec {
     /// Nanoseconds by LZ4 with a dictionary.
     pub lz4: f64,
     /// Nanoseconds by the small-text codec.
     pub small: f64,
-    /// What is left of a byte by the first.
+    /// The compressed share of a byte by the first.
     pub lz4_ratio: f64,
-    /// What is left of a byte by the second.
+    /// The compressed share of a byte by the second.
     pub small_ratio: f64,
 }
 
@@ -151,12 +151,12 @@ impl Codec {
     }
 }
 
-/// Answers such a question; whether it is one.
+/// Runs the measurement of this name; returns whether it exists.
 pub fn answer(what: &str, words: &str) -> bool {
     let mut words = words.split('\n');
     let mut word = || words.next().unwrap_or_default();
     let (path, map, room) = (Path::new(word()).to_path_buf(), word(), word().parse());
-    let load = || load(&path).expect("what could be read before");
+    let load = || load(&path).expect("a readable set of rows");
     let room = || *room.as_ref().expect("room is a number");
     match what {
         BYTES | WRITES => {
@@ -195,7 +195,7 @@ impl Visitor for Clerk<'_> {
 
 /// Bytes that a map takes from the allocator when it is full, and was read for a while.
 fn bytes<M: Map>(rows: &[Row], room: usize) -> f64 {
-    let stream = Stream::new(rows, &order(rows.len(), SETTLED, true, 4));
+    let stream = Stream::new(rows, &order(rows.len(), WARM_UP, true, 4));
     let mut into = vec![0; ROOM];
     memory::start();
     let mut map = M::new(room, rows);
@@ -203,11 +203,11 @@ fn bytes<M: Map>(rows: &[Row], room: usize) -> f64 {
         assert!(map.insert(key, value), "{} has no room", M::NAME);
     }
     warm(&mut map, rows, &stream, &mut into);
-    map.settle();
+    map.finish_work();
     memory::stop() as f64
 }
 
-/// The least budget in which ours holds all rows, to a hundredth of what the plain map takes.
+/// The least budget in which ours holds all rows, to a hundredth of the plain map's memory.
 fn least(rows: &[Row], plain: usize) -> f64 {
     let (mut little, mut enough) = (4, 100);
     let fits = |budget: usize| fill(&CompressedMap::with_budget(plain / 100 * budget), rows);
@@ -215,7 +215,7 @@ fn least(rows: &[Row], plain: usize) -> f64 {
         let middle = usize::midpoint(little, enough);
         *(if fits(middle) { &mut enough } else { &mut little }) = middle;
     }
-    // Hashes differ from map to map, and who is at the edge may be beyond it the next time.
+    // Hashes differ from map to map, so a map at the edge may be beyond it the next time.
     while !(0..2).all(|_| fits(enough)) {
         enough += 1;
     }

@@ -1,7 +1,7 @@
 //! Much data in little memory: `CompressedMap` beside a plain map, and beside caches and maps of compressed values.
 //!
-//! What memory is taken, what writes cost and how long the worst of them takes is measured in processes of their own
-//! ([`apart`]); look-ups are timed by rounds in which the maps take turns ([`reads`]).
+//! Memory, the time of writes and the worst write are measured in processes of their own ([`apart`]); look-ups are
+//! timed in rounds in which the maps take turns ([`reads`]).
 
 pub mod apart;
 pub mod maps;
@@ -16,12 +16,12 @@ use crate::solo;
 use crate::watchdog;
 use apart::{Codec, Deferred, Steps, Writes};
 use maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot, Visitor};
-use reads::{Pace, Point, Seats};
+use reads::{Pace, Point, Runners};
 use rows::{Row, Source, Stream};
 
 /// Everything that was measured of one set of rows.
-pub struct Figures {
-    /// What it is called.
+pub struct Measurements {
+    /// Its name.
     pub set: String,
     /// Rows.
     pub rows: usize,
@@ -33,37 +33,37 @@ pub struct Figures {
     pub asked: f64,
     /// Bytes that Redis takes, if somebody has asked it.
     pub redis: Option<f64>,
-    /// The least budget in which ours holds them, by what the plain map takes.
+    /// The least budget in which ours holds them, as a share of the plain map's memory.
     pub least: f64,
-    /// What look-ups cost, by map and memory.
+    /// The time of look-ups, by map and memory.
     pub points: Vec<Point>,
-    /// What writes cost, by map.
+    /// The time of writes, by map.
     pub writes: Vec<Write>,
     /// Pauses of compressing ahead.
     pub steps: Steps,
-    /// What changes cost that are not made yet, and those that are.
+    /// The time of deferred changes, and of direct ones.
     pub deferred: Deferred,
-    /// What it costs to compress a kibibyte.
+    /// The time to compress a kibibyte.
     pub codec: Codec,
 }
 
-impl Figures {
-    /// What look-ups of a map cost that may take so much.
+impl Measurements {
+    /// Returns the time of look-ups of a map with this budget.
     pub fn point(&self, map: &str, budget: f64) -> Option<&Point> {
         self.points.iter().find(|p| p.map == map && (p.budget - budget).abs() < 0.001)
     }
 
-    /// What look-ups of ours cost at its least budget.
+    /// Returns the time of our look-ups at the least budget.
     pub fn coldest(&self) -> Option<&Point> {
         self.point(Ours::NAME, self.least)
     }
 }
 
-/// What writes to one map cost.
+/// The time of writes to one map.
 pub struct Write {
     /// The map.
     pub map: &'static str,
-    /// Its budget, by what the plain map takes; what has none grows as it likes.
+    /// Its budget, as a share of the plain map's memory; a map without one grows freely.
     pub budget: Option<f64>,
     /// The figures.
     pub writes: Writes,
@@ -71,7 +71,7 @@ pub struct Write {
 
 /// How much is measured.
 pub struct Plan {
-    /// Budgets beside the least, by what a plain map takes.
+    /// Budgets beside the least, as shares of the plain map's memory.
     pub budgets: &'static [f64],
     /// Look-ups in a stream.
     pub asks: usize,
@@ -110,7 +110,7 @@ fn half(least: f64) -> f64 {
 }
 
 /// Measures all sets, as far as their files can be read.
-pub fn run(sources: &[Source], plan: &Plan) -> Vec<Figures> {
+pub fn run(sources: &[Source], plan: &Plan) -> Vec<Measurements> {
     let one = |source: &Source| {
         eprintln!("rows: {}", source.name);
         let figures = set(source, plan);
@@ -125,7 +125,7 @@ fn ask<const N: usize>(what: &str, words: &str) -> [f64; N] {
     solo::ask(what, words)
 }
 
-/// What such a process is to measure.
+/// The task of a process of its own.
 struct Errand<'a> {
     path: &'a Path,
     plan: &'a Plan,
@@ -138,8 +138,8 @@ impl Errand<'_> {
         bytes
     }
 
-    /// What a cache is told so that it takes so much memory, and what it then takes: it weighs keys and values, and not
-    /// what is around them.
+    /// Returns the capacity that lets a cache take this much memory, and the memory that it then takes: a cache weighs
+    /// keys and values without their overhead.
     fn room(&self, map: &str, bytes: f64) -> (f64, f64) {
         let (mut room, mut taken) = (bytes, self.bytes(map, bytes));
         // Where all have room it takes what it takes, and that may be less.
@@ -160,7 +160,7 @@ impl Errand<'_> {
     }
 }
 
-fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
+fn set(source: &Source, plan: &Plan) -> io::Result<Measurements> {
     watchdog::pat(format!("{} being read", source.name));
     let rows = rows::load(&source.path)?;
     let errand = Errand { path: &source.path, plan };
@@ -172,7 +172,7 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
     let steps: Vec<[f64; Steps::FIGURES]> = (0..plan.runs).map(|_| runs()).collect();
     let deferred = ask(apart::DEFERRED, &words(half));
     let codec = ask(apart::CODEC, &words(0.0));
-    let mut figures = Figures {
+    let mut figures = Measurements {
         set: source.name.clone(),
         rows: rows.len(),
         text: rows::text(&rows),
@@ -191,8 +191,8 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
     Ok(figures)
 }
 
-/// Budgets are those of all maps; what has none of its own is there once.
-fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
+/// Measures look-ups for all budgets; a map without a budget is measured once.
+fn look_ups(figures: &mut Measurements, errand: &Errand, rows: &[Row]) {
     let streams = [false, true].map(|zipf| {
         let order = rows::order(rows.len(), errand.plan.asks, zipf, 4);
         Stream::new(rows, &order)
@@ -202,24 +202,24 @@ fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
     budgets.extend(errand.plan.budgets.iter().copied().filter(|&budget| budget > least * 1.05));
     for &budget in &budgets {
         let bytes = budget * plain;
-        let mut seats = Seats::new(rows, &streams);
-        seats.add::<Plain>(0.0, 1.0, 1.0);
+        let mut runners = Runners::new(rows, &streams);
+        runners.add::<Plain>(0.0, 1.0, 1.0);
         let part = |map: &str, room: f64| errand.bytes(map, room) / plain;
-        seats.add::<Ours>(bytes, budget, part(Ours::NAME, bytes));
+        runners.add::<Ours>(bytes, budget, part(Ours::NAME, bytes));
         let (room, taken) = errand.room(Quick::NAME, bytes);
-        seats.add::<Quick>(room, budget, taken / plain);
-        seats.add::<Behind>(room, budget, taken / plain);
+        runners.add::<Quick>(room, budget, taken / plain);
+        runners.add::<Behind>(room, budget, taken / plain);
         let (room, taken) = errand.room(Moka::NAME, bytes);
-        seats.add::<Moka>(room, budget, taken / plain);
+        runners.add::<Moka>(room, budget, taken / plain);
         if (budget - HALF).abs() < 0.001 && rows.len() <= errand.plan.slow {
-            seats.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
-            seats.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
+            runners.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
+            runners.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
         }
-        figures.points.extend(seats.race(&errand.plan.pace));
+        figures.points.extend(runners.race(&errand.plan.pace));
     }
 }
 
-fn writes(figures: &mut Figures, errand: &Errand) {
+fn writes(figures: &mut Measurements, errand: &Errand) {
     let plain = figures.plain;
     let part = half(figures.least);
     let half = Some(part);

@@ -1,10 +1,10 @@
-//! What look-ups cost: the mean of many, and of each by itself the median and the slowest of a hundred.
+//! The time of look-ups: the mean of many, and the median and the slowest of a hundred single ones.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::maps::Map;
-use super::rows::{Ask, ROOM, Row, Stream};
+use super::rows::{Call, ROOM, Row, Stream};
 use crate::clock::{Account, Stretch, cost, now, own};
 use crate::contest::median;
 use crate::keys::Rng;
@@ -18,7 +18,7 @@ const CHUNK: usize = 256;
 const STRETCH: u64 = 500_000;
 
 /// Nanoseconds after which a map is warm that is slow.
-const PATIENCE: u64 = 4_000_000_000;
+const TIME_LIMIT: u64 = 4_000_000_000;
 
 /// How long to look.
 #[derive(Clone, Copy)]
@@ -31,13 +31,13 @@ pub struct Pace {
     pub each: Duration,
 }
 
-/// What look-ups of one map cost, given so much memory.
+/// The time of look-ups of one map with one budget.
 pub struct Point {
     /// The map.
     pub map: &'static str,
-    /// What it may take, by what a plain map takes.
+    /// The budget, as a share of the plain map's memory.
     pub budget: f64,
-    /// What it takes.
+    /// The memory that it takes.
     pub memory: f64,
     /// All rows alike often.
     pub uniform: Reads,
@@ -58,7 +58,7 @@ pub struct Reads {
     pub hits: f64,
 }
 
-/// What a turn gave.
+/// The result of a turn.
 struct Turn {
     mean: f64,
     hits: f64,
@@ -67,13 +67,13 @@ struct Turn {
 }
 
 /// The maps that take turns, all of the same rows.
-pub struct Seats<'a> {
+pub struct Runners<'a> {
     rows: &'a [Row],
     streams: &'a [Stream; 2],
-    all: Vec<Box<dyn Seat + 'a>>,
+    all: Vec<Box<dyn Runner + 'a>>,
 }
 
-impl<'a> Seats<'a> {
+impl<'a> Runners<'a> {
     /// None yet.
     pub fn new(rows: &'a [Row], streams: &'a [Stream; 2]) -> Self {
         Self { rows, streams, all: vec![] }
@@ -88,34 +88,34 @@ impl<'a> Seats<'a> {
             let there = map.insert(key, value);
             assert!(there, "{} has no room at {budget:.3}", M::NAME);
         }
-        map.settle();
+        map.finish_work();
         let places = [0; 2];
         let (rows, into) = (self.rows, vec![0; ROOM]);
         self.all.push(Box::new(Holder { map, rows, into, budget, memory, places }));
     }
 
-    /// Look-ups of both kinds, evenly first: what Zipf's law makes hot would stay so.
+    /// Look-ups of both kinds, evenly first: rows that Zipf's law makes hot would stay hot.
     pub fn race(&mut self, pace: &Pace) -> Vec<Point> {
         let mut rng = Rng::new(5);
         let mut kinds = [0, 1].map(|kind| {
-            for seat in &mut self.all {
-                watchdog::pat(format!("{} warming up", seat.name()));
-                seat.warm(&self.streams[kind]);
+            for runner in &mut self.all {
+                watchdog::pat(format!("{} warming up", runner.name()));
+                runner.warm(&self.streams[kind]);
             }
             let mut turns: Vec<Vec<Turn>> = self.all.iter().map(|_| vec![]).collect();
             for _ in 0..pace.rounds {
                 let mut order: Vec<_> = (0..self.all.len()).collect();
                 rng.shuffle(&mut order);
-                for seat in order {
-                    watchdog::pat(format!("{} reading", self.all[seat].name()));
-                    turns[seat].push(self.all[seat].turn(&self.streams[kind], kind, pace));
+                for runner in order {
+                    watchdog::pat(format!("{} reading", self.all[runner].name()));
+                    turns[runner].push(self.all[runner].turn(&self.streams[kind], kind, pace));
                 }
             }
             turns.into_iter().map(|turns| middle(&turns)).collect::<Vec<_>>().into_iter()
         });
         let [uniform, zipf] = &mut kinds;
         let both = self.all.iter().zip(uniform.zip(zipf));
-        both.map(|(seat, (uniform, zipf))| seat.point(uniform, zipf)).collect()
+        both.map(|(runner, (uniform, zipf))| runner.point(uniform, zipf)).collect()
     }
 }
 
@@ -127,9 +127,9 @@ fn middle(turns: &[Turn]) -> Reads {
 }
 
 /// A map's place among those that take turns: the only calls through a pointer.
-trait Seat {
+trait Runner {
     fn name(&self) -> &'static str;
-    /// All look-ups once. What a cache has forgotten comes back to it, as its user would have it.
+    /// All look-ups once. The caller inserts rows that a cache has evicted, as its user would.
     fn warm(&mut self, stream: &Stream);
     /// Times look-ups from where it stopped.
     fn turn(&mut self, stream: &Stream, kind: usize, pace: &Pace) -> Turn;
@@ -146,14 +146,14 @@ struct Holder<'a, M> {
     places: [usize; 2],
 }
 
-impl<M: Map> Seat for Holder<'_, M> {
+impl<M: Map> Runner for Holder<'_, M> {
     fn name(&self) -> &'static str {
         M::NAME
     }
 
     fn warm(&mut self, stream: &Stream) {
         warm(&mut self.map, self.rows, stream, &mut self.into);
-        self.map.settle();
+        self.map.finish_work();
     }
 
     fn turn(&mut self, stream: &Stream, kind: usize, pace: &Pace) -> Turn {
@@ -202,7 +202,7 @@ impl<M: Map> Seat for Holder<'_, M> {
 
 /// How many found their row.
 #[inline(never)]
-fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Ask], into: &mut [u8]) -> u64 {
+fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Call], into: &mut [u8]) -> u64 {
     let mut found = 0;
     for &ask in asks {
         if let Some(len) = map.read(stream.key(ask), into) {
@@ -215,11 +215,11 @@ fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Ask], into: &mut [u8]) ->
     found
 }
 
-/// Asks for all of a stream, or as much of it as there is patience for; what a cache has forgotten comes back to it.
+/// Looks up all of a stream, or as much of it as the time limit allows, and inserts rows that a cache has evicted.
 pub fn warm<M: Map>(map: &mut M, rows: &[Row], stream: &Stream, into: &mut [u8]) {
     let begin = now();
     for (n, &ask) in stream.asks().iter().enumerate() {
-        if n.is_multiple_of(CHUNK) && now() - begin > PATIENCE {
+        if n.is_multiple_of(CHUNK) && now() - begin > TIME_LIMIT {
             return;
         }
         if map.read(stream.key(ask), into).is_none() {

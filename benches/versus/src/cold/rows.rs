@@ -17,7 +17,7 @@ pub const ROOM: usize = 1 << 16;
 /// Where the rows of a set are.
 #[derive(Clone)]
 pub struct Source {
-    /// What the set is called.
+    /// The name of the set.
     pub name: String,
     /// Its file.
     pub path: PathBuf,
@@ -89,15 +89,15 @@ pub fn text(rows: &[Row]) -> usize {
     rows.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// Which rows are asked for, one after the other: `asks` many, evenly or by Zipf's law. What is asked for often has
-/// nothing to do with what came first.
+/// Returns the rows of `asks` look-ups in their order, evenly or by Zipf's law. The frequent rows are independent of the
+/// order of insertion.
 pub fn order(rows: usize, asks: usize, zipf: bool, seed: u64) -> Vec<u32> {
     let mut rng = Rng::new(seed);
     if !zipf {
         return (0..asks).map(|_| rng.below(rows as u64) as u32).collect();
     }
     let mut ranks: Vec<u32> = (0..rows as u32).collect();
-    // The same rows are in fashion, whatever the seed.
+    // The same rows are frequent for all seeds.
     Rng::new(2).shuffle(&mut ranks);
     let law = Zipf::new(rows);
     (0..asks).map(|_| ranks[law.draw(&mut rng) as usize]).collect()
@@ -105,19 +105,19 @@ pub fn order(rows: usize, asks: usize, zipf: bool, seed: u64) -> Vec<u32> {
 
 /// One look-up to be made.
 #[derive(Clone, Copy)]
-pub struct Ask {
+pub struct Call {
     start: u32,
     key: u32,
-    /// What the value that is found must look like.
+    /// The checksum of the expected value.
     want: u64,
     /// The row.
     pub row: u32,
 }
 
-/// Look-ups, their keys side by side as in a caller's buffer: whoever asks has the key at hand.
+/// Look-ups, their keys side by side as in a caller's buffer: the caller has the key in its cache.
 pub struct Stream {
     text: Vec<u8>,
-    asks: Vec<Ask>,
+    asks: Vec<Call>,
 }
 
 impl Stream {
@@ -128,24 +128,24 @@ impl Stream {
             let (key, value) = &rows[row as usize];
             let start = u32::try_from(stream.text.len()).expect("keys are short");
             stream.text.extend_from_slice(key);
-            stream.asks.push(Ask { start, key: key.len() as u32, want: look(value), row });
+            stream.asks.push(Call { start, key: key.len() as u32, want: look(value), row });
         }
         stream
     }
 
     /// All of them.
-    pub fn asks(&self) -> &[Ask] {
+    pub fn asks(&self) -> &[Call] {
         &self.asks
     }
 
     /// The key that is asked for.
     #[inline]
-    pub fn key(&self, ask: Ask) -> &[u8] {
+    pub fn key(&self, ask: Call) -> &[u8] {
         &self.text[ask.start as usize..][..ask.key as usize]
     }
 }
 
-impl Ask {
+impl Call {
     /// A wrong answer ends everything: there is no figure for less than the work.
     #[inline]
     pub fn check(self, value: &[u8], name: &str) {

@@ -3,16 +3,16 @@
 use super::{Results, Verdict, at_least, at_most, ratio};
 use crate::cold::maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot};
 use crate::cold::reads::Point;
-use crate::cold::{Figures, HALF};
+use crate::cold::{HALF, Measurements};
 
-/// What the sets may take of a plain map, whose look-ups may take how long.
+/// The sets with their goals: the share of a plain map's memory, and the time of a look-up.
 const SETS: [(&str, f64, Option<f64>); 3] =
     [("cities", 0.33, Some(400.0)), ("gloss", 0.45, None), ("emoji", 0.35, Some(500.0))];
 
 /// Of sets that nobody tuned to "the same quality" is asked: that of the least of the others.
 const OTHERS: f64 = 0.45;
 
-/// These goals, with what was measured; of the other sets only where there are such.
+/// Returns these goals with their figures; other sets only if they exist.
 pub fn verdicts(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (name, memory, p50) in SETS {
@@ -30,14 +30,14 @@ pub fn verdicts(results: &Results) -> Vec<Verdict> {
 fn of_set(
     verdicts: &mut Vec<Verdict>,
     name: &str,
-    set: Option<&Figures>,
+    set: Option<&Measurements>,
     memory: f64,
     p50: Option<f64>,
 ) {
     let mut most = |goal: &str, figure: Option<f64>, bound: f64| {
         verdicts.push(at_most(format!("{name}: {goal}"), figure, bound));
     };
-    let ours = set.and_then(Figures::coldest);
+    let ours = set.and_then(Measurements::coldest);
     most("memory at the least budget, of plain", ours.map(|point| point.memory), memory);
     let plain = set.and_then(|set| set.point(Plain::NAME, 1.0));
     if let Some(bound) = p50 {

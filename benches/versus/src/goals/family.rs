@@ -10,7 +10,7 @@ use crate::work::Workload::{
     self, GetHit, GetMany, GetMiss, Insert, InsertMany, Iterate, Mix, Remove, RemoveMany, Upsert,
 };
 
-/// Who must be passed.
+/// The maps that ours must beat.
 #[derive(Clone, Copy)]
 enum Rival {
     Named(&'static str),
@@ -91,7 +91,7 @@ const TEXT_SPEEDS: [(&str, Workload, Rival, f64); 11] = [
     (TEXTS, Upsert, Rival::Best, 1.3),
 ];
 
-/// These goals, with what was measured.
+/// Returns these goals with their figures.
 pub fn verdicts(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let flat = Flat::<u64>::NAME;

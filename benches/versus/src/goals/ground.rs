@@ -28,7 +28,7 @@ const SPEEDS: [Speed; 7] = [
 /// With two threads each must keep this part of the speed of one.
 const TOGETHER: f64 = 0.9;
 
-/// These goals, with what was measured.
+/// Returns these goals with their figures.
 pub fn verdicts(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (work, many, rival, bounds) in SPEEDS {

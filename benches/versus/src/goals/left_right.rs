@@ -24,7 +24,7 @@ const SPEEDS: [Speed; 5] = [
     (How::Single, LEAPFROG, &[(K1, 2.0), (K64, 2.0), (M1, 1.1)]),
 ];
 
-/// These goals, with what was measured.
+/// Returns these goals with their figures.
 pub fn verdicts(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (how, rival, bounds) in SPEEDS {

@@ -17,7 +17,7 @@ type Shared<V> = Arc<ArcSwap<Map<V>>>;
 
 /// No more entries are copied than this for an operation: tens of microseconds
 /// are enough to see who loses.
-const PATIENCE: usize = 2000;
+const TIME_LIMIT: usize = 2000;
 
 /// arc-swap, loaded for each look-up.
 pub struct Swap<V>(PhantomData<V>);
@@ -44,7 +44,7 @@ impl<V: Word> Pair<V> for Swap<V> {
 
     fn can(row: &Row) -> bool {
         match row.workload {
-            Workload::Pair(Paired::Mix { every, by }) => row.n / (every * by) <= PATIENCE,
+            Workload::Pair(Paired::Mix { every, by }) => row.n / (every * by) <= TIME_LIMIT,
             _ => true,
         }
     }

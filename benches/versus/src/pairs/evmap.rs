@@ -16,8 +16,8 @@ impl<V: Word> Pair<V> for Evmap<V> {
     type Reader = ReadHandle<u64, V, (), Hasher>;
 
     fn new() -> (Self::Writer, Self::Reader) {
-        // SAFETY: the hasher has one seed for ever, and words hash and compare by
-        // what they are.
+        // SAFETY: the hasher's seed never changes, and words hash and compare by
+        // their value.
         unsafe { Options::default().with_hasher(hasher()).assert_stable() }
     }
 }

@@ -31,7 +31,7 @@ pub const OURS: &str = "LeftRightMap";
 pub trait Pair<V: Word>: 'static {
     /// As tables call it.
     const NAME: &'static str;
-    /// What it is here.
+    /// Its role in the comparison.
     const ROLE: Role = Role::Peer;
     /// Whether changes show only when they are published.
     const PUBLISHES: bool = true;
@@ -42,7 +42,7 @@ pub trait Pair<V: Word>: 'static {
     /// A handle that reads.
     type Reader: Reader<V>;
 
-    /// Empty, with the capacity a caller gets who asks for none.
+    /// Makes an empty map with its default capacity.
     fn new() -> (Self::Writer, Self::Reader);
     /// Whether it does such work in the time there is.
     fn can(_: &Row) -> bool {
@@ -65,10 +65,10 @@ pub trait Reader<V>: Send {
     /// Another handle of the same map.
     #[must_use]
     fn another(&self) -> Self;
-    /// What `see` says of the value of `key`.
+    /// Returns the result of `see` on the value of `key`.
     fn get(&mut self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64>;
-    /// The sum of what `see` says of each key's value, asked for one by one under
-    /// one guard; a loop, where there is none.
+    /// Returns the sum of `see` over each key's value, looked up one by one under
+    /// one guard, or by a loop if the map has no guard.
     #[inline]
     fn held(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
         let one = |key| self.get(key, |value| see(Some(value))).unwrap_or_else(|| see(None));

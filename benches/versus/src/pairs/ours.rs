@@ -14,24 +14,24 @@ pub struct LeftRightMap<V, P>(PhantomData<(V, P)>);
 pub const INLINE: usize = 16;
 
 /// A way to keep entries, and to make a map that does.
-pub trait Way<V>: Storage<u64, V> + Sized + 'static {
+pub trait StoredAs<V>: Storage<u64, V> + Sized + 'static {
     /// An empty map.
     fn handles() -> Handles<u64, V, Hasher, Self>;
 }
 
-impl<V: Word> Way<V> for Inline {
+impl<V: Word> StoredAs<V> for Inline {
     fn handles() -> Handles<u64, V, Hasher, Self> {
         hedgerow::LeftRightMap::inline_with_hasher(hasher())
     }
 }
 
-impl<V: Word> Way<V> for Boxed {
+impl<V: Word> StoredAs<V> for Boxed {
     fn handles() -> Handles<u64, V, Hasher, Self> {
         hedgerow::LeftRightMap::with_hasher(hasher())
     }
 }
 
-impl<V: Word, P: Way<V>> Pair<V> for LeftRightMap<V, P> {
+impl<V: Word, P: StoredAs<V>> Pair<V> for LeftRightMap<V, P> {
     const NAME: &'static str = OURS;
     const ROLE: Role = Role::Ours;
     const MANY: bool = true;
@@ -43,7 +43,7 @@ impl<V: Word, P: Way<V>> Pair<V> for LeftRightMap<V, P> {
     }
 }
 
-impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
+impl<V: Word, P: StoredAs<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
     #[inline]
     fn insert(&mut self, key: u64, value: V) {
         WriteHandle::insert(self, key, value);
@@ -60,7 +60,7 @@ impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
     }
 }
 
-impl<V: Word, P: Way<V>> Reader<V> for ReadHandle<u64, V, Hasher, P> {
+impl<V: Word, P: StoredAs<V>> Reader<V> for ReadHandle<u64, V, Hasher, P> {
     fn another(&self) -> Self {
         self.clone()
     }

@@ -1,7 +1,7 @@
 //! Memory against latency: for each set of rows two panels, each map a line.
 
 use super::{GAP, OURS, PEERS, Svg, YARD};
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Behind, Map, Moka, Ours, Plain, Quick};
 use crate::cold::reads::{Point, Reads};
 use crate::goals::Results;
@@ -35,9 +35,9 @@ pub fn plot(results: &Results) -> Option<String> {
     let how = [
         "Nanoseconds of a look-up against memory, by that of a plain map of boxes. Lines: the mean, with the part in \
          hundredths",
-        "that found their row plain, or in the cache at all. Dashed: the median of look-ups timed one by one. What a \
-         cache has",
-        "forgotten costs it nothing here, unless there is a plain map behind it, which is not weighed.",
+        "that found their row plain, or in the cache at all. Dashed: the median of look-ups timed one by one. A miss of \
+         a cache",
+        "costs nothing here, unless there is a plain map behind it, whose memory does not count.",
     ];
     for (line, y) in how.into_iter().zip([53.0, 70.0, 87.0]) {
         svg.text(20.0, y, "start", "12px", "#444444", line);
@@ -60,7 +60,7 @@ pub fn plot(results: &Results) -> Option<String> {
     (!sets.is_empty()).then(|| svg.finish())
 }
 
-fn panel(svg: &mut Svg, set: &Figures, figure: Figure, left: f64, top: f64) {
+fn panel(svg: &mut Svg, set: &Measurements, figure: Figure, left: f64, top: f64) {
     let shown = || set.points.iter().filter(|p| MAPS.iter().any(|(name, _)| *name == p.map));
     let reads = shown().map(figure);
     let tallest = reads.map(|reads| reads.mean.max(reads.p50)).fold(0.0, f64::max) * 1.1;

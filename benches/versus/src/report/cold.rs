@@ -1,24 +1,23 @@
 //! Tables of maps that hold much data in little memory.
 
 use super::{line, nanoseconds};
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Map, Ours, Plain};
 use crate::cold::reads::Reads;
 use crate::worst::Pauses;
 
 /// All sets.
-pub fn all(text: &mut String, sets: &[Figures]) {
+pub fn all(text: &mut String, sets: &[Measurements]) {
     if sets.is_empty() {
         return;
     }
     text.push_str(
         "\n## Much data in little memory\n\nNanoseconds of a look-up that copies the value out, medians of \
-         rounds; rows in random order, asked for evenly, or by Zipf's law with exponent 0.99. p50 and p99 \
-         are of look-ups timed one by one, less what the clock takes. Memory is what the allocator gives, \
-         by what it gives a plain map of boxes, after a while of look-ups by Zipf's law. Hits are those \
-         that found their row plain; of a cache, those that found it at all, and what it has forgotten \
-         costs nothing but to see that, or where there is a plain map behind, which is not weighed, its \
-         look-up and that the row comes back.\n",
+         rounds; rows in random order, looked up evenly, or by Zipf's law with exponent 0.99. p50 and p99 \
+         are of look-ups timed one by one, less the time of the clock. Memory is counted by the allocator, \
+         as a share of a plain map of boxes, after some look-ups by Zipf's law. A hit of ours found its \
+         row plain, a hit of a cache found it at all. A miss of a cache costs only the look-up or, with a \
+         plain map behind, whose memory does not count, the look-up there and the insertion of the row.\n",
     );
     for set in sets {
         one(text, set);
@@ -26,7 +25,7 @@ pub fn all(text: &mut String, sets: &[Figures]) {
     beside(text, sets);
 }
 
-fn one(text: &mut String, set: &Figures) {
+fn one(text: &mut String, set: &Measurements) {
     let (rows, mean) = (set.rows, set.text as f64 / set.rows as f64);
     let (each, asked) = (set.plain / rows as f64, set.asked / set.plain);
     line(
@@ -81,8 +80,8 @@ fn pauses(p: &Pauses) -> String {
     format!("{:.0} | {:.0} | {p9999:.1} | {worst:.1}", p.median, p.p99)
 }
 
-/// What only ours has, and Redis.
-fn beside(text: &mut String, sets: &[Figures]) {
+/// Operations that only ours has, and Redis.
+fn beside(text: &mut String, sets: &[Measurements]) {
     line(
         text,
         format_args!(
@@ -90,8 +89,8 @@ fn beside(text: &mut String, sets: &[Figures]) {
              eight writes, and the writes between them, µs. A change of 24 bytes noted, and made by reading \
              and storing the value, ns each, at half of plain, and how many of these there was room for \
              before one was refused. A kibibyte of rows compressed by LZ4 with a dictionary and by the \
-             small-text codec, ns, and what is left of it. Redis: what it takes, of plain, and what ours \
-             takes of that.\n\n\
+             small-text codec, ns, and its compressed share. Redis: its memory as a share of plain, and ours \
+             as a share of Redis.\n\n\
              | rows | least | takes | step: p99 | p99.99 | worst | write: p99.99 | worst | noted | made | \
              × | had room | LZ4 | left | small text | left | Redis | ours of Redis |\n\
              |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",

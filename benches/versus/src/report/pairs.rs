@@ -12,7 +12,7 @@ use crate::work::pairs::Paired;
 use crate::work::{Suite, Workload};
 use crate::worst::Pauses;
 
-/// What the two threads of a mix cost, and the writes before a publish.
+/// Adds the times of a mix's two threads, and of the writes before a publish.
 pub fn parts(text: &mut String, results: &Results) {
     let rows = results.of(Suite::LeftRight);
     let of = |wanted: fn(Paired) -> bool| -> Vec<&Outcome> {
@@ -84,7 +84,7 @@ fn cells(pauses: &Pauses) -> String {
     format!("{median:.0} | {p99:.0} | {p999:.0} | {p9999:.0} | {:.1}", worst / 1e3)
 }
 
-/// What maps behind two handles take.
+/// Adds the memory of maps with one writer.
 pub fn memory(text: &mut String, all: &[ByMap<PairBytes>]) {
     let Some(widest) = all.first() else { return };
     let kinds = PAIR_SIZES.map(|(_, bytes, n)| {

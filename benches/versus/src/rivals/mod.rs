@@ -36,16 +36,16 @@ pub fn hasher() -> Hasher {
     FixedState::with_seed(0x6865_6467)
 }
 
-/// What a map is in the comparison.
+/// The role of a map in the comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// One thread and no lock: what an operation must cost.
+    /// One thread and no lock: the least time of an operation.
     Yard,
     /// One of ours.
     Ours,
     /// One of ours used otherwise than is best, to see what that loses.
     Foil,
-    /// What one would use instead.
+    /// A map that one would use instead.
     Peer,
 }
 
@@ -57,14 +57,14 @@ pub enum Role {
 pub trait Bench: Sized + Send + Sync + 'static {
     /// As tables and plots call it.
     const NAME: &'static str;
-    /// What it is here.
+    /// Its role in the comparison.
     const ROLE: Role = Role::Peer;
-    /// What it maps from.
+    /// The type of its keys.
     type Key: Datum;
-    /// What it maps to.
+    /// The type of its values.
     type Value: Datum;
 
-    /// Empty and with the capacity a caller gets who asks for none.
+    /// Makes an empty map with its default capacity.
     fn new() -> Self {
         Self::with_capacity(0)
     }
@@ -74,27 +74,27 @@ pub trait Bench: Sized + Send + Sync + 'static {
     fn can(_: &Row) -> bool {
         true
     }
-    /// What `see` says of the value of `key`.
+    /// Returns the result of `see` on the value of `key`.
     fn read(
         &self,
         key: &View<Self::Key>,
         see: impl FnOnce(&View<Self::Value>) -> u64,
     ) -> Option<u64>;
-    /// Sets `key` to `value`, there or not; what `see` says of the value it had.
+    /// Sets `key` to `value`, present or not; returns `see` of its old value.
     fn insert(
         &self,
         key: &View<Self::Key>,
         value: &View<Self::Value>,
         see: impl FnOnce(&View<Self::Value>) -> u64,
     ) -> Option<u64>;
-    /// Removes `key`; what `see` says of the value it had.
+    /// Removes `key`; returns `see` of its old value.
     fn remove(
         &self,
         key: &View<Self::Key>,
         see: impl FnOnce(&View<Self::Value>) -> u64,
     ) -> Option<u64>;
-    /// Replaces the value of `key` by `f` of it, atomically; what `see` says of
-    /// the new one. Maps of text are not asked.
+    /// Replaces the value of `key` by `f` of it, atomically; returns `see` of the
+    /// new one. Maps of text need not have it.
     fn update(
         &self,
         _: &View<Self::Key>,
@@ -111,8 +111,8 @@ pub trait Bench: Sized + Send + Sync + 'static {
     /// Shows every entry.
     fn each(&self, see: impl FnMut(&View<Self::Key>, &View<Self::Value>));
 
-    /// The sum of what `see` says of each key's value: a loop, where a map has
-    /// nothing better.
+    /// Returns the sum of `see` over each key's value: a loop, unless a map has
+    /// something better.
     #[inline]
     fn read_many<const N: usize>(
         &self,
@@ -124,8 +124,8 @@ pub trait Bench: Sized + Send + Sync + 'static {
         };
         keys.iter().map(one).sum()
     }
-    /// Inserts each key with what `value` makes of it; the sum of what `see` says
-    /// of the values they had.
+    /// Inserts each key with the value that `value` makes of it; returns the sum of
+    /// `see` over their old values.
     #[inline]
     fn insert_many<const N: usize>(
         &self,
@@ -139,7 +139,7 @@ pub trait Bench: Sized + Send + Sync + 'static {
         };
         keys.iter().map(one).sum()
     }
-    /// Removes each key; the sum of what `see` says of the values they had.
+    /// Removes each key; returns the sum of `see` over their old values.
     #[inline]
     fn remove_many<const N: usize>(
         &self,

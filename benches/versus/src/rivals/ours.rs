@@ -78,8 +78,8 @@ impl<V: Word> Bench for Flat<V> {
     }
 }
 
-/// `FlatMap` asked for one key at a time where the others are, too: what a batch
-/// of ours gains is against this.
+/// `FlatMap` with one key at a time, like the others: the baseline for our
+/// batches.
 pub struct Singly(Flat);
 
 impl Bench for Singly {
@@ -178,9 +178,9 @@ impl Bench for Entries {
 /// `BytesMap`.
 pub type Strings = hedgerow::BytesMap<Hasher>;
 
-/// What the harness put in as text.
+/// Text that the harness inserted.
 fn text(bytes: &[u8]) -> &str {
-    // SAFETY: the map holds copies of what `insert` was given.
+    // SAFETY: the map holds copies of `insert`'s arguments, which were text.
     unsafe { std::str::from_utf8_unchecked(bytes) }
 }
 

@@ -20,9 +20,9 @@ const SHARDS: usize = 64;
 /// hashbrown takes the top 7 bits for its tags and the low ones for positions.
 const SHARD_SHIFT: u32 = 64 - 7 - SHARDS.trailing_zeros();
 
-/// Spins before giving the core away: whoever holds the lock may be waiting
+/// Spins before the thread yields its core: the owner of the lock may be waiting
 /// for exactly this core.
-const PATIENCE: u32 = 1000;
+const TIME_LIMIT: u32 = 1000;
 
 /// A map in 64 separately locked tables.
 pub struct SpinLocks<K, V> {
@@ -90,7 +90,7 @@ impl<K: Datum, V: Datum> Bench for SpinLocks<K, V> {
                 None
             }
         };
-        // Nobody waits for what is freed here.
+        // No thread waits for the memory that is freed here.
         drop(table);
         old.map(|old| see(old.borrow()))
     }
@@ -151,7 +151,7 @@ impl<K, V> Shard<K, V> {
         let mut spins = 0_u32;
         while self.locked.load(Ordering::Relaxed) || self.locked.swap(true, Ordering::Acquire) {
             spins += 1;
-            if spins.is_multiple_of(PATIENCE) {
+            if spins.is_multiple_of(TIME_LIMIT) {
                 std::thread::yield_now();
             }
             std::hint::spin_loop();

@@ -7,10 +7,10 @@ use hashbrown::hash_map::Entry;
 use super::{Bench, Hasher, Role, hasher};
 use crate::data::Datum;
 
-/// hashbrown's map without a lock: what a look-up must cost.
+/// hashbrown's map without a lock: the least time of a look-up.
 ///
-/// It takes `&self` like the others although it may be used by one thread only;
-/// its role says so, and whoever starts a second thread asks before.
+/// It takes `&self` like the others although only one thread may use it. Its role
+/// says so, and the harness checks the role before it starts a second thread.
 pub struct Yard<K, V>(UnsafeCell<Map<K, V>>);
 
 type Map<K, V> = hashbrown::HashMap<K, V, Hasher>;

@@ -2,7 +2,7 @@
 
 use crate::clock::{Account, Barrier, Stretch, cost, now};
 
-/// What a lap was.
+/// The kind of a lap.
 #[derive(Clone, Copy, Default)]
 pub struct Lap {
     /// How many operations.
@@ -20,8 +20,8 @@ pub struct Span {
     pub span: u64,
 }
 
-/// Nanoseconds after which a stretch ends: a small part of what the scheduler
-/// gives at once, so that most stretches are not interrupted.
+/// Nanoseconds after which a stretch ends: a small part of the scheduler's time
+/// slice, so that most stretches are not interrupted.
 const STRETCH: u64 = 500_000;
 
 /// Runs `lap` over and over on a thread for each of `places`, which count laps

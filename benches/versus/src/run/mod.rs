@@ -1,6 +1,6 @@
-//! One round of one map: its place in the contest, and what runs there.
+//! One round of one map: its place in the contest, and its work.
 //!
-//! Maps take turns by rounds through [`Seat`], the only call through a pointer;
+//! Maps take turns by rounds through [`Runner`], the only call through a pointer;
 //! inside a round everything is generic over the map.
 
 mod laps;
@@ -13,7 +13,7 @@ mod words;
 use crate::rivals::{Bench, Role, shared};
 use crate::work::{Row, Workload};
 
-/// What a round is to do.
+/// The task of a round.
 pub struct Job<'a, S> {
     /// The work.
     pub row: Row,
@@ -27,10 +27,10 @@ pub struct Job<'a, S> {
 }
 
 /// A map's place in the contest, for work that comes in streams of one kind.
-pub trait Seat<S> {
-    /// What its map is called.
+pub trait Runner<S> {
+    /// Returns its map's name.
     fn name(&self) -> &'static str;
-    /// What its map is here.
+    /// Returns its map's role in the comparison.
     fn role(&self) -> Role;
     /// Whether its map does such work.
     fn can(&self, row: &Row) -> bool;
@@ -39,12 +39,12 @@ pub trait Seat<S> {
     fn build(&mut self, n: usize);
     /// Gives the memory back.
     fn leave(&mut self);
-    /// Runs once, on as many threads as the job has streams; what an operation
-    /// cost, if the threads ran together.
+    /// Runs once, on as many threads as the job has streams; returns the time of an
+    /// operation, if the threads ran together.
     fn round(&mut self, job: &Job<S>) -> Option<Cost>;
 }
 
-/// What an operation cost in one round, in nanoseconds.
+/// The time of an operation in one round, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// All of it, or that of all threads.
@@ -54,7 +54,7 @@ pub struct Cost {
     pub parts: Option<[f64; 2]>,
 }
 
-/// What a map must be to do the work of such streams.
+/// A map that can do the work of such streams.
 pub trait Runs<S>: Bench {
     /// A map of the first `n` keys, grown by inserting them.
     fn built(n: usize) -> Self;
@@ -62,7 +62,7 @@ pub trait Runs<S>: Bench {
     fn run(map: Option<&Self>, job: &Job<S>, places: &mut [usize]) -> Option<f64>;
 }
 
-/// A seat for a map of one type.
+/// A runner for a map of one type.
 pub struct Holder<M> {
     map: Option<M>,
     /// Where each thread stopped in its stream, in chunks.
@@ -70,7 +70,7 @@ pub struct Holder<M> {
 }
 
 impl<M> Holder<M> {
-    /// A seat with no map in it yet.
+    /// A runner with no map in it yet.
     pub const fn new() -> Self {
         Self { map: None, places: [0; 2] }
     }
@@ -82,7 +82,7 @@ impl<M> Default for Holder<M> {
     }
 }
 
-impl<S, M: Runs<S>> Seat<S> for Holder<M> {
+impl<S, M: Runs<S>> Runner<S> for Holder<M> {
     fn name(&self) -> &'static str {
         M::NAME
     }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::laps::{self, Lap, Span};
-use super::{Cost, Job, Seat, agree};
+use super::{Cost, Job, Runner, agree};
 use crate::clock::{self, each, now, parts, sound};
 use crate::data::Word;
 use crate::keys::{self, fold};
@@ -32,7 +32,7 @@ impl<P: Pair<u64>> Handles<P> {
             writer.insert(key, u64::new(key, 0));
         }
         writer.publish();
-        // As for other suites: some maps move to a larger table by and by.
+        // As for other suites: some maps move to a larger table bit by bit.
         let again: Vec<_> = (0..n as u64 / 8).map(keys::key).collect();
         for batch in again.chunks(BATCH.min(n / 32)) {
             for &key in batch {
@@ -47,34 +47,34 @@ impl<P: Pair<u64>> Handles<P> {
     }
 }
 
-/// What one thread has: all read, the first also writes.
+/// The handles of one thread: all read, the first also writes.
 struct Lane<P: Pair<u64>> {
     writer: Option<P::Writer>,
     reader: P::Reader,
 }
 
 /// A place in the contest for a map of one type.
-pub struct PairSeat<P: Pair<u64>> {
+pub struct PairRunner<P: Pair<u64>> {
     /// One for each thread of the last round; none before the map is built.
     lanes: Vec<Mutex<Lane<P>>>,
     /// Where each thread stopped in its script, in laps.
     places: [usize; 2],
 }
 
-impl<P: Pair<u64>> PairSeat<P> {
-    /// A seat with no map in it yet.
+impl<P: Pair<u64>> PairRunner<P> {
+    /// A runner with no map in it yet.
     pub const fn new() -> Self {
         Self { lanes: vec![], places: [0; 2] }
     }
 }
 
-impl<P: Pair<u64>> Default for PairSeat<P> {
+impl<P: Pair<u64>> Default for PairRunner<P> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<P: Pair<u64>> Seat<Script> for PairSeat<P> {
+impl<P: Pair<u64>> Runner<Script> for PairRunner<P> {
     fn name(&self) -> &'static str {
         P::NAME
     }
@@ -217,8 +217,8 @@ fn mixed(
     words.iter().map(one).sum()
 }
 
-/// Writes all of `keys`, then publishes, each timed by itself. What a map leaves
-/// to its next write is part of its publish.
+/// Writes all of `keys`, then publishes, each timed by itself. Work that a map
+/// leaves to its next write is part of its publish.
 fn publish(writer: &mut impl Writer<u64>, keys: &[u64], stamp: u64) -> Lap {
     let start = now();
     for &key in keys {

@@ -11,10 +11,10 @@ use std::sync::{PoisonError, RwLock};
 use crate::clock::{Account, Barrier, Stretch, cost, now};
 use crate::work::CHUNK;
 
-/// What is done to the keys in a range of places; the checksum of the answers.
+/// Operations on the keys in a range of places; returns the checksum of the answers.
 pub type Part<'a, M> = &'a (dyn Fn(&M, Range<usize>) -> u64 + Sync);
 
-/// What is to be done with which map.
+/// The phases of a round with their maps.
 pub struct Plan<'a, M> {
     /// The map, without the keys.
     pub map: Ground<'a, M>,
@@ -37,7 +37,7 @@ pub enum Ground<'a, M> {
     /// Made for this.
     New(M),
     /// Left as it was found: with the keys.
-    Lent(&'a M),
+    Borrowed(&'a M),
 }
 
 impl<M> Deref for Ground<'_, M> {
@@ -46,7 +46,7 @@ impl<M> Deref for Ground<'_, M> {
     fn deref(&self) -> &M {
         match self {
             Self::New(map) => map,
-            Self::Lent(map) => map,
+            Self::Borrowed(map) => map,
         }
     }
 }
@@ -73,7 +73,7 @@ pub fn phases<M: Send + Sync>(plan: Plan<M>, threads: usize) -> Option<f64> {
         let threads: Vec<_> = (0..threads).map(start).collect();
         threads.into_iter().map(|t| t.join().expect("threads do not panic")).collect()
     });
-    if let Ground::Lent(map) = &*course.map.read().unwrap_or_else(PoisonError::into_inner) {
+    if let Ground::Borrowed(map) = &*course.map.read().unwrap_or_else(PoisonError::into_inner) {
         fill(map, 0..keys);
     }
     cost(&lanes)

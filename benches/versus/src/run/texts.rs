@@ -3,7 +3,7 @@
 use super::laps::{Span, laps};
 use super::{Job, Runs, check};
 use crate::rivals::Bench;
-use crate::work::script::Ask;
+use crate::work::script::Call;
 use crate::work::texts::{Line, NOTHING, TextStream, key, look, value};
 use crate::work::{CHUNK, Workload};
 
@@ -91,9 +91,9 @@ where
     M: Bench<Key = String, Value = String>,
 {
     let one = |&line: &Line| match line.ask {
-        Ask::Get => map.read(stream.key(line), length).unwrap_or(NOTHING),
-        Ask::Remove => map.remove(stream.key(line), length).unwrap_or(NOTHING),
-        Ask::Upsert | Ask::Insert => put(map, stream, line),
+        Call::Get => map.read(stream.key(line), length).unwrap_or(NOTHING),
+        Call::Remove => map.remove(stream.key(line), length).unwrap_or(NOTHING),
+        Call::Upsert | Call::Insert => put(map, stream, line),
     };
     lines.iter().map(one).sum()
 }

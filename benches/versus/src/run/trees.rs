@@ -2,35 +2,35 @@
 
 use super::laps::{Span, laps};
 use super::phases::{Ground, Plan, phases};
-use super::{Cost, Job, Seat, agree};
+use super::{Cost, Job, Runner, agree};
 use crate::keys::{self, fold, value};
 use crate::rivals::Role;
 use crate::trees::Tree;
-use crate::work::script::Ask;
+use crate::work::script::Call;
 use crate::work::trees::{BATCH, Course};
 use crate::work::{CHUNK, Row, Workload};
 
 /// A place in the contest for an ordered map of one type.
-pub struct TreeSeat<T> {
+pub struct TreeRunner<T> {
     map: Option<T>,
     /// Where each thread stopped in its course, in chunks.
     places: [usize; 2],
 }
 
-impl<T> TreeSeat<T> {
-    /// A seat with no map in it yet.
+impl<T> TreeRunner<T> {
+    /// A runner with no map in it yet.
     pub const fn new() -> Self {
         Self { map: None, places: [0; 2] }
     }
 }
 
-impl<T> Default for TreeSeat<T> {
+impl<T> Default for TreeRunner<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Tree> Seat<Course> for TreeSeat<T> {
+impl<T: Tree> Runner<Course> for TreeRunner<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -135,8 +135,8 @@ fn scans<T: Tree, const WRITES: bool>(map: &T, words: &[u64]) -> u64 {
 
 #[inline(never)]
 fn mixed<T: Tree>(map: &T, words: &[u64]) -> u64 {
-    const GET: u64 = Ask::Get as u64;
-    const REMOVE: u64 = Ask::Remove as u64;
+    const GET: u64 = Call::Get as u64;
+    const REMOVE: u64 = Call::Remove as u64;
     let one = |&word: &u64| {
         let key = word >> 2;
         match word & 3 {

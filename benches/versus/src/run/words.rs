@@ -6,7 +6,7 @@ use super::{Job, Runs, check};
 use crate::data::Word;
 use crate::keys::{self, fold};
 use crate::rivals::Bench;
-use crate::work::script::Ask;
+use crate::work::script::Call;
 use crate::work::words::Stream;
 use crate::work::{CHUNK, Row, Workload};
 
@@ -34,7 +34,12 @@ impl<V: Word, M: Bench<Key = u64, Value = V>> Runs<Stream> for M {
             Workload::Remove => empty(job, Ground::New(M::new()), job.row.n, remove),
             Workload::RemoveMany(16) => {
                 let map = map.expect("the map is built before its rounds");
-                empty(job, Ground::Lent(map), SECTION.min(job.row.n / 4), remove_many::<_, _, 16>)
+                empty(
+                    job,
+                    Ground::Borrowed(map),
+                    SECTION.min(job.row.n / 4),
+                    remove_many::<_, _, 16>,
+                )
             }
             _ => endless(map.expect("the map is built before its rounds"), job, places),
         }
@@ -114,7 +119,7 @@ fn updates<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u
     words.iter().map(|key| fold(map.update(key, V::bumped, V::look))).sum()
 }
 
-/// Counting answers nothing; what was counted is added up afterwards.
+/// Counts without answers; the caller adds the counts up afterwards.
 #[inline(never)]
 fn counts<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u64 {
     let one = |&key: &u64| {
@@ -126,8 +131,8 @@ fn counts<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u6
 
 #[inline(never)]
 fn mixed<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u64 {
-    const GET: u64 = Ask::Get as u64;
-    const REMOVE: u64 = Ask::Remove as u64;
+    const GET: u64 = Call::Get as u64;
+    const REMOVE: u64 = Call::Remove as u64;
     let one = |&word: &u64| {
         let key = word >> 2;
         match word & 3 {

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use super::Tree;
 use crate::rivals::Role;
 
-/// Without a lock: for one thread, which whoever starts a second one asks before.
+/// Without a lock, for one thread: the harness checks the role before it starts a second one.
 pub struct Yard(UnsafeCell<BTreeMap<u64, u64>>);
 
 // SAFETY: not shared in truth. The only code that hands a `Tree` to several threads

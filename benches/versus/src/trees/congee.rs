@@ -43,7 +43,7 @@ impl Tree for Congee {
     #[inline]
     fn scan(&self, from: u64, to: u64, mut see: impl FnMut(u64)) {
         let mut found = [(0, 0); SCANNED];
-        // It leaves the upper bound out, whatever its documentation says.
+        // It leaves the upper bound out, although its documentation says otherwise.
         let (from, to) = (from as usize, to as usize + 1);
         let count = self.0.range(&from, &to, &mut found, &self.0.pin());
         found[..count].iter().for_each(|&(_, value)| see(value as u64));

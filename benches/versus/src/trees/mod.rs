@@ -22,11 +22,11 @@ pub use ours::{AtOnce, Fence};
 pub use skipmap::Skipmap;
 pub use tree_index::Index;
 
-/// An ordered map. What an insertion replaces it need not say, since not all can.
+/// An ordered map. An insertion need not return the old value, because not all can.
 pub trait Tree: Sized + Send + Sync + 'static {
     /// As tables call it.
     const NAME: &'static str;
-    /// What it is here.
+    /// Its role in the comparison.
     const ROLE: Role = Role::Peer;
 
     /// Empty.

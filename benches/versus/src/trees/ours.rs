@@ -52,7 +52,7 @@ impl Tree for Fence {
     }
 }
 
-/// `FenceMap` asked for ranges as of one moment, into memory that there is.
+/// `FenceMap` with consistent ranges, into existing memory.
 pub struct AtOnce(Fence);
 
 thread_local!(static FOUND: Cell<Vec<(u64, u64)>> = const { Cell::new(Vec::new()) });

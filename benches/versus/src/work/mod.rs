@@ -1,4 +1,4 @@
-//! What is measured: kinds of work, grouped into suites.
+//! The measured kinds of work, grouped into suites.
 
 pub mod pairs;
 pub mod script;
@@ -15,10 +15,10 @@ use trees::SCANNED;
 /// Operations between two looks at the clock.
 pub const CHUNK: usize = 1024;
 
-/// What one figure is of.
+/// The row of one figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// Which maps, keys and values.
+    /// The suite, with its maps, keys and values.
     pub suite: Suite,
     /// The work.
     pub workload: Workload,
@@ -73,9 +73,9 @@ pub enum Workload {
     /// This many gets in a hundred operations, the others upserts, all within a
     /// sixteenth of the keys, which lie side by side.
     Hot(u64),
-    /// The same, and what is hot moves on.
+    /// The same, with a hot range that moves.
     Moving(u64),
-    /// What maps with one writer do, whose changes show when they are published.
+    /// Work of maps with one writer, whose changes show when they are published.
     Pair(Paired),
 }
 

@@ -1,5 +1,5 @@
-//! What maps do that have one writer and whose changes show when they are
-//! published, and the scripts for it.
+//! The work of maps with one writer, whose changes show when they are published,
+//! and its scripts.
 
 use super::zipf::Zipf;
 use super::{CHUNK, Row, Workload};
@@ -42,11 +42,10 @@ pub enum Paired {
     Mix {
         /// One in as many operations is a write.
         every: usize,
-        /// So many writes are published at once.
+        /// The number of writes in a publish.
         by: usize,
     },
-    /// So many keys, all different, are written and published; a second thread
-    /// only reads.
+    /// Writes and publishes this many different keys; a second thread only reads.
     Publish(usize),
 }
 
@@ -71,7 +70,7 @@ impl Paired {
         }
     }
 
-    /// What is measured without being asked for, with so many keys and threads.
+    /// Returns whether this is measured by default, with this many keys and threads.
     pub fn usual(self, n: usize, threads: usize) -> bool {
         let large = n >= 1 << 20;
         match self {
@@ -81,19 +80,19 @@ impl Paired {
     }
 }
 
-/// What one thread does, to be walked again and again.
+/// The steps of one thread, which it repeats.
 pub struct Script {
     /// Keys; in a mix with a bit below that is set for a write.
     pub words: Vec<u64>,
     /// Words of a lap.
     pub lap: usize,
-    /// What each lap's answers add up to.
+    /// The sum of each lap's answers.
     pub sums: Vec<u64>,
 }
 
 impl Script {
-    /// What thread `thread` does in `row`; in all but look-ups the second one
-    /// reads what the first one may be writing.
+    /// Makes the steps of thread `thread` in `row`; in all but look-ups the second
+    /// one reads keys that the first one may be writing.
     pub fn new(row: &Row, thread: usize) -> Self {
         let Workload::Pair(work) = row.workload else {
             unreachable!("no pair of handles does {:?}", row.workload)
@@ -141,7 +140,7 @@ fn length(n: usize, lap: usize) -> usize {
 /// Numbers of keys. In random order none comes again before all others came.
 fn indices(n: usize, zipf: bool, length: usize, seed: u64) -> impl Iterator<Item = u64> {
     let mut order: Vec<u64> = (0..n as u64).collect();
-    // Which keys are frequent is the same for all threads.
+    // The frequent keys are the same for all threads.
     Rng::new(n as u64).shuffle(&mut order);
     let law = zipf.then(|| Zipf::new(n));
     let mut rng = Rng::new(seed);

@@ -1,5 +1,5 @@
-//! What one thread does, key by key, whatever the keys are made of: numbers of
-//! keys, what to do with each, and whether it will be there.
+//! The work of one thread, key by key, for keys of any type: numbers of keys, the
+//! operation on each, and whether the key will be present.
 
 use super::zipf::Zipf;
 use super::{Row, Workload};
@@ -12,10 +12,10 @@ const SHORTEST: usize = 32 * 1024;
 /// several times over.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// What a step asks for.
+/// The operation of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum Ask {
+pub enum Call {
     /// A look-up.
     Get = 0,
     /// Another value for a key that is there.
@@ -31,29 +31,29 @@ pub enum Ask {
 pub struct Step {
     /// The key's number: those below the map's size are there at first.
     pub index: u32,
-    /// What to do with it.
-    pub ask: Ask,
+    /// The operation on it.
+    pub ask: Call,
     /// Whether it is there when its turn comes.
     pub there: bool,
 }
 
-/// What thread `thread` does in `row`, to be walked again and again.
+/// Returns the steps of thread `thread` in `row`, which it repeats.
 pub fn script(row: &Row, thread: usize) -> Vec<Step> {
     let n = row.n;
     let mut rng = Rng::new((n as u64) << 8 | (thread as u64) << 4 | row.threads as u64);
-    let get = |index| Step { index, ask: Ask::Get, there: true };
+    let get = |index| Step { index, ask: Call::Get, there: true };
     match row.workload {
         Workload::Mix(gets) => Mixer::new(gets, n, thread, row.threads, rng).script(),
         Workload::GetMiss => {
-            let miss = |i| Step { index: n as u32 + i, ask: Ask::Get, there: false };
+            let miss = |i| Step { index: n as u32 + i, ask: Call::Get, there: false };
             permutation(n, &mut rng, miss)
         }
         Workload::Zipf(gets) => {
-            let ask = |rng: &mut Rng| if rng.below(100) < gets { Ask::Get } else { Ask::Upsert };
+            let ask = |rng: &mut Rng| if rng.below(100) < gets { Call::Get } else { Call::Upsert };
             skewed(n, rng, ask)
         }
-        Workload::Count => skewed(n, rng, |_| Ask::Get),
-        // All keys, once: what fills and empties a map shares them out.
+        Workload::Count => skewed(n, rng, |_| Call::Get),
+        // All keys, once: threads that fill or empty a map divide them.
         Workload::Insert | Workload::Remove | Workload::RemoveMany(_) => {
             let mut order: Vec<u32> = (0..n as u32).collect();
             rng.shuffle(&mut order);
@@ -63,10 +63,10 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
     }
 }
 
-/// Steps for some of `n` keys by Zipf's law. Which keys are frequent is the same
-/// for all threads and has nothing to do with when they were inserted: maps that
-/// allocate for each key would have the frequent ones side by side.
-fn skewed(n: usize, mut rng: Rng, ask: impl Fn(&mut Rng) -> Ask) -> Vec<Step> {
+/// Steps for some of `n` keys by Zipf's law. The frequent keys are the same for
+/// all threads and independent of the order of insertion: maps that allocate for
+/// each key would have the frequent ones side by side.
+fn skewed(n: usize, mut rng: Rng, ask: impl Fn(&mut Rng) -> Call) -> Vec<Step> {
     let mut by_rank: Vec<u32> = (0..n as u32).collect();
     Rng::new(n as u64).shuffle(&mut by_rank);
     let zipf = Zipf::new(n);
@@ -94,9 +94,9 @@ fn permutation(n: usize, rng: &mut Rng, step: impl Fn(u32) -> Step) -> Vec<Step>
 /// Three quarters of the keys are residents: any thread reads and overwrites
 /// them. Of half as many again as the map holds in guests, each thread has its
 /// own, half of them there at first, and only it inserts and removes them. So
-/// what each operation answers is known beforehand, whatever the threads'
+/// each operation's answer is known beforehand, independent of the threads'
 /// timing. The second half of the script undoes the insertions and removals of
-/// the first in reverse, so that it can be walked for ever.
+/// the first in reverse, so that threads can repeat it.
 struct Mixer {
     gets: u64,
     residents: u64,
@@ -142,15 +142,15 @@ impl Mixer {
         let step = if let Some(guest) = guest {
             let there = self.present[guest];
             self.present[guest] = !there;
-            let ask = if there { Ask::Remove } else { Ask::Insert };
+            let ask = if there { Call::Remove } else { Call::Insert };
             Step { index: self.guests[guest], ask, there }
         } else if self.rng.below(reads + 100 - self.gets) >= reads {
-            Step { index: self.resident(), ask: Ask::Upsert, there: true }
+            Step { index: self.resident(), ask: Call::Upsert, there: true }
         } else if self.rng.below(8) == 0 {
             let guest = self.guest();
-            Step { index: self.guests[guest], ask: Ask::Get, there: self.present[guest] }
+            Step { index: self.guests[guest], ask: Call::Get, there: self.present[guest] }
         } else {
-            Step { index: self.resident(), ask: Ask::Get, there: true }
+            Step { index: self.resident(), ask: Call::Get, there: true }
         };
         self.steps.push(step);
     }
@@ -167,7 +167,7 @@ impl Mixer {
 #[cfg(test)]
 mod tests {
     use super::super::{Row, Suite, Workload};
-    use super::{Ask, script};
+    use super::{Call, script};
     use std::collections::HashSet;
 
     fn row(workload: Workload, n: usize, threads: usize) -> Row {
@@ -185,9 +185,9 @@ mod tests {
             for step in script(&row(Workload::Mix(50), n as usize, 2), thread) {
                 asked[step.ask as usize] += 1;
                 let there = match step.ask {
-                    Ask::Get | Ask::Upsert => map.contains(&step.index),
-                    Ask::Insert => !map.insert(step.index),
-                    Ask::Remove => map.remove(&step.index),
+                    Call::Get | Call::Upsert => map.contains(&step.index),
+                    Call::Insert => !map.insert(step.index),
+                    Call::Remove => map.remove(&step.index),
                 };
                 assert_eq!(there, step.there);
             }

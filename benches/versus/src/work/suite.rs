@@ -24,7 +24,7 @@ pub enum Suite {
     Values(usize),
     /// Text to text.
     Strings,
-    /// Numbers to numbers, in maps with one writer and what one would use instead.
+    /// Numbers to numbers, in maps with one writer and their alternatives.
     LeftRight,
     /// Numbers to numbers, in ordered maps.
     Ordered,
@@ -114,30 +114,30 @@ impl Suite {
         }
     }
 
-    /// What its rows do, as far as the names do not say it.
+    /// Explains its rows, as far as their names do not.
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Words => {
-                "Mixes: of what is not a get, half are upserts and half insert or remove, keeping \
+                "Mixes: of all operations but gets, half are upserts and half insert or remove, keeping \
                  the size; 15 in 16 gets hit. update makes a value of the old one; upsert does \
                  not look."
             }
             Self::Batches => {
-                "FlatMap is given that many keys in one call; all the others are asked in a loop, \
+                "FlatMap gets that many keys in one call; all the others run a loop, \
                  FlatMap singly too (it is no peer). insert-many overwrites; remove-many takes \
                  keys out of a map that stays nearly full."
             }
             Self::Zipf => {
-                "The i-th most frequent key comes in proportion to 1 / i^0.99. What is not a get is \
-                 an upsert. All keys are there."
+                "The i-th most frequent key comes in proportion to 1 / i^0.99. All other operations than \
+                 gets are upserts. All keys are present."
             }
             Self::Counters => {
                 "count: a key gets one more than it had, or one, by each map's own atomic way; keys \
-                 as in the suite before. What was counted must add up, also with two threads."
+                 as in the suite before. The counts must add up, also with two threads."
             }
             Self::Iterate => "Nanoseconds an entry.",
             Self::Values(_) => {
-                "A look-up reads the whole value: where a map lends it, in place, else from the copy."
+                "A look-up reads the whole value: in place if the map returns a reference, else from the copy."
             }
             Self::Strings => {
                 "Keys and values of 16 to 64 characters. The caller has text that it does not own, \
@@ -145,8 +145,8 @@ impl Suite {
                  text, get-hit only finds it. iterate: nanoseconds an entry, seeing its lengths."
             }
             Self::LeftRight => {
-                "held-16: sixteen gets under one guard, where a map has such; many-16: sixteen in a \
-                 call, where it has that; the yard does neither. -zipf: keys by Zipf's law, in all \
+                "held-16: sixteen gets under one guard, if the map has guards; many-16: sixteen in a \
+                 call, if it has batches; the yard does neither. -zipf: keys by Zipf's law, in all \
                  mixes too. reads-99: of a hundred operations one is a write, and each is published \
                  by itself, or a hundred at a time; of two threads one does this and the other only \
                  reads. publish-100: nanoseconds of publishing a hundred keys, all different, not of \
@@ -156,9 +156,9 @@ impl Suite {
                 "scan-100: nanoseconds of a scan of a hundred entries, of which the caller knows the \
                  first and the last key; -written: within a sixty-fourth of the map, each after an \
                  upsert of its first key, by both threads. Of ours, FenceMap scans eight entries at a time, the \
-                 other one as of one moment (it is no peer). get-many-16: in one call, or under one \
+                 other one a consistent snapshot (it is no peer). get-many-16: in one call, or under one \
                  guard. ascend: insert in order. Mixes as in the first suite; hot: gets and upserts \
-                 of a sixteenth of the keys, which lie side by side, and which moving lets move on."
+                 of a sixteenth of the keys, which are neighbours; moving: the hot keys move."
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Keys and values of text, and scripts for maps of them.
 
-use super::script::{Ask, Step, script};
+use super::script::{Call, Step, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys::Rng;
 
-/// Texts of each stream lie in one piece of memory, in the order of their use:
-/// so reading them costs a map nothing, and is the same for all.
+/// Texts of a stream, in one piece of memory and in the order of their use, so
+/// that reading them costs the same for all maps, and almost nothing.
 pub struct TextStream {
     text: String,
     /// Key, value, and what to do.
@@ -20,18 +20,18 @@ pub struct Line {
     start: u32,
     key: u8,
     value: u8,
-    /// What to do.
-    pub ask: Ask,
+    /// The operation.
+    pub ask: Call,
 }
 
-/// What a look-up that finds nothing adds to a checksum.
+/// The share of a miss in a checksum.
 pub const NOTHING: u64 = 1 << 40;
 
 /// No stream of text is longer, or there is no room for the maps.
 const LONGEST: usize = 1 << 20;
 
 impl TextStream {
-    /// What thread `thread` does in `row`.
+    /// Makes the texts of thread `thread` in `row`.
     pub fn new(row: &Row, thread: usize) -> Self {
         let mut steps = script(row, thread);
         // A mix returns to its start at its end, and so can only be taken whole.
@@ -49,7 +49,7 @@ impl TextStream {
     fn push(&mut self, step: Step, workload: Workload) -> u64 {
         let start = u32::try_from(self.text.len()).expect("streams of text are short");
         let (key, value) = (key(step.index.into()), value(step.index.into()));
-        let writes = step.ask != Ask::Get || workload == Workload::Upsert;
+        let writes = step.ask != Call::Get || workload == Workload::Upsert;
         self.text.push_str(&key);
         if writes {
             self.text.push_str(&value);

@@ -1,7 +1,7 @@
-//! What ordered maps do, and the scripts for it: the work of other suites, and what
-//! goes by the order of keys.
+//! The work of ordered maps, and its scripts: the work of other suites, and
+//! operations by the order of keys.
 
-use super::script::{Ask, script};
+use super::script::{Call, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys::{self, Rng, fold, value};
 
@@ -11,7 +11,7 @@ pub const BATCH: usize = 16;
 /// Entries of a scan.
 pub const SCANNED: usize = 100;
 
-/// Hot keys lie side by side, one in so many of all.
+/// The hot keys are neighbours, one in this many of all.
 const HOT: usize = 16;
 
 /// Of scans beside writers: so that each meets writes.
@@ -26,16 +26,16 @@ const SHORTEST: usize = 64 * CHUNK;
 /// No script is longer.
 const LONGEST: usize = 2048 * CHUNK;
 
-/// What one thread does, to be walked again and again.
+/// The steps of one thread, which it repeats.
 pub struct Course {
     /// Keys; the first and last one of each scan; or `key << 2 | ask`.
     pub words: Vec<u64>,
-    /// What each [`CHUNK`] words' answers add up to.
+    /// The sum of the answers for each [`CHUNK`] words.
     pub sums: Vec<u64>,
 }
 
 impl Course {
-    /// What thread `thread` does in `row`.
+    /// Makes the steps of thread `thread` in `row`.
     pub fn new(row: &Row, thread: usize) -> Self {
         let mut rng = Rng::new((row.n as u64) << 8 | (thread as u64) << 4 | 7);
         match row.workload {
@@ -54,9 +54,9 @@ impl Course {
         let steps = script(row, thread).into_iter().map(|step| {
             let key = keys::key(step.index.into());
             let sum = match step.ask {
-                Ask::Get => fold(step.there.then(|| value(key, 0))),
-                Ask::Remove => step.there.into(),
-                Ask::Upsert | Ask::Insert => 0,
+                Call::Get => fold(step.there.then(|| value(key, 0))),
+                Call::Remove => step.there.into(),
+                Call::Upsert | Call::Insert => 0,
             };
             (if mixed { key << 2 | step.ask as u64 } else { key }, sum)
         });
@@ -68,8 +68,8 @@ impl Course {
         Self { words, sums: sums.chunks(CHUNK).map(|chunk| chunk.iter().sum()).collect() }
     }
 
-    /// Scans that begin at random within the first of `n` keys, so many of them or
-    /// a few more.
+    /// Scans that begin at random within the first `among` of `n` keys, or a few
+    /// more.
     fn scans(n: usize, among: usize, rng: &mut Rng) -> Self {
         let sorted = sorted(n);
         let last = (among.max(2 * SCANNED).min(n) - SCANNED) as u64;
@@ -90,9 +90,9 @@ impl Course {
             let begin = if moves { at * hot / STAY } else { n / 3 };
             let key = sorted[(begin + rng.below(hot as u64) as usize) % n];
             if rng.below(100) < gets {
-                (key << 2 | Ask::Get as u64, fold(Some(key)))
+                (key << 2 | Call::Get as u64, fold(Some(key)))
             } else {
-                (key << 2 | Ask::Upsert as u64, 0)
+                (key << 2 | Call::Upsert as u64, 0)
             }
         };
         // The range comes back to where it began.

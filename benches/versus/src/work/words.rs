@@ -4,8 +4,8 @@ use super::script::{Step, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys;
 
-/// A sequence of keys for one thread, walked again and again, and what each
-/// chunk of it must add to the checksum in any map that is right.
+/// A sequence of keys for one thread, which it repeats, with the checksum that
+/// each chunk must add in a right map.
 pub struct Stream {
     /// Keys, or for a mix `key << 2 | ask`.
     pub words: Vec<u64>,
@@ -14,7 +14,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// What thread `thread` does in `row`.
+    /// Makes the keys of thread `thread` in `row`.
     pub fn new(row: &Row, thread: usize) -> Self {
         let steps = script(row, thread);
         let mixed = matches!(row.workload, Workload::Mix(_) | Workload::Zipf(_));

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! RESP in both directions: bytes that come in pieces, bytes that were damaged, and bytes of any kind, held against
 //! parsers that are slow and plain.
 

@@ -1,5 +1,5 @@
-//! What most maps have in common: operations on single keys, batches of look-ups, and walks. A map says how it spells
-//! the calls ([`Common`]); what is demanded of their outcomes is written once, here.
+//! Operations that most maps have: on single keys, batches of look-ups, and walks. A map implements the calls
+//! ([`Common`]); this file checks their outcomes once for all maps.
 
 use super::{is_large, keeps, lasting, lasts, meet, see, see_entry};
 use crate::play::{Subject, Walk};
@@ -43,10 +43,10 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
     fn insert_if_absent(&self, key: Key<Self::Key>, value: Self::Value) -> impl Outcome;
     fn try_insert(&self, key: Key<Self::Key>, value: Self::Value) -> impl Outcome;
 
-    /// What `look` makes of a value that the map returned.
+    /// Returns the result of `look` on a value that the map returned.
     fn get<R>(&self, key: &Key<Self::Key>, look: impl FnOnce(&Self::Value) -> R) -> Option<R>;
 
-    /// What `look` makes of a value when the map calls it.
+    /// Returns the result of `look`, which the map calls with a value.
     fn get_with<R>(&self, key: &Key<Self::Key>, look: impl FnOnce(&Self::Value) -> R) -> Option<R>;
 
     fn remove(&self, key: &Key<Self::Key>) -> impl Outcome;
@@ -70,7 +70,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
     /// Called when all threads are done.
     fn tidy(&mut self) {}
 
-    /// How many entries there are said to be, if that is as many as a walk meets, whatever keys answer.
+    /// Returns the map's length if it equals the length of a walk even if keys lie.
     fn len(&self) -> Option<usize> {
         None
     }
@@ -104,12 +104,12 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Looks at a key's place, and does there what the operation says.
+    /// Finds a key's place, and runs the operation there.
     fn entry(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
         lacks();
     }
 
-    /// Looks a value up, and makes it if there is none, by one of the calls for that.
+    /// Looks a value up, and inserts one if there is none, by one of the calls for that.
     fn get_or_insert(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
         lacks();
     }
@@ -124,7 +124,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Clones the map, compares it with its clone, and takes that apart after so many entries.
+    /// Clones the map, compares it with its clone, and drops the clone's iterator after this many entries.
     fn clone_and_compare(&self, _: usize) {
         lacks();
     }
@@ -147,7 +147,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Holds a guard, or what has one, while `rest` runs, and looks afterwards at what it found.
+    /// Holds a guard, or a value with one, while `rest` runs, and then checks the entries that it had found.
     fn hold(&self, _: Op, _rest: &mut dyn FnMut()) {
         lacks();
     }
@@ -157,7 +157,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Forgets what holds a guard.
+    /// Forgets a value that holds a guard.
     fn leak(&self, _: Op) {
         world::leak(pin());
     }
@@ -298,7 +298,7 @@ fn iterate<M: Common>(map: &M) {
     walk("iter", |meet| map.iterate(|key, value| meet(key, value)));
 }
 
-/// A walk calls what it is given with each entry that it meets: with all that last, and with each of them once.
+/// Checks a walk, which calls a closure with each entry: it must meet each lasting entry once.
 pub(super) fn walk<K: Thing, V: Thing>(what: &str, each: impl FnOnce(&mut dyn FnMut(&Key<K>, &V))) {
     let mut walk = Walk::default();
     each(&mut |key, value| walk.meet(meet(key, value)));
@@ -307,7 +307,7 @@ pub(super) fn walk<K: Thing, V: Thing>(what: &str, each: impl FnOnce(&mut dyn Fn
     }
 }
 
-/// Looks at what a batch of look-ups answers about the key of this number: lasting keys are found.
+/// Checks the answer of a batch of look-ups for the key of this number: it must find lasting keys.
 pub(super) fn check_answer<M: Common>(id: u32, value: Option<&M::Value>) {
     let number = value.map(Thing::id);
     if lasts::<M::Key>() && id < LASTING && number.is_none_or(|n| n.is_some_and(|n| n != id)) {
@@ -315,7 +315,7 @@ pub(super) fn check_answer<M: Common>(id: u32, value: Option<&M::Value>) {
     }
 }
 
-/// The calls that maps spell alike.
+/// The calls that are the same for all maps.
 macro_rules! alike {
     () => {
         fn insert(&self, key: Key<K>, value: V) -> impl Outcome {
@@ -404,7 +404,7 @@ macro_rules! by_value {
 }
 pub(super) use by_value;
 
-/// How maps of copies look values up or make them: see `Common::get_or_insert`.
+/// Look-ups that insert, for maps of copies: see `Common::get_or_insert`.
 macro_rules! get_or_insert {
     () => {
         fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
@@ -431,7 +431,7 @@ macro_rules! get_or_insert {
 }
 pub(super) use get_or_insert;
 
-/// How maps of copies give up their entries, one by one or all of them.
+/// Removal of entries from maps of copies, one by one or all of them.
 macro_rules! taken_apart {
     () => {
         fn extract(&self, op: Op, _: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
@@ -445,7 +445,7 @@ macro_rules! taken_apart {
 
         fn clone_and_compare(&self, count: usize) {
             let clone = self.map.clone();
-            // Others may write meanwhile, and keys may say anything.
+            // Other threads may write meanwhile, and keys may lie.
             $crate::subjects::guarded::are_equal(&clone, &self.map);
             clone.into_iter().take(count).for_each(Outcome::check);
         }
@@ -489,7 +489,7 @@ pub(super) fn play_entry<'a, K: Thing, V: Thing, M>(
     }
 }
 
-/// What a map returned.
+/// A value that a map returned.
 pub(super) trait Outcome {
     /// Looks at each key and value in it: they must be whole.
     fn check(self);

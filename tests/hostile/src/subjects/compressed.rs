@@ -1,4 +1,4 @@
-//! `CompressedMap` with a codec whose answers are anything.
+//! `CompressedMap` with a codec that returns wrong answers.
 
 use super::keeps;
 use crate::play::{Subject, Walk};
@@ -14,22 +14,22 @@ use std::task::{Context, Poll};
 
 pub(super) struct Map(CompressedMap);
 
-/// How a codec is wrong.
+/// The fault of a codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Never,
-    /// Tells of more bytes than there was room for.
+    /// Returns a length above the room.
     Longer,
-    /// Tells of other bytes than it wrote.
+    /// Returns another length than it wrote.
     Other,
     /// Refuses to decompress, at times.
     Refuses,
-    /// Never ends learning.
+    /// Never ends training.
     Endless,
 }
 
-/// Compresses values of which all bytes but the first ones are the same, or come in pairs. What it tells of that
-/// depends on how it is wrong.
+/// Compresses values of which all bytes but the first ones are the same, or come in pairs. Its answers depend on how
+/// it is wrong.
 #[derive(Clone, Copy, Debug)]
 struct Runs(Wrong);
 
@@ -93,7 +93,7 @@ impl Model for Runs {
     }
 }
 
-/// A lesson without an end.
+/// A training task that never ends.
 struct Endless;
 
 impl Future for Endless {
@@ -147,7 +147,7 @@ fn value(id: u32) -> Vec<u8> {
     bytes
 }
 
-/// The number of a value, if it is whole. What codecs that are wrong made of it may be anything.
+/// Returns the number of a value, if it is whole. A wrong codec may have changed it in any way.
 fn number(bytes: &[u8], wrong: bool) -> u32 {
     let id = bytes.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
     if !wrong && (id > 10_000 || bytes != value(id)) {
@@ -156,7 +156,7 @@ fn number(bytes: &[u8], wrong: bool) -> u32 {
     id
 }
 
-/// What each thread knows.
+/// The state of each thread.
 pub(super) struct Local {
     /// Whether values may be wrong.
     wrong: bool,
@@ -220,7 +220,7 @@ impl Map {
         world::with_calling_allocator(1, look_up)
     }
 
-    /// What another thread does to a key while it is read.
+    /// Replaces a key while another thread reads it.
     fn replace(&self, id: u32) {
         let name = key(id);
         match world::random() % 8 {
@@ -292,8 +292,8 @@ impl Subject for Map {
         Verb::Defer,
         Verb::Retain,
         Verb::Iterate,
-        Verb::Settle,
-        Verb::Settle,
+        Verb::Finish,
+        Verb::Finish,
         Verb::Verify,
         Verb::Transfer,
         Verb::Train,
@@ -321,7 +321,7 @@ impl Subject for Map {
         let map = builder.build();
         for id in 0..LASTING {
             let stored = map.insert(&key(id), &value(id));
-            assert!(stored.is_ok(), "there is room for what lasts");
+            assert!(stored.is_ok(), "there is room for lasting keys");
         }
         Self(map)
     }
@@ -354,7 +354,7 @@ impl Subject for Map {
                 keeps(key.try_into().map_or(0, u32::from_le_bytes), op)
             }),
             Verb::Iterate => self.iterate(local),
-            Verb::Settle => {
+            Verb::Finish => {
                 map.compress_step(usize::from(op.arg) * 100);
             }
             Verb::Verify => {

@@ -1,4 +1,4 @@
-//! What maps that lend their entries have in common: a borrowed entry has a guard of its own, or borrows one.
+//! Operations of maps that return references: a borrowed entry has a guard of its own, or borrows one.
 
 use super::meet;
 use crate::program::{Op, Program, Verb};
@@ -40,7 +40,7 @@ pub(super) fn take<K: Thing, V: Thing>(removed: Option<Removed<'_, Key<K>, V>>, 
         }
         Some(Err(removed)) => {
             meet(removed.key(), removed.value());
-            // What is forgotten stays for ever.
+            // The map never frees an entry that a forgotten guard protects.
             if leaks {
                 world::leak(removed);
             }
@@ -49,7 +49,7 @@ pub(super) fn take<K: Thing, V: Thing>(removed: Option<Removed<'_, Key<K>, V>>, 
     }
 }
 
-/// Whether they are equal, to whoever asks.
+/// Returns whether they are equal, in both directions.
 pub(super) fn are_equal<T: PartialEq>(one: &T, other: &T) -> bool {
     one == other
 }

@@ -40,7 +40,7 @@ impl<K: Copy + 'static, V: Copy + 'static> Make<K, V> for Inline {
 type Writer<K, V, P> = WriteHandle<Key<K>, V, Spread, P>;
 type Reader<K, V, P> = ReadHandle<Key<K>, V, Spread, P>;
 
-/// What a thread has of it.
+/// The handles of a thread.
 pub(super) struct Local<K: Thing, V: Thing, P: Storage<Key<K>, V>> {
     reader: Reader<K, V, P>,
     /// Snapshots that this thread holds.
@@ -56,7 +56,7 @@ impl<K: Thing, V: Thing, P: Storage<Key<K>, V>> Local<K, V, P> {
         self.held.get() == 0 && !self.leaks
     }
 
-    /// Holds a snapshot and what it found while other operations are done, and looks at it again afterwards.
+    /// Holds a snapshot and an entry of it while other operations run, and checks the entry again afterwards.
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
         struct Held<'a>(&'a Cell<u32>);
         impl Drop for Held<'_> {
@@ -158,7 +158,7 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
             Verb::Retain if waits => writer.retain(|key, value| keeps(meet(key, value), op)),
             Verb::Grow if waits => writer.shrink_to_fit(),
             Verb::Publish if waits => writer.publish(),
-            Verb::Settle if waits => writer.wait_for_readers(),
+            Verb::Finish if waits => writer.wait_for_readers(),
             _ => drop(writer.try_publish()),
         }
     }
@@ -191,7 +191,7 @@ where
         Verb::Publish,
         Verb::TryPublish,
         Verb::TryPublish,
-        Verb::Settle,
+        Verb::Finish,
         Verb::Handle,
     ]];
     const LASTS: bool = lasts::<K>();

@@ -73,7 +73,7 @@ impl Subject for Table {
         let table = Box::new(Inner::with_hasher(Spread(program.spreads())));
         if let Some(mut writer) = table.writer() {
             for (key, value) in lasting() {
-                assert!(writer.insert(key, value).is_ok(), "there is room for what lasts");
+                assert!(writer.insert(key, value).is_ok(), "there is room for lasting keys");
             }
             writer.publish();
         }
@@ -97,7 +97,7 @@ impl Subject for Table {
     }
 
     fn lasting(&self, (): &(), id: u32) -> Option<Option<u32>> {
-        // As many places as threads and what they hold may take; without one there is nothing to be said.
+        // Threads and their snapshots may take all places. Without a place nothing can be checked.
         let Some(reader) = self.inner.reader() else { return Some(Some(id)) };
         let found = reader.get(&Key::make(id)).map(|value| value.id());
         found.or(self.hides.then_some(None))

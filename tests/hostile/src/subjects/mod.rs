@@ -86,7 +86,7 @@ const fn is_large<V>() -> bool {
     size_of::<V>() > 1024
 }
 
-/// What a closure that may keep or remove does: it never removes what lasts.
+/// Decides for a closure that may keep or remove; it never removes a lasting key.
 fn keeps(id: u32, op: crate::program::Op) -> bool {
     world::step();
     id < LASTING || op.picks(id)

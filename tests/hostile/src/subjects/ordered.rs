@@ -1,4 +1,4 @@
-//! What maps that keep their keys in order have in common.
+//! Operations that ordered maps have in common.
 
 use super::common::{Common, Outcome, walk};
 use super::{lasts, meet};
@@ -19,13 +19,13 @@ pub(super) const ORDERED: &[Verb] = &[
     Verb::Pop,
 ];
 
-/// Steps of a walk from a key on: in an order that changes, what comes after a key has no end.
+/// Steps of a walk from a key on. If the order changes, a walk may never end.
 pub(super) const LONG: usize = 1000;
 
 /// A change of each of some keys.
 pub(super) type Changes<M> = Vec<(Key<<M as Common>::Key>, fence::Op<<M as Common>::Value>)>;
 
-/// As [`Common`], of such a map.
+/// The calls of an ordered map, beside [`Common`].
 pub(super) trait Ordered: Common {
     /// Calls `meet` with each entry, or those from this key on.
     fn range(&self, from: Option<&Key<Self::Key>>, meet: impl FnMut(&Key<Self::Key>, &Self::Value));
@@ -41,10 +41,10 @@ pub(super) trait Ordered: Common {
     /// Counts the entries from this key on, exactly and about.
     fn count_range(&self, from: &Key<Self::Key>);
 
-    /// Removes the entries from this key on. What lasts is less.
+    /// Removes the entries from this key on. Lasting keys are less.
     fn remove_range(&self, from: &Key<Self::Key>);
 
-    /// Calls `meet` with the entry that lies at one of six places near this key.
+    /// Calls `meet` with the entry at one of six places near this key.
     fn near(
         &self,
         key: &Key<Self::Key>,
@@ -76,7 +76,7 @@ pub(super) fn act<M: Ordered>(map: &M, verb: Verb, op: Op) {
         }
         Verb::Near => map.near(&key, op.arg % 6, met),
         Verb::RemoveRange => map.remove_range(&key),
-        // What lasts is not to be taken.
+        // A pop must not take a lasting key.
         Verb::Pop if !lasts::<M::Key>() => map.pop(op.arg.is_multiple_of(2)).check(),
         Verb::Batch => {
             let change = |n: usize| match (n + usize::from(op.value)) % 3 {

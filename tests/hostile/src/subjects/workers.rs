@@ -31,7 +31,7 @@ impl Subject for Workers {
         Verb::Submit,
         Verb::Submit,
         Verb::Batch,
-        Verb::Settle,
+        Verb::Finish,
         Verb::Leak,
         Verb::Get,
         Verb::Insert,
@@ -45,7 +45,7 @@ impl Subject for Workers {
     fn new(program: &Program) -> Self {
         let map = FenceMap::with_ranking(Ranked);
         lasting().for_each(|(key, value)| see_all(map.insert(key, value)));
-        // So many that there are several fences.
+        // Enough keys for several fences.
         for id in LASTING..LASTING + 4 * u32::from(program.choice()) {
             see_all(map.insert(Key::make(id), Pair::make(id)));
         }
@@ -55,7 +55,7 @@ impl Subject for Workers {
         // Each fence is a worker's from its first conflict on.
         let builder = FenceWorkersBuilder::default().workers(1 + usize::from(choice) % 2);
         let builder = builder.pace(pace).threshold(0).queue(usize::from(choice) % 5);
-        let workers = builder.spawn(Arc::new(map)).expect("threads are to be had");
+        let workers = builder.spawn(Arc::new(map)).expect("threads start");
         Self { workers }
     }
 
@@ -93,7 +93,7 @@ impl Subject for Workers {
                     drop(ticket.wait());
                 }
             }
-            Verb::Settle => {
+            Verb::Finish => {
                 for ticket in pending.take() {
                     see_all(ticket.wait().ok().and_then(|done| done.after));
                 }

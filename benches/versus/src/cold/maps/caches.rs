@@ -11,7 +11,7 @@ use crate::cold::rows::Row;
 use crate::rivals::{Hasher, hasher};
 
 type Key = Box<[u8]>;
-/// What a look-up clones, before it decompresses.
+/// The value that a look-up clones, before it decompresses.
 type Stored = Arc<[u8]>;
 
 /// Bytes in front: the plain length, and in the topmost bit whether what follows is compressed.
@@ -83,7 +83,7 @@ impl Map for Quick {
     }
 }
 
-/// `quick_cache` before a plain map, which nobody weighs: what it has forgotten is read there and comes back.
+/// `quick_cache` in front of a plain map without a weight: a miss reads the row there and inserts it again.
 pub struct Behind {
     cache: Quick,
     plain: Plain,
@@ -141,7 +141,7 @@ impl Map for Moka {
         Some(decompress(&self.0.get(key)?, into))
     }
 
-    fn settle(&mut self) {
+    fn finish_work(&mut self) {
         self.0.run_pending_tasks();
     }
 }

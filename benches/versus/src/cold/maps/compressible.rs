@@ -10,7 +10,7 @@ use crate::rivals::Hasher;
 
 type Inner = CompressibleMap<Box<[u8]>, Vec<u8>, Frames, Hasher>;
 
-/// One in so many rows is kept plain, where some are.
+/// One in this many rows stays plain, if any do.
 const HOT: usize = 10;
 
 /// Values by the LZ4 that it brings, which writes frames, at its fastest.

@@ -25,8 +25,8 @@ pub trait Map: Sized + 'static {
     fn insert(&mut self, key: &[u8], value: &[u8]) -> bool;
     /// Copies the value to the front of `into`, which is long enough: its length.
     fn read(&mut self, key: &[u8], into: &mut [u8]) -> Option<usize>;
-    /// Comes to rest after many changes.
-    fn settle(&mut self) {}
+    /// Finishes deferred work after many changes.
+    fn finish_work(&mut self) {}
     /// Reads that found what they looked for plain, and those that did not, if it knows.
     fn hits(&self) -> Option<(usize, usize)> {
         None

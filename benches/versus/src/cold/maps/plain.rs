@@ -1,4 +1,4 @@
-//! hashbrown's map of boxes: what the same rows take and cost where nobody does anything about it.
+//! hashbrown's map of boxes: the memory and time of the same rows without compression.
 
 use hashbrown::HashMap;
 

@@ -1,0 +1,252 @@
+//! builds: asan narrow
+//!
+//! Properties of every codec: any value comes back unchanged; damaged bytes do no harm; an exported model works after
+//! its import; only training allocates; stacks are small.
+
+use crate::support;
+
+use hedgerow::compressed::codec::{Choice, Codec, Corrupt, Lz4, Model, SmallText, Work};
+use std::sync::OnceLock;
+use std::thread;
+use support::alloc::counted;
+use support::rng::Rng;
+use support::values;
+
+/// The number of random inputs of each kind.
+const TURNS: usize = 1000;
+
+fn codecs() -> [Box<dyn Codec>; 3] {
+    [Box::new(Lz4::new()), Box::new(SmallText::new()), Box::new(SmallText::with_symbols(400))]
+}
+
+/// A model, whose it is, and what to call it.
+struct Trained {
+    name: &'static str,
+    codec: Box<dyn Codec>,
+    model: Box<dyn Model>,
+}
+
+fn models() -> &'static [Trained] {
+    static MODELS: OnceLock<Vec<Trained>> = OnceLock::new();
+    MODELS.get_or_init(|| {
+        let (rows, mixed) = (values::rows(1000), short());
+        let mut models = Vec::new();
+        for samples in [values::borrowed(&rows), values::borrowed(&mixed)] {
+            for codec in codecs() {
+                let model = codec.train(&samples, 1 << 20).expect("there is something to learn");
+                models.push(Trained { name: codec.name(), codec, model });
+            }
+        }
+        for codec in codecs() {
+            if let Some(model) = codec.untrained() {
+                models.push(Trained { name: "untrained", codec, model });
+            }
+        }
+        models
+    })
+}
+
+/// All kinds of values, but for the longest.
+fn short() -> Vec<Vec<u8>> {
+    let mut values = values::all();
+    values.retain(|value| value.len() <= 4096);
+    values
+}
+
+fn exported(model: &dyn Model) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    model.export(&mut |piece| bytes.extend(piece));
+    bytes
+}
+
+fn compressed(model: &dyn Model, plain: &[u8], work: &mut Work) -> Vec<u8> {
+    // No code of a byte is longer than two.
+    let mut stored = vec![0; 2 * plain.len() + 16];
+    let length = model.compress(plain, &mut stored, work).expect("there is room");
+    stored.truncate(length);
+    stored
+}
+
+#[test]
+fn all_values_come_back() {
+    let mut values = short();
+    values.extend(values::rows(200));
+    values.extend(values::all().pop());
+    let (mut work, mut small) = (Work::new(), Work::small());
+    for Trained { name, model, .. } in models() {
+        for plain in &values {
+            for work in [&mut work, &mut small] {
+                let mut stored = compressed(&**model, plain, work);
+                let length = stored.len();
+                let mut back = vec![1; plain.len()];
+                model.decompress(&stored, &mut back).expect(name);
+                assert!(back == *plain, "{name}: {plain:?}");
+                // With exactly that room it does the same, with less it says so.
+                assert_eq!(model.compress(plain, &mut stored, work), Some(length), "{name}");
+                let less = length.checked_sub(1).map(|less| &mut stored[..less]);
+                assert!(
+                    less.is_none_or(|less| model.compress(plain, less, work).is_none()),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_wrong_is_found() {
+    let mut work = Work::new();
+    for Trained { name, model, .. } in models() {
+        for plain in values::rows(200) {
+            let stored = compressed(&**model, &plain, &mut work);
+            for length in (0..plain.len() + 20).filter(|&length| length != plain.len()) {
+                let done = model.decompress(&stored, &mut vec![0; length]);
+                let found = done == Err(Corrupt::new());
+                assert!(found, "{name}: {length} bytes came back instead of {}", plain.len());
+            }
+            for short in 0..stored.len() {
+                assert!(model.decompress(&stored[..short], &mut plain.clone()).is_err(), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_values_do_no_harm() {
+    let (mut rng, mut work) = (Rng::new(support::seed()), Work::new());
+    let values = values::rows(50);
+    for Trained { name, model, .. } in models() {
+        let mut found = 0;
+        for _ in 0..TURNS {
+            let plain = rng.pick(&values).clone();
+            let mut stored = compressed(&**model, &plain, &mut work);
+            let at = rng.below(stored.len());
+            match rng.below(3) {
+                0 => stored[at] ^= 1 << rng.below(8),
+                1 => stored.truncate(at),
+                _ => stored.iter_mut().for_each(|byte| *byte = rng.next() as u8),
+            }
+            found += usize::from(model.decompress(&stored, &mut plain.clone()).is_err());
+        }
+        assert!(found > TURNS / 2, "{name}: {found}");
+    }
+}
+
+#[test]
+fn what_was_exported_does_the_same() {
+    let (mut work, values) = (Work::new(), values::rows(200));
+    for Trained { name, codec, model } in models() {
+        let bytes = exported(&**model);
+        let copy = codec.import(&bytes).expect(name);
+        assert_eq!(exported(&*copy), bytes, "{name}");
+        assert_eq!(copy.bytes(), model.bytes(), "{name}");
+        for plain in &values {
+            let stored = compressed(&*copy, plain, &mut work);
+            assert_eq!(stored, compressed(&**model, plain, &mut work), "{name}");
+        }
+    }
+}
+
+#[test]
+fn damaged_models_do_no_harm() {
+    let (mut rng, mut work) = (Rng::new(support::seed()), Work::new());
+    let values = values::rows(20);
+    for Trained { codec, model, .. } in models() {
+        let whole = exported(&**model);
+        for turn in 0..TURNS / 5 {
+            let mut bytes = whole.clone();
+            if bytes.is_empty() {
+                break;
+            }
+            for _ in 0..=rng.below(4) {
+                // The first bytes say most.
+                let at = if rng.one_in(2) { rng.below(bytes.len()) } else { rng.below(16) };
+                bytes[at] = rng.next() as u8;
+            }
+            if turn % 4 == 0 {
+                bytes.truncate(rng.below(bytes.len()));
+            }
+            let Ok(damaged) = codec.import(&bytes) else { continue };
+            for plain in &values {
+                let stored = compressed(&*damaged, plain, &mut work);
+                let mut back = vec![0; plain.len()];
+                damaged.decompress(&stored, &mut back).expect("its own");
+                assert_eq!(back, *plain, "another model, but a whole one");
+                let _ = damaged.decompress(&compressed(&**model, plain, &mut work), &mut back);
+            }
+        }
+    }
+}
+
+#[test]
+fn too_few_samples_teach_nothing() {
+    for codec in codecs() {
+        assert!(codec.train(&[], 1 << 20).is_none());
+        assert!(codec.train(&[b"", b"", b""], 1 << 20).is_none());
+        assert!(codec.train(&[&b"one"[..]; 10], 1 << 20).is_none());
+    }
+    assert!(SmallText::new().untrained().is_none());
+}
+
+#[test]
+fn only_training_allocates() {
+    let (mut work, values) = (Work::new(), values::rows(300));
+    for Trained { name, model, .. } in models() {
+        let (mut stored, mut back) = (vec![0; 1000], vec![0; 1000]);
+        let ((), counts) = counted(|| {
+            for plain in &values {
+                let length = model.compress(plain, &mut stored, &mut work).expect("there is room");
+                model.decompress(&stored[..length], &mut back[..plain.len()]).expect(name);
+                let _ = model.decompress(plain, &mut back);
+            }
+        });
+        assert_eq!(counts.allocations, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_model_says_how_many_bytes_it_has() {
+    for Trained { codec, model, .. } in models() {
+        let bytes = exported(&**model);
+        let (model, counts) = counted(|| codec.import(&bytes).expect("a model"));
+        assert_eq!(counts.live, model.bytes().cast_signed(), "{}", codec.name());
+    }
+}
+
+#[test]
+fn a_small_stack_is_enough() {
+    let (models, last) = (models(), values::all().pop().expect("there are values"));
+    let (mut stored, mut back, mut work) = (vec![0; 3 * last.len()], last.clone(), Work::new());
+    // A thread's stack also has what the system puts there; unoptimised code takes some times as much.
+    let thread = thread::Builder::new().stack_size(16 << 10).spawn(move || {
+        for Trained { model, .. } in models {
+            let length = model.compress(&last, &mut stored, &mut work).expect("there is room");
+            model.decompress(&stored[..length], &mut back).expect("what was compressed");
+        }
+    });
+    thread.expect("a thread").join().expect("it ends");
+}
+
+#[test]
+fn rows_get_much_smaller() {
+    let rows = values::rows(4000);
+    let (samples, others) = rows.split_at(3000);
+    let samples = values::borrowed(samples);
+    let text = SmallText::new().train(&samples, 1 << 20).expect("rows are alike");
+    let blocks = Lz4::new().train(&samples, 1 << 20).expect("rows are alike");
+    let (mut work, mut choice) = (Work::new(), Choice::new());
+    let (mut into, mut other) = ([0; 200], [0; 200]);
+    let (mut plain, mut by_text, mut by_blocks, mut best) = (0, 0, 0, 0);
+    for row in others {
+        plain += row.len();
+        by_text += text.compress(row, &mut into, &mut work).expect("there is room");
+        by_blocks += blocks.compress(row, &mut into, &mut work).expect("there is room");
+        let models = [&*blocks, &*text];
+        best += choice
+            .best_of(&models, row, &mut into, &mut other, &mut work)
+            .map_or(row.len(), |(_, length)| length);
+    }
+    assert!(by_text * 4 < plain, "{by_text} of {plain}");
+    assert!(by_blocks * 2 < plain, "{by_blocks} of {plain}");
+    assert!(best <= by_text, "{best}");
+}

@@ -1,0 +1,346 @@
+//! builds: default asan tsan narrow
+//!
+//! A compressed map as a cache: values that expire, the listener of its own removals, and values that the map computes
+//! once, at the first request.
+
+use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::{Corrupt, SmallText};
+use hedgerow::compressed::{Policy, RemovalCause, StoreError};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A clock that goes when it is told to, in milliseconds.
+#[derive(Clone, Default)]
+struct Manual(Arc<AtomicU64>);
+
+impl Manual {
+    fn set(&self, millis: u64) {
+        self.0.store(millis, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> impl Fn() -> Duration + Send + Sync + use<> {
+        let millis = self.0.clone();
+        move || Duration::from_millis(millis.load(Ordering::Relaxed))
+    }
+}
+
+const LIFE: Duration = Duration::from_secs(1);
+
+fn text(n: usize) -> String {
+    format!(
+        "{{\"number\": {n}, \"country\": \"Norway\", \"capital\": \"Oslo\", \"half\": {}}}",
+        n / 2
+    )
+}
+
+/// All that a caller can ask of one key: none of it finds what has expired.
+fn is_absent(map: &CompressedMap, key: &str) {
+    let told = "a look-up found an expired value";
+    assert_eq!(map.get(key), Ok(None), "{told}");
+    assert_eq!(map.get_into(key, &mut [0; 256]), Ok(None), "{told}");
+    assert_eq!(map.peek_into(key, &mut [0; 256]), Ok(None), "{told}");
+    assert!(!map.contains_key(key), "{told}");
+    assert_eq!(map.time_to_live(key), None, "{told}");
+    assert_eq!(map.update(key, Some), Ok(false), "{told}");
+    assert!(map.iter().all(|(met, _)| met != key.as_bytes()), "{told}");
+    map.retain(|met, _| {
+        assert_ne!(met, key.as_bytes(), "{told}");
+        true
+    });
+}
+
+#[test]
+fn a_value_is_there_until_it_expires() {
+    let time = Manual::default();
+    let map = CompressedMap::builder(1 << 20).clock(time.clock()).build();
+    for (key, is_long) in [("short", false), ("long", true)] {
+        let value = if is_long { text(1).repeat(40) } else { text(1) };
+        time.set(0);
+        assert_eq!(map.insert_for(key, &value, LIFE), Ok(false));
+        for now in [0, 1, 999] {
+            time.set(now);
+            let left = Duration::from_millis(1000 - now);
+            assert_eq!(map.time_to_live(key), Some(Some(left)), "another time to live at {now}");
+            assert_eq!(map.get(key), Ok(Some(value.clone().into_bytes())));
+            assert!(map.contains_key(key) && map.iter().any(|(met, _)| met == key.as_bytes()));
+        }
+        time.set(1000);
+        is_absent(&map, key);
+        assert_eq!(map.insert(key, &value), Ok(false), "an expired value counted as present");
+        assert_eq!(map.time_to_live(key), Some(None));
+        time.set(1_000_000);
+        assert!(map.remove(key));
+        map.insert_for(key, &value, Duration::ZERO).unwrap();
+        is_absent(&map, key);
+        assert!(!map.remove(key), "an expired value counted as present");
+        assert_eq!(map.insert_for(key, &value, Duration::MAX), Ok(false));
+        assert_eq!(map.time_to_live(key), Some(None));
+        time.set(u64::MAX);
+        assert!(map.contains_key(key), "Duration::MAX is not never");
+    }
+}
+
+/// A map of a small budget, filled until most of it is compressed.
+fn filled(time: &Manual, keys: usize) -> CompressedMap {
+    let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).clock(time.clock());
+    let map = builder.policy(Policy::Refuse).build();
+    for n in 0..keys {
+        let key = format!("key {n}");
+        if n.is_multiple_of(2) {
+            map.insert_for(&key, &text(n), LIFE + Duration::from_millis(n as u64)).unwrap();
+        } else {
+            map.insert(&key, &text(n)).unwrap();
+        }
+        map.compress_step(4096);
+    }
+    assert!(map.stats().cold > 0, "nothing was compressed");
+    map
+}
+
+#[test]
+fn a_deadline_goes_where_the_record_goes() {
+    let (time, keys) = (Manual::default(), 2_000);
+    let map = filled(&time, keys);
+    let live = |n: usize| n.is_multiple_of(2).then(|| LIFE + Duration::from_millis(n as u64));
+    for round in 0..3 {
+        for n in 0..keys {
+            let key = format!("key {n}");
+            let left = map.time_to_live(&key);
+            assert_eq!(left, Some(live(n)), "a deadline was lost in round {round}");
+            // The map promotes a value that is read twice, and demotes it later.
+            assert_eq!(map.get(&key), Ok(Some(text(n).into_bytes())));
+            if n % 7 == round {
+                map.update(&key, Some).unwrap();
+            }
+        }
+        for n in 0..keys / 4 {
+            map.insert(&format!("other {n}"), &text(n)).unwrap();
+            map.compress_step(4096);
+        }
+        (0..keys / 4).for_each(|n| _ = map.remove(&format!("other {n}")));
+    }
+    time.set(1000 + keys as u64 / 2);
+    for n in 0..keys {
+        let is_there = n % 2 == 1 || n > keys / 2;
+        assert_eq!(map.contains_key(&format!("key {n}")), is_there, "key {n}");
+    }
+}
+
+#[test]
+fn memory_of_expired_entries_is_free_without_writers() {
+    let (time, keys) = (Manual::default(), 2_000);
+    let map = filled(&time, keys);
+    time.set(1_000_000);
+    assert_eq!(map.len(), keys);
+    for _ in 0..10_000 {
+        map.compress_step(1 << 12);
+        if map.len() == keys / 2 {
+            break;
+        }
+    }
+    assert_eq!(map.len(), keys / 2, "expired entries keep their memory");
+    time.set(0);
+    for n in 0..keys {
+        assert_eq!(map.contains_key(&format!("key {n}")), n % 2 == 1, "key {n}");
+    }
+}
+
+#[test]
+fn an_export_takes_along_how_long_values_live() {
+    let time = Manual::default();
+    let keys = 2_000;
+    let map = filled(&time, keys);
+    map.insert_for("gone", "value", Duration::ZERO).unwrap();
+    time.set(500);
+    let mut bytes = Vec::new();
+    let write = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok::<_, ()>(())
+    };
+    assert_eq!(map.export(write), Ok(keys), "an expired value was exported");
+    // By another clock.
+    let later = Manual::default();
+    later.set(70_000);
+    let other = CompressedMap::builder(1 << 20).codec(SmallText::new()).clock(later.clock());
+    let (other, mut rest) = (other.build(), &bytes[..]);
+    let read = |into: &mut [u8]| std::io::Read::read(&mut rest, into);
+    assert_eq!(other.import(read).unwrap(), keys);
+    for n in 0..keys {
+        let key = format!("key {n}");
+        let left = n.is_multiple_of(2).then(|| Duration::from_millis(500 + n as u64));
+        assert_eq!(other.time_to_live(&key), Some(left), "{key} lives for another time");
+    }
+}
+
+#[test]
+fn a_deferred_change_neither_prolongs_nor_revives() {
+    let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+        [value.unwrap_or_default(), &changes.concat()].concat()
+    };
+    let time = Manual::default();
+    let map = CompressedMap::builder(1 << 20).clock(time.clock()).merge(append).build();
+    map.insert_for("key", "a", LIFE).unwrap();
+    map.modify_deferred("key", "b").unwrap();
+    assert_eq!(map.get("key"), Ok(Some(b"ab".to_vec())));
+    assert_eq!(map.time_to_live("key"), Some(Some(LIFE)), "a deferred change hides the deadline");
+    time.set(1000);
+    is_absent(&map, "key");
+    map.modify_deferred("key", "c").unwrap();
+    assert_eq!(map.get("key"), Ok(Some(b"c".to_vec())), "a deferred change revived a value");
+    assert_eq!(map.time_to_live("key"), Some(None));
+}
+
+/// Values and causes by key.
+type Told = HashMap<Vec<u8>, (Vec<u8>, RemovalCause)>;
+
+#[test]
+fn each_entry_that_goes_by_itself_is_told_once_with_its_value() {
+    let told: Arc<Mutex<Told>> = Arc::default();
+    let (note, time) = (told.clone(), Manual::default());
+    let map = CompressedMap::builder(128 << 10)
+        .codec(SmallText::new())
+        .policy(Policy::Evict)
+        .clock(time.clock())
+        .on_removal(move |key, value: Result<&[u8], Corrupt>, cause| {
+            let before =
+                note.lock().unwrap().insert(key.to_vec(), (value.unwrap().to_vec(), cause));
+            assert_eq!(before, None, "told twice");
+        })
+        .build();
+    let keys = 5_000_usize;
+    for n in 0..keys {
+        let life = if n.is_multiple_of(3) { LIFE } else { Duration::MAX };
+        map.insert_for(&format!("{n}"), &text(n), life).unwrap();
+        time.set(n as u64);
+    }
+    while map.expire_step(1000) > 0 {}
+    let told = told.lock().unwrap();
+    let (mut expired, mut evicted) = (0, 0);
+    for n in 0..keys {
+        let key = format!("{n}");
+        let is_told = told.get(key.as_bytes());
+        if let Some((value, cause)) = is_told {
+            assert_eq!(*value, text(n).into_bytes(), "told with another value");
+            match cause {
+                RemovalCause::Expired => expired += 1,
+                _ => evicted += 1,
+            }
+        }
+        let is_there = map.contains_key(&key);
+        assert!(is_there != is_told.is_some(), "key {n} is gone, and nobody was told, or is there");
+    }
+    assert!(expired > 0 && evicted > 0, "{expired} were told to have expired, {evicted} evicted");
+}
+
+#[test]
+fn a_value_is_made_once_however_many_ask() {
+    let map = CompressedMap::with_budget(1 << 20);
+    let (threads, keys) = (4, 50);
+    let made: Vec<AtomicUsize> = (0..keys).map(|_| AtomicUsize::new(0)).collect();
+    let start = Barrier::new(threads);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                start.wait();
+                for (n, made) in made.iter().enumerate() {
+                    let make = || {
+                        made.fetch_add(1, Ordering::Relaxed);
+                        thread::yield_now();
+                        text(n).into_bytes()
+                    };
+                    let value = map.get_or_insert_with(&format!("{n}"), make);
+                    assert_eq!(value, Ok(text(n).into_bytes()));
+                }
+            });
+        }
+    });
+    let once = made.iter().all(|made| made.load(Ordering::Relaxed) == 1);
+    assert!(once, "a value was made more than once: {made:?}");
+}
+
+#[test]
+fn a_closure_that_fails_leaves_the_turn_to_the_next() {
+    let map = CompressedMap::with_budget(1 << 20);
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| map.get_or_insert_with("key", || panic!("no"))));
+    assert!(panicked.is_err());
+    assert_eq!(map.get_or_try_insert_with("key", || Err(7)), Ok(Err(7)));
+    assert!(!map.contains_key("key"));
+    let nested = catch_unwind(AssertUnwindSafe(|| {
+        map.get_or_insert_with("key", || map.get_or_insert_with("key", Vec::new).unwrap())
+    }));
+    assert!(nested.is_err(), "it waits for itself");
+    // Another key is another turn.
+    let outer =
+        map.get_or_insert_with("key", || map.get_or_insert_with("inner", || vec![1]).unwrap());
+    assert_eq!((outer, map.get("inner")), (Ok(vec![1]), Ok(Some(vec![1]))));
+    // The map returns the value even if it cannot store it.
+    let long = map.get_or_insert_with("long", || vec![1; 1 << 20]);
+    assert_eq!((long.map(|value| value.len()), map.contains_key("long")), (Ok(1 << 20), false));
+}
+
+/// A clock that returns the set time, another time at each call, or panics.
+#[derive(Clone)]
+struct Liar(Arc<AtomicUsize>);
+
+impl BuildHasher for Liar {
+    type Hasher = Lie;
+
+    fn build_hasher(&self) -> Lie {
+        Lie(DefaultHasher::new(), self.0.clone())
+    }
+}
+
+struct Lie(DefaultHasher, Arc<AtomicUsize>);
+
+impl Hasher for Lie {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        match self.1.load(Ordering::Relaxed) {
+            0 => self.0.finish(),
+            1 => 7,
+            turn => {
+                self.1.store(turn + 1, Ordering::Relaxed);
+                assert!(turn % 97 != 0, "a hash that panics");
+                turn as u64 * 0x9E37_79B9_7F4A_7C15
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hasher_may_lie_and_panic() {
+    for mood in 0..3 {
+        let liar = Liar(Arc::new(AtomicUsize::new(mood)));
+        let map = CompressedMap::builder(128 << 10).hasher(liar.clone()).policy(Policy::Evict);
+        let map = map.codec(SmallText::new()).build();
+        for n in 0..3_000 {
+            let key = format!("{}", n % 500);
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                let _ = map.insert(&key, &text(n));
+                let _ = (map.get(&key), map.remove(&format!("{}", n % 300)));
+                map.compress_step(1 << 10);
+            }));
+        }
+        if mood == 0 {
+            assert_eq!(map.insert("key", "value"), Ok(false));
+            assert_eq!(map.get("key"), Ok(Some(b"value".to_vec())));
+        }
+    }
+}
+
+#[test]
+fn without_a_clock_nothing_can_expire() {
+    // With `std` there is always one.
+    let map = CompressedMap::with_budget(1 << 20);
+    assert_ne!(map.insert_for("key", "value", LIFE), Err(StoreError::NoClock));
+    assert_eq!(StoreError::NoClock.to_string(), "the map has no clock");
+}

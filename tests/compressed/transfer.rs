@@ -1,0 +1,211 @@
+//! builds: asan narrow
+//!
+//! `CompressedMap`: entries that go from one map to another as bytes, hostile bytes, and memory that forgets.
+
+use crate::support;
+
+use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::SmallText;
+use hedgerow::compressed::{ExportError, ImportError, StoreError};
+use std::collections::HashMap;
+use support::nibbles::Nibbles;
+use support::rng::Rng;
+
+fn key(n: usize) -> Vec<u8> {
+    format!("key-{n}").into_bytes()
+}
+
+fn text(n: usize) -> Vec<u8> {
+    let line = format!("{{\"number\": {n}, \"name\": \"{}\"}}", ["alder", "birch", "hazel"][n % 3]);
+    line.repeat(1 + n % 4).into_bytes()
+}
+
+fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
+    [value.unwrap_or_default(), &operands.concat()].concat()
+}
+
+/// Hot, cold, raw and deferred ones, of two codecs.
+fn full() -> CompressedMap {
+    let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).codec(Nibbles);
+    let map = builder.segment_bytes(4 << 10).merge(append).build();
+    for n in 0..3_000 {
+        let done = map.insert(&key(n), &text(n));
+        assert_eq!(done, Ok(false), "{n}: {:?}", map.stats());
+    }
+    let mut rng = Rng::new(7);
+    for n in 3_000..3_050 {
+        let noise: Vec<u8> = (0..50).map(|_| rng.below(256) as u8).collect();
+        map.insert(&key(n), &noise).expect("there is room");
+    }
+    (0..50).for_each(|n| map.modify_deferred(&key(n * 7), "more").expect("there is room"));
+    (0..50).for_each(|n| drop(map.get(&key(n * 11)).expect("it is whole")));
+    let codecs = map.stats().codecs;
+    assert!(codecs.iter().any(|codec| codec.models > 0 && codec.records > 0), "{codecs:?}");
+    map
+}
+
+fn exported(map: &CompressedMap) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let count = map.export(|part| {
+        bytes.extend_from_slice(part);
+        Ok::<_, ()>(())
+    });
+    assert_eq!(count, Ok(map.len()));
+    bytes
+}
+
+fn import(map: &CompressedMap, mut bytes: &[u8]) -> Result<usize, ImportError<std::io::Error>> {
+    map.import(|into| std::io::Read::read(&mut bytes, into))
+}
+
+#[test]
+fn what_was_exported_is_imported() {
+    let map = full();
+    let bytes = exported(&map);
+    let other = CompressedMap::with_budget(1 << 20);
+    // The codecs of the tests are known to this map only.
+    let unknown = import(&other, &bytes);
+    let fresh = CompressedMap::builder(1 << 20).codec(SmallText::new()).codec(Nibbles).build();
+    assert_eq!(import(&fresh, &bytes).expect("it is whole"), map.len());
+    let whole = |(key, value): (_, Result<Vec<u8>, _>)| (key, value.expect("it is whole"));
+    let entries: HashMap<_, _> = map.iter().map(whole).collect();
+    assert_eq!(fresh.iter().map(whole).collect::<HashMap<_, _>>(), entries);
+    if let Err(error) = unknown {
+        assert!(matches!(error, ImportError::UnknownCodec { .. }), "{error}");
+    }
+    // Compressed as they were: fewer bytes than the entries have.
+    assert!(bytes.len() < map.stats().raw, "{} of {}", bytes.len(), map.stats().raw);
+}
+
+#[test]
+fn bytes_that_changed_are_found() {
+    let bytes = exported(&full());
+    let mut rng = Rng::new(support::seed());
+    for _ in 0..support::effort(300) {
+        let mut bytes = bytes.clone();
+        let at = rng.below(bytes.len());
+        bytes[at] ^= 1 << rng.below(8);
+        let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).codec(Nibbles).build();
+        let error = import(&map, &bytes).expect_err("a bit was turned");
+        let known = matches!(error, ImportError::Corrupt | ImportError::UnknownCodec { .. });
+        assert!(known, "at {at}: {error}");
+        assert_eq!(import(&map, &bytes[..at]).expect_err("the end is missing").to_string(), {
+            "the bytes are not what was exported"
+        });
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_handed_back() {
+    let bytes = exported(&full());
+    let small = CompressedMap::builder(40 << 10).codec(SmallText::new()).codec(Nibbles).build();
+    let Err(ImportError::Store { error, key, value }) = import(&small, &bytes) else {
+        panic!("it does not fit")
+    };
+    assert_eq!(error, StoreError::BudgetExceeded);
+    assert!(key.starts_with(b"key-") && !value.is_empty() && !small.is_empty());
+    let refused = full().export(|_| Err("no"));
+    assert_eq!(refused, Err(ExportError::Write("no")));
+}
+
+/// Verification visits all segments one after another, even if the map changes between.
+#[test]
+fn memory_that_is_whole_is_found_whole() {
+    let map = full();
+    let mut rng = Rng::new(support::seed());
+    let mut seen = 0;
+    for step in 0..support::effort(4_000) {
+        seen += map.verify_step(rng.below(3_000)).expect("nothing has forgotten anything");
+        if step % 4 == 0 {
+            let n = rng.below(3_000);
+            let _ = map.insert(&key(n), &text(n + 1));
+        }
+    }
+    assert!(seen > map.stats().cold, "{seen} of {}", map.stats().cold);
+}
+
+/// Steps of maintenance train codecs, so that no writer does.
+#[test]
+fn steps_learn_ahead_of_writers() {
+    let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).build();
+    assert!(!map.compress_step(1 << 12));
+    let models = || map.stats().codecs[0].models;
+    let mut n = 0;
+    while models() == 0 {
+        assert!(n < 20_000, "nobody has learned anything: {:?}", map.stats());
+        map.insert(&key(n), &text(n)).expect("there is room");
+        map.compress_step(1 << 12);
+        n += 1;
+    }
+    let stats = map.stats();
+    assert_eq!(stats.cold, 0, "something was compressed before");
+    assert!(stats.hot < 512 << 10, "there was more to learn from than is taken: {stats:?}");
+    assert!(map.train(&[&text(1), &text(2)]) || models() == 1);
+}
+
+/// A block of an export, with the sum that it has to have.
+fn block(parts: &[&[u8]]) -> Vec<u8> {
+    let bytes = parts.concat();
+    [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
+}
+
+/// An attacker can compute checksums. Wrong lengths, numbers that name nothing, and blocks in any order return an
+/// error, and the entries in front of the fault are present.
+#[test]
+fn streams_that_were_made_to_do_harm_do_none() {
+    let four = |n: u32| n.to_le_bytes();
+    let entry = |id: u8, lens: [u32; 3], key: &[u8], stored: &[u8]| {
+        let lens = lens.map(four);
+        block(&[b"e", &[id], &lens.concat(), key, stored])
+    };
+    let good = entry(255, [3, 5, 5], b"key", b"value");
+    let end = |count: u64| block(&[b"z", &count.to_le_bytes()]);
+    let model =
+        |id: u8, len: u32, bytes: &[u8]| block(&[b"m", &[id, 7], b"nibbles", &four(len), bytes]);
+    let most = u32::MAX;
+    let hostile: Vec<Vec<u8>> = vec![
+        // A plain value has equal lengths.
+        entry(255, [3, 6, 5], b"key", b"value"),
+        entry(255, [3, 0, 5], b"key", b"value"),
+        // Of a model that was not told of, or that there cannot be.
+        entry(0, [3, 5, 5], b"key", b"value"),
+        entry(31, [3, 5, 5], b"key", b"value"),
+        entry(32, [3, 5, 5], b"key", b"value"),
+        entry(254, [3, 5, 5], b"key", b"value"),
+        // Longer than any value, or than the bytes behind it.
+        entry(255, [most, 5, 5], b"key", b"value"),
+        entry(255, [3, most, 5], b"key", b"value"),
+        entry(255, [3, 5, most], b"key", b"value"),
+        entry(255, [(1 << 21) - 1, 5, 5], b"key", b"value"),
+        entry(255, [4, 5, 5], b"key", b"value"),
+        // Models that are none, or longer than any.
+        model(0, 15, b"no fifteen"),
+        model(0, 3, b"abc"),
+        model(0, most, b"abc"),
+        model(32, 15, b"fifteen bytes.."),
+        model(255, 15, b"fifteen bytes.."),
+        // Compressed to less than it says, or more.
+        [model(0, 15, b"fifteen bytes.."), entry(0, [3, 200_000, 1], b"key", b"v")].concat(),
+        [model(0, 15, b"fifteen bytes.."), entry(0, [3, 5, 0], b"key", b"")].concat(),
+        // The end comes too early, and of another number.
+        end(0),
+        end(u64::MAX),
+        b"z".to_vec(),
+        b"?".to_vec(),
+    ];
+    let build = || CompressedMap::builder(1 << 20).codec(Nibbles).build();
+    let whole = [b"hedgerowC\x01", &good[..], &end(1)].concat();
+    assert_eq!(import(&build(), &whole).expect("it is whole"), 1);
+    for (index, bytes) in hostile.into_iter().enumerate() {
+        let map = build();
+        let bytes = [b"hedgerowC\x01", &good[..], &bytes, &end(2)].concat();
+        let error = import(&map, &bytes).expect_err("it was made to do harm").to_string();
+        assert_eq!(error, "the bytes are not what was exported", "stream {index}");
+        assert_eq!((map.get("key"), map.len()), (Ok(Some(b"value".to_vec())), 1), "{index}");
+    }
+    // A reader that says that it has read more than there was room for, or nothing for ever.
+    for told in [usize::MAX, 11, 0] {
+        let error = build().import(|_| Ok::<_, std::io::Error>(told)).expect_err("it lies");
+        assert!(matches!(error, ImportError::Corrupt), "{error}");
+    }
+}

@@ -1,0 +1,298 @@
+//! builds: asan
+//!
+//! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
+//! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
+
+use crate::support;
+
+use hedgerow::FenceMap;
+use hedgerow::fence::{Op, Ranking};
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use support::compare::{compare_by_cmp, meddle, meddling};
+use support::rng::{Rng, mix};
+use support::{planned_panic, within};
+
+thread_local! {
+    /// Comparisons until the planned panic.
+    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+fn burn() {
+    let left = FUSE.get();
+    if left == 0 {
+        planned_panic();
+    }
+    FUSE.set(left - 1);
+}
+
+/// Orders by its number, until the fuse has burnt down.
+#[derive(Clone, Copy, Debug)]
+struct Fused(u64);
+
+impl Ord for Fused {
+    fn cmp(&self, other: &Self) -> Ordering {
+        burn();
+        self.0.cmp(&other.0)
+    }
+}
+compare_by_cmp!(Fused);
+
+struct Coarse;
+impl Ranking<Fused> for Coarse {
+    fn rank(&self, key: &Fused) -> u64 {
+        burn();
+        key.0 & !0xFF
+    }
+}
+
+/// A panic at whichever comparison or rank leaves nothing locked and no entry lost.
+#[test]
+fn a_panic_in_user_code_leaves_the_map_whole() {
+    within(120, "the map after panics", || {
+        panics_at_each_step(&FenceMap::<Fused, u64>::new());
+        panics_at_each_step(&FenceMap::with_ranking(Coarse));
+    });
+}
+
+fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
+    let mut rng = Rng::new(1);
+    let mut count = 0;
+    let mut panics = 0;
+    for step in 0..6_000u64 {
+        let key = Fused(rng.next() % 3_000);
+        FUSE.set(rng.next() as u32 % 40);
+        let done = catch_unwind(AssertUnwindSafe(|| match step % 8 {
+            0..=3 => map.insert(key, key.0).is_none().into(),
+            4 | 5 => -i64::from(map.remove(&key).is_some()),
+            6 if step % 24 == 6 => {
+                let taken = map.extract_if(|key, _| key.0 % 50 == 0).take(5).count();
+                -(taken.cast_signed() as i64)
+            }
+            6 => -(map.remove_range(key..Fused(key.0 + 3)).cast_signed() as i64),
+            _ => {
+                map.floor(&key);
+                map.range(key..).len();
+                0
+            }
+        }));
+        FUSE.set(u32::MAX);
+        if let Ok(change) = done {
+            count += change;
+        } else {
+            // It may have been done, if the panic came while tidying up.
+            count = i64::try_from(map.len()).unwrap();
+            panics += 1;
+        }
+        assert_eq!(i64::try_from(map.len()).unwrap(), count);
+    }
+    assert!(panics > 100, "{panics}");
+    assert_eq!(map.iter().count(), map.len());
+    assert!(map.keys().map(|key| key.0).is_sorted_by(|a, b| a < b));
+    for (key, value) in map {
+        assert_eq!((key.0, map.get(&key)), (value, Some(value)));
+    }
+}
+
+/// Compares by the wind.
+#[derive(Clone, Copy, Debug)]
+struct Fickle(u64);
+
+thread_local! {
+    static WIND: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Ord for Fickle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        WIND.set(WIND.get() + 1);
+        match mix(WIND.get()) % 8 {
+            0 => Ordering::Less,
+            1 => Ordering::Greater,
+            2 => Ordering::Equal,
+            _ => self.0.cmp(&other.0),
+        }
+    }
+}
+compare_by_cmp!(Fickle);
+
+struct Liar;
+impl<K> Ranking<K> for Liar {
+    fn rank(&self, _: &K) -> u64 {
+        WIND.set(WIND.get() + 1);
+        mix(WIND.get())
+    }
+}
+
+fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
+    map: &FenceMap<K, u64, R>,
+    key: impl Fn(u64) -> K,
+) {
+    let mut rng = Rng::new(2);
+    for step in 0..6_000 {
+        let (one, two) = (key(rng.next() % 5_000), key(rng.next() % 5_000));
+        map.insert(one, step);
+        match step % 100 {
+            0 => support::ignore(map.range(one..two).count() + map.range(..).len()),
+            1 => support::ignore(map.remove_range(one..=two)),
+            2 => map.retain(|_, v| *v % 7 != 0),
+            3..=12 => support::ignore((
+                map.first_key_value(),
+                map.last_key_value(),
+                map.floor(&one),
+                map.successor(&two),
+            )),
+            13..=20 => support::ignore((map.pop_first(), map.pop_last())),
+            21..=60 => support::ignore(map.remove(&two)),
+            61 => support::ignore(map.iter_range(one..).count()),
+            62 => support::ignore(map.keys().count() + map.iter_range(..two).rev().count()),
+            64 => support::ignore(map.range_len(one..) + map.approximate_range_len(one..two)),
+            63 => support::ignore(map.extract_if(|_, value| value % 11 == 0).take(50).count()),
+            _ => support::ignore(map.get(&two)),
+        }
+    }
+    support::ignore(map.drain().take(1_000).count());
+    map.clear();
+    assert_eq!(map.range(..).len(), map.len());
+}
+
+#[test]
+fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
+    within(300, "operations with an order that is none", || {
+        everything_ends(&FenceMap::<Fickle, u64>::new(), Fickle);
+        everything_ends(&FenceMap::<Fickle, u64, Liar>::with_ranking(Liar), Fickle);
+        everything_ends(&FenceMap::<u64, u64, Liar>::with_ranking(Liar), |key| key);
+    });
+}
+
+/// Rank upside down: wrong as can be, but always the same.
+struct Reversed;
+impl Ranking<u64> for Reversed {
+    fn rank(&self, key: &u64) -> u64 {
+        !*key
+    }
+}
+
+#[test]
+fn a_ranking_the_wrong_way_round_lets_everything_end() {
+    within(300, "operations with ranks upside down", || {
+        everything_ends(&FenceMap::<u64, u64, Reversed>::with_ranking(Reversed), |key| key);
+    });
+}
+
+/// Closures run with nothing locked, so they may call the map, for other keys and for their own.
+#[test]
+fn closures_may_call_the_map() {
+    within(60, "closures that call the map", || {
+        let map: FenceMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+        let mut calls = 0;
+        let done = map.compute(500, |value| {
+            calls += 1;
+            if calls < 3 {
+                map.insert(501, calls);
+            }
+            assert_eq!((map.get(&500), map.range(490..510).len()), (value, 20));
+            Op::Insert(1)
+        });
+        assert_eq!((done.before, done.after, calls), (Some(500), Some(1), 3));
+        map.retain(|key, _| {
+            map.get(key);
+            map.last_key_value();
+            key % 2 == 0
+        });
+        assert_eq!(map.len(), 500);
+        assert_eq!(map.get_with(&500, |value| map.get(&502).unwrap() + value), Some(503));
+    });
+}
+
+thread_local! {
+    /// What a [`Turncoat`] answers, over and over; if nothing, the truth.
+    static ANSWERS: Cell<&'static [Ordering]> = const { Cell::new(&[]) };
+}
+
+/// Honest while the map is filled. Later it equals nothing, and its order repeats some answers.
+#[derive(Clone, Copy, Debug)]
+struct Turncoat(u64);
+
+impl Ord for Turncoat {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let answers = ANSWERS.get();
+        WIND.set(WIND.get() + 1);
+        let next = answers.get(WIND.get() as usize % answers.len().max(1));
+        next.copied().unwrap_or_else(|| self.0.cmp(&other.0))
+    }
+}
+impl PartialOrd for Turncoat {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Turncoat {
+    fn eq(&self, other: &Self) -> bool {
+        ANSWERS.get().is_empty() && self.0 == other.0
+    }
+}
+impl Eq for Turncoat {}
+
+/// A walk goes from leaf to leaf without asking keys that contradict themselves where the next one begins.
+#[test]
+fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
+    use Ordering::{Equal, Greater, Less};
+    const ANSWER: [&[Ordering]; 7] = [
+        &[Less],
+        &[Equal],
+        &[Greater],
+        &[Less, Greater],
+        &[Greater, Less, Less],
+        &[Greater, Greater, Less],
+        &[Less, Equal, Greater, Greater],
+    ];
+    for answers in ANSWER {
+        within(60, "a walk over keys that contradict themselves", move || {
+            let map: FenceMap<Turncoat, u64> = (0..2_000).map(|n| (Turncoat(n), n)).collect();
+            ANSWERS.set(answers);
+            assert_eq!(map.iter().count(), 2_000, "a walk ends, and meets all: {answers:?}");
+            assert_eq!(map.iter().rev().count(), 2_000, "so does one from the end: {answers:?}");
+            assert_eq!(map.keys().fold(0, |count, _| count + 1), 2_000, "{answers:?}");
+            let mut asked = 0;
+            map.retain(|_, _| {
+                asked += 1;
+                true
+            });
+            assert_eq!(asked, 2_000, "retain asks about all: {answers:?}");
+            map.clear();
+            ANSWERS.set(&[]);
+            assert_eq!(map.iter().count(), 0, "clear leaves nothing: {answers:?}");
+        });
+    }
+}
+
+/// Replaces an entry of the map at each comparison.
+#[derive(Clone, Copy)]
+struct Meddler(u64);
+static MEDDLED_MAP: FenceMap<Meddler, u64> = FenceMap::new();
+
+impl Ord for Meddler {
+    fn cmp(&self, other: &Self) -> Ordering {
+        meddle(|calls| _ = MEDDLED_MAP.insert(Self(3), u64::from(calls)));
+        self.0.cmp(&other.0)
+    }
+}
+compare_by_cmp!(Meddler);
+
+/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+#[test]
+fn what_may_not_wait_ends_beside_changes_without_end() {
+    let map = &MEDDLED_MAP;
+    (0..9).for_each(|n| _ = map.insert(Meddler(n), n));
+    assert!(meddling(|| map.try_get(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
+    assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
+    assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_update(&Meddler(5), |n| n).is_err()));
+    assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
+    assert!(meddling(|| map.try_range_into(Meddler(2).., &mut Vec::new()).is_err()));
+    let changes = [(Meddler(1), Op::Remove), (Meddler(5), Op::Remove)];
+    assert!(meddling(|| map.try_apply_batch(&changes).is_err()));
+    assert_eq!((map.len(), map.get(&Meddler(5))), (9, Some(5)));
+}

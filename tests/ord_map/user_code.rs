@@ -1,0 +1,426 @@
+//! builds: asan
+//!
+//! `OrdMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
+//! calls the map, a ranking that lies. Answers may be wrong; the map ends what it began, and drops everything once.
+
+use crate::support;
+
+use hedgerow::OrdMap;
+use hedgerow::fence::{Op, Ranking};
+use hedgerow::owned::pin;
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering as Memory};
+use std::sync::{Arc, Weak};
+use support::alone::alone;
+use support::compare::{compare_by_cmp, meddle, meddling};
+use support::fuse::{FUSE, burn};
+use support::rng::{Rng, mix};
+use support::tracked::Tracked;
+use support::{ignore, panics, planned_panic, within};
+
+thread_local! {
+    static WIND: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Compares, and is cloned, until the fuse has burnt down.
+struct Fused(Tracked);
+
+impl Clone for Fused {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0.clone())
+    }
+}
+impl Ord for Fused {
+    fn cmp(&self, other: &Self) -> Ordering {
+        burn();
+        self.0.cmp(&other.0)
+    }
+}
+compare_by_cmp!(Fused);
+
+struct Coarse;
+impl Ranking<Fused> for Coarse {
+    fn rank(&self, key: &Fused) -> u64 {
+        burn();
+        key.0.value & !0xFF
+    }
+}
+
+/// A panic at whichever call of user code leaves nothing locked, and every key, bound and value is dropped once.
+#[test]
+fn a_panic_in_user_code_leaves_the_map_whole() {
+    within(120, "the map after panics", || {
+        panics_at_each_step(OrdMap::new());
+        panics_at_each_step(OrdMap::with_ranking(Coarse));
+    });
+}
+
+fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |n| Tracked::new(n, &alive);
+    let key = |n| Fused(Tracked::new(n, &alive));
+    let mut rng = Rng::new(1);
+    let mut count = 0;
+    for step in 0..18_000u64 {
+        let grows = step % 3_000 < 500;
+        let number = rng.next() % 1_500;
+        if step % 3_000 == 0 {
+            (0..1_500).for_each(|n| ignore(map.insert(key(n), new(n))));
+        }
+        // Where leaves are joined, which is after what was asked for is done, they are to burn down then.
+        let fuse = match rng.below(6) {
+            0 => rng.next() as u32 % 40,
+            1 | 2 if !grows => 8 + rng.next() as u32 % 15,
+            _ => u32::MAX,
+        };
+        let panicked = panics(|| {
+            let (one, two) = (key(number), key(number + 3));
+            FUSE.set(fuse);
+            match rng.below(12) {
+                0..=6 if grows => ignore(map.insert(one, new(step))),
+                0..=6 => ignore(map.remove(&one)),
+                7 if !grows => ignore(map.remove_range(&one..&two)),
+                8 => ignore(map.update(&one, |value| new(value.value + 1))),
+                9 if step % 400 == 0 => map.retain(|key, _| {
+                    burn();
+                    key.0.value % 50 != 0
+                }),
+                10 if step % 40 == 0 => {
+                    let wanted = |key: &Fused| {
+                        burn();
+                        key.0.value.is_multiple_of(50)
+                    };
+                    ignore(map.extract_if(|key, _| wanted(key)).take(9).count());
+                }
+                10 => ignore(map.pop_last()),
+                _ => {
+                    let guard = pin();
+                    ignore((
+                        map.with_guard(&guard).floor(&one),
+                        map.with_guard(&guard).range(&one..&two).count(),
+                    ));
+                }
+            }
+        });
+        FUSE.set(u32::MAX);
+        count += usize::from(panicked);
+    }
+    assert!(count > 100, "{count}");
+    let guard = pin();
+    assert_eq!(map.with_guard(&guard).iter().count(), map.len());
+    assert!(map.with_guard(&guard).keys().map(|key| key.0.value).is_sorted_by(|a, b| a < b));
+    for (key, value) in &map.with_guard(&guard) {
+        assert!(map.with_guard(&guard).get(key).is_some_and(|other| other == value));
+    }
+    drop(guard);
+    drop(map);
+    assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
+}
+
+/// Compares by the wind.
+#[derive(Clone)]
+struct Fickle(Tracked);
+
+impl Ord for Fickle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        WIND.set(WIND.get() + 1);
+        assert!(!self.0.dropped && !other.0.dropped);
+        match mix(WIND.get()) % 8 {
+            0 => Ordering::Less,
+            1 => Ordering::Greater,
+            2 => Ordering::Equal,
+            _ => self.0.cmp(&other.0),
+        }
+    }
+}
+compare_by_cmp!(Fickle);
+
+/// A clone that is another key.
+struct Changeling(Tracked);
+impl Clone for Changeling {
+    fn clone(&self) -> Self {
+        let mut other = self.0.clone();
+        other.value = mix(other.value) % 5_000;
+        Self(other)
+    }
+}
+impl Ord for Changeling {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+compare_by_cmp!(Changeling);
+
+struct Liar;
+impl<K: ?Sized> Ranking<K> for Liar {
+    fn rank(&self, _: &K) -> u64 {
+        WIND.set(WIND.get() + 1);
+        mix(WIND.get())
+    }
+}
+
+fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
+    map: OrdMap<K, Tracked, R>,
+    key: impl Fn(Tracked) -> K,
+) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |n| Tracked::new(n, &alive);
+    let mut rng = Rng::new(2);
+    for step in 0..5_000 {
+        let (one, two) = (key(new(rng.next() % 5_000)), key(new(rng.next() % 5_000)));
+        let guard = pin();
+        map.insert(one.clone(), new(step));
+        match step % 100 {
+            0 => ignore(
+                map.with_guard(&guard).range(&one..&two).count()
+                    + map.with_guard(&guard).range::<K>(..).len(),
+            ),
+            1 => ignore(map.remove_range(&one..=&two)),
+            2 => map.retain(|_, value| value.value % 7 != 0),
+            3..=12 => ignore((
+                map.with_guard(&guard).first_key_value(),
+                map.with_guard(&guard).last_key_value(),
+                map.with_guard(&guard).floor(&one),
+            )),
+            13..=20 => ignore((map.pop_first(), map.pop_last())),
+            21..=60 => ignore(map.remove(&two)),
+            61 => ignore((
+                map.with_guard(&guard).iter_range(&one..).count(),
+                map.with_guard(&guard).iter_range(..&one).rev().count(),
+            )),
+            62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
+            63 => ignore(map.update(&two, |value| new(value.value))),
+            65 => ignore(map.range_len::<K>(..) + map.approximate_range_len(&one..&two)),
+            64 => ignore(map.extract_if(|_, value| value.value % 11 == 0).take(50).count()),
+            _ => ignore(map.with_guard(&guard).get(&two)),
+        }
+    }
+    map.clear();
+    assert_eq!(map.pin().range::<K>(..).len(), map.len());
+    drop(map);
+    assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
+}
+
+#[test]
+fn an_order_that_is_none_lets_everything_end() {
+    within(300, "operations with an order that is none", || {
+        everything_ends(OrdMap::<Fickle, _>::new(), Fickle);
+        everything_ends(OrdMap::with_ranking(Liar), Fickle);
+        everything_ends(OrdMap::with_ranking(Liar), |key| key);
+        everything_ends(OrdMap::<Changeling, _>::new(), Changeling);
+    });
+}
+
+/// Closures run with nothing locked, so they may call the map, for other keys and for their own.
+#[test]
+fn closures_may_call_the_map() {
+    within(60, "closures that call the map", || {
+        let map: OrdMap<u64, String> = (0..1_000).map(|n| (n, n.to_string())).collect();
+        let mut calls = 0;
+        let done = map.compute(500, |value| {
+            calls += 1;
+            if calls < 3 {
+                map.insert(500, calls.to_string());
+            }
+            let guard = pin();
+            assert!(value.is_some() && map.with_guard(&guard).range(490..510).len() == 20);
+            Op::Insert("done".into())
+        });
+        assert_eq!((done.before.as_deref().map(String::as_str), calls), (Some("2"), 3));
+        let odd = map.extract_if(|key, _| {
+            // Another entry with this key is none of which it was asked.
+            ignore((key % 5 == 0).then(|| map.insert(*key, "again".into())));
+            assert!(map.contains_key(key));
+            key % 2 == 1
+        });
+        assert_eq!(odd.count(), 400);
+        (0..500).for_each(|n| ignore(map.insert(2 * n + 1, String::new())));
+        map.retain(|key, _| {
+            assert!(map.contains_key(key) && map.pin().last_key_value().is_some());
+            key % 2 == 0
+        });
+        assert_eq!(map.len(), 500);
+        let pinned = map.pin();
+        let made = pinned.get_or_insert_with(7, || map.get_cloned(&8).unwrap() + "!");
+        assert_eq!(made, "8!");
+    });
+}
+
+/// A key whose clones and ends call the map that it is in.
+struct Nosy(u64, Weak<OrdMap<Nosy, Nosy>>);
+
+impl Nosy {
+    /// A clone that inserts would be asked for again by the split that it is made for, and never end.
+    fn look(&self, inserts: bool) {
+        let Some(map) = self.1.upgrade() else { return };
+        ignore(map.contains_key(&self.0));
+        if self.0.is_multiple_of(16) {
+            ignore(map.remove(&(self.0 + 1)));
+            if inserts {
+                ignore(map.insert(Self(self.0 + 2, Weak::new()), Self(0, Weak::new())));
+            }
+        }
+    }
+}
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        self.look(false);
+        Self(self.0, self.1.clone())
+    }
+}
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        self.look(true);
+    }
+}
+impl std::borrow::Borrow<u64> for Nosy {
+    fn borrow(&self) -> &u64 {
+        &self.0
+    }
+}
+impl Ord for Nosy {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Nosy {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Nosy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Nosy {}
+
+/// Replaces an entry of the map at each comparison.
+#[derive(Clone)]
+struct Meddler(u64);
+static MEDDLED_MAP: OrdMap<Meddler, u64> = OrdMap::new();
+
+impl Ord for Meddler {
+    fn cmp(&self, other: &Self) -> Ordering {
+        meddle(|calls| ignore(MEDDLED_MAP.insert(Self(3), u64::from(calls))));
+        self.0.cmp(&other.0)
+    }
+}
+compare_by_cmp!(Meddler);
+
+/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+#[test]
+fn what_may_not_wait_ends_beside_changes_without_end() {
+    let map = &MEDDLED_MAP;
+    (0..9).for_each(|n| ignore(map.insert(Meddler(n), n)));
+    let guard = pin();
+    assert!(meddling(|| map.with_guard(&guard).try_get(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
+    assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
+    assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.with_guard(&guard).try_get_or_insert_with(Meddler(20), || 0).is_err()));
+    assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
+    assert_eq!((map.len(), map.with_guard(&guard).get(&Meddler(5))), (9, Some(&5)));
+}
+
+/// A closure that replaces the entry itself is not called again by an operation that may not wait.
+#[test]
+fn a_closure_is_asked_once_by_what_may_not_wait() {
+    let map: OrdMap<u64, u64> = [(1, 0), (2, 0)].into();
+    for (key, op) in [(1, Op::Insert(7)), (2, Op::Remove), (3, Op::Insert(7))] {
+        let mut calls = 0;
+        let refused = map.try_compute(key, |_| {
+            calls += 1;
+            assert!(calls < 1_000, "an operation that may not wait begins again and again");
+            map.remove(&key);
+            if calls % 2 == 1 {
+                map.insert(key, calls);
+            }
+            op
+        });
+        let again = "an operation that may not wait begins again";
+        assert!(refused.is_err() && calls == 1, "{again}: {calls} calls for key {key}");
+    }
+}
+
+#[test]
+fn clones_and_drops_may_call_the_map() {
+    alone(|| {
+        within(60, "clones and drops that call the map", || {
+            let map = Arc::new(OrdMap::<Nosy, Nosy>::new());
+            let mut rng = Rng::new(3);
+            for step in 0..20_000 {
+                let key = rng.next() % 2_000;
+                if step / 5_000 % 2 == 0 {
+                    let new = || Nosy(key, Arc::downgrade(&map));
+                    ignore(map.insert(new(), new()));
+                } else {
+                    ignore(map.remove(&key));
+                }
+            }
+            map.reclaim();
+            map.clear();
+            map.reclaim();
+            assert!(map.pin().range(0u64..).len() == map.len());
+        });
+    });
+}
+
+/// `Drop` that panics, of bounds too, in whatever operation it comes to run: nothing else is lost or dropped twice.
+#[test]
+fn a_panicking_drop_harms_nobody_else() {
+    alone(|| {
+        #[derive(Clone)]
+        struct Bomb(Tracked);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if self.0.value.is_multiple_of(97) && !std::thread::panicking() {
+                    planned_panic();
+                }
+            }
+        }
+        impl Ord for Bomb {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.0.cmp(&other.0)
+            }
+        }
+        impl PartialOrd for Bomb {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl PartialEq for Bomb {
+            fn eq(&self, other: &Self) -> bool {
+                self.0 == other.0
+            }
+        }
+        impl Eq for Bomb {}
+        impl std::borrow::Borrow<u64> for Bomb {
+            fn borrow(&self) -> &u64 {
+                &self.0.value
+            }
+        }
+        within(60, "panicking drops", || {
+            let alive = Arc::new(AtomicUsize::new(0));
+            let map = OrdMap::<Bomb, Bomb>::new();
+            let mut rng = Rng::new(4);
+            let mut count = 0;
+            for step in 0..24_000 {
+                let key = rng.next() % 2_000;
+                let new = |n| Bomb(Tracked::new(n, &alive));
+                count += usize::from(panics(|| match rng.below(40) {
+                    0 => ignore(map.remove_range(key..key + 10)),
+                    1 => map.reclaim(),
+                    _ if step / 6_000 % 2 == 0 => ignore(map.insert(new(key), new(step))),
+                    _ => ignore(map.remove(&key)),
+                }));
+            }
+            assert!(count > 50, "{count}");
+            // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
+            ignore(panics(move || drop(map)));
+            assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
+        });
+    });
+}
