@@ -107,13 +107,13 @@
 //!   writer's swap of the sides, before it asks who looks. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a side, whole, as it is shown; the end of a look, before the side is
 //!   changed; a reader that takes the need for fences away, so that the writer knows.
-//! - `FN-1` ↔ `FN-2`, `RT-1` ↔ `RT-2`, `TR-1` ↔ `TR-2` (`fence/directory.rs`, `fence/route.rs`, `fence/tree.rs`):
-//!   publication of a leaf where it is listed, of a fence, and of the first and last leaf. All else about them is
-//!   hints.
-//! - `FN-3`, `RT-3` (`fence/directory.rs`, `fence/route.rs`): the locks of the writers that change these hints.
-//! - `LF-1` ↔ `LF-2` (`fence/grow.rs`): the giver of entries is locked before their receiver is unlocked.
-//! - `RA-1` (`fence/range.rs`): the second looks at the leaves of a range, and the fence before them.
-//! - `AR-1` (`fence/arena.rs`): leaves given back, and taken again.
+//! - `FN-1` ↔ `FN-2`, `RT-1` ↔ `RT-2`, `TR-1` ↔ `TR-2` (`fence.rs`, `root.rs` and `descent.rs` in
+//!   `fence/tree`): publication of a leaf where it is listed, of a fence, and of the first and last leaf. All else
+//!   about them is hints.
+//! - `FN-3`, `RT-3` (`fence/tree/fence.rs`, `fence/tree/root.rs`): the locks of the writers that change these hints.
+//! - `LF-1` ↔ `LF-2` (`fence/tree/split.rs`): the giver of entries is locked before their receiver is unlocked.
+//! - `RA-1` (`fence/tree/read_set.rs`): the second looks at the leaves of a range, and the fence before them.
+//! - `AR-1` (`fence/tree/arena.rs`): leaves given back, and taken again.
 //! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
 //!
 //! `tests/mutations.toml` weakens each of them, and a named test or model fails, but for these:

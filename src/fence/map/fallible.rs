@@ -1,0 +1,124 @@
+//! Twins that neither wait nor abort: for interrupt handlers, and for callers who may not run out of memory.
+//!
+//! Each hands back what it was given, and leaves the map's entries as they were.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
+
+use super::fence_map::FenceMap;
+use crate::api::op::{Computed, Op};
+use crate::error::{Busy, OccupiedError, TryInsertError};
+use crate::fence::tree::rank::Ranking;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use equivalent::Comparable;
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
+    /// As [`insert`](Self::insert), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
+    /// or when the leaf has changed again and again while it was read (64 times);
+    /// [`TryInsertError::Alloc`] when there is no memory for a leaf. Either hands key and value back.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!(map.try_insert(1, 'a'), Ok(None));
+    /// ```
+    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
+        self.alter(&key, Backoff::never(), |_| Op::Insert(value))
+            .map(|(old, _)| old)
+            .map_err(|why| hand_back(&why, key, value))
+    }
+
+    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// As [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!(map.try_insert_if_absent(1, 'a'), Ok(Ok(())));
+    /// assert_eq!(map.try_insert_if_absent(1, 'b').unwrap().unwrap_err().current, 'a');
+    /// ```
+    pub fn try_insert_if_absent(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
+        let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
+        self.alter(&key, Backoff::never(), decide)
+            .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
+            .map_err(|why| hand_back(&why, key, value))
+    }
+
+    /// As [`compute`](Self::compute), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// As [`try_insert`](Self::try_insert), with the value that `f` wanted to store, if any.
+    ///
+    /// ```
+    /// use hedgerow::Op;
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// let done = map.try_compute("a", |n: Option<u32>| Op::Insert(n.unwrap_or(0) + 1)).unwrap();
+    /// assert_eq!((done.before, done.after), (None, Some(1)));
+    /// ```
+    pub fn try_compute(
+        &self,
+        key: K,
+        mut f: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Computed<V>, TryInsertError<K, Option<V>>> {
+        let mut wanted = None;
+        let decide = |old| {
+            let op = f(old);
+            wanted = if let Op::Insert(value) = op { Some(value) } else { None };
+            op
+        };
+        let done = self.alter(&key, Backoff::never(), decide);
+        done.map(Self::computed).map_err(|why| hand_back(&why, key, wanted))
+    }
+
+    /// As [`remove`](Self::remove), but never waits.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!(map.try_remove(&"a"), Ok(Some(1)));
+    /// ```
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        // A removal needs no memory.
+        self.alter_there(key, Backoff::never(), |_| Op::Remove)
+            .map(|(old, _)| old)
+            .map_err(|_| Busy)
+    }
+
+    /// As [`update`](Self::update), but never waits.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!(map.try_update(&"a", |n| n + 1), Ok(Some(2)));
+    /// ```
+    pub fn try_update<Q>(&self, key: &Q, f: impl FnMut(V) -> V) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.alter_there(key, Backoff::never(), Self::updating(f))
+            .map(Self::updated)
+            .map_err(|_| Busy)
+    }
+}
+
+pub(super) fn hand_back<K, V>(why: &Failure, key: K, value: V) -> TryInsertError<K, V> {
+    match why {
+        Failure::Busy => TryInsertError::Busy { key, value },
+        Failure::Alloc => TryInsertError::Alloc { key, value },
+    }
+}

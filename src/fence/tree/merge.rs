@@ -1,0 +1,184 @@
+//! Shrinking: sparse neighbours are joined, leaves first, then fences.
+//!
+//! The left one of two leaves takes the right one's entries and range; the right one dies, and is listed no more.
+//! Only leaves of one fence are joined, so that a fence's first leaf stays where the route says that the fence
+//! begins. Nothing of this has to happen: where it would mean waiting it is left to a later removal.
+
+use super::descent::Tree;
+use super::fence::{FANOUT, Fence};
+use super::hints::Scale;
+use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, Meta, VersionedLeaf};
+use super::policy::KeyPolicy;
+use crate::facade::Word;
+use crate::sync::backoff::Backoff;
+use core::ptr;
+
+/// Two neighbours as they were read, and the hints of what they are to become.
+struct MergePlan<'a, K, V> {
+    left: VersionedLeaf<'a, K, V>,
+    right: VersionedLeaf<'a, K, V>,
+    hints: LeafHints,
+    scale: Scale,
+    /// The rank of the first key of both.
+    low: usize,
+    /// Where the right one begins: what ends with it.
+    bound: Option<K>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+    /// Joins the leaf with a neighbour if both are sparse.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn merge_if_sparse(&self, leaf: Leaf<'_, K, V>, backoff: &mut Backoff) {
+        let version = leaf.begin();
+        if version.is_locked() || !version.meta.is_live() {
+            return;
+        }
+        let Ok(Some(fence)) = self.fence_of(leaf, version, backoff) else { return };
+        let joined = self.plan_merge(leaf).is_some_and(|plan| self.merge(&plan, fence))
+            || self
+                .listed_left_neighbour(leaf, fence)
+                .and_then(|left| self.plan_merge(left))
+                .is_some_and(|plan| plan.right.0 == leaf && self.merge(&plan, fence));
+        if joined && fence.count() <= FANOUT / 8 {
+            self.merge_fence(fence, backoff.may_wait());
+        }
+    }
+
+    /// The left neighbour of a leaf in its fence, as far as the hints say.
+    fn listed_left_neighbour(&self, leaf: Leaf<'_, K, V>, fence: &Fence) -> Option<Leaf<'_, K, V>> {
+        let at = (1..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr())?;
+        // SAFETY: fences of this tree lead to its leaves.
+        unsafe { self.leaf_at(fence.leaf(at - 1)) }
+    }
+
+    /// The leaf and its right neighbour, if they are to become one.
+    fn plan_merge<'a>(&'a self, left: Leaf<'a, K, V>) -> Option<MergePlan<'a, K, V>> {
+        let version = left.begin();
+        if version.is_locked()
+            || !version.meta.is_live()
+            || !version.meta.has_hi()
+            || !version.meta.is_listed()
+        {
+            return None;
+        }
+        let right = left.next(version).ok()?;
+        let right_version = right.begin();
+        let count = version.meta.count() + right_version.meta.count();
+        if right_version.is_locked()
+            || !right_version.meta.is_live()
+            || !right_version.meta.is_listed()
+            // Half empty, so that it is not split again right away.
+            || count > LeafLayout::<K, V>::ENTRIES / 2
+        {
+            return None;
+        }
+        self.plan_merge_of((left, version), (right, right_version)).ok()
+    }
+
+    fn plan_merge_of<'a>(
+        &'a self,
+        left: VersionedLeaf<'a, K, V>,
+        right: VersionedLeaf<'a, K, V>,
+    ) -> Result<MergePlan<'a, K, V>, Changed> {
+        let here = left.1.meta.count();
+        let count = here + right.1.meta.count();
+        let rank_at = |at: usize| {
+            if at < here {
+                left.0.rank_at(left.1, at, &self.ranking)
+            } else {
+                right.0.rank_at(right.1, at - here, &self.ranking)
+            }
+        };
+        let mut scale = left.0.scale_of(left.1, &self.ranking)?;
+        if count > 0 {
+            scale = Scale::spanning(scale.base, rank_at(count - 1)?);
+        }
+        let mut hints = LeafHints::EMPTY;
+        for block in 0..count.div_ceil(BLOCK) {
+            hints.set(block, scale.hint(rank_at(block * BLOCK)?));
+        }
+        let low = left.0.lo(left.1)?.map_or(0, |lo| self.search_key(&lo).rank);
+        let bound = right.0.lo(right.1)?;
+        left.0.check(left.1)?;
+        right.0.check(right.1)?;
+        Ok(MergePlan { left, right, hints, scale, low, bound })
+    }
+
+    /// Joins two leaves that are neighbours in `fence`, if nothing has changed since they were read.
+    fn merge(&self, plan: &MergePlan<'_, K, V>, fence: &Fence) -> bool {
+        let ((left, version), (right, right_version)) = (plan.left, plan.right);
+        // [LF-1] Both are odd before either is written.
+        if !left.try_lock(version) {
+            return false;
+        }
+        if !right.try_lock(right_version) {
+            left.unlock_unchanged(version);
+            return false;
+        }
+        if !Self::unlist(fence, left.as_ptr(), right.as_ptr()) {
+            right.unlock_unchanged(right_version);
+            left.unlock_unchanged(version);
+            return false;
+        }
+        let (count, more) = (version.meta.count(), right_version.meta.count());
+        right.copy_to(0, left, count, more);
+        right.copy_end_to(left);
+        left.put_hints(&plan.hints);
+        if !right_version.meta.has_hi() {
+            self.set_tail(left, plan.low);
+        }
+        let meta = version.meta.with_count(count + more).with_shift(plan.scale.shift);
+        left.unlock(version, meta.with_hi(right_version.meta.has_hi()));
+        right.unlock(right_version, Meta::RETIRED);
+        self.arena.release(right);
+        if R::OWNS
+            && let Some(bound) = plan.bound
+        {
+            self.ranking.retire_bound(bound);
+        }
+        true
+    }
+
+    /// Lists `right` no more, if it is listed here right behind `left`.
+    fn unlist(fence: &Fence, left: *mut Word, right: *mut Word) -> bool {
+        let Some(editor) = fence.try_lock() else { return false };
+        let Some(at) = editor.position(right) else { return false };
+        if at == 0 || fence.leaf(at - 1) != left {
+            return false;
+        }
+        editor.remove(at);
+        true
+    }
+
+    /// Joins a fence that has become sparse with a neighbour.
+    #[cold]
+    fn merge_fence(&self, fence: &Fence, wait: bool) {
+        let Some(root) = self.root.acquire(wait) else { return };
+        let Some(at) = root.position(fence) else { return };
+        let (left, right) = (at.checked_sub(1).and_then(|at| root.fence(at)), root.fence(at + 1));
+        drop(root);
+        let joined = left.is_some_and(|left| self.merge_fences(left, fence, wait));
+        if !joined && let Some(right) = right {
+            self.merge_fences(fence, right, wait);
+        }
+    }
+
+    pub(crate) fn merge_fences(&self, left: &Fence, right: &Fence, wait: bool) -> bool {
+        let Some(first) = left.acquire(wait) else { return false };
+        let Some(second) = right.acquire(wait) else { return false };
+        let Some(mut root) = self.root.acquire(wait) else { return false };
+        let Some(at) = root.position(right).filter(|&at| at > 0) else { return false };
+        let are_neighbours = root.fence(at - 1).is_some_and(|fence| ptr::eq(fence, left));
+        // Half empty, so that it is not split again right away.
+        if !are_neighbours || left.count() + right.count() > FANOUT / 2 {
+            return false;
+        }
+        second.copy_to(0, &first);
+        first.update_load();
+        root.remove(at);
+        second.truncate(0);
+        root.put_back(right);
+        true
+    }
+}

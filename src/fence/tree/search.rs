@@ -1,0 +1,299 @@
+//! Finding a key's place in a leaf: by hints to the block, then in the block.
+
+use super::leaf::{BLOCK, Changed, Leaf, LeafLayout, LeafVersion};
+use super::policy::KeyPolicy;
+use super::rank::is_exact;
+use core::cmp::Ordering;
+use core::mem::MaybeUninit;
+use equivalent::Comparable;
+
+/// Keys of this many bytes or more are compared one by one. A block of smaller ones is copied to the stack.
+const LARGE: usize = 1 << 10;
+
+/// Where a key is, or would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// How many of the leaf's entries come before it.
+    pub(crate) at: usize,
+    pub(crate) found: bool,
+}
+
+impl Place {
+    /// Whether it is between two of a leaf's `count` entries: then the key is in the leaf's range.
+    #[inline(always)]
+    pub(crate) fn is_between(self, count: usize) -> bool {
+        0 < self.at && self.at < count
+    }
+}
+
+/// What stands for a key where one is looked for.
+pub(crate) trait CompareKey<K>: Copy {
+    /// How what has this rank, and `self` stands for, compares with `key`.
+    fn compare(self, rank: usize, key: &K) -> Ordering;
+}
+
+impl<K: Ord> CompareKey<K> for &K {
+    #[inline(always)]
+    fn compare(self, _: usize, key: &K) -> Ordering {
+        self.cmp(key)
+    }
+}
+
+/// Stands for a key that it compares with: a borrowed form of the key, for example.
+pub(crate) struct Query<'q, Q: ?Sized>(pub(crate) &'q Q);
+
+impl<Q: ?Sized> Clone for Query<'_, Q> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Q: ?Sized> Copy for Query<'_, Q> {}
+
+impl<K, Q: Comparable<K> + ?Sized> CompareKey<K> for Query<'_, Q> {
+    #[inline(always)]
+    fn compare(self, _: usize, key: &K) -> Ordering {
+        self.0.compare(key)
+    }
+}
+
+/// What stands for a key, with its rank, so that it is asked for once.
+#[derive(Clone, Copy)]
+pub(crate) struct SearchKey<S> {
+    pub(crate) key: S,
+    pub(crate) rank: usize,
+}
+
+impl<S> SearchKey<S> {
+    #[inline(always)]
+    pub(crate) fn compare<K>(self, key: &K) -> Ordering
+    where
+        S: CompareKey<K>,
+    {
+        self.key.compare(self.rank, key)
+    }
+}
+
+impl<'q, K: Copy> SearchKey<&'q K> {
+    #[inline(always)]
+    pub(crate) fn new<R: KeyPolicy<K>>(key: &'q K, ranking: &R) -> Self {
+        Self { key, rank: ranking.word(key) }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
+    /// The place of a key among the leaf's entries, whether or not it is the right leaf for it. Where keys are
+    /// exact nothing has been validated; the place is within the leaf in any case.
+    #[inline(always)]
+    pub(crate) fn place<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        target: SearchKey<impl CompareKey<K>>,
+        ranking: &R,
+    ) -> Result<Place, Changed> {
+        if is_exact::<K, R>() {
+            Ok(self.place_exact(version, target.rank, ranking))
+        } else {
+            self.place_by_order(version, target, ranking)
+        }
+    }
+
+    #[inline(always)]
+    fn base_rank<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        ranking: &R,
+    ) -> Result<usize, Changed> {
+        if is_exact::<K, R>() {
+            // SAFETY: exact keys are integers.
+            let base = ranking.word(&unsafe { self.integer_lo() });
+            return Ok(if version.meta.has_base() { base } else { 0 });
+        }
+        Ok(self.base(version)?.map_or(0, |base| ranking.word(&base)))
+    }
+
+    /// The scale of the leaf's hints.
+    #[inline(always)]
+    pub(crate) fn scale_of<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        ranking: &R,
+    ) -> Result<super::hints::Scale, Changed> {
+        Ok(Self::scale(version, self.base_rank(version, ranking)?))
+    }
+
+    /// The rank of the key at `at`.
+    #[inline(always)]
+    pub(crate) fn rank_at<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        at: usize,
+        ranking: &R,
+    ) -> Result<usize, Changed> {
+        if is_exact::<K, R>() {
+            // SAFETY: exact keys are integers.
+            return Ok(ranking.word(&unsafe { self.integer_key(at) }));
+        }
+        Ok(ranking.word(&self.key(version, at)?))
+    }
+
+    /// The last block, of those in use, whose hint is not greater than the key's.
+    #[inline(always)]
+    fn block_of(self, version: LeafVersion, base: usize, rank: usize) -> usize {
+        let hint = Self::scale(version, base).hint(rank);
+        let last = version.meta.count().saturating_sub(1) / BLOCK;
+        self.blocks_at_most(hint).saturating_sub(1).min(last)
+    }
+
+    #[inline(always)]
+    fn place_exact<R: KeyPolicy<K>>(self, version: LeafVersion, rank: usize, ranking: &R) -> Place {
+        let base = self.base_rank(version, ranking).unwrap_or(0);
+        let block = self.block_of(version, base, rank);
+        self.prefetch_values(block);
+        let place = self.place_in(version, block, rank, ranking);
+        if place.at == block * BLOCK && !place.found && block > 0 {
+            return self.place_before(version, block, rank, ranking);
+        }
+        place
+    }
+
+    /// Asks for the block where an exact key is, or would be.
+    #[inline(always)]
+    pub(crate) fn prefetch_block<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        rank: usize,
+        ranking: &R,
+    ) {
+        if let Ok(base) = self.base_rank(version, ranking) {
+            let block = self.block_of(version, base, rank);
+            self.prefetch_keys(block);
+            self.prefetch_values(block);
+        }
+    }
+
+    #[inline(always)]
+    fn exact_rank_at<R: KeyPolicy<K>>(self, at: usize, ranking: &R) -> usize {
+        // SAFETY: exact keys are integers.
+        ranking.word(&unsafe { self.integer_key(at) })
+    }
+
+    #[inline(always)]
+    fn place_in<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        block: usize,
+        rank: usize,
+        ranking: &R,
+    ) -> Place {
+        let first = block * BLOCK;
+        let some = version.meta.count() - first;
+        let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
+        let less: usize = if some >= BLOCK {
+            (0..BLOCK).map(|index| is_less(first + index)).sum()
+        } else {
+            (0..some).map(|index| is_less(first + index)).sum()
+        };
+        let at = first + less;
+        let found = less < some.min(BLOCK) && self.exact_rank_at(at, ranking) == rank;
+        Place { at, found }
+    }
+
+    /// As `place_in`, where hints tie and the key belongs to an earlier block.
+    #[cold]
+    #[inline(never)]
+    fn place_before<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        block: usize,
+        rank: usize,
+        ranking: &R,
+    ) -> Place {
+        let (mut low, mut high) = (0, block);
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            if self.exact_rank_at(middle * BLOCK, ranking) <= rank {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.place_in(version, low, rank, ranking)
+    }
+
+    fn place_by_order<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        target: SearchKey<impl CompareKey<K>>,
+        ranking: &R,
+    ) -> Result<Place, Changed> {
+        let base = self.base_rank(version, ranking)?;
+        let block = self.block_of(version, base, target.rank);
+        self.prefetch_values(block);
+        let place = self.order_in(version, block, target)?;
+        if place.at > block * BLOCK || place.found || block == 0 {
+            return Ok(place);
+        }
+        let (mut low, mut high) = (0, block);
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            if target.compare(&self.key(version, middle * BLOCK)?).is_ge() {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.order_in(version, low, target)
+    }
+
+    /// The key's place in a block, by `Ord` alone. A broken one makes it some place in the block.
+    #[inline]
+    fn order_in(
+        self,
+        version: LeafVersion,
+        block: usize,
+        target: SearchKey<impl CompareKey<K>>,
+    ) -> Result<Place, Changed> {
+        let first = block * BLOCK;
+        let some = (version.meta.count() - first).min(BLOCK);
+        if size_of::<K>() > LARGE {
+            return self.order_one_by_one(version, first..first + some, target);
+        }
+        let mut keys = [MaybeUninit::uninit(); BLOCK];
+        for (index, slot) in keys[..some].iter_mut().enumerate() {
+            *slot = self.fetch_key(first + index);
+        }
+        self.check(version)?;
+        // SAFETY: the leaf has not changed since it said that these are entries, so each is a whole key.
+        let keys = unsafe { core::slice::from_raw_parts(keys.as_ptr().cast::<K>(), some) };
+        let (at, found) = match keys.binary_search_by(|key| target.compare(key).reverse()) {
+            Ok(at) => (at, true),
+            Err(at) => (at, false),
+        };
+        Ok(Place { at: first + at, found })
+    }
+
+    /// As `order_in`, with one key at a time on the stack.
+    #[cold]
+    #[inline(never)]
+    fn order_one_by_one(
+        self,
+        version: LeafVersion,
+        keys: core::ops::Range<usize>,
+        target: SearchKey<impl CompareKey<K>>,
+    ) -> Result<Place, Changed> {
+        let (mut low, mut high) = (keys.start, keys.end);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match target.compare(&self.key(version, middle)?) {
+                Ordering::Less => high = middle,
+                Ordering::Equal => return Ok(Place { at: middle, found: true }),
+                Ordering::Greater => low = middle + 1,
+            }
+        }
+        self.check(version)?;
+        Ok(Place { at: low, found: false })
+    }
+}
+
+const _: () = assert!(LeafLayout::<u64, u64>::ENTRIES == LeafLayout::<u64, u64>::BLOCKS * BLOCK);

@@ -1,0 +1,285 @@
+//! Changing one entry: look, decide with nothing locked, lock from the very state that was read, store.
+
+use super::descent::{Location, Tree};
+use super::hints::Scale;
+use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta};
+use super::policy::KeyPolicy;
+use super::rank::is_exact;
+use super::search::{CompareKey, SearchKey};
+use crate::api::op::Change;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use core::mem::MaybeUninit;
+
+/// What an operation found, and what it did about it.
+pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
+
+/// The hints of a leaf as it is to be.
+pub(crate) struct HintPlan<K> {
+    pub(crate) hints: LeafHints,
+    pub(crate) shift: u32,
+    /// What hints are counted from from now on, where that changes.
+    pub(crate) base: Option<K>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+    /// Does with the key's entry what `decide` says of what `read` fetches of it, and tells `taken` what it has
+    /// replaced or removed, before any other user code runs. `decide` runs with nothing locked, and again
+    /// if the leaf has changed meanwhile. Linearizes where the leaf is locked, and a decision to keep things as they
+    /// are where it was validated last.
+    #[inline(always)]
+    pub(crate) fn alter<T: Copy>(
+        &self,
+        target: SearchKey<impl CompareKey<K>>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        mut backoff: Backoff,
+        mut decide: impl FnMut(Option<&T>) -> Change<K, V>,
+        taken: impl FnOnce(T),
+    ) -> Result<Altered<K, V, T>, Failure> {
+        let mut has_listed = false;
+        loop {
+            let location = match self.locate_fast(target) {
+                Some(location) => Some(location),
+                None => self.seek(target, self.tail_for(target.rank), &mut backoff)?,
+            };
+            let Some(location) = location else {
+                let change = decide(None);
+                if !matches!(change, Change::Entry(..)) {
+                    return Ok((None, change));
+                }
+                // Happens once: a first leaf stays.
+                self.init_root(&mut backoff)?;
+                continue;
+            };
+            if !location.version.meta.is_listed() && !has_listed {
+                // Somebody could not, or has yet to.
+                has_listed = true;
+                self.list_up_to(target, &mut backoff)?;
+                continue;
+            }
+            let old = if location.place.found {
+                let found = read(location.leaf, location.place.at);
+                if !location.leaf.validate(location.version) {
+                    backoff.again()?;
+                    continue;
+                }
+                // SAFETY: validated, and the key stands there.
+                Some(unsafe { found.assume_init() })
+            } else {
+                None
+            };
+            let change = decide(old.as_ref());
+            let done = match (&change, old) {
+                (Change::Keep, _) | (Change::Value(_) | Change::Remove, None) => {
+                    return Ok((old, change));
+                }
+                (Change::Value(value), Some(_)) => {
+                    Self::replace(&location, |leaf, at| leaf.put_value(at, value))
+                }
+                (Change::Entry(key, value), Some(_)) => {
+                    Self::replace(&location, |leaf, at| leaf.put_entry(at, key, value))
+                }
+                (Change::Entry(key, value), None) => {
+                    if location.version.meta.count() == LeafLayout::<K, V>::ENTRIES {
+                        self.split(&location, key, &mut backoff)?;
+                        // Other writers may fill the halves, too.
+                        backoff.again()?;
+                        continue;
+                    }
+                    self.insert(&location, target, key, value)
+                }
+                (Change::Remove, Some(_)) => self.remove(&location),
+            };
+            if done {
+                old.map(taken);
+                if matches!(change, Change::Remove) {
+                    self.merge_after_removal(location.leaf, location.version, &mut backoff);
+                }
+                return Ok((old, change));
+            }
+            self.count_conflict(target.rank);
+            backoff.wait()?;
+        }
+    }
+
+    #[inline(always)]
+    fn replace(location: &Location<'_, K, V>, put: impl Fn(Leaf<'_, K, V>, usize)) -> bool {
+        let locked = location.leaf.try_lock(location.version);
+        if locked {
+            put(location.leaf, location.place.at);
+            location.leaf.unlock(location.version, location.version.meta);
+        }
+        locked
+    }
+
+    #[inline(always)]
+    fn insert(
+        &self,
+        location: &Location<'_, K, V>,
+        target: SearchKey<impl CompareKey<K>>,
+        key: &K,
+        value: &V,
+    ) -> bool {
+        let (leaf, version, at) = (location.leaf, location.version, location.place.at);
+        let count = version.meta.count();
+        let Ok(plan) = self.plan_insertion(leaf, version, at, target.rank, key) else {
+            return false;
+        };
+        if !leaf.try_lock(version) {
+            return false;
+        }
+        leaf.open_gap(at, count);
+        leaf.put_entry(at, key, value);
+        leaf.unlock(version, plan.put(leaf, version.meta.with_count(count + 1)));
+        self.len.add(1);
+        true
+    }
+
+    #[inline(always)]
+    fn remove(&self, location: &Location<'_, K, V>) -> bool {
+        let (leaf, version, at) = (location.leaf, location.version, location.place.at);
+        let count = version.meta.count();
+        let Ok(plan) = self.plan_removal(leaf, version, at) else { return false };
+        if !leaf.try_lock(version) {
+            return false;
+        }
+        leaf.close_gap(at, 1, count);
+        leaf.unlock(version, plan.put(leaf, version.meta.with_count(count - 1)));
+        self.len.add(-1);
+        true
+    }
+
+    /// Joins a leaf that has become sparse, after a removal. Not after each: most find that a neighbour is not
+    /// sparse.
+    #[inline(always)]
+    pub(crate) fn merge_after_removal(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        version: LeafVersion,
+        backoff: &mut Backoff,
+    ) {
+        let count = version.meta.count();
+        if count <= LeafLayout::<K, V>::ENTRIES / 4 && (count - 1).is_multiple_of(BLOCK) {
+            self.merge_if_sparse(leaf, backoff);
+        }
+    }
+
+    /// Counts a failed attempt to lock the leaf of a key of this rank.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn count_conflict(&self, rank: usize) {
+        let Some(table) = self.root.table() else { return };
+        if let Some(fence) = table.fence(table.pick(rank)) {
+            fence.count_conflict(rank);
+        }
+    }
+
+    /// The hints of the leaf once `key`, of this rank, stands at `at`. All ranks are asked for now, with nothing
+    /// locked.
+    #[inline(always)]
+    fn plan_insertion(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        version: LeafVersion,
+        at: usize,
+        rank: usize,
+        key: &K,
+    ) -> Result<HintPlan<K>, Changed> {
+        let count = version.meta.count();
+        let scale = leaf.scale_of(version, &self.ranking)?;
+        let needs_new_scale = !version.meta.has_base()
+            || scale.is_beyond(rank)
+            || rank < scale.base && at == 0 && count.is_multiple_of(BLOCK);
+        let first_rank = |block: usize| {
+            let first = block * BLOCK;
+            match first.cmp(&at) {
+                core::cmp::Ordering::Less => leaf.rank_at(version, first, &self.ranking),
+                core::cmp::Ordering::Equal => Ok(rank),
+                core::cmp::Ordering::Greater => leaf.rank_at(version, first - 1, &self.ranking),
+            }
+        };
+        if needs_new_scale {
+            return self.plan_with_new_scale(leaf, version, at, rank, key, first_rank);
+        }
+        let mut hints = leaf.hints();
+        if at.is_multiple_of(BLOCK) {
+            hints.set(at / BLOCK, scale.hint(rank));
+        }
+        let (next, end) = (at / BLOCK + 1, count / BLOCK + 1);
+        for block in next..end {
+            // On its way before the leaf is locked.
+            leaf.prefetch_values(block);
+            let first = leaf.rank_at(version, block * BLOCK - 1, &self.ranking)?;
+            hints.set(block, scale.hint(first));
+        }
+        Ok(HintPlan { hints, shift: scale.shift, base: None })
+    }
+
+    /// As `plan_insertion`, where the scale does not fit any more.
+    #[cold]
+    #[inline(never)]
+    fn plan_with_new_scale(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        version: LeafVersion,
+        at: usize,
+        rank: usize,
+        key: &K,
+        first_rank: impl Fn(usize) -> Result<usize, Changed>,
+    ) -> Result<HintPlan<K>, Changed> {
+        let count = version.meta.count();
+        let last =
+            if at == count { rank } else { leaf.rank_at(version, count - 1, &self.ranking)? };
+        // A leaf without a lower bound counts from whichever key came lowest.
+        let is_base = !version.meta.has_lo() && at == 0;
+        let base = if is_base { rank } else { leaf.scale_of(version, &self.ranking)?.base };
+        let scale = Scale::spanning(base, last);
+        let mut hints = LeafHints::EMPTY;
+        for block in 0..=count / BLOCK {
+            hints.set(block, scale.hint(first_rank(block)?));
+        }
+        Ok(HintPlan { hints, shift: scale.shift, base: is_base.then_some(*key) })
+    }
+
+    /// The hints of the leaf without the entry at `at`.
+    #[inline(always)]
+    pub(crate) fn plan_removal(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        version: LeafVersion,
+        at: usize,
+    ) -> Result<HintPlan<K>, Changed> {
+        let count = version.meta.count();
+        let scale = leaf.scale_of(version, &self.ranking)?;
+        let mut hints = leaf.hints();
+        for block in at.div_ceil(BLOCK)..(count - 1).div_ceil(BLOCK) {
+            leaf.prefetch_values(block);
+            let first = leaf.rank_at(version, block * BLOCK + 1, &self.ranking)?;
+            hints.set(block, scale.hint(first));
+        }
+        if (count - 1).is_multiple_of(BLOCK) {
+            // The last entry that its block has.
+            hints.clear(count / BLOCK);
+        }
+        if !is_exact::<K, R>() {
+            leaf.check(version)?;
+        }
+        Ok(HintPlan { hints, shift: scale.shift, base: None })
+    }
+}
+
+impl<K: Copy> HintPlan<K> {
+    /// Stores the plan; says what the leaf's meta is with it.
+    #[inline(always)]
+    pub(crate) fn put<V: Copy>(&self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
+        leaf.put_hints(&self.hints);
+        let meta = meta.with_shift(self.shift);
+        match self.base {
+            Some(base) => {
+                leaf.put_lo(&base);
+                meta.with_base()
+            }
+            None => meta,
+        }
+    }
+}
