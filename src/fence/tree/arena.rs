@@ -1,11 +1,11 @@
-//! Where leaves come from: chunks that are never freed while the map is shared, and a list of dead ones.
+//! The memory of leaves: slabs, which are freed with the map, and a list of retired leaves to be used again.
 //!
 //! # Synchronization
-//! - `[AR-1]` the release swap that gives a leaf back ↔ the acquire swap that takes all that were given back, or
-//!   the arena's lock, which hands them on: who is given a leaf sees the last words that its former user wrote,
-//!   its version above all.
+//! - `[AR-1]` the release swap that puts a retired leaf on the list ↔ the acquire swap that takes the whole list, or
+//!   the arena's lock, which passes it on: a thread that allocates a leaf sees the last words that its former user
+//!   wrote, and above all its version. So versions never go back.
 //!
-//! A reader may still look at a dead leaf, or at one that has been given another range: its version tells
+//! A lookup may still read a retired leaf, or one that was allocated again for other keys. The leaf's version tells it
 //! ([`leaf`](super::leaf)).
 
 use super::leaf::{Leaf, LeafLayout};
@@ -18,7 +18,7 @@ use crate::table::memory;
 use core::marker::PhantomData;
 use core::ptr;
 
-/// Leaves in a chunk: as many as there are, up to this many.
+/// Most leaves in a slab. A new slab has as many leaves as all slabs before it together, up to this number.
 const SLAB: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 
 struct Slab {
@@ -28,23 +28,23 @@ struct Slab {
 }
 
 struct Pool {
-    /// The latest chunk, from which the older ones hang.
+    /// The latest slab, linked to the older ones.
     slabs: *mut Slab,
-    /// Leaves of the latest chunk that nobody has had yet.
+    /// Leaves of the latest slab that were never used.
     fresh: usize,
     leaves: usize,
-    /// Dead leaves, linked by the word that leads to the right.
+    /// Retired leaves, linked by the word that otherwise leads to the right neighbour.
     free: *mut Word,
 }
 
-/// Takes entries and gives them.
+/// Makes a type invariant: a map takes entries and returns them.
 type InAndOut<T> = fn(T) -> T;
 
 pub(crate) struct Arena<K, V> {
     pool: Lock<Pool>,
-    /// Dead leaves that were given back lately. Giving takes no lock, so that nobody ever has to keep one.
+    /// Leaves that were retired lately. Pushing takes no lock, so that retiring a leaf never fails.
     returned: AtomicPtr<Word>,
-    /// Entries come in and go out, so a map of longer lifetimes is none of shorter ones:
+    /// The map is invariant in its entries, so a map of longer lifetimes cannot be used as one of shorter lifetimes:
     ///
     /// ```compile_fail,E0597
     /// let map = hedgerow::FenceMap::<&'static str, ()>::new();
@@ -59,7 +59,7 @@ pub(crate) struct Arena<K, V> {
     entries: PhantomData<InAndOut<(K, V)>>,
 }
 
-// SAFETY: the pointers are to chunks that the arena owns and to leaves in them, under its lock.
+// SAFETY: the pointers lead to slabs that the arena owns and to their leaves; threads use them under its lock.
 unsafe impl<K: Send, V: Send> Send for Arena<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send, V: Send> Sync for Arena<K, V> {}
@@ -84,17 +84,17 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         }
     }
 
-    /// A dead leaf that is the caller's alone, but for readers astray.
+    /// Returns a retired leaf that no other thread writes to. Lookups that were led astray may read it.
     pub(crate) fn allocate(&self, backoff: &Backoff) -> Result<Leaf<'_, K, V>, Failure> {
         let leaves = {
-            // [AR-1]
+            // [AR-1] the lock: a leaf that another thread moved from `returned` to `free` comes with its last words.
             let mut pool = self.pool(backoff)?;
             if let Some(leaf) = self.take_from(&mut pool) {
                 return Ok(leaf);
             }
             pool.leaves.clamp(1, SLAB)
         };
-        // Nothing is locked while the allocator is asked.
+        // The allocator is called with nothing locked, since it may be slow, or run code that uses this map.
         let mut words = memory::words(leaves * LeafLayout::<K, V>::WORDS)?;
         let slab = Slab { older: ptr::null_mut(), words: words.as_ptr(), leaves };
         let slab = memory::with_tail::<Slab, usize>(slab, 0, || 0)?;
@@ -102,31 +102,31 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         let mut pool = match self.pool(backoff) {
             Ok(pool) => pool,
             Err(busy) => {
-                // SAFETY: just made, and shown to nobody.
+                // SAFETY: made above, and not published.
                 unsafe { Self::free(slab) };
                 return Err(busy);
             }
         };
-        // What is left of a chunk that somebody else has brought meanwhile goes to the dead.
+        // Another thread may have added a slab meanwhile. Only the latest slab has unused leaves, so they become free.
         while let Some(leaf) = Self::fresh(&mut pool) {
             Self::push_free(&mut pool, leaf);
         }
-        // SAFETY: just made, and shown to nobody.
+        // SAFETY: made above, and not published.
         unsafe { (*slab).older = pool.slabs };
         (pool.slabs, pool.fresh) = (slab, leaves);
         pool.leaves += leaves;
-        Ok(Self::fresh(&mut pool).expect("a chunk of one leaf or more"))
+        Ok(Self::fresh(&mut pool).expect("a slab has one leaf or more"))
     }
 
     fn take_from(&self, pool: &mut Pool) -> Option<Leaf<'_, K, V>> {
         if pool.free.is_null() {
-            // [AR-1] acquire: pairs with the swap in `give`.
+            // [AR-1] acquire: pairs with the swap in `release`, so the last words of all these leaves are seen.
             pool.free = self.returned.swap(ptr::null_mut(), Ordering::Acquire);
         }
         if pool.free.is_null() {
             return Self::fresh(pool);
         }
-        // SAFETY: a leaf of one of the chunks.
+        // SAFETY: a leaf of one of the slabs, which are freed with the arena.
         let leaf = unsafe { Leaf::<K, V>::new(pool.free) };
         pool.free = leaf.next_free();
         Some(leaf)
@@ -134,7 +134,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
 
     fn fresh<'a>(pool: &mut Pool) -> Option<Leaf<'a, K, V>> {
         pool.fresh = pool.fresh.checked_sub(1)?;
-        // SAFETY: `fresh` was more than 0, so there is a chunk, with more leaves than it is now.
+        // SAFETY: `fresh` was more than 0, so there is a slab with more leaves than its value now.
         Some(unsafe { Leaf::new((*pool.slabs).words.add(pool.fresh * LeafLayout::<K, V>::WORDS)) })
     }
 
@@ -143,14 +143,14 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         pool.free = leaf.as_ptr();
     }
 
-    /// Gives back a leaf that is dead, and unlocked, or was never used.
+    /// Puts a leaf that is retired and unlocked, or was never used, on the list.
     pub(crate) fn release(&self, leaf: Leaf<'_, K, V>) {
-        // relaxed: only the one that is swapped counts.
+        // relaxed: the swap below loads it again, and fails if it has changed.
         let mut first = self.returned.load(Ordering::Relaxed);
         loop {
             leaf.put_next_free(first);
-            // [AR-1] release: pairs with the swap in `take_from`; that one takes all, so what hangs from the leaf
-            // comes along. relaxed on failure: nothing was given.
+            // [AR-1] release: pairs with the swap in `take_from`. That one takes the whole list, and with it the leaves
+            // that were pushed before. relaxed on failure: nothing was published.
             match self.returned.compare_exchange_weak(
                 first,
                 leaf.as_ptr(),
@@ -163,11 +163,11 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         }
     }
 
-    /// Bytes on the heap.
+    /// Returns the allocated bytes.
     pub(crate) fn bytes(&self) -> usize {
         let (mut bytes, mut slab) = (0, self.pool.lock().slabs);
         while !slab.is_null() {
-            // SAFETY: chunks live as long as the arena.
+            // SAFETY: slabs are freed with the arena.
             let this = unsafe { &*slab };
             bytes +=
                 size_of::<Slab>() + this.leaves * LeafLayout::<K, V>::WORDS * size_of::<Word>();
@@ -177,9 +177,9 @@ impl<K: Copy, V: Copy> Arena<K, V> {
     }
 
     /// # Safety
-    /// A chunk from `take` that nobody uses any more.
+    /// `slab` comes from `allocate`, and no other thread has it.
     unsafe fn free(slab: *mut Slab) {
-        // SAFETY: the caller's promise; words and header were made by these two functions.
+        // SAFETY: the caller's promise; `allocate` made words and header with these sizes.
         unsafe {
             memory::free_words((*slab).words, (*slab).leaves * LeafLayout::<K, V>::WORDS);
             memory::free_with_tail::<Slab, usize>(slab, 0);
@@ -191,7 +191,7 @@ impl<K, V> Drop for Arena<K, V> {
     fn drop(&mut self) {
         let mut slab = self.pool.lock().slabs;
         while !slab.is_null() {
-            // SAFETY: `&mut self`: nobody shares the arena, nor any leaf, any more.
+            // SAFETY: `&mut self`: no other thread has the arena, or a leaf of it.
             unsafe {
                 let this = slab;
                 slab = (*this).older;

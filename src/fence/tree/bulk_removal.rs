@@ -1,4 +1,4 @@
-//! BULK
+//! Removals of many entries: leaf by leaf, or of a range as of a single point in time.
 
 use super::descent::Tree;
 use super::hints::Scale;
@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Keeps the entries for which `keep` says true, as it leaves their values. It runs with nothing locked, and
-    /// again for a leaf that has changed meanwhile.
+    /// Keeps the entries for which `keep` returns true, with the values as it leaves them. `keep` runs with nothing
+    /// locked, and again for a leaf that has changed before it could be locked.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> Result<(), Failure> {
         let (mut entries, mut removed_keys) = (Vec::new(), Vec::new());
         let mut backoff = Backoff::spinning();
@@ -26,7 +26,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return Ok(());
             };
             let LeafPart { leaf, version, entries: range, next } = part;
-            // A place in the middle of a leaf: the leaf was joined to its left neighbour, which has been done.
+            // A part that begins in the middle of a leaf: the walk has done the entries before it, and a merge has put
+            // them into this leaf since.
             let first = range.start;
             if !copy_part(leaf, version, 0..range.end, &mut entries)? {
                 continue;
@@ -70,7 +71,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Lets the leaf have these of its entries, without those that are gone, if it has not changed since the look.
+    /// Replaces the leaf's entries by these, and retires the removed keys. False if the leaf has changed.
     fn rewrite(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -87,6 +88,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         for (block, first) in (0..count).step_by(BLOCK).enumerate() {
             hints.set(block, scale.hint(rank(first)));
         }
+        // The plan is complete, so nothing below calls user code until the leaf is unlocked.
         if !leaf.try_lock(version) {
             return backoff.wait().is_err();
         }
@@ -105,12 +107,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         true
     }
 
-    /// Ends entries that were removed, before user code can keep that from being done.
+    /// Retires removed entries, before any user code runs: if that panicked, they would leak.
     fn retire(&self, removed_keys: &mut Vec<K>) {
         removed_keys.drain(..).for_each(|key| self.ranking.retire_entry(key));
     }
 
-    /// Removes the entries within `bounds` as of one moment; says how many there were.
+    /// Removes the entries within `bounds` as of a single point in time. Returns their number.
     pub(crate) fn remove_range(
         &self,
         bounds: Bounds<impl CompareKey<K>>,
@@ -171,7 +173,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The hints of the leaf without these entries.
+    /// Returns the hints of the leaf without these entries. Computes all ranks with nothing locked.
     fn plan_cut(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -188,7 +190,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(hints)
     }
 
-    /// Locks all leaves, then cuts, then unlocks them; None if one has changed since it was looked at.
+    /// Locks all leaves, removes the entries, and unlocks the leaves. None if one has changed.
     fn cut_out(
         &self,
         cuts: &[Cut<'_, K, V>],
@@ -201,6 +203,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return None;
             }
         }
+        // All leaves stay locked until all entries are removed. Otherwise a range could see some of them without the
+        // others.
         let mut removed = 0;
         for cut in cuts {
             let (count, some) = (cut.version.meta.count(), cut.entries.len());
@@ -227,7 +231,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// What goes out of one leaf.
+/// The entries to remove from one leaf.
 struct Cut<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     version: LeafVersion,

@@ -1,6 +1,7 @@
-//! A walk that copies a few entries at a time, and so needs no memory: what `iter` and `iter_range` go by.
+//! A walk that copies a few entries at a time and so allocates nothing, for `iter` and `iter_range`.
 //!
-//! As long as a leaf does not change the walk goes on in it; where it does, behind the last key that it has shown.
+//! As long as a leaf does not change, the walk goes on in it. If it has changed, the walk searches for the key after the
+//! last one that it has returned.
 
 use super::descent::Tree;
 use super::leaf::BLOCK;
@@ -13,12 +14,12 @@ use crate::table::Failure;
 use core::mem::MaybeUninit;
 use core::ops::Bound;
 
-/// Where a walk is, and the entries that it has copied last.
+/// The position of a walk, and the entries that it copied last.
 pub(crate) struct Chunk<'a, K, V> {
-    /// Where to look if there is no part, or it has changed; None at the end.
+    /// Where the walk goes on if there is no part, or if its leaf has changed. None at the end.
     resume: Option<Resume<'a, K, V>>,
     part: Option<LeafPart<'a, K, V>>,
-    /// The first `len` are entries; those before `next` have been shown.
+    /// The first `len` places have entries. The walk has returned those before `next`.
     entries: [MaybeUninit<(K, V)>; BLOCK],
     next: usize,
     len: usize,
@@ -36,20 +37,20 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
         Self { resume, part: None, entries: [MaybeUninit::uninit(); BLOCK], next: 0, len: 0 }
     }
 
-    /// A walk that is over.
+    /// Returns a walk that is over.
     pub(crate) fn finished() -> Self {
         Self { resume: None, ..Self::new(Bound::Unbounded) }
     }
 
-    /// The entries that have been copied, and not shown.
+    /// Returns the copied entries that the walk has yet to return.
     #[inline(always)]
     pub(crate) fn remaining(&self) -> &[(K, V)] {
         let remaining = &self.entries[self.next..self.len];
-        // SAFETY: the first `len` are entries.
+        // SAFETY: `copy` has initialized the first `len` places.
         unsafe { core::slice::from_raw_parts(remaining.as_ptr().cast(), remaining.len()) }
     }
 
-    /// The next of them.
+    /// Takes the first of them.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<(K, V)> {
         let entry = *self.remaining().first()?;
@@ -57,17 +58,17 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
         Some(entry)
     }
 
-    /// What comes behind all that has been shown; None at the end.
+    /// Returns where the entries begin that the walk has yet to return. None at the end.
     pub(crate) fn rest_start(&self) -> Option<Bound<K>> {
-        // What was copied is shown one by one, the first at once.
+        // The callers take the first entry of a chunk as soon as it is copied, so `resume` is not past it.
         match self.entries[..self.next].last() {
-            // SAFETY: the first `len` are entries, and `next` is at most that.
+            // SAFETY: `copy` has initialized the first `len` places, and `next` is at most `len`.
             Some(shown) => Some(Bound::Excluded(unsafe { shown.assume_init() }.0)),
             None => self.resume.map(|resume| resume.from),
         }
     }
 
-    /// Forgets what it has copied from `end` on, and where it is in its leaf: the walk ends before `end` from now on.
+    /// Ends the walk before `end`: drops the copied entries from there on. The caller searches from now on.
     pub(crate) fn end_before(&mut self, end: &K)
     where
         K: Ord,
@@ -76,13 +77,13 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
         self.part = None;
     }
 
-    /// Copies what comes next of the part; false where it has come to its end, or has changed.
+    /// Copies the next entries of the part. False if the part is at its end, or its leaf has changed.
     #[inline(always)]
     fn copy(&mut self) -> bool {
         let Some(part) = &mut self.part else { return false };
         let (from, remaining) = (part.entries.start, part.entries.len());
         (self.next, self.len) = (0, 0);
-        // Mostly as many as there is room for: a loop that turns a known number of times.
+        // Mostly a whole block is left. That loop has a constant length, and the compiler unrolls it.
         if remaining >= BLOCK {
             copy_raw(part.leaf, from, &mut self.entries);
         } else {
@@ -99,9 +100,8 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
             self.part = None;
             return false;
         }
-        // The leaf has not changed since it said that these are entries.
         self.len = copied;
-        // SAFETY: so the last one is a whole entry.
+        // SAFETY: unchanged since `version`, which says that these are entries, so the last one is initialized.
         let (last, _) = unsafe { self.entries[copied - 1].assume_init() };
         self.resume = Some(Resume::new(Bound::Excluded(last)));
         true
@@ -109,7 +109,7 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Copies the next entries up to `end`; false where there are no more.
+    /// Copies the next entries up to `end`. False if there are none.
     #[inline(always)]
     pub(crate) fn next_chunk<'a>(
         &'a self,
@@ -137,7 +137,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(chunk.part.is_some())
     }
 
-    /// Shows `f` all that is left.
+    /// Passes all remaining entries to `f`.
     #[inline(always)]
     pub(crate) fn fold_rest<'a, B>(
         &'a self,
@@ -164,14 +164,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// How far a part was shown before its leaf changed.
+/// How much of a part was passed on before its leaf changed.
 enum Shown<K> {
     All,
     UpTo(K),
     Nothing,
 }
 
-/// Shows `f` the part's entries, as long as its leaf does not change.
+/// Passes the part's entries to `f` as long as its leaf does not change.
 #[inline(always)]
 fn fold_part<K: Copy, V: Copy, B>(
     part: &LeafPart<'_, K, V>,
@@ -187,7 +187,7 @@ fn fold_part<K: Copy, V: Copy, B>(
             return (folded, shown);
         }
         for entry in copied {
-            // SAFETY: unchanged since the look, which said that these are entries.
+            // SAFETY: unchanged since `version`, which says that these are entries.
             folded = f(folded, unsafe { entry.assume_init() });
         }
         // SAFETY: as above.

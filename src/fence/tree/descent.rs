@@ -1,13 +1,16 @@
-//! The tree: from a key to its leaf.
+//! The tree itself: from a key to its leaf.
 //!
-//! The route leads to a fence and the fence to a leaf; both are hints ([`directory`](super::fence)). The leaf
-//! certifies itself: a reader that was led too far left goes on to the right neighbour, one that was led too far
-//! right, or to a leaf that has died, searches again a little further left. If that fails some times, it walks
-//! from the first leaf, which never dies, and then only `Ord` counts. So every search ends, whatever ranks say.
+//! The root leads to a fence and the fence to a leaf. Both are hints ([`fence`](super::fence)), so the leaf's own bounds
+//! decide:
+//! - A search that comes to a leaf left of the right one walks on to the right neighbours.
+//! - A search that comes to a leaf right of the right one, or to a retired leaf, restarts a little further left.
+//! - After some restarts it walks from the first leaf, which is never retired, and compares keys by `Ord` alone.
+//!
+//! So every search ends, whatever the ranks say.
 //!
 //! # Synchronization
-//! - `[TR-1]` release store of the first leaf's address, or of a last one's ↔ `[TR-2]` acquire load: who comes to it
-//!   finds it allocated.
+//! - `[TR-1]` a writer's release store of the first leaf's address, or of a last one's ↔ `[TR-2]` an acquire load: a
+//!   thread that loads the address sees the leaf allocated.
 
 use super::arena::Arena;
 use super::fence::Fence;
@@ -24,26 +27,26 @@ use crate::sync::cache::CachePadded;
 use crate::sync::stripes::Counter;
 use core::ptr;
 
-/// So often a search begins anew, further left each time, before it walks from the first leaf.
+/// Number of descents, each further left than the one before, until a search walks from the first leaf.
 const TRIES: usize = 8;
 
 pub(crate) struct Tree<K, V, R> {
     pub(crate) ranking: R,
     pub(crate) root: Root,
-    /// The first leaf, once there is one; it never dies.
+    /// The first leaf, once there is one; it is never retired.
     head: AtomicPtr<Word>,
-    /// A leaf that was the last one lately, and the rank of its first key: where most ascending keys go.
+    /// The last leaf, or one that was the last lately, and the rank of its lower bound: where ascending keys go.
     tail: AtomicPtr<Word>,
     tail_low: AtomicUsize,
     pub(crate) arena: Arena<K, V>,
     pub(crate) balance: BalanceState,
     pub(crate) len: CachePadded<Counter>,
-    /// Whether models go the short way to a leaf too, which makes them many times as long.
+    /// Whether models use `locate_fast`, which makes them many times as long.
     #[cfg(hedgerow_loom)]
     pub(crate) uses_fast_path: bool,
 }
 
-/// What to look for: the leaf of a key, or the one of the keys right before it.
+/// What a search looks for: the leaf of a key, or, if `below` is set, the leaf of the keys right before it.
 #[derive(Clone, Copy)]
 pub(crate) struct Probe<S> {
     pub(crate) target: SearchKey<S>,
@@ -51,7 +54,7 @@ pub(crate) struct Probe<S> {
 }
 
 impl<S> Probe<S> {
-    /// Whether a leaf that begins with `lo` begins too late.
+    /// Returns whether a leaf with the lower bound `lo` is right of the one to find.
     #[inline(always)]
     fn is_left_of<K>(self, lo: &K) -> bool
     where
@@ -61,7 +64,7 @@ impl<S> Probe<S> {
         if self.below { order.is_le() } else { order.is_lt() }
     }
 
-    /// Whether a leaf that ends at `hi` ends too soon.
+    /// Returns whether a leaf with the upper bound `hi` is left of the one to find.
     #[inline(always)]
     fn is_right_of<K>(self, hi: &K) -> bool
     where
@@ -72,17 +75,17 @@ impl<S> Probe<S> {
     }
 }
 
-/// Where a search ended.
+/// The leaf where a search ended, its version then, and the place in it.
 pub(crate) struct Location<'a, K, V, T = Place> {
     pub(crate) leaf: Leaf<'a, K, V>,
     pub(crate) version: LeafVersion,
     pub(crate) place: T,
 }
 
-/// A leaf that is probably the right one, and its fence.
+/// A leaf that is probably the right one, and its fence. None in a map that has never had an entry.
 type Hinted<'a, K, V> = Option<(Leaf<'a, K, V>, &'a Fence)>;
 
-/// What a leaf says to a search.
+/// Where the right leaf is, as a leaf tells a search.
 enum Answer<T> {
     Here(T),
     Right,
@@ -90,13 +93,13 @@ enum Answer<T> {
 }
 
 impl<K: Copy, V: Copy, R> Tree<K, V, R> {
-    /// Shows all entries and all bounds, each once, in key order, of a tree that nobody uses any more.
+    /// Passes all entries to `entry` and all bounds to `bound`, each once and in key order. Leaves the tree unusable.
     #[cfg(not(hedgerow_loom))]
     pub(crate) fn drain(&mut self, mut entry: impl FnMut(K), mut bound: impl FnMut(K)) {
-        // relaxed: `&mut self` says that every other use happened before.
+        // relaxed: `&mut self`, so every other use of the tree happened before.
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Relaxed);
         while !next.is_null() {
-            // SAFETY: a leaf of this tree's arena, which is alive.
+            // SAFETY: a leaf of this tree's arena, which `self` owns.
             let leaf = unsafe { Leaf::<K, V>::new(next) };
             let version = leaf.begin();
             let part = (0..version.meta.count()).map(|at| leaf.key(version, at));
@@ -137,27 +140,28 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// # Safety
-    /// `words` is null or a leaf of this tree's arena, loaded with acquire from where it was stored with release.
+    /// `words` is null or a leaf of this tree's arena, and was loaded with acquire from where it was stored with
+    /// release.
     #[inline(always)]
     #[expect(clippy::unused_self, reason = "the leaf lives as long")]
     pub(crate) unsafe fn leaf_at(&self, words: *mut Word) -> Option<Leaf<'_, K, V>> {
-        // SAFETY: the caller's promise; leaves live as long as the arena.
+        // SAFETY: the caller's promise; leaves are freed with the arena.
         if words.is_null() { None } else { Some(unsafe { Leaf::new(words) }) }
     }
 
-    /// The first leaf.
+    /// Returns the first leaf. None in a map that has never had an entry.
     pub(crate) fn head(&self) -> Option<Leaf<'_, K, V>> {
-        // [TR-2] acquire: pairs with [TR-1].
-        // SAFETY: stored with release by `set_head`.
+        // [TR-2] acquire: pairs with [TR-1] in `set_head`, so the leaf is seen allocated.
+        // SAFETY: null, or stored with release by `set_head`.
         unsafe { self.leaf_at(self.head.load(Ordering::Acquire)) }
     }
 
     pub(crate) fn set_head(&self, leaf: Leaf<'_, K, V>) {
-        // [TR-1] release: pairs with [TR-2].
+        // [TR-1] release: pairs with [TR-2] in `head`, so a thread that loads the address sees the leaf allocated.
         self.head.store(leaf.as_ptr(), Ordering::Release);
     }
 
-    /// A leaf that was the last one lately, if `rank` is not less than where it began.
+    /// Returns the last leaf, or one that was the last lately, unless it begins behind `rank`.
     #[inline(always)]
     pub(crate) fn tail_for(&self, rank: usize) -> Option<Leaf<'_, K, V>> {
         // relaxed: a hint.
@@ -168,19 +172,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     pub(crate) fn tail(&self) -> Option<Leaf<'_, K, V>> {
-        // [TR-2] acquire: pairs with [TR-1].
-        // SAFETY: stored with release by `set_tail`.
+        // [TR-2] acquire: pairs with [TR-1] in `set_tail`, so the leaf is seen allocated.
+        // SAFETY: null, or stored with release by `set_tail`.
         unsafe { self.leaf_at(self.tail.load(Ordering::Acquire)) }
     }
 
     pub(crate) fn set_tail(&self, leaf: Leaf<'_, K, V>, low: usize) {
-        // [TR-1] release: pairs with [TR-2].
+        // [TR-1] release: pairs with [TR-2] in `tail`, so a thread that loads the address sees the leaf allocated.
         self.tail.store(leaf.as_ptr(), Ordering::Release);
         // relaxed: a hint.
         self.tail_low.store(low, Ordering::Relaxed);
     }
 
-    /// The leaf that the hints name, or the one `back` before it.
+    /// Returns the leaf to which the hints lead, or a leaf about `back` places before it.
     #[inline(always)]
     fn descend(
         &self,
@@ -189,23 +193,24 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Hinted<'_, K, V>, WouldWait> {
         let Some(table) = self.root.table() else { return Ok(None) };
-        // An exact key is found by its rank alone, and the one before it has the rank before it.
+        // An exact key is found by its rank alone, and the key right before it has the rank right before.
         let exact = is_exact::<K, R>();
         let rank = probe.target.rank.saturating_sub(usize::from(exact && probe.below));
-        let mut road = table.pick(rank);
+        let mut fence_at = table.pick(rank);
+        // If several fences begin with this rank, the keys decide between them. The same goes for leaves, below.
         if !exact {
             let first_of = |at: usize| table.fence(at).and_then(|fence| self.leaf_of(fence, 0));
             let ties = |at| table.low(at) == rank;
-            road = Self::among_ties(
+            fence_at = Self::among_ties(
                 probe,
-                road,
+                fence_at,
                 || table.pick(rank.wrapping_sub(1)),
                 ties,
                 first_of,
                 backoff,
             )?;
         }
-        let Some(mut fence) = table.fence(road) else { return Ok(None) };
+        let Some(mut fence) = table.fence(fence_at) else { return Ok(None) };
         let mut at = fence.pick(rank);
         if !exact {
             let leaf_of = |at: usize| self.leaf_of(fence, at);
@@ -219,9 +224,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff,
             )?;
         }
+        // A descent before this one came to a leaf right of the right one, or to a retired leaf.
         if back > 0 {
             if at < back
-                && let Some(left) = road.checked_sub(1).and_then(|road| table.fence(road))
+                && let Some(left) = fence_at.checked_sub(1).and_then(|before| table.fence(before))
             {
                 (fence, at) = (left, left.count().max(1) - 1);
             } else {
@@ -233,12 +239,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     #[inline(always)]
     pub(crate) fn leaf_of(&self, fence: &Fence, at: usize) -> Option<Leaf<'_, K, V>> {
-        // SAFETY: fences of this tree lead to its leaves, [FN-1] and [FN-2].
+        // SAFETY: fences of this tree list leaves of its arena; [FN-2] loads them with acquire, [FN-1] stores them
+        // with release.
         unsafe { self.leaf_at(fence.leaf(at)) }
     }
 
-    /// Of the entries up to `last` that tie with the probe's rank, and the one before them, the last one that does
-    /// not begin too late.
+    /// Searches the entries up to `last` that have the probe's rank, and the entry before them. Returns the last one
+    /// whose first leaf does not begin behind the probe.
     #[inline]
     fn among_ties<'a>(
         probe: Probe<impl CompareKey<K>>,
@@ -251,7 +258,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !ties(last) {
             return Ok(last);
         }
-        // With no rank before it, all entries tie.
+        // No rank is less than 0, so all entries may tie.
         let (mut low, mut high) =
             (if probe.target.rank == 0 { 0 } else { before().min(last) }, last + 1);
         while high - low > 1 {
@@ -279,16 +286,18 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The leaf that is right for the probe, as `ask` finds, and what it made of it. None in a map that has never
-    /// had an entry. `ask` is told whether the leaf may begin too late: not where all leaves from the first one on
-    /// were passed because they end too soon.
+    /// Searches for the leaf that `judge` accepts, and returns it with what `judge` found in it. None in a map that has
+    /// never had an entry.
+    ///
+    /// The last argument of `judge` says whether the leaf may begin behind the probe. It is false in a walk from the
+    /// first leaf: there all leaves before this one ended too soon.
     #[inline(always)]
     fn search<'a, T>(
         &'a self,
         probe: Probe<impl CompareKey<K>>,
         start: Option<Leaf<'a, K, V>>,
         backoff: &mut Backoff,
-        mut ask: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, Changed>,
+        mut judge: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, Changed>,
     ) -> Result<Option<Location<'a, K, V, T>>, WouldWait> {
         let mut start = start;
         let mut tries = 0;
@@ -302,6 +311,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             } else if let Some((leaf, _)) = self.descend(probe, tries, backoff)? {
                 leaf
             } else if self.root.table().is_some() {
+                // The hints led to a place that a writer is changing.
                 tries += 1;
                 continue;
             } else {
@@ -313,17 +323,18 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     backoff.wait()?;
                     continue;
                 }
+                // A retired leaf has neither entries nor bounds. Its keys are in a leaf further left.
                 if !version.meta.is_live() {
                     break;
                 }
-                match ask(leaf, version, !walks) {
+                match judge(leaf, version, !walks) {
                     Err(Changed) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Location { leaf, version, place: found }));
                     }
                     Ok(Answer::Left) => break,
                     Ok(Answer::Right) => match leaf.next(version) {
-                        // Ends at the last leaf, whatever the order of keys says: that one has no upper bound.
+                        // Ends at the last leaf, even if `Ord` contradicts itself: that leaf has no upper bound.
                         Ok(next) => leaf = next,
                         Err(Changed) => backoff.again()?,
                     },
@@ -331,13 +342,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             tries += 1;
             if walks {
-                // A leaf died under the walk, which begins at the first one again.
+                // The walk came to a leaf that was retired meanwhile, so it starts again from the first leaf.
                 backoff.again()?;
             }
         }
     }
 
-    /// The place of a key, in the leaf whose range it is in.
+    /// Returns the place of a key in the leaf to whose range it belongs.
     #[inline(always)]
     pub(crate) fn seek<'a>(
         &'a self,
@@ -346,27 +357,28 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<Location<'a, K, V>>, WouldWait> {
         let probe = Probe { target, below: false };
-        self.search(probe, start, backoff, |leaf, version, doubtful| {
+        self.search(probe, start, backoff, |leaf, version, may_start_after| {
             let place = leaf.place(version, target, &self.ranking)?;
             leaf.check(version)?;
-            // Between two of its entries a key is in the leaf's range.
+            // A key that is found in a leaf belongs to it.
             if place.found {
                 return Ok(Answer::Here(place));
             }
+            // Between two entries of a leaf, a key belongs to that leaf: its bounds need not be read.
             if place.at == version.meta.count()
                 && leaf.hi(version)?.is_some_and(|hi| probe.is_right_of(&hi))
             {
                 return Ok(Answer::Right);
             }
-            let doubtful = doubtful && place.at == 0;
-            if doubtful && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
+            let may_start_after = may_start_after && place.at == 0;
+            if may_start_after && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
                 return Ok(Answer::Left);
             }
             Ok(Answer::Here(place))
         })
     }
 
-    /// The place of an exact key, where the leaf that is looked at first is sure of it.
+    /// Returns the place of an exact key if the leaf to which the hints lead is certainly the right one.
     #[inline(always)]
     pub(crate) fn locate_fast(
         &self,
@@ -379,6 +391,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !self.uses_fast_path {
             return None;
         }
+        // Ascending keys: their place is known without a search.
         if let Some(location) = self.locate_at_end(target.rank) {
             return Some(location);
         }
@@ -386,12 +399,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let version = leaf.begin();
         let place = leaf.place(version, target, &self.ranking).ok()?;
         let is_here = place.found || place.is_between(version.meta.count());
-        // A locked leaf does not validate, and a dead one has no entries.
+        // A locked leaf does not validate, and a retired one has no entries.
         let is_sure = is_here && leaf.validate(version);
         is_sure.then_some(Location { leaf, version, place })
     }
 
-    /// The place of an exact key behind all others.
+    /// Returns the place of an exact key that is greater than all others.
     #[inline(always)]
     fn locate_at_end(&self, rank: usize) -> Option<Location<'_, K, V>> {
         let leaf = self.tail_for(rank)?;
@@ -405,17 +418,17 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         (last < rank && leaf.validate(version)).then_some(Location { leaf, version, place })
     }
 
-    /// The leaf in whose range the probe is.
+    /// Returns the leaf to whose range the probe belongs.
     pub(crate) fn find_leaf<'a>(
         &'a self,
         probe: Probe<impl CompareKey<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<VersionedLeaf<'a, K, V>>, WouldWait> {
-        let found = self.search(probe, None, backoff, |leaf, version, doubtful| {
+        let found = self.search(probe, None, backoff, |leaf, version, may_start_after| {
             if leaf.hi(version)?.is_some_and(|hi| probe.is_right_of(&hi)) {
                 return Ok(Answer::Right);
             }
-            if doubtful && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
+            if may_start_after && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
                 return Ok(Answer::Left);
             }
             Ok(Answer::Here(()))
@@ -423,7 +436,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(found.map(|location| (location.leaf, location.version)))
     }
 
-    /// The fence in which the probe's leaf is listed, as far as the hints say.
+    /// Returns the fence that lists the probe's leaf, as far as the hints say.
     pub(crate) fn fence_for(
         &self,
         probe: Probe<impl CompareKey<K>>,
@@ -432,7 +445,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(self.descend(probe, 0, backoff)?.map(|(_, fence)| fence))
     }
 
-    /// The leaf that the hints lead to, which is listed.
+    /// Returns the listed leaf to which the hints lead.
     pub(crate) fn descend_to_leaf(
         &self,
         probe: Probe<impl CompareKey<K>>,
@@ -441,7 +454,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(self.descend(probe, 0, backoff)?.map(|(leaf, _)| leaf))
     }
 
-    /// The leaf to try first, for a get that gives up at anything unusual.
+    /// Returns the leaf to which the hints lead for an exact rank, for fast paths that fall back to a search.
     #[inline(always)]
     pub(crate) fn hinted_leaf(&self, rank: usize) -> Option<Leaf<'_, K, V>> {
         let table = self.root.table()?;

@@ -1,8 +1,8 @@
-//! About how many entries lie within bounds: by the number of leaves in between, which fences tell without a look at
-//! any of them.
+//! Estimates of how many entries are within bounds, from the number of leaves in between. Fences tell that number, so
+//! none of these leaves is read.
 //!
 //! # Synchronization
-//! None beyond that of the two searches: the counts of fences are hints, and the answer is an estimate.
+//! None beyond that of two searches: the counts of fences are hints, and the answer is an estimate.
 
 use super::descent::{Probe, Tree};
 use super::fence::Fence;
@@ -15,31 +15,31 @@ use crate::table::Failure;
 use core::ops::Bound;
 use core::ptr;
 
-/// Where a range begins or ends.
+/// The leaf where a range begins or ends.
 struct End<'a, K, V> {
     leaf: Leaf<'a, K, V>,
-    /// Entries of the leaf, and those of them that come before.
+    /// The number of the leaf's entries, and of those before the bound.
     count: usize,
     before: usize,
-    /// Leaves before this one, as far as the hints say.
+    /// The number of leaves before this one, as far as the hints say.
     leaves: usize,
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// About the number of entries within `bounds`.
+    /// Returns an estimate of the number of entries within `bounds`.
     pub(crate) fn approximate_range_len(
         &self,
         (start, end): Bounds<impl CompareKey<K>>,
     ) -> Result<usize, Failure> {
         let len = self.len.total();
         let Some(first) = self.find_end(start)? else { return Ok(0) };
-        // What comes before the end of a range is what comes before a range that begins right behind it.
+        // A range ends where a range would begin that has the same bound, included or excluded the other way.
         let last = match end {
             Bound::Included(target) => self.find_end(Bound::Excluded(target))?,
             Bound::Excluded(target) => self.find_end(Bound::Included(target))?,
             Bound::Unbounded => None,
         };
-        let index_after = first.count - first.before;
+        let in_first = first.count - first.before;
         let leaves = self.listed_leaves();
         let (next, before) = match last {
             Some(last) if last.leaf == first.leaf => {
@@ -50,13 +50,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             None if first.before == 0 && first.leaves == 0 => return Ok(len),
             None => (leaves, 0),
         };
+        // Between the two leaves only the number of leaves is known, so each counts for the map's mean.
         let between = next.saturating_sub(first.leaves + 1);
         let mean =
             |leaves_between: usize| len as u128 * leaves_between as u128 / leaves.max(1) as u128;
-        Ok((index_after + before).saturating_add(mean(between) as usize).min(len))
+        Ok((in_first + before).saturating_add(mean(between) as usize).min(len))
     }
 
-    /// The leaf in which a range begins; None in a map that has never had an entry.
+    /// Finds the leaf in which a range begins. None in a map that has never had an entry.
     fn find_end(
         &self,
         start: Bound<SearchKey<impl CompareKey<K>>>,
@@ -78,7 +79,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The leaves before the one in which a range begins, as far as the hints say.
+    /// Returns the number of leaves before the one in which a range begins, as far as the hints say.
     fn leaves_before(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -89,7 +90,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let probe = Probe { target, below: false };
         let Some(fence) = self.fence_for(probe, backoff)? else { return Ok(0) };
         let place = (0..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr());
-        // A leaf that is not listed yet was split off the one that the hints lead to.
+        // A leaf that is not listed yet was split off the leaf to which the hints lead.
         let place = place.unwrap_or_else(|| fence.pick(target.rank));
         let fences = self.fences().take_while(|other| !ptr::eq(*other, fence));
         Ok(fences.map(Fence::count).sum::<usize>() + place)

@@ -1,21 +1,22 @@
-//! Hints: for each block of a leaf fifteen bits of its first key's rank, several to a word.
+//! Hints: for each block of a leaf, fifteen bits of its first key's rank, several hints to a word.
 //!
-//! A hint is the rank's distance from the leaf's base, shifted so that the leaf's keys spread over fifteen
-//! bits. It never falls where ranks rise. So a block whose hint is greater than a key's begins beyond that key,
-//! and of the others the last one is it, or, where hints tie, is behind it.
+//! A hint is the rank's distance from the leaf's base, shifted so that the hints of the leaf's keys use most of the
+//! fifteen bits. A greater rank never has a smaller hint. So a key is not in a block whose hint is greater than the
+//! key's own hint. Of the other blocks the key is in the last one, or, if several have that hint, possibly in an
+//! earlier one.
 
-/// Bits of a lane: a hint and, above it, a bit that is 0.
+/// Bits of a lane: a hint, and above it a bit that is 0.
 const LANE: u32 = 16;
 pub(crate) const LANES_A_WORD: usize = (usize::BITS / LANE) as usize;
-/// 1 in each lane.
+/// A word with 1 in each lane.
 const ONES: usize = usize::MAX / 0xFFFF;
 const TOPS: usize = ONES << (LANE - 1);
-/// The greatest hint.
+/// The greatest hint of a key.
 const MOST: usize = 0x7FFE;
-/// In the lane of a block that is not in use: beyond every key.
+/// The hint of an unused block: greater than that of any key.
 const NONE: usize = 0x7FFF;
 
-/// How ranks become hints.
+/// The mapping from ranks to hints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(crate) base: usize,
@@ -28,44 +29,44 @@ impl Scale {
         (rank.saturating_sub(self.base) >> self.shift).min(MOST)
     }
 
-    /// Whether `rank` is beyond what the scale can tell apart.
+    /// Returns whether `rank` is too great for this scale, so that it shares the greatest hint with others.
     #[inline(always)]
     pub(crate) fn is_beyond(self, rank: usize) -> bool {
         rank.saturating_sub(self.base) >> self.shift > MOST
     }
 
-    /// For ranks from `base` to `last`, and as much again behind them.
+    /// Returns a scale for ranks from `base` to `last`, with as much room again above `last`.
     pub(crate) fn spanning(base: usize, last: usize) -> Self {
         let span = usize::BITS - last.saturating_sub(base).leading_zeros();
         Self { base, shift: span.saturating_sub(LANE - 2) }
     }
 }
 
-/// The lanes of `WORDS` words, copied out.
+/// A copy of a leaf's hints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hints<const WORDS: usize>(pub(crate) [usize; WORDS]);
 
 impl<const WORDS: usize> Hints<WORDS> {
     pub(crate) const EMPTY: Self = Self([ONES * NONE; WORDS]);
 
-    /// How many lanes hold a hint that is not greater than `hint`.
+    /// Returns the number of lanes whose hint is not greater than `hint`.
     #[inline(always)]
     pub(crate) fn at_most(hint: usize, mut word: impl FnMut(usize) -> usize) -> usize {
         let key = (ONES * hint) | TOPS;
         let mut sum = 0;
         for index in 0..WORDS {
-            // No lane borrows from the next: with the top bit set the key's is the greater.
+            // No lane borrows from the next one, because the top bit makes the key's lane the greater.
             sum += ((key - (word(index) & !TOPS)) & TOPS) >> (LANE - 1);
         }
         sum.wrapping_mul(ONES) >> (usize::BITS - LANE)
     }
 
-    /// A store of its own for each lane: those of a word, one after the other, would wait for each other.
+    /// Sets one lane by a store of its own. If all lanes of a word were set by shifts, each would wait for the last.
     #[inline(always)]
     pub(crate) fn set(&mut self, lane: usize, hint: usize) {
         let at = if cfg!(target_endian = "little") { lane } else { lane ^ (LANES_A_WORD - 1) };
         assert!(at < WORDS * LANES_A_WORD);
-        // SAFETY: within the words, which are aligned for it, and any bits are words.
+        // SAFETY: asserted to be within the words, which are aligned for `u16`; any bits make a word.
         unsafe { self.0.as_mut_ptr().cast::<u16>().add(at).write(hint as u16) };
     }
 

@@ -1,20 +1,21 @@
-//! A leaf: up to 128 entries in key order, and the range of keys that it answers for.
+//! A leaf: up to 128 entries in key order, and the range of keys that belong to it.
 //!
 //! ```text
 //! | state | next | lo | hi | hints | keys ... | values ... |
 //! ```
-//! Keys and values lie apart, on lines of their own, in blocks of eight. The leaf holds every entry of the
-//! map from `lo` on up to, and without, `hi`; the first leaf has no `lo`, the last no `hi`, and so no key
-//! is too large. Whoever has found a key in a leaf, or its place between two others, need not look at either.
+//! Keys and values are stored apart, on cache lines of their own, in blocks of eight. The leaf has every entry of the
+//! map from `lo` up to `hi`, without `hi`. The first leaf has no `lo` and the last one no `hi`, so every key belongs to
+//! a leaf. A search that finds a key in a leaf, or its place between two entries, need not read either bound.
 //!
 //! # Synchronization
-//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-8]). Leaves are never freed while
-//! the map is shared, and their versions never go back, not when a leaf is given another range either. So a
-//! reader may come by any old way, and learns from the version whether what it read is whole, and
-//! from `lo` and `hi` whether it came to the right leaf.
+//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-8]). Leaves are freed with the map, and
+//! their versions never go back, not even if a leaf is used again for other keys. So a reader may come to a leaf by an
+//! outdated hint. The version tells it whether it has read a whole state, and `lo` and `hi` whether the leaf is the
+//! right one.
 //!
-//! What is not known to be whole is not looked at as a key: not any bytes are one. Integers are compared at
-//! once ([`is_exact`](super::rank::is_exact)), and what came of it is dropped if the version has moved on.
+//! Bytes that were not validated are never used as a key, because not all bytes are a valid `K`. Integers are an
+//! exception ([`is_exact`](super::rank::is_exact)): they are compared at once, and the result is dropped if the leaf has
+//! changed.
 
 use super::hints::{Hints, LANES_A_WORD, Scale};
 use crate::bins::layout::LINE_BYTES;
@@ -26,29 +27,29 @@ use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
-/// Entries in a block.
+/// Number of entries in a block.
 pub(crate) const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 8 };
-/// Blocks in a leaf of small entries, and lanes of hints in any.
+/// Number of blocks in a leaf of small entries, and of lanes of hints in every leaf.
 const BLOCKS: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 pub(crate) const HINT_WORDS: usize = BLOCKS.div_ceil(LANES_A_WORD);
-/// A leaf's keys and values take no more than this, if eight entries do not.
+/// Most bytes of a leaf's keys and values, unless eight entries are larger.
 const LEAF_BYTES: usize = 1 << 13;
 
-/// Keys and values larger than this are refused: they are moved by way of the stack, some of them several times.
+/// Largest size of a key and of a value. Larger ones do not compile, because they are copied to the stack several times.
 pub(crate) const LARGEST: usize = 1 << 16;
 
 pub(crate) type LeafHints = Hints<HINT_WORDS>;
 
-/// The measures of leaves, in words from their address unless they say bytes.
+/// The layout of a leaf. Offsets are in words from its address, if they do not say bytes.
 pub(crate) struct LeafLayout<K, V>(PhantomData<(K, V)>);
 
 impl<K, V> LeafLayout<K, V> {
-    /// To be evaluated wherever a map is made.
+    /// Asserts that the types fit. Every constructor of a map evaluates it.
     pub(crate) const FITS: () = assert!(
         size_of::<K>() <= LARGEST && size_of::<V>() <= LARGEST,
         "a FenceMap takes keys and values of up to 64 KiB each: an OrdMap takes larger ones"
     );
-    /// Bytes from one key to the next, and from one value to the next.
+    /// Distance in bytes from one key to the next, and from one value to the next.
     const KEY: usize = stride(size_of::<K>());
     const VALUE: usize = stride(size_of::<V>());
     pub(crate) const BLOCKS: usize = {
@@ -61,7 +62,7 @@ impl<K, V> LeafLayout<K, V> {
     pub(crate) const ENTRIES: usize = Self::BLOCKS * BLOCK;
 
     const STATE: usize = 0;
-    /// Where the state has no room for it.
+    /// A word of its own for the [`Meta`], if the state has no room for it.
     const META: usize = 1;
     const NEXT: usize = if State::HAS_INDEX { 1 } else { 2 };
     const LO: usize = Self::NEXT + 1;
@@ -73,7 +74,7 @@ impl<K, V> LeafLayout<K, V> {
         Self::VALUES + whole_lines(words_for(Self::ENTRIES * Self::VALUE));
 }
 
-/// What is smaller than a word shares one with others of its kind; what is larger begins with one.
+/// Returns the distance from one item to the next: smaller ones than a word share it, larger ones begin with a word.
 const fn stride(bytes: usize) -> usize {
     if bytes == 0 || WORD.is_multiple_of(bytes) { bytes } else { words_for(bytes) * WORD }
 }
@@ -82,7 +83,7 @@ const fn whole_lines(words: usize) -> usize {
     (words * WORD).next_multiple_of(LINE_BYTES) / WORD
 }
 
-/// What a leaf says of itself in a few bits.
+/// The leaf's count, scale and flags in one word, which changes with the version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meta(usize);
 
@@ -90,18 +91,18 @@ impl Meta {
     const COUNT: usize = 0xFF;
     const SHIFT: u32 = 8;
     const SHIFT_MASK: usize = 0x3F;
-    /// There is a leaf to the left, and `lo` is where this one begins.
+    /// There is a leaf to the left, and `lo` is the lower bound of this one.
     const HAS_LO: usize = 1 << 14;
-    /// There is a leaf to the right, and `hi` is where this one ends.
+    /// There is a leaf to the right, and `hi` is the upper bound of this one.
     const HAS_HI: usize = 1 << 15;
-    /// In `lo` is a key that hints are counted from.
+    /// The words of `lo` have the key from which hints are counted.
     const HAS_BASE: usize = 1 << 16;
-    /// In use.
+    /// The leaf is in use: not retired.
     const LIVE: usize = 1 << 17;
-    /// A directory leads here.
+    /// A fence lists the leaf.
     const LISTED: usize = 1 << 18;
 
-    /// An empty leaf for all keys there are.
+    /// The meta of an empty leaf without bounds.
     pub(crate) const ALL: Self = Self(Self::LIVE);
     pub(crate) const RETIRED: Self = Self(0);
 
@@ -154,7 +155,7 @@ impl Meta {
         Self(self.0 | Self::HAS_BASE)
     }
 
-    /// Its lower bound, and so its base, has been stored.
+    /// Returns the meta after a lower bound, which is the base too, was stored.
     pub(crate) fn with_lo(self) -> Self {
         Self(self.0 | Self::HAS_LO | Self::HAS_BASE)
     }
@@ -168,7 +169,7 @@ impl Meta {
     }
 }
 
-/// A leaf's state and meta as they were read.
+/// A leaf's state and meta as they were read: what the leaf is validated, or locked, against.
 #[derive(Clone, Copy)]
 pub(crate) struct LeafVersion {
     state: State,
@@ -181,25 +182,25 @@ impl LeafVersion {
         self.state.is_locked()
     }
 
-    /// How many writes the leaf has seen, more or less: the trace that each leaves anyway.
+    /// Returns the number of writes to the leaf, as far as the version can count them.
     pub(crate) fn write_count(self) -> usize {
         self.state.version()
     }
 }
 
-/// A leaf, and what was read of it.
+/// A leaf, and the version under which it was read.
 pub(crate) type VersionedLeaf<'a, K, V> = (Leaf<'a, K, V>, LeafVersion);
 
-/// The leaf was written to since the look: what was read is of no use.
+/// The leaf was written to since its version was read, so what was read of it is of no use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed;
 
-/// Where keys lie, or values.
+/// Where the leaf's keys are stored, or its values.
 #[derive(Clone, Copy)]
 struct Column {
-    /// In words from the leaf's address.
+    /// Offset in words.
     start: usize,
-    /// In bytes.
+    /// Distance in bytes from one item to the next.
     stride: usize,
 }
 
@@ -229,7 +230,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
         Column { start: LeafLayout::<K, V>::VALUES, stride: LeafLayout::<K, V>::VALUE };
 
     /// # Safety
-    /// `words` are the `LeafLayout::WORDS` words of a leaf, which live for `'a`.
+    /// `words` are the `LeafLayout::WORDS` words of a leaf, and are not freed within `'a`.
     #[inline(always)]
     pub(crate) unsafe fn new(words: *const Word) -> Self {
         Self { words, arena: PhantomData }
@@ -243,7 +244,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
     #[inline(always)]
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < LeafLayout::<K, V>::WORDS);
-        // SAFETY: within the leaf, which lives for `'a`.
+        // SAFETY: below `WORDS`, and `new` was promised that the words live for `'a`.
         unsafe { &*self.words.add(index) }
     }
 
@@ -252,14 +253,14 @@ impl<'a, K, V> Leaf<'a, K, V> {
         SeqLock(self.word(LeafLayout::<K, V>::STATE).control())
     }
 
-    /// Begins a read, or a write.
+    /// Begins a read, or a write. [SL-4] in `SeqLock::begin` lets the caller see the last finished write.
     #[inline(always)]
     pub(crate) fn begin(self) -> LeafVersion {
         let state = self.lock().begin();
         let meta = if State::HAS_INDEX {
             state.index()
         } else {
-            // relaxed: guarded by the leaf's seqlock.
+            // relaxed: payload, which the caller validates or locks before it relies on it.
             self.word(LeafLayout::<K, V>::META).control().load(Ordering::Relaxed)
         };
         LeafVersion { state, meta: Meta(meta) }
@@ -280,58 +281,58 @@ impl<'a, K, V> Leaf<'a, K, V> {
         self.lock().try_lock(version.state)
     }
 
-    /// Whether the leaf is as it was looked at, said so that its later writers see the lock that the caller holds of
-    /// another leaf.
+    /// Returns whether the leaf is unchanged, by a swap instead of a load. A later writer of this leaf then sees the
+    /// lock that the caller holds of another leaf [SL-7].
     pub(crate) fn confirm(self, version: LeafVersion) -> bool {
         self.lock().confirm(version.state)
     }
 
-    /// Ends a write.
+    /// Ends a write and publishes it.
     #[inline(always)]
     pub(crate) fn unlock(self, version: LeafVersion, meta: Meta) {
         if State::HAS_INDEX {
             self.lock().unlock(version.state.next(meta.0));
         } else {
-            // relaxed: guarded by the leaf's seqlock.
+            // relaxed: payload, published by the unlock below.
             self.word(LeafLayout::<K, V>::META).control().store(meta.0, Ordering::Relaxed);
             self.lock().unlock(version.state.next(0));
         }
     }
 
-    /// Unlocks where nothing was written.
+    /// Unlocks a leaf to which nothing was written, with the version that it had: readers need not restart.
     pub(crate) fn unlock_unchanged(self, version: LeafVersion) {
         self.lock().give_back(version.state);
     }
 
-    /// Starts fetching the header's line.
+    /// Prefetches the header's cache line.
     #[inline(always)]
     pub(crate) fn prefetch(self) {
         prefetch::read(self.words);
     }
 
-    /// Starts fetching the values of `block`.
+    /// Prefetches the values of `block`.
     #[inline(always)]
     pub(crate) fn prefetch_values(self, block: usize) {
         let bytes = block * BLOCK * LeafLayout::<K, V>::VALUE;
-        // Only an address.
+        // Only an address, so it need not be inside the leaf.
         prefetch::read(self.words.wrapping_add(LeafLayout::<K, V>::VALUES + bytes / WORD));
     }
 
-    /// Starts fetching the keys of `block`.
+    /// Prefetches the keys of `block`.
     #[inline(always)]
     pub(crate) fn prefetch_keys(self, block: usize) {
         let bytes = block * BLOCK * LeafLayout::<K, V>::KEY;
-        // Only an address.
+        // Only an address, so it need not be inside the leaf.
         prefetch::read(self.words.wrapping_add(LeafLayout::<K, V>::KEYS + bytes / WORD));
     }
 }
 
-/// What readers fetch. Nothing of it is whole before the look that it was fetched under has been checked.
+/// What readers fetch. Fetched bytes may be torn until the version is validated.
 impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     #[inline(always)]
     fn fetch<T>(self, column: Column, at: usize) -> MaybeUninit<T> {
         let offset = column.start * WORD + at * column.stride;
-        // SAFETY: `at < LeafLayout::ENTRIES`, as all who call this bound it, so it lies in the leaf.
+        // SAFETY: all callers keep `at` below `LeafLayout::ENTRIES`, so the item is inside the leaf.
         unsafe { words::fetch(self.words, offset) }
     }
 
@@ -347,7 +348,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         self.fetch(Self::VALUES, at)
     }
 
-    /// A key that is known to be an integer.
+    /// Returns a key that is an integer. A concurrent write may make it any integer.
     ///
     /// # Safety
     /// `K` is an integer type ([`is_exact`](super::rank::is_exact)).
@@ -355,31 +356,31 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     pub(crate) unsafe fn integer_key(self, at: usize) -> K {
         debug_assert!(at < LeafLayout::<K, V>::ENTRIES);
         let offset = LeafLayout::<K, V>::KEYS * WORD + at * LeafLayout::<K, V>::KEY;
-        // SAFETY: within the leaf; the row holds nothing but zeroes and integers.
+        // SAFETY: inside the leaf; writers of such a leaf store nothing but integers as keys, and new words are 0.
         unsafe { words::fetch_integer(self.words, offset) }
     }
 
-    /// Where hints are counted from, if the meta says that there is such a key.
+    /// Returns the integer from which hints are counted, if the meta says that there is one.
     ///
     /// # Safety
     /// As [`Self::integer_key`].
     #[inline(always)]
     pub(crate) unsafe fn integer_lo(self) -> K {
-        // SAFETY: as above; the words of `lo` hold nothing else.
+        // SAFETY: the caller's promise; writers store nothing but integers in the words of `lo`, and new words are 0.
         unsafe { words::fetch_integer(self.words, LeafLayout::<K, V>::LO * WORD) }
     }
 
-    /// The key at `at`, whole.
+    /// Returns the key at `at`.
     #[inline(always)]
     pub(crate) fn key(self, version: LeafVersion, at: usize) -> Result<K, Changed> {
         debug_assert!(at < version.meta.count());
         let key = self.fetch_key(at);
         self.check(version)?;
-        // SAFETY: unchanged since the look, which said that there are more than `at` entries.
+        // SAFETY: unchanged since `version`, which says that there are more than `at` entries, so this is a whole key.
         Ok(unsafe { key.assume_init() })
     }
 
-    /// The value at `at`, whole.
+    /// Returns the value at `at`.
     #[inline(always)]
     pub(crate) fn value(self, version: LeafVersion, at: usize) -> Result<V, Changed> {
         debug_assert!(at < version.meta.count());
@@ -390,46 +391,46 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     }
 
     fn bound(self, version: LeafVersion, has: bool, at: usize) -> Result<Option<K>, Changed> {
-        // SAFETY: the words of a bound lie in the leaf.
+        // SAFETY: `LO` or `HI`, whose words are inside the leaf.
         let key = unsafe { words::fetch::<K>(self.words, at * WORD) };
         self.check(version)?;
-        // SAFETY: unchanged since the look, which said whether there is a key.
+        // SAFETY: unchanged since `version`, which says whether a key is stored there.
         Ok(has.then(|| unsafe { key.assume_init() }))
     }
 
-    /// Where the leaf begins.
+    /// Returns the lower bound: the least key that belongs to the leaf.
     pub(crate) fn lo(self, version: LeafVersion) -> Result<Option<K>, Changed> {
         self.bound(version, version.meta.has_lo(), LeafLayout::<K, V>::LO)
     }
 
-    /// Where the leaf ends: at the key that is not its any more.
+    /// Returns the upper bound: the least key that belongs to the leaf to the right.
     pub(crate) fn hi(self, version: LeafVersion) -> Result<Option<K>, Changed> {
         self.bound(version, version.meta.has_hi(), LeafLayout::<K, V>::HI)
     }
 
-    /// The key that hints are counted from.
+    /// Returns the key from which hints are counted.
     pub(crate) fn base(self, version: LeafVersion) -> Result<Option<K>, Changed> {
         self.bound(version, version.meta.has_base(), LeafLayout::<K, V>::LO)
     }
 
-    /// The leaf to the right; itself, if the meta says that there is none.
+    /// Returns the leaf to the right, or the leaf itself if it is the last one.
     pub(crate) fn next(self, version: LeafVersion) -> Result<Self, Changed> {
-        // SAFETY: the word lies in the leaf.
+        // SAFETY: the word is inside the leaf.
         let next =
             unsafe { words::fetch::<*const Word>(self.words, LeafLayout::<K, V>::NEXT * WORD) };
         self.check(version)?;
         if !version.meta.has_hi() {
             return Ok(self);
         }
-        // SAFETY: unchanged since the look, which said that there is a leaf; what made it the next one is seen
-        // ([SL-4]), its being allocated included, and leaves live as long as the arena.
+        // SAFETY: unchanged since `version`, which says that there is a leaf to the right. The write that linked that
+        // leaf is seen ([SL-4]), and so is its allocation. Leaves are freed with the arena.
         Ok(unsafe { Self::new(next.assume_init()) })
     }
 
-    /// As `next`, for the holder of the lock of a leaf that has a right neighbour.
+    /// As `next`, for a thread that holds the lock of a leaf that is not the last one.
     pub(crate) fn next_locked(self) -> Self {
-        // SAFETY: the word lies in the leaf; nobody else writes to it, and what made that leaf the next one was
-        // seen when the lock was taken.
+        // SAFETY: the word is inside the leaf, and only the owner of the lock writes to it. Taking the lock has shown
+        // the write that linked the leaf to the right.
         unsafe {
             Self::new(
                 words::fetch::<*const Word>(self.words, LeafLayout::<K, V>::NEXT * WORD)
@@ -438,43 +439,43 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         }
     }
 
-    /// As `hi`, for the holder of the lock.
+    /// As `hi`, for a thread that holds the lock.
     pub(crate) fn hi_locked(self, version: LeafVersion) -> Option<K> {
-        // SAFETY: the words lie in the leaf, nobody else writes to them, and the meta says whether they are a key.
+        // SAFETY: inside the leaf; only the owner of the lock writes there, and the meta says whether a key is stored.
         version.meta.has_hi().then(|| unsafe {
             words::fetch::<K>(self.words, LeafLayout::<K, V>::HI * WORD).assume_init()
         })
     }
 
-    /// The blocks whose hints are not greater than `hint`.
+    /// Returns the number of blocks whose hints are not greater than `hint`.
     #[inline(always)]
     pub(crate) fn blocks_at_most(self, hint: usize) -> usize {
         LeafHints::at_most(hint, |index| {
-            // relaxed: guarded by the leaf's seqlock, and any number will do.
+            // relaxed: payload, and any number leads to some block.
             self.word(LeafLayout::<K, V>::HINTS + index).control().load(Ordering::Relaxed)
         })
     }
 
     pub(crate) fn hints(self) -> LeafHints {
         Hints(core::array::from_fn(|index| {
-            // relaxed: guarded by the leaf's seqlock.
+            // relaxed: payload, which the caller validates or locks before it relies on it.
             self.word(LeafLayout::<K, V>::HINTS + index).control().load(Ordering::Relaxed)
         }))
     }
 
-    /// The scale that `version` is of, given the base's rank.
+    /// Returns the scale of the hints under `version`, given the base's rank.
     #[inline(always)]
     pub(crate) fn scale(version: LeafVersion, base: usize) -> Scale {
         Scale { base, shift: version.meta.shift() }
     }
 }
 
-/// What the holder of the lock stores.
+/// What the owner of the lock stores.
 impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     #[inline(always)]
     fn put<T: Copy>(self, column: Column, at: usize, value: &T) {
         debug_assert!(at < LeafLayout::<K, V>::ENTRIES);
-        // SAFETY: within the leaf, whose lock the caller holds.
+        // SAFETY: inside the leaf, whose lock the caller holds.
         unsafe { words::put(self.words, column.start * WORD + at * column.stride, value) }
     }
 
@@ -491,42 +492,42 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
 
     pub(crate) fn put_hints(self, hints: &LeafHints) {
         for (index, word) in hints.0.into_iter().enumerate() {
-            // relaxed: guarded by the leaf's seqlock.
+            // relaxed: payload, published by the unlock.
             self.word(LeafLayout::<K, V>::HINTS + index).control().store(word, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn put_lo(self, lo: &K) {
-        // SAFETY: within the leaf, whose lock the caller holds.
+        // SAFETY: inside the leaf, whose lock the caller holds.
         unsafe { words::put(self.words, LeafLayout::<K, V>::LO * WORD, lo) }
     }
 
     pub(crate) fn put_hi(self, hi: &K) {
-        // SAFETY: within the leaf, whose lock the caller holds.
+        // SAFETY: inside the leaf, whose lock the caller holds.
         unsafe { words::put(self.words, LeafLayout::<K, V>::HI * WORD, hi) }
     }
 
     pub(crate) fn put_next(self, next: Self) {
-        // SAFETY: within the leaf, whose lock the caller holds.
+        // SAFETY: inside the leaf, whose lock the caller holds.
         unsafe { words::put(self.words, LeafLayout::<K, V>::NEXT * WORD, &next.words) }
     }
 
-    /// Links dead leaves to a list: the word that leads to the right is free for that.
+    /// Links a retired leaf to the next one of a list, by the word that otherwise leads to the right neighbour.
     pub(crate) fn put_next_free(self, next: *mut Word) {
-        // SAFETY: within the leaf, which is dead and the caller's: a reader that still looks finds its version
-        // moved on, for the lock under which the leaf died was taken before this ([SL-1]).
+        // SAFETY: inside the leaf, which is retired and the caller's. The lock under which it was retired was taken
+        // before this store ([SL-1]), so a reader that loads this word fails to validate.
         unsafe { words::put(self.words, LeafLayout::<K, V>::NEXT * WORD, &next) }
     }
 
-    /// As stored by `put_next_free`, for whom the dead leaf belongs to.
+    /// Returns the leaf that `put_next_free` linked to this one. For the owner of the retired leaf.
     pub(crate) fn next_free(self) -> *mut Word {
-        // SAFETY: within the leaf; stored by the list's last user, whose lock has been taken since.
+        // SAFETY: inside the leaf; the last owner of the list has stored it, and passed the list on by [AR-1].
         unsafe {
             words::fetch::<*mut Word>(self.words, LeafLayout::<K, V>::NEXT * WORD).assume_init()
         }
     }
 
-    /// Makes room at `at` for an entry: those from there to `count` move up.
+    /// Makes room for an entry at `at`: moves the entries from there up to `count` one place up.
     #[inline(always)]
     pub(crate) fn open_gap(self, at: usize, count: usize) {
         debug_assert!(at <= count && count < LeafLayout::<K, V>::ENTRIES);
@@ -534,7 +535,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         self.move_up::<V>(Self::VALUES, at, count);
     }
 
-    /// Takes out `some` entries at `at`: those behind them, to `count`, move down.
+    /// Takes out `some` entries at `at`: moves the entries behind them, up to `count`, down.
     #[inline(always)]
     pub(crate) fn close_gap(self, at: usize, some: usize, count: usize) {
         debug_assert!(at + some <= count && count <= LeafLayout::<K, V>::ENTRIES);
@@ -546,7 +547,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     fn move_up<T: Copy>(self, column: Column, at: usize, count: usize) {
         if column.stride.is_multiple_of(WORD) {
             let width = column.stride / WORD;
-            // SAFETY: there is room for one more in the leaf, whose lock the caller holds.
+            // SAFETY: there is room for one more item in the leaf, whose lock the caller holds.
             unsafe {
                 let first = self.words.add(column.start + at * width);
                 words::move_up::<T>(first, (count - at) * width, width);
@@ -562,7 +563,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     fn move_down<T: Copy>(self, column: Column, at: usize, some: usize, count: usize) {
         if column.stride.is_multiple_of(WORD) {
             let width = column.stride / WORD;
-            // SAFETY: entries below the count, in the leaf, whose lock the caller holds.
+            // SAFETY: items below the count, in the leaf, whose lock the caller holds.
             unsafe {
                 let first = self.words.add(column.start + at * width);
                 words::move_down::<T>(first, (count - some - at) * width, some * width);
@@ -576,12 +577,12 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
 
     #[inline(always)]
     fn copy_one<T: Copy>(self, column: Column, from: usize, to: usize) {
-        // SAFETY: entries below the count, of which each is a whole `T`, and the caller holds the lock.
+        // SAFETY: an item below the count is a whole `T`, and the caller holds the lock.
         let value = unsafe { self.fetch::<T>(column, from).assume_init() };
         self.put(column, to, &value);
     }
 
-    /// Copies what bounds the leaf to the right; the caller holds both locks.
+    /// Copies the upper bound and the link to the right. The caller holds both locks.
     pub(crate) fn copy_end_to(self, other: Self) {
         let hi = LeafLayout::<K, V>::HI;
         for index in (hi..hi + words_for(size_of::<K>())).chain([LeafLayout::<K, V>::NEXT]) {
@@ -589,7 +590,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         }
     }
 
-    /// Copies `count` entries to another leaf; the caller holds both locks.
+    /// Copies `count` entries to another leaf. The caller holds both locks.
     pub(crate) fn copy_to(self, from: usize, other: Self, to: usize, count: usize) {
         debug_assert!(from + count <= LeafLayout::<K, V>::ENTRIES);
         debug_assert!(to + count <= LeafLayout::<K, V>::ENTRIES);
@@ -608,8 +609,8 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         let (source, target) = (from * column.stride, to * column.stride);
         if source.is_multiple_of(WORD) && target.is_multiple_of(WORD) {
             let words = words_for(count * column.stride);
-            // SAFETY: both within their leaves, whose locks the caller holds. A last word that is not all used
-            // brings bytes along that nobody counts.
+            // SAFETY: inside both leaves, whose locks the caller holds. If the last word is only partly used, the bytes
+            // behind the last item are copied too; the count does not include them.
             unsafe {
                 let source = self.words.add(column.start + source / WORD);
                 words::copy(source, other.words.add(column.start + target / WORD), words);

@@ -1,8 +1,8 @@
-//! Shrinking: sparse neighbours are joined, leaves first, then fences.
+//! Shrinking: sparse neighbours are merged, leaves first, then fences.
 //!
-//! The left one of two leaves takes the right one's entries and range; the right one dies, and is listed no more.
-//! Only leaves of one fence are joined, so that a fence's first leaf stays where the route says that the fence
-//! begins. Nothing of this has to happen: where it would mean waiting it is left to a later removal.
+//! The left of two leaves takes over the entries and the range of the right one, which is retired and taken off its
+//! fence. Only leaves of the same fence are merged, so that the first leaf of a fence keeps the rank under which the root
+//! lists the fence. A merge is never necessary: if it would have to wait, a later removal does it.
 
 use super::descent::Tree;
 use super::fence::{FANOUT, Fence};
@@ -13,20 +13,20 @@ use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use core::ptr;
 
-/// Two neighbours as they were read, and the hints of what they are to become.
+/// Two neighbouring leaves as they were read, and what the left one will be.
 struct MergePlan<'a, K, V> {
     left: VersionedLeaf<'a, K, V>,
     right: VersionedLeaf<'a, K, V>,
     hints: LeafHints,
     scale: Scale,
-    /// The rank of the first key of both.
+    /// The rank of the left one's lower bound.
     low: usize,
-    /// Where the right one begins: what ends with it.
+    /// The right one's lower bound, which no leaf has after the merge.
     bound: Option<K>,
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Joins the leaf with a neighbour if both are sparse.
+    /// Merges the leaf with a neighbour if both are sparse.
     #[cold]
     #[inline(never)]
     pub(crate) fn merge_if_sparse(&self, leaf: Leaf<'_, K, V>, backoff: &mut Backoff) {
@@ -35,24 +35,24 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             return;
         }
         let Ok(Some(fence)) = self.fence_of(leaf, version, backoff) else { return };
-        let joined = self.plan_merge(leaf).is_some_and(|plan| self.merge(&plan, fence))
+        let merged = self.plan_merge(leaf).is_some_and(|plan| self.merge(&plan, fence))
             || self
                 .listed_left_neighbour(leaf, fence)
                 .and_then(|left| self.plan_merge(left))
                 .is_some_and(|plan| plan.right.0 == leaf && self.merge(&plan, fence));
-        if joined && fence.count() <= FANOUT / 8 {
+        if merged && fence.count() <= FANOUT / 8 {
             self.merge_fence(fence, backoff.may_wait());
         }
     }
 
-    /// The left neighbour of a leaf in its fence, as far as the hints say.
+    /// Returns the left neighbour of a leaf in its fence, as far as the hints say.
     fn listed_left_neighbour(&self, leaf: Leaf<'_, K, V>, fence: &Fence) -> Option<Leaf<'_, K, V>> {
         let at = (1..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr())?;
-        // SAFETY: fences of this tree lead to its leaves.
+        // SAFETY: fences of this tree list leaves of its arena, [FN-1] and [FN-2].
         unsafe { self.leaf_at(fence.leaf(at - 1)) }
     }
 
-    /// The leaf and its right neighbour, if they are to become one.
+    /// Plans the merge of a leaf and its right neighbour, if they are sparse enough.
     fn plan_merge<'a>(&'a self, left: Leaf<'a, K, V>) -> Option<MergePlan<'a, K, V>> {
         let version = left.begin();
         if version.is_locked()
@@ -67,8 +67,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let count = version.meta.count() + right_version.meta.count();
         if right_version.is_locked()
             || !right_version.meta.is_live()
+            // A leaf that is not listed cannot be taken off its fence.
             || !right_version.meta.is_listed()
-            // Half empty, so that it is not split again right away.
+            // At most half full together, so that the leaf is not split again soon.
             || count > LeafLayout::<K, V>::ENTRIES / 2
         {
             return None;
@@ -76,6 +77,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.plan_merge_of((left, version), (right, right_version)).ok()
     }
 
+    /// Computes all ranks with nothing locked, because ranking is user code.
     fn plan_merge_of<'a>(
         &'a self,
         left: VersionedLeaf<'a, K, V>,
@@ -105,10 +107,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(MergePlan { left, right, hints, scale, low, bound })
     }
 
-    /// Joins two leaves that are neighbours in `fence`, if nothing has changed since they were read.
+    /// Merges two leaves that are neighbours in `fence`, if both are unchanged.
     fn merge(&self, plan: &MergePlan<'_, K, V>, fence: &Fence) -> bool {
         let ((left, version), (right, right_version)) = (plan.left, plan.right);
-        // [LF-1] Both are odd before either is written.
+        // [LF-1] Both are locked before either is written.
         if !left.try_lock(version) {
             return false;
         }
@@ -116,6 +118,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             left.unlock_unchanged(version);
             return false;
         }
+        // Before the right one is retired: no fence may list a retired leaf for long, since lookups would restart.
         if !Self::unlist(fence, left.as_ptr(), right.as_ptr()) {
             right.unlock_unchanged(right_version);
             left.unlock_unchanged(version);
@@ -125,6 +128,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         right.copy_to(0, left, count, more);
         right.copy_end_to(left);
         left.put_hints(&plan.hints);
+        // Before the right one is retired, so that a search for the last leaf finds one that is live.
         if !right_version.meta.has_hi() {
             self.set_tail(left, plan.low);
         }
@@ -140,10 +144,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         true
     }
 
-    /// Lists `right` no more, if it is listed here right behind `left`.
+    /// Takes `right` off the fence if it is listed there right behind `left`.
     fn unlist(fence: &Fence, left: *mut Word, right: *mut Word) -> bool {
         let Some(editor) = fence.try_lock() else { return false };
         let Some(at) = editor.position(right) else { return false };
+        // The first leaf of a fence stays: the root lists the fence by it.
         if at == 0 || fence.leaf(at - 1) != left {
             return false;
         }
@@ -151,29 +156,32 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         true
     }
 
-    /// Joins a fence that has become sparse with a neighbour.
+    /// Merges a sparse fence with a neighbour.
     #[cold]
     fn merge_fence(&self, fence: &Fence, wait: bool) {
         let Some(root) = self.root.acquire(wait) else { return };
         let Some(at) = root.position(fence) else { return };
         let (left, right) = (at.checked_sub(1).and_then(|at| root.fence(at)), root.fence(at + 1));
         drop(root);
-        let joined = left.is_some_and(|left| self.merge_fences(left, fence, wait));
-        if !joined && let Some(right) = right {
+        let merged = left.is_some_and(|left| self.merge_fences(left, fence, wait));
+        if !merged && let Some(right) = right {
             self.merge_fences(fence, right, wait);
         }
     }
 
+    /// Moves all leaves of `right` to `left`, if they are neighbours and have few leaves.
     pub(crate) fn merge_fences(&self, left: &Fence, right: &Fence, wait: bool) -> bool {
         let Some(first) = left.acquire(wait) else { return false };
         let Some(second) = right.acquire(wait) else { return false };
         let Some(mut root) = self.root.acquire(wait) else { return false };
         let Some(at) = root.position(right).filter(|&at| at > 0) else { return false };
         let are_neighbours = root.fence(at - 1).is_some_and(|fence| ptr::eq(fence, left));
-        // Half empty, so that it is not split again right away.
+        // At most half full together, so that the fence is not split again soon.
         if !are_neighbours || left.count() + right.count() > FANOUT / 2 {
             return false;
         }
+        // The leaves are listed on the left before the root drops the right fence, and taken off that one only then. So
+        // a lookup finds each leaf in one of them at any time.
         second.copy_to(0, &first);
         first.update_load();
         root.remove(at);

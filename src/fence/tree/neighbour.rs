@@ -1,7 +1,7 @@
-//! The entry next to a key, or to an end of the map, in either direction.
+//! The entry next to a key, or at an end of the map, in either direction.
 //!
-//! If the key's own leaf has no such entry, the search goes on in its neighbours, and then validates all leaves once
-//! more, as for a range ([`range`](super::range)). A removal confirms them by a swap instead ([SL-7]).
+//! If the key's own leaf has no such entry, the search goes on in the neighbouring leaves. In the end it validates all
+//! of them together, as a range does ([`read_set`](super::read_set)). A removal confirms them by swaps instead ([SL-7]).
 
 use super::descent::{Probe, Tree};
 use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
@@ -12,16 +12,16 @@ use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
 use core::ops::Bound;
 
-/// Which neighbour.
+/// Which entry to find.
 #[derive(Clone, Copy)]
 pub(crate) enum Neighbour<S> {
-    /// The first entry from here on.
+    /// The first entry within this lower bound.
     From(Bound<SearchKey<S>>),
-    /// The last entry up to here.
+    /// The last entry within this upper bound.
     UpTo(Bound<SearchKey<S>>),
 }
 
-/// An entry that was found. No leaf on the way to it has an entry in between.
+/// An entry that was found. The leaves of the read set have no entry between it and the bound.
 struct Found<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     version: LeafVersion,
@@ -30,7 +30,7 @@ struct Found<'a, K, V> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// The entry, from a consistent snapshot.
+    /// Returns the entry, as of a single point in time.
     pub(crate) fn neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<K>>,
@@ -41,14 +41,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             let Some(found) = found else { return Ok(None) };
             let (key, value) = (found.leaf.fetch_key(found.at), found.leaf.fetch_value(found.at));
             if found.leaf.validate(found.version) && found.read_set.validate_all() {
-                // SAFETY: unchanged since the look, which said that there is such an entry.
+                // SAFETY: validated since they were fetched, and the leaf has more than `at` entries.
                 return Ok(Some(unsafe { (key.assume_init(), value.assume_init()) }));
             }
         }
     }
 
-    /// Removes the entry, and passes it to `taken` before any other user code runs. Linearizes when the entry's leaf is
-    /// locked; if there is no entry, as `neighbour` does.
+    /// Removes the entry, and passes its key to `taken` before any other user code runs. Linearizes when the entry's
+    /// leaf is locked, or, if there is no entry, as `neighbour` does.
     pub(crate) fn remove_neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<K>>,
@@ -66,8 +66,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 continue;
             }
-            // [SL-7] If a writer puts an entry into one of the empty leaves and then still finds this entry, its write
-            // comes before this removal, and the removal finds that leaf changed.
+            // [SL-7] another thread may insert a nearer entry into one of the empty leaves, and then look this entry up.
+            // If it still finds this entry, its insertion came before this removal. Then the swap of that leaf fails,
+            // and the removal starts again. Otherwise it would have skipped the nearer entry.
             if !read_set.confirm_all_but(leaf) {
                 leaf.unlock_unchanged(version);
                 backoff.wait()?;
@@ -83,7 +84,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Where the entry is; its leaf is the last one of the trail.
+    /// Finds the entry. Its leaf is the last one of the read set.
     fn find_neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<K>>,
@@ -111,6 +112,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return Ok(Ok(Some(Found { leaf, version, at, read_set })));
             }
             let Ok(next) = leaf.next(version) else { return Ok(Err(Changed)) };
+            // The last leaf. That all leaves are empty has to be true as of a single point in time too.
             if next == leaf {
                 return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
             }
@@ -119,6 +121,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 version = leaf.begin();
             }
+            // A retired leaf says nothing about its keys, which are in another leaf now.
             if !version.meta.is_live() {
                 return Ok(Err(Changed));
             }
@@ -159,7 +162,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The left neighbour of a leaf that begins with `lo`; None if things have changed.
+    /// Returns the left neighbour of a leaf with the lower bound `lo`. None if a leaf has changed meanwhile.
     pub(crate) fn left_neighbour<'a>(
         &'a self,
         leaf: Leaf<'a, K, V>,
@@ -175,7 +178,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         {
             return Ok(Some((left, version)));
         }
-        // Things have changed, or `Ord` is broken. From the first leaf it goes without.
+        // Leaves have changed, or `Ord` is inconsistent. A walk from the first leaf compares no keys.
         let Some(mut left) = self.head() else { return Ok(None) };
         loop {
             let version = left.begin();
@@ -197,7 +200,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The last leaf.
+    /// Returns the last leaf. None in a map that has never had an entry.
     pub(crate) fn last_leaf(
         &self,
         backoff: &mut Backoff,
@@ -211,7 +214,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     continue;
                 }
                 if !version.meta.is_live() {
-                    // Whoever let it die has named another one before.
+                    // A merge has named another last leaf before it retired this one.
                     continue 'tail;
                 }
                 match leaf.next(version) {

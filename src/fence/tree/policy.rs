@@ -1,38 +1,38 @@
-//! What a tree asks about its keys: their ranks, and to keep those alive that it keeps.
+//! What a tree has to know about its keys: how to rank them, and what to do with keys that it removes or copies.
 //!
-//! Of plain data there is nothing to keep, and nothing of this is left of it when it is compiled.
+//! For plain data only the ranks remain after compilation.
 
 use super::rank::{Ranking, to_word};
 use crate::table::memory::AllocError;
 use core::mem::ManuallyDrop;
 
-/// How a tree ranks its keys, and what becomes of those that it takes out by itself, or keeps as bounds of leaves.
+/// Ranks a tree's keys, and owns what they refer to: entries that the tree removes by itself, and bounds of leaves.
 ///
-/// Nothing of it is called with a leaf locked. A bound is stored once, as the lower bound of a leaf, and as the upper
-/// one of the leaf before.
+/// The tree calls its methods with no leaf locked. Each bound is stored in two places: as the lower bound of a leaf and
+/// as the upper bound of the leaf before it.
 pub(crate) trait KeyPolicy<K: Copy> {
-    /// Whether keys are more than plain data, so that something has to become of those that go.
+    /// Whether keys refer to memory, so that removed ones have to be retired.
     const OWNS: bool = false;
 
-    /// The rank, as far as a word holds it.
+    /// Returns the rank of `key`, as far as it fits in a word.
     fn word(&self, key: &K) -> usize;
 
-    /// A key like this one, which lasts until it is retired or forgotten. May run user code.
+    /// Returns a copy of `key` that stays valid until it is dropped or retired as a bound. May run user code.
     fn clone_bound(&self, key: &K) -> Result<K, AllocError> {
         Ok(*key)
     }
 
-    /// Ends a bound that was never stored.
+    /// Drops a bound that was never stored.
     fn drop_bound(&self, bound: K) {
         let _ = bound;
     }
 
-    /// Ends a bound that is no leaf's any more, though readers may still compare it. Runs no user code.
+    /// Retires a bound that no leaf has any more. Lookups may still compare it. Runs no user code.
     fn retire_bound(&self, bound: K) {
         let _ = bound;
     }
 
-    /// Ends an entry that the tree has removed by itself, though readers may still look at it. Runs no user code.
+    /// Retires an entry that the tree has removed by itself. Lookups may still read it. Runs no user code.
     fn retire_entry(&self, key: K) {
         let _ = key;
     }
@@ -45,22 +45,22 @@ impl<K: Copy, R: Ranking<K>> KeyPolicy<K> for R {
     }
 }
 
-/// A bound that is not stored yet; forgotten on drop.
+/// A bound that is not stored yet. Dropped with this, unless [`stored`](Self::stored) is called.
 pub(crate) struct PendingBound<'a, K: Copy, R: KeyPolicy<K>> {
-    rule: &'a R,
+    policy: &'a R,
     key: K,
 }
 
 impl<'a, K: Copy, R: KeyPolicy<K>> PendingBound<'a, K, R> {
-    pub(crate) fn new(rule: &'a R, key: &K) -> Result<Self, AllocError> {
-        Ok(Self { rule, key: rule.clone_bound(key)? })
+    pub(crate) fn new(policy: &'a R, key: &K) -> Result<Self, AllocError> {
+        Ok(Self { policy, key: policy.clone_bound(key)? })
     }
 
     pub(crate) fn key(&self) -> &K {
         &self.key
     }
 
-    /// The bound is stored: it is the tree's now.
+    /// Leaves the bound to the tree, which has stored it.
     pub(crate) fn stored(self) {
         let _ = ManuallyDrop::new(self);
     }
@@ -68,6 +68,6 @@ impl<'a, K: Copy, R: KeyPolicy<K>> PendingBound<'a, K, R> {
 
 impl<K: Copy, R: KeyPolicy<K>> Drop for PendingBound<'_, K, R> {
     fn drop(&mut self) {
-        self.rule.drop_bound(self.key);
+        self.policy.drop_bound(self.key);
     }
 }

@@ -1,12 +1,11 @@
-//! Ranges as of one moment: copy each leaf's part, look at all leaves once more, and if one has changed begin
-//! again; after some failures copy them with all of them locked.
+//! Ranges as consistent snapshots.
+//!
+//! A range is copied leaf by leaf, and then all its leaves are validated together. If one has changed, the copy starts
+//! again. After some failures it is made with all leaves locked.
 //!
 //! # Synchronization
-//! - `[RA-1]` a range's second look at each of its leaves, after the last first look, finds none changed: so there
-//!   was a moment, between the first looks and the second ones, at which all of them were as they were copied, and
-//!   each was the right neighbour of the one before it. The sequentially consistent fence between the looks sees to
-//!   it that two ranges do not see two independent writes in different orders.
-//! - The moment of a locked range is when its last lock is taken.
+//! A range without locks is consistent by `[RA-1]` ([`read_set`](super::read_set)): it linearizes between the last first
+//! read of a leaf and the first validation. A range with locks linearizes when its last lock is taken.
 
 use super::descent::{Probe, Tree};
 use super::leaf::{Changed, Leaf, LeafLayout, LeafVersion, VersionedLeaf};
@@ -19,17 +18,18 @@ use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ops::Bound;
 
-/// So often a range is tried without locks.
+/// Number of attempts without locks.
 const TRIES: usize = if cfg!(hedgerow_loom) { 2 } else { 8 };
-/// What a range reads, in key order.
+
+/// The bounds of a range.
 pub(crate) type Bounds<S> = (Bound<SearchKey<S>>, Bound<SearchKey<S>>);
 
-/// No bound.
+/// A bound that excludes nothing.
 pub(crate) fn unbounded<'q, K>() -> Bound<SearchKey<&'q K>> {
     Bound::Unbounded
 }
 
-/// Whether a leaf that ends at `hi` has all that is up to `end`.
+/// Returns whether all keys up to `end` are below `hi`, the upper bound of a leaf.
 fn ends_before<K>(end: Bound<SearchKey<impl CompareKey<K>>>, hi: &K) -> bool {
     match end {
         Bound::Included(end) => end.compare(hi).is_lt(),
@@ -43,7 +43,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         bound.map(|key| self.search_key(key))
     }
 
-    /// The leaf where a range begins; None in a map that has never had an entry.
+    /// Returns the leaf where a range begins. None in a map that has never had an entry.
     pub(crate) fn leaf_from(
         &self,
         start: Bound<SearchKey<impl CompareKey<K>>>,
@@ -63,7 +63,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// How many of the leaf's entries come before the start of a range.
+    /// Returns the number of the leaf's entries before the start of a range.
     pub(crate) fn first_at(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -78,7 +78,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         })
     }
 
-    /// How many of the leaf's entries come before the end of a range, and whether the range ends with the leaf.
+    /// Returns the number of the leaf's entries before the end of a range, and whether the range ends in this leaf.
     pub(crate) fn end_at(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -104,7 +104,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         place.at + usize::from(place.found)
     }
 
-    /// Fills `into` with the entries within `bounds`, as of one moment.
+    /// Fills `into` with the entries within `bounds`, as of a single point in time.
     pub(crate) fn range(
         &self,
         bounds: Bounds<impl CompareKey<K>>,
@@ -125,6 +125,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !backoff.may_wait() {
             return Err(Failure::Busy);
         }
+        // Writers keep changing the leaves, so without locks this might never end. The number of leaves may have changed
+        // too: memory for them cannot be allocated under the locks.
         let mut leaves = read_set.len() + 1;
         while !self.copy_locked(bounds, into, &mut read_set, leaves, &mut backoff)? {
             leaves *= 2;
@@ -132,7 +134,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// The number of entries within `bounds`, as of one moment.
+    /// Returns the number of entries within `bounds`, as of a single point in time.
     pub(crate) fn range_len(
         &self,
         bounds: Bounds<impl CompareKey<K>>,
@@ -152,14 +154,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return Ok(len);
             }
         }
-        // Writers come in between again and again: the leaves are locked, as they are for a copy.
+        // Writers keep changing the leaves, so they are locked and copied.
         let mut entries = Vec::new();
         self.range(bounds, &mut entries, backoff)?;
         Ok(entries.len())
     }
 
-    /// Shows the range's part of each leaf to `each`, which says whether the leaf is as it was looked at. False if a
-    /// leaf changes meanwhile.
+    /// Reads the leaves of a range in order, and calls `each` with the range's part of each. False if a leaf has changed
+    /// meanwhile, as `each` tells by its result.
     fn visit_leaves<'a>(
         &'a self,
         (start, end): Bounds<impl CompareKey<K>>,
@@ -190,14 +192,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 version = leaf.begin();
             }
+            // Retired after its left neighbour was read.
             if !version.meta.is_live() {
                 return Ok(false);
             }
         }
     }
 
-    /// As `visit_leaves`, with up to `leaves` leaves locked; false if the range goes on behind them. No user code runs,
-    /// and nothing is allocated, while any of them is locked.
+    /// Copies a range with up to `leaves` leaves locked. False if the range has more leaves. Runs no user code and
+    /// allocates nothing while a leaf is locked.
     fn copy_locked<'a>(
         &'a self,
         (start, end): Bounds<impl CompareKey<K>>,
@@ -219,12 +222,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             backoff.wait()?;
         };
         loop {
-            // There is room for it.
+            // Does not allocate: memory for it was reserved above.
             read_set.push(leaf, version)?;
             let count = version.meta.count();
             let spare = &mut into.spare_capacity_mut()[..count];
             copy_raw(leaf, 0, spare);
-            // SAFETY: copied under the leaf's lock, and there was room.
+            // SAFETY: initialized by `copy_raw` under the leaf's lock, within the capacity reserved above.
             unsafe { into.set_len(into.len() + count) };
             if read_set.len() == leaves || !version.meta.has_hi() {
                 break;
@@ -237,6 +240,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if hi.is_some_and(|hi| !ends_before(end, &hi)) {
             return Ok(false);
         }
+        // With nothing locked any more, since `Ord` is user code: whole leaves were copied, and their ends are cut off.
         let is_beyond = |key: &K| match end {
             Bound::Included(end) => end.compare(key).is_lt(),
             Bound::Excluded(end) => end.compare(key).is_le(),
@@ -253,7 +257,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Locks a leaf that cannot die meanwhile, for its left neighbour is locked.
+/// Locks a leaf whose left neighbour the caller has locked, so that it cannot be retired meanwhile.
 fn lock_next<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> LeafVersion {
     let mut backoff = Backoff::spinning();
     loop {
@@ -261,11 +265,12 @@ fn lock_next<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> LeafVersion {
         if leaf.try_lock(version) {
             return version;
         }
-        // This one waits as long as it takes.
+        // A spinning backoff always waits. Locks are taken in key order, so this one is released at some time.
         let _ = backoff.wait();
     }
 }
 
+/// Copies entries that may be torn; the caller validates the leaf before it reads them.
 #[inline(always)]
 pub(crate) fn copy_raw<K: Copy, V: Copy>(
     leaf: Leaf<'_, K, V>,
@@ -274,7 +279,7 @@ pub(crate) fn copy_raw<K: Copy, V: Copy>(
 ) {
     for (index, slot) in into.iter_mut().enumerate() {
         let entry = slot.as_mut_ptr();
-        // SAFETY: the fields of a slot of ours; what may not be a whole key or value stays in a `MaybeUninit`.
+        // SAFETY: the fields of a slot that the caller borrows. Bytes that may be torn are written as `MaybeUninit`.
         unsafe {
             (&raw mut (*entry).0).cast::<MaybeUninit<K>>().write(leaf.fetch_key(from + index));
             (&raw mut (*entry).1).cast::<MaybeUninit<V>>().write(leaf.fetch_value(from + index));
@@ -282,7 +287,7 @@ pub(crate) fn copy_raw<K: Copy, V: Copy>(
     }
 }
 
-/// Copies entries to the end of `into`; false if the leaf has changed since the look.
+/// Appends entries of a leaf to `into`. False if the leaf has changed since `version`.
 pub(crate) fn copy_part<K: Copy, V: Copy>(
     leaf: Leaf<'_, K, V>,
     version: LeafVersion,
@@ -294,7 +299,7 @@ pub(crate) fn copy_part<K: Copy, V: Copy>(
     copy_raw(leaf, part.start, &mut into.spare_capacity_mut()[..some]);
     let whole = leaf.validate(version);
     if whole {
-        // SAFETY: the leaf has not changed since it said that these are entries, and there was room.
+        // SAFETY: unchanged since `version`, which says that these are entries, and within the reserved capacity.
         unsafe { into.set_len(into.len() + some) };
     }
     Ok(whole)

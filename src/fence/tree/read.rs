@@ -1,4 +1,4 @@
-//! Look-ups of one key.
+//! Lookups of one key, and of several keys in a snapshot.
 
 use super::descent::Tree;
 use super::leaf::{Leaf, LeafVersion};
@@ -11,17 +11,18 @@ use crate::table::Failure;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
-/// The leaf is being written, or is perhaps not the right one.
+/// The leaf is locked or has changed, or another leaf may be the right one.
 pub(crate) struct Unsure;
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// What `read` fetches beside the key's place. The value linearizes where its leaf is validated last.
+    /// Looks up a key, and returns what `read` fetches at its place. Linearizes when the leaf is validated last.
     #[inline(always)]
     pub(crate) fn get<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Option<T> {
+        // Fast path: exact keys are compared without validation first, and mostly the hints are right.
         if is_exact::<K, R>()
             && let Some(leaf) = self.hinted_leaf(target.rank)
         {
@@ -33,7 +34,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.get_by_search(target, read, &mut Backoff::spinning()).unwrap_or_default()
     }
 
-    /// The answer of this leaf, if it is sure of one.
+    /// Looks the key up in this leaf alone.
     #[inline(always)]
     fn read_in_leaf<T: Copy>(
         &self,
@@ -42,16 +43,18 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         target: SearchKey<impl CompareKey<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Result<Option<T>, Unsure> {
-        // A locked leaf does not validate, and a dead one has no entries.
+        // A locked leaf does not validate, and a retired one has no entries.
         let place = leaf.place(version, target, &self.ranking).map_err(|_| Unsure)?;
         if place.found {
             let value = read(leaf, place.at);
             if !leaf.validate(version) {
                 return Err(Unsure);
             }
-            // SAFETY: validated, and the key stands there.
+            // SAFETY: validated since it was fetched, and `place` says that there is an entry.
             return Ok(Some(unsafe { value.assume_init() }));
         }
+        // Between two entries the key belongs to this leaf, so it is absent. At either end the bounds decide, and the
+        // search reads them.
         if place.is_between(version.meta.count()) && leaf.validate(version) {
             Ok(None)
         } else {
@@ -69,7 +72,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.read_in_leaf(leaf, version, target, |leaf, at| leaf.fetch_value(at))
     }
 
-    /// As `get`, from wherever the search may lead; waits as `backoff` has it.
+    /// As `get`, by a search that finds the right leaf whatever the hints say. Waits as far as `backoff` allows.
     #[inline(never)]
     pub(crate) fn get_by_search<T: Copy>(
         &self,
@@ -84,15 +87,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             let value = read(location.leaf, location.place.at);
             if location.leaf.validate(location.version) {
-                // SAFETY: validated, and the key stands there.
+                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
                 return Ok(Some(unsafe { value.assume_init() }));
             }
             backoff.again()?;
         }
     }
 
-    /// What `read` fetches beside the place of each of `keys`, as of one moment: between the first and the second look
-    /// at each leaf.
+    /// Looks up all `keys` as of a single point in time: between the last first read of a leaf and the first validation.
+    /// Returns what `read` fetches at their places.
     pub(crate) fn get_snapshot<T: Copy>(
         &self,
         keys: &[SearchKey<impl CompareKey<K>>],
@@ -110,13 +113,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     break;
                 }
                 read_set.push(location.leaf, location.version)?;
-                // SAFETY: validated, and the key stands there.
+                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
                 found.push(value.map(|value| unsafe { value.assume_init() }));
             }
             if found.is_empty() && self.head().is_none() {
                 // A map that has never had an entry.
                 found.resize(keys.len(), None);
             }
+            // [RA-1] each leaf was validated by itself. Only all of them together make a snapshot.
             if found.len() == keys.len() && read_set.validate_all() {
                 return Ok(found);
             }

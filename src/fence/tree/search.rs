@@ -1,4 +1,4 @@
-//! Finding a key's place in a leaf: by hints to the block, then in the block.
+//! The search for a key's place in a leaf: the hints name a block, and the block's keys are compared.
 
 use super::leaf::{BLOCK, Changed, Leaf, LeafLayout, LeafVersion};
 use super::policy::KeyPolicy;
@@ -7,28 +7,28 @@ use core::cmp::Ordering;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
-/// Keys of this many bytes or more are compared one by one. A block of smaller ones is copied to the stack.
+/// Size in bytes from which keys are compared one by one. Smaller ones are copied to the stack, a block at a time.
 const LARGE: usize = 1 << 10;
 
-/// Where a key is, or would be.
+/// The place in a leaf where a key is, or where it would be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// How many of the leaf's entries come before it.
+    /// Number of the leaf's entries before it.
     pub(crate) at: usize,
     pub(crate) found: bool,
 }
 
 impl Place {
-    /// Whether it is between two of a leaf's `count` entries: then the key is in the leaf's range.
+    /// Whether the place is between two of a leaf's `count` entries. If so, the key is in the leaf's range.
     #[inline(always)]
     pub(crate) fn is_between(self, count: usize) -> bool {
         0 < self.at && self.at < count
     }
 }
 
-/// What stands for a key where one is looked for.
+/// Something that can be searched for among keys of type `K`: a key, or a borrowed form of one.
 pub(crate) trait CompareKey<K>: Copy {
-    /// How what has this rank, and `self` stands for, compares with `key`.
+    /// Compares the key that `self` stands for, and that has this `rank`, with `key`.
     fn compare(self, rank: usize, key: &K) -> Ordering;
 }
 
@@ -39,7 +39,7 @@ impl<K: Ord> CompareKey<K> for &K {
     }
 }
 
-/// Stands for a key that it compares with: a borrowed form of the key, for example.
+/// A borrowed form of a key, or anything else that is [`Comparable`] with keys.
 pub(crate) struct Query<'q, Q: ?Sized>(pub(crate) &'q Q);
 
 impl<Q: ?Sized> Clone for Query<'_, Q> {
@@ -57,7 +57,7 @@ impl<K, Q: Comparable<K> + ?Sized> CompareKey<K> for Query<'_, Q> {
     }
 }
 
-/// What stands for a key, with its rank, so that it is asked for once.
+/// A key to search for, with its rank, which is computed once.
 #[derive(Clone, Copy)]
 pub(crate) struct SearchKey<S> {
     pub(crate) key: S,
@@ -82,8 +82,8 @@ impl<'q, K: Copy> SearchKey<&'q K> {
 }
 
 impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
-    /// The place of a key among the leaf's entries, whether or not it is the right leaf for it. Where keys are
-    /// exact nothing has been validated; the place is within the leaf in any case.
+    /// Returns the place of a key among the leaf's entries, even if the key belongs to another leaf. For exact keys
+    /// nothing is validated, and a concurrent write may make it any place in the leaf.
     #[inline(always)]
     pub(crate) fn place<R: KeyPolicy<K>>(
         self,
@@ -105,14 +105,14 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         ranking: &R,
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
-            // SAFETY: exact keys are integers.
+            // SAFETY: exact keys are integers, see `is_exact`.
             let base = ranking.word(&unsafe { self.integer_lo() });
             return Ok(if version.meta.has_base() { base } else { 0 });
         }
         Ok(self.base(version)?.map_or(0, |base| ranking.word(&base)))
     }
 
-    /// The scale of the leaf's hints.
+    /// Returns the scale of the leaf's hints.
     #[inline(always)]
     pub(crate) fn scale_of<R: KeyPolicy<K>>(
         self,
@@ -122,7 +122,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         Ok(Self::scale(version, self.base_rank(version, ranking)?))
     }
 
-    /// The rank of the key at `at`.
+    /// Returns the rank of the key at `at`.
     #[inline(always)]
     pub(crate) fn rank_at<R: KeyPolicy<K>>(
         self,
@@ -131,13 +131,13 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         ranking: &R,
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
-            // SAFETY: exact keys are integers.
+            // SAFETY: exact keys are integers, see `is_exact`.
             return Ok(ranking.word(&unsafe { self.integer_key(at) }));
         }
         Ok(ranking.word(&self.key(version, at)?))
     }
 
-    /// The last block, of those in use, whose hint is not greater than the key's.
+    /// Returns the last used block whose hint is not greater than that of `rank`.
     #[inline(always)]
     fn block_of(self, version: LeafVersion, base: usize, rank: usize) -> usize {
         let hint = Self::scale(version, base).hint(rank);
@@ -149,15 +149,17 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     fn place_exact<R: KeyPolicy<K>>(self, version: LeafVersion, rank: usize, ranking: &R) -> Place {
         let base = self.base_rank(version, ranking).unwrap_or(0);
         let block = self.block_of(version, base, rank);
+        // If the key is found, its value is in this block. The loads of keys overlap with this one.
         self.prefetch_values(block);
         let place = self.place_in(version, block, rank, ranking);
+        // Before the block's first key: the blocks before it have the same hint, and the key may belong to one of them.
         if place.at == block * BLOCK && !place.found && block > 0 {
             return self.place_before(version, block, rank, ranking);
         }
         place
     }
 
-    /// Asks for the block where an exact key is, or would be.
+    /// Prefetches the block where an exact key is, or would be.
     #[inline(always)]
     pub(crate) fn prefetch_block<R: KeyPolicy<K>>(
         self,
@@ -174,7 +176,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
 
     #[inline(always)]
     fn exact_rank_at<R: KeyPolicy<K>>(self, at: usize, ranking: &R) -> usize {
-        // SAFETY: exact keys are integers.
+        // SAFETY: exact keys are integers, see `is_exact`.
         ranking.word(&unsafe { self.integer_key(at) })
     }
 
@@ -188,6 +190,8 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     ) -> Place {
         let first = block * BLOCK;
         let some = version.meta.count() - first;
+        // Counting needs no branch that depends on a key. A whole block is a loop of constant length, which the compiler
+        // unrolls.
         let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
         let less: usize = if some >= BLOCK {
             (0..BLOCK).map(|index| is_less(first + index)).sum()
@@ -199,7 +203,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         Place { at, found }
     }
 
-    /// As `place_in`, where hints tie and the key belongs to an earlier block.
+    /// As `place_in`, if the key may belong to a block before `block`, because hints tie.
     #[cold]
     #[inline(never)]
     fn place_before<R: KeyPolicy<K>>(
@@ -234,6 +238,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         if place.at > block * BLOCK || place.found || block == 0 {
             return Ok(place);
         }
+        // Hints tie, and the key belongs to an earlier block.
         let (mut low, mut high) = (0, block);
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
@@ -246,7 +251,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self.order_in(version, low, target)
     }
 
-    /// The key's place in a block, by `Ord` alone. A broken one makes it some place in the block.
+    /// Returns the key's place in a block, by `Ord` alone. If `Ord` is inconsistent, it is any place in the block.
     #[inline]
     fn order_in(
         self,
@@ -263,8 +268,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         for (index, slot) in keys[..some].iter_mut().enumerate() {
             *slot = self.fetch_key(first + index);
         }
+        // Bytes that a writer is changing may be no key, and user code must not see them.
         self.check(version)?;
-        // SAFETY: the leaf has not changed since it said that these are entries, so each is a whole key.
+        // SAFETY: the leaf has not changed since `version`, which says that these are entries, so each is a whole key.
         let keys = unsafe { core::slice::from_raw_parts(keys.as_ptr().cast::<K>(), some) };
         let (at, found) = match keys.binary_search_by(|key| target.compare(key).reverse()) {
             Ok(at) => (at, true),

@@ -1,16 +1,15 @@
-//! Growth: a full leaf is split, the new one listed in its fence, a full fence split in turn.
+//! Growth: a full leaf is split, the new leaf is listed in its fence, and a full fence is split too.
 //!
-//! Each is a step of its own. A leaf that is not listed yet is found through its left neighbour, so a step that
-//! cannot be done now, for want of memory or because it would mean waiting, is left to the next writer who comes
-//! that way.
+//! Each step is independent. A leaf that is not listed yet is found through its left neighbour. So if a step fails,
+//! because there is no memory or because it would have to wait, the next writer that comes by tries again.
 //!
 //! # Synchronization
-//! - `[LF-1]` who moves entries from one leaf to another has locked the giver, by `[SL-5]` and the release fence
-//!   `[SL-1]` after it, before the receiver is unlocked by `[SL-3]` ↔ `[LF-2]` a reader that finds a moved entry in
-//!   the receiver, by `[SL-4]`, and looks at the giver after that, finds it locked or moved on. So nobody takes the
-//!   giver's word for what has been changed in the receiver since.
-//! - Locks are taken in the order of keys, leaf before fence before route, and of fences none is waited for with a
-//!   leaf locked.
+//! - `[LF-1]` a thread that moves entries from one leaf to another locks the source, by `[SL-5]` and the release fence
+//!   `[SL-1]` after it, before it unlocks the destination by `[SL-3]` ↔ `[LF-2]` a reader that finds a moved entry in
+//!   the destination, by `[SL-4]`, and then reads the source, finds it locked or changed. So no reader takes an old
+//!   value from the source after it has seen a newer one in the destination.
+//! - Locks are taken in key order, and leaf before fence before root. A thread that holds a leaf's lock only tries to
+//!   lock a fence, and never waits for it.
 
 use super::descent::{Location, Probe, Tree};
 use super::fence::{FANOUT, Fence, FenceEditor, Listing};
@@ -23,17 +22,17 @@ use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
 use crate::table::memory::AllocError;
 
-/// A map of no more entries counts them in one word.
+/// Up to this number of entries, one word counts them. Larger maps have a counter for each of several stripes.
 const SMALL: isize = 4096;
 
-/// A leaf's hints as they are to be, with their scale.
+/// The hints of one half of a split leaf, and their scale.
 struct HalfPlan {
     hints: LeafHints,
     scale: Scale,
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Makes the first leaf, fence and table.
+    /// Makes the first leaf, the first fence and the first root table.
     #[cold]
     #[inline(never)]
     pub(crate) fn init_root(&self, backoff: &mut Backoff) -> Result<(), Failure> {
@@ -41,7 +40,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let leaf = self.arena.allocate(backoff)?;
         let version = leaf.begin();
         let locked = leaf.try_lock(version);
-        assert!(locked, "nobody else knows the leaf");
+        assert!(locked, "a leaf that is not published is nobody else's");
         leaf.put_hints(&LeafHints::EMPTY);
         leaf.unlock(version, Meta::ALL.listed());
         let begun = self.root.init(leaf.as_ptr(), wait, || {
@@ -51,10 +50,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if let Ok(true) = begun {
             return Ok(());
         }
-        // Somebody else was first, or there is no memory. In either case nobody has seen the leaf.
+        // Another thread was faster, or there is no memory. Either way this leaf was not published.
         let version = leaf.begin();
         let locked = leaf.try_lock(version);
-        assert!(locked, "nobody else knows the leaf");
+        assert!(locked, "a leaf that is not published is nobody else's");
         leaf.unlock(version, Meta::RETIRED);
         self.arena.release(leaf);
         match begun {
@@ -63,7 +62,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Splits the full leaf where `key` belongs. Whether or not that comes to pass, the caller looks again.
+    /// Splits a full leaf to make room for `key`. May fail because of other writers, so the caller starts again.
     #[cold]
     #[inline(never)]
     pub(crate) fn split(
@@ -79,7 +78,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.split_at((left, version), cut, &bound, backoff)
     }
 
-    /// Gives the entries from `cut` on to a new leaf, which begins with `bound`.
+    /// Moves the entries from `cut` on to a new leaf with the lower bound `bound`.
     pub(crate) fn split_at(
         &self,
         (left, version): VersionedLeaf<'_, K, V>,
@@ -88,23 +87,25 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let count = version.meta.count();
+        // Planned with nothing locked, because ranking is user code.
         let Ok(parts) = self.plan_split((left, version), cut, bound) else { return Ok(()) };
         let bound_rank = self.search_key(bound).rank;
-        // A leaf's bound outlives the entry that it comes from.
+        // The bound stays when the entry that it comes from is removed, so it is a copy. Copying is user code too.
         let bound = PendingBound::new(&self.ranking, bound)?;
         let right = self.arena.allocate(backoff)?;
+        // Before the new leaf is written: a leaf that goes back to the arena stays retired.
         if !left.try_lock(version) {
             self.arena.release(right);
             return backoff.wait().map_err(Failure::from);
         }
-        // [LF-1] The giver is odd before the receiver is written.
+        // [LF-1] The source is locked before the destination is written.
         let right_version = right.begin();
         let locked = right.try_lock(right_version);
         assert!(locked, "a retired leaf is nobody else's");
         left.copy_to(cut, right, 0, count - cut);
         right.put_lo(bound.key());
         right.put_hints(&parts[1].hints);
-        // What lies to the right of the right one is what lay to the right of the left one.
+        // The new leaf takes over the upper bound and the right neighbour.
         left.copy_end_to(right);
         let meta = Meta::ALL.with_lo().with_hi(version.meta.has_hi());
         left.put_hi(bound.key());
@@ -114,6 +115,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !version.meta.has_hi() {
             self.set_tail(right, bound_rank);
         }
+        // The destination first: a reader that comes to it by way of the source finds it unlocked.
         right.unlock(right_version, meta.with_count(count - cut).with_shift(parts[1].scale.shift));
         let meta = version.meta.with_count(cut).with_hi(true);
         left.unlock(version, meta.with_shift(parts[0].scale.shift));
@@ -122,8 +124,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// How many entries stay in the left leaf, if an entry is to be put in at `at`: keys that come in order fill
-    /// one leaf after the other.
+    /// Returns how many entries stay in the left leaf if an entry is to be inserted at `at`.
+    ///
+    /// An insertion at an end is probably one of ascending or descending keys. Then the split leaves nearly all entries
+    /// in one leaf, so that such keys fill the leaves.
     fn cut(version: LeafVersion, at: usize) -> usize {
         let count = version.meta.count();
         let kept = if LeafLayout::<K, V>::BLOCKS > 1 { BLOCK } else { 1 };
@@ -136,7 +140,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The hints of both halves. All ranks are asked for now, with nothing locked.
+    /// Returns the hints of both halves. Computes all ranks with nothing locked.
     fn plan_split(
         &self,
         (leaf, version): VersionedLeaf<'_, K, V>,
@@ -152,7 +156,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok([left, right])
     }
 
-    /// The hints of a leaf that begins with some of the entries of `leaf`.
+    /// Returns the hints of a leaf that has only these `entries` of `leaf`.
     fn plan_half(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -161,7 +165,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         old: Scale,
     ) -> Result<HalfPlan, Changed> {
         let mut part = HalfPlan { hints: LeafHints::EMPTY, scale: old };
-        // A few entries say nothing of how far those to come will spread.
+        // A few entries do not tell how far later ones will spread, so the old scale stays.
         if entries.len() > 2 * BLOCK {
             part.scale =
                 Scale::spanning(old.base, leaf.rank_at(version, entries.end - 1, &self.ranking)?);
@@ -172,8 +176,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(part)
     }
 
-    /// Lists the leaf of a key, and those before it that are not listed either: one whose left neighbour is not cannot
-    /// be. Keys that come in order would have them all stay so.
+    /// Lists the leaf of a key, and the leaves before it that are not listed either.
+    ///
+    /// A leaf can only be listed behind its left neighbour. So if only the last leaf of a chain were tried, ascending
+    /// keys would leave the whole chain unlisted.
     #[cold]
     #[inline(never)]
     pub(crate) fn list_up_to(
@@ -183,7 +189,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<(), WouldWait> {
         let probe = Probe { target, below: false };
         let Some(mut left) = self.descend_to_leaf(probe, backoff)? else { return Ok(()) };
-        // An order that contradicts itself may lead round.
+        // Bounded, because inconsistent keys may lead round in a circle.
         for _ in 0..FANOUT {
             self.list_right_of(left, backoff);
             let version = left.begin();
@@ -199,10 +205,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// Lists the right neighbour of `left` in the fence where `left` is listed. Where that is not to be done now
-    /// it is left to others.
+    /// Lists the right neighbour of `left` in the fence that lists `left`. If that is impossible now, a later writer
+    /// does it.
     #[inline(never)]
     pub(crate) fn list_right_of(&self, left: Leaf<'_, K, V>, backoff: &mut Backoff) {
+        // Twice, since the fence may have to be split first.
         for _ in 0..2 {
             match self.try_list(left, backoff) {
                 Some(full) if self.split_fence(full, backoff.may_wait()) => {}
@@ -211,7 +218,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// As `list_right_of`; returns the fence that has no room.
+    /// As `list_right_of`, without splitting a full fence; returns that fence.
     fn try_list(&self, left: Leaf<'_, K, V>, backoff: &mut Backoff) -> Option<&Fence> {
         let version = left.begin();
         if version.is_locked() || !version.meta.is_live() || !version.meta.has_hi() {
@@ -225,13 +232,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         {
             return None;
         }
+        // Its rank and its fence are looked up with nothing locked, because ranking is user code.
         let Ok(Some(bound)) = right.lo(right_version) else { return None };
         let low = self.search_key(&bound).rank;
         let Ok(Some(fence)) = self.fence_of(left, version, backoff) else { return None };
         if !left.try_lock(version) {
             return None;
         }
-        // With both locked they are neighbours, and neither dies.
+        // While both are locked, they stay neighbours and neither is retired. So the fence lists no retired leaf.
         let mut listing = Listing::NotHere;
         if right.try_lock(right_version) {
             if let Some(editor) = fence.try_lock() {
@@ -247,7 +255,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         (listing == Listing::Full).then_some(fence)
     }
 
-    /// The fence where the leaf is listed, as far as the hints say.
+    /// Returns the fence that lists the leaf, as far as the hints say.
     pub(crate) fn fence_of(
         &self,
         leaf: Leaf<'_, K, V>,
@@ -264,22 +272,23 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Gives a part of a full fence to a new one; false where that cannot be done now.
+    /// Moves a part of a full fence to a new one. False if that is impossible now.
     #[cold]
     fn split_fence(&self, full: &Fence, wait: bool) -> bool {
         let Ok(true) = self.root.reserve(wait) else { return false };
         let Some(editor) = full.acquire(wait) else { return false };
         if full.count() < FANOUT {
-            // Somebody else has done it.
+            // Another thread has split it before it was locked.
             return true;
         }
         let Some(mut root) = self.root.acquire(wait) else { return false };
         let is_last = root.position(full).is_some_and(|at| root.fence(at + 1).is_none());
-        // Keys that come in order fill one fence after the other.
+        // Ascending keys fill one fence after the other.
         let cut = if is_last { FANOUT - FANOUT / 4 } else { FANOUT / 2 };
         move_to_new_fence(&editor, &mut root, cut)
     }
 
+    /// Makes a fence begin with `key`. If another thread is faster, there may be none.
     pub(crate) fn start_fence_at(&self, key: &K) -> Result<(), Failure> {
         let mut backoff = Backoff::spinning();
         if self.head().is_none() {
@@ -299,7 +308,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// Sees to it that a leaf begins with `key`, where `Ord` has it so.
+    /// Makes a leaf begin with `key`, unless `Ord` is inconsistent or another writer is faster.
     pub(crate) fn start_leaf_at(&self, key: &K, backoff: &mut Backoff) -> Result<(), Failure> {
         let Some(location) = self.seek(self.search_key(key), None, backoff)? else { return Ok(()) };
         let begins = matches!(location.leaf.lo(location.version), Ok(Some(lo)) if lo >= *key);
@@ -310,7 +319,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Gives the leaves from `cut` on to a fence that nobody knows yet; false where there is none, or no way to it.
+/// Moves the leaves from `cut` on to an unused fence. False if there is none, or if the root has no room for it.
 pub(crate) fn move_to_new_fence(
     editor: &FenceEditor<'_>,
     root: &mut RootEditor<'_>,
@@ -319,6 +328,8 @@ pub(crate) fn move_to_new_fence(
     let Some(fresh) = root.take_unused() else { return false };
     let theirs = fresh.lock();
     fresh.counters.reset();
+    // The new fence is filled before the root leads to it, and the old one truncated only then. So a lookup finds each
+    // leaf in one of them at any time.
     editor.copy_to(cut, &theirs);
     if root.insert_after(editor.fence, fresh.low(0), fresh) {
         editor.truncate(cut);

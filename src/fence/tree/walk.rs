@@ -1,7 +1,7 @@
-//! Walks leaf by leaf: what `iter`, `iter_range`, `retain` and cursors go by.
+//! Walks leaf by leaf, for `iter`, `iter_range`, `retain` and cursors.
 //!
-//! Leaves cover ranges without gaps. So who goes on where the last leaf ended meets a key that stays exactly once,
-//! however leaves are split and joined meanwhile.
+//! The ranges of the leaves have no gaps between them. So a walk that goes on at the upper bound of the last leaf meets
+//! each key that stays exactly once, even if leaves are split and merged meanwhile.
 
 use super::descent::{Probe, Tree};
 use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
@@ -15,9 +15,9 @@ use core::ops::Bound;
 
 /// Where a walk goes on.
 pub(crate) struct Resume<'a, K, V> {
-    /// The entries from here on are still to come.
+    /// The walk has yet to return the entries within this lower bound.
     pub(crate) from: Bound<K>,
-    /// The leaf that began there, and the state that it had before that was known.
+    /// The leaf that began there, with a version that was read before its left neighbour was validated.
     leaf: Option<VersionedLeaf<'a, K, V>>,
 }
 
@@ -34,7 +34,7 @@ impl<K, V> Resume<'_, K, V> {
     }
 }
 
-/// How far a walk to the left has come.
+/// How far a walk from the end has come.
 pub(crate) enum BackResume<'a, K, V> {
     Start,
     /// It goes on left of this leaf.
@@ -42,7 +42,7 @@ pub(crate) enum BackResume<'a, K, V> {
     End,
 }
 
-/// A leaf that began at `lo` when it had this state.
+/// A leaf that had the lower bound `lo` under this version.
 pub(crate) struct LeafStart<'a, K, V> {
     lo: K,
     seen: VersionedLeaf<'a, K, V>,
@@ -62,15 +62,15 @@ impl<K: Copy, V> Clone for LeafStart<'_, K, V> {
 }
 impl<K: Copy, V> Copy for LeafStart<'_, K, V> {}
 
-/// A leaf, and how many of its first entries a walk to the left is to return.
+/// A leaf, and how many of its first entries a walk from the end has yet to return.
 type UpTo<'a, K, V> = (VersionedLeaf<'a, K, V>, usize);
 
-/// A leaf's part in a walk.
+/// A walk's part of one leaf.
 pub(crate) struct LeafPart<'a, K, V> {
     pub(crate) leaf: Leaf<'a, K, V>,
     pub(crate) version: LeafVersion,
     pub(crate) entries: core::ops::Range<usize>,
-    /// Where to go on; None at the end.
+    /// Where the walk goes on. None at the end.
     pub(crate) next: Option<Resume<'a, K, V>>,
 }
 
@@ -81,7 +81,7 @@ impl<K: Copy, V> Clone for LeafPart<'_, K, V> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Adds the entries of one leaf, from `place` on and up to `end`, to `into`. Returns where to go on.
+    /// Appends the entries of one leaf, from `place` up to `end`, to `into`. Returns where the walk goes on.
     pub(crate) fn copy_next_leaf<'a>(
         &'a self,
         place: Resume<'a, K, V>,
@@ -97,7 +97,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// As `snapshot`, where a walk begins.
+    /// As `copy_next_leaf`, for the start of a walk.
     #[cfg(not(hedgerow_loom))]
     pub(crate) fn copy_first_leaf<'a>(
         &'a self,
@@ -114,8 +114,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// As `snapshot`, to the left: adds the next leaf's entries, from `start` on, and up to `end` where the walk
-    /// begins. False at the end.
+    /// As `copy_next_leaf`, for a walk from the end: appends the entries of the next leaf to the left. `end` is only
+    /// used for the first leaf. False when the walk is over.
     pub(crate) fn copy_previous_leaf<'a>(
         &'a self,
         back: &mut BackResume<'a, K, V>,
@@ -155,7 +155,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The leaf where a range ends, and how many of its entries come before that.
+    /// Returns the leaf where a range ends, and how many of its entries come before that end.
     fn last_up_to(
         &self,
         end: Bound<SearchKey<impl CompareKey<K>>>,
@@ -178,15 +178,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The leaf left of where `right` began, and how many of its entries come before that.
+    /// Returns the leaf left of `right`, and how many of its entries come before the lower bound that `right` had.
     fn part_left_of<'a>(
         &'a self,
         right: LeafStart<'a, K, V>,
         backoff: &mut Backoff,
     ) -> Result<Option<UpTo<'a, K, V>>, Failure> {
         let (leaf, before) = right.seen;
-        // The left neighbour of a leaf that has not changed ends where that leaf begins, and no key is compared to find
-        // it. So a walk over unchanged leaves ends, even if the order of keys contradicts itself.
+        // If `right` is unchanged, its left neighbour ends where it begins, and no key has to be compared with that. So a
+        // walk over unchanged leaves ends, even if the keys' `Ord` is inconsistent.
         if leaf.validate(before)
             && let Some((left, version)) = self.left_neighbour(leaf, &right.lo, backoff)?
             && leaf.validate(before)
@@ -196,7 +196,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.last_up_to(Bound::Excluded(self.search_key(&right.lo)), backoff)
     }
 
-    /// The part of one leaf, not yet copied.
+    /// Returns the walk's part of the next leaf, for the caller to copy.
     pub(crate) fn part<'a>(
         &'a self,
         place: Resume<'a, K, V>,
@@ -236,10 +236,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let next = match leaf.hi(version)? {
             Some(hi) if !is_last => {
                 let next = leaf.next(version)?;
-                // Before the look at `leaf` is validated, which says that the next one begins at `hi`: as long as it
-                // has this state, it still does.
+                // Read before `leaf` is validated, which proves that the next leaf began at `hi` then. As long as that
+                // leaf has this version, it still does.
                 let seen = (next, next.begin());
-                // On its way while its left neighbour's entries are looked at.
+                // Fetched while the caller copies the entries of `leaf`.
                 next.prefetch();
                 for block in 0..2 {
                     next.prefetch_keys(block);
@@ -253,7 +253,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(LeafPart { leaf, version, entries: from.min(to)..to, next })
     }
 
-    /// The leaf that the place remembers, if it begins there still.
+    /// Returns the leaf that `place` remembers, if it still begins there.
     fn remembered_leaf(place: Resume<'_, K, V>) -> Option<VersionedLeaf<'_, K, V>> {
         let (Some((leaf, before)), Bound::Included(from)) = (place.leaf, place.from) else {
             return None;
@@ -262,8 +262,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if version.is_locked() || !version.meta.is_live() {
             return None;
         }
-        // No key is compared in a leaf that has not changed. So a walk over unchanged leaves ends, even if the order
-        // and the equality of keys contradict themselves.
+        // No key is compared with the bound of an unchanged leaf. So a walk over unchanged leaves ends, even if the keys'
+        // `Ord` and `Eq` are inconsistent.
         let unchanged = !before.is_locked() && leaf.validate(before);
         let begins = unchanged || leaf.lo(version).ok()?.is_some_and(|lo| lo == from);
         begins.then_some((leaf, version))

@@ -1,4 +1,8 @@
-//! Changing one entry: look, decide with nothing locked, lock from the very state that was read, store.
+//! Changes of one entry.
+//!
+//! A writer reads the leaf, decides with nothing locked, locks the leaf from the very version that it has read, and
+//! stores. If another writer was faster, the lock fails and the writer starts again. So user code never runs under a
+//! lock, and what was planned is still right when it is stored.
 
 use super::descent::{Location, Tree};
 use super::hints::Scale;
@@ -11,22 +15,24 @@ use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use core::mem::MaybeUninit;
 
-/// What an operation found, and what it did about it.
+/// What an operation found, and its decision.
 pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
 
-/// The hints of a leaf as it is to be.
+/// The hints that a leaf will have after a change.
 pub(crate) struct HintPlan<K> {
     pub(crate) hints: LeafHints,
     pub(crate) shift: u32,
-    /// What hints are counted from from now on, where that changes.
+    /// The new key from which hints are counted, if that changes.
     pub(crate) base: Option<K>,
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Does with the key's entry what `decide` says of what `read` fetches of it, and tells `taken` what it has
-    /// replaced or removed, before any other user code runs. `decide` runs with nothing locked, and again
-    /// if the leaf has changed meanwhile. Linearizes where the leaf is locked, and a decision to keep things as they
-    /// are where it was validated last.
+    /// Applies what `decide` returns to the entry of a key. `read` fetches what `decide` needs of the old entry.
+    ///
+    /// - `decide` runs with nothing locked, and again if the leaf has changed before it could be locked.
+    /// - `taken` is called with what was replaced or removed, before any other user code runs: if that panicked, the
+    ///   entry would leak.
+    /// - Linearizes when the leaf is locked, or, if nothing is to be changed, when it is validated last.
     #[inline(always)]
     pub(crate) fn alter<T: Copy>(
         &self,
@@ -47,12 +53,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 if !matches!(change, Change::Entry(..)) {
                     return Ok((None, change));
                 }
-                // Happens once: a first leaf stays.
+                // At most once, since the first leaf is never retired.
                 self.init_root(&mut backoff)?;
                 continue;
             };
             if !location.version.meta.is_listed() && !has_listed {
-                // Somebody could not, or has yet to.
+                // The thread that split it off could not list it, or has yet to. If nobody did, ascending keys would
+                // make a chain of leaves that lookups could only walk.
                 has_listed = true;
                 self.list_up_to(target, &mut backoff)?;
                 continue;
@@ -63,7 +70,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     backoff.again()?;
                     continue;
                 }
-                // SAFETY: validated, and the key stands there.
+                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
                 Some(unsafe { found.assume_init() })
             } else {
                 None
@@ -82,7 +89,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 (Change::Entry(key, value), None) => {
                     if location.version.meta.count() == LeafLayout::<K, V>::ENTRIES {
                         self.split(&location, key, &mut backoff)?;
-                        // Other writers may fill the halves, too.
+                        // Other writers may fill both halves before this one comes back. If it may not wait, the number
+                        // of attempts is bounded.
                         backoff.again()?;
                         continue;
                     }
@@ -91,6 +99,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 (Change::Remove, Some(_)) => self.remove(&location),
             };
             if done {
+                // Before the merge, which calls `Ord` and so may panic.
                 old.map(taken);
                 if matches!(change, Change::Remove) {
                     self.merge_after_removal(location.leaf, location.version, &mut backoff);
@@ -128,6 +137,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !leaf.try_lock(version) {
             return false;
         }
+        // Nothing below calls user code: a panic would leave the leaf locked.
         leaf.open_gap(at, count);
         leaf.put_entry(at, key, value);
         leaf.unlock(version, plan.put(leaf, version.meta.with_count(count + 1)));
@@ -149,8 +159,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         true
     }
 
-    /// Joins a leaf that has become sparse, after a removal. Not after each: most find that a neighbour is not
-    /// sparse.
+    /// Merges a leaf that a removal has made sparse. Does not try after each removal, because most attempts find that
+    /// the neighbours are not sparse.
     #[inline(always)]
     pub(crate) fn merge_after_removal(
         &self,
@@ -174,8 +184,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// The hints of the leaf once `key`, of this rank, stands at `at`. All ranks are asked for now, with nothing
-    /// locked.
+    /// Returns the hints of the leaf with `key`, of this rank, inserted at `at`. Computes all ranks with nothing locked,
+    /// because ranking is user code.
     #[inline(always)]
     fn plan_insertion(
         &self,
@@ -187,6 +197,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<HintPlan<K>, Changed> {
         let count = version.meta.count();
         let scale = leaf.scale_of(version, &self.ranking)?;
+        // The new key is outside of the range of the hints, or becomes the first key of a block below their base.
         let needs_new_scale = !version.meta.has_base()
             || scale.is_beyond(rank)
             || rank < scale.base && at == 0 && count.is_multiple_of(BLOCK);
@@ -205,9 +216,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if at.is_multiple_of(BLOCK) {
             hints.set(at / BLOCK, scale.hint(rank));
         }
+        // Each block behind `at` begins with the last key of the block before it.
         let (next, end) = (at / BLOCK + 1, count / BLOCK + 1);
         for block in next..end {
-            // On its way before the leaf is locked.
+            // The entries of these blocks move. Fetching them now shortens the time under the lock.
             leaf.prefetch_values(block);
             let first = leaf.rank_at(version, block * BLOCK - 1, &self.ranking)?;
             hints.set(block, scale.hint(first));
@@ -215,7 +227,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(HintPlan { hints, shift: scale.shift, base: None })
     }
 
-    /// As `plan_insertion`, where the scale does not fit any more.
+    /// As `plan_insertion`, if the scale does not fit the new key.
     #[cold]
     #[inline(never)]
     fn plan_with_new_scale(
@@ -230,7 +242,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let count = version.meta.count();
         let last =
             if at == count { rank } else { leaf.rank_at(version, count - 1, &self.ranking)? };
-        // A leaf without a lower bound counts from whichever key came lowest.
+        // The hints of a leaf without a lower bound are counted from the lowest key that it has had.
         let is_base = !version.meta.has_lo() && at == 0;
         let base = if is_base { rank } else { leaf.scale_of(version, &self.ranking)?.base };
         let scale = Scale::spanning(base, last);
@@ -241,7 +253,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(HintPlan { hints, shift: scale.shift, base: is_base.then_some(*key) })
     }
 
-    /// The hints of the leaf without the entry at `at`.
+    /// Returns the hints of the leaf without the entry at `at`.
     #[inline(always)]
     pub(crate) fn plan_removal(
         &self,
@@ -258,9 +270,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             hints.set(block, scale.hint(first));
         }
         if (count - 1).is_multiple_of(BLOCK) {
-            // The last entry that its block has.
+            // The entry is the only one in the last block.
             hints.clear(count / BLOCK);
         }
+        // Exact ranks may come from a torn read. The lock fails then, and the plan is dropped.
         if !is_exact::<K, R>() {
             leaf.check(version)?;
         }
@@ -269,7 +282,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 impl<K: Copy> HintPlan<K> {
-    /// Stores the plan; says what the leaf's meta is with it.
+    /// Stores the plan in a locked leaf. Returns the leaf's meta with it.
     #[inline(always)]
     pub(crate) fn put<V: Copy>(&self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
         leaf.put_hints(&self.hints);
