@@ -1,4 +1,4 @@
-//! `FenceMap` itself: the typed face of the tree. What it does about one key; about the order, see
+//! `FenceMap` itself, and its operations on one key. For operations on the order of keys see
 //! [`ordered`](super::ordered).
 
 use crate::api::op::{Change, Computed, Op};
@@ -17,38 +17,39 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
-/// A concurrent ordered map of plain data, with reads that take no lock, no guard and write nothing.
+/// A concurrent ordered map of plain data. Lookups take no lock and no guard, and write nothing.
 ///
-/// Keys and values are `Copy` and are handed out as copies, so there is nothing to hold on to and nothing
-/// that could deadlock. All methods take `&self`. Entries lie in key order in leaves of up to 128, each under
-/// a lock that only writers take.
+/// Keys and values are `Copy`, and the map returns copies of them. So callers hold nothing that could keep memory alive
+/// or deadlock. All methods take `&self`. Entries are stored in key order in leaves of up to 128, and each leaf has a
+/// lock that only writers take.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and their like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range): a range is all of the map between two keys as it was at one moment.
-///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, each leaf as of one moment,
-///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) eight entries at a time: in key order, and every key
-///   that is present throughout exactly once.
-/// - A look-up waits only for a writer that is inside the key's leaf, some tens of nanoseconds unless that writer is
-///   descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead.
-/// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. Where `Ord` is
-///   no order, or the ranking lies, answers are wrong, and nothing worse.
-/// - Leaves that have become empty are joined and used again; memory is given back when the map is dropped.
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a single
+///   point in time.
+/// - [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, and each leaf is a snapshot.
+///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) go eight entries at a time. All of them go in key order,
+///   and meet every key that stays in the map exactly once.
+/// - A lookup waits only for a writer that is inside the key's leaf: some tens of nanoseconds, unless that writer is
+///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead.
+/// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. If `Ord` or the
+///   ranking is inconsistent, answers are wrong, and nothing worse.
+/// - Empty leaves are joined with their neighbours and used again. Memory is freed when the map is dropped.
 ///
 /// # Limits
-/// Keys and values are of at most 64 KiB each; larger ones do not compile, and belong into a
-/// [`OrdMap`](crate::OrdMap). Entries go through the stack, some of them several times. In a build
-/// without optimizations an operation takes up to 128 times the size of an entry, and an iterator up to 256 times:
-/// entries of more than 8 KiB need a thread with more than 2 MiB of stack there.
+/// Keys and values have at most 64 KiB each. Larger ones do not compile; an [`OrdMap`](crate::OrdMap) takes them. Entries
+/// are copied to the stack, some of them several times. In a build without optimizations an operation takes up to 128
+/// times the size of an entry, and an iterator up to 256 times. So entries of more than 8 KiB need a thread with more
+/// than 2 MiB of stack there.
 ///
 /// ```compile_fail,E0080
 /// let map = hedgerow::FenceMap::<[u8; 150_000], u64>::new();
 /// ```
 ///
 /// # Keys
-/// A [`Ranking`] makes a number of a key, by which most of its place is found. [`ByType`], the default, knows how for
-/// integers, `&str`, byte arrays and others. For a type that it does not know give one:
+/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place. [`ByType`], the default,
+/// supports integers, `&str`, byte arrays and other types. For any other type pass a ranking to
 /// [`with_ranking`](Self::with_ranking).
 ///
 /// # Example
@@ -75,7 +76,7 @@ pub struct FenceMap<K, V, R = ByType> {
 
 impl<K, V> FenceMap<K, V> {
     crate::facade::const_unless_loom! {
-        /// An empty map; allocates nothing and fits a `static`.
+        /// Returns an empty map. Allocates nothing, and fits a `static`.
         ///
         /// ```
         /// static MAP: hedgerow::FenceMap<u32, u32> = hedgerow::FenceMap::new();
@@ -95,7 +96,7 @@ impl<K, V> FenceMap<K, V> {
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     crate::facade::const_unless_loom! {
-        /// An empty map that ranks its keys by `ranking`; allocates nothing.
+        /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
         ///
         /// ```
         /// use std::net::SocketAddrV4;
@@ -122,7 +123,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         &self.tree
     }
 
-    /// The map's ranking.
+    /// Returns the map's ranking.
     ///
     /// ```
     /// use hedgerow::fence::Ranking;
@@ -133,7 +134,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         &self.tree.ranking
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///
@@ -145,7 +146,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.len.total()
     }
 
-    /// Whether [`len`](Self::len) is 0.
+    /// Returns whether [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::FenceMap::<u8, u8>::new().is_empty());
@@ -154,7 +155,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.len() == 0
     }
 
-    /// Figures about the map. Takes the locks of its allocator's lists, which no reader takes.
+    /// Returns figures about the map. Takes the locks of its allocator's lists, which no reader takes.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -165,10 +166,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.stats()
     }
 
-    /// The value of `key`, copied out.
+    /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside
-    /// the key's leaf. Linearizes where the leaf's version is looked at last.
+    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
+    /// key's leaf. Linearizes when the leaf's version is validated last.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -183,10 +184,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.get(self.search_key(key), |leaf, at| leaf.fetch_value(at))
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -206,7 +207,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             .map_err(|_| Busy)
     }
 
-    /// What `f` makes of a copy of `key`'s value. `f` runs with nothing locked.
+    /// Returns the result of `f` for a copy of `key`'s value. `f` runs with nothing locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", [1, 2, 3])].into();
@@ -221,7 +222,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.get(key).map(|value| f(&value))
     }
 
-    /// Whether `key` has an entry. Costs what [`get`](Self::get) does, without copying the value.
+    /// Returns whether `key` has an entry. Costs as much as [`get`](Self::get), without copying the value.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -236,11 +237,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.get(self.search_key(key), |_, _| MaybeUninit::new(())).is_some()
     }
 
-    /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
+    /// Stores `value` under `key` and returns the value that it replaces. If the key is in the map, the old key stays.
     ///
-    /// Blocks while another writer is inside the key's leaf. May allocate: a leaf where one is full, and what leads
-    /// to it. Running out of memory is handled as in std's collections. Logarithmic time, and that of moving up to a
-    /// leaf's entries by one. Linearizes when the leaf is locked.
+    /// Blocks while another writer is inside the key's leaf. May allocate a leaf, if the key's leaf is full, and what
+    /// leads to it. Running out of memory is handled as in std's collections. Logarithmic time, plus moving up to a leaf
+    /// of entries by one place. Linearizes when the leaf is locked.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -251,11 +252,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.alter(&key, Backoff::spinning(), |_| Op::Insert(value))).0
     }
 
-    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as
-    /// [`insert`](Self::insert) does.
+    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// [`OccupiedError`] if the key has a value: it hands key and value back, with a copy of the key's value.
+    /// [`OccupiedError`] if the key has a value. It hands key and value back, with a copy of the key's value.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -284,10 +284,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.alter_there(key, Backoff::spinning(), |_| Op::Remove)).0
     }
 
-    /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
+    /// Replaces the value of `key` by the result of `f` and returns the new value. None if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's leaf changed meanwhile: the replacement is
-    /// atomic. An `f` that itself writes to that leaf each time it runs never ends. Blocks while another writer is
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. So the
+    /// replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks while another writer is
     /// inside the leaf. Allocates nothing.
     ///
     /// ```
@@ -303,10 +303,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Self::updated(self.finish(self.alter_there(key, Backoff::spinning(), Self::updating(f))))
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically.
+    /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's leaf changed meanwhile. An `f` that itself
-    /// writes to that leaf each time it runs never ends. Blocks and allocates as [`insert`](Self::insert) does.
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. An `f`
+    /// that itself writes to that leaf each time never ends. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -321,14 +321,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Self::computed(self.finish(self.alter(&key, Backoff::spinning(), f)))
     }
 
-    /// Replaces what `key` has by `new` if it is `current`, absence (None) included; either way tells what
-    /// it had.
+    /// Replaces the value of `key` by `new` if it is `current`, and returns the value that the key had. None stands for
+    /// no value.
     ///
-    /// So `(None, Some(v))` inserts where there is nothing, `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
-    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs with
+    /// nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// What the key has instead of `current`.
+    /// The value that the key has instead of `current`.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
@@ -367,7 +367,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ) -> Result<Altered<K, V>, Failure> {
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,
-            // A key that is there stays.
+            // The key that is in the map stays.
             (Op::Insert(value), Some(_)) => Change::Value(value),
             (Op::Insert(value), None) => Change::Entry(*key, value),
             (Op::Remove, _) => Change::Remove,
@@ -376,7 +376,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.alter(self.tree.search_key(key), read, backoff, decide, |_| ())
     }
 
-    /// As `alter`, for a key that may be in another form: what decides is asked only if there is an entry.
+    /// As `alter`, for a borrowed form of a key. Calls `decide` only if there is an entry, so it needs no key to insert.
     #[inline]
     pub(crate) fn alter_there<Q>(
         &self,
@@ -397,7 +397,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.alter(self.search_key(key), read, backoff, decide, |_| ())
     }
 
-    /// What stands for a key in any form, with its rank.
+    /// Returns a key in any form with its rank, to search for it.
     #[inline(always)]
     pub(crate) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<Query<'q, Q>>
     where
@@ -427,7 +427,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Computed { before, after }
     }
 
-    /// What came of an operation that waits, and so fails only for want of memory.
+    /// Returns the result of an operation that waits, and so fails only if memory runs out.
     #[inline]
     pub(crate) fn finish<T>(&self, done: Result<T, Failure>) -> T {
         done.unwrap_or_else(|_| self.out_of_memory())

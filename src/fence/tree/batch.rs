@@ -1,17 +1,19 @@
-//! Batches: many changes at one moment, or leaf by leaf.
+//! Batches: many changes as of a single point in time, or leaf by leaf.
 //!
-//! All is planned with nothing locked: in key order each leaf is looked at, and what is to be stored in it worked
-//! out, hints included. A leaf that would overflow is split first, which changes nothing that anybody sees. Then the
-//! leaves are locked from the very states that they were looked at in; where one has changed since, all of them
-//! are given back and everything is planned anew. What is left to do under the locks are stores.
+//! A batch has three phases:
+//! 1. Plan, with nothing locked: in key order, each leaf is read and its edits and new hints are computed. A leaf that
+//!    would overflow is split first, which no other operation can observe.
+//! 2. Lock all leaves, from the very versions that were read. If one has changed, unlock the others and plan again.
+//! 3. Store, and unlock leaf by leaf. No user code runs under the locks.
 //!
-//! Of batches and writes that are in each other's way one gets on: locks are taken in key order and none is waited for,
-//! so who holds the greatest key fails only where some write has been done.
+//! Locks are taken in key order, and a batch that fails to take one gives back the others. So among batches and writes
+//! that collide, the one with the greatest locked key goes on: it can fail only because some write was finished.
 
 use super::descent::Tree;
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf};
 use super::policy::KeyPolicy;
+use super::radix_sort::sort_by_rank;
 use super::rank::is_exact;
 use super::write::HintPlan;
 use crate::api::op::{Change, Op};
@@ -23,16 +25,16 @@ use alloc::vec::Vec;
 use core::cmp;
 use core::ops::Range;
 
-/// Changes that need not be of one moment are done one by one if there are fewer.
+/// Fewer changes than this are applied one by one, if they need not be atomic together.
 const MIN_TO_PLAN: usize = 8;
-/// More splits than others can have filled the leaf again after: who needs more has an order that contradicts itself.
+/// Most splits of one leaf. Only inconsistent keys need more, however fast other writers fill the leaf again.
 const MAX_SPLITS: usize = 1_000;
 
-/// What a batch asks for.
+/// What a batch is to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Request<'q, K, V> {
     Changes(&'q [(K, Op<V>)]),
-    /// What these keys have.
+    /// Lookups of these keys.
     Keys(&'q [K]),
 }
 
@@ -58,7 +60,7 @@ impl<'q, K, V: Copy> Request<'q, K, V> {
         }
     }
 
-    /// Room for what each key had.
+    /// Allocates a place for the answer to each key.
     fn answers<H: Copy>(&self) -> Result<Vec<Option<H>>, Failure> {
         let mut answers = Vec::new();
         answers.try_reserve_exact(self.len()).map_err(|_| Failure::Alloc)?;
@@ -71,14 +73,14 @@ impl<'q, K, V: Copy> Request<'q, K, V> {
     }
 }
 
-/// What a batch says that a key had: for plain data the value.
+/// What a batch returns about a key's old entry: for plain data the value.
 pub(crate) trait OldEntry<K, V>: Copy {
-    /// Whether a key that is inserted takes the place of an equal one.
+    /// Whether an insertion replaces an equal key, too.
     const REPLACES_KEYS: bool;
 
     fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, Changed>;
 
-    /// What is to be said of what the batch itself has inserted.
+    /// The answer to a change of a key that the batch itself has inserted before.
     fn of(key: K, value: V) -> Self;
 }
 
@@ -96,51 +98,51 @@ impl<K: Copy, V: Copy> OldEntry<K, V> for V {
     }
 }
 
-/// What came of a batch.
+/// The result of a batch.
 pub(crate) enum Outcome<H> {
-    /// It has been done.
+    /// All changes were made.
     Done(Vec<Option<H>>),
-    /// Nothing has: it is not worth a plan, or the order of keys contradicts itself. The changes are to be made one
-    /// after the other.
+    /// No change was made, because planning is not worth it, or because keys are inconsistent. The caller applies the
+    /// changes one by one.
     OneByOne,
 }
 
-/// What becomes of a place in a leaf.
+/// The change of one place in a leaf.
 enum Edit<K, V> {
     Value(V),
-    /// Another key that is equal to the one that was there.
+    /// Replaces the key, too, by an equal one.
     Entry(K, V),
     Insert(K, V),
     Remove,
 }
 
-/// An edit, and how many of the leaf's entries come before it now.
+/// An edit, and the number of the leaf's entries before it, as the leaf is now.
 struct PlacedEdit<K, V> {
     at: usize,
-    /// Of the key.
+    /// The rank of the key.
     rank: usize,
     edit: Edit<K, V>,
 }
 
-/// One leaf's part in a batch.
+/// The part of a batch that belongs to one leaf.
 struct LeafBatch<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     version: LeafVersion,
-    /// Of the first key that is asked about.
+    /// The rank of its first key.
     rank: usize,
     edits: Range<usize>,
-    /// Where entries come or go.
+    /// The new hints, if entries are inserted or removed.
     plan: Option<HintPlan<K>>,
-    /// Entries that the leaf is to have.
+    /// The number of entries that the leaf will have.
     count: usize,
 }
 
-/// A batch at work.
+/// A batch in progress.
 struct Batch<'a, 'q, K, V, H> {
     request: Request<'q, K, V>,
-    /// The numbers of what is asked for, by key and then by number.
+    /// The requests' keys and numbers, sorted by key and then by number.
     order: Vec<(K, usize)>,
-    /// The leaves, as far as the hints say, of some of the keys, and where in the order the first of these stands.
+    /// The prefetched leaves of some keys, as far as the hints say, and the index in `order` of the first of these keys.
     leaves: [Option<Leaf<'a, K, V>>; WINDOW],
     prefetched_from: usize,
     answers: Vec<Option<H>>,
@@ -148,14 +150,15 @@ struct Batch<'a, 'q, K, V, H> {
     parts: Vec<LeafBatch<'a, K, V>>,
 }
 
-/// What came of an attempt to plan a leaf's part.
+/// The result of an attempt to plan a leaf's part.
 enum Planned {
-    /// It goes on here in the order.
+    /// The next part begins at this index in the order.
     UpTo(usize),
+    /// The leaf has changed.
     Retry,
-    /// The leaf has been split, or somebody was in the way.
+    /// The leaf was split, or another writer was faster.
     Split,
-    /// The order of keys contradicts itself, or the ranking does.
+    /// `Ord` or the ranking is inconsistent.
     Inconsistent,
 }
 
@@ -166,7 +169,7 @@ impl From<Changed> for Planned {
 }
 
 impl<'q, K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, 'q, K, V, H> {
-    /// `rank` gives the rank of keys whose order is that of their ranks.
+    /// `rank` is given for keys that are ordered as their ranks are.
     fn new(
         request: Request<'q, K, V>,
         rank: Option<impl Fn(&K) -> usize>,
@@ -195,15 +198,15 @@ impl<'q, K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, 'q, K, V, H> {
     }
 }
 
-/// What a batch wants of one key.
+/// The edit of one key.
 struct KeyChange<K, V> {
     edit: Option<Edit<K, V>>,
-    /// Where the next key stands in the order.
+    /// The index of the next key in the order.
     next: usize,
 }
 
 impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
-    /// All that is asked of the key at `from` in the order, in turn; answers each.
+    /// Combines all changes of the key at `from` in the order into one edit, and answers each of them.
     fn fold_changes(&mut self, from: usize, before: Option<H>) -> KeyChange<K, V> {
         let (mut now, mut key, mut new) = (before, None, None);
         let mut next = from;
@@ -237,15 +240,17 @@ impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Does all that is asked at one moment; what each key had before, in the order of asking. Linearizes when the last
-    /// leaf is locked, or, where nothing is to be changed, between the first and the second look at each leaf.
-    /// Tells `stored` the answers when everything is in its place, before any other user code runs.
+    /// Makes all changes as of a single point in time. Returns what each key had before, in the order of the request.
+    ///
+    /// Linearizes when the last leaf is locked, or, if nothing is to be changed, as a snapshot does. Calls `stored` with
+    /// the answers when all changes are stored, before any other user code runs.
     pub(crate) fn apply_atomically<H: OldEntry<K, V>>(
         &self,
         request: Request<'_, K, V>,
         mut backoff: Backoff,
         stored: impl FnOnce(&[Option<H>]),
     ) -> Result<Outcome<H>, Failure> {
+        // One change is atomic by itself.
         if request.len() == 1 {
             return Ok(Outcome::OneByOne);
         }
@@ -262,6 +267,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             match Self::lock_all(&batch) {
                 Ok(()) => {
                     self.store_all(&batch);
+                    // Before the merges, which call `Ord` and so may panic.
                     stored(&batch.answers);
                     self.merge_sparse(&batch, &mut backoff);
                     return Ok(Outcome::Done(batch.answers));
@@ -269,7 +275,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 Err(at) => {
                     let leaf = batch.parts[at].leaf;
                     if batch.parts[..at].iter().any(|part| part.leaf == leaf) {
-                        // Locked by ourselves: keys come to it twice.
+                        // This batch itself holds the lock: inconsistent keys have led to the leaf twice.
                         return Ok(Outcome::OneByOne);
                     }
                     self.count_conflict(batch.parts[at].rank);
@@ -283,8 +289,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         is_exact::<K, R>().then_some(|key: &K| self.search_key(key).rank)
     }
 
-    /// Plans the part of the leaf that the key at `from` in the order is in; where the next part begins. None where
-    /// no part can be made of it.
+    /// Plans the part of the leaf to which the key at `from` in the order belongs. Returns the index where the next part
+    /// begins. None if keys are inconsistent.
     fn plan_leaf<'a>(
         &'a self,
         batch: &mut Batch<'a, '_, K, V, impl OldEntry<K, V>>,
@@ -298,7 +304,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             let edits = batch.edits.len();
             match self.try_part(batch, from, &mut has_listed, backoff)? {
                 Planned::UpTo(next) => return Ok(Some(next)),
-                // Each makes room for some entries, and narrows the leaf.
+                // Each split makes room for some entries, and leaves fewer keys to the leaf.
                 Planned::Split if splits < MAX_SPLITS => splits += 1,
                 Planned::Split | Planned::Inconsistent => return Ok(None),
                 Planned::Retry => backoff.again()?,
@@ -307,7 +313,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Asks for the leaves of the keys to come, if there are many of them, so that the waits for them overlap.
+    /// Prefetches the leaves of the next keys, if there are many keys, so that the waits for memory overlap.
     #[inline]
     fn prefetch_leaves<'a>(&'a self, batch: &mut Batch<'a, '_, K, V, impl Copy>, from: usize) {
         let is_prefetched = from.wrapping_sub(batch.prefetched_from) < WINDOW;
@@ -321,11 +327,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let first = leaf_of(&some[0]);
         batch.leaves[0] = first;
         if some.last().is_some_and(|last| leaf_of(last) == first) {
-            // All in one leaf.
+            // All these keys belong to one leaf, which needs no prefetching.
             return;
         }
-        for (request, slot) in some.iter().zip(&mut batch.leaves) {
-            *slot = leaf_of(request);
+        for (entry, slot) in some.iter().zip(&mut batch.leaves) {
+            *slot = leaf_of(entry);
             if let Some(leaf) = slot {
                 leaf.prefetch();
             }
@@ -358,7 +364,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         };
         let (leaf, version) = (location.leaf, location.version);
         if !version.meta.is_listed() && !*has_listed {
-            // Somebody could not, or has yet to.
+            // The thread that split it off could not list it, or has yet to.
             *has_listed = true;
             self.list_up_to(target, backoff)?;
             return Ok(Planned::Retry);
@@ -366,7 +372,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let Ok(hi) = leaf.hi(version) else { return Ok(Planned::Retry) };
         let (mut at, mut place, mut rank) = (from, location.place, target.rank);
         let begin = batch.edits.len();
-        // The first place that no edit has come to.
+        // The first place behind all edits so far.
         let mut free = 0;
         let mut count = version.meta.count();
         let mut changes_count = false;
@@ -379,6 +385,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             let Ok(before) = before else { return Ok(Planned::Retry) };
             let change = batch.fold_changes(at, before);
             if let Some(edit) = change.edit {
+                // Keys come in ascending order, so places do too, unless keys are inconsistent.
                 if place.at < free {
                     return Ok(Planned::Inconsistent);
                 }
@@ -397,6 +404,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             at = change.next;
             let Some((key, _)) = batch.order.get(at) else { break };
+            // The next key belongs to another leaf.
             if hi.as_ref().is_some_and(|hi| key >= hi) {
                 break;
             }
@@ -417,7 +425,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(Planned::UpTo(at))
     }
 
-    /// Splits a leaf that has no room for one more entry, at `place`, after `edits`.
+    /// Splits a leaf that has no room for `key` at index `at` after `edits`.
     #[cold]
     fn make_room(
         &self,
@@ -435,19 +443,20 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         };
         let (first_at, first) = inserted().next().unwrap_or((at, key));
         let (cut, bound) = if first_at == count && !version.meta.has_hi() {
-            // Keys that come in order fill one leaf after the other.
+            // Ascending keys fill one leaf after the other.
             if count == 0 { (0, key) } else { (count, first) }
         } else if count >= LeafLayout::<K, V>::ENTRIES / 2 {
             let Ok(middle) = leaf.key(version, count / 2) else { return Ok(()) };
             (count / 2, middle)
         } else {
+            // Most entries are new, so the middle of these is the best cut.
             inserted().nth(inserted().count() / 2).unwrap_or((at, key))
         };
         self.split_at((leaf, version), cut, &bound, backoff)
     }
 
-    /// The hints of the leaf once the edits are done, by which it comes to `count` entries. All ranks are asked for
-    /// now, with nothing locked.
+    /// Returns the hints of the leaf after the edits, with `count` entries. Computes all ranks with nothing locked,
+    /// because ranking is user code.
     fn plan_edits(
         &self,
         (leaf, version): VersionedLeaf<'_, K, V>,
@@ -466,11 +475,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         };
         let (first, last) = (rank_of(0)?, rank_of(count - 1)?);
         let needs_base = !version.meta.has_base() || first < scale.base;
-        // A leaf without a lower bound counts from whichever key came lowest.
+        // The hints of a leaf without a lower bound are counted from the lowest key that it has had.
         if !version.meta.has_lo() && needs_base {
             plan.base = Some(match origin(edits, 0) {
                 Origin::New(PlacedEdit { edit: Edit::Insert(key, _), .. }) => *key,
-                Origin::New(_) => unreachable!("what is new was inserted"),
+                Origin::New(_) => unreachable!("only insertions are new"),
                 Origin::Old(at) => leaf.key(version, at)?,
             });
             scale = Scale::spanning(first, last);
@@ -485,18 +494,21 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(plan)
     }
 
-    /// Locks all leaves, or makes sure that they are as they were at one moment if nothing is to be stored; else
-    /// says which one has changed.
+    /// Locks all leaves. If there are no edits, validates all of them together instead. On failure, returns the index of
+    /// the leaf that has changed.
     fn lock_all(batch: &Batch<'_, '_, K, V, impl Copy>) -> Result<(), usize> {
         let parts = &batch.parts;
         if batch.edits.is_empty() {
             if parts.len() > 1 {
-                // [RA-1] sequentially consistent fence: pairs with its like in ranges.
+                // [RA-1] sequentially consistent fence: pairs with the same fence in snapshots, so that all of them agree
+                // about the order of two independent writes.
                 atomic::fence(Ordering::SeqCst);
             }
             let changed = parts.iter().position(|part| !part.leaf.validate(part.version));
             return changed.map_or(Ok(()), Err);
         }
+        // Leaves without edits are locked too. If they were only validated, another thread could write to one of them
+        // then read an old value in a leaf that is about to be written. The batch would be neither before nor after it.
         for (at, part) in parts.iter().enumerate() {
             if !part.leaf.try_lock(part.version) {
                 parts[..at].iter().for_each(|part| part.leaf.unlock_unchanged(part.version));
@@ -506,7 +518,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// Stores everything and unlocks.
+    /// Stores all edits and unlocks the leaves.
     fn store_all(&self, batch: &Batch<'_, '_, K, V, impl Copy>) {
         if batch.edits.is_empty() {
             return;
@@ -514,7 +526,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut more = 0;
         for part in &batch.parts {
             let edits = &batch.edits[part.edits.clone()];
-            // Those behind are locked still: who sees this leaf as it is now does not see them as they were.
+            // The leaves behind this one are still locked, so no reader of this one sees an old state of them.
             if edits.is_empty() {
                 part.leaf.unlock_unchanged(part.version);
             } else {
@@ -528,7 +540,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Joins leaves that have become sparse.
+    /// Merges leaves that the batch has made sparse.
     fn merge_sparse(&self, batch: &Batch<'_, '_, K, V, impl Copy>, backoff: &mut Backoff) {
         for part in &batch.parts {
             let is_sparse = part.count <= LeafLayout::<K, V>::ENTRIES / 4;
@@ -539,9 +551,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Of plain data.
+/// For plain data.
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// As `apply_atomically`, or, where that is not to be had, one change after the other.
+    /// As `apply_atomically`, or, if that is impossible, one change after the other.
     pub(crate) fn apply(
         &self,
         request: Request<'_, K, V>,
@@ -554,7 +566,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// As `apply`, but each leaf's part at a moment of its own, in key order.
+    /// As `apply`, but only the changes in one leaf are atomic together, leaf by leaf in key order.
     pub(crate) fn apply_by_leaf(
         &self,
         request: Request<'_, K, V>,
@@ -582,8 +594,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(batch.answers)
     }
 
-    /// One after the other: where a plan is not worth it, or where the order of keys contradicts itself, whatever
-    /// comes of it then.
+    /// Applies the changes one by one, each atomic by itself: if planning is not worth it, or if keys are inconsistent.
     fn apply_one_by_one(
         &self,
         request: Request<'_, K, V>,
@@ -607,7 +618,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 impl<K: Copy, V: Copy> LeafBatch<'_, K, V> {
-    /// Does the edits; the caller holds the lock. Says what the leaf's meta is with them.
+    /// Stores the edits in the leaf, which the caller has locked. Returns the leaf's new meta.
     fn store(&self, edits: &[PlacedEdit<K, V>]) -> Meta {
         let mut removed = 0;
         for placed in edits {
@@ -620,7 +631,7 @@ impl<K: Copy, V: Copy> LeafBatch<'_, K, V> {
         }
         let Some(plan) = &self.plan else { return self.version.meta };
         let mut count = self.version.meta.count();
-        // From the end, so that what comes before stays where it is.
+        // From the end, so that the places before an edit do not move.
         for placed in edits.iter().rev() {
             if let Edit::Remove = placed.edit {
                 self.leaf.close_gap(placed.at, 1, count);
@@ -644,51 +655,15 @@ impl<K: Copy, V: Copy> LeafBatch<'_, K, V> {
     }
 }
 
-/// Sorts what is in order of number by rank, byte by byte, if there are many and few bytes differ: some nanoseconds
-/// each, where comparing takes tens. False if it has not.
-fn sort_by_rank<K: Copy>(order: &mut Vec<(K, usize)>, rank: impl Fn(&K) -> usize) -> bool {
-    const MANY: usize = 256;
-    const PASSES: u32 = 4;
-    let Some((first, _)) = order.first().filter(|_| order.len() >= MANY) else { return false };
-    let first = rank(first);
-    let differ = order.iter().fold(0, |differ, (key, _)| differ | rank(key) ^ first);
-    let bytes = (0..usize::BITS / 8).filter(|byte| differ >> (byte * 8) & 0xFF != 0);
-    let mut other = Vec::new();
-    if bytes.clone().count() > PASSES as usize || other.try_reserve_exact(order.len()).is_err() {
-        return false;
-    }
-    other.extend_from_slice(order);
-    for byte in bytes {
-        let digit = |key: &K| rank(key) >> (byte * 8) & 0xFF;
-        let mut ends = [0; 256];
-        for (key, _) in order.iter() {
-            ends[digit(key)] += 1;
-        }
-        let mut sum = 0;
-        for end in &mut ends {
-            sum += *end;
-            *end = sum;
-        }
-        // From the end, so that equals stay in their order.
-        for one in order.iter().rev() {
-            let end = &mut ends[digit(&one.0)];
-            *end -= 1;
-            other[*end] = *one;
-        }
-        core::mem::swap(order, &mut other);
-    }
-    true
-}
-
-/// Where an entry comes from.
+/// The origin of an entry: the leaf, or an edit.
 enum Origin<'a, K, V> {
     Old(usize),
     New(&'a PlacedEdit<K, V>),
 }
 
-/// Where the entry comes from that is to be at `index` once the edits are done.
+/// Returns the origin of the entry that will be at `index` after the edits.
 fn origin<K, V>(edits: &[PlacedEdit<K, V>], index: usize) -> Origin<'_, K, V> {
-    // How many of the old entries, and of the new ones, come before.
+    // The numbers of old and of new entries before the current edit.
     let (mut old, mut new) = (0, 0);
     for placed in edits {
         let (is_new, goes) = match placed.edit {
@@ -709,20 +684,6 @@ fn origin<K, V>(edits: &[PlacedEdit<K, V>], index: usize) -> Origin<'_, K, V> {
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranks_are_sorted_byte_by_byte() {
-        for (len, mask) in [(255, 0xFF), (256, 0xFF), (5_000, 0xFF_00FF), (3_000, usize::MAX)] {
-            let key = |n: usize| n.wrapping_mul(0x9E37_79B9).rotate_left(7) & mask;
-            let mut order: Vec<_> = (0..len).map(|n| (key(n), n)).collect();
-            let mut want = order.clone();
-            want.sort_unstable();
-            let bytes = mask.count_ones() / 8;
-            let sorts = sort_by_rank(&mut order, |key| *key);
-            assert_eq!(sorts, len >= 256 && bytes <= 4);
-            assert!(!sorts || order == want);
-        }
-    }
 
     #[test]
     fn entries_come_from_where_the_edits_say() {

@@ -24,6 +24,7 @@ pub(super) mod load;
 mod merge;
 pub(super) mod neighbour;
 pub(super) mod policy;
+mod radix_sort;
 pub(super) mod range;
 pub(super) mod rank;
 pub(super) mod read;

@@ -1,4 +1,4 @@
-//! Ranks: an order-preserving word of each key, so that most comparisons are of integers.
+//! Ranks: an order-preserving number of each key, so that most comparisons are comparisons of integers.
 
 use crate::sync::words::WORD;
 use alloc::boxed::Box;
@@ -6,18 +6,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::transmute_copy;
 
-/// Gives each key a rank, in the order of the keys: a number that stands for the key where keys only have
-/// to be told apart roughly.
+/// Maps keys to ranks: numbers in the order of the keys.
 ///
-/// A map finds the place of a key by ranks as far as they go, and by `Ord` among keys of the same rank. So
-/// a rank says as much about its key's place as 64 bits can, the most important bits first: on 32-bit targets
-/// only the upper half is looked at, but where keys are integers of 64 bits.
+/// A map finds the place of a key by ranks as far as possible, and compares keys by `Ord` only if their ranks are equal.
+/// So a rank should tell as much about its key as 64 bits can, the most significant bits first. On 32-bit targets only
+/// the upper half is used, except for keys that are 64-bit integers.
 ///
-/// `a <= b` has to imply `rank(a) <= rank(b)`; different keys may have the same rank. A ranking that breaks
-/// this, or that changes its mind, makes a map give wrong answers, or slow ones, and nothing worse.
+/// `a <= b` has to imply `rank(a) <= rank(b)`. Different keys may have the same rank. With a ranking that breaks this
+/// rule, or whose answers change, a map returns wrong answers or is slow, and nothing worse.
 ///
-/// A [`OrdMap`](crate::OrdMap) that is asked for a borrowed form `Q` of its keys, a `str` of its
-/// `String`s, asks its ranking for the rank of that. It has to be the rank of the key: implement `Ranking<Q>` too.
+/// An [`OrdMap`](crate::OrdMap) that looks up a borrowed form `Q` of its keys, such as `str` for `String`, needs a
+/// `Ranking<Q>` too. It has to return the rank of the key itself.
 ///
 /// ```
 /// use hedgerow::fence::{FenceMap, Ranking};
@@ -37,9 +36,9 @@ use core::mem::transmute_copy;
 /// ```
 ///
 /// # Another order
-/// The order of a map is that of its keys' `Ord`, which a ranking cannot change. As for std's `BTreeMap`, a key type
-/// with another `Ord` makes another order. It needs a ranking of its own to be found as quickly, because [`ByType`]
-/// does not know `Reverse`, and would rank all such keys 0.
+/// A map's order is the `Ord` of its keys, which a ranking cannot change. As for std's `BTreeMap`, another order needs a
+/// key type with another `Ord`. Give such a type a ranking of its own for fast lookups: [`ByType`] does not support
+/// `Reverse` and ranks all such keys 0.
 ///
 /// ```
 /// use hedgerow::fence::{ByType, FenceMap, Ranking};
@@ -60,17 +59,20 @@ use core::mem::transmute_copy;
 /// assert_eq!(latest_first.successor(&Reverse(29)), Some((Reverse(17), 1700)));
 /// ```
 pub trait Ranking<K: ?Sized> {
-    /// The rank of `key`. Runs often, and is to be short.
+    /// Returns the rank of `key`. Should be fast: every operation calls it.
     fn rank(&self, key: &K) -> u64;
 }
 
-/// The ranking of maps that were given none: it knows some types, and ranks all keys of any other type 0.
+/// The default ranking: it supports common key types, and ranks all keys of other types 0.
 ///
-/// It knows integers of all widths, `NonZero` ones, `bool`, `char`, addresses of the internet protocols,
-/// text and bytes by the first eight (`String`, `Box<str>`, `&str`, `str`; `Vec<u8>`, `Box<[u8]>`, `&[u8]`,
-/// `[u8]`), arrays of up to 32 bytes, and some pairs of integers. Keys
-/// of other types are found by comparisons alone, which in a large map takes several times as long:
-/// give such a map a [`Ranking`] of your own.
+/// Supported are:
+/// - integers of all widths, `NonZero` integers, `bool`, `char` and some pairs of integers;
+/// - IP addresses, and arrays of up to 32 bytes;
+/// - text and bytes, by their first eight bytes: `String`, `Box<str>`, `&str`, `str`; `Vec<u8>`, `Box<[u8]>`, `&[u8]`,
+///   `[u8]`.
+///
+/// Keys of other types are found by comparisons alone, which takes several times as long in a large map. Give such a map
+/// a [`Ranking`] of its own.
 ///
 /// ```
 /// use hedgerow::fence::{ByType, Ranking};
@@ -89,8 +91,8 @@ impl<K: ?Sized> Ranking<K> for ByType {
     }
 }
 
-/// What one word holds of the rank of a `K`: its upper part. Of integers of 64 bits, which are mostly much less than
-/// they could be, a word of 32 bits holds the first bits that are not 0.
+/// Returns the part of a `K`'s rank that fits in a word: the upper part. For 64-bit integers, most of which are small, a
+/// word of 32 bits has the most significant bits that are not 0, as a floating-point number does.
 #[inline(always)]
 pub(crate) fn to_word<K: ?Sized>(rank: u64) -> usize {
     let this = typeid::of::<K>();
@@ -103,18 +105,18 @@ pub(crate) fn to_word<K: ?Sized>(rank: u64) -> usize {
     (rank >> (u64::BITS - usize::BITS)) as usize
 }
 
-/// `n` in six bits more than `fraction`, rounded down: exactly where it has so few, and elsewhere the number of its
-/// bits and then the `fraction` ones after the first.
+/// Rounds `n` down to `fraction` + 6 bits: exact if `n` has no more than `fraction` bits, and otherwise the number of
+/// its bits, followed by the `fraction` bits after the first one.
 const fn rounded(n: u64, fraction: u32) -> u64 {
     let more = (u64::BITS - n.leading_zeros()).saturating_sub(fraction);
     if more == 0 {
         return n;
     }
-    // The first bit, which is 1, makes the number of bits one greater.
+    // The first bit is always 1. It is added to the number of bits instead of being stored.
     ((more as u64 - 1) << fraction) + (n >> (more - 1))
 }
 
-/// 32 bits of a rank, most exact in the middle of all ranks, where those of small signed integers are.
+/// Returns 32 bits of a rank, most exact in the middle of all ranks, where small signed integers are.
 const fn rounded_from_middle(rank: u64) -> u64 {
     const MIDDLE: u64 = 1 << 63;
     const HALF: u64 = 1 << 31;
@@ -125,8 +127,8 @@ const fn rounded_from_middle(rank: u64) -> u64 {
     }
 }
 
-/// Whether `K` is an integer that its rank, as a word, tells from all others: then any bytes are a key, and
-/// comparing ranks is comparing keys. An answer at compile time.
+/// Whether `K` is an integer whose rank, as a word, differs from those of all other keys. If so, any bytes are a valid
+/// key, and ranks can be compared instead of keys. Evaluated at compile time.
 #[inline(always)]
 pub(crate) fn is_exact<K, R>() -> bool {
     let this = typeid::of::<K>();
@@ -143,12 +145,12 @@ pub(crate) fn is_exact<K, R>() -> bool {
     integer && size_of::<K>() <= WORD && typeid::of::<R>() == typeid::of::<ByType>()
 }
 
-/// Lets the highest bit of the integer be the highest of the rank.
-const fn raised(integer: u64, bits: u32) -> u64 {
+/// Shifts an integer of `bits` bits so that its highest bit is the highest of the rank.
+const fn left_aligned(integer: u64, bits: u32) -> u64 {
     if bits == 0 { 0 } else { integer << (u64::BITS - bits) }
 }
 
-/// The first eight bytes, or all and zeroes.
+/// Returns the first eight bytes as a number. If there are fewer, zeroes follow them.
 #[inline(always)]
 fn first_bytes(bytes: &[u8]) -> u64 {
     if let Some(first) = bytes.first_chunk() {
@@ -159,15 +161,15 @@ fn first_bytes(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// Answers `$rank` where the key is a `$known`; without a key, whether it would.
-macro_rules! known {
+/// Returns `$rank` from the function if `K` is one of the types `$known`. Without a key, returns 0 then.
+macro_rules! rank_by_value {
     ($key:ident: $($known:ty => |$name:ident| $rank:expr;)*) => {
         let this = typeid::of::<K>();
         $(
             if this == typeid::of::<$known>() {
                 let Some(key) = $key else { return Some(0) };
-                // SAFETY: the key is of this very type, but for lifetimes, and what is made of the copy
-                // is a number. None of these types has a destructor.
+                // SAFETY: the type ids say that `K` is this type, except for lifetimes. None of these types has a
+                // destructor, and the copy does not leave the expression, whose result is a number.
                 let $name = unsafe { (&raw const *key).cast::<$known>().read() };
                 return Some($rank);
             }
@@ -175,14 +177,14 @@ macro_rules! known {
     };
 }
 
-/// As `known`, by reference.
-macro_rules! known_by_reference {
+/// As `rank_by_value`, without copying the key.
+macro_rules! rank_by_reference {
     ($key:ident: $($known:ty => |$name:ident| $rank:expr;)*) => {
         let this = typeid::of::<K>();
         $(
             if this == typeid::of::<$known>() {
                 let Some(key) = $key else { return Some(0) };
-                // SAFETY: the key is of this very type.
+                // SAFETY: the type ids say that `K` is this type.
                 let $name = unsafe { transmute_copy::<&K, &$known>(&key) };
                 return Some($rank);
             }
@@ -192,12 +194,12 @@ macro_rules! known_by_reference {
 
 #[inline(always)]
 fn by_type<K: ?Sized>(key: &K) -> u64 {
-    look_up(Some(key)).unwrap_or(0)
+    rank_of_known(Some(key)).unwrap_or(0)
 }
 
-/// The rank of a key of a known type; without a key, whether it is one.
+/// Returns the rank of a key of a supported type. Without a key, returns whether the type is supported.
 #[inline(always)]
-fn look_up<K: ?Sized>(key: Option<&K>) -> Option<u64> {
+fn rank_of_known<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     integer(key)
         .or_else(|| non_zero(key))
         .or_else(|| bytes(key))
@@ -206,10 +208,10 @@ fn look_up<K: ?Sized>(key: Option<&K>) -> Option<u64> {
         .or_else(|| pair(key))
 }
 
-/// The rank of `borrowed`, what a key of type `K` is borrowed as, in a map with this ranking.
+/// Returns the rank of `borrowed`, a borrowed form of a key of type `K`, in a map with this ranking.
 ///
 /// # Panics
-/// Where a key is of a type that [`ByType`] knows, and `Q` is a form of it that is not known.
+/// If [`ByType`] supports the type of the key, but not the borrowed form.
 #[inline(always)]
 pub(crate) fn rank_of_borrowed<K, Q: ?Sized, R: Ranking<Q>>(ranking: &R, borrowed: &Q) -> u64 {
     let has_another = typeid::of::<K>() != typeid::of::<Q>();
@@ -219,7 +221,7 @@ pub(crate) fn rank_of_borrowed<K, Q: ?Sized, R: Ranking<Q>>(ranking: &R, borrowe
     ranking.rank(borrowed)
 }
 
-/// A type that is not known has rank 0 in all its forms, whatever these are known for by themselves.
+/// Keys of an unsupported type all have rank 0, so a borrowed form has rank 0 too, even if [`ByType`] supports it.
 fn by_type_as<K, Q: ?Sized>(borrowed: &Q) -> u64 {
     let (owner, this) = (typeid::of::<K>(), typeid::of::<Q>());
     let is_text = this == typeid::of::<str>()
@@ -234,27 +236,27 @@ fn by_type_as<K, Q: ?Sized>(borrowed: &Q) -> u64 {
     if is_text || is_bytes {
         return by_type(borrowed);
     }
-    assert!(look_up::<K>(None).is_none(), "no `Ranking` of this borrowed form of the key");
+    assert!(rank_of_known::<K>(None).is_none(), "no `Ranking` of this borrowed form of the key");
     0
 }
 
 #[inline(always)]
 fn integer<K: ?Sized>(key: Option<&K>) -> Option<u64> {
-    known! { key:
+    rank_by_value! { key:
         u64 => |n| n;
         i64 => |n| n.cast_unsigned() ^ 1 << 63;
-        u32 => |n| raised(u64::from(n), 32);
-        i32 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 31), 32);
-        usize => |n| raised(n as u64, usize::BITS);
-        isize => |n| raised((n.cast_unsigned() ^ 1 << (usize::BITS - 1)) as u64, usize::BITS);
-        u16 => |n| raised(u64::from(n), 16);
-        i16 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 15), 16);
-        u8 => |n| raised(u64::from(n), 8);
-        i8 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 7), 8);
+        u32 => |n| left_aligned(u64::from(n), 32);
+        i32 => |n| left_aligned(u64::from(n.cast_unsigned() ^ 1 << 31), 32);
+        usize => |n| left_aligned(n as u64, usize::BITS);
+        isize => |n| left_aligned((n.cast_unsigned() ^ 1 << (usize::BITS - 1)) as u64, usize::BITS);
+        u16 => |n| left_aligned(u64::from(n), 16);
+        i16 => |n| left_aligned(u64::from(n.cast_unsigned() ^ 1 << 15), 16);
+        u8 => |n| left_aligned(u64::from(n), 8);
+        i8 => |n| left_aligned(u64::from(n.cast_unsigned() ^ 1 << 7), 8);
         u128 => |n| (n >> 64) as u64;
         i128 => |n| (n.cast_unsigned() >> 64) as u64 ^ 1 << 63;
-        char => |c| raised(u64::from(u32::from(c)), 32);
-        bool => |b| raised(u64::from(b), 1);
+        char => |c| left_aligned(u64::from(u32::from(c)), 32);
+        bool => |b| left_aligned(u64::from(b), 1);
     }
     None
 }
@@ -264,7 +266,7 @@ fn non_zero<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     use core::num::{
         NonZeroI32, NonZeroI64, NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize,
     };
-    known! { key:
+    rank_by_value! { key:
         NonZeroU64 => |n| integer(Some(&n.get())).unwrap_or(0);
         NonZeroI64 => |n| integer(Some(&n.get())).unwrap_or(0);
         NonZeroU32 => |n| integer(Some(&n.get())).unwrap_or(0);
@@ -279,7 +281,7 @@ fn non_zero<K: ?Sized>(key: Option<&K>) -> Option<u64> {
 #[inline(always)]
 fn bytes<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     use core::net::{Ipv4Addr, Ipv6Addr};
-    known! { key:
+    rank_by_value! { key:
         &str => |text| first_bytes(text.as_bytes());
         &[u8] => |bytes| first_bytes(bytes);
         Ipv4Addr => |address| first_bytes(&address.octets());
@@ -288,10 +290,10 @@ fn bytes<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     None
 }
 
-/// What owns its bytes, and what it is borrowed as.
+/// Types that own their bytes, and the types that they are borrowed as.
 #[inline(always)]
 fn owned<K: ?Sized>(key: Option<&K>) -> Option<u64> {
-    known_by_reference! { key:
+    rank_by_reference! { key:
         String => |text| first_bytes(text.as_bytes());
         str => |text| first_bytes(text.as_bytes());
         Box<str> => |text| first_bytes(text.as_bytes());
@@ -306,7 +308,7 @@ fn owned<K: ?Sized>(key: Option<&K>) -> Option<u64> {
 fn array<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     macro_rules! of {
         ($($length:literal)*) => {
-            known! { key: $([u8; $length] => |bytes| first_bytes(&bytes);)* }
+            rank_by_value! { key: $([u8; $length] => |bytes| first_bytes(&bytes);)* }
         };
     }
     of! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 20 24 28 32 }
@@ -315,7 +317,7 @@ fn array<K: ?Sized>(key: Option<&K>) -> Option<u64> {
 
 #[inline(always)]
 fn pair<K: ?Sized>(key: Option<&K>) -> Option<u64> {
-    known! { key:
+    rank_by_value! { key:
         (u32, u32) => |pair| u64::from(pair.0) << 32 | u64::from(pair.1);
         (u64, u64) => |pair| pair.0;
         (u32, u64) => |pair| u64::from(pair.0) << 32 | pair.1 >> 32;
@@ -334,7 +336,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::fmt::Debug;
 
-    /// In the order given, ranks never fall; and they rise where they are to tell keys apart.
+    /// Asserts that ranks never fall in the order of the keys, and, if `apart` is set, that they rise.
     fn rising<K: Ord + Debug>(keys: &[K], apart: bool) {
         assert!(keys.is_sorted());
         for pair in keys.windows(2) {
@@ -405,7 +407,7 @@ mod tests {
                 (ByType.rank(&String::from(word)), ByType.rank(word.as_bytes())),
                 (rank, rank)
             );
-            // A type that is not known has rank 0, whatever it is asked for by.
+            // All keys of an unsupported type have rank 0, and so have their borrowed forms.
             assert_eq!(rank_of_borrowed::<alloc::sync::Arc<str>, _, _>(&ByType, word), 0);
         }
         assert_eq!(rank_of_borrowed::<[u8; 3], _, _>(&ByType, &b"abc"[..]), ByType.rank(b"abc"));
