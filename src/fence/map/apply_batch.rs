@@ -1,4 +1,4 @@
-//! `FenceMap`'s batches: changes of many keys at one moment.
+//! `FenceMap`'s batches: changes and lookups of many keys as of a single point in time.
 
 use super::fence_map::FenceMap;
 use crate::api::op::Op;
@@ -9,21 +9,22 @@ use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// Does all of `changes` at one moment, wherever their keys lie; returns what each key had before.
+    /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns what each key
+    /// had before.
     ///
-    /// Keys come in any order. Several changes of one key are done in turn, each finding what the one before it left.
-    /// Nobody sees some of the changes without the others: not [`get`](Self::get)s one after the other, not
-    /// [`range`](Self::range), not another batch. `Op::Keep` asks what a key has at that moment.
+    /// Keys may be in any order. Several changes of one key are made in the order of the slice, and each gets what the one
+    /// before it left. No other operation sees some of the changes without the others: not a sequence of
+    /// [`get`](Self::get)s, not [`range`](Self::range), not another batch. `Op::Keep` only reads.
     ///
-    /// Looks at all leaves with nothing locked, then locks them for the time of the stores: readers of these leaves
-    /// wait so long. Begins again if a leaf changes before it is locked; each time that happens some other write has
-    /// been done, but there is no bound: where others write to its leaves without a pause, a batch of very many
-    /// of them may be put off for as long as that lasts. Allocates some words a change, and leaves where they are full;
-    /// running out of memory is handled as in std's collections. `n log n` time to sort the keys, then that of a
-    /// search each. Linearizes when the last leaf is locked.
+    /// Reads all leaves with nothing locked, then locks them while it stores. Readers of these leaves wait that long.
+    /// Starts again if a leaf changes before it is locked. Some other write has succeeded each time that happens, but it
+    /// may happen any number of times: if other threads write to these leaves without a pause, a batch of very many
+    /// leaves may have to wait until they stop. Allocates some words a change, and leaves if they are full. Running out
+    /// of memory is handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each.
+    /// Linearizes when the last leaf is locked.
     ///
     /// # Panics
-    /// May do so where `Ord` is no total order, as std's sorting does. Nothing is changed then.
+    /// May panic if `Ord` is no total order, as std's sort does. Then nothing is changed.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -36,11 +37,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().apply(Request::Changes(changes), Backoff::spinning()))
     }
 
-    /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. Where it fails nothing was changed.
+    /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. If it fails, nothing was changed.
     ///
     /// # Errors
-    /// [`TryError::Busy`] when a writer is inside one of the leaves, or has just been, or inside the lists that a
-    /// new leaf comes from; [`TryError::Alloc`] when there is no memory.
+    /// [`TryError::Busy`] if a writer is inside one of the leaves, or has just changed it, or is inside the lists that a
+    /// new leaf comes from; [`TryError::Alloc`] if memory runs out.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -52,14 +53,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Ok(self.tree().apply(Request::Changes(changes), Backoff::never())?)
     }
 
-    /// Does all of `changes`, each atomic by itself; returns what each key had before.
+    /// Makes all of `changes`, each atomic by itself. Returns what each key had before.
     ///
-    /// Several changes of one key are done in turn; others in any order. Where
-    /// [`apply_batch`](Self::apply_batch) locks all leaves at a time, this locks one after the other, once for all the
-    /// changes in it, unless there are only a few. The more of them lie close together, the more that saves; where
-    /// each lies in a leaf of its own, it saves waits for memory in a map that is larger than the caches, and costs
-    /// more in one that is not. Waits, allocates and panics as `apply_batch` does; where an `Ord` panics, some of
-    /// the changes may have been done.
+    /// Several changes of one key are made in the order of the slice; those of different keys in any order. While
+    /// [`apply_batch`](Self::apply_batch) locks all leaves together, this locks one after the other, each once for all
+    /// changes in it, unless there are only a few changes. So changes of neighbouring keys are cheaper than single
+    /// operations. If each change is in a leaf of its own, the batch saves waits for memory in a map that is larger than
+    /// the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord` panics,
+    /// some of the changes may have been made.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -72,12 +73,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().apply_by_leaf(Request::Changes(changes), Backoff::spinning()))
     }
 
-    /// The values of all `keys` as they were at one moment: [`get_many`](Self::get_many) is quicker, but looks at each
-    /// key at another one.
+    /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads each
+    /// key at another time.
     ///
-    /// Takes no lock and writes no shared memory. Begins again if one of the leaves changes meanwhile, without a bound.
-    /// Waits while a writer is inside one of them. Allocates some words a key; panics as
-    /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first and the second look at each leaf.
+    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
+    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Panics as
+    /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first read of the last leaf and the validation of
+    /// all leaves.
     ///
     /// ```
     /// let balances: hedgerow::FenceMap<&str, i64> = [("ann", 70), ("bob", 30)].into();

@@ -1,4 +1,4 @@
-//! A walk over a map that can be put down and taken up again.
+//! A scan of a map in several calls.
 
 use super::fence_map::FenceMap;
 use crate::fence::tree::range::unbounded;
@@ -7,9 +7,9 @@ use crate::fence::tree::walk::Resume;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-/// A place in a walk over a [`FenceMap`], for [`FenceMap::scan`]: a key, and whether it has been shown.
+/// A position in a scan of a [`FenceMap`], for [`FenceMap::scan`]: a key, and whether it was returned.
 ///
-/// The default one is the beginning. It refers to nothing: it may be kept for ever, or thrown away.
+/// The default one is the start. A cursor borrows nothing, so it may be kept for any time, or dropped.
 ///
 /// ```
 /// use hedgerow::fence::Cursor;
@@ -26,20 +26,19 @@ impl<K> Default for Cursor<K> {
 }
 
 impl<K> From<K> for Cursor<K> {
-    /// The place right before `key`.
+    /// Returns the position right before `key`.
     fn from(key: K) -> Self {
         Self(Bound::Included(key))
     }
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// Shows entries to `f`, in key order, from `cursor` on, until at least `budget` of them were shown; returns where
-    /// to go on, or None when all were. At least one leaf is done each time, and each leaf's entries are as they
-    /// were at one moment.
+    /// Passes entries to `f`, in key order, from `cursor` on, until there were at least `budget` of them. Returns where
+    /// to go on, or None at the end. Each call does at least one leaf, and each leaf is a consistent snapshot.
     ///
-    /// A key that is present from the first call to the last is shown exactly once; one that comes or goes meanwhile
-    /// at most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a writer is
-    /// inside a leaf.
+    /// A key that stays in the map from the first call to the last is passed exactly once; a key that is inserted or
+    /// removed meanwhile, at most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a
+    /// writer is inside a leaf.
     ///
     /// ```
     /// use hedgerow::fence::Cursor;
@@ -48,7 +47,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let (mut keys, mut place) = (Vec::new(), Some(Cursor::default()));
     /// while let Some(cursor) = place {
     ///     place = map.scan(cursor, 100, |key, _| keys.push(key));
-    ///     map.remove(&0); // nobody minds
+    ///     map.remove(&0); // the scan goes on
     /// }
     /// assert!(keys.into_iter().eq(0..1000));
     /// ```

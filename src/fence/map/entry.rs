@@ -1,4 +1,4 @@
-//! A value that is found or stored in one step.
+//! Operations that find or store a value in one step.
 
 use super::fallible::hand_back;
 use super::fence_map::FenceMap;
@@ -186,10 +186,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.get(key).unwrap_or_default()
     }
 
-    /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
+    /// Removes `key` if `condition` returns true for its entry, and returns the value that it had.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's leaf changed meanwhile. Blocks as
-    /// [`remove`](Self::remove) does.
+    /// `condition` runs with nothing locked, and again if another thread has changed anything in the key's leaf
+    /// meanwhile. Blocks as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = [(7, 1)].into();

@@ -1,6 +1,6 @@
-//! Twins that neither wait nor abort: for interrupt handlers, and for callers who may not run out of memory.
+//! Operations that neither wait nor abort, for interrupt handlers and for callers that must survive a lack of memory.
 //!
-//! Each hands back what it was given, and leaves the map's entries as they were.
+//! On failure, each hands back its arguments and leaves the map's entries as they were.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::fence_map::FenceMap;
@@ -15,9 +15,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
-    /// or when the leaf has changed again and again while it was read (64 times);
-    /// [`TryInsertError::Alloc`] when there is no memory for a leaf. Either hands key and value back.
+    /// [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from, or
+    /// if the leaf has changed 64 times while it was read; [`TryInsertError::Alloc`] if there is no memory for a leaf.
+    /// Either hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -32,7 +32,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
+    /// As [`try_insert`](Self::try_insert). A lack of memory is no error if the key has a value.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -53,7 +53,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`compute`](Self::compute), but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert), with the value that `f` wanted to store, if any.
+    /// As [`try_insert`](Self::try_insert), with the value that `f` has returned, if any.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -79,7 +79,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -90,7 +90,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        // A removal needs no memory.
+        // A removal allocates nothing, so `Busy` is the only failure.
         self.alter_there(key, Backoff::never(), |_| Op::Remove)
             .map(|(old, _)| old)
             .map_err(|_| Busy)
@@ -99,7 +99,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`update`](Self::update), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();

@@ -1,4 +1,4 @@
-//! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
+//! Lookups of many keys at a time, whose waits for memory overlap (see [`window`](crate::table::window)).
 
 use super::fence_map::FenceMap;
 use crate::fence::tree::descent::Tree;
@@ -10,13 +10,13 @@ use crate::sync::backoff::Backoff;
 use crate::table::window::{FEW, WINDOW, same_length};
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is larger than
-    /// the caches answers twice as soon, where its keys are integers of up to a word.
+    /// Stores the value of each of `keys` in `values`. Same as a [`get`](Self::get) of each, but twice as fast in a map
+    /// that is larger than the caches, if its keys are integers of up to a word.
     ///
     /// Waits and linearizes as `get` does, key by key: a batch is not atomic. Allocates nothing.
     ///
     /// # Panics
-    /// When the slices differ in length.
+    /// If the slices differ in length.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -37,7 +37,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Looks up the keys of a window: asks for all headers, then for the blocks, and then reads.
+    /// Looks up the keys of a window: prefetches all headers, then the blocks, and then reads.
     #[inline]
     fn get_window(&self, keys: &[K], values: &mut [Option<V>]) {
         let mut steps: [Option<(Leaf<'_, K, V>, LeafVersion)>; WINDOW] = [None; WINDOW];

@@ -1,4 +1,4 @@
-//! Iterators: over a range that has been copied, and over the map a few entries at a time.
+//! Iterators: over a range that was copied, and over the map, a few entries at a time.
 
 use super::fence_map::FenceMap;
 use crate::fence::tree::chunk::Chunk;
@@ -9,8 +9,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::{Bound, RangeBounds};
 
-/// Entries of a [`FenceMap`] as they were at one moment; made by [`FenceMap::range`] and by a map's `into_iter`. It
-/// holds copies, and the map no more.
+/// An iterator over a consistent snapshot of entries of a [`FenceMap`]; made by [`FenceMap::range`] and by a map's
+/// `into_iter`. It has copies of them and does not borrow the map.
 #[derive(Clone)]
 pub struct Range<K, V> {
     entries: vec::IntoIter<(K, V)>,
@@ -21,7 +21,7 @@ impl<K, V> Range<K, V> {
         Self { entries: entries.into_iter() }
     }
 
-    /// The entries that are still to come.
+    /// Returns the remaining entries.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -69,16 +69,17 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Range<K, V> {
     }
 }
 
-/// Entries of a [`FenceMap`], in key order, copied out; made by [`FenceMap::iter`] and [`FenceMap::iter_range`].
+/// An iterator over copies of a [`FenceMap`]'s entries, in key order; made by [`FenceMap::iter`] and
+/// [`FenceMap::iter_range`].
 ///
-/// It holds eight of them; from the end it goes leaf by leaf, and allocates a buffer for one. A clone goes on from the
-/// same place, and reads what follows for itself.
+/// It copies eight entries at a time. From the end it goes leaf by leaf, and allocates a buffer for one leaf. A clone
+/// goes on from the same position, and reads the following entries by itself.
 pub struct Iter<'a, K, V, R> {
     map: &'a FenceMap<K, V, R>,
     end: Bound<K>,
     chunk: Chunk<'a, K, V>,
     back: BackResume<'a, K, V>,
-    /// The entries of a leaf that are still to be returned from the end.
+    /// The entries of a leaf that are to be returned from the end, in key order.
     back_entries: Vec<(K, V)>,
 }
 
@@ -163,7 +164,7 @@ impl<K, V, R> fmt::Debug for Iter<'_, K, V, R> {
     }
 }
 
-/// Keys of a [`FenceMap`], in order, copied out; made by [`FenceMap::keys`].
+/// An iterator over copies of a [`FenceMap`]'s keys, in order; made by [`FenceMap::keys`].
 #[derive(Debug)]
 pub struct Keys<'a, K, V, R>(pub(super) Iter<'a, K, V, R>);
 
@@ -193,7 +194,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> DoubleEndedIterator for Keys<'_, K, 
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FusedIterator for Keys<'_, K, V, R> {}
 
-/// Values of a [`FenceMap`], in the order of their keys, copied out; made by [`FenceMap::values`].
+/// An iterator over copies of a [`FenceMap`]'s values, in the order of their keys; made by [`FenceMap::values`].
 #[derive(Debug)]
 pub struct Values<'a, K, V, R>(pub(super) Iter<'a, K, V, R>);
 
@@ -223,8 +224,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> DoubleEndedIterator for Values<'_, K
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FusedIterator for Values<'_, K, V, R> {}
 
-/// An iterator that takes entries out of a [`FenceMap`], in key order, made by [`FenceMap::extract_if`] and
-/// [`FenceMap::drain`]. What it was not asked for stays in the map.
+/// An iterator that removes entries from a [`FenceMap`], in key order; made by [`FenceMap::extract_if`] and
+/// [`FenceMap::drain`]. Entries that it does not reach stay in the map.
 pub struct ExtractIf<'a, K, V, R, F> {
     map: &'a FenceMap<K, V, R>,
     entries: Iter<'a, K, V, R>,

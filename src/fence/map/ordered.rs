@@ -1,4 +1,4 @@
-//! What a `FenceMap` does about the order of its keys: neighbours, ends, ranges, walks.
+//! `FenceMap`'s operations on the order of its keys: neighbours, ends, ranges, iterators.
 
 use super::fence_map::FenceMap;
 use super::iter::{ExtractIf, Iter, Keys, Range, Values};
@@ -29,12 +29,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().remove_neighbour(neighbour, Backoff::spinning(), |_| ()))
     }
 
-    /// The entry with the least key.
+    /// Returns the entry with the least key.
     ///
-    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
-    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more, and the
-    /// thread that inserts one key and then looks up another needs a fence in between to agree with it about their
-    /// order ([`docs::ordering`](crate::docs::ordering)).
+    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
+    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts one
+    /// key and then looks up another one has to execute a fence in between, or it may see another order than this
+    /// operation ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -44,7 +44,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::<&K>::From(Bound::Unbounded))
     }
 
-    /// The entry with the greatest key. As [`first_key_value`](Self::first_key_value) in all else.
+    /// Returns the entry with the greatest key. In all else as [`first_key_value`](Self::first_key_value).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -54,12 +54,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::<&K>::UpTo(Bound::Unbounded))
     }
 
-    /// Removes the entry with the least key and returns it: the map as a queue by priority.
+    /// Removes the entry with the least key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
-    /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
-    /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as
+    /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
+    /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
+    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed entry
+    /// after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -71,7 +71,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.remove_neighbour(Neighbour::From(Bound::Unbounded))
     }
 
-    /// Removes the entry with the greatest key and returns it. As [`pop_first`](Self::pop_first) in all else.
+    /// Removes the entry with the greatest key and returns it. In all else as [`pop_first`](Self::pop_first).
     ///
     /// ```
     /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();
@@ -81,7 +81,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.remove_neighbour(Neighbour::UpTo(Bound::Unbounded))
     }
 
-    /// The entry with the greatest key that is not greater than `key`. Waits and linearizes as
+    /// Returns the entry with the greatest key that is not greater than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -97,7 +97,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
-    /// The entry with the least key that is not less than `key`. Waits and linearizes as
+    /// Returns the entry with the least key that is not less than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -112,7 +112,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::From(Bound::Included(self.search_key(key))))
     }
 
-    /// The entry with the greatest key that is less than `key`. Waits and linearizes as
+    /// Returns the entry with the greatest key that is less than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -127,7 +127,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
-    /// The entry with the least key that is greater than `key`. Waits and linearizes as
+    /// Returns the entry with the least key that is greater than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -142,16 +142,16 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))
     }
 
-    /// The entries within `bounds`, in key order, all as they were at one moment.
+    /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
     ///
-    /// They are copied at once, into memory that is allocated for them; [`range_into`](Self::range_into) uses memory
-    /// that there is, and [`iter_range`](Self::iter_range) needs none, but sees every few entries as of another moment.
-    /// Bounds that are the wrong way round hold nothing.
+    /// Copies them at once, into a new allocation. [`range_into`](Self::range_into) uses the caller's memory, and
+    /// [`iter_range`](Self::iter_range) needs none, but reads only a few entries at a time. If the bounds are in the
+    /// wrong order, there are no entries.
     ///
-    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
-    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer
-    /// is inside one of the leaves. Linearizes between the first and the second look at each leaf, or when
-    /// the last one is locked.
+    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a row.
+    /// Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
+    /// locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
@@ -165,7 +165,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Range::new(entries)
     }
 
-    /// As [`range`](Self::range), into a vector, whose memory is used again. What was in it is gone.
+    /// As [`range`](Self::range), into a vector, whose old entries are dropped and whose memory is used.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -180,8 +180,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`range_into`](Self::range_into), but neither waits nor locks nor aborts.
     ///
     /// # Errors
-    /// [`TryError::Busy`] when a writer is inside one of the leaves, or some leaf changed eight times in a row;
-    /// [`TryError::Alloc`] when there is no memory. What is in the vector then is of no use.
+    /// [`TryError::Busy`] if a writer is inside one of the leaves, or if a leaf changed eight times in a row;
+    /// [`TryError::Alloc`] if memory runs out. The vector's entries are unspecified then.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -197,12 +197,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryError::from)
     }
 
-    /// Returns the number of entries within `bounds`, as of one moment.
+    /// Returns the number of entries within `bounds`, as of a single point in time.
     ///
-    /// Counts without copying: it looks at each leaf of the range, of which each has up to 128 entries. Takes no lock
-    /// and writes no shared memory, unless writers change some leaf of the range eight times in a row: then it goes on
-    /// as [`range`](Self::range) does, which copies the entries and may lock the leaves. Waits and linearizes as
-    /// `range` does. Allocates some words a leaf if there are more than six.
+    /// Counts without copying, by a visit to each leaf of the range; a leaf has up to 128 entries. Takes no lock and
+    /// writes no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it goes on
+    /// as [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range` does.
+    /// Allocates some words a leaf if there are more than six.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -212,13 +212,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().range_len(self.bounds(&bounds), Backoff::spinning()))
     }
 
-    /// Returns about the number of entries within `bounds`, without a look at what lies between them.
+    /// Returns an estimate of the number of entries within `bounds`, without reading the leaves between them.
     ///
-    /// Counts the entries of the leaves in which the range begins and ends, and takes the map's mean for each leaf in
-    /// between. So the answer is exact if there is no leaf in between and nobody writes, and else as good as leaves are
-    /// evenly filled: most are between half full and full. Two searches, and some words for each fence, of which each
-    /// stands for up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits while a writer
-    /// is inside one of the two leaves.
+    /// Counts the entries in the leaves where the range begins and ends, and adds the map's mean for each leaf in
+    /// between. So the answer is exact if there is no leaf in between and no thread writes. Otherwise it is as good as
+    /// leaves are evenly filled: most are between half full and full. Costs two searches, and reads some words of each
+    /// fence, which stands for up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits
+    /// while a writer is inside one of the two leaves.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
@@ -229,15 +229,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().approximate_range_len(self.bounds(&bounds)))
     }
 
-    /// The entries within `bounds`, in key order, a few at a time.
+    /// Returns the entries within `bounds`, in key order: weakly consistent, and lazy.
     ///
-    /// Up to eight neighbours are as they were at one moment, but that of some is earlier than that of the next.
-    /// So this may show an entry that was inserted after another one was, and not that other one.
-    /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
-    /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
+    /// Reads up to eight neighbouring entries as a snapshot, but the next eight at a later time. So it may return an
+    /// entry and miss another one that was inserted before it. A key that stays in the map from the first call to the
+    /// last is returned exactly once; a key that is inserted or removed meanwhile, at most once. [`range`](Self::range)
+    /// has no such exceptions.
     ///
-    /// Goes both ways. Takes no lock. Allocates nothing, but a buffer for one leaf if it is asked for entries from the
-    /// end. Waits while a writer is inside the leaf.
+    /// Goes both ways. Takes no lock. Allocates nothing, except a buffer for one leaf if it is called from the end.
+    /// Waits while a writer is inside the next leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -248,7 +248,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Iter::new(self, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
-    /// All entries, in key order, as [`iter_range`](Self::iter_range) sees them.
+    /// Returns all entries, in key order, as [`iter_range`](Self::iter_range) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
@@ -258,7 +258,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.iter_range(..)
     }
 
-    /// All keys, in order, as [`iter`](Self::iter) sees them.
+    /// Returns all keys, in order, as [`iter`](Self::iter) sees them.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
@@ -268,7 +268,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Keys(self.iter())
     }
 
-    /// All values, in the order of their keys, as [`iter`](Self::iter) sees them.
+    /// Returns all values, in the order of their keys, as [`iter`](Self::iter) sees them.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
@@ -278,10 +278,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Values(self.iter())
     }
 
-    /// Removes every entry, leaf by leaf; keeps the memory, for entries to come.
+    /// Removes every entry, leaf by leaf. Keeps the memory for entries to come.
     ///
-    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates nothing.
-    /// [`remove_range`](Self::remove_range) with `..` removes all at one moment.
+    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates nothing.
+    /// [`remove_range`](Self::remove_range) with `..` removes all entries as of a single point in time.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
@@ -292,11 +292,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().clear());
     }
 
-    /// Keeps the entries for which `keep` says true, with the values as it leaves them, leaf by leaf.
+    /// Keeps the entries for which `keep` returns true, with the values as it leaves them, leaf by leaf.
     ///
-    /// `keep` runs with nothing locked, in key order; where a leaf changes between its being asked and the removal, the
-    /// leaf's entries are asked about again; a `keep` that writes to that leaf each time never ends. Allocates a
-    /// buffer for one leaf.
+    /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
+    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a buffer
+    /// for one leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -307,13 +307,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().retain(keep));
     }
 
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them, in key order. What it was not asked for stays in the map.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
+    /// advanced. Entries that it does not reach stay in the map.
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
-    /// again if anything in the key's leaf changed meanwhile. It goes from key to key as [`iter`](Self::iter) does.
-    /// Blocks while another writer is inside an entry's leaf. Allocates nothing. [`remove_range`](Self::remove_range)
-    /// removes all at one moment.
+    /// again if another thread has changed anything in the key's leaf meanwhile. The iterator goes from key to key as
+    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates nothing.
+    /// [`remove_range`](Self::remove_range) removes all entries as of a single point in time.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -324,8 +324,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         ExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
-    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks as [`extract_if`](Self::extract_if)
+    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does not
+    /// reach stay in the map, and so may those that are inserted meanwhile. Blocks as [`extract_if`](Self::extract_if)
     /// does.
     ///
     /// ```
@@ -337,7 +337,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.extract_if(|_, _| true)
     }
 
-    /// Removes the entry of `key` if `wanted` returns true for it; returns it as it was in the map.
+    /// Removes the entry of `key` if `wanted` returns true for it. Returns the entry as it was in the map.
     pub(super) fn take_if(
         &self,
         key: &K,
@@ -355,12 +355,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         }
     }
 
-    /// Removes the entries within `bounds`, all at one moment; says how many there were.
+    /// Removes the entries within `bounds`, all as of a single point in time, and returns their number.
     ///
-    /// Locks all leaves of the range for the time that it takes to move what stays in the first and the last; readers
-    /// of the range wait so long. Begins again if a leaf changes before it is locked: each time that happens some other
-    /// write has been done, but there is no bound to how often. Allocates some words a leaf, and running out of memory
-    /// is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of the
+    /// range wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded each time
+    /// that happens, but it may happen any number of times. Allocates some words a leaf, and running out of memory is
+    /// handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

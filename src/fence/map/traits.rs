@@ -1,4 +1,4 @@
-//! The std traits that a map has.
+//! The std traits that `FenceMap` implements.
 
 use super::fence_map::FenceMap;
 use super::iter::{Iter, Range};
@@ -23,7 +23,7 @@ where
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Clone> Clone for FenceMap<K, V, R> {
-    /// A map of the entries that `iter` sees.
+    /// Returns a map of the entries that `iter` sees.
     fn clone(&self) -> Self {
         let copy = Self::with_ranking(self.ranking().clone());
         copy.extend_shared(self.iter());
@@ -32,7 +32,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Clone> Clone for FenceMap<K, V, R> 
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Default> FromIterator<(K, V)> for FenceMap<K, V, R> {
-    /// Ends as std's collections do when memory runs out; `try_insert` does not.
+    /// Aborts if memory runs out, as std's collections do. `try_insert` does not.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let map = Self::default();
         map.extend_shared(entries);
@@ -52,8 +52,8 @@ where
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Extend<(K, V)> for FenceMap<K, V, R> {
-    /// Inserts one entry after the other; of two with one key the later stays. `try_insert` each where memory
-    /// may run out.
+    /// Inserts the entries in order, so that of two with the same key the later stays. Aborts if memory runs out.
+    /// `try_insert` does not.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }
@@ -79,16 +79,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> IntoIterator for FenceMap<K, V, R> {
     type Item = (K, V);
     type IntoIter = Range<K, V>;
 
-    /// The entries, in key order: copies of all of them, in memory that is allocated for them. The map's is freed
-    /// before this returns.
+    /// Returns copies of all entries, in key order, in a new allocation. The map is freed before this returns.
     fn into_iter(self) -> Range<K, V> {
         self.range(..)
     }
 }
 
 impl<K: Copy + Ord, V: Copy + PartialEq, R: Ranking<K>> PartialEq for FenceMap<K, V, R> {
-    /// Whether both have equal entries in the same order. If others write meanwhile, the answer is about no single
-    /// moment.
+    /// Returns whether both have equal entries in the same order. If other threads write meanwhile, the answer is not
+    /// about a single point in time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
     }
