@@ -1,4 +1,4 @@
-//! Many keys at a time: looked up one by one, or changed or looked at as of one moment.
+//! `OrdMap`'s batches: changes of many keys as of a single point in time.
 
 use super::map::OrdMap;
 use super::ops::out_of_memory;
@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
-    /// Each entry is a node, and goes or stays as a whole.
+    /// An entry is one node, which is replaced as a whole.
     const REPLACES_KEYS: bool = true;
 
     fn read(leaf: Leaf<'_, Self, ()>, version: LeafVersion, at: usize) -> Result<Self, Changed> {
@@ -28,17 +28,17 @@ impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
     }
 }
 
-/// What a change names its key by, until the map has it.
-enum Named<K, V> {
+/// A change before it is made, with what owns its key.
+enum PendingChange<K, V> {
     Entry(Fresh<Pair<K, V>>),
-    /// Whose entry is to be removed, or kept.
+    /// Removes the entry of this key, or keeps it.
     Key(Fresh<Stem<K>>, Op<()>),
-    /// The map has it.
+    /// The change is made, and the map owns the entry.
     Stored,
 }
 
-impl<K, V> Named<K, V> {
-    /// As the tree knows it.
+impl<K, V> PendingChange<K, V> {
+    /// Returns the change as the tree gets it.
     fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (Raw<K>, Op<()>) {
         let (node, op) = match self {
             Self::Entry(fresh) => (Pair::stem(fresh.0.0), Op::Insert(())),
@@ -46,32 +46,31 @@ impl<K, V> Named<K, V> {
             Self::Stored => unreachable!("nothing is stored before it is asked for"),
         };
         let mut raw = Raw { rank: 0, node };
-        // SAFETY: ours, as long as `self` is.
+        // SAFETY: `self` owns the node.
         raw.rank = rank(unsafe { raw.key() });
         (raw, op)
     }
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Does all of `changes` at one moment, wherever their keys lie; returns, for each, the entry that it replaced or
-    /// removed.
+    /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns, for each
+    /// change, the entry that it replaced or removed.
     ///
-    /// Keys come in any order. Several changes of one key are done in turn, each finding what the one before it left.
-    /// Nobody sees some of the changes without the others: not [`snapshot_many`](crate::owned::Pinned::snapshot_many),
-    /// not [`range`](Self::range), not [`get`](Self::get)s one after the other, not another batch. `Op::Keep` does
-    /// nothing.
+    /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before it
+    /// left. No other operation sees some of the changes without the others: not
+    /// [`snapshot_many`](crate::owned::Pinned::snapshot_many), not [`range`](Self::range), not a sequence of
+    /// [`get`](Self::get)s, not another batch. `Op::Keep` does nothing.
     ///
-    /// Makes all entries and looks at all leaves with nothing locked, then locks the leaves for the time of the stores:
-    /// readers of these leaves wait so long. Begins again if a leaf changes before it is locked; each time that happens
-    /// some other write has been done, but there is no bound: where others write to its leaves without a pause, a
-    /// batch of very many of them may be put off for as long as that lasts. Allocates what
-    /// [`insert`](Self::insert) does for each change, whatever it is, and some words more; running out of memory is
-    /// handled as in std's collections. `n log n` time to sort the keys, then that of a search each. Linearizes when
-    /// the last leaf is locked. Where `Ord` panics, nothing is changed; where it is no total order, changes may be done
-    /// one by one.
+    /// Makes all entries and reads all leaves with nothing locked, then locks the leaves while it stores. Readers of
+    /// these leaves wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
+    /// each time that happens, but it may happen any number of times: if other threads write to these leaves without a
+    /// pause, a batch of very many leaves may have to wait until they stop. Allocates as [`insert`](Self::insert) does
+    /// for each change, even for a removal, and some words more. Running out of memory is handled as in std's
+    /// collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when the last leaf is
+    /// locked. If `Ord` panics, nothing is changed. If it is no total order, changes may be made one by one.
     ///
     /// # Panics
-    /// May do so where `Ord` is no total order, as std's sorting does.
+    /// May panic if `Ord` is no total order, as std's sort does.
     ///
     /// ```
     /// use hedgerow::{OrdMap, Op};
@@ -87,17 +86,17 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self,
         changes: impl IntoIterator<Item = (K, Op<V>)>,
     ) -> Vec<Option<Removed<'_, K, V>>> {
-        let mut named = changes.into_iter().map(Self::name).collect::<Vec<_>>();
+        let mut pending = changes.into_iter().map(Self::name).collect::<Vec<_>>();
         let rank = |key: &K| self.search_key(key).rank;
-        let request = named.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
+        let request = pending.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
         let mut removed = Vec::with_capacity(request.len());
         let guard = pin();
         let stored = |had: &[Option<Raw<K>>]| {
-            for one in &mut named {
-                if let Named::Entry(_) = one
-                    && let Named::Entry(fresh) = mem::replace(one, Named::Stored)
+            for one in &mut pending {
+                if let PendingChange::Entry(_) = one
+                    && let PendingChange::Entry(fresh) = mem::replace(one, PendingChange::Stored)
                 {
-                    // In the map, or, where another change has come after it, among those that it had.
+                    // In the map now, or replaced by a later change of the batch, which returns it.
                     fresh.take();
                 }
             }
@@ -105,7 +104,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 Op::Keep => None,
                 _ => had.map(|raw| Removed::new(self.unlinked(raw))),
             });
-            // There is room for them.
+            // Does not allocate: memory for them was reserved above.
             removed.extend(had);
         };
         let done =
@@ -115,33 +114,33 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match done {
             Outcome::Done(_) => {
                 self.free_bounds();
-                // Now, with keys of the user's: were one to panic when this has returned, what it returns would leak.
-                drop(named);
+                // Drops keys of the user before the return value is complete: if one panicked after that, it would leak.
+                drop(pending);
             }
             Outcome::OneByOne => {
-                removed.extend(named.into_iter().map(|one| self.apply_one(one)));
+                removed.extend(pending.into_iter().map(|one| self.apply_one(one)));
             }
         }
         removed
     }
 
-    fn name((key, op): (K, Op<V>)) -> Named<K, V> {
+    fn name((key, op): (K, Op<V>)) -> PendingChange<K, V> {
         let op = match op {
-            Op::Insert(value) => return Named::Entry(Self::fresh(key, value)),
+            Op::Insert(value) => return PendingChange::Entry(Self::fresh(key, value)),
             Op::Remove => Op::Remove,
             Op::Keep => Op::Keep,
         };
-        Named::Key(Stem::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>), op)
+        PendingChange::Key(Stem::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>), op)
     }
 
-    fn apply_one(&self, one: Named<K, V>) -> Option<Removed<'_, K, V>> {
+    fn apply_one(&self, one: PendingChange<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
-            Named::Entry(fresh) => {
+            PendingChange::Entry(fresh) => {
                 let done = self.store(fresh, Way::Waiting, |_| true, &pin());
                 done.unwrap_or_else(out_of_memory::<K, V, _, _>)
             }
-            Named::Key(key, Op::Remove) => self.remove(&key.live().fields().key),
-            Named::Key(..) | Named::Stored => None,
+            PendingChange::Key(key, Op::Remove) => self.remove(&key.live().fields().key),
+            PendingChange::Key(..) | PendingChange::Stored => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Entry`] of `OrdMap`.
+//! `OrdMap`'s [`Entry`].
 
 use super::map::OrdMap;
 use crate::api::entry::{Entries, Entry, modify_or_insert, sealed::Sealed};
@@ -76,13 +76,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Entry::of(self, key)
     }
 
-    /// Inserts an entry for a key that has none, and returns it; else hands key and value back.
+    /// Inserts an entry for a key that has none, and returns it. Otherwise hands key and value back.
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let fresh = Self::fresh(key, value);
         let node = fresh.0;
         match self.store(fresh, Way::Waiting, |old| old.is_none(), &guard) {
-            // SAFETY: published while the guard is held.
+            // SAFETY: published under the guard.
             Ok(_) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((None, fresh)) => Err(Pair::into_inner(fresh)),
             Err((Some(why), _)) => super::ops::out_of_memory::<K, V, _, _>(why),

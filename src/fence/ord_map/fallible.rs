@@ -1,5 +1,4 @@
-//! What is done without waiting and without aborting, and the bodies that such an operation shares with the one
-//! that waits.
+//! `OrdMap`'s operations that neither wait nor abort, and the code that they share with those that wait.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::OrdMap;
@@ -16,28 +15,30 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use equivalent::Comparable;
 
-/// What an operation found, and what it left.
+/// The entry that an operation found, and the entry that it left.
 pub(super) type Found<K> = (Option<Raw<K>>, Option<Raw<K>>);
 
-/// Borrows both, each with a guard of its own: another of `guard`'s reader, under which they were met or put there.
+/// Borrows both entries, each with a guard of its own. They were found or stored under `guard`.
 pub(super) fn computed<'a, K, V>(
     (before, after): Found<K>,
     guard: &Guard<'a>,
 ) -> Computed<Ref<'a, K, V>> {
-    // SAFETY: as above.
+    // SAFETY: found or stored under `guard`, and `again` makes another guard of the same reader.
     let borrow = |raw: Raw<K>| unsafe { Ref::of_pair(raw.shared(), guard.again()) };
     Computed { before: before.map(borrow), after: after.map(borrow) }
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    /// [limit](Self::set_pending_limit). If the key's `Clone` aborts because memory runs out, so does this.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
-    /// or when the leaf has changed again and again while it was read (64 times);
-    /// [`TryInsertError::Alloc`] when there is no memory for the entry or a leaf; [`TryInsertError::Stalled`] when too
-    /// many entries wait to be dropped. Each hands key and value back and leaves the map as it was.
+    /// - [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from, or
+    ///   if the leaf has changed 64 times while it was read;
+    /// - [`TryInsertError::Alloc`] if there is no memory for the entry or a leaf;
+    /// - [`TryInsertError::Stalled`] if too many entries wait to be dropped.
+    ///
+    /// Each hands key and value back and leaves the map as it was.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
@@ -52,7 +53,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         self.store(fresh, way, |_| true, &guard).map_err(|(why, fresh)| {
-            // What is there is wanted in any case, so there is a reason.
+            // Any old entry is accepted, so there is always a reason.
             refused(why.unwrap_or(Why::Busy), fresh, |value| value)
         })
     }
@@ -61,7 +62,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    /// Those of [`try_insert`](Self::try_insert). That the key has a value is no error.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, char>::new();
@@ -83,8 +84,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times),
-    /// or when there is no memory for a guard.
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read, or if there is no
+    /// memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -101,12 +102,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// As [`update`](Self::update), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    /// [limit](Self::set_pending_limit). If the key's `Clone` aborts because memory runs out, so does this.
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored; the key was
-    /// only lent. The map is as it was. `f` runs once at most: if the entry was replaced meanwhile, the answer is
-    /// `Busy`.
+    /// Those of [`try_insert`](Self::try_insert), with the result of `f` if it was called. The error has no key, because
+    /// the caller still owns it. The map is as it was. `f` runs at most once: if another thread has replaced the entry
+    /// meanwhile, the error is `Busy`.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -123,7 +124,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let way = self.owner().entries.trying();
-        // Before, because what is returned holds a guard.
+        // Before the guard is taken: what is returned holds it, and no destructor should run under a guard.
         self.owner().entries.free_share();
         let nothing = |why: Why| why.of((), None);
         let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
@@ -139,9 +140,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.store(fresh, way, is_there, &guard) {
             Ok(before) => {
                 before.into_iter().for_each(Removed::retire);
-                // If what `f` owns panics now, no guard is leaked.
+                // Before the return value is made: if `f` panicked on drop after that, the guard would leak.
                 drop(f);
-                // SAFETY: put there under the guard.
+                // SAFETY: stored under the guard.
                 Ok(Some(unsafe { Ref::of_pair(new, guard) }))
             }
             Err((why, fresh)) => {
@@ -155,7 +156,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    /// Those of [`try_insert`](Self::try_insert), with the value if `make` was called.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<String, usize>::new();
@@ -169,16 +170,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let way = self.owner().entries.trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?;
-        // SAFETY: met, or inserted, under the guard.
+        // SAFETY: found or inserted under the guard.
         Ok(unsafe { Ref::of_pair(got.shared(), guard) })
     }
 
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit) if it is to insert.
+    /// [limit](Self::set_pending_limit) if it inserts.
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
-    /// map is as it was. If the entry is replaced or removed while `f` runs, the answer is `Busy`.
+    /// Those of [`try_insert`](Self::try_insert), with the value if `f` has returned one that was not stored. The map is
+    /// as it was. If another thread replaces or removes the entry while `f` runs, the error is `Busy`.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -193,7 +194,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
-        // Before, because what is returned holds guards.
+        // Before the guard is taken: what is returned holds guards, and no destructor should run under one.
         self.owner().entries.free_share();
         self.free_bounds();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
@@ -201,7 +202,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Ok(computed(found, &guard))
     }
 
-    /// A node, unless there is no memory for it or no room for what it may replace.
+    /// Makes a node, unless there is no memory for it, or too many entries are pending.
     #[inline(always)]
     fn fresh_by(way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
         match way.room() {
@@ -248,19 +249,19 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
         let mut there = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
         let is_absent = |old: Option<Raw<K>>| {
-            // If there is one, it is the answer: another lookup would call the key's `Ord` again.
+            // The old entry is the result. Looking it up again would call the key's `Ord` again.
             there = old.unwrap_or(there);
             old.is_none()
         };
         match self.store(fresh, way, is_absent, guard) {
             Err((Some(why), fresh)) => Err(refused(why, fresh, Some)),
-            // Published, or met, while the guard is held.
+            // Published or found while the guard is held.
             Ok(_) | Err((None, _)) => Ok(there),
         }
     }
 
-    /// If the entry was replaced or removed while `f` ran, an operation that waits asks `f` again, and one that does
-    /// not is refused: other threads could keep it here for ever.
+    /// If another thread has replaced or removed the entry while `f` ran, an operation that waits calls `f` again. One
+    /// that must not wait fails: other threads could keep it here forever.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
@@ -278,7 +279,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
             };
-            // What is there instead is what the next attempt goes by.
+            // The entry that is there instead is what the next attempt starts from.
             let mut is_found = |old: Option<Raw<K>>| {
                 known = Some(old);
                 match (old, found) {

@@ -1,4 +1,4 @@
-//! `OrdMap` as a whole: garbage, figures, balance.
+//! `OrdMap` as a whole: retired entries, figures, fences.
 
 use super::map::OrdMap;
 use super::ops::out_of_memory;
@@ -11,9 +11,9 @@ use crate::reclaim::pair::Stem;
 use alloc::vec::Vec;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Entries that were replaced or removed and are not dropped yet: exact when nobody writes meanwhile, of the
-    /// recent past otherwise. A [`Removed`](crate::owned::Removed) that is still held is not among them, nor are clones
-    /// of keys that bounded leaves, of which there are a few in a hundred. Lock-free.
+    /// Returns the number of entries that were replaced or removed and are not dropped yet: exact if no thread writes
+    /// meanwhile, and of the recent past otherwise. Does not count a [`Removed`](crate::owned::Removed) that a caller
+    /// still has, nor clones of keys that were bounds of leaves, of which there are a few in a hundred. Lock-free.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -25,10 +25,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.pending()
     }
 
-    /// Sets how many entries may be [`pending`](Self::pending) when a method that can refuse is to insert something:
+    /// Sets how many entries may be [`pending`](Self::pending) when a method that can fail is about to insert:
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, as it is at first: any
-    /// number. As [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit) in all else.
+    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, the default, is no limit.
+    /// In all else as [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit).
     ///
     /// ```
     /// use hedgerow::{error::TryInsertError, owned::pin};
@@ -44,7 +44,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.set_limit(limit);
     }
 
-    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    /// Returns the limit set by [`set_pending_limit`](Self::set_pending_limit).
     ///
     /// ```
     /// assert_eq!(hedgerow::OrdMap::<u32, u32>::new().pending_limit(), None);
@@ -53,12 +53,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.limit()
     }
 
-    /// Drops the garbage that no reader can be looking at any more, all at once.
+    /// Drops all retired entries that no reader can have any more.
     ///
-    /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
-    /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
-    /// destructors, with nothing locked. If one panics, the entries that are left wait for the next time. Within a
-    /// destructor of an entry that this map is dropping it drops nothing.
+    /// Operations that write do this by themselves, a few entries at a time and some hundreds of entries late. This method
+    /// does it at once: it asks for a barrier of all threads, checks each reader's slot, and runs the destructors with
+    /// nothing locked. If one panics, the remaining entries wait for the next call. Inside of a destructor of an entry
+    /// that this map is dropping, it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -70,8 +70,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().bounds.collect();
     }
 
-    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be
-    /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
+    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries: what they may
+    /// be reading cannot be dropped. Checks each reader's slot; allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -84,8 +84,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         stalled()
     }
 
-    /// Figures about the map; bytes of the entries' own allocations come on top. Takes the locks of its
-    /// allocator's lists, which no reader takes.
+    /// Returns figures about the map. The bytes of the entries' own allocations are not counted. Takes the locks of the
+    /// map's allocator's lists, which no reader takes.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -98,8 +98,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         stats
     }
 
-    /// Looks at up to `budget` fences and evens out their load where it has become lopsided; says whether it changed
-    /// anything: [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step), which says what it promises.
+    /// Visits up to `budget` fences and evens out their load if it is uneven; returns whether it changed anything. See
+    /// [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step) for details.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -110,10 +110,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.tree.rebalance(budget)
     }
 
-    /// Each fence, in key order: where it begins, what it holds, how loaded it is.
+    /// Returns where each fence begins, what it holds and how loaded it is, in key order.
     ///
-    /// Each figure is of the recent past; together they are exact when nobody writes meanwhile. Waits for writers in
-    /// the first leaf of a fence. Allocates the vector, and clones a key for each. Looks at every leaf.
+    /// The figures are exact if no thread writes meanwhile, and of the recent past otherwise. Waits for writers in the
+    /// first leaf of a fence. Allocates the vector, and clones a key for each fence. Visits every leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
@@ -124,12 +124,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn fences(&self) -> Vec<FenceLoad<K>> {
         let _guard = pin();
         let loads = self.tree.fence_loads().into_iter();
-        // SAFETY: a bound that was met under the guard.
+        // SAFETY: a bound that was found under the guard.
         loads.map(|load| load.with_low(|low| unsafe { low.key() }.clone())).collect()
     }
 
-    /// The map with a fence that begins at each of `keys`: for who knows where the load will be, before it is there. As
-    /// [`FenceMap::with_splits`](crate::FenceMap::with_splits); each key is cloned.
+    /// Returns the map with a fence that begins at each of `keys`, for callers that know in advance where the load will
+    /// be. As [`FenceMap::with_splits`](crate::FenceMap::with_splits); clones each key.
     ///
     /// ```
     /// let by_initial = hedgerow::OrdMap::<String, u32>::new().with_splits(["f".into(), "t".into()]);
@@ -140,9 +140,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn with_splits(self, keys: impl IntoIterator<Item = K>) -> Self {
         let _guard = pin();
         for key in keys {
-            // Lasts while the fence is made; what bounds the leaf is a clone.
+            // Needed until the fence is made. The bound of its first leaf is a clone.
             let stem = Stem::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>);
-            // SAFETY: ours.
+            // SAFETY: `stem` owns the node.
             let rank = self.search_key(unsafe { &(*stem.0.0.as_ptr()).key }).rank;
             let raw = Raw { rank, node: stem.0.0 };
             self.tree().start_fence_at(&raw).unwrap_or_else(out_of_memory::<K, V, _, _>);

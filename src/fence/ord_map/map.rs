@@ -1,4 +1,4 @@
-//! `OrdMap` itself: construction, and its end.
+//! `OrdMap` itself: its construction and its end.
 
 use super::raw::{Owner, Raw};
 use crate::fence::tree::descent::Tree;
@@ -8,40 +8,41 @@ use crate::reclaim::node::{List, Node, Shared};
 use crate::reclaim::pair::{Pair, Stem};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// A concurrent ordered map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
+/// A concurrent ordered map of owned keys and values: `String`, boxes, any type that is `Send` and `Sync`.
 ///
-/// [`FenceMap`](crate::FenceMap) for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
+/// As [`FenceMap`](crate::FenceMap), for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
 /// lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard). It
-/// takes no lock, writes nothing but its thread's own announcement, and allocates nothing. [`pin`](Self::pin) takes one
-/// guard for many lookups, which then return plain references. All methods take `&self`.
+/// takes no lock, writes nothing except its own thread's announcement, and allocates nothing. [`pin`](Self::pin) takes
+/// one guard for many lookups, which then return plain references. All methods take `&self`.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and their like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range): a range is all of the map between two keys as it was at one moment.
-///   [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
-///   leaf by leaf: each leaf as of one moment, in key order, and every key that is present throughout exactly once.
-/// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
-///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
-/// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
-///   most two an operation; by [`reclaim`](Self::reclaim); or with the map.
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a single
+///   point in time.
+/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go leaf
+///   by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
+/// - A guard may be held for any time, and while any thread writes to this map or to others: nothing deadlocks. Entries
+///   that are removed meanwhile stay alive.
+/// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map, which drops two
+///   at most, by [`reclaim`](Self::reclaim), or with the map.
 /// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
-///   Where `Ord` is no order, or the ranking lies, answers are wrong, and nothing worse. A slow destructor holds up its
-///   own thread only.
+///   If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
+///   thread only.
 ///
-/// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
-/// others may still be looking at the old one.
+/// Unlike std's maps, [`insert`](Self::insert) replaces the key too: key and value are one entry, and other threads may
+/// still be reading the old one.
 ///
 /// # Keys
-/// A [`Ranking`] makes a number of a key, by which most of its place is found: of a `String` its first eight bytes.
-/// Only keys of the same rank are looked at themselves, which costs a wait for memory each. So where all keys begin
-/// with the same bytes, rank them by what follows: [`with_ranking`](Self::with_ranking).
+/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place: a `String` to its first eight
+/// bytes. The map reads a key itself only to compare keys of the same rank, which costs a wait for memory each. So if all
+/// keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
 ///
-/// Keys are `Clone`: the map keeps a clone of one key in some tens, to know where a leaf begins.
+/// Keys are `Clone`, because the map stores a clone of one key in some tens as the bound of a leaf.
 ///
-/// A map of `String` is asked by `&str`. What else a key is borrowed as has to be ranked as the key is: [`ByType`] does
-/// so for `str` and `[u8]`, and panics where it knows the key's type and not the borrowed one; of your own `Ranking`
-/// you say so with an implementation for each.
+/// A map of `String` looks up `&str`. Any borrowed form has to have the rank of its key. [`ByType`] ranks `str` and
+/// `[u8]` so, and panics if it supports the type of the key but not the borrowed form. Implement a `Ranking` of your own
+/// for each form.
 ///
 /// # Example
 /// ```
@@ -62,16 +63,16 @@ pub struct OrdMap<K, V, R = ByType> {
     pub(super) tree: Tree<Raw<K>, (), Owner<K, V, R>>,
 }
 
-// SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
+// SAFETY: the map moves with all its nodes, and no other thread has one of them then.
 unsafe impl<K: Send, V: Send, R: Send> Send for OrdMap<K, V, R> {}
-// SAFETY: nodes are looked at by many threads, and dropped by any.
+// SAFETY: many threads read the nodes, and any of them may drop one.
 unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for OrdMap<K, V, R> {}
-// No user code runs while anything is in a state that a panic could leave behind.
+// User code runs only while the map is in a state that a panic may leave behind.
 impl<K, V, R: UnwindSafe> UnwindSafe for OrdMap<K, V, R> {}
 impl<K, V, R: RefUnwindSafe> RefUnwindSafe for OrdMap<K, V, R> {}
 
 impl<K: Ord + Clone, V> OrdMap<K, V> {
-    /// An empty map; allocates nothing and fits a `static`.
+    /// Returns an empty map. Allocates nothing, and fits a `static`.
     ///
     /// ```
     /// static MAP: hedgerow::OrdMap<String, u32> = hedgerow::OrdMap::new();
@@ -85,7 +86,7 @@ impl<K: Ord + Clone, V> OrdMap<K, V> {
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// An empty map that ranks its keys by `ranking`; allocates nothing.
+    /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
     ///
     /// ```
     /// use hedgerow::fence::{OrdMap, Ranking};
@@ -127,7 +128,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self.tree.ranking
     }
 
-    /// The map's ranking.
+    /// Returns the map's ranking.
     ///
     /// ```
     /// use hedgerow::fence::Ranking;
@@ -138,7 +139,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self.owner().ranking
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///
@@ -150,7 +151,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.tree.len.total()
     }
 
-    /// Whether [`len`](Self::len) is 0.
+    /// Returns whether [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::OrdMap::<u8, u8>::new().is_empty());
@@ -160,7 +161,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 }
 
-/// Nodes that are nobody else's; freed on drop, those after one whose destructor panics too.
+/// Nodes that no other thread has. Freed on drop, even if a destructor panics.
 pub(super) struct NodeList<N: Node>(pub(super) List<N>);
 
 impl<N: Node> Drop for NodeList<N> {
@@ -169,19 +170,19 @@ impl<N: Node> Drop for NodeList<N> {
     }
 }
 
-/// All nodes that a map had; each list is dropped though another one's destructors panic.
+/// All nodes of a map. Each list is dropped even if a destructor of another list panics.
 pub(super) struct AllNodes<K, V> {
-    /// In the order of keys.
+    /// In key order.
     pub(super) entries: NodeList<Pair<K, V>>,
     pub(super) garbage: NodeList<Pair<K, V>>,
     pub(super) bounds: NodeList<Stem<K>>,
 }
 
 impl<K, V, R> OrdMap<K, V, R> {
-    /// Takes all nodes out of a map that is given up.
+    /// Takes all nodes out of the map, which is of no use after that.
     pub(super) fn take_all(&mut self) -> AllNodes<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
-        // SAFETY: the tree shows each once, and forgets it.
+        // SAFETY: `drain` passes each node once, and the tree does not use it any more.
         let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
         // SAFETY: as above.
         let bound = |raw: Raw<K>| unsafe { bounds.push(Shared(raw.node)) };

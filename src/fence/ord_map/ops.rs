@@ -1,4 +1,4 @@
-//! What is done to one entry.
+//! `OrdMap`'s operations on one key.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::fallible::computed;
@@ -21,11 +21,11 @@ use alloc::alloc::handle_alloc_error;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
-/// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
+/// The entry that was replaced. On failure, the reason and the node; None means that another entry was found than expected.
 pub(super) type Stored<'a, K, V> =
     Result<Option<Removed<'a, K, V>>, (Option<Why>, Fresh<Pair<K, V>>)>;
 
-/// The end of an operation that waits, and so fails only for want of memory.
+/// Ends an operation that waits, and so fails only if memory runs out.
 #[cold]
 pub(super) fn out_of_memory<K, V, T, E>(_why: E) -> T {
     handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
@@ -71,17 +71,17 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// What a node is, for as long as a guard is held under which it was found.
+    /// Borrows an entry for as long as the guard under which it was found.
     #[inline(always)]
     pub(super) fn pair_of<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> (&'a K, &'a V) {
-        // SAFETY: an entry of this map, met under the guard.
+        // SAFETY: an entry of this map that was found under the guard.
         unsafe { raw.entry() }
     }
 
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
     /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
-    /// key's leaf. Linearizes when the leaf's version is looked at last.
+    /// key's leaf. Linearizes when the leaf's version is validated last.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -96,11 +96,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = pin();
         let found = self.find(key, &guard)?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key beside the value.
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key, too.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -119,8 +119,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it again and again while it was read (64 times),
-    /// or if there is no memory for a guard.
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read, or if there is no
+    /// memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -133,11 +133,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let found = self.try_find(key)?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Ok(found.map(|raw| unsafe { Ref::of_pair(raw.shared(), guard) }))
     }
 
-    /// The caller has a guard.
+    /// Looks up `key` without waiting. The caller holds a guard.
     #[inline(always)]
     pub(super) fn try_find<Q>(&self, key: &Q) -> Result<Option<Raw<K>>, Busy>
     where
@@ -178,7 +178,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.get_cloned(key).unwrap_or_default()
     }
 
-    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
+    /// Returns the result of `f` for the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
@@ -194,10 +194,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.find(key, &guard).map(|raw| f(Self::pair_of(raw, &guard).1))
     }
 
-    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
+    /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
     ///
-    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
-    /// callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert) does.
+    /// `make` runs with nothing locked, and at most once. If another thread inserts the key meanwhile, the made value is
+    /// dropped, and all callers get the value in the map. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<String, usize>::new();
@@ -216,7 +216,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
         let got = got.unwrap_or_else(out_of_memory::<K, V, _, _>);
-        // SAFETY: met, or inserted, under the guard.
+        // SAFETY: found or inserted under the guard.
         unsafe { Ref::of_pair(got.shared(), guard) }
     }
 
@@ -248,7 +248,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, K, V>, E> {
         if let Some(found) = self.get(&key) {
-            // If one of these panics after the return value is made, its guard is leaked.
+            // Before the return value is made: if one of these panicked after that, its guard would leak.
             drop((key, make));
             return Ok(found);
         }
@@ -256,7 +256,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Ok(self.get_or_insert(key, value))
     }
 
-    /// Whether `key` has an entry.
+    /// Returns whether `key` has an entry.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -275,13 +275,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Pair::new(Hash(0), key, value).unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// A node that this call has taken out of the tree.
+    /// Takes over a node that this call has removed from the tree.
     pub(super) fn unlinked(&self, raw: Raw<K>) -> Unlinked<'_, Pair<K, V>> {
-        // SAFETY: told by the tree that this call has taken it out.
+        // SAFETY: the tree reports each removed entry once, to the call that has removed it.
         unsafe { self.owner().entries.unlinked(raw.shared()) }
     }
 
-    /// Puts `fresh` where its key belongs, if `wanted` says so of what is there; hands it back otherwise.
+    /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
     pub(super) fn store(
         &self,
         fresh: Fresh<Pair<K, V>>,
@@ -289,7 +289,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
         _guard: &Guard<'_>,
     ) -> Stored<'_, K, V> {
-        // SAFETY: alive: ours, or published while the guard is held.
+        // SAFETY: alive: `fresh` owns the node, and once it is published the guard keeps it.
         let key = unsafe { &fresh.0.live().fields().key };
         let target = self.search_key(key);
         let raw = Raw { rank: target.rank, node: Pair::stem(fresh.0.0) };
@@ -308,12 +308,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// Stores `value` under `key`; returns the entry that this replaces.
+    /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
     /// Allocates the entry, and now and then a leaf, with a clone of a key, and what leads to it. Blocks while another
-    /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time,
-    /// and that of moving up to a leaf's pointers by one. Linearizes when the leaf is locked. A key's `Clone` that
-    /// itself inserts into the same leaf each time it runs never ends.
+    /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time, plus
+    /// moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone` itself
+    /// inserts into the same leaf each time, the operation never ends.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
@@ -332,7 +332,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Stores `value` under `key` unless the key has a value. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// [`OccupiedError`] if the key has a value: it hands key and value back.
+    /// [`OccupiedError`] if the key has a value. It hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
@@ -344,8 +344,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for
-    /// the thread's first guard; when writers first meet, it may allocate lists for what was removed, or do without.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs memory only for the
+    /// thread's first guard. When writers first collide, it may allocate lists for removed entries, or do without.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -362,8 +362,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes `key` if `condition` returns true for its entry.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's leaf changed meanwhile. Blocks and
-    /// allocates as [`remove`](Self::remove) does.
+    /// `condition` runs with nothing locked, and again if another thread has changed anything in the key's leaf
+    /// meanwhile. Blocks and allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -389,11 +389,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         })
     }
 
-    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
+    /// Replaces the value of `key` by the result of `f`, and returns the new value. `None` if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
-    /// Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. Where `f` is to run
-    /// exactly once, or is dear, let the value bring the lock: [`HashMap::update`](crate::HashMap::update) shows how.
+    /// `f` runs with nothing locked, and again if another thread has replaced the entry meanwhile. So the replacement is
+    /// atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If `f` must run
+    /// exactly once, or is expensive, use a value with a lock of its own, as in
+    /// [`HashMap::update`](crate::HashMap::update).
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -404,7 +405,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        // Before, because what is returned holds a guard.
+        // Before the guard is taken: what is returned holds it, and no destructor should run under a guard.
         self.owner().entries.free_share();
         let (guard, mut order) = (pin(), OrderCheck::new());
         loop {
@@ -420,9 +421,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             match self.store(fresh, Way::Waiting, is_there, &guard) {
                 Ok(before) => {
                     before.into_iter().for_each(Removed::retire);
-                    // If what `f` owns panics now, no guard is leaked.
+                    // Before the return value is made: if `f` panicked on drop after that, the guard would leak.
                     drop(f);
-                    // SAFETY: put there under the guard.
+                    // SAFETY: stored under the guard.
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
                 Err((None, _)) if order.is_contradicted_by_any([Some(raw), seen]) => return None,
@@ -432,11 +433,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
-    /// there after it.
+    /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value. Returns the entry before and
+    /// the entry after that.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile. Blocks and allocates as
-    /// [`insert`](Self::insert) does.
+    /// `f` runs with nothing locked, and again if another thread has replaced or removed the entry meanwhile. Blocks and
+    /// allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -448,7 +449,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        // Before, because what is returned holds guards.
+        // Before the guard is taken: what is returned holds guards, and no destructor should run under one.
         self.owner().entries.free_share();
         self.free_bounds();
         let guard = pin();
@@ -462,7 +463,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// The caller frees bounds afterwards.
+    /// Removes `key` if `wanted` returns true for its entry. The caller frees bounds afterwards.
     pub(super) fn remove_by<Q>(
         &self,
         key: &Q,
@@ -480,13 +481,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         };
         let taken = |old| removed = Some(Removed::new(self.unlinked(old)));
         let done = self.tree().alter(self.search_key(key), read, way.backoff(), decide, taken);
-        // A removal needs no memory.
+        // A removal allocates nothing, so `Busy` is the only failure.
         done.map_err(|_| Busy)?;
         Ok(removed)
     }
 
-    /// Does what may remove entries under the guard, then drops some bounds of leaves without it: under a guard, a slow
-    /// destructor of a key would keep the garbage of all maps.
+    /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a key
+    /// would keep the retired entries of all maps alive.
     #[inline(always)]
     pub(super) fn then_free_bounds<T>(
         &self,
@@ -499,7 +500,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         done
     }
 
-    /// Drops some bounds of leaves that are no more, if nobody can know them. The caller holds no guard of its own.
+    /// Drops some retired bounds that no reader can have. The caller holds no guard of its own.
     #[inline]
     pub(super) fn free_bounds(&self) {
         self.owner().bounds.free_share();

@@ -1,4 +1,4 @@
-//! What the tree holds of an entry: its rank, and where it is.
+//! The tree's keys: the rank of an entry, and a pointer to it.
 
 use crate::fence::tree::policy::KeyPolicy;
 use crate::fence::tree::search::CompareKey;
@@ -10,11 +10,11 @@ use core::cmp::Ordering;
 use core::ptr::NonNull;
 use equivalent::Comparable;
 
-/// A key's rank and the node that it stands in: with its value, or, where it bounds a leaf, alone.
+/// A key's rank, and a pointer to its node. The node of an entry has a value too; the node of a leaf's bound has not.
 ///
-/// It is compared by rank, and only among equal ranks by the key. The tree compares none that it has not found in a
-/// leaf whole, and all who use the tree hold a guard; what hints are counted from is asked for its rank alone, since
-/// its entry may be gone. So whatever is compared is alive.
+/// Comparisons go by rank, and read the key only if ranks are equal. The key they read is alive, for two reasons:
+/// - The tree compares only pointers from validated leaves, and all callers of the tree hold a guard.
+/// - The entry of the key from which hints are counted may be gone, but the tree uses the rank of that key alone.
 pub(super) struct Raw<K> {
     pub(super) rank: usize,
     pub(super) node: NonNull<Stem<K>>,
@@ -28,7 +28,7 @@ impl<K> Clone for Raw<K> {
 }
 impl<K> Copy for Raw<K> {}
 
-// SAFETY: a tree of these hands nodes from thread to thread, to be looked at by many and dropped by any.
+// SAFETY: a tree of these shares nodes between threads, and any thread may drop them.
 unsafe impl<K: Send + Sync> Send for Raw<K> {}
 
 impl<K> Raw<K> {
@@ -36,7 +36,7 @@ impl<K> Raw<K> {
     /// The node is not freed within `'a`.
     #[inline(always)]
     pub(super) unsafe fn key<'a>(self) -> &'a K {
-        // SAFETY: alive, and the key is changed by nobody.
+        // SAFETY: the caller's promise; keys in nodes never change.
         unsafe { &(*self.node.as_ptr()).key }
     }
 
@@ -45,7 +45,7 @@ impl<K> Raw<K> {
     #[inline(always)]
     pub(super) unsafe fn entry<'a, V>(self) -> (&'a K, &'a V) {
         let pair = self.node.cast::<Pair<K, V>>().as_ptr();
-        // SAFETY: the caller's promise; neither is changed by anybody.
+        // SAFETY: the caller's promise; keys and values in nodes never change.
         unsafe { (&(*pair).key, &(*pair).value) }
     }
 
@@ -61,7 +61,7 @@ impl<K> Raw<K> {
 impl<K: Ord> Ord for Raw<K> {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        // SAFETY: alive, both: see `Raw`.
+        // SAFETY: both are alive, for the reasons given at `Raw`.
         let by_key = || unsafe { self.key().cmp(other.key()) };
         self.rank.cmp(&other.rank).then_with(by_key)
     }
@@ -81,13 +81,13 @@ impl<K: Ord> PartialEq for Raw<K> {
 
 impl<K: Ord> Eq for Raw<K> {}
 
-/// Notices that the order of keys contradicts itself, so that an operation which tries again comes to an end.
+/// Detects that keys are inconsistent, so that an operation which starts again whenever an entry has changed ends.
 ///
-/// An entry that has gone never comes back. So if one is found, then another one or none, and then the first again,
-/// some search has missed it. The entry that is kept changes ever more rarely, and so is part of any cycle in the end.
+/// A removed entry never comes back. So if searches find an entry, then another one or none, and then the first one
+/// again, one of them has missed it. The remembered entry changes ever more rarely, so in the end it is one of any cycle.
 pub(super) struct OrderCheck<K> {
     kept: Option<Raw<K>>,
-    /// Whether something else was found since.
+    /// Whether a search has found something else since.
     is_gone: bool,
     rounds: usize,
 }
@@ -97,7 +97,7 @@ impl<K> OrderCheck<K> {
         Self { kept: None, is_gone: false, rounds: 0 }
     }
 
-    /// Notes what searches for the key have found, one after the other; true if that contradicts the ones before.
+    /// Takes the results of further searches for the key, in order. Returns whether they contradict earlier ones.
     #[cold]
     pub(super) fn is_contradicted_by_any<const COUNT: usize>(
         &mut self,
@@ -120,7 +120,7 @@ impl<K> OrderCheck<K> {
     }
 }
 
-/// What stands for a key: a borrowed form of it.
+/// A borrowed form of a key, to search for among [`Raw`] keys.
 pub(super) struct NodeQuery<'q, Q: ?Sized>(pub(super) &'q Q);
 
 impl<Q: ?Sized> Clone for NodeQuery<'_, Q> {
@@ -134,17 +134,17 @@ impl<Q: ?Sized> Copy for NodeQuery<'_, Q> {}
 impl<K, Q: Comparable<K> + ?Sized> CompareKey<Raw<K>> for NodeQuery<'_, Q> {
     #[inline(always)]
     fn compare(self, rank: usize, raw: &Raw<K>) -> Ordering {
-        // SAFETY: alive: see `Raw`.
+        // SAFETY: alive, for the reasons given at `Raw`.
         let by_key = || self.0.compare(unsafe { raw.key() });
         rank.cmp(&raw.rank).then_with(by_key)
     }
 }
 
-/// The rule of a tree of pointers: bounds are clones of keys, and what goes is garbage.
+/// The policy of a tree of pointers: bounds are clones of keys, and removed nodes are retired.
 pub(super) struct Owner<K, V, R> {
     pub(super) ranking: R,
     pub(super) entries: Retired<Pair<K, V>>,
-    /// Of these there are few: two leaves are joined after tens of entries have gone, or more.
+    /// Retired bounds. There are few of them, because a merge follows tens of removals or more.
     pub(super) bounds: Retired<Stem<K>>,
 }
 
@@ -163,24 +163,24 @@ impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
     }
 
     fn clone_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
-        // SAFETY: found in the tree, or about to be put there, by a caller with a guard.
+        // SAFETY: in the tree, or about to be put there, and the caller of the tree holds a guard.
         let key = unsafe { raw.key() }.clone();
         let stem = Stem::new(key).map_err(|_| AllocError)?;
         Ok(Raw { rank: raw.rank, node: stem.take().0 })
     }
 
     fn drop_bound(&self, bound: Raw<K>) {
-        // SAFETY: made by `clone_bound`, and never shown to anybody.
+        // SAFETY: made by `clone_bound`, and never published.
         unsafe { Stem::free(bound.node) }
     }
 
     fn retire_bound(&self, bound: Raw<K>) {
-        // SAFETY: a bound of a tree that has just given it up, made by `clone_bound`.
+        // SAFETY: made by `clone_bound`, and no leaf of the tree has it any more.
         unsafe { self.bounds.add(Shared(bound.node)) }
     }
 
     fn retire_entry(&self, key: Raw<K>) {
-        // SAFETY: an entry that the tree has just removed.
+        // SAFETY: the tree has just removed the entry.
         unsafe { self.entries.add(key.shared()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Feature `serde`: a map is written as a map, in key order, and read as one.
+//! Feature `serde`: serializes a map as a map, in key order, and deserializes one from a map.
 
 use super::map::OrdMap;
 use crate::api::serde::{Entries, Fill};
@@ -14,9 +14,9 @@ where
     V: Serialize,
     R: Ranking<K>,
 {
-    /// Writes the entries that `iter` sees, under one guard.
+    /// Serializes the entries that `iter` sees, under one guard.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        // Some formats write the number of entries first, and it must be right though others write.
+        // Some formats write the number of entries first, so it must be right even if other threads write.
         serializer.collect_map(self.pin().iter().collect::<Vec<_>>())
     }
 }

@@ -1,4 +1,4 @@
-//! The std traits that a map has.
+//! The std traits that `OrdMap` implements.
 
 use super::iter::{OrdIntoIter, OrdIter};
 use super::map::OrdMap;
@@ -24,7 +24,7 @@ where
 }
 
 impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for OrdMap<K, V, R> {
-    /// A map of the entries that `iter` sees, with the same limit.
+    /// Returns a map of the entries that `iter` sees, with the same limit.
     fn clone(&self) -> Self {
         let copy = Self::with_ranking(self.ranking().clone());
         copy.set_pending_limit(self.pending_limit());
@@ -34,7 +34,7 @@ impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for OrdMap<K, V, R> 
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for OrdMap<K, V, R> {
-    /// Ends as std's collections do when memory runs out; `try_insert` does not.
+    /// Aborts if memory runs out, as std's collections do. `try_insert` does not.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let map = Self::default();
         map.extend_shared(entries);
@@ -53,7 +53,7 @@ where
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for OrdMap<K, V, R> {
-    /// Inserts one entry after the other; of two with one key the later stays.
+    /// Inserts the entries in order, so that of two with the same key the later stays.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }
@@ -63,7 +63,7 @@ impl<K, V, R> IntoIterator for OrdMap<K, V, R> {
     type Item = (K, V);
     type IntoIter = OrdIntoIter<K, V>;
 
-    /// The entries, in key order.
+    /// Returns the entries, in key order.
     fn into_iter(self) -> OrdIntoIter<K, V> {
         OrdIntoIter::new(self)
     }
@@ -79,8 +79,8 @@ impl<'a, K: Ord + Clone, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> 
 }
 
 impl<K: Ord + Clone, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> {
-    /// Whether both have equal entries in the same order. If others write meanwhile, the answer is about no single
-    /// moment.
+    /// Returns whether both have equal entries in the same order. If other threads write meanwhile, the answer is not
+    /// about a single point in time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.pin().iter().eq(other.pin().iter())
     }
