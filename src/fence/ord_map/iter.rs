@@ -1,4 +1,4 @@
-//! Iterators: over a range that has been copied, and over the map a leaf at a time.
+//! Iterators: over a range that was copied, and over the map, leaf by leaf.
 
 use super::map::{AllNodes, NodeList, OrdMap};
 use super::ops::out_of_memory;
@@ -18,8 +18,8 @@ use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
 use equivalent::Comparable;
 
-/// An iterator over entries of an [`OrdMap`] as they were at one moment, made by [`OrdMap::range`]. It has a guard of
-/// its own, as each entry that it returns.
+/// An iterator over a consistent snapshot of entries of an [`OrdMap`], made by [`OrdMap::range`]. It has a guard of its
+/// own, and so has each entry that it returns.
 pub struct OrdRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     guard: Guard<'a>,
@@ -27,32 +27,32 @@ pub struct OrdRange<'a, K, V> {
 }
 
 impl<'a, K, V> OrdRange<'a, K, V> {
-    /// What was met in a map of these under this guard.
+    /// Takes pointers that were read in a map of these types under this guard.
     pub(super) fn new(raws: Vec<(Raw<K>, ())>, guard: Guard<'a>) -> Self {
         Self { raws: raws.into_iter(), guard, entries: PhantomData }
     }
 
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> Ref<'a, K, V> {
-        // SAFETY: met under the guard.
+        // SAFETY: read under the guard.
         unsafe { Ref::of_pair(raw.shared(), self.guard.again()) }
     }
 }
 
-/// An iterator over entries of an [`OrdMap`] as they were at one moment, borrowed from what [`OrdMap::pin`] returns.
+/// An iterator over a consistent snapshot of entries of an [`OrdMap`], borrowed from the result of [`OrdMap::pin`].
 pub struct PinnedOrdRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     entries: PhantomData<(&'a Guard<'a>, &'a K, &'a V)>,
 }
 
 impl<'a, K, V> PinnedOrdRange<'a, K, V> {
-    /// What was met in a map of these under this guard.
+    /// Takes pointers that were read in a map of these types under this guard.
     pub(super) fn new(raws: Vec<(Raw<K>, ())>, _guard: &'a Guard<'_>) -> Self {
         Self { raws: raws.into_iter(), entries: PhantomData }
     }
 
     #[expect(clippy::unused_self, reason = "it is the proof of the guard")]
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
-        // SAFETY: met under the guard, which is borrowed for as long.
+        // SAFETY: read under the guard, which is borrowed for `'a`.
         unsafe { raw.entry() }
     }
 }
@@ -102,7 +102,7 @@ ranges! {
     PinnedOrdRange: (&'a K, &'a V),
 }
 
-/// How far a walk has come.
+/// Where a walk goes on.
 enum Next<'a, K> {
     Start,
     At(Resume<'a, Raw<K>, ()>),
@@ -116,18 +116,18 @@ impl<K> Clone for Next<'_, K> {
 }
 impl<K> Copy for Next<'_, K> {}
 
-/// The entries within bounds, in key order, leaf by leaf, from both ends.
+/// A walk over the entries within bounds, in key order and leaf by leaf, from both ends.
 struct Walk<'a, Q: ?Sized, B, K, V, R> {
     map: &'a OrdMap<K, V, R>,
     bounds: B,
     next: Next<'a, K>,
-    /// The entries of a leaf, those before `shown` already handed out.
+    /// The entries of a leaf. The walk has returned those before `shown`.
     some: Vec<(Raw<K>, ())>,
     shown: usize,
     back: BackResume<'a, Raw<K>, ()>,
-    /// The entries of a leaf that are still to be handed out from the end.
+    /// The entries of a leaf that are to be returned from the end, in key order.
     back_entries: Vec<(Raw<K>, ())>,
-    /// The last entry that was handed out from the end.
+    /// The last entry that was returned from the end.
     high: Option<Raw<K>>,
     target: PhantomData<fn(&Q)>,
 }
@@ -183,7 +183,7 @@ where
         done.unwrap_or_else(out_of_memory::<K, V, _, _>).then_some(())
     }
 
-    /// The ends have met, or one of them has come to the other bound: nothing is left for either.
+    /// Ends the walk in both directions, because the ends have met, or one has reached the other bound.
     #[cold]
     fn finish(&mut self) {
         (self.next, self.back) = (Next::End, BackResume::End);
@@ -191,7 +191,7 @@ where
         self.back_entries.clear();
     }
 
-    /// The next entry. The caller has had one guard from the first call on.
+    /// Returns the next entry. The caller holds one guard from the first call on.
     #[inline]
     fn next(&mut self) -> Option<Raw<K>> {
         loop {
@@ -210,12 +210,12 @@ where
         None
     }
 
-    /// The next entry from the end. The caller has had one guard from the first call on.
+    /// Returns the next entry from the end. The caller holds one guard from the first call on.
     #[inline]
     fn next_back(&mut self) -> Option<Raw<K>> {
         loop {
             if let Some((raw, ())) = self.back_entries.pop() {
-                // Once there was a first entry, `some` has what was handed out last.
+                // `some` has the last entry that was returned from the start, if there was one.
                 if self.some[..self.shown].last().is_some_and(|&(low, ())| raw <= low) {
                     break;
                 }
@@ -238,15 +238,15 @@ impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
     }
 }
 
-/// Has entries on their way before the first of them is looked at.
+/// Prefetches all entries before the caller reads the first of them.
 fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
     for (raw, ()) in some {
         prefetch::read(raw.node.as_ptr());
     }
 }
 
-/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a
-/// guard of its own, as each entry that it returns.
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a guard
+/// of its own, and so has each entry that it returns.
 pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: Guard<'a>,
@@ -276,7 +276,7 @@ where
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next()?;
-        // SAFETY: met under the guard.
+        // SAFETY: read under the guard.
         Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
     }
 }
@@ -290,14 +290,14 @@ where
 {
     fn next_back(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next_back()?;
-        // SAFETY: met under the guard.
+        // SAFETY: read under the guard.
         Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
     }
 }
 
-/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, borrowed from what [`OrdMap::pin`] returns.
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, borrowed from the result of [`OrdMap::pin`].
 ///
-/// A clone goes on from the same place, and reads the leaves that follow for itself.
+/// A clone goes on from the same position, and reads the following leaves by itself.
 pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: &'a Guard<'a>,
@@ -368,8 +368,8 @@ macro_rules! iter_ranges {
 }
 iter_ranges!(OrdIterRange PinnedOrdIterRange);
 
-/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, as
-/// each entry that it returns.
+/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, and
+/// so has each entry that it returns.
 pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
@@ -378,9 +378,9 @@ impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
     }
 }
 
-/// An iterator over the entries of an [`OrdMap`], in key order, borrowed from what [`OrdMap::pin`] returns.
+/// An iterator over the entries of an [`OrdMap`], in key order, borrowed from the result of [`OrdMap::pin`].
 ///
-/// A clone goes on from the same place, and reads the leaves that follow for itself.
+/// A clone goes on from the same position, and reads the following leaves by itself.
 pub struct PinnedOrdIter<'a, K, V, R>(PinnedOrdIterRange<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord + Clone, V, R: Ranking<K>> PinnedOrdIter<'a, K, V, R> {
@@ -426,11 +426,11 @@ iters! {
     PinnedOrdIter: (&'a K, &'a V),
 }
 
-/// An iterator that takes entries out of an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and
-/// [`OrdMap::drain`]. What it was not asked for stays in the map. It has one guard until it is dropped.
+/// An iterator that removes entries from an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and
+/// [`OrdMap::drain`]. Entries that it does not reach stay in the map. It holds one guard until it is dropped.
 pub struct OrdExtractIf<'a, K: Ord + Clone, V, R: Ranking<K>, F> {
     walk: Walk<'a, K, RangeFull, K, V, R>,
-    /// There until the iterator is dropped.
+    /// None only while the iterator is dropped.
     guard: Option<Guard<'a>>,
     wanted: F,
 }
@@ -458,7 +458,7 @@ where
             if !(self.wanted)(key, value) {
                 continue;
             }
-            // If it is not there any more, somebody else has replaced or removed it.
+            // If the entry is not in the map any more, another thread has replaced or removed it.
             let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
             if let Ok(Some(removed)) = map.remove_by(key, is_there, Way::Waiting, guard) {
                 return Some(removed);
@@ -478,7 +478,7 @@ where
 impl<K: Ord + Clone, V, R: Ranking<K>, F> Drop for OrdExtractIf<'_, K, V, R, F> {
     fn drop(&mut self) {
         self.guard = None;
-        // Not under the guard: a slow destructor of a key would keep the garbage of all maps.
+        // Without the guard: under it, a slow destructor of a key would keep the retired entries of all maps alive.
         self.walk.map.free_bounds();
     }
 }
@@ -489,7 +489,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, F> fmt::Debug for OrdExtractIf<'_, K, V, 
     }
 }
 
-/// The entries themselves, in key order, of an [`OrdMap`] that is given up for them. Allocates nothing.
+/// An iterator over the entries of an [`OrdMap`] that it has consumed, in key order. Allocates nothing.
 pub struct OrdIntoIter<K, V> {
     left: NodeList<Pair<K, V>>,
 }
@@ -498,7 +498,7 @@ impl<K, V> OrdIntoIter<K, V> {
     pub(super) fn new<R>(mut map: OrdMap<K, V, R>) -> Self {
         let AllNodes { entries, garbage, bounds } = map.take_all();
         let all = Self { left: entries };
-        // These go now: if a destructor panicked when this has returned, what it returns would leak.
+        // Dropped before this returns: if a destructor panicked after that, the return value would leak.
         drop((garbage, bounds, map));
         all
     }
@@ -508,7 +508,7 @@ impl<K, V> Iterator for OrdIntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // The list's nodes are nobody else's.
+        // No other thread has a node of the list.
         self.left.0.pop().map(|node| Pair::into_inner(Fresh(node)))
     }
 
@@ -520,9 +520,9 @@ impl<K, V> Iterator for OrdIntoIter<K, V> {
 impl<K, V> ExactSizeIterator for OrdIntoIter<K, V> {}
 impl<K, V> FusedIterator for OrdIntoIter<K, V> {}
 
-// SAFETY: the nodes are this iterator's alone.
+// SAFETY: no other thread has one of the nodes.
 unsafe impl<K: Send, V: Send> Send for OrdIntoIter<K, V> {}
-// SAFETY: shared, it shows nothing but its length.
+// SAFETY: a shared reference gives access to nothing but the length.
 unsafe impl<K: Sync, V: Sync> Sync for OrdIntoIter<K, V> {}
 
 impl<K, V> fmt::Debug for OrdIntoIter<K, V> {

@@ -1,4 +1,4 @@
-//! What an `OrdMap` does about the order of its keys: neighbours, ends, ranges, walks.
+//! `OrdMap`'s operations on the order of its keys: neighbours, ends, ranges, iterators.
 
 use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
@@ -18,7 +18,7 @@ use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// The caller has a guard.
+    /// Finds an entry. The caller holds a guard.
     pub(super) fn neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<Raw<K>>>,
@@ -51,10 +51,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Returns the entry with the least key, borrowed with a guard of its own.
     ///
-    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
-    /// at more only if leaves are empty: then it linearizes when all of them are looked at once more, and a thread that
-    /// inserts one key and then looks up another needs a fence in between to agree with it about their order
-    /// ([`docs::ordering`](crate::docs::ordering)).
+    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
+    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts one
+    /// key and then looks up another one has to execute a fence in between, or it may see another order than this
+    /// operation ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
@@ -63,7 +63,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn first_key_value(&self) -> Option<Ref<'_, K, V>> {
         let guard = pin();
         let found = self.neighbour(Neighbour::From(unbounded::<Raw<K>>()))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
@@ -78,7 +78,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn last_key_value(&self) -> Option<Ref<'_, K, V>> {
         let guard = pin();
         let found = self.neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
@@ -97,7 +97,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = pin();
         let found = self.neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
@@ -116,7 +116,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = pin();
         let found = self.neighbour(Neighbour::From(Bound::Included(self.search_key(key))))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
@@ -135,7 +135,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = pin();
         let found = self.neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
@@ -154,22 +154,22 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     {
         let guard = pin();
         let found = self.neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: met under the guard.
+        // SAFETY: found under the guard.
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// Returns the entries within `bounds`, in key order, all as they were at one moment. The iterator has a guard of
-    /// its own, and goes both ways.
+    /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time. The
+    /// iterator has a guard of its own, and goes both ways.
     ///
-    /// Their pointers are copied at once, into memory that is allocated for them; [`iter_range`](Self::iter_range)
-    /// needs a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
+    /// Copies pointers to them at once, into a new allocation. [`iter_range`](Self::iter_range) needs memory for one
+    /// leaf, but reads the leaves one after the other. If the bounds are in the wrong order, there are no entries.
     ///
-    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; if the compiler has to be told which, it is
-    /// told so: `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
+    /// As in `BTreeMap`, bounds may be of any borrowed form of the key. If the compiler cannot infer it, name it:
+    /// `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
     ///
-    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
-    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer is
-    /// inside one of the leaves. Linearizes between the first and the second look at each leaf, or when the last one is
+    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a row.
+    /// Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
     /// ```
@@ -190,7 +190,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdRange::new(self.raws(bounds), guard)
     }
 
-    /// Returns the number of entries within `bounds`, as of one moment; see
+    /// Returns the number of entries within `bounds`, as of a single point in time. See
     /// [`FenceMap::range_len`](crate::FenceMap::range_len).
     ///
     /// ```
@@ -208,7 +208,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         len.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// Returns about the number of entries within `bounds`, without a look at what lies between them; see
+    /// Returns an estimate of the number of entries within `bounds`, without reading the leaves between them. See
     /// [`FenceMap::approximate_range_len`](crate::FenceMap::approximate_range_len).
     ///
     /// ```
@@ -227,7 +227,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         len.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// Copies the pointers of a range. The caller has a guard.
+    /// Copies the pointers of a range. The caller holds a guard.
     pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(Raw<K>, ())>
     where
         K: Borrow<Q>,
@@ -243,10 +243,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns the entries within `bounds`, in key order, leaf by leaf: weakly consistent, and lazy. The iterator has a
     /// guard of its own, and goes both ways.
     ///
-    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next. So
-    /// this may return an entry that was inserted after another one was, and not that other one. A key that is present
-    /// from the iterator's beginning to its end is returned exactly once; one that comes or goes meanwhile at most
-    /// once. [`range`](Self::range) is the one without such exceptions.
+    /// Each leaf is read as a snapshot, but the next leaf at a later time. So the iterator may return an entry and miss
+    /// another one that was inserted before it. A key that stays in the map from the first call to the last is returned
+    /// exactly once; a key that is inserted or removed meanwhile, at most once. [`range`](Self::range) has no such
+    /// exceptions.
     ///
     /// Takes no lock. Allocates a buffer for one leaf, and another one for entries from the end. Waits while a writer
     /// is inside the next leaf.
@@ -265,7 +265,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdIterRange::new(self, bounds)
     }
 
-    /// Returns all entries, in key order, as [`iter_range`](Self::iter_range) sees them.
+    /// Returns all entries, in key order, as [`iter_range`](Self::iter_range) does.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
@@ -275,8 +275,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdIter::new(self)
     }
 
-    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator has a guard of its own, as each key
-    /// that it returns.
+    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator has a guard of its own, and so has
+    /// each key that it returns.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
@@ -297,12 +297,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.iter()
     }
 
-    /// Removes the entry with the least key and returns it: the map as a queue by priority.
+    /// Removes the entry with the least key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
-    /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
-    /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as
+    /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
+    /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
+    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed entry
+    /// after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -314,7 +314,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.remove_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
-    /// Removes the entry with the greatest key and returns it. As [`pop_first`](Self::pop_first) in all else.
+    /// Removes the entry with the greatest key and returns it. In all else as [`pop_first`](Self::pop_first).
     ///
     /// ```
     /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
@@ -324,11 +324,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.remove_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
-    /// Keeps the entries for which `keep` says true, leaf by leaf.
+    /// Keeps the entries for which `keep` returns true, leaf by leaf.
     ///
-    /// `keep` runs with nothing locked, in key order; where a leaf changes between its being asked and the removal, the
-    /// leaf's entries are asked about again; a `keep` that writes to that leaf each time never ends. Allocates a
-    /// buffer for one leaf.
+    /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
+    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a buffer
+    /// for one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -346,13 +346,14 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.free_some();
     }
 
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them, in key order. What it was not asked for stays in the map.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
+    /// advanced. Entries that it does not reach stay in the map.
     ///
-    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
-    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
-    /// while another writer is inside an entry's leaf. Allocates a buffer for one leaf. The iterator holds one guard
-    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
+    /// `wanted` runs with nothing locked. If another thread replaces or removes an entry after `wanted` was called for
+    /// it, the iterator skips it. Each removal is atomic by itself. The iterator goes from entry to entry as
+    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates a buffer for one leaf.
+    /// The iterator holds one guard until it is dropped, so entries that are removed from any map meanwhile stay alive
+    /// until then.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -363,8 +364,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
-    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does not
+    /// reach stay in the map, and so may those that are inserted meanwhile. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
     ///
     /// ```
@@ -376,10 +377,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.extract_if(|_, _| true)
     }
 
-    /// Removes every entry, leaf by leaf; keeps the leaves, for entries to come.
+    /// Removes every entry, leaf by leaf. Keeps the leaves for entries to come.
     ///
-    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer for one
-    /// leaf.
+    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer for
+    /// one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -390,11 +391,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.retain(|_, _| false);
     }
 
-    /// Removes the entries within `bounds`, all at one moment; says how many there were.
+    /// Removes the entries within `bounds`, all as of a single point in time, and returns their number.
     ///
-    /// Locks all leaves of the range for the time that it takes to move what stays in the first and the last; readers
-    /// of the range wait so long. Begins again if a leaf changes before it is locked. Allocates a word an entry, and
-    /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of the
+    /// range wait that long. Starts again if a leaf changes before it is locked. Allocates a word an entry, and running
+    /// out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -415,7 +416,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         removed
     }
 
-    /// Frees as much garbage as a removal of one entry does. The caller holds no guard of its own.
+    /// Drops as many retired entries as a removal of one entry does. The caller holds no guard of its own.
     fn free_some(&self) {
         self.owner().entries.free_share();
         self.free_bounds();

@@ -1,4 +1,4 @@
-//! An `OrdMap` with a guard: operations that return plain references.
+//! `OrdMap` with a guard: operations that return plain references.
 
 use super::iter::{PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange};
 use super::map::OrdMap;
@@ -20,9 +20,9 @@ use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
 
 impl<K, V, R> OrdMap<K, V, R> {
-    /// Returns the map with a guard of this thread: for many operations in a row, which then return plain references.
+    /// Returns the map with a guard of this thread, for several operations that return plain references.
     ///
-    /// What is removed from any map meanwhile is not dropped before the guard is.
+    /// Entries that are removed from any map meanwhile stay alive until the guard is dropped.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
@@ -36,7 +36,7 @@ impl<K, V, R> OrdMap<K, V, R> {
         Pinned::new(self, pin())
     }
 
-    /// As [`pin`](Self::pin), under a guard that the caller has; see
+    /// As [`pin`](Self::pin), with a guard of the caller; see
     /// [`HashMap::with_guard`](crate::HashMap::with_guard).
     ///
     /// ```
@@ -85,7 +85,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -114,9 +114,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         self.map().find(key, self.guard()).map(|raw| self.borrow(raw))
     }
 
-    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn.
+    /// Stores the value of each of `keys` in `values`. Same as a [`get`](Self::get) of each.
     ///
-    /// Each key is an operation of its own: a batch is not atomic. [`snapshot_many`](Self::snapshot_many) is.
+    /// Each lookup is an operation of its own: a batch is not atomic. [`snapshot_many`](Self::snapshot_many) is.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -139,11 +139,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         }
     }
 
-    /// Returns the values of all `keys` as they were at one moment.
+    /// Returns the values of all `keys` as a consistent snapshot.
     ///
-    /// Takes no lock and writes no shared memory. Begins again if one of the leaves changes meanwhile, without a bound.
-    /// Waits while a writer is inside one of them. Allocates some words a key. Linearizes between the first and the
-    /// second look at each leaf.
+    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
+    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Linearizes between the first
+    /// read of the last leaf and the validation of all leaves.
     ///
     /// ```
     /// let stock: hedgerow::OrdMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();
@@ -160,7 +160,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         found.into_iter().map(|raw| raw.map(|raw| self.borrow(raw).1)).collect()
     }
 
-    /// Returns the value of `key`, which is made by `make` if there is none: see [`OrdMap::get_or_insert_with`].
+    /// Returns the value of `key`. If there is none, stores the result of `make`. See [`OrdMap::get_or_insert_with`].
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<String, usize>::new();
@@ -175,7 +175,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// [limit](OrdMap::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`OrdMap::try_insert`], with the value if `make` has made one.
+    /// Those of [`OrdMap::try_insert`], with the value if `make` was called.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<String, usize>::new();
@@ -283,7 +283,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Some(self.borrow(found))
     }
 
-    /// Returns the entries within `bounds`, in key order, all as they were at one moment: see [`OrdMap::range`].
+    /// Returns the entries within `bounds`, in key order, as a consistent snapshot: see [`OrdMap::range`].
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
@@ -346,12 +346,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         self.iter().map(|(_, value)| value)
     }
 
-    /// Shows entries to `f`, in key order, from `cursor` on, until at least `budget` of them were shown. Returns where
-    /// to go on, or `None` when all were shown. At least one leaf is done each time, and each leaf's entries are as
-    /// they were at one moment. The guard need not be held from one call to the next: the cursor has a clone of a key.
+    /// Passes entries to `f`, in key order, from `cursor` on, until there were at least `budget` of them. Returns where
+    /// to go on, or `None` at the end. Each call does at least one leaf, and each leaf is a consistent snapshot. The
+    /// guard need not be held from one call to the next, because the cursor has a clone of a key.
     ///
-    /// A key that is present from the first call to the last is shown exactly once; one that comes or goes meanwhile at
-    /// most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a writer is inside a leaf.
+    /// A key that stays in the map from the first call to the last is passed exactly once; a key that is inserted or
+    /// removed meanwhile, at most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a
+    /// writer is inside a leaf.
     ///
     /// ```
     /// use hedgerow::fence::Cursor;
@@ -386,7 +387,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
             }
             let place = next?;
             if shown >= budget {
-                // SAFETY: a bound that was met under the guard.
+                // SAFETY: a bound that was found under the guard.
                 return Some(Cursor(place.from.map(|raw| unsafe { raw.key() }.clone())));
             }
             let done = map.tree().copy_next_leaf(place, unbounded(), &mut some);
