@@ -12,13 +12,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns what each key
     /// had before.
     ///
-    /// Keys may be in any order. Several changes of one key are made in the order of the slice, and each gets what the one
-    /// before it left. No other operation sees some of the changes without the others: not a sequence of
+    /// Keys may be in any order. Several changes of one key are made in the order of the slice, and each gets what the
+    /// one before it left. No other operation sees some of the changes without the others: not a sequence of
     /// [`get`](Self::get)s, not [`range`](Self::range), not another batch. `Op::Keep` only reads.
     ///
     /// Reads all leaves with nothing locked, then locks them while it stores. Readers of these leaves wait that long.
-    /// Starts again if a leaf changes before it is locked. Some other write has succeeded each time that happens, but it
-    /// may happen any number of times: if other threads write to these leaves without a pause, a batch of very many
+    /// Starts again if a leaf changes before it is locked. Some other write has succeeded each time that happens, but
+    /// it may happen any number of times: if other threads write to these leaves without a pause, a batch of very many
     /// leaves may have to wait until they stop. Allocates some words a change, and leaves if they are full. Running out
     /// of memory is handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each.
     /// Linearizes when the last leaf is locked.
@@ -40,8 +40,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. If it fails, nothing was changed.
     ///
     /// # Errors
-    /// [`TryError::Busy`] if a writer is inside one of the leaves, or has just changed it, or is inside the lists that a
-    /// new leaf comes from; [`TryError::Alloc`] if memory runs out.
+    /// [`TryError::Busy`] if a writer is inside one of the leaves, or has just changed it, or is inside the lists that
+    /// a new leaf comes from; [`TryError::Alloc`] if memory runs out.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -58,9 +58,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Several changes of one key are made in the order of the slice; those of different keys in any order. While
     /// [`apply_batch`](Self::apply_batch) locks all leaves together, this locks one after the other, each once for all
     /// changes in it, unless there are only a few changes. So changes of neighbouring keys are cheaper than single
-    /// operations. If each change is in a leaf of its own, the batch saves waits for memory in a map that is larger than
-    /// the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord` panics,
-    /// some of the changes may have been made.
+    /// operations. If each change is in a leaf of its own, the batch saves waits for memory in a map that is larger
+    /// than the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord`
+    /// panics, some of the changes may have been made.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -73,13 +73,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().apply_by_leaf(Request::Changes(changes), Backoff::spinning()))
     }
 
-    /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads each
-    /// key at another time.
+    /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads
+    /// each key at another time.
     ///
     /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
     /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Panics as
-    /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first read of the last leaf and the validation of
-    /// all leaves.
+    /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first read of the last leaf and the validation
+    /// of all leaves.
     ///
     /// ```
     /// let balances: hedgerow::FenceMap<&str, i64> = [("ann", 70), ("bob", 30)].into();

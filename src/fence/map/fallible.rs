@@ -15,9 +15,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from, or
-    /// if the leaf has changed 64 times while it was read; [`TryInsertError::Alloc`] if there is no memory for a leaf.
-    /// Either hands key and value back.
+    /// [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
+    /// or if the leaf has changed 64 times while it was read; [`TryInsertError::Alloc`] if there is no memory for a
+    /// leaf. Either hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();

@@ -26,8 +26,8 @@ use equivalent::Comparable;
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
 ///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a single
-///   point in time.
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
+///   single point in time.
 /// - [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, and each leaf is a snapshot.
 ///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) go eight entries at a time. All of them go in key order,
 ///   and meet every key that stays in the map exactly once.
@@ -38,10 +38,10 @@ use equivalent::Comparable;
 /// - Empty leaves are joined with their neighbours and used again. Memory is freed when the map is dropped.
 ///
 /// # Limits
-/// Keys and values have at most 64 KiB each. Larger ones do not compile; an [`OrdMap`](crate::OrdMap) takes them. Entries
-/// are copied to the stack, some of them several times. In a build without optimizations an operation takes up to 128
-/// times the size of an entry, and an iterator up to 256 times. So entries of more than 8 KiB need a thread with more
-/// than 2 MiB of stack there.
+/// Keys and values have at most 64 KiB each. Larger ones do not compile; an [`OrdMap`](crate::OrdMap) takes them.
+/// Entries are copied to the stack, some of them several times. In a build without optimizations an operation takes up
+/// to 128 times the size of an entry, and an iterator up to 256 times. So entries of more than 8 KiB need a thread with
+/// more than 2 MiB of stack there.
 ///
 /// ```compile_fail,E0080
 /// let map = hedgerow::FenceMap::<[u8; 150_000], u64>::new();
@@ -240,8 +240,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Stores `value` under `key` and returns the value that it replaces. If the key is in the map, the old key stays.
     ///
     /// Blocks while another writer is inside the key's leaf. May allocate a leaf, if the key's leaf is full, and what
-    /// leads to it. Running out of memory is handled as in std's collections. Logarithmic time, plus moving up to a leaf
-    /// of entries by one place. Linearizes when the leaf is locked.
+    /// leads to it. Running out of memory is handled as in std's collections. Logarithmic time, plus moving up to a
+    /// leaf of entries by one place. Linearizes when the leaf is locked.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -286,9 +286,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Replaces the value of `key` by the result of `f` and returns the new value. None if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. So the
-    /// replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks while another writer is
-    /// inside the leaf. Allocates nothing.
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. So
+    /// the replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks while another
+    /// writer is inside the leaf. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -305,8 +305,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. An `f`
-    /// that itself writes to that leaf each time never ends. Blocks and allocates as [`insert`](Self::insert) does.
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. An
+    /// `f` that itself writes to that leaf each time never ends. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -324,8 +324,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Replaces the value of `key` by `new` if it is `current`, and returns the value that the key had. None stands for
     /// no value.
     ///
-    /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs with
-    /// nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
+    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
     /// The value that the key has instead of `current`.
@@ -376,7 +376,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.alter(self.tree.search_key(key), read, backoff, decide, |_| ())
     }
 
-    /// As `alter`, for a borrowed form of a key. Calls `decide` only if there is an entry, so it needs no key to insert.
+    /// As `alter`, for a borrowed form of a key. Calls `decide` only if there is an entry, so it needs no key to
+    /// insert.
     #[inline]
     pub(crate) fn alter_there<Q>(
         &self,

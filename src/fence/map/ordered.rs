@@ -32,8 +32,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Returns the entry with the least key.
     ///
     /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
-    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts one
-    /// key and then looks up another one has to execute a fence in between, or it may see another order than this
+    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
+    /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
     /// operation ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
@@ -58,8 +58,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed entry
-    /// after that. If the map is empty, this writes nothing and linearizes as
+    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
+    /// entry after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -148,8 +148,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// [`iter_range`](Self::iter_range) needs none, but reads only a few entries at a time. If the bounds are in the
     /// wrong order, there are no entries.
     ///
-    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a row.
-    /// Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
+    /// row. Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -201,8 +201,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// Counts without copying, by a visit to each leaf of the range; a leaf has up to 128 entries. Takes no lock and
     /// writes no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it goes on
-    /// as [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range` does.
-    /// Allocates some words a leaf if there are more than six.
+    /// as [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range`
+    /// does. Allocates some words a leaf if there are more than six.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -295,8 +295,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Keeps the entries for which `keep` returns true, with the values as it leaves them, leaf by leaf.
     ///
     /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
-    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a buffer
-    /// for one leaf.
+    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a
+    /// buffer for one leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -324,9 +324,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         ExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does not
-    /// reach stay in the map, and so may those that are inserted meanwhile. Blocks as [`extract_if`](Self::extract_if)
-    /// does.
+    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does
+    /// not reach stay in the map, and so may those that are inserted meanwhile. Blocks as
+    /// [`extract_if`](Self::extract_if) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
@@ -357,10 +357,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes the entries within `bounds`, all as of a single point in time, and returns their number.
     ///
-    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of the
-    /// range wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded each time
-    /// that happens, but it may happen any number of times. Allocates some words a leaf, and running out of memory is
-    /// handled as in std's collections. Linearizes when the last leaf is locked.
+    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of
+    /// the range wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
+    /// each time that happens, but it may happen any number of times. Allocates some words a leaf, and running out of
+    /// memory is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

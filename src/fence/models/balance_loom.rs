@@ -1,5 +1,5 @@
-//! Models of what happens to fences while others search, write and scan: handing over, splitting, joining; and of the
-//! leaves that go round.
+//! Models of changes of fences while other threads look up, write and scan: moves of leaves, splits and merges. And of
+//! leaves that are allocated and used again.
 
 use super::tree_loom::{Map, Value};
 use crate::fence::tree::arena::Arena;
@@ -13,24 +13,24 @@ use ::loom::sync::Arc;
 use ::loom::thread;
 use std::format;
 
-/// The things that are done to fences, by number.
-const HOWS: usize = 4;
-const JOIN: usize = 3;
+/// The number of ways to change fences.
+const WAYS: usize = 4;
+const MERGE: usize = 3;
 const KEYS: [u64; 4] = [10, 20, 30, 40];
 
-/// Leaves that begin with 20, 30 and 40, and one before them; the first two are in the first fence. Fences that are to
-/// be joined have only one leaf.
+/// Returns a map with leaves that begin with 20, 30 and 40, and one before them. The first two are in the first fence.
+/// Fences that are to be merged have only one leaf each.
 fn two_fences(how: usize) -> Arc<Map> {
     let map = Map::new(ByType);
     for key in KEYS {
         map.put(key, 0);
     }
     map.start_fence_at(&30).unwrap();
-    for bound in [20, 40].into_iter().filter(|_| how < JOIN) {
+    for bound in [20, 40].into_iter().filter(|_| how < MERGE) {
         map.start_leaf_at(&bound, &mut Backoff::spinning()).unwrap();
         map.list_right_of(map.leaf_before(bound), &mut Backoff::spinning());
     }
-    let leaves = if how < JOIN { [2, 2] } else { [1, 1] };
+    let leaves = if how < MERGE { [2, 2] } else { [1, 1] };
     assert_eq!([fence(&map, 0).count(), fence(&map, 1).count()], leaves);
     Arc::new(map)
 }
@@ -40,7 +40,7 @@ fn fence(map: &Map, at: usize) -> &Fence {
 }
 
 impl Map {
-    /// The leaf to the left of the one that begins with `bound`.
+    /// Returns the leaf to the left of the one that begins with `bound`.
     fn leaf_before(&self, bound: u64) -> Leaf<'_, u64, Value> {
         let mut leaf = self.head().unwrap();
         loop {
@@ -52,9 +52,9 @@ impl Map {
         }
     }
 
-    /// Does one of the things that are done to fences. Which is due is not what is to be proved, so each fence is
-    /// told how much has been written to its leaves.
-    fn shift(&self, how: usize) {
+    /// Changes the fences in one way. Which one is due is not what the models prove, so each fence is given a load that
+    /// makes this one due.
+    fn rearrange(&self, how: usize) {
         let [first, second] = [fence(self, 0), fence(self, 1)];
         match how {
             0 => {
@@ -88,22 +88,22 @@ fn set_recent_writes(fence: &Fence, writes: [usize; 2]) -> usize {
 
 #[test]
 fn loom_get_against_fences_that_change() {
-    explore_each(2, ["Some(0)"], 0..HOWS * KEYS.len(), |case, saw| {
+    explore_each(2, ["Some(0)"], 0..WAYS * KEYS.len(), |case, saw| {
         let map = two_fences(case / KEYS.len());
         let other = map.clone();
         let reader = thread::spawn(move || other.read(KEYS[case % KEYS.len()]));
-        map.shift(case / KEYS.len());
+        map.rearrange(case / KEYS.len());
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
 #[test]
 fn loom_write_against_fences_that_change() {
-    explore_each(2, ["Some(0) [0, 1, 0, 0]", "Some(0) [0, 0, 1, 0]"], 0..HOWS * 2, |case, saw| {
+    explore_each(2, ["Some(0) [0, 1, 0, 0]", "Some(0) [0, 0, 1, 0]"], 0..WAYS * 2, |case, saw| {
         let map = two_fences(case / 2);
         let other = map.clone();
         let writer = thread::spawn(move || other.put([20, 30][case % 2], 1));
-        map.shift(case / 2);
+        map.rearrange(case / 2);
         let old = writer.join().unwrap();
         let all: std::vec::Vec<u64> = map.all().into_iter().map(|(_, value)| value).collect();
         saw(format!("{old:?} {all:?}"));
@@ -112,32 +112,32 @@ fn loom_write_against_fences_that_change() {
 
 #[test]
 fn loom_range_against_fences_that_change() {
-    explore_each(2, ["4"], 0..HOWS, |case, saw| {
+    explore_each(2, ["4"], 0..WAYS, |case, saw| {
         let map = two_fences(case);
         let other = map.clone();
         let reader = thread::spawn(move || other.all());
-        map.shift(case);
+        map.rearrange(case);
         let all = reader.join().unwrap();
         assert!(all.is_sorted_by(|a, b| a.0 < b.0), "{all:?}");
         saw(format!("{}", all.len()));
     });
 }
 
-/// A batch of both fences, while leaves change hands between them.
+/// A batch writes to both fences while leaves move between them.
 #[test]
 fn loom_batch_against_fences_that_change() {
-    explore_each(2, ["[1, 0, 1, 0]"], 0..HOWS, |case, saw| {
+    explore_each(2, ["[1, 0, 1, 0]"], 0..WAYS, |case, saw| {
         let map = two_fences(case);
         let other = map.clone();
         let writer = thread::spawn(move || other.put_both([30, 10], 1));
-        map.shift(case);
+        map.rearrange(case);
         assert_eq!(writer.join().unwrap(), [Some(0), Some(0)]);
         let all: std::vec::Vec<u64> = map.all().into_iter().map(|(_, value)| value).collect();
         saw(format!("{all:?}"));
     });
 }
 
-/// The table of fences is replaced by a larger one.
+/// A larger table replaces the root's table.
 #[test]
 fn loom_get_against_a_route_that_grows() {
     explore_each(2, ["Some(0)"], 0..KEYS.len(), |case, saw| {
@@ -153,8 +153,8 @@ fn loom_get_against_a_route_that_grows() {
     });
 }
 
-/// A leaf that was just allocated is come by through each word that may lead to it: in a fence where it is listed, or
-/// comes to from the right, and as the first and the last leaf. No lock of a leaf stands in between.
+/// A thread comes to a leaf that was just allocated by each word that may lead to it: by its place in a fence, directly
+/// or after a move to the left, and as the first and the last leaf. It takes no lock of a leaf on the way.
 #[test]
 fn loom_a_leaf_that_is_published() {
     explore_each(2, ["fresh", "none", "old"], 0..4, |how, saw| {
@@ -167,7 +167,7 @@ fn loom_a_leaf_that_is_published() {
         let (other, theirs, old) = (map.clone(), fences.clone(), old.as_ptr().addr());
         let reader = thread::spawn(move || {
             let leaf = match how {
-                // SAFETY: fences lead to leaves of the arena, [FN-1] and [FN-2].
+                // SAFETY: fences list leaves of the arena, [FN-1] and [FN-2].
                 0 | 1 => unsafe { other.leaf_at(theirs[how].leaf(0)) },
                 2 => other.head(),
                 _ => other.tail(),
@@ -193,7 +193,7 @@ fn loom_a_leaf_that_is_published() {
     });
 }
 
-/// A leaf that was given back is, to whoever is given it, as it was left.
+/// A thread that allocates a leaf again finds it as the thread left it that retired it.
 #[test]
 fn loom_a_leaf_that_goes_round() {
     explore_each(2, ["fresh", "the same"], 0..1, |_, saw| {
@@ -202,7 +202,7 @@ fn loom_a_leaf_that_goes_round() {
         let leaf = arena.allocate(&Backoff::spinning()).ok().unwrap();
         let (number, giver) = (leaf.as_ptr().addr(), leaf.as_ptr().expose_provenance());
         let thread = thread::spawn(move || {
-            // SAFETY: the leaf of the arena, which outlives this.
+            // SAFETY: the address of a leaf of the arena, which is freed after this.
             let leaf =
                 unsafe { Leaf::<u64, Value>::new(core::ptr::with_exposed_provenance_mut(giver)) };
             let version = leaf.begin();

@@ -1,4 +1,4 @@
-//! Models of the protocols, and histories of random schedules.
+//! Models of the tree's protocols, and histories of random schedules.
 
 #[cfg(all(hedgerow_loom, not(hedgerow_shuttle)))]
 mod balance_loom;

@@ -1,7 +1,8 @@
-//! Models of a tree whose keys are pointers: what a reader compares is alive, and whole, while entries and bounds come
-//! to an end.
+//! Models of a tree whose keys are pointers: a reader compares only nodes that are alive and initialized, while other
+//! threads remove entries and bounds.
 //!
-//! The writer comes first, as in [`loom`](super::tree_loom). All ranks tie, so that every comparison follows a pointer.
+//! The writer comes first, as in [`tree_loom`](super::tree_loom). All ranks are equal, so every comparison follows a
+//! pointer.
 
 use crate::api::op::Change;
 use crate::fence::tree::descent::Tree;
@@ -22,8 +23,8 @@ use std::format;
 use std::sync::Mutex;
 use std::vec::Vec;
 
-/// A key and a value; None once the node is freed. The model checker finds who looks meanwhile, or whose look is not
-/// ordered behind the making of it.
+/// A key and a value; None once the node is freed. The model checker reports a thread that reads the node at the same
+/// time, or whose read is not ordered after the node was made.
 struct Node(UnsafeCell<Option<(u64, u64)>>);
 
 /// The address of a node.
@@ -37,12 +38,12 @@ impl Address {
     }
 
     fn entry(self) -> (u64, u64) {
-        // SAFETY: what is to be proved.
+        // SAFETY: this is what the model proves.
         self.node().0.with(|entry| unsafe { *entry }).expect("alive")
     }
 
     fn free(self) {
-        // SAFETY: what is to be proved.
+        // SAFETY: this is what the model proves.
         self.node().0.with_mut(|entry| unsafe { *entry = None });
     }
 }
@@ -73,14 +74,14 @@ impl CompareKey<Address> for Number {
     }
 }
 
-/// All nodes, and the one that was retired, sealed at once; only the writer asks for either.
+/// Owns all nodes, and the retired one with the epoch in which it was retired. Only the writer uses both.
 struct Owner {
     domain: Domain,
     nodes: Mutex<Vec<Box<Node>>>,
     retired: Mutex<Option<(Address, Stamp)>>,
 }
 
-// SAFETY: the cells are what the model checker watches.
+// SAFETY: the model checker watches all accesses to the cells.
 unsafe impl Sync for Owner {}
 // SAFETY: as above.
 unsafe impl Send for Owner {}
@@ -98,7 +99,7 @@ impl Owner {
         self.retired.lock().unwrap().get_or_insert((node, stamp));
     }
 
-    /// Frees what was retired, if nobody can know it any more.
+    /// Frees the retired node, unless a reader may still have it.
     fn free(&self) -> &'static str {
         let (node, stamp) = self.retired.lock().unwrap().take().unwrap();
         if !self.domain.is_past(stamp) {
@@ -152,8 +153,8 @@ impl Map {
         self.alter(Self::at(key), read, Backoff::spinning(), entry, taken).unwrap();
     }
 
-    /// What a reader finds who is pinned meanwhile.
-    fn version(&self, slot: usize, key: u64) -> Option<(u64, u64)> {
+    /// Looks a key up while the reader is pinned.
+    fn lookup(&self, slot: usize, key: u64) -> Option<(u64, u64)> {
         let domain = &self.ranking.domain;
         let slot = domain.slot(slot);
         domain.pin(slot);
@@ -163,14 +164,14 @@ impl Map {
     }
 }
 
-/// An entry is replaced, and freed.
+/// An entry is replaced, and its node freed.
 #[test]
 fn loom_get_against_an_entry_that_ends() {
     explore(2, ["old freed", "old kept", "new freed", "new kept"], |saw| {
         let map = Arc::new(Map::of(&[10, 20]));
         let other = map.clone();
         let slot = map.ranking.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || other.version(slot, 20));
+        let reader = thread::spawn(move || other.lookup(slot, 20));
         map.put(20, 1);
         let end = map.ranking.free();
         let (_, value) = reader.join().unwrap().expect("always there");
@@ -178,11 +179,11 @@ fn loom_get_against_an_entry_that_ends() {
     });
 }
 
-/// Two leaves are joined, and what bounded them is freed.
+/// Two leaves are merged, and the bound between them is freed.
 #[test]
 fn loom_get_against_a_bound_that_ends() {
     explore(1, ["freed", "kept"], |saw| {
-        // The frames of splits and joins are large without optimization, and the checker's stacks are small.
+        // The frames of splits and merges are large without optimization, and the checker's stacks are small.
         let writer = thread::Builder::new().stack_size(1 << 18).spawn(join_under_a_reader);
         let (end, found) = writer.unwrap().join().unwrap();
         assert_eq!(found, Some((40, 0)), "a key that stays is missed");
@@ -190,7 +191,7 @@ fn loom_get_against_a_bound_that_ends() {
     });
 }
 
-/// Whether the bound was freed, and what a reader found meanwhile.
+/// Returns whether the bound was freed, and what a reader found meanwhile.
 fn join_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
     let map = Map::of(&[10, 20, 30, 40, 35, 25]);
     for key in [20, 25, 30, 35] {
@@ -202,7 +203,7 @@ fn join_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
     let map = Arc::new(map);
     let other = map.clone();
     let slot = map.ranking.domain.claim().unwrap().number();
-    let reader = thread::spawn(move || other.version(slot, 40));
+    let reader = thread::spawn(move || other.lookup(slot, 40));
     let head = map.head().unwrap();
     map.merge_if_sparse(head, &mut Backoff::spinning());
     assert!(!head.begin().meta.has_hi(), "joined");

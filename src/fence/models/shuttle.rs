@@ -1,7 +1,7 @@
-//! Histories of long random schedules, in leaves of four entries and fences of four leaves: what models go through one
-//! by one happens here all at once, again and again.
+//! Histories of long random schedules, with leaves of four entries and fences of four leaves. Loom's models explore one
+//! operation at a time; here all of them run together.
 //!
-//! The scheduler knows of no weak memory; that is what the models are for.
+//! The scheduler does not simulate weak memory. Loom's models do.
 
 use crate::facade::Unseen;
 use crate::facade::atomic::Ordering;
@@ -21,7 +21,7 @@ mod plain;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
-/// Stamps calls and returns, and is no part of the schedule.
+/// Counts calls and returns. The scheduler does not see it.
 #[derive(Default)]
 struct Clock(Unseen);
 
@@ -56,7 +56,7 @@ fn work(
     events
 }
 
-/// One history: some keys to begin with, and three threads.
+/// Plays one history: some keys to begin with, and three threads.
 fn play() {
     let seed = rand::Rng::r#gen(&mut rand::thread_rng());
     let mut rng = Rng::new(seed);
@@ -95,7 +95,7 @@ fn shuttle_histories_of_random_schedules() {
     explore(RandomScheduler::new_from_seed(support::seed(), support::effort(10_000_usize)));
 }
 
-/// Few switches at chosen places, which random ones seldom are.
+/// Few switches at chosen points, which random schedules seldom have.
 #[test]
 fn shuttle_histories_of_few_switches() {
     explore(PctScheduler::new_from_seed(support::seed(), 3, support::effort(10_000_usize)));

@@ -1,8 +1,8 @@
-//! Models of the tree's protocols: two keys a block, two blocks a leaf, four leaves a fence.
+//! Models of the tree's protocols, with two keys a block, two blocks a leaf and four leaves a fence.
 //!
-//! The writer comes first (in the main thread, or spawned first): loom shows a reader that comes first in
-//! program order no value that is stored later. Each model names the outcomes it must have met by the end; a model
-//! that explored nothing fails.
+//! In each model the writer runs in the main thread, or is spawned first: loom does not show a reader that comes first
+//! in program order any value that is stored later. Each model names the outcomes that it must have seen in the end, so
+//! a model that explored nothing fails.
 
 use crate::api::op::{Change, Op};
 use crate::facade::atomic::{self, Ordering};
@@ -22,7 +22,7 @@ use core::ops::Bound;
 use std::format;
 use std::vec::Vec;
 
-/// Two words: a torn value has unlike halves.
+/// A value of two words. If a read is torn, they differ.
 pub(super) type Value = [u64; 2];
 pub(super) type Map<R = ByType> = Tree<u64, Value, R>;
 
@@ -64,7 +64,7 @@ impl<R: Ranking<u64>> Map<R> {
         all.into_iter().map(|(key, value)| (key, whole(value))).collect()
     }
 
-    /// What a walk shows that copies a few at a time, all at once or step by step.
+    /// Returns the keys of a walk in chunks, by one call or step by step.
     fn walk(&self, folds: bool) -> Vec<u64> {
         let (mut chunk, mut keys) = (Chunk::new(Bound::Unbounded), Vec::new());
         let mut see = |(key, value)| {
@@ -88,7 +88,7 @@ impl<R: Ranking<u64>> Map<R> {
         first.unwrap().map(|(key, _)| key)
     }
 
-    /// Both at one moment.
+    /// Writes both as of a single point in time.
     pub(super) fn put_both(&self, keys: [u64; 2], n: u64) -> Vec<Option<u64>> {
         let changes = keys.map(|key| (key, Op::Insert([n, n])));
         let had = self.apply(Request::Changes(&changes), Backoff::spinning()).unwrap();
@@ -112,7 +112,7 @@ impl<R: Ranking<u64>> Map<R> {
     }
 }
 
-/// A full leaf: one key more in the middle of it splits it between 20 and 30.
+/// Returns a map with a full leaf. One more key in its middle splits it between 20 and 30.
 fn full<R: Ranking<u64>>(ranking: R) -> Map<R> {
     let map = Map::new(ranking);
     for key in [10, 20, 30, 40] {
@@ -121,10 +121,10 @@ fn full<R: Ranking<u64>>(ranking: R) -> Map<R> {
     map
 }
 
-/// A leaf up to 30, and one from there on, with these entries left.
+/// Returns a map with a leaf up to 30 and another one from there on, with these entries left.
 fn two_leaves(keys: &[u64]) -> Map {
     let map = full(ByType);
-    // One is so full while the other one is emptied that they are not joined.
+    // The leaf that is to keep entries is full while the other one is emptied. Otherwise the two would be merged.
     let mut others = [10, 20, 25, 30, 35, 40];
     if !keys.contains(&40) {
         others.reverse();
@@ -141,7 +141,7 @@ fn two_leaves(keys: &[u64]) -> Map {
     map
 }
 
-/// Ranks that say nothing: the same by `Ord` alone, with nothing looked at that is not validated.
+/// Ranks all keys 0, so that keys are found by `Ord` alone, and only after validation.
 struct Flat;
 impl Ranking<u64> for Flat {
     fn rank(&self, _: &u64) -> u64 {
@@ -160,7 +160,7 @@ fn loom_get_against_upsert() {
     });
 }
 
-/// Entries that move up and down in their leaf are there all the time.
+/// A lookup finds an entry that moves up and down in its leaf.
 #[test]
 fn loom_get_against_a_neighbour_that_comes_and_goes() {
     explore(2, ["Some(0)"], |saw| {
@@ -174,7 +174,7 @@ fn loom_get_against_a_neighbour_that_comes_and_goes() {
     });
 }
 
-/// A key that stays in the left leaf, and one that moves to the right one.
+/// A lookup finds a key that stays in the left leaf, and a key that moves to the right one.
 #[test]
 fn loom_get_against_split() {
     explore_each(1, ["Some(0)"], 0..2, |case, saw| {
@@ -197,7 +197,7 @@ fn loom_get_by_order_against_split() {
     });
 }
 
-/// Who has written to the receiver does not find the old value in the giver after that.
+/// A thread that has written to the destination of a split does not find the old value in the source after that.
 #[test]
 fn loom_write_to_what_a_split_moved() {
     explore(1, ["Some(0) Some(1)"], |saw| {
@@ -235,7 +235,7 @@ fn loom_two_inserts_split_once() {
     });
 }
 
-/// By the short way, to the middle of a leaf and to its end, while another one writes there too.
+/// By the fast path, to the middle of a leaf and to its end, while another thread writes there too.
 #[test]
 fn loom_writes_at_once_against_an_insert() {
     explore_each(2, ["None", "Some(0)"], 0..2, |case, saw| {
@@ -252,7 +252,8 @@ fn loom_writes_at_once_against_an_insert() {
     });
 }
 
-/// What moves down behind a key that goes is not passed by, and what moves up is not met twice.
+/// A walk does not miss an entry that moves down, because a key before it is removed, nor return one twice that moves
+/// up.
 #[test]
 fn loom_walk_against_a_key_that_comes_or_goes() {
     let outcomes = ["[20, 30, 40]", "[10, 20, 30, 40]"];
@@ -272,7 +273,7 @@ fn loom_walk_against_a_key_that_comes_or_goes() {
     });
 }
 
-/// Two leaves, written to one after the other: the second write is not seen without the first.
+/// One thread writes to two leaves. A range does not see the second write without the first one.
 #[test]
 fn loom_range_against_two_writes_in_order() {
     explore(2, ["0 0", "1 0", "1 1"], |saw| {
@@ -300,7 +301,7 @@ fn loom_range_against_split() {
     });
 }
 
-/// A join moves 40 to the left leaf, where it is changed.
+/// A merge moves 40 to the left leaf, where it is changed.
 #[test]
 fn loom_get_against_join() {
     explore_each(1, ["Some(0)", "Some(1)"], 0..2, |case, saw| {
@@ -332,7 +333,7 @@ fn loom_write_to_what_a_join_moved() {
     });
 }
 
-/// 10 is there before 30 is: so nobody finds 30 to be the first, whichever leaf he looked at when.
+/// 10 is inserted before 30. So no thread finds 30 to be the first key, in whatever order it reads the leaves.
 #[test]
 fn loom_first_against_two_inserts_in_order() {
     explore(2, ["Some(10)", "Some(40)"], |saw| {
@@ -357,8 +358,8 @@ fn loom_pop_against_two_inserts_in_order() {
     });
 }
 
-/// Store buffering: the popper locks the right leaf and looks at the left one again, another thread writes to the left
-/// one and looks at the right one. One of the two sees what the other did, whichever end is popped.
+/// Store buffering: the removal locks the right leaf and validates the left one. Another thread writes to the left one
+/// and reads the right one. One of the two sees what the other did, at either end.
 #[test]
 fn loom_pop_against_an_insert_and_a_lookup() {
     explore_each(2, ["10 None", "10 Some(0)", "40 None", "40 Some(0)"], 0..2, |case, saw| {
@@ -377,8 +378,8 @@ fn loom_pop_against_an_insert_and_a_lookup() {
     });
 }
 
-/// A batch that writes to one leaf, and only asks what is in the other one: it is not told of a value that was replaced
-/// by a thread which finds the batch undone after that.
+/// A batch writes to one leaf and only reads the other one. It does not get a value that another thread has replaced,
+/// if that thread reads the batch's leaf after that and does not find the batch's change.
 #[test]
 fn loom_batch_that_keeps_a_leaf_against_a_write_and_a_lookup() {
     explore_each(2, ["0 1", "1 0", "1 1"], 0..2, |case, saw| {
@@ -401,8 +402,8 @@ fn loom_batch_that_keeps_a_leaf_against_a_write_and_a_lookup() {
     });
 }
 
-/// How a leaf is come by that another thread has just allocated.
-fn come_by(map: &Map, how: usize) -> Option<u64> {
+/// Ways to a leaf that another thread has just allocated.
+fn find_leaf_by(map: &Map, how: usize) -> Option<u64> {
     match how {
         0 => map.read(40).map(|_| 40),
         1 => map.first_key(),
@@ -410,31 +411,31 @@ fn come_by(map: &Map, how: usize) -> Option<u64> {
     }
 }
 
-/// A reader looks for the first leaf, fence and table while they are made.
+/// A lookup runs while the first leaf, fence and table are made.
 #[test]
 fn loom_lookups_against_the_first_insert() {
     explore_each(2, ["None", "Some(40)"], 0..3, |how, saw| {
         let map = Arc::new(Map::new(ByType));
         let other = map.clone();
-        let reader = thread::spawn(move || come_by(&other, how));
+        let reader = thread::spawn(move || find_leaf_by(&other, how));
         map.put(40, 0);
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
-/// A reader looks for the new leaf while the last one is split.
+/// A lookup runs while the last leaf is split.
 #[test]
 fn loom_lookups_against_a_split_of_the_last_leaf() {
     explore_each(1, ["Some(10)", "Some(40)"], 0..3, |how, saw| {
         let map = Arc::new(full(ByType));
         let other = map.clone();
-        let reader = thread::spawn(move || come_by(&other, how));
+        let reader = thread::spawn(move || find_leaf_by(&other, how));
         map.put(25, 0);
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
-/// A write that only a version shows.
+/// Writes to a leaf, so that only its version changes.
 fn touch(leaf: Leaf<'_, u64, Value>) {
     loop {
         let version = leaf.begin();
@@ -445,9 +446,9 @@ fn touch(leaf: Leaf<'_, u64, Value>) {
     }
 }
 
-/// Looks at two leaves in turn, and at both once more. If the look is valid, returns which of them were written to
-/// since `before`.
-fn glance(
+/// Reads two leaves in this order, and validates both together. If they are valid, returns which of them were written
+/// to since `before`.
+fn read_both(
     leaves: [Leaf<'_, u64, Value>; 2],
     before: [usize; 2],
     order: [usize; 2],
@@ -455,7 +456,7 @@ fn glance(
     let (mut read_set, mut seen) = (ReadSet::new(), [false; 2]);
     for at in order {
         let version = leaves[at].begin();
-        // As a search does: each leaf is validated at least once.
+        // As in a search, each leaf is validated by itself, too.
         if version.is_locked() || !leaves[at].validate(version) {
             return None;
         }
@@ -465,7 +466,7 @@ fn glance(
     read_set.validate_all().then_some(seen)
 }
 
-/// The leaves of `two_leaves`, which stay.
+/// Returns the leaves of `two_leaves`, which are neither split nor merged.
 fn leaves(map: &Map) -> [Leaf<'_, u64, Value>; 2] {
     let head = map.head().unwrap();
     [head, head.next_locked()]
@@ -475,7 +476,7 @@ fn versions(map: &Map) -> [usize; 2] {
     leaves(map).map(|leaf| leaf.begin().write_count())
 }
 
-/// Two writers that know nothing of each other, and two ranges: both see the writes in the same order.
+/// Two independent writers and two ranges: both ranges see the writes in the same order.
 #[test]
 fn loom_two_ranges_against_two_writers() {
     explore(
@@ -492,7 +493,7 @@ fn loom_two_ranges_against_two_writers() {
             let before = versions(&map);
             let reader = |order| {
                 let map = map.clone();
-                thread::spawn(move || glance(leaves(&map), before, order))
+                thread::spawn(move || read_both(leaves(&map), before, order))
             };
             let writer = map.clone();
             let writer = thread::spawn(move || touch(leaves(&writer)[1]));
@@ -509,8 +510,8 @@ fn loom_two_ranges_against_two_writers() {
     );
 }
 
-/// A thread that puts a fence between its write to one leaf and its look at the other one agrees with ranges about the
-/// order of writes.
+/// A thread writes to one leaf, executes a fence and reads another leaf. It agrees with ranges about the order of
+/// writes.
 #[test]
 fn loom_range_against_a_write_and_a_lookup_behind_a_fence() {
     explore(2, ["false", "true"], |saw| {
@@ -518,7 +519,7 @@ fn loom_range_against_a_write_and_a_lookup_behind_a_fence() {
         let before = versions(&map);
         let (reader, writer) = (map.clone(), map.clone());
         let writer = thread::spawn(move || touch(leaves(&writer)[1]));
-        let reader = thread::spawn(move || glance(leaves(&reader), before, [1, 0]));
+        let reader = thread::spawn(move || read_both(leaves(&reader), before, [1, 0]));
         touch(leaves(&map)[0]);
         // [RA-1] the user's own fence, as `docs::ordering` asks for: pairs with the one in `validate_all`.
         atomic::fence(Ordering::SeqCst);
@@ -533,7 +534,7 @@ fn loom_range_against_a_write_and_a_lookup_behind_a_fence() {
     });
 }
 
-/// All of a range is removed, or nothing.
+/// A range sees all of a removed range, or nothing.
 #[test]
 fn loom_range_against_remove_range() {
     explore(1, ["[10, 40]", "[]"], |saw| {
@@ -547,7 +548,7 @@ fn loom_range_against_remove_range() {
     });
 }
 
-/// Two leaves of a batch: a range sees all of it or nothing.
+/// A range sees the changes of a batch in both leaves, or in none.
 #[test]
 fn loom_range_against_batch() {
     explore(1, ["0 0", "1 1"], |saw| {
@@ -560,7 +561,7 @@ fn loom_range_against_batch() {
     });
 }
 
-/// Who has seen a part of a batch sees the other part after that, whichever he looks at first.
+/// A thread that has seen a part of a batch sees the other part after that, in either order of its lookups.
 #[test]
 fn loom_two_gets_against_batch() {
     explore_each(2, ["0 0", "0 1", "1 1"], 0..2, |case, saw| {
@@ -574,7 +575,7 @@ fn loom_two_gets_against_batch() {
     });
 }
 
-/// Two batches of the same leaves: one after the other.
+/// Of two batches of the same leaves, one comes after the other.
 #[test]
 fn loom_batch_against_batch() {
     explore(1, ["0 1", "2 0"], |saw| {
@@ -590,15 +591,15 @@ fn loom_batch_against_batch() {
     });
 }
 
-/// A batch, and a snapshot of keys that the map need not hold, are consistent snapshots. The snapshot reads the keys in
-/// the order of the writes: in that order a reader that looks once can see the second write without the first.
+/// A batch of lookups, and a snapshot of keys that the map need not contain, are consistent snapshots. The latter reads
+/// the keys in the order of the writes: without its validation it would see the second write and miss the first one.
 #[test]
 fn loom_snapshot_against_two_writes_in_order() {
     explore_each(2, ["0 0", "1 0", "1 1"], 0..3, |case, saw| {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
         let reader = thread::spawn(move || {
-            // Keys that need not be the map's own are looked up in the order in which they are asked for.
+            // A snapshot of keys that the map need not contain reads them in the order of the slice.
             let keys = if case == 2 { [10, 40] } else { [40, 10] };
             let request = if case == 0 {
                 other.apply(Request::Keys(&keys), Backoff::spinning())

@@ -56,8 +56,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns, for each
     /// change, the entry that it replaced or removed.
     ///
-    /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before it
-    /// left. No other operation sees some of the changes without the others: not
+    /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before
+    /// it left. No other operation sees some of the changes without the others: not
     /// [`snapshot_many`](crate::owned::Pinned::snapshot_many), not [`range`](Self::range), not a sequence of
     /// [`get`](Self::get)s, not another batch. `Op::Keep` does nothing.
     ///
@@ -114,7 +114,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match done {
             Outcome::Done(_) => {
                 self.free_bounds();
-                // Drops keys of the user before the return value is complete: if one panicked after that, it would leak.
+                // Drops keys of the user before the return value is complete: if one panicked after that, it would
+                // leak.
                 drop(pending);
             }
             Outcome::OneByOne => {

@@ -33,8 +33,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit). If the key's `Clone` aborts because memory runs out, so does this.
     ///
     /// # Errors
-    /// - [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from, or
-    ///   if the leaf has changed 64 times while it was read;
+    /// - [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
+    ///   or if the leaf has changed 64 times while it was read;
     /// - [`TryInsertError::Alloc`] if there is no memory for the entry or a leaf;
     /// - [`TryInsertError::Stalled`] if too many entries wait to be dropped.
     ///
@@ -105,9 +105,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit). If the key's `Clone` aborts because memory runs out, so does this.
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert), with the result of `f` if it was called. The error has no key, because
-    /// the caller still owns it. The map is as it was. `f` runs at most once: if another thread has replaced the entry
-    /// meanwhile, the error is `Busy`.
+    /// Those of [`try_insert`](Self::try_insert), with the result of `f` if it was called. The error has no key,
+    /// because the caller still owns it. The map is as it was. `f` runs at most once: if another thread has replaced
+    /// the entry meanwhile, the error is `Busy`.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -178,8 +178,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit) if it inserts.
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert), with the value if `f` has returned one that was not stored. The map is
-    /// as it was. If another thread replaces or removes the entry while `f` runs, the error is `Busy`.
+    /// Those of [`try_insert`](Self::try_insert), with the value if `f` has returned one that was not stored. The map
+    /// is as it was. If another thread replaces or removes the entry while `f` runs, the error is `Busy`.
     ///
     /// ```
     /// use hedgerow::Op;

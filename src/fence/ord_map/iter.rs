@@ -245,8 +245,8 @@ fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
     }
 }
 
-/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a guard
-/// of its own, and so has each entry that it returns.
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a
+/// guard of its own, and so has each entry that it returns.
 pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: Guard<'a>,
@@ -368,8 +368,8 @@ macro_rules! iter_ranges {
 }
 iter_ranges!(OrdIterRange PinnedOrdIterRange);
 
-/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, and
-/// so has each entry that it returns.
+/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own,
+/// and so has each entry that it returns.
 pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {

@@ -27,8 +27,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Sets how many entries may be [`pending`](Self::pending) when a method that can fail is about to insert:
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, the default, is no limit.
-    /// In all else as [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit).
+    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, the default, is no
+    /// limit. In all else as [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit).
     ///
     /// ```
     /// use hedgerow::{error::TryInsertError, owned::pin};
@@ -55,10 +55,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Drops all retired entries that no reader can have any more.
     ///
-    /// Operations that write do this by themselves, a few entries at a time and some hundreds of entries late. This method
-    /// does it at once: it asks for a barrier of all threads, checks each reader's slot, and runs the destructors with
-    /// nothing locked. If one panics, the remaining entries wait for the next call. Inside of a destructor of an entry
-    /// that this map is dropping, it drops nothing.
+    /// Operations that write do this by themselves, a few entries at a time and some hundreds of entries late. This
+    /// method does it at once: it asks for a barrier of all threads, checks each reader's slot, and runs the
+    /// destructors with nothing locked. If one panics, the remaining entries wait for the next call. Inside of a
+    /// destructor of an entry that this map is dropping, it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -70,8 +70,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().bounds.collect();
     }
 
-    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries: what they may
-    /// be reading cannot be dropped. Checks each reader's slot; allocates nothing.
+    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries: what they
+    /// may be reading cannot be dropped. Checks each reader's slot; allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();

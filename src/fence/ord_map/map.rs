@@ -18,10 +18,10 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
 ///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a single
-///   point in time.
-/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go leaf
-///   by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
+///   single point in time.
+/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
+///   leaf by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
 /// - A guard may be held for any time, and while any thread writes to this map or to others: nothing deadlocks. Entries
 ///   that are removed meanwhile stay alive.
 /// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map, which drops two
@@ -34,15 +34,15 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// still be reading the old one.
 ///
 /// # Keys
-/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place: a `String` to its first eight
-/// bytes. The map reads a key itself only to compare keys of the same rank, which costs a wait for memory each. So if all
-/// keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
+/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place: a `String` to its first
+/// eight bytes. The map reads a key itself only to compare keys of the same rank, which costs a wait for memory each.
+/// So if all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
 ///
 /// Keys are `Clone`, because the map stores a clone of one key in some tens as the bound of a leaf.
 ///
 /// A map of `String` looks up `&str`. Any borrowed form has to have the rank of its key. [`ByType`] ranks `str` and
-/// `[u8]` so, and panics if it supports the type of the key but not the borrowed form. Implement a `Ranking` of your own
-/// for each form.
+/// `[u8]` so, and panics if it supports the type of the key but not the borrowed form. Implement a `Ranking` of your
+/// own for each form.
 ///
 /// # Example
 /// ```

@@ -21,7 +21,8 @@ use alloc::alloc::handle_alloc_error;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
-/// The entry that was replaced. On failure, the reason and the node; None means that another entry was found than expected.
+/// The entry that was replaced. On failure, the reason and the node; None means that another entry was found than
+/// expected.
 pub(super) type Stored<'a, K, V> =
     Result<Option<Removed<'a, K, V>>, (Option<Why>, Fresh<Pair<K, V>>)>;
 
@@ -196,8 +197,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
     ///
-    /// `make` runs with nothing locked, and at most once. If another thread inserts the key meanwhile, the made value is
-    /// dropped, and all callers get the value in the map. Blocks and allocates as [`insert`](Self::insert) does.
+    /// `make` runs with nothing locked, and at most once. If another thread inserts the key meanwhile, the made value
+    /// is dropped, and all callers get the value in the map. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<String, usize>::new();
@@ -311,8 +312,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
     /// Allocates the entry, and now and then a leaf, with a clone of a key, and what leads to it. Blocks while another
-    /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time, plus
-    /// moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone` itself
+    /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time,
+    /// plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone` itself
     /// inserts into the same leaf each time, the operation never ends.
     ///
     /// ```
@@ -391,8 +392,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value. `None` if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has replaced the entry meanwhile. So the replacement is
-    /// atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If `f` must run
+    /// `f` runs with nothing locked, and again if another thread has replaced the entry meanwhile. So the replacement
+    /// is atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If `f` must run
     /// exactly once, or is expensive, use a value with a lock of its own, as in
     /// [`HashMap::update`](crate::HashMap::update).
     ///
@@ -436,8 +437,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value. Returns the entry before and
     /// the entry after that.
     ///
-    /// `f` runs with nothing locked, and again if another thread has replaced or removed the entry meanwhile. Blocks and
-    /// allocates as [`insert`](Self::insert) does.
+    /// `f` runs with nothing locked, and again if another thread has replaced or removed the entry meanwhile. Blocks
+    /// and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -486,8 +487,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Ok(removed)
     }
 
-    /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a key
-    /// would keep the retired entries of all maps alive.
+    /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a
+    /// key would keep the retired entries of all maps alive.
     #[inline(always)]
     pub(super) fn then_free_bounds<T>(
         &self,

@@ -52,8 +52,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns the entry with the least key, borrowed with a guard of its own.
     ///
     /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
-    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts one
-    /// key and then looks up another one has to execute a fence in between, or it may see another order than this
+    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
+    /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
     /// operation ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
@@ -158,8 +158,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time. The
-    /// iterator has a guard of its own, and goes both ways.
+    /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
+    /// The iterator has a guard of its own, and goes both ways.
     ///
     /// Copies pointers to them at once, into a new allocation. [`iter_range`](Self::iter_range) needs memory for one
     /// leaf, but reads the leaves one after the other. If the bounds are in the wrong order, there are no entries.
@@ -167,8 +167,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As in `BTreeMap`, bounds may be of any borrowed form of the key. If the compiler cannot infer it, name it:
     /// `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
     ///
-    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a row.
-    /// Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
+    /// row. Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -301,8 +301,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed entry
-    /// after that. If the map is empty, this writes nothing and linearizes as
+    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
+    /// entry after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -327,8 +327,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Keeps the entries for which `keep` returns true, leaf by leaf.
     ///
     /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
-    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a buffer
-    /// for one leaf.
+    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a
+    /// buffer for one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -351,9 +351,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// `wanted` runs with nothing locked. If another thread replaces or removes an entry after `wanted` was called for
     /// it, the iterator skips it. Each removal is atomic by itself. The iterator goes from entry to entry as
-    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates a buffer for one leaf.
-    /// The iterator holds one guard until it is dropped, so entries that are removed from any map meanwhile stay alive
-    /// until then.
+    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates a buffer for one
+    /// leaf. The iterator holds one guard until it is dropped, so entries that are removed from any map meanwhile stay
+    /// alive until then.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -364,8 +364,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does not
-    /// reach stay in the map, and so may those that are inserted meanwhile. Blocks and allocates as
+    /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does
+    /// not reach stay in the map, and so may those that are inserted meanwhile. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
     ///
     /// ```
@@ -379,8 +379,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes every entry, leaf by leaf. Keeps the leaves for entries to come.
     ///
-    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer for
-    /// one leaf.
+    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer
+    /// for one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -393,9 +393,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes the entries within `bounds`, all as of a single point in time, and returns their number.
     ///
-    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of the
-    /// range wait that long. Starts again if a leaf changes before it is locked. Allocates a word an entry, and running
-    /// out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of
+    /// the range wait that long. Starts again if a leaf changes before it is locked. Allocates a word an entry, and
+    /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

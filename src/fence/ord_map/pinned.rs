@@ -142,8 +142,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// Returns the values of all `keys` as a consistent snapshot.
     ///
     /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
-    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Linearizes between the first
-    /// read of the last leaf and the validation of all leaves.
+    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Linearizes between the
+    /// first read of the last leaf and the validation of all leaves.
     ///
     /// ```
     /// let stock: hedgerow::OrdMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();

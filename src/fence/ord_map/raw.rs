@@ -84,7 +84,8 @@ impl<K: Ord> Eq for Raw<K> {}
 /// Detects that keys are inconsistent, so that an operation which starts again whenever an entry has changed ends.
 ///
 /// A removed entry never comes back. So if searches find an entry, then another one or none, and then the first one
-/// again, one of them has missed it. The remembered entry changes ever more rarely, so in the end it is one of any cycle.
+/// again, one of them has missed it. The remembered entry changes ever more rarely, so in the end it is one of any
+/// cycle.
 pub(super) struct OrderCheck<K> {
     kept: Option<Raw<K>>,
     /// Whether a search has found something else since.

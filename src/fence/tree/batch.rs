@@ -142,7 +142,8 @@ struct Batch<'a, 'q, K, V, H> {
     request: Request<'q, K, V>,
     /// The requests' keys and numbers, sorted by key and then by number.
     order: Vec<(K, usize)>,
-    /// The prefetched leaves of some keys, as far as the hints say, and the index in `order` of the first of these keys.
+    /// The prefetched leaves of some keys, as far as the hints say, and the index in `order` of the first of these
+    /// keys.
     leaves: [Option<Leaf<'a, K, V>>; WINDOW],
     prefetched_from: usize,
     answers: Vec<Option<H>>,
@@ -242,8 +243,8 @@ impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Makes all changes as of a single point in time. Returns what each key had before, in the order of the request.
     ///
-    /// Linearizes when the last leaf is locked, or, if nothing is to be changed, as a snapshot does. Calls `stored` with
-    /// the answers when all changes are stored, before any other user code runs.
+    /// Linearizes when the last leaf is locked, or, if nothing is to be changed, as a snapshot does. Calls `stored`
+    /// with the answers when all changes are stored, before any other user code runs.
     pub(crate) fn apply_atomically<H: OldEntry<K, V>>(
         &self,
         request: Request<'_, K, V>,
@@ -289,8 +290,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         is_exact::<K, R>().then_some(|key: &K| self.search_key(key).rank)
     }
 
-    /// Plans the part of the leaf to which the key at `from` in the order belongs. Returns the index where the next part
-    /// begins. None if keys are inconsistent.
+    /// Plans the part of the leaf to which the key at `from` in the order belongs. Returns the index where the next
+    /// part begins. None if keys are inconsistent.
     fn plan_leaf<'a>(
         &'a self,
         batch: &mut Batch<'a, '_, K, V, impl OldEntry<K, V>>,
@@ -494,14 +495,14 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(plan)
     }
 
-    /// Locks all leaves. If there are no edits, validates all of them together instead. On failure, returns the index of
-    /// the leaf that has changed.
+    /// Locks all leaves. If there are no edits, validates all of them together instead. On failure, returns the index
+    /// of the leaf that has changed.
     fn lock_all(batch: &Batch<'_, '_, K, V, impl Copy>) -> Result<(), usize> {
         let parts = &batch.parts;
         if batch.edits.is_empty() {
             if parts.len() > 1 {
-                // [RA-1] sequentially consistent fence: pairs with the same fence in snapshots, so that all of them agree
-                // about the order of two independent writes.
+                // [RA-1] sequentially consistent fence: pairs with the same fence in snapshots, so that all of them
+                // agree about the order of two independent writes.
                 atomic::fence(Ordering::SeqCst);
             }
             let changed = parts.iter().position(|part| !part.leaf.validate(part.version));

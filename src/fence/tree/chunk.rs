@@ -1,7 +1,7 @@
 //! A walk that copies a few entries at a time and so allocates nothing, for `iter` and `iter_range`.
 //!
-//! As long as a leaf does not change, the walk goes on in it. If it has changed, the walk searches for the key after the
-//! last one that it has returned.
+//! As long as a leaf does not change, the walk goes on in it. If it has changed, the walk searches for the key after
+//! the last one that it has returned.
 
 use super::descent::Tree;
 use super::leaf::BLOCK;

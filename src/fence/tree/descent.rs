@@ -1,7 +1,7 @@
 //! The tree itself: from a key to its leaf.
 //!
-//! The root leads to a fence and the fence to a leaf. Both are hints ([`fence`](super::fence)), so the leaf's own bounds
-//! decide:
+//! The root leads to a fence and the fence to a leaf. Both are hints ([`fence`](super::fence)), so the leaf's own
+//! bounds decide:
 //! - A search that comes to a leaf left of the right one walks on to the right neighbours.
 //! - A search that comes to a leaf right of the right one, or to a retired leaf, restarts a little further left.
 //! - After some restarts it walks from the first leaf, which is never retired, and compares keys by `Ord` alone.

@@ -14,8 +14,8 @@
 //! right one.
 //!
 //! Bytes that were not validated are never used as a key, because not all bytes are a valid `K`. Integers are an
-//! exception ([`is_exact`](super::rank::is_exact)): they are compared at once, and the result is dropped if the leaf has
-//! changed.
+//! exception ([`is_exact`](super::rank::is_exact)): they are compared at once, and the result is dropped if the leaf
+//! has changed.
 
 use super::hints::{Hints, LANES_A_WORD, Scale};
 use crate::bins::layout::LINE_BYTES;
@@ -35,7 +35,8 @@ pub(crate) const HINT_WORDS: usize = BLOCKS.div_ceil(LANES_A_WORD);
 /// Most bytes of a leaf's keys and values, unless eight entries are larger.
 const LEAF_BYTES: usize = 1 << 13;
 
-/// Largest size of a key and of a value. Larger ones do not compile, because they are copied to the stack several times.
+/// Largest size of a key and of a value. Larger ones do not compile, because they are copied to the stack several
+/// times.
 pub(crate) const LARGEST: usize = 1 << 16;
 
 pub(crate) type LeafHints = Hints<HINT_WORDS>;

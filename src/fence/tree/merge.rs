@@ -1,8 +1,8 @@
 //! Shrinking: sparse neighbours are merged, leaves first, then fences.
 //!
 //! The left of two leaves takes over the entries and the range of the right one, which is retired and taken off its
-//! fence. Only leaves of the same fence are merged, so that the first leaf of a fence keeps the rank under which the root
-//! lists the fence. A merge is never necessary: if it would have to wait, a later removal does it.
+//! fence. Only leaves of the same fence are merged, so that the first leaf of a fence keeps the rank under which the
+//! root lists the fence. A merge is never necessary: if it would have to wait, a later removal does it.
 
 use super::descent::Tree;
 use super::fence::{FANOUT, Fence};

@@ -1,7 +1,8 @@
 //! The entry next to a key, or at an end of the map, in either direction.
 //!
 //! If the key's own leaf has no such entry, the search goes on in the neighbouring leaves. In the end it validates all
-//! of them together, as a range does ([`read_set`](super::read_set)). A removal confirms them by swaps instead ([SL-7]).
+//! of them together, as a range does ([`read_set`](super::read_set)). A removal confirms them by swaps instead
+//! ([SL-7]).
 
 use super::descent::{Probe, Tree};
 use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
@@ -66,9 +67,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 continue;
             }
-            // [SL-7] another thread may insert a nearer entry into one of the empty leaves, and then look this entry up.
-            // If it still finds this entry, its insertion came before this removal. Then the swap of that leaf fails,
-            // and the removal starts again. Otherwise it would have skipped the nearer entry.
+            // [SL-7] another thread may insert a nearer entry into one of the empty leaves, and then look this entry
+            // up. If it still finds this entry, its insertion came before this removal. Then the swap of that leaf
+            // fails, and the removal starts again. Otherwise it would have skipped the nearer entry.
             if !read_set.confirm_all_but(leaf) {
                 leaf.unlock_unchanged(version);
                 backoff.wait()?;

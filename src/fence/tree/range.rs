@@ -4,8 +4,8 @@
 //! again. After some failures it is made with all leaves locked.
 //!
 //! # Synchronization
-//! A range without locks is consistent by `[RA-1]` ([`read_set`](super::read_set)): it linearizes between the last first
-//! read of a leaf and the first validation. A range with locks linearizes when its last lock is taken.
+//! A range without locks is consistent by `[RA-1]` ([`read_set`](super::read_set)): it linearizes between the last
+//! first read of a leaf and the first validation. A range with locks linearizes when its last lock is taken.
 
 use super::descent::{Probe, Tree};
 use super::leaf::{Changed, Leaf, LeafLayout, LeafVersion, VersionedLeaf};
@@ -125,8 +125,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !backoff.may_wait() {
             return Err(Failure::Busy);
         }
-        // Writers keep changing the leaves, so without locks this might never end. The number of leaves may have changed
-        // too: memory for them cannot be allocated under the locks.
+        // Writers keep changing the leaves, so without locks this might never end. The number of leaves may have
+        // changed too: memory for them cannot be allocated under the locks.
         let mut leaves = read_set.len() + 1;
         while !self.copy_locked(bounds, into, &mut read_set, leaves, &mut backoff)? {
             leaves *= 2;
@@ -160,8 +160,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(entries.len())
     }
 
-    /// Reads the leaves of a range in order, and calls `each` with the range's part of each. False if a leaf has changed
-    /// meanwhile, as `each` tells by its result.
+    /// Reads the leaves of a range in order, and calls `each` with the range's part of each. False if a leaf has
+    /// changed meanwhile, as `each` tells by its result.
     fn visit_leaves<'a>(
         &'a self,
         (start, end): Bounds<impl CompareKey<K>>,

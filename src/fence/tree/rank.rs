@@ -8,9 +8,9 @@ use core::mem::transmute_copy;
 
 /// Maps keys to ranks: numbers in the order of the keys.
 ///
-/// A map finds the place of a key by ranks as far as possible, and compares keys by `Ord` only if their ranks are equal.
-/// So a rank should tell as much about its key as 64 bits can, the most significant bits first. On 32-bit targets only
-/// the upper half is used, except for keys that are 64-bit integers.
+/// A map finds the place of a key by ranks as far as possible, and compares keys by `Ord` only if their ranks are
+/// equal. So a rank should tell as much about its key as 64 bits can, the most significant bits first. On 32-bit
+/// targets only the upper half is used, except for keys that are 64-bit integers.
 ///
 /// `a <= b` has to imply `rank(a) <= rank(b)`. Different keys may have the same rank. With a ranking that breaks this
 /// rule, or whose answers change, a map returns wrong answers or is slow, and nothing worse.
@@ -36,8 +36,8 @@ use core::mem::transmute_copy;
 /// ```
 ///
 /// # Another order
-/// A map's order is the `Ord` of its keys, which a ranking cannot change. As for std's `BTreeMap`, another order needs a
-/// key type with another `Ord`. Give such a type a ranking of its own for fast lookups: [`ByType`] does not support
+/// A map's order is the `Ord` of its keys, which a ranking cannot change. As for std's `BTreeMap`, another order needs
+/// a key type with another `Ord`. Give such a type a ranking of its own for fast lookups: [`ByType`] does not support
 /// `Reverse` and ranks all such keys 0.
 ///
 /// ```
@@ -71,8 +71,8 @@ pub trait Ranking<K: ?Sized> {
 /// - text and bytes, by their first eight bytes: `String`, `Box<str>`, `&str`, `str`; `Vec<u8>`, `Box<[u8]>`, `&[u8]`,
 ///   `[u8]`.
 ///
-/// Keys of other types are found by comparisons alone, which takes several times as long in a large map. Give such a map
-/// a [`Ranking`] of its own.
+/// Keys of other types are found by comparisons alone, which takes several times as long in a large map. Give such a
+/// map a [`Ranking`] of its own.
 ///
 /// ```
 /// use hedgerow::fence::{ByType, Ranking};
@@ -91,8 +91,8 @@ impl<K: ?Sized> Ranking<K> for ByType {
     }
 }
 
-/// Returns the part of a `K`'s rank that fits in a word: the upper part. For 64-bit integers, most of which are small, a
-/// word of 32 bits has the most significant bits that are not 0, as a floating-point number does.
+/// Returns the part of a `K`'s rank that fits in a word: the upper part. For 64-bit integers, most of which are small,
+/// a word of 32 bits has the most significant bits that are not 0, as a floating-point number does.
 #[inline(always)]
 pub(crate) fn to_word<K: ?Sized>(rank: u64) -> usize {
     let this = typeid::of::<K>();

@@ -94,8 +94,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Looks up all `keys` as of a single point in time: between the last first read of a leaf and the first validation.
-    /// Returns what `read` fetches at their places.
+    /// Looks up all `keys` as of a single point in time: between the last first read of a leaf and the first
+    /// validation. Returns what `read` fetches at their places.
     pub(crate) fn get_snapshot<T: Copy>(
         &self,
         keys: &[SearchKey<impl CompareKey<K>>],

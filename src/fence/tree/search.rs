@@ -190,8 +190,8 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     ) -> Place {
         let first = block * BLOCK;
         let some = version.meta.count() - first;
-        // Counting needs no branch that depends on a key. A whole block is a loop of constant length, which the compiler
-        // unrolls.
+        // Counting needs no branch that depends on a key. A whole block is a loop of constant length, which the
+        // compiler unrolls.
         let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
         let less: usize = if some >= BLOCK {
             (0..BLOCK).map(|index| is_less(first + index)).sum()

@@ -185,8 +185,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<UpTo<'a, K, V>>, Failure> {
         let (leaf, before) = right.seen;
-        // If `right` is unchanged, its left neighbour ends where it begins, and no key has to be compared with that. So a
-        // walk over unchanged leaves ends, even if the keys' `Ord` is inconsistent.
+        // If `right` is unchanged, its left neighbour ends where it begins, and no key has to be compared with that. So
+        // a walk over unchanged leaves ends, even if the keys' `Ord` is inconsistent.
         if leaf.validate(before)
             && let Some((left, version)) = self.left_neighbour(leaf, &right.lo, backoff)?
             && leaf.validate(before)
@@ -262,8 +262,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if version.is_locked() || !version.meta.is_live() {
             return None;
         }
-        // No key is compared with the bound of an unchanged leaf. So a walk over unchanged leaves ends, even if the keys'
-        // `Ord` and `Eq` are inconsistent.
+        // No key is compared with the bound of an unchanged leaf. So a walk over unchanged leaves ends, even if the
+        // keys' `Ord` and `Eq` are inconsistent.
         let unchanged = !before.is_locked() && leaf.validate(before);
         let begins = unchanged || leaf.lo(version).ok()?.is_some_and(|lo| lo == from);
         begins.then_some((leaf, version))

@@ -184,8 +184,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Returns the hints of the leaf with `key`, of this rank, inserted at `at`. Computes all ranks with nothing locked,
-    /// because ranking is user code.
+    /// Returns the hints of the leaf with `key`, of this rank, inserted at `at`. Computes all ranks with nothing
+    /// locked, because ranking is user code.
     #[inline(always)]
     fn plan_insertion(
         &self,
