@@ -1,4 +1,4 @@
-//! What a map does about fences with more load than others, and what it tells about their load.
+//! Rebalancing of fences with more load than others, and figures about their load.
 
 #[cfg(feature = "std-ext")]
 mod contention;

@@ -1,13 +1,13 @@
 //! Rebalancing: a fence with more load than others hands leaves to a neighbour or is split, and idle fences are merged.
 //!
 //! Only the lists of leaves change. No entry moves, no leaf is locked, and no user code runs, not even `Ord`: fences
-//! store ranks. At worst, a lookup that runs meanwhile is led to a neighbour of the right leaf.
+//! store ranks. At worst, a lookup that runs meanwhile comes to a neighbour of the right leaf.
 //!
 //! # Synchronization
 //! - Fences are locked in key order and before the root, as for splits and merges, and only if their locks are free
 //!   `[FN-3]` `[RT-3]`. So the rebalancer never waits.
 //! - A moved leaf is listed in its new fence first. Then the root's boundary changes, and only then the old fence drops
-//!   the leaf. So whatever a lookup meets of that, it finds the leaf, or one further left from which it walks on.
+//!   the leaf. So a lookup finds the leaf at any time, or one further left from which it walks on.
 
 use crate::facade::atomic::Ordering;
 use crate::fence::tree::descent::Tree;

@@ -5,8 +5,8 @@
 //!   the arena's lock, which passes it on: a thread that allocates a leaf sees the last words that its former user
 //!   wrote, and above all its version. So versions never go back.
 //!
-//! A lookup may still read a retired leaf, or one that was allocated again for other keys. The leaf's version tells it
-//! ([`leaf`](super::leaf)).
+//! A lookup may still read a retired leaf, or one that was allocated again for other keys. It notices that by the
+//! leaf's version ([`leaf`](super::leaf)).
 
 use super::leaf::{Leaf, LeafLayout};
 use crate::facade::Word;
@@ -84,7 +84,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         }
     }
 
-    /// Returns a retired leaf that no other thread writes to. Lookups that were led astray may read it.
+    /// Returns a retired leaf that no other thread writes to. Lookups with outdated hints may read it.
     pub(crate) fn allocate(&self, backoff: &Backoff) -> Result<Leaf<'_, K, V>, Failure> {
         let leaves = {
             // [AR-1] the lock: a leaf that another thread moved from `returned` to `free` comes with its last words.

@@ -85,7 +85,7 @@ pub(crate) struct Location<'a, K, V, T = Place> {
 /// A leaf that is probably the right one, and its fence. None in a map that has never had an entry.
 type Hinted<'a, K, V> = Option<(Leaf<'a, K, V>, &'a Fence)>;
 
-/// Where the right leaf is, as a leaf tells a search.
+/// Where the right leaf is, seen from a leaf that a search has read.
 enum Answer<T> {
     Here(T),
     Right,

@@ -1,7 +1,7 @@
 //! A fence: an inner node of the tree, which lists up to 256 neighbouring leaves by the rank of their lower bounds.
 //!
 //! Everything in a fence is a hint, because writers change it in place while lookups search it. A lookup that meets
-//! half of a change is led to a neighbour of the right leaf, or to a retired leaf. The leaf's own bounds tell it.
+//! half of a change comes to a neighbour of the right leaf, or to a retired leaf. It notices that by the leaf's bounds.
 //!
 //! # Synchronization
 //! - `[FN-1]` a writer's release store of a leaf's address ↔ `[FN-2]` a lookup's acquire load: a lookup that loads the
@@ -111,12 +111,12 @@ impl Fence {
     /// Locks the fence if its lock is free. A thread that holds a leaf's lock uses only this: others wait for a
     /// fence's lock first and lock leaves then.
     pub(crate) fn try_lock(&self) -> Option<FenceEditor<'_>> {
-        // [FN-3] locked until the editor is dropped, so nobody else changes ranks, leaves or count.
+        // [FN-3] locked until the editor is dropped, so no other thread changes ranks, leaves or count.
         Some(FenceEditor { fence: self, _guard: self.lock.try_lock()? })
     }
 
     pub(crate) fn lock(&self) -> FenceEditor<'_> {
-        // [FN-3] locked until the editor is dropped, so nobody else changes ranks, leaves or count.
+        // [FN-3] locked until the editor is dropped, so no other thread changes ranks, leaves or count.
         FenceEditor { fence: self, _guard: self.lock.lock() }
     }
 

@@ -67,9 +67,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 continue;
             }
-            // [SL-7] another thread may insert a nearer entry into one of the empty leaves, and then look this entry
+            // [SL-7] another thread may insert a closer entry into one of the empty leaves, and then look this entry
             // up. If it still finds this entry, its insertion came before this removal. Then the swap of that leaf
-            // fails, and the removal starts again. Otherwise it would have skipped the nearer entry.
+            // fails, and the removal starts again. Otherwise it would have skipped the closer entry.
             if !read_set.confirm_all_but(leaf) {
                 leaf.unlock_unchanged(version);
                 backoff.wait()?;

@@ -160,8 +160,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(entries.len())
     }
 
-    /// Reads the leaves of a range in order, and calls `each` with the range's part of each. False if a leaf has
-    /// changed meanwhile, as `each` tells by its result.
+    /// Reads the leaves of a range in order, and calls `each` with the range's part of each. `each` returns whether
+    /// the leaf is unchanged. Returns false, at once, if one has changed.
     fn visit_leaves<'a>(
         &'a self,
         (start, end): Bounds<impl CompareKey<K>>,

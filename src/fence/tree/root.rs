@@ -136,7 +136,7 @@ impl Root {
 
     /// Locks the root. Waits for the lock only if `wait` is true.
     pub(crate) fn acquire(&self, wait: bool) -> Option<RootEditor<'_>> {
-        // [RT-3] locked until the editor is dropped, so nobody else changes or replaces the table.
+        // [RT-3] locked until the editor is dropped, so no other thread changes or replaces the table.
         let fences = if wait { self.fences.lock() } else { self.fences.try_lock()? };
         Some(RootEditor { root: self, fences })
     }
@@ -157,7 +157,7 @@ impl Root {
         };
         // SAFETY: made above.
         let fence = unsafe { &*made };
-        // relaxed: only read under this lock, or when nobody else has the root.
+        // relaxed: only read under this lock, or when no other thread has the root.
         fence.older.store(editor.fences.all, Ordering::Relaxed);
         editor.fences.all = made;
         editor.put_back(fence);

@@ -165,7 +165,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         old: Scale,
     ) -> Result<HalfPlan, Changed> {
         let mut part = HalfPlan { hints: LeafHints::EMPTY, scale: old };
-        // A few entries do not tell how far later ones will spread, so the old scale stays.
+        // From a few entries the spread of later ones cannot be estimated, so the old scale stays.
         if entries.len() > 2 * BLOCK {
             part.scale =
                 Scale::spanning(old.base, leaf.rank_at(version, entries.end - 1, &self.ranking)?);

@@ -58,7 +58,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 continue;
             };
             if !location.version.meta.is_listed() && !has_listed {
-                // The thread that split it off could not list it, or has yet to. If nobody did, ascending keys would
+                // The thread that split it off could not list it, or has yet to. If no thread did, ascending keys would
                 // make a chain of leaves that lookups could only walk.
                 has_listed = true;
                 self.list_up_to(target, &mut backoff)?;
