@@ -1,7 +1,7 @@
 //! builds: asan
 //!
-//! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything back, an empty map
-//! allocates nothing, what is removed makes room for what comes, all is given back.
+//! Memory that runs out, and memory that is not needed: `try_` operations return their arguments, an empty map
+//! allocates nothing, removed entries make room for new ones, and all memory is freed.
 
 mod support;
 
@@ -49,8 +49,8 @@ fn an_empty_map_allocates_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// Each allocation in turn fails, once or for ever, while a map grows: what was refused comes back, what was not
-/// is there, and the map goes on as soon as there is memory again.
+/// While a map grows, each allocation in turn fails, once or for ever. Refused entries come back, the others are in the
+/// map, and the map grows on as soon as there is memory.
 #[test]
 fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
     for doomed in [1, FOR_EVER] {

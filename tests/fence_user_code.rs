@@ -1,7 +1,7 @@
 //! builds: asan
 //!
-//! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
-//! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
+//! `FenceMap` with hostile user code: an `Ord` that is inconsistent or panics, an inconsistent ranking, closures that
+//! call the map. Answers may be wrong, but every operation ends, and the map is intact after it.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::rng::{Rng, mix};
 use support::{planned_panic, within};
 
 thread_local! {
-    /// Comparisons until the planned panic.
+    /// Number of comparisons until the planned panic.
     static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
@@ -27,7 +27,7 @@ fn burn() {
     FUSE.set(left - 1);
 }
 
-/// Orders by its number, until the fuse has burnt down.
+/// A key that orders by its number until the fuse has burnt down, and panics then.
 #[derive(Clone, Copy, Debug)]
 struct Fused(u64);
 
@@ -47,7 +47,7 @@ impl Ranking<Fused> for Coarse {
     }
 }
 
-/// A panic at whichever comparison or rank leaves nothing locked and no entry lost.
+/// A panic in any comparison or ranking leaves no lock taken and loses no entry.
 #[test]
 fn a_panic_in_user_code_leaves_the_map_whole() {
     within(120, "the map after panics", || {
@@ -81,7 +81,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
         if let Ok(change) = done {
             count += change;
         } else {
-            // It may have been done, if the panic came while tidying up.
+            // The change was made, if the panic came in the merge after it.
             count = i64::try_from(map.len()).unwrap();
             panics += 1;
         }
@@ -95,7 +95,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
     }
 }
 
-/// Compares by the wind.
+/// A key that compares at random.
 #[derive(Clone, Copy, Debug)]
 struct Fickle(u64);
 
@@ -165,7 +165,7 @@ fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
     });
 }
 
-/// Rank upside down: wrong as can be, but always the same.
+/// Ranks in reverse order: wrong, but consistent.
 struct Reversed;
 impl Ranking<u64> for Reversed {
     fn rank(&self, key: &u64) -> u64 {
@@ -206,11 +206,11 @@ fn closures_may_call_the_map() {
 }
 
 thread_local! {
-    /// What a [`Turncoat`] answers, over and over; if nothing, the truth.
+    /// The answers of a [`Turncoat`], repeated; if empty, the right ones.
     static ANSWERS: Cell<&'static [Ordering]> = const { Cell::new(&[]) };
 }
 
-/// Honest while the map is filled. Later it equals nothing, and its order repeats some answers.
+/// A key that is consistent while the map is filled. Later it equals no key, and its order repeats some answers.
 #[derive(Clone, Copy, Debug)]
 struct Turncoat(u64);
 
@@ -234,7 +234,7 @@ impl PartialEq for Turncoat {
 }
 impl Eq for Turncoat {}
 
-/// A walk goes from leaf to leaf without asking keys that contradict themselves where the next one begins.
+/// A walk goes from leaf to leaf without comparing inconsistent keys with the bound of the next one.
 #[test]
 fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
     use Ordering::{Equal, Greater, Less};
@@ -267,7 +267,7 @@ fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
     }
 }
 
-/// Replaces an entry of the map at each comparison.
+/// A key that replaces an entry of the map at each comparison.
 #[derive(Clone, Copy)]
 struct Meddler(u64);
 static MEDDLED_MAP: FenceMap<Meddler, u64> = FenceMap::new();
@@ -280,7 +280,7 @@ impl Ord for Meddler {
 }
 compare_by_cmp!(Meddler);
 
-/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+/// If a leaf changes each time it is read, an operation that must not wait fails.
 #[test]
 fn what_may_not_wait_ends_beside_changes_without_end() {
     let map = &MEDDLED_MAP;

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `FenceWorkers`: nothing that was accepted is lost, a panic fails one ticket, nobody waits for ever.
+//! `FenceWorkers`: no accepted request is lost, a panic fails one ticket, and no thread waits for ever.
 #![cfg(feature = "std-ext")]
 
 mod support;
@@ -25,7 +25,7 @@ type Workers = FenceWorkers<u64, u64>;
 
 const MOMENT: Duration = Duration::from_millis(1500);
 
-/// Everything is handed over.
+/// All requests are handed over.
 fn all_to(map: &Arc<Map>, workers: usize) -> Workers {
     Workers::builder().workers(workers).threshold(0).spawn(Arc::clone(map)).unwrap()
 }
@@ -52,7 +52,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A worker that is inside a request until it is let go.
+/// A worker that stays inside a request until it is released.
 struct Held(Arc<Barrier>);
 
 impl Held {
@@ -100,7 +100,7 @@ fn counters_lose_nothing() {
             workers.shutdown();
             assert_eq!(map.values().sum::<u64>(), 3 * EACH);
             let stats = workers.stats();
-            // Of those in place some may be uncounted.
+            // Some of those that run in place may not be counted yet.
             assert!(stats.in_place + stats.delegated <= 3 * EACH as usize, "{stats:?}");
             if threshold == 0 {
                 assert_eq!((stats.delegated, stats.drained), (18_000, 18_000));
@@ -113,7 +113,7 @@ fn counters_lose_nothing() {
     });
 }
 
-/// Answers, of singles and of batches, are those of the changes one by one.
+/// The answers of single changes and of batches are those of the changes one by one.
 #[test]
 fn one_thread_finds_what_it_has_done() {
     within(120, "one thread", || {
@@ -160,7 +160,7 @@ fn a_ticket_is_ready_at_once_where_nobody_fights() {
     assert_eq!((workers.stats().in_place, workers.stats().delegated), (3, 0));
 }
 
-/// Only the ticket of a closure that panics fails, and it hands the panic back; in place too.
+/// If a closure panics, only its ticket fails, and hands the panic on. The same goes for closures that run in place.
 #[test]
 fn a_panic_fails_its_own_ticket() {
     within(60, "panics", || {
@@ -188,7 +188,7 @@ fn a_panic_fails_its_own_ticket() {
     });
 }
 
-/// What panics while it is dropped, or while it wakes somebody, harms no other request.
+/// A value that panics on drop, or a waker that panics, harms no other request.
 #[test]
 fn nothing_that_is_brought_ends_a_worker() {
     struct Bomb;
@@ -245,7 +245,7 @@ fn a_full_queue_hands_the_request_back() {
         assert_eq!(refused.into_inner(), changes);
         held.let_go();
         workers.submit(4, count).unwrap().wait().unwrap();
-        // More than there is ever room for goes in alone.
+        // A request larger than the queue goes in alone.
         let many = (0..50).map(|n| (n, Op::Insert(n))).collect();
         workers.submit_all(many).unwrap().wait().unwrap();
         assert_eq!(map.len(), 50);
@@ -314,7 +314,7 @@ fn what_was_accepted_is_done_before_the_end() {
     });
 }
 
-/// While others hand over more and more: each request is done, or comes back.
+/// While other threads hand over more and more, each request is done or comes back.
 #[test]
 fn the_end_under_load_loses_nothing() {
     within(120, "the end under load", || {
@@ -353,7 +353,7 @@ fn the_end_under_load_loses_nothing() {
     });
 }
 
-/// A request that itself asks for something, or for the end, waits for nobody.
+/// A request that itself sends a request, or closes the workers, does not wait.
 #[test]
 fn a_request_may_use_the_workers() {
     within(60, "requests within requests", || {
@@ -362,7 +362,7 @@ fn a_request_may_use_the_workers() {
         let mine = Arc::clone(&workers);
         let mut is_first = true;
         let nested = move |old| {
-            // It runs again, since the leaf has changed.
+            // The closure runs again, since the leaf has changed.
             if !std::mem::take(&mut is_first) {
                 return count(old);
             }
@@ -404,7 +404,7 @@ impl PartialOrd for Touchy {
     }
 }
 
-/// An `Ord` that panics in a worker fails tickets, and no worker.
+/// An `Ord` that panics in a worker fails tickets, and the worker goes on.
 #[test]
 fn an_order_that_panics_ends_no_worker() {
     within(60, "an order that panics", || {
@@ -425,7 +425,7 @@ fn an_order_that_panics_ends_no_worker() {
     });
 }
 
-/// A worker that waits for a request which it has to do itself fails the request that waits, and does the other one.
+/// A worker that waits for a request of its own queue fails the request that waits, and does the other one.
 #[test]
 fn a_worker_does_not_wait_for_itself() {
     within(60, "a worker that waits for itself", || {
@@ -447,7 +447,7 @@ fn a_worker_does_not_wait_for_itself() {
     });
 }
 
-/// Times that no clock can count are no reason to die.
+/// Durations that no clock can count cause no panic.
 #[test]
 fn a_pace_of_any_length_ends_no_worker() {
     within(60, "paces", || {
@@ -460,7 +460,7 @@ fn a_pace_of_any_length_ends_no_worker() {
             while workers.stats().rebalance_steps == 0 && start.elapsed() < MOMENT {
                 thread::yield_now();
             }
-            // What it does after the look, and before it sleeps, takes no time.
+            // The time between this check and the worker's sleep is negligible.
             thread::sleep(Duration::from_millis(20));
             let ticket = workers.submit(1, count).unwrap();
             while !ticket.is_ready() && start.elapsed() < 2 * MOMENT {
@@ -477,7 +477,7 @@ fn a_pace_of_any_length_ends_no_worker() {
     });
 }
 
-/// A fence that threads fight over is found, its requests handed over, and the others' not.
+/// A contended fence is detected, and only its requests are handed over.
 #[test]
 fn a_fence_that_is_fought_over_is_handed_over() {
     within(120, "a hot fence", || {
@@ -490,7 +490,7 @@ fn a_fence_that_is_fought_over_is_handed_over() {
             for _ in 0..2 {
                 crew.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        // A closure that takes its time is often in the other's way.
+                        // A slow closure often collides with another thread's.
                         let slow = |old| {
                             thread::yield_now();
                             count(old)

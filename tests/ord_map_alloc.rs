@@ -68,8 +68,8 @@ fn look_ups_and_removals_allocate_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// Each allocation in turn fails, once or for ever, while a map grows, those of bounds too: what was refused comes
-/// back, what was not is there, and the map goes on as soon as there is memory again.
+/// While a map grows, each allocation in turn fails, once or for ever, those of bounds too. Refused entries come back,
+/// the others are in the map, and the map grows on as soon as there is memory.
 #[test]
 fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
     drop(pin());
