@@ -295,9 +295,9 @@ thread_local! {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Fused(u64);
+struct FuseKey(u64);
 
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Order {
         let left = FUSE.get();
         if left == 0 {
@@ -314,15 +314,15 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 #[test]
 fn a_panic_in_user_code_leaves_all_as_it_was() {
     within(120, "batches after panics", || {
-        let map = FenceMap::<Fused, u64>::new();
-        (0..1_000).for_each(|n| _ = map.insert(Fused(n * 2), n));
+        let map = FenceMap::<FuseKey, u64>::new();
+        (0..1_000).for_each(|n| _ = map.insert(FuseKey(n * 2), n));
         let before: Vec<_> = map.iter().map(|(key, value)| (key.0, value)).collect();
-        let changes: Vec<_> = (0..400).map(|n| (Fused(mix(n) % 2_000), Op::Insert(7))).collect();
+        let changes: Vec<_> = (0..400).map(|n| (FuseKey(mix(n) % 2_000), Op::Insert(7))).collect();
         let mut fuse = 0;
         loop {
             FUSE.set(fuse);
@@ -345,22 +345,22 @@ fn a_panic_in_user_code_leaves_all_as_it_was() {
 
 /// Inconsistent keys: answers may be wrong, and std's sort may panic, but every batch ends and no lock stays taken.
 #[test]
-fn an_order_that_lies_hangs_nothing() {
+fn batches_end_with_inconsistent_keys() {
     within(120, "batches by an order that lies", || {
         for round in 0..8 {
-            let map = FenceMap::<Fused, [u64; 8]>::new();
-            (0..2_000).for_each(|n| _ = map.insert(Fused(n), [n; 8]));
+            let map = FenceMap::<FuseKey, [u64; 8]>::new();
+            (0..2_000).for_each(|n| _ = map.insert(FuseKey(n), [n; 8]));
             LIES.set(1 + round * 1_000);
             for n in 0..20 {
                 let change = |at| if at % 3 == 0 { Op::Remove } else { Op::Insert([at; 8]) };
                 let changes: Vec<_> =
-                    (0..100).map(|at| (Fused(mix(n * 100 + at) % 2_500), change(at))).collect();
+                    (0..100).map(|at| (FuseKey(mix(n * 100 + at) % 2_500), change(at))).collect();
                 let run = || _ = map.try_apply_batch(&changes).map(|_| map.apply_batch(&changes));
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             }
             LIES.set(0);
             assert!(map.iter().count() <= map.len() * 2);
-            (0..2_500).for_each(|n| assert!(map.try_remove(&Fused(n)).is_ok(), "locked"));
+            (0..2_500).for_each(|n| assert!(map.try_remove(&FuseKey(n)).is_ok(), "locked"));
         }
     });
 }

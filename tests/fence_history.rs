@@ -170,7 +170,7 @@ fn histories_of_boxes_are_linearizable() {
 /// Histories that no order explains: an insertion is seen, and one before it is not; a pop leaves its entry; half of a
 /// batch is seen.
 #[test]
-fn what_no_order_explains_is_refused() {
+fn histories_without_an_order_are_refused() {
     let event = |called, call, answer: Vec<Option<(usize, Value)>>| OrderedEvent {
         called,
         returned: called + 1,

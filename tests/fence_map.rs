@@ -73,7 +73,7 @@ fn ask_about_order(rng: &mut Rng, map: &FenceMap<u64, u64>, model: &BTreeMap<u64
 }
 
 #[test]
-fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+fn a_walk_from_the_end_returns_each_key_once_while_leaves_change() {
     let map: FenceMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
     meets_what_stays_once(map.keys().rev(), |key, stays| {
         if stays {
@@ -163,7 +163,7 @@ fn random_operations_answer_as_a_btree_map() {
 
 /// Several fences, which are split as they grow and merged as they shrink, in several orders of keys.
 #[test]
-fn whole_maps_come_and_go() {
+fn maps_are_filled_and_emptied() {
     const N: u64 = 60_000;
     type Order = fn(u64) -> u64;
     let orders: [(&str, Order); 4] = [
@@ -263,7 +263,7 @@ fn all_of<K: Copy + Ord + Debug>(keys: impl IntoIterator<Item = K>) {
 }
 
 #[test]
-fn keys_of_many_types_and_their_ends() {
+fn keys_of_many_types_and_their_extremes() {
     macro_rules! integers {
         ($($int:ty)*) => {
             $(

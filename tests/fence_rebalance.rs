@@ -233,7 +233,7 @@ fn keys_that_come_in_order_are_stored_as_fast_as_ever() {
 }
 
 #[test]
-fn writers_and_readers_do_not_notice() {
+fn rebalancing_is_invisible_to_writers_and_readers() {
     const WRITERS: u64 = 3;
     let changes = AtomicUsize::new(0);
     rounds(6, MOMENT * 2, |round| {
@@ -308,7 +308,7 @@ fn write_and_check(map: &FenceMap<u64, Wide>, writes: &AtomicUsize, thread: u64,
 }
 
 #[test]
-fn fences_begin_where_they_are_told_to() {
+fn fences_begin_at_the_given_keys() {
     let map = FenceMap::<u64, Wide>::new().with_splits([500, u64::MAX, 0, 500, 900]);
     let lows = |map: &FenceMap<u64, Wide>| map.fences().iter().map(|f| f.low).collect::<Vec<_>>();
     assert_eq!(lows(&map), [None, Some(0), Some(500), Some(900), Some(u64::MAX)]);
@@ -380,7 +380,7 @@ impl PartialEq for Fickle {
 impl Eq for Fickle {}
 
 #[test]
-fn an_order_that_is_none_hangs_nothing() {
+fn no_lock_stays_taken_with_inconsistent_keys() {
     within(120, "rebalancing keys without order", || {
         let splits = (0..8).map(Fickle);
         let map = FenceMap::<Fickle, Wide, Flat>::with_ranking(Flat).with_splits(splits);

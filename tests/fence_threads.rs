@@ -183,7 +183,7 @@ fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {
 /// A token moves from key to key by steps that leave one or two of them, never none. A range without a token, or with a
 /// sum that never existed, is no consistent snapshot.
 #[test]
-fn a_range_is_of_one_moment() {
+fn a_range_is_a_snapshot() {
     const KEYS: u64 = 2_000;
     let map: FenceMap<u64, u64> = (0..KEYS).map(|n| (n * 2, 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -228,7 +228,7 @@ fn a_range_is_of_one_moment() {
 
 /// Entries that move from one end to the other and back in atomic steps are counted once each.
 #[test]
-fn a_range_is_counted_at_one_moment() {
+fn a_range_is_counted_as_a_snapshot() {
     const KEYS: u64 = 2_000;
     let map: FenceMap<u64, u64> = (0..KEYS).map(|n| (n * 2, 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -255,7 +255,7 @@ fn a_range_is_counted_at_one_moment() {
 /// A run of keys is inserted from right to left, and is whole once its first key is there. `remove_range` removes all
 /// of it or nothing.
 #[test]
-fn a_range_is_removed_at_one_moment() {
+fn a_range_is_removed_atomically() {
     const RUN: u64 = 600;
     let map: FenceMap<u64, u64> = (0..RUN).map(|n| (n * 3, n)).collect();
     let done = AtomicBool::new(false);

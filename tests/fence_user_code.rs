@@ -29,19 +29,19 @@ fn burn() {
 
 /// A key that orders by its number until the fuse has burnt down, and panics then.
 #[derive(Clone, Copy, Debug)]
-struct Fused(u64);
+struct FuseKey(u64);
 
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Ordering {
         burn();
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 struct Coarse;
-impl Ranking<Fused> for Coarse {
-    fn rank(&self, key: &Fused) -> u64 {
+impl Ranking<FuseKey> for Coarse {
+    fn rank(&self, key: &FuseKey) -> u64 {
         burn();
         key.0 & !0xFF
     }
@@ -49,19 +49,19 @@ impl Ranking<Fused> for Coarse {
 
 /// A panic in any comparison or ranking leaves no lock taken and loses no entry.
 #[test]
-fn a_panic_in_user_code_leaves_the_map_whole() {
+fn a_panic_in_user_code_leaves_the_map_intact() {
     within(120, "the map after panics", || {
-        panics_at_each_step(&FenceMap::<Fused, u64>::new());
+        panics_at_each_step(&FenceMap::<FuseKey, u64>::new());
         panics_at_each_step(&FenceMap::with_ranking(Coarse));
     });
 }
 
-fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
+fn panics_at_each_step<R: Ranking<FuseKey>>(map: &FenceMap<FuseKey, u64, R>) {
     let mut rng = Rng::new(1);
     let mut count = 0;
     let mut panics = 0;
     for step in 0..6_000u64 {
-        let key = Fused(rng.next() % 3_000);
+        let key = FuseKey(rng.next() % 3_000);
         FUSE.set(rng.next() as u32 % 40);
         let done = catch_unwind(AssertUnwindSafe(|| match step % 8 {
             0..=3 => map.insert(key, key.0).is_none().into(),
@@ -70,7 +70,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
                 let taken = map.extract_if(|key, _| key.0 % 50 == 0).take(5).count();
                 -(taken.cast_signed() as i64)
             }
-            6 => -(map.remove_range(key..Fused(key.0 + 3)).cast_signed() as i64),
+            6 => -(map.remove_range(key..FuseKey(key.0 + 3)).cast_signed() as i64),
             _ => {
                 map.floor(&key);
                 map.range(key..).len();
@@ -157,7 +157,7 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
 }
 
 #[test]
-fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
+fn operations_end_with_inconsistent_keys_or_ranks() {
     within(300, "operations with an order that is none", || {
         everything_ends(&FenceMap::<Fickle, u64>::new(), Fickle);
         everything_ends(&FenceMap::<Fickle, u64, Liar>::with_ranking(Liar), Fickle);
@@ -174,7 +174,7 @@ impl Ranking<u64> for Reversed {
 }
 
 #[test]
-fn a_ranking_the_wrong_way_round_lets_everything_end() {
+fn operations_end_with_a_reversed_ranking() {
     within(300, "operations with ranks upside down", || {
         everything_ends(&FenceMap::<u64, u64, Reversed>::with_ranking(Reversed), |key| key);
     });
@@ -236,7 +236,7 @@ impl Eq for Turncoat {}
 
 /// A walk goes from leaf to leaf without comparing inconsistent keys with the bound of the next one.
 #[test]
-fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
+fn walks_end_with_keys_that_become_inconsistent() {
     use Ordering::{Equal, Greater, Less};
     const ANSWER: [&[Ordering]; 7] = [
         &[Less],
@@ -282,7 +282,7 @@ compare_by_cmp!(Meddler);
 
 /// If a leaf changes each time it is read, an operation that must not wait fails.
 #[test]
-fn what_may_not_wait_ends_beside_changes_without_end() {
+fn operations_that_must_not_wait_end_beside_endless_changes() {
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| _ = map.insert(Meddler(n), n));
     assert!(meddling(|| map.try_get(&Meddler(5)).is_err()));

@@ -115,7 +115,7 @@ fn counters_lose_nothing() {
 
 /// The answers of single changes and of batches are those of the changes one by one.
 #[test]
-fn one_thread_finds_what_it_has_done() {
+fn one_thread_reads_what_it_has_written() {
     within(120, "one thread", || {
         let map = Arc::new(Map::new());
         let workers = all_to(&map, 2);
@@ -147,7 +147,7 @@ fn one_thread_finds_what_it_has_done() {
 }
 
 #[test]
-fn a_ticket_is_ready_at_once_where_nobody_fights() {
+fn a_ticket_is_ready_at_once_without_contention() {
     let map = Arc::new(Map::new());
     let workers = Workers::spawn(Arc::clone(&map), 1).unwrap();
     let mut ticket = workers.submit(1, count).unwrap();
@@ -190,7 +190,7 @@ fn a_panic_fails_its_own_ticket() {
 
 /// A value that panics on drop, or a waker that panics, harms no other request.
 #[test]
-fn nothing_that_is_brought_ends_a_worker() {
+fn user_code_stops_no_worker() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -253,7 +253,7 @@ fn a_full_queue_hands_the_request_back() {
 }
 
 #[test]
-fn who_waits_for_room_gets_it() {
+fn a_thread_that_waits_for_room_gets_it() {
     within(60, "waiting for room", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -273,7 +273,7 @@ fn who_waits_for_room_gets_it() {
 }
 
 #[test]
-fn who_waits_for_room_hears_of_the_end() {
+fn a_thread_that_waits_for_room_learns_of_the_end() {
     within(60, "waiting for room at the end", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -293,7 +293,7 @@ fn who_waits_for_room_hears_of_the_end() {
 }
 
 #[test]
-fn what_was_accepted_is_done_before_the_end() {
+fn accepted_requests_are_done_before_the_end() {
     within(60, "the end", || {
         for drops in [false, true] {
             let map = Arc::new(Map::new());
@@ -316,7 +316,7 @@ fn what_was_accepted_is_done_before_the_end() {
 
 /// While other threads hand over more and more, each request is done or comes back.
 #[test]
-fn the_end_under_load_loses_nothing() {
+fn closing_under_load_loses_nothing() {
     within(120, "the end under load", || {
         rounds(40, MOMENT * 2, |round| {
             let map = Arc::new(Map::new());
@@ -406,7 +406,7 @@ impl PartialOrd for Touchy {
 
 /// An `Ord` that panics in a worker fails tickets, and the worker goes on.
 #[test]
-fn an_order_that_panics_ends_no_worker() {
+fn an_order_that_panics_stops_no_worker() {
     within(60, "an order that panics", || {
         let map = Arc::new(FenceMap::<Touchy, u64>::new());
         map.insert(Touchy(1), 0);
@@ -449,7 +449,7 @@ fn a_worker_does_not_wait_for_itself() {
 
 /// Durations that no clock can count cause no panic.
 #[test]
-fn a_pace_of_any_length_ends_no_worker() {
+fn a_pace_of_any_length_stops_no_worker() {
     within(60, "paces", || {
         let longest = Duration::MAX;
         for pace in [longest, longest / 4, longest / 16, Duration::from_secs(u64::MAX / 17)] {
@@ -479,7 +479,7 @@ fn a_pace_of_any_length_ends_no_worker() {
 
 /// A contended fence is detected, and only its requests are handed over.
 #[test]
-fn a_fence_that_is_fought_over_is_handed_over() {
+fn a_contended_fence_is_handed_over() {
     within(120, "a hot fence", || {
         let map = Arc::new(Map::new().with_splits([1_000]));
         let builder = Workers::builder().threshold(1).pace(Duration::from_micros(100));

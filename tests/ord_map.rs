@@ -115,7 +115,7 @@ fn ask_about_order(rng: &mut Rng, map: &Texts, model: &Model, key: &str, other: 
 }
 
 #[test]
-fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+fn a_walk_from_the_end_returns_each_key_once_while_leaves_change() {
     let map: OrdMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
     let pinned = map.pin();
     meets_what_stays_once(pinned.iter().rev().map(|(key, _)| *key), |key, stays| {
@@ -243,7 +243,7 @@ fn random_operations_answer_as_a_btree_map() {
 
 /// Several fences, which are split as they grow and merged as they shrink, in several orders of keys.
 #[test]
-fn whole_maps_come_and_go() {
+fn maps_are_filled_and_emptied() {
     const N: u64 = 60_000;
     type Order = fn(u64) -> u64;
     let orders: [(&str, Order); 2] = [("descending", |n| (N - 1 - n) * 10), ("random", mix)];
@@ -462,7 +462,7 @@ fn a_guard_keeps_what_it_saw() {
 }
 
 #[test]
-fn a_limit_bounds_what_waits() {
+fn a_limit_bounds_pending_entries() {
     alone(|| {
         let map: OrdMap<u64, u64> = [(0, 0)].into();
         map.set_pending_limit(Some(50));
@@ -480,7 +480,7 @@ fn a_limit_bounds_what_waits() {
 }
 
 #[test]
-fn a_walk_can_be_put_down() {
+fn a_scan_can_be_interrupted() {
     let map: Texts = (0..2_000).map(|n| (name(n, false), String::new())).collect();
     let (mut keys, mut place) = (Vec::new(), Some(Cursor::from(name(10, false))));
     while let Some(cursor) = place {

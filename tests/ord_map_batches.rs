@@ -133,7 +133,7 @@ fn the_last_of_equal_keys_stays() {
 
 /// Each batch writes one number to all of a set of keys, or removes all: readers always see the same everywhere.
 #[test]
-fn everybody_sees_all_of_a_batch_or_nothing() {
+fn readers_see_all_of_a_batch_or_nothing() {
     let map: OrdMap<String, u64> = (0..16_000).map(|n| (format!("{n:05}"), 0)).collect();
     let keys: Vec<String> = (0..40).map(|n| format!("{:05}", n * 400)).collect();
     map.apply_batch(keys.iter().map(|key| (key.clone(), Op::Insert(1))));
@@ -216,10 +216,10 @@ thread_local! {
     /// Whether comparisons are inconsistent.
     static LIES: Cell<u32> = const { Cell::new(0) };
     /// A comparison panics once this map has this key.
-    static DONE: Cell<Option<(Rc<Map>, Fused)>> = const { Cell::new(None) };
+    static DONE: Cell<Option<(Rc<Map>, FuseKey)>> = const { Cell::new(None) };
 }
 
-type Map = OrdMap<Fused, Tracked>;
+type Map = OrdMap<FuseKey, Tracked>;
 
 fn panic_if_done() {
     // The lookup below compares keys too, and must not look up again.
@@ -231,15 +231,15 @@ fn panic_if_done() {
     }
 }
 
-struct Fused(Tracked);
+struct FuseKey(Tracked);
 
-impl Clone for Fused {
+impl Clone for FuseKey {
     fn clone(&self) -> Self {
         burn();
         Self(self.0.clone())
     }
 }
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Order {
         burn();
         panic_if_done();
@@ -253,10 +253,10 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 /// A drop that panics.
-impl Drop for Fused {
+impl Drop for FuseKey {
     fn drop(&mut self) {
         if !std::thread::panicking() && FUSE.get() < 8 {
             burn();
@@ -268,8 +268,8 @@ impl Drop for Fused {
 fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
     within(120, "batches after panics", || {
         let alive = Arc::new(AtomicUsize::new(0));
-        let key = |n| Fused(Tracked::new(n, &alive));
-        let map = OrdMap::<Fused, Tracked>::new();
+        let key = |n| FuseKey(Tracked::new(n, &alive));
+        let map = OrdMap::<FuseKey, Tracked>::new();
         let mut rng = Rng::new(1);
         let (mut panicked, mut used) = (0, 0);
         let rounds = support::effort(2_000);
@@ -316,9 +316,9 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
 /// After its stores a batch merges the leaves that it has emptied, and compares keys for that. A panic then finds the
 /// batch done.
 #[test]
-fn a_panic_behind_a_batch_finds_it_done() {
+fn a_panic_after_a_batch_finds_it_done() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let key = |n| Fused(Tracked::new(n, &alive));
+    let key = |n| FuseKey(Tracked::new(n, &alive));
     let insert = |n| (key(n), Op::Insert(Tracked::new(n, &alive)));
     let map = Rc::new(Map::new());
     let mut panicked = 0;
@@ -346,12 +346,12 @@ fn a_panic_behind_a_batch_finds_it_done() {
 /// Inconsistent keys: answers may be wrong, and std's sort may panic, but every batch ends, no lock stays taken, and
 /// nothing is dropped twice.
 #[test]
-fn an_order_that_lies_hangs_nothing() {
+fn batches_end_with_inconsistent_keys() {
     within(120, "batches by an order that lies", || {
         let alive = Arc::new(AtomicUsize::new(0));
-        let key = |n| Fused(Tracked::new(n, &alive));
+        let key = |n| FuseKey(Tracked::new(n, &alive));
         for round in 0..8 {
-            let map = OrdMap::<Fused, u64>::new();
+            let map = OrdMap::<FuseKey, u64>::new();
             (0..2_000).for_each(|n| ignore(map.insert(key(n), n)));
             LIES.set(1 + round * 1_000);
             for n in 0..20 {

@@ -65,7 +65,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
 
 /// A writer raises the values from left to right: a range in which they rise in that direction is no snapshot.
 #[test]
-fn a_range_is_of_one_moment() {
+fn a_range_is_a_snapshot() {
     const KEYS: u64 = 1_000;
     let map: OrdMap<String, u64> = (0..KEYS).map(|n| (name(n * 2), 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -203,7 +203,7 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
 
 /// A guard is held for ever while other threads write: entries found under it stay, and no thread waits for it.
 #[test]
-fn a_guard_that_stays_is_in_nobodys_way() {
+fn a_guard_that_stays_blocks_no_thread() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let pinned = map.pin();
     let seen: Vec<_> = pinned.range::<str>(..).collect();

@@ -24,25 +24,25 @@ thread_local! {
 }
 
 /// A key that compares and clones until the fuse has burnt down, and panics then.
-struct Fused(Tracked);
+struct FuseKey(Tracked);
 
-impl Clone for Fused {
+impl Clone for FuseKey {
     fn clone(&self) -> Self {
         burn();
         Self(self.0.clone())
     }
 }
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Ordering {
         burn();
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 struct Coarse;
-impl Ranking<Fused> for Coarse {
-    fn rank(&self, key: &Fused) -> u64 {
+impl Ranking<FuseKey> for Coarse {
+    fn rank(&self, key: &FuseKey) -> u64 {
         burn();
         key.0.value & !0xFF
     }
@@ -50,17 +50,17 @@ impl Ranking<Fused> for Coarse {
 
 /// A panic in any call of user code leaves no lock taken, and every key, bound and value is dropped once.
 #[test]
-fn a_panic_in_user_code_leaves_the_map_whole() {
+fn a_panic_in_user_code_leaves_the_map_intact() {
     within(120, "the map after panics", || {
         panics_at_each_step(OrdMap::new());
         panics_at_each_step(OrdMap::with_ranking(Coarse));
     });
 }
 
-fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
+fn panics_at_each_step<R: Ranking<FuseKey>>(map: OrdMap<FuseKey, Tracked, R>) {
     let alive = Arc::new(AtomicUsize::new(0));
     let new = |n| Tracked::new(n, &alive);
-    let key = |n| Fused(Tracked::new(n, &alive));
+    let key = |n| FuseKey(Tracked::new(n, &alive));
     let mut rng = Rng::new(1);
     let mut count = 0;
     for step in 0..18_000u64 {
@@ -88,7 +88,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
                     key.0.value % 50 != 0
                 }),
                 10 if step % 40 == 0 => {
-                    let wanted = |key: &Fused| {
+                    let wanted = |key: &FuseKey| {
                         burn();
                         key.0.value.is_multiple_of(50)
                     };
@@ -204,7 +204,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
 }
 
 #[test]
-fn an_order_that_is_none_lets_everything_end() {
+fn operations_end_with_inconsistent_keys() {
     within(300, "operations with an order that is none", || {
         everything_ends(OrdMap::<Fickle, _>::new(), Fickle);
         everything_ends(OrdMap::with_ranking(Liar), Fickle);
@@ -312,7 +312,7 @@ compare_by_cmp!(Meddler);
 
 /// If a leaf changes each time it is read, an operation that must not wait fails.
 #[test]
-fn what_may_not_wait_ends_beside_changes_without_end() {
+fn operations_that_must_not_wait_end_beside_endless_changes() {
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| ignore(map.insert(Meddler(n), n)));
     let guard = pin();
@@ -327,7 +327,7 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
 
 /// An operation that must not wait does not call a closure again that itself replaces the entry.
 #[test]
-fn a_closure_is_asked_once_by_what_may_not_wait() {
+fn a_closure_runs_once_in_an_operation_that_must_not_wait() {
     let map: OrdMap<u64, u64> = [(1, 0), (2, 0)].into();
     for (key, op) in [(1, Op::Insert(7)), (2, Op::Remove), (3, Op::Insert(7))] {
         let mut calls = 0;
@@ -370,7 +370,7 @@ fn clones_and_drops_may_call_the_map() {
 
 /// `Drop` panics, for bounds too, in any operation that runs it: nothing else is lost or dropped twice.
 #[test]
-fn a_panicking_drop_harms_nobody_else() {
+fn a_panicking_drop_harms_no_other_entry() {
     alone(|| {
         #[derive(Clone)]
         struct Bomb(Tracked);

@@ -139,7 +139,7 @@ fn loom_batch_against_fences_that_change() {
 
 /// A larger table replaces the root's table.
 #[test]
-fn loom_get_against_a_route_that_grows() {
+fn loom_get_against_a_root_that_grows() {
     explore_each(2, ["Some(0)"], 0..KEYS.len(), |case, saw| {
         let map = Map::new(ByType);
         KEYS.into_iter().for_each(|key| _ = map.put(key, 0));
@@ -195,7 +195,7 @@ fn loom_a_leaf_that_is_published() {
 
 /// A thread that allocates a leaf again finds it as the thread left it that retired it.
 #[test]
-fn loom_a_leaf_that_goes_round() {
+fn loom_a_leaf_that_is_used_again() {
     explore_each(2, ["fresh", "the same"], 0..1, |_, saw| {
         let arena = Arc::new(Arena::<u64, Value>::new());
         let other = arena.clone();

@@ -166,7 +166,7 @@ impl Map {
 
 /// An entry is replaced, and its node freed.
 #[test]
-fn loom_get_against_an_entry_that_ends() {
+fn loom_get_against_an_entry_that_is_retired() {
     explore(2, ["old freed", "old kept", "new freed", "new kept"], |saw| {
         let map = Arc::new(Map::of(&[10, 20]));
         let other = map.clone();
@@ -181,10 +181,10 @@ fn loom_get_against_an_entry_that_ends() {
 
 /// Two leaves are merged, and the bound between them is freed.
 #[test]
-fn loom_get_against_a_bound_that_ends() {
+fn loom_get_against_a_bound_that_is_retired() {
     explore(1, ["freed", "kept"], |saw| {
         // The frames of splits and merges are large without optimization, and the checker's stacks are small.
-        let writer = thread::Builder::new().stack_size(1 << 18).spawn(join_under_a_reader);
+        let writer = thread::Builder::new().stack_size(1 << 18).spawn(merge_under_a_reader);
         let (end, found) = writer.unwrap().join().unwrap();
         assert_eq!(found, Some((40, 0)), "a key that stays is missed");
         saw(end.into());
@@ -192,7 +192,7 @@ fn loom_get_against_a_bound_that_ends() {
 }
 
 /// Returns whether the bound was freed, and what a reader found meanwhile.
-fn join_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
+fn merge_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
     let map = Map::of(&[10, 20, 30, 40, 35, 25]);
     for key in [20, 25, 30, 35] {
         let taken = |_| ();

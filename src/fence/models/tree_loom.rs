@@ -199,7 +199,7 @@ fn loom_get_by_order_against_split() {
 
 /// A thread that has written to the destination of a split does not find the old value in the source after that.
 #[test]
-fn loom_write_to_what_a_split_moved() {
+fn loom_write_to_entries_that_a_split_moved() {
     explore(1, ["Some(0) Some(1)"], |saw| {
         let map = Arc::new(full(ByType));
         let other = map.clone();
@@ -303,7 +303,7 @@ fn loom_range_against_split() {
 
 /// A merge moves 40 to the left leaf, where it is changed.
 #[test]
-fn loom_get_against_join() {
+fn loom_get_against_merge() {
     explore_each(1, ["Some(0)", "Some(1)"], 0..2, |case, saw| {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
@@ -318,7 +318,7 @@ fn loom_get_against_join() {
 }
 
 #[test]
-fn loom_write_to_what_a_join_moved() {
+fn loom_write_to_entries_that_a_merge_moved() {
     explore(1, ["Some(0) Some(1)"], |saw| {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_are_handed_to_either_side() {
+    fn leaves_move_to_either_side() {
         let (left, right) = (Fence::new(), Fence::new());
         let (l, r) = (left.lock(), right.lock());
         for number in 0..10 {
