@@ -131,7 +131,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.ranking().rank(&7u64), 7);
     /// ```
     pub fn ranking(&self) -> &R {
-        &self.tree.ranking
+        &self.tree.policy
     }
 
     /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.

@@ -51,7 +51,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         for ((key, leaf), step) in keys.iter().zip(leaves).zip(&mut steps) {
             *step = leaf.map(|leaf| {
                 let version = leaf.begin();
-                leaf.prefetch_block(version, self.search_key(key).rank, &self.ranking);
+                leaf.prefetch_block(version, self.search_key(key).rank, &self.policy);
                 (leaf, version)
             });
         }

@@ -113,7 +113,7 @@ impl Owner {
 impl KeyPolicy<Address> for Owner {
     const OWNS: bool = true;
 
-    fn word(&self, _: &Address) -> usize {
+    fn rank_word(&self, _: &Address) -> usize {
         0
     }
 
@@ -147,15 +147,15 @@ impl Map {
     }
 
     fn put(&self, key: u64, value: u64) {
-        let node = self.ranking.make(key, value);
+        let node = self.policy.make(key, value);
         let entry = |_: Option<&Address>| Change::Entry(node, ());
-        let taken = |old| self.ranking.retire(old);
+        let taken = |old| self.policy.retire(old);
         self.alter(Self::at(key), read, Backoff::spinning(), entry, taken).unwrap();
     }
 
     /// Looks a key up while the reader is pinned.
     fn lookup(&self, slot: usize, key: u64) -> Option<(u64, u64)> {
-        let domain = &self.ranking.domain;
+        let domain = &self.policy.domain;
         let slot = domain.slot(slot);
         domain.pin(slot);
         let found = self.get(Self::at(key), read).map(Address::entry);
@@ -170,10 +170,10 @@ fn loom_get_against_an_entry_that_is_retired() {
     explore(2, ["old freed", "old kept", "new freed", "new kept"], |saw| {
         let map = Arc::new(Map::of(&[10, 20]));
         let other = map.clone();
-        let slot = map.ranking.domain.claim().unwrap().number();
+        let slot = map.policy.domain.claim().unwrap().number();
         let reader = thread::spawn(move || other.lookup(slot, 20));
         map.put(20, 1);
-        let end = map.ranking.free();
+        let end = map.policy.free();
         let (_, value) = reader.join().unwrap().expect("always there");
         saw(format!("{} {end}", ["old", "new"][value as usize]));
     });
@@ -199,14 +199,14 @@ fn merge_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
         map.alter(Map::at(key), read, Backoff::spinning(), |_| Change::Remove, taken).unwrap();
     }
     let head = map.head().unwrap();
-    assert!(head.begin().meta.has_hi() && map.ranking.retired.lock().unwrap().is_none());
+    assert!(head.begin().meta.has_hi() && map.policy.retired.lock().unwrap().is_none());
     let map = Arc::new(map);
     let other = map.clone();
-    let slot = map.ranking.domain.claim().unwrap().number();
+    let slot = map.policy.domain.claim().unwrap().number();
     let reader = thread::spawn(move || other.lookup(slot, 40));
     let head = map.head().unwrap();
     map.merge_if_sparse(head, &mut Backoff::spinning());
     assert!(!head.begin().meta.has_hi(), "joined");
-    let end = map.ranking.free();
+    let end = map.policy.free();
     (end, reader.join().unwrap())
 }

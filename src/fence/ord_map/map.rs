@@ -125,7 +125,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     #[inline(always)]
     pub(super) fn owner(&self) -> &Owner<K, V, R> {
-        &self.tree.ranking
+        &self.tree.policy
     }
 
     /// Returns the map's ranking.
@@ -187,8 +187,8 @@ impl<K, V, R> OrdMap<K, V, R> {
         // SAFETY: as above.
         let bound = |raw: Raw<K>| unsafe { bounds.push(Shared(raw.node)) };
         self.tree.drain(entry, bound);
-        self.tree.ranking.entries.move_to(&mut garbage);
-        self.tree.ranking.bounds.move_to(&mut bounds);
+        self.tree.policy.entries.move_to(&mut garbage);
+        self.tree.policy.bounds.move_to(&mut bounds);
         AllNodes {
             entries: NodeList(entries),
             garbage: NodeList(garbage),

@@ -159,7 +159,7 @@ impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
     const OWNS: bool = true;
 
     #[inline(always)]
-    fn word(&self, raw: &Raw<K>) -> usize {
+    fn rank_word(&self, raw: &Raw<K>) -> usize {
         raw.rank
     }
 

@@ -339,7 +339,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
         for ((key, _), leaf) in some.iter().zip(batch.leaves) {
             if let Some(leaf) = leaf {
-                leaf.prefetch_block(leaf.begin(), self.search_key(key).rank, &self.ranking);
+                leaf.prefetch_block(leaf.begin(), self.search_key(key).rank, &self.policy);
             }
         }
     }
@@ -410,7 +410,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 break;
             }
             let target = self.search_key(key);
-            let found = leaf.place(version, target, &self.ranking);
+            let found = leaf.place(version, target, &self.policy);
             let (Ok(there), Ok(())) = (found, leaf.check(version)) else {
                 return Ok(Planned::Retry);
             };
@@ -464,7 +464,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         edits: &[PlacedEdit<K, V>],
         count: usize,
     ) -> Result<HintPlan<K>, Changed> {
-        let mut scale = leaf.scale_of(version, &self.ranking)?;
+        let mut scale = leaf.scale_of(version, &self.policy)?;
         let mut plan = HintPlan { hints: LeafHints::EMPTY, shift: scale.shift, base: None };
         if count == 0 {
             leaf.check(version)?;
@@ -472,7 +472,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
         let rank_of = |index: usize| match origin(edits, index) {
             Origin::New(placed) => Ok(placed.rank),
-            Origin::Old(at) => leaf.rank_at(version, at, &self.ranking),
+            Origin::Old(at) => leaf.rank_at(version, at, &self.policy),
         };
         let (first, last) = (rank_of(0)?, rank_of(count - 1)?);
         let needs_base = !version.meta.has_base() || first < scale.base;

@@ -81,7 +81,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> bool {
         let (before, count) = (version.meta.count(), entries.len());
-        let Ok(scale) = leaf.scale_of(version, &self.ranking) else { return false };
+        let Ok(scale) = leaf.scale_of(version, &self.policy) else { return false };
         let rank = |at: usize| self.search_key(&entries[at].0).rank;
         let scale = if count > 0 { Scale::spanning(scale.base, rank(count - 1)) } else { scale };
         let mut hints = LeafHints::EMPTY;
@@ -109,7 +109,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     /// Retires removed entries, before any user code runs: if that panicked, they would leak.
     fn retire(&self, removed_keys: &mut Vec<K>) {
-        removed_keys.drain(..).for_each(|key| self.ranking.retire_entry(key));
+        removed_keys.drain(..).for_each(|key| self.policy.retire_entry(key));
     }
 
     /// Removes the entries within `bounds` as of a single point in time. Returns their number.
@@ -180,11 +180,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         version: LeafVersion,
         entries: core::ops::Range<usize>,
     ) -> Result<LeafHints, Changed> {
-        let scale = leaf.scale_of(version, &self.ranking)?;
+        let scale = leaf.scale_of(version, &self.policy)?;
         let mut hints = LeafHints::EMPTY;
         for (block, first) in (0..version.meta.count() - entries.len()).step_by(BLOCK).enumerate() {
             let first = if first < entries.start { first } else { first + entries.len() };
-            hints.set(block, scale.hint(leaf.rank_at(version, first, &self.ranking)?));
+            hints.set(block, scale.hint(leaf.rank_at(version, first, &self.policy)?));
         }
         leaf.check(version)?;
         Ok(hints)

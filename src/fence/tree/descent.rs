@@ -31,7 +31,7 @@ use core::ptr;
 const TRIES: usize = 8;
 
 pub(crate) struct Tree<K, V, R> {
-    pub(crate) ranking: R,
+    pub(crate) policy: R,
     pub(crate) root: Root,
     /// The first leaf, once there is one; it is never retired.
     head: AtomicPtr<Word>,
@@ -117,10 +117,10 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     crate::facade::const_unless_loom! {
-        pub(crate) fn new(ranking: R) -> Self {
+        pub(crate) fn new(policy: R) -> Self {
             let () = LeafLayout::<K, V>::FITS;
             Self {
-                ranking,
+                policy,
                 root: Root::new(),
                 head: AtomicPtr::new(ptr::null_mut()),
                 tail: AtomicPtr::new(ptr::null_mut()),
@@ -136,7 +136,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     #[inline(always)]
     pub(crate) fn search_key<'q>(&self, key: &'q K) -> SearchKey<&'q K> {
-        SearchKey::new(key, &self.ranking)
+        SearchKey::new(key, &self.policy)
     }
 
     /// # Safety
@@ -358,7 +358,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<Option<Location<'a, K, V>>, WouldWait> {
         let probe = Probe { target, below: false };
         self.search(probe, start, backoff, |leaf, version, may_start_after| {
-            let place = leaf.place(version, target, &self.ranking)?;
+            let place = leaf.place(version, target, &self.policy)?;
             leaf.check(version)?;
             // A key that is found in a leaf belongs to it.
             if place.found {
@@ -397,7 +397,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
         let leaf = self.hinted_leaf(target.rank)?;
         let version = leaf.begin();
-        let place = leaf.place(version, target, &self.ranking).ok()?;
+        let place = leaf.place(version, target, &self.policy).ok()?;
         let is_here = place.found || place.is_between(version.meta.count());
         // A locked leaf does not validate, and a retired one has no entries.
         let is_sure = is_here && leaf.validate(version);
@@ -413,7 +413,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if version.meta.has_hi() || count == 0 {
             return None;
         }
-        let last = leaf.rank_at(version, count - 1, &self.ranking).ok()?;
+        let last = leaf.rank_at(version, count - 1, &self.policy).ok()?;
         let place = Place { at: count, found: false };
         (last < rank && leaf.validate(version)).then_some(Location { leaf, version, place })
     }

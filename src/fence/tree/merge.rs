@@ -87,12 +87,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let count = here + right.1.meta.count();
         let rank_at = |at: usize| {
             if at < here {
-                left.0.rank_at(left.1, at, &self.ranking)
+                left.0.rank_at(left.1, at, &self.policy)
             } else {
-                right.0.rank_at(right.1, at - here, &self.ranking)
+                right.0.rank_at(right.1, at - here, &self.policy)
             }
         };
-        let mut scale = left.0.scale_of(left.1, &self.ranking)?;
+        let mut scale = left.0.scale_of(left.1, &self.policy)?;
         if count > 0 {
             scale = Scale::spanning(scale.base, rank_at(count - 1)?);
         }
@@ -139,7 +139,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if R::OWNS
             && let Some(bound) = plan.bound
         {
-            self.ranking.retire_bound(bound);
+            self.policy.retire_bound(bound);
         }
         true
     }

@@ -139,7 +139,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             _ => self.leaf_from(end, backoff)?,
         };
         let Some((mut leaf, mut version)) = start else { return Ok(Ok(None)) };
-        let place = |target| leaf.place(version, target, &self.ranking);
+        let place = |target| leaf.place(version, target, &self.policy);
         let before = match end {
             Bound::Included(target) => place(target).map(Self::index_after),
             Bound::Excluded(target) => place(target).map(|place| place.at),

@@ -15,7 +15,7 @@ pub(crate) trait KeyPolicy<K: Copy> {
     const OWNS: bool = false;
 
     /// Returns the rank of `key`, as far as it fits in a word.
-    fn word(&self, key: &K) -> usize;
+    fn rank_word(&self, key: &K) -> usize;
 
     /// Returns a copy of `key` that stays valid until it is dropped or retired as a bound. May run user code.
     fn clone_bound(&self, key: &K) -> Result<K, AllocError> {
@@ -40,7 +40,7 @@ pub(crate) trait KeyPolicy<K: Copy> {
 
 impl<K: Copy, R: Ranking<K>> KeyPolicy<K> for R {
     #[inline(always)]
-    fn word(&self, key: &K) -> usize {
+    fn rank_word(&self, key: &K) -> usize {
         to_word::<K>(self.rank(key))
     }
 }

@@ -70,7 +70,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         version: LeafVersion,
         start: Bound<SearchKey<impl CompareKey<K>>>,
     ) -> Result<usize, Changed> {
-        let place = |target| leaf.place(version, target, &self.ranking);
+        let place = |target| leaf.place(version, target, &self.policy);
         Ok(match start {
             Bound::Included(target) => place(target)?.at,
             Bound::Excluded(target) => Self::index_after(place(target)?),
@@ -86,7 +86,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         end: Bound<SearchKey<impl CompareKey<K>>>,
     ) -> Result<(usize, bool), Changed> {
         let count = version.meta.count();
-        let place = |target| leaf.place(version, target, &self.ranking);
+        let place = |target| leaf.place(version, target, &self.policy);
         if let Some(hi) = leaf.hi(version)?
             && !ends_before(end, &hi)
         {

@@ -44,7 +44,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Result<Option<T>, Unsure> {
         // A locked leaf does not validate, and a retired one has no entries.
-        let place = leaf.place(version, target, &self.ranking).map_err(|_| Unsure)?;
+        let place = leaf.place(version, target, &self.policy).map_err(|_| Unsure)?;
         if place.found {
             let value = read(leaf, place.at);
             if !leaf.validate(version) {
@@ -82,6 +82,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<Option<T>, WouldWait> {
         loop {
             let Some(location) = self.seek(target, None, backoff)? else { return Ok(None) };
+            // `seek` has validated the leaf after it read the keys, so the key was absent then.
             if !location.place.found {
                 return Ok(None);
             }

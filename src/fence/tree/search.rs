@@ -76,8 +76,8 @@ impl<S> SearchKey<S> {
 
 impl<'q, K: Copy> SearchKey<&'q K> {
     #[inline(always)]
-    pub(crate) fn new<R: KeyPolicy<K>>(key: &'q K, ranking: &R) -> Self {
-        Self { key, rank: ranking.word(key) }
+    pub(crate) fn new<R: KeyPolicy<K>>(key: &'q K, policy: &R) -> Self {
+        Self { key, rank: policy.rank_word(key) }
     }
 }
 
@@ -89,12 +89,12 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self,
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
-        ranking: &R,
+        policy: &R,
     ) -> Result<Place, Changed> {
         if is_exact::<K, R>() {
-            Ok(self.place_exact(version, target.rank, ranking))
+            Ok(self.place_exact(version, target.rank, policy))
         } else {
-            self.place_by_order(version, target, ranking)
+            self.place_by_order(version, target, policy)
         }
     }
 
@@ -102,14 +102,14 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     fn base_rank<R: KeyPolicy<K>>(
         self,
         version: LeafVersion,
-        ranking: &R,
+        policy: &R,
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers, see `is_exact`.
-            let base = ranking.word(&unsafe { self.integer_lo() });
+            let base = policy.rank_word(&unsafe { self.integer_lo() });
             return Ok(if version.meta.has_base() { base } else { 0 });
         }
-        Ok(self.base(version)?.map_or(0, |base| ranking.word(&base)))
+        Ok(self.base(version)?.map_or(0, |base| policy.rank_word(&base)))
     }
 
     /// Returns the scale of the leaf's hints.
@@ -117,9 +117,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     pub(crate) fn scale_of<R: KeyPolicy<K>>(
         self,
         version: LeafVersion,
-        ranking: &R,
+        policy: &R,
     ) -> Result<super::hints::Scale, Changed> {
-        Ok(Self::scale(version, self.base_rank(version, ranking)?))
+        Ok(Self::scale(version, self.base_rank(version, policy)?))
     }
 
     /// Returns the rank of the key at `at`.
@@ -128,13 +128,13 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self,
         version: LeafVersion,
         at: usize,
-        ranking: &R,
+        policy: &R,
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers, see `is_exact`.
-            return Ok(ranking.word(&unsafe { self.integer_key(at) }));
+            return Ok(policy.rank_word(&unsafe { self.integer_key(at) }));
         }
-        Ok(ranking.word(&self.key(version, at)?))
+        Ok(policy.rank_word(&self.key(version, at)?))
     }
 
     /// Returns the last used block whose hint is not greater than that of `rank`.
@@ -146,15 +146,15 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn place_exact<R: KeyPolicy<K>>(self, version: LeafVersion, rank: usize, ranking: &R) -> Place {
-        let base = self.base_rank(version, ranking).unwrap_or(0);
+    fn place_exact<R: KeyPolicy<K>>(self, version: LeafVersion, rank: usize, policy: &R) -> Place {
+        let base = self.base_rank(version, policy).unwrap_or(0);
         let block = self.block_of(version, base, rank);
         // If the key is found, its value is in this block. The loads of keys overlap with this one.
         self.prefetch_values(block);
-        let place = self.place_in(version, block, rank, ranking);
+        let place = self.place_in(version, block, rank, policy);
         // Before the block's first key: the blocks before it have the same hint, and the key may belong to one of them.
         if place.at == block * BLOCK && !place.found && block > 0 {
-            return self.place_before(version, block, rank, ranking);
+            return self.place_before(version, block, rank, policy);
         }
         place
     }
@@ -165,9 +165,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self,
         version: LeafVersion,
         rank: usize,
-        ranking: &R,
+        policy: &R,
     ) {
-        if let Ok(base) = self.base_rank(version, ranking) {
+        if let Ok(base) = self.base_rank(version, policy) {
             let block = self.block_of(version, base, rank);
             self.prefetch_keys(block);
             self.prefetch_values(block);
@@ -175,9 +175,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn exact_rank_at<R: KeyPolicy<K>>(self, at: usize, ranking: &R) -> usize {
+    fn exact_rank_at<R: KeyPolicy<K>>(self, at: usize, policy: &R) -> usize {
         // SAFETY: exact keys are integers, see `is_exact`.
-        ranking.word(&unsafe { self.integer_key(at) })
+        policy.rank_word(&unsafe { self.integer_key(at) })
     }
 
     #[inline(always)]
@@ -186,20 +186,20 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         block: usize,
         rank: usize,
-        ranking: &R,
+        policy: &R,
     ) -> Place {
         let first = block * BLOCK;
         let some = version.meta.count() - first;
         // Counting needs no branch that depends on a key. A whole block is a loop of constant length, which the
         // compiler unrolls.
-        let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
+        let is_less = |at| usize::from(self.exact_rank_at(at, policy) < rank);
         let less: usize = if some >= BLOCK {
             (0..BLOCK).map(|index| is_less(first + index)).sum()
         } else {
             (0..some).map(|index| is_less(first + index)).sum()
         };
         let at = first + less;
-        let found = less < some.min(BLOCK) && self.exact_rank_at(at, ranking) == rank;
+        let found = less < some.min(BLOCK) && self.exact_rank_at(at, policy) == rank;
         Place { at, found }
     }
 
@@ -211,27 +211,27 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         block: usize,
         rank: usize,
-        ranking: &R,
+        policy: &R,
     ) -> Place {
         let (mut low, mut high) = (0, block);
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
-            if self.exact_rank_at(middle * BLOCK, ranking) <= rank {
+            if self.exact_rank_at(middle * BLOCK, policy) <= rank {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        self.place_in(version, low, rank, ranking)
+        self.place_in(version, low, rank, policy)
     }
 
     fn place_by_order<R: KeyPolicy<K>>(
         self,
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
-        ranking: &R,
+        policy: &R,
     ) -> Result<Place, Changed> {
-        let base = self.base_rank(version, ranking)?;
+        let base = self.base_rank(version, policy)?;
         let block = self.block_of(version, base, target.rank);
         self.prefetch_values(block);
         let place = self.order_in(version, block, target)?;

@@ -91,7 +91,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let Ok(parts) = self.plan_split((left, version), cut, bound) else { return Ok(()) };
         let bound_rank = self.search_key(bound).rank;
         // The bound stays when the entry that it comes from is removed, so it is a copy. Copying is user code too.
-        let bound = PendingBound::new(&self.ranking, bound)?;
+        let bound = PendingBound::new(&self.policy, bound)?;
         let right = self.arena.allocate(backoff)?;
         // Before the new leaf is written: a leaf that goes back to the arena stays retired.
         if !left.try_lock(version) {
@@ -148,7 +148,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         bound: &K,
     ) -> Result<[HalfPlan; 2], Changed> {
         let count = version.meta.count();
-        let old = leaf.scale_of(version, &self.ranking)?;
+        let old = leaf.scale_of(version, &self.policy)?;
         let left = self.plan_half(leaf, version, 0..cut, old)?;
         let base = Scale { base: self.search_key(bound).rank, ..old };
         let right = self.plan_half(leaf, version, cut..count, base)?;
@@ -168,10 +168,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         // From a few entries the spread of later ones cannot be estimated, so the old scale stays.
         if entries.len() > 2 * BLOCK {
             part.scale =
-                Scale::spanning(old.base, leaf.rank_at(version, entries.end - 1, &self.ranking)?);
+                Scale::spanning(old.base, leaf.rank_at(version, entries.end - 1, &self.policy)?);
         }
         for (block, first) in entries.step_by(BLOCK).enumerate() {
-            part.hints.set(block, part.scale.hint(leaf.rank_at(version, first, &self.ranking)?));
+            part.hints.set(block, part.scale.hint(leaf.rank_at(version, first, &self.policy)?));
         }
         Ok(part)
     }

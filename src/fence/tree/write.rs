@@ -44,6 +44,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<Altered<K, V, T>, Failure> {
         let mut has_listed = false;
         loop {
+            // Ascending keys that are not exact still begin their search at the last leaf.
             let location = match self.locate_fast(target) {
                 Some(location) => Some(location),
                 None => self.seek(target, self.tail_for(target.rank), &mut backoff)?,
@@ -66,6 +67,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             let old = if location.place.found {
                 let found = read(location.leaf, location.place.at);
+                // `decide` is user code, so it must not see an entry that a writer is changing.
                 if !location.leaf.validate(location.version) {
                     backoff.again()?;
                     continue;
@@ -106,6 +108,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 }
                 return Ok((old, change));
             }
+            // Another writer was faster. The rebalancer counts such collisions as load.
             self.count_conflict(target.rank);
             backoff.wait()?;
         }
@@ -113,6 +116,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     #[inline(always)]
     fn replace(location: &Location<'_, K, V>, put: impl Fn(Leaf<'_, K, V>, usize)) -> bool {
+        // A lock that is taken from this version proves that the entry is still at this place.
         let locked = location.leaf.try_lock(location.version);
         if locked {
             put(location.leaf, location.place.at);
@@ -196,7 +200,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         key: &K,
     ) -> Result<HintPlan<K>, Changed> {
         let count = version.meta.count();
-        let scale = leaf.scale_of(version, &self.ranking)?;
+        let scale = leaf.scale_of(version, &self.policy)?;
         // The new key is outside of the range of the hints, or becomes the first key of a block below their base.
         let needs_new_scale = !version.meta.has_base()
             || scale.is_beyond(rank)
@@ -204,9 +208,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let first_rank = |block: usize| {
             let first = block * BLOCK;
             match first.cmp(&at) {
-                core::cmp::Ordering::Less => leaf.rank_at(version, first, &self.ranking),
+                core::cmp::Ordering::Less => leaf.rank_at(version, first, &self.policy),
                 core::cmp::Ordering::Equal => Ok(rank),
-                core::cmp::Ordering::Greater => leaf.rank_at(version, first - 1, &self.ranking),
+                core::cmp::Ordering::Greater => leaf.rank_at(version, first - 1, &self.policy),
             }
         };
         if needs_new_scale {
@@ -221,7 +225,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         for block in next..end {
             // The entries of these blocks move. Fetching them now shortens the time under the lock.
             leaf.prefetch_values(block);
-            let first = leaf.rank_at(version, block * BLOCK - 1, &self.ranking)?;
+            let first = leaf.rank_at(version, block * BLOCK - 1, &self.policy)?;
             hints.set(block, scale.hint(first));
         }
         Ok(HintPlan { hints, shift: scale.shift, base: None })
@@ -240,11 +244,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         first_rank: impl Fn(usize) -> Result<usize, Changed>,
     ) -> Result<HintPlan<K>, Changed> {
         let count = version.meta.count();
-        let last =
-            if at == count { rank } else { leaf.rank_at(version, count - 1, &self.ranking)? };
+        let last = if at == count { rank } else { leaf.rank_at(version, count - 1, &self.policy)? };
         // The hints of a leaf without a lower bound are counted from the lowest key that it has had.
         let is_base = !version.meta.has_lo() && at == 0;
-        let base = if is_base { rank } else { leaf.scale_of(version, &self.ranking)?.base };
+        let base = if is_base { rank } else { leaf.scale_of(version, &self.policy)?.base };
         let scale = Scale::spanning(base, last);
         let mut hints = LeafHints::EMPTY;
         for block in 0..=count / BLOCK {
@@ -262,11 +265,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         at: usize,
     ) -> Result<HintPlan<K>, Changed> {
         let count = version.meta.count();
-        let scale = leaf.scale_of(version, &self.ranking)?;
+        let scale = leaf.scale_of(version, &self.policy)?;
         let mut hints = leaf.hints();
         for block in at.div_ceil(BLOCK)..(count - 1).div_ceil(BLOCK) {
             leaf.prefetch_values(block);
-            let first = leaf.rank_at(version, block * BLOCK + 1, &self.ranking)?;
+            let first = leaf.rank_at(version, block * BLOCK + 1, &self.policy)?;
             hints.set(block, scale.hint(first));
         }
         if (count - 1).is_multiple_of(BLOCK) {
