@@ -303,7 +303,7 @@ mod tests {
         assert_eq!((editor.leaf_load(5).recent_writes(), fence.counters.conflicts()), (17, 1));
         // All load is in one leaf, so no cut helps.
         (0..6).for_each(|at| {
-            editor.set_leaf_load(at, LeafLoad::NEW.after(1, usize::from(at == 3) * 90))
+            editor.set_leaf_load(at, LeafLoad::NEW.after(1, usize::from(at == 3) * 90));
         });
         assert_eq!(half_of_load(&editor, 90), None);
     }
