@@ -55,7 +55,7 @@ fn an_empty_map_allocates_nothing() {
 }
 
 #[test]
-fn look_ups_and_removals_allocate_nothing() {
+fn lookups_and_removals_allocate_nothing() {
     let map: OrdMap<u64, u64> = (0..2_000).map(|n| (mix(n), n)).collect();
     let guard = pin();
     let ((), counts) = counted(|| {
@@ -68,10 +68,10 @@ fn look_ups_and_removals_allocate_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// Each allocation in turn fails, once or for ever, while a map grows, those of bounds too: what was refused comes
-/// back, what was not is there, and the map goes on as soon as there is memory again.
+/// While a map grows, each allocation in turn fails, once or for ever, those of bounds too. Refused entries come back,
+/// the others are in the map, and the map grows on as soon as there is memory.
 #[test]
-fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
+fn an_insert_without_memory_hands_its_entry_back() {
     drop(pin());
     for doomed in [1, FOR_EVER] {
         for spared in (0..12).chain([127, 128, 129, 130, 131, 132, 133, 134, 400, 1_000]) {

@@ -1,6 +1,6 @@
 //! builds: tsan
 //!
-//! `OrdMap`'s batches: against `BTreeMap` by one thread, as of one moment with many, and what is dropped.
+//! `OrdMap`'s batches: against `BTreeMap` by one thread, their atomicity with several threads, and what is dropped.
 
 mod support;
 
@@ -26,7 +26,7 @@ static ALLOCATOR: Quarantine = Quarantine;
 
 const MOMENT: Duration = Duration::from_millis(900);
 
-/// What a batch says it replaced or removed, one change after the other.
+/// Returns what a batch replaces or removes, and applies its changes to the model one by one.
 fn model_answers(
     model: &mut BTreeMap<String, u64>,
     changes: &[(String, Op<u64>)],
@@ -39,7 +39,7 @@ fn model_answers(
     changes.iter().map(one).collect()
 }
 
-/// Ranks that many neighbours share.
+/// Gives the same rank to many neighbouring keys.
 struct Coarse;
 impl Ranking<str> for Coarse {
     fn rank(&self, key: &str) -> u64 {
@@ -93,7 +93,7 @@ fn play<R: Ranking<String> + Ranking<str>>(map: &OrdMap<String, u64, R>) {
     );
 }
 
-/// Two equal keys that can be told apart.
+/// Equal keys that the test can tell apart.
 #[test]
 fn the_last_of_equal_keys_stays() {
     #[derive(Clone)]
@@ -131,9 +131,9 @@ fn the_last_of_equal_keys_stays() {
     assert_eq!(left, [('b', 1), ('c', 2), ('e', 4)], "the last of equal keys stays");
 }
 
-/// Each batch of its own numbers all of a set of keys, or removes them: whoever looks finds them all alike.
+/// Each batch writes one number to all of a set of keys, or removes all: readers always see the same everywhere.
 #[test]
-fn everybody_sees_all_of_a_batch_or_nothing() {
+fn readers_see_all_of_a_batch_or_nothing() {
     let map: OrdMap<String, u64> = (0..16_000).map(|n| (format!("{n:05}"), 0)).collect();
     let keys: Vec<String> = (0..40).map(|n| format!("{:05}", n * 400)).collect();
     map.apply_batch(keys.iter().map(|key| (key.clone(), Op::Insert(1))));
@@ -176,7 +176,7 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
     assert!(seen.into_inner() > 0);
 }
 
-/// Threads whose batches overlap, of tracked keys and values: each is dropped once.
+/// Threads whose batches overlap, of tracked keys and values: each of them is dropped once.
 #[test]
 fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
     let alive = Arc::new(AtomicUsize::new(0));
@@ -213,16 +213,16 @@ fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
 }
 
 thread_local! {
-    /// Whether comparisons contradict each other.
+    /// Whether comparisons are inconsistent.
     static LIES: Cell<u32> = const { Cell::new(0) };
     /// A comparison panics once this map has this key.
-    static DONE: Cell<Option<(Rc<Map>, Fused)>> = const { Cell::new(None) };
+    static DONE: Cell<Option<(Rc<Map>, FuseKey)>> = const { Cell::new(None) };
 }
 
-type Map = OrdMap<Fused, Tracked>;
+type Map = OrdMap<FuseKey, Tracked>;
 
 fn panic_if_done() {
-    // Comparisons of the look itself do not look.
+    // The lookup below compares keys too, and must not look up again.
     if let Some((map, key)) = DONE.take() {
         if map.contains_key(&key) {
             planned_panic();
@@ -231,15 +231,15 @@ fn panic_if_done() {
     }
 }
 
-struct Fused(Tracked);
+struct FuseKey(Tracked);
 
-impl Clone for Fused {
+impl Clone for FuseKey {
     fn clone(&self) -> Self {
         burn();
         Self(self.0.clone())
     }
 }
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Order {
         burn();
         panic_if_done();
@@ -253,10 +253,10 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
-/// A drop that panics too.
-impl Drop for Fused {
+/// A drop that panics.
+impl Drop for FuseKey {
     fn drop(&mut self) {
         if !std::thread::panicking() && FUSE.get() < 8 {
             burn();
@@ -268,13 +268,13 @@ impl Drop for Fused {
 fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
     within(120, "batches after panics", || {
         let alive = Arc::new(AtomicUsize::new(0));
-        let key = |n| Fused(Tracked::new(n, &alive));
-        let map = OrdMap::<Fused, Tracked>::new();
+        let key = |n| FuseKey(Tracked::new(n, &alive));
+        let map = OrdMap::<FuseKey, Tracked>::new();
         let mut rng = Rng::new(1);
         let (mut panicked, mut used) = (0, 0);
         let rounds = support::effort(2_000);
         for round in 0..rounds {
-            // Where it shrinks leaves are joined, after all has been stored: a panic is to come there too.
+            // When the map shrinks, leaves are merged after the stores. The panic should hit these comparisons too.
             let (shrinks, start) = (round % 8 >= 5, rng.next() % 900);
             let batch: Vec<_> = (0..200)
                 .map(|n| {
@@ -284,12 +284,12 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
                         _ if shrinks => Op::Remove,
                         _ => Op::Insert(Tracked::new(n, &alive)),
                     };
-                    // Next to each other, so that leaves are emptied.
+                    // Neighbouring keys, so that leaves become empty.
                     let number = if shrinks { start + n } else { rng.next() };
                     (key(number % 900), op)
                 })
                 .collect();
-            // Anywhere, or about where the batch before, which came to its end, has ended.
+            // At random, or near the end of the last batch that succeeded.
             let fuse = match round % 4 {
                 0 => rng.next() as u32 % 4_000,
                 1 | 3 => 1_000_000,
@@ -313,11 +313,12 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
     });
 }
 
-/// Behind its stores a batch joins leaves that it has emptied, which compares keys. A panic there finds it done.
+/// After its stores a batch merges the leaves that it has emptied, and compares keys for that. A panic then finds the
+/// batch done.
 #[test]
-fn a_panic_behind_a_batch_finds_it_done() {
+fn a_panic_after_a_batch_finds_it_done() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let key = |n| Fused(Tracked::new(n, &alive));
+    let key = |n| FuseKey(Tracked::new(n, &alive));
     let insert = |n| (key(n), Op::Insert(Tracked::new(n, &alive)));
     let map = Rc::new(Map::new());
     let mut panicked = 0;
@@ -342,15 +343,15 @@ fn a_panic_behind_a_batch_finds_it_done() {
     );
 }
 
-/// An order that contradicts itself: answers may be wrong, and std's sorting may panic, but every batch ends, nothing
-/// stays locked, and nothing is dropped twice.
+/// Inconsistent keys: answers may be wrong, and std's sort may panic, but every batch ends, no lock stays taken, and
+/// nothing is dropped twice.
 #[test]
-fn an_order_that_lies_hangs_nothing() {
+fn batches_end_with_inconsistent_keys() {
     within(120, "batches by an order that lies", || {
         let alive = Arc::new(AtomicUsize::new(0));
-        let key = |n| Fused(Tracked::new(n, &alive));
+        let key = |n| FuseKey(Tracked::new(n, &alive));
         for round in 0..8 {
-            let map = OrdMap::<Fused, u64>::new();
+            let map = OrdMap::<FuseKey, u64>::new();
             (0..2_000).for_each(|n| ignore(map.insert(key(n), n)));
             LIES.set(1 + round * 1_000);
             for n in 0..20 {

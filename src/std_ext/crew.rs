@@ -283,7 +283,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
         let paces = since.as_micros() / self.settings.pace.as_micros().max(1);
         let paces = usize::try_from(paces).unwrap_or(usize::MAX).max(1);
         let threshold = self.settings.threshold.max(1).saturating_mul(paces);
-        let hot = self.map.watch(threshold, LOOKS);
+        let hot = self.map.update_contention(threshold, LOOKS);
         let before = read(&self.mode);
         let hot = hot.max(usize::from(self.settings.threshold == 0));
         if before != CLOSED && before != hot {

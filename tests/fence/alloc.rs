@@ -1,7 +1,7 @@
 //! builds: asan
 //!
-//! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything back, an empty map
-//! allocates nothing, what is removed makes room for what comes, all is given back.
+//! Memory that runs out, and memory that is not needed: `try_` operations return their arguments, an empty map
+//! allocates nothing, removed entries make room for new ones, and all memory is freed.
 
 use crate::support;
 
@@ -46,10 +46,10 @@ fn an_empty_map_allocates_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// Each allocation in turn fails, once or for ever, while a map grows: what was refused comes back, what was not
-/// is there, and the map goes on as soon as there is memory again.
+/// While a map grows, each allocation in turn fails, once or for ever. Refused entries come back, the others are in the
+/// map, and the map grows on as soon as there is memory.
 #[test]
-fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
+fn an_insert_without_memory_hands_its_entry_back() {
     for doomed in [1, FOR_EVER] {
         for spared in 0..12 {
             let (map, mut model) = (FenceMap::<u64, u64>::new(), BTreeMap::new());
@@ -93,7 +93,7 @@ fn a_range_that_finds_no_memory_says_so() {
 }
 
 #[test]
-fn look_ups_and_removals_allocate_nothing() {
+fn lookups_and_removals_allocate_nothing() {
     let map: FenceMap<u64, u64> = (0..8_000).map(|n| (mix(n), n)).collect();
     let ((), counts) = counted(|| {
         for n in 0..8_000 {
@@ -112,7 +112,7 @@ fn look_ups_and_removals_allocate_nothing() {
 }
 
 #[test]
-fn everything_is_given_back() {
+fn all_memory_is_freed() {
     let ((), counts) = counted(|| {
         let map: FenceMap<u64, [u64; 3]> = (0..16_000).map(|n| (mix(n), [n; 3])).collect();
         let bytes = map.stats().memory_bytes;

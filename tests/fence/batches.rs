@@ -1,6 +1,6 @@
 //! builds: tsan
 //!
-//! `FenceMap`'s batches: against `BTreeMap` by one thread, and as of one moment with many.
+//! `FenceMap`'s batches: against `BTreeMap` by one thread, and their atomicity with several threads.
 
 use crate::support;
 
@@ -20,7 +20,7 @@ use support::{must_panic, planned_panic, rounds, seed, within};
 
 const MOMENT: Duration = Duration::from_millis(1500);
 
-/// What a batch answers and leaves, one change after the other.
+/// Returns what a batch answers, and applies its changes to the model one by one.
 fn model_answers<K: Copy + Ord, V: Copy>(
     model: &mut BTreeMap<K, V>,
     changes: &[(K, Op<V>)],
@@ -37,8 +37,8 @@ fn model_answers<K: Copy + Ord, V: Copy>(
     changes.iter().map(one).collect()
 }
 
-/// The map does what a model does, batch after batch: small and large ones, of keys that lie close together or
-/// anywhere, that ascend, that come twice.
+/// Plays random batches on a map and on a model: small and large ones, of neighbouring keys and of distant ones, in
+/// ascending order, with repeated keys.
 fn play<K, V, R>(map: &FenceMap<K, V, R>, key: impl Fn(u64) -> K, value: impl Fn(u64) -> V)
 where
     K: Copy + Ord + Debug,
@@ -82,7 +82,7 @@ where
     }
 }
 
-/// Ranks that many neighbours share.
+/// Gives the same rank to many neighbouring keys.
 struct Coarse;
 impl Ranking<i64> for Coarse {
     fn rank(&self, key: &i64) -> u64 {
@@ -102,7 +102,7 @@ fn a_batch_does_what_its_changes_do_one_by_one() {
     play(&FenceMap::<u64, ()>::new(), |n| mix(n % 3_000), |_| ());
 }
 
-/// As many new keys as fill many leaves, into a map that has none, and between keys that are there.
+/// New keys for many leaves in one batch, into an empty map and between existing keys.
 #[test]
 fn a_batch_makes_its_own_room() {
     let map = FenceMap::<u64, u64>::new();
@@ -143,7 +143,7 @@ impl PartialEq for Named {
 }
 impl Eq for Named {}
 
-/// An existing key is kept, as in single operations, unless it was removed in between.
+/// The old key stays, as in single operations, unless a change before removes it.
 #[test]
 fn which_of_two_equal_keys_stays() {
     let map: FenceMap<Named, u32> = [(Named(1, 'a'), 0), (Named(2, 'a'), 0)].into();
@@ -158,13 +158,13 @@ fn which_of_two_equal_keys_stays() {
     assert_eq!((names.as_str(), map.values().collect::<Vec<_>>()), ("acd", vec![1, 2, 4]));
 }
 
-/// Accounts far apart. Batches move amounts between them, of which some are closed and opened again; others sum up.
+/// Distant accounts. Batches move amounts between them and so remove some and insert them again; others sum up.
 #[test]
 fn amounts_that_move_are_neither_lost_nor_doubled() {
     const ACCOUNTS: u64 = 600;
     const EACH: u64 = 100;
     let map: FenceMap<u64, u64> = (0..ACCOUNTS).map(|n| (n * 1_000, EACH)).collect();
-    // Leaves between them that come and go.
+    // Leaves between the accounts, which are split and merged meanwhile.
     (0..20_000).for_each(|n| _ = map.insert(n * 30 + 7, 0));
     let (done, sums) = (AtomicBool::new(false), AtomicU64::new(0));
     let total = || map.range(..).filter(|(key, _)| key % 1_000 == 0).map(|(_, value)| value).sum();
@@ -205,7 +205,7 @@ fn amounts_that_move_are_neither_lost_nor_doubled() {
     assert!(sums.into_inner() > 0);
 }
 
-/// Moves something between three accounts: asks what they have, and changes it unless they have changed.
+/// Moves amounts between three accounts, if no other thread holds a lock of one of them.
 fn transfer(map: &FenceMap<u64, u64>, rng: &mut Rng, accounts: u64) {
     let first = rng.next() % accounts;
     let keys = [first, first + 1, first + 1 + rng.next() % 300].map(|n| n % accounts * 1_000);
@@ -214,7 +214,7 @@ fn transfer(map: &FenceMap<u64, u64>, rng: &mut Rng, accounts: u64) {
     }
     let had = map.snapshot_many(&keys).into_iter().map(Option::unwrap_or_default);
     let sum: u64 = had.sum();
-    // Only one of two that move at a time may: a lock of the test's own.
+    // The test's own locks, as entries: of two threads only one gets them.
     let locks = keys.map(|key| key + 1);
     let taken = map.try_apply_batch(&locks.map(|key| (key, Op::Insert(1))));
     let Ok(taken) = taken else { return };
@@ -235,7 +235,7 @@ fn transfer(map: &FenceMap<u64, u64>, rng: &mut Rng, accounts: u64) {
     std::hint::black_box(sum);
 }
 
-/// Each batch of its own numbers all of a set of keys: whoever looks finds them all alike.
+/// Each batch writes one number to all of a set of keys, so that readers always see the same number everywhere.
 #[test]
 fn batches_of_the_same_keys_exclude_each_other() {
     let map = FenceMap::<u64, u64>::new();
@@ -260,7 +260,7 @@ fn batches_of_the_same_keys_exclude_each_other() {
     });
 }
 
-/// Each allocation in turn fails: nothing has been changed then.
+/// Each allocation in turn fails: then the batch has changed nothing.
 #[test]
 fn a_batch_that_finds_no_memory_changes_nothing() {
     let changes: Vec<_> = (0..600).map(|n| (mix(n) % 5_000, Op::Insert(n))).collect();
@@ -285,16 +285,16 @@ fn a_batch_that_finds_no_memory_changes_nothing() {
 }
 
 thread_local! {
-    /// Comparisons until the planned panic.
+    /// Number of comparisons until the planned panic.
     static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
-    /// Whether comparisons contradict each other.
+    /// Whether comparisons are inconsistent.
     static LIES: Cell<u32> = const { Cell::new(0) };
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Fused(u64);
+struct FuseKey(u64);
 
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Order {
         let left = FUSE.get();
         if left == 0 {
@@ -311,15 +311,15 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 #[test]
 fn a_panic_in_user_code_leaves_all_as_it_was() {
     within(120, "batches after panics", || {
-        let map = FenceMap::<Fused, u64>::new();
-        (0..1_000).for_each(|n| _ = map.insert(Fused(n * 2), n));
+        let map = FenceMap::<FuseKey, u64>::new();
+        (0..1_000).for_each(|n| _ = map.insert(FuseKey(n * 2), n));
         let before: Vec<_> = map.iter().map(|(key, value)| (key.0, value)).collect();
-        let changes: Vec<_> = (0..400).map(|n| (Fused(mix(n) % 2_000), Op::Insert(7))).collect();
+        let changes: Vec<_> = (0..400).map(|n| (FuseKey(mix(n) % 2_000), Op::Insert(7))).collect();
         let mut fuse = 0;
         loop {
             FUSE.set(fuse);
@@ -340,25 +340,24 @@ fn a_panic_in_user_code_leaves_all_as_it_was() {
     });
 }
 
-/// An order that contradicts itself: answers may be wrong, and std's sorting may panic, but every batch ends and
-/// nothing stays locked.
+/// Inconsistent keys: answers may be wrong, and std's sort may panic, but every batch ends and no lock stays taken.
 #[test]
-fn an_order_that_lies_hangs_nothing() {
+fn batches_end_with_inconsistent_keys() {
     within(120, "batches by an order that lies", || {
         for round in 0..8 {
-            let map = FenceMap::<Fused, [u64; 8]>::new();
-            (0..2_000).for_each(|n| _ = map.insert(Fused(n), [n; 8]));
+            let map = FenceMap::<FuseKey, [u64; 8]>::new();
+            (0..2_000).for_each(|n| _ = map.insert(FuseKey(n), [n; 8]));
             LIES.set(1 + round * 1_000);
             for n in 0..20 {
                 let change = |at| if at % 3 == 0 { Op::Remove } else { Op::Insert([at; 8]) };
                 let changes: Vec<_> =
-                    (0..100).map(|at| (Fused(mix(n * 100 + at) % 2_500), change(at))).collect();
+                    (0..100).map(|at| (FuseKey(mix(n * 100 + at) % 2_500), change(at))).collect();
                 let run = || _ = map.try_apply_batch(&changes).map(|_| map.apply_batch(&changes));
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             }
             LIES.set(0);
             assert!(map.iter().count() <= map.len() * 2);
-            (0..2_500).for_each(|n| assert!(map.try_remove(&Fused(n)).is_ok(), "locked"));
+            (0..2_500).for_each(|n| assert!(map.try_remove(&FuseKey(n)).is_ok(), "locked"));
         }
     });
 }

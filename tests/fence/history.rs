@@ -1,7 +1,7 @@
 //! builds: narrow portable tsan
 //!
-//! Ordered maps are linearizable as a whole: points, neighbours, ends, ranges, range deletes and batches together.
-//! Random plans on shared maps, recorded and explained by a sequential map of all keys.
+//! Ordered maps are linearizable as a whole: single keys, neighbours, ends, ranges, range removals and batches
+//! together. Records random plans on shared maps, and explains each history by a sequential map of all keys.
 #![allow(clippy::borrowed_box, reason = "keys that are owned")]
 
 use crate::support;
@@ -23,7 +23,7 @@ use support::ordered::{Call, KEYS, Near, OrderedEvent};
 use support::rng::Rng;
 use support::{rounds, seed, within};
 
-/// A value in two words, which differ from those of a value that was dropped.
+/// A value of two words, which differ from those of a dropped value.
 struct Boxed(Box<[Value; 2]>);
 
 impl Boxed {
@@ -151,7 +151,7 @@ fn play_on<T: Target + Send + 'static>(new: impl Fn() -> T) {
     println!("{played} histories");
 }
 
-/// Leaves of eight entries, so that twenty keys are split and joined all the time.
+/// Leaves of eight entries, so that the leaves of twenty keys are split and merged all the time.
 #[test]
 fn histories_of_small_leaves_are_linearizable() {
     play_on(Plain::<128>::default);
@@ -167,10 +167,10 @@ fn histories_of_boxes_are_linearizable() {
     play_on(|| Owned(OrdMap::new()));
 }
 
-/// What no order explains: an insert that is seen, and one before it that is not; a pop that leaves its entry; half of
-/// a batch.
+/// Histories that no order explains: an insertion is seen, and one before it is not; a pop leaves its entry; half of a
+/// batch is seen.
 #[test]
-fn what_no_order_explains_is_refused() {
+fn histories_without_an_order_are_refused() {
     let event = |called, call, answer: Vec<Option<(usize, Value)>>| OrderedEvent {
         called,
         returned: called + 1,

@@ -1,7 +1,7 @@
 //! builds: narrow portable
 //!
 //! `FenceMap` against `BTreeMap`, by one thread: every operation, sizes from nothing to several fences, keys and
-//! values of many types, and the ends of each type.
+//! values of many types, and the extremes of each type.
 
 use crate::support;
 
@@ -14,7 +14,7 @@ use std::ops::Bound;
 use support::rng::{Rng, mix};
 use support::walks::{every_fourth, meets_what_stays_once, same_from_both_ends};
 
-/// What a map is compared by, whatever its ranking.
+/// Asserts that map and model have the same entries, whatever the ranking.
 fn same<K: Copy + Ord + Debug, V: Copy + PartialEq + Debug, R: Ranking<K>>(
     map: &FenceMap<K, V, R>,
     model: &BTreeMap<K, V>,
@@ -73,7 +73,7 @@ fn ask_about_order(rng: &mut Rng, map: &FenceMap<u64, u64>, model: &BTreeMap<u64
 }
 
 #[test]
-fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+fn a_walk_from_the_end_returns_each_key_once_while_leaves_change() {
     let map: FenceMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
     meets_what_stays_once(map.keys().rev(), |key, stays| {
         if stays {
@@ -145,7 +145,7 @@ fn random_operations_answer_as_a_btree_map() {
             }
             let mut key = rng.next() % spread;
             if spread > 100_000 && !grows {
-                // One that is there.
+                // A key that is in the map.
                 key = *model.range(key..).next().map_or(&key, |(k, _)| k);
             }
             match rng.below(16) {
@@ -161,9 +161,9 @@ fn random_operations_answer_as_a_btree_map() {
     }
 }
 
-/// Several fences, so that fences are split, and joined when the keys go; in all orders.
+/// Several fences, which are split as they grow and merged as they shrink, in several orders of keys.
 #[test]
-fn whole_maps_come_and_go() {
+fn maps_are_filled_and_emptied() {
     const N: u64 = 60_000;
     type Order = fn(u64) -> u64;
     let orders: [(&str, Order); 4] = [
@@ -172,7 +172,7 @@ fn whole_maps_come_and_go() {
         ("random", mix),
         ("from both ends", |n| if n % 2 == 0 { n } else { u64::MAX - n }),
     ];
-    // On 32 bits tests run slowly, and orders make no difference there.
+    // On 32 bits the test is slow, and the order makes no difference there.
     let some = if cfg!(target_pointer_width = "32") { &orders[2..3] } else { &orders[..] };
     for &(name, order) in some {
         let map: FenceMap<u64, u64> = (0..N).map(|n| (order(n), n)).collect();
@@ -180,7 +180,7 @@ fn whole_maps_come_and_go() {
         same(&map, &model);
         let full = map.stats();
         assert!(full.fences >= 3, "{name}: {full:?}");
-        // Where two streams meet, leaves are split in the middle and stay half full.
+        // Keys that arrive from both sides split leaves in the middle, so that these stay half full.
         let most = if ["ascending", "descending"].contains(&name) { 20 } else { 36 };
         assert!(
             full.memory_bytes / full.len <= most,
@@ -225,12 +225,12 @@ impl ExtendAgain for FenceMap<u64, u64> {
     }
 }
 
-/// As many bytes as it takes.
+/// Repeats the bytes to the length of the array.
 fn first<const N: usize>(bytes: [u8; 8]) -> [u8; N] {
     std::array::from_fn(|at| bytes[at % 8])
 }
 
-/// All keys of a type that are worth a try: they come, are there, and go, in two orders.
+/// Inserts, finds and removes all keys of a type that are worth a test, in two orders.
 fn all_of<K: Copy + Ord + Debug>(keys: impl IntoIterator<Item = K>) {
     let mut keys: Vec<K> = keys.into_iter().collect();
     let map = FenceMap::<K, [u8; 3]>::new();
@@ -263,7 +263,7 @@ fn all_of<K: Copy + Ord + Debug>(keys: impl IntoIterator<Item = K>) {
 }
 
 #[test]
-fn keys_of_many_types_and_their_ends() {
+fn keys_of_many_types_and_their_extremes() {
     macro_rules! integers {
         ($($int:ty)*) => {
             $(
@@ -311,7 +311,7 @@ fn values_of_many_sizes() {
     of(|n| if n % 2 == 0 { Some("even") } else { None });
 }
 
-/// Leaves of eight entries, of which each takes as much as it may.
+/// Leaves of eight entries, each of the largest size.
 #[test]
 fn entries_of_the_largest_size() {
     fn filled<const N: usize>(n: usize) -> [u8; N] {
@@ -319,7 +319,7 @@ fn entries_of_the_largest_size() {
         (bytes[N - 2], bytes[N - 1]) = ((n >> 8) as u8, n as u8);
         bytes
     }
-    /// The keys differ in their last bytes only, so that `Ord` alone tells them apart.
+    /// Inserts and removes keys that differ in their last bytes alone, so that only `Ord` distinguishes them.
     fn come_and_go<const N: usize>() {
         let map = FenceMap::<[u8; N], [u8; N]>::new();
         for n in 0..60 {
@@ -355,7 +355,7 @@ fn many_are_found_as_one_by_one() {
     assert_eq!(values, [Some(2), None, Some(1), None, Some(2)]);
 }
 
-/// Ranks all keys alike, so that hints lead nowhere.
+/// Ranks all keys the same, so that hints are useless.
 struct Blind;
 impl Ranking<u64> for Blind {
     fn rank(&self, _: &u64) -> u64 {

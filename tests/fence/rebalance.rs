@@ -1,6 +1,6 @@
 //! builds: tsan
 //!
-//! `FenceMap` whose fences give leaves away, are split and joined: nothing of it may show but in its figures.
+//! `FenceMap` while its fences hand leaves over, are split and merged: only its figures may show that.
 
 use crate::support;
 
@@ -17,14 +17,14 @@ use support::{ignore, rounds, seed, within};
 const MOMENT: Duration = Duration::from_millis(1500);
 const ALL: usize = usize::MAX;
 
-/// Eight of them fill a leaf, so that some thousands of entries make many fences.
+/// A value so large that eight fill a leaf, and some thousands make many fences.
 type Wide = [u64; 64];
 
 fn wide(n: u64) -> Wide {
     [n; 64]
 }
 
-/// What must hold of fences when nobody writes: they cover all keys, and each leaf is listed once.
+/// Asserts that fences cover all keys, and list each leaf once. No thread may write meanwhile.
 fn fences_are_whole<K: Copy + Ord + Debug, V: Copy, R: Ranking<K>>(map: &FenceMap<K, V, R>) {
     let fences = map.fences();
     let entries = fences.iter().map(|fence| fence.entries).sum::<usize>();
@@ -54,7 +54,7 @@ fn figures(map: &FenceMap<u64, Wide>) -> usize {
     stats.moved_leaves + stats.splits + stats.joins
 }
 
-/// Writes to a hot range that wanders, and to all else now and then.
+/// Writes to a hot range that moves, and to all other keys now and then.
 fn play(rng: &mut Rng, map: &FenceMap<u64, Wide>, model: &mut BTreeMap<u64, Wide>, hot: u64) {
     for _ in 0..2_000 {
         let key = if rng.one_in(8) { rng.next() % 40_000 } else { hot + rng.next() % 1_500 };
@@ -95,7 +95,7 @@ fn a_map_that_is_rebalanced_at_random_is_a_btree_map() {
         let map: FenceMap<u64, Wide> = (0..10_000).map(|n| (n * 4, wide(n))).collect();
         let mut model = model_of(&map);
         for step in 0..support::effort(24).max(14) {
-            // A different place each time, or the same one for some time.
+            // Another place each time, or the same for some rounds.
             let hot = if step % 8 < 4 { 20_000 } else { rng.next() % 40_000 };
             play(&mut rng, &map, &mut model, hot);
             fences_are_whole(&map);
@@ -132,7 +132,7 @@ fn load_is_the_number_of_recent_writes() {
         "reads are not counted"
     );
     map.rebalance_step(ALL);
-    // Leaf by leaf, rounded down.
+    // The load is halved leaf by leaf, and rounded down.
     assert!((45..=50).contains(load().last().unwrap()));
     assert_eq!(figures(&map), 0, "so little is not worth a change");
     assert!(map.fences().iter().all(|fence| fence.conflicts == 0), "one thread is in nobody's way");
@@ -143,7 +143,7 @@ fn an_attempt_that_fails_counts_as_a_conflict() {
     let map: FenceMap<u64, Wide> = [(1, wide(1)), (2, wide(2))].into();
     let mut interferes = true;
     map.compute(1, |value| {
-        // Somebody else, who is there first: the leaf is not as it was when `value` was read.
+        // Another writer is faster: the leaf has changed since `value` was read.
         if std::mem::take(&mut interferes) {
             map.insert(2, wide(3));
         }
@@ -174,14 +174,14 @@ fn a_uniform_load_moves_nothing() {
     fences_are_whole(&map);
 }
 
-/// The greatest part of the load that one fence has, in percent.
+/// Returns the greatest part of the load that one fence has, in percent.
 fn greatest_share(map: &FenceMap<u64, Wide>) -> usize {
     let fences = map.fences();
     let all: usize = fences.iter().map(|fence| fence.load).sum();
     fences.iter().map(|fence| fence.load).max().unwrap_or(0) * 100 / all.max(1)
 }
 
-/// Counted in rounds of 5,000 writes, not in time.
+/// Counts rounds of 5,000 writes, not time.
 #[test]
 #[cfg_attr(any(target_pointer_width = "32", hedgerow_int_words), ignore = "slow, and one thread's")]
 fn a_hot_range_that_moves_is_followed() {
@@ -204,7 +204,7 @@ fn a_hot_range_that_moves_is_followed() {
         fences_are_whole(&map);
         assert!(map.stats().fences <= at_rest * 4, "{}", map.stats().fences);
     }
-    // What was split for a load that is gone is joined.
+    // Fences that were split for a load that has moved on are merged.
     let most = map.stats().fences;
     for _ in 0..40 {
         (0..5_000).for_each(|n| ignore(map.insert(rng.next() % 30_000, wide(n))));
@@ -233,7 +233,7 @@ fn keys_that_come_in_order_are_stored_as_fast_as_ever() {
 }
 
 #[test]
-fn writers_and_readers_do_not_notice() {
+fn rebalancing_is_invisible_to_writers_and_readers() {
     const WRITERS: u64 = 3;
     let changes = AtomicUsize::new(0);
     rounds(6, MOMENT * 2, |round| {
@@ -245,7 +245,7 @@ fn writers_and_readers_do_not_notice() {
                 scope.spawn(move || {
                     let mut next = 0;
                     while !done.load(Ordering::Relaxed) {
-                        // By looks that come too soon for writers who are slow, all load is forgotten.
+                        // Rebalancing too often would halve the load faster than slow threads write.
                         if writes.load(Ordering::Relaxed) < next {
                             std::thread::yield_now();
                             continue;
@@ -259,7 +259,7 @@ fn writers_and_readers_do_not_notice() {
             scope.spawn(move || {
                 let mut rng = Rng::new(u64::from(round));
                 while !done.load(Ordering::Relaxed) {
-                    // Nobody touches these.
+                    // No thread writes to these keys.
                     let key = rng.next() % 8_000 * 4 + 3;
                     assert_eq!(map.get(&key), Some(wide(0)));
                     assert_eq!(map.floor(&key).map(|entry| entry.0), Some(key));
@@ -278,7 +278,7 @@ fn writers_and_readers_do_not_notice() {
             done.store(true, Ordering::Relaxed);
             assert_eq!(panics, 0);
         });
-        // Whoever writes to a leaf that could not be listed when it was split off lists it.
+        // A write to a leaf that could not be listed when it was split off lists it.
         let keys: Vec<u64> = map.keys().collect();
         for key in &keys {
             map.update(key, |value| value);
@@ -288,7 +288,7 @@ fn writers_and_readers_do_not_notice() {
     assert!(changes.into_inner() > 0);
 }
 
-/// Writes keys of its own, hot at one place after the other, and knows what they have.
+/// Writes keys of its own, hot at one place after the other, and checks their values.
 fn write_and_check(map: &FenceMap<u64, Wide>, writes: &AtomicUsize, thread: u64, round: u64) {
     let mut rng = Rng::new(seed() + round * 8 + thread);
     let mut mine = BTreeMap::new();
@@ -308,7 +308,7 @@ fn write_and_check(map: &FenceMap<u64, Wide>, writes: &AtomicUsize, thread: u64,
 }
 
 #[test]
-fn fences_begin_where_they_are_told_to() {
+fn fences_begin_at_the_given_keys() {
     let map = FenceMap::<u64, Wide>::new().with_splits([500, u64::MAX, 0, 500, 900]);
     let lows = |map: &FenceMap<u64, Wide>| map.fences().iter().map(|f| f.low).collect::<Vec<_>>();
     assert_eq!(lows(&map), [None, Some(0), Some(500), Some(900), Some(u64::MAX)]);
@@ -319,7 +319,7 @@ fn fences_begin_where_they_are_told_to() {
     }
     assert!(map.iter().eq(model));
     fences_are_whole(&map);
-    // Of a map that has entries already, in the middle of a leaf.
+    // A map that has entries already; the bound is in the middle of a leaf.
     let map = (0..5_000).map(|n| (n * 2, wide(n))).collect::<FenceMap<u64, Wide>>();
     let before = model_of(&map);
     let map = map.with_splits([0, 33, 4_444, 9_000, 20_000]);
@@ -334,7 +334,7 @@ fn fences_begin_where_they_are_told_to() {
     fences_are_whole(&map);
 }
 
-/// All ranks tie, so that routes and directories are searched by `Ord` alone.
+/// Ranks all keys the same, so that root and fences are searched by `Ord` alone.
 struct Flat;
 impl<K> Ranking<K> for Flat {
     fn rank(&self, _: &K) -> u64 {
@@ -359,7 +359,7 @@ fn ranks_that_tie_are_no_hindrance() {
     assert!(map.stats().moved_leaves + map.stats().splits > 0);
 }
 
-/// An order that is none.
+/// An inconsistent order.
 #[derive(Clone, Copy, Debug)]
 struct Fickle(u64);
 impl Ord for Fickle {
@@ -380,7 +380,7 @@ impl PartialEq for Fickle {
 impl Eq for Fickle {}
 
 #[test]
-fn an_order_that_is_none_hangs_nothing() {
+fn no_lock_stays_taken_with_inconsistent_keys() {
     within(120, "rebalancing keys without order", || {
         let splits = (0..8).map(Fickle);
         let map = FenceMap::<Fickle, Wide, Flat>::with_ranking(Flat).with_splits(splits);

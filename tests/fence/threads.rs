@@ -1,6 +1,6 @@
 //! builds: asan portable tsan
 //!
-//! `FenceMap` while several threads write: what must hold at any moment, and what must be left at the end.
+//! `FenceMap` while several threads write: what must hold at any time, and what must be left in the end.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use support::{rounds, seed};
 
 const MOMENT: Duration = Duration::from_millis(1500);
 
-/// Each thread writes keys of its own, among those of the others, and knows what they have.
+/// Each thread writes keys of its own, between those of the others, and checks all their values.
 #[test]
 fn each_thread_finds_its_own_keys_as_it_left_them() {
     const THREADS: u64 = 4;
@@ -54,7 +54,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
     });
 }
 
-/// A key of several words, which are all the same unless it is torn.
+/// A key of several words, which are all equal unless it is torn.
 #[derive(Clone, Copy, Debug)]
 struct Many<const N: usize>([u64; N]);
 
@@ -89,14 +89,14 @@ impl<const N: usize> PartialEq for Many<N> {
 }
 impl<const N: usize> Eq for Many<N> {}
 
-/// `Ord` and `Ranking` see no key that a writer is in the middle of: keys of two words, and such as are compared one
-/// by one.
+/// `Ord` and `Ranking` never get a key that a writer is changing: neither keys of two words, nor large keys, which are
+/// compared one by one.
 #[test]
 fn no_torn_key_is_shown_to_user_code() {
     struct ByNumber;
     impl<const N: usize> Ranking<Many<N>> for ByNumber {
         fn rank(&self, key: &Many<N>) -> u64 {
-            // All tie that are looked for in one leaf.
+            // All keys of a leaf have the same rank.
             key.number() / 1_000
         }
     }
@@ -128,7 +128,7 @@ fn no_torn_key_is_shown_to_user_code() {
     play::<150>(1_500);
 }
 
-/// crossbeam-skiplist's `get` returned None for a key that was being replaced, and that was there all the time.
+/// crossbeam-skiplist's `get` returned None for a key that was being replaced, although it was in the map all the time.
 #[test]
 fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {
     let map = FenceMap::<u64, u64>::new();
@@ -161,7 +161,7 @@ fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {
             for &key in &stay {
                 assert!(map.insert(key, rng.next()).is_some());
             }
-            // What comes and goes around them moves them from leaf to leaf.
+            // Insertions and removals around the keys move them from leaf to leaf.
             let others: Vec<u64> =
                 (0..6_000).map(|_| rng.next() % 64_000).filter(|key| key % 1_000 != 0).collect();
             for &key in &others {
@@ -180,10 +180,10 @@ fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {
     });
 }
 
-/// A token moves from key to key by atomic steps that leave two of them or one, never none: a range that sees
-/// none, or a sum that never was, is not of one moment.
+/// A token moves from key to key by steps that leave one or two of them, never none. A range without a token, or with a
+/// sum that never existed, is no consistent snapshot.
 #[test]
-fn a_range_is_of_one_moment() {
+fn a_range_is_a_snapshot() {
     const KEYS: u64 = 2_000;
     let map: FenceMap<u64, u64> = (0..KEYS).map(|n| (n * 2, 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -196,8 +196,8 @@ fn a_range_is_of_one_moment() {
                     map.range_into(.., &mut entries);
                     let main = entries.iter().filter(|(key, _)| key % 2 == 0);
                     assert_eq!(main.clone().count() as u64, KEYS);
-                    // The writer raises them one after the other: so the values never rise from left to right, and
-                    // are all of two rounds that follow each other.
+                    // The writer raises the values from left to right. So they never rise in that direction, and are
+                    // those of two successive rounds at most.
                     assert!(main.clone().is_sorted_by(|a, b| a.1 >= b.1));
                     let (most, least) = (entries[0].1, main.clone().next_back().unwrap().1);
                     assert!(most - least <= 1 && least >= last, "{most} {least} {last}");
@@ -228,7 +228,7 @@ fn a_range_is_of_one_moment() {
 
 /// Entries that move from one end to the other and back in atomic steps are counted once each.
 #[test]
-fn a_range_is_counted_at_one_moment() {
+fn a_range_is_counted_as_a_snapshot() {
     const KEYS: u64 = 2_000;
     let map: FenceMap<u64, u64> = (0..KEYS).map(|n| (n * 2, 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -252,10 +252,10 @@ fn a_range_is_counted_at_one_moment() {
     assert!(seen.load(Ordering::Relaxed) > 0);
 }
 
-/// `remove_range` takes all or nothing of a run of keys that is always put in from the right and always whole
-/// once its first key is there.
+/// A run of keys is inserted from right to left, and is whole once its first key is there. `remove_range` removes all
+/// of it or nothing.
 #[test]
-fn a_range_is_removed_at_one_moment() {
+fn a_range_is_removed_atomically() {
     const RUN: u64 = 600;
     let map: FenceMap<u64, u64> = (0..RUN).map(|n| (n * 3, n)).collect();
     let done = AtomicBool::new(false);
@@ -265,7 +265,7 @@ fn a_range_is_removed_at_one_moment() {
                 let there = map.range(1_000_000..2_000_000).len() as u64;
                 assert!(there == 0 || map.range(..1_000_000).len() as u64 == RUN);
                 let run: Vec<u64> = map.range(1_000_000..).map(|(key, _)| key).collect();
-                // Whole up to the right end, from wherever it begins.
+                // Wherever it begins, it has all keys up to its right end.
                 assert!(run.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{run:?}");
                 assert!(run.last().is_none_or(|&key| key == 1_000_000 + RUN - 1));
             }
@@ -279,7 +279,7 @@ fn a_range_is_removed_at_one_moment() {
     assert_eq!(map.len() as u64, RUN);
 }
 
-/// Two threads take from either end what one puts in: each entry comes out once.
+/// One thread inserts, and two threads remove from either end: each entry is removed once.
 #[test]
 fn each_entry_is_popped_once() {
     rounds(10, MOMENT, |round| {
@@ -306,7 +306,7 @@ fn each_entry_is_popped_once() {
     });
 }
 
-/// Ranks that say nothing: everything is found by `Ord`.
+/// Ranks all keys the same, so that they are found by `Ord` alone.
 struct Flat;
 impl Ranking<u64> for Flat {
     fn rank(&self, _: &u64) -> u64 {

@@ -1,7 +1,7 @@
 //! builds: asan
 //!
-//! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
-//! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
+//! `FenceMap` with hostile user code: an `Ord` that is inconsistent or panics, an inconsistent ranking, closures that
+//! call the map. Answers may be wrong, but every operation ends, and the map is intact after it.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use support::rng::{Rng, mix};
 use support::{planned_panic, within};
 
 thread_local! {
-    /// Comparisons until the planned panic.
+    /// Number of comparisons until the planned panic.
     static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
@@ -27,41 +27,41 @@ fn burn() {
     FUSE.set(left - 1);
 }
 
-/// Orders by its number, until the fuse has burnt down.
+/// A key that orders by its number until the fuse has burnt down, and panics then.
 #[derive(Clone, Copy, Debug)]
-struct Fused(u64);
+struct FuseKey(u64);
 
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Ordering {
         burn();
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 struct Coarse;
-impl Ranking<Fused> for Coarse {
-    fn rank(&self, key: &Fused) -> u64 {
+impl Ranking<FuseKey> for Coarse {
+    fn rank(&self, key: &FuseKey) -> u64 {
         burn();
         key.0 & !0xFF
     }
 }
 
-/// A panic at whichever comparison or rank leaves nothing locked and no entry lost.
+/// A panic in any comparison or ranking leaves no lock taken and loses no entry.
 #[test]
-fn a_panic_in_user_code_leaves_the_map_whole() {
+fn a_panic_in_user_code_leaves_the_map_intact() {
     within(120, "the map after panics", || {
-        panics_at_each_step(&FenceMap::<Fused, u64>::new());
+        panics_at_each_step(&FenceMap::<FuseKey, u64>::new());
         panics_at_each_step(&FenceMap::with_ranking(Coarse));
     });
 }
 
-fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
+fn panics_at_each_step<R: Ranking<FuseKey>>(map: &FenceMap<FuseKey, u64, R>) {
     let mut rng = Rng::new(1);
     let mut count = 0;
     let mut panics = 0;
     for step in 0..6_000u64 {
-        let key = Fused(rng.next() % 3_000);
+        let key = FuseKey(rng.next() % 3_000);
         FUSE.set(rng.next() as u32 % 40);
         let done = catch_unwind(AssertUnwindSafe(|| match step % 8 {
             0..=3 => map.insert(key, key.0).is_none().into(),
@@ -70,7 +70,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
                 let taken = map.extract_if(|key, _| key.0 % 50 == 0).take(5).count();
                 -(taken.cast_signed() as i64)
             }
-            6 => -(map.remove_range(key..Fused(key.0 + 3)).cast_signed() as i64),
+            6 => -(map.remove_range(key..FuseKey(key.0 + 3)).cast_signed() as i64),
             _ => {
                 map.floor(&key);
                 map.range(key..).len();
@@ -81,7 +81,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
         if let Ok(change) = done {
             count += change;
         } else {
-            // It may have been done, if the panic came while tidying up.
+            // The change was made, if the panic came in the merge after it.
             count = i64::try_from(map.len()).unwrap();
             panics += 1;
         }
@@ -95,7 +95,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
     }
 }
 
-/// Compares by the wind.
+/// A key that compares at random.
 #[derive(Clone, Copy, Debug)]
 struct Fickle(u64);
 
@@ -157,7 +157,7 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
 }
 
 #[test]
-fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
+fn operations_end_with_inconsistent_keys_or_ranks() {
     within(300, "operations with an order that is none", || {
         everything_ends(&FenceMap::<Fickle, u64>::new(), Fickle);
         everything_ends(&FenceMap::<Fickle, u64, Liar>::with_ranking(Liar), Fickle);
@@ -165,7 +165,7 @@ fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
     });
 }
 
-/// Rank upside down: wrong as can be, but always the same.
+/// Ranks in reverse order: wrong, but consistent.
 struct Reversed;
 impl Ranking<u64> for Reversed {
     fn rank(&self, key: &u64) -> u64 {
@@ -174,7 +174,7 @@ impl Ranking<u64> for Reversed {
 }
 
 #[test]
-fn a_ranking_the_wrong_way_round_lets_everything_end() {
+fn operations_end_with_a_reversed_ranking() {
     within(300, "operations with ranks upside down", || {
         everything_ends(&FenceMap::<u64, u64, Reversed>::with_ranking(Reversed), |key| key);
     });
@@ -206,11 +206,11 @@ fn closures_may_call_the_map() {
 }
 
 thread_local! {
-    /// What a [`Turncoat`] answers, over and over; if nothing, the truth.
+    /// The answers of a [`Turncoat`], repeated; if empty, the right ones.
     static ANSWERS: Cell<&'static [Ordering]> = const { Cell::new(&[]) };
 }
 
-/// Honest while the map is filled. Later it equals nothing, and its order repeats some answers.
+/// A key that is consistent while the map is filled. Later it equals no key, and its order repeats some answers.
 #[derive(Clone, Copy, Debug)]
 struct Turncoat(u64);
 
@@ -234,9 +234,9 @@ impl PartialEq for Turncoat {
 }
 impl Eq for Turncoat {}
 
-/// A walk goes from leaf to leaf without asking keys that contradict themselves where the next one begins.
+/// A walk goes from leaf to leaf without comparing inconsistent keys with the bound of the next one.
 #[test]
-fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
+fn walks_end_with_keys_that_become_inconsistent() {
     use Ordering::{Equal, Greater, Less};
     const ANSWER: [&[Ordering]; 7] = [
         &[Less],
@@ -267,7 +267,7 @@ fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
     }
 }
 
-/// Replaces an entry of the map at each comparison.
+/// A key that replaces an entry of the map at each comparison.
 #[derive(Clone, Copy)]
 struct Meddler(u64);
 static MEDDLED_MAP: FenceMap<Meddler, u64> = FenceMap::new();
@@ -280,9 +280,9 @@ impl Ord for Meddler {
 }
 compare_by_cmp!(Meddler);
 
-/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+/// If a leaf changes each time it is read, an operation that must not wait fails.
 #[test]
-fn what_may_not_wait_ends_beside_changes_without_end() {
+fn operations_that_must_not_wait_end_beside_endless_changes() {
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| _ = map.insert(Meddler(n), n));
     assert!(meddling(|| map.try_get(&Meddler(5)).is_err()));

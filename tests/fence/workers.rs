@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `FenceWorkers`: nothing that was accepted is lost, a panic fails one ticket, nobody waits for ever.
+//! `FenceWorkers`: no accepted request is lost, a panic fails one ticket, and no thread waits for ever.
 #![cfg(feature = "std-ext")]
 
 use crate::support;
@@ -25,7 +25,7 @@ type Workers = FenceWorkers<u64, u64>;
 
 const MOMENT: Duration = Duration::from_millis(1500);
 
-/// Everything is handed over.
+/// All requests are handed over.
 fn all_to(map: &Arc<Map>, workers: usize) -> Workers {
     Workers::builder().workers(workers).threshold(0).spawn(Arc::clone(map)).unwrap()
 }
@@ -52,7 +52,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A worker that is inside a request until it is let go.
+/// A worker that stays inside a request until it is released.
 struct Held(Arc<Barrier>);
 
 impl Held {
@@ -100,7 +100,7 @@ fn counters_lose_nothing() {
             workers.shutdown();
             assert_eq!(map.values().sum::<u64>(), 3 * EACH);
             let stats = workers.stats();
-            // Of those in place some may be uncounted.
+            // Some of those that run in place may not be counted yet.
             assert!(stats.in_place + stats.delegated <= 3 * EACH as usize, "{stats:?}");
             if threshold == 0 {
                 assert_eq!((stats.delegated, stats.drained), (18_000, 18_000));
@@ -113,9 +113,9 @@ fn counters_lose_nothing() {
     });
 }
 
-/// Answers, of singles and of batches, are those of the changes one by one.
+/// The answers of single changes and of batches are those of the changes one by one.
 #[test]
-fn one_thread_finds_what_it_has_done() {
+fn one_thread_reads_what_it_has_written() {
     within(120, "one thread", || {
         let map = Arc::new(Map::new());
         let workers = all_to(&map, 2);
@@ -147,7 +147,7 @@ fn one_thread_finds_what_it_has_done() {
 }
 
 #[test]
-fn a_ticket_is_ready_at_once_where_nobody_fights() {
+fn a_ticket_is_ready_at_once_without_contention() {
     let map = Arc::new(Map::new());
     let workers = Workers::spawn(Arc::clone(&map), 1).unwrap();
     let mut ticket = workers.submit(1, count).unwrap();
@@ -160,7 +160,7 @@ fn a_ticket_is_ready_at_once_where_nobody_fights() {
     assert_eq!((workers.stats().in_place, workers.stats().delegated), (3, 0));
 }
 
-/// Only the ticket of a closure that panics fails, and it hands the panic back; in place too.
+/// If a closure panics, only its ticket fails, and hands the panic on. The same goes for closures that run in place.
 #[test]
 fn a_panic_fails_its_own_ticket() {
     within(60, "panics", || {
@@ -188,9 +188,9 @@ fn a_panic_fails_its_own_ticket() {
     });
 }
 
-/// What panics while it is dropped, or while it wakes somebody, harms no other request.
+/// A value that panics on drop, or a waker that panics, harms no other request.
 #[test]
-fn nothing_that_is_brought_ends_a_worker() {
+fn user_code_stops_no_worker() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -245,7 +245,7 @@ fn a_full_queue_hands_the_request_back() {
         assert_eq!(refused.into_inner(), changes);
         held.let_go();
         workers.submit(4, count).unwrap().wait().unwrap();
-        // More than there is ever room for goes in alone.
+        // A request larger than the queue goes in alone.
         let many = (0..50).map(|n| (n, Op::Insert(n))).collect();
         workers.submit_all(many).unwrap().wait().unwrap();
         assert_eq!(map.len(), 50);
@@ -253,7 +253,7 @@ fn a_full_queue_hands_the_request_back() {
 }
 
 #[test]
-fn who_waits_for_room_gets_it() {
+fn a_thread_that_waits_for_room_gets_it() {
     within(60, "waiting for room", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -273,7 +273,7 @@ fn who_waits_for_room_gets_it() {
 }
 
 #[test]
-fn who_waits_for_room_hears_of_the_end() {
+fn a_thread_that_waits_for_room_learns_of_the_end() {
     within(60, "waiting for room at the end", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -293,7 +293,7 @@ fn who_waits_for_room_hears_of_the_end() {
 }
 
 #[test]
-fn what_was_accepted_is_done_before_the_end() {
+fn accepted_requests_are_done_before_the_end() {
     within(60, "the end", || {
         for drops in [false, true] {
             let map = Arc::new(Map::new());
@@ -314,9 +314,9 @@ fn what_was_accepted_is_done_before_the_end() {
     });
 }
 
-/// While others hand over more and more: each request is done, or comes back.
+/// While other threads hand over more and more, each request is done or comes back.
 #[test]
-fn the_end_under_load_loses_nothing() {
+fn closing_under_load_loses_nothing() {
     within(120, "the end under load", || {
         rounds(40, MOMENT * 2, |round| {
             let map = Arc::new(Map::new());
@@ -353,7 +353,7 @@ fn the_end_under_load_loses_nothing() {
     });
 }
 
-/// A request that itself asks for something, or for the end, waits for nobody.
+/// A request that itself sends a request, or closes the workers, does not wait.
 #[test]
 fn a_request_may_use_the_workers() {
     within(60, "requests within requests", || {
@@ -362,7 +362,7 @@ fn a_request_may_use_the_workers() {
         let mine = Arc::clone(&workers);
         let mut is_first = true;
         let nested = move |old| {
-            // It runs again, since the leaf has changed.
+            // The closure runs again, since the leaf has changed.
             if !std::mem::take(&mut is_first) {
                 return count(old);
             }
@@ -404,9 +404,9 @@ impl PartialOrd for Touchy {
     }
 }
 
-/// An `Ord` that panics in a worker fails tickets, and no worker.
+/// An `Ord` that panics in a worker fails tickets, and the worker goes on.
 #[test]
-fn an_order_that_panics_ends_no_worker() {
+fn an_order_that_panics_stops_no_worker() {
     within(60, "an order that panics", || {
         let map = Arc::new(FenceMap::<Touchy, u64>::new());
         map.insert(Touchy(1), 0);
@@ -425,7 +425,7 @@ fn an_order_that_panics_ends_no_worker() {
     });
 }
 
-/// A worker that waits for a request which it has to do itself fails the request that waits, and does the other one.
+/// A worker that waits for a request of its own queue fails the request that waits, and does the other one.
 #[test]
 fn a_worker_does_not_wait_for_itself() {
     within(60, "a worker that waits for itself", || {
@@ -447,9 +447,9 @@ fn a_worker_does_not_wait_for_itself() {
     });
 }
 
-/// Times that no clock can count are no reason to die.
+/// Durations that no clock can count cause no panic.
 #[test]
-fn a_pace_of_any_length_ends_no_worker() {
+fn a_pace_of_any_length_stops_no_worker() {
     within(60, "paces", || {
         let longest = Duration::MAX;
         for pace in [longest, longest / 4, longest / 16, Duration::from_secs(u64::MAX / 17)] {
@@ -460,7 +460,7 @@ fn a_pace_of_any_length_ends_no_worker() {
             while workers.stats().rebalance_steps == 0 && start.elapsed() < MOMENT {
                 thread::yield_now();
             }
-            // What it does after the look, and before it sleeps, takes no time.
+            // The time between this check and the worker's sleep is negligible.
             thread::sleep(Duration::from_millis(20));
             let ticket = workers.submit(1, count).unwrap();
             while !ticket.is_ready() && start.elapsed() < 2 * MOMENT {
@@ -477,9 +477,9 @@ fn a_pace_of_any_length_ends_no_worker() {
     });
 }
 
-/// A fence that threads fight over is found, its requests handed over, and the others' not.
+/// A contended fence is detected, and only its requests are handed over.
 #[test]
-fn a_fence_that_is_fought_over_is_handed_over() {
+fn a_contended_fence_is_handed_over() {
     within(120, "a hot fence", || {
         let map = Arc::new(Map::new().with_splits([1_000]));
         let builder = Workers::builder().threshold(1).pace(Duration::from_micros(100));
@@ -490,7 +490,7 @@ fn a_fence_that_is_fought_over_is_handed_over() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        // A closure that takes its time is often in the other's way.
+                        // A slow closure often collides with another thread's.
                         let slow = |old| {
                             thread::yield_now();
                             count(old)

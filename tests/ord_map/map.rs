@@ -1,7 +1,6 @@
 //! builds: default
 //!
-//! `OrdMap` from outside, by one thread: every operation against `BTreeMap`, keys of many types, what is dropped
-//! and when, guards.
+//! `OrdMap` by one thread: every operation against `BTreeMap`, keys of many types, what is dropped and when, guards.
 
 use crate::support;
 
@@ -29,7 +28,7 @@ const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
     send::<OrdMap<String, Vec<u8>>>();
     sync::<OrdMap<String, Vec<u8>>>();
-    // Not to be shared, but still to be moved: its values may be looked at by one thread only.
+    // Such a map can be moved, but not shared, because only one thread may read its values.
     send::<OrdMap<u32, std::cell::Cell<u32>>>();
     unwind::<OrdMap<String, String>>();
     send::<hedgerow::fence::OrdIntoIter<String, String>>();
@@ -38,7 +37,7 @@ const _: () = {
 type Texts = OrdMap<String, String>;
 type Model = BTreeMap<String, String>;
 
-/// What a map is compared by, whatever its ranking.
+/// Asserts that map and model have the same entries, whatever the ranking.
 fn same<K: Clone + Ord + Debug, V: PartialEq + Debug, R: Ranking<K>>(
     map: &OrdMap<K, V, R>,
     model: &BTreeMap<K, V>,
@@ -116,7 +115,7 @@ fn ask_about_order(rng: &mut Rng, map: &Texts, model: &Model, key: &str, other: 
 }
 
 #[test]
-fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+fn a_walk_from_the_end_returns_each_key_once_while_leaves_change() {
     let map: OrdMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
     let pinned = map.pin();
     meets_what_stays_once(pinned.iter().rev().map(|(key, _)| *key), |key, stays| {
@@ -188,7 +187,7 @@ fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, othe
     }
 }
 
-/// Some tell by their rank, some not.
+/// Keys with different ranks, and keys with equal ones.
 fn name(number: u64, alike: bool) -> String {
     if alike { format!("a common beginning {number}") } else { format!("{number:08x}") }
 }
@@ -209,7 +208,7 @@ fn random_operations_answer_as_a_btree_map() {
             let number = rng.next() % spread;
             let (mut key, value) = (name(number, alike), step.to_string());
             if spread > 100_000 && !grows {
-                // One that is there.
+                // A key that is in the map.
                 key = model.range(key.clone()..).next().map_or(key, |(k, _)| k.clone());
             }
             let other = name(number + rng.next() % 300, alike);
@@ -242,13 +241,13 @@ fn random_operations_answer_as_a_btree_map() {
     }
 }
 
-/// Several fences, so that fences are split, and joined when the keys go; in all orders.
+/// Several fences, which are split as they grow and merged as they shrink, in several orders of keys.
 #[test]
-fn whole_maps_come_and_go() {
+fn maps_are_filled_and_emptied() {
     const N: u64 = 60_000;
     type Order = fn(u64) -> u64;
     let orders: [(&str, Order); 2] = [("descending", |n| (N - 1 - n) * 10), ("random", mix)];
-    // On 32 bits tests run slowly, and orders make no difference there.
+    // On 32 bits the test is slow, and the order makes no difference there.
     let some = if cfg!(target_pointer_width = "32") { &orders[1..] } else { &orders[..] };
     for &(name, order) in some {
         let map: OrdMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
@@ -281,7 +280,7 @@ fn whole_maps_come_and_go() {
     }
 }
 
-/// All keys of a type that are worth a try: they come, are there, and go, also by what they are borrowed as.
+/// Inserts, finds and removes all keys of a type that are worth a test, and looks up their borrowed forms.
 fn all_of<K: Clone + Ord + Debug + Borrow<Q>, Q: Ord + ?Sized>(keys: impl IntoIterator<Item = K>) {
     let mut keys: Vec<K> = keys.into_iter().collect();
     let map = OrdMap::<K, usize>::new();
@@ -312,7 +311,7 @@ fn all_of<K: Clone + Ord + Debug + Borrow<Q>, Q: Ord + ?Sized>(keys: impl IntoIt
     }
 }
 
-/// Its own type, which nobody knows.
+/// A key type that `ByType` does not support.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name(String);
 impl Borrow<str> for Name {
@@ -350,7 +349,7 @@ fn keys_of_many_types_by_what_they_are_borrowed_as() {
     all_of::<&String, String>(kept.iter());
 }
 
-/// Another form of a key whose type is known: there is no telling its rank.
+/// A borrowed form that `ByType` does not support, of a key type that it does: its rank cannot be computed.
 #[test]
 #[should_panic(expected = "no `Ranking` of this borrowed form")]
 fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
@@ -359,7 +358,7 @@ fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
     struct Caseless(String);
     impl Borrow<Caseless> for String {
         fn borrow(&self) -> &Caseless {
-            // SAFETY: transparent.
+            // SAFETY: `repr(transparent)` over the type that it is cast from.
             unsafe { &*std::ptr::from_ref(self).cast() }
         }
     }
@@ -367,7 +366,7 @@ fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
     map.contains_key(&Caseless("rose".into()));
 }
 
-/// Random operations; at the end everything was dropped exactly once, bounds too.
+/// Random operations; in the end everything was dropped exactly once, bounds too.
 #[test]
 fn every_key_bound_and_value_is_dropped_exactly_once() {
     alone(|| {
@@ -379,7 +378,7 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
         assert_eq!(alive.load(Ordering::Relaxed), 2, "the bounds of leaves");
         let mut rng = Rng::new(support::seed());
         for n in 0..24_000 {
-            // Grows to some thousands, and shrinks to nothing, so that leaves are split and joined.
+            // The map grows to some thousands and shrinks to nothing, so that leaves are split and merged.
             let grows = n / 6_000 % 2 == 0;
             let key = mix(rng.next() % 4_000);
             match rng.below(if grows { 16 } else { 40 }) {
@@ -403,7 +402,7 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
                 _ => ignore(map.remove(&key)),
             }
         }
-        // A bound for each leaf but the first.
+        // Each leaf except the first has a bound.
         let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
         map.reclaim();
         let bounds = alive.load(Ordering::Relaxed) - 2 * map.len();
@@ -426,8 +425,8 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// What a guard saw stays, whatever is done to the map, and by whom; and so do the bounds of leaves that are no more,
-/// by which an iterator goes on.
+/// An entry that was found under a guard stays, whatever other threads do to the map. So do the bounds of merged
+/// leaves, from which an iterator goes on.
 #[test]
 fn a_guard_keeps_what_it_saw() {
     alone(|| {
@@ -463,7 +462,7 @@ fn a_guard_keeps_what_it_saw() {
 }
 
 #[test]
-fn a_limit_bounds_what_waits() {
+fn a_limit_bounds_pending_entries() {
     alone(|| {
         let map: OrdMap<u64, u64> = [(0, 0)].into();
         map.set_pending_limit(Some(50));
@@ -481,7 +480,7 @@ fn a_limit_bounds_what_waits() {
 }
 
 #[test]
-fn a_walk_can_be_put_down() {
+fn a_scan_can_be_interrupted() {
     let map: Texts = (0..2_000).map(|n| (name(n, false), String::new())).collect();
     let (mut keys, mut place) = (Vec::new(), Some(Cursor::from(name(10, false))));
     while let Some(cursor) = place {

@@ -1,7 +1,7 @@
 //! builds: asan tsan
 //!
-//! `OrdMap` while several threads write: what must hold at any moment, what must be left at the end, and what
-//! was dropped.
+//! `OrdMap` while several threads write: what must hold at any time, what must be left in the end, and what was
+//! dropped.
 
 use crate::support;
 
@@ -23,7 +23,7 @@ fn name(number: u64) -> String {
     format!("{number:06}")
 }
 
-/// Each thread's keys lie between those of the others.
+/// Each thread's keys are between those of the others.
 #[test]
 fn each_thread_finds_its_own_keys_as_it_left_them() {
     const HANDS: u64 = 3;
@@ -63,9 +63,9 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
     });
 }
 
-/// Values rise one after the other from the left: a range that sees them otherwise is not of one moment.
+/// A writer raises the values from left to right: a range in which they rise in that direction is no snapshot.
 #[test]
-fn a_range_is_of_one_moment() {
+fn a_range_is_a_snapshot() {
     const KEYS: u64 = 1_000;
     let map: OrdMap<String, u64> = (0..KEYS).map(|n| (name(n * 2), 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -117,7 +117,7 @@ fn a_range_is_of_one_moment() {
     assert!(seen.load(Ordering::Relaxed) > 0);
 }
 
-/// Two threads take from either end what one puts in: each entry comes out once.
+/// One thread inserts, and two threads remove from either end: each entry is removed once.
 #[test]
 fn each_entry_is_popped_once() {
     const N: u64 = 10_000;
@@ -142,7 +142,7 @@ fn each_entry_is_popped_once() {
     assert_eq!((sum.into_inner(), map.len()), (N * (N - 1) / 2, 0));
 }
 
-/// Ranks that say nothing: everything is found by `Ord`, which follows every pointer that it compares.
+/// Ranks all keys the same, so that they are found by `Ord`, which follows every pointer that it compares.
 struct Flat;
 impl<K: ?Sized> Ranking<K> for Flat {
     fn rank(&self, _: &K) -> u64 {
@@ -150,7 +150,7 @@ impl<K: ?Sized> Ranking<K> for Flat {
     }
 }
 
-/// Everything at once, on few keys and on many, by ranks and without; at the end everything was dropped exactly once.
+/// All operations together, on few and on many keys, with and without ranks; in the end everything was dropped once.
 #[test]
 fn every_key_bound_and_value_is_dropped_exactly_once() {
     drops(OrdMap::<Tracked, Tracked>::new());
@@ -201,9 +201,9 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// A guard that is held for ever, while others write: nothing that it saw goes, and nobody waits for it.
+/// A guard is held for ever while other threads write: entries found under it stay, and no thread waits for it.
 #[test]
-fn a_guard_that_stays_is_in_nobodys_way() {
+fn a_guard_that_stays_blocks_no_thread() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let pinned = map.pin();
     let seen: Vec<_> = pinned.range::<str>(..).collect();

@@ -1,7 +1,7 @@
 //! builds: asan
 //!
-//! `OrdMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
-//! calls the map, a ranking that lies. Answers may be wrong; the map ends what it began, and drops everything once.
+//! `OrdMap` with hostile user code: an `Ord` that is inconsistent or panics, a `Clone` or a `Drop` that panics or calls
+//! the map, an inconsistent ranking. Answers may be wrong, but every operation ends, and everything is dropped once.
 
 use crate::support;
 
@@ -23,44 +23,44 @@ thread_local! {
     static WIND: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Compares, and is cloned, until the fuse has burnt down.
-struct Fused(Tracked);
+/// A key that compares and clones until the fuse has burnt down, and panics then.
+struct FuseKey(Tracked);
 
-impl Clone for Fused {
+impl Clone for FuseKey {
     fn clone(&self) -> Self {
         burn();
         Self(self.0.clone())
     }
 }
-impl Ord for Fused {
+impl Ord for FuseKey {
     fn cmp(&self, other: &Self) -> Ordering {
         burn();
         self.0.cmp(&other.0)
     }
 }
-compare_by_cmp!(Fused);
+compare_by_cmp!(FuseKey);
 
 struct Coarse;
-impl Ranking<Fused> for Coarse {
-    fn rank(&self, key: &Fused) -> u64 {
+impl Ranking<FuseKey> for Coarse {
+    fn rank(&self, key: &FuseKey) -> u64 {
         burn();
         key.0.value & !0xFF
     }
 }
 
-/// A panic at whichever call of user code leaves nothing locked, and every key, bound and value is dropped once.
+/// A panic in any call of user code leaves no lock taken, and every key, bound and value is dropped once.
 #[test]
-fn a_panic_in_user_code_leaves_the_map_whole() {
+fn a_panic_in_user_code_leaves_the_map_intact() {
     within(120, "the map after panics", || {
         panics_at_each_step(OrdMap::new());
         panics_at_each_step(OrdMap::with_ranking(Coarse));
     });
 }
 
-fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
+fn panics_at_each_step<R: Ranking<FuseKey>>(map: OrdMap<FuseKey, Tracked, R>) {
     let alive = Arc::new(AtomicUsize::new(0));
     let new = |n| Tracked::new(n, &alive);
-    let key = |n| Fused(Tracked::new(n, &alive));
+    let key = |n| FuseKey(Tracked::new(n, &alive));
     let mut rng = Rng::new(1);
     let mut count = 0;
     for step in 0..18_000u64 {
@@ -69,7 +69,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
         if step % 3_000 == 0 {
             (0..1_500).for_each(|n| ignore(map.insert(key(n), new(n))));
         }
-        // Where leaves are joined, which is after what was asked for is done, they are to burn down then.
+        // Merges compare keys after the operation is done. The fuse should burn down there too.
         let fuse = match rng.below(6) {
             0 => rng.next() as u32 % 40,
             1 | 2 if !grows => 8 + rng.next() as u32 % 15,
@@ -88,7 +88,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
                     key.0.value % 50 != 0
                 }),
                 10 if step % 40 == 0 => {
-                    let wanted = |key: &Fused| {
+                    let wanted = |key: &FuseKey| {
                         burn();
                         key.0.value.is_multiple_of(50)
                     };
@@ -119,7 +119,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
     assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
 }
 
-/// Compares by the wind.
+/// A key that compares at random.
 #[derive(Clone)]
 struct Fickle(Tracked);
 
@@ -137,7 +137,7 @@ impl Ord for Fickle {
 }
 compare_by_cmp!(Fickle);
 
-/// A clone that is another key.
+/// A key whose clone is another key.
 struct Changeling(Tracked);
 impl Clone for Changeling {
     fn clone(&self) -> Self {
@@ -204,7 +204,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
 }
 
 #[test]
-fn an_order_that_is_none_lets_everything_end() {
+fn operations_end_with_inconsistent_keys() {
     within(300, "operations with an order that is none", || {
         everything_ends(OrdMap::<Fickle, _>::new(), Fickle);
         everything_ends(OrdMap::with_ranking(Liar), Fickle);
@@ -230,7 +230,7 @@ fn closures_may_call_the_map() {
         });
         assert_eq!((done.before.as_deref().map(String::as_str), calls), (Some("2"), 3));
         let odd = map.extract_if(|key, _| {
-            // Another entry with this key is none of which it was asked.
+            // If another entry has this key now, the closure was not called for it.
             ignore((key % 5 == 0).then(|| map.insert(*key, "again".into())));
             assert!(map.contains_key(key));
             key % 2 == 1
@@ -248,11 +248,11 @@ fn closures_may_call_the_map() {
     });
 }
 
-/// A key whose clones and ends call the map that it is in.
+/// A key whose clones and drops call the map that it is in.
 struct Nosy(u64, Weak<OrdMap<Nosy, Nosy>>);
 
 impl Nosy {
-    /// A clone that inserts would be asked for again by the split that it is made for, and never end.
+    /// Clones do not insert: the split that needs the clone would start again, clone again, and never end.
     fn look(&self, inserts: bool) {
         let Some(map) = self.1.upgrade() else { return };
         ignore(map.contains_key(&self.0));
@@ -297,7 +297,7 @@ impl PartialEq for Nosy {
 }
 impl Eq for Nosy {}
 
-/// Replaces an entry of the map at each comparison.
+/// A key that replaces an entry of the map at each comparison.
 #[derive(Clone)]
 struct Meddler(u64);
 static MEDDLED_MAP: OrdMap<Meddler, u64> = OrdMap::new();
@@ -310,9 +310,9 @@ impl Ord for Meddler {
 }
 compare_by_cmp!(Meddler);
 
-/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+/// If a leaf changes each time it is read, an operation that must not wait fails.
 #[test]
-fn what_may_not_wait_ends_beside_changes_without_end() {
+fn operations_that_must_not_wait_end_beside_endless_changes() {
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| ignore(map.insert(Meddler(n), n)));
     let guard = pin();
@@ -325,9 +325,9 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
     assert_eq!((map.len(), map.with_guard(&guard).get(&Meddler(5))), (9, Some(&5)));
 }
 
-/// A closure that replaces the entry itself is not called again by an operation that may not wait.
+/// An operation that must not wait does not call a closure again that itself replaces the entry.
 #[test]
-fn a_closure_is_asked_once_by_what_may_not_wait() {
+fn a_closure_runs_once_in_an_operation_that_must_not_wait() {
     let map: OrdMap<u64, u64> = [(1, 0), (2, 0)].into();
     for (key, op) in [(1, Op::Insert(7)), (2, Op::Remove), (3, Op::Insert(7))] {
         let mut calls = 0;
@@ -368,9 +368,9 @@ fn clones_and_drops_may_call_the_map() {
     });
 }
 
-/// `Drop` that panics, of bounds too, in whatever operation it comes to run: nothing else is lost or dropped twice.
+/// `Drop` panics, for bounds too, in any operation that runs it: nothing else is lost or dropped twice.
 #[test]
-fn a_panicking_drop_harms_nobody_else() {
+fn a_panicking_drop_harms_no_other_entry() {
     alone(|| {
         #[derive(Clone)]
         struct Bomb(Tracked);
@@ -418,7 +418,7 @@ fn a_panicking_drop_harms_nobody_else() {
                 }));
             }
             assert!(count > 50, "{count}");
-            // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
+            // One call after the other, as many as needed: the last node of a dropped list may panic too.
             ignore(panics(move || drop(map)));
             assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
         });

@@ -1,0 +1,448 @@
+//! `FenceMap` itself, and its operations on one key. For operations on the order of keys see
+//! [`ordered`](super::ordered).
+
+use crate::api::failure::Failure;
+use crate::api::op::{Change, Computed, Op};
+use crate::api::plain::Plain;
+use crate::error::{Busy, OccupiedError};
+use crate::fence::tree::descent::Tree;
+use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::rank::{ByType, Ranking, rank_of_borrowed, to_word};
+use crate::fence::tree::search::{Query, SearchKey};
+use crate::fence::tree::stats::FenceStats;
+use crate::fence::tree::write::Altered;
+use crate::sync::backoff::Backoff;
+use alloc::alloc::handle_alloc_error;
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use equivalent::Comparable;
+
+/// A concurrent ordered map of plain data. Lookups take no lock and no guard, and write nothing.
+///
+/// Keys and values are `Copy`, and the map returns copies of them. So callers hold nothing that could keep memory alive
+/// or deadlock. All methods take `&self`. Entries are stored in key order in leaves of up to 128, and each leaf has a
+/// lock that only writers take.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
+///   single point in time.
+/// - [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, and each leaf is a snapshot.
+///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) go eight entries at a time. All of them go in key order,
+///   and meet every key that stays in the map exactly once.
+/// - A lookup waits only for a writer that is inside the key's leaf: some tens of nanoseconds, unless that writer is
+///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead.
+/// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. If `Ord` or the
+///   ranking is inconsistent, answers are wrong, and nothing worse.
+/// - Empty leaves are joined with their neighbours and used again. Memory is freed when the map is dropped.
+///
+/// # Limits
+/// Keys and values have at most 64 KiB each. Larger ones do not compile; an [`OrdMap`](crate::OrdMap) takes them.
+/// Entries are copied to the stack, some of them several times. In a build without optimizations an operation takes up
+/// to 128 times the size of an entry, and an iterator up to 256 times. So entries of more than 8 KiB need a thread with
+/// more than 2 MiB of stack there.
+///
+/// ```compile_fail,E0080
+/// let map = hedgerow::FenceMap::<[u8; 150_000], u64>::new();
+/// ```
+///
+/// # Keys
+/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place. [`ByType`], the default,
+/// supports integers, `&str`, byte arrays and other types. For any other type pass a ranking to
+/// [`with_ranking`](Self::with_ranking).
+///
+/// # Example
+/// ```
+/// use hedgerow::FenceMap;
+///
+/// let readings = FenceMap::<u64, f32>::new();
+/// std::thread::scope(|s| {
+///     for sensor in 0..2 {
+///         let readings = &readings;
+///         s.spawn(move || {
+///             for n in 0..500 {
+///                 readings.insert(n * 2 + sensor, n as f32);
+///             }
+///         });
+///     }
+/// });
+/// assert_eq!(readings.range(100..103).collect::<Vec<_>>(), [(100, 50.0), (101, 50.0), (102, 51.0)]);
+/// assert_eq!(readings.last_key_value(), Some((999, 499.0)));
+/// ```
+pub struct FenceMap<K, V, R = ByType> {
+    tree: Tree<K, V, R>,
+}
+
+impl<K, V> FenceMap<K, V> {
+    crate::facade::const_unless_loom! {
+        /// Returns an empty map. Allocates nothing, and fits a `static`.
+        ///
+        /// ```
+        /// static MAP: hedgerow::FenceMap<u32, u32> = hedgerow::FenceMap::new();
+        /// MAP.insert(1, 2);
+        /// assert_eq!(MAP.get(&1), Some(2));
+        /// ```
+        #[must_use]
+        pub fn new() -> Self
+        where
+            K: Plain + Ord,
+            V: Plain,
+        {
+            Self::with_ranking(ByType)
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
+    crate::facade::const_unless_loom! {
+        /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
+        ///
+        /// ```
+        /// use std::net::SocketAddrV4;
+        ///
+        /// struct ByAddress;
+        /// impl hedgerow::fence::Ranking<SocketAddrV4> for ByAddress {
+        ///     fn rank(&self, key: &SocketAddrV4) -> u64 {
+        ///         u64::from(key.ip().to_bits()) << 32 | u64::from(key.port()) << 16
+        ///     }
+        /// }
+        ///
+        /// let peers = hedgerow::FenceMap::with_ranking(ByAddress);
+        /// peers.insert("10.0.0.1:80".parse().unwrap(), 'a');
+        /// assert_eq!(peers.get(&"10.0.0.1:80".parse().unwrap()), Some('a'));
+        /// ```
+        #[must_use]
+        pub fn with_ranking(ranking: R) -> Self {
+            Self { tree: Tree::new(ranking) }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tree(&self) -> &Tree<K, V, R> {
+        &self.tree
+    }
+
+    /// Returns the map's ranking.
+    ///
+    /// ```
+    /// use hedgerow::fence::Ranking;
+    /// let map = hedgerow::FenceMap::<u64, ()>::new();
+    /// assert_eq!(map.ranking().rank(&7u64), 7);
+    /// ```
+    pub fn ranking(&self) -> &R {
+        &self.tree.policy
+    }
+
+    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.tree.len.total()
+    }
+
+    /// Returns whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::FenceMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns figures about the map. Takes the locks of its allocator's lists, which no reader takes.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 10_000 && stats.memory_bytes / stats.len < 25);
+    /// ```
+    pub fn stats(&self) -> FenceStats {
+        self.tree.stats()
+    }
+
+    /// Returns a copy of the value of `key`.
+    ///
+    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
+    /// key's leaf. Linearizes when the leaf's version is validated last.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.get(&"a"), map.get(&"b")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree.get(self.search_key(key), |leaf, at| leaf.fetch_value(at))
+    }
+
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
+    ///
+    /// # Errors
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!(map.try_get(&"a"), Ok(Some(1)));
+    /// ```
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree
+            .get_by_search(
+                self.search_key(key),
+                |leaf, at| leaf.fetch_value(at),
+                &mut Backoff::never(),
+            )
+            .map_err(|_| Busy)
+    }
+
+    /// Returns the result of `f` for a copy of `key`'s value. `f` runs with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", [1, 2, 3])].into();
+    /// assert_eq!(map.get_with(&"a", |v| v.len()), Some(3));
+    /// ```
+    #[inline]
+    pub fn get_with<Q, T>(&self, key: &Q, f: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.get(key).map(|value| f(&value))
+    }
+
+    /// Returns whether `key` has an entry. Costs as much as [`get`](Self::get), without copying the value.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert!(map.contains_key(&"a") && !map.contains_key(&"b"));
+    /// ```
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree.get(self.search_key(key), |_, _| MaybeUninit::new(())).is_some()
+    }
+
+    /// Stores `value` under `key` and returns the value that it replaces. If the key is in the map, the old key stays.
+    ///
+    /// Blocks while another writer is inside the key's leaf. May allocate a leaf, if the key's leaf is full, and what
+    /// leads to it. Running out of memory is handled as in std's collections. Logarithmic time, plus moving up to a
+    /// leaf of entries by one place. Linearizes when the leaf is locked.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!((map.insert(1, 'a'), map.insert(1, 'b')), (None, Some('a')));
+    /// ```
+    #[inline]
+    pub fn insert(&self, key: K, value: V) -> Option<V> {
+        self.finish(self.alter(&key, Backoff::spinning(), |_| Op::Insert(value))).0
+    }
+
+    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// # Errors
+    /// [`OccupiedError`] if the key has a value. It hands key and value back, with a copy of the key's value.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!(map.insert_if_absent(1, 'a'), Ok(()));
+    /// assert_eq!(map.insert_if_absent(1, 'b').unwrap_err().current, 'a');
+    /// ```
+    #[inline]
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V, V>> {
+        let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
+        let found = self.finish(self.alter(&key, Backoff::spinning(), decide)).0;
+        OccupiedError::unless_absent(found, key, value)
+    }
+
+    /// Removes `key` and returns its value. Blocks while another writer is inside its leaf. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.finish(self.alter_there(key, Backoff::spinning(), |_| Op::Remove)).0
+    }
+
+    /// Replaces the value of `key` by the result of `f` and returns the new value. None if the key has no value.
+    ///
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. So
+    /// the replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks while another
+    /// writer is inside the leaf. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.update(&"a", |n| n + 1), map.update(&"b", |n| n + 1)), (Some(2), None));
+    /// ```
+    #[inline]
+    pub fn update<Q>(&self, key: &Q, f: impl FnMut(V) -> V) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        Self::updated(self.finish(self.alter_there(key, Backoff::spinning(), Self::updating(f))))
+    }
+
+    /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value.
+    ///
+    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. An
+    /// `f` that itself writes to that leaf each time never ends. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// ```
+    /// use hedgerow::Op;
+    /// let map = hedgerow::FenceMap::<_, u32>::default();
+    /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
+    /// assert_eq!(map.compute("a", step).after, Some(1));
+    /// assert_eq!(map.compute("a", step).after, Some(2));
+    /// assert_eq!(map.compute("a", step).after, None);
+    /// ```
+    #[inline]
+    pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
+        Self::computed(self.finish(self.alter(&key, Backoff::spinning(), f)))
+    }
+
+    /// Replaces the value of `key` by `new` if it is `current`, and returns the value that the key had. None stands for
+    /// no value.
+    ///
+    /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
+    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// # Errors
+    /// The value that the key has instead of `current`.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.compare_exchange(1, Some('a'), Some('b')), Ok(Some('a')));
+    /// assert_eq!(map.compare_exchange(1, Some('a'), Some('c')), Err(Some('b')));
+    /// assert_eq!(map.compare_exchange(1, Some('b'), None), Ok(Some('b')));
+    /// assert_eq!(map.get(&1), None);
+    /// ```
+    pub fn compare_exchange(
+        &self,
+        key: K,
+        current: Option<V>,
+        new: Option<V>,
+    ) -> Result<Option<V>, Option<V>>
+    where
+        V: PartialEq,
+    {
+        let mut same = false;
+        let done = self.compute(key, |old| {
+            same = old == current;
+            match new {
+                _ if !same => Op::Keep,
+                Some(new) => Op::Insert(new),
+                None => Op::Remove,
+            }
+        });
+        if same { Ok(done.before) } else { Err(done.before) }
+    }
+
+    #[inline]
+    pub(crate) fn alter(
+        &self,
+        key: &K,
+        backoff: Backoff,
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure> {
+        let decide = |old: Option<&V>| match (decide(old.copied()), old) {
+            (Op::Keep, _) => Change::Keep,
+            // The key that is in the map stays.
+            (Op::Insert(value), Some(_)) => Change::Value(value),
+            (Op::Insert(value), None) => Change::Entry(*key, value),
+            (Op::Remove, _) => Change::Remove,
+        };
+        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        self.tree.alter(self.tree.search_key(key), read, backoff, decide, |_| ())
+    }
+
+    /// As `alter`, for a borrowed form of a key. Calls `decide` only if there is an entry, so it needs no key to
+    /// insert.
+    #[inline]
+    pub(crate) fn alter_there<Q>(
+        &self,
+        key: &Q,
+        backoff: Backoff,
+        mut decide: impl FnMut(V) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        let decide = |old: Option<&V>| match old.map(|&old| decide(old)) {
+            None | Some(Op::Keep) => Change::Keep,
+            Some(Op::Insert(value)) => Change::Value(value),
+            Some(Op::Remove) => Change::Remove,
+        };
+        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        self.tree.alter(self.search_key(key), read, backoff, decide, |_| ())
+    }
+
+    /// Returns a key in any form with its rank, to search for it.
+    #[inline(always)]
+    pub(crate) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<Query<'q, Q>>
+    where
+        Q: ?Sized,
+        R: Ranking<Q>,
+    {
+        SearchKey {
+            key: Query(key),
+            rank: to_word::<K>(rank_of_borrowed::<K, Q, R>(self.ranking(), key)),
+        }
+    }
+
+    pub(crate) fn updating(mut f: impl FnMut(V) -> V) -> impl FnMut(V) -> Op<V> {
+        move |value| Op::Insert(f(value))
+    }
+
+    pub(crate) fn updated((_, change): Altered<K, V>) -> Option<V> {
+        if let Change::Value(new) = change { Some(new) } else { None }
+    }
+
+    pub(crate) fn computed((before, change): Altered<K, V>) -> Computed<V> {
+        let after = match change {
+            Change::Keep => before,
+            Change::Value(new) | Change::Entry(_, new) => Some(new),
+            Change::Remove => None,
+        };
+        Computed { before, after }
+    }
+
+    /// Returns the result of an operation that waits, and so fails only if memory runs out.
+    #[inline]
+    pub(crate) fn finish<T>(&self, done: Result<T, Failure>) -> T {
+        done.unwrap_or_else(|_| self.out_of_memory())
+    }
+
+    #[cold]
+    #[expect(clippy::unused_self, reason = "says which map's leaf it is about")]
+    fn out_of_memory(&self) -> ! {
+        handle_alloc_error(Layout::new::<[usize; 16]>())
+    }
+
+    pub(crate) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}

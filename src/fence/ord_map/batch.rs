@@ -1,0 +1,147 @@
+//! `OrdMap`'s batches: changes of many keys as of a single point in time.
+
+use super::map::OrdMap;
+use super::ops::out_of_memory;
+use super::raw::Raw;
+use crate::api::op::Op;
+use crate::fence::tree::batch::{OldEntry, Outcome, Request};
+use crate::fence::tree::leaf::{Changed, Leaf, LeafVersion};
+use crate::fence::tree::rank::Ranking;
+use crate::reclaim::guard::pin;
+use crate::reclaim::pair::{KeyNode, Pair};
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Mode};
+use crate::sync::backoff::Backoff;
+use alloc::vec::Vec;
+use core::mem;
+
+impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
+    /// An entry is one node, which is replaced as a whole.
+    const REPLACES_KEYS: bool = true;
+
+    fn read(leaf: Leaf<'_, Self, ()>, version: LeafVersion, at: usize) -> Result<Self, Changed> {
+        leaf.key(version, at)
+    }
+
+    fn of(key: Self, (): ()) -> Self {
+        key
+    }
+}
+
+/// A change before it is made, with what owns its key.
+enum PendingChange<K, V> {
+    Entry(Fresh<Pair<K, V>>),
+    /// Removes the entry of this key, or keeps it.
+    Key(Fresh<KeyNode<K>>, Op<()>),
+    /// The change is made, and the map owns the entry.
+    Stored,
+}
+
+impl<K, V> PendingChange<K, V> {
+    /// Returns the change as the tree gets it.
+    fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (Raw<K>, Op<()>) {
+        let (node, op) = match self {
+            Self::Entry(fresh) => (Pair::as_key_node(fresh.0.0), Op::Insert(())),
+            Self::Key(fresh, op) => (fresh.0.0, *op),
+            Self::Stored => unreachable!("nothing is stored before it is asked for"),
+        };
+        let mut raw = Raw { rank: 0, node };
+        // SAFETY: `self` owns the node.
+        raw.rank = rank(unsafe { raw.key() });
+        (raw, op)
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns, for each
+    /// change, the entry that it replaced or removed.
+    ///
+    /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before
+    /// it left. No other operation sees some of the changes without the others: not
+    /// [`snapshot_many`](crate::owned::Pinned::snapshot_many), not [`range`](Self::range), not a sequence of
+    /// [`get`](Self::get)s, not another batch. `Op::Keep` does nothing.
+    ///
+    /// Makes all entries and reads all leaves with nothing locked, then locks the leaves while it stores. Readers of
+    /// these leaves wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
+    /// each time that happens, but it may happen any number of times: if other threads write to these leaves without a
+    /// pause, a batch of very many leaves may have to wait until they stop. Allocates as [`insert`](Self::insert) does
+    /// for each change, even for a removal, and some words more. Running out of memory is handled as in std's
+    /// collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when the last leaf is
+    /// locked. If `Ord` panics, nothing is changed. If it is no total order, changes may be made one by one.
+    ///
+    /// # Panics
+    /// May panic if `Ord` is no total order, as std's sort does.
+    ///
+    /// ```
+    /// use hedgerow::{OrdMap, Op};
+    /// let shelf: OrdMap<String, Vec<&str>> = [("left".into(), vec!["hazel"])].into();
+    /// let had = shelf.apply_batch([
+    ///     ("left".into(), Op::Remove),
+    ///     ("right".into(), Op::Insert(vec!["hazel"])),
+    /// ]);
+    /// assert_eq!((had[0].as_deref(), had[1].as_deref()), (Some(&vec!["hazel"]), None));
+    /// assert_eq!(shelf.get_cloned("right"), Some(vec!["hazel"]));
+    /// ```
+    pub fn apply_batch(
+        &self,
+        changes: impl IntoIterator<Item = (K, Op<V>)>,
+    ) -> Vec<Option<Removed<'_, K, V>>> {
+        let mut pending = changes.into_iter().map(Self::name).collect::<Vec<_>>();
+        let rank = |key: &K| self.search_key(key).rank;
+        let request = pending.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
+        let mut removed = Vec::with_capacity(request.len());
+        let guard = pin();
+        let stored = |had: &[Option<Raw<K>>]| {
+            for one in &mut pending {
+                if let PendingChange::Entry(_) = one
+                    && let PendingChange::Entry(fresh) = mem::replace(one, PendingChange::Stored)
+                {
+                    // In the map now, or replaced by a later change of the batch, which returns it.
+                    fresh.take();
+                }
+            }
+            let had = had.iter().zip(&request).map(|(had, (_, op))| match op {
+                Op::Keep => None,
+                _ => had.map(|raw| Removed::new(self.unlinked(raw))),
+            });
+            // Does not allocate: memory for them was reserved above.
+            removed.extend(had);
+        };
+        let done =
+            self.tree().apply_atomically(Request::Changes(&request), Backoff::spinning(), stored);
+        let done = done.unwrap_or_else(out_of_memory::<K, V, _, _>);
+        drop(guard);
+        match done {
+            Outcome::Done(_) => {
+                self.free_bounds();
+                // Drops keys of the user before the return value is complete: if one panicked after that, it would
+                // leak.
+                drop(pending);
+            }
+            Outcome::OneByOne => {
+                removed.extend(pending.into_iter().map(|one| self.apply_one(one)));
+            }
+        }
+        removed
+    }
+
+    fn name((key, op): (K, Op<V>)) -> PendingChange<K, V> {
+        let op = match op {
+            Op::Insert(value) => return PendingChange::Entry(Self::fresh(key, value)),
+            Op::Remove => Op::Remove,
+            Op::Keep => Op::Keep,
+        };
+        PendingChange::Key(KeyNode::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>), op)
+    }
+
+    fn apply_one(&self, one: PendingChange<K, V>) -> Option<Removed<'_, K, V>> {
+        match one {
+            PendingChange::Entry(fresh) => {
+                let done = self.store(fresh, Mode::Blocking, |_| true, &pin());
+                done.unwrap_or_else(out_of_memory::<K, V, _, _>)
+            }
+            PendingChange::Key(key, Op::Remove) => self.remove(&key.live().fields().key),
+            PendingChange::Key(..) | PendingChange::Stored => None,
+        }
+    }
+}

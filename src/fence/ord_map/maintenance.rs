@@ -1,0 +1,152 @@
+//! `OrdMap` as a whole: retired entries, figures, fences.
+
+use super::map::OrdMap;
+use super::ops::out_of_memory;
+use super::raw::Raw;
+use crate::fence::balance::fence_loads::FenceLoad;
+use crate::fence::tree::rank::Ranking;
+use crate::fence::tree::stats::FenceStats;
+use crate::reclaim::guard::{Stalled, pin, stalled};
+use crate::reclaim::pair::KeyNode;
+use alloc::vec::Vec;
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    /// Returns the number of entries that were replaced or removed and are not dropped yet: exact if no thread writes
+    /// meanwhile, and of the recent past otherwise. Does not count a [`Removed`](crate::owned::Removed) that a caller
+    /// still has, nor clones of keys that were bounds of leaves, of which there are a few in a hundred. Lock-free.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
+    /// map.insert(1, 'b');
+    /// assert_eq!(map.pending(), 1);
+    /// map.reclaim();
+    /// ```
+    pub fn pending(&self) -> usize {
+        self.owner().entries.pending()
+    }
+
+    /// Sets how many entries may be [`pending`](Self::pending) when a method that can fail is about to insert:
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, the default, is no
+    /// limit. In all else as [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit).
+    ///
+    /// ```
+    /// use hedgerow::{error::TryInsertError, owned::pin};
+    ///
+    /// let map = hedgerow::OrdMap::<u32, u32>::new();
+    /// map.set_pending_limit(Some(100));
+    /// let guard = pin(); // and never dropped
+    /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
+    /// assert!(matches!(refused, TryInsertError::Stalled { key: 7, value: 102, .. }));
+    /// assert_eq!(map.pending(), 101);
+    /// ```
+    pub fn set_pending_limit(&self, limit: Option<usize>) {
+        self.owner().entries.set_limit(limit);
+    }
+
+    /// Returns the limit set by [`set_pending_limit`](Self::set_pending_limit).
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::OrdMap::<u32, u32>::new().pending_limit(), None);
+    /// ```
+    pub fn pending_limit(&self) -> Option<usize> {
+        self.owner().entries.limit()
+    }
+
+    /// Drops all retired entries that no reader can have any more.
+    ///
+    /// Operations that write do this by themselves, a few entries at a time and some hundreds of entries late. This
+    /// method does it at once: it asks for a barrier of all threads, checks each reader's slot, and runs the
+    /// destructors with nothing locked. If one panics, the remaining entries wait for the next call. Inside of a
+    /// destructor of an entry that this map is dropping, it drops nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
+    /// drop(map.remove(&1));
+    /// map.reclaim();
+    /// ```
+    pub fn reclaim(&self) {
+        self.owner().entries.reclaim();
+        self.owner().bounds.reclaim();
+    }
+
+    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries: what they
+    /// may be reading cannot be dropped. Checks each reader's slot; allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// drop(map.remove(&1));
+    /// map.reclaim();
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
+    /// ```
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {
+        stalled()
+    }
+
+    /// Returns figures about the map. The bytes of the entries' own allocations are not counted. Takes the locks of the
+    /// map's allocator's lists, which no reader takes.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 10_000 && stats.memory_bytes / stats.len < 25);
+    /// ```
+    pub fn stats(&self) -> FenceStats {
+        let mut stats = self.tree.stats();
+        stats.memory_bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
+        stats
+    }
+
+    /// Visits up to `budget` fences and evens out their load if it is uneven; returns whether it changed anything. See
+    /// [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step) for details.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert!(!map.rebalance_step(usize::MAX), "a small map has one fence");
+    /// ```
+    pub fn rebalance_step(&self, budget: usize) -> bool {
+        let _guard = pin();
+        self.tree.rebalance(budget)
+    }
+
+    /// Returns where each fence begins, what it holds and how loaded it is, in key order.
+    ///
+    /// The figures are exact if no thread writes meanwhile, and of the recent past otherwise. Waits for writers in the
+    /// first leaf of a fence. Allocates the vector, and clones a key for each fence. Visits every leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
+    /// let fences = map.fences();
+    /// assert_eq!(fences.iter().map(|fence| fence.entries).sum::<usize>(), map.len());
+    /// assert!(fences[0].low.is_none() && fences[1..].is_sorted_by_key(|fence| fence.low));
+    /// ```
+    pub fn fences(&self) -> Vec<FenceLoad<K>> {
+        let _guard = pin();
+        let loads = self.tree.fence_loads().into_iter();
+        // SAFETY: a bound that was found under the guard.
+        loads.map(|load| load.with_low(|low| unsafe { low.key() }.clone())).collect()
+    }
+
+    /// Returns the map with a fence that begins at each of `keys`, for callers that know in advance where the load will
+    /// be. As [`FenceMap::with_splits`](crate::FenceMap::with_splits); clones each key.
+    ///
+    /// ```
+    /// let by_initial = hedgerow::OrdMap::<String, u32>::new().with_splits(["f".into(), "t".into()]);
+    /// let lows: Vec<_> = by_initial.fences().into_iter().map(|fence| fence.low).collect();
+    /// assert_eq!(lows, [None, Some("f".into()), Some("t".into())]);
+    /// ```
+    #[must_use]
+    pub fn with_splits(self, keys: impl IntoIterator<Item = K>) -> Self {
+        let _guard = pin();
+        for key in keys {
+            // Needed until the fence is made. The bound of its first leaf is a clone.
+            let stem = KeyNode::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>);
+            // SAFETY: `stem` owns the node.
+            let rank = self.search_key(unsafe { &(*stem.0.0.as_ptr()).key }).rank;
+            let raw = Raw { rank, node: stem.0.0 };
+            self.tree().start_fence_at(&raw).unwrap_or_else(out_of_memory::<K, V, _, _>);
+        }
+        self
+    }
+}

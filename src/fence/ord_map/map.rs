@@ -1,0 +1,204 @@
+//! `OrdMap` itself: its construction and its end.
+
+use super::raw::{Owner, Raw};
+use crate::fence::tree::descent::Tree;
+use crate::fence::tree::rank::{ByType, Ranking};
+use crate::reclaim::garbage::free_all;
+use crate::reclaim::node::{List, Node, NodePtr};
+use crate::reclaim::pair::{KeyNode, Pair};
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+/// A concurrent ordered map of owned keys and values: `String`, boxes, any type that is `Send` and `Sync`.
+///
+/// As [`FenceMap`](crate::FenceMap), for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
+/// lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard). It
+/// takes no lock, writes nothing except its own thread's announcement, and allocates nothing. [`pin`](Self::pin) takes
+/// one guard for many lookups, which then return plain references. All methods take `&self`.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
+///   single point in time.
+/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
+///   leaf by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
+/// - A guard may be held for any time, and while any thread writes to this map or to others: nothing deadlocks. Entries
+///   that are removed meanwhile stay alive.
+/// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map, which drops two
+///   at most, by [`reclaim`](Self::reclaim), or with the map.
+/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
+///   If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
+///   thread only.
+///
+/// Unlike std's maps, [`insert`](Self::insert) replaces the key too: key and value are one entry, and other threads may
+/// still be reading the old one.
+///
+/// # Keys
+/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place: a `String` to its first
+/// eight bytes. The map reads a key itself only to compare keys of the same rank, which costs a wait for memory each.
+/// So if all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
+///
+/// Keys are `Clone`, because the map stores a clone of one key in some tens as the bound of a leaf.
+///
+/// A map of `String` looks up `&str`. Any borrowed form has to have the rank of its key. [`ByType`] ranks `str` and
+/// `[u8]` so, and panics if it supports the type of the key but not the borrowed form. Implement a `Ranking` of your
+/// own for each form.
+///
+/// # Example
+/// ```
+/// use hedgerow::OrdMap;
+///
+/// let words = OrdMap::<String, usize>::new();
+/// std::thread::scope(|s| {
+///     s.spawn(|| words.insert("hazel".into(), 5));
+///     s.spawn(|| words.insert("hawthorn".into(), 8));
+/// });
+/// assert_eq!(words.get("hazel").as_deref(), Some(&5));
+/// assert_eq!(words.first_key_value().unwrap().key(), "hawthorn");
+/// let words = words.pin(); // one guard for what follows, which returns references
+/// let from_hay = words.range("hay".to_string()..);
+/// assert_eq!(from_hay.collect::<Vec<_>>(), [(&"hazel".into(), &5)]);
+/// ```
+pub struct OrdMap<K, V, R = ByType> {
+    pub(super) tree: Tree<Raw<K>, (), Owner<K, V, R>>,
+}
+
+// SAFETY: the map moves with all its nodes, and no other thread has one of them then.
+unsafe impl<K: Send, V: Send, R: Send> Send for OrdMap<K, V, R> {}
+// SAFETY: many threads read the nodes, and any of them may drop one.
+unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for OrdMap<K, V, R> {}
+// User code runs only while the map is in a state that a panic may leave behind.
+impl<K, V, R: UnwindSafe> UnwindSafe for OrdMap<K, V, R> {}
+impl<K, V, R: RefUnwindSafe> RefUnwindSafe for OrdMap<K, V, R> {}
+
+impl<K: Ord + Clone, V> OrdMap<K, V> {
+    /// Returns an empty map. Allocates nothing, and fits a `static`.
+    ///
+    /// ```
+    /// static MAP: hedgerow::OrdMap<String, u32> = hedgerow::OrdMap::new();
+    /// MAP.insert("rose".into(), 1);
+    /// assert_eq!(MAP.get_cloned("rose"), Some(1));
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_ranking(ByType)
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
+    ///
+    /// ```
+    /// use hedgerow::fence::{OrdMap, Ranking};
+    ///
+    /// const ROOT: &str = "/srv/data/";
+    /// /// All paths begin alike, so they are ranked by what follows.
+    /// struct BehindRoot;
+    /// impl Ranking<str> for BehindRoot {
+    ///     fn rank(&self, path: &str) -> u64 {
+    ///         match path.strip_prefix(ROOT) {
+    ///             Some(rest) => hedgerow::fence::ByType.rank(rest),
+    ///             None if path < ROOT => 0,
+    ///             None => u64::MAX,
+    ///         }
+    ///     }
+    /// }
+    /// impl Ranking<String> for BehindRoot {
+    ///     fn rank(&self, path: &String) -> u64 {
+    ///         self.rank(path.as_str())
+    ///     }
+    /// }
+    ///
+    /// let files = OrdMap::with_ranking(BehindRoot);
+    /// files.insert("/srv/data/roses".to_string(), 1);
+    /// assert_eq!(files.get_cloned("/srv/data/roses"), Some(1));
+    /// ```
+    #[must_use]
+    pub const fn with_ranking(ranking: R) -> Self {
+        Self { tree: Tree::new(Owner::new(ranking)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn tree(&self) -> &Tree<Raw<K>, (), Owner<K, V, R>> {
+        &self.tree
+    }
+
+    #[inline(always)]
+    pub(super) fn owner(&self) -> &Owner<K, V, R> {
+        &self.tree.policy
+    }
+
+    /// Returns the map's ranking.
+    ///
+    /// ```
+    /// use hedgerow::fence::Ranking;
+    /// let map = hedgerow::OrdMap::<String, ()>::new();
+    /// assert_eq!(map.ranking().rank("a"), u64::from(b'a') << 56);
+    /// ```
+    pub fn ranking(&self) -> &R {
+        &self.owner().ranking
+    }
+
+    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.tree.len.total()
+    }
+
+    /// Returns whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::OrdMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Nodes that no other thread has. Freed on drop, even if a destructor panics.
+pub(super) struct NodeList<N: Node>(pub(super) List<N>);
+
+impl<N: Node> Drop for NodeList<N> {
+    fn drop(&mut self) {
+        free_all(&mut self.0);
+    }
+}
+
+/// All nodes of a map. Each list is dropped even if a destructor of another list panics.
+pub(super) struct AllNodes<K, V> {
+    /// In key order.
+    pub(super) entries: NodeList<Pair<K, V>>,
+    pub(super) garbage: NodeList<Pair<K, V>>,
+    pub(super) bounds: NodeList<KeyNode<K>>,
+}
+
+impl<K, V, R> OrdMap<K, V, R> {
+    /// Takes all nodes out of the map, which is of no use after that.
+    pub(super) fn take_all(&mut self) -> AllNodes<K, V> {
+        let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
+        // SAFETY: `drain` passes each node once, and the tree does not use it any more.
+        let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
+        // SAFETY: as above.
+        let bound = |raw: Raw<K>| unsafe { bounds.push(NodePtr(raw.node)) };
+        self.tree.drain(entry, bound);
+        self.tree.policy.entries.move_to(&mut garbage);
+        self.tree.policy.bounds.move_to(&mut bounds);
+        AllNodes {
+            entries: NodeList(entries),
+            garbage: NodeList(garbage),
+            bounds: NodeList(bounds),
+        }
+    }
+}
+
+impl<K, V, R> Drop for OrdMap<K, V, R> {
+    fn drop(&mut self) {
+        drop(self.take_all());
+    }
+}

@@ -1,0 +1,187 @@
+//! The tree's keys: the rank of an entry, and a pointer to it.
+
+use crate::fence::tree::policy::KeyPolicy;
+use crate::fence::tree::search::CompareKey;
+use crate::memory::AllocError;
+use crate::reclaim::node::{Node, NodePtr};
+use crate::reclaim::pair::{KeyNode, Pair};
+use crate::reclaim::retired::Retired;
+use core::cmp::Ordering;
+use core::ptr::NonNull;
+use equivalent::Comparable;
+
+/// A key's rank, and a pointer to its node. The node of an entry has a value too; the node of a leaf's bound has not.
+///
+/// Comparisons go by rank, and read the key only if ranks are equal. The key they read is alive, for two reasons:
+/// - The tree compares only pointers from validated leaves, and all callers of the tree hold a guard.
+/// - The entry of the key from which hints are counted may be gone, but the tree uses the rank of that key alone.
+pub(super) struct Raw<K> {
+    pub(super) rank: usize,
+    pub(super) node: NonNull<KeyNode<K>>,
+}
+
+impl<K> Clone for Raw<K> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Raw<K> {}
+
+// SAFETY: a tree of these shares nodes between threads, and any thread may drop them.
+unsafe impl<K: Send + Sync> Send for Raw<K> {}
+
+impl<K> Raw<K> {
+    /// # Safety
+    /// The node is not freed within `'a`.
+    #[inline(always)]
+    pub(super) unsafe fn key<'a>(self) -> &'a K {
+        // SAFETY: the caller's promise; keys in nodes never change.
+        unsafe { &(*self.node.as_ptr()).key }
+    }
+
+    /// # Safety
+    /// The node is that of an entry of a map of this `V`, and not freed within `'a`.
+    #[inline(always)]
+    pub(super) unsafe fn entry<'a, V>(self) -> (&'a K, &'a V) {
+        let pair = self.node.cast::<Pair<K, V>>().as_ptr();
+        // SAFETY: the caller's promise; keys and values in nodes never change.
+        unsafe { (&(*pair).key, &(*pair).value) }
+    }
+
+    pub(super) fn shared<V>(self) -> NodePtr<Pair<K, V>> {
+        NodePtr(self.node.cast())
+    }
+
+    pub(super) fn is(self, other: Self) -> bool {
+        self.node == other.node
+    }
+}
+
+impl<K: Ord> Ord for Raw<K> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        // SAFETY: both are alive, for the reasons given at `Raw`.
+        let by_key = || unsafe { self.key().cmp(other.key()) };
+        self.rank.cmp(&other.rank).then_with(by_key)
+    }
+}
+
+impl<K: Ord> PartialOrd for Raw<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K: Ord> PartialEq for Raw<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(*other) || self.cmp(other).is_eq()
+    }
+}
+
+impl<K: Ord> Eq for Raw<K> {}
+
+/// Detects that keys are inconsistent, so that an operation which starts again whenever an entry has changed ends.
+///
+/// A removed entry never comes back. So if searches find an entry, then another one or none, and then the first one
+/// again, one of them has missed it. The remembered entry changes ever more rarely, so in the end it is one of any
+/// cycle.
+pub(super) struct OrderCheck<K> {
+    kept: Option<Raw<K>>,
+    /// Whether a search has found something else since.
+    is_gone: bool,
+    rounds: usize,
+}
+
+impl<K> OrderCheck<K> {
+    pub(super) const fn new() -> Self {
+        Self { kept: None, is_gone: false, rounds: 0 }
+    }
+
+    /// Takes the results of further searches for the key, in order. Returns whether they contradict earlier ones.
+    #[cold]
+    pub(super) fn is_contradicted_by_any<const COUNT: usize>(
+        &mut self,
+        found: [Option<Raw<K>>; COUNT],
+    ) -> bool {
+        found.into_iter().any(|found| self.is_contradicted_by(found))
+    }
+
+    fn is_contradicted_by(&mut self, found: Option<Raw<K>>) -> bool {
+        self.rounds += 1;
+        let is_kept = self.kept.zip(found).is_some_and(|(kept, found)| kept.is(found));
+        if is_kept && self.is_gone {
+            return true;
+        }
+        self.is_gone |= !is_kept;
+        if self.kept.is_none() || self.rounds.is_power_of_two() {
+            (self.kept, self.is_gone) = (found, false);
+        }
+        false
+    }
+}
+
+/// A borrowed form of a key, to search for among [`Raw`] keys.
+pub(super) struct NodeQuery<'q, Q: ?Sized>(pub(super) &'q Q);
+
+impl<Q: ?Sized> Clone for NodeQuery<'_, Q> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Q: ?Sized> Copy for NodeQuery<'_, Q> {}
+
+impl<K, Q: Comparable<K> + ?Sized> CompareKey<Raw<K>> for NodeQuery<'_, Q> {
+    #[inline(always)]
+    fn compare(self, rank: usize, raw: &Raw<K>) -> Ordering {
+        // SAFETY: alive, for the reasons given at `Raw`.
+        let by_key = || self.0.compare(unsafe { raw.key() });
+        rank.cmp(&raw.rank).then_with(by_key)
+    }
+}
+
+/// The policy of a tree of pointers: bounds are clones of keys, and removed nodes are retired.
+pub(super) struct Owner<K, V, R> {
+    pub(super) ranking: R,
+    pub(super) entries: Retired<Pair<K, V>>,
+    /// Retired bounds. There are few of them, because a merge follows tens of removals or more.
+    pub(super) bounds: Retired<KeyNode<K>>,
+}
+
+impl<K, V, R> Owner<K, V, R> {
+    pub(super) const fn new(ranking: R) -> Self {
+        Self { ranking, entries: Retired::new(), bounds: Retired::new() }
+    }
+}
+
+impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
+    const OWNS: bool = true;
+
+    #[inline(always)]
+    fn rank_word(&self, raw: &Raw<K>) -> usize {
+        raw.rank
+    }
+
+    fn clone_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
+        // SAFETY: in the tree, or about to be put there, and the caller of the tree holds a guard.
+        let key = unsafe { raw.key() }.clone();
+        let stem = KeyNode::new(key).map_err(|_| AllocError)?;
+        Ok(Raw { rank: raw.rank, node: stem.take().0 })
+    }
+
+    fn drop_bound(&self, bound: Raw<K>) {
+        // SAFETY: made by `clone_bound`, and never published.
+        unsafe { KeyNode::free(bound.node) }
+    }
+
+    fn retire_bound(&self, bound: Raw<K>) {
+        // SAFETY: made by `clone_bound`, and no leaf of the tree has it any more.
+        unsafe { self.bounds.add(NodePtr(bound.node)) }
+    }
+
+    fn retire_entry(&self, key: Raw<K>) {
+        // SAFETY: the tree has just removed the entry.
+        unsafe { self.entries.add(key.shared()) }
+    }
+}

@@ -1,0 +1,229 @@
+//! The entry next to a key, or at an end of the map, in either direction.
+//!
+//! If the key's own leaf has no such entry, the search goes on in the neighbouring leaves. In the end it validates all
+//! of them together, as a range does ([`read_set`](super::read_set)). A removal confirms them by swaps instead
+//! ([SL-7]).
+
+use super::descent::{Probe, Tree};
+use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
+use super::policy::KeyPolicy;
+use super::read_set::ReadSet;
+use super::search::{CompareKey, SearchKey};
+use crate::api::failure::Failure;
+use crate::sync::backoff::{Backoff, WouldWait};
+use core::ops::Bound;
+
+/// Which entry to find.
+#[derive(Clone, Copy)]
+pub(crate) enum Neighbour<S> {
+    /// The first entry within this lower bound.
+    From(Bound<SearchKey<S>>),
+    /// The last entry within this upper bound.
+    UpTo(Bound<SearchKey<S>>),
+}
+
+/// An entry that was found. The leaves of the read set have no entry between it and the bound.
+struct Found<'a, K, V> {
+    leaf: Leaf<'a, K, V>,
+    version: LeafVersion,
+    at: usize,
+    read_set: ReadSet<'a, K, V>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+    /// Returns the entry, as of a single point in time.
+    pub(crate) fn neighbour(
+        &self,
+        neighbour: Neighbour<impl CompareKey<K>>,
+        mut backoff: Backoff,
+    ) -> Result<Option<(K, V)>, Failure> {
+        loop {
+            let Ok(found) = self.find_neighbour(neighbour, &mut backoff)? else { continue };
+            let Some(found) = found else { return Ok(None) };
+            let (key, value) = (found.leaf.fetch_key(found.at), found.leaf.fetch_value(found.at));
+            if found.leaf.validate(found.version) && found.read_set.validate_all() {
+                // SAFETY: validated since they were fetched, and the leaf has more than `at` entries.
+                return Ok(Some(unsafe { (key.assume_init(), value.assume_init()) }));
+            }
+        }
+    }
+
+    /// Removes the entry, and passes its key to `taken` before any other user code runs. Linearizes when the entry's
+    /// leaf is locked, or, if there is no entry, as `neighbour` does.
+    pub(crate) fn remove_neighbour(
+        &self,
+        neighbour: Neighbour<impl CompareKey<K>>,
+        mut backoff: Backoff,
+        taken: impl FnOnce(K),
+    ) -> Result<Option<(K, V)>, Failure> {
+        loop {
+            let Ok(found) = self.find_neighbour(neighbour, &mut backoff)? else { continue };
+            let Some(Found { leaf, version, at, read_set }) = found else { return Ok(None) };
+            let (Ok(key), Ok(value)) = (leaf.key(version, at), leaf.value(version, at)) else {
+                continue;
+            };
+            let Ok(plan) = self.plan_removal(leaf, version, at) else { continue };
+            if !leaf.try_lock(version) {
+                backoff.wait()?;
+                continue;
+            }
+            // [SL-7] another thread may insert a closer entry into one of the empty leaves, and then look this entry
+            // up. If it still finds this entry, its insertion came before this removal. Then the swap of that leaf
+            // fails, and the removal starts again. Otherwise it would have skipped the closer entry.
+            if !read_set.confirm_all_but(leaf) {
+                leaf.unlock_unchanged(version);
+                backoff.wait()?;
+                continue;
+            }
+            let count = version.meta.count();
+            leaf.close_gap(at, 1, count);
+            leaf.unlock(version, plan.put(leaf, version.meta.with_count(count - 1)));
+            self.len.add(-1);
+            taken(key);
+            self.merge_after_removal(leaf, version, &mut backoff);
+            return Ok(Some((key, value)));
+        }
+    }
+
+    /// Finds the entry. Its leaf is the last one of the read set.
+    fn find_neighbour(
+        &self,
+        neighbour: Neighbour<impl CompareKey<K>>,
+        backoff: &mut Backoff,
+    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+        match neighbour {
+            Neighbour::From(start) => self.find_from(start, backoff),
+            Neighbour::UpTo(end) => self.find_up_to(end, backoff),
+        }
+    }
+
+    fn find_from(
+        &self,
+        start: Bound<SearchKey<impl CompareKey<K>>>,
+        backoff: &mut Backoff,
+    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+        let Some((mut leaf, mut version)) = self.leaf_from(start, backoff)? else {
+            return Ok(Ok(None));
+        };
+        let Ok(mut at) = self.first_at(leaf, version, start) else { return Ok(Err(Changed)) };
+        let mut read_set = ReadSet::new();
+        loop {
+            read_set.push(leaf, version)?;
+            if at < version.meta.count() {
+                return Ok(Ok(Some(Found { leaf, version, at, read_set })));
+            }
+            let Ok(next) = leaf.next(version) else { return Ok(Err(Changed)) };
+            // The last leaf. That all leaves are empty has to be true as of a single point in time too.
+            if next == leaf {
+                return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
+            }
+            (leaf, version, at) = (next, next.begin(), 0);
+            while version.is_locked() {
+                backoff.wait()?;
+                version = leaf.begin();
+            }
+            // A retired leaf says nothing about its keys, which are in another leaf now.
+            if !version.meta.is_live() {
+                return Ok(Err(Changed));
+            }
+        }
+    }
+
+    fn find_up_to(
+        &self,
+        end: Bound<SearchKey<impl CompareKey<K>>>,
+        backoff: &mut Backoff,
+    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+        let start = match end {
+            Bound::Unbounded => self.last_leaf(backoff)?,
+            _ => self.leaf_from(end, backoff)?,
+        };
+        let Some((mut leaf, mut version)) = start else { return Ok(Ok(None)) };
+        let place = |target| leaf.place(version, target, &self.policy);
+        let before = match end {
+            Bound::Included(target) => place(target).map(Self::index_after),
+            Bound::Excluded(target) => place(target).map(|place| place.at),
+            Bound::Unbounded => Ok(version.meta.count()),
+        };
+        let Ok(mut before) = before else { return Ok(Err(Changed)) };
+        let mut read_set = ReadSet::new();
+        loop {
+            read_set.push(leaf, version)?;
+            if before > 0 {
+                return Ok(Ok(Some(Found { leaf, version, at: before - 1, read_set })));
+            }
+            let Ok(lo) = leaf.lo(version) else { return Ok(Err(Changed)) };
+            let Some(lo) = lo else {
+                return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
+            };
+            let Some((left, left_version)) = self.left_neighbour(leaf, &lo, backoff)? else {
+                return Ok(Err(Changed));
+            };
+            (leaf, version, before) = (left, left_version, left_version.meta.count());
+        }
+    }
+
+    /// Returns the left neighbour of a leaf with the lower bound `lo`. None if a leaf has changed meanwhile.
+    pub(crate) fn left_neighbour<'a>(
+        &'a self,
+        leaf: Leaf<'a, K, V>,
+        lo: &K,
+        backoff: &mut Backoff,
+    ) -> Result<Option<VersionedLeaf<'a, K, V>>, WouldWait> {
+        let is_left = |left: Leaf<'a, K, V>, version| {
+            left.next(version).is_ok_and(|next| next == leaf && left != leaf)
+        };
+        let probe = Probe { target: self.search_key(lo), below: true };
+        if let Some((left, version)) = self.find_leaf(probe, backoff)?
+            && is_left(left, version)
+        {
+            return Ok(Some((left, version)));
+        }
+        // Leaves have changed, or `Ord` is inconsistent. A walk from the first leaf compares no keys.
+        let Some(mut left) = self.head() else { return Ok(None) };
+        loop {
+            let version = left.begin();
+            if version.is_locked() {
+                backoff.wait()?;
+                continue;
+            }
+            if !version.meta.is_live() {
+                return Ok(None);
+            }
+            if is_left(left, version) {
+                return Ok(Some((left, version)));
+            }
+            match left.next(version) {
+                Ok(next) if next == left => return Ok(None),
+                Ok(next) => left = next,
+                Err(Changed) => {}
+            }
+        }
+    }
+
+    /// Returns the last leaf. None in a map that has never had an entry.
+    pub(crate) fn last_leaf(
+        &self,
+        backoff: &mut Backoff,
+    ) -> Result<Option<VersionedLeaf<'_, K, V>>, WouldWait> {
+        'tail: loop {
+            let Some(mut leaf) = self.tail() else { return Ok(None) };
+            loop {
+                let version = leaf.begin();
+                if version.is_locked() {
+                    backoff.wait()?;
+                    continue;
+                }
+                if !version.meta.is_live() {
+                    // A merge has named another last leaf before it retired this one.
+                    continue 'tail;
+                }
+                match leaf.next(version) {
+                    Ok(next) if next == leaf => return Ok(Some((leaf, version))),
+                    Ok(next) => leaf = next,
+                    Err(Changed) => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a tree has to know about its keys: how to rank them, and what to do with keys that it removes or copies.
+//!
+//! For plain data only the ranks remain after compilation.
+
+use super::rank::{Ranking, to_word};
+use crate::memory::AllocError;
+use core::mem::ManuallyDrop;
+
+/// Ranks a tree's keys, and owns what they refer to: entries that the tree removes by itself, and bounds of leaves.
+///
+/// The tree calls its methods with no leaf locked. Each bound is stored in two places: as the lower bound of a leaf and
+/// as the upper bound of the leaf before it.
+pub(crate) trait KeyPolicy<K: Copy> {
+    /// Whether keys refer to memory, so that removed ones have to be retired.
+    const OWNS: bool = false;
+
+    /// Returns the rank of `key`, as far as it fits in a word.
+    fn rank_word(&self, key: &K) -> usize;
+
+    /// Returns a copy of `key` that stays valid until it is dropped or retired as a bound. May run user code.
+    fn clone_bound(&self, key: &K) -> Result<K, AllocError> {
+        Ok(*key)
+    }
+
+    /// Drops a bound that was never stored.
+    fn drop_bound(&self, bound: K) {
+        let _ = bound;
+    }
+
+    /// Retires a bound that no leaf has any more. Lookups may still compare it. Runs no user code.
+    fn retire_bound(&self, bound: K) {
+        let _ = bound;
+    }
+
+    /// Retires an entry that the tree has removed by itself. Lookups may still read it. Runs no user code.
+    fn retire_entry(&self, key: K) {
+        let _ = key;
+    }
+}
+
+impl<K: Copy, R: Ranking<K>> KeyPolicy<K> for R {
+    #[inline(always)]
+    fn rank_word(&self, key: &K) -> usize {
+        to_word::<K>(self.rank(key))
+    }
+}
+
+/// A bound that is not stored yet. Dropped with this, unless [`stored`](Self::stored) is called.
+pub(crate) struct PendingBound<'a, K: Copy, R: KeyPolicy<K>> {
+    policy: &'a R,
+    key: K,
+}
+
+impl<'a, K: Copy, R: KeyPolicy<K>> PendingBound<'a, K, R> {
+    pub(crate) fn new(policy: &'a R, key: &K) -> Result<Self, AllocError> {
+        Ok(Self { policy, key: policy.clone_bound(key)? })
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Leaves the bound to the tree, which has stored it.
+    pub(crate) fn stored(self) {
+        let _ = ManuallyDrop::new(self);
+    }
+}
+
+impl<K: Copy, R: KeyPolicy<K>> Drop for PendingBound<'_, K, R> {
+    fn drop(&mut self) {
+        self.policy.drop_bound(self.key);
+    }
+}
