@@ -43,6 +43,7 @@ mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;
+mod lock;
 pub mod log;
 mod long_double;
 pub mod options;

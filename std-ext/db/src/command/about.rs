@@ -1,6 +1,6 @@
 //! COMMAND: what commands there are.
 
-use crate::command::dispatch::{Complaint, SYNTAX, is, part_of};
+use crate::command::arguments::{Complaint, SYNTAX, is, part_of};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::glob;
 use crate::command::obey::Turn;

@@ -1,11 +1,11 @@
 //! Commands about the connection itself: who is there, and how they talk.
 
 use crate::command::COMPATIBLE;
-use crate::command::connection::Replies;
-use crate::command::context::ClientFacts;
-use crate::command::dispatch::{
+use crate::command::arguments::{
     Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
 };
+use crate::command::connection::Replies;
+use crate::command::context::ClientFacts;
 use crate::command::obey::{Then, Turn};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;

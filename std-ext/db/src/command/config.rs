@@ -2,8 +2,8 @@
 //!
 //! What the database knows of itself stands here; the rest is the server's.
 
+use crate::command::arguments::{Complaint, SYNTAX, part_of, shown};
 use crate::command::context::NotSet;
-use crate::command::dispatch::{Complaint, SYNTAX, part_of, shown};
 use crate::command::glob;
 use crate::command::obey::Turn;
 use crate::log::Fsync;
@@ -39,21 +39,6 @@ const HELP: [&str; 9] = [
     "    Rewrite the configuration file.",
 ];
 
-const POLICIES: [(&str, Eviction); 6] = [
-    ("volatile-lru", Eviction::VolatileLru),
-    ("volatile-random", Eviction::VolatileRandom),
-    ("volatile-ttl", Eviction::VolatileTtl),
-    ("allkeys-lru", Eviction::Lru),
-    ("allkeys-random", Eviction::Random),
-    ("noeviction", Eviction::Never),
-];
-
-/// What the policy is called.
-pub(super) fn policy(eviction: Eviction) -> &'static str {
-    let named = POLICIES.iter().find(|(_, policy)| *policy == eviction);
-    named.map_or("noeviction", |(name, _)| name)
-}
-
 /// What can be set while the server runs, of the database itself.
 enum Own {
     MaxMemory(usize),
@@ -68,14 +53,12 @@ fn own(name: &str, value: &[u8]) -> Option<Result<Own, NotSet>> {
             Some(memory(value).map(Own::MaxMemory).ok_or_else(wrong))
         }
         "maxmemory-policy" => {
-            let named =
-                POLICIES.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
+            let named = std::str::from_utf8(value).ok().and_then(Eviction::from_name);
             let wrong = || {
-                let names: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
-                let names = names.join(", ");
+                let names = Eviction::names().collect::<Vec<_>>().join(", ");
                 NotSet::Wrong(format!("argument(s) must be one of the following: {names}"))
             };
-            Some(named.map(|(_, policy)| Own::Policy(*policy)).ok_or_else(wrong))
+            Some(named.map(Own::Policy).ok_or_else(wrong))
         }
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(NotSet::Fixed))
@@ -113,7 +96,7 @@ impl<'a> Turn<'_, 'a> {
         let (db, options) = (self.db, self.db.options());
         let mut each = |name: &str, value: &str| told(name, value.as_bytes());
         each("maxmemory", &db.figures().max_memory.to_string());
-        each("maxmemory-policy", policy(db.eviction()));
+        each("maxmemory-policy", db.eviction().name());
         each("databases", "1");
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots go by the log's size, not by the time.

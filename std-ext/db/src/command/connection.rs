@@ -4,6 +4,9 @@ use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use std::time::Instant;
 
+/// So many commands are gathered at most.
+pub(super) const MOST_GATHERED: usize = 512;
+
 /// Which replies a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replies {
@@ -65,7 +68,7 @@ impl Connection {
             in_transaction: false,
             elsewhere: false,
             barred: false,
-            most: super::MOST_GATHERED,
+            most: MOST_GATHERED,
             room: usize::MAX,
         }
     }

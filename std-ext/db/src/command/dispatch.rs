@@ -1,19 +1,11 @@
 //! From a request to the command that it names.
 
 use crate::ask::{Change, Life, Look, Together, When};
+use crate::command::arguments::{Complaint, is, shown, wrong_number};
 use crate::command::life::{Moment, Unit};
 use crate::command::obey::{Then, Turn};
-use crate::command::parts;
 use crate::command::shape::Shape;
-use crate::command::table::{self, Id, Spec, takes};
-use std::borrow::Cow;
-
-/// What is wrong with a command's arguments: the error as it is sent.
-pub(super) type Complaint = Cow<'static, str>;
-
-pub(super) const SYNTAX: Complaint = Cow::Borrowed("ERR syntax error");
-pub(super) const NOT_AN_INTEGER: Complaint =
-    Cow::Borrowed("ERR value is not an integer or out of range");
+use crate::command::table::{self, Id, Spec};
 
 impl<'a> Turn<'_, 'a> {
     /// Obeys a command, or gathers what it asks. The first argument is its name.
@@ -255,12 +247,6 @@ impl<'a> Turn<'_, 'a> {
     }
 }
 
-/// Up to so many bytes, and none from a zero byte on, as C has it.
-pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
-    let bytes = &bytes[..bytes.len().min(most)];
-    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
-}
-
 /// As plainly as SET does it.
 #[inline]
 fn plainly(value: &[u8], get: bool) -> Change<'_> {
@@ -269,42 +255,4 @@ fn plainly(value: &[u8], get: bool) -> Change<'_> {
 
 fn lives(seconds: bool, moment: bool) -> Shape {
     Shape::Life { seconds, moment }
-}
-
-/// There are too few or too many arguments for a command.
-pub(super) fn wrong_number(command: &str) -> Complaint {
-    format!("ERR wrong number of arguments for '{command}' command").into()
-}
-
-/// There is no such command within a command.
-pub(super) fn unknown_part(container: &str, part: &[u8]) -> Complaint {
-    let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
-    let container = container.to_uppercase();
-    format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
-}
-
-/// The part of a command that is asked for, where there is such a part and it takes so many arguments.
-pub(super) fn part_of<T: Copy>(
-    container: &str,
-    parts: &[(&str, i8, T)],
-    arguments: &[&[u8]],
-) -> Result<T, Complaint> {
-    let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
-    let Some(&(name, arity, part)) = named else {
-        return Err(unknown_part(container, arguments[1]));
-    };
-    let told = parts::find(container.as_bytes(), name.as_bytes());
-    debug_assert!(
-        told.is_some_and(|told| told.arity == arity),
-        "COMMAND tells {container} {name} otherwise"
-    );
-    if !takes(arity, arguments.len()) {
-        return Err(wrong_number(&format!("{container}|{name}")));
-    }
-    Ok(part)
-}
-
-/// Whether an argument is this word, whatever its case.
-pub(super) fn is(argument: &[u8], word: &str) -> bool {
-    argument.eq_ignore_ascii_case(word.as_bytes())
 }

@@ -1,9 +1,8 @@
 //! INFO: what the server knows of itself, under the names by which Redis's dashboards and exporters read it.
 
 use crate::command::COMPATIBLE;
-use crate::command::config::policy;
+use crate::command::arguments::is;
 use crate::command::context::ServerFigures;
-use crate::command::dispatch::is;
 use crate::command::obey::Turn;
 use crate::db::Figures;
 use crate::log::Fsync;
@@ -113,7 +112,7 @@ fn memory(turn: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &
     out.line("mem_clients_normal", server.buffers);
     out.bytes("total_system_memory", system_memory());
     out.bytes("maxmemory", figures.max_memory);
-    out.line("maxmemory_policy", policy(turn.db.eviction()));
+    out.line("maxmemory_policy", turn.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
     out.line("mem_allocator", "system");

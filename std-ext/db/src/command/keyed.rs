@@ -1,7 +1,7 @@
 //! Commands about keys whose arguments are more than keys and values.
 
 use crate::ask::{Change, LONGEST_VALUE, LongDouble, Look, Together};
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
+use crate::command::arguments::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
 use crate::command::obey::Turn;
 use crate::command::shape::{EMBEDDED, Shape};
 use crate::state::number;

@@ -1,7 +1,7 @@
 //! Commands that say until when a key lives: the options of SET and its kin, and EXPIRE and its kin.
 
 use crate::ask::{Change, Life, LiveWhen, Look, When};
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, shown};
+use crate::command::arguments::{Complaint, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::obey::Turn;
 use crate::command::shape::Shape;
 use crate::state::number;

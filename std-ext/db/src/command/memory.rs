@@ -1,7 +1,7 @@
 //! MEMORY: what is taken by one key, or by all.
 
 use crate::ask::Look;
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of};
+use crate::command::arguments::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of};
 use crate::command::obey::Turn;
 use crate::command::shape::Shape;
 use crate::state::number;

@@ -5,6 +5,7 @@
 //! done.
 
 mod about;
+mod arguments;
 mod client;
 mod config;
 mod connection;
@@ -35,9 +36,3 @@ pub use plan::Scratch;
 
 /// The Redis whose commands and answers these are.
 const COMPATIBLE: &str = "7.0.15";
-/// So many commands are gathered at most.
-const MOST_GATHERED: usize = 512;
-/// So many keys are asked for at once, but for those of one command.
-const MOST_ASKED: usize = 4096;
-/// With so many bytes to be sent a pipeline is put down for a while.
-const ENOUGH: usize = 1 << 20;

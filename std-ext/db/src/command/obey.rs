@@ -1,14 +1,18 @@
 //! From the bytes that a connection has received to those that it is sent.
 
-use crate::command::connection::{Connection, Replies};
+use crate::command::connection::{Connection, MOST_GATHERED, Replies};
 use crate::command::context::{Context, ServerFacts};
 use crate::command::plan::Batch;
-use crate::command::{ENOUGH, MOST_ASKED, MOST_GATHERED};
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, Wrong};
 use crate::resp::write::Writer;
 use crate::{Db, Session};
+
+/// So many keys are asked for at once, but for those of one command.
+const MOST_ASKED: usize = 4096;
+/// With so many bytes to be sent a pipeline is put down for a while.
+pub(super) const ENOUGH: usize = 1 << 20;
 
 /// What came of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Commands as a client sends them, with the bytes that it gets.
 
+use super::obey::ENOUGH;
 use super::*;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;

@@ -1,6 +1,6 @@
 //! Commands about the whole database: what keys there are, how many, and whether they last.
 
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{Complaint, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::glob;
 use crate::command::obey::{Then, Turn};
 use crate::resp::write::Writer;

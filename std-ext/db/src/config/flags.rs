@@ -1,10 +1,11 @@
 //! The command line, which clap makes of the [table](super::table): how flags are read, `--help`, completions for
 //! shells, and the manual page.
 
+use super::error::ConfigError;
+use super::show::sample;
 use super::source::{Given, PREFIX, Place};
 use super::table::{self, GROUPS, Setting};
 use super::value::Kind;
-use super::{ConfigError, sample};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;

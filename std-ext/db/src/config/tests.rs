@@ -1,6 +1,11 @@
 //! Tests of how sources go together, and of what is made of the table.
 
 use super::*;
+use crate::log::Fsync;
+use crate::options::Eviction;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()

@@ -5,7 +5,7 @@ use super::output::Output;
 use super::register::Register;
 use super::room::Room;
 use super::stream::Stream;
-use crate::command::{Connection, Then};
+use crate::command::{self, Connection, Then};
 use crate::limits::{PAUSE, PAUSE_OF_STRANGER};
 use crate::log::Lsn;
 use mio::{Registry, Token};
@@ -359,7 +359,8 @@ impl Client {
             }
             self.connection.set_room(room.limits.hard.saturating_sub(waiting));
             let out = self.output.open(|| room.pool.take());
-            let done = room.obey(&mut self.connection, rest, out);
+            let done = command::obey(&mut self.connection, &mut room.command_context(), rest, out);
+            room.counters.commands.add(done.commands as u64);
             used += done.consumed;
             if self.unanswered.0 == 0 {
                 self.unanswered.1 = room.now;

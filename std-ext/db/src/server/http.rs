@@ -4,7 +4,8 @@
 //! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
 //! is answered however many others have sent half of one.
 
-use super::{Watcher, metrics};
+use super::handles::Watcher;
+use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
 use mio::net::{TcpListener, TcpStream};

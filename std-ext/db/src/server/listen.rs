@@ -1,12 +1,13 @@
 //! Where clients arrive: one listener a thread, among which the system deals out connections, where it can.
 
-use super::stream::Socket;
-use super::{Address, Bind, ServerConfig};
+use super::socket::Socket;
+use crate::config::{Bind, ServerConfig};
 use mio::event::Source;
 use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,28 @@ const BACKLOG: i32 = 1024;
 /// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets
 /// all.
 const SHARES: bool = cfg!(target_os = "linux");
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// TCP, for TLS.
+    Tls(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Tls(address) => write!(f, "{address} (TLS)"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
 
 /// A connection that was taken, before it is a client.
 pub(super) struct Arrival {

@@ -1,11 +1,13 @@
 //! What can be changed while the server runs, and what all of its ports honour: the RESP server and gRPC share one.
 
-use super::ServerConfig;
-use super::shared::lock;
+use crate::Db;
 use crate::command::{NotSet, same_secret};
+use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
+use crate::config::value;
 use crate::config::value::Kind;
-use crate::{Db, config};
+use crate::lock::lock;
+use crate::options::Eviction;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -167,8 +169,8 @@ impl Live {
         let text = str::from_utf8(value).unwrap_or_default();
         let number = || text.parse::<u64>().unwrap_or(0);
         match name {
-            "maxmemory" => db.set_max_memory(config::value::bytes(text) as usize),
-            "maxmemory-policy" => db.set_eviction(config::eviction(text)),
+            "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
+            "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
             // Relaxed: each is a value by itself.
             "maxclients" => self.max_clients.store(number() as usize, Ordering::Relaxed),
             // Relaxed: as above.
@@ -177,10 +179,10 @@ impl Live {
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
             // Relaxed: as above.
             "client-query-buffer-limit" => {
-                self.most_input.store(config::value::bytes(text) as usize, Ordering::Relaxed);
+                self.most_input.store(value::bytes(text) as usize, Ordering::Relaxed);
             }
             "client-output-buffer-limit" => {
-                let (hard, soft, soft_for) = config::value::output_limits(text).unwrap_or_default();
+                let (hard, soft, soft_for) = value::output_limits(text).unwrap_or_default();
                 let hard = if hard == 0 { usize::MAX } else { hard as usize };
                 // Relaxed: as above.
                 self.most_output.store(hard, Ordering::Relaxed);

@@ -4,10 +4,12 @@
 //! data is there, the doors go to the server, and with them each connection that has sent only whole requests; the
 //! others are closed.
 
+use super::listen::Address;
 use super::listen::{Arrival, Door};
-use super::stream::Stream;
-use super::{Address, Server, ServerConfig};
+use super::serve::{Bound, Server};
+use super::stream::{Stream, Tls};
 use crate::Db;
+use crate::config::ServerConfig;
 use crate::limits::{LOADING_BYTES as BYTES, LOADING_CONNECTIONS as MOST, LOADING_LAST as LAST};
 use crate::progress::Progress;
 use crate::resp::Protocol;
@@ -25,8 +27,8 @@ const WAKER: Token = Token(0);
 
 /// Answers clients while the data is being loaded. When dropped, the doors are closed.
 pub struct Loading {
-    config: ServerConfig,
-    addresses: Vec<Address>,
+    /// Its listeners are with the thread, until that ends.
+    bound: Bound,
     waker: Waker,
     thread: Option<JoinHandle<Left>>,
 }
@@ -39,8 +41,10 @@ impl Loading {
     ///
     /// # Errors
     /// As [`Server::bind`].
-    pub fn start(mut config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
-        let (mut doors, addresses) = Server::prepare(&mut config)?;
+    pub fn start(config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
+        let mut bound = Bound::open(config)?;
+        let mut doors = std::mem::take(&mut bound.listeners);
+        let config = &bound.config;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         for (number, door) in doors.iter_mut().flatten().enumerate() {
@@ -56,17 +60,16 @@ impl Loading {
             tells: config.password.as_ref().is_none_or(String::is_empty),
             tells_others: !config.protected,
             most: config.max_clients.min(MOST),
-            #[cfg(feature = "tls")]
-            tls: config.tls_loaded.clone(),
+            tls: bound.tls.clone(),
         };
         let thread = thread::Builder::new().name("hedgerow-db-loading".into());
         let thread = Some(thread.spawn(move || desk.run())?);
-        Ok(Self { config, addresses, waker, thread })
+        Ok(Self { bound, waker, thread })
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+        &self.bound.addresses
     }
 
     /// The server, now that there is a database. Connected clients stay connected, but for those that are in the
@@ -75,10 +78,11 @@ impl Loading {
     /// # Errors
     /// When the system refuses.
     pub fn finish(mut self, db: Db) -> io::Result<Server> {
-        let (doors, early) = self.end().unwrap_or_default();
-        let (config, addresses) =
-            (std::mem::take(&mut self.config), std::mem::take(&mut self.addresses));
-        Server::over(db, config, doors, addresses, early)
+        let (listeners, early) = self.end().unwrap_or_default();
+        let config = std::mem::take(&mut self.bound.config);
+        let addresses = std::mem::take(&mut self.bound.addresses);
+        let bound = Bound { config, listeners, addresses, tls: self.bound.tls.clone() };
+        Server::over(db, bound, early)
     }
 
     fn end(&mut self) -> Option<Left> {
@@ -121,8 +125,7 @@ struct Desk {
     tells: bool,
     tells_others: bool,
     most: usize,
-    #[cfg(feature = "tls")]
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Tls,
 }
 
 impl Desk {
@@ -200,18 +203,7 @@ impl Desk {
 
     fn welcome(&mut self, arrival: Arrival) {
         let Arrival { socket, tls, name, to, local } = arrival;
-        #[cfg(feature = "tls")]
-        let stream = match &self.tls {
-            Some(config) if tls => {
-                let Ok(stream) = super::tls::TlsStream::new(socket, Arc::clone(config)) else {
-                    return;
-                };
-                Stream::Tls(Box::new(stream))
-            }
-            _ => Stream::Bare(socket),
-        };
-        #[cfg(not(feature = "tls"))]
-        let stream = Stream::Bare(socket);
+        let Ok(stream) = Stream::new(socket, tls, &self.tls) else { return };
         let entry = self.visitors.vacant_entry();
         let (key, token) = (entry.key(), Token(self.first + entry.key()));
         let (input, output, requests) = (Vec::new(), Vec::new(), Requests::default());

@@ -2,8 +2,8 @@
 //!
 //! Threads count for themselves, and nothing is counted here: a page is made of their counts when it is asked for.
 
-use super::Watcher;
 use super::counters::Counted;
+use super::handles::Watcher;
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{

@@ -1,7 +1,7 @@
 //! Who is connected, as other threads may know it: a thread's clients are its own, so it notes what is told of them.
 
-use super::shared::lock;
 use crate::command::ClientFacts;
+use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;

@@ -1,11 +1,10 @@
 //! What a thread of the server works with, and lends to each client in turn.
 
 use super::counters::Counters;
-use super::facts::Facts;
 use super::live::BufferLimits;
 use super::shared::Shared;
-use crate::command::{self, Connection, Context, Obeyed, Scratch};
-use crate::{Db, Session};
+use crate::Session;
+use crate::command::{Context, Scratch};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,8 +27,6 @@ pub(super) struct Room {
     /// What a client may have waiting, as of this turn.
     pub(super) limits: BufferLimits,
     session: Session,
-    db: Db,
-    facts: Facts,
     commands: Scratch,
     shared: Arc<Shared>,
 }
@@ -44,8 +41,6 @@ impl Room {
             answered: 0,
             limits: shared.live.buffer_limits(),
             session: shared.db.session(),
-            db: shared.db.clone(),
-            facts: Facts::new(shared),
             commands: Scratch::default(),
             shared: Arc::clone(shared),
         }
@@ -57,17 +52,14 @@ impl Room {
         self.limits = self.shared.live.buffer_limits();
     }
 
-    /// Obeys one batch of commands.
-    pub(super) fn obey(&mut self, of: &mut Connection, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
-        let mut context = Context {
+    /// What commands are executed with.
+    pub(super) fn command_context(&mut self) -> Context<'_> {
+        Context {
             session: &mut self.session,
-            db: &self.db,
-            server: &self.facts,
+            db: &self.shared.db,
+            server: &*self.shared,
             scratch: &mut self.commands,
-        };
-        let obeyed = command::obey(of, &mut context, input, out);
-        self.counters.commands.add(obeyed.commands as u64);
-        obeyed
+        }
     }
 
     /// Counts commands that came in the turn that began `then`, and whose answers may go by now.

@@ -1,18 +1,21 @@
 //! What the threads of a server share: how far they are from their end, where connections are handed over, and who
 //! waits for the log.
 
-use super::ServerConfig;
-use super::counters::{Counted, Counters};
 #[cfg(feature = "metrics")]
-use super::latency::Latencies;
+use super::counters::Latencies;
+use super::counters::{Counted, Counters};
 use super::listen::Arrival;
 use super::live::Live;
 use super::register::Register;
+use super::stream::Tls;
 use crate::Db;
+use crate::command::{ClientFacts, NotSet, ServerFacts, ServerFigures};
+use crate::config::ServerConfig;
+use crate::lock::lock;
 use crate::log::Log;
 use mio::Waker;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 /// How far a server is.
@@ -32,6 +35,7 @@ pub(super) struct Shared {
     /// What acknowledges: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
     pub(super) config: ServerConfig,
+    pub(super) tls: Tls,
     pub(super) live: Arc<Live>,
     pub(super) began: Instant,
     /// The port that clients use; 0 without one.
@@ -115,7 +119,7 @@ impl Shared {
     pub(super) fn new(
         db: Db,
         log: Arc<dyn Log>,
-        config: ServerConfig,
+        (config, tls): (ServerConfig, Tls),
         port: u16,
         desks: Vec<Desk>,
     ) -> Arc<Self> {
@@ -125,6 +129,7 @@ impl Shared {
             log,
             live: Arc::new(Live::new(&config)),
             config,
+            tls,
             began,
             port,
             run_id: run_id(),
@@ -249,15 +254,73 @@ impl Shared {
     }
 }
 
+impl ServerFacts for Shared {
+    fn figures(&self) -> ServerFigures {
+        let counted = self.counted_anew();
+        ServerFigures {
+            port: self.port,
+            uptime: self.began.elapsed().as_secs(),
+            run_id: self.run_id.clone(),
+            config_file: self.config.config_file.clone(),
+            threads: self.desks.len(),
+            clients: self.live.clients() as u64,
+            max_clients: self.live.max_clients() as u64,
+            connections: counted.connections,
+            rejected: counted.rejected,
+            commands: counted.commands,
+            commands_per_second: self.pace(),
+            bytes_in: counted.bytes_in,
+            bytes_out: counted.bytes_out,
+            buffers: self.buffers(),
+        }
+    }
+
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        self.live.show(each);
+    }
+
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+        self.live.set(&self.db, changes)
+    }
+
+    fn reset_counters(&self) {
+        self.forget_counted();
+    }
+
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+        let now = Instant::now();
+        for desk in &self.desks {
+            desk.register.show(but, now, each);
+        }
+    }
+
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        let now = Instant::now();
+        let mut killed = 0;
+        for desk in &self.desks {
+            let of_desk = desk.register.kill(but, now, wanted);
+            if of_desk > 0 {
+                // The thread closes its clients itself.
+                desk.wake();
+            }
+            killed += of_desk;
+        }
+        killed
+    }
+
+    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+        self.live.password_is(user, password)
+    }
+
+    fn has_password(&self) -> bool {
+        self.live.has_password()
+    }
+}
+
 /// Digits that differ at each start: the standard library's hash keys are random.
 fn run_id() -> String {
     let hash = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
     let mut digits = format!("{:016x}{:016x}{:016x}", hash(), hash(), hash());
     digits.truncate(40);
     digits
-}
-
-/// What is behind these locks is whole between any two statements, so a thread that panicked does not matter.
-pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,13 @@
 //! Tests of what is told to clients, and when, over a log that does as it is told.
 
 use super::*;
-use crate::Options;
-use crate::log::{LogError, Lsn};
+use crate::log::{Log, LogError, Lsn};
+use crate::{Db, Options};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 type Told = Box<dyn Fn() + Send + Sync>;
 

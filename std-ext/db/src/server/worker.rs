@@ -7,7 +7,8 @@ use super::client::{self, Client, Overdue};
 use super::listen::{Arrival, Door};
 use super::room::Room;
 use super::shared::{Phase, Shared};
-use super::stream::{Socket, Stream};
+use super::socket::Socket;
+use super::stream::Stream;
 use crate::command::Connection;
 use crate::log::Lsn;
 use mio::{Events, Poll, Token};
@@ -509,7 +510,7 @@ impl Worker {
     }
 
     fn adopt(&mut self, arrival: Arrival) {
-        let stream = match self.wrap(arrival.socket, arrival.tls) {
+        let stream = match Stream::new(arrival.socket, arrival.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
                 tracing::warn!("{} cannot be served: {why}", arrival.name);
@@ -530,23 +531,6 @@ impl Worker {
             client.finish_soon();
         }
         self.queue(key);
-    }
-
-    #[cfg(feature = "tls")]
-    fn wrap(&self, socket: Socket, tls: bool) -> io::Result<Stream> {
-        match &self.shared.config.tls_loaded {
-            Some(config) if tls => {
-                let stream = super::tls::TlsStream::new(socket, Arc::clone(config))?;
-                Ok(Stream::Tls(Box::new(stream)))
-            }
-            _ => Ok(Stream::Bare(socket)),
-        }
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn wrap(&self, socket: Socket, _: bool) -> io::Result<Stream> {
-        Ok(Stream::Bare(socket))
     }
 }
 
