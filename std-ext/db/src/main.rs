@@ -1,9 +1,9 @@
 //! The program: a database on one node, for clients of Redis.
 
-use hedgerow_db::config::{Config, Wish};
+use hedgerow_db::config::{Config, Invocation};
 use hedgerow_db::log::{Corrupt, Fsync};
 use hedgerow_db::server::http::Http;
-use hedgerow_db::server::{Address, Loading, Stopper};
+use hedgerow_db::server::{Address, Loading, StopHandle};
 use hedgerow_db::{Db, Opened, Progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -25,11 +25,11 @@ fn main() -> ExitCode {
         Err(why) => return complain(&why, SETTINGS),
     };
     match Config::read(arguments, environment) {
-        Ok(Wish::Serve(config)) => match serve(&config) {
+        Ok(Invocation::Serve(config)) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => complain(&why, FAILED),
         },
-        Ok(Wish::Show(text)) => say(&text),
+        Ok(Invocation::Print(text)) => say(&text),
         Err(why) => complain(&why.to_string(), SETTINGS),
     }
 }
@@ -78,7 +78,7 @@ fn serve(config: &Config) -> Result<(), String> {
         _ => LevelFilter::INFO,
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
-    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
+    let stopper: Arc<OnceLock<StopHandle>> = Arc::default();
     heed_signals(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
     let http = match config.metrics() {
         None => None,
@@ -98,7 +98,7 @@ fn serve(config: &Config) -> Result<(), String> {
         http.load(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
-    let db = Db::open_watched(config.options(), &progress).map_err(|why| unreadable(&why))?;
+    let db = Db::open_with_progress(config.options(), &progress).map_err(|why| unreadable(&why))?;
     let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &server)?;
@@ -146,7 +146,7 @@ fn ignores_hangup() -> bool {
 
 /// Ends the server at a signal, and at once at a second one. If the process was started with SIGHUP
 /// ignored, it stays ignored.
-fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
+fn heed_signals(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     if !ignores_hangup() {
         signals.add_signal(SIGHUP)?;
@@ -284,7 +284,7 @@ fn found(folder: &Path, db: &Db) -> String {
     if snapshot_keys == 0 && entries == 0 {
         return "It was empty.".to_owned();
     }
-    let keys = db.figures().keys;
+    let keys = db.stats().keys;
     format!(
         "Loaded {keys} keys in {took:.2?}: {snapshot_keys} from a snapshot, {entries} log entries behind it."
     )

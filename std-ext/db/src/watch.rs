@@ -147,7 +147,7 @@ fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
-            Logged::Change(key, crate::ask::Change::Delete) => told(key, Changed::Removed),
+            Logged::Change(key, crate::request::Change::Delete) => told(key, Changed::Removed),
             Logged::Change(key, _) => told(key, Changed::Key),
             Logged::Rename(from, to) => {
                 told(to, Changed::Key);

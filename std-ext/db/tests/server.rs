@@ -255,7 +255,7 @@ fn settings_are_shown_and_some_changed() {
     client.expect(b"+OK\r\n+OK\r\n");
     client.send(b"CONFIG GET maxmemory\r\n");
     client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n");
-    assert_eq!(db.figures().max_memory, 100 << 20);
+    assert_eq!(db.stats().max_memory, 100 << 20);
     assert_eq!(db.eviction(), hedgerow_db::options::Eviction::Lru);
     client.send(b"CONFIG SET maxclients 1\r\n");
     client.expect(b"+OK\r\n");
@@ -591,10 +591,10 @@ fn a_watcher_is_told_how_it_fares() {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
     // Each figure is explained before it is told.
-    let (figures, end) = text.split_at(text.len() - "# EOF\n".len());
+    let (stats, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
     let mut known = "";
-    for line in figures.lines() {
+    for line in stats.lines() {
         match line.strip_prefix("# TYPE ") {
             Some(rest) => known = rest.split(' ').next().unwrap(),
             None => assert!(line.starts_with("# HELP ") || line.starts_with(known), "{line}"),

@@ -2,7 +2,7 @@
 //!
 //! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
 
-use hedgerow_db::ask::{Ask, Together};
+use hedgerow_db::request::{MultiKeyOp, Request};
 use hedgerow_db::watch::{Changed, WatchError};
 use hedgerow_db::{Db, Options};
 use std::thread;
@@ -40,7 +40,7 @@ fn what_is_changed_together_is_told_with_one_number() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
     let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
     assert!(told.iter().all(|event| event.number == told[0].number));
     assert_eq!(watch.next(NONE).unwrap(), None);
@@ -97,12 +97,12 @@ fn who_falls_behind_is_told() {
 
 #[test]
 fn a_rename_is_told_of_both_keys() {
-    use hedgerow_db::ask::{Ask, Together};
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "red").unwrap();
     let (mut both, mut one) = (db.watch(""), db.watch("d"));
-    let rename = Together::Rename { from: b"rose", to: b"daisy", absent: false };
-    db.session().run(&[Ask::Together(rename)], &mut |_, _| {});
+    let rename = MultiKeyOp::Rename { from: b"rose", to: b"daisy", if_absent: false };
+    db.session().execute(&[Request::MultiKey(rename)], &mut |_, _| {});
     let next = |watch: &mut hedgerow_db::watch::Watch| {
         watch.next(NONE).unwrap().map(|event| event.changed)
     };
@@ -117,7 +117,7 @@ const LONG: [u8; 16_000] = [b'v'; 16_000];
 /// Long values are not kept for a watcher, however few they are.
 #[test]
 fn who_falls_behind_by_bytes_is_told() {
-    use hedgerow_db::ask::{Ask, Together};
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let mut other = db.watch("");
@@ -130,7 +130,7 @@ fn who_falls_behind_by_bytes_is_told() {
     assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
     // Who keeps up is told all, also of an entry that is longer than the limit.
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"longer", &LONG); 5000];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
     assert!((0..5000).all(|_| other.next(NONE).unwrap().is_some()));
     assert_eq!(other.next(NONE).unwrap(), None);
 }

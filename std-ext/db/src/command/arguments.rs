@@ -1,14 +1,14 @@
 //! What commands share in reading their arguments, and the errors that they answer.
 
-use crate::command::parts;
+use crate::command::subcommands;
 use crate::command::table::takes;
 use std::borrow::Cow;
 
 /// What is wrong with a command's arguments: the error as it is sent.
-pub(super) type Complaint = Cow<'static, str>;
+pub(super) type CommandError = Cow<'static, str>;
 
-pub(super) const SYNTAX: Complaint = Cow::Borrowed("ERR syntax error");
-pub(super) const NOT_AN_INTEGER: Complaint =
+pub(super) const SYNTAX: CommandError = Cow::Borrowed("ERR syntax error");
+pub(super) const NOT_AN_INTEGER: CommandError =
     Cow::Borrowed("ERR value is not an integer or out of range");
 
 /// Up to so many bytes, and none from a zero byte on, as C has it.
@@ -18,28 +18,28 @@ pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
 }
 
 /// There are too few or too many arguments for a command.
-pub(super) fn wrong_number(command: &str) -> Complaint {
+pub(super) fn wrong_number(command: &str) -> CommandError {
     format!("ERR wrong number of arguments for '{command}' command").into()
 }
 
 /// There is no such command within a command.
-pub(super) fn unknown_part(container: &str, part: &[u8]) -> Complaint {
+pub(super) fn unknown_subcommand(container: &str, part: &[u8]) -> CommandError {
     let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
     let container = container.to_uppercase();
     format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
 }
 
 /// The part of a command that is asked for, where there is such a part and it takes so many arguments.
-pub(super) fn part_of<T: Copy>(
+pub(super) fn subcommand<T: Copy>(
     container: &str,
     parts: &[(&str, i8, T)],
     arguments: &[&[u8]],
-) -> Result<T, Complaint> {
+) -> Result<T, CommandError> {
     let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
     let Some(&(name, arity, part)) = named else {
-        return Err(unknown_part(container, arguments[1]));
+        return Err(unknown_subcommand(container, arguments[1]));
     };
-    let told = parts::find(container.as_bytes(), name.as_bytes());
+    let told = subcommands::find(container.as_bytes(), name.as_bytes());
     debug_assert!(
         told.is_some_and(|told| told.arity == arity),
         "COMMAND tells {container} {name} otherwise"

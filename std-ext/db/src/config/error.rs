@@ -1,6 +1,6 @@
 //! Why settings cannot be used.
 
-use super::source::{Bad, Place};
+use super::source::{Origin, SyntaxError};
 use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -12,34 +12,34 @@ pub enum ConfigError {
     /// The file cannot be read.
     File(PathBuf, io::Error),
     /// It is not written as settings are.
-    Form(Place, &'static str),
+    Syntax(Origin, &'static str),
     /// There is no such setting.
     Unknown {
         /// Where it was given.
-        place: Place,
+        origin: Origin,
         /// Its name.
         name: String,
         /// The one that may have been meant.
-        meant: Option<&'static str>,
+        suggestion: Option<&'static str>,
     },
     /// A setting does not take this value.
-    Wrong {
+    InvalidValue {
         /// Where it was given.
-        place: Place,
+        origin: Origin,
         /// The setting.
         name: &'static str,
         /// The value.
         value: String,
         /// What would be right.
-        wanted: String,
+        expected: String,
     },
     /// Settings that do not go together.
-    Contrary(String),
+    Conflict(String),
 }
 
-impl From<Bad> for ConfigError {
-    fn from((place, why): Bad) -> Self {
-        Self::Form(place, why)
+impl From<SyntaxError> for ConfigError {
+    fn from((origin, why): SyntaxError) -> Self {
+        Self::Syntax(origin, why)
     }
 }
 
@@ -47,18 +47,18 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, why) => write!(f, "{} cannot be read: {why}", path.display()),
-            Self::Form(place, why) => write!(f, "{place}: {why}"),
-            Self::Unknown { place, name, meant } => {
-                write!(f, "{place}: there is no setting '{name}'")?;
-                match meant {
-                    Some(meant) => write!(f, "; did you mean '{meant}'?"),
+            Self::Syntax(origin, why) => write!(f, "{origin}: {why}"),
+            Self::Unknown { origin, name, suggestion } => {
+                write!(f, "{origin}: there is no setting '{name}'")?;
+                match suggestion {
+                    Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
                     None => f.write_str("; --help shows all"),
                 }
             }
-            Self::Wrong { place, name, value, wanted } => {
-                write!(f, "{place}: '{value}' is no value for {name}, which takes {wanted}")
+            Self::InvalidValue { origin, name, value, expected } => {
+                write!(f, "{origin}: '{value}' is no value for {name}, which takes {expected}")
             }
-            Self::Contrary(why) => f.write_str(why),
+            Self::Conflict(why) => f.write_str(why),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::server::GrpcOptions;
 use super::server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 use super::server::{ClientCertificates, TlsFiles};
-use super::source::{self, Given};
+use super::source::{self, RawSetting};
 use super::table::{self, Setting};
 use super::value;
 use crate::log::Fsync;
@@ -29,11 +29,11 @@ pub struct Config {
 /// What the program is asked to do.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
-pub enum Wish {
+pub enum Invocation {
     /// To serve.
     Serve(Box<Config>),
     /// To print this text and end: help, its version, a file of all settings, completions or a manual page.
-    Show(String),
+    Print(String),
 }
 
 impl Default for Config {
@@ -56,9 +56,9 @@ impl Config {
     pub fn read(
         arguments: impl IntoIterator<Item = String>,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Wish, ConfigError> {
+    ) -> Result<Invocation, ConfigError> {
         let arguments = match flags::read(arguments.into_iter())? {
-            flags::Read::Show(text) => return Ok(Wish::Show(text)),
+            flags::Read::Show(text) => return Ok(Invocation::Print(text)),
             flags::Read::Serve(arguments) => arguments,
         };
         let environment: Vec<_> = environment.into_iter().collect();
@@ -66,7 +66,7 @@ impl Config {
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
         let file = arguments.file.or_else(|| named.map(PathBuf::from));
         let config = Self::gathered(file, environment, arguments.given)?;
-        Ok(Wish::Serve(Box::new(config)))
+        Ok(Invocation::Serve(Box::new(config)))
     }
 
     /// Reads the settings of a file, if one is given, and those of variables that begin with `HEDGEROW_DB_`, which win
@@ -85,7 +85,7 @@ impl Config {
     fn gathered(
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,
-        flags: Vec<Given>,
+        flags: Vec<RawSetting>,
     ) -> Result<Self, ConfigError> {
         let mut config = Self { file, ..Self::default() };
         if let Some(path) = config.file.clone() {
@@ -99,19 +99,19 @@ impl Config {
         Ok(config)
     }
 
-    pub(super) fn take(&mut self, all: Vec<Given>) -> Result<(), ConfigError> {
-        for Given { name, value, place } in all {
+    pub(super) fn take(&mut self, all: Vec<RawSetting>) -> Result<(), ConfigError> {
+        for RawSetting { name, value, origin } in all {
             let index = table::all().position(|setting| setting.name.eq_ignore_ascii_case(&name));
             let Some(index) = index else {
-                let meant = table::meant(&name);
-                return Err(ConfigError::Unknown { place, name, meant });
+                let suggestion = table::suggestion(&name);
+                return Err(ConfigError::Unknown { origin, name, suggestion });
             };
             let setting = table::all().nth(index).expect("it was found there");
             match setting.kind.read(&value) {
                 Ok(value) => self.values[index] = value,
-                Err(wanted) => {
+                Err(expected) => {
                     let name = setting.name;
-                    return Err(ConfigError::Wrong { place, name, value, wanted });
+                    return Err(ConfigError::InvalidValue { origin, name, value, expected });
                 }
             }
         }
@@ -120,48 +120,48 @@ impl Config {
 
     /// What no setting alone can be blamed for.
     fn check(&self) -> Result<(), ConfigError> {
-        let contrary = |why: &str| Err(ConfigError::Contrary(why.to_owned()));
+        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         if self.number("tls-port") != 0 {
             if cfg!(not(feature = "tls")) {
-                return contrary("tls-port needs a program that was built with the feature `tls`");
+                return conflict("tls-port needs a program that was built with the feature `tls`");
             }
             if self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty() {
-                return contrary("tls-port needs tls-cert-file and tls-key-file");
+                return conflict("tls-port needs tls-cert-file and tls-key-file");
             }
             if self.get("tls-auth-clients") != "no" && self.get("tls-ca-cert-file").is_empty() {
-                return contrary("tls-port needs tls-ca-cert-file, or tls-auth-clients no");
+                return conflict("tls-port needs tls-ca-cert-file, or tls-auth-clients no");
             }
         }
         let ports = ["port", "tls-port", "grpc-port", "metrics-port"].map(|name| self.number(name));
         if ports[..3] == [0; 3] && self.get("unixsocket").is_empty() {
-            return contrary(
+            return conflict(
                 "port, tls-port, grpc-port and unixsocket are off: nobody could connect",
             );
         }
         for (i, port) in ports.iter().enumerate() {
             if *port != 0 && ports[..i].contains(port) {
-                return contrary("port, tls-port, grpc-port and metrics-port must differ");
+                return conflict("port, tls-port, grpc-port and metrics-port must differ");
             }
         }
         self.check_grpc()
     }
 
     fn check_grpc(&self) -> Result<(), ConfigError> {
-        let contrary = |why: &str| Err(ConfigError::Contrary(why.to_owned()));
+        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         let Some(address) = self.grpc() else { return Ok(()) };
         if cfg!(not(feature = "grpc")) {
-            return contrary("grpc-port needs a program that was built with the feature `grpc`");
+            return conflict("grpc-port needs a program that was built with the feature `grpc`");
         }
         let open = self.get("requirepass").is_empty() && self.flag("protected-mode");
         if open && !address.ip().is_loopback() {
-            return contrary(
+            return conflict(
                 "grpc-port on an address that others can reach needs requirepass, or protected-mode no",
             );
         }
         if self.flag("grpc-tls")
             && (self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty())
         {
-            return contrary("grpc-tls needs tls-cert-file and tls-key-file");
+            return conflict("grpc-tls needs tls-cert-file and tls-key-file");
         }
         Ok(())
     }

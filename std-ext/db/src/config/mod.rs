@@ -5,8 +5,8 @@ mod error;
 #[cfg(feature = "cli")]
 mod flags;
 mod load;
+mod render;
 pub(crate) mod server;
-mod show;
 mod source;
 pub mod table;
 pub(crate) mod value;
@@ -16,14 +16,14 @@ pub use error::ConfigError;
 pub use flags::{completions, help, manual};
 pub use load::Config;
 #[cfg(feature = "cli")]
-pub use load::Wish;
+pub use load::Invocation;
+pub use render::{page, sample};
 #[cfg(feature = "grpc")]
 pub use server::GrpcOptions;
 pub use server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, TlsFiles};
-pub use show::{page, sample};
-pub use source::Place;
+pub use source::Origin;
 pub use table::Setting;
 
 #[cfg(all(test, feature = "cli"))]

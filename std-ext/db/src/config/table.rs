@@ -275,7 +275,7 @@ const FROM_REDIS: &[(&str, &str)] = &[
 ];
 
 /// The name that somebody may have meant.
-pub(super) fn meant(name: &str) -> Option<&'static str> {
+pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if let Some((_, ours)) = FROM_REDIS.iter().find(|(theirs, _)| *theirs == name) {
         return Some(ours);
@@ -325,8 +325,8 @@ mod tests {
             ("io-threads", Some("threads")),
             ("lua-time-limit", None),
         ];
-        for (name, wanted) in cases {
-            assert_eq!(meant(name), wanted, "{name}");
+        for (name, expected) in cases {
+            assert_eq!(suggestion(name), expected, "{name}");
         }
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!((distance("", "abc"), distance("abc", "")), (3, 3));

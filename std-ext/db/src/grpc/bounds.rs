@@ -5,7 +5,7 @@
 //! those as the client reads.
 
 use crate::server::listen::keep_alive;
-use crate::server::live::Live;
+use crate::server::runtime_config::Live;
 use futures_util::Stream;
 use futures_util::stream;
 use http_body::{Body as HttpBody, Frame};

@@ -8,7 +8,7 @@ use crate::config::{GrpcOptions, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
 use crate::server::Server as RespServer;
-use crate::server::live::Live;
+use crate::server::runtime_config::Live;
 use futures_util::future::{Either, select};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};

@@ -1,11 +1,11 @@
 //! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its
 //! part of a turn.
 
+use super::client_list::Register;
 use super::output::Output;
-use super::register::Register;
-use super::room::Room;
 use super::stream::Stream;
-use crate::command::{self, Connection, Then};
+use super::worker_context::Room;
+use crate::command::{self, Connection, NextStep};
 use crate::limits::{PAUSE, PAUSE_OF_STRANGER};
 use crate::log::Lsn;
 use mio::{Registry, Token};
@@ -153,7 +153,7 @@ impl Client {
     pub(super) fn note(&mut self, register: &Register) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
-        register.note(&self.connection.facts(), self.touched);
+        register.note(&self.connection.info(), self.touched);
     }
 
     /// Bytes of memory in its buffers.
@@ -357,9 +357,14 @@ impl Client {
                 self.backlog = true;
                 break;
             }
-            self.connection.set_room(room.limits.hard.saturating_sub(waiting));
+            self.connection.set_reply_limit(room.limits.hard.saturating_sub(waiting));
             let out = self.output.open(|| room.pool.take());
-            let done = command::obey(&mut self.connection, &mut room.command_context(), rest, out);
+            let done = command::process_input(
+                &mut self.connection,
+                &mut room.command_context(),
+                rest,
+                out,
+            );
             room.counters.commands.add(done.commands as u64);
             used += done.consumed;
             if self.unanswered.0 == 0 {
@@ -370,11 +375,11 @@ impl Client {
             self.lsn = self.lsn.max(done.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted;
-            match done.then {
-                Then::GoOn => {}
-                Then::Close => self.state = State::Closing,
-                Then::Drop => self.drop_slow(room),
-                Then::Shutdown { save } => {
+            match done.next {
+                NextStep::Continue => {}
+                NextStep::Close => self.state = State::Closing,
+                NextStep::Drop => self.drop_slow(room),
+                NextStep::Shutdown { save } => {
                     room.shutdown(save);
                     self.state = State::Closing;
                 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// Ends a server. Clones end the same.
 #[derive(Clone)]
-pub struct Stopper(pub(super) Arc<Shared>);
+pub struct StopHandle(pub(super) Arc<Shared>);
 
-impl Stopper {
+impl StopHandle {
     /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers
     /// are out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at
     /// once.

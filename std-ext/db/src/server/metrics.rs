@@ -23,25 +23,25 @@ pub(super) const END: &str = "# EOF\n";
 pub(super) fn text(server: Option<&Watcher>, loading: Option<&Arc<Progress>>) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     let (server, loading) = (server.cloned(), loading.cloned());
-    registry.register_collector(Box::new(Figures { server, loading }));
+    registry.register_collector(Box::new(Metrics { server, loading }));
     let mut text = String::with_capacity(12 << 10);
     text::encode(&mut text, &registry).expect("a text takes all");
     text
 }
 
 /// What figures are told of.
-struct Figures {
+struct Metrics {
     server: Option<Watcher>,
     loading: Option<Arc<Progress>>,
 }
 
-impl std::fmt::Debug for Figures {
+impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
         f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
-impl Collector for Figures {
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = Page(encoder);
         let Some(server) = &self.server else { return early(&mut page, self.loading.as_deref()) };
@@ -151,40 +151,40 @@ fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
 }
 
 fn keys(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
-    page.gauge("keys", "Keys.", figures.keys)?;
-    page.gauge("ending_keys", "Keys with an end.", figures.ending)?;
-    page.gauge("memory_bytes", "Memory for keys, values and tables.", figures.memory)?;
-    page.gauge("max_memory_bytes", "What it may be; 0 for any.", figures.max_memory)?;
-    page.counter("expired_keys", "Keys that came to their end.", figures.expired)?;
-    page.counter("evicted_keys", "Keys that were evicted.", figures.evicted)?;
-    page.counter("hits", "Reads that found a value.", figures.hits)?;
-    page.counter("misses", "Reads that found none.", figures.misses)?;
-    page.gauge("shards", "Parts that change independently.", figures.shards)
+    let stats = server.db().stats();
+    page.gauge("keys", "Keys.", stats.keys)?;
+    page.gauge("ending_keys", "Keys with an end.", stats.ending)?;
+    page.gauge("memory_bytes", "Memory for keys, values and tables.", stats.memory)?;
+    page.gauge("max_memory_bytes", "What it may be; 0 for any.", stats.max_memory)?;
+    page.counter("expired_keys", "Keys that came to their end.", stats.expired)?;
+    page.counter("evicted_keys", "Keys that were evicted.", stats.evicted)?;
+    page.counter("hits", "Reads that found a value.", stats.hits)?;
+    page.counter("misses", "Reads that found none.", stats.misses)?;
+    page.gauge("shards", "Parts that change independently.", stats.shards)
 }
 
 fn log(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
+    let stats = server.db().stats();
     let log = server.db().log();
-    page.counter("log_entries", "Last entry of the log.", figures.last)?;
+    page.counter("log_entries", "Last entry of the log.", stats.last)?;
     page.counter("log_safe_entries", "Last entry that may be acknowledged.", log.safe())?;
-    page.gauge("log_bytes", "Bytes of the log's files.", figures.log_bytes)?;
+    page.gauge("log_bytes", "Bytes of the log's files.", stats.log_bytes)?;
     page.gauge("log_writable", "Whether the log can be written.", u32::from(log.writable()))?;
-    page.gauge("snapshot_entries", "Entries since the last snapshot.", figures.since_snapshot)?;
-    page.gauge("snapshot_running", "Whether one is made.", u32::from(figures.snapshot_runs))?;
+    page.gauge("snapshot_entries", "Entries since the last snapshot.", stats.since_snapshot)?;
+    page.gauge("snapshot_running", "Whether one is made.", u32::from(stats.snapshot_runs))?;
     page.gauge(
         "snapshot_failed",
         "Whether the last one failed.",
-        u32::from(figures.snapshot_failed),
+        u32::from(stats.snapshot_failed),
     )?;
     page.gauge(
         "snapshot_timestamp_seconds",
         "When the last one was made since the start; 0 for never.",
-        figures.snapshot_at,
+        stats.snapshot_at,
     )?;
     page.gauge(
         "snapshot_pause_seconds",
         "The longest time for which the last one kept a shard locked.",
-        figures.snapshot_pause.as_secs_f64(),
+        stats.snapshot_pause.as_secs_f64(),
     )
 }

@@ -1,9 +1,9 @@
 //! The server: its listeners, and the threads that serve it.
 
-use super::handles::{Stopper, Watcher};
+use super::handles::{StopHandle, Watcher};
 use super::listen::{self, Address, Arrival, Door};
 #[cfg(feature = "grpc")]
-use super::live::Live;
+use super::runtime_config::Live;
 use super::shared::{Desk, Shared};
 use super::stream::Tls;
 use super::worker::{self, Guard, Worker};
@@ -49,7 +49,7 @@ pub struct Server {
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Ended {
+pub struct ServerExit {
     /// What the client that ended it said about saving a snapshot, if one did.
     pub save: Option<bool>,
 }
@@ -115,8 +115,8 @@ impl Server {
     }
 
     /// What ends it, from any thread.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.shared))
+    pub fn stopper(&self) -> StopHandle {
+        StopHandle(Arc::clone(&self.shared))
     }
 
     /// What tells how it fares, from any thread.
@@ -128,7 +128,7 @@ impl Server {
     ///
     /// # Errors
     /// Where a thread cannot be started, or one had to give up.
-    pub fn run(self) -> io::Result<Ended> {
+    pub fn run(self) -> io::Result<ServerExit> {
         let Self { shared, threads, mut early, .. } = self;
         let mut running = Vec::new();
         let mut outcome = Ok(());
@@ -161,6 +161,6 @@ impl Server {
         }
         // What was handed to a thread that had ended.
         shared.desks.iter().for_each(|desk| drop(desk.arrivals()));
-        outcome.map(|()| Ended { save: shared.save() })
+        outcome.map(|()| ServerExit { save: shared.save() })
     }
 }

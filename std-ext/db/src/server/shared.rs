@@ -1,15 +1,15 @@
 //! What the threads of a server share: how far they are from their end, where connections are handed over, and who
 //! waits for the log.
 
+use super::client_list::Register;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{Counted, Counters};
 use super::listen::Arrival;
-use super::live::Live;
-use super::register::Register;
+use super::runtime_config::Live;
 use super::stream::Tls;
 use crate::Db;
-use crate::command::{ClientFacts, NotSet, ServerFacts, ServerFigures};
+use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
 use crate::config::ServerConfig;
 use crate::lock::lock;
 use crate::log::Log;
@@ -254,10 +254,10 @@ impl Shared {
     }
 }
 
-impl ServerFacts for Shared {
-    fn figures(&self) -> ServerFigures {
+impl ServerApi for Shared {
+    fn stats(&self) -> ServerStats {
         let counted = self.counted_anew();
-        ServerFigures {
+        ServerStats {
             port: self.port,
             uptime: self.began.elapsed().as_secs(),
             run_id: self.run_id.clone(),
@@ -279,7 +279,7 @@ impl ServerFacts for Shared {
         self.live.show(each);
     }
 
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
         self.live.set(&self.db, changes)
     }
 
@@ -287,14 +287,14 @@ impl ServerFacts for Shared {
         self.forget_counted();
     }
 
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         let now = Instant::now();
         for desk in &self.desks {
             desk.register.show(but, now, each);
         }
     }
 
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         let now = Instant::now();
         let mut killed = 0;
         for desk in &self.desks {

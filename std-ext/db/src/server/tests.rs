@@ -105,7 +105,7 @@ impl Log for Slow {
 }
 
 /// Ends a server, also where a test fails, which else would wait for it.
-struct AtOnce<'a>(&'a Stopper);
+struct AtOnce<'a>(&'a StopHandle);
 
 impl Drop for AtOnce<'_> {
     fn drop(&mut self) {
@@ -115,11 +115,11 @@ impl Drop for AtOnce<'_> {
 }
 
 /// A server of one thread over such a log, which is ended when the test is through.
-fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }
 
-fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     let log: Arc<Slow> = Arc::default();
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();

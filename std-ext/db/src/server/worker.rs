@@ -5,10 +5,10 @@
 
 use super::client::{self, Client, Overdue};
 use super::listen::{Arrival, Door};
-use super::room::Room;
 use super::shared::{Phase, Shared};
 use super::socket::Socket;
 use super::stream::Stream;
+use super::worker_context::Room;
 use crate::command::Connection;
 use crate::log::Lsn;
 use mio::{Events, Poll, Token};

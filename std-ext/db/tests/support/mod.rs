@@ -1,7 +1,7 @@
 //! A server in the test's process, and clients that speak in bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
+use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, StopHandle, Watcher};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use std::time::Duration;
 /// A server that runs until it is dropped.
 pub struct Running {
     pub address: SocketAddr,
-    pub stopper: Stopper,
+    pub stopper: StopHandle,
     pub watcher: Watcher,
-    thread: Option<JoinHandle<io::Result<Ended>>>,
+    thread: Option<JoinHandle<io::Result<ServerExit>>>,
 }
 
 impl Running {
@@ -52,13 +52,13 @@ impl Running {
     }
 
     /// Ends it.
-    pub fn end(self) -> Ended {
+    pub fn end(self) -> ServerExit {
         self.stopper.stop();
         self.joined()
     }
 
     /// Waits until it has ended.
-    pub fn joined(mut self) -> Ended {
+    pub fn joined(mut self) -> ServerExit {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
 }

@@ -19,7 +19,7 @@ const SHORT_PAUSE: Duration = Duration::from_millis(2);
 /// After a snapshot that failed, before another is made by itself.
 const LATER: Duration = Duration::from_secs(10);
 
-pub(crate) struct Watchman {
+pub(crate) struct BackgroundTasks {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether there is a thread that makes snapshots.
@@ -62,7 +62,7 @@ pub(crate) struct Done {
     bytes: u64,
 }
 
-impl Watchman {
+impl BackgroundTasks {
     pub(crate) fn start(state: &Arc<State>, folder: Option<Arc<Folder>>, after: u64) -> Self {
         let shared = Arc::new(Shared {
             folder,

@@ -1,7 +1,7 @@
 //! What a thread of the server works with, and lends to each client in turn.
 
 use super::counters::Counters;
-use super::live::BufferLimits;
+use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
 use crate::command::{Context, Scratch};

@@ -1,7 +1,7 @@
 //! What can be changed while the server runs, and what all of its ports honour: the RESP server and gRPC share one.
 
 use crate::Db;
-use crate::command::{NotSet, same_secret};
+use crate::command::{SettingError, same_secret};
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
@@ -146,7 +146,11 @@ impl Live {
     ///
     /// # Errors
     /// Which one cannot be changed so, and why.
-    pub(crate) fn set(&self, db: &Db, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+    pub(crate) fn set(
+        &self,
+        db: &Db,
+        changes: &[(&str, &[u8])],
+    ) -> Result<(), (usize, SettingError)> {
         let mut read = Vec::new();
         for (number, (name, value)) in changes.iter().enumerate() {
             read.push(readable(name, value).map_err(|why| (number, why))?);
@@ -204,16 +208,17 @@ impl Live {
 }
 
 /// A setting that can be changed while the server runs, and its value as it is kept.
-fn readable(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), NotSet> {
-    let setting = table::find(name).ok_or(NotSet::Unknown)?;
+fn readable(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), SettingError> {
+    let setting = table::find(name).ok_or(SettingError::Unknown)?;
     if !setting.live {
-        return Err(NotSet::Fixed);
+        return Err(SettingError::Immutable);
     }
     if setting.kind == Kind::Text {
         return Ok((setting, value.to_vec()));
     }
-    let text = str::from_utf8(value).map_err(|_| NotSet::Wrong(setting.kind.to_string()))?;
-    let read = setting.kind.read(text).map_err(NotSet::Wrong)?;
+    let text =
+        str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
+    let read = setting.kind.read(text).map_err(SettingError::Invalid)?;
     Ok((setting, read.into_bytes()))
 }
 

@@ -1,6 +1,6 @@
 //! Who is connected, as other threads may know it: a thread's clients are its own, so it notes what is told of them.
 
-use crate::command::ClientFacts;
+use crate::command::ClientInfo;
 use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ struct Entry {
 
 impl Register {
     /// Notes what is known of a client that was last heard of at that moment.
-    pub(super) fn note(&self, facts: &ClientFacts<'_>, touched: Instant) {
+    pub(super) fn note(&self, facts: &ClientInfo<'_>, touched: Instant) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(facts.id).or_insert_with(|| Entry {
             address: facts.address.to_owned(),
@@ -62,7 +62,7 @@ impl Register {
     }
 
     /// Shows all but one, and those that were killed.
-    pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+    pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         for (&id, entry) in &lock(&self.0).clients {
             if id != but && !entry.killed {
                 each(&entry.facts(id, now));
@@ -75,7 +75,7 @@ impl Register {
         &self,
         but: u64,
         now: Instant,
-        wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool,
+        wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool,
     ) -> u64 {
         let Entries { clients, killed } = &mut *lock(&self.0);
         let before = killed.len();
@@ -95,8 +95,8 @@ impl Register {
 }
 
 impl Entry {
-    fn facts(&self, id: u64, now: Instant) -> ClientFacts<'_> {
-        ClientFacts {
+    fn facts(&self, id: u64, now: Instant) -> ClientInfo<'_> {
+        ClientInfo {
             id,
             address: &self.address,
             local: &self.local,
@@ -128,7 +128,7 @@ mod tests {
         let now = Instant::now();
         let note = |id: u64| {
             let (address, local) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            register.note(&Connection::new(id, address, local, false).facts(), now);
+            register.note(&Connection::new(id, address, local, false).info(), now);
         };
         let shown = || {
             let mut shown = Vec::new();
