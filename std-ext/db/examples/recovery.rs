@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let db = open(path)?;
     let opened = db.opened();
-    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.entries);
+    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.log_entries);
     let (longest, usual, ()) =
         write_beside(&db, keys, &value, || thread::sleep(Duration::from_millis(500)));
     println!("a writer alone waits {longest:.3?} at longest, one in a thousand {usual:.3?}");
@@ -146,7 +146,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opened = db.opened();
     println!(
         "opened from the snapshot: {:.3?}, {} keys and {} entries",
-        opened.took, opened.snapshot_keys, opened.entries
+        opened.took, opened.snapshot_keys, opened.log_entries
     );
     Ok(())
 }

@@ -59,13 +59,13 @@ pub struct Opened {
     /// Keys of the snapshot; 0 without one.
     pub snapshot_keys: u64,
     /// Entries of the log behind it.
-    pub entries: u64,
+    pub log_entries: u64,
     /// Bytes at the end of the log that were cut off: from the first on that was no whole entry, as a crash in the
     /// middle of writing leaves it.
-    pub cut: u64,
+    pub truncated_bytes: u64,
     /// Whole entries among these, as a loss of power may leave them of what had not been forced to the disk. They are
     /// kept in a file whose name begins with `cut-`.
-    pub given_up: u64,
+    pub discarded_entries: u64,
     /// How long that took.
     pub took: Duration,
 }
@@ -197,7 +197,7 @@ impl Db {
     /// What it knows of itself.
     pub fn stats(&self) -> Stats {
         use std::sync::atomic::Ordering::Relaxed;
-        let (state, done) = (&self.inner.state, self.inner.background.done());
+        let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
         let (hits, misses) = state.counted();
         let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
             state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
@@ -217,7 +217,7 @@ impl Db {
             last,
             log_bytes: state.log.bytes(),
             since_snapshot: last.saturating_sub(done.entry),
-            snapshot_runs: done.runs,
+            snapshot_runs: done.in_progress,
             snapshot_at: done.at,
             snapshot_failed: done.failed,
             snapshot_pause: done.pause,
@@ -539,9 +539,9 @@ fn recover(
     };
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
-    opened.entries = found.entries;
+    opened.log_entries = found.entries;
     if let Some(cut) = &found.cut {
-        (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
+        (opened.truncated_bytes, opened.discarded_entries) = (cut.bytes, cut.entries);
     }
     Ok((log, time))
 }

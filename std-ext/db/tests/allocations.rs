@@ -3,7 +3,7 @@
 //! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
 
 use hedgerow_db::command::{
-    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, obey,
+    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
 };
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
@@ -91,7 +91,7 @@ fn pipelines_allocate_nothing_of_their_own() {
                 server: &Server,
                 scratch: &mut scratch,
             };
-            let obeyed = obey(&mut connection, context, &input, &mut out);
+            let obeyed = process_input(&mut connection, context, &input, &mut out);
             count = COUNT.get() - before;
             assert_eq!((obeyed.commands, obeyed.consumed), (64, input.len()));
         }
@@ -150,7 +150,8 @@ fn changes_of_long_values_allocate_by_what_they_change() {
     }
     assert!(appended < 1 << 20, "{appended} bytes allocated for 1,000 times APPEND of 100 bytes");
     for at in [0, 300_000, LENGTH - 1, LENGTH + 100_000] {
-        let bytes = bytes_for(Request::Change(b"a", Change::SetRange { at, bytes: b"part" }));
+        let bytes =
+            bytes_for(Request::Change(b"a", Change::SetRange { offset: at, bytes: b"part" }));
         assert!(bytes < 600_000, "{bytes} bytes allocated for SETRANGE of 4 bytes of 16 MiB");
     }
     // So do those of values that grow from nothing.
@@ -190,7 +191,7 @@ fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
     let (mut out, before) = (Vec::new(), BYTES.get());
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
+    process_input(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
     let bytes = BYTES.get() - before;
     assert_eq!(out, b"$3\r\nraw\r\n");
     assert!(bytes < 10_000, "{bytes} bytes allocated for OBJECT ENCODING of 1 MiB");
@@ -212,7 +213,7 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
         let context =
             &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
         let before = BYTES.get();
-        obey(&mut connection, context, request, &mut out);
+        process_input(&mut connection, context, request, &mut out);
         let bytes = BYTES.get() - before;
         assert!(out == [head, &bulk].concat(), "the reply is not the value");
         assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
@@ -221,6 +222,6 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
     let mut out = Vec::new();
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
+    process_input(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
     assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
 }

@@ -198,7 +198,7 @@ fn a_full_disk_keeps_nobody_waiting() {
         drop((writer, reader));
         server.end();
         let db = Db::open(options).unwrap();
-        assert_eq!(db.opened().cut, 0);
+        assert_eq!(db.opened().truncated_bytes, 0);
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
     }
@@ -496,7 +496,7 @@ fn who_came_early_is_served_when_the_data_is_there() {
     // Its half request has been read.
     std::thread::sleep(Duration::from_millis(100));
     let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let running = std::thread::spawn(|| server.run());
     assert_eq!(half.reply("GET"), Reply::Closed);
     early.push(connect());

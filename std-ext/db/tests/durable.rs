@@ -157,9 +157,9 @@ fn opened_again_it_is_as_it_was() {
             options.compressed = random.of(&[0, 4 << 20]);
             let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
             assert_eq!(content(&db), content(&twin), "seed {seed}, round {round}");
-            assert_eq!((db.opened().cut, db.stats().last), (0, last));
+            assert_eq!((db.opened().truncated_bytes, db.stats().last), (0, last));
             snapshot_keys += db.opened().snapshot_keys;
-            entries += db.opened().entries;
+            entries += db.opened().log_entries;
             let mut session = db.session();
             for _ in 0..random.below(40) {
                 with_pipeline(&mut random, &LIVES, |asks| {
@@ -684,7 +684,10 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                     expiry: Expiry::Never,
                     get: false,
                 };
-                assert_eq!(db.session().execute(&[Request::Change(b"all 0", set)], &mut |_, _| {}), 0);
+                assert_eq!(
+                    db.session().execute(&[Request::Change(b"all 0", set)], &mut |_, _| {}),
+                    0
+                );
                 assert!(db.snapshot().is_err());
                 drop(heals);
                 let last = db.stats().last;

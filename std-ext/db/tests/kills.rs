@@ -98,7 +98,7 @@ fn write(db: &Db, thread: u64, from: u64) {
             Request::Change(&list, Change::Append(token.as_bytes())),
             Request::Change(&ending, set(short.as_bytes(), expiry)),
             Request::MultiKey(MultiKeyOp::SetAll(&all)),
-            Request::MultiKey(MultiKeyOp::Rename { from: &here, to: &there, if_if_absent: false }),
+            Request::MultiKey(MultiKeyOp::Rename { from: &here, to: &there, if_absent: false }),
         ];
         let lsn = session.execute(&asks, &mut |_, answer| {
             let no_such =
@@ -279,7 +279,7 @@ fn what_was_acknowledged_survives_kills() {
             "{sum} for {of_all} and {new}"
         );
         (of_all, told, done) = (sum, told + new, done + 1);
-        cuts += u64::from(db.opened().cut != 0);
+        cuts += u64::from(db.opened().truncated_bytes != 0);
         snapshots += u64::from(db.opened().snapshot_keys != 0);
         drop(session);
         if random.below(3) == 0 {

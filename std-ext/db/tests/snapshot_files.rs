@@ -278,7 +278,7 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     fs::write(&log, [&whole[..], &whole[20..40]].concat()).unwrap();
     let db = open(&inner).unwrap();
     let opened = db.opened();
-    assert_eq!((opened.snapshot_keys, opened.entries, opened.cut), (2, 1, 20));
+    assert_eq!((opened.snapshot_keys, opened.log_entries, opened.truncated_bytes), (2, 1, 20));
     drop(db);
     assert_eq!(fs::read(&log).unwrap(), whole);
     // Damage is refused, with its place, and nothing is changed.

@@ -103,7 +103,7 @@ impl Connection {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        if self.authenticated { Limits::FULL } else { Limits::STRANGER }
+        if self.authenticated { Limits::FULL } else { Limits::UNAUTHENTICATED }
     }
 
     /// As it was at first.

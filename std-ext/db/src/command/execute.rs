@@ -5,7 +5,7 @@ use crate::command::connection::{Connection, MOST_GATHERED, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::log::Lsn;
 use crate::resp::inline;
-use crate::resp::parse::{Found, Wrong};
+use crate::resp::parse::{Found, ParseError};
 use crate::resp::write::Writer;
 use crate::{Db, Session};
 
@@ -82,7 +82,7 @@ pub fn process_input(
                 outcome.wanted = wanted;
                 break;
             }
-            Found::Wrong(why) => {
+            Found::Invalid(why) => {
                 execution.protocol_error(why);
                 break;
             }
@@ -182,10 +182,10 @@ impl<'a> Execution<'_, 'a> {
 
     /// Says what is wrong with a request. Nobody knows where the next one begins.
     #[cold]
-    fn protocol_error(&mut self, why: Wrong) {
+    fn protocol_error(&mut self, why: ParseError) {
         match why {
             // Any byte, as it was sent.
-            Wrong::Expected(byte) => {
+            ParseError::Expected(byte) => {
                 let text: [&[u8]; 3] = [b"ERR Protocol error: expected '$', got '", &[byte], b"'"];
                 self.error(text.concat());
             }

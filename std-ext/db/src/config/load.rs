@@ -244,15 +244,16 @@ impl Config {
         server.threads = self.number("threads") as usize;
         server.max_clients = self.number("maxclients") as usize;
         server.timeout = Duration::from_secs(self.number("timeout"));
-        server.keepalive = Duration::from_secs(self.number("tcp-keepalive"));
+        server.tcp_keepalive = Duration::from_secs(self.number("tcp-keepalive"));
         let output = value::output_limits(self.get("client-output-buffer-limit"));
         let (hard, soft, soft_for) = output.unwrap_or_default();
-        (server.most_output, server.soft_output) = (hard as usize, soft as usize);
-        server.soft_output_for = Duration::from_secs(soft_for);
-        server.most_input = self.number("client-query-buffer-limit") as usize;
-        server.stop_within = Duration::from_secs(self.number("shutdown-timeout"));
+        (server.output_buffer_limit, server.soft_output_buffer_limit) =
+            (hard as usize, soft as usize);
+        server.soft_output_buffer_time = Duration::from_secs(soft_for);
+        server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;
+        server.shutdown_timeout = Duration::from_secs(self.number("shutdown-timeout"));
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
-        server.protected = self.flag("protected-mode");
+        server.protected_mode = self.flag("protected-mode");
         server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
         // What clients of Redis ask to see how it keeps data.
         let appends = if self.flag("persistence") { "yes" } else { "no" };

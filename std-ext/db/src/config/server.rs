@@ -37,23 +37,23 @@ pub struct ServerConfig {
     /// After how much silence a client is closed; zero for never.
     pub timeout: Duration,
     /// After how much silence the system asks whether the other side is there; zero for never.
-    pub keepalive: Duration,
+    pub tcp_keepalive: Duration,
     /// A client for which more bytes of answers than that wait is closed; 0 for no limit. While half a MiB waits, the
     /// server reads commands of a client only if it takes none of its answers.
-    pub most_output: usize,
-    /// So is a client for which more bytes than that wait for longer than [`soft_output_for`](Self::soft_output_for);
+    pub output_buffer_limit: usize,
+    /// So is a client for which more bytes than that wait for longer than [`soft_output_buffer_time`](Self::soft_output_buffer_time);
     /// 0 for no limit.
-    pub soft_output: usize,
-    /// How long more than [`soft_output`](Self::soft_output) may wait.
-    pub soft_output_for: Duration,
+    pub soft_output_buffer_limit: usize,
+    /// How long more than [`soft_output_buffer_limit`](Self::soft_output_buffer_limit) may wait.
+    pub soft_output_buffer_time: Duration,
     /// A client that sends a longer request is closed.
-    pub most_input: usize,
+    pub query_buffer_limit: usize,
     /// How long the end waits for clients to take their last answers.
-    pub stop_within: Duration,
+    pub shutdown_timeout: Duration,
     /// What clients must say first.
     pub password: Option<String>,
     /// Without a password, whether only clients of this machine are served.
-    pub protected: bool,
+    pub protected_mode: bool,
     /// What `CONFIG GET` shows: names and values.
     pub settings: Vec<(String, String)>,
     /// The file of settings, if there is one, as `INFO` shows it.
@@ -73,14 +73,14 @@ impl Default for ServerConfig {
             threads: 0,
             max_clients: 10_000,
             timeout: Duration::ZERO,
-            keepalive: Duration::from_secs(300),
-            most_output: 1 << 30,
-            soft_output: 0,
-            soft_output_for: Duration::ZERO,
-            most_input: 1 << 30,
-            stop_within: Duration::from_secs(10),
+            tcp_keepalive: Duration::from_secs(300),
+            output_buffer_limit: 1 << 30,
+            soft_output_buffer_limit: 0,
+            soft_output_buffer_time: Duration::ZERO,
+            query_buffer_limit: 1 << 30,
+            shutdown_timeout: Duration::from_secs(10),
             password: None,
-            protected: true,
+            protected_mode: true,
             settings: Vec::new(),
             config_file: String::new(),
         }
@@ -131,11 +131,11 @@ pub struct GrpcOptions {
     /// Bytes of a request's message, at most.
     pub longest_message: usize,
     /// Bytes of requests that one connection may have in memory, at most.
-    pub most_input: usize,
+    pub query_buffer_limit: usize,
     /// Bytes of answers that one connection may have in memory, at most; 0 for any number.
-    pub most_output: usize,
+    pub output_buffer_limit: usize,
     /// How long the end waits for clients to take the answers to what they have asked.
-    pub stop_within: Duration,
+    pub shutdown_timeout: Duration,
     /// Certificates and key, as PEM.
     #[cfg(feature = "tls")]
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
@@ -145,17 +145,23 @@ pub struct GrpcOptions {
 impl Default for GrpcOptions {
     /// A thread a core, no password, 10,000 connections, 64 MiB a message and 1 GiB a connection, no TLS.
     fn default() -> Self {
-        let ServerConfig { max_clients, timeout, most_input, most_output, stop_within, .. } =
-            ServerConfig::default();
+        let ServerConfig {
+            max_clients,
+            timeout,
+            query_buffer_limit,
+            output_buffer_limit,
+            shutdown_timeout,
+            ..
+        } = ServerConfig::default();
         Self {
             threads: 0,
             password: None,
             max_clients,
             timeout,
             longest_message: GRPC_MESSAGE,
-            most_input,
-            most_output,
-            stop_within,
+            query_buffer_limit,
+            output_buffer_limit,
+            shutdown_timeout,
             #[cfg(feature = "tls")]
             tls: None,
         }

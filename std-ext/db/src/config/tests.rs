@@ -151,11 +151,12 @@ fn every_setting_arrives_where_it_works() {
         (server.unix.as_deref(), server.unix_mode),
         (Some(Path::new("/run/x")), Some(0o660))
     );
-    assert_eq!((server.password.as_deref(), server.protected), (Some("word"), false));
-    assert_eq!((server.max_clients, server.threads, server.most_output), (77, 5, 9 << 20));
-    assert_eq!((server.soft_output, server.most_input), (2 << 20, 5 << 20));
-    assert_eq!(server.soft_output_for, Duration::from_secs(30));
-    let seconds = [server.timeout, server.keepalive, server.stop_within].map(|time| time.as_secs());
+    assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
+    assert_eq!((server.max_clients, server.threads, server.output_buffer_limit), (77, 5, 9 << 20));
+    assert_eq!((server.soft_output_buffer_limit, server.query_buffer_limit), (2 << 20, 5 << 20));
+    assert_eq!(server.soft_output_buffer_time, Duration::from_secs(30));
+    let seconds =
+        [server.timeout, server.tcp_keepalive, server.shutdown_timeout].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 3]);
     let options = config.options();
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));

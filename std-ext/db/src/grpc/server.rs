@@ -8,7 +8,7 @@ use crate::config::{GrpcOptions, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
 use crate::server::Server as RespServer;
-use crate::server::runtime_config::Live;
+use crate::server::runtime_config::RuntimeConfig;
 use futures_util::future::{Either, select};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -24,7 +24,7 @@ use tonic::{Request, Status};
 const LAST_WATCHES: Duration = Duration::from_secs(1);
 
 /// A server that runs. When this is dropped, it ends after what was asked is answered, or after
-/// [`stop_within`](GrpcOptions::stop_within).
+/// [`shutdown_timeout`](GrpcOptions::shutdown_timeout).
 #[derive(Debug)]
 pub struct GrpcServer {
     address: SocketAddr,
@@ -40,14 +40,14 @@ impl GrpcServer {
     pub fn start(db: Db, address: impl ToSocketAddrs, options: GrpcOptions) -> io::Result<Self> {
         let config = ServerConfig {
             password: options.password.clone(),
-            protected: false,
+            protected_mode: false,
             max_clients: options.max_clients,
             timeout: options.timeout,
-            most_input: options.most_input,
-            most_output: options.most_output,
+            query_buffer_limit: options.query_buffer_limit,
+            output_buffer_limit: options.output_buffer_limit,
             ..ServerConfig::default()
         };
-        Self::start_with(db, address, options, Arc::new(Live::new(&config)))
+        Self::start_with(db, address, options, Arc::new(RuntimeConfig::new(&config)))
     }
 
     /// Serves the database of a server for clients of Redis, with that server's password, protected mode, limits and
@@ -61,15 +61,15 @@ impl GrpcServer {
         address: impl ToSocketAddrs,
         options: GrpcOptions,
     ) -> io::Result<Self> {
-        let options = GrpcOptions { stop_within: server.stop_within(), ..options };
-        Self::start_with(server.db().clone(), address, options, server.live())
+        let options = GrpcOptions { shutdown_timeout: server.shutdown_timeout(), ..options };
+        Self::start_with(server.db().clone(), address, options, server.runtime_config())
     }
 
     fn start_with(
         db: Db,
         address: impl ToSocketAddrs,
         options: GrpcOptions,
-        live: Arc<Live>,
+        runtime_config: Arc<RuntimeConfig>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -88,10 +88,10 @@ impl GrpcServer {
             server = server.tls_config(tls).map_err(io::Error::other)?;
         }
         let (stop, stopped) = oneshot::channel::<()>();
-        let (ending, within) = (Arc::new(Notify::new()), options.stop_within);
+        let (ending, within) = (Arc::new(Notify::new()), options.shutdown_timeout);
         let thread = thread::Builder::new().name("hedgerow-db grpc".into()).spawn(move || {
             let ends = Arc::clone(&ending);
-            let serve = serve(server, listener, (db, live), options, async move {
+            let serve = serve(server, listener, (db, runtime_config), options, async move {
                 // Dropping the other end says so, too.
                 let _ = stopped.await;
                 ends.notify_one();
@@ -134,18 +134,19 @@ impl Drop for GrpcServer {
 async fn serve(
     mut server: Server,
     listener: TcpListener,
-    (db, live): (Db, Arc<Live>),
+    (db, runtime_config): (Db, Arc<RuntimeConfig>),
     options: GrpcOptions,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let incoming = incoming(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&live));
+    let incoming =
+        incoming(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&runtime_config));
     let service = Service::new(db);
     let end = service.end();
     let limit = options.longest_message;
     let database = DatabaseServer::new(service).max_decoding_message_size(limit);
     let database = tonic::service::interceptor::InterceptedService::new(
         database.max_encoding_message_size(usize::MAX),
-        move |request: Request<()>| admitted(request, &live),
+        move |request: Request<()>| admitted(request, &runtime_config),
     );
     let database = Bounded { service: database, longest: limit };
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -172,13 +173,13 @@ async fn serve(
 }
 
 /// Lets requests pass that have the password, if there is one at this moment.
-fn admitted(request: Request<()>, live: &Live) -> Result<Request<()>, Status> {
-    if !live.has_password() {
+fn admitted(request: Request<()>, runtime_config: &RuntimeConfig) -> Result<Request<()>, Status> {
+    if !runtime_config.has_password() {
         return Ok(request);
     }
     let sent = request.metadata().get("authorization");
     match sent.and_then(|sent| sent.as_encoded_bytes().strip_prefix(b"Bearer ")) {
-        Some(sent) if live.password_is(b"default", sent) => Ok(request),
+        Some(sent) if runtime_config.password_is(b"default", sent) => Ok(request),
         _ => Err(Status::unauthenticated("send the password in `authorization: Bearer`")),
     }
 }

@@ -8,10 +8,10 @@ use super::api::{
 };
 use super::bounds::{Busy, Peer, Reserved, too_much};
 use crate::db::Db;
-use crate::limits::{GRPC_EVENTS, GRPC_PAUSE, GRPC_WALK, GRPC_WATCHES};
+use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
-use crate::watch::{Changed, Event, Watch, WatchError};
+use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream};
@@ -259,7 +259,7 @@ impl Shared {
                 walk.seen = (self.db.log().last(), rollbacks);
             }
             lsn = walk.seen.0;
-            while fits && reserved.bytes() < GRPC_WALK {
+            while fits && reserved.bytes() < GRPC_SCAN {
                 let Some(key) = walk.keys.pop_front() else { break };
                 let mut value = None;
                 if request.with_values {
@@ -288,27 +288,27 @@ impl Shared {
 
     /// What a watcher is told of a change.
     fn told(&self, event: Event, with_values: bool) -> Told {
-        let kind = match event.changed {
-            Changed::Key(key) => {
+        let kind = match event.kind {
+            EventKind::Changed(key) => {
                 let value = if with_values { self.db.get(&key) } else { Ok(None) };
                 let value = value.map_err(|why| Status::unavailable(why.to_string()))?;
                 let value = value.map(Bytes::from);
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
-            Changed::Removed(key) => watch_response::Kind::Removed(key.into()),
-            Changed::Cleared => watch_response::Kind::Cleared(true),
+            EventKind::Removed(key) => watch_response::Kind::Removed(key.into()),
+            EventKind::Cleared => watch_response::Kind::Cleared(true),
         };
-        Ok(WatchResponse { number: event.number, kind: Some(kind) })
+        Ok(WatchResponse { number: event.lsn, kind: Some(kind) })
     }
 
     /// Tells of changes as long as somebody listens.
     fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
-        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_EVENTS)), Handle::current());
+        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
             let told = match watch.next(PATIENCE) {
                 Ok(None) => continue,
                 Ok(Some(event)) => self.told(event, with_values),
-                Err(why @ WatchError::Behind) => Err(Status::data_loss(why.to_string())),
+                Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
             let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
@@ -316,7 +316,7 @@ impl Shared {
             let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
             let ends = told.is_err();
             // One value may be larger than all the room.
-            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_EVENTS) as u32);
+            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
                 match select(pin!(room), pin!(to.closed())).await {
                     Either::Left((permit, _)) => permit.ok(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 /// What is told of one thread's clients. At most a second old; names are newer.
 #[derive(Debug, Default)]
-pub(super) struct Register(Mutex<Entries>);
+pub(super) struct ClientList(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -32,7 +32,7 @@ struct Entry {
     library_version: Box<[u8]>,
 }
 
-impl Register {
+impl ClientList {
     /// Notes what is known of a client that was last heard of at that moment.
     pub(super) fn note(&self, facts: &ClientInfo<'_>, touched: Instant) {
         let mut entries = lock(&self.0);
@@ -124,27 +124,27 @@ mod tests {
 
     #[test]
     fn a_killed_client_is_seen_by_nobody() {
-        let register = Register::default();
+        let list = ClientList::default();
         let now = Instant::now();
         let note = |id: u64| {
             let (address, local) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            register.note(&Connection::new(id, address, local, false).info(), now);
+            list.note(&Connection::new(id, address, local, false).info(), now);
         };
         let shown = || {
             let mut shown = Vec::new();
-            register.show(0, now, &mut |facts| shown.push(facts.id));
+            list.show(0, now, &mut |facts| shown.push(facts.id));
             shown
         };
         (1..=4).for_each(note);
-        assert_eq!(register.kill(3, now, &mut |facts| facts.id != 1), 2);
+        assert_eq!(list.kill(3, now, &mut |facts| facts.id != 1), 2);
         assert_eq!(shown(), [1, 3], "killed clients are shown");
-        assert_eq!(register.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
+        assert_eq!(list.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
         // The thread may note a client before it closes it.
         note(2);
         assert_eq!(shown(), [1, 3], "a killed client that was noted is shown");
-        assert_eq!(register.killed(), [2, 4]);
-        assert_eq!(register.killed(), []);
-        register.forget(2);
+        assert_eq!(list.killed(), [2, 4]);
+        assert_eq!(list.killed(), []);
+        list.forget(2);
         note(2);
         assert_eq!(shown(), [1, 2, 3]);
     }

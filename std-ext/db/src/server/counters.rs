@@ -33,11 +33,11 @@ macro_rules! counters {
         /// Counts at a moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Counted {
+        pub struct CounterTotals {
             $($(#[doc = $text])* pub $name: u64,)*
         }
 
-        impl Counted {
+        impl CounterTotals {
             /// Adds a thread's counts.
             pub(crate) fn add(&mut self, of: &Counters) {
                 $(self.$name += of.$name.get();)*
@@ -74,9 +74,9 @@ counters! {
     /// Bytes written.
     bytes_out,
     /// Turns of the loop that had work.
-    turns,
+    eventloop_cycles,
     /// Turns in which answers had to wait for the log.
-    parked,
+    waits_for_log,
 }
 
 /// Upper bounds of the buckets, in nanoseconds; one more bucket has none.

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "metrics")]
 use super::counters;
-use super::counters::Counted;
+use super::counters::CounterTotals;
 use super::shared::{Phase, Shared};
 #[cfg(feature = "metrics")]
 use crate::Db;
@@ -15,7 +15,7 @@ pub struct StopHandle(pub(super) Arc<Shared>);
 
 impl StopHandle {
     /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers
-    /// are out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at
+    /// are out it ends, at the latest after [`shutdown_timeout`](ServerConfig::shutdown_timeout). The second time it ends at
     /// once.
     pub fn stop(&self) {
         self.0.stop();
@@ -24,12 +24,12 @@ impl StopHandle {
 
 /// Tells how a server fares.
 #[derive(Clone)]
-pub struct Watcher(pub(super) Arc<Shared>);
+pub struct ServerMonitor(pub(super) Arc<Shared>);
 
-impl Watcher {
+impl ServerMonitor {
     /// What was counted since it began.
-    pub fn counted(&self) -> Counted {
-        self.0.counted()
+    pub fn totals(&self) -> CounterTotals {
+        self.0.totals()
     }
 
     /// How long commands took.
@@ -40,7 +40,7 @@ impl Watcher {
 
     /// How many clients there are.
     pub fn clients(&self) -> usize {
-        self.0.live.clients()
+        self.0.runtime_config.clients()
     }
 
     /// Bytes of memory in buffers of clients, as of a second ago or less.
@@ -50,12 +50,12 @@ impl Watcher {
 
     /// For how long it has been there.
     pub fn uptime(&self) -> Duration {
-        self.0.began.elapsed()
+        self.0.started.elapsed()
     }
 
     /// Whether it takes commands and changes: not when it ends, or the log cannot be written.
     pub fn is_ready(&self) -> bool {
-        self.0.phase() == Phase::Serves && !self.log_fails()
+        self.0.phase() == Phase::Serving && !self.log_fails()
     }
 
     /// Whether the log cannot be written.
@@ -65,7 +65,7 @@ impl Watcher {
 
     /// How many clients there may be.
     pub fn max_clients(&self) -> usize {
-        self.0.live.max_clients()
+        self.0.runtime_config.max_clients()
     }
 
     #[cfg(feature = "metrics")]

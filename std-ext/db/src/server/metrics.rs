@@ -2,8 +2,8 @@
 //!
 //! Threads count for themselves, and nothing is counted here: a page is made of their counts when it is asked for.
 
-use super::counters::Counted;
-use super::handles::Watcher;
+use super::counters::CounterTotals;
+use super::handles::ServerMonitor;
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -20,7 +20,7 @@ pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; c
 pub(super) const END: &str = "# EOF\n";
 
 /// Returns the page: of the server if there is one, else of how far the data is loaded.
-pub(super) fn text(server: Option<&Watcher>, loading: Option<&Arc<Progress>>) -> String {
+pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress>>) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     let (server, loading) = (server.cloned(), loading.cloned());
     registry.register_collector(Box::new(Metrics { server, loading }));
@@ -31,7 +31,7 @@ pub(super) fn text(server: Option<&Watcher>, loading: Option<&Arc<Progress>>) ->
 
 /// What figures are told of.
 struct Metrics {
-    server: Option<Watcher>,
+    server: Option<ServerMonitor>,
     loading: Option<Arc<Progress>>,
 }
 
@@ -116,8 +116,8 @@ fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
     page.gauge("loaded_bytes", "Bytes of them that are loaded.", done)
 }
 
-fn clients(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { connections, rejected, denied, idle, slow, failed, .. } = server.counted();
+fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = server.totals();
     page.gauge("clients", "Clients that are connected.", server.clients())?;
     page.gauge("max_clients", "Clients that may be.", server.max_clients())?;
     page.gauge("client_buffer_bytes", "Memory in buffers of clients.", server.buffers())?;
@@ -134,13 +134,14 @@ fn clients(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
     )
 }
 
-fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { commands, bytes_in, bytes_out, turns, parked, .. } = server.counted();
+fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { commands, bytes_in, bytes_out, eventloop_cycles, waits_for_log, .. } =
+        server.totals();
     page.counter("commands", "Commands that were obeyed.", commands)?;
     page.counter("received_bytes", "Bytes from clients.", bytes_in)?;
     page.counter("sent_bytes", "Bytes to clients.", bytes_out)?;
-    page.counter("turns", "Turns of the threads that had work.", turns)?;
-    page.counter("parked_turns", "Turns in which answers had to wait for the log.", parked)?;
+    page.counter("turns", "Turns of the threads that had work.", eventloop_cycles)?;
+    page.counter("parked_turns", "Turns in which answers had to wait for the log.", waits_for_log)?;
     let took = server.latencies();
     let (name, help) = (
         "command_seconds",
@@ -150,7 +151,7 @@ fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
     metric.encode_histogram::<NoLabelSet>(took.seconds(), took.count(), &took.buckets(), None)
 }
 
-fn keys(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
+fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     page.gauge("keys", "Keys.", stats.keys)?;
     page.gauge("ending_keys", "Keys with an end.", stats.ending)?;
@@ -163,7 +164,7 @@ fn keys(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
     page.gauge("shards", "Parts that change independently.", stats.shards)
 }
 
-fn log(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
+fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     let log = server.db().log();
     page.counter("log_entries", "Last entry of the log.", stats.last)?;

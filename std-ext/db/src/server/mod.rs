@@ -29,8 +29,8 @@ mod worker_context;
 pub use crate::config::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 pub use crate::config::{ClientCertificates, TlsFiles};
-pub use counters::Counted;
-pub use handles::{StopHandle, Watcher};
+pub use counters::CounterTotals;
+pub use handles::{ServerMonitor, StopHandle};
 pub use listen::Address;
 pub use loading::Loading;
 pub use serve::{Server, ServerExit};

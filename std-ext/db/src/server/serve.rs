@@ -1,10 +1,10 @@
 //! The server: its listeners, and the threads that serve it.
 
-use super::handles::{StopHandle, Watcher};
-use super::listen::{self, Address, Arrival, Door};
+use super::handles::{ServerMonitor, StopHandle};
+use super::listen::{self, Accepted, Address, Listener};
 #[cfg(feature = "grpc")]
-use super::runtime_config::Live;
-use super::shared::{Desk, Shared};
+use super::runtime_config::RuntimeConfig;
+use super::shared::{Shared, WorkerHandle};
 use super::stream::Tls;
 use super::worker::{self, Guard, Worker};
 use crate::Db;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// What a server listens with: its configuration, the listeners of each thread, their addresses, and the certificates.
 pub(super) struct Bound {
     pub(super) config: ServerConfig,
-    pub(super) listeners: Vec<Vec<Door>>,
+    pub(super) listeners: Vec<Vec<Listener>>,
     pub(super) addresses: Vec<Address>,
     pub(super) tls: Tls,
 }
@@ -40,10 +40,10 @@ impl Bound {
 /// A server with its doors open.
 pub struct Server {
     shared: Arc<Shared>,
-    threads: Vec<(Poll, Vec<Door>)>,
+    threads: Vec<(Poll, Vec<Listener>)>,
     addresses: Vec<Address>,
     /// Clients that connected while the data was loaded.
-    early: Vec<Arrival>,
+    early: Vec<Accepted>,
 }
 
 /// How a server ended.
@@ -70,25 +70,25 @@ impl Server {
     }
 
     /// A server on doors that are open, with the connections that they have accepted already.
-    pub(super) fn over(db: Db, bound: Bound, early: Vec<Arrival>) -> io::Result<Self> {
+    pub(super) fn over(db: Db, bound: Bound, early: Vec<Accepted>) -> io::Result<Self> {
         let log = Arc::clone(db.log());
         Ok(Self { early, ..Self::with_listeners(db, log, bound)? })
     }
 
     fn with_listeners(db: Db, log: Arc<dyn Log>, bound: Bound) -> io::Result<Self> {
         let Bound { config, listeners, addresses, tls } = bound;
-        let mut desks = Vec::new();
+        let mut workers = Vec::new();
         let mut threads = Vec::new();
-        for doors in listeners {
+        for listeners in listeners {
             let poll = Poll::new()?;
-            desks.push(Desk::new(Waker::new(poll.registry(), worker::WAKER)?));
-            threads.push((poll, doors));
+            workers.push(WorkerHandle::new(Waker::new(poll.registry(), worker::WAKER)?));
+            threads.push((poll, listeners));
         }
         let port = addresses.iter().find_map(|address| match address {
             Address::Tcp(address) => Some(address.port()),
             _ => None,
         });
-        let shared = Shared::new(db, log, (config, tls), port.unwrap_or(0), desks);
+        let shared = Shared::new(db, log, (config, tls), port.unwrap_or(0), workers);
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 
@@ -104,24 +104,24 @@ impl Server {
     }
 
     #[cfg(feature = "grpc")]
-    pub(crate) fn stop_within(&self) -> Duration {
-        self.shared.config.stop_within
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shared.config.shutdown_timeout
     }
 
     /// What all ports honour.
     #[cfg(feature = "grpc")]
-    pub(crate) fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.shared.live)
+    pub(crate) fn runtime_config(&self) -> Arc<RuntimeConfig> {
+        Arc::clone(&self.shared.runtime_config)
     }
 
     /// What ends it, from any thread.
-    pub fn stopper(&self) -> StopHandle {
+    pub fn stop_handle(&self) -> StopHandle {
         StopHandle(Arc::clone(&self.shared))
     }
 
     /// What tells how it fares, from any thread.
-    pub fn watcher(&self) -> Watcher {
-        Watcher(Arc::clone(&self.shared))
+    pub fn monitor(&self) -> ServerMonitor {
+        ServerMonitor(Arc::clone(&self.shared))
     }
 
     /// Serves until it is told to end. The database stays open.
@@ -132,12 +132,12 @@ impl Server {
         let Self { shared, threads, mut early, .. } = self;
         let mut running = Vec::new();
         let mut outcome = Ok(());
-        for (number, (poll, doors)) in threads.into_iter().enumerate() {
+        for (number, (poll, listeners)) in threads.into_iter().enumerate() {
             let of_thread = Arc::clone(&shared);
             let early = std::mem::take(&mut early);
             let serve = move || {
                 let _guard = Guard(Arc::clone(&of_thread));
-                let worker = Worker::new(&of_thread, number, poll, doors);
+                let worker = Worker::new(&of_thread, number, poll, listeners);
                 let done = worker.and_then(|worker| worker.run(early));
                 if done.is_err() {
                     of_thread.stop();
@@ -160,7 +160,7 @@ impl Server {
             outcome = outcome.and(done);
         }
         // What was handed to a thread that had ended.
-        shared.desks.iter().for_each(|desk| drop(desk.arrivals()));
+        shared.workers.iter().for_each(|handle| drop(handle.take_accepted()));
         outcome.map(|()| ServerExit { save: shared.save() })
     }
 }

@@ -124,7 +124,7 @@ fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHand
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let connect = || {
         let client = TcpStream::connect(address).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -11,14 +11,14 @@ use std::time::Instant;
 /// Bytes that are read from a client in a turn.
 const SCRATCH: usize = 64 << 10;
 /// Buffers of more bytes are not kept for others.
-const POOLED: usize = 64 << 10;
+const LARGEST_POOLED: usize = 64 << 10;
 /// So many are kept.
-const BUFFERS: usize = 64;
+const MAX_POOLED: usize = 64;
 
 /// What a thread of the server works with.
-pub(super) struct Room {
+pub(super) struct WorkerContext {
     pub(super) scratch: Vec<u8>,
-    pub(super) pool: Pool,
+    pub(super) pool: BufferPool,
     pub(super) counters: Arc<Counters>,
     /// When this turn began.
     pub(super) now: Instant,
@@ -31,15 +31,15 @@ pub(super) struct Room {
     shared: Arc<Shared>,
 }
 
-impl Room {
+impl WorkerContext {
     pub(super) fn new(shared: &Arc<Shared>, counters: Arc<Counters>) -> Self {
         Self {
             scratch: vec![0; SCRATCH],
-            pool: Pool::default(),
+            pool: BufferPool::default(),
             counters,
             now: Instant::now(),
             answered: 0,
-            limits: shared.live.buffer_limits(),
+            limits: shared.runtime_config.buffer_limits(),
             session: shared.db.session(),
             commands: Scratch::default(),
             shared: Arc::clone(shared),
@@ -47,9 +47,9 @@ impl Room {
     }
 
     /// Begins a turn.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
-        self.limits = self.shared.live.buffer_limits();
+        self.limits = self.shared.runtime_config.buffer_limits();
     }
 
     /// What commands are executed with.
@@ -63,7 +63,7 @@ impl Room {
     }
 
     /// Counts commands that came in the turn that began `then`, and whose answers may go by now.
-    pub(super) fn answer(&mut self, commands: u64, then: Instant) {
+    pub(super) fn count_answered(&mut self, commands: u64, then: Instant) {
         if then == self.now {
             self.answered += commands;
         } else if commands > 0 {
@@ -73,7 +73,7 @@ impl Room {
 
     /// Notes how long the commands of this turn took, now that their answers are written. The clock is read once a
     /// turn, not once a command.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end_cycle(&mut self) {
         let commands = std::mem::take(&mut self.answered);
         if commands > 0 {
             self.counters.latency.add(commands, self.now.elapsed());
@@ -88,15 +88,16 @@ impl Room {
 
 /// Empty buffers with room, so that a client that is idle needs none and one that is not allocates none.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Vec<Vec<u8>>);
+pub(super) struct BufferPool(Vec<Vec<u8>>);
 
-impl Pool {
+impl BufferPool {
     pub(super) fn take(&mut self) -> Vec<u8> {
         self.0.pop().unwrap_or_default()
     }
 
     pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0 && buffer.capacity() <= POOLED && self.0.len() < BUFFERS {
+        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_POOLED && self.0.len() < MAX_POOLED
+        {
             buffer.clear();
             self.0.push(buffer);
         }

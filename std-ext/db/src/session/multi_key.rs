@@ -1,7 +1,7 @@
 //! Changes of keys of several shards, which everybody sees at once.
 
 use super::Session;
-use crate::limits::MOST_TOGETHER;
+use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::{Lsn, change};
 use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
@@ -72,7 +72,7 @@ fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
-        if all > MOST_TOGETHER {
+        if all > MAX_MULTI_KEY_BYTES {
             return Err(RequestError::ValueTooLong);
         }
         if key.len() > LONGEST_KEY {

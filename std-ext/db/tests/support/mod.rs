@@ -1,7 +1,7 @@
 //! A server in the test's process, and clients that speak in bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, StopHandle, Watcher};
+use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Running {
     pub address: SocketAddr,
     pub stopper: StopHandle,
-    pub watcher: Watcher,
+    pub watcher: ServerMonitor,
     thread: Option<JoinHandle<io::Result<ServerExit>>>,
 }
 
@@ -41,7 +41,7 @@ impl Running {
             _ => None,
         };
         let address = server.addresses().iter().find_map(tcp).unwrap();
-        let (stopper, watcher) = (server.stopper(), server.watcher());
+        let (stopper, watcher) = (server.stop_handle(), server.monitor());
         let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
         (Self { address, stopper, watcher, thread }, started)
