@@ -40,6 +40,7 @@ pub mod config;
 mod db;
 pub mod docs;
 mod error;
+mod gauge;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;

@@ -305,10 +305,10 @@ fn a_password_may_be_any_bytes() {
 
 #[test]
 fn what_follows_a_refused_transaction_is_not_executed() {
-    const REFUSED: &str = "-ERR unknown command 'MULTI': there are no transactions here, and what follows is not \
+    const REFUSED: &str = "-ERR unknown command 'MULTI': transactions are not supported, and commands are not \
         executed until EXEC or DISCARD\r\n";
     const BARRED: &str =
-        "-ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come\r\n";
+        "-ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
     // As clients send it: in one go. What came before is done.
@@ -336,14 +336,14 @@ fn what_follows_a_refused_transaction_is_not_executed() {
     stranger.send(b"MULTI\r\nEXEC\r\n");
     stranger.expect("-NOAUTH Authentication required.\r\n".repeat(2));
     client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
-    client.expect(b"-ERR unknown command 'WATCH': there are no transactions here\r\n");
-    client.expect(b"-ERR unknown command 'EVALSHA': there are no scripts here");
+    client.expect(b"-ERR unknown command 'WATCH': transactions are not supported\r\n");
+    client.expect(b"-ERR unknown command 'EVALSHA': scripts are not supported");
 }
 
 #[test]
 fn who_selects_a_missing_database_changes_no_other() {
     const BARRED: &str =
-        "-ERR not executed: the selected database does not exist; SELECT 0 is the only one\r\n";
+        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"SET rose red\r\nSELECT 1\r\nFLUSHDB\r\nGET rose\r\nSET rose white\r\nDBSIZE\r\nSCAN 0\r\n");

@@ -1,6 +1,6 @@
 //! Commands as a client sends them, with the bytes that it gets.
 
-use super::execute::ENOUGH;
+use super::execute::REPLY_CHUNK;
 use super::*;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
@@ -433,7 +433,8 @@ fn much_is_answered_in_parts() {
         // The first part is as long as it can be; then fewer are gathered.
         assert!(
             parts == 0
-                || out.len() <= ENOUGH.max(outcome.commands * 100_011) && outcome.commands <= 128
+                || out.len() <= REPLY_CHUNK.max(outcome.commands * 100_011)
+                    && outcome.commands <= 128
         );
         answered += out.len();
         input.drain(..outcome.consumed);
@@ -544,8 +545,7 @@ fn commands_are_described() {
     assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
-    let docs =
-        "*2 $3 get *6 $7 summary $24 Gives the value of a key $5 since $5 1.0.0 $5 group $6 string";
+    let docs = "*2 $3 get *6 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string";
     assert_eq!(client.ask("command docs get foo"), docs);
     let Reply::Array(docs) = client.reply("command docs") else { panic!() };
     assert_eq!(docs.len(), 2 * table::COMMANDS.len());

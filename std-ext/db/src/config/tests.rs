@@ -60,16 +60,16 @@ fn complaints_say_where_and_what_would_be_right() {
     fs::write(&path, "port 7001\nappendfsync sometimes\n").unwrap();
     let file = path.to_str().unwrap();
     let wanted = format!(
-        "{file}, line 2: 'sometimes' is no value for appendfsync, which takes always, everysec, no"
+        "{file}, line 2: invalid value 'sometimes' for appendfsync: expected always, everysec, no"
     );
     assert_eq!(error_text(&[file], &[]), wanted);
     fs::write(&path, "prot 7001\n").unwrap();
-    let wanted = format!("{file}, line 1: there is no setting 'prot'; did you mean 'port'?");
+    let wanted = format!("{file}, line 1: unknown setting 'prot'; did you mean 'port'?");
     assert_eq!(error_text(&[file], &[]), wanted);
-    let wanted = "the environment's HEDGEROW_DB_TIMEOUT: 'soon' is no value for timeout, \
-                  which takes a number from 0 to 2147483";
+    let wanted = "environment variable HEDGEROW_DB_TIMEOUT: invalid value 'soon' for timeout: \
+                  expected a number from 0 to 2147483";
     assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
-    let wanted = "--lua-time-limit: there is no setting 'lua-time-limit'; --help shows all";
+    let wanted = "--lua-time-limit: unknown setting 'lua-time-limit'; --help lists all";
     assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
 }
 
@@ -140,7 +140,7 @@ fn every_setting_arrives_where_it_works() {
         ["--metrics-port", "9000"],
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
-        ["--persistence", "yes"],
+        ["--appendonly", "yes"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();
@@ -173,7 +173,7 @@ fn every_setting_arrives_where_it_works() {
             && !flags.iter().any(|[name, _]| *name == flag)
     });
     assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
-    assert_eq!(read(&["--persistence", "no"], &[]).unwrap().options().folder, None);
+    assert_eq!(read(&["--appendonly", "no"], &[]).unwrap().options().folder, None);
 }
 
 #[test]

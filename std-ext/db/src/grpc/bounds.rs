@@ -4,6 +4,7 @@
 //! An answer is counted while it is made, until the last of it is handed to the system in small pieces: HTTP/2 takes
 //! those as the client reads.
 
+use crate::gauge::Gauge;
 use crate::server::listen::keep_alive;
 use crate::server::runtime_config::RuntimeConfig;
 use futures_util::Stream;
@@ -16,7 +17,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -42,17 +42,17 @@ pub(super) struct Peer(Arc<Usage>);
 struct Usage {
     runtime_config: Arc<RuntimeConfig>,
     /// Bytes of its requests in memory.
-    input: AtomicUsize,
+    input: Gauge,
     /// Bytes of answers in memory.
-    output: AtomicUsize,
+    output: Gauge,
     /// Calls that the server works on, which is not the client's silence.
-    busy: AtomicUsize,
+    busy: Gauge,
 }
 
 impl Peer {
     pub(super) fn new(runtime_config: &Arc<RuntimeConfig>) -> Self {
         let runtime_config = Arc::clone(runtime_config);
-        let none = AtomicUsize::default;
+        let none = Gauge::default;
         Self(Arc::new(Usage { runtime_config, input: none(), output: none(), busy: none() }))
     }
 
@@ -75,8 +75,7 @@ impl Peer {
 
     /// While this is there the client need not send anything.
     pub(super) fn busy(&self) -> Busy {
-        // Relaxed: a count by itself.
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
+        self.0.busy.add(1);
         Busy(self.clone())
     }
 }
@@ -86,8 +85,7 @@ pub(super) struct Busy(Peer);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // Relaxed: a count by itself.
-        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.busy.sub(1);
     }
 }
 
@@ -101,8 +99,8 @@ impl Reservation {
     /// Counts `bytes` more. Returns whether they are within the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let usage = &self.peer.0;
-        // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = usage.output.fetch_add(bytes, Ordering::Relaxed);
+        // Add before comparing, so that two calls cannot both take the last bytes.
+        let before = usage.output.add(bytes as u64) as usize;
         self.bytes += bytes;
         before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().hard
     }
@@ -114,8 +112,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // Relaxed: as above.
-        self.peer.0.output.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.peer.0.output.sub(self.bytes as u64);
     }
 }
 
@@ -172,8 +169,7 @@ impl Socket {
             ready!(self.timer.as_mut().poll(context));
             let (usage, now) = (&self.peer.0, Instant::now());
             let timeout = usage.runtime_config.timeout();
-            // Relaxed: a count by itself.
-            if usage.busy.load(Ordering::Relaxed) > 0 {
+            if usage.busy.get() > 0 {
                 self.last_active = now;
             } else if !timeout.is_zero() && now - self.last_active >= timeout {
                 return Poll::Ready(());
@@ -328,8 +324,8 @@ impl HttpBody for Input {
         let more = come.map_or(0, Bytes::len).min(self.most - self.usage);
         self.usage += more;
         let usage = &self.peer.0;
-        // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = usage.input.fetch_add(more, Ordering::Relaxed);
+        // Add before comparing, so that two calls cannot both take the last bytes.
+        let before = usage.input.add(more as u64) as usize;
         if before.saturating_add(more) > usage.runtime_config.buffer_limits().input {
             let text = "the requests of this connection are larger than client-query-buffer-limit";
             return Poll::Ready(Some(Err(Status::resource_exhausted(text))));
@@ -344,8 +340,7 @@ impl HttpBody for Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        // Relaxed: as above.
-        self.peer.0.input.fetch_sub(self.usage, Ordering::Relaxed);
+        self.peer.0.input.sub(self.usage as u64);
     }
 }
 

@@ -8,6 +8,7 @@ use super::api::{
 };
 use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
+use crate::gauge::Gauge;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
@@ -19,7 +20,6 @@ use prost::bytes::Bytes;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -49,7 +49,7 @@ struct Shared {
     progress: Arc<Notify>,
     /// The server stops.
     end: Arc<Notify>,
-    watches: AtomicUsize,
+    watches: Gauge,
 }
 
 impl Service {
@@ -57,7 +57,7 @@ impl Service {
         let (progress, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let told = Arc::clone(&progress);
         db.log().on_progress(Box::new(move || told.notify_waiters()));
-        Self { shared: Arc::new(Shared { db, progress, end, watches: AtomicUsize::new(0) }) }
+        Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
     }
 
     pub(super) fn end(&self) -> Arc<Notify> {
@@ -133,7 +133,7 @@ fn length(found: request::Answer<'_>) -> usize {
 /// How many bytes of a stream's answers are in memory.
 #[derive(Default)]
 struct OutputWindow {
-    bytes: AtomicUsize,
+    bytes: Gauge,
     fewer: Notify,
 }
 
@@ -142,8 +142,8 @@ impl OutputWindow {
     async fn wait_for_space(&self) {
         loop {
             let fewer = self.fewer.notified();
-            // Relaxed: only the number counts, and the thread that lowers it notifies afterwards.
-            if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
+            // The thread that lowers the number notifies afterwards, so no wake-up is lost.
+            if self.bytes.get() < GRPC_PAUSE as u64 {
                 return;
             }
             fewer.await;
@@ -159,16 +159,14 @@ struct WindowBytes {
 
 impl WindowBytes {
     fn new(window: &Arc<OutputWindow>, reserved: Reservation) -> Self {
-        // Relaxed: as in `space`.
-        window.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
+        window.bytes.add(reserved.bytes() as u64);
         Self { window: Arc::clone(window), reserved }
     }
 }
 
 impl Drop for WindowBytes {
     fn drop(&mut self) {
-        // Relaxed: as in `space`.
-        self.window.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
+        self.window.bytes.sub(self.reserved.bytes() as u64);
         self.window.fewer.notify_one();
     }
 }
@@ -523,17 +521,15 @@ impl Database for Service {
         struct WatchGuard(Arc<Shared>);
         impl Drop for WatchGuard {
             fn drop(&mut self) {
-                // Relaxed: a count by itself.
-                self.0.watches.fetch_sub(1, Ordering::Relaxed);
+                self.0.watches.sub(1);
             }
         }
         let peer = peer_of(&request)?;
         let request = request.into_inner();
         let shared = Arc::clone(&self.shared);
-        // Relaxed: a count by itself.
-        let before = shared.watches.fetch_add(1, Ordering::Relaxed);
+        let before = shared.watches.add(1);
         let counted = WatchGuard(Arc::clone(&shared));
-        if before >= GRPC_WATCHES {
+        if before >= GRPC_WATCHES as u64 {
             return Err(Status::resource_exhausted("there are too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);

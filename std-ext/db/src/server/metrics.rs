@@ -1,6 +1,7 @@
-//! What `/metrics` shows: the figures of a server in the format OpenMetrics, which Prometheus reads.
+//! The `/metrics` page in the OpenMetrics format, which Prometheus reads.
 //!
-//! Threads count for themselves, and nothing is counted here: a page is made of their counts when it is asked for.
+//! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format asks for.
+//! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
 use super::counters::CounterTotals;
 use super::handles::ServerMonitor;
@@ -14,12 +15,12 @@ use prometheus_client::registry::Registry;
 use std::fmt::{Error, Formatter};
 use std::sync::Arc;
 
-/// What the format is called in HTTP.
+/// The content type of the page.
 pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// How each page ends.
+/// The last line of each page.
 pub(super) const END: &str = "# EOF\n";
 
-/// Returns the page: of the server if there is one, else of how far the data is loaded.
+/// Returns the page: of the server if there is one, else of the progress of loading.
 pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress>>) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     let (server, loading) = (server.cloned(), loading.cloned());
@@ -29,7 +30,7 @@ pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress
     text
 }
 
-/// What figures are told of.
+/// What a page reports on.
 struct Metrics {
     server: Option<ServerMonitor>,
     loading: Option<Arc<Progress>>,
@@ -60,17 +61,17 @@ impl Collector for Metrics {
     }
 }
 
-/// A page as it is written.
+/// A page that is being written.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    /// A number that only grows. The format adds `_total` to its name.
+    /// Writes a counter. The format adds `_total` to its name.
     fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// Such numbers, each for a reason.
+    /// Writes counters that differ in their reason.
     fn counters<V: EncodeCounterValue>(
         &mut self,
         name: &str,
@@ -84,7 +85,7 @@ impl Page<'_> {
         })
     }
 
-    /// A number that also falls.
+    /// Writes a gauge.
     fn gauge(
         &mut self,
         name: &str,
@@ -107,7 +108,7 @@ impl Page<'_> {
     }
 }
 
-/// The figures that there are before there is a server.
+/// Writes the metrics that exist before there is a server.
 fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
     let (total, done) = loading.map_or((0, 0), |progress| (progress.total(), progress.done()));
     page.gauge("ready", "Whether it takes commands and changes.", 0)?;
