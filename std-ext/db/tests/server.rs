@@ -562,13 +562,13 @@ fn the_time_of_each_command_is_counted() {
     }
     // The last are counted when their answers are out.
     let begun = Instant::now();
-    let count = |name: &str| figure::<u64>(&page, &format!("command_seconds_{name}"));
+    let count = |name: &str| figure::<u64>(&page, &format!("command_duration_seconds_{name}"));
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
-    let each = figure::<f64>(&page, "command_seconds_sum") / 60.0;
+    let each = figure::<f64>(&page, "command_duration_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");
     server.end();
 }
@@ -587,7 +587,13 @@ fn a_watcher_is_told_how_it_fares() {
     client.expect(b"$3\r\nred\r\n$-1\r\n");
     let (status, text) = http(&page, "/metrics");
     assert_eq!(status, 200);
-    for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {
+    for line in [
+        "db_keys 1",
+        "connected_clients 1",
+        "commands_processed_total 3",
+        "keyspace_hits_total 1",
+        "keyspace_misses_total 1",
+    ] {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
     // Each figure is explained before it is told.

@@ -482,7 +482,7 @@ impl Client {
     /// Closes a client whose replies exceed the output limit, without sending them.
     #[cold]
     fn drop_slow(&mut self, context: &WorkerContext) {
-        tracing::debug!("a client is closed: its answers reached client-output-buffer-limit");
+        tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
         context.counters.slow.add(1);
         self.state = State::Dead;
         self.output = Output::default();

@@ -58,7 +58,9 @@ impl HttpServer {
         let closing = Arc::clone(&end);
         let serve = move || {
             if let Err(why) = EventLoop::new(poll, listener, source).serve(&closing) {
-                tracing::error!("/metrics, /livez and /readyz are served no more: {why}");
+                tracing::error!(
+                    "the HTTP server for /metrics, /livez and /readyz has stopped: {why}"
+                );
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
@@ -250,10 +252,10 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = str::from_utf8(line).unwrap_or_default();
     let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-        _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
+        _ if !whole || input.len() > HTTP_HEAD => (431, "request too long\n".to_owned()),
         ["GET" | "HEAD", target, _] => page(target, source),
-        [_, _, _] => (405, "only GET\n".to_owned()),
-        _ => (400, "no request of HTTP\n".to_owned()),
+        [_, _, _] => (405, "only GET is supported\n".to_owned()),
+        _ => (400, "invalid HTTP request\n".to_owned()),
     };
     let reason = match status {
         200 => "OK",
@@ -286,15 +288,15 @@ fn page(target: &str, source: &Source) -> (u16, String) {
             Some(server) if server.log_fails() => {
                 (503, "not ready: the log cannot be written\n".to_owned())
             }
-            Some(_) => (503, "not ready: it ends\n".to_owned()),
+            Some(_) => (503, "not ready: shutting down\n".to_owned()),
         },
         "/metrics" => (200, metrics::text(source, loading)),
-        _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
+        _ => (404, "not found; try /metrics, /livez or /readyz\n".to_owned()),
     }
 }
 
 /// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
-    format!("not ready: the data is being loaded{}\n", far.unwrap_or_default())
+    format!("not ready: loading{}\n", far.unwrap_or_default())
 }

@@ -139,7 +139,7 @@ impl EventLoop {
             match self.poll.poll(&mut events, None) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => {
-                    tracing::error!("clients are not answered while the data is loaded: {why}");
+                    tracing::error!("cannot answer clients while the data is being loaded: {why}");
                     break;
                 }
                 Ok(()) => {}

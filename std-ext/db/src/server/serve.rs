@@ -154,9 +154,8 @@ impl Server {
             }
         }
         for thread in running {
-            let done = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a thread of the server panicked")));
+            let done =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
             outcome = outcome.and(done);
         }
         // Connections handed to a worker that had exited already.

@@ -106,7 +106,7 @@ impl WorkerHandle {
 
     pub(super) fn wake(&self) {
         if let Err(why) = self.waker.wake() {
-            tracing::error!("a thread of the server cannot be woken: {why}");
+            tracing::error!("cannot wake a server thread: {why}");
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
         builder.with_no_client_auth()
     } else {
         let file = files.authorities.as_deref().ok_or_else(|| {
-            let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
+            let why = "tls-port requires tls-ca-cert-file, or tls-auth-clients no";
             io::Error::new(io::ErrorKind::InvalidInput, why)
         })?;
         let mut roots = RootCertStore::empty();
@@ -47,7 +47,7 @@ fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|e| bad(file, &e));
     match all {
-        Ok(none) if none.is_empty() => Err(bad(file, &"there is no certificate in it")),
+        Ok(none) if none.is_empty() => Err(bad(file, &"the file contains no certificate")),
         all => all,
     }
 }

@@ -322,7 +322,7 @@ impl Worker {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.release(self.safe, &mut self.context);
             if failed && client.withdraw_replies(&self.context) {
-                tracing::debug!("a client is closed: the log failed before its answer was safe");
+                tracing::debug!("closing a client: the log failed before its replies were safe");
             }
             client.parked = client.is_held();
             if client.parked {
@@ -482,7 +482,7 @@ impl Worker {
                 Err(e) => {
                     // Usually the process is out of file descriptors. Try again later, and warn once.
                     if !std::mem::replace(&mut self.warned, true) {
-                        tracing::warn!("connections cannot be taken: {e}");
+                        tracing::warn!("cannot accept connections: {e}");
                     }
                     return true;
                 }
@@ -517,7 +517,7 @@ impl Worker {
         let stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
-                tracing::warn!("{} cannot be served: {why}", accepted.name);
+                tracing::warn!("cannot serve {}: {why}", accepted.name);
                 return self.leave();
             }
         };
