@@ -270,7 +270,7 @@ mod tests {
     /// The committed page must count the failing tests of redis-py by reason, as listed in the file that
     /// `tests/clients/redis_py_suite.py` compares with.
     #[test]
-    fn the_page_counts_tests_of_redis_py_that_fail() {
+    fn the_page_counts_failing_redis_py_tests() {
         let read = |file: &str| {
             std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         };
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_clients_are_in_the_tables() {
+    fn client_settings_are_in_the_tables() {
         let listed = |name: &str| PORT_SETTINGS.iter().any(|(setting, _)| *setting == name);
         let group = table::GROUPS.iter().find(|group| group.name == "Clients").unwrap();
         for setting in group.settings {

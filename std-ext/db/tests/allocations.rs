@@ -72,7 +72,7 @@ impl ServerApi for Server {
 }
 
 #[test]
-fn pipelines_allocate_nothing_of_their_own() {
+fn pipelines_allocate_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "there".into(), false);
@@ -119,7 +119,7 @@ fn pipelines_allocate_nothing_of_their_own() {
 
 /// For any length of the value.
 #[test]
-fn changes_of_long_values_allocate_by_what_they_change() {
+fn changes_of_long_values_allocate_in_proportion_to_the_change() {
     const LENGTH: usize = 16 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
@@ -164,7 +164,7 @@ fn changes_of_long_values_allocate_by_what_they_change() {
 }
 
 #[test]
-fn a_long_value_is_copied_once_where_nothing_is_written() {
+fn a_long_value_is_copied_once_if_nothing_is_logged() {
     const LENGTH: usize = 16 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
@@ -182,7 +182,7 @@ fn a_long_value_is_copied_once_where_nothing_is_written() {
 }
 
 #[test]
-fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
+fn object_encoding_reads_only_the_beginning_of_a_value() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
@@ -199,7 +199,7 @@ fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
 }
 
 #[test]
-fn a_value_in_pieces_is_not_put_together_for_a_reply() {
+fn a_value_in_pieces_is_not_joined_for_a_reply() {
     const LENGTH: usize = 4 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::Running;
 
 #[test]
-fn it_asks_and_is_answered() {
+fn commands_are_answered() {
     let server = Running::new(|_| ());
     let mut client = Client::connect(server.address).unwrap();
     assert_eq!(client.get("rose").unwrap(), None);
@@ -63,7 +63,7 @@ fn pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn nobody_is_let_in_without_the_password() {
+fn a_password_is_required() {
     let server = Running::new(|config| config.password = Some("thorn".into()));
     let why = Client::connect(server.address).unwrap_err();
     assert!(matches!(why, ClientError::Server(why) if why.starts_with("NOAUTH")));
@@ -74,7 +74,7 @@ fn nobody_is_let_in_without_the_password() {
 
 /// A late reply is not mistaken for the reply to the next command.
 #[test]
-fn a_reply_that_was_not_waited_for_ends_it() {
+fn a_timeout_ends_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {

@@ -133,7 +133,7 @@ fn the_system_clock_is_followed() {
 
 /// Clocks are set back by a little all the time: expired keys do not come back meanwhile.
 #[test]
-fn a_little_step_back_is_waited_for() {
+fn a_small_step_back_is_waited_out() {
     let (path, clock) = (folder(), Clock::at(START));
     let db = clock.open(path.path());
     clock.set(START - SECOND);
@@ -147,7 +147,7 @@ fn a_little_step_back_is_waited_for() {
 
 /// A clock that was a year ahead during one run of the database, with a log alone and with a snapshot.
 #[test]
-fn a_clock_that_was_wrong_once_is_forgiven() {
+fn a_clock_that_was_wrong_once_does_no_harm() {
     for snapshot in [false, true] {
         let (path, clock) = (folder(), Clock::at(START));
         let ask_of = |db: Db, lines: &[(&str, &str)]| {
@@ -186,7 +186,7 @@ fn a_clock_that_was_wrong_once_is_forgiven() {
 
 /// Setting the clock back meets a full disk and is rolled back; it is repeated when there is space.
 #[test]
-fn a_step_back_on_a_full_disk_is_made_later() {
+fn a_step_back_on_a_full_disk_is_repeated() {
     let (path, clock, disk) = (folder(), Clock::at(START), FaultyDisk::new());
     let mut options = clock.options(path.path());
     options.fsync = Fsync::EverySecond;

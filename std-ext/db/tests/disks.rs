@@ -165,7 +165,7 @@ fn fill(client: &mut Client) {
 /// Whatever change meets the full disk: its client gets an error, other clients go on reading committed data, changes
 /// are refused, and everything recovers by itself when there is space.
 #[test]
-fn a_full_disk_keeps_nobody_waiting() {
+fn a_full_disk_blocks_no_client() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
         let mut options = options(path.path(), fsync);
@@ -207,7 +207,7 @@ fn a_full_disk_keeps_nobody_waiting() {
 /// Whatever the disk refuses, during changes or snapshots: every request is answered, and acknowledged changes survive
 /// a restart.
 #[test]
-fn whatever_a_disk_refuses_everybody_is_answered() {
+fn every_request_is_answered_whatever_the_disk_refuses() {
     type Fault = (&'static str, fn(&mut Faults));
     let faults: [Fault; 6] = [
         ("sync", |faults| faults.sync = true),
@@ -318,7 +318,7 @@ impl Disk for Slow {
 
 /// While a snapshot is being written, keys expire and no other snapshot starts, however often one is requested.
 #[test]
-fn a_snapshot_holds_nothing_up() {
+fn a_snapshot_blocks_nothing() {
     const OFTEN: usize = 2000;
     let (path, disk) = (folder(), Slow::default());
     let mut options = options(path.path(), Fsync::Never);
@@ -378,7 +378,7 @@ fn saving_threads() -> usize {
 /// Someone removes the directory or replaces it: changes that would not be found again are not acknowledged.
 #[cfg(unix)]
 #[test]
-fn a_folder_that_is_removed_is_noticed() {
+fn a_removed_directory_is_noticed() {
     for fsync in POLICIES {
         let base = folder();
         let path = base.path().join("data");
@@ -407,7 +407,7 @@ fn a_folder_that_is_removed_is_noticed() {
 /// it is.
 #[cfg(target_os = "linux")]
 #[test]
-fn while_the_data_is_loaded_clients_are_told_so() {
+fn clients_get_loading_errors_while_the_data_is_loaded() {
     /// Kills the program, even if the test fails.
     struct Ends(std::process::Child);
     impl Drop for Ends {
@@ -464,7 +464,7 @@ fn while_the_data_is_loaded_clients_are_told_so() {
 
 /// When the data is loaded, connected clients stay connected, and half requests end.
 #[test]
-fn who_came_early_is_served_when_the_data_is_there() {
+fn early_clients_are_served_when_the_data_is_loaded() {
     let mut config = ServerConfig::default();
     config.threads = 2;
     let progress = Arc::new(Progress::default());
@@ -509,7 +509,7 @@ fn who_came_early_is_served_when_the_data_is_there() {
 
 /// Loaded bytes are counted up to the total.
 #[test]
-fn loading_is_counted() {
+fn progress_of_loading_is_counted() {
     let path = folder();
     let value = [b'x'; 1000];
     for round in 0..2 {
@@ -557,7 +557,7 @@ impl Drop for Small {
 /// The same as above, on a real file system of 1 MiB that others fill as well.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_small_file_system_keeps_nobody_waiting() {
+fn a_small_file_system_blocks_no_client() {
     let Some(small) = Small::mount("1m") else { return };
     let at = small.0.path();
     for fsync in POLICIES {

@@ -145,7 +145,7 @@ const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::
 
 /// A database in memory executes the same requests; the tests of the state compare that one with a model.
 #[test]
-fn opened_again_it_is_as_it_was() {
+fn reopening_restores_the_content() {
     for seed in 0..12 {
         let (path, disk, mut random) = (folder(), FaultyDisk::new(), Random(seed));
         let twin = Db::open(Options::in_memory()).unwrap();
@@ -185,7 +185,7 @@ fn opened_again_it_is_as_it_was() {
 
 /// Changes of a long value log the change, not the value.
 #[test]
-fn the_log_grows_by_what_is_changed() {
+fn the_log_grows_by_the_size_of_changes() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
     db.set("a", vec![b'v'; 1 << 20]).unwrap();
@@ -223,7 +223,7 @@ fn the_log_grows_by_what_is_changed() {
 
 /// A snapshot may contain one of the keys before the change and the other after it.
 #[test]
-fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
+fn keys_renamed_during_a_snapshot_are_not_lost() {
     for round in 0..10 {
         let (path, disk) = (folder(), FaultyDisk::new());
         let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
@@ -271,7 +271,7 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
 
 /// Keys expire in the middle of the test: changes before and after that are replayed with the same result.
 #[test]
-fn what_ends_ends_the_same_way() {
+fn keys_expire_the_same_way_in_replay() {
     for seed in 0..6_u64 {
         let (path, disk) = (folder(), FaultyDisk::new());
         let before = {
@@ -439,7 +439,7 @@ impl Disk for Watched {
 
 /// At every point of a crash: acknowledged changes are there, and no change is there without those before it.
 #[test]
-fn it_may_stop_at_every_step() {
+fn a_crash_at_any_step_keeps_acknowledged_changes() {
     for fsync in POLICIES {
         let path = folder();
         let watched = Watched::new(path.path());
@@ -502,7 +502,7 @@ impl Drop for Stop<'_> {
 /// Threads write beside snapshots, and the power fails at any time. With `always`, everything acknowledged before is
 /// there; otherwise, a state of the past. A snapshot never contains what the log has lost.
 #[test]
-fn a_loss_of_power_costs_nothing_acknowledged() {
+fn a_power_failure_loses_nothing_acknowledged() {
     const THREADS: usize = 3;
     for (fsync, shards) in POLICIES.into_iter().zip([16, 1, 4]) {
         let (path, disk) = (folder(), FaultyDisk::new());
@@ -568,7 +568,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
 
 /// Removed files come back if their removal had not reached the disk, in any combination.
 #[test]
-fn what_was_dropped_may_come_back() {
+fn removed_files_may_come_back() {
     let (path, disk, before) = (folder(), FaultyDisk::new(), folder());
     let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     for round in 0..3 {
@@ -618,7 +618,7 @@ impl Drop for Heals<'_> {
 
 /// The disk is full now and then: refused changes are not made, others survive reopening, and no thread waits for ever.
 #[test]
-fn on_a_full_disk_memory_and_log_stay_one() {
+fn memory_and_log_agree_on_a_full_disk() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
         let db = open_on_disk(&disk, path.path(), fsync, 4);
@@ -709,7 +709,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
 
 /// A read meets a rollback as late as possible: its answer is not shown, although the change that it saw is gone.
 #[test]
-fn what_was_undone_while_it_was_looked_at_is_not_told() {
+fn a_read_that_meets_a_rollback_is_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::Never, 1);
     db.set("key", "old").unwrap();
@@ -745,7 +745,7 @@ fn what_was_undone_while_it_was_looked_at_is_not_told() {
 
 /// A disk fails to store the log: all changes that may be lost get an error, and so do later ones.
 #[test]
-fn what_may_be_lost_is_not_acknowledged() {
+fn changes_that_may_be_lost_are_not_acknowledged() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     db.set("key", "kept").unwrap();
@@ -771,7 +771,7 @@ fn what_may_be_lost_is_not_acknowledged() {
 
 /// Changes that the log could not write before it was closed are not shown.
 #[test]
-fn what_was_never_written_is_not_told() {
+fn changes_that_were_never_written_are_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::Never, 4);
     let set = Change::Set {
@@ -788,7 +788,7 @@ fn what_was_never_written_is_not_told() {
 }
 
 #[test]
-fn closed_it_changes_nothing() {
+fn a_closed_database_refuses_changes() {
     for fsync in POLICIES {
         let path = folder();
         let db = open_on_disk(&FaultyDisk::new(), path.path(), fsync, 4);

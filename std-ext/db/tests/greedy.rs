@@ -106,7 +106,7 @@ fn others_are_served_while_a_pipeline_is_not_read() {
 }
 
 #[test]
-fn who_never_reads_is_closed_at_the_limit() {
+fn a_client_that_never_reads_is_closed_at_the_limit() {
     const LIMIT: usize = 32 << 20;
     let turn = turn();
     let server = serve(|config| config.output_buffer_limit = LIMIT);
@@ -160,7 +160,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
 }
 
 #[test]
-fn a_request_is_not_taken_beyond_the_limit() {
+fn a_request_is_not_read_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;
     let _turn = turn();
     let server = serve(|config| config.query_buffer_limit = LIMIT);
@@ -185,7 +185,7 @@ fn a_request_is_not_taken_beyond_the_limit() {
 }
 
 #[test]
-fn who_has_not_said_the_password_holds_little() {
+fn an_unauthenticated_client_holds_little() {
     let _turn = turn();
     let server = serve(|config| config.password = Some("sesame".into()));
     let mut client = server.client();
@@ -237,7 +237,7 @@ fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 #[test]
-fn probes_are_answered_whatever_others_send() {
+fn probes_are_answered_whatever_other_clients_send() {
     let _turn = turn();
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let server = serve(|_| {});
@@ -280,7 +280,7 @@ fn probes_are_answered_whatever_others_send() {
 }
 
 #[test]
-fn half_a_request_is_closed_after_a_time() {
+fn half_a_request_times_out() {
     let _turn = turn();
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();

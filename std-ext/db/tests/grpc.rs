@@ -39,7 +39,7 @@ fn get(key: &'static str) -> GetRequest {
 }
 
 #[test]
-fn single_operations_do_as_they_say() {
+fn single_operations_work() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         assert_eq!(client.get(get("rose")).await.unwrap().into_inner().value, None);
         assert!(client.set(set("rose", "red")).await.unwrap().into_inner().stored);
@@ -47,7 +47,7 @@ fn single_operations_do_as_they_say() {
         assert!(!client.set(absent).await.unwrap().into_inner().stored);
         let value = client.get(get("rose")).await.unwrap().into_inner().value;
         assert_eq!(value.as_deref(), Some(&b"red"[..]));
-        let brief = SetRequest { lives: Some(60_000), ..set("daisy", "white") };
+        let brief = SetRequest { ttl: Some(60_000), ..set("daisy", "white") };
         client.set(brief).await.unwrap();
         assert_eq!(db.stats().expires, 1);
 
@@ -108,7 +108,7 @@ fn tokio_stream<T: Send + 'static>(all: Vec<T>) -> impl futures_util::Stream<Ite
 }
 
 #[test]
-fn a_walk_tells_all_keys_that_begin_so() {
+fn a_scan_returns_all_keys_with_a_prefix() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         for number in 0..2000 {
             db.set(format!("a{number}"), "value").unwrap();
@@ -131,7 +131,7 @@ fn a_walk_tells_all_keys_that_begin_so() {
 }
 
 #[test]
-fn watchers_are_told_in_order() {
+fn watchers_get_changes_in_order() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         let request = WatchRequest { prefix: "ro".into(), with_values: true };
         let mut events = client.watch(request).await.unwrap().into_inner();
@@ -152,7 +152,7 @@ fn watchers_are_told_in_order() {
 }
 
 #[test]
-fn nobody_passes_without_the_password() {
+fn a_password_is_required() {
     let mut options = GrpcOptions::default();
     options.password = Some("thorn".into());
     with_server(options, async |mut client: Client, _: Db| {
@@ -170,7 +170,7 @@ fn nobody_passes_without_the_password() {
 }
 
 #[test]
-fn it_tells_of_its_health_and_its_services() {
+fn health_and_reflection_are_served() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::health_client::HealthClient;
@@ -238,7 +238,7 @@ fn asks_with(password: &str) -> Request<GetRequest> {
 }
 
 #[test]
-fn a_password_that_is_set_holds_here_as_well() {
+fn a_password_set_at_runtime_applies() {
     with_both(
         |_| {},
         async |server: Running, address, _| {
@@ -264,7 +264,7 @@ fn a_password_that_is_set_holds_here_as_well() {
 }
 
 #[test]
-fn connections_are_clients_like_others() {
+fn connections_count_as_clients() {
     with_both(
         |config| config.max_clients = 2,
         async |server: Running, address: String, _| {
@@ -290,7 +290,7 @@ fn connections_are_clients_like_others() {
 }
 
 #[test]
-fn silent_connections_are_closed_and_those_of_watchers_are_not() {
+fn silent_connections_time_out_except_watchers() {
     with_both(
         |config| config.timeout = Duration::from_millis(300),
         async |server: Running, address: String, db: Db| {
@@ -321,7 +321,7 @@ fn gets(count: usize) -> BatchRequest {
 
 /// One test for all limits, because it measures the memory of the process.
 #[test]
-fn a_client_that_asks_for_much_holds_little() {
+fn responses_are_bounded() {
     const LIMIT: usize = 32 << 20;
     let change =
         |config: &mut hedgerow_db::server::ServerConfig| config.output_buffer_limit = LIMIT;
@@ -386,7 +386,7 @@ fn a_client_that_asks_for_much_holds_little() {
 }
 
 #[test]
-fn requests_are_not_taken_beyond_the_limits() {
+fn requests_are_bounded() {
     let change =
         |config: &mut hedgerow_db::server::ServerConfig| config.query_buffer_limit = 4 << 20;
     with_both(change, async |_, address, _| {
@@ -408,7 +408,7 @@ fn requests_are_not_taken_beyond_the_limits() {
 }
 
 #[test]
-fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
+fn an_unread_stream_does_not_delay_shutdown() {
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("big", vec![b'v'; 8 << 20]).unwrap();
     let mut options = GrpcOptions::default();

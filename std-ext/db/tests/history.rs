@@ -307,7 +307,7 @@ fn overlapping(history: &[Vec<Event<Call, Told>>]) -> usize {
 }
 
 #[test]
-fn what_clients_saw_has_an_order() {
+fn recorded_histories_are_linearizable() {
     for seed in 0..6 {
         let folder = tempfile::tempdir().unwrap();
         let mut options =
@@ -357,7 +357,7 @@ fn a_lost_update_is_refused() {
 
 /// Also in a recorded history: one answer of a thousand is replaced by one that an earlier call could have had.
 #[test]
-fn a_spoilt_recording_is_refused() {
+fn a_manipulated_history_is_refused() {
     let mut all = record(Options::in_memory(), 99);
     let last = all.iter().flat_map(|notes| &notes[0]).map(|event| event.returned).max().unwrap();
     let quiet =

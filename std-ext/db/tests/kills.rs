@@ -250,7 +250,7 @@ impl Known {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kills() {
+fn acknowledged_changes_survive_kills() {
     if let Ok(folder) = env::var(CHILD) {
         return be_killed(&folder);
     }

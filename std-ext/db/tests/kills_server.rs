@@ -371,7 +371,7 @@ fn round(
 }
 
 #[test]
-fn what_clients_were_told_survives_kills() {
+fn replies_survive_kills() {
     let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
     let (rounds, patience) =
         given.map_or((10, Duration::from_secs(8)), |rounds| (rounds, Duration::MAX));

@@ -97,7 +97,7 @@ fn places() -> Vec<usize> {
 }
 
 #[test]
-fn what_was_appended_comes_back() {
+fn appended_entries_are_replayed() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
@@ -126,7 +126,7 @@ fn what_was_appended_comes_back() {
 }
 
 #[test]
-fn a_folder_is_opened_once() {
+fn a_directory_is_opened_once() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
     assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
@@ -180,7 +180,7 @@ fn every_byte_counts() {
 /// After a power failure, data that was never flushed may be there in parts: it is truncated from the first incomplete
 /// entry on, and saved if anything follows.
 #[test]
-fn what_was_not_forced_is_cut_off() {
+fn unflushed_damage_is_truncated() {
     let (good, places, path) = (folder(), places(), folder());
     let (log, _, _) = open(path.path()).unwrap();
     (1..6).for_each(|lsn| append(&log, lsn));
@@ -216,7 +216,7 @@ fn what_was_not_forced_is_cut_off() {
 
 /// A disk without power may have written any part of what was not flushed.
 #[test]
-fn power_is_lost_in_any_order() {
+fn power_failures_keep_flushed_entries() {
     let mut given_up = 0;
     for (fsync, seed) in
         POLICIES.into_iter().flat_map(|fsync| (1..9).map(move |seed| (fsync, seed)))
@@ -258,7 +258,7 @@ fn power_is_lost_in_any_order() {
 
 /// When nothing more is written, the log marks by itself what it has flushed.
 #[test]
-fn a_log_at_rest_says_what_it_has_forced() {
+fn an_idle_log_marks_what_it_has_flushed() {
     let path = folder();
     let (log, _, _) =
         open_on_disk(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
@@ -273,7 +273,7 @@ fn a_log_at_rest_says_what_it_has_forced() {
 }
 
 #[test]
-fn cut_anywhere_it_is_a_beginning_or_refused() {
+fn a_truncated_log_is_a_prefix_or_refused() {
     let good = small();
     forget(good.path());
     let places = places();
@@ -303,7 +303,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
 }
 
 #[test]
-fn torn_ends_are_cut_off() {
+fn incomplete_entries_are_truncated() {
     let good = small();
     forget(good.path());
     let bytes = fs::read(file(good.path(), 6)).unwrap();
@@ -346,7 +346,7 @@ fn torn_ends_are_cut_off() {
 }
 
 #[test]
-fn what_is_missing_is_refused() {
+fn missing_entries_are_refused() {
     let good = small();
     forget(good.path());
     let with = |how: &dyn Fn(&Path), wanted| {
@@ -372,7 +372,7 @@ fn what_is_missing_is_refused() {
 
 /// Entries are missing, and nothing says why: no file is changed, and the user must ask to continue.
 #[test]
-fn what_somebody_removed_is_missed() {
+fn removed_files_are_noticed() {
     type Damage<'a> = dyn Fn(&Path) + 'a;
     let end = places()[2];
     let cut = |path: &Path, at: usize| {
@@ -416,7 +416,7 @@ fn what_somebody_removed_is_missed() {
 }
 
 #[test]
-fn what_replay_does_not_know_is_refused() {
+fn entries_that_replay_refuses_are_errors() {
     let path = small();
     let folder = Folder::claim(path.path()).unwrap();
     let mut replay = |lsn, _, _: &[u8]| if lsn == 7 { Err("no") } else { Ok(()) };
@@ -474,7 +474,7 @@ fn a_full_disk_loses_nothing() {
 
 /// A disk that has reported a loss once is not trusted again.
 #[test]
-fn what_was_not_forced_is_never_acknowledged() {
+fn unflushed_entries_are_never_acknowledged() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
@@ -515,7 +515,7 @@ fn what_was_not_forced_is_never_acknowledged() {
 }
 
 #[test]
-fn a_closed_log_takes_nothing() {
+fn a_closed_log_refuses_entries() {
     for fsync in POLICIES {
         let path = folder();
         let (log, _, _) = open_on_disk(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
@@ -538,7 +538,7 @@ fn a_closed_log_takes_nothing() {
 }
 
 #[test]
-fn parts_are_dropped_and_no_more() {
+fn only_old_parts_are_dropped() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
     assert_eq!(log.rotate().unwrap(), 1, "there is nothing in it");
@@ -598,7 +598,7 @@ impl Drop for Stop<'_> {
 /// Threads append and commit, beside one that rotates the log and one that drops old parts: each thread's entries are
 /// all there in order, and a power failure at any time leaves what was acknowledged.
 #[test]
-fn threads_find_all_of_theirs() {
+fn concurrent_appends_are_all_replayed() {
     const THREADS: usize = 3;
     const EACH: u64 = 400;
     for fsync in POLICIES {

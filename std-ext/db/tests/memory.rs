@@ -39,7 +39,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// One after the other: each measures the whole process.
 #[test]
-fn memory_goes_back_to_the_system() {
+fn freed_memory_returns_to_the_system() {
     large_entries_are_not_kept();
     expired_keys_leave_nothing();
     removed_keys_leave_nothing();

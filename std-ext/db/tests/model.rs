@@ -343,7 +343,7 @@ fn compare(db: &Db, model: &Model) {
 }
 
 #[test]
-fn it_answers_as_the_model_does() {
+fn answers_match_the_model() {
     for seed in 0..20 {
         let mut options = Options::in_memory();
         options.shards = [1, 4, 64][seed as usize % 3];
@@ -354,7 +354,7 @@ fn it_answers_as_the_model_does() {
 }
 
 #[test]
-fn what_is_counted_is_given_back() {
+fn memory_is_counted_and_freed() {
     let (db, _) = play(Options::in_memory(), 99, 500);
     let empty = Db::open(Options::in_memory()).unwrap().stats();
     db.clear().unwrap();
@@ -366,7 +366,7 @@ fn what_is_counted_is_given_back() {
 }
 
 #[test]
-fn a_walk_meets_all_that_stays_while_the_map_grows() {
+fn a_scan_visits_all_keys_while_the_map_grows() {
     let mut options = Options::in_memory();
     options.shards = 4;
     let db = Db::open(options).unwrap();
@@ -394,7 +394,7 @@ fn a_walk_meets_all_that_stays_while_the_map_grows() {
 
 /// Also a read that is queued behind a change of its shard.
 #[test]
-fn every_look_is_counted() {
+fn every_read_is_counted() {
     let mut options = Options::in_memory();
     options.shards = 1;
     let db = Db::open(options).unwrap();
@@ -444,7 +444,7 @@ fn refused_until_it_fits(db: &Db) -> usize {
 }
 
 #[test]
-fn nothing_is_refused_while_there_is_something_to_evict() {
+fn no_change_is_refused_while_keys_can_be_evicted() {
     let db = full_of_small_values(8 << 20);
     db.set("large", vec![b'v'; 4 << 20]).unwrap();
     let refused = refused_until_it_fits(&db);
@@ -558,7 +558,7 @@ fn a_lower_limit_evicts_while_nobody_writes() {
 }
 
 #[test]
-fn what_is_not_used_is_evicted_first() {
+fn unused_keys_are_evicted_first() {
     use hedgerow_db::options::Eviction;
     let mut options = Options::in_memory();
     options.max_memory = 1 << 20;

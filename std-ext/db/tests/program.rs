@@ -75,7 +75,7 @@ fn failed(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn what_was_told_is_there_after_each_kind_of_end() {
+fn acknowledged_changes_survive_every_kind_of_exit() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
     assert!(first.said.contains("The database is empty."), "{}", first.said);
@@ -115,7 +115,7 @@ fn what_was_told_is_there_after_each_kind_of_end() {
 }
 
 #[test]
-fn a_torn_end_of_the_log_is_cut_and_told() {
+fn an_incomplete_log_entry_is_truncated_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
     first.ask("SET rose red", "+OK\r\n");
@@ -137,7 +137,7 @@ fn a_torn_end_of_the_log_is_cut_and_told() {
 }
 
 #[test]
-fn mistakes_are_explained() {
+fn errors_explain_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
     let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
@@ -160,7 +160,7 @@ fn mistakes_are_explained() {
 }
 
 #[test]
-fn it_says_what_can_be_set() {
+fn help_and_sample_list_all_settings() {
     let run = |flag: &str| String::from_utf8(program().arg(flag).output().unwrap().stdout).unwrap();
     let help = run("--help");
     for setting in hedgerow_db::config::table::all() {
@@ -172,7 +172,7 @@ fn it_says_what_can_be_set() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hangup_that_is_ignored_stays_ignored() {
+fn an_ignored_hangup_stays_ignored() {
     let folder = tempfile::tempdir().unwrap();
     // As nohup starts it.
     let mut shell = configured(Command::new("/bin/sh"));
@@ -204,7 +204,7 @@ fn ignores_hangups() -> bool {
 }
 
 #[test]
-fn a_password_that_is_no_text_is_refused_and_not_passed_over() {
+fn a_password_that_is_not_utf8_is_an_error() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();

@@ -58,7 +58,7 @@ fn values_are_stored_and_read() {
 }
 
 #[test]
-fn conditions_and_ends_are_heeded() {
+fn conditions_and_expirations_work() {
     in_both(|it| {
         let with = SetOptions::default;
         let absent = with().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::EX(100));
@@ -96,7 +96,7 @@ fn numbers_are_counted() {
 }
 
 #[test]
-fn many_keys_go_at_once() {
+fn multi_key_commands_work() {
     in_both(|it| {
         let pairs: Vec<_> = (0..100).map(|n| (format!("key {n}"), n)).collect();
         let _: () = it.mset(&pairs).unwrap();
@@ -151,7 +151,7 @@ fn pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn the_server_tells_of_itself() {
+fn the_server_describes_itself() {
     in_both(|it| {
         let info: redis::InfoDict = redis::cmd("INFO").query(it).unwrap();
         assert_eq!(info.get::<String>("role").as_deref(), Some("master"));
@@ -169,7 +169,7 @@ fn the_server_tells_of_itself() {
 }
 
 #[test]
-fn passwords_are_told() {
+fn passwords_are_checked() {
     let server = Running::new(|config| config.password = Some("open sesame".into()));
     let at = server.address;
     for protocol in PROTOCOLS {
@@ -206,7 +206,7 @@ fn many_connections_count_together() {
 
 #[cfg(unix)]
 #[test]
-fn a_server_that_went_away_is_found_again() {
+fn clients_reconnect_to_a_restarted_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let start = || Running::new(|config| config.unix = Some(path.clone()));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use support::{Client, Running, bulk, command, numbers, until};
 
 #[test]
-fn commands_are_obeyed_however_they_are_cut() {
+fn commands_may_arrive_in_any_pieces() {
     let server = Running::new(|_| {});
     let first = command(&[b"SET", b"rose", b"red"]);
     let text = [
@@ -44,7 +44,7 @@ fn commands_are_obeyed_however_they_are_cut() {
 }
 
 #[test]
-fn half_open_clients_get_their_answers() {
+fn half_closed_clients_get_their_replies() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(command(&[b"SET", b"rose", b"red"]));
@@ -55,7 +55,7 @@ fn half_open_clients_get_their_answers() {
 }
 
 #[test]
-fn big_values_come_and_go() {
+fn large_values_are_stored_and_returned() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     let value: Vec<u8> = (0..9_u32 << 20).map(|i| (i % 251) as u8).collect();
@@ -84,7 +84,7 @@ fn long_pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn who_asks_for_much_and_does_not_read_it_is_closed() {
+fn a_client_that_reads_none_of_its_replies_is_closed() {
     let server = Running::new(|config| config.output_buffer_limit = 8 << 20);
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
@@ -154,7 +154,7 @@ fn most_files() -> usize {
 }
 
 #[test]
-fn there_are_no_more_clients_than_may_be() {
+fn maxclients_is_enforced() {
     let server = Running::new(|config| config.max_clients = 2);
     let mut clients = [server.client(), server.client()];
     for client in &mut clients {
@@ -176,7 +176,7 @@ fn there_are_no_more_clients_than_may_be() {
 }
 
 #[test]
-fn silent_clients_are_closed_after_a_time() {
+fn silent_clients_time_out() {
     let server = Running::new(|config| config.timeout = Duration::from_millis(200));
     let mut client = server.client();
     client.send(b"PING\r\n");
@@ -186,7 +186,7 @@ fn silent_clients_are_closed_after_a_time() {
 }
 
 #[test]
-fn the_end_answers_what_has_come() {
+fn shutdown_answers_received_commands() {
     let server = Running::new(|_| {});
     let (mut busy, mut idle) = (server.client(), server.client());
     idle.send(b"PING\r\n");
@@ -203,7 +203,7 @@ fn the_end_answers_what_has_come() {
 }
 
 #[test]
-fn a_client_can_end_the_server() {
+fn a_client_can_shut_the_server_down() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"SHUTDOWN NOSAVE\r\n");
@@ -212,7 +212,7 @@ fn a_client_can_end_the_server() {
 }
 
 #[test]
-fn who_never_reads_does_not_keep_the_end_waiting() {
+fn a_client_that_never_reads_does_not_delay_shutdown() {
     let server = Running::new(|config| config.shutdown_timeout = Duration::from_millis(100));
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 32 << 20]]));
@@ -222,7 +222,7 @@ fn who_never_reads_does_not_keep_the_end_waiting() {
 }
 
 #[test]
-fn a_password_is_asked_for() {
+fn a_password_is_required() {
     let server = Running::new(|config| config.password = Some("open sesame".into()));
     let mut client = server.client();
     client.send(b"GET rose\r\n");
@@ -244,7 +244,7 @@ fn a_password_is_asked_for() {
 }
 
 #[test]
-fn settings_are_shown_and_some_changed() {
+fn settings_are_shown_and_modifiable_ones_changed() {
     let db = Db::open(Options::in_memory()).unwrap();
     let config = hedgerow_db::config::Config::default().server();
     let server = Running::over(db.clone(), |mine| mine.settings = config.settings);
@@ -304,7 +304,7 @@ fn a_password_may_be_any_bytes() {
 }
 
 #[test]
-fn what_follows_a_refused_transaction_is_not_executed() {
+fn commands_after_a_refused_multi_are_not_executed() {
     const REFUSED: &str = "-ERR unknown command 'MULTI': transactions are not supported, and commands are not \
         executed until EXEC or DISCARD\r\n";
     const BARRED: &str =
@@ -341,7 +341,7 @@ fn what_follows_a_refused_transaction_is_not_executed() {
 }
 
 #[test]
-fn who_selects_a_missing_database_changes_no_other() {
+fn commands_after_a_failed_select_are_not_executed() {
     const BARRED: &str =
         "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
     let server = Running::new(|_| {});
@@ -357,7 +357,7 @@ fn who_selects_a_missing_database_changes_no_other() {
 }
 
 #[test]
-fn clients_of_redis_find_what_they_ask_for() {
+fn redis_clients_get_the_settings_they_read() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"INFO cluster\r\n");
@@ -457,7 +457,7 @@ fn outer_address() -> Option<std::net::IpAddr> {
 }
 
 #[test]
-fn without_a_password_only_this_machine_is_served() {
+fn protected_mode_refuses_other_machines() {
     let anywhere = Bind { address: ([0, 0, 0, 0], 0).into(), optional: false };
     let server = Running::new(|config| config.binds = vec![anywhere]);
     let mut client = Client::new(TcpStream::connect(("127.0.0.1", server.address.port())).unwrap());
@@ -478,7 +478,7 @@ fn without_a_password_only_this_machine_is_served() {
 }
 
 #[test]
-fn an_address_that_is_taken_or_missing_is_named() {
+fn an_address_that_cannot_be_bound_is_named() {
     let bind = |text: &str, optional| {
         let mut config = ServerConfig::default();
         config.binds.push(Bind { address: text.parse().unwrap(), optional });
@@ -496,7 +496,7 @@ fn an_address_that_is_taken_or_missing_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_serves_and_is_cleared_away() {
+fn a_unix_socket_is_served_and_removed() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixListener, UnixStream};
     let folder = tempfile::tempdir().unwrap();
@@ -548,7 +548,7 @@ fn figure<T: FromStr>(page: &HttpServer, name: &str) -> T {
 
 /// Also for replies that wait for the log.
 #[test]
-fn the_time_of_each_command_is_counted() {
+fn the_latency_of_each_command_is_counted() {
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::at(folder.path());
@@ -574,7 +574,7 @@ fn the_time_of_each_command_is_counted() {
 }
 
 #[test]
-fn a_watcher_is_told_how_it_fares() {
+fn monitoring_reports_the_state_of_the_server() {
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
     let server = Running::new(|_| {});

@@ -62,7 +62,7 @@ fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
 }
 
 #[test]
-fn what_was_written_comes_back() {
+fn written_entries_are_read_back() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
     assert!(Snapshot::newest(&folder).unwrap().is_none());
@@ -135,7 +135,7 @@ fn every_byte_counts() {
 /// Numbers that no writer makes, with a valid CRC, as anyone who can write to the directory could make them: the reader
 /// allocates no more memory than the file has, and nothing overflows.
 #[test]
-fn numbers_are_not_believed() {
+fn invalid_numbers_are_errors() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
     write(&folder, 90, &[3, 5]).unwrap();
@@ -220,7 +220,7 @@ fn sections_follow_each_other() {
 
 /// Whatever fails while a snapshot is written: the one before stays, and nothing is left of the new one.
 #[test]
-fn one_that_cannot_be_written_is_none() {
+fn a_failed_snapshot_leaves_nothing() {
     let path = folder();
     let disk = FaultyDisk::new();
     let folder = claim(path.path(), &disk);
@@ -263,7 +263,7 @@ fn open(path: &Path) -> Result<Db, Corrupt> {
 }
 
 #[test]
-fn a_folder_is_opened_once_and_said_what_was_found() {
+fn opening_reports_what_was_loaded() {
     let path = tempfile::tempdir().unwrap();
     let inner = path.path().join("made").join("where it is missing");
     let db = open(&inner).unwrap();

@@ -37,7 +37,7 @@ fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
 
 /// Keys stored one after the other, or atomically, are never seen in a state that they never had.
 #[test]
-fn what_is_looked_at_at_once_was_there_at_once() {
+fn multi_reads_are_consistent_snapshots() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..8).map(|key| format!("key{key}")).collect();
     let pair: Vec<String> = (0..2).map(|key| format!("pair{key}")).collect();
@@ -77,7 +77,7 @@ fn what_is_looked_at_at_once_was_there_at_once() {
 
 /// A reader that has seen one of several keys as stored atomically sees the others as stored, too.
 #[test]
-fn what_is_stored_together_is_seen_together() {
+fn multi_key_changes_are_atomic() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..32).map(|key| format!("key{key}")).collect();
     let stop = AtomicBool::new(false);
@@ -112,7 +112,7 @@ fn what_is_stored_together_is_seen_together() {
 
 /// No increment is lost, in pipelines over all shards from any thread.
 #[test]
-fn additions_of_all_threads_add_up() {
+fn no_increment_is_lost() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..64).map(|key| format!("key{key}")).collect();
     thread::scope(|scope| {

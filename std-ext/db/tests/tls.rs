@@ -86,7 +86,7 @@ fn expect(client: &mut impl Read, wanted: &[u8]) {
 }
 
 #[test]
-fn commands_and_big_values_go_through() {
+fn commands_and_large_values_work() {
     let certificates = Certificates::new();
     let server = certificates.serve(ClientCertificates::Ignored);
     let mut client = certificates.connect(&server, false);
@@ -106,7 +106,7 @@ fn commands_and_big_values_go_through() {
 }
 
 #[test]
-fn clients_must_show_a_certificate_where_they_are_asked() {
+fn client_certificates_are_required() {
     let certificates = Certificates::new();
     for (clients, shows, served) in [
         (ClientCertificates::Required, true, true),
@@ -124,7 +124,7 @@ fn clients_must_show_a_certificate_where_they_are_asked() {
 }
 
 #[test]
-fn what_is_not_tls_is_closed_and_harms_nobody() {
+fn connections_without_tls_are_closed() {
     let certificates = Certificates::new();
     let server = certificates.serve(ClientCertificates::Ignored);
     let mut client = Client::new(TcpStream::connect(server.address).unwrap());
@@ -139,7 +139,7 @@ fn what_is_not_tls_is_closed_and_harms_nobody() {
 }
 
 #[test]
-fn files_that_are_no_good_are_named() {
+fn invalid_files_are_named() {
     let certificates = Certificates::new();
     let db = hedgerow_db::Db::open(hedgerow_db::Options::in_memory()).unwrap();
     for (certificate, key, wrong) in [

@@ -12,7 +12,7 @@ use std::time::Duration;
 const NONE: Duration = Duration::ZERO;
 
 #[test]
-fn changes_are_told_in_order_by_prefix() {
+fn changes_with_a_prefix_are_reported_in_order() {
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "before").unwrap();
     let mut watch = db.watch("ro");
@@ -37,7 +37,7 @@ fn changes_are_told_in_order_by_prefix() {
 }
 
 #[test]
-fn what_is_changed_together_is_told_with_one_number() {
+fn atomic_changes_have_one_log_entry() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
@@ -49,7 +49,7 @@ fn what_is_changed_together_is_told_with_one_number() {
 
 /// No change of a key is missing, reported twice, or reported before an earlier one.
 #[test]
-fn threads_are_told_of_in_the_order_of_each_key() {
+fn changes_of_a_key_are_reported_in_their_order() {
     const CHANGES: i64 = 2000;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
@@ -74,7 +74,7 @@ fn threads_are_told_of_in_the_order_of_each_key() {
 }
 
 #[test]
-fn who_falls_behind_is_told() {
+fn a_lagging_watcher_gets_an_error() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let mut other = db.watch("");
@@ -97,7 +97,7 @@ fn who_falls_behind_is_told() {
 }
 
 #[test]
-fn a_rename_is_told_of_both_keys() {
+fn a_rename_is_reported_for_both_keys() {
     use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "red").unwrap();
@@ -116,7 +116,7 @@ const LONG: [u8; 16_000] = [b'v'; 16_000];
 
 /// Long values are not kept for a watcher, however few there are.
 #[test]
-fn who_falls_behind_by_bytes_is_told() {
+fn a_watcher_lagging_by_bytes_gets_an_error() {
     use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");

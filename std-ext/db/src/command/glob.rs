@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_those_of_redis() {
+    fn patterns_match_like_redis() {
         let cases = [
             ("*", "", true),
             ("h?llo", "hello", true),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn trying_only_the_last_star_again_is_enough() {
+    fn extending_only_the_last_star_is_enough() {
         // All patterns and texts over few letters.
         let words = |letters: &[u8], longest: u32| -> Vec<Vec<u8>> {
             let n = letters.len();

@@ -158,7 +158,7 @@ fn pipelines_are_answered_as_redis_does() {
 }
 
 #[test]
-fn sums_of_fractions_are_those_of_redis() {
+fn float_sums_match_redis() {
     let (mut client, mut rows, mut wrong) = (Client::new(), 0, 0);
     let lines = FLOATS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
@@ -188,7 +188,7 @@ fn asked(words: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_are_taken_as_redis_takes_them() {
+fn malformed_input_is_answered_as_redis_does() {
     let sections = sections();
     let (_, rows) = sections.iter().find(|(name, _)| *name == "bytes as they are").unwrap();
     let mut wrong = 0;
@@ -202,7 +202,7 @@ fn bytes_are_taken_as_redis_takes_them() {
 }
 
 #[test]
-fn the_table_is_that_of_redis() {
+fn the_command_table_matches_redis() {
     let lines = ABOUT_COMMANDS.lines().filter(|line| !line.starts_with('#'));
     let mut names = 0;
     for line in lines {

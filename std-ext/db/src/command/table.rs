@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_name_is_not_found() {
+    fn similar_names_are_not_found() {
         for spec in &COMMANDS {
             let name = spec.name.as_bytes();
             for at in 0..name.len() {

@@ -158,7 +158,7 @@ fn a_pipeline_is_answered_in_its_order() {
 }
 
 #[test]
-fn subcommands_are_told() {
+fn command_info_lists_subcommands() {
     const ENCODING: &str =
         "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
     let mut client = Client::new();
@@ -206,7 +206,7 @@ fn hello_chooses_the_protocol() {
 }
 
 #[test]
-fn strangers_say_the_password_first() {
+fn commands_require_authentication() {
     let server = || Server { password: Some(b"sesame"), ..Server::default() };
     let mut client = Client::of(server());
     let refused = "-NOAUTH Authentication required.";
@@ -247,7 +247,7 @@ fn strangers_say_the_password_first() {
 }
 
 #[test]
-fn strangers_may_not_send_much() {
+fn unauthenticated_requests_are_limited() {
     let server = || Server { password: Some(b"sesame"), ..Server::default() };
     let mut client = Client::of(server());
     assert_eq!(
@@ -326,7 +326,7 @@ fn settings_are_those_of_the_database_and_the_server() {
 }
 
 #[test]
-fn full_memory_is_said() {
+fn out_of_memory_is_reported() {
     let mut client = Client::new();
     client.ask("set a b");
     client.ask("config set maxmemory 1");
@@ -340,7 +340,7 @@ fn full_memory_is_said() {
 }
 
 #[test]
-fn a_log_that_is_closed_is_said() {
+fn a_closed_log_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
@@ -357,7 +357,7 @@ fn a_log_that_is_closed_is_said() {
 }
 
 #[test]
-fn replies_wait_for_the_entries_that_they_tell_of() {
+fn replies_wait_for_the_entries_they_show() {
     let folder = tempfile::tempdir().unwrap();
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
@@ -381,7 +381,7 @@ fn replies_wait_for_the_entries_that_they_tell_of() {
 }
 
 #[test]
-fn walks_find_all_keys() {
+fn scans_visit_all_keys() {
     let mut client = Client::new();
     let names: Vec<String> = (0..1000).map(|n| format!("rose:{n}")).collect();
     for name in &names {
@@ -419,7 +419,7 @@ fn walks_find_all_keys() {
 }
 
 #[test]
-fn much_is_answered_in_parts() {
+fn long_replies_are_made_in_parts() {
     let mut client = Client::new();
     let long = "x".repeat(100_000);
     client.ask(&format!("set long {long}"));
@@ -445,7 +445,7 @@ fn much_is_answered_in_parts() {
 }
 
 #[test]
-fn keys_that_are_too_long_are_no_keys() {
+fn keys_that_are_too_long_do_not_exist() {
     let mut client = Client::new();
     let key = "k".repeat(crate::request::LONGEST_KEY + 1);
     for (line, wanted) in [
@@ -539,7 +539,7 @@ fn info_has_what_dashboards_read() {
 }
 
 #[test]
-fn commands_are_described() {
+fn command_describes_the_commands() {
     let mut client = Client::new();
     let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *0 *0";
     assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
@@ -561,7 +561,7 @@ fn commands_are_described() {
 }
 
 #[test]
-fn the_end_is_told() {
+fn shutdown_and_quit_end_the_connection() {
     for (line, then) in [
         ("shutdown", NextStep::Shutdown { save: false }),
         ("shutdown nosave now force", NextStep::Shutdown { save: false }),
@@ -579,7 +579,7 @@ fn the_end_is_told() {
 }
 
 #[test]
-fn the_time_is_told() {
+fn times_are_reported() {
     let mut client = Client::new();
     let Reply::Array(time) = client.reply("time") else { panic!() };
     let number = |reply: &Reply| match reply {

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_have_values_until_the_next() {
+    fn flag_values_extend_to_the_next_flag() {
         let read = served(&["my.conf", "--bind", "10.0.0.1", "-::1", "--port=7000", "--DIR", "a"]);
         assert_eq!(read.file.as_deref(), Some(Path::new("my.conf")));
         // In the order of the table.

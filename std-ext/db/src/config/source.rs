@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_says_of_a_service_is_no_setting() {
+    fn variables_set_by_kubernetes_are_skipped() {
         let variables = [
             ("HEDGEROW_DB_PORT", "tcp://10.3.0.7:6379"),
             ("HEDGEROW_DB_PORT_6379_TCP_ADDR", "10.3.0.7"),

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn mistaken_names_lead_to_those_that_were_meant() {
+    fn wrong_names_get_suggestions() {
         let cases = [
             ("max-memory", Some("maxmemory")),
             ("MAXMEMORY_POLICY", Some("maxmemory-policy")),

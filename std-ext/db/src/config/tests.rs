@@ -24,7 +24,7 @@ fn error_text(flags: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn later_sources_win() {
+fn later_sources_override_earlier_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\ntimeout 1\nMAXCLIENTS 5\nthreads 3\n").unwrap();
@@ -43,7 +43,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn a_program_with_flags_of_its_own_reads_the_other_sources() {
+fn load_reads_file_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\ntimeout 1\n").unwrap();
@@ -54,7 +54,7 @@ fn a_program_with_flags_of_its_own_reads_the_other_sources() {
 }
 
 #[test]
-fn complaints_say_where_and_what_would_be_right() {
+fn errors_name_the_origin_and_what_is_expected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\nappendfsync sometimes\n").unwrap();
@@ -74,7 +74,7 @@ fn complaints_say_where_and_what_would_be_right() {
 }
 
 #[test]
-fn settings_that_do_not_go_together_are_refused() {
+fn conflicting_settings_are_refused() {
     let cases: [&[&str]; 6] = [
         &["--port", "0"],
         &[
@@ -115,7 +115,7 @@ fn grpc_is_not_left_open_by_mistake() {
 }
 
 #[test]
-fn every_setting_arrives_where_it_works() {
+fn every_setting_reaches_its_option() {
     let flags = [
         ["--port", "7000"],
         ["--bind", "10.0.0.1 -::1"],
@@ -193,7 +193,7 @@ fn the_sample_is_a_file_of_defaults() {
 
 /// The files in the repository that are made from the table.
 #[test]
-fn committed_files_are_what_the_table_says() {
+fn committed_files_match_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("hedgerow-db.conf")).unwrap();
     assert!(text == sample(), "hedgerow-db.conf is not what `hedgerow-db --sample` shows");

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_or_it_is_said_what_would_be_right() {
+    fn invalid_values_report_what_is_expected() {
         let choice = Kind::Choice(&["always", "no"]);
         let number = Kind::Number { min: 1, max: 9 };
         let bytes = Kind::Bytes { min: 1000 };
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_may_be_allowed_to_be_missing() {
+    fn addresses_may_be_optional() {
         let read = read_addresses("127.0.0.1 -[::1]").unwrap();
         assert_eq!(read, [(Ipv4Addr::LOCALHOST.into(), false), (Ipv6Addr::LOCALHOST.into(), true)]);
     }

@@ -96,7 +96,7 @@ mod tests {
     use crate::grpc::api::{BatchRequest, DeleteRequest, Operation, SetRequest};
 
     #[test]
-    fn parts_are_counted_as_they_are_sent() {
+    fn parts_of_messages_are_counted() {
         for many in [0, 1, 2, 300] {
             let batch = BatchRequest { operations: vec![Operation::default(); many] };
             assert_eq!(parts(&batch.encode_to_vec()), many);
@@ -106,7 +106,7 @@ mod tests {
         let set = SetRequest {
             key: "k".into(),
             value: "v".into(),
-            lives: Some(7),
+            ttl: Some(7),
             ..SetRequest::default()
         };
         assert_eq!(parts(&set.encode_to_vec()), 3);

@@ -233,7 +233,7 @@ impl Shared {
                 if fits {
                     let told = to_answer(&operations[number], found);
                     let status_of =
-                        |refusal: RequestError| answer::Kind::Refused(refusal.to_string());
+                        |refusal: RequestError| answer::Kind::Error(refusal.to_string());
                     answers[number].kind = Some(told.unwrap_or_else(status_of));
                 }
             })
@@ -363,9 +363,9 @@ fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> 
                 Ok(When::Present) => request::SetCondition::IfPresent,
                 Err(_) => return Err(Status::invalid_argument("invalid value of `when`")),
             };
-            let expiry = match set.lives {
+            let expiry = match set.ttl {
                 Some(time) => Expiry::At(now.saturating_add(time)),
-                None if set.keep_life => Expiry::Keep,
+                None if set.keep_ttl => Expiry::Keep,
                 None => Expiry::Never,
             };
             DbRequest::Change(

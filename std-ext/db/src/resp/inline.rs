@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_words_together() {
+    fn quotes_group_words() {
         let cases: [(&str, &[&str]); 10] = [
             ("get  rose\t", &["get", "rose"]),
             ("set \"a key\" 'a value'", &["set", "a key", "a value"]),

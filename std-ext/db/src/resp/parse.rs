@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_found_of_many_arguments_is_not_looked_at_again() {
+    fn a_long_request_is_not_parsed_again() {
         let whole = [b"*1000\r\n".to_vec(), b"$3\r\nabc\r\n".repeat(1000)].concat();
         let mut requests = Requests::default();
         // Below `least` bytes, nothing is parsed; then only what is new.

@@ -559,7 +559,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_reads_slowly_is_not_read_far_ahead_of() {
+    fn a_slow_reader_is_not_stalled() {
         let limit = 64 << 20;
         for (waiting, millis, wanted) in [
             (OUTPUT_PAUSE, 0, false),

@@ -123,7 +123,7 @@ mod tests {
     use crate::command::Connection;
 
     #[test]
-    fn a_killed_client_is_seen_by_nobody() {
+    fn killed_clients_are_not_listed() {
         let list = ClientList::default();
         let now = Instant::now();
         let note = |id: u64| {

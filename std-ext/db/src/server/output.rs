@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_safe_goes_out_at_once() {
+    fn safe_replies_are_sendable_at_once() {
         let mut output = Output::default();
         say(&mut output, "abc", 3, 3);
         assert_eq!(output.sendable(), b"abc");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_safe_holds_all_that_follows() {
+    fn a_held_reply_holds_those_behind_it() {
         let mut output = Output::default();
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 5, 1);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_withdrawn_never_goes_out() {
+    fn withdrawn_replies_are_never_sent() {
         let mut output = Output::default();
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 2, 1);
@@ -228,7 +228,7 @@ mod tests {
 
     /// Compares with one contiguous buffer, over chunks of any length that end anywhere.
     #[test]
-    fn chunks_are_sent_in_order_and_given_back() {
+    fn chunks_are_sent_in_order_and_reused() {
         let mut output = Output::default();
         let (mut all, mut got, mut given) = (Vec::new(), Vec::new(), 0);
         for turn in 0..200_u32 {

@@ -224,7 +224,7 @@ mod tests {
 
     /// Sets each to its default; a setting without an arm in `apply` panics.
     #[test]
-    fn every_setting_that_can_be_changed_takes_effect() {
+    fn every_modifiable_setting_takes_effect() {
         let db = Db::open(Options::in_memory()).unwrap();
         let runtime_config = RuntimeConfig::new(&ServerConfig::default());
         let all: Vec<_> = table::all().filter(|setting| setting.modifiable).collect();

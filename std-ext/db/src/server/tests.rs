@@ -154,7 +154,7 @@ fn expect_silence(client: &mut TcpStream) {
 }
 
 #[test]
-fn answers_wait_until_the_log_is_safe_and_others_do_not() {
+fn replies_wait_only_for_their_own_entries() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
@@ -180,7 +180,7 @@ fn answers_wait_until_the_log_is_safe_and_others_do_not() {
 }
 
 #[test]
-fn progress_that_was_told_too_soon_is_seen() {
+fn progress_between_two_commits_is_not_missed() {
     serve(|log, connect, _| {
         log.set(|state| state.sly = true);
         let mut client = connect();
@@ -192,7 +192,7 @@ fn progress_that_was_told_too_soon_is_seen() {
 }
 
 #[test]
-fn what_is_not_safe_is_never_told() {
+fn unsafe_replies_are_never_sent() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
         log.set(|state| state.safe = 1);
@@ -215,7 +215,7 @@ fn what_is_not_safe_is_never_told() {
 /// After a rollback, later entries may be safe before the worker notices: they say nothing about the replies that it
 /// holds.
 #[test]
-fn what_was_undone_is_never_told() {
+fn rolled_back_replies_are_never_sent() {
     let db = Db::open(Options::in_memory()).unwrap();
     serve_over(db.clone(), |log, connect, _| {
         let mut client = connect();
@@ -237,7 +237,7 @@ fn what_was_undone_is_never_told() {
 }
 
 #[test]
-fn the_end_waits_for_what_waits_for_the_log() {
+fn shutdown_waits_for_held_replies() {
     serve(|log, connect, stopper| {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();

@@ -71,7 +71,7 @@ fn requests_are_the_same_in_any_pieces() {
 }
 
 #[test]
-fn bytes_of_any_kind_are_requests_or_not() {
+fn arbitrary_bytes_are_parsed_like_the_slow_parser() {
     let words: [&[u8]; 22] = [
         b"*",
         b"$",
@@ -127,7 +127,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn a_long_value_says_how_long_it_is() {
+fn an_incomplete_value_announces_its_length() {
     let mut requests = Requests::default();
     let mut input = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n".to_vec();
     let whole = input.len() + 1_000_002;
@@ -215,7 +215,7 @@ fn plain(reply: &Reply) -> Reply {
 }
 
 #[test]
-fn replies_are_read_as_they_were_written() {
+fn written_replies_are_read_back() {
     let mut dice = Dice(3);
     for _ in 0..1500 {
         let reply = any_reply(&mut dice, 0);
@@ -231,7 +231,7 @@ fn replies_are_read_as_they_were_written() {
 }
 
 #[test]
-fn bytes_of_any_kind_are_replies_or_not() {
+fn arbitrary_replies_are_parsed_like_the_slow_parser() {
     let words: [&[u8]; 26] = [
         b"*",
         b"$",
@@ -275,7 +275,7 @@ fn bytes_of_any_kind_are_replies_or_not() {
 }
 
 #[test]
-fn arrays_are_deep_up_to_a_limit() {
+fn nesting_is_limited() {
     let deep = |depth: usize| [b"*1\r\n".repeat(depth), b"_\r\n".to_vec()].concat();
     assert!(matches!(read::reply(&deep(64)), Ok(read::Found::Reply(..))));
     assert_eq!(read::reply(&deep(65)), Err(read::Malformed::TooDeep));
