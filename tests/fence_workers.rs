@@ -7,7 +7,7 @@ mod support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::Op;
-use hedgerow::std_ext::{FenceWorkers, Refused, Ticket};
+use hedgerow::std_ext::{FenceWorkers, Ticket, TrySubmitError};
 use std::cmp::Ordering as Order;
 use std::future::Future;
 use std::pin::pin;
@@ -237,7 +237,7 @@ fn a_full_queue_hands_the_request_back() {
             drop(workers.try_submit(key, count).unwrap());
         }
         match workers.try_submit(4, count) {
-            Err(Refused::Full((4, f))) => assert_eq!(f(None), Op::Insert(1)),
+            Err(TrySubmitError::Full((4, f))) => assert_eq!(f(None), Op::Insert(1)),
             other => panic!("{other:?}"),
         }
         let changes = vec![(9, Op::Insert(9))];
@@ -284,7 +284,7 @@ fn who_waits_for_room_hears_of_the_end() {
             thread::sleep(Duration::from_millis(20));
             let ends = scope.spawn(|| workers.shutdown());
             let refused = waits.join().unwrap().unwrap_err();
-            assert!(matches!(refused, Refused::Closed((2, _))));
+            assert!(matches!(refused, TrySubmitError::Closed((2, _))));
             held.let_go();
             ends.join().unwrap();
         });
@@ -376,7 +376,7 @@ fn a_request_may_use_the_workers() {
         let mine = Arc::clone(&workers);
         let ends = move |old| {
             mine.shutdown();
-            assert!(matches!(mine.submit(9, count), Err(Refused::Closed(_))));
+            assert!(matches!(mine.submit(9, count), Err(TrySubmitError::Closed(_))));
             count(old)
         };
         let held = Held::new(&workers, 0);
