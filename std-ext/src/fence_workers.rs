@@ -573,6 +573,7 @@ mod tests {
         FenceWorkers { pool, wake_handles: Vec::new(), threads: Mutex::new(Vec::new()) }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the type of a decision")]
     fn count(n: Option<u64>) -> Option<u64> {
         Some(n.unwrap_or(0) + 1)
     }
