@@ -11,7 +11,7 @@ mod slow;
 
 use arbitrary::Arbitrary;
 use hedgerow_db::command::{
-    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, Then, obey,
+    ClientInfo, Connection, Context, SettingError, Scratch, ServerApi, ServerStats, NextStep, process_input,
 };
 use hedgerow_db::resp::parse::Limits;
 use hedgerow_db::resp::read::{self, Found};
@@ -29,22 +29,22 @@ struct Script<'a> {
 /// A server that knows nothing.
 struct Server;
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures::default()
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats::default()
     }
 
     fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
 
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
-        Err((0, NotSet::Unknown))
+    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        Err((0, SettingError::Unknown))
     }
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
 
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         0
     }
 
@@ -74,12 +74,12 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     loop {
         let context = &mut Context { session, db: &DB, server: &Server, scratch: &mut scratch };
-        let obeyed = obey(&mut connection, context, &bytes[from..to], &mut out);
-        from += obeyed.consumed;
-        if obeyed.then != Then::GoOn || obeyed.consumed == 0 && to == bytes.len() {
+        let outcome = process_input(&mut connection, context, &bytes[from..to], &mut out);
+        from += outcome.consumed;
+        if outcome.next != NextStep::Continue || outcome.consumed == 0 && to == bytes.len() {
             return out;
         }
-        if obeyed.consumed == 0 {
+        if outcome.consumed == 0 {
             to = (to + piece().max(1)).min(bytes.len());
         }
     }
@@ -99,7 +99,7 @@ fuzz_target!(|script: Script<'_>| {
         let mut pieces = pieces.iter().cycle();
         move || pieces.next().map_or(1, |piece| usize::from(*piece))
     };
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::STRANGER, true)] {
+    for (limits, stranger) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
         let wanted = slow::requests(bytes, stranger);
         assert_eq!(alike::taken(bytes, limits, || bytes.len()), wanted);
         assert_eq!(alike::taken(bytes, limits, pieces()), wanted);

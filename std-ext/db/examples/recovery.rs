@@ -3,8 +3,8 @@
 //!
 //! Fills a folder below the system's place for temporary files with KEYS values of BYTES, asked for PIPELINE at a time.
 
-use hedgerow_db::ask::{Ask, Change, Life, When};
 use hedgerow_db::log::Fsync;
+use hedgerow_db::request::{Change, Expiry, Request, SetCondition};
 use hedgerow_db::{Db, Options};
 use std::error::Error;
 use std::fs;
@@ -29,7 +29,7 @@ fn open(path: &Path) -> Result<Db, Box<dyn Error>> {
 }
 
 fn set(value: &[u8]) -> Change<'_> {
-    Change::Set { value, when: When::Always, life: Life::Ever, get: false }
+    Change::Set { value, when: SetCondition::Always, life: Expiry::Never, get: false }
 }
 
 /// Sets all keys; the longest that some of them took, without writing the log: tables grow meanwhile.
@@ -39,9 +39,9 @@ fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration,
     for some in all.chunks(pipeline) {
         let names: Vec<String> = some.iter().map(|key| format!("key:{key:012}")).collect();
         let asks: Vec<_> =
-            names.iter().map(|key| Ask::Change(key.as_bytes(), set(value))).collect();
+            names.iter().map(|key| Request::Change(key.as_bytes(), set(value))).collect();
         let began = Instant::now();
-        let lsn = session.run(&asks, &mut |_, _| {});
+        let lsn = session.execute(&asks, &mut |_, _| {});
         longest = longest.max(began.elapsed());
         db.log().commit(lsn)?;
     }
@@ -65,7 +65,8 @@ fn write_beside<R>(
                 key = key * 48_271 % 2_147_483_647;
                 let name = format!("key:{:012}", key % keys);
                 let began = Instant::now();
-                let lsn = session.run(&[Ask::Change(name.as_bytes(), set(value))], &mut |_, _| {});
+                let lsn = session
+                    .execute(&[Request::Change(name.as_bytes(), set(value))], &mut |_, _| {});
                 db.log().commit(lsn).expect("the disk keeps what it is given");
                 waits.push(began.elapsed());
             }
@@ -117,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let db = open(path)?;
     let opened = db.opened();
-    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.entries);
+    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.log_entries);
     let (longest, usual, ()) =
         write_beside(&db, keys, &value, || thread::sleep(Duration::from_millis(500)));
     println!("a writer alone waits {longest:.3?} at longest, one in a thousand {usual:.3?}");
@@ -128,14 +129,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "snapshot: {:.2?}, a shard locked for {:.3?} at longest; a writer beside waits {longest:.3?} at longest, \
          one in a thousand {usual:.3?}",
         began.elapsed(),
-        db.figures().snapshot_pause
+        db.stats().snapshot_pause
     );
     let began = Instant::now();
     db.snapshot()?;
     println!(
         "and where nobody writes: {:.2?}, locked for {:.3?}",
         began.elapsed(),
-        db.figures().snapshot_pause
+        db.stats().snapshot_pause
     );
     db.close()?;
     drop(db);
@@ -145,7 +146,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opened = db.opened();
     println!(
         "opened from the snapshot: {:.3?}, {} keys and {} entries",
-        opened.took, opened.snapshot_keys, opened.entries
+        opened.took, opened.snapshot_keys, opened.log_entries
     );
     Ok(())
 }

@@ -53,7 +53,7 @@ pub enum ClientError {
     /// The server sent something that is no reply.
     Malformed(Malformed),
     /// The server said no, in these words.
-    Refused(String),
+    Server(String),
     /// The server answered something else than that question has as an answer.
     Unexpected(Reply),
 }
@@ -69,7 +69,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Io(why) => write!(f, "the connection failed: {why}"),
             Self::Malformed(why) => why.fmt(f),
-            Self::Refused(why) => f.write_str(why),
+            Self::Server(why) => f.write_str(why),
             Self::Unexpected(reply) => write!(f, "an answer to another question: {reply:?}"),
         }
     }
@@ -80,19 +80,19 @@ impl Error for ClientError {
         match self {
             Self::Io(why) => Some(why),
             Self::Malformed(why) => Some(why),
-            Self::Refused(_) | Self::Unexpected(_) => None,
+            Self::Server(_) | Self::Unexpected(_) => None,
         }
     }
 }
 
-type Answered<T> = Result<T, ClientError>;
+type Result<T> = std::result::Result<T, ClientError>;
 
 impl Client {
     /// Connects to a server.
     ///
     /// # Errors
     /// When there is none, or it wants a password ([`connect_with`](Self::connect_with)).
-    pub fn connect(address: impl ToSocketAddrs) -> Answered<Self> {
+    pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
         Self::begin(address, &["HELLO", "3"])
     }
 
@@ -100,16 +100,16 @@ impl Client {
     ///
     /// # Errors
     /// When there is none, or the password is wrong.
-    pub fn connect_with(address: impl ToSocketAddrs, password: &str) -> Answered<Self> {
+    pub fn connect_with(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
         Self::begin(address, &["HELLO", "3", "AUTH", "default", password])
     }
 
-    fn begin(address: impl ToSocketAddrs, hello: &[&str]) -> Answered<Self> {
+    fn begin(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let (input, output) = (Vec::new(), Vec::new());
         let mut client = Self { stream, input, read: 0, output, broken: false };
-        client.ask(hello)?;
+        client.command(hello)?;
         Ok(client)
     }
 
@@ -118,16 +118,16 @@ impl Client {
     ///
     /// # Errors
     /// When the system refuses; a time of zero is none.
-    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(patience)?;
-        self.stream.set_write_timeout(patience)
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)?;
+        self.stream.set_write_timeout(timeout)
     }
 
     /// Sends a command of any kind, and waits for its reply.
     ///
     /// # Errors
-    /// [`ClientError`] says why there is none; what the server refused is [`ClientError::Refused`].
-    pub fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Answered<Reply> {
+    /// [`ClientError`] says why there is none; what the server refused is [`ClientError::Server`].
+    pub fn command<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Result<Reply> {
         self.output.clear();
         request(&mut self.output, words);
         self.send(0, self.output.len())?;
@@ -143,7 +143,7 @@ impl Client {
         Pipeline { client: self, ends: Vec::new() }
     }
 
-    fn send(&mut self, from: usize, to: usize) -> Answered<()> {
+    fn send(&mut self, from: usize, to: usize) -> Result<()> {
         if self.broken {
             let why = "an earlier request was cut off";
             return Err(io::Error::new(ErrorKind::NotConnected, why).into());
@@ -154,7 +154,7 @@ impl Client {
     }
 
     /// The next reply.
-    fn reply(&mut self) -> Answered<Reply> {
+    fn reply(&mut self) -> Result<Reply> {
         self.broken = true;
         loop {
             let found = read::reply(&self.input[self.read..]).map_err(ClientError::Malformed)?;
@@ -180,7 +180,7 @@ impl Client {
     }
 
     /// Reads until there are so many bytes that nobody has read, or at least one more.
-    fn receive(&mut self, wanted: usize) -> Answered<()> {
+    fn receive(&mut self, wanted: usize) -> Result<()> {
         self.input.drain(..self.read);
         self.read = 0;
         let filled = self.input.len();
@@ -203,8 +203,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Answered<Option<Vec<u8>>> {
-        match self.ask(&[&b"GET"[..], key.as_ref()])? {
+    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        match self.command(&[&b"GET"[..], key.as_ref()])? {
             Reply::Bulk(value) => Ok(Some(value)),
             Reply::Null => Ok(None),
             other => Err(ClientError::Unexpected(other)),
@@ -215,30 +215,34 @@ impl Client {
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<()> {
-        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
+    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
     }
 
     /// Stores a value, to live for so long, to the millisecond.
     ///
     /// # Errors
     /// As [`ask`](Self::ask); a time of zero is refused.
-    pub fn set_for(
+    pub fn set_with_ttl(
         &mut self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
         time: Duration,
-    ) -> Answered<()> {
+    ) -> Result<()> {
         let time = time.as_millis().to_string();
-        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
     }
 
     /// Stores a value where there is none; whether it did.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub fn insert(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<bool> {
-        match self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
+    pub fn set_if_absent(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool> {
+        match self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
             Reply::Null => Ok(false),
             other => done(other).map(|()| true),
         }
@@ -248,27 +252,27 @@ impl Client {
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Answered<bool> {
-        integer(self.ask(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
+        integer(self.command(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
     }
 
     /// Adds to a number; the sum.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Answered<i64> {
-        integer(self.ask(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
+    pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
+        integer(self.command(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
     }
 }
 
-fn done(reply: Reply) -> Answered<()> {
+fn done(reply: Reply) -> Result<()> {
     match reply {
         Reply::Simple(text) if text == b"OK" => Ok(()),
         other => Err(ClientError::Unexpected(other)),
     }
 }
 
-fn integer(reply: Reply) -> Answered<i64> {
+fn integer(reply: Reply) -> Result<i64> {
     match reply {
         Reply::Integer(integer) => Ok(integer),
         other => Err(ClientError::Unexpected(other)),
@@ -276,7 +280,7 @@ fn integer(reply: Reply) -> Answered<i64> {
 }
 
 fn refused(why: &[u8]) -> ClientError {
-    ClientError::Refused(String::from_utf8_lossy(why).into_owned())
+    ClientError::Server(String::from_utf8_lossy(why).into_owned())
 }
 
 /// Commands that are sent together. The server makes those of one key in order.
@@ -289,7 +293,7 @@ pub struct Pipeline<'c> {
 
 impl Pipeline<'_> {
     /// Adds a command of any kind.
-    pub fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> &mut Self {
+    pub fn command<T: AsRef<[u8]>>(&mut self, words: &[T]) -> &mut Self {
         request(&mut self.client.output, words);
         self.ends.push(self.client.output.len());
         self
@@ -299,7 +303,7 @@ impl Pipeline<'_> {
     ///
     /// # Errors
     /// As [`Client::ask`], when not all replies came.
-    pub fn send(self) -> Answered<Vec<Reply>> {
+    pub fn send(self) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(self.ends.len());
         let mut from = 0;
         while replies.len() < self.ends.len() {

@@ -1,6 +1,6 @@
 //! The database itself.
 
-use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::log::change::{Changes, Logged};
@@ -12,11 +12,13 @@ use crate::log::none::NoLog;
 use crate::log::{Corrupt, LOG, Log, LogError, Lsn};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
 use crate::watch::Watch;
-use crate::watchman::Watchman;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +49,7 @@ struct Inner {
     opened: Opened,
     /// For those who have no session of their own.
     sessions: Mutex<Vec<Session>>,
-    watchman: Watchman,
+    background: BackgroundTasks,
 }
 
 /// What was found when the database was opened.
@@ -57,13 +59,13 @@ pub struct Opened {
     /// Keys of the snapshot; 0 without one.
     pub snapshot_keys: u64,
     /// Entries of the log behind it.
-    pub entries: u64,
+    pub log_entries: u64,
     /// Bytes at the end of the log that were cut off: from the first on that was no whole entry, as a crash in the
     /// middle of writing leaves it.
-    pub cut: u64,
+    pub truncated_bytes: u64,
     /// Whole entries among these, as a loss of power may leave them of what had not been forced to the disk. They are
     /// kept in a file whose name begins with `cut-`.
-    pub given_up: u64,
+    pub discarded_entries: u64,
     /// How long that took.
     pub took: Duration,
 }
@@ -71,7 +73,7 @@ pub struct Opened {
 /// What the database knows of itself. Exact where nobody asks meanwhile.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Figures {
+pub struct Stats {
     /// Keys, and those among them that have ended and were not removed yet.
     pub keys: u64,
     /// Keys with an end.
@@ -114,14 +116,14 @@ impl Db {
     /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
     /// is changed then.
     pub fn open(options: Options) -> Result<Self, Corrupt> {
-        Self::open_on(options, Arc::new(SystemDisk))
+        Self::open_on_disk(options, Arc::new(SystemDisk))
     }
 
     /// As [`open`](Self::open); tells meanwhile how far it is.
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_watched(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
+    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
         Self::open_with(options, Arc::new(SystemDisk), progress)
     }
 
@@ -130,7 +132,7 @@ impl Db {
     /// # Errors
     /// As `open`.
     #[doc(hidden)]
-    pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
+    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
         Self::open_with(options, disk, &Progress::default())
     }
 
@@ -162,9 +164,9 @@ impl Db {
         }));
         state.follow_clock();
         opened.took = began.elapsed();
-        let watchman = Watchman::start(&state, claimed, options.snapshot_after);
+        let background = BackgroundTasks::start(&state, claimed, options.snapshot_after);
         let sessions = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
+        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, background }) })
     }
 
     /// Milliseconds since 1970, by which keys end.
@@ -193,15 +195,15 @@ impl Db {
     }
 
     /// What it knows of itself.
-    pub fn figures(&self) -> Figures {
+    pub fn stats(&self) -> Stats {
         use std::sync::atomic::Ordering::Relaxed;
-        let (state, done) = (&self.inner.state, self.inner.watchman.done());
+        let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
         let (hits, misses) = state.counted();
         let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
             state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
         };
         let last = state.log.last();
-        Figures {
+        Stats {
             keys: sum(|figures| figures.keys()),
             ending: sum(|figures| figures.ending()),
             memory: state.memory() as u64,
@@ -215,7 +217,7 @@ impl Db {
             last,
             log_bytes: state.log.bytes(),
             since_snapshot: last.saturating_sub(done.entry),
-            snapshot_runs: done.runs,
+            snapshot_runs: done.in_progress,
             snapshot_at: done.at,
             snapshot_failed: done.failed,
             snapshot_pause: done.pause,
@@ -231,13 +233,13 @@ impl Db {
     /// Changes how much memory is allowed; 0 for as much as there is. What is too much is evicted in the background.
     pub fn set_max_memory(&self, bytes: usize) {
         self.inner.state.limit.set_bytes(bytes);
-        self.inner.watchman.wake();
+        self.inner.background.wake();
     }
 
     /// Changes what happens at that limit. What is too much is evicted in the background.
     pub fn set_eviction(&self, how: Eviction) {
         self.inner.state.limit.set_eviction(how);
-        self.inner.watchman.wake();
+        self.inner.background.wake();
     }
 
     /// Tells of changes of keys that begin so, from now on.
@@ -266,13 +268,13 @@ impl Db {
     /// # Errors
     /// When it cannot be written; the log stays as it is.
     pub fn snapshot(&self) -> Result<(), Error> {
-        self.inner.watchman.snapshot_now(&self.inner.state)
+        self.inner.background.snapshot_now(&self.inner.state)
     }
 
     /// Has a snapshot written by another thread; whether one is, which it is not if there is one being written already.
     /// Does not block. Whether it succeeded is in the [figures](Self::figures).
     pub fn snapshot_soon(&self) -> bool {
-        self.inner.watchman.snapshot_soon()
+        self.inner.background.snapshot_soon()
     }
 
     /// Writes what is to be written, and takes no more changes.
@@ -294,35 +296,36 @@ impl Db {
         self.inner.state.roll_back();
     }
 
-    pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
+    pub(crate) fn with_session<R>(&self, with: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();
         drop(sessions);
         let mut session = session.unwrap_or_else(|| self.session());
-        let made = ask(&mut session);
+        let made = with(&mut session);
         // One that a panic left is not kept.
         self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         made
     }
 
     /// Asks one thing, and waits until the log is safe.
-    fn ask<R>(
+    fn execute<R>(
         &self,
-        ask: Ask<'_>,
-        take: impl FnOnce(Answer<'_>) -> Result<R, Refusal>,
+        request: Request<'_>,
+        take: impl FnOnce(Answer<'_>) -> Result<R, RequestError>,
     ) -> Result<R, Error> {
         let (mut take, mut taken) = (Some(take), None);
-        let lsn = self.with(|session| {
-            session.run(&[ask], &mut |_, answer| taken = take.take().map(|take| take(answer)))
+        let lsn = self.with_session(|session| {
+            session
+                .execute(&[request], &mut |_, answer| taken = take.take().map(|take| take(answer)))
         });
         self.log().wait(lsn)?;
         Ok(taken.expect("every ask is answered")?)
     }
 
     /// Asks what can be asked again: where a change that it saw was undone.
-    fn look<R>(&self, key: &[u8], look: Look, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
+    fn read<R>(&self, key: &[u8], query: Query, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
         loop {
-            match self.ask(Ask::Look(key, look), |answer| Ok(take(answer))) {
+            match self.execute(Request::Read(key, query), |answer| Ok(take(answer))) {
                 Err(Error::Log(LogError::RolledBack)) => {}
                 told => return told,
             }
@@ -334,7 +337,7 @@ impl Db {
     /// # Errors
     /// [`Error::Log`] if it was changed and the log was closed before it had written that.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        self.look(key.as_ref(), Look::Value, bytes)
+        self.read(key.as_ref(), Query::Value, bytes)
     }
 
     /// Whether the key is there.
@@ -342,7 +345,7 @@ impl Db {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.look(key.as_ref(), Look::Exists, |answer| answer == Answer::Int(1))
+        self.read(key.as_ref(), Query::Exists, |answer| answer == Answer::Int(1))
     }
 
     /// Stores a value, to live for ever.
@@ -350,14 +353,14 @@ impl Db {
     /// # Errors
     /// [`Error`] says why it was not stored, or may not last.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.set_until(key, value, Life::Ever)
+        self.set_until(key, value, Expiry::Never)
     }
 
     /// Stores a value, to live for so long.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn set_for(
+    pub fn set_with_ttl(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
@@ -365,29 +368,33 @@ impl Db {
     ) -> Result<(), Error> {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let end = self.inner.state.clock.now().saturating_add(time);
-        self.set_until(key, value, Life::Until(end))
+        self.set_until(key, value, Expiry::At(end))
     }
 
     fn set_until(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        life: Life,
+        expiry: Expiry,
     ) -> Result<(), Error> {
-        let (value, when) = (value.as_ref(), When::Always);
-        let change = Change::Set { value, when, life, get: false };
-        self.ask(Ask::Change(key.as_ref(), change), done)
+        let (value, condition) = (value.as_ref(), SetCondition::Always);
+        let change = Change::Set { value, condition, expiry, get: false };
+        self.execute(Request::Change(key.as_ref(), change), done)
     }
 
     /// Stores a value where the key is missing; whether that was so.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
-        let (value, when, life) = (value.as_ref(), When::Absent, Life::Ever);
-        let change = Change::Set { value, when, life, get: false };
-        self.ask(Ask::Change(key.as_ref(), change), |answer| match answer {
-            Answer::Refused(refusal) => Err(refusal),
+    pub fn set_if_absent(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool, Error> {
+        let (value, condition, expiry) = (value.as_ref(), SetCondition::IfAbsent, Expiry::Never);
+        let change = Change::Set { value, condition, expiry, get: false };
+        self.execute(Request::Change(key.as_ref(), change), |answer| match answer {
+            Answer::Error(error) => Err(error),
             answer => Ok(answer == Answer::Done),
         })
     }
@@ -397,7 +404,7 @@ impl Db {
     /// # Errors
     /// As [`set`](Self::set); none is stored then.
     pub fn set_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
-        self.ask(Ask::Together(Together::SetAll(pairs)), done)
+        self.execute(Request::MultiKey(MultiKeyOp::SetAll(pairs)), done)
     }
 
     /// Removes the key; whether it was there.
@@ -405,7 +412,7 @@ impl Db {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        Ok(self.ask(Ask::Change(key.as_ref(), Change::Delete), int)? == 1)
+        Ok(self.execute(Request::Change(key.as_ref(), Change::Delete), int)? == 1)
     }
 
     /// Adds to a number in decimal, and returns the sum; a missing key is 0.
@@ -413,7 +420,7 @@ impl Db {
     /// # Errors
     /// As [`set`](Self::set), and where the value is no number.
     pub fn add(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
-        self.ask(Ask::Change(key.as_ref(), Change::Add(by)), int)
+        self.execute(Request::Change(key.as_ref(), Change::Increment(by)), int)
     }
 
     /// Appends to the value, and returns its length; a missing key is empty.
@@ -422,7 +429,7 @@ impl Db {
     /// As [`set`](Self::set).
     pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<usize, Error> {
         let change = Change::Append(tail.as_ref());
-        Ok(self.ask(Ask::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
+        Ok(self.execute(Request::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
     }
 
     /// Has the key end after so long; whether it is there.
@@ -431,14 +438,14 @@ impl Db {
     /// As [`set`](Self::set).
     pub fn expire(&self, key: impl AsRef<[u8]>, after: Duration) -> Result<bool, Error> {
         let time = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let life = Life::Until(self.inner.state.clock.now().saturating_add(time));
-        let change = Change::Live { life, when: LiveWhen::Always, get: false };
-        Ok(self.ask(Ask::Change(key.as_ref(), change), int)? == 1)
+        let expiry = Expiry::At(self.inner.state.clock.now().saturating_add(time));
+        let change = Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
+        Ok(self.execute(Request::Change(key.as_ref(), change), int)? == 1)
     }
 
     /// How many keys there are, with those that have ended and were not removed yet.
     pub fn len(&self) -> usize {
-        self.with(|session| session.len())
+        self.with_session(|session| session.len())
     }
 
     /// Whether there are none.
@@ -451,7 +458,7 @@ impl Db {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn clear(&self) -> Result<(), Error> {
-        self.ask(Ask::Together(Together::Clear), done)
+        self.execute(Request::MultiKey(MultiKeyOp::Clear), done)
     }
 }
 
@@ -462,17 +469,17 @@ fn bytes(answer: Answer<'_>) -> Option<Vec<u8>> {
     }
 }
 
-fn done(answer: Answer<'_>) -> Result<(), Refusal> {
+fn done(answer: Answer<'_>) -> Result<(), RequestError> {
     match answer {
-        Answer::Refused(refusal) => Err(refusal),
+        Answer::Error(error) => Err(error),
         _ => Ok(()),
     }
 }
 
-fn int(answer: Answer<'_>) -> Result<i64, Refusal> {
+fn int(answer: Answer<'_>) -> Result<i64, RequestError> {
     match answer {
         Answer::Int(int) => Ok(int),
-        Answer::Refused(refusal) => Err(refusal),
+        Answer::Error(error) => Err(error),
         _ => Ok(0),
     }
 }
@@ -480,13 +487,13 @@ fn int(answer: Answer<'_>) -> Result<i64, Refusal> {
 impl fmt::Debug for Db {
     /// Figures only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Db").field("figures", &self.figures()).finish()
+        f.debug_struct("Db").field("figures", &self.stats()).finish()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.watchman.stop();
+        self.background.stop();
         // Nobody is left to be told; what was acknowledged is as safe as it was.
         if let Err(why) = self.state.log.close() {
             tracing::error!("{why}");
@@ -532,9 +539,9 @@ fn recover(
     };
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
-    opened.entries = found.entries;
+    opened.log_entries = found.entries;
     if let Some(cut) = &found.cut {
-        (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
+        (opened.truncated_bytes, opened.discarded_entries) = (cut.bytes, cut.entries);
     }
     Ok((log, time))
 }

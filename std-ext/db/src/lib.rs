@@ -30,7 +30,7 @@ compile_error!(
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-pub mod ask;
+mod background;
 mod buffers;
 pub mod client;
 mod clock;
@@ -43,10 +43,12 @@ mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;
+mod lock;
 pub mod log;
 mod long_double;
 pub mod options;
 mod progress;
+pub mod request;
 pub mod resp;
 pub mod server;
 mod session;
@@ -54,11 +56,10 @@ mod session;
 pub mod snapshot;
 mod state;
 pub mod watch;
-mod watchman;
 
 #[doc(hidden)]
 pub use clock::TimeSource;
-pub use db::{Db, Figures, Opened};
+pub use db::{Db, Opened, Stats};
 pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;

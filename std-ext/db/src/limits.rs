@@ -8,9 +8,9 @@ use std::fmt::{self, Display, Write};
 
 /// While this many bytes of answers wait, the server reads commands only if the client takes none of the answers: it
 /// may write all of a pipeline before it reads. One that reads slowly is not read from, and costs no more than this.
-pub(crate) const PAUSE: usize = 512 << 10;
+pub(crate) const OUTPUT_PAUSE: usize = 512 << 10;
 /// The same for a client that has not said the password, which is not read from until it reads.
-pub(crate) const PAUSE_OF_STRANGER: usize = 64 << 10;
+pub(crate) const UNAUTHENTICATED_OUTPUT_PAUSE: usize = 64 << 10;
 /// The longest name of a connection or a library, in bytes: all are kept for as long as the connection lives.
 pub(crate) const LONGEST_NAME: usize = 1024;
 /// Entries of the log that wait for a watcher.
@@ -33,9 +33,9 @@ pub(crate) const GRPC_CALLS: u32 = 128;
 /// The next batch of a gRPC stream is made when less than this many bytes of the answers before it are in memory.
 pub(crate) const GRPC_PAUSE: usize = 1 << 20;
 /// Bytes of a message of a walk over gRPC, but for the last value.
-pub(crate) const GRPC_WALK: usize = 1 << 20;
+pub(crate) const GRPC_SCAN: usize = 1 << 20;
 /// Bytes of values that wait for a watcher over gRPC, but for the last.
-pub(crate) const GRPC_EVENTS: usize = 4 << 20;
+pub(crate) const GRPC_WATCH_BYTES: usize = 4 << 20;
 /// Watches over gRPC at a time: each has a thread.
 pub(crate) const GRPC_WATCHES: usize = 256;
 
@@ -46,7 +46,7 @@ pub(crate) const LOADING_BYTES: usize = 64 << 10;
 /// So much is read then and thrown away behind the last request of a connection.
 pub(crate) const LOADING_LAST: usize = 64 << 20;
 /// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
-pub(crate) const MOST_TOGETHER: usize = 2 << 30;
+pub(crate) const MAX_MULTI_KEY_BYTES: usize = 2 << 30;
 
 /// How much a buffer can hold.
 #[derive(Clone, Copy, Debug)]
@@ -110,13 +110,13 @@ const BUFFERS: &[Buffer] = &[
     buffer("a line of words", Limit::Bytes(LONGEST_LINE), "", CLOSED),
     buffer(
         "arguments of a request before the password",
-        Limit::Number(Limits::STRANGER.arguments()),
+        Limit::Number(Limits::UNAUTHENTICATED.arguments()),
         "",
         CLOSED,
     ),
     buffer(
         "an argument before the password",
-        Limit::Bytes(Limits::STRANGER.argument()),
+        Limit::Bytes(Limits::UNAUTHENTICATED.argument()),
         "",
         CLOSED,
     ),
@@ -126,10 +126,15 @@ const BUFFERS: &[Buffer] = &[
         "client-output-buffer-limit",
         CLOSED,
     ),
-    buffer("the same while it reads, but slowly", Limit::Bytes(PAUSE), "", "it is not read from"),
+    buffer(
+        "the same while it reads, but slowly",
+        Limit::Bytes(OUTPUT_PAUSE),
+        "",
+        "it is not read from",
+    ),
     buffer(
         "the same before the password",
-        Limit::Bytes(PAUSE_OF_STRANGER),
+        Limit::Bytes(UNAUTHENTICATED_OUTPUT_PAUSE),
         "",
         "it is not read from",
     ),
@@ -139,7 +144,12 @@ const BUFFERS: &[Buffer] = &[
         "client-output-buffer-limit",
         "the client is closed",
     ),
-    buffer("keys and values that are stored together", Limit::Bytes(MOST_TOGETHER), "", "an error"),
+    buffer(
+        "keys and values that are stored together",
+        Limit::Bytes(MAX_MULTI_KEY_BYTES),
+        "",
+        "an error",
+    ),
     buffer(
         "while loading: connections",
         Limit::Number(LOADING_CONNECTIONS),
@@ -162,13 +172,13 @@ const BUFFERS: &[Buffer] = &[
     ),
     buffer(
         "gRPC: a message of a `Scan`, but for its last value",
-        Limit::Bytes(GRPC_WALK),
+        Limit::Bytes(GRPC_SCAN),
         "",
         "the next one",
     ),
     buffer(
         "gRPC: values for a `Watch`, but for the last",
-        Limit::Bytes(GRPC_EVENTS),
+        Limit::Bytes(GRPC_WATCH_BYTES),
         "",
         "the next waits",
     ),

@@ -1,9 +1,9 @@
 //! The program: a database on one node, for clients of Redis.
 
-use hedgerow_db::config::{Config, Wish};
+use hedgerow_db::config::{Config, Invocation};
 use hedgerow_db::log::{Corrupt, Fsync};
-use hedgerow_db::server::http::Http;
-use hedgerow_db::server::{Address, Loading, Stopper};
+use hedgerow_db::server::http::HttpServer;
+use hedgerow_db::server::{Address, Loading, StopHandle};
 use hedgerow_db::{Db, Opened, Progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -15,31 +15,31 @@ use std::thread;
 use tracing_subscriber::filter::LevelFilter;
 
 /// Ends by it: the settings are wrong.
-const SETTINGS: u8 = 2;
+const EXIT_BAD_CONFIG: u8 = 2;
 /// Ends by it: it could not start, or failed.
-const FAILED: u8 = 1;
+const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let (arguments, environment) = match given() {
-        Ok(given) => given,
-        Err(why) => return complain(&why, SETTINGS),
+    let (arguments, environment) = match process_inputs() {
+        Ok(process_inputs) => process_inputs,
+        Err(why) => return fail(&why, EXIT_BAD_CONFIG),
     };
     match Config::read(arguments, environment) {
-        Ok(Wish::Serve(config)) => match serve(&config) {
+        Ok(Invocation::Serve(config)) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => complain(&why, FAILED),
+            Err(why) => fail(&why, EXIT_FAILED),
         },
-        Ok(Wish::Show(text)) => say(&text),
-        Err(why) => complain(&why.to_string(), SETTINGS),
+        Ok(Invocation::Print(text)) => print(&text),
+        Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
     }
 }
 
 /// The arguments without the program's name, and the variables of the environment.
-type Words = (Vec<String>, Vec<(String, String)>);
+type ProcessInputs = (Vec<String>, Vec<(String, String)>);
 
 /// What the settings are read of. What is no text is refused: a password that is not the one that was given would lock
 /// everybody out, and one that is passed over would let everybody in.
-fn given() -> Result<Words, String> {
+fn process_inputs() -> Result<ProcessInputs, String> {
     let mut environment = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
@@ -58,13 +58,13 @@ fn given() -> Result<Words, String> {
 }
 
 /// To standard output, which may be closed.
-fn say(text: &str) -> ExitCode {
+fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     ExitCode::SUCCESS
 }
 
-fn complain(why: &str, code: u8) -> ExitCode {
+fn fail(why: &str, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "hedgerow-db: {why}");
     ExitCode::from(code)
 }
@@ -78,16 +78,16 @@ fn serve(config: &Config) -> Result<(), String> {
         _ => LevelFilter::INFO,
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
-    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
-    heed_signals(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
+    let stopper: Arc<OnceLock<StopHandle>> = Arc::default();
+    install_signal_handlers(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
     let http = match config.metrics() {
         None => None,
-        Some(address) => Some(Http::start(address).map_err(|why| {
+        Some(address) => Some(HttpServer::start(address).map_err(|why| {
             format!("cannot listen on {address}: {why}\n{}", advice(&why, "metrics-port"))
         })?),
     };
     let mut settings = config.server();
-    settings.max_clients = within_files(settings.max_clients);
+    settings.max_clients = fit_to_file_limit(settings.max_clients);
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
@@ -95,19 +95,20 @@ fn serve(config: &Config) -> Result<(), String> {
     // Loading can take a while: the server tells clients so meanwhile.
     let progress = Arc::new(Progress::default());
     if let Some(http) = &http {
-        http.load(&progress);
+        http.set_progress(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
-    let db = Db::open_watched(config.options(), &progress).map_err(|why| unreadable(&why))?;
+    let db = Db::open_with_progress(config.options(), &progress)
+        .map_err(|why| explain_open_error(&why))?;
     let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
-        http.watch(server.watcher());
+        http.set_server(server.monitor());
     }
     // A second one cannot be there: it is set here alone.
-    let _ = stopper.set(server.stopper());
-    say(&greeting(config, &db, server.addresses(), http.as_ref()));
+    let _ = stopper.set(server.stop_handle());
+    print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
     drop(grpc);
@@ -146,12 +147,12 @@ fn ignores_hangup() -> bool {
 
 /// Ends the server at a signal, and at once at a second one. If the process was started with SIGHUP
 /// ignored, it stays ignored.
-fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
+fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     if !ignores_hangup() {
         signals.add_signal(SIGHUP)?;
     }
-    let heed = move || {
+    let handle = move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             match stopper.get() {
@@ -164,7 +165,7 @@ fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(heed).map(drop)
+    thread::Builder::new().name("signals".into()).spawn(handle).map(drop)
 }
 
 /// What to do about it.
@@ -181,7 +182,7 @@ fn advice(why: &io::Error, port: &str) -> String {
     }
 }
 
-fn unreadable(why: &Corrupt) -> String {
+fn explain_open_error(why: &Corrupt) -> String {
     let advice = match why {
         Corrupt::InUse(_) => {
             "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
@@ -200,7 +201,7 @@ fn unreadable(why: &Corrupt) -> String {
 }
 
 /// How many clients there may be with the files that the system lets this process open.
-fn within_files(clients: usize) -> usize {
+fn fit_to_file_limit(clients: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     /// Files besides those of clients.
     const OTHERS: u64 = 256;
@@ -221,20 +222,20 @@ fn within_files(clients: usize) -> usize {
     clients
 }
 
-fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>) -> String {
+fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpServer>) -> String {
     use std::fmt::Write as _;
     let mut text = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
     // Writing to a text does not fail.
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}");
     };
-    line(kept(db));
+    line(persistence_line(db));
     let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     line(format!("Listening on {}.", all.join(", ")));
     if let Some(address) = config.grpc() {
         line(format!("gRPC at {address}."));
     }
-    if let Some(address) = http.and_then(Http::address) {
+    if let Some(address) = http.and_then(HttpServer::address) {
         line(format!("Metrics at http://{address}/metrics."));
     }
     let tcp = addresses.iter().find_map(|address| match address {
@@ -254,7 +255,7 @@ fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>
 }
 
 /// Where data is kept, and what was found there.
-fn kept(db: &Db) -> String {
+fn persistence_line(db: &Db) -> String {
     let Some(folder) = &db.options().folder else {
         return "Nothing is kept: the end loses all.".to_owned();
     };
@@ -264,27 +265,32 @@ fn kept(db: &Db) -> String {
         Fsync::EverySecond => "once a second",
         Fsync::Never => "when the system likes",
     };
-    format!("Data in {}, forced to the disk {when}.\n{}", folder.display(), found(&folder, db))
+    format!(
+        "Data in {}, forced to the disk {when}.\n{}",
+        folder.display(),
+        recovery_lines(&folder, db)
+    )
 }
 
-fn found(folder: &Path, db: &Db) -> String {
-    let Opened { snapshot_keys, entries, cut, given_up, took, .. } = *db.opened();
+fn recovery_lines(folder: &Path, db: &Db) -> String {
+    let Opened { snapshot_keys, log_entries, truncated_bytes, discarded_entries, took, .. } =
+        *db.opened();
     if cut > 0 {
         tracing::warn!(
             "the last {cut} bytes of the log in {} were no whole entry, as a crash leaves it, and were cut off",
             folder.display()
         );
     }
-    if given_up > 0 {
+    if discarded_entries > 0 {
         tracing::warn!(
-            "{given_up} whole entries were behind it, as a loss of power may leave them that were not forced to the \
+            "{discarded_entries} whole entries were behind it, as a loss of power may leave them that were not forced to the \
              disk; they are kept in a file whose name begins with \"cut-\""
         );
     }
     if snapshot_keys == 0 && entries == 0 {
         return "It was empty.".to_owned();
     }
-    let keys = db.figures().keys;
+    let keys = db.stats().keys;
     format!(
         "Loaded {keys} keys in {took:.2?}: {snapshot_keys} from a snapshot, {entries} log entries behind it."
     )

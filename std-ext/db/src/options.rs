@@ -22,6 +22,35 @@ pub enum Eviction {
     VolatileTtl,
 }
 
+/// Each policy and its name: that of Redis.
+const POLICIES: [(&str, Eviction); 6] = [
+    ("volatile-lru", Eviction::VolatileLru),
+    ("volatile-random", Eviction::VolatileRandom),
+    ("volatile-ttl", Eviction::VolatileTtl),
+    ("allkeys-lru", Eviction::Lru),
+    ("allkeys-random", Eviction::Random),
+    ("noeviction", Eviction::Never),
+];
+
+impl Eviction {
+    /// The names of all policies, in Redis's order.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        POLICIES.iter().map(|(name, _)| *name)
+    }
+
+    /// Returns the policy of this name, in any case.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let named = POLICIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.map(|(_, policy)| *policy)
+    }
+
+    /// Returns the name of the policy.
+    pub(crate) fn name(self) -> &'static str {
+        let named = POLICIES.iter().find(|(_, policy)| *policy == self);
+        named.map_or("noeviction", |(name, _)| name)
+    }
+}
+
 /// How a database is opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -14,11 +14,11 @@
 //! about 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that
 //! does not count, forced to the disk, and named after the last entry of the log that it saw.
 
-use crate::ask::LONGEST_VALUE;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
 use crate::log::{Corrupt, Lsn, crc};
+use crate::request::LONGEST_VALUE;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;

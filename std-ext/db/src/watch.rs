@@ -79,17 +79,17 @@ impl Watchers {
 #[non_exhaustive]
 pub struct Event {
     /// The log's entry that made it.
-    pub number: Lsn,
+    pub lsn: Lsn,
     /// What was changed.
-    pub changed: Changed,
+    pub kind: EventKind,
 }
 
 /// What was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Changed {
+pub enum EventKind {
     /// The key's value, or until when it lives.
-    Key(Vec<u8>),
+    Changed(Vec<u8>),
     /// The key was removed. Keys that end by themselves, or are evicted, are not told.
     Removed(Vec<u8>),
     /// All keys were removed.
@@ -107,17 +107,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
+    /// The next change, once it is as safe as an acknowledgement; none within `timeout`. Blocks.
     ///
     /// # Errors
-    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
+    /// [`WatchError::Lagged`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
     /// are lost, and no more will come. [`WatchError::Log`] when the log has failed.
-    pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
                 return Ok(Some(event));
             }
-            match self.entries.recv_timeout(patience) {
+            match self.entries.recv_timeout(timeout) {
                 Ok((entry, changes)) => {
                     // Relaxed: as in `tell`.
                     self.bytes.fetch_sub(changes.len(), Ordering::Relaxed);
@@ -129,37 +129,37 @@ impl Watch {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
-                Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Behind),
+                Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Lagged),
             }
         }
     }
 }
 
 /// What an entry tells of keys that begin so.
-fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
+fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     // The database has made these bytes: there is no other kind.
     let changes = Changes::new(changes).map_while(Result::ok);
     let mut events = Vec::new();
-    let mut told = |key: &[u8], changed: fn(Vec<u8>) -> Changed| {
+    let mut event = |key: &[u8], kind: fn(Vec<u8>) -> EventKind| {
         if key.starts_with(prefix) {
-            events.push(Event { number, changed: changed(key.to_vec()) });
+            events.push(Event { lsn, kind: kind(key.to_vec()) });
         }
     };
     for change in changes {
         match change {
-            Logged::Change(key, crate::ask::Change::Delete) => told(key, Changed::Removed),
-            Logged::Change(key, _) => told(key, Changed::Key),
+            Logged::Change(key, crate::request::Change::Delete) => event(key, EventKind::Removed),
+            Logged::Change(key, _) => event(key, EventKind::Changed),
             Logged::Rename(from, to) => {
-                told(to, Changed::Key);
-                told(from, Changed::Removed);
+                event(to, EventKind::Changed);
+                event(from, EventKind::Removed);
             }
-            Logged::Clear(..) => told(prefix, |_| Changed::Cleared),
+            Logged::Clear(..) => event(prefix, |_| EventKind::Cleared),
             // Keys that end by themselves are not told.
             Logged::Clock(_) => {}
         }
     }
     // The log tells it of each shard that had something.
-    events.dedup_by(|next, one| one.changed == Changed::Cleared && next.changed == one.changed);
+    events.dedup_by(|next, one| one.kind == EventKind::Cleared && next.kind == one.kind);
     events
 }
 
@@ -174,7 +174,7 @@ impl fmt::Debug for Watch {
 #[non_exhaustive]
 pub enum WatchError {
     /// It has fallen behind, or the database is gone.
-    Behind,
+    Lagged,
     /// The log has failed.
     Log(LogError),
 }
@@ -182,7 +182,7 @@ pub enum WatchError {
 impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Behind => f.write_str("the watch has fallen behind"),
+            Self::Lagged => f.write_str("the watch has fallen behind"),
             Self::Log(why) => why.fmt(f),
         }
     }

@@ -2,9 +2,11 @@
 //!
 //! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Together, When};
 use hedgerow_db::command::{
-    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, obey,
+    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
+};
+use hedgerow_db::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
 };
 use hedgerow_db::{Db, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -40,22 +42,22 @@ static ALLOCATOR: Counting = Counting;
 /// A server that knows nothing.
 struct Server;
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures::default()
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats::default()
     }
 
     fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
 
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
-        Err((0, NotSet::Unknown))
+    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        Err((0, SettingError::Unknown))
     }
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
 
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         0
     }
 
@@ -89,7 +91,7 @@ fn pipelines_allocate_nothing_of_their_own() {
                 server: &Server,
                 scratch: &mut scratch,
             };
-            let obeyed = obey(&mut connection, context, &input, &mut out);
+            let obeyed = process_input(&mut connection, context, &input, &mut out);
             count = COUNT.get() - before;
             assert_eq!((obeyed.commands, obeyed.consumed), (64, input.len()));
         }
@@ -121,18 +123,18 @@ fn changes_of_long_values_allocate_by_what_they_change() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
     db.set("a", vec![b'v'; LENGTH]).unwrap();
-    let mut bytes_for = |ask: Ask<'_>| {
+    let mut bytes_for = |ask: Request<'_>| {
         let before = BYTES.get();
-        session.run(&[ask], &mut |_, answer| {
+        session.execute(&[ask], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(1..) | Answer::Done), "{answer:?}");
         });
         BYTES.get() - before
     };
-    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
-    let rename = |from, to| Ask::Together(Together::Rename { from, to, absent: false });
+    let live = |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
+    let rename = |from, to| Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false });
     let small = [
-        Ask::Change(b"a", live(Life::Until(1 << 50))),
-        Ask::Change(b"a", live(Life::Ever)),
+        Request::Change(b"a", live(Expiry::At(1 << 50))),
+        Request::Change(b"a", live(Expiry::Never)),
         rename(b"a", b"another"),
         rename(b"another", b"a"),
     ];
@@ -141,20 +143,21 @@ fn changes_of_long_values_allocate_by_what_they_change() {
         assert!(bytes < 10_000, "{bytes} bytes allocated for {ask:?} of 16 MiB");
     }
     // The first may move the value to pieces, as storing it moved it.
-    bytes_for(Ask::Change(b"a", Change::Append(b"tail")));
+    bytes_for(Request::Change(b"a", Change::Append(b"tail")));
     let mut appended = 0;
     for _ in 0..1000 {
-        appended += bytes_for(Ask::Change(b"a", Change::Append(&[b't'; 100])));
+        appended += bytes_for(Request::Change(b"a", Change::Append(&[b't'; 100])));
     }
     assert!(appended < 1 << 20, "{appended} bytes allocated for 1,000 times APPEND of 100 bytes");
     for at in [0, 300_000, LENGTH - 1, LENGTH + 100_000] {
-        let bytes = bytes_for(Ask::Change(b"a", Change::Write { at, bytes: b"part" }));
+        let bytes =
+            bytes_for(Request::Change(b"a", Change::SetRange { offset: at, bytes: b"part" }));
         assert!(bytes < 600_000, "{bytes} bytes allocated for SETRANGE of 4 bytes of 16 MiB");
     }
     // So do those of values that grow from nothing.
     let mut grown = 0;
     for _ in 0..20_000 {
-        grown += bytes_for(Ask::Change(b"grows", Change::Append(&[b't'; 100])));
+        grown += bytes_for(Request::Change(b"grows", Change::Append(&[b't'; 100])));
     }
     assert!(grown < 20 << 20, "{grown} bytes allocated for 20,000 times APPEND of 100 bytes");
 }
@@ -164,12 +167,12 @@ fn a_long_value_is_copied_once_where_nothing_is_written() {
     const LENGTH: usize = 16 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
-    let (value, life) = (vec![b'v'; LENGTH], Life::Ever);
-    let set = Change::Set { value: &value, when: When::Always, life, get: false };
-    for change in [set, Change::Append(&value), Change::Write { at: 0, bytes: &value }] {
-        session.run(&[Ask::Change(b"a", Change::Delete)], &mut |_, _| {});
+    let (value, expiry) = (vec![b'v'; LENGTH], Expiry::Never);
+    let set = Change::Set { value: &value, condition: SetCondition::Always, expiry, get: false };
+    for change in [set, Change::Append(&value), Change::SetRange { offset: 0, bytes: &value }] {
+        session.execute(&[Request::Change(b"a", Change::Delete)], &mut |_, _| {});
         let before = BYTES.get();
-        session.run(&[Ask::Change(b"a", change)], &mut |_, answer| {
+        session.execute(&[Request::Change(b"a", change)], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
         });
         let bytes = BYTES.get() - before;
@@ -184,11 +187,11 @@ fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     db.set("a", vec![b'1'; 1 << 20]).unwrap();
     // Now it lies in pieces, which are put together to be read.
-    session.run(&[Ask::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
+    session.execute(&[Request::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
     let (mut out, before) = (Vec::new(), BYTES.get());
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
+    process_input(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
     let bytes = BYTES.get() - before;
     assert_eq!(out, b"$3\r\nraw\r\n");
     assert!(bytes < 10_000, "{bytes} bytes allocated for OBJECT ENCODING of 1 MiB");
@@ -202,7 +205,7 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
     db.set("a", &value).unwrap();
-    session.run(&[Ask::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
+    session.execute(&[Request::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
     value.extend_from_slice(b"tail");
     let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value[..], b"\r\n"].concat();
     for (request, head) in [(&b"GET a\r\n"[..], &b""[..]), (b"MGET a\r\n", b"*1\r\n")] {
@@ -210,7 +213,7 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
         let context =
             &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
         let before = BYTES.get();
-        obey(&mut connection, context, request, &mut out);
+        process_input(&mut connection, context, request, &mut out);
         let bytes = BYTES.get() - before;
         assert!(out == [head, &bulk].concat(), "the reply is not the value");
         assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
@@ -219,6 +222,6 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
     let mut out = Vec::new();
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
+    process_input(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
     assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
 }

@@ -19,7 +19,7 @@ fn it_asks_and_is_answered() {
     client.set("rose", "red").unwrap();
     assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
     assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
-    client.set_for("poppy", "red", Duration::from_secs(60)).unwrap();
+    client.set_with_ttl("poppy", "red", Duration::from_secs(60)).unwrap();
     assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
     assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
@@ -60,9 +60,9 @@ fn pipelines_are_answered_in_order() {
 fn nobody_is_let_in_without_the_password() {
     let server = Running::new(|config| config.password = Some("thorn".into()));
     let why = Client::connect(server.address).unwrap_err();
-    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("NOAUTH")));
+    assert!(matches!(why, ClientError::Server(why) if why.starts_with("NOAUTH")));
     let why = Client::connect_with(server.address, "rose").unwrap_err();
-    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("WRONGPASS")));
+    assert!(matches!(why, ClientError::Server(why) if why.starts_with("WRONGPASS")));
     Client::connect_with(server.address, "thorn").unwrap().set("rose", "red").unwrap();
 }
 
@@ -82,7 +82,7 @@ fn a_reply_that_was_not_waited_for_ends_it() {
         assert_eq!(stream.read(&mut some).unwrap(), 0);
     });
     let mut client = Client::connect(address).unwrap();
-    client.set_patience(Some(Duration::from_millis(50))).unwrap();
+    client.set_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(matches!(client.get("rose"), Err(ClientError::Io(_))));
     assert!(matches!(client.get("daisy"), Err(ClientError::Io(_))));
     drop(client);

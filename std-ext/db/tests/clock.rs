@@ -138,9 +138,9 @@ fn a_little_step_back_is_waited_for() {
     let db = clock.open(path.path());
     clock.set(START - SECOND);
     assert_eq!(db.now(), START);
-    let last = db.figures().last;
+    let last = db.stats().last;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!((db.now(), db.figures().last), (START, last), "the log need not know");
+    assert_eq!((db.now(), db.stats().last), (START, last), "the log need not know");
     clock.set(START + 1);
     assert_eq!(db.now(), START + 1);
 }
@@ -190,8 +190,8 @@ fn a_step_back_on_a_full_disk_is_made_later() {
     let (path, clock, disk) = (folder(), Clock::at(START), FaultyDisk::new());
     let mut options = clock.options(path.path());
     options.fsync = Fsync::EverySecond;
-    let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
-    db.set_for("key", "7", std::time::Duration::from_millis(HOUR / 2)).unwrap();
+    let db = Db::open_on_disk(options.clone(), Arc::new(disk.clone())).unwrap();
+    db.set_with_ttl("key", "7", std::time::Duration::from_millis(HOUR / 2)).unwrap();
     clock.set(START + HOUR);
     assert_eq!(db.get("key").unwrap(), None);
     disk.change(|faults| faults.room = Some(0));

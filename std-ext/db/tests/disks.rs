@@ -170,7 +170,7 @@ fn a_full_disk_keeps_nobody_waiting() {
         let (path, disk) = (folder(), FaultyDisk::new());
         let mut options = options(path.path(), fsync);
         options.compressed = if fsync == Fsync::Never { 0 } else { 4 << 20 };
-        let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
+        let db = Db::open_on_disk(options.clone(), Arc::new(disk.clone())).unwrap();
         let server = Running::over(db, |_| {});
         let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
         fill(&mut writer);
@@ -198,7 +198,7 @@ fn a_full_disk_keeps_nobody_waiting() {
         drop((writer, reader));
         server.end();
         let db = Db::open(options).unwrap();
-        assert_eq!(db.opened().cut, 0);
+        assert_eq!(db.opened().truncated_bytes, 0);
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
     }
@@ -220,7 +220,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
     for (fault, change) in faults {
         for fsync in POLICIES {
             let (path, disk) = (folder(), FaultyDisk::new());
-            let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+            let db = Db::open_on_disk(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
             let server = Running::over(db, |_| {});
             fill(&mut Client::new(&server));
             let mut known = content(&server);
@@ -325,18 +325,18 @@ fn a_snapshot_holds_nothing_up() {
     let mut options = options(path.path(), Fsync::Never);
     options.snapshot_after = 1;
     let held = disk.0.lock().unwrap();
-    let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+    let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
     let server = Running::over(db.clone(), |_| {});
     let mut client = Client::new(&server);
     // Let go first where this fails: the database waits for its snapshot.
     let held = held;
     // The log has grown, so one begins by itself.
-    until(|| db.figures().snapshot_runs);
+    until(|| db.stats().snapshot_runs);
     for key in 0..50 {
         assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
     }
     let began = Instant::now();
-    while db.figures().keys != 0 {
+    while db.stats().keys != 0 {
         assert!(
             began.elapsed() < PATIENCE,
             "keys that have ended stay while a snapshot is written"
@@ -352,8 +352,8 @@ fn a_snapshot_holds_nothing_up() {
     let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);
-    until(|| !db.figures().snapshot_runs);
-    assert!(!db.figures().snapshot_failed && db.figures().snapshot_at > 0);
+    until(|| !db.stats().snapshot_runs);
+    assert!(!db.stats().snapshot_failed && db.stats().snapshot_at > 0);
     // And one at a time when it is quick, too: all are told either.
     client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
     for _ in 0..OFTEN {
@@ -496,7 +496,7 @@ fn who_came_early_is_served_when_the_data_is_there() {
     // Its half request has been read.
     std::thread::sleep(Duration::from_millis(100));
     let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let running = std::thread::spawn(|| server.run());
     assert_eq!(half.reply("GET"), Reply::Closed);
     early.push(connect());
@@ -515,7 +515,7 @@ fn loading_is_counted() {
     let value = [b'x'; 1000];
     for round in 0..2 {
         let progress = Progress::default();
-        let db = Db::open_watched(options(path.path(), Fsync::Never), &progress).unwrap();
+        let db = Db::open_with_progress(options(path.path(), Fsync::Never), &progress).unwrap();
         if round == 0 {
             assert_eq!((progress.total(), progress.done()), (0, 0));
             (0..3000).for_each(|key| db.set(format!("snapshot{key}"), value).unwrap());

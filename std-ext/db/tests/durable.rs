@@ -5,10 +5,12 @@
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::{Corrupt, Fsync, LogError};
+use hedgerow_db::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+};
 use hedgerow_db::{Db, Error, Options, Session};
 use random::Random;
 use std::collections::BTreeMap;
@@ -39,20 +41,20 @@ fn options(path: &Path, fsync: Fsync, shards: usize) -> Options {
     options
 }
 
-fn open_on(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> Db {
-    Db::open_on(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
+fn open_on_disk(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> Db {
+    Db::open_on_disk(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
 }
 
 fn open(path: &Path, shards: usize) -> Result<Db, Corrupt> {
-    Db::open_on(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
+    Db::open_on_disk(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
 }
 
 fn look(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
     let (mut value, mut ends) = (None, None);
-    let asks = [Ask::Look(key, Look::Value), Ask::Look(key, Look::Life)];
-    session.run(&asks, &mut |_, answer| match answer {
+    let asks = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+    session.execute(&asks, &mut |_, answer| match answer {
         Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
-        Answer::Lives(end) => ends = end,
+        Answer::ExpiresAt(end) => ends = end,
         _ => {}
     });
     value.map(|value| (value, ends))
@@ -90,47 +92,56 @@ const VALUES: [&[u8]; 9] = [
 ];
 
 /// A change of any kind. What it lives for is past or far, or one of `lives`.
-fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
-    let (value, life, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
+fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
+    let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
     match random.below(12) {
         0..4 => {
-            let when = random.of(&[When::Always, When::Always, When::Absent, When::Present]);
-            Change::Set { value, when, life, get }
+            let condition = random.of(&[
+                SetCondition::Always,
+                SetCondition::Always,
+                SetCondition::IfAbsent,
+                SetCondition::IfPresent,
+            ]);
+            Change::Set { value, condition, expiry, get }
         }
         4 => Change::Delete,
-        5 => Change::Take,
-        6 => Change::Live { life, when: random.of(&[LiveWhen::Always, LiveWhen::Later]), get },
-        7 | 8 => Change::Add(random.of(&[1, -5, 1 << 40])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
+        5 => Change::GetDelete,
+        6 => Change::Expire {
+            expiry,
+            condition: random.of(&[ExpireCondition::Always, ExpireCondition::Later]),
+            get,
+        },
+        7 | 8 => Change::Increment(random.of(&[1, -5, 1 << 40])),
+        9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
         _ => {
             let far = random.of(&[0, 0, 0, 0, 0, 0, 0, 17_000, 19_990, 262_100]);
-            Change::Write { at: far + random.below(80) as usize, bytes: value }
+            Change::SetRange { offset: far + random.below(80) as usize, bytes: value }
         }
     }
 }
 
 /// Makes a pipeline and has `run` ask it.
-fn with_pipeline(random: &mut Random, lives: &[Life], run: impl FnOnce(&[Ask<'_>])) {
+fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Request<'_>])) {
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
     let asks: Vec<_> = (0..=random.below(12))
         .map(|_| match random.below(30) {
-            0..25 => Ask::Change(random.of(&KEYS), change(random, lives)),
-            25 => Ask::Together(Together::SetAll(&pairs)),
-            26 => Ask::Together(Together::SetAllAbsent(&pairs[..2])),
-            27 => Ask::Together(Together::DeleteAll(&some)),
-            28 if random.below(8) == 0 => Ask::Together(Together::Clear),
+            0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
+            25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
+            26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
+            27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
+            28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
             _ => {
                 let (from, to) = (random.of(&KEYS), random.of(&KEYS));
-                Ask::Together(Together::Rename { from, to, absent: random.below(2) == 0 })
+                Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 })
             }
         })
         .collect();
     run(&asks);
 }
 
-const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
+const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 
 /// The same is asked of a database in memory, which the tests of the state compare with a model.
 #[test]
@@ -144,26 +155,26 @@ fn opened_again_it_is_as_it_was() {
             let (fsync, shards) = (random.of(&POLICIES), random.of(&[1, 2, 16, 64]));
             let mut options = options(path.path(), fsync, shards);
             options.compressed = random.of(&[0, 4 << 20]);
-            let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+            let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
             assert_eq!(content(&db), content(&twin), "seed {seed}, round {round}");
-            assert_eq!((db.opened().cut, db.figures().last), (0, last));
+            assert_eq!((db.opened().truncated_bytes, db.stats().last), (0, last));
             snapshot_keys += db.opened().snapshot_keys;
-            entries += db.opened().entries;
+            entries += db.opened().log_entries;
             let mut session = db.session();
             for _ in 0..random.below(40) {
                 with_pipeline(&mut random, &LIVES, |asks| {
                     let (mut here, mut there) = (vec![None; asks.len()], vec![None; asks.len()]);
-                    let lsn =
-                        session.run(asks, &mut |at, answer| here[at] = Some(format!("{answer:?}")));
+                    let lsn = session
+                        .execute(asks, &mut |at, answer| here[at] = Some(format!("{answer:?}")));
                     db.log().wait(lsn).unwrap();
-                    beside.run(asks, &mut |at, answer| there[at] = Some(format!("{answer:?}")));
+                    beside.execute(asks, &mut |at, answer| there[at] = Some(format!("{answer:?}")));
                     assert_eq!(here, there);
                 });
                 if random.below(30) == 0 {
                     db.snapshot().unwrap();
                 }
             }
-            last = db.figures().last;
+            last = db.stats().last;
             if random.below(2) == 0 {
                 db.close().unwrap();
             }
@@ -176,27 +187,27 @@ fn opened_again_it_is_as_it_was() {
 #[test]
 fn the_log_grows_by_what_is_changed() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+    let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
     db.set("a", vec![b'v'; 1 << 20]).unwrap();
     let mut session = db.session();
-    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+    let live = |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
     let rename = |from: &'static str, to: &'static str| {
         let (from, to) = (from.as_bytes(), to.as_bytes());
-        Ask::Together(Together::Rename { from, to, absent: false })
+        Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false })
     };
     let asks = [
-        Ask::Change(b"a", Change::Append(b"tail")),
-        Ask::Change(b"a", Change::Write { at: 7, bytes: b"part" }),
-        Ask::Change(b"a", live(Life::Until(FAR))),
+        Request::Change(b"a", Change::Append(b"tail")),
+        Request::Change(b"a", Change::SetRange { offset: 7, bytes: b"part" }),
+        Request::Change(b"a", live(Expiry::At(FAR))),
         rename("a", "b"),
-        Ask::Change(b"b", live(Life::Ever)),
-        Ask::Change(b"b", live(Life::Until(FAR + 1))),
+        Request::Change(b"b", live(Expiry::Never)),
+        Request::Change(b"b", live(Expiry::At(FAR + 1))),
         rename("b", "{b}c"),
         rename("{b}c", "d"),
     ];
     for ask in asks {
         let before = db.log().bytes();
-        let lsn = session.run(&[ask], &mut |_, answer| {
+        let lsn = session.execute(&[ask], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
@@ -215,7 +226,7 @@ fn the_log_grows_by_what_is_changed() {
 fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
     for round in 0..10 {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+        let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
         for key in 0..64 {
             db.set(format!("{key}:0"), format!("value {key}")).unwrap();
         }
@@ -229,8 +240,8 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
                     for key in 0..64 {
                         let (from, to) = (format!("{key}:{turn}"), format!("{key}:{}", turn + 1));
                         let (from, to) = (from.as_bytes(), to.as_bytes());
-                        let rename = Together::Rename { from, to, absent: false };
-                        session.run(&[Ask::Together(rename)], &mut |_, answer| {
+                        let rename = MultiKeyOp::Rename { from, to, if_absent: false };
+                        session.execute(&[Request::MultiKey(rename)], &mut |_, answer| {
                             assert_eq!(answer, Answer::Done);
                         });
                     }
@@ -264,7 +275,7 @@ fn what_ends_ends_the_same_way() {
     for seed in 0..6_u64 {
         let (path, disk) = (folder(), FaultyDisk::new());
         let before = {
-            let db = open_on(&disk, path.path(), Fsync::EverySecond, 16);
+            let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 16);
             thread::scope(|scope| {
                 for thread in 0..3 {
                     let (db, mut random) = (&db, Random(seed * 10 + thread));
@@ -272,10 +283,11 @@ fn what_ends_ends_the_same_way() {
                         let mut session = db.session();
                         for _ in 0..300 {
                             let now = session.now();
-                            let soon = [0, 1, 2, 3, 5].map(|soon| Life::Until(now + soon));
-                            let lives = [&soon[..], &[Life::Keep, Life::Keep, Life::Ever]].concat();
+                            let soon = [0, 1, 2, 3, 5].map(|soon| Expiry::At(now + soon));
+                            let lives =
+                                [&soon[..], &[Expiry::Keep, Expiry::Keep, Expiry::Never]].concat();
                             with_pipeline(&mut random, &lives, |asks| {
-                                session.run(asks, &mut |_, _| {});
+                                session.execute(asks, &mut |_, _| {});
                             });
                             if random.below(10) == 0 {
                                 thread::sleep(Duration::from_micros(random.below(2000)));
@@ -435,8 +447,10 @@ fn it_may_stop_at_every_step() {
         {
             // Opened more than once, and the last time not closed before the pictures are taken.
             for shards in [4, 1, 16] {
-                let opened =
-                    Db::open_on(options(path.path(), fsync, shards), Arc::new(watched.clone()));
+                let opened = Db::open_on_disk(
+                    options(path.path(), fsync, shards),
+                    Arc::new(watched.clone()),
+                );
                 let db = opened.unwrap();
                 assert_eq!(content(&db), history[history.len() - 1]);
                 for _ in 0..7 {
@@ -492,7 +506,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
     const THREADS: usize = 3;
     for (fsync, shards) in POLICIES.into_iter().zip([16, 1, 4]) {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), fsync, shards);
+        let db = open_on_disk(&disk, path.path(), fsync, shards);
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -556,7 +570,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
 #[test]
 fn what_was_dropped_may_come_back() {
     let (path, disk, before) = (folder(), FaultyDisk::new(), folder());
-    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     for round in 0..3 {
         (0..50).for_each(|key| db.set(format!("key{key}"), format!("{round}")).unwrap());
         for entry in fs::read_dir(path.path()).unwrap() {
@@ -608,7 +622,7 @@ impl Drop for Heals<'_> {
 fn on_a_full_disk_memory_and_log_stay_one() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), fsync, 4);
+        let db = open_on_disk(&disk, path.path(), fsync, 4);
         let stop = AtomicBool::new(false);
         let work = |thread: usize| {
             let mut done = 0;
@@ -620,7 +634,10 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                         assert_eq!(sum, done);
                     }
                     // It was undone, or not begun.
-                    Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack)) => {}
+                    Err(
+                        Error::Request(RequestError::LogUnavailable)
+                        | Error::Log(LogError::RolledBack),
+                    ) => {}
                     Err(why) => panic!("{why}"),
                 }
                 let known = db.get(format!("counter {thread}")).unwrap().unwrap_or_default();
@@ -629,7 +646,9 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
                 assert!(matches!(
                     appended,
-                    Ok(_) | Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack))
+                    Ok(_)
+                        | Err(Error::Request(RequestError::LogUnavailable)
+                            | Error::Log(LogError::RolledBack))
                 ));
                 thread::sleep(Duration::from_micros(20));
             }
@@ -659,13 +678,20 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                     thread::sleep(Duration::from_micros(100));
                 }
                 // What is refused waits for nothing.
-                let set =
-                    Change::Set { value: b"", when: When::Always, life: Life::Ever, get: false };
-                assert_eq!(db.session().run(&[Ask::Change(b"all 0", set)], &mut |_, _| {}), 0);
+                let set = Change::Set {
+                    value: b"",
+                    condition: SetCondition::Always,
+                    expiry: Expiry::Never,
+                    get: false,
+                };
+                assert_eq!(
+                    db.session().execute(&[Request::Change(b"all 0", set)], &mut |_, _| {}),
+                    0
+                );
                 assert!(db.snapshot().is_err());
                 drop(heals);
-                let last = db.figures().last;
-                while db.figures().last < last + 20 {
+                let last = db.stats().last;
+                while db.stats().last < last + 20 {
                     thread::sleep(Duration::from_micros(100));
                 }
             }
@@ -686,27 +712,32 @@ fn on_a_full_disk_memory_and_log_stay_one() {
 #[test]
 fn what_was_undone_while_it_was_looked_at_is_not_told() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Never, 1);
+    let db = open_on_disk(&disk, path.path(), Fsync::Never, 1);
     db.set("key", "old").unwrap();
-    let set = Change::Set { value: b"new", when: When::Always, life: Life::Ever, get: false };
-    let last = db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    let set = Change::Set {
+        value: b"new",
+        condition: SetCondition::Always,
+        expiry: Expiry::Never,
+        get: false,
+    };
+    let last = db.session().execute(&[Request::Change(b"key", set)], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     let _heals = Heals(&disk);
     thread::scope(|scope| {
         let mut session = db.session();
-        let look = [Ask::Look(b"key", Look::Value), Ask::Look(b"key", Look::Exists)];
-        let lsn = session.run(&look[..1], &mut |_, answer| {
+        let look = [Request::Read(b"key", Query::Value), Request::Read(b"key", Query::Exists)];
+        let lsn = session.execute(&look[..1], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"new"));
             scope.spawn(|| db.log().commit(last));
             // The rollback has its number, and soon afterwards it waits for this look alone.
-            while db.figures().last == last {
+            while db.stats().last == last {
                 thread::yield_now();
             }
             thread::sleep(Duration::from_millis(200));
         });
         let told = db.log().wait(lsn);
         assert!(told.is_err(), "a value that was undone is told: entry {lsn} is called safe");
-        let lsn = session.run(&look, &mut |_, answer| {
+        let lsn = session.execute(&look, &mut |_, answer| {
             assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
@@ -717,7 +748,7 @@ fn what_was_undone_while_it_was_looked_at_is_not_told() {
 #[test]
 fn what_may_be_lost_is_not_acknowledged() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     db.set("key", "kept").unwrap();
     disk.change(|faults| faults.sync = true);
     assert!(matches!(db.set("key", "lost"), Err(Error::Log(LogError::Sync(_)))));
@@ -726,7 +757,7 @@ fn what_may_be_lost_is_not_acknowledged() {
         assert!(!db.log().writable() && db.set("key", "no").is_err() && db.add("key", 1).is_err());
         // What may be lost is not shown either: what was committed is.
         let mut session = db.session();
-        let lsn = session.run(&[Ask::Look(b"key", Look::Value)], &mut |_, answer| {
+        let lsn = session.execute(&[Request::Read(b"key", Query::Value)], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"kept"), "what is shown is committed");
         });
         db.log().wait(lsn).unwrap();
@@ -743,9 +774,14 @@ fn what_may_be_lost_is_not_acknowledged() {
 #[test]
 fn what_was_never_written_is_not_told() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Never, 4);
-    let set = Change::Set { value: b"lost", when: When::Always, life: Life::Ever, get: false };
-    db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    let db = open_on_disk(&disk, path.path(), Fsync::Never, 4);
+    let set = Change::Set {
+        value: b"lost",
+        condition: SetCondition::Always,
+        expiry: Expiry::Never,
+        get: false,
+    };
+    db.session().execute(&[Request::Change(b"key", set)], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     assert!(matches!(db.close(), Err(Error::Log(LogError::Write(_)))));
     let found = db.get("key");
@@ -756,10 +792,10 @@ fn what_was_never_written_is_not_told() {
 fn closed_it_changes_nothing() {
     for fsync in POLICIES {
         let path = folder();
-        let db = open_on(&FaultyDisk::new(), path.path(), fsync, 4);
+        let db = open_on_disk(&FaultyDisk::new(), path.path(), fsync, 4);
         db.set("key", "value").unwrap();
         db.close().unwrap();
-        assert!(matches!(db.set("key", "no"), Err(Error::Refused(Refusal::Log))));
+        assert!(matches!(db.set("key", "no"), Err(Error::Request(RequestError::LogUnavailable))));
         assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"value"[..]));
         drop(db);
         assert_eq!(

@@ -6,7 +6,7 @@
 mod support;
 
 use hedgerow_db::server::ServerConfig;
-use hedgerow_db::server::http::Http;
+use hedgerow_db::server::http::HttpServer;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,7 +81,7 @@ fn a_pipeline_that_is_written_before_it_is_read_is_served() {
     assert!(written.is_ok(), "the server stopped reading the pipeline: {written:?}");
     client.expect(replies);
     until(|| server.watcher.buffers() == 0);
-    assert_eq!(server.watcher.counted().slow, 0);
+    assert_eq!(server.watcher.totals().slow, 0);
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn others_are_served_while_a_pipeline_is_not_read() {
 fn who_never_reads_is_closed_at_the_limit() {
     const LIMIT: usize = 32 << 20;
     let turn = turn();
-    let server = serve(|config| config.most_output = LIMIT);
+    let server = serve(|config| config.output_buffer_limit = LIMIT);
     let mut client = with_big(&server, 1000);
     let sent = send_without_reading(&mut client, &command(&[b"GET", b"big"]), 512 << 20);
     assert!(sent.is_some(), "a client that never reads was not closed at the limit");
-    assert_eq!(server.watcher.counted().slow, 1);
+    assert_eq!(server.watcher.totals().slow, 1);
     let used = turn.used();
     assert!(used < 3 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
     until(|| server.watcher.buffers() == 0);
@@ -123,7 +123,7 @@ fn who_never_reads_is_closed_at_the_limit() {
 fn a_reply_is_not_built_beyond_the_limit() {
     const LIMIT: usize = 16 << 20;
     let turn = turn();
-    let server = serve(|config| config.most_output = LIMIT);
+    let server = serve(|config| config.output_buffer_limit = LIMIT);
     let value = 1 << 20;
     let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
     let changing = [command(&[b"SET", b"x", b"y"]), command(&[b"GET", b"big"]).repeat(500)];
@@ -137,7 +137,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
         let mut client = with_big(&server, value);
         // It may be closed before it has sent all.
         let _ = client.0.write_all(request);
-        until(|| server.watcher.counted().slow == number as u64 + 1);
+        until(|| server.watcher.totals().slow == number as u64 + 1);
         let used = turn.used();
         assert!(used < 160 << 20, "{name}: {used} bytes were used for a limit of {LIMIT}");
     }
@@ -155,7 +155,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
         let mut client = server.client();
         let _ = client.0.write_all(&request.repeat(20));
         let wanted = requests.len() + number + 1;
-        until(|| server.watcher.counted().slow == wanted as u64);
+        until(|| server.watcher.totals().slow == wanted as u64);
     }
 }
 
@@ -163,7 +163,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
 fn a_request_is_not_taken_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;
     let _turn = turn();
-    let server = serve(|config| config.most_input = LIMIT);
+    let server = serve(|config| config.query_buffer_limit = LIMIT);
     // Many arguments, each of which is allowed; a single one is refused as soon as its length is known.
     let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
     let many = [&b"*1000\r\n"[..], &argument.repeat(1000)].concat();
@@ -220,7 +220,7 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
     let mut slow = server.client();
     slow.send(command(&[b"GET", b"big"]).repeat(32));
     let asked = Instant::now();
-    until(|| server.watcher.counted().slow == 1);
+    until(|| server.watcher.totals().slow == 1);
     assert!(asked.elapsed() >= Duration::from_millis(900), "it was closed too soon");
 }
 
@@ -239,9 +239,9 @@ fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
 #[test]
 fn probes_are_answered_whatever_others_send() {
     let _turn = turn();
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let server = serve(|_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     let address = page.address().unwrap();
     let before = status("Threads:");
     let attacks: [(&str, usize, Vec<u8>); 6] = [
@@ -282,7 +282,7 @@ fn probes_are_answered_whatever_others_send() {
 #[test]
 fn half_a_request_is_closed_after_a_time() {
     let _turn = turn();
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();

@@ -49,7 +49,7 @@ fn single_operations_do_as_they_say() {
         assert_eq!(value.as_deref(), Some(&b"red"[..]));
         let brief = SetRequest { lives: Some(60_000), ..set("daisy", "white") };
         client.set(brief).await.unwrap();
-        assert_eq!(db.figures().ending, 1);
+        assert_eq!(db.stats().ending, 1);
 
         let add = AddRequest { key: "petals".into(), by: -5 };
         assert_eq!(client.add(add).await.unwrap().into_inner().sum, -5);
@@ -323,7 +323,8 @@ fn gets(count: usize) -> BatchRequest {
 #[test]
 fn a_client_that_asks_for_much_holds_little() {
     const LIMIT: usize = 32 << 20;
-    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_output = LIMIT;
+    let change =
+        |config: &mut hedgerow_db::server::ServerConfig| config.output_buffer_limit = LIMIT;
     with_both(change, async |server: Running, address: String, db: Db| {
         db.set("big", vec![b'v'; 1 << 20]).unwrap();
         let client = DatabaseClient::connect(address.clone()).await.unwrap();
@@ -386,7 +387,8 @@ fn a_client_that_asks_for_much_holds_little() {
 
 #[test]
 fn requests_are_not_taken_beyond_the_limits() {
-    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_input = 4 << 20;
+    let change =
+        |config: &mut hedgerow_db::server::ServerConfig| config.query_buffer_limit = 4 << 20;
     with_both(change, async |_, address, _| {
         let mut client = DatabaseClient::connect(address).await.unwrap();
         let none = BatchRequest { operations: vec![Operation { kind: None }; 70_000] };
@@ -410,7 +412,7 @@ fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("big", vec![b'v'; 8 << 20]).unwrap();
     let mut options = GrpcOptions::default();
-    options.stop_within = Duration::from_millis(300);
+    options.shutdown_timeout = Duration::from_millis(300);
     let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
     let address = format!("http://{}", server.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

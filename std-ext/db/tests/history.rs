@@ -17,8 +17,8 @@ mod history;
 mod random;
 
 use check::explain;
-use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, When};
 use hedgerow_db::log::Fsync;
+use hedgerow_db::request::{Answer, Change, Expiry, Query, Request, SetCondition};
 use hedgerow_db::{Db, Options, Session};
 use history::{Event, Operation};
 use random::Random;
@@ -131,19 +131,23 @@ impl Call {
         }
     }
 
-    fn ask<'a>(&'a self, key: &'a [u8]) -> Ask<'a> {
-        let set =
-            |value: &'a Vec<u8>, when, get| Change::Set { value, when, life: Life::Ever, get };
-        Ask::Change(
+    fn ask<'a>(&'a self, key: &'a [u8]) -> Request<'a> {
+        let set = |value: &'a Vec<u8>, condition, get| Change::Set {
+            value,
+            condition,
+            expiry: Expiry::Never,
+            get,
+        };
+        Request::Change(
             key,
             match self {
-                Self::Get => return Ask::Look(key, Look::Value),
-                Self::Set(value) => set(value, When::Always, false),
-                Self::SetAbsent(value) => set(value, When::Absent, false),
-                Self::SetGet(value) => set(value, When::Always, true),
-                Self::Incr => Change::Add(1),
+                Self::Get => return Request::Read(key, Query::Value),
+                Self::Set(value) => set(value, SetCondition::Always, false),
+                Self::SetAbsent(value) => set(value, SetCondition::IfAbsent, false),
+                Self::SetGet(value) => set(value, SetCondition::Always, true),
+                Self::Incr => Change::Increment(1),
                 Self::Del => Change::Delete,
-                Self::GetDel => Change::Take,
+                Self::GetDel => Change::GetDelete,
                 Self::Append(tail) => Change::Append(tail),
             },
         )
@@ -174,18 +178,18 @@ impl Way for (Db, Session) {
         let keys: Vec<_> = calls.iter().map(|(number, _)| key(*number)).collect();
         let asks: Vec<_> = calls.iter().zip(&keys).map(|((_, call), key)| call.ask(key)).collect();
         let mut all = vec![None; calls.len()];
-        let lsn = self.1.run(&asks, &mut |number, answer| {
+        let lsn = self.1.execute(&asks, &mut |number, answer| {
             all[number] = Some(match answer {
                 Answer::Done => Told::Done,
-                Answer::Nothing => Told::Nothing,
+                Answer::Nil => Told::Nothing,
                 Answer::Int(number) => Told::Int(number),
                 Answer::Bytes(bytes) => Told::Bytes(bytes.to_vec()),
                 Answer::Pieces(pieces) => Told::Bytes(pieces.concat()),
-                Answer::Refused(why) => {
-                    assert_eq!(why, hedgerow_db::ask::Refusal::NotAnInteger);
+                Answer::Error(why) => {
+                    assert_eq!(why, hedgerow_db::request::RequestError::NotAnInteger);
                     Told::NotAnInteger
                 }
-                Answer::Lives(end) => panic!("nobody asked until when: {end:?}"),
+                Answer::ExpiresAt(end) => panic!("nobody asked until when: {end:?}"),
             });
         });
         self.0.log().wait(lsn).unwrap();

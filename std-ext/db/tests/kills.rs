@@ -9,8 +9,8 @@
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, Together, When};
 use hedgerow_db::log::Fsync;
+use hedgerow_db::request::{Answer, Change, Expiry, MultiKeyOp, Query, Request, SetCondition};
 use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::env;
@@ -84,20 +84,26 @@ fn write(db: &Db, thread: u64, from: u64) {
         let (here, there) =
             (key("moves", thread, number % 2), key("moves", thread, 1 - number % 2));
         let token = format!("{number:020}");
-        let life = Life::Until(FAR + number);
-        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
+        let expiry = Expiry::At(FAR + number);
+        let set = |value, expiry| Change::Set {
+            value,
+            condition: SetCondition::Always,
+            expiry,
+            get: false,
+        };
         let asks = [
-            Ask::Change(&register, set(&value, Life::Ever)),
-            Ask::Change(&counter, Change::Add(1)),
-            Ask::Change(b"counter of all", Change::Add(1)),
-            Ask::Change(&list, Change::Append(token.as_bytes())),
-            Ask::Change(&ending, set(short.as_bytes(), life)),
-            Ask::Together(Together::SetAll(&all)),
-            Ask::Together(Together::Rename { from: &here, to: &there, absent: false }),
+            Request::Change(&register, set(&value, Expiry::Never)),
+            Request::Change(&counter, Change::Increment(1)),
+            Request::Change(b"counter of all", Change::Increment(1)),
+            Request::Change(&list, Change::Append(token.as_bytes())),
+            Request::Change(&ending, set(short.as_bytes(), expiry)),
+            Request::MultiKey(MultiKeyOp::SetAll(&all)),
+            Request::MultiKey(MultiKeyOp::Rename { from: &here, to: &there, if_absent: false }),
         ];
-        let lsn = session.run(&asks, &mut |_, answer| {
-            let no_such = matches!(answer, Answer::Refused(hedgerow_db::ask::Refusal::NoSuchKey));
-            assert!(no_such || !matches!(answer, Answer::Refused(_)), "{answer:?}");
+        let lsn = session.execute(&asks, &mut |_, answer| {
+            let no_such =
+                matches!(answer, Answer::Error(hedgerow_db::request::RequestError::NoSuchKey));
+            assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
         // One write, so that the other end reads it whole or not at all.
@@ -163,7 +169,7 @@ struct Known {
 
 fn look(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
     let mut found = None;
-    session.run(&[Ask::Look(key, Look::Value)], &mut |_, answer| {
+    session.execute(&[Request::Read(key, Query::Value)], &mut |_, answer| {
         if let Answer::Bytes(value) = answer {
             found = Some(value.to_vec());
         }
@@ -207,8 +213,8 @@ impl Known {
         let ending = key("ending", thread, 0);
         let there = look(session, &ending).as_deref().map(number);
         allowed(there, safe.or(self.ending), true);
-        session.run(&[Ask::Look(&ending, Look::Life)], &mut |_, answer| {
-            let wanted = there.map_or(Answer::Nothing, |there| Answer::Lives(Some(FAR + there)));
+        session.execute(&[Request::Read(&ending, Query::Expiry)], &mut |_, answer| {
+            let wanted = there.map_or(Answer::Nil, |there| Answer::ExpiresAt(Some(FAR + there)));
             assert_eq!(answer, wanted);
         });
         self.ending = there;
@@ -222,7 +228,8 @@ impl Known {
         let list: Vec<u64> = list.chunks(20).map(number).collect();
         let safe: Vec<u64> = (begin..end).collect();
         assert!(list == safe || list.split_last() == Some((&end, &safe[..])), "{list:?}");
-        session.run(&[Ask::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
+        session
+            .execute(&[Request::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
 
         let moves = [0, 1].map(|place| look(session, &key("moves", thread, place)));
         assert_eq!(
@@ -231,9 +238,13 @@ impl Known {
             "one moves, or none was there"
         );
         if round == 0 {
-            let set =
-                Change::Set { value: b"it", when: When::Always, life: Life::Ever, get: false };
-            session.run(&[Ask::Change(&key("moves", thread, 0), set)], &mut |_, _| {});
+            let set = Change::Set {
+                value: b"it",
+                condition: SetCondition::Always,
+                expiry: Expiry::Never,
+                get: false,
+            };
+            session.execute(&[Request::Change(&key("moves", thread, 0), set)], &mut |_, _| {});
         }
     }
 }
@@ -268,7 +279,7 @@ fn what_was_acknowledged_survives_kills() {
             "{sum} for {of_all} and {new}"
         );
         (of_all, told, done) = (sum, told + new, done + 1);
-        cuts += u64::from(db.opened().cut != 0);
+        cuts += u64::from(db.opened().truncated_bytes != 0);
         snapshots += u64::from(db.opened().snapshot_keys != 0);
         drop(session);
         if random.below(3) == 0 {

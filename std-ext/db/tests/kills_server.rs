@@ -323,7 +323,7 @@ fn number_of_all(client: &mut Client) -> u64 {
 type Between = RangeInclusive<u64>;
 
 #[derive(Default)]
-struct Counted {
+struct CounterTotals {
     kills: u64,
     early: u64,
     ends: u64,
@@ -339,7 +339,7 @@ fn round(
     writers: &mut [Writer],
     random: &mut Random,
     gently: bool,
-    counted: &mut Counted,
+    counted: &mut CounterTotals,
 ) -> Between {
     let (shown, pid) = (AtomicU64::new(0), Pid::from_child(&program.child));
     let before = number_of_all(&mut program.client());
@@ -377,7 +377,7 @@ fn what_clients_were_told_survives_kills() {
         given.map_or((10, Duration::from_secs(8)), |rounds| (rounds, Duration::MAX));
     let folder = tempfile::tempdir().unwrap();
     let (mut random, began) = (Random(rounds), Instant::now());
-    let (mut counted, mut all) = (Counted::default(), 0..=0);
+    let (mut counted, mut all) = (CounterTotals::default(), 0..=0);
     let mut writers: Vec<_> =
         (0..WRITERS).map(|name| Writer { name, ..Writer::default() }).collect();
     for number in 0..=rounds {
@@ -401,7 +401,7 @@ fn what_clients_were_told_survives_kills() {
         }
         all = round(program, &mut writers, &mut random, number % 10 == 6, &mut counted);
     }
-    let Counted { kills, early, ends, acknowledged, unanswered, snapshots, torn } = counted;
+    let CounterTotals { kills, early, ends, acknowledged, unanswered, snapshots, torn } = counted;
     println!(
         "{kills} kills while clients wrote, {early} while it started, {ends} ends by SIGTERM; {acknowledged} changes \
          acknowledged, {unanswered} sent and not answered, {snapshots} snapshots loaded, {torn} torn ends"

@@ -27,7 +27,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 /// Opens a log from entry `wanted` on; what was replayed.
-fn open_on(
+fn open_on_disk(
     disk: &FaultyDisk,
     path: &Path,
     fsync: Fsync,
@@ -44,7 +44,7 @@ fn open_on(
 }
 
 fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
-    open_on(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
+    open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
 }
 
 fn changes(lsn: Lsn) -> Vec<u8> {
@@ -103,7 +103,8 @@ fn what_was_appended_comes_back() {
         let path = folder();
         let disk = FaultyDisk::new();
         for round in 0..5 {
-            let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+            let (log, recovered, entries) =
+                open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
             let last = round * 10;
             assert_eq!(entries, (1..=last).map(entry).collect::<Vec<_>>());
             assert_eq!((recovered.entries, recovered.last, recovered.cut), (last, last, None));
@@ -117,7 +118,7 @@ fn what_was_appended_comes_back() {
             }
         }
         // From the middle on.
-        let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (33, 50)).unwrap();
+        let (log, recovered, entries) = open_on_disk(&disk, path.path(), fsync, (33, 50)).unwrap();
         assert_eq!(entries, (33..=50).map(entry).collect::<Vec<_>>());
         assert_eq!(recovered.entries, 18);
         let size = fs::metadata(file(path.path(), 1)).unwrap().len();
@@ -227,7 +228,7 @@ fn power_is_lost_in_any_order() {
             random = 6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1);
             (random >> 33) % end
         };
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let mut forced = 0;
         for lsn in 1..60 {
             append(&log, lsn);
@@ -260,7 +261,8 @@ fn power_is_lost_in_any_order() {
 #[test]
 fn a_log_at_rest_says_what_it_has_forced() {
     let path = folder();
-    let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    let (log, _, _) =
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
     append(&log, 1);
     log.wait(1).unwrap();
     let size = || fs::metadata(file(path.path(), 1)).unwrap().len();
@@ -352,7 +354,7 @@ fn what_is_missing_is_refused() {
         let path = folder();
         copy(good.path(), path.path());
         how(path.path());
-        open_on(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
     };
     let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
     assert!(matches!(with(&without(1), (5, 0)), Err(Corrupt::Gap { wanted: 5, found: 6, .. })));
@@ -433,7 +435,7 @@ fn a_full_disk_loses_nothing() {
     {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         (1..4).for_each(|lsn| append(&log, lsn));
         log.wait(3).unwrap();
         disk.change(|faults| {
@@ -477,7 +479,7 @@ fn what_was_not_forced_is_never_acknowledged() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let told = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&told);
         // Relaxed: only that it comes to be known.
@@ -517,7 +519,7 @@ fn what_was_not_forced_is_never_acknowledged() {
 fn a_closed_log_takes_nothing() {
     for fsync in POLICIES {
         let path = folder();
-        let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
         append(&log, 1);
         log.close().unwrap();
         assert_eq!(log.safe(), 1);
@@ -555,7 +557,8 @@ fn parts_are_dropped_and_no_more() {
     }
     append(&log, 41);
     drop(log);
-    let (_, _, entries) = open_on(&FaultyDisk::new(), path.path(), Fsync::Never, (41, 40)).unwrap();
+    let (_, _, entries) =
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, (41, 40)).unwrap();
     assert_eq!(entries, [entry(41)]);
 }
 
@@ -563,7 +566,7 @@ fn parts_are_dropped_and_no_more() {
 fn a_part_that_cannot_be_begun_changes_nothing() {
     let path = folder();
     let disk = FaultyDisk::new();
-    let (log, _, _) = open_on(&disk, path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    let (log, _, _) = open_on_disk(&disk, path.path(), Fsync::EverySecond, (1, 0)).unwrap();
     append(&log, 1);
     disk.change(|faults| faults.create = true);
     assert!(matches!(log.rotate(), Err(LogError::Write(_))));
@@ -602,7 +605,7 @@ fn threads_find_all_of_theirs() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -652,7 +655,7 @@ fn threads_find_all_of_theirs() {
 
 /// Of each thread all is there up to what is known of it at least, but for the first entries.
 fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
-    let opened = open_on(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
+    let opened = open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
     if matches!(opened, Err(Corrupt::Gap { .. } | Corrupt::Damaged { .. }))
         && known.iter().sum::<u64>() < 10
     {

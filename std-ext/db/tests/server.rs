@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow_db::log::Fsync;
-use hedgerow_db::server::http::Http;
+use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
@@ -40,7 +40,7 @@ fn commands_are_obeyed_however_they_are_cut() {
         client.send(command(&[b"SET", b"n", b"0"]));
         client.expect(b"+OK\r\n");
     }
-    assert!(server.watcher.counted().commands >= 6 * text.len() as u64);
+    assert!(server.watcher.totals().commands >= 6 * text.len() as u64);
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn long_pipelines_are_answered_in_order() {
 
 #[test]
 fn who_asks_for_much_and_does_not_read_it_is_closed() {
-    let server = Running::new(|config| config.most_output = 8 << 20);
+    let server = Running::new(|config| config.output_buffer_limit = 8 << 20);
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
     client.expect(b"+OK\r\n");
     let mut words: Vec<&[u8]> = vec![b"big"; 101];
     words[0] = b"MGET";
     client.send(command(&words));
-    until(|| server.watcher.counted().slow == 1);
+    until(|| server.watcher.totals().slow == 1);
     let mut rest = Vec::new();
     let _ = client.0.read_to_end(&mut rest);
     assert!(rest.len() < 100 << 20);
@@ -164,7 +164,7 @@ fn there_are_no_more_clients_than_may_be() {
     let mut third = server.client();
     third.expect(b"-ERR max number of clients reached\r\n");
     third.expect_end();
-    assert_eq!(server.watcher.counted().rejected, 1);
+    assert_eq!(server.watcher.totals().rejected, 1);
     let [one, mut two] = clients;
     drop(one);
     until(|| server.watcher.clients() == 1);
@@ -182,7 +182,7 @@ fn silent_clients_are_closed_after_a_time() {
     client.send(b"PING\r\n");
     client.expect(b"+PONG\r\n");
     client.expect_end();
-    assert_eq!(server.watcher.counted().idle, 1);
+    assert_eq!(server.watcher.totals().idle, 1);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_client_can_end_the_server() {
 
 #[test]
 fn who_never_reads_does_not_keep_the_end_waiting() {
-    let server = Running::new(|config| config.stop_within = Duration::from_millis(100));
+    let server = Running::new(|config| config.shutdown_timeout = Duration::from_millis(100));
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 32 << 20]]));
     client.expect(b"+OK\r\n");
@@ -255,7 +255,7 @@ fn settings_are_shown_and_some_changed() {
     client.expect(b"+OK\r\n+OK\r\n");
     client.send(b"CONFIG GET maxmemory\r\n");
     client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n");
-    assert_eq!(db.figures().max_memory, 100 << 20);
+    assert_eq!(db.stats().max_memory, 100 << 20);
     assert_eq!(db.eviction(), hedgerow_db::options::Eviction::Lru);
     client.send(b"CONFIG SET maxclients 1\r\n");
     client.expect(b"+OK\r\n");
@@ -469,7 +469,7 @@ fn without_a_password_only_this_machine_is_served() {
     };
     let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
     other.expect(b"-DENIED ");
-    assert_eq!(server.watcher.counted().denied, 1);
+    assert_eq!(server.watcher.totals().denied, 1);
     client.send(b"CONFIG SET protected-mode no\r\n");
     client.expect(b"+OK\r\n");
     let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
@@ -527,7 +527,7 @@ fn a_unix_socket_serves_and_is_cleared_away() {
     assert!(!path.exists());
 }
 
-fn http(http: &Http, path: &str) -> (u16, String) {
+fn http(http: &HttpServer, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(http.address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
@@ -539,7 +539,7 @@ fn http(http: &Http, path: &str) -> (u16, String) {
 }
 
 /// The number behind a name, in a page of figures.
-fn figure<T: FromStr>(page: &Http, name: &str) -> T {
+fn figure<T: FromStr>(page: &HttpServer, name: &str) -> T {
     let (_, text) = http(page, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
     let number = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse();
@@ -549,7 +549,7 @@ fn figure<T: FromStr>(page: &Http, name: &str) -> T {
 /// Of answers that wait for the log, too.
 #[test]
 fn the_time_of_each_command_is_counted() {
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::at(folder.path());
     options.fsync = Fsync::Always;
@@ -575,7 +575,7 @@ fn the_time_of_each_command_is_counted() {
 
 #[test]
 fn a_watcher_is_told_how_it_fares() {
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
     let server = Running::new(|_| {});
     page.watch(server.watcher.clone());
@@ -591,10 +591,10 @@ fn a_watcher_is_told_how_it_fares() {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
     // Each figure is explained before it is told.
-    let (figures, end) = text.split_at(text.len() - "# EOF\n".len());
+    let (stats, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
     let mut known = "";
-    for line in figures.lines() {
+    for line in stats.lines() {
         match line.strip_prefix("# TYPE ") {
             Some(rest) => known = rest.split(' ').next().unwrap(),
             None => assert!(line.starts_with("# HELP ") || line.starts_with(known), "{line}"),

@@ -2,10 +2,10 @@
 //!
 //! Snapshots' files: whole, or refused.
 
-use hedgerow_db::ask::LONGEST_VALUE;
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options};
 use std::fs;
@@ -259,7 +259,7 @@ fn one_that_cannot_be_written_is_none() {
 fn open(path: &Path) -> Result<Db, Corrupt> {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 4, 0);
-    Db::open_on(options, Arc::new(FaultyDisk::new()))
+    Db::open_on_disk(options, Arc::new(FaultyDisk::new()))
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     fs::write(&log, [&whole[..], &whole[20..40]].concat()).unwrap();
     let db = open(&inner).unwrap();
     let opened = db.opened();
-    assert_eq!((opened.snapshot_keys, opened.entries, opened.cut), (2, 1, 20));
+    assert_eq!((opened.snapshot_keys, opened.log_entries, opened.truncated_bytes), (2, 1, 20));
     drop(db);
     assert_eq!(fs::read(&log).unwrap(), whole);
     // Damage is refused, with its place, and nothing is changed.

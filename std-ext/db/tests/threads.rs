@@ -2,7 +2,7 @@
 //!
 //! Threads that ask the same database.
 
-use hedgerow_db::ask::{Answer, Ask, Change, Look, Together};
+use hedgerow_db::request::{Answer, Change, MultiKeyOp, Query, Request};
 use hedgerow_db::{Db, Options, Session};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ const ROUNDS: u64 = 3000;
 
 fn number(session: &mut Session, key: &str) -> u64 {
     let mut number = 0;
-    session.run(&[Ask::Look(key.as_bytes(), Look::Value)], &mut |_, answer| {
+    session.execute(&[Request::Read(key.as_bytes(), Query::Value)], &mut |_, answer| {
         if let Answer::Bytes(text) = answer {
             number = std::str::from_utf8(text).unwrap().parse().unwrap();
         }
@@ -22,12 +22,12 @@ fn number(session: &mut Session, key: &str) -> u64 {
 /// Values of several keys at one moment.
 fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
     let asks = keys.iter().enumerate().map(|(at, key)| match at {
-        0 => Ask::LookAtOnce(key.as_bytes(), Look::Value, keys.len()),
-        _ => Ask::Look(key.as_bytes(), Look::Value),
+        0 => Request::MultiRead(key.as_bytes(), Query::Value, keys.len()),
+        _ => Request::Read(key.as_bytes(), Query::Value),
     });
-    let asks: Vec<Ask<'_>> = asks.collect();
+    let asks: Vec<Request<'_>> = asks.collect();
     let mut numbers = vec![0; keys.len()];
-    session.run(&asks, &mut |at, answer| {
+    session.execute(&asks, &mut |at, answer| {
         if let Answer::Bytes(text) = answer {
             numbers[at] = std::str::from_utf8(text).unwrap().parse().unwrap();
         }
@@ -62,13 +62,13 @@ fn what_is_looked_at_at_once_was_there_at_once() {
         for round in 1..ROUNDS {
             let text = round.to_string();
             for key in &keys {
-                let life = hedgerow_db::ask::Life::Ever;
-                let when = hedgerow_db::ask::When::Always;
-                let change = Change::Set { value: text.as_bytes(), when, life, get: false };
-                session.run(&[Ask::Change(key.as_bytes(), change)], &mut |_, _| ());
+                let expiry = hedgerow_db::request::Expiry::Never;
+                let condition = hedgerow_db::request::SetCondition::Always;
+                let change = Change::Set { value: text.as_bytes(), condition, expiry, get: false };
+                session.execute(&[Request::Change(key.as_bytes(), change)], &mut |_, _| ());
             }
             let pairs = [&pair[0], &pair[1]].map(|key| (key.as_bytes(), text.as_bytes()));
-            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+            session.execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -99,7 +99,7 @@ fn what_is_stored_together_is_seen_together() {
         for round in 1..=ROUNDS {
             let round = round.to_string();
             let pairs: Vec<_> = keys.iter().map(|key| (key.as_bytes(), round.as_bytes())).collect();
-            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+            session.execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
             if round.ends_with('0') {
                 thread::yield_now();
             }
@@ -118,11 +118,13 @@ fn additions_of_all_threads_add_up() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut session = db.session();
-                let asks: Vec<_> =
-                    keys.iter().map(|key| Ask::Change(key.as_bytes(), Change::Add(1))).collect();
+                let asks: Vec<_> = keys
+                    .iter()
+                    .map(|key| Request::Change(key.as_bytes(), Change::Increment(1)))
+                    .collect();
                 let mut last = vec![0; keys.len()];
                 for _ in 0..ROUNDS / 10 {
-                    session.run(&asks, &mut |number, answer| {
+                    session.execute(&asks, &mut |number, answer| {
                         let Answer::Int(sum) = answer else { panic!("{answer:?}") };
                         assert!(sum > last[number]);
                         last[number] = sum;
@@ -157,8 +159,8 @@ fn long_values_are_never_seen_half_changed() {
                 let mut session = db.session();
                 // Relaxed: only that it comes to be known.
                 while !stop.load(Ordering::Relaxed) {
-                    let value = |key| Ask::Look(key, Look::Value);
-                    session.run(&[value(b"whole"), value(b"grows")], &mut |number, answer| {
+                    let value = |key| Request::Read(key, Query::Value);
+                    session.execute(&[value(b"whole"), value(b"grows")], &mut |number, answer| {
                         let Answer::Bytes(value) = answer else { return };
                         if number == 0 {
                             let same = value.iter().all(|byte| *byte == value[0]);
@@ -176,10 +178,10 @@ fn long_values_are_never_seen_half_changed() {
         for round in (0..=255).chain(0..45_u8) {
             let (whole, part) = (vec![round; LENGTH], vec![round; 1000]);
             let asks = [
-                Ask::Change(b"whole", Change::Write { at: 0, bytes: &whole }),
-                Ask::Change(b"grows", Change::Append(&part)),
+                Request::Change(b"whole", Change::SetRange { offset: 0, bytes: &whole }),
+                Request::Change(b"grows", Change::Append(&part)),
             ];
-            session.run(&asks, &mut |_, _| {});
+            session.execute(&asks, &mut |_, _| {});
         }
         // Relaxed: as above.
         stop.store(true, Ordering::Relaxed);

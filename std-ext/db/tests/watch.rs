@@ -2,8 +2,8 @@
 //!
 //! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
 
-use hedgerow_db::ask::{Ask, Together};
-use hedgerow_db::watch::{Changed, WatchError};
+use hedgerow_db::request::{MultiKeyOp, Request};
+use hedgerow_db::watch::{EventKind, WatchError};
 use hedgerow_db::{Db, Options};
 use std::thread;
 use std::time::Duration;
@@ -27,11 +27,11 @@ fn changes_are_told_in_order_by_prefix() {
     while let Some(event) = watch.next(NONE).unwrap() {
         told.push(event);
     }
-    assert!(told.is_sorted_by_key(|event| event.number));
-    let changed: Vec<Changed> = told.into_iter().map(|event| event.changed).collect();
-    let key = |key: &[u8]| Changed::Key(key.to_vec());
-    let removed = Changed::Removed(b"rose".to_vec());
-    let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), Changed::Cleared];
+    assert!(told.is_sorted_by_key(|event| event.lsn));
+    let changed: Vec<EventKind> = told.into_iter().map(|event| event.kind).collect();
+    let key = |key: &[u8]| EventKind::Changed(key.to_vec());
+    let removed = EventKind::Removed(b"rose".to_vec());
+    let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), EventKind::Cleared];
     assert_eq!(changed, wanted, "what a watcher of a prefix was told");
 }
 
@@ -40,9 +40,9 @@ fn what_is_changed_together_is_told_with_one_number() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
     let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
-    assert!(told.iter().all(|event| event.number == told[0].number));
+    assert!(told.iter().all(|event| event.lsn == told[0].number));
     assert_eq!(watch.next(NONE).unwrap(), None);
 }
 
@@ -65,7 +65,7 @@ fn threads_are_told_of_in_the_order_of_each_key() {
     let (mut number, mut seen) = (0, 0);
     while let Some(event) = watch.next(NONE).unwrap() {
         // Of the same shard they come in order; over shards a number may come late.
-        number = event.number.max(number);
+        number = event.lsn.max(number);
         seen += 1;
     }
     assert_eq!(seen, 4 * CHANGES);
@@ -89,7 +89,7 @@ fn who_falls_behind_is_told() {
             Err(why) => break why,
         }
     };
-    assert!(matches!(why, WatchError::Behind));
+    assert!(matches!(why, WatchError::Lagged));
     assert!((10_000..20_000).contains(&told), "{told}");
     // Who keeps up is told all.
     assert_eq!(other.next(NONE).unwrap(), None);
@@ -97,16 +97,15 @@ fn who_falls_behind_is_told() {
 
 #[test]
 fn a_rename_is_told_of_both_keys() {
-    use hedgerow_db::ask::{Ask, Together};
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "red").unwrap();
     let (mut both, mut one) = (db.watch(""), db.watch("d"));
-    let rename = Together::Rename { from: b"rose", to: b"daisy", absent: false };
-    db.session().run(&[Ask::Together(rename)], &mut |_, _| {});
-    let next = |watch: &mut hedgerow_db::watch::Watch| {
-        watch.next(NONE).unwrap().map(|event| event.changed)
-    };
-    let (daisy, rose) = (Changed::Key(b"daisy".into()), Changed::Removed(b"rose".into()));
+    let rename = MultiKeyOp::Rename { from: b"rose", to: b"daisy", if_absent: false };
+    db.session().execute(&[Request::MultiKey(rename)], &mut |_, _| {});
+    let next =
+        |watch: &mut hedgerow_db::watch::Watch| watch.next(NONE).unwrap().map(|event| event.kind);
+    let (daisy, rose) = (EventKind::Changed(b"daisy".into()), EventKind::Removed(b"rose".into()));
     assert_eq!([next(&mut both), next(&mut both)], [Some(daisy.clone()), Some(rose)]);
     assert_eq!([next(&mut one), next(&mut one)], [Some(daisy), None]);
 }
@@ -117,7 +116,7 @@ const LONG: [u8; 16_000] = [b'v'; 16_000];
 /// Long values are not kept for a watcher, however few they are.
 #[test]
 fn who_falls_behind_by_bytes_is_told() {
-    use hedgerow_db::ask::{Ask, Together};
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let mut other = db.watch("");
@@ -127,10 +126,10 @@ fn who_falls_behind_by_bytes_is_told() {
     }
     let told = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
     assert!(told < 5000, "{} MiB of entries are kept for one watcher", (told * LONG.len()) >> 20);
-    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
+    assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
     // Who keeps up is told all, also of an entry that is longer than the limit.
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"longer", &LONG); 5000];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
     assert!((0..5000).all(|_| other.next(NONE).unwrap().is_some()));
     assert_eq!(other.next(NONE).unwrap(), None);
 }
@@ -144,7 +143,7 @@ fn a_watcher_that_does_not_read_holds_little() {
     }
     let told = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
     assert!(told < 6000, "a watcher that does not read was told everything");
-    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
+    assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
     // One that reads is told everything, however much it is.
     let mut watch = db.watch("");
     for _ in 0..12_000 {

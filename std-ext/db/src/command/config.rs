@@ -2,16 +2,16 @@
 //!
 //! What the database knows of itself stands here; the rest is the server's.
 
-use crate::command::context::NotSet;
-use crate::command::dispatch::{Complaint, SYNTAX, part_of, shown};
+use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
+use crate::command::context::SettingError;
+use crate::command::execute::Execution;
 use crate::command::glob;
-use crate::command::obey::Turn;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
 
 #[derive(Clone, Copy)]
-enum Part {
+enum Subcommand {
     Get,
     Set,
     ResetStat,
@@ -19,12 +19,12 @@ enum Part {
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 5] = [
-    ("get", -3, Part::Get),
-    ("set", -4, Part::Set),
-    ("resetstat", 2, Part::ResetStat),
-    ("rewrite", 2, Part::Rewrite),
-    ("help", 2, Part::Help),
+const SUBCOMMANDS: [(&str, i8, Subcommand); 5] = [
+    ("get", -3, Subcommand::Get),
+    ("set", -4, Subcommand::Set),
+    ("resetstat", 2, Subcommand::ResetStat),
+    ("rewrite", 2, Subcommand::Rewrite),
+    ("help", 2, Subcommand::Help),
 ];
 
 const HELP: [&str; 9] = [
@@ -39,21 +39,6 @@ const HELP: [&str; 9] = [
     "    Rewrite the configuration file.",
 ];
 
-const POLICIES: [(&str, Eviction); 6] = [
-    ("volatile-lru", Eviction::VolatileLru),
-    ("volatile-random", Eviction::VolatileRandom),
-    ("volatile-ttl", Eviction::VolatileTtl),
-    ("allkeys-lru", Eviction::Lru),
-    ("allkeys-random", Eviction::Random),
-    ("noeviction", Eviction::Never),
-];
-
-/// What the policy is called.
-pub(super) fn policy(eviction: Eviction) -> &'static str {
-    let named = POLICIES.iter().find(|(_, policy)| *policy == eviction);
-    named.map_or("noeviction", |(name, _)| name)
-}
-
 /// What can be set while the server runs, of the database itself.
 enum Own {
     MaxMemory(usize),
@@ -61,24 +46,22 @@ enum Own {
 }
 
 /// A setting of the database itself, if this is one.
-fn own(name: &str, value: &[u8]) -> Option<Result<Own, NotSet>> {
+fn own(name: &str, value: &[u8]) -> Option<Result<Own, SettingError>> {
     match name {
         "maxmemory" => {
-            let wrong = || NotSet::Wrong("argument must be a memory value".into());
+            let wrong = || SettingError::Invalid("argument must be a memory value".into());
             Some(memory(value).map(Own::MaxMemory).ok_or_else(wrong))
         }
         "maxmemory-policy" => {
-            let named =
-                POLICIES.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
+            let named = std::str::from_utf8(value).ok().and_then(Eviction::from_name);
             let wrong = || {
-                let names: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
-                let names = names.join(", ");
-                NotSet::Wrong(format!("argument(s) must be one of the following: {names}"))
+                let names = Eviction::names().collect::<Vec<_>>().join(", ");
+                SettingError::Invalid(format!("argument(s) must be one of the following: {names}"))
             };
-            Some(named.map(|(_, policy)| Own::Policy(*policy)).ok_or_else(wrong))
+            Some(named.map(Own::Policy).ok_or_else(wrong))
         }
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
-            Some(Err(NotSet::Fixed))
+            Some(Err(SettingError::Immutable))
         }
         _ => None,
     }
@@ -92,18 +75,20 @@ fn memory(text: &[u8]) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(number::unit(unit)?)
 }
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// CONFIG.
-    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        match part_of("config", &PARTS, arguments)? {
-            Part::Get => self.settings(&arguments[2..]),
-            Part::Set => self.change_settings(&arguments[2..])?,
-            Part::ResetStat => {
+    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        match subcommand("config", &SUBCOMMANDS, arguments)? {
+            Subcommand::Get => self.settings(&arguments[2..]),
+            Subcommand::Set => self.change_settings(&arguments[2..])?,
+            Subcommand::ResetStat => {
                 self.server.reset_counters();
                 self.reply(|out| out.ok());
             }
-            Part::Rewrite => return Err("ERR The server is running without a config file".into()),
-            Part::Help => self.help(&HELP),
+            Subcommand::Rewrite => {
+                return Err("ERR The server is running without a config file".into());
+            }
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
@@ -112,8 +97,8 @@ impl<'a> Turn<'_, 'a> {
     fn own_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
         let (db, options) = (self.db, self.db.options());
         let mut each = |name: &str, value: &str| told(name, value.as_bytes());
-        each("maxmemory", &db.figures().max_memory.to_string());
-        each("maxmemory-policy", policy(db.eviction()));
+        each("maxmemory", &db.stats().max_memory.to_string());
+        each("maxmemory-policy", db.eviction().name());
         each("databases", "1");
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots go by the log's size, not by the time.
@@ -153,10 +138,10 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// Changes all, or none.
-    fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+    fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let (pairs, []) = arguments.as_chunks::<2>() else { return Err(SYNTAX) };
         // What was gathered goes by the settings of before.
-        self.run();
+        self.execute_batch();
         let mut names: Vec<String> = Vec::new();
         let mut changes = Vec::new();
         for [name, value] in pairs {
@@ -190,17 +175,17 @@ impl<'a> Turn<'_, 'a> {
     }
 }
 
-fn not_set(name: &str, why: &NotSet) -> Complaint {
+fn not_set(name: &str, why: &SettingError) -> CommandError {
     match why {
-        NotSet::Unknown => {
+        SettingError::Unknown => {
             format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
         }
-        NotSet::Fixed => failed(name, "can't set immutable config"),
-        NotSet::Wrong(why) => failed(name, why),
+        SettingError::Immutable => failed(name, "can't set immutable config"),
+        SettingError::Invalid(why) => failed(name, why),
     }
 }
 
-fn failed(name: &str, why: &str) -> Complaint {
+fn failed(name: &str, why: &str) -> CommandError {
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}").into()
 }
 

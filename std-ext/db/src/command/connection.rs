@@ -4,15 +4,18 @@ use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use std::time::Instant;
 
+/// So many commands are gathered at most.
+pub(super) const MOST_GATHERED: usize = 512;
+
 /// Which replies a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replies {
+pub(super) enum ReplyMode {
     /// All.
     All,
     /// All but that of the next command.
-    AllButNext,
+    SkipNext,
     /// All but that of the command that is being obeyed.
-    AllButThis,
+    SkipThis,
     /// None.
     None,
 }
@@ -31,20 +34,20 @@ pub struct Connection {
     pub(super) library: Option<Box<(Vec<u8>, Vec<u8>)>>,
     pub(super) protocol: Protocol,
     pub(super) authenticated: bool,
-    pub(super) replies: Replies,
+    pub(super) reply_mode: ReplyMode,
     /// The last command's name.
     pub(super) command: &'static str,
     pub(super) requests: Requests,
     /// Between a MULTI that was refused and the EXEC or DISCARD that belongs to it.
-    pub(super) in_transaction: bool,
+    pub(super) in_refused_transaction: bool,
     /// A database was selected that does not exist, and none since.
-    pub(super) elsewhere: bool,
+    pub(super) missing_db_selected: bool,
     /// One of the two above: some commands must not be executed.
-    pub(super) barred: bool,
+    pub(super) blocked: bool,
     /// How many commands may be gathered at once.
     pub(super) most: usize,
     /// How many bytes of replies may be appended at once.
-    pub(super) room: usize,
+    pub(super) reply_limit: usize,
 }
 
 impl Connection {
@@ -59,14 +62,14 @@ impl Connection {
             library: None,
             protocol: Protocol::Two,
             authenticated: !must_authenticate,
-            replies: Replies::All,
+            reply_mode: ReplyMode::All,
             command: "",
             requests: Requests::default(),
-            in_transaction: false,
-            elsewhere: false,
-            barred: false,
-            most: super::MOST_GATHERED,
-            room: usize::MAX,
+            in_refused_transaction: false,
+            missing_db_selected: false,
+            blocked: false,
+            most: MOST_GATHERED,
+            reply_limit: usize::MAX,
         }
     }
 
@@ -86,9 +89,9 @@ impl Connection {
     }
 
     /// Says how many bytes of replies may be appended from now on, each time that commands are obeyed. A client that
-    /// asks for more is dropped ([`Then::Drop`](super::Then::Drop)), and no more than this is made of its replies.
-    pub fn set_room(&mut self, bytes: usize) {
-        self.room = bytes;
+    /// asks for more is dropped ([`NextStep::Drop`](super::NextStep::Drop)), and no more than this is made of its replies.
+    pub fn set_reply_limit(&mut self, bytes: usize) {
+        self.reply_limit = bytes;
     }
 
     /// The version of the protocol: 2 or 3.
@@ -100,7 +103,7 @@ impl Connection {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        if self.authenticated { Limits::FULL } else { Limits::STRANGER }
+        if self.authenticated { Limits::FULL } else { Limits::UNAUTHENTICATED }
     }
 
     /// As it was at first.
@@ -108,13 +111,13 @@ impl Connection {
         self.name = None;
         self.protocol = Protocol::Two;
         self.authenticated = !must_authenticate;
-        self.replies = Replies::All;
-        (self.in_transaction, self.elsewhere) = (false, false);
-        self.bar();
+        self.reply_mode = ReplyMode::All;
+        (self.in_refused_transaction, self.missing_db_selected) = (false, false);
+        self.update_blocked();
     }
 
     /// Follows up what bars some commands.
-    pub(super) fn bar(&mut self) {
-        self.barred = self.in_transaction || self.elsewhere;
+    pub(super) fn update_blocked(&mut self) {
+        self.blocked = self.in_refused_transaction || self.missing_db_selected;
     }
 }

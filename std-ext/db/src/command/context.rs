@@ -1,7 +1,7 @@
 //! What commands need besides their arguments: the database, and what the server knows of itself.
 
+use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
-use crate::command::plan::Scratch;
 use crate::{Db, Session};
 
 /// What the commands of a connection are obeyed with.
@@ -11,15 +11,15 @@ pub struct Context<'c> {
     /// The database.
     pub db: &'c Db,
     /// What the server knows.
-    pub server: &'c dyn ServerFacts,
+    pub server: &'c dyn ServerApi,
     /// The thread's buffers.
     pub scratch: &'c mut Scratch,
 }
 
 /// What the server tells and takes for commands that are not about keys.
-pub trait ServerFacts {
+pub trait ServerApi {
     /// The figures of this moment.
-    fn figures(&self) -> ServerFigures;
+    fn stats(&self) -> ServerStats;
 
     /// Shows each setting's name and value.
     fn settings(&self, each: &mut dyn FnMut(&str, &[u8]));
@@ -28,17 +28,17 @@ pub trait ServerFacts {
     ///
     /// # Errors
     /// Which one cannot be changed so, and why; then nothing changes.
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)>;
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)>;
 
     /// Forgets what was counted.
     fn reset_counters(&self);
 
     /// Shows all connections but `but`, whose own state is newer than what others know of it.
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>));
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>));
 
     /// Closes the connections that are `wanted`, except `but`, and returns their number. No connection is shown by
     /// [`clients`](Self::clients) after that, but one that another thread serves may still have a command executed.
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64;
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
 
     /// Whether this is the password of this user, in a time that tells nothing of either; [`same_secret`] compares so.
     /// Everybody's, where there is none.
@@ -50,18 +50,18 @@ pub trait ServerFacts {
 
 /// Why a setting was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotSet {
+pub enum SettingError {
     /// There is no such setting.
     Unknown,
     /// It cannot be changed while the server runs.
-    Fixed,
+    Immutable,
     /// This is no value for it; what would be.
-    Wrong(String),
+    Invalid(String),
 }
 
 /// What the server counts.
 #[derive(Clone, Debug, Default)]
-pub struct ServerFigures {
+pub struct ServerStats {
     /// The port of RESP without TLS; 0 for none.
     pub port: u16,
     /// Seconds since it was started.
@@ -94,7 +94,7 @@ pub struct ServerFigures {
 
 /// What is told of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientFacts<'a> {
+pub struct ClientInfo<'a> {
     /// Its number.
     pub id: u64,
     /// The other end, as an address and a port.
@@ -126,8 +126,8 @@ pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
 
 impl Connection {
     /// What is told of it.
-    pub fn facts(&self) -> ClientFacts<'_> {
-        ClientFacts {
+    pub fn info(&self) -> ClientInfo<'_> {
+        ClientInfo {
             id: self.id,
             address: &self.address,
             local: &self.local,

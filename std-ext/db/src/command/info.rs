@@ -1,11 +1,10 @@
 //! INFO: what the server knows of itself, under the names by which Redis's dashboards and exporters read it.
 
 use crate::command::COMPATIBLE;
-use crate::command::config::policy;
-use crate::command::context::ServerFigures;
-use crate::command::dispatch::is;
-use crate::command::obey::Turn;
-use crate::db::Figures;
+use crate::command::arguments::is;
+use crate::command::context::ServerStats;
+use crate::command::execute::Execution;
+use crate::db::Stats;
 use crate::log::Fsync;
 use std::fmt::{Display, Write};
 use std::fs::read_to_string;
@@ -36,7 +35,7 @@ impl Lines<'_> {
     }
 }
 
-type Section = fn(&Turn<'_, '_>, &ServerFigures, &Figures, &mut Lines<'_>);
+type Section = fn(&Execution<'_, '_>, &ServerStats, &Stats, &mut Lines<'_>);
 
 const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
@@ -50,29 +49,29 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Keyspace", keyspace),
 ];
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// INFO.
     pub(super) fn info(&mut self, names: &[&'a [u8]]) {
-        self.run();
+        self.execute_batch();
         let all = ["default", "all", "everything"];
         let is_wanted = |section: &str| {
             let named = |name: &&[u8]| is(name, section) || all.iter().any(|all| is(name, all));
             names.is_empty() || names.iter().any(named)
         };
-        let (server, figures) = (self.server.figures(), self.db.figures());
+        let (server, stats) = (self.server.stats(), self.db.stats());
         let mut text = String::new();
         for (name, section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
             let _ = write!(text, "# {name}\r\n");
-            section(self, &server, &figures, &mut Lines(&mut text));
+            section(self, &server, &stats, &mut Lines(&mut text));
         }
         self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
     }
 }
 
-fn server(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn server(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
@@ -92,7 +91,7 @@ fn server(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines
     out.line("server_threads", server.threads);
 }
 
-fn clients(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn clients(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
@@ -102,44 +101,44 @@ fn clients(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Line
     ]);
 }
 
-fn memory(turn: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     let resident = resident();
-    let used = figures.memory + server.buffers;
+    let used = stats.memory + server.buffers;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
     // What it was at most is not noted where it is used; the system's peak is.
     out.bytes("used_memory_peak", peak().max(used));
-    out.line("used_memory_dataset", figures.memory);
+    out.line("used_memory_dataset", stats.memory);
     out.line("mem_clients_normal", server.buffers);
     out.bytes("total_system_memory", system_memory());
-    out.bytes("maxmemory", figures.max_memory);
-    out.line("maxmemory_policy", policy(turn.db.eviction()));
+    out.bytes("maxmemory", stats.max_memory);
+    out.line("maxmemory_policy", execution.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
     out.line("mem_allocator", "system");
     out.line("lazyfree_pending_objects", 0);
 }
 
-fn persistence(turn: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
-    let options = turn.db.options();
+fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    let options = execution.db.options();
     let status = |fine| if fine { "ok" } else { "err" };
     out.lines(&[
         ("loading", 0),
         ("async_loading", 0),
-        ("rdb_changes_since_last_save", figures.since_snapshot),
-        ("rdb_bgsave_in_progress", figures.snapshot_runs.into()),
-        ("rdb_last_save_time", turn.saved_at()),
+        ("rdb_changes_since_last_save", stats.since_snapshot),
+        ("rdb_bgsave_in_progress", stats.snapshot_runs.into()),
+        ("rdb_last_save_time", execution.saved_at()),
     ]);
-    out.line("rdb_last_bgsave_status", status(!figures.snapshot_failed));
-    out.line("rdb_last_load_keys_loaded", turn.db.opened().snapshot_keys);
+    out.line("rdb_last_bgsave_status", status(!stats.snapshot_failed));
+    out.line("rdb_last_load_keys_loaded", execution.db.opened().snapshot_keys);
     out.line("aof_enabled", u8::from(options.folder.is_some()));
     out.line("aof_rewrite_in_progress", 0);
     out.line("aof_rewrite_scheduled", 0);
     out.line("aof_last_bgrewrite_status", "ok");
-    out.line("aof_last_write_status", status(turn.db.log().writable()));
-    out.line("aof_current_size", figures.log_bytes);
-    out.line("log_last_entry", figures.last);
-    out.line("log_safe_entry", turn.db.log().safe());
+    out.line("aof_last_write_status", status(execution.db.log().writable()));
+    out.line("aof_current_size", stats.log_bytes);
+    out.line("log_last_entry", stats.last);
+    out.line("log_safe_entry", execution.db.log().safe());
     out.line(
         "log_fsync",
         match options.fsync {
@@ -148,10 +147,10 @@ fn persistence(turn: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &
             Fsync::Never => "no",
         },
     );
-    out.line("snapshot_longest_pause_usec", figures.snapshot_pause.as_micros());
+    out.line("snapshot_longest_pause_usec", stats.snapshot_pause.as_micros());
 }
 
-fn stats(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -159,26 +158,26 @@ fn stats(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut 
         ("total_net_input_bytes", server.bytes_in),
         ("total_net_output_bytes", server.bytes_out),
         ("rejected_connections", server.rejected),
-        ("expired_keys", figures.expired),
-        ("evicted_keys", figures.evicted),
-        ("keyspace_hits", figures.hits),
-        ("keyspace_misses", figures.misses),
+        ("expired_keys", stats.expired),
+        ("evicted_keys", stats.evicted),
+        ("keyspace_hits", stats.hits),
+        ("keyspace_misses", stats.misses),
         ("pubsub_channels", 0),
         ("pubsub_patterns", 0),
         ("latest_fork_usec", 0),
     ]);
 }
 
-fn replication(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn replication(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     out.line("role", "master");
     out.line("connected_slaves", 0);
     out.line("master_failover_state", "no-failover");
     out.line("master_replid", &server.run_id);
-    out.line("master_repl_offset", figures.last);
+    out.line("master_repl_offset", stats.last);
     out.line("repl_backlog_active", 0);
 }
 
-fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn cpu(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     let (user, system) = times();
     for (name, seconds) in
         [("sys", system), ("user", user), ("sys_children", 0.0), ("user_children", 0.0)]
@@ -187,13 +186,13 @@ fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
     }
 }
 
-fn cluster(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn cluster(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.line("cluster_enabled", 0);
 }
 
-fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
-    if figures.keys > 0 {
-        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", figures.keys, figures.ending));
+fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    if stats.keys > 0 {
+        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.ending));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What Redis answers, held against what is answered here: byte by byte, one request at a time and as pipelines.
 
-use super::Then;
-use super::parts::{self, PARTS};
+use super::NextStep;
+use super::subcommands::{self, SUBCOMMANDS};
 use super::table::{self, COMMANDS};
 use super::tests::Client;
 use crate::resp::{inline, read, write};
@@ -196,7 +196,7 @@ fn bytes_are_taken_as_redis_takes_them() {
         let mut client = Client::new();
         let answer = client.send_some(&row.request);
         wrong += differing(std::iter::once((row, 0, answer)));
-        assert_eq!(client.then() != Then::GoOn, row.closed, "{}", row.line);
+        assert_eq!(client.next() != NextStep::Continue, row.closed, "{}", row.line);
     }
     assert_eq!(wrong, 0);
 }
@@ -211,7 +211,9 @@ fn the_table_is_that_of_redis() {
             panic!("{line}")
         };
         let spec = match name.split_once('|') {
-            Some((command, part)) => parts::find(command.as_bytes(), part.as_bytes()).unwrap(),
+            Some((command, part)) => {
+                subcommands::find(command.as_bytes(), part.as_bytes()).unwrap()
+            }
             None => table::find(name.as_bytes()).unwrap(),
         };
         let keys = [first, last, step].map(|place| place.parse::<i8>().unwrap());
@@ -235,5 +237,5 @@ fn the_table_is_that_of_redis() {
         names += 1;
     }
     // Redis 7.0 does not have two of the subcommands.
-    assert_eq!(names, COMMANDS.len() + PARTS.len() - 2);
+    assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 2);
 }

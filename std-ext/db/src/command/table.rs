@@ -73,7 +73,7 @@ pub(crate) enum Id {
 
 /// What is known of a command before it is obeyed.
 #[derive(Debug)]
-pub(crate) struct Spec {
+pub(crate) struct CommandSpec {
     pub(crate) name: &'static str,
     pub(crate) id: Id,
     /// How many arguments, its name among them; at least so many where it is negative.
@@ -87,7 +87,7 @@ pub(crate) struct Spec {
     pub(crate) categories: &'static str,
 }
 
-impl Spec {
+impl CommandSpec {
     /// Whether it takes so many arguments, its name among them.
     #[inline]
     pub(crate) fn takes(&self, count: usize) -> bool {
@@ -95,13 +95,13 @@ impl Spec {
     }
 
     /// Whether it reads or changes keys of the database that a connection has selected.
-    pub(crate) fn is_about_keys(&self) -> bool {
+    pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.flags.split(' ').any(|flag| matches!(flag, "readonly" | "write"));
         flagged || matches!(self.id, Id::Memory | Id::Object)
     }
 
     /// Whether those who have not said the password may use it.
-    pub(crate) fn is_for_strangers(&self) -> bool {
+    pub(crate) fn allowed_unauthenticated(&self) -> bool {
         matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)
     }
 }
@@ -118,8 +118,8 @@ pub(super) const fn spec(
     keys: (i8, i8, i8),
     flags: &'static str,
     categories: &'static str,
-) -> Spec {
-    Spec { name, id, arity, keys, flags, categories }
+) -> CommandSpec {
+    CommandSpec { name, id, arity, keys, flags, categories }
 }
 
 pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -129,7 +129,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands. Names, flags and categories are those of Redis 7.
-pub(crate) static COMMANDS: [Spec; 62] = [
+pub(crate) static COMMANDS: [CommandSpec; 62] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -292,7 +292,7 @@ const fn place(folded: u128, length: usize) -> usize {
 
 /// The command of this name.
 #[inline]
-pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
+pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
     if name.len() > LONGEST {
         return None;
     }
@@ -326,8 +326,8 @@ mod tests {
     }
 
     fn capitals_turn(name: &str) -> String {
-        let turn = |(n, c): (usize, char)| if n % 2 == 0 { c.to_ascii_uppercase() } else { c };
-        name.chars().enumerate().map(turn).collect()
+        let execution = |(n, c): (usize, char)| if n % 2 == 0 { c.to_ascii_uppercase() } else { c };
+        name.chars().enumerate().map(execution).collect()
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn searches_are_short() {
-        let probes = |spec: &Spec| {
+        let probes = |spec: &CommandSpec| {
             let from = place(fold(spec.name.as_bytes()), spec.name.len());
             let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
             let at = BY_NAME.iter().position(|&(_, m)| usize::from(m) == n).unwrap();

@@ -1,5 +1,6 @@
 //! Commands as a client sends them, with the bytes that it gets.
 
+use super::execute::ENOUGH;
 use super::*;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
@@ -13,9 +14,9 @@ struct Server {
     timeout: RefCell<String>,
 }
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerFigures::default() }
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerStats::default() }
     }
 
     fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
@@ -24,13 +25,13 @@ impl ServerFacts for Server {
         each("maxmemory", b"the database's own is shown");
     }
 
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
         for (number, change) in changes.iter().enumerate() {
             let why = match *change {
-                ("timeout", b"x") => NotSet::Wrong("argument couldn't be parsed".into()),
+                ("timeout", b"x") => SettingError::Invalid("argument couldn't be parsed".into()),
                 ("timeout", _) => continue,
-                ("port", _) => NotSet::Fixed,
-                _ => NotSet::Unknown,
+                ("port", _) => SettingError::Immutable,
+                _ => SettingError::Unknown,
             };
             return Err((number, why));
         }
@@ -42,14 +43,14 @@ impl ServerFacts for Server {
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
-        each(&other.facts());
+        each(&other.info());
     }
 
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         let mut killed = 0;
-        self.clients(but, &mut |facts| killed += u64::from(wanted(facts)));
+        self.clients(but, &mut |info| killed += u64::from(wanted(info)));
         killed
     }
 
@@ -70,7 +71,7 @@ pub(super) struct Client {
     server: Server,
     connection: Connection,
     scratch: Scratch,
-    then: Then,
+    next: NextStep,
 }
 
 impl Client {
@@ -83,27 +84,27 @@ impl Client {
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, server.has_password());
         let (session, scratch) = (db.session(), Scratch::default());
-        Self { db, session, server, connection, scratch, then: Then::GoOn }
+        Self { db, session, server, connection, scratch, next: NextStep::Continue }
     }
 
-    fn obey(&mut self, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
+    fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let mut context = Context {
             session: &mut self.session,
             db: &self.db,
             server: &self.server,
             scratch: &mut self.scratch,
         };
-        obey(&mut self.connection, &mut context, input, out)
+        process_input(&mut self.connection, &mut context, input, out)
     }
 
     /// Sends bytes, all of which have to be obeyed; what is answered.
     pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        while !input.is_empty() && self.then == Then::GoOn {
-            let obeyed = self.obey(input, &mut out);
-            self.then = obeyed.then;
-            input = &input[obeyed.consumed..];
-            assert!(obeyed.consumed > 0 || obeyed.then != Then::GoOn, "{input:?}");
+        while !input.is_empty() && self.next == NextStep::Continue {
+            let outcome = self.process(input, &mut out);
+            self.next = outcome.next;
+            input = &input[outcome.consumed..];
+            assert!(outcome.consumed > 0 || outcome.next != NextStep::Continue, "{input:?}");
         }
         out
     }
@@ -111,11 +112,11 @@ impl Client {
     /// Sends bytes, which may ask for nothing, or end before a request does.
     pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        while self.then == Then::GoOn {
-            let obeyed = self.obey(input, &mut out);
-            self.then = obeyed.then;
-            input = &input[obeyed.consumed..];
-            if obeyed.consumed == 0 {
+        while self.next == NextStep::Continue {
+            let outcome = self.process(input, &mut out);
+            self.next = outcome.next;
+            input = &input[outcome.consumed..];
+            if outcome.consumed == 0 {
                 break;
             }
         }
@@ -123,8 +124,8 @@ impl Client {
     }
 
     /// What is to be done with the connection.
-    pub(super) fn then(&self) -> Then {
-        self.then
+    pub(super) fn next(&self) -> NextStep {
+        self.next
     }
 
     /// Sends a line of words, as one request.
@@ -173,7 +174,7 @@ fn subcommands_are_told() {
 #[test]
 fn keys_of_a_command_are_among_its_arguments() {
     let mut client = Client::new();
-    let names = table::COMMANDS.iter().chain(&parts::PARTS).map(|spec| spec.name);
+    let names = table::COMMANDS.iter().chain(&subcommands::SUBCOMMANDS).map(|spec| spec.name);
     for name in names {
         for count in 0..6 {
             let given: Vec<String> = (0..count).map(|n| format!("a{n}")).collect();
@@ -242,7 +243,7 @@ fn strangers_say_the_password_first() {
     let mut client = Client::of(server());
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
     assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
-    assert_eq!(client.then, Then::Close);
+    assert_eq!(client.next, NextStep::Close);
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn replies_wait_for_the_entries_that_they_tell_of() {
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
     client.session = client.db.session();
-    let mut lsn = |input: &str| client.obey(input.as_bytes(), &mut Vec::new()).lsn;
+    let mut lsn = |input: &str| client.process(input.as_bytes(), &mut Vec::new()).lsn;
     assert_eq!(lsn("ping\r\nget a\r\n"), 0);
     let first = lsn("set a 1\r\n");
     assert!(first > 0);
@@ -427,15 +428,15 @@ fn much_is_answered_in_parts() {
     let mut parts = 0;
     while !input.is_empty() {
         let mut out = Vec::new();
-        let obeyed = client.obey(&input, &mut out);
-        assert!(obeyed.consumed > 0);
+        let outcome = client.process(&input, &mut out);
+        assert!(outcome.consumed > 0);
         // The first part is as long as it can be; then fewer are gathered.
         assert!(
             parts == 0
-                || out.len() <= ENOUGH.max(obeyed.commands * 100_011) && obeyed.commands <= 128
+                || out.len() <= ENOUGH.max(outcome.commands * 100_011) && outcome.commands <= 128
         );
         answered += out.len();
-        input.drain(..obeyed.consumed);
+        input.drain(..outcome.consumed);
         parts += 1;
     }
     assert_eq!(answered, 1000 * (100_000 + "$100000\r\n\r\n".len()));
@@ -445,7 +446,7 @@ fn much_is_answered_in_parts() {
 #[test]
 fn keys_that_are_too_long_are_no_keys() {
     let mut client = Client::new();
-    let key = "k".repeat(crate::ask::LONGEST_KEY + 1);
+    let key = "k".repeat(crate::request::LONGEST_KEY + 1);
     for (line, wanted) in [
         ("get", "$-1"),
         ("exists", ":0"),
@@ -562,16 +563,16 @@ fn commands_are_described() {
 #[test]
 fn the_end_is_told() {
     for (line, then) in [
-        ("shutdown", Then::Shutdown { save: false }),
-        ("shutdown nosave now force", Then::Shutdown { save: false }),
-        ("SHUTDOWN SAVE", Then::Shutdown { save: true }),
-        ("quit", Then::Close),
+        ("shutdown", NextStep::Shutdown { save: false }),
+        ("shutdown nosave now force", NextStep::Shutdown { save: false }),
+        ("SHUTDOWN SAVE", NextStep::Shutdown { save: true }),
+        ("quit", NextStep::Close),
     ] {
         let mut client = Client::new();
         let input = format!("set a 1\r\n{line}\r\nset a 2\r\n");
         let mut out = Vec::new();
-        let obeyed = client.obey(input.as_bytes(), &mut out);
-        assert_eq!((obeyed.then, obeyed.consumed), (then, 9 + line.len() + 2), "{line}");
+        let outcome = client.process(input.as_bytes(), &mut out);
+        assert_eq!((outcome.next, outcome.consumed), (then, 9 + line.len() + 2), "{line}");
         assert!(out.starts_with(b"+OK\r\n"));
         assert_eq!(client.db.get("a").unwrap().as_deref(), Some(&b"1"[..]), "{line}");
     }

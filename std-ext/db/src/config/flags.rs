@@ -1,10 +1,11 @@
 //! The command line, which clap makes of the [table](super::table): how flags are read, `--help`, completions for
 //! shells, and the manual page.
 
-use super::source::{Given, PREFIX, Place};
+use super::error::ConfigError;
+use super::render::sample;
+use super::source::{Origin, PREFIX, RawSetting};
 use super::table::{self, GROUPS, Setting};
 use super::value::Kind;
-use super::{ConfigError, sample};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -32,7 +33,7 @@ pub(super) enum Read {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
     pub(super) file: Option<PathBuf>,
-    pub(super) given: Vec<Given>,
+    pub(super) given: Vec<RawSetting>,
 }
 
 /// Returns the command line as clap knows it: a flag for each setting of the table.
@@ -195,7 +196,11 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigEr
     let given = table::all().filter_map(|Setting { name, .. }| {
         found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
         let value = found.get_one::<String>(name)?.clone();
-        Some(Given { name: (*name).to_owned(), value, place: Place::Flag(format!("--{name}")) })
+        Some(RawSetting {
+            name: (*name).to_owned(),
+            value,
+            origin: Origin::Flag(format!("--{name}")),
+        })
     });
     let given = given.collect();
     Ok(Read::Serve(Arguments {
@@ -242,23 +247,23 @@ fn explained(why: &clap::Error) -> ConfigError {
     // As in `--port <NUMBER>`.
     let arg = text(ContextKind::InvalidArg);
     let flag = arg.split(' ').next().unwrap_or_default().to_owned();
-    let place = Place::Flag(flag.clone());
+    let origin = Origin::Flag(flag.clone());
     match (why.kind(), flag.strip_prefix("--")) {
         (ErrorKind::UnknownArgument, Some(name)) => {
-            let (name, meant) = (name.to_owned(), table::meant(name));
-            ConfigError::Unknown { place, name, meant }
+            let (name, suggestion) = (name.to_owned(), table::suggestion(name));
+            ConfigError::Unknown { origin, name, suggestion }
         }
         (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue).is_empty() => {
-            ConfigError::Form(place, "a value is missing behind it")
+            ConfigError::Syntax(origin, "a value is missing behind it")
         }
         (ErrorKind::InvalidValue, _) => {
             let shells: Vec<String> =
                 <Shell as clap::ValueEnum>::value_variants().iter().map(Shell::to_string).collect();
-            let (value, wanted) = (text(ContextKind::InvalidValue), shells.join(", "));
-            ConfigError::Wrong { place, name: "completions", value, wanted }
+            let (value, expected) = (text(ContextKind::InvalidValue), shells.join(", "));
+            ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
-        (ErrorKind::TooManyValues, _) => ConfigError::Form(place, "it takes no value"),
-        _ => ConfigError::Form(place, "flags look like this: --name value"),
+        (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "it takes no value"),
+        _ => ConfigError::Syntax(origin, "flags look like this: --name value"),
     }
 }
 
@@ -285,7 +290,7 @@ mod tests {
         }
     }
 
-    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+    fn pairs(given: &[RawSetting]) -> Vec<(&str, &str)> {
         given.iter().map(|given| (&*given.name, &*given.value)).collect()
     }
 
@@ -318,8 +323,8 @@ mod tests {
                 "--completions: 'cmd' is no value for completions, which takes bash, elvish, fish, powershell, zsh",
             ),
         ];
-        for (words, wanted) in refused {
-            assert_eq!(arguments(words).unwrap_err().to_string(), wanted, "{words:?}");
+        for (words, expected) in refused {
+            assert_eq!(arguments(words).unwrap_err().to_string(), expected, "{words:?}");
         }
     }
 

@@ -10,7 +10,7 @@ pub(super) const PREFIX: &str = "HEDGEROW_DB_";
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Origin {
     /// A line of a file.
     Line(PathBuf, usize),
     /// A variable of the environment.
@@ -19,7 +19,7 @@ pub enum Place {
     Flag(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{}, line {line}", file.display()),
@@ -31,37 +31,37 @@ impl fmt::Display for Place {
 
 /// A name and a value that were found somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct RawSetting {
     pub(super) name: String,
     pub(super) value: String,
-    pub(super) place: Place,
+    pub(super) origin: Origin,
 }
 
 /// A place, and what is wrong there.
-pub(super) type Bad = (Place, &'static str);
+pub(super) type SyntaxError = (Origin, &'static str);
 
 /// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says
 /// nothing.
-pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<Given>, Bad> {
+pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>, SyntaxError> {
     let mut all = Vec::new();
     // Some editors mark a text as Unicode by its first letter.
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let place = Place::Line(path.to_owned(), i + 1);
+        let origin = Origin::Line(path.to_owned(), i + 1);
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         match words(line) {
-            Err(why) => return Err((place, why)),
+            Err(why) => return Err((origin, why)),
             Ok(mut words) => {
                 let name = words.remove(0);
                 if words.is_empty() {
                     return Err((
-                        place,
+                        origin,
                         "a value is missing behind the name; an empty one is \"\"",
                     ));
                 }
-                all.push(Given { name, value: words.join(" "), place });
+                all.push(RawSetting { name, value: words.join(" "), origin });
             }
         }
     }
@@ -118,7 +118,7 @@ fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, 
 
 /// Variables that begin with `HEDGEROW_DB_`. Kubernetes sets some for a service that is called as the program is: those
 /// are no settings.
-pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Given> {
+pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<RawSetting> {
     let mut all = Vec::new();
     for (variable, value) in variables {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
@@ -131,7 +131,7 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             continue;
         }
         let name = rest.to_ascii_lowercase().replace('_', "-");
-        all.push(Given { name, value, place: Place::Variable(variable) });
+        all.push(RawSetting { name, value, origin: Origin::Variable(variable) });
     }
     // In whatever order the system has them: the same error each time.
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+    fn pairs(given: &[RawSetting]) -> Vec<(&str, &str)> {
         given.iter().map(|given| (&*given.name, &*given.value)).collect()
     }
 
@@ -152,19 +152,19 @@ mod tests {
         let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\n\
             requirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
         let given = file(Path::new("a.conf"), text).unwrap();
-        let wanted = [
+        let expected = [
             ("port", "7000"),
             ("bind", "10.0.0.1 -::1"),
             ("requirepass", "a bA\""),
             ("unixsocket", ""),
         ];
-        assert_eq!(pairs(&given), wanted);
-        assert_eq!(given[1].place.to_string(), "a.conf, line 4");
+        assert_eq!(pairs(&given), expected);
+        assert_eq!(given[1].origin.to_string(), "a.conf, line 4");
         for (text, line) in
             [("port", 1), ("port 1\ndir \"a", 2), ("dir \"a\"b", 1), ("dir \"\\xzz\"", 1)]
         {
-            let (place, _) = file(Path::new("a.conf"), text).unwrap_err();
-            assert_eq!(place, Place::Line("a.conf".into(), line), "{text}");
+            let (origin, _) = file(Path::new("a.conf"), text).unwrap_err();
+            assert_eq!(origin, Origin::Line("a.conf".into(), line), "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ pub struct Setting {
     /// Its value where nobody gives one.
     pub default: &'static str,
     /// Whether `CONFIG SET` changes it while the server runs.
-    pub live: bool,
+    pub modifiable: bool,
     /// What it does.
     pub text: &'static str,
 }
@@ -29,22 +29,22 @@ pub struct Group {
     pub settings: &'static [Setting],
 }
 
-const fn fixed(
+const fn immutable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
     text: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, live: false, text }
+    Setting { name, kind, default, modifiable: false, text }
 }
 
-const fn live(
+const fn modifiable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
     text: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, live: true, text }
+    Setting { name, kind, default, modifiable: true, text }
 }
 
 const PORT: Kind = Kind::Number { least: 0, most: 65_535 };
@@ -60,22 +60,22 @@ pub const GROUPS: &[Group] = &[
 ];
 
 const LISTENING: &[Setting] = &[
-    fixed("port", PORT, "6379", "Port for clients; 0 for none."),
-    fixed(
+    immutable("port", PORT, "6379", "Port for clients; 0 for none."),
+    immutable(
         "bind",
         Kind::Addresses,
         "127.0.0.1 -::1",
         "Addresses to listen on, of this machine. One behind a `-` may be missing there. `*` is all of IPv4, `::*` all \
          of IPv6.",
     ),
-    fixed(
+    immutable(
         "grpc-port",
         PORT,
         "0",
         "Port for gRPC on the first address of `bind`; 0 for none. The password goes into `authorization: Bearer`.",
     ),
-    fixed("unixsocket", Kind::File, "", "Path of a Unix socket to listen on as well."),
-    fixed(
+    immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on as well."),
+    immutable(
         "unixsocketperm",
         Kind::Mode,
         "",
@@ -84,37 +84,37 @@ const LISTENING: &[Setting] = &[
 ];
 
 const CLIENTS: &[Setting] = &[
-    live(
+    modifiable(
         "requirepass",
         Kind::Text,
         "",
         "The password that clients must say (`AUTH`). Empty: none.",
     ),
-    live(
+    modifiable(
         "protected-mode",
         Kind::Flag,
         "yes",
         "Without a password, whether clients of other machines are turned away.",
     ),
-    live(
+    modifiable(
         "maxclients",
         Kind::Number { least: 1, most: 10_000_000 },
         "10000",
         "How many clients may be connected at once. Lower where the system allows fewer open files.",
     ),
-    live(
+    modifiable(
         "timeout",
         Kind::Number { least: 0, most: 2_147_483 },
         "0",
         "Seconds of silence after which a client is disconnected; 0 for never.",
     ),
-    fixed(
+    immutable(
         "tcp-keepalive",
         Kind::Number { least: 0, most: 32_767 },
         "300",
         "Seconds of silence after which the system asks whether a client's machine is still there; 0 for never.",
     ),
-    live(
+    modifiable(
         "client-output-buffer-limit",
         Kind::OutputLimits,
         "normal 1gb 0 0",
@@ -122,13 +122,13 @@ const CLIENTS: &[Setting] = &[
          second for as many seconds as the third says; 0 for no limit. Other classes than `normal` are taken and have \
          no effect.",
     ),
-    live(
+    modifiable(
         "client-query-buffer-limit",
         Kind::Bytes { least: 1 << 20 },
         "1gb",
         "A client that sends a longer request is disconnected.",
     ),
-    fixed(
+    immutable(
         "shutdown-timeout",
         Kind::Number { least: 0, most: 86_400 },
         "10",
@@ -137,25 +137,25 @@ const CLIENTS: &[Setting] = &[
 ];
 
 const DURABILITY: &[Setting] = &[
-    fixed(
+    immutable(
         "dir",
         Kind::Folder,
         "./hedgerow-db-data",
         "The folder of log and snapshots; made where it is missing.",
     ),
-    fixed(
+    immutable(
         "persistence",
         Kind::Flag,
         "yes",
         "With `no` nothing is kept in files: the end loses all.",
     ),
-    fixed(
+    immutable(
         "appendfsync",
         Kind::Choice(&["always", "everysec", "no"]),
         "everysec",
         "When the log is forced to the disk: before a change is acknowledged, once a second, or when the system likes.",
     ),
-    fixed(
+    immutable(
         "snapshot-after",
         Kind::Bytes { least: 0 },
         "64mb",
@@ -164,13 +164,13 @@ const DURABILITY: &[Setting] = &[
 ];
 
 const MEMORY: &[Setting] = &[
-    live(
+    modifiable(
         "maxmemory",
         Kind::Bytes { least: 0 },
         "0",
         "Bytes of memory for keys, values and their tables; 0 for as much as there is.",
     ),
-    live(
+    modifiable(
         "maxmemory-policy",
         Kind::Choice(&[
             "noeviction",
@@ -184,19 +184,19 @@ const MEMORY: &[Setting] = &[
         "What happens at that limit: changes that need memory are refused, or keys go. `volatile-` takes only keys \
          that have an end.",
     ),
-    fixed(
+    immutable(
         "compressed",
         Kind::Bytes { least: 0 },
         "0",
         "Bytes of memory in which values of 64 bytes and more are kept, compressed where they are cold; 0 for none.",
     ),
-    fixed(
+    immutable(
         "shards",
         Kind::Number { least: 0, most: 16_384 },
         "0",
         "Parts of the keys that change independently, made a power of two; 0 for eight a core.",
     ),
-    fixed(
+    immutable(
         "threads",
         Kind::Number { least: 0, most: 1024 },
         "0",
@@ -205,27 +205,32 @@ const MEMORY: &[Setting] = &[
 ];
 
 const TLS: &[Setting] = &[
-    fixed(
+    immutable(
         "tls-port",
         PORT,
         "0",
         "Port for clients that speak TLS, on the same addresses; 0 for none.",
     ),
-    fixed(
+    immutable(
         "tls-cert-file",
         Kind::File,
         "",
         "The server's certificate and those it leads to, in PEM.",
     ),
-    fixed("tls-key-file", Kind::File, "", "The key of that certificate, in PEM."),
-    fixed("tls-ca-cert-file", Kind::File, "", "Certificates in PEM that sign those of clients."),
-    fixed(
+    immutable("tls-key-file", Kind::File, "", "The key of that certificate, in PEM."),
+    immutable(
+        "tls-ca-cert-file",
+        Kind::File,
+        "",
+        "Certificates in PEM that sign those of clients.",
+    ),
+    immutable(
         "tls-auth-clients",
         Kind::Choice(&["yes", "no", "optional"]),
         "yes",
         "Whether clients must show a certificate, need none, or may show one, which then must be good.",
     ),
-    fixed(
+    immutable(
         "grpc-tls",
         Kind::Flag,
         "no",
@@ -235,19 +240,19 @@ const TLS: &[Setting] = &[
 ];
 
 const WATCHING: &[Setting] = &[
-    fixed(
+    immutable(
         "loglevel",
         Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
         "notice",
         "What is written to standard error.",
     ),
-    fixed(
+    immutable(
         "metrics-port",
         PORT,
         "0",
         "Port of `/metrics` for Prometheus, `/livez` and `/readyz`, by HTTP; 0 for none.",
     ),
-    fixed(
+    immutable(
         "metrics-bind",
         Kind::Address,
         "127.0.0.1",
@@ -275,7 +280,7 @@ const FROM_REDIS: &[(&str, &str)] = &[
 ];
 
 /// The name that somebody may have meant.
-pub(super) fn meant(name: &str) -> Option<&'static str> {
+pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if let Some((_, ours)) = FROM_REDIS.iter().find(|(theirs, _)| *theirs == name) {
         return Some(ours);
@@ -325,8 +330,8 @@ mod tests {
             ("io-threads", Some("threads")),
             ("lua-time-limit", None),
         ];
-        for (name, wanted) in cases {
-            assert_eq!(meant(name), wanted, "{name}");
+        for (name, expected) in cases {
+            assert_eq!(suggestion(name), expected, "{name}");
         }
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!((distance("", "abc"), distance("abc", "")), (3, 3));

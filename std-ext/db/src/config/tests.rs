@@ -1,6 +1,11 @@
 //! Tests of how sources go together, and of what is made of the table.
 
 use super::*;
+use crate::log::Fsync;
+use crate::options::Eviction;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -9,12 +14,12 @@ fn words(words: &[&str]) -> Vec<String> {
 fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
     match Config::read(words(flags), variables)? {
-        Wish::Serve(config) => Ok(*config),
-        other @ Wish::Show(_) => panic!("{other:?}"),
+        Invocation::Serve(config) => Ok(*config),
+        other @ Invocation::Print(_) => panic!("{other:?}"),
     }
 }
 
-fn complaint(flags: &[&str], variables: &[(&str, &str)]) -> String {
+fn error_text(flags: &[&str], variables: &[(&str, &str)]) -> String {
     read(flags, variables).unwrap_err().to_string()
 }
 
@@ -34,7 +39,7 @@ fn later_sources_win() {
     assert_eq!(config.get("port"), "7001");
     let missing = [("HEDGEROW_DB_CONFIG", "/nowhere/a.conf")];
     assert!(read(&[file], &missing).is_ok());
-    assert!(complaint(&[], &missing).starts_with("/nowhere/a.conf cannot be read: "));
+    assert!(error_text(&[], &missing).starts_with("/nowhere/a.conf cannot be read: "));
 }
 
 #[test]
@@ -57,15 +62,15 @@ fn complaints_say_where_and_what_would_be_right() {
     let wanted = format!(
         "{file}, line 2: 'sometimes' is no value for appendfsync, which takes always, everysec, no"
     );
-    assert_eq!(complaint(&[file], &[]), wanted);
+    assert_eq!(error_text(&[file], &[]), wanted);
     fs::write(&path, "prot 7001\n").unwrap();
     let wanted = format!("{file}, line 1: there is no setting 'prot'; did you mean 'port'?");
-    assert_eq!(complaint(&[file], &[]), wanted);
+    assert_eq!(error_text(&[file], &[]), wanted);
     let wanted = "the environment's HEDGEROW_DB_TIMEOUT: 'soon' is no value for timeout, \
                   which takes a number from 0 to 2147483";
-    assert_eq!(complaint(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
+    assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
     let wanted = "--lua-time-limit: there is no setting 'lua-time-limit'; --help shows all";
-    assert_eq!(complaint(&["--lua-time-limit", "5"], &[]), wanted);
+    assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn settings_that_do_not_go_together_are_refused() {
         &["--tls-port", "7000", "--tls-cert-file", "a", "--tls-key-file", "b"],
     ];
     for flags in cases {
-        assert!(matches!(read(flags, &[]), Err(ConfigError::Contrary(_))), "{flags:?}");
+        assert!(matches!(read(flags, &[]), Err(ConfigError::Conflict(_))), "{flags:?}");
     }
     assert!(read(&["--port", "0", "--unixsocket", "/tmp/x"], &[]).is_ok());
 }
@@ -102,7 +107,7 @@ fn grpc_is_not_left_open_by_mistake() {
     }
     assert_eq!(grpc(&[]).unwrap().grpc(), Some(([127, 0, 0, 1], 7000).into()));
     for flags in [&["--bind", "*"][..], &["--grpc-tls", "yes"], &["--port", "7000"]] {
-        assert!(matches!(grpc(flags), Err(ConfigError::Contrary(_))), "{flags:?}");
+        assert!(matches!(grpc(flags), Err(ConfigError::Conflict(_))), "{flags:?}");
     }
     for flags in [["--requirepass", "word"], ["--protected-mode", "no"]] {
         assert!(grpc(&[&["--bind", "*"], &flags[..]].concat()).is_ok(), "{flags:?}");
@@ -146,11 +151,12 @@ fn every_setting_arrives_where_it_works() {
         (server.unix.as_deref(), server.unix_mode),
         (Some(Path::new("/run/x")), Some(0o660))
     );
-    assert_eq!((server.password.as_deref(), server.protected), (Some("word"), false));
-    assert_eq!((server.max_clients, server.threads, server.most_output), (77, 5, 9 << 20));
-    assert_eq!((server.soft_output, server.most_input), (2 << 20, 5 << 20));
-    assert_eq!(server.soft_output_for, Duration::from_secs(30));
-    let seconds = [server.timeout, server.keepalive, server.stop_within].map(|time| time.as_secs());
+    assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
+    assert_eq!((server.max_clients, server.threads, server.output_buffer_limit), (77, 5, 9 << 20));
+    assert_eq!((server.soft_output_buffer_limit, server.query_buffer_limit), (2 << 20, 5 << 20));
+    assert_eq!(server.soft_output_buffer_time, Duration::from_secs(30));
+    let seconds =
+        [server.timeout, server.tcp_keepalive, server.shutdown_timeout].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 3]);
     let options = config.options();
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));

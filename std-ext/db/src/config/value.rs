@@ -46,37 +46,37 @@ impl Kind {
     /// # Errors
     /// What would be right, where this is not.
     pub fn read(self, value: &str) -> Result<String, String> {
-        let wanted = || self.to_string();
+        let expected = || self.to_string();
         let lower = value.to_ascii_lowercase();
         match self {
             Self::Flag => match &*lower {
                 "yes" | "no" => Ok(lower),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
             Self::Number { least, most } => {
                 let number = value.parse().ok().filter(|n| (least..=most).contains(n));
-                number.map(|n: u64| n.to_string()).ok_or_else(wanted)
+                number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
             Self::Bytes { least } => {
                 let bytes = read_bytes(&lower).filter(|n| *n >= least);
-                bytes.map(|n| n.to_string()).ok_or_else(wanted)
+                bytes.map(|n| n.to_string()).ok_or_else(expected)
             }
             Self::Choice(words) => {
                 let word = words.contains(&&*lower);
-                word.then_some(lower).ok_or_else(wanted)
+                word.then_some(lower).ok_or_else(expected)
             }
             Self::Text | Self::File | Self::Folder => Ok(value.to_owned()),
             Self::Addresses => match read_addresses(value) {
                 Some(some) if !some.is_empty() => Ok(value.to_owned()),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
             Self::Address => match read_addresses(value).as_deref() {
                 Some([_]) => Ok(value.to_owned()),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
             Self::Mode => {
                 let mode = u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777);
-                (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(wanted)
+                (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(expected)
             }
             Self::OutputLimits => {
                 let limits = output_limits(&lower).filter(|&(hard, ..)| {
@@ -84,7 +84,7 @@ impl Kind {
                     hard == 0 || hard >= LEAST_OUTPUT
                 });
                 let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
-                limits.map(shown).ok_or_else(wanted)
+                limits.map(shown).ok_or_else(expected)
             }
         }
     }
@@ -189,8 +189,8 @@ mod tests {
                 "normal 0 1024 7",
             ),
         ];
-        for (kind, text, wanted) in good {
-            assert_eq!(kind.read(text).as_deref(), Ok(wanted), "{text}");
+        for (kind, text, expected) in good {
+            assert_eq!(kind.read(text).as_deref(), Ok(expected), "{text}");
         }
         let bad = [
             (Kind::Flag, "true"),

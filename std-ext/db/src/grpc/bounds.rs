@@ -5,7 +5,7 @@
 //! those as the client reads.
 
 use crate::server::listen::keep_alive;
-use crate::server::live::Live;
+use crate::server::runtime_config::RuntimeConfig;
 use futures_util::Stream;
 use futures_util::stream;
 use http_body::{Body as HttpBody, Frame};
@@ -40,7 +40,7 @@ const NO_ROOM: Duration = Duration::from_millis(50);
 pub(super) struct Peer(Arc<Counted>);
 
 struct Counted {
-    live: Arc<Live>,
+    runtime_config: Arc<RuntimeConfig>,
     /// Bytes of its requests in memory.
     input: AtomicUsize,
     /// Bytes of answers in memory.
@@ -50,10 +50,10 @@ struct Counted {
 }
 
 impl Peer {
-    pub(super) fn new(live: &Arc<Live>) -> Self {
-        let live = Arc::clone(live);
+    pub(super) fn new(runtime_config: &Arc<RuntimeConfig>) -> Self {
+        let runtime_config = Arc::clone(runtime_config);
         let none = AtomicUsize::default;
-        Self(Arc::new(Counted { live, input: none(), output: none(), busy: none() }))
+        Self(Arc::new(Counted { runtime_config, input: none(), output: none(), busy: none() }))
     }
 
     /// The connection that a request came by.
@@ -104,7 +104,7 @@ impl Reserved {
         // Relaxed: the number alone is meant, and each call adds before it looks.
         let before = counted.output.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        before.saturating_add(bytes) <= counted.live.buffer_limits().hard
+        before.saturating_add(bytes) <= counted.runtime_config.buffer_limits().hard
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -129,9 +129,9 @@ pub(super) fn too_much() -> Status {
 /// The connections of a listener, as long as there may be more.
 pub(super) fn incoming(
     listener: TcpListener,
-    live: Arc<Live>,
+    runtime_config: Arc<RuntimeConfig>,
 ) -> impl Stream<Item = io::Result<Socket>> {
-    stream::unfold((listener, live), |(listener, live)| async {
+    stream::unfold((listener, runtime_config), |(listener, runtime_config)| async {
         loop {
             let Ok((stream, from)) = listener.accept().await else {
                 // Out of descriptors, as a rule.
@@ -139,15 +139,15 @@ pub(super) fn incoming(
                 continue;
             };
             let local = from.ip().to_canonical().is_loopback();
-            if live.denies_others() && !local || !live.admit() {
+            if runtime_config.denies_remote() && !local || !runtime_config.admit() {
                 // A client that is not told why sees its connection end.
                 continue;
             }
             // What cannot be set is slower, no more.
             let _ = stream.set_nodelay(true);
-            keep_alive(&SockRef::from(&stream), live.keepalive());
-            let socket = Socket::new(stream, &live);
-            return Some((Ok(socket), (listener, live)));
+            keep_alive(&SockRef::from(&stream), runtime_config.keepalive());
+            let socket = Socket::new(stream, &runtime_config);
+            return Some((Ok(socket), (listener, runtime_config)));
         }
     })
 }
@@ -161,9 +161,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    fn new(stream: TcpStream, live: &Arc<Live>) -> Self {
+    fn new(stream: TcpStream, runtime_config: &Arc<RuntimeConfig>) -> Self {
         let look = Box::pin(tokio::time::sleep(LOOK.min(Duration::from_millis(100))));
-        Self { stream, peer: Peer::new(live), touched: Instant::now(), look }
+        Self { stream, peer: Peer::new(runtime_config), touched: Instant::now(), look }
     }
 
     /// Looks now and then whether the client was silent for too long.
@@ -171,7 +171,7 @@ impl Socket {
         loop {
             ready!(self.look.as_mut().poll(context));
             let (counted, now) = (&self.peer.0, Instant::now());
-            let timeout = counted.live.timeout();
+            let timeout = counted.runtime_config.timeout();
             // Relaxed: a count by itself.
             if counted.busy.load(Ordering::Relaxed) > 0 {
                 self.touched = now;
@@ -193,7 +193,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.peer.0.live.leave();
+        self.peer.0.runtime_config.leave();
     }
 }
 
@@ -329,7 +329,7 @@ impl HttpBody for Input {
         let counted = &self.of.0;
         // Relaxed: the number alone is meant, and each call adds before it looks.
         let before = counted.input.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > counted.live.buffer_limits().input {
+        if before.saturating_add(more) > counted.runtime_config.buffer_limits().input {
             let text = "the requests of this connection are larger than client-query-buffer-limit";
             return Poll::Ready(Some(Err(Status::resource_exhausted(text))));
         }

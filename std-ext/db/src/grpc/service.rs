@@ -7,11 +7,11 @@ use super::api::{
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
 use super::bounds::{Busy, Peer, Reserved, too_much};
-use crate::ask::{self, Ask, Change, Life, Look, Refusal, Together};
 use crate::db::Db;
-use crate::limits::{GRPC_EVENTS, GRPC_PAUSE, GRPC_WALK, GRPC_WATCHES};
+use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
-use crate::watch::{Changed, Event, Watch, WatchError};
+use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
+use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream};
@@ -71,8 +71,8 @@ impl Service {
         let mut made = Err(unexpected());
         let lsn = {
             let asked = [asked(&operation, self.shared.db.now())?];
-            self.shared.db.with(|session| {
-                session.run(&asked, &mut |_, found| {
+            self.shared.db.with_session(|session| {
+                session.execute(&asked, &mut |_, found| {
                     made = if reserved.grow(HEAD + length(found)) {
                         told(&operation, found).map_err(refused)
                     } else {
@@ -122,8 +122,8 @@ fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
 }
 
 /// Bytes of an answer's value.
-fn length(found: ask::Answer<'_>) -> usize {
-    if let ask::Answer::Bytes(value) = found { value.len() } else { 0 }
+fn length(found: request::Answer<'_>) -> usize {
+    if let request::Answer::Bytes(value) = found { value.len() } else { 0 }
 }
 
 /// How many bytes of a stream's answers are in memory.
@@ -183,14 +183,14 @@ fn unexpected() -> Status {
     Status::internal("the database answered something else than it was asked")
 }
 
-fn refused(refusal: Refusal) -> Status {
+fn refused(refusal: RequestError) -> Status {
     let text = refusal.to_string();
     match refusal {
-        Refusal::Memory => Status::resource_exhausted(text),
-        Refusal::Log => Status::unavailable(text),
-        Refusal::NoSuchKey => Status::not_found(text),
-        Refusal::KeyTooLong | Refusal::ValueTooLong => Status::invalid_argument(text),
-        Refusal::Overflow | Refusal::NotFinite => Status::out_of_range(text),
+        RequestError::OutOfMemory => Status::resource_exhausted(text),
+        RequestError::LogUnavailable => Status::unavailable(text),
+        RequestError::NoSuchKey => Status::not_found(text),
+        RequestError::KeyTooLong | RequestError::ValueTooLong => Status::invalid_argument(text),
+        RequestError::Overflow | RequestError::NotFinite => Status::out_of_range(text),
         _ => Status::failed_precondition(text),
     }
 }
@@ -218,17 +218,18 @@ impl Shared {
         operations: &[Operation],
     ) -> Result<(Held<Vec<Answer>>, Lsn), Status> {
         let now = self.db.now();
-        let asks: Vec<Ask<'_>> =
+        let asks: Vec<DbRequest<'_>> =
             operations.iter().map(|operation| asked(operation, now)).collect::<Result<_, _>>()?;
         let mut answers = vec![Answer::default(); operations.len()];
         let mut reserved = peer.reserve();
         let mut fits = reserved.grow(HEAD * operations.len());
-        let lsn = self.db.with(|session| {
-            session.run(&asks, &mut |number, found| {
+        let lsn = self.db.with_session(|session| {
+            session.execute(&asks, &mut |number, found| {
                 fits = fits && reserved.grow(length(found));
                 if fits {
                     let told = told(&operations[number], found);
-                    let refused = |refusal: Refusal| answer::Kind::Refused(refusal.to_string());
+                    let refused =
+                        |refusal: RequestError| answer::Kind::Refused(refusal.to_string());
                     answers[number].kind = Some(told.unwrap_or_else(refused));
                 }
             })
@@ -245,7 +246,7 @@ impl Shared {
     ) -> Result<(Held<Vec<Entry>>, Lsn), Status> {
         let (mut entries, mut reserved, mut lsn) = (Vec::new(), peer.reserve(), 0);
         let mut fits = true;
-        self.db.with(|session| {
+        self.db.with_session(|session| {
             let rollbacks = self.db.rollbacks();
             if let (Some(from), true) = (walk.next, walk.keys.is_empty()) {
                 let next = session.scan(from, SCANNED, &mut |key| {
@@ -258,16 +259,17 @@ impl Shared {
                 walk.seen = (self.db.log().last(), rollbacks);
             }
             lsn = walk.seen.0;
-            while fits && reserved.bytes() < GRPC_WALK {
+            while fits && reserved.bytes() < GRPC_SCAN {
                 let Some(key) = walk.keys.pop_front() else { break };
                 let mut value = None;
                 if request.with_values {
-                    let made = session.run(&[Ask::Look(&key, Look::Value)], &mut |_, found| {
-                        fits = reserved.grow(length(found));
-                        if let (ask::Answer::Bytes(found), true) = (found, fits) {
-                            value = Some(Bytes::copy_from_slice(found));
-                        }
-                    });
+                    let made =
+                        session.execute(&[DbRequest::Read(&key, Query::Value)], &mut |_, found| {
+                            fits = reserved.grow(length(found));
+                            if let (request::Answer::Bytes(found), true) = (found, fits) {
+                                value = Some(Bytes::copy_from_slice(found));
+                            }
+                        });
                     lsn = lsn.max(made);
                 }
                 fits = fits && reserved.grow(HEAD + key.len());
@@ -286,27 +288,27 @@ impl Shared {
 
     /// What a watcher is told of a change.
     fn told(&self, event: Event, with_values: bool) -> Told {
-        let kind = match event.changed {
-            Changed::Key(key) => {
+        let kind = match event.kind {
+            EventKind::Changed(key) => {
                 let value = if with_values { self.db.get(&key) } else { Ok(None) };
                 let value = value.map_err(|why| Status::unavailable(why.to_string()))?;
                 let value = value.map(Bytes::from);
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
-            Changed::Removed(key) => watch_response::Kind::Removed(key.into()),
-            Changed::Cleared => watch_response::Kind::Cleared(true),
+            EventKind::Removed(key) => watch_response::Kind::Removed(key.into()),
+            EventKind::Cleared => watch_response::Kind::Cleared(true),
         };
-        Ok(WatchResponse { number: event.number, kind: Some(kind) })
+        Ok(WatchResponse { number: event.lsn, kind: Some(kind) })
     }
 
     /// Tells of changes as long as somebody listens.
     fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
-        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_EVENTS)), Handle::current());
+        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
             let told = match watch.next(PATIENCE) {
                 Ok(None) => continue,
                 Ok(Some(event)) => self.told(event, with_values),
-                Err(why @ WatchError::Behind) => Err(Status::data_loss(why.to_string())),
+                Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
             let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
@@ -314,7 +316,7 @@ impl Shared {
             let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
             let ends = told.is_err();
             // One value may be larger than all the room.
-            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_EVENTS) as u32);
+            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
                 match select(pin!(room), pin!(to.closed())).await {
                     Either::Left((permit, _)) => permit.ok(),
@@ -335,40 +337,43 @@ type Told = Result<WatchResponse, Status>;
 type Waiting = Result<(WatchResponse, (OwnedSemaphorePermit, Reserved)), Status>;
 
 /// An operation in the database's own words.
-fn asked(operation: &Operation, now: u64) -> Result<Ask<'_>, Status> {
+fn asked(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
     let kind = operation.kind.as_ref();
     let kind = kind.ok_or_else(|| Status::invalid_argument("an operation of no kind"))?;
     Ok(match kind {
-        operation::Kind::Get(get) => Ask::Look(&get.key, Look::Value),
+        operation::Kind::Get(get) => DbRequest::Read(&get.key, Query::Value),
         operation::Kind::Set(set) => {
-            let when = match When::try_from(set.when) {
-                Ok(When::Always) => ask::When::Always,
-                Ok(When::Absent) => ask::When::Absent,
-                Ok(When::Present) => ask::When::Present,
+            let condition = match When::try_from(set.when) {
+                Ok(When::Always) => request::SetCondition::Always,
+                Ok(When::Absent) => request::SetCondition::IfAbsent,
+                Ok(When::Present) => request::SetCondition::IfPresent,
                 Err(_) => return Err(Status::invalid_argument("`when` has no such value")),
             };
-            let life = match set.lives {
-                Some(time) => Life::Until(now.saturating_add(time)),
-                None if set.keep_life => Life::Keep,
-                None => Life::Ever,
+            let expiry = match set.lives {
+                Some(time) => Expiry::At(now.saturating_add(time)),
+                None if set.keep_life => Expiry::Keep,
+                None => Expiry::Never,
             };
-            Ask::Change(&set.key, Change::Set { value: &set.value, when, life, get: false })
+            DbRequest::Change(
+                &set.key,
+                Change::Set { value: &set.value, condition, expiry, get: false },
+            )
         }
-        operation::Kind::Delete(key) => Ask::Change(key, Change::Delete),
-        operation::Kind::Add(add) => Ask::Change(&add.key, Change::Add(add.by)),
+        operation::Kind::Delete(key) => DbRequest::Change(key, Change::Delete),
+        operation::Kind::Add(add) => DbRequest::Change(&add.key, Change::Increment(add.by)),
     })
 }
 
 /// An answer in the words of gRPC.
-fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, Refusal> {
+fn told(operation: &Operation, found: request::Answer<'_>) -> Result<answer::Kind, RequestError> {
     let (found, int) = match found {
-        ask::Answer::Refused(refusal) => return Err(refusal),
-        ask::Answer::Int(int) => (found, int),
+        request::Answer::Error(refusal) => return Err(refusal),
+        request::Answer::Int(int) => (found, int),
         _ => (found, 0),
     };
     Ok(match operation.kind {
         Some(operation::Kind::Set(_)) => {
-            answer::Kind::Set(SetResponse { stored: found == ask::Answer::Done })
+            answer::Kind::Set(SetResponse { stored: found == request::Answer::Done })
         }
         Some(operation::Kind::Delete(_)) => {
             answer::Kind::Delete(DeleteResponse { removed: int.cast_unsigned() })
@@ -376,7 +381,7 @@ fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, R
         Some(operation::Kind::Add(_)) => answer::Kind::Add(AddResponse { sum: int }),
         _ => {
             let value = match found {
-                ask::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
+                request::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
                 _ => None,
             };
             answer::Kind::Get(GetResponse { value })
@@ -410,14 +415,17 @@ impl Database for Service {
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
-        let lsn = self.shared.db.with(|session| {
-            session.run(&[Ask::Together(Together::DeleteAll(&keys))], &mut |_, found| {
-                made = match found {
-                    ask::Answer::Refused(refusal) => Err(refused(refusal)),
-                    ask::Answer::Int(removed) => Ok(removed.cast_unsigned()),
-                    _ => Err(unexpected()),
-                };
-            })
+        let lsn = self.shared.db.with_session(|session| {
+            session.execute(
+                &[DbRequest::MultiKey(MultiKeyOp::DeleteAll(&keys))],
+                &mut |_, found| {
+                    made = match found {
+                        request::Answer::Error(refusal) => Err(refused(refusal)),
+                        request::Answer::Int(removed) => Ok(removed.cast_unsigned()),
+                        _ => Err(unexpected()),
+                    };
+                },
+            )
         });
         let removed = made?;
         self.shared.safe(lsn).await?;

@@ -8,7 +8,7 @@
 //! A later version may add kinds, and reads all that an earlier one wrote. An earlier one refuses a log with a kind
 //! that it does not know, and changes nothing.
 
-use crate::ask::{Change, Life, LiveWhen, When};
+use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
 use std::ops::Range;
 
 const SET: u8 = 1;
@@ -51,14 +51,14 @@ fn bytes(bytes: &[u8], into: &mut Vec<u8>) {
 }
 
 /// Writes that a value was stored.
-pub(crate) fn set(key: &[u8], value: &[u8], life: Life, into: &mut Vec<u8>) {
-    into.push(match life {
-        Life::Ever => SET,
-        Life::Until(_) => SET_ENDING,
-        Life::Keep => SET_KEEPING,
+pub(crate) fn set(key: &[u8], value: &[u8], expiry: Expiry, into: &mut Vec<u8>) {
+    into.push(match expiry {
+        Expiry::Never => SET,
+        Expiry::At(_) => SET_ENDING,
+        Expiry::Keep => SET_KEEPING,
     });
     bytes(key, into);
-    if let Life::Until(end) = life {
+    if let Expiry::At(end) = expiry {
         number(end, into);
     }
     bytes(value, into);
@@ -176,24 +176,30 @@ impl<'a> Changes<'a> {
         if kind == RENAME {
             return Some(Logged::Rename(key, self.bytes()?));
         }
-        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let live =
+            |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let change = match kind {
             SET | SET_ENDING | SET_KEEPING => {
-                let life = match kind {
-                    SET => Life::Ever,
-                    SET_ENDING => Life::Until(self.number()?),
-                    _ => Life::Keep,
+                let expiry = match kind {
+                    SET => Expiry::Never,
+                    SET_ENDING => Expiry::At(self.number()?),
+                    _ => Expiry::Keep,
                 };
-                Change::Set { value: self.bytes()?, when: When::Always, life, get: false }
+                Change::Set {
+                    value: self.bytes()?,
+                    condition: SetCondition::Always,
+                    expiry,
+                    get: false,
+                }
             }
             DELETE => Change::Delete,
-            END => live(Life::Until(self.number()?)),
-            ENDLESS => live(Life::Ever),
-            ADD => Change::Add(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            END => live(Expiry::At(self.number()?)),
+            ENDLESS => live(Expiry::Never),
+            ADD => Change::Increment(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
             APPEND => Change::Append(self.bytes()?),
             WRITE => {
                 let at = usize::try_from(self.number()?).ok()?;
-                Change::Write { at, bytes: self.bytes()? }
+                Change::SetRange { offset: at, bytes: self.bytes()? }
             }
             _ => return None,
         };
@@ -224,9 +230,9 @@ mod tests {
     fn changes_are_read_as_they_were_written() {
         let mut log = Vec::new();
         let long = vec![7; 300];
-        set(b"a", &long, Life::Ever, &mut log);
-        set(b"", b"", Life::Until(u64::MAX), &mut log);
-        set(b"c", b"v", Life::Keep, &mut log);
+        set(b"a", &long, Expiry::Never, &mut log);
+        set(b"", b"", Expiry::At(u64::MAX), &mut log);
+        set(b"c", b"v", Expiry::Keep, &mut log);
         delete(b"d", &mut log);
         live(b"e", Some(5), &mut log);
         live(b"f", None, &mut log);
@@ -236,18 +242,24 @@ mod tests {
         clear(0..16_384, &mut log);
         rename(b"j", b"k", &mut log);
         clock(1 << 50, &mut log);
-        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
-        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let set = |value, expiry| Change::Set {
+            value,
+            condition: SetCondition::Always,
+            expiry,
+            get: false,
+        };
+        let live =
+            |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let wanted = [
-            Logged::Change(b"a", set(&long, Life::Ever)),
-            Logged::Change(b"", set(b"", Life::Until(u64::MAX))),
-            Logged::Change(b"c", set(b"v", Life::Keep)),
+            Logged::Change(b"a", set(&long, Expiry::Never)),
+            Logged::Change(b"", set(b"", Expiry::At(u64::MAX))),
+            Logged::Change(b"c", set(b"v", Expiry::Keep)),
             Logged::Change(b"d", Change::Delete),
-            Logged::Change(b"e", live(Life::Until(5))),
-            Logged::Change(b"f", live(Life::Ever)),
-            Logged::Change(b"g", Change::Add(i64::MIN)),
+            Logged::Change(b"e", live(Expiry::At(5))),
+            Logged::Change(b"f", live(Expiry::Never)),
+            Logged::Change(b"g", Change::Increment(i64::MIN)),
             Logged::Change(b"h", Change::Append(b"tail")),
-            Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
+            Logged::Change(b"i", Change::SetRange { offset: 1000, bytes: b"part" }),
             Logged::Clear(0, 16_384),
             Logged::Rename(b"j", b"k"),
             Logged::Clock(1 << 50),

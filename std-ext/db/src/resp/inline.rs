@@ -3,7 +3,7 @@
 //! Within double quotes stand `\n`, `\r`, `\t`, `\a`, `\b`, `\x` with two hexadecimal digits, and a backslash before
 //! any other character for itself; within single quotes `\'`. A quote ends where a word ends.
 
-use super::parse::Wrong;
+use super::parse::ParseError;
 
 /// What is being read.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,8 +16,8 @@ enum Within {
 /// The words of a line.
 ///
 /// # Errors
-/// [`Wrong::Quotes`] where a quote has no end, or something follows upon its end.
-pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, Wrong> {
+/// [`ParseError::Quotes`] where a quote has no end, or something follows upon its end.
+pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, ParseError> {
     // As in Redis, a zero byte ends the line.
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut words = Vec::new();
@@ -40,12 +40,12 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// The word that begins at `at`, and where it ends.
-fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
+fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), ParseError> {
     let mut word = Vec::new();
     let mut within = Within::Word;
     loop {
         let Some(&byte) = line.get(at) else {
-            return if within == Within::Word { Ok((word, at)) } else { Err(Wrong::Quotes) };
+            return if within == Within::Word { Ok((word, at)) } else { Err(ParseError::Quotes) };
         };
         let next = line.get(at + 1).copied();
         at += 1;
@@ -55,7 +55,7 @@ fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
             (Within::Word, b'\'') => within = Within::Single,
             (Within::Double, b'"') | (Within::Single, b'\'') => {
                 let ends = next.is_none_or(is_space);
-                return if ends { Ok((word, at)) } else { Err(Wrong::Quotes) };
+                return if ends { Ok((word, at)) } else { Err(ParseError::Quotes) };
             }
             (Within::Double, b'\\') if next.is_some() => {
                 let (meant, used) = escaped(&line[at..]);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn quotes_without_an_end_are_refused() {
         for line in ["\"", "set 'a", "\"a\"b", "'a'\"b\"", "\"a\\\"", "\"a\0\""] {
-            assert_eq!(split(line.as_bytes()), Err(Wrong::Quotes), "{line}");
+            assert_eq!(split(line.as_bytes()), Err(ParseError::Quotes), "{line}");
         }
     }
 }

@@ -44,7 +44,7 @@ impl Limits {
     /// Of those who may do everything.
     pub const FULL: Self = Self { arguments: MOST_ARGUMENTS, argument: LONGEST_ARGUMENT };
     /// Of those who have not said the password yet: enough to say it.
-    pub const STRANGER: Self = Self { arguments: 10, argument: 16 << 10 };
+    pub const UNAUTHENTICATED: Self = Self { arguments: 10, argument: 16 << 10 };
 }
 
 /// What a buffer begins with.
@@ -59,13 +59,13 @@ pub enum Found {
     /// The beginning of a request. It takes a buffer of at least so many bytes, which it does not have yet.
     Unfinished(usize),
     /// No request. Where the next one begins nobody knows, so this connection is over.
-    Wrong(Wrong),
+    Invalid(ParseError),
 }
 
 /// Why something is no request. Displayed in Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wrong {
+pub enum ParseError {
     /// The number of arguments is none, or too high.
     Count,
     /// The length of an argument is no number, or too high.
@@ -73,23 +73,23 @@ pub enum Wrong {
     /// An argument begins with another byte than `$`.
     Expected(u8),
     /// More arguments than somebody unknown may send.
-    CountOfStranger,
+    UnauthenticatedCount,
     /// A longer argument than somebody unknown may send.
-    LengthOfStranger,
+    UnauthenticatedLength,
     /// A line is longer than [`LONGEST_LINE`].
     Line,
     /// A quote in a line has no end, or a word goes on behind it.
     Quotes,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Protocol error: ")?;
         f.write_str(match self {
             Self::Count => "invalid multibulk length",
             Self::Length => "invalid bulk length",
-            Self::CountOfStranger => "unauthenticated multibulk length",
-            Self::LengthOfStranger => "unauthenticated bulk length",
+            Self::UnauthenticatedCount => "unauthenticated multibulk length",
+            Self::UnauthenticatedLength => "unauthenticated bulk length",
             Self::Line => "too big inline request",
             Self::Quotes => "unbalanced quotes in request",
             // A control character would end the error too soon.
@@ -101,17 +101,17 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl Error for Wrong {}
+impl Error for ParseError {}
 
 /// Finds the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Requests {
-    rest: Option<Box<Rest>>,
+    rest: Option<Box<Partial>>,
 }
 
 /// What was found of a request that has not arrived as a whole. Places are counted from its first byte.
 #[derive(Debug)]
-struct Rest {
+struct Partial {
     arguments: Vec<(usize, usize)>,
     /// Where the next argument begins.
     at: usize,
@@ -140,14 +140,14 @@ impl Requests {
             None => return Found::Unfinished(1),
         }
         let (count, at) = match number(input, 1) {
-            Number::Is(count, at) => (count, at),
+            Number::Value(count, at) => (count, at),
             Number::Unfinished => return Found::Unfinished(input.len() + 1),
-            Number::Wrong => return Found::Wrong(Wrong::Count),
+            Number::Invalid => return Found::Invalid(ParseError::Count),
         };
         if count > limits.arguments {
-            return Found::Wrong(match count {
-                ..=MOST_ARGUMENTS => Wrong::CountOfStranger,
-                _ => Wrong::Count,
+            return Found::Invalid(match count {
+                ..=MOST_ARGUMENTS => ParseError::UnauthenticatedCount,
+                _ => ParseError::Count,
             });
         }
         if count <= 0 {
@@ -177,7 +177,7 @@ impl Requests {
                     {
                         let places = arguments.iter().map(|argument| place(input, argument));
                         let arguments = places.collect();
-                        self.rest = Some(Box::new(Rest { arguments, at, left, wanted }));
+                        self.rest = Some(Box::new(Partial { arguments, at, left, wanted }));
                     }
                     return found;
                 }
@@ -233,19 +233,19 @@ fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8
     let wanted = |end: usize| Found::Unfinished(end + SHORTEST * (left - 1));
     match input.get(at) {
         Some(b'$') => {}
-        Some(&other) => return Err(Found::Wrong(Wrong::Expected(other))),
+        Some(&other) => return Err(Found::Invalid(ParseError::Expected(other))),
         None => return Err(wanted(at + SHORTEST)),
     }
     let (length, from) = match number(input, at + 1) {
-        Number::Is(length, from) => (length, from),
+        Number::Value(length, from) => (length, from),
         // What has to come behind a length is at least its last digit or line end, and the argument's own.
         Number::Unfinished => return Err(wanted((at + SHORTEST).max(input.len() + 1))),
-        Number::Wrong => return Err(Found::Wrong(Wrong::Length)),
+        Number::Invalid => return Err(Found::Invalid(ParseError::Length)),
     };
     if !(0..=limits.argument).contains(&length) {
-        return Err(Found::Wrong(match length {
-            0..=LONGEST_ARGUMENT => Wrong::LengthOfStranger,
-            _ => Wrong::Length,
+        return Err(Found::Invalid(match length {
+            0..=LONGEST_ARGUMENT => ParseError::UnauthenticatedLength,
+            _ => ParseError::Length,
         }));
     }
     let to = from + length.cast_unsigned() as usize;
@@ -257,9 +257,9 @@ fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8
 
 /// A line's number, and where the next line begins.
 enum Number {
-    Is(i64, usize),
+    Value(i64, usize),
     Unfinished,
-    Wrong,
+    Invalid,
 }
 
 /// The number that stands at `at`. Nearly all have one or two digits.
@@ -268,10 +268,10 @@ fn number(input: &[u8], at: usize) -> Number {
     if let Some(&[a, b, c, _]) = input.get(at..).and_then(|rest| rest.first_chunk()) {
         let (first, second) = (a.wrapping_sub(b'0'), b.wrapping_sub(b'0'));
         if b == b'\r' && first < 10 {
-            return Number::Is(i64::from(first), at + 3);
+            return Number::Value(i64::from(first), at + 3);
         }
         if c == b'\r' && matches!(first, 1..10) && second < 10 {
-            return Number::Is(i64::from(first) * 10 + i64::from(second), at + 4);
+            return Number::Value(i64::from(first) * 10 + i64::from(second), at + 4);
         }
     }
     any_number(input, at)
@@ -289,23 +289,23 @@ fn any_number(input: &[u8], at: usize) -> Number {
         if digit < 10 {
             // A zero is alone.
             if place > first && sum == 0 {
-                return Number::Wrong;
+                return Number::Invalid;
             }
             // The lowest number of all is none that anybody needs.
             let Some(more) = sum.checked_mul(10).and_then(|sum| sum.checked_add(digit.into()))
             else {
-                return Number::Wrong;
+                return Number::Invalid;
             };
             sum = more;
         } else if byte == b'\r' {
             if place == first || negative && sum == 0 {
-                return Number::Wrong;
+                return Number::Invalid;
             }
             let number = if negative { -sum } else { sum };
             let whole = input.len() > place + 1;
-            return if whole { Number::Is(number, place + 2) } else { Number::Unfinished };
+            return if whole { Number::Value(number, place + 2) } else { Number::Unfinished };
         } else {
-            return Number::Wrong;
+            return Number::Invalid;
         }
     }
     Number::Unfinished
@@ -316,7 +316,7 @@ fn any_number(input: &[u8], at: usize) -> Number {
 fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
     let Some(end) = memchr(b'\n', &input[..input.len().min(LONGEST_LINE + 1)]) else {
         if input.len() > LONGEST_LINE {
-            return Found::Wrong(Wrong::Line);
+            return Found::Invalid(ParseError::Line);
         }
         return Found::Unfinished(input.len() + 1);
     };

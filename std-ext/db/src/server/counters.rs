@@ -1,7 +1,7 @@
 //! What the server counts: each thread its own, added up when somebody asks.
 
-use super::latency::Latency;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A number that only grows, written by one thread and read by any.
 #[derive(Debug, Default)]
@@ -33,11 +33,11 @@ macro_rules! counters {
         /// Counts at a moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Counted {
+        pub struct CounterTotals {
             $($(#[doc = $text])* pub $name: u64,)*
         }
 
-        impl Counted {
+        impl CounterTotals {
             /// Adds a thread's counts.
             pub(crate) fn add(&mut self, of: &Counters) {
                 $(self.$name += of.$name.get();)*
@@ -74,7 +74,107 @@ counters! {
     /// Bytes written.
     bytes_out,
     /// Turns of the loop that had work.
-    turns,
+    eventloop_cycles,
     /// Turns in which answers had to wait for the log.
-    parked,
+    waits_for_log,
+}
+
+/// Upper bounds of the buckets, in nanoseconds; one more bucket has none.
+const BOUNDS: [u64; 20] = [
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    25_000_000_000,
+];
+const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// One thread's histogram.
+#[derive(Debug, Default)]
+pub(crate) struct Latency {
+    buckets: [Count; BUCKETS],
+    /// Nanoseconds of all commands together.
+    sum: Count,
+}
+
+impl Latency {
+    /// Adds commands that were answered together, and that took as long.
+    pub(crate) fn add(&self, commands: u64, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS.partition_point(|bound| *bound < nanoseconds)].add(commands);
+        self.sum.add(nanoseconds.saturating_mul(commands));
+    }
+}
+
+/// The histogram of some threads together.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latencies {
+    buckets: [u64; BUCKETS],
+    sum: u64,
+}
+
+#[cfg(feature = "metrics")]
+impl Latencies {
+    /// Adds a thread's histogram.
+    pub(crate) fn add(&mut self, of: &Latency) {
+        self.buckets.iter_mut().zip(&of.buckets).for_each(|(all, one)| *all += one.get());
+        self.sum = self.sum.wrapping_add(of.sum.get());
+    }
+
+    /// Returns how many commands there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// Returns the seconds of all commands together.
+    pub(crate) fn seconds(&self) -> f64 {
+        Duration::from_nanos(self.sum).as_secs_f64()
+    }
+
+    /// Returns each bucket's upper bound, in seconds, and how many commands are in it alone.
+    pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = BOUNDS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64());
+        bounds.chain([f64::INFINITY]).zip(self.buckets).collect()
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_counted_in_the_bucket_of_their_time() {
+        let (one, other) = (Latency::default(), Latency::default());
+        one.add(3, Duration::from_micros(10));
+        one.add(2, Duration::from_nanos(10_001));
+        other.add(1, Duration::from_secs(3600));
+        let mut all = Latencies::default();
+        all.add(&one);
+        all.add(&other);
+        let filled: Vec<_> = all.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(0.000_01, 3), (0.000_025, 2), (f64::INFINITY, 1)], "wrong buckets");
+        assert_eq!(all.count(), 6);
+        assert!((all.seconds() - 3_600.000_050_002).abs() < 1e-9, "{}", all.seconds());
+    }
+
+    #[test]
+    fn bounds_rise() {
+        assert!(BOUNDS.is_sorted());
+    }
 }

@@ -4,7 +4,8 @@
 //! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
 //! is answered however many others have sent half of one.
 
-use super::{Watcher, metrics};
+use super::handles::ServerMonitor;
+use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
 use mio::net::{TcpListener, TcpStream};
@@ -28,16 +29,16 @@ const WAKER: Token = Token(1);
 const FIRST: usize = 2;
 
 /// Answers until it is dropped. It is there before the server is, so that it can say that the server is not ready yet.
-pub struct Http {
+pub struct HttpServer {
     address: SocketAddr,
-    watched: Arc<OnceLock<Watcher>>,
+    server_slot: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
     end: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Http {
+impl HttpServer {
     /// Listens on an address.
     ///
     /// # Errors
@@ -48,28 +49,28 @@ impl Http {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let watched: Arc<OnceLock<Watcher>> = Arc::default();
+        let server_slot: Arc<OnceLock<ServerMonitor>> = Arc::default();
         let loading: Arc<OnceLock<Arc<Progress>>> = Arc::default();
         let end: Arc<AtomicBool> = Arc::default();
-        let of = Told { server: Arc::clone(&watched), loading: Arc::clone(&loading) };
-        let ends = Arc::clone(&end);
+        let source = Source { server: Arc::clone(&server_slot), loading: Arc::clone(&loading) };
+        let closing = Arc::clone(&end);
         let serve = move || {
-            if let Err(why) = Desk::new(poll, listener, of).serve(&ends) {
+            if let Err(why) = EventLoop::new(poll, listener, source).serve(&closing) {
                 tracing::error!("/metrics, /livez and /readyz are served no more: {why}");
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
-        Ok(Self { address, watched, loading, end, waker, thread: Some(thread) })
+        Ok(Self { address, server_slot, loading, end, waker, thread: Some(thread) })
     }
 
     /// Tells of this server from now on.
-    pub fn watch(&self, server: Watcher) {
+    pub fn set_server(&self, server: ServerMonitor) {
         // The first one stays.
-        let _ = self.watched.set(server);
+        let _ = self.server_slot.set(server);
     }
 
     /// Tells how far the data is loaded, until there is a server.
-    pub fn load(&self, progress: &Arc<Progress>) {
+    pub fn set_progress(&self, progress: &Arc<Progress>) {
         // The first one stays.
         let _ = self.loading.set(Arc::clone(progress));
     }
@@ -80,7 +81,7 @@ impl Http {
     }
 }
 
-impl Drop for Http {
+impl Drop for HttpServer {
     fn drop(&mut self) {
         // Relaxed: the thread is woken after this was set, and waking orders.
         self.end.store(true, Ordering::Relaxed);
@@ -92,14 +93,14 @@ impl Drop for Http {
     }
 }
 
-impl fmt::Debug for Http {
+impl fmt::Debug for HttpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("address", &self.address()).finish()
     }
 }
 
 /// A connection.
-struct Visitor {
+struct Connection {
     stream: TcpStream,
     /// What came of the request's head.
     input: Vec<u8>,
@@ -109,12 +110,12 @@ struct Visitor {
     /// When it has to be gone.
     until: Instant,
     /// The answer is out; what still comes is thrown away.
-    lingers: bool,
+    lingering: bool,
 }
 
-impl Visitor {
+impl Connection {
     /// Goes on as far as the socket lets it; whether the connection goes on.
-    fn step(&mut self, of: &Told) -> io::Result<bool> {
+    fn step(&mut self, source: &Source) -> io::Result<bool> {
         while self.output.is_empty() {
             let mut bytes = [0; 2048];
             let got = self.stream.read(&mut bytes)?;
@@ -123,7 +124,7 @@ impl Visitor {
             }
             let seen = self.input.len();
             self.input.extend_from_slice(&bytes[..got]);
-            if let Some(answer) = answer(&self.input, seen, of) {
+            if let Some(answer) = answer(&self.input, seen, source) {
                 (self.output, self.input) = (answer, Vec::new());
             }
         }
@@ -133,8 +134,8 @@ impl Visitor {
                 sent => self.sent += sent,
             }
         }
-        if !self.lingers {
-            self.lingers = true;
+        if !self.lingering {
+            self.lingering = true;
             self.until = Instant::now() + LINGER;
             self.stream.shutdown(Shutdown::Write)?;
         }
@@ -149,22 +150,22 @@ impl Visitor {
 }
 
 /// What there is to tell of: the server, once there is one, and how far the data is loaded until then.
-struct Told {
-    server: Arc<OnceLock<Watcher>>,
+struct Source {
+    server: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
 }
 
 /// The thread's listener and connections.
-struct Desk {
+struct EventLoop {
     poll: Poll,
     listener: TcpListener,
-    visitors: Slab<Visitor>,
-    of: Told,
+    connections: Slab<Connection>,
+    source: Source,
 }
 
-impl Desk {
-    fn new(poll: Poll, listener: TcpListener, of: Told) -> Self {
-        Self { poll, listener, visitors: Slab::new(), of }
+impl EventLoop {
+    fn new(poll: Poll, listener: TcpListener, source: Source) -> Self {
+        Self { poll, listener, connections: Slab::new(), source }
     }
 
     fn serve(mut self, end: &AtomicBool) -> io::Result<()> {
@@ -172,8 +173,8 @@ impl Desk {
         // Relaxed: as in `drop`.
         while !end.load(Ordering::Relaxed) {
             // A connection that could not be taken is tried again then, too: the system tells of it once.
-            let patience = (!self.visitors.is_empty()).then_some(SWEEP);
-            match self.poll.poll(&mut events, patience.or(Some(10 * SWEEP))) {
+            let timeout = (!self.connections.is_empty()).then_some(SWEEP);
+            match self.poll.poll(&mut events, timeout.or(Some(10 * SWEEP))) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
@@ -184,21 +185,21 @@ impl Desk {
             }
             self.accept();
             let now = Instant::now();
-            self.visitors.retain(|_, visitor| now < visitor.until);
+            self.connections.retain(|_, connection| now < connection.until);
         }
         Ok(())
     }
 
     fn step(&mut self, key: usize) {
         // An event of a connection that is gone by now may meet its successor, whom it does no harm.
-        let Some(visitor) = self.visitors.get_mut(key) else { return };
-        let goes_on = match visitor.step(&self.of) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let goes_on = match connection.step(&self.source) {
             Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
             Ok(goes_on) => goes_on,
         };
         if !goes_on {
             // Its socket is closed, and told of no more.
-            drop(self.visitors.remove(key));
+            drop(self.connections.remove(key));
         }
     }
 
@@ -210,14 +211,15 @@ impl Desk {
                 Err(why) if why.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(_) => return,
             };
-            if self.visitors.len() == HTTP_CONNECTIONS {
+            if self.connections.len() == HTTP_CONNECTIONS {
                 // One that was answered rather than one that was not.
-                let oldest = self.visitors.iter().min_by_key(|(_, one)| (!one.lingers, one.until));
+                let oldest =
+                    self.connections.iter().min_by_key(|(_, one)| (!one.lingering, one.until));
                 if let Some(key) = oldest.map(|(key, _)| key) {
-                    drop(self.visitors.remove(key));
+                    drop(self.connections.remove(key));
                 }
             }
-            let entry = self.visitors.vacant_entry();
+            let entry = self.connections.vacant_entry();
             let (key, token) = (entry.key(), Token(FIRST + entry.key()));
             let interest = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, token, interest).is_err() {
@@ -225,7 +227,7 @@ impl Desk {
             }
             let (input, output) = (Vec::new(), Vec::new());
             let until = Instant::now() + HTTP_WITHIN;
-            entry.insert(Visitor { stream, input, output, sent: 0, until, lingers: false });
+            entry.insert(Connection { stream, input, output, sent: 0, until, lingering: false });
             // What came with the connection is told once it is registered; so is room to write.
             self.step(key);
         }
@@ -233,10 +235,10 @@ impl Desk {
 }
 
 /// The answer to a request, once its head is there or too long. Its end was not in the first `seen` bytes.
-fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
+fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     let new = &input[seen.saturating_sub(3)..];
-    let ends = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
-    let whole = ends(b"\r\n\r\n") || ends(b"\n\n");
+    let closing = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
+    let whole = closing(b"\r\n\r\n") || closing(b"\n\n");
     if !whole && input.len() <= HTTP_HEAD {
         return None;
     }
@@ -244,7 +246,7 @@ fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
     let line = str::from_utf8(line).unwrap_or_default();
     let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
         _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
-        ["GET" | "HEAD", target, _] => page(target, of),
+        ["GET" | "HEAD", target, _] => page(target, source),
         [_, _, _] => (405, "only GET\n".to_owned()),
         _ => (400, "no request of HTTP\n".to_owned()),
     };
@@ -269,11 +271,11 @@ fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
 }
 
 /// What stands at a path: a status and a text.
-fn page(target: &str, of: &Told) -> (u16, String) {
-    let (of, loading) = (of.server.get(), of.loading.get());
+fn page(target: &str, source: &Source) -> (u16, String) {
+    let (source, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
         "/livez" => (200, "ok\n".to_owned()),
-        "/readyz" => match of {
+        "/readyz" => match source {
             None => (503, not_loaded(loading)),
             Some(server) if server.is_ready() => (200, "ok\n".to_owned()),
             Some(server) if server.log_fails() => {
@@ -281,7 +283,7 @@ fn page(target: &str, of: &Told) -> (u16, String) {
             }
             Some(_) => (503, "not ready: it ends\n".to_owned()),
         },
-        "/metrics" => (200, metrics::text(of, loading)),
+        "/metrics" => (200, metrics::text(source, loading)),
         _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
     }
 }

@@ -1,12 +1,13 @@
 //! Where clients arrive: one listener a thread, among which the system deals out connections, where it can.
 
-use super::stream::Socket;
-use super::{Address, Bind, ServerConfig};
+use super::socket::Socket;
+use crate::config::{Bind, ServerConfig};
 use mio::event::Source;
 use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,8 +19,30 @@ const BACKLOG: i32 = 1024;
 /// all.
 const SHARES: bool = cfg!(target_os = "linux");
 
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// TCP, for TLS.
+    Tls(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Tls(address) => write!(f, "{address} (TLS)"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// A connection that was taken, before it is a client.
-pub(super) struct Arrival {
+pub(super) struct Accepted {
     pub(super) socket: Socket,
     pub(super) tls: bool,
     /// Who it is, as `CLIENT LIST` shows it.
@@ -31,39 +54,40 @@ pub(super) struct Arrival {
 }
 
 /// A listener of one thread.
-pub(super) enum Door {
-    Tcp { listener: TcpListener, tls: bool, keepalive: Duration },
-    Unix { listener: UnixListener, path: PathBuf },
+pub(super) enum Listener {
+    Tcp { socket_listener: TcpListener, tls: bool, keepalive: Duration },
+    Unix { socket_listener: UnixListener, path: PathBuf },
 }
 
 /// Opens all doors: those of each thread, and the addresses.
 pub(super) fn open(
     config: &ServerConfig,
     threads: usize,
-) -> io::Result<(Vec<Vec<Door>>, Vec<Address>)> {
-    let mut doors: Vec<Vec<Door>> = (0..threads).map(|_| Vec::new()).collect();
+) -> io::Result<(Vec<Vec<Listener>>, Vec<Address>)> {
+    let mut listeners: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     let bare = config.binds.iter().map(|bind| (bind, false));
     for (bind, tls) in bare.chain(config.tls_binds.iter().map(|bind| (bind, true))) {
         let Some(first) = open_first(bind)? else { continue };
         let address = first.local_addr()?.as_socket().unwrap_or(bind.address);
-        let mut listeners = vec![first];
+        let mut sockets = vec![first];
         if SHARES {
             for _ in 1..threads {
-                listeners.push(listen(address, true).map_err(|e| cannot(&address, &e))?);
+                sockets.push(listen(address, true).map_err(|e| cannot(&address, &e))?);
             }
         }
-        for (of_thread, listener) in doors.iter_mut().zip(listeners) {
-            let listener = TcpListener::from_std(listener.into());
-            of_thread.push(Door::Tcp { listener, tls, keepalive: config.keepalive });
+        for (of_thread, socket_listener) in listeners.iter_mut().zip(sockets) {
+            let socket_listener = TcpListener::from_std(socket_listener.into());
+            of_thread.push(Listener::Tcp { socket_listener, tls, keepalive: config.tcp_keepalive });
         }
         addresses.push(if tls { Address::Tls(address) } else { Address::Tcp(address) });
     }
     if let Some(path) = &config.unix {
-        doors[0].push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
+        listeners[0]
+            .push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
         addresses.push(Address::Unix(path.clone()));
     }
-    Ok((doors, addresses))
+    Ok((listeners, addresses))
 }
 
 /// The first listener of an address; `None` where the machine has no such address and that is no matter.
@@ -71,7 +95,7 @@ fn open_first(bind: &Bind) -> io::Result<Option<socket2::Socket>> {
     // A listener that shares its address would be let in beside another process's: one that does not share tells.
     let probe = listen(bind.address, false).map(drop);
     match probe.and_then(|()| listen(bind.address, SHARES)) {
-        Ok(listener) => Ok(Some(listener)),
+        Ok(socket_listener) => Ok(Some(socket_listener)),
         Err(e) if bind.optional && is_missing(&e) => Ok(None),
         Err(e) => Err(cannot(&bind.address, &e)),
     }
@@ -104,7 +128,7 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Door> {
+fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
@@ -114,18 +138,18 @@ fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Door> {
         // A process that was killed left it.
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
+    let socket_listener = UnixListener::bind(path)?;
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    Ok(Door::Unix { listener, path: path.to_owned() })
+    Ok(Listener::Unix { socket_listener, path: path.to_owned() })
 }
 
-impl Door {
+impl Listener {
     fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Tcp { listener, .. } => listener,
-            Self::Unix { listener, .. } => listener,
+            Self::Tcp { socket_listener, .. } => socket_listener,
+            Self::Unix { socket_listener, .. } => socket_listener,
         }
     }
 
@@ -138,10 +162,10 @@ impl Door {
     }
 
     /// Takes a connection.
-    pub(super) fn accept(&self) -> io::Result<Arrival> {
+    pub(super) fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp { listener, tls, keepalive } => {
-                let (socket, from) = listener.accept()?;
+            Self::Tcp { socket_listener, tls, keepalive } => {
+                let (socket, from) = socket_listener.accept()?;
                 // What cannot be set is slower, or found dead later: no reason to send anybody away.
                 let _ = socket.set_nodelay(true);
                 keep_alive(&SockRef::from(&socket), *keepalive);
@@ -149,13 +173,13 @@ impl Door {
                 // Of a connection that has ended by now the system tells no address.
                 let to = socket.local_addr().map(|to| to.to_string()).unwrap_or_default();
                 let name = from.to_string();
-                Ok(Arrival { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
+                Ok(Accepted { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
-            Self::Unix { listener, path } => {
-                let (socket, _) = listener.accept()?;
+            Self::Unix { socket_listener, path } => {
+                let (socket, _) = socket_listener.accept()?;
                 let name = format!("{}:0", path.display());
                 let to = name.clone();
-                Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, to, local: true })
+                Ok(Accepted { socket: Socket::Unix(socket), tls: false, name, to, local: true })
             }
         }
     }
@@ -170,7 +194,7 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
     }
 }
 
-impl Drop for Door {
+impl Drop for Listener {
     fn drop(&mut self) {
         if let Self::Unix { path, .. } = self {
             // Whoever finds it later finds that nobody listens.

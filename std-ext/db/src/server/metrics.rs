@@ -2,8 +2,8 @@
 //!
 //! Threads count for themselves, and nothing is counted here: a page is made of their counts when it is asked for.
 
-use super::Watcher;
-use super::counters::Counted;
+use super::counters::CounterTotals;
+use super::handles::ServerMonitor;
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -20,28 +20,28 @@ pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; c
 pub(super) const END: &str = "# EOF\n";
 
 /// Returns the page: of the server if there is one, else of how far the data is loaded.
-pub(super) fn text(server: Option<&Watcher>, loading: Option<&Arc<Progress>>) -> String {
+pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress>>) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     let (server, loading) = (server.cloned(), loading.cloned());
-    registry.register_collector(Box::new(Figures { server, loading }));
+    registry.register_collector(Box::new(Metrics { server, loading }));
     let mut text = String::with_capacity(12 << 10);
     text::encode(&mut text, &registry).expect("a text takes all");
     text
 }
 
 /// What figures are told of.
-struct Figures {
-    server: Option<Watcher>,
+struct Metrics {
+    server: Option<ServerMonitor>,
     loading: Option<Arc<Progress>>,
 }
 
-impl std::fmt::Debug for Figures {
+impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
         f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
-impl Collector for Figures {
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = Page(encoder);
         let Some(server) = &self.server else { return early(&mut page, self.loading.as_deref()) };
@@ -116,8 +116,8 @@ fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
     page.gauge("loaded_bytes", "Bytes of them that are loaded.", done)
 }
 
-fn clients(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { connections, rejected, denied, idle, slow, failed, .. } = server.counted();
+fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = server.totals();
     page.gauge("clients", "Clients that are connected.", server.clients())?;
     page.gauge("max_clients", "Clients that may be.", server.max_clients())?;
     page.gauge("client_buffer_bytes", "Memory in buffers of clients.", server.buffers())?;
@@ -134,13 +134,14 @@ fn clients(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
     )
 }
 
-fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { commands, bytes_in, bytes_out, turns, parked, .. } = server.counted();
+fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { commands, bytes_in, bytes_out, eventloop_cycles, waits_for_log, .. } =
+        server.totals();
     page.counter("commands", "Commands that were obeyed.", commands)?;
     page.counter("received_bytes", "Bytes from clients.", bytes_in)?;
     page.counter("sent_bytes", "Bytes to clients.", bytes_out)?;
-    page.counter("turns", "Turns of the threads that had work.", turns)?;
-    page.counter("parked_turns", "Turns in which answers had to wait for the log.", parked)?;
+    page.counter("turns", "Turns of the threads that had work.", eventloop_cycles)?;
+    page.counter("parked_turns", "Turns in which answers had to wait for the log.", waits_for_log)?;
     let took = server.latencies();
     let (name, help) = (
         "command_seconds",
@@ -150,41 +151,41 @@ fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
     metric.encode_histogram::<NoLabelSet>(took.seconds(), took.count(), &took.buckets(), None)
 }
 
-fn keys(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
-    page.gauge("keys", "Keys.", figures.keys)?;
-    page.gauge("ending_keys", "Keys with an end.", figures.ending)?;
-    page.gauge("memory_bytes", "Memory for keys, values and tables.", figures.memory)?;
-    page.gauge("max_memory_bytes", "What it may be; 0 for any.", figures.max_memory)?;
-    page.counter("expired_keys", "Keys that came to their end.", figures.expired)?;
-    page.counter("evicted_keys", "Keys that were evicted.", figures.evicted)?;
-    page.counter("hits", "Reads that found a value.", figures.hits)?;
-    page.counter("misses", "Reads that found none.", figures.misses)?;
-    page.gauge("shards", "Parts that change independently.", figures.shards)
+fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let stats = server.db().stats();
+    page.gauge("keys", "Keys.", stats.keys)?;
+    page.gauge("ending_keys", "Keys with an end.", stats.ending)?;
+    page.gauge("memory_bytes", "Memory for keys, values and tables.", stats.memory)?;
+    page.gauge("max_memory_bytes", "What it may be; 0 for any.", stats.max_memory)?;
+    page.counter("expired_keys", "Keys that came to their end.", stats.expired)?;
+    page.counter("evicted_keys", "Keys that were evicted.", stats.evicted)?;
+    page.counter("hits", "Reads that found a value.", stats.hits)?;
+    page.counter("misses", "Reads that found none.", stats.misses)?;
+    page.gauge("shards", "Parts that change independently.", stats.shards)
 }
 
-fn log(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
+fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let stats = server.db().stats();
     let log = server.db().log();
-    page.counter("log_entries", "Last entry of the log.", figures.last)?;
+    page.counter("log_entries", "Last entry of the log.", stats.last)?;
     page.counter("log_safe_entries", "Last entry that may be acknowledged.", log.safe())?;
-    page.gauge("log_bytes", "Bytes of the log's files.", figures.log_bytes)?;
+    page.gauge("log_bytes", "Bytes of the log's files.", stats.log_bytes)?;
     page.gauge("log_writable", "Whether the log can be written.", u32::from(log.writable()))?;
-    page.gauge("snapshot_entries", "Entries since the last snapshot.", figures.since_snapshot)?;
-    page.gauge("snapshot_running", "Whether one is made.", u32::from(figures.snapshot_runs))?;
+    page.gauge("snapshot_entries", "Entries since the last snapshot.", stats.since_snapshot)?;
+    page.gauge("snapshot_running", "Whether one is made.", u32::from(stats.snapshot_runs))?;
     page.gauge(
         "snapshot_failed",
         "Whether the last one failed.",
-        u32::from(figures.snapshot_failed),
+        u32::from(stats.snapshot_failed),
     )?;
     page.gauge(
         "snapshot_timestamp_seconds",
         "When the last one was made since the start; 0 for never.",
-        figures.snapshot_at,
+        stats.snapshot_at,
     )?;
     page.gauge(
         "snapshot_pause_seconds",
         "The longest time for which the last one kept a shard locked.",
-        figures.snapshot_pause.as_secs_f64(),
+        stats.snapshot_pause.as_secs_f64(),
     )
 }

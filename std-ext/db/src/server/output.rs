@@ -26,11 +26,11 @@ pub(super) struct Output {
     /// What is before may be sent.
     free: u64,
     /// What is before a place may be sent when an entry of the log is safe.
-    held: VecDeque<Mark>,
+    held: VecDeque<Hold>,
 }
 
 #[derive(Debug)]
-struct Mark {
+struct Hold {
     lsn: Lsn,
     end: u64,
 }
@@ -40,7 +40,7 @@ impl Output {
     #[inline]
     pub(super) fn open(&mut self, buffer: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
         if self.full.is_empty() && self.sent > self.base {
-            self.forget_sent();
+            self.drop_sent();
         }
         if self.last.len() >= CHUNK {
             self.close_last();
@@ -78,14 +78,14 @@ impl Output {
     }
 
     /// Ends a turn in which all that was appended needs `lsn` to be safe, where all up to `safe` is.
-    pub(super) fn settle(&mut self, lsn: Lsn, safe: Lsn) {
+    pub(super) fn hold_until(&mut self, lsn: Lsn, safe: Lsn) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
         if end > seen {
             match self.held.back_mut() {
                 // What stands before it waits longer anyway.
                 Some(last) if last.lsn >= lsn => last.end = end,
-                _ => self.held.push_back(Mark { lsn, end }),
+                _ => self.held.push_back(Hold { lsn, end }),
             }
         }
         self.release(safe);
@@ -102,7 +102,7 @@ impl Output {
     }
 
     /// Takes back what waits for the log, for good.
-    pub(super) fn withdraw(&mut self) {
+    pub(super) fn withdraw_held(&mut self) {
         self.held.clear();
         loop {
             let begin = self.base + self.full_bytes as u64;
@@ -159,7 +159,7 @@ impl Output {
 
     /// Takes out of the only chunk what was sent of it.
     #[cold]
-    fn forget_sent(&mut self) {
+    fn drop_sent(&mut self) {
         let gone = (self.sent - self.base) as usize;
         if self.last.len() < CHUNK + gone {
             self.last.drain(..gone);
@@ -174,7 +174,7 @@ mod tests {
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {
         output.open(Vec::new).extend_from_slice(text.as_bytes());
-        output.settle(lsn, safe);
+        output.hold_until(lsn, safe);
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         let mut output = Output::default();
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 2, 1);
-        output.withdraw();
+        output.withdraw_held();
         output.release(9);
         assert_eq!(output.sendable(), b"a");
         assert_eq!(output.waiting(), 1);
@@ -236,7 +236,7 @@ mod tests {
             output.open(Vec::new).extend_from_slice(&text);
             all.extend_from_slice(&text);
             // Every third waits for the next but one.
-            output.settle(u64::from(turn), u64::from(turn - turn % 3));
+            output.hold_until(u64::from(turn), u64::from(turn - turn % 3));
             assert_eq!(output.waiting(), all.len() - got.len());
             let mut budget = turn as usize % 5 * CHUNK;
             while budget > 0 && !output.sendable().is_empty() {
@@ -256,13 +256,13 @@ mod tests {
         assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
         // What is withdrawn may begin in a chunk before the last.
         output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);
-        output.settle(1, 1);
+        output.hold_until(1, 1);
         for lsn in 2..5 {
             output.open(Vec::new).extend_from_slice(&vec![2; CHUNK]);
-            output.settle(lsn, 1);
+            output.hold_until(lsn, 1);
         }
         output.advance(10);
-        output.withdraw();
+        output.withdraw_held();
         assert_eq!((output.waiting(), output.sendable().len()), (CHUNK - 10, CHUNK - 10));
     }
 }

@@ -1,48 +1,34 @@
 //! A client's socket: TCP or a Unix socket, bare or in TLS.
 
+use super::socket::Socket;
 #[cfg(feature = "tls")]
-use super::tls::TlsStream;
-use mio::net::TcpStream;
-use mio::net::UnixStream;
+use super::tls::{self, TlsStream};
+use crate::config::ServerConfig;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
-/// A bare socket.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+/// The certificates of the listeners that speak TLS, read once at the start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tls {
+    #[cfg(feature = "tls")]
+    config: Option<Arc<rustls::ServerConfig>>,
 }
 
-impl Socket {
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.shutdown(how),
-            Self::Unix(socket) => socket.shutdown(how),
-        }
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.read(into),
-            Self::Unix(socket) => socket.read(into),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.write(bytes),
-            Self::Unix(socket) => socket.write(bytes),
-        }
+impl Tls {
+    /// Reads the files that the configuration names.
+    #[cfg(feature = "tls")]
+    pub(super) fn load(config: &ServerConfig) -> io::Result<Self> {
+        Ok(Self { config: config.tls.as_ref().map(tls::load).transpose()? })
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Without the feature, there is nothing to read.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")]
+    pub(super) fn load(_: &ServerConfig) -> io::Result<Self> {
+        Ok(Self {})
     }
 }
 
@@ -55,6 +41,24 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Wraps an accepted socket: in TLS if its listener speaks that.
+    #[cfg(feature = "tls")]
+    pub(super) fn new(socket: Socket, speaks_tls: bool, tls: &Tls) -> io::Result<Self> {
+        match &tls.config {
+            Some(config) if speaks_tls => {
+                Ok(Self::Tls(Box::new(TlsStream::new(socket, Arc::clone(config))?)))
+            }
+            _ => Ok(Self::Bare(socket)),
+        }
+    }
+
+    /// Wraps an accepted socket.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")]
+    pub(super) fn new(socket: Socket, _: bool, _: &Tls) -> io::Result<Self> {
+        Ok(Self::Bare(socket))
+    }
+
     /// Has the loop told when there is something to read and, with `writes`, when there is room to write.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self.socket() {

@@ -1,11 +1,13 @@
 //! Tests of what is told to clients, and when, over a log that does as it is told.
 
 use super::*;
-use crate::Options;
-use crate::log::{LogError, Lsn};
+use crate::log::{Log, LogError, Lsn};
+use crate::{Db, Options};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 type Told = Box<dyn Fn() + Send + Sync>;
 
@@ -103,7 +105,7 @@ impl Log for Slow {
 }
 
 /// Ends a server, also where a test fails, which else would wait for it.
-struct AtOnce<'a>(&'a Stopper);
+struct AtOnce<'a>(&'a StopHandle);
 
 impl Drop for AtOnce<'_> {
     fn drop(&mut self) {
@@ -113,16 +115,16 @@ impl Drop for AtOnce<'_> {
 }
 
 /// A server of one thread over such a log, which is ended when the test is through.
-fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }
 
-fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     let log: Arc<Slow> = Arc::default();
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let connect = || {
         let client = TcpStream::connect(address).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -1,73 +1,46 @@
 //! TLS by rustls, over sockets that never block.
 
-use super::stream::Socket;
+use super::socket::Socket;
+use crate::config::{ClientCertificates, TlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConnection};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Whether clients must show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ClientCertificates {
-    /// They must.
-    #[default]
-    Required,
-    /// They may, and then it must be good.
-    Optional,
-    /// They are not asked.
-    Ignored,
-}
-
-/// Which certificates the server shows and trusts: files in PEM.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// The server's certificate, and those that lead from it to one that clients trust.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// Certificates that sign those of clients.
-    pub authorities: Option<PathBuf>,
-    /// Whether clients must show one.
-    pub clients: ClientCertificates,
-}
-
-impl TlsFiles {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Where one cannot be read or does not hold what it should; the text names it.
-    pub(super) fn load(&self) -> io::Result<Arc<rustls::ServerConfig>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let builder = if self.clients == ClientCertificates::Ignored {
-            builder.with_no_client_auth()
-        } else {
-            let file = self.authorities.as_deref().ok_or_else(|| {
-                let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
-                io::Error::new(io::ErrorKind::InvalidInput, why)
-            })?;
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|e| bad(file, &e))?;
-            }
-            let mut verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            if self.clients == ClientCertificates::Optional {
-                verifier = verifier.allow_unauthenticated();
-            }
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
-        };
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| bad(&self.key, &e))?;
-        let config = builder
-            .with_single_cert(certificates(&self.certificate)?, key)
-            .map_err(|e| bad(&self.certificate, &e))?;
-        Ok(Arc::new(config))
-    }
+/// Reads the files.
+///
+/// # Errors
+/// Where one cannot be read or does not hold what it should; the text names it.
+pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let builder = if files.clients == ClientCertificates::Ignored {
+        builder.with_no_client_auth()
+    } else {
+        let file = files.authorities.as_deref().ok_or_else(|| {
+            let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
+            io::Error::new(io::ErrorKind::InvalidInput, why)
+        })?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|e| bad(file, &e))?;
+        }
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        if files.clients == ClientCertificates::Optional {
+            verifier = verifier.allow_unauthenticated();
+        }
+        builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
+    };
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, &e))?;
+    let config = builder
+        .with_single_cert(certificates(&files.certificate)?, key)
+        .map_err(|e| bad(&files.certificate, &e))?;
+    Ok(Arc::new(config))
 }
 
 fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {

@@ -3,10 +3,11 @@
 //!
 //! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
 
-use crate::ask::{
-    Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, LongDouble, Refusal, When,
-};
 use crate::log::change;
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, LongDouble, RequestError,
+    SetCondition,
+};
 use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::LONGEST_HERE;
@@ -29,43 +30,45 @@ impl Deed<'_, '_> {
     /// Makes the change and answers once.
     pub(crate) fn make(&mut self, change: &Change<'_>, answer: Reply<'_>) {
         if self.key.len() > LONGEST_KEY {
-            return answer(Answer::Refused(Refusal::KeyTooLong));
+            return answer(Answer::Error(RequestError::KeyTooLong));
         }
         let there = self.core.find(self.key);
         let alive = there.filter(|record| !record.has_ended(self.time));
-        let grows = !matches!(change, Change::Delete | Change::Take | Change::Live { .. });
+        let grows = !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. });
         if grows && self.full {
-            return answer(Answer::Refused(Refusal::Memory));
+            return answer(Answer::Error(RequestError::OutOfMemory));
         }
         match *change {
-            Change::Set { value, when, life, get } => {
-                self.set(there, alive, value, (when, life, get), answer);
+            Change::Set { value, condition, expiry, get } => {
+                self.set(there, alive, value, (condition, expiry, get), answer);
             }
             Change::Delete => {
                 self.remove(there, alive);
                 answer(Answer::Int(alive.is_some().into()));
             }
-            Change::Take => {
+            Change::GetDelete => {
                 self.remove(there, alive);
                 self.value(alive, answer);
             }
-            Change::Live { life, when, get } => {
-                let done = self.live(alive, life, when);
+            Change::Expire { expiry, condition, get } => {
+                let done = self.live(alive, expiry, condition);
                 if get { self.value(alive, answer) } else { answer(Answer::Int(done.into())) }
             }
-            Change::Add(by) => match self.add(there, alive, by) {
+            Change::Increment(by) => match self.add(there, alive, by) {
                 Ok(sum) => answer(Answer::Int(sum)),
-                Err(refusal) => answer(Answer::Refused(refusal)),
+                Err(refusal) => answer(Answer::Error(refusal)),
             },
-            Change::AddFloat(by) => match self.add_float(there, alive, by) {
+            Change::IncrementFloat(by) => match self.add_float(there, alive, by) {
                 Ok(sum) => answer(Answer::Bytes(sum.as_bytes())),
-                Err(refusal) => answer(Answer::Refused(refusal)),
+                Err(refusal) => answer(Answer::Error(refusal)),
             },
             Change::Append(tail) => {
                 let length = length(alive);
                 answer(self.splice(there, alive, length, tail, true));
             }
-            Change::Write { at, bytes } => answer(self.splice(there, alive, at, bytes, false)),
+            Change::SetRange { offset: at, bytes } => {
+                answer(self.splice(there, alive, at, bytes, false))
+            }
         }
     }
 
@@ -73,7 +76,7 @@ impl Deed<'_, '_> {
     fn value(&self, record: Option<Record>, answer: Reply<'_>) {
         match record {
             Some(record) => self.core.read(record, |value| answer(Answer::Bytes(value))),
-            None => answer(Answer::Nothing),
+            None => answer(Answer::Nil),
         }
     }
 
@@ -82,34 +85,34 @@ impl Deed<'_, '_> {
         there: Option<Record>,
         alive: Option<Record>,
         value: &[u8],
-        (when, life, get): (When, Life, bool),
+        (condition, expiry, get): (SetCondition, Expiry, bool),
         answer: Reply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
-            return answer(Answer::Refused(Refusal::ValueTooLong));
+            return answer(Answer::Error(RequestError::ValueTooLong));
         }
-        let forbidden = match when {
-            When::Always => false,
-            When::Absent => alive.is_some(),
-            When::Present => alive.is_none(),
+        let forbidden = match condition {
+            SetCondition::Always => false,
+            SetCondition::IfAbsent => alive.is_some(),
+            SetCondition::IfPresent => alive.is_none(),
         };
         if !forbidden {
-            let ends = match life {
-                Life::Keep => alive.and_then(|record| record.ends()),
-                Life::Ever => None,
-                Life::Until(end) => Some(end),
+            let ends = match expiry {
+                Expiry::Keep => alive.and_then(|record| record.ends()),
+                Expiry::Never => None,
+                Expiry::At(end) => Some(end),
             };
             if ends.is_some_and(|end| end <= self.time) {
                 self.remove(there, alive);
             } else {
                 self.core.put(there, self.key, value, ends);
-                let life = if ends.is_none() { Life::Ever } else { life };
-                change::set(self.key, self.logged(value), life, self.log);
+                let expiry = if ends.is_none() { Expiry::Never } else { expiry };
+                change::set(self.key, self.logged(value), expiry, self.log);
             }
         }
         match (get, forbidden) {
             (true, _) => self.value(alive, answer),
-            (false, true) => answer(Answer::Nothing),
+            (false, true) => answer(Answer::Nil),
             (false, false) => answer(Answer::Done),
         }
     }
@@ -131,24 +134,24 @@ impl Deed<'_, '_> {
         }
     }
 
-    fn live(&mut self, alive: Option<Record>, life: Life, when: LiveWhen) -> bool {
+    fn live(&mut self, alive: Option<Record>, expiry: Expiry, condition: ExpireCondition) -> bool {
         let Some(record) = alive else { return false };
         let ends = record.ends();
-        let wanted = match life {
-            Life::Keep => return false,
-            Life::Ever if ends.is_none() => return false,
-            Life::Ever => None,
-            Life::Until(end) => Some(end),
+        let wanted = match expiry {
+            Expiry::Keep => return false,
+            Expiry::Never if ends.is_none() => return false,
+            Expiry::Never => None,
+            Expiry::At(end) => Some(end),
         };
         // No end is the latest.
         let (new, old) = (wanted.unwrap_or(u64::MAX), ends.unwrap_or(u64::MAX));
-        let allowed = match when {
-            LiveWhen::Always => true,
-            LiveWhen::Endless => ends.is_none(),
-            LiveWhen::Ending => ends.is_some(),
-            LiveWhen::Later => new > old,
-            LiveWhen::Sooner => new < old,
-            LiveWhen::EndingSooner => ends.is_some() && new < old,
+        let allowed = match condition {
+            ExpireCondition::Always => true,
+            ExpireCondition::NoExpiry => ends.is_none(),
+            ExpireCondition::HasExpiry => ends.is_some(),
+            ExpireCondition::Later => new > old,
+            ExpireCondition::Sooner => new < old,
+            ExpireCondition::HasExpiryAndSooner => ends.is_some() && new < old,
         };
         if !allowed {
             return false;
@@ -173,9 +176,10 @@ impl Deed<'_, '_> {
         there: Option<Record>,
         alive: Option<Record>,
         by: i64,
-    ) -> Result<i64, Refusal> {
+    ) -> Result<i64, RequestError> {
         let old = alive.map_or(Some(0), |record| self.number(record, number::integer));
-        let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
+        let sum =
+            old.ok_or(RequestError::NotAnInteger)?.checked_add(by).ok_or(RequestError::Overflow)?;
         let ends = alive.and_then(|record| record.ends());
         let mut text = itoa::Buffer::new();
         self.core.put(there, self.key, text.format(sum).as_bytes(), ends);
@@ -188,14 +192,14 @@ impl Deed<'_, '_> {
         there: Option<Record>,
         alive: Option<Record>,
         by: LongDouble,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, RequestError> {
         let read = |record| self.number(record, LongDouble::parse);
-        let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(Refusal::NotAFloat)?;
-        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(Refusal::NotFinite)?;
+        let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(RequestError::NotAFloat)?;
+        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(RequestError::NotFinite)?;
         let ends = alive.and_then(|record| record.ends());
         self.core.put(there, self.key, text.as_bytes(), ends);
-        let life = if ends.is_some() { Life::Keep } else { Life::Ever };
-        change::set(self.key, text.as_bytes(), life, self.log);
+        let expiry = if ends.is_some() { Expiry::Keep } else { Expiry::Never };
+        change::set(self.key, text.as_bytes(), expiry, self.log);
         Ok(text)
     }
 
@@ -213,7 +217,7 @@ impl Deed<'_, '_> {
             return Answer::count(before);
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
-        let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
+        let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
         self.core.write(there, alive, self.key, (at, part));
         if appends {
             change::append(self.key, self.logged(part), self.log);

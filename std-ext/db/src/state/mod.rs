@@ -27,11 +27,11 @@ pub(crate) mod shard;
 pub(crate) mod slots;
 pub(crate) mod together;
 
-use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
 use crate::log::change::{self, Changes, Logged};
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
+use crate::request::{Answer, Change, RequestError};
 use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
@@ -149,7 +149,7 @@ impl Shards {
                             &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
                         let mut refused = false;
                         deed.make(&change, &mut |made| {
-                            refused = matches!(made, Answer::Refused(_));
+                            refused = matches!(made, Answer::Error(_));
                         });
                         core.show_soon();
                         log.clear();
@@ -436,9 +436,9 @@ impl State {
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
     /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
     /// the shard.
-    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
+    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
         if !self.log.writable() {
-            return Err(Refusal::Log);
+            return Err(RequestError::LogUnavailable);
         }
         Ok(evict::make_room(self, evict::BEFORE_CHANGE, added) == Made::Nothing)
     }
@@ -501,7 +501,7 @@ pub(crate) fn change(
     key: &[u8],
     change: &Change<'_>,
     log: &mut Vec<u8>,
-    answer: &mut dyn FnMut(crate::ask::Answer<'_>),
+    answer: &mut dyn FnMut(crate::request::Answer<'_>),
 ) {
     Deed { core, time, full, log, key }.make(change, answer);
 }
@@ -509,8 +509,8 @@ pub(crate) fn change(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::Life;
     use crate::log::change;
+    use crate::request::Expiry;
 
     /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
     /// replayed.
@@ -521,7 +521,7 @@ mod tests {
         let shards = Shards::new(&options);
         shards.load(b"key", Some(103), b"5");
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        change::set(b"other", b"", Life::Ever, &mut first);
+        change::set(b"other", b"", Expiry::Never, &mut first);
         change::add(b"key", 1, &mut second);
         shards.replay(1, 105, &first, |_| 1).unwrap();
         shards.replay(2, 100, &second, |_| 1).unwrap();

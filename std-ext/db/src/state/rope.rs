@@ -24,7 +24,7 @@
 //! them, before the next one is shown: showing it (a publish of the map) releases them to its readers. Nobody else
 //! looks there. `filled` tells whether a record is the newest; it is read and stored under the lock.
 
-use crate::ask::Answer;
+use crate::request::Answer;
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::sync::Arc;

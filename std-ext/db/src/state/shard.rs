@@ -10,8 +10,8 @@
 //! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
 //! successor, has to leave it readable as it was until then.
 
-use crate::ask::Answer;
 use crate::log::Lsn;
+use crate::request::Answer;
 use crate::state::cold::Cold;
 use crate::state::record::{Lent, Record, UsedAt, Value};
 use crate::state::rope::{LONGEST_HERE, Rope};

@@ -1,11 +1,11 @@
 //! Whether the parsers do what the slow ones do. For tests and for fuzzing.
 
 use crate::slow;
-use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
+use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::{inline, read};
 
 /// Requests, how many bytes they are, and what is wrong with the next one.
-pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<Wrong>);
+pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>);
 
 /// Requests that come in pieces, as a server takes them.
 pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usize) -> Taken {
@@ -28,7 +28,7 @@ pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usi
                 Err(why) => return (found, from, Some(why)),
             },
             Found::Nothing(used) => used,
-            Found::Wrong(why) => return (found, from, Some(why)),
+            Found::Invalid(why) => return (found, from, Some(why)),
             Found::Unfinished(least) => {
                 assert!(least > to - from, "{least} of {from}..{to} in {input:?}");
                 if to == input.len() {

@@ -6,7 +6,7 @@ mod slow;
 
 use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
+use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
 
@@ -33,7 +33,7 @@ impl Dice {
 
 /// Whether bytes are taken as they are by the slow parser, in one piece and in others.
 fn agree(input: &[u8], dice: &mut Dice) {
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::STRANGER, true)] {
+    for (limits, stranger) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
         let wanted = slow::requests(input, stranger);
         assert_eq!(taken(input, limits, || input.len()), wanted, "{}", input.escape_ascii());
         assert_eq!(taken(input, limits, || 1), wanted, "{}", input.escape_ascii());
@@ -111,15 +111,18 @@ fn bytes_of_any_kind_are_requests_or_not() {
 fn limits_hold() {
     let last = |input: &[u8], limits| taken(input, limits, || input.len()).2;
     let full = |input: &str| last(input.as_bytes(), Limits::FULL);
-    assert_eq!((full("*1048576\r\n"), full("*1048577\r\n")), (None, Some(Wrong::Count)));
+    assert_eq!((full("*1048576\r\n"), full("*1048577\r\n")), (None, Some(ParseError::Count)));
     assert_eq!(full("*1\r\n$536870912\r\n"), None);
-    assert_eq!(full("*1\r\n$536870913\r\n"), Some(Wrong::Length));
-    let stranger = |input: &str| last(input.as_bytes(), Limits::STRANGER);
-    assert_eq!((stranger("*10\r\n"), stranger("*11\r\n")), (None, Some(Wrong::CountOfStranger)));
+    assert_eq!(full("*1\r\n$536870913\r\n"), Some(ParseError::Length));
+    let stranger = |input: &str| last(input.as_bytes(), Limits::UNAUTHENTICATED);
+    assert_eq!(
+        (stranger("*10\r\n"), stranger("*11\r\n")),
+        (None, Some(ParseError::UnauthenticatedCount))
+    );
     assert_eq!(stranger("*1\r\n$16384\r\n"), None);
-    assert_eq!(stranger("*1\r\n$16385\r\n"), Some(Wrong::LengthOfStranger));
+    assert_eq!(stranger("*1\r\n$16385\r\n"), Some(ParseError::UnauthenticatedLength));
     assert_eq!(full(&"x".repeat(65_536)), None);
-    assert_eq!(full(&"x".repeat(65_537)), Some(Wrong::Line));
+    assert_eq!(full(&"x".repeat(65_537)), Some(ParseError::Line));
     assert_eq!(full(&format!("{}\n", "x".repeat(65_536))), None);
 }
 

@@ -1,7 +1,7 @@
 //! A server in the test's process, and clients that speak in bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
+use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use std::time::Duration;
 /// A server that runs until it is dropped.
 pub struct Running {
     pub address: SocketAddr,
-    pub stopper: Stopper,
-    pub watcher: Watcher,
-    thread: Option<JoinHandle<io::Result<Ended>>>,
+    pub stopper: StopHandle,
+    pub watcher: ServerMonitor,
+    thread: Option<JoinHandle<io::Result<ServerExit>>>,
 }
 
 impl Running {
@@ -41,7 +41,7 @@ impl Running {
             _ => None,
         };
         let address = server.addresses().iter().find_map(tcp).unwrap();
-        let (stopper, watcher) = (server.stopper(), server.watcher());
+        let (stopper, watcher) = (server.stop_handle(), server.monitor());
         let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
         (Self { address, stopper, watcher, thread }, started)
@@ -52,13 +52,13 @@ impl Running {
     }
 
     /// Ends it.
-    pub fn end(self) -> Ended {
+    pub fn end(self) -> ServerExit {
         self.stopper.stop();
         self.joined()
     }
 
     /// Waits until it has ended.
-    pub fn joined(mut self) -> Ended {
+    pub fn joined(mut self) -> ServerExit {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! The table of subcommands, as `COMMAND` tells them.
 
-use super::table::{Id, NONE, Spec, spec};
+use super::table::{CommandSpec, Id, NONE, spec};
 
 /// The key is the second argument.
 const KEY: (i8, i8, i8) = (2, 2, 1);
@@ -10,7 +10,7 @@ const ABOUT: &str = "loading stale";
 
 /// All subcommands: the name of the command, a bar and that of the subcommand. Arities, keys, flags and categories are
 /// those of Redis 7, with the command's name among the arguments.
-pub(crate) static PARTS: [Spec; 36] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -50,14 +50,14 @@ pub(crate) static PARTS: [Spec; 36] = [
 ];
 
 /// The subcommands of a command.
-pub(crate) fn of(command: &Spec) -> impl Iterator<Item = &'static Spec> + Clone {
+pub(crate) fn of(command: &CommandSpec) -> impl Iterator<Item = &'static CommandSpec> + Clone {
     let id = command.id;
-    PARTS.iter().filter(move |part| part.id == id)
+    SUBCOMMANDS.iter().filter(move |part| part.id == id)
 }
 
 /// The subcommand of this name within a command.
-pub(crate) fn find(command: &[u8], name: &[u8]) -> Option<&'static Spec> {
-    PARTS.iter().find(|part| {
+pub(crate) fn find(command: &[u8], name: &[u8]) -> Option<&'static CommandSpec> {
+    SUBCOMMANDS.iter().find(|part| {
         let (container, part) = part.name.split_once('|').unwrap_or_default();
         command.eq_ignore_ascii_case(container.as_bytes())
             && name.eq_ignore_ascii_case(part.as_bytes())

@@ -1,8 +1,8 @@
 //! Commands about the whole database: what keys there are, how many, and whether they last.
 
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::execute::{Execution, NextStep};
 use crate::command::glob;
-use crate::command::obey::{Then, Turn};
 use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,9 +12,9 @@ const CURSOR: &str = "ERR invalid cursor";
 /// So many keys are visited in one go for KEYS.
 const STRIDE: usize = 4096;
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// SCAN.
-    pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let from: u64 = match arguments[1] {
             [] => 0,
             from => {
@@ -42,15 +42,15 @@ impl<'a> Turn<'_, 'a> {
                 _ => return Err(SYNTAX),
             };
         }
-        self.run();
+        self.execute_batch();
         let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
         let next = self.session.scan(from, count, &mut |key| {
             if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
                 found.push(key);
             }
         });
-        self.seen();
-        if !self.has_room(found.bytes) {
+        self.wait_for_last_entry();
+        if !self.fits(found.bytes) {
             return Ok(());
         }
         self.reply(|out| {
@@ -63,7 +63,7 @@ impl<'a> Turn<'_, 'a> {
 
     /// KEYS.
     pub(super) fn keys(&mut self, pattern: &[u8]) {
-        self.run();
+        self.execute_batch();
         let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
         let mut from = 0;
         loop {
@@ -72,22 +72,22 @@ impl<'a> Turn<'_, 'a> {
                     found.push(key);
                 }
             });
-            if !self.has_room(found.bytes) {
+            if !self.fits(found.bytes) {
                 return;
             }
             if from == 0 {
                 break;
             }
         }
-        self.seen();
+        self.wait_for_last_entry();
         self.reply(|out| found.write(out));
     }
 
     /// RANDOMKEY.
     pub(super) fn random_key(&mut self) {
-        self.run();
+        self.execute_batch();
         let key = self.session.random_key();
-        self.seen();
+        self.wait_for_last_entry();
         self.reply(|out| match &key {
             Some(key) => out.bulk(key),
             None => out.null(),
@@ -96,9 +96,9 @@ impl<'a> Turn<'_, 'a> {
 
     /// DBSIZE.
     pub(super) fn size(&mut self) {
-        self.run();
+        self.execute_batch();
         let count = self.session.len();
-        self.seen();
+        self.wait_for_last_entry();
         self.reply(|out| out.integer(count.cast_signed() as i64));
     }
 
@@ -113,7 +113,7 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// WAIT. There are no replicas to wait for.
-    pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
         let timeout = number::integer(arguments[2]);
         if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
@@ -131,17 +131,17 @@ impl<'a> Turn<'_, 'a> {
 
     /// When the last snapshot was made, or the server began, in seconds since 1970.
     pub(super) fn saved_at(&self) -> u64 {
-        let began = || (self.session.now() / 1000).saturating_sub(self.server.figures().uptime);
-        match self.db.figures().snapshot_at {
+        let began = || (self.session.now() / 1000).saturating_sub(self.server.stats().uptime);
+        match self.db.stats().snapshot_at {
             0 => began(),
             moment => moment,
         }
     }
 
     /// SAVE.
-    pub(super) fn save(&mut self) -> Result<(), Complaint> {
-        self.run();
-        if self.db.figures().snapshot_runs {
+    pub(super) fn save(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        if self.db.stats().snapshot_runs {
             return Err(SAVES.into());
         }
         self.db.snapshot().map_err(|why| format!("ERR {why}"))?;
@@ -150,13 +150,13 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// BGSAVE.
-    pub(super) fn save_behind(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn save_behind(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
             [option] if is(option, "schedule") => {}
             _ => return Err(SYNTAX),
         }
-        self.run();
+        self.execute_batch();
         if !self.db.snapshot_soon() {
             return Err(SAVES.into());
         }
@@ -166,7 +166,7 @@ impl<'a> Turn<'_, 'a> {
 
     /// SHUTDOWN. It has no reply. All that was acknowledged is in the log, so a snapshot is made only where it is
     /// asked for.
-    pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (mut save, mut not, mut abort) = (false, false, false);
         for option in &arguments[1..] {
             match *option {
@@ -183,8 +183,8 @@ impl<'a> Turn<'_, 'a> {
         if abort {
             return Err("ERR No shutdown in progress.".into());
         }
-        self.run();
-        self.then = Then::Shutdown { save };
+        self.execute_batch();
+        self.next = NextStep::Shutdown { save };
         Ok(())
     }
 }

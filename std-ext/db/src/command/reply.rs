@@ -1,12 +1,12 @@
 //! How answers become replies.
 
-use crate::ask::{Answer, Refusal};
+use crate::request::{Answer, RequestError};
 use crate::resp::write::Writer;
 use crate::state::number;
 
 /// How the answers to what one command asks become its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum ReplyKind {
     /// Bytes, or null.
     Value,
     /// As many of them as were asked for, in an array.
@@ -22,9 +22,9 @@ pub(crate) enum Shape {
     /// The sum of integers.
     Sum,
     /// Bytes, or none.
-    Part,
+    Subcommand,
     /// How long a key lives yet, or until when.
-    Life {
+    Expiry {
         /// In seconds, not milliseconds.
         seconds: bool,
         /// The moment itself.
@@ -43,18 +43,20 @@ pub(crate) enum Shape {
 /// So many bytes Redis keeps together with their head.
 pub(super) const EMBEDDED: usize = 44;
 
-impl Shape {
-    /// Writes what one answer becomes; of [`Shape::Sum`] nothing. `now` is in milliseconds since 1970.
+impl ReplyKind {
+    /// Writes what one answer becomes; of [`ReplyKind::Sum`] nothing. `now` is in milliseconds since 1970.
     #[inline]
     pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
-            (Self::Value | Self::Values | Self::Part, Answer::Bytes(value)) => out.bulk(value),
+            (Self::Value | Self::Values | Self::Subcommand, Answer::Bytes(value)) => {
+                out.bulk(value)
+            }
             // What cannot be a key is none of those that are there.
-            (Self::Value | Self::Values | Self::Done, Answer::Nothing)
-            | (Self::Values, Answer::Refused(Refusal::KeyTooLong)) => out.null(),
+            (Self::Value | Self::Values | Self::Done, Answer::Nil)
+            | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
             (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
-            (_, Answer::Refused(refusal)) => out.error(error_text(refusal)),
+            (_, Answer::Error(error)) => out.error(error_text(error)),
             _ => self.write_rare(out, answer, now),
         }
     }
@@ -63,14 +65,14 @@ impl Shape {
     fn write_rare(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
             (Self::DoneOrNot, answer) => out.integer((answer == Answer::Done).into()),
-            (Self::Part, _) => out.bulk(b""),
-            (Self::Life { seconds, moment }, answer) => out.integer(match answer {
-                Answer::Lives(Some(end)) => {
+            (Self::Subcommand, _) => out.bulk(b""),
+            (Self::Expiry { seconds, moment }, answer) => out.integer(match answer {
+                Answer::ExpiresAt(Some(end)) => {
                     let shown = if moment { end } else { end.saturating_sub(now) };
                     let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
                     i64::try_from(shown).unwrap_or(i64::MAX)
                 }
-                Answer::Lives(None) => -1,
+                Answer::ExpiresAt(None) => -1,
                 _ => -2,
             }),
             (Self::Value | Self::Values, Answer::Pieces(pieces)) => out.bulk_of(pieces),
@@ -99,17 +101,19 @@ const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access 
     that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 /// Why something was refused, in Redis's words where it has such a reason.
-pub(crate) fn error_text(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NotAnInteger => "ERR value is not an integer or out of range",
-        Refusal::NotAFloat => "ERR value is not a valid float",
-        Refusal::Overflow => "ERR increment or decrement would overflow",
-        Refusal::NotFinite => "ERR increment would produce NaN or Infinity",
-        Refusal::KeyTooLong => "ERR key exceeds maximum allowed size (65535 bytes)",
-        Refusal::ValueTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-        Refusal::NoSuchKey => "ERR no such key",
-        Refusal::Memory => "OOM command not allowed when used memory > 'maxmemory'.",
-        Refusal::Log => {
+pub(crate) fn error_text(error: RequestError) -> &'static str {
+    match error {
+        RequestError::NotAnInteger => "ERR value is not an integer or out of range",
+        RequestError::NotAFloat => "ERR value is not a valid float",
+        RequestError::Overflow => "ERR increment or decrement would overflow",
+        RequestError::NotFinite => "ERR increment would produce NaN or Infinity",
+        RequestError::KeyTooLong => "ERR key exceeds maximum allowed size (65535 bytes)",
+        RequestError::ValueTooLong => {
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        }
+        RequestError::NoSuchKey => "ERR no such key",
+        RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log, so no change is taken. Please check the server's log for details \
              about the error."
         }

@@ -5,10 +5,10 @@
 //! again, although what they hold borrows from another buffer each time.
 
 use crate::Session;
-use crate::ask::{Answer, Ask, Change, Look, Refusal, Together};
 use crate::buffers::emptied;
-use crate::command::shape::{Shape, error_text};
+use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
+use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use std::ops::Range;
@@ -30,12 +30,12 @@ impl Scratch {
     pub(super) fn take_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
         self.arguments = emptied(arguments);
         self.batch = Batch {
-            asks: emptied(batch.asks),
+            requests: emptied(batch.requests),
             steps: emptied(batch.steps),
             texts: emptied(batch.texts),
             pairs: emptied(batch.pairs),
             keys: emptied(batch.keys),
-            later: emptied(batch.later),
+            deferred: emptied(batch.deferred),
             kept: emptied(batch.kept),
             kept_bytes: emptied(batch.kept_bytes),
             changes: false,
@@ -46,48 +46,48 @@ impl Scratch {
 
 /// What comes next in the output.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum ReplyStep {
     /// What was written to `texts`, up to here.
     Text(usize),
     /// What becomes of the next so many answers.
-    Answers(Shape, usize),
+    Answers(ReplyKind, usize),
 }
 
 /// An ask whose keys lie in buffers that may grow until all is gathered.
-struct Later {
-    ask: usize,
-    what: What,
+struct DeferredKeys {
+    request: usize,
+    what: DeferredOp,
     range: Range<usize>,
 }
 
 #[derive(Clone, Copy)]
-enum What {
+enum DeferredOp {
     SetAll,
-    SetAllAbsent,
+    SetAllIfAbsent,
     DeleteAll,
 }
 
 /// An answer that came too soon. Bytes lie in a buffer.
 #[derive(Clone, Copy)]
-enum Kept {
+enum StoredAnswer {
     Done,
     Nothing,
     Int(i64),
     Lives(Option<u64>),
-    Refused(Refusal),
+    Refused(RequestError),
     Bytes(usize, usize),
 }
 
 /// What the commands of a pipeline ask, and what their replies are made of.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
-    asks: Vec<Ask<'a>>,
-    steps: Vec<Step>,
+    requests: Vec<Request<'a>>,
+    steps: Vec<ReplyStep>,
     texts: Vec<u8>,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     keys: Vec<&'a [u8]>,
-    later: Vec<Later>,
-    kept: Vec<Kept>,
+    deferred: Vec<DeferredKeys>,
+    kept: Vec<StoredAnswer>,
     kept_bytes: Vec<u8>,
     /// Whether something changes, so that answers come in any order.
     changes: bool,
@@ -103,63 +103,63 @@ impl<'a> Batch<'a> {
 
     /// How much is asked.
     pub(super) fn len(&self) -> usize {
-        self.asks.len()
+        self.requests.len()
     }
 
     /// Bytes of replies that are made.
-    pub(super) fn written(&self) -> usize {
+    pub(super) fn reply_bytes(&self) -> usize {
         self.texts.len()
     }
 
     /// A reply that asks for nothing.
-    pub(super) fn text(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
+    pub(super) fn push_reply(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
         write(&mut Writer::new(&mut self.texts, protocol));
         match self.steps.last_mut() {
-            Some(Step::Text(end)) => *end = self.texts.len(),
-            _ => self.steps.push(Step::Text(self.texts.len())),
+            Some(ReplyStep::Text(end)) => *end = self.texts.len(),
+            _ => self.steps.push(ReplyStep::Text(self.texts.len())),
         }
     }
 
     /// Asks something about a key.
     #[inline]
-    pub(super) fn look(&mut self, key: &'a [u8], look: Look, shape: Shape) {
-        self.wants_time |= matches!(shape, Shape::Life { .. });
-        self.asks.push(Ask::Look(key, look));
-        self.steps.push(Step::Answers(shape, 1));
+    pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+        self.wants_time |= matches!(kind, ReplyKind::Expiry { .. });
+        self.requests.push(Request::Read(key, query));
+        self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
     /// Asks the same about several keys.
-    pub(super) fn looks(&mut self, keys: &[&'a [u8]], look: Look, shape: Shape) {
+    pub(super) fn multi_read(&mut self, keys: &[&'a [u8]], query: Query, kind: ReplyKind) {
         // The first says that all are of one moment.
-        let ask = |(at, key): (usize, &&'a [u8])| match at {
-            0 if keys.len() > 1 => Ask::LookAtOnce(key, look, keys.len()),
-            _ => Ask::Look(key, look),
+        let request = |(at, key): (usize, &&'a [u8])| match at {
+            0 if keys.len() > 1 => Request::MultiRead(key, query, keys.len()),
+            _ => Request::Read(key, query),
         };
-        self.asks.extend(keys.iter().enumerate().map(ask));
-        self.steps.push(Step::Answers(shape, keys.len()));
+        self.requests.extend(keys.iter().enumerate().map(request));
+        self.steps.push(ReplyStep::Answers(kind, keys.len()));
     }
 
     /// Changes a key.
     #[inline]
-    pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, shape: Shape) {
+    pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
         self.changes = true;
-        self.asks.push(Ask::Change(key, change));
-        self.steps.push(Step::Answers(shape, 1));
+        self.requests.push(Request::Change(key, change));
+        self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
     /// Changes several keys.
-    pub(super) fn together(&mut self, together: Together<'a>, shape: Shape) {
+    pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.changes = true;
-        self.asks.push(Ask::Together(together));
-        self.steps.push(Step::Answers(shape, 1));
+        self.requests.push(Request::MultiKey(op));
+        self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
     /// Removes keys.
     pub(super) fn delete_all(&mut self, keys: &[&'a [u8]]) {
         let from = self.keys.len();
         self.keys.extend_from_slice(keys);
-        self.later(What::DeleteAll, from..self.keys.len());
-        self.together(Together::DeleteAll(&[]), Shape::Integer);
+        self.defer(DeferredOp::DeleteAll, from..self.keys.len());
+        self.multi_key(MultiKeyOp::DeleteAll(&[]), ReplyKind::Integer);
     }
 
     /// Stores values: arguments are keys and values in turn, as many of each. Where `absent` only if all are missing.
@@ -168,22 +168,22 @@ impl<'a> Batch<'a> {
         self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
         let range = from..self.pairs.len();
         if absent {
-            self.later(What::SetAllAbsent, range);
-            self.together(Together::SetAllAbsent(&[]), Shape::Integer);
+            self.defer(DeferredOp::SetAllIfAbsent, range);
+            self.multi_key(MultiKeyOp::SetAllIfAbsent(&[]), ReplyKind::Integer);
         } else {
-            self.later(What::SetAll, range);
-            self.together(Together::SetAll(&[]), Shape::Done);
+            self.defer(DeferredOp::SetAll, range);
+            self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
         }
     }
 
-    fn later(&mut self, what: What, range: Range<usize>) {
-        self.later.push(Later { ask: self.asks.len(), what, range });
+    fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
+        self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
 
     /// Asks all that was gathered and writes the replies; then there is nothing gathered. Returns the entry of the log
     /// that must be safe before anybody sees them, and whether `out` has room for all of them with `most` bytes. If it
     /// has not, the rest is left out.
-    pub(super) fn run(
+    pub(super) fn execute(
         &mut self,
         session: &mut Session,
         protocol: Protocol,
@@ -194,7 +194,7 @@ impl<'a> Batch<'a> {
         // Values that come too soon lie in another buffer first.
         let most_kept = most.saturating_sub(out.len());
         let mut full = false;
-        let mut replies = Replies {
+        let mut replies = ReplyWriter {
             out: Writer::new(out, protocol),
             most,
             full: false,
@@ -207,32 +207,32 @@ impl<'a> Batch<'a> {
             now,
         };
         let mut lsn = 0;
-        if !self.asks.is_empty() {
+        if !self.requests.is_empty() {
             // Those that borrow from the buffers of keys do so only here.
-            let mut asks = shortened(std::mem::take(&mut self.asks));
-            for later in &self.later {
-                let range = later.range.clone();
-                asks[later.ask] = Ask::Together(match later.what {
-                    What::SetAll => Together::SetAll(&self.pairs[range]),
-                    What::SetAllAbsent => Together::SetAllAbsent(&self.pairs[range]),
-                    What::DeleteAll => Together::DeleteAll(&self.keys[range]),
+            let mut requests = shortened(std::mem::take(&mut self.requests));
+            for deferred in &self.deferred {
+                let range = deferred.range.clone();
+                requests[deferred.request] = Request::MultiKey(match deferred.what {
+                    DeferredOp::SetAll => MultiKeyOp::SetAll(&self.pairs[range]),
+                    DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&self.pairs[range]),
+                    DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&self.keys[range]),
                 });
             }
-            if self.changes && asks.len() > 1 {
+            if self.changes && requests.len() > 1 {
                 let kept = &mut self.kept;
                 let bytes = &mut self.kept_bytes;
-                kept.resize(asks.len(), Kept::Nothing);
-                lsn = session.run(&asks, &mut |ask, answer| {
-                    kept[ask] = keep(answer, bytes, most_kept, &mut full);
+                kept.resize(requests.len(), StoredAnswer::Nothing);
+                lsn = session.execute(&requests, &mut |request, answer| {
+                    kept[request] = keep(answer, bytes, most_kept, &mut full);
                 });
                 for kept in kept.iter() {
                     replies.answer(kept.answer(bytes));
                 }
             } else {
                 // They come in order.
-                lsn = session.run(&asks, &mut |_, answer| replies.answer(answer));
+                lsn = session.execute(&requests, &mut |_, answer| replies.answer(answer));
             }
-            self.asks = emptied(asks);
+            self.requests = emptied(requests);
         }
         replies.texts();
         full |= replies.full;
@@ -241,12 +241,12 @@ impl<'a> Batch<'a> {
     }
 
     fn clear(&mut self) {
-        self.asks.clear();
+        self.requests.clear();
         self.steps.clear();
         self.texts.clear();
         self.pairs.clear();
         self.keys.clear();
-        self.later.clear();
+        self.deferred.clear();
         self.kept.clear();
         self.kept_bytes.clear();
         (self.changes, self.wants_time) = (false, false);
@@ -254,71 +254,71 @@ impl<'a> Batch<'a> {
 }
 
 /// The same asks, for a shorter time.
-fn shortened<'short, 'a: 'short>(asks: Vec<Ask<'a>>) -> Vec<Ask<'short>> {
-    asks
+fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
+    requests
 }
 
 /// Keeps an answer, and appends its bytes to `bytes`. Sets `full` if there would be more than `most`.
-fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> Kept {
+fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> StoredAnswer {
     match answer {
-        Answer::Done => Kept::Done,
-        Answer::Nothing => Kept::Nothing,
-        Answer::Int(n) => Kept::Int(n),
-        Answer::Lives(until) => Kept::Lives(until),
-        Answer::Refused(refusal) => Kept::Refused(refusal),
+        Answer::Done => StoredAnswer::Done,
+        Answer::Nil => StoredAnswer::Nothing,
+        Answer::Int(n) => StoredAnswer::Int(n),
+        Answer::ExpiresAt(until) => StoredAnswer::Lives(until),
+        Answer::Error(error) => StoredAnswer::Refused(error),
         Answer::Bytes(value) => keep_bytes(&[value], bytes, most, full),
         Answer::Pieces(pieces) => keep_bytes(pieces, bytes, most, full),
     }
 }
 
-fn keep_bytes(pieces: &[&[u8]], bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> Kept {
+fn keep_bytes(pieces: &[&[u8]], bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> StoredAnswer {
     let from = bytes.len();
     if pieces.iter().map(|piece| piece.len()).sum::<usize>() > most.saturating_sub(from) {
         *full = true;
-        return Kept::Nothing;
+        return StoredAnswer::Nothing;
     }
     for piece in pieces {
         bytes.extend_from_slice(piece);
     }
-    Kept::Bytes(from, bytes.len())
+    StoredAnswer::Bytes(from, bytes.len())
 }
 
-impl Kept {
+impl StoredAnswer {
     fn answer(self, bytes: &[u8]) -> Answer<'_> {
         match self {
             Self::Done => Answer::Done,
-            Self::Nothing => Answer::Nothing,
+            Self::Nothing => Answer::Nil,
             Self::Int(n) => Answer::Int(n),
-            Self::Lives(until) => Answer::Lives(until),
-            Self::Refused(refusal) => Answer::Refused(refusal),
+            Self::Lives(until) => Answer::ExpiresAt(until),
+            Self::Refused(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
         }
     }
 }
 
 /// Makes replies of answers that come in order.
-struct Replies<'o, 'b> {
+struct ReplyWriter<'o, 'b> {
     out: Writer<'o>,
     /// How long the output may become, and whether it would be longer.
     most: usize,
     full: bool,
     /// Those that are to come.
-    steps: &'b [Step],
+    steps: &'b [ReplyStep],
     texts: &'b [u8],
     /// How much of the texts was written.
     written: usize,
     /// How many answers the first step has yet to get, if it has some already.
     left: usize,
     sum: i64,
-    refused: Option<Refusal>,
+    refused: Option<RequestError>,
     now: u64,
 }
 
-impl Replies<'_, '_> {
+impl ReplyWriter<'_, '_> {
     /// Writes the texts that come next.
     #[inline]
     fn texts(&mut self) {
-        while let Some((&Step::Text(end), rest)) = self.steps.split_first() {
+        while let Some((&ReplyStep::Text(end), rest)) = self.steps.split_first() {
             if self.fits(end - self.written) {
                 self.out.raw(&self.texts[self.written..end]);
             }
@@ -348,36 +348,36 @@ impl Replies<'_, '_> {
         }
         self.texts();
         match self.steps.split_first() {
-            Some((&Step::Answers(shape, 1), rest))
-                if !matches!(shape, Shape::Values | Shape::Sum) =>
+            Some((&ReplyStep::Answers(kind, 1), rest))
+                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
             {
-                shape.write(&mut self.out, answer, self.now);
+                kind.write(&mut self.out, answer, self.now);
                 self.steps = rest;
             }
-            Some((&Step::Answers(shape, count), _)) => self.answer_of(shape, count, answer),
+            Some((&ReplyStep::Answers(kind, count), _)) => self.answer_of(kind, count, answer),
             _ => debug_assert!(false, "an answer to nothing"),
         }
     }
 
     /// One of several answers to a command.
-    fn answer_of(&mut self, shape: Shape, count: usize, answer: Answer<'_>) {
+    fn answer_of(&mut self, kind: ReplyKind, count: usize, answer: Answer<'_>) {
         if self.left == 0 {
             self.left = count;
-            if shape == Shape::Values {
+            if kind == ReplyKind::Values {
                 self.out.array(count);
             }
         }
-        match (shape, answer) {
-            (Shape::Sum, Answer::Int(n)) => self.sum += n,
-            (Shape::Sum, Answer::Refused(Refusal::KeyTooLong)) => {}
-            (Shape::Sum, Answer::Refused(refusal)) => self.refused = Some(refusal),
-            _ => shape.write(&mut self.out, answer, self.now),
+        match (kind, answer) {
+            (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
+            (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
+            (ReplyKind::Sum, Answer::Error(error)) => self.refused = Some(error),
+            _ => kind.write(&mut self.out, answer, self.now),
         }
         self.left -= 1;
         if self.left == 0 {
-            if shape == Shape::Sum {
+            if kind == ReplyKind::Sum {
                 match self.refused.take() {
-                    Some(refusal) => self.out.error(error_text(refusal)),
+                    Some(error) => self.out.error(error_text(error)),
                     None => self.out.integer(self.sum),
                 }
                 self.sum = 0;
@@ -394,12 +394,12 @@ mod tests {
     #[test]
     fn emptied_buffers_keep_their_memory() {
         let text = b"rose".to_vec();
-        let mut asks: Vec<Ask<'_>> = Vec::with_capacity(100);
-        asks.push(Ask::Look(&text, Look::Value));
-        let (at, room) = (asks.as_ptr().addr(), asks.capacity());
-        let mut again: Vec<Ask<'static>> = emptied(asks);
+        let mut requests: Vec<Request<'_>> = Vec::with_capacity(100);
+        requests.push(Request::Read(&text, Query::Value));
+        let (at, room) = (requests.as_ptr().addr(), requests.capacity());
+        let mut again: Vec<Request<'static>> = emptied(requests);
         assert!(again.is_empty());
-        again.push(Ask::Look(b"rose", Look::Value));
+        again.push(Request::Read(b"rose", Query::Value));
         assert_eq!((again.as_ptr().addr(), again.capacity()), (at, room));
         let large: Vec<u8> = emptied(vec![0_u8; crate::buffers::KEPT + 1]);
         assert_eq!(large.capacity(), 0);

@@ -1,15 +1,15 @@
 //! COMMAND: what commands there are.
 
-use crate::command::dispatch::{Complaint, SYNTAX, is, part_of};
+use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
+use crate::command::execute::Execution;
 use crate::command::glob;
-use crate::command::obey::Turn;
-use crate::command::parts;
-use crate::command::table::{self, COMMANDS, Spec};
+use crate::command::subcommands;
+use crate::command::table::{self, COMMANDS, CommandSpec};
 use crate::resp::write::Writer;
 
 #[derive(Clone, Copy)]
-enum Part {
+enum Subcommand {
     Count,
     List,
     Info,
@@ -18,13 +18,13 @@ enum Part {
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 6] = [
-    ("count", 2, Part::Count),
-    ("list", -2, Part::List),
-    ("info", -2, Part::Info),
-    ("docs", -2, Part::Docs),
-    ("getkeys", -4, Part::GetKeys),
-    ("help", 2, Part::Help),
+const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+    ("count", 2, Subcommand::Count),
+    ("list", -2, Subcommand::List),
+    ("info", -2, Subcommand::Info),
+    ("docs", -2, Subcommand::Docs),
+    ("getkeys", -4, Subcommand::GetKeys),
+    ("help", 2, Subcommand::Help),
 ];
 
 const HELP: [&str; 17] = [
@@ -47,20 +47,20 @@ const HELP: [&str; 17] = [
     "    Return the keys from a full Redis command.",
 ];
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// COMMAND.
-    pub(super) fn command_about(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn command_about(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         if arguments.len() == 1 {
             self.infos(&[]);
             return Ok(());
         }
-        match part_of("command", &PARTS, arguments)? {
-            Part::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
-            Part::List => self.names(&arguments[2..])?,
-            Part::Info => self.infos(&arguments[2..]),
-            Part::Docs => self.docs(&arguments[2..]),
-            Part::GetKeys => self.keys_of(&arguments[2..])?,
-            Part::Help => self.help(&HELP),
+        match subcommand("command", &SUBCOMMANDS, arguments)? {
+            Subcommand::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
+            Subcommand::List => self.names(&arguments[2..])?,
+            Subcommand::Info => self.infos(&arguments[2..]),
+            Subcommand::Docs => self.docs(&arguments[2..]),
+            Subcommand::GetKeys => self.keys_of(&arguments[2..])?,
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
@@ -85,8 +85,8 @@ impl<'a> Turn<'_, 'a> {
         });
     }
 
-    fn names(&mut self, filter: &[&[u8]]) -> Result<(), Complaint> {
-        let is_wanted: &dyn Fn(&Spec) -> bool = match filter {
+    fn names(&mut self, filter: &[&[u8]]) -> Result<(), CommandError> {
+        let is_wanted: &dyn Fn(&CommandSpec) -> bool = match filter {
             [] => &|_| true,
             [by, how, what] if is(by, "filterby") => match how {
                 // There are none.
@@ -101,7 +101,8 @@ impl<'a> Turn<'_, 'a> {
             },
             _ => return Err(SYNTAX),
         };
-        let all = || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(parts::of(spec)));
+        let all =
+            || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(subcommands::of(spec)));
         let wanted = || all().filter(|spec| is_wanted(spec));
         self.reply(|out| {
             out.array(wanted().count());
@@ -133,11 +134,11 @@ impl<'a> Turn<'_, 'a> {
         });
     }
 
-    fn keys_of(&mut self, command: &[&'a [u8]]) -> Result<(), Complaint> {
+    fn keys_of(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut spec = table::find(command[0]);
         // Of a command that has subcommands, one of them is meant.
-        if spec.is_some_and(|spec| parts::of(spec).next().is_some()) {
-            spec = parts::find(command[0], command[1]);
+        if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
+            spec = subcommands::find(command[0], command[1]);
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
         if spec.keys.0 == 0 {
@@ -163,15 +164,15 @@ fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item
 }
 
 /// The command of this name, or the subcommand, which is named behind a bar.
-fn named(name: &[u8]) -> Option<&'static Spec> {
+fn named(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::find(name),
-        Some(bar) => parts::find(&name[..bar], &name[bar + 1..]),
+        Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),
     }
 }
 
 /// What COMMAND INFO says of one.
-fn tell(spec: &Spec, out: &mut Writer<'_>) {
+fn tell(spec: &CommandSpec, out: &mut Writer<'_>) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
@@ -185,8 +186,8 @@ fn tell(spec: &Spec, out: &mut Writer<'_>) {
     words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
     // Tips, and where keys may stand otherwise.
     (0..2).for_each(|_| out.array(0));
-    let is_part = spec.name.contains('|');
-    let parts = || parts::of(spec).filter(|_| !is_part);
+    let is_subcommand = spec.name.contains('|');
+    let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
     out.array(parts().count());
     parts().for_each(|part| tell(part, out));
 }

@@ -1,14 +1,14 @@
 //! Who is connected, as other threads may know it: a thread's clients are its own, so it notes what is told of them.
 
-use super::shared::lock;
-use crate::command::ClientFacts;
+use crate::command::ClientInfo;
+use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
 /// What is told of one thread's clients. At most a second old; names are newer.
 #[derive(Debug, Default)]
-pub(super) struct Register(Mutex<Entries>);
+pub(super) struct ClientList(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -32,9 +32,9 @@ struct Entry {
     library_version: Box<[u8]>,
 }
 
-impl Register {
+impl ClientList {
     /// Notes what is known of a client that was last heard of at that moment.
-    pub(super) fn note(&self, facts: &ClientFacts<'_>, touched: Instant) {
+    pub(super) fn note(&self, facts: &ClientInfo<'_>, touched: Instant) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(facts.id).or_insert_with(|| Entry {
             address: facts.address.to_owned(),
@@ -62,7 +62,7 @@ impl Register {
     }
 
     /// Shows all but one, and those that were killed.
-    pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+    pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         for (&id, entry) in &lock(&self.0).clients {
             if id != but && !entry.killed {
                 each(&entry.facts(id, now));
@@ -75,7 +75,7 @@ impl Register {
         &self,
         but: u64,
         now: Instant,
-        wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool,
+        wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool,
     ) -> u64 {
         let Entries { clients, killed } = &mut *lock(&self.0);
         let before = killed.len();
@@ -95,8 +95,8 @@ impl Register {
 }
 
 impl Entry {
-    fn facts(&self, id: u64, now: Instant) -> ClientFacts<'_> {
-        ClientFacts {
+    fn facts(&self, id: u64, now: Instant) -> ClientInfo<'_> {
+        ClientInfo {
             id,
             address: &self.address,
             local: &self.local,
@@ -124,27 +124,27 @@ mod tests {
 
     #[test]
     fn a_killed_client_is_seen_by_nobody() {
-        let register = Register::default();
+        let list = ClientList::default();
         let now = Instant::now();
         let note = |id: u64| {
             let (address, local) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            register.note(&Connection::new(id, address, local, false).facts(), now);
+            list.note(&Connection::new(id, address, local, false).info(), now);
         };
         let shown = || {
             let mut shown = Vec::new();
-            register.show(0, now, &mut |facts| shown.push(facts.id));
+            list.show(0, now, &mut |facts| shown.push(facts.id));
             shown
         };
         (1..=4).for_each(note);
-        assert_eq!(register.kill(3, now, &mut |facts| facts.id != 1), 2);
+        assert_eq!(list.kill(3, now, &mut |facts| facts.id != 1), 2);
         assert_eq!(shown(), [1, 3], "killed clients are shown");
-        assert_eq!(register.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
+        assert_eq!(list.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
         // The thread may note a client before it closes it.
         note(2);
         assert_eq!(shown(), [1, 3], "a killed client that was noted is shown");
-        assert_eq!(register.killed(), [2, 4]);
-        assert_eq!(register.killed(), []);
-        register.forget(2);
+        assert_eq!(list.killed(), [2, 4]);
+        assert_eq!(list.killed(), []);
+        list.forget(2);
         note(2);
         assert_eq!(shown(), [1, 2, 3]);
     }

@@ -1,9 +1,12 @@
 //! Changes of keys of several shards, which everybody sees at once.
 
 use super::Session;
-use crate::ask::{Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
-use crate::limits::MOST_TOGETHER;
+use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::{Lsn, change};
+use crate::request::{
+    Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
+    SetCondition,
+};
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
 use crate::state::{Cores, State};
@@ -11,30 +14,30 @@ use std::sync::Arc;
 
 impl Session {
     /// Makes them; the entry that must be safe before the answer is shown.
-    pub(super) fn together(&mut self, together: Together<'_>) -> (Lsn, Answer<'static>) {
-        let full = match self.state.admits(|| Ask::Together(together).adds()) {
-            Err(refusal) => return (0, Answer::Refused(refusal)),
+    pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
+        let full = match self.state.admits(|| Request::MultiKey(op).added_bytes()) {
+            Err(error) => return (0, Answer::Error(error)),
             Ok(full) => full,
         };
         let state = Arc::clone(&self.state);
         let shard = |key: &&[u8]| state.shard_of(key);
-        let (grows, shards) = match together {
-            Together::SetAll(pairs) | Together::SetAllAbsent(pairs) => {
-                if let Err(refusal) = measured(pairs) {
-                    return (0, Answer::Refused(refusal));
+        let (grows, shards) = match op {
+            MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
+                if let Err(error) = measured(pairs) {
+                    return (0, Answer::Error(error));
                 }
                 (true, pairs.iter().map(|(key, _)| shard(key)).collect())
             }
-            Together::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
-            Together::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
-            Together::Clear => (false, (0..state.shards.len()).collect()),
+            MultiKeyOp::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
+            MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
+            MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
         };
         if grows && full {
-            return (0, Answer::Refused(Refusal::Memory));
+            return (0, Answer::Error(RequestError::OutOfMemory));
         }
         let mut cores = state.lock_all(shards);
         if !state.log.writable() {
-            return (0, Answer::Refused(Refusal::Log));
+            return (0, Answer::Error(RequestError::LogUnavailable));
         }
         self.since.answer_locked(&state);
         let now = state.clock.now();
@@ -43,21 +46,21 @@ impl Session {
             core.at(time);
         }
         self.entry.clear();
-        let mut deeds = Deeds { state: &state, cores: &mut cores, time, entry: &mut self.entry };
-        let answer = match together {
-            Together::SetAll(pairs) => deeds.set_all(pairs),
-            Together::SetAllAbsent(pairs) => {
-                let absent = !pairs.iter().any(|(key, _)| deeds.alive(key).is_some());
+        let mut apply = Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry };
+        let answer = match op {
+            MultiKeyOp::SetAll(pairs) => apply.set_all(pairs),
+            MultiKeyOp::SetAllIfAbsent(pairs) => {
+                let absent = !pairs.iter().any(|(key, _)| apply.alive(key).is_some());
                 if absent {
-                    deeds.set_all(pairs);
+                    apply.set_all(pairs);
                 }
                 Answer::Int(absent.into())
             }
-            Together::DeleteAll(keys) => {
-                Answer::count(keys.iter().filter(|key| deeds.delete(key)).count())
+            MultiKeyOp::DeleteAll(keys) => {
+                Answer::count(keys.iter().filter(|key| apply.delete(key)).count())
             }
-            Together::Rename { from, to, absent } => deeds.rename(from, to, absent),
-            Together::Clear => deeds.clear(),
+            MultiKeyOp::Rename { from, to, if_absent: absent } => apply.rename(from, to, absent),
+            MultiKeyOp::Clear => apply.clear(),
         };
         let lsn = state.finish_all(&mut cores, time, &self.entry);
         let shown = cores.iter().map(|(number, _)| state.shards[*number].figures().shown()).max();
@@ -65,32 +68,32 @@ impl Session {
     }
 }
 
-fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
+fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
-        if all > MOST_TOGETHER {
-            return Err(Refusal::ValueTooLong);
+        if all > MAX_MULTI_KEY_BYTES {
+            return Err(RequestError::ValueTooLong);
         }
         if key.len() > LONGEST_KEY {
-            return Err(Refusal::KeyTooLong);
+            return Err(RequestError::KeyTooLong);
         }
         if value.len() > LONGEST_VALUE {
-            return Err(Refusal::ValueTooLong);
+            return Err(RequestError::ValueTooLong);
         }
     }
     Ok(())
 }
 
 /// Changes of keys of several shards, all of them locked.
-struct Deeds<'a, 'c> {
+struct Apply<'a, 'c> {
     state: &'a State,
     cores: &'a mut Cores<'c>,
     time: u64,
     entry: &'a mut Vec<u8>,
 }
 
-impl Deeds<'_, '_> {
+impl Apply<'_, '_> {
     fn core(&mut self, key: &[u8]) -> &mut Core {
         let shard = self.state.shard_of(key);
         let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
@@ -108,14 +111,14 @@ impl Deeds<'_, '_> {
         *self.entry = entry;
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], life: Life) {
-        let change = Change::Set { value, when: When::Always, life, get: false };
+    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
+        let change = Change::Set { value, condition: SetCondition::Always, expiry, get: false };
         self.make(key, &change, &mut |_| {});
     }
 
     fn set_all(&mut self, pairs: &[(&[u8], &[u8])]) -> Answer<'static> {
         for (key, value) in pairs {
-            self.set(key, value, Life::Ever);
+            self.set(key, value, Expiry::Never);
         }
         Answer::Done
     }
@@ -128,9 +131,9 @@ impl Deeds<'_, '_> {
 
     fn rename(&mut self, from: &[u8], to: &[u8], absent: bool) -> Answer<'static> {
         if to.len() > LONGEST_KEY {
-            return Answer::Refused(Refusal::KeyTooLong);
+            return Answer::Error(RequestError::KeyTooLong);
         }
-        let Some(record) = self.alive(from) else { return Answer::Refused(Refusal::NoSuchKey) };
+        let Some(record) = self.alive(from) else { return Answer::Error(RequestError::NoSuchKey) };
         if absent && self.alive(to).is_some() {
             return Answer::Int(0);
         }
@@ -139,9 +142,9 @@ impl Deeds<'_, '_> {
             self.core(to).put_moved(there, to, record, record.ends());
             // A snapshot may have one of the keys as it was before, and the other as it is now.
             if self.state.is_snapshotting() {
-                let life = record.ends().map_or(Life::Ever, Life::Until);
+                let expiry = record.ends().map_or(Expiry::Never, Expiry::At);
                 let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
-                shard::read(record, cold, |value| change::set(to, value, life, entry));
+                shard::read(record, cold, |value| change::set(to, value, expiry, entry));
                 change::delete(from, self.entry);
             } else {
                 change::rename(from, to, self.entry);

@@ -1,22 +1,24 @@
 //! Commands about keys whose arguments are more than keys and values.
 
-use crate::ask::{Change, LONGEST_VALUE, LongDouble, Look, Together};
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
-use crate::command::obey::Turn;
-use crate::command::shape::{EMBEDDED, Shape};
+use crate::command::arguments::{
+    CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand, wrong_number,
+};
+use crate::command::execute::Execution;
+use crate::command::reply::{EMBEDDED, ReplyKind};
+use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
 
-fn integer(argument: &[u8]) -> Result<i64, Complaint> {
+fn integer(argument: &[u8]) -> Result<i64, CommandError> {
     number::integer(argument).ok_or(NOT_AN_INTEGER)
 }
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// MSET and MSETNX.
     pub(super) fn set_all(
         &mut self,
         arguments: &[&'a [u8]],
         name: &'static str,
-    ) -> Result<(), Complaint> {
+    ) -> Result<(), CommandError> {
         if arguments.len().is_multiple_of(2) {
             return Err(wrong_number(name));
         }
@@ -25,31 +27,31 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// INCRBY and DECRBY.
-    pub(super) fn add(&mut self, arguments: &[&'a [u8]], less: bool) -> Result<(), Complaint> {
+    pub(super) fn add(&mut self, arguments: &[&'a [u8]], less: bool) -> Result<(), CommandError> {
         let mut by = integer(arguments[2])?;
         if less {
             by = by.checked_neg().ok_or("ERR decrement would overflow")?;
         }
-        self.batch.change(arguments[1], Change::Add(by), Shape::Integer);
+        self.batch.change(arguments[1], Change::Increment(by), ReplyKind::Integer);
         Ok(())
     }
 
     /// INCRBYFLOAT.
-    pub(super) fn add_float(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn add_float(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let by = LongDouble::parse(arguments[2]).ok_or("ERR value is not a valid float")?;
-        self.batch.change(arguments[1], Change::AddFloat(by), Shape::Value);
+        self.batch.change(arguments[1], Change::IncrementFloat(by), ReplyKind::Value);
         Ok(())
     }
 
     /// GETRANGE.
-    pub(super) fn part(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        let look = Look::Part(integer(arguments[2])?, integer(arguments[3])?);
-        self.batch.look(arguments[1], look, Shape::Part);
+    pub(super) fn part(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let look = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
+        self.batch.read(arguments[1], look, ReplyKind::Subcommand);
         Ok(())
     }
 
     /// SETRANGE.
-    pub(super) fn write(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn write(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let at = integer(arguments[2])?;
         let bytes = arguments[3];
         let at = usize::try_from(at).map_err(|_| "ERR offset is out of range")?;
@@ -57,23 +59,23 @@ impl<'a> Turn<'_, 'a> {
         if too_long && !bytes.is_empty() {
             return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
         }
-        self.batch.change(arguments[1], Change::Write { at, bytes }, Shape::Integer);
+        self.batch.change(arguments[1], Change::SetRange { offset: at, bytes }, ReplyKind::Integer);
         Ok(())
     }
 
     /// FLUSHDB and FLUSHALL.
-    pub(super) fn flush(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn flush(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
             [how] if is(how, "async") || is(how, "sync") => {}
             _ => return Err(SYNTAX),
         }
-        self.batch.together(Together::Clear, Shape::Done);
+        self.batch.multi_key(MultiKeyOp::Clear, ReplyKind::Done);
         Ok(())
     }
 
     /// OBJECT.
-    pub(super) fn object(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn object(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         const HELP: [&str; 13] = [
             "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
             "ENCODING <key>",
@@ -90,14 +92,14 @@ impl<'a> Turn<'_, 'a> {
             "    <key>.",
         ];
         let parts = [
-            ("encoding", 3, Some((Look::Beginning(EMBEDDED + 1), Shape::Encoding))),
-            ("idletime", 3, Some((Look::Idle, Shape::IntegerOrNull))),
-            ("freq", 3, Some((Look::Exists, Shape::Frequency))),
-            ("refcount", 3, Some((Look::Exists, Shape::Shared))),
+            ("encoding", 3, Some((Query::Prefix(EMBEDDED + 1), ReplyKind::Encoding))),
+            ("idletime", 3, Some((Query::IdleTime, ReplyKind::IntegerOrNull))),
+            ("freq", 3, Some((Query::Exists, ReplyKind::Frequency))),
+            ("refcount", 3, Some((Query::Exists, ReplyKind::Shared))),
             ("help", 2, None),
         ];
-        match part_of("object", &parts, arguments)? {
-            Some((look, shape)) => self.batch.look(arguments[2], look, shape),
+        match subcommand("object", &parts, arguments)? {
+            Some((look, kind)) => self.batch.read(arguments[2], look, kind),
             None => self.help(&HELP),
         }
         Ok(())

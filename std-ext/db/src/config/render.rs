@@ -35,8 +35,8 @@ pub fn page() -> String {
         for setting in group.settings {
             let Setting { name, kind, default, .. } = setting;
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
-            let live = if setting.live { " Can be changed while it runs." } else { "" };
-            writeln!(text, "| `{name}` | {kind} | {default} | {}{live} |", setting.text)
+            let modifiable = if setting.modifiable { " Can be changed while it runs." } else { "" };
+            writeln!(text, "| `{name}` | {kind} | {default} | {}{modifiable} |", setting.text)
                 .expect(ADDED);
         }
         text.push('\n');

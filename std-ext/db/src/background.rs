@@ -19,17 +19,17 @@ const SHORT_PAUSE: Duration = Duration::from_millis(2);
 /// After a snapshot that failed, before another is made by itself.
 const LATER: Duration = Duration::from_secs(10);
 
-pub(crate) struct Watchman {
+pub(crate) struct BackgroundTasks {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether there is a thread that makes snapshots.
-    saves: bool,
+    can_snapshot: bool,
 }
 
 struct Shared {
     folder: Option<Arc<Folder>>,
     /// Bytes of the log from which on a snapshot is made; 0 for never.
-    after: u64,
+    snapshot_after: u64,
     status: Mutex<Status>,
     changed: Condvar,
     /// One snapshot at a time.
@@ -38,12 +38,12 @@ struct Shared {
 
 #[derive(Default)]
 struct Status {
-    stops: bool,
+    stopping: bool,
     /// There is something to do before the pause is over.
-    is_due: bool,
+    woken: bool,
     /// The thread that makes snapshots has to begin one.
-    wanted: bool,
-    done: Done,
+    snapshot_requested: bool,
+    snapshot: SnapshotStatus,
 }
 
 /// The name of a thread, and what it does.
@@ -51,9 +51,9 @@ type Work = (&'static str, fn(&Shared, &State));
 
 /// What became of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct SnapshotStatus {
     /// One is made, or begins soon.
-    pub(crate) runs: bool,
+    pub(crate) in_progress: bool,
     /// Seconds since 1970.
     pub(crate) at: u64,
     pub(crate) failed: bool,
@@ -62,18 +62,24 @@ pub(crate) struct Done {
     bytes: u64,
 }
 
-impl Watchman {
-    pub(crate) fn start(state: &Arc<State>, folder: Option<Arc<Folder>>, after: u64) -> Self {
+impl BackgroundTasks {
+    pub(crate) fn start(
+        state: &Arc<State>,
+        folder: Option<Arc<Folder>>,
+        snapshot_after: u64,
+    ) -> Self {
         let shared = Arc::new(Shared {
             folder,
-            after,
+            snapshot_after,
             status: Mutex::default(),
             changed: Condvar::new(),
             making: Mutex::default(),
         });
         // Two threads: what has ended is removed while a snapshot is made.
-        let work: [Work; 2] =
-            [("hedgerow-db-care", Shared::watch), ("hedgerow-db-save", Shared::save)];
+        let work: [Work; 2] = [
+            ("hedgerow-db-care", Shared::run_periodic),
+            ("hedgerow-db-save", Shared::run_snapshots),
+        ];
         let started = work.map(|(name, work)| {
             let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
             let thread = std::thread::Builder::new().name(name.into());
@@ -81,12 +87,12 @@ impl Watchman {
             let thread = thread.spawn(move || work(&shared, &state));
             thread.map_err(|why| tracing::error!("no thread for {name}: {why}")).ok()
         });
-        let saves = started[1].is_some();
-        Self { shared, threads: Mutex::new(started.into_iter().flatten().collect()), saves }
+        let can_snapshot = started[1].is_some();
+        Self { shared, threads: Mutex::new(started.into_iter().flatten().collect()), can_snapshot }
     }
 
     pub(crate) fn stop(&self) {
-        self.shared.status().stops = true;
+        self.shared.status().stopping = true;
         self.shared.changed.notify_all();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -99,12 +105,12 @@ impl Watchman {
 
     /// Has the next round come at once.
     pub(crate) fn wake(&self) {
-        self.shared.status().is_due = true;
+        self.shared.status().woken = true;
         self.shared.changed.notify_all();
     }
 
-    pub(crate) fn done(&self) -> Done {
-        self.shared.status().done
+    pub(crate) fn snapshot_status(&self) -> SnapshotStatus {
+        self.shared.status().snapshot
     }
 
     pub(crate) fn snapshot_now(&self, state: &State) -> Result<(), Error> {
@@ -113,7 +119,7 @@ impl Watchman {
 
     /// Has a snapshot made by another thread; whether none was being made.
     pub(crate) fn snapshot_soon(&self) -> bool {
-        self.saves && self.shared.want()
+        self.can_snapshot && self.shared.request_snapshot()
     }
 }
 
@@ -123,35 +129,39 @@ impl Shared {
     }
 
     /// Has a snapshot made; whether none was being made.
-    fn want(&self) -> bool {
+    fn request_snapshot(&self) -> bool {
         let mut status = self.status();
-        if status.done.runs {
+        if status.snapshot.in_progress {
             return false;
         }
-        (status.wanted, status.done.runs) = (true, true);
+        (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
         drop(status);
         self.changed.notify_all();
         true
     }
 
-    fn watch(&self, state: &State) {
+    fn run_periodic(&self, state: &State) {
         let (mut pause, mut not_before) = (PAUSE, Instant::now());
         loop {
             let status = self
                 .changed
-                .wait_timeout_while(self.status(), pause, |now| !now.stops && !now.is_due);
-            let done = {
+                .wait_timeout_while(self.status(), pause, |now| !now.stopping && !now.woken);
+            let snapshot = {
                 let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
-                if status.stops {
+                if status.stopping {
                     return;
                 }
-                status.is_due = false;
-                status.done
+                status.woken = false;
+                status.snapshot
             };
             pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
-            let due = self.after.max(2 * done.bytes);
-            let due = self.after != 0 && self.folder.is_some() && state.log.bytes() >= due;
-            if due && !done.runs && Instant::now() >= not_before && self.want() {
+            let due = self.snapshot_after.max(2 * snapshot.bytes);
+            let due = self.snapshot_after != 0 && self.folder.is_some() && state.log.bytes() >= due;
+            if due
+                && !snapshot.in_progress
+                && Instant::now() >= not_before
+                && self.request_snapshot()
+            {
                 not_before = Instant::now() + LATER;
             }
             if !due {
@@ -161,18 +171,18 @@ impl Shared {
     }
 
     /// Makes snapshots when they are wanted.
-    fn save(&self, state: &State) {
+    fn run_snapshots(&self, state: &State) {
         loop {
-            let idle = |now: &mut Status| !now.stops && !now.wanted;
+            let idle = |now: &mut Status| !now.stopping && !now.snapshot_requested;
             let status = self.changed.wait_while(self.status(), idle);
             let mut status = status.unwrap_or_else(PoisonError::into_inner);
-            if status.stops {
+            if status.stopping {
                 return;
             }
-            status.wanted = false;
+            status.snapshot_requested = false;
             drop(status);
             if let Err(why) = self.snapshot(state)
-                && !self.status().stops
+                && !self.status().stopping
             {
                 tracing::error!("{why}");
             }
@@ -185,30 +195,39 @@ impl Shared {
         impl Drop for Ends<'_> {
             fn drop(&mut self) {
                 let mut status = self.0.status();
-                status.done.runs = status.wanted;
+                status.snapshot.in_progress = status.snapshot_requested;
             }
         }
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let _ends = Ends(self);
         let Some(folder) = &self.folder else { return Ok(()) };
-        self.status().done.runs = true;
-        let made = make(folder, state, &|| self.status().stops);
-        let done = &mut self.status().done;
-        done.failed = made.is_err();
-        *done = Done { runs: true, failed: false, at: state.clock.now() / 1000, ..made? };
+        self.status().snapshot.in_progress = true;
+        let made = make(folder, state, &|| self.status().stopping);
+        let snapshot = &mut self.status().snapshot;
+        snapshot.failed = made.is_err();
+        *snapshot = SnapshotStatus {
+            in_progress: true,
+            failed: false,
+            at: state.clock.now() / 1000,
+            ..made?
+        };
         Ok(())
     }
 }
 
 /// Has the log begin anew, writes all shards, and drops the log before.
-fn make(folder: &Arc<Folder>, state: &State, stops: &dyn Fn() -> bool) -> Result<Done, Error> {
+fn make(
+    folder: &Arc<Folder>,
+    state: &State,
+    stopping: &dyn Fn() -> bool,
+) -> Result<SnapshotStatus, Error> {
     let wrong = |why| Error::Snapshot(Arc::new(why));
     let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
     let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
     let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
-        if stops() {
+        if stopping() {
             return Err(wrong(io::Error::new(
                 io::ErrorKind::Interrupted,
                 "the database is closed",
@@ -228,7 +247,7 @@ fn make(folder: &Arc<Folder>, state: &State, stops: &dyn Fn() -> bool) -> Result
     let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| wrong(io::Error::other(why)))?;
-    Ok(Done { entry: last, pause, bytes, ..Done::default() })
+    Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
 }
 
 /// Writes a shard as it is at one moment; for how long it was locked.
