@@ -6,7 +6,7 @@ use crate::log::folder::Folder;
 use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
-use crate::state::{State, care, shard};
+use crate::state::{State, maintenance, shard};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -154,7 +154,7 @@ impl Shared {
                 status.woken = false;
                 status.snapshot
             };
-            pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
+            pause = if maintenance::round(state) { SHORT_PAUSE } else { PAUSE };
             let due = self.snapshot_after.max(2 * snapshot.bytes);
             let due = self.snapshot_after != 0 && self.folder.is_some() && state.log.bytes() >= due;
             if due

@@ -17,7 +17,8 @@ use crate::request::{
 };
 use crate::session::Session;
 use crate::snapshot::Snapshot;
-use crate::state::{Shards, State};
+use crate::state::State;
+use crate::state::load::Shards;
 use crate::watch::Watch;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,14 +21,15 @@
 //! Locks are taken in this order: shards, `forcing`, `back`, then `front`, `parts` or `work`, then `health`;
 //! `progress`, `told` and `on_failure` alone.
 
+use crate::log::api::{Fsync, Log, Lsn, Rollback};
 use crate::log::disk::DiskFile;
+use crate::log::error::{Corrupt, LogError};
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, HEADER};
 use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
 use crate::log::recover::{NAME, NEW, PROBE, Part, Recovered, Replay, recover};
 use crate::log::rollback::RolledBack;
-use crate::log::{Corrupt, Fsync, Log, LogError, Lsn, Rollback};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! The folder of a database: its log and snapshots, which one process at a time may touch.
 
-use crate::log::Corrupt;
 use crate::log::disk::{Disk, SystemDisk};
+use crate::log::error::Corrupt;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};

@@ -16,7 +16,8 @@
 //! one where a reader looks behind a damage for what was written later. The check of the head alone makes that search
 //! one pass, and a length is trusted before the changes are read.
 
-use crate::log::{Lsn, crc};
+use crate::log::api::Lsn;
+use crate::log::crc;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -8,7 +8,7 @@
 //!
 //! The lock of the state is taken last of all.
 
-use crate::log::LogError;
+use crate::log::error::LogError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -11,9 +11,11 @@
 //! A folder without a manifest is new, or an earlier version's, or its owner has removed the manifest to go on with
 //! what is left.
 
+use crate::log::api::Lsn;
+use crate::log::crc;
+use crate::log::error::Corrupt;
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn, crc};
 use std::io::{self, ErrorKind, Read};
 
 /// The file's name, and that under which it is made.

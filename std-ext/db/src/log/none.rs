@@ -1,6 +1,7 @@
 //! The log of a database that keeps nothing.
 
-use crate::log::{Log, LogError, Lsn};
+use crate::log::api::{Log, Lsn};
+use crate::log::error::LogError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts entries and forgets them: all are as safe as they will ever be.

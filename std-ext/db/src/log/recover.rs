@@ -8,10 +8,11 @@
 //!
 //! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
 
+use crate::log::api::Lsn;
+use crate::log::error::Corrupt;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{Behind, HEAD, Reader, Step};
 use crate::log::manifest::Manifest;
-use crate::log::{Corrupt, Lsn};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Which entries were rolled back.
 
-use crate::log::Lsn;
+use crate::log::api::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 

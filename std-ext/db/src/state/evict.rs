@@ -6,10 +6,11 @@
 
 use crate::log::change;
 use crate::options::Eviction;
+use crate::request::RequestError;
 use crate::state::State;
 use crate::state::record::{Record, UsedAt, Value};
 use crate::state::shard::Core;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Keys of which the worst goes, at least: as Redis's `maxmemory-samples`, and some more.
@@ -24,51 +25,6 @@ const PART: usize = 256;
 pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
 /// For so long the maintenance thread does, at a time.
 pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
-
-/// What memory is allowed, and what happens at that limit.
-pub(crate) struct Limit {
-    bytes: AtomicUsize,
-    eviction: AtomicU8,
-}
-
-const ALL: [Eviction; 6] = [
-    Eviction::Never,
-    Eviction::Lru,
-    Eviction::Random,
-    Eviction::VolatileLru,
-    Eviction::VolatileRandom,
-    Eviction::VolatileTtl,
-];
-
-impl Limit {
-    pub(crate) fn new(bytes: usize, eviction: Eviction) -> Self {
-        let limit = Self { bytes: AtomicUsize::new(bytes), eviction: AtomicU8::new(0) };
-        limit.set_eviction(eviction);
-        limit
-    }
-
-    /// 0 for no limit.
-    pub(crate) fn bytes(&self) -> usize {
-        // Relaxed: a setting by itself.
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_bytes(&self, bytes: usize) {
-        // Relaxed: as above.
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn eviction(&self) -> Eviction {
-        // Relaxed: a setting by itself.
-        ALL[usize::from(self.eviction.load(Ordering::Relaxed))]
-    }
-
-    pub(crate) fn set_eviction(&self, how: Eviction) {
-        let place = ALL.iter().position(|one| *one == how).unwrap_or(0);
-        // Relaxed: a setting by itself.
-        self.eviction.store(place as u8, Ordering::Relaxed);
-    }
-}
 
 /// How much a record is worth keeping: the least goes.
 fn worth(record: Record, how: Eviction, now: UsedAt) -> u64 {
@@ -127,6 +83,18 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
                 return Made::Some;
             }
         }
+    }
+}
+
+impl State {
+    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
+    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
+    /// the shard.
+    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
+        if !self.log.writable() {
+            return Err(RequestError::LogUnavailable);
+        }
+        Ok(make_room(self, BEFORE_CHANGE, added) == Made::Nothing)
     }
 }
 
@@ -235,7 +203,7 @@ mod tests {
     use crate::clock::{Clock, TimeSource};
     use crate::log::none::NoLog;
     use crate::options::Options;
-    use crate::state::Shards;
+    use crate::state::load::Shards;
     use std::sync::{Arc, mpsc};
 
     /// Another thread has removed the only key that may go, and has not yet noted the bytes.

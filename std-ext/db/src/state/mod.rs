@@ -2,7 +2,7 @@
 //!
 //! # Synchronization
 //! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers that
-//! come meanwhile wait until all of it is shown ([TG](together)).
+//! come meanwhile wait until all of it is shown ([TG](publish_gate)).
 //! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
 //!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
 //!   sees that it has changed, and does not tell what it saw.
@@ -16,36 +16,38 @@
 //! published blocks covers that shape (`PB-1`, `PB-2` in its `sync/published_loom.rs`).
 
 pub(crate) mod apply;
-pub(crate) mod care;
+
 pub(crate) mod cold;
+pub(crate) mod counters;
 pub(crate) mod evict;
 pub(crate) mod heap;
+pub(crate) mod limit;
+pub(crate) mod load;
+pub(crate) mod maintenance;
 pub(crate) mod number;
+pub(crate) mod publish_gate;
 pub(crate) mod record;
 pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slots;
-pub(crate) mod together;
 
 use crate::clock::Clock;
-use crate::log::change::{self, Changes, Logged};
+use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
-use crate::request::{Answer, Change, RequestError};
+use crate::request::Change;
 use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
-use evict::{Limit, Made};
+use counters::Counters;
 use heap::Heap;
+use limit::Limit;
+use load::Shards;
+use publish_gate::Together;
 use shard::{Core, Shard};
-use slots::{Deal, SLOTS, slot};
-use std::ops::Range;
+use slots::{Deal, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use together::Together;
-
-/// Shards a processor.
-const SHARDS: usize = 8;
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
@@ -74,178 +76,10 @@ pub(crate) struct State {
     counters: Mutex<Vec<Arc<Counters>>>,
 }
 
-/// What one thread has counted. Only that thread stores.
-#[derive(Default)]
-#[repr(align(64))]
-pub(crate) struct Counters {
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn add(to: &AtomicU64, number: u64) {
-        // Relaxed: a figure by itself, and this thread is the only one that stores.
-        let now = to.load(Ordering::Relaxed) + number;
-        // Relaxed: as above.
-        to.store(now, Ordering::Relaxed);
-    }
-}
-
-/// The shards of a database, empty.
-pub(crate) struct Shards {
-    all: Box<[Shard]>,
-    deal: Deal,
-    cold: Option<Arc<Cold>>,
-}
-
-impl Shards {
-    pub(crate) fn new(options: &Options) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
-        let number = number.next_power_of_two().clamp(1, SLOTS.into());
-        let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
-        let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { all: shards, deal: Deal::new(number), cold }
-    }
-
-    fn at(&self, key: &[u8]) -> &Shard {
-        &self.all[self.deal.shard(slot(key))]
-    }
-
-    /// Room for so many keys of these slots.
-    pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
-        let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
-        for shard in &self.all[first..=last] {
-            shard.lock().reserve(keys / (last - first + 1));
-        }
-    }
-
-    /// Stores a key of a snapshot.
-    pub(crate) fn load(&self, key: &[u8], ends: Option<u64>, value: &[u8]) {
-        let mut core = self.at(key).lock();
-        let there = core.find(key);
-        core.put(there, key, value, ends);
-    }
-
-    /// Makes the changes of an entry of the log again, but those of keys that a snapshot has them of: `from` is told a
-    /// key's slot and gives the first entry that counts.
-    pub(crate) fn replay(
-        &self,
-        entry: Lsn,
-        time: u64,
-        changes: &[u8],
-        from: impl Fn(u16) -> Lsn,
-    ) -> Result<(), &'static str> {
-        let mut log = Vec::new();
-        for change in Changes::new(changes) {
-            match change? {
-                Logged::Change(key, change) => {
-                    if entry >= from(slot(key)) {
-                        let mut core = self.at(key).lock();
-                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
-                        // another then.
-                        core.at(time);
-                        let deed =
-                            &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
-                        let mut refused = false;
-                        deed.make(&change, &mut |made| {
-                            refused = matches!(made, Answer::Error(_));
-                        });
-                        core.show_soon();
-                        log.clear();
-                        if refused {
-                            return Err("an entry holds a change that was never made");
-                        }
-                    }
-                }
-                Logged::Rename(key, to) => {
-                    let (key_counts, to_counts) =
-                        (entry >= from(slot(key)), entry >= from(slot(to)));
-                    if key_counts != to_counts {
-                        return Err(
-                            "an entry renames a key that a snapshot has, to one that it has not",
-                        );
-                    }
-                    if key_counts && !self.rename(time, key, to) {
-                        return Err("an entry renames a key that was not there");
-                    }
-                }
-                Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
-                Logged::Clock(ended) => self.set_back(entry, time, ended, &from),
-            }
-        }
-        Ok(())
-    }
-
-    /// Renames a key again; whether it was there.
-    fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
-        let mut numbers = [key, to].map(|key| self.deal.shard(slot(key))).to_vec();
-        let place = |numbers: &[usize], key: &[u8]| {
-            let shard = self.deal.shard(slot(key));
-            numbers.iter().position(|number| *number == shard).expect("both are locked")
-        };
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
-        for core in &mut cores {
-            core.at(time);
-        }
-        let (one, other) = (place(&numbers, key), place(&numbers, to));
-        let found = cores[one].find(key).filter(|record| !record.has_ended(time));
-        let Some(record) = found else { return false };
-        let there = cores[other].find(to);
-        cores[other].put_moved(there, to, record, record.ends());
-        cores[one].remove_moved(record);
-        for core in &mut cores {
-            core.show_soon();
-        }
-        true
-    }
-
-    /// Removes what had ended when the clock was set back to `time`.
-    fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
-        for shard in &self.all {
-            let mut core = shard.lock();
-            core.remove_where(|record| {
-                record.has_ended(ended) && entry >= from(slot(record.key()))
-            });
-            core.set_back(time);
-            core.show(0, 0);
-        }
-    }
-
-    fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
-        for (number, shard) in self.all.iter().enumerate() {
-            let own = self.deal.slots(number);
-            if own.start < slots.end && slots.start < own.end {
-                let mut core = shard.lock();
-                core.remove_where(|record| {
-                    let slot = slot(record.key());
-                    slots.contains(&slot) && entry >= from(slot)
-                });
-                core.show(0, 0);
-            }
-        }
-    }
-
-    /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
-    pub(crate) fn show(&self, undoes: bool) -> usize {
-        let show = |shard: &Shard| {
-            let mut core = shard.lock();
-            core.show(0, 0);
-            if undoes {
-                core.begin_to_undo();
-            }
-            shard.note(&core, None)
-        };
-        self.all.iter().map(show).sum::<isize>().unsigned_abs()
-    }
-}
-
 impl State {
     pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
         let memory = shards.show(options.folder.is_some()).into();
-        let Shards { all, deal, cold } = shards;
+        let (all, deal, cold) = shards.into_parts();
         Self {
             shards: all,
             deal,
@@ -433,16 +267,6 @@ impl State {
         self.snapshots.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
-    /// the shard.
-    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
-        if !self.log.writable() {
-            return Err(RequestError::LogUnavailable);
-        }
-        Ok(evict::make_room(self, evict::BEFORE_CHANGE, added) == Made::Nothing)
-    }
-
     pub(crate) fn count(&self) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -504,40 +328,4 @@ pub(crate) fn change(
     answer: &mut dyn FnMut(crate::request::Answer<'_>),
 ) {
     Deed { core, time, full, log, key }.make(change, answer);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::change;
-    use crate::request::Expiry;
-
-    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
-    /// replayed.
-    #[test]
-    fn an_entry_is_replayed_at_its_own_time() {
-        let mut options = Options::in_memory();
-        options.shards = 1;
-        let shards = Shards::new(&options);
-        shards.load(b"key", Some(103), b"5");
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        change::set(b"other", b"", Expiry::Never, &mut first);
-        change::add(b"key", 1, &mut second);
-        shards.replay(1, 105, &first, |_| 1).unwrap();
-        shards.replay(2, 100, &second, |_| 1).unwrap();
-        let core = shards.at(b"key").lock();
-        let record = core.find(b"key").unwrap();
-        assert_eq!(record.ends(), Some(103), "replayed at another time");
-        core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));
-    }
-
-    #[test]
-    fn what_cannot_have_been_made_is_refused() {
-        let shards = Shards::new(&Options::in_memory());
-        shards.load(b"key", None, b"rose");
-        let mut entry = Vec::new();
-        change::add(b"key", 1, &mut entry);
-        assert!(shards.replay(7, 100, &entry, |_| 8).is_ok(), "the snapshot has it");
-        assert!(shards.replay(8, 100, &entry, |_| 8).is_err());
-    }
 }
