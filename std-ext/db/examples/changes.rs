@@ -20,7 +20,7 @@ fn timed(what: &str, times: u32, mut ask: impl FnMut(u32)) {
 
 fn long(db: &Db) {
     const LENGTH: usize = 100 << 20;
-    let live = |life| Change::Expire { life, when: ExpireCondition::Always, get: false };
+    let live = |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
     let rename = |from, to| Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false });
     let mut session = db.session();
     let session = &mut session;
@@ -40,7 +40,10 @@ fn long(db: &Db) {
     timed("APPEND to 100 MiB", 20, append);
     timed("SETRANGE in 100 MiB", 20, |n| {
         let at = n as usize * 5_000_000;
-        one(session, Request::Change(b"long", Change::SetRange { at, bytes: b"some other bytes" }));
+        one(
+            session,
+            Request::Change(b"long", Change::SetRange { offset: at, bytes: b"some other bytes" }),
+        );
     });
     timed("GET of 100 MiB of several pieces", 5, |_| {
         one(session, Request::Read(b"long", Query::Value));
@@ -54,8 +57,8 @@ fn short(db: &Db, rounds: u32) {
     let keys: Vec<String> = (0..10_000).map(|key| format!("key:{key}")).collect();
     let set = Change::Set {
         value: &[b'v'; 64],
-        when: SetCondition::Always,
-        life: Expiry::Never,
+        condition: SetCondition::Always,
+        expiry: Expiry::Never,
         get: false,
     };
     let sets: Vec<Request<'_>> =

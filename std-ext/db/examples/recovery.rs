@@ -29,7 +29,7 @@ fn open(path: &Path) -> Result<Db, Box<dyn Error>> {
 }
 
 fn set(value: &[u8]) -> Change<'_> {
-    Change::Set { value, when: SetCondition::Always, life: Expiry::Never, get: false }
+    Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get: false }
 }
 
 /// Sets all keys; the longest that some of them took, without writing the log: tables grow meanwhile.

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 
 /// After a snapshot that failed, before another is made by itself.
-const LATER: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 pub(crate) struct BackgroundTasks {
     shared: Arc<Shared>,
@@ -31,9 +31,9 @@ struct Shared {
     /// Bytes of the log from which on a snapshot is made; 0 for never.
     snapshot_after: u64,
     status: Mutex<Status>,
-    changed: Condvar,
+    wakeup: Condvar,
     /// One snapshot at a time.
-    making: Mutex<()>,
+    snapshot_lock: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -72,8 +72,8 @@ impl BackgroundTasks {
             folder,
             snapshot_after,
             status: Mutex::default(),
-            changed: Condvar::new(),
-            making: Mutex::default(),
+            wakeup: Condvar::new(),
+            snapshot_lock: Mutex::default(),
         });
         // Two threads: what has ended is removed while a snapshot is made.
         let work: [Work; 2] = [
@@ -93,7 +93,7 @@ impl BackgroundTasks {
 
     pub(crate) fn stop(&self) {
         self.shared.status().stopping = true;
-        self.shared.changed.notify_all();
+        self.shared.wakeup.notify_all();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -106,7 +106,7 @@ impl BackgroundTasks {
     /// Has the next round come at once.
     pub(crate) fn wake(&self) {
         self.shared.status().woken = true;
-        self.shared.changed.notify_all();
+        self.shared.wakeup.notify_all();
     }
 
     pub(crate) fn snapshot_status(&self) -> SnapshotStatus {
@@ -136,7 +136,7 @@ impl Shared {
         }
         (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
         drop(status);
-        self.changed.notify_all();
+        self.wakeup.notify_all();
         true
     }
 
@@ -144,7 +144,7 @@ impl Shared {
         let (mut pause, mut not_before) = (PAUSE, Instant::now());
         loop {
             let status = self
-                .changed
+                .wakeup
                 .wait_timeout_while(self.status(), pause, |now| !now.stopping && !now.woken);
             let snapshot = {
                 let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
@@ -162,7 +162,7 @@ impl Shared {
                 && Instant::now() >= not_before
                 && self.request_snapshot()
             {
-                not_before = Instant::now() + LATER;
+                not_before = Instant::now() + RETRY_DELAY;
             }
             if !due {
                 not_before = Instant::now();
@@ -174,7 +174,7 @@ impl Shared {
     fn run_snapshots(&self, state: &State) {
         loop {
             let idle = |now: &mut Status| !now.stopping && !now.snapshot_requested;
-            let status = self.changed.wait_while(self.status(), idle);
+            let status = self.wakeup.wait_while(self.status(), idle);
             let mut status = status.unwrap_or_else(PoisonError::into_inner);
             if status.stopping {
                 return;
@@ -198,11 +198,11 @@ impl Shared {
                 status.snapshot.in_progress = status.snapshot_requested;
             }
         }
-        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.snapshot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let _ends = Ends(self);
         let Some(folder) = &self.folder else { return Ok(()) };
         self.status().snapshot.in_progress = true;
-        let made = make(folder, state, &|| self.status().stopping);
+        let made = write_snapshot(folder, state, &|| self.status().stopping);
         let snapshot = &mut self.status().snapshot;
         snapshot.failed = made.is_err();
         *snapshot = SnapshotStatus {
@@ -216,7 +216,7 @@ impl Shared {
 }
 
 /// Has the log begin anew, writes all shards, and drops the log before.
-fn make(
+fn write_snapshot(
     folder: &Arc<Folder>,
     state: &State,
     stopping: &dyn Fn() -> bool,

@@ -12,11 +12,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// Room that is made for what comes, at a time.
-const ROOM: usize = 64 << 10;
+const READ_SIZE: usize = 64 << 10;
 
 /// Bytes of requests that are sent before their replies are read, unless one is longer: so few that they get there
 /// though the server, whose answers nobody takes, takes nothing. More, and both might wait for each other.
-const PART: usize = 32 << 10;
+const PIPELINE_PART: usize = 32 << 10;
 
 /// A connection to a server.
 ///
@@ -91,20 +91,20 @@ impl Client {
     /// Connects to a server.
     ///
     /// # Errors
-    /// When there is none, or it wants a password ([`connect_with`](Self::connect_with)).
+    /// When there is none, or it wants a password ([`connect_with`](Self::connect_with_password)).
     pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
-        Self::begin(address, &["HELLO", "3"])
+        Self::handshake(address, &["HELLO", "3"])
     }
 
     /// Connects to a server that wants a password.
     ///
     /// # Errors
     /// When there is none, or the password is wrong.
-    pub fn connect_with(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
-        Self::begin(address, &["HELLO", "3", "AUTH", "default", password])
+    pub fn connect_with_password(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
+        Self::handshake(address, &["HELLO", "3", "AUTH", "default", password])
     }
 
-    fn begin(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
+    fn handshake(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let (input, output) = (Vec::new(), Vec::new());
@@ -132,7 +132,7 @@ impl Client {
         request(&mut self.output, words);
         self.send(0, self.output.len())?;
         match self.reply()? {
-            Reply::Error(why) => Err(refused(&why)),
+            Reply::Error(why) => Err(server_error(&why)),
             reply => Ok(reply),
         }
     }
@@ -184,8 +184,8 @@ impl Client {
         self.input.drain(..self.read);
         self.read = 0;
         let filled = self.input.len();
-        let room = wanted.saturating_sub(filled).max(ROOM);
-        self.input.resize(filled + room, 0);
+        let space = wanted.saturating_sub(filled).max(READ_SIZE);
+        self.input.resize(filled + space, 0);
         let came = loop {
             match self.stream.read(&mut self.input[filled..]) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
@@ -279,7 +279,7 @@ fn integer(reply: Reply) -> Result<i64> {
     }
 }
 
-fn refused(why: &[u8]) -> ClientError {
+fn server_error(why: &[u8]) -> ClientError {
     ClientError::Server(String::from_utf8_lossy(why).into_owned())
 }
 
@@ -308,7 +308,7 @@ impl Pipeline<'_> {
         let mut from = 0;
         while replies.len() < self.ends.len() {
             let rest = &self.ends[replies.len()..];
-            let some = rest.partition_point(|end| end - from <= PART).max(1);
+            let some = rest.partition_point(|end| end - from <= PIPELINE_PART).max(1);
             let to = rest[some - 1];
             self.client.send(from, to)?;
             for _ in 0..some {

@@ -78,7 +78,7 @@ pub struct Stats {
     /// Keys, and those among them that have ended and were not removed yet.
     pub keys: u64,
     /// Keys with an end.
-    pub ending: u64,
+    pub expires: u64,
     /// Bytes of memory for keys, values and tables.
     pub memory: u64,
     /// What it may be; 0 for as much as there is.
@@ -92,15 +92,15 @@ pub struct Stats {
     /// Looks that found none.
     pub misses: u64,
     /// Last entry of the log.
-    pub last: Lsn,
+    pub last_entry: Lsn,
     /// Bytes of its files.
     pub log_bytes: u64,
     /// Entries since the last snapshot.
-    pub since_snapshot: u64,
+    pub entries_since_snapshot: u64,
     /// Whether a snapshot is being made.
-    pub snapshot_runs: bool,
+    pub snapshot_in_progress: bool,
     /// Seconds since 1970 of the last one that was made since this was opened; 0 for none.
-    pub snapshot_at: u64,
+    pub last_snapshot_at: u64,
     /// Whether the last one failed.
     pub snapshot_failed: bool,
     /// The longest time for which the last one kept a shard locked.
@@ -206,7 +206,7 @@ impl Db {
         let last = state.log.last();
         Stats {
             keys: sum(|figures| figures.keys()),
-            ending: sum(|figures| figures.ending()),
+            expires: sum(|figures| figures.ending()),
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
             // Relaxed: figures, each by itself.
@@ -215,11 +215,11 @@ impl Db {
             evicted: state.evicted.load(Relaxed),
             hits,
             misses,
-            last,
+            last_entry: last,
             log_bytes: state.log.bytes(),
-            since_snapshot: last.saturating_sub(done.entry),
-            snapshot_runs: done.in_progress,
-            snapshot_at: done.at,
+            entries_since_snapshot: last.saturating_sub(done.entry),
+            snapshot_in_progress: done.in_progress,
+            last_snapshot_at: done.at,
             snapshot_failed: done.failed,
             snapshot_pause: done.pause,
             shards: state.shards.len(),
@@ -510,12 +510,12 @@ fn recover(
     opened: &mut Opened,
     progress: &Progress,
 ) -> Result<(FileLog, u64), Corrupt> {
-    progress.expect(log_bytes(folder)?);
+    progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = &snapshot {
-        progress.expect(snapshot.bytes());
+        progress.add_total(snapshot.bytes());
         load(snapshot, shards, progress)?;
         for section in snapshot.sections() {
             let slots = usize::from(section.slots.start)..usize::from(section.slots.end);
@@ -534,7 +534,7 @@ fn recover(
         let time = at;
         read += (changes.len() + HEAD) as u64;
         if read > 1 << 20 {
-            progress.add(std::mem::take(&mut read));
+            progress.add_done(std::mem::take(&mut read));
         }
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
@@ -579,10 +579,10 @@ fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(),
                 shards.load(key, ends, value);
                 bytes += (key.len() + value.len()) as u64;
                 if bytes > 1 << 20 {
-                    progress.add(std::mem::take(&mut bytes));
+                    progress.add_done(std::mem::take(&mut bytes));
                 }
             })?;
-            progress.add(bytes);
+            progress.add_done(bytes);
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

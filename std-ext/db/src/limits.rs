@@ -14,9 +14,9 @@ pub(crate) const UNAUTHENTICATED_OUTPUT_PAUSE: usize = 64 << 10;
 /// The longest name of a connection or a library, in bytes: all are kept for as long as the connection lives.
 pub(crate) const LONGEST_NAME: usize = 1024;
 /// Entries of the log that wait for a watcher.
-pub(crate) const WATCHED: usize = 1 << 14;
+pub(crate) const WATCH_QUEUE: usize = 1 << 14;
 /// Bytes of those entries, but for the last.
-pub(crate) const WATCHED_BYTES: usize = 64 << 20;
+pub(crate) const WATCH_QUEUE_BYTES: usize = 64 << 20;
 /// Connections of the port for `/metrics` at a time.
 pub(crate) const HTTP_CONNECTIONS: usize = 128;
 /// Bytes of the head of a request there. A body is not read.
@@ -183,8 +183,8 @@ const BUFFERS: &[Buffer] = &[
         "the next waits",
     ),
     buffer("gRPC: watches of all clients", Limit::Number(GRPC_WATCHES), "", STATUS),
-    buffer("changes that wait for a watcher", Limit::Number(WATCHED), "", "the watch ends"),
-    buffer("bytes of them", Limit::Bytes(WATCHED_BYTES), "", "the watch ends"),
+    buffer("changes that wait for a watcher", Limit::Number(WATCH_QUEUE), "", "the watch ends"),
+    buffer("bytes of them", Limit::Bytes(WATCH_QUEUE_BYTES), "", "the watch ends"),
     buffer("HTTP: connections", Limit::Number(HTTP_CONNECTIONS), "", "the oldest is closed"),
     buffer("HTTP: the head of a request", Limit::Bytes(HTTP_HEAD), "", "status 431"),
 ];
@@ -207,11 +207,11 @@ const WAITS: &[(&str, &str)] = &[
     ("clients of a thread that runs `SAVE`, `KEYS` or `FLUSHALL`", "until it is done"),
 ];
 
-/// The ports, in the order of the columns of [`HONOURED`].
+/// The ports, in the order of the columns of [`PORT_SETTINGS`].
 const PORTS: [&str; 5] = ["`port`", "`tls-port`", "`unixsocket`", "`grpc-port`", "`metrics-port`"];
 
 /// Which port honours a setting of clients; what is said where one does not.
-const HONOURED: &[(&str, [&str; 5])] = &[
+const PORT_SETTINGS: &[(&str, [&str; 5])] = &[
     ("bind", ["yes", "yes", "-", "the first address", "has `metrics-bind`"]),
     ("requirepass", ["yes", "yes", "yes", "each call but health and reflection", "asks for none"]),
     ("protected-mode", ["yes", "yes", "-", "yes", "no"]),
@@ -244,7 +244,7 @@ pub fn page() -> String {
     }
     line(format_args!("\n# Which port honours which setting\n"));
     line(format_args!("| setting | {} |\n|---|---|---|---|---|---|", PORTS.join(" | ")));
-    for (setting, ports) in HONOURED {
+    for (setting, ports) in PORT_SETTINGS {
         line(format_args!("| `{setting}` | {} |", ports.join(" | ")));
     }
     text
@@ -289,10 +289,10 @@ mod tests {
 
     #[test]
     fn settings_of_clients_are_in_the_tables() {
-        let known = |name: &str| HONOURED.iter().any(|(setting, _)| *setting == name);
+        let listed = |name: &str| PORT_SETTINGS.iter().any(|(setting, _)| *setting == name);
         let group = table::GROUPS.iter().find(|group| group.name == "Clients").unwrap();
         for setting in group.settings {
-            assert!(known(setting.name), "it is not said which ports honour {}", setting.name);
+            assert!(listed(setting.name), "it is not said which ports honour {}", setting.name);
         }
         for setting in BUFFERS.iter().map(|buffer| buffer.setting).filter(|name| !name.is_empty()) {
             assert!(table::find(setting).is_some(), "there is no setting {setting}");

@@ -10,10 +10,10 @@ use std::fmt::Write;
 /// Longest text that is read as a number, in bytes: as Redis has it.
 const LONGEST: usize = 5 * 1024 - 1;
 /// The exponents of the last bit of a significand.
-const LEAST: i64 = -16_445;
-const MOST: i64 = 16_320;
+const MIN_EXPONENT: i64 = -16_445;
+const MAX_EXPONENT: i64 = 16_320;
 /// Powers of ten that are larger overflow with any digits that fit in [`LONGEST`], and smaller ones underflow.
-const FAR: i64 = 20_000;
+const MAX_POWER: i64 = 20_000;
 /// Digits behind the point.
 const DIGITS: usize = 17;
 /// 10 to that power.
@@ -36,7 +36,7 @@ struct Finite {
     exponent: i64,
 }
 
-const ZERO: Finite = Finite { significand: 0, exponent: LEAST };
+const ZERO: Finite = Finite { significand: 0, exponent: MIN_EXPONENT };
 
 impl LongDouble {
     /// Zero.
@@ -53,8 +53,8 @@ impl LongDouble {
             return Some(Self { negative, finite: None });
         }
         let finite = match rest {
-            [b'0', b'x' | b'X', digits @ ..] => Written::read::<16>(digits)?.binary(),
-            digits => Written::read::<10>(digits)?.decimal(),
+            [b'0', b'x' | b'X', digits @ ..] => Literal::read::<16>(digits)?.binary(),
+            digits => Literal::read::<10>(digits)?.decimal(),
         };
         finite.map(|finite| Self { negative, finite: Some(finite) })
     }
@@ -149,7 +149,7 @@ impl Finite {
     /// one. `None` where that is too large. Where there is a rest, there are more than 64 bits.
     fn rounded(bits: u128, exponent: i64, rest: bool) -> Option<Self> {
         let length = i64::from(128 - bits.leading_zeros());
-        let by = (length - 64).max(LEAST - exponent);
+        let by = (length - 64).max(MIN_EXPONENT - exponent);
         let Ok(right) = u32::try_from(by) else {
             // Fewer bits than a significand has.
             let significand = (bits << -by) as u64;
@@ -175,18 +175,18 @@ impl Finite {
         if significand == 0 {
             return Some(ZERO);
         }
-        (exponent <= MOST).then_some(Self { significand, exponent })
+        (exponent <= MAX_EXPONENT).then_some(Self { significand, exponent })
     }
 }
 
 /// A number as it was written: its digits, the point left out, and what the power behind them is.
-struct Written<'a> {
+struct Literal<'a> {
     whole: &'a [u8],
     part: &'a [u8],
     power: i64,
 }
 
-impl<'a> Written<'a> {
+impl<'a> Literal<'a> {
     fn read<const BASE: u32>(text: &'a [u8]) -> Option<Self> {
         let digits = |text: &'a [u8]| {
             let other = |byte: &u8| !char::from(*byte).is_digit(BASE);
@@ -225,13 +225,13 @@ impl<'a> Written<'a> {
                 exponent = exponent.saturating_add(4);
             }
         }
-        let exponent = exponent.clamp(-8 * FAR, 8 * FAR);
+        let exponent = exponent.clamp(-8 * MAX_POWER, 8 * MAX_POWER);
         Finite::rounded(upper, exponent, rest).filter(|made| upper == 0 || *made != ZERO)
     }
 
     /// As `binary`.
     fn decimal(&self) -> Option<Finite> {
-        let power = self.power.saturating_sub(bits(self.part.len())).clamp(-FAR, FAR);
+        let power = self.power.saturating_sub(bits(self.part.len())).clamp(-MAX_POWER, MAX_POWER);
         let first = self.digits().position(|digit| digit != 0);
         let Some(first) = first else { return Some(ZERO) };
         let count = self.whole.len() + self.part.len() - first;
@@ -266,7 +266,7 @@ impl<'a> Written<'a> {
         if power >= 0 {
             let product = digits.times(&fives);
             let by = product.length().saturating_sub(128);
-            let (upper, rest) = product.behind(by);
+            let (upper, rest) = product.high_bits(by);
             return Finite::rounded(upper, power + bits(by), rest);
         }
         // The quotient has 66 bits, or 65.
@@ -292,13 +292,13 @@ fn bits(length: usize) -> i64 {
     length.cast_signed() as i64
 }
 
-/// An exponent with or without a sign. One of many digits is as good as [`FAR`] and the longest text.
+/// An exponent with or without a sign. One of many digits is as good as [`MAX_POWER`] and the longest text.
 fn power(text: &[u8]) -> Option<i64> {
     let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let most = 16 * FAR;
+    let most = 16 * MAX_POWER;
     let sum = digits.iter().fold(0, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(most));
     Some(if negative { -sum } else { sum })
 }
@@ -359,7 +359,7 @@ impl Big {
     }
 
     /// 128 bits from this one on, behind which there are none; whether one before is set.
-    fn behind(&self, at: usize) -> (u128, bool) {
+    fn high_bits(&self, at: usize) -> (u128, bool) {
         let bit = |at: usize| self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
         let bits = (at..at + 128).rev().fold(0, |bits, at| bits << 1 | u128::from(bit(at)));
         (bits, (0..at).any(bit))
@@ -437,7 +437,7 @@ mod tests {
                 ["1", "3", "7205759403792794", "9999999999999999999", "4611686018427387905"]
             {
                 let text = format!("{digits}e{power}");
-                let written = Written::read::<10>(text.as_bytes()).unwrap();
+                let written = Literal::read::<10>(text.as_bytes()).unwrap();
                 assert_eq!(written.decimal(), written.decimal_of_many(power), "{text}");
             }
         }

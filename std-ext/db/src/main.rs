@@ -14,14 +14,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Ends by it: the settings are wrong.
+/// Exit status if the configuration is wrong.
 const EXIT_BAD_CONFIG: u8 = 2;
-/// Ends by it: it could not start, or failed.
+/// Exit status if the server could not start, or failed.
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let (arguments, environment) = match process_inputs() {
-        Ok(process_inputs) => process_inputs,
+    let (arguments, environment) = match arguments_and_environment() {
+        Ok(arguments_and_environment) => arguments_and_environment,
         Err(why) => return fail(&why, EXIT_BAD_CONFIG),
     };
     match Config::read(arguments, environment) {
@@ -34,30 +34,30 @@ fn main() -> ExitCode {
     }
 }
 
-/// The arguments without the program's name, and the variables of the environment.
+/// The arguments without the program's name, and the environment variables.
 type ProcessInputs = (Vec<String>, Vec<(String, String)>);
 
-/// What the settings are read of. What is no text is refused: a password that is not the one that was given would lock
-/// everybody out, and one that is passed over would let everybody in.
-fn process_inputs() -> Result<ProcessInputs, String> {
+/// Reads the arguments and the environment. Text that is not UTF-8 is an error: a password that was converted would lock
+/// all clients out, and one that was skipped would let all clients in.
+fn arguments_and_environment() -> Result<ProcessInputs, String> {
     let mut environment = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
             Err(_) if name.starts_with("HEDGEROW_DB_") => {
-                return Err(format!("the environment's {name} is not UTF-8"));
+                return Err(format!("environment variable {name}: not valid UTF-8"));
             }
             Err(_) => {}
         }
     }
     let arguments = std::env::args_os().skip(1).map(|word| {
-        word.into_string().map_err(|word| format!("{}: not UTF-8", word.to_string_lossy()))
+        word.into_string().map_err(|word| format!("{}: not valid UTF-8", word.to_string_lossy()))
     });
     Ok((arguments.collect::<Result<_, _>>()?, environment))
 }
 
-/// To standard output, which may be closed.
+/// Prints to standard output, which may be closed.
 fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -79,7 +79,8 @@ fn serve(config: &Config) -> Result<(), String> {
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
     let stopper: Arc<OnceLock<StopHandle>> = Arc::default();
-    install_signal_handlers(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
+    install_signal_handlers(Arc::clone(&stopper))
+        .map_err(|why| format!("cannot install signal handlers: {why}"))?;
     let http = match config.metrics() {
         None => None,
         Some(address) => Some(HttpServer::start(address).map_err(|why| {
@@ -92,7 +93,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
     };
-    // Loading can take a while: the server tells clients so meanwhile.
+    // Loading can take minutes. Until it is done, clients can connect and get -LOADING replies.
     let progress = Arc::new(Progress::default());
     if let Some(http) = &http {
         http.set_progress(&progress);
@@ -106,24 +107,24 @@ fn serve(config: &Config) -> Result<(), String> {
     if let Some(http) = &http {
         http.set_server(server.monitor());
     }
-    // A second one cannot be there: it is set here alone.
+    // Set once, here.
     let _ = stopper.set(server.stop_handle());
     print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
     drop(grpc);
-    tracing::info!("the server has ended; what is left is written");
+    tracing::info!("the server has stopped; writing the rest of the log");
     if matches!(&ended, Ok(ended) if ended.save == Some(true))
         && db.options().folder.is_some()
         && let Err(why) = db.snapshot()
     {
         tracing::error!("{why}");
     }
-    db.close().map_err(|why| format!("{why}: what was last changed may be lost"))?;
+    db.close().map_err(|why| format!("{why}: the last changes may be lost"))?;
     ended.map(drop)
 }
 
-/// Serves gRPC beside, until what this returns is dropped.
+/// Starts the gRPC server, if there is one. It stops when the returned value is dropped.
 #[cfg(feature = "grpc")]
 fn grpc(
     config: &Config,
@@ -137,7 +138,7 @@ fn grpc(
     })
 }
 
-/// Whether the process was started with SIGHUP ignored, as `nohup` does. Only Linux tells.
+/// Returns whether the process was started with SIGHUP ignored, as `nohup` does. Works on Linux only.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -145,7 +146,7 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
-/// Ends the server at a signal, and at once at a second one. If the process was started with SIGHUP
+/// Shuts the server down at a first signal, and exits at once at a second one. If the process was started with SIGHUP
 /// ignored, it stays ignored.
 fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
@@ -157,10 +158,10 @@ fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()>
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             match stopper.get() {
                 Some(stopper) => {
-                    tracing::info!("{name}: it ends; a second one ends it at once");
+                    tracing::info!("received {name}: shutting down; a second signal exits at once");
                     stopper.stop();
                 }
-                // It has not begun to serve, so nobody was told anything.
+                // No client has been served yet, so no acknowledgement can be lost.
                 None => std::process::exit(0),
             }
         }
@@ -168,15 +169,14 @@ fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()>
     thread::Builder::new().name("signals".into()).spawn(handle).map(drop)
 }
 
-/// What to do about it.
+/// Returns what to do about an error of listening, or nothing.
 fn advice(why: &io::Error, port: &str) -> String {
     match why.kind() {
         ErrorKind::AddrInUse => format!(
-            "Another program listens there, perhaps a database that runs already. End it, or take another port: \
-             --{port} NUMBER"
+            "Another process listens there, perhaps another server. Stop it, or choose another port: --{port} NUMBER"
         ),
         ErrorKind::PermissionDenied if port == "port" => {
-            "Ports below 1024 are kept for the system. Take another: --port NUMBER".to_owned()
+            "Ports below 1024 need root. Choose another port: --port NUMBER".to_owned()
         }
         _ => String::new(),
     }
@@ -185,25 +185,24 @@ fn advice(why: &io::Error, port: &str) -> String {
 fn explain_open_error(why: &Corrupt) -> String {
     let advice = match why {
         Corrupt::InUse(_) => {
-            "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
+            "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
         Corrupt::Lost { .. } => {
-            "What was acknowledged is gone. Restore the folder from a backup, which is a copy of all its files. To go \
-             on with what is left, keep a copy of the folder and then remove the file `manifest` in it."
+            "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. To \
+             continue with the data that is left, copy the directory and then remove the file `manifest` from it."
         }
         Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
-            "Nothing was changed. Keep a copy of the folder before anything else; the page of guarantees says what can \
-             be done."
+            "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
         }
-        _ => "Give a folder that can be written: --dir FOLDER",
+        _ => "Choose a writable directory: --dir DIR",
     };
     format!("{why}\n{advice}")
 }
 
-/// How many clients there may be with the files that the system lets this process open.
+/// Raises the limit of open files if possible, and returns the number of clients that fit into it.
 fn fit_to_file_limit(clients: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    /// Files besides those of clients.
+    /// File descriptors for everything but clients.
     const OTHERS: u64 = 256;
     let wanted = clients as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
@@ -214,8 +213,8 @@ fn fit_to_file_limit(clients: usize) -> usize {
     if got < wanted {
         let fewer = got.saturating_sub(OTHERS).max(1);
         tracing::warn!(
-            "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
-             {clients}; `ulimit -n` or LimitNOFILE allows more"
+            "the limit of open files is {got}, so maxclients is {fewer} instead of {clients}; raise it with `ulimit -n` \
+             or LimitNOFILE"
         );
         return fewer as usize;
     }
@@ -225,7 +224,7 @@ fn fit_to_file_limit(clients: usize) -> usize {
 fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpServer>) -> String {
     use std::fmt::Write as _;
     let mut text = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}");
     };
@@ -250,23 +249,24 @@ fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpSer
         let password = if config.get("requirepass").is_empty() { "" } else { " --askpass" };
         line(format!("Try: redis-cli{host} -p {}{password} set rose red", address.port()));
     }
-    line("Ctrl-C ends it.".to_owned());
+    line("Press Ctrl-C to stop.".to_owned());
     text
 }
 
-/// Where data is kept, and what was found there.
+/// Says where the data is stored, and what was loaded.
 fn persistence_line(db: &Db) -> String {
     let Some(folder) = &db.options().folder else {
-        return "Nothing is kept: the end loses all.".to_owned();
+        return "Persistence is off: all data is lost at shutdown.".to_owned();
     };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
     let when = match db.options().fsync {
-        Fsync::Always => "before each change is acknowledged",
-        Fsync::EverySecond => "once a second",
-        Fsync::Never => "when the system likes",
+        Fsync::Always => "fsync before each acknowledgement",
+        Fsync::EverySecond => "fsync every second",
+        Fsync::Never => "no fsync",
     };
     format!(
-        "Data in {}, forced to the disk {when}.\n{}",
+        "Data in {}, {when}.
+{}",
         folder.display(),
         recovery_lines(&folder, db)
     )
@@ -275,23 +275,23 @@ fn persistence_line(db: &Db) -> String {
 fn recovery_lines(folder: &Path, db: &Db) -> String {
     let Opened { snapshot_keys, log_entries, truncated_bytes, discarded_entries, took, .. } =
         *db.opened();
-    if cut > 0 {
+    if truncated_bytes > 0 {
         tracing::warn!(
-            "the last {cut} bytes of the log in {} were no whole entry, as a crash leaves it, and were cut off",
+            "truncated the last {truncated_bytes} bytes of the log in {}: they were no complete entry, as after a crash",
             folder.display()
         );
     }
     if discarded_entries > 0 {
         tracing::warn!(
-            "{discarded_entries} whole entries were behind it, as a loss of power may leave them that were not forced to the \
-             disk; they are kept in a file whose name begins with \"cut-\""
+            "{discarded_entries} complete entries followed them, as after a power failure before fsync; they were moved \
+             to a file whose name begins with \"cut-\""
         );
     }
-    if snapshot_keys == 0 && entries == 0 {
-        return "It was empty.".to_owned();
+    if snapshot_keys == 0 && log_entries == 0 {
+        return "The database is empty.".to_owned();
     }
     let keys = db.stats().keys;
     format!(
-        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} from a snapshot, {entries} log entries behind it."
+        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} keys from a snapshot and {log_entries} log entries."
     )
 }

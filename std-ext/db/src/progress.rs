@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often the log of the program tells of it.
-const TOLD: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How far the data is loaded: shared by the thread that opens a database and those that ask meanwhile. All of it is
 /// figures, each by itself.
@@ -12,22 +12,22 @@ const TOLD: Duration = Duration::from_secs(5);
 pub struct Progress {
     total: AtomicU64,
     done: AtomicU64,
-    began: Instant,
+    started: Instant,
     /// Seconds since 1970.
-    began_at: u64,
+    started_at: u64,
     /// How often it was told.
-    told: AtomicU64,
+    reports: AtomicU64,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        let began_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
-            began: Instant::now(),
-            began_at: began_at.as_secs(),
-            told: AtomicU64::new(0),
+            started: Instant::now(),
+            started_at: started_at.as_secs(),
+            reports: AtomicU64::new(0),
         }
     }
 }
@@ -46,8 +46,8 @@ impl Progress {
     }
 
     /// Seconds since 1970 at which it began.
-    pub fn began_at(&self) -> u64 {
-        self.began_at
+    pub fn started_at(&self) -> u64 {
+        self.started_at
     }
 
     /// The loaded part of a hundred.
@@ -58,30 +58,31 @@ impl Progress {
     }
 
     /// How long the rest will take, if it goes on as it went.
-    pub fn left(&self) -> Duration {
+    pub fn remaining(&self) -> Duration {
         let (done, total) = (self.done(), self.total());
-        let took = self.began.elapsed().as_millis() as u64;
-        let left = took.saturating_mul(total - done.min(total)) / done.max(1);
-        Duration::from_millis(left)
+        let took = self.started.elapsed().as_millis() as u64;
+        let remaining = took.saturating_mul(total - done.min(total)) / done.max(1);
+        Duration::from_millis(remaining)
     }
 
     /// Notes that `bytes` more bytes will be loaded.
-    pub(crate) fn expect(&self, bytes: u64) {
+    pub(crate) fn add_total(&self, bytes: u64) {
         // Relaxed: a figure.
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Notes that `bytes` more bytes were loaded.
-    pub(crate) fn add(&self, bytes: u64) {
+    pub(crate) fn add_done(&self, bytes: u64) {
         // Relaxed: a figure.
         self.done.fetch_add(bytes, Ordering::Relaxed);
-        let due = self.began.elapsed().as_secs() / TOLD.as_secs();
+        let due = self.started.elapsed().as_secs() / REPORT_INTERVAL.as_secs();
         // Relaxed: a figure; of several threads one tells.
-        if due > self.told.load(Ordering::Relaxed)
-            && self.told.fetch_max(due, Ordering::Relaxed) < due
+        if due > self.reports.load(Ordering::Relaxed)
+            && self.reports.fetch_max(due, Ordering::Relaxed) < due
         {
-            let (percent, total, left) = (self.percent(), self.total() >> 20, self.left());
-            tracing::info!("loading: {percent:.0} % of {total} MiB, some {left:.0?} left");
+            let (percent, total, remaining) =
+                (self.percent(), self.total() >> 20, self.remaining());
+            tracing::info!("loading: {percent:.0} % of {total} MiB, some {remaining:.0?} left");
         }
     }
 }

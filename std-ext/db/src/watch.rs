@@ -4,7 +4,7 @@
 //! queue; so changes of one key are told in their order. Queues are bounded, and nobody waits for a watcher: one that
 //! falls behind is told so, and nothing more.
 
-use crate::limits::{WATCHED, WATCHED_BYTES};
+use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
@@ -29,7 +29,7 @@ impl Queue {
         // Relaxed: a figure by itself.
         let before = self.bytes.fetch_add(changes.len(), Ordering::Relaxed);
         // A single entry may be longer than all that may wait.
-        (before == 0 || before + changes.len() <= WATCHED_BYTES)
+        (before == 0 || before + changes.len() <= WATCH_QUEUE_BYTES)
             && self.entries.try_send((entry, Arc::clone(changes))).is_ok()
     }
 }
@@ -64,7 +64,7 @@ impl Watchers {
     }
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
-        let (queue, entries) = sync_channel(WATCHED);
+        let (queue, entries) = sync_channel(WATCH_QUEUE);
         let bytes: Arc<AtomicUsize> = Arc::default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });

@@ -18,9 +18,12 @@ fn it_asks_and_is_answered() {
     assert_eq!(client.get("rose").unwrap(), None);
     client.set("rose", "red").unwrap();
     assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
-    assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
+    assert!(
+        !client.set_if_absent("rose", "white").unwrap()
+            && client.set_if_absent("daisy", "white").unwrap()
+    );
     client.set_with_ttl("poppy", "red", Duration::from_secs(60)).unwrap();
-    assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
+    assert!(matches!(client.command(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
     assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
     let why = client.add("daisy", 1).unwrap_err().to_string();
@@ -38,12 +41,15 @@ fn pipelines_are_answered_in_order() {
         let mut pipeline = client.pipeline();
         for number in 0..500 {
             let number = number.to_string();
-            pipeline.ask(&["SET", &number, &number]).ask(&["GET", &number]).ask(&["INCR", "sum"]);
+            pipeline
+                .command(&["SET", &number, &number])
+                .command(&["GET", &number])
+                .command(&["INCR", "sum"]);
         }
         pipeline
-            .ask(&[b"SET".as_slice(), b"long", &long])
-            .ask(&["GET", "long"])
-            .ask(&["INCR", "long"]);
+            .command(&[b"SET".as_slice(), b"long", &long])
+            .command(&["GET", "long"])
+            .command(&["INCR", "long"]);
         let replies = pipeline.send().unwrap();
         assert_eq!(replies.len(), 1503);
         for (number, of_one) in (0..500).zip(replies.chunks(3)) {
@@ -61,9 +67,9 @@ fn nobody_is_let_in_without_the_password() {
     let server = Running::new(|config| config.password = Some("thorn".into()));
     let why = Client::connect(server.address).unwrap_err();
     assert!(matches!(why, ClientError::Server(why) if why.starts_with("NOAUTH")));
-    let why = Client::connect_with(server.address, "rose").unwrap_err();
+    let why = Client::connect_with_password(server.address, "rose").unwrap_err();
     assert!(matches!(why, ClientError::Server(why) if why.starts_with("WRONGPASS")));
-    Client::connect_with(server.address, "thorn").unwrap().set("rose", "red").unwrap();
+    Client::connect_with_password(server.address, "thorn").unwrap().set("rose", "red").unwrap();
 }
 
 /// What comes late is not taken for the answer to the next question.

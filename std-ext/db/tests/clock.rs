@@ -138,9 +138,9 @@ fn a_little_step_back_is_waited_for() {
     let db = clock.open(path.path());
     clock.set(START - SECOND);
     assert_eq!(db.now(), START);
-    let last = db.stats().last;
+    let last = db.stats().last_entry;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!((db.now(), db.stats().last), (START, last), "the log need not know");
+    assert_eq!((db.now(), db.stats().last_entry), (START, last), "the log need not know");
     clock.set(START + 1);
     assert_eq!(db.now(), START + 1);
 }

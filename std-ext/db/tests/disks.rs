@@ -331,7 +331,7 @@ fn a_snapshot_holds_nothing_up() {
     // Let go first where this fails: the database waits for its snapshot.
     let held = held;
     // The log has grown, so one begins by itself.
-    until(|| db.stats().snapshot_runs);
+    until(|| db.stats().snapshot_in_progress);
     for key in 0..50 {
         assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
     }
@@ -352,8 +352,8 @@ fn a_snapshot_holds_nothing_up() {
     let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);
-    until(|| !db.stats().snapshot_runs);
-    assert!(!db.stats().snapshot_failed && db.stats().snapshot_at > 0);
+    until(|| !db.stats().snapshot_in_progress);
+    assert!(!db.stats().snapshot_failed && db.stats().last_snapshot_at > 0);
     // And one at a time when it is quick, too: all are told either.
     client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
     for _ in 0..OFTEN {

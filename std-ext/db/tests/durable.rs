@@ -157,7 +157,7 @@ fn opened_again_it_is_as_it_was() {
             options.compressed = random.of(&[0, 4 << 20]);
             let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
             assert_eq!(content(&db), content(&twin), "seed {seed}, round {round}");
-            assert_eq!((db.opened().truncated_bytes, db.stats().last), (0, last));
+            assert_eq!((db.opened().truncated_bytes, db.stats().last_entry), (0, last));
             snapshot_keys += db.opened().snapshot_keys;
             entries += db.opened().log_entries;
             let mut session = db.session();
@@ -174,7 +174,7 @@ fn opened_again_it_is_as_it_was() {
                     db.snapshot().unwrap();
                 }
             }
-            last = db.stats().last;
+            last = db.stats().last_entry;
             if random.below(2) == 0 {
                 db.close().unwrap();
             }
@@ -690,8 +690,8 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 );
                 assert!(db.snapshot().is_err());
                 drop(heals);
-                let last = db.stats().last;
-                while db.stats().last < last + 20 {
+                let last = db.stats().last_entry;
+                while db.stats().last_entry < last + 20 {
                     thread::sleep(Duration::from_micros(100));
                 }
             }
@@ -730,7 +730,7 @@ fn what_was_undone_while_it_was_looked_at_is_not_told() {
             assert_eq!(answer, Answer::Bytes(b"new"));
             scope.spawn(|| db.log().commit(last));
             // The rollback has its number, and soon afterwards it waits for this look alone.
-            while db.stats().last == last {
+            while db.stats().last_entry == last {
                 thread::yield_now();
             }
             thread::sleep(Duration::from_millis(200));

@@ -49,7 +49,7 @@ fn single_operations_do_as_they_say() {
         assert_eq!(value.as_deref(), Some(&b"red"[..]));
         let brief = SetRequest { lives: Some(60_000), ..set("daisy", "white") };
         client.set(brief).await.unwrap();
-        assert_eq!(db.stats().ending, 1);
+        assert_eq!(db.stats().expires, 1);
 
         let add = AddRequest { key: "petals".into(), by: -5 };
         assert_eq!(client.add(add).await.unwrap().into_inner().sum, -5);

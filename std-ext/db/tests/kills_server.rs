@@ -70,7 +70,7 @@ impl Program {
             let (mut child, port) = Self::start(folder, round);
             let (mut out, mut said) = (BufReader::new(child.stdout.take().unwrap()), String::new());
             while out.read_line(&mut said).unwrap() != 0 {
-                if said.ends_with("Ctrl-C ends it.\n") {
+                if said.ends_with("Press Ctrl-C to stop.\n") {
                     return Self { child, port, said };
                 }
             }

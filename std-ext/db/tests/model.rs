@@ -359,7 +359,7 @@ fn what_is_counted_is_given_back() {
     let empty = Db::open(Options::in_memory()).unwrap().stats();
     db.clear().unwrap();
     let stats = db.stats();
-    assert_eq!((stats.keys, stats.ending), (0, 0));
+    assert_eq!((stats.keys, stats.expires), (0, 0));
     // The writers' notes keep their room; records that were not given back would be ten times as much.
     let notes = 64 * stats.shards as u64;
     assert!((empty.memory..=empty.memory + notes).contains(&stats.memory), "{stats:?}");
@@ -510,7 +510,7 @@ fn keys_are_evicted_several_at_a_time() {
     db.set_max_memory(4 << 20);
     refused_until_it_fits(&db);
     let after = db.stats();
-    let (gone, entries) = (after.evicted - before.evicted, after.last - before.last);
+    let (gone, entries) = (after.evicted - before.evicted, after.last_entry - before.last_entry);
     // Its own changes are among the entries.
     let changes = after.keys + gone - before.keys;
     assert!(gone > 20_000, "{after:?}");

@@ -43,7 +43,7 @@ impl Running {
         let mut child = program.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        while !said.ends_with("Ctrl-C ends it.\n") {
+        while !said.ends_with("Press Ctrl-C to stop.\n") {
             assert_ne!(out.read_line(&mut said).unwrap(), 0, "it ended: {said}");
         }
         let socket = UnixStream::connect(socket).unwrap();
@@ -78,7 +78,7 @@ fn failed(output: &Output, code: i32) -> String {
 fn what_was_told_is_there_after_each_kind_of_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
-    assert!(first.said.contains("It was empty."), "{}", first.said);
+    assert!(first.said.contains("The database is empty."), "{}", first.said);
     assert!(
         first.said.contains("hedgerow-db-data, forced to the disk once a second."),
         "{}",
@@ -105,7 +105,7 @@ fn what_was_told_is_there_after_each_kind_of_end() {
 
     let mut fourth = Running::start(folder.path(), &["--snapshot-after", "0"]);
     assert!(
-        fourth.said.contains("Loaded 3 keys") && fourth.said.contains(": 3 from a snapshot"),
+        fourth.said.contains("Loaded 3 keys") && fourth.said.contains(": 3 keys from a snapshot"),
         "{}",
         fourth.said
     );
@@ -223,6 +223,6 @@ fn a_password_that_is_no_text_is_refused_and_not_passed_over() {
         let _ = child.kill();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(2), "it was started without the password");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not valid UTF-8"), "{output:?}");
     }
 }

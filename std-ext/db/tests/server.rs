@@ -554,7 +554,7 @@ fn the_time_of_each_command_is_counted() {
     let mut options = Options::at(folder.path());
     options.fsync = Fsync::Always;
     let server = Running::over(Db::open(options).unwrap(), |_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     let mut client = server.client();
     for _ in 0..20 {
         client.send(b"SET rose red\r\nGET rose\r\nSET rose blue\r\n");
@@ -578,7 +578,7 @@ fn a_watcher_is_told_how_it_fares() {
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
     let server = Running::new(|_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     assert_eq!((http(&page, "/readyz").0, http(&page, "/other").0), (200, 404));
     let mut client = server.client();
     client.send(b"SET rose red\r\n");

@@ -42,7 +42,7 @@ fn what_is_changed_together_is_told_with_one_number() {
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
     db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
     let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
-    assert!(told.iter().all(|event| event.lsn == told[0].number));
+    assert!(told.iter().all(|event| event.lsn == told[0].lsn));
     assert_eq!(watch.next(NONE).unwrap(), None);
 }
 

@@ -240,7 +240,7 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::List => self.list(&arguments[2..])?,
             Subcommand::Info => {
                 let mut line = Vec::new();
-                tell(&self.connection.info(), &mut line);
+                write_client_line(&self.connection.info(), &mut line);
                 self.reply(|out| out.verbatim(*b"txt", &line));
             }
             Subcommand::Reply => self.set_reply_mode(argument)?,
@@ -309,7 +309,7 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |info: &ClientInfo<'_>| {
             let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
             if wanted && !none {
-                tell(info, &mut lines);
+                write_client_line(info, &mut lines);
             }
         };
         each(&self.connection.info());
@@ -327,8 +327,8 @@ impl<'a> Execution<'_, 'a> {
         };
         // What was gathered is executed, also if the connection ends with it.
         self.execute_batch();
-        let mut killed = self.server.kill(self.connection.id, &mut |info| filter.takes(info));
-        let ends = !skips_own && filter.takes(&self.connection.info());
+        let mut killed = self.server.kill(self.connection.id, &mut |info| filter.matches(info));
+        let ends = !skips_own && filter.matches(&self.connection.info());
         killed += u64::from(ends);
         match (arguments.len(), killed) {
             (1, 0) => return Err("ERR No such client".into()),
@@ -382,7 +382,7 @@ impl<'a> Execution<'_, 'a> {
 struct Filter<'f> {
     id: Option<u64>,
     address: Option<&'f [u8]>,
-    local: Option<&'f [u8]>,
+    local_address: Option<&'f [u8]>,
     /// Clients of a type that does not occur here.
     none: bool,
 }
@@ -402,7 +402,7 @@ impl<'f> Filter<'f> {
             } else if is(option, "addr") {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
-                filter.local = Some(value);
+                filter.local_address = Some(value);
             } else if is(option, "user") {
                 if value != USER {
                     let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
@@ -417,14 +417,14 @@ impl<'f> Filter<'f> {
         Ok((filter, skips_own))
     }
 
-    fn takes(&self, info: &ClientInfo<'_>) -> bool {
+    fn matches(&self, info: &ClientInfo<'_>) -> bool {
         let is_all = |wanted: Option<&[u8]>, text: &str| {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
         !self.none
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
-            && is_all(self.local, info.local)
+            && is_all(self.local_address, info.local_address)
     }
 }
 
@@ -457,7 +457,7 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
 ///
 /// Clients' libraries read all these numbers and fail where one is missing. Buffers are the threads', lent where they
 /// are needed: INFO tells their size, and one client's is told as none.
-fn tell(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
+fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
     // Nothing fails that is written into memory.
     let _ = writeln!(
@@ -467,7 +467,7 @@ fn tell(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
         info.address,
-        info.local,
+        info.local_address,
         text(info.name),
         info.age,
         info.idle,

@@ -49,7 +49,7 @@ const HELP: [&str; 17] = [
 
 impl<'a> Execution<'_, 'a> {
     /// COMMAND.
-    pub(super) fn command_about(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn command(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         if arguments.len() == 1 {
             self.infos(&[]);
             return Ok(());
@@ -59,7 +59,7 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::List => self.names(&arguments[2..])?,
             Subcommand::Info => self.infos(&arguments[2..]),
             Subcommand::Docs => self.docs(&arguments[2..]),
-            Subcommand::GetKeys => self.keys_of(&arguments[2..])?,
+            Subcommand::GetKeys => self.getkeys(&arguments[2..])?,
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -71,14 +71,14 @@ impl<'a> Execution<'_, 'a> {
             if names.is_empty() {
                 out.array(COMMANDS.len());
                 for spec in &COMMANDS {
-                    tell(spec, out);
+                    write_spec(spec, out);
                 }
                 return;
             }
             out.array(names.len());
             for name in names {
-                match named(name) {
-                    Some(spec) => tell(spec, out),
+                match find_spec(name) {
+                    Some(spec) => write_spec(spec, out),
                     None => out.null(),
                 }
             }
@@ -134,7 +134,7 @@ impl<'a> Execution<'_, 'a> {
         });
     }
 
-    fn keys_of(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
+    fn getkeys(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut spec = table::find(command[0]);
         // Of a command that has subcommands, one of them is meant.
         if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
@@ -164,7 +164,7 @@ fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item
 }
 
 /// The command of this name, or the subcommand, which is named behind a bar.
-fn named(name: &[u8]) -> Option<&'static CommandSpec> {
+fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::find(name),
         Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),
@@ -172,7 +172,7 @@ fn named(name: &[u8]) -> Option<&'static CommandSpec> {
 }
 
 /// What COMMAND INFO says of one.
-fn tell(spec: &CommandSpec, out: &mut Writer<'_>) {
+fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
@@ -189,5 +189,5 @@ fn tell(spec: &CommandSpec, out: &mut Writer<'_>) {
     let is_subcommand = spec.name.contains('|');
     let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
     out.array(parts().count());
-    parts().for_each(|part| tell(part, out));
+    parts().for_each(|part| write_spec(part, out));
 }

@@ -40,17 +40,17 @@ const HELP: [&str; 9] = [
 ];
 
 /// What can be set while the server runs, of the database itself.
-enum Own {
+enum DbSetting {
     MaxMemory(usize),
     Policy(Eviction),
 }
 
 /// A setting of the database itself, if this is one.
-fn own(name: &str, value: &[u8]) -> Option<Result<Own, SettingError>> {
+fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError>> {
     match name {
         "maxmemory" => {
             let wrong = || SettingError::Invalid("argument must be a memory value".into());
-            Some(memory(value).map(Own::MaxMemory).ok_or_else(wrong))
+            Some(memory(value).map(DbSetting::MaxMemory).ok_or_else(wrong))
         }
         "maxmemory-policy" => {
             let named = std::str::from_utf8(value).ok().and_then(Eviction::from_name);
@@ -58,7 +58,7 @@ fn own(name: &str, value: &[u8]) -> Option<Result<Own, SettingError>> {
                 let names = Eviction::names().collect::<Vec<_>>().join(", ");
                 SettingError::Invalid(format!("argument(s) must be one of the following: {names}"))
             };
-            Some(named.map(Own::Policy).ok_or_else(wrong))
+            Some(named.map(DbSetting::Policy).ok_or_else(wrong))
         }
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
@@ -94,7 +94,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Shows each setting of the database itself.
-    fn own_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
+    fn db_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
         let (db, options) = (self.db, self.db.options());
         let mut each = |name: &str, value: &str| told(name, value.as_bytes());
         each("maxmemory", &db.stats().max_memory.to_string());
@@ -126,7 +126,7 @@ impl<'a> Execution<'_, 'a> {
                 found.push((name.to_owned(), value.to_owned()));
             }
         };
-        self.own_settings(&mut each);
+        self.db_settings(&mut each);
         self.server.settings(&mut each);
         self.reply(|out| {
             out.map(found.len());
@@ -149,7 +149,7 @@ impl<'a> Execution<'_, 'a> {
             if names.contains(&name) {
                 return Err(failed(&name, "duplicate parameter"));
             }
-            match own(&name, value).transpose() {
+            match db_setting(&name, value).transpose() {
                 Ok(change) => changes.push(change),
                 Err(why) => return Err(not_set(&name, &why)),
             }
@@ -166,8 +166,8 @@ impl<'a> Execution<'_, 'a> {
         }
         for change in changes.into_iter().flatten() {
             match change {
-                Own::MaxMemory(bytes) => self.db.set_max_memory(bytes),
-                Own::Policy(policy) => self.db.set_eviction(policy),
+                DbSetting::MaxMemory(bytes) => self.db.set_max_memory(bytes),
+                DbSetting::Policy(policy) => self.db.set_eviction(policy),
             }
         }
         self.reply(|out| out.ok());

@@ -27,7 +27,7 @@ pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
     /// The server's end, as `address` is written.
-    pub(super) local: String,
+    pub(super) local_address: String,
     pub(super) since: Instant,
     pub(super) name: Option<Box<[u8]>>,
     /// What the client's library calls itself, and its version.
@@ -52,11 +52,11 @@ pub struct Connection {
 
 impl Connection {
     /// One that was made just now, from one address to another. With `must_authenticate` it begins with the password.
-    pub fn new(id: u64, address: String, local: String, must_authenticate: bool) -> Self {
+    pub fn new(id: u64, address: String, local_address: String, must_authenticate: bool) -> Self {
         Self {
             id,
             address,
-            local,
+            local_address,
             since: Instant::now(),
             name: None,
             library: None,

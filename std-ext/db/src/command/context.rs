@@ -100,7 +100,7 @@ pub struct ClientInfo<'a> {
     /// The other end, as an address and a port.
     pub address: &'a str,
     /// The server's end, as an address and a port.
-    pub local: &'a str,
+    pub local_address: &'a str,
     /// What its client calls it; nothing at first.
     pub name: &'a [u8],
     /// Seconds since it was made.
@@ -130,7 +130,7 @@ impl Connection {
         ClientInfo {
             id: self.id,
             address: &self.address,
-            local: &self.local,
+            local_address: &self.local_address,
             name: self.name(),
             age: self.since.elapsed().as_secs(),
             idle: 0,

@@ -20,7 +20,7 @@ pub struct Outcome {
     /// So many bytes were obeyed. Where there are some, there may be more to obey behind them.
     pub consumed: usize,
     /// So many bytes from there it takes, at the least, for the next request; 0 where that is not known.
-    pub wanted: usize,
+    pub needed: usize,
     /// So many commands they were.
     pub commands: usize,
     /// The entry of the log that must be safe before the replies may be sent.
@@ -57,10 +57,10 @@ pub fn process_input(
     let (batch, mut arguments) = context.scratch.lend();
     let began = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
-    let most_out = began.saturating_add(connection.reply_limit);
+    let max_out = began.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
     let mut execution =
-        Execution { connection, session, db, server, out, most_out, batch, lsn: 0, next };
+        Execution { connection, session, db, server, out, max_out, batch, lsn: 0, next };
     let mut outcome = Outcome::default();
     let most = execution.connection.most;
     while outcome.commands < most && execution.next == NextStep::Continue {
@@ -79,7 +79,7 @@ pub fn process_input(
             }
             Found::Nothing(used) => outcome.consumed += used,
             Found::Unfinished(wanted) => {
-                outcome.wanted = wanted;
+                outcome.needed = wanted;
                 break;
             }
             Found::Invalid(why) => {
@@ -108,7 +108,7 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) server: &'t dyn ServerApi,
     pub(super) out: &'t mut Vec<u8>,
     /// How long `out` may become.
-    pub(super) most_out: usize,
+    pub(super) max_out: usize,
     pub(super) batch: Batch<'a>,
     /// What must be safe before `out` may be sent.
     pub(super) lsn: Lsn,
@@ -170,7 +170,7 @@ impl<'a> Execution<'_, 'a> {
             db: self.db,
             server: self.server,
             out: self.out,
-            most_out: self.most_out,
+            max_out: self.max_out,
             batch: Batch::default(),
             lsn: self.lsn,
             next: self.next,
@@ -197,7 +197,7 @@ impl<'a> Execution<'_, 'a> {
     /// Asks and answers what was gathered.
     pub(super) fn execute_batch(&mut self) {
         if !self.batch.is_empty() {
-            let (protocol, most) = (self.connection.protocol, self.most_out);
+            let (protocol, most) = (self.connection.protocol, self.max_out);
             let (lsn, all) = self.batch.execute(self.session, protocol, self.out, most);
             self.lsn = self.lsn.max(lsn);
             if !all {
@@ -208,7 +208,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Whether a reply that has come to `bytes` bytes while it is made has room. If not, the connection ends.
     pub(super) fn fits(&mut self, bytes: usize) -> bool {
-        let fits = self.out.len().saturating_add(bytes) <= self.most_out;
+        let fits = self.out.len().saturating_add(bytes) <= self.max_out;
         if !fits {
             self.next = NextStep::Drop;
         }

@@ -125,8 +125,8 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.lines(&[
         ("loading", 0),
         ("async_loading", 0),
-        ("rdb_changes_since_last_save", stats.since_snapshot),
-        ("rdb_bgsave_in_progress", stats.snapshot_runs.into()),
+        ("rdb_changes_since_last_save", stats.entries_since_snapshot),
+        ("rdb_bgsave_in_progress", stats.snapshot_in_progress.into()),
         ("rdb_last_save_time", execution.saved_at()),
     ]);
     out.line("rdb_last_bgsave_status", status(!stats.snapshot_failed));
@@ -137,7 +137,7 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("aof_last_bgrewrite_status", "ok");
     out.line("aof_last_write_status", status(execution.db.log().writable()));
     out.line("aof_current_size", stats.log_bytes);
-    out.line("log_last_entry", stats.last);
+    out.line("log_last_entry", stats.last_entry);
     out.line("log_safe_entry", execution.db.log().safe());
     out.line(
         "log_fsync",
@@ -173,7 +173,7 @@ fn replication(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: 
     out.line("connected_slaves", 0);
     out.line("master_failover_state", "no-failover");
     out.line("master_replid", &server.run_id);
-    out.line("master_repl_offset", stats.last);
+    out.line("master_repl_offset", stats.last_entry);
     out.line("repl_backlog_active", 0);
 }
 
@@ -192,7 +192,7 @@ fn cluster(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_
 
 fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     if stats.keys > 0 {
-        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.ending));
+        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.expires));
     }
 }
 

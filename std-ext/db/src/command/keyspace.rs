@@ -7,8 +7,8 @@ use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SAVES: &str = "ERR Background save already in progress";
-const CURSOR: &str = "ERR invalid cursor";
+const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
+const INVALID_CURSOR: &str = "ERR invalid cursor";
 /// So many keys are visited in one go for KEYS.
 const STRIDE: usize = 4096;
 
@@ -17,9 +17,10 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let from: u64 = match arguments[1] {
             [] => 0,
-            from => {
-                std::str::from_utf8(from).ok().and_then(|from| from.parse().ok()).ok_or(CURSOR)?
-            }
+            from => std::str::from_utf8(from)
+                .ok()
+                .and_then(|from| from.parse().ok())
+                .ok_or(INVALID_CURSOR)?,
         };
         let (mut count, mut pattern, mut strings) = (10_usize, None, true);
         let mut options = &arguments[2..];
@@ -43,7 +44,7 @@ impl<'a> Execution<'_, 'a> {
             };
         }
         self.execute_batch();
-        let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
+        let mut found = FoundKeys::within(self.max_out - self.out.len().min(self.max_out));
         let next = self.session.scan(from, count, &mut |key| {
             if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
                 found.push(key);
@@ -64,7 +65,7 @@ impl<'a> Execution<'_, 'a> {
     /// KEYS.
     pub(super) fn keys(&mut self, pattern: &[u8]) {
         self.execute_batch();
-        let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
+        let mut found = FoundKeys::within(self.max_out - self.out.len().min(self.max_out));
         let mut from = 0;
         loop {
             from = self.session.scan(from, STRIDE, &mut |key| {
@@ -95,7 +96,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// DBSIZE.
-    pub(super) fn size(&mut self) {
+    pub(super) fn dbsize(&mut self) {
         self.execute_batch();
         let count = self.session.len();
         self.wait_for_last_entry();
@@ -132,7 +133,7 @@ impl<'a> Execution<'_, 'a> {
     /// When the last snapshot was made, or the server began, in seconds since 1970.
     pub(super) fn saved_at(&self) -> u64 {
         let began = || (self.session.now() / 1000).saturating_sub(self.server.stats().uptime);
-        match self.db.stats().snapshot_at {
+        match self.db.stats().last_snapshot_at {
             0 => began(),
             moment => moment,
         }
@@ -141,8 +142,8 @@ impl<'a> Execution<'_, 'a> {
     /// SAVE.
     pub(super) fn save(&mut self) -> Result<(), CommandError> {
         self.execute_batch();
-        if self.db.stats().snapshot_runs {
-            return Err(SAVES.into());
+        if self.db.stats().snapshot_in_progress {
+            return Err(SAVE_IN_PROGRESS.into());
         }
         self.db.snapshot().map_err(|why| format!("ERR {why}"))?;
         self.reply(|out| out.ok());
@@ -150,7 +151,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// BGSAVE.
-    pub(super) fn save_behind(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn bgsave(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
             [option] if is(option, "schedule") => {}
@@ -158,7 +159,7 @@ impl<'a> Execution<'_, 'a> {
         }
         self.execute_batch();
         if !self.db.snapshot_soon() {
-            return Err(SAVES.into());
+            return Err(SAVE_IN_PROGRESS.into());
         }
         self.reply(|out| out.simple("Background saving started"));
         Ok(())
@@ -190,7 +191,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Keys that were found, to be counted before they are written.
-struct Found {
+struct FoundKeys {
     keys: Vec<u8>,
     ends: Vec<usize>,
     /// Bytes that the reply has at least, also of keys for which there was no room.
@@ -199,7 +200,7 @@ struct Found {
     most: usize,
 }
 
-impl Found {
+impl FoundKeys {
     /// The least that a key takes of a reply: `$0\r\n\r\n`.
     const SHORTEST: usize = 6;
 

@@ -14,7 +14,7 @@ fn integer(argument: &[u8]) -> Result<i64, CommandError> {
 
 impl<'a> Execution<'_, 'a> {
     /// MSET and MSETNX.
-    pub(super) fn set_all(
+    pub(super) fn mset(
         &mut self,
         arguments: &[&'a [u8]],
         name: &'static str,
@@ -27,7 +27,11 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// INCRBY and DECRBY.
-    pub(super) fn add(&mut self, arguments: &[&'a [u8]], less: bool) -> Result<(), CommandError> {
+    pub(super) fn incrby(
+        &mut self,
+        arguments: &[&'a [u8]],
+        less: bool,
+    ) -> Result<(), CommandError> {
         let mut by = integer(arguments[2])?;
         if less {
             by = by.checked_neg().ok_or("ERR decrement would overflow")?;
@@ -37,21 +41,21 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// INCRBYFLOAT.
-    pub(super) fn add_float(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn incrbyfloat(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let by = LongDouble::parse(arguments[2]).ok_or("ERR value is not a valid float")?;
         self.batch.change(arguments[1], Change::IncrementFloat(by), ReplyKind::Value);
         Ok(())
     }
 
     /// GETRANGE.
-    pub(super) fn part(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn getrange(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let look = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
         self.batch.read(arguments[1], look, ReplyKind::Subcommand);
         Ok(())
     }
 
     /// SETRANGE.
-    pub(super) fn write(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn setrange(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let at = integer(arguments[2])?;
         let bytes = arguments[3];
         let at = usize::try_from(at).map_err(|_| "ERR offset is out of range")?;

@@ -17,16 +17,16 @@ use std::path::PathBuf;
 /// What the program is called.
 const NAME: &str = "hedgerow-db";
 /// Flags that are no settings. Those of them that take no value come first.
-const OTHERS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
+const ACTIONS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
 const SWITCHES: usize = 4;
 
 /// What the arguments of the program ask for.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(super) enum Parsed {
     /// To serve.
     Serve(Arguments),
     /// To print a text.
-    Show(String),
+    Print(String),
 }
 
 /// The settings that the arguments give.
@@ -96,17 +96,17 @@ fn flag(setting: &'static Setting) -> Arg {
     };
     let arg = Arg::new(setting.name)
         .long(setting.name)
-        .value_name(stands_for(setting.kind))
+        .value_name(value_name(setting.kind))
         .value_hint(hint)
         .value_parser(Words(setting.kind))
         .hide_possible_values(true)
-        .help(format!("{} Takes {}.", setting.text, setting.kind));
+        .help(format!("{} Takes {}.", setting.help, setting.kind));
     // What is not given is left to the other sources: the default is shown only.
     if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
 }
 
 /// What stands for a value in `--help`.
-fn stands_for(kind: Kind) -> &'static str {
+fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
         Kind::Number { .. } => "NUMBER",
@@ -122,7 +122,7 @@ fn stands_for(kind: Kind) -> &'static str {
     }
 }
 
-/// Takes any value, as a file and the environment do: [`Kind::read`] decides for all three. Completions know the words
+/// Takes any value, as a file and the environment do: [`Kind::parse`] decides for all three. Completions know the words
 /// of a choice by this.
 #[derive(Clone)]
 struct Words(Kind);
@@ -171,27 +171,27 @@ pub fn completions(shell: &str) -> Option<String> {
 }
 
 /// Reads the arguments, of which the program's name is not one: a file, and flags as `--name value` or `--name=value`.
-pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigError> {
-    let words = std::iter::once(NAME.to_owned()).chain(joined(words));
+pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, ConfigError> {
+    let words = std::iter::once(NAME.to_owned()).chain(join_values(words));
     let found = match command().try_get_matches_from(words) {
         Ok(found) => found,
         Err(why) => {
             return match why.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                    Ok(Read::Show(why.render().to_string()))
+                    Ok(Parsed::Print(why.render().to_string()))
                 }
-                _ => Err(explained(&why)),
+                _ => Err(to_config_error(&why)),
             };
         }
     };
     if found.get_flag("sample") {
-        return Ok(Read::Show(sample()));
+        return Ok(Parsed::Print(sample()));
     }
     if found.get_flag("man") {
-        return Ok(Read::Show(manual()));
+        return Ok(Parsed::Print(manual()));
     }
     if let Some(shell) = found.get_one::<Shell>("completions") {
-        return Ok(Read::Show(completions(&shell.to_string()).unwrap_or_default()));
+        return Ok(Parsed::Print(completions(&shell.to_string()).unwrap_or_default()));
     }
     let given = table::all().filter_map(|Setting { name, .. }| {
         found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
@@ -203,7 +203,7 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigEr
         })
     });
     let given = given.collect();
-    Ok(Read::Serve(Arguments {
+    Ok(Parsed::Serve(Arguments {
         file: found.get_one("file").map(|file: &String| file.into()),
         given,
     }))
@@ -211,7 +211,7 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigEr
 
 /// Joins each flag with its values, which go on until the next flag, as in Redis's command line: some settings take
 /// several words, and some words begin with a hyphen.
-fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
+fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut all = Vec::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
@@ -224,7 +224,7 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
             None => (flag, None),
         };
         let name = name.to_ascii_lowercase();
-        let switch = OTHERS[..SWITCHES].contains(&&*name);
+        let switch = ACTIONS[..SWITCHES].contains(&&*name);
         let value = value.or_else(|| {
             let more = || words.next_if(|word| !switch && !word.starts_with("--"));
             let values: Vec<String> = std::iter::from_fn(more).collect();
@@ -239,7 +239,7 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// An error of clap's in the words that a file's or the environment's would have.
-fn explained(why: &clap::Error) -> ConfigError {
+fn to_config_error(why: &clap::Error) -> ConfigError {
     let text = |kind| match why.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
@@ -272,21 +272,21 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn arguments(words: &[&str]) -> Result<Read, ConfigError> {
+    fn arguments(words: &[&str]) -> Result<Parsed, ConfigError> {
         read(words.iter().map(|word| (*word).to_owned()))
     }
 
     fn shown(words: &[&str]) -> String {
         match arguments(words).unwrap() {
-            Read::Show(text) => text,
-            Read::Serve(arguments) => panic!("{arguments:?}"),
+            Parsed::Print(text) => text,
+            Parsed::Serve(arguments) => panic!("{arguments:?}"),
         }
     }
 
     fn served(words: &[&str]) -> Arguments {
         match arguments(words).unwrap() {
-            Read::Serve(arguments) => arguments,
-            Read::Show(text) => panic!("{text}"),
+            Parsed::Serve(arguments) => arguments,
+            Parsed::Print(text) => panic!("{text}"),
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
         let ours = command();
         let others = ours.get_arguments().filter_map(Arg::get_long);
         let others: Vec<&str> = others.filter(|name| table::find(name).is_none()).collect();
-        assert_eq!(others, OTHERS);
+        assert_eq!(others, ACTIONS);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Default for Config {
     /// What is where nobody sets anything.
     fn default() -> Self {
         let read = |setting: &Setting| {
-            setting.kind.read(setting.default).expect("a test reads all defaults")
+            setting.kind.parse(setting.default).expect("a test reads all defaults")
         };
         Self { values: table::all().map(read).collect(), file: None }
     }
@@ -58,14 +58,14 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Invocation, ConfigError> {
         let arguments = match flags::read(arguments.into_iter())? {
-            flags::Read::Show(text) => return Ok(Invocation::Print(text)),
-            flags::Read::Serve(arguments) => arguments,
+            flags::Parsed::Print(text) => return Ok(Invocation::Print(text)),
+            flags::Parsed::Serve(arguments) => arguments,
         };
         let environment: Vec<_> = environment.into_iter().collect();
         let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
         let file = arguments.file.or_else(|| named.map(PathBuf::from));
-        let config = Self::gathered(file, environment, arguments.given)?;
+        let config = Self::from_sources(file, environment, arguments.given)?;
         Ok(Invocation::Serve(Box::new(config)))
     }
 
@@ -78,11 +78,11 @@ impl Config {
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        Self::gathered(file, environment, Vec::new())
+        Self::from_sources(file, environment, Vec::new())
     }
 
     /// The settings of all three sources.
-    fn gathered(
+    fn from_sources(
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: Vec<RawSetting>,
@@ -91,15 +91,15 @@ impl Config {
         if let Some(path) = config.file.clone() {
             let text =
                 fs::read_to_string(&path).map_err(|why| ConfigError::File(path.clone(), why))?;
-            config.take(source::file(&path, &text)?)?;
+            config.apply(source::file(&path, &text)?)?;
         }
-        config.take(source::environment(environment.into_iter()))?;
-        config.take(flags)?;
+        config.apply(source::environment(environment.into_iter()))?;
+        config.apply(flags)?;
         config.check()?;
         Ok(config)
     }
 
-    pub(super) fn take(&mut self, all: Vec<RawSetting>) -> Result<(), ConfigError> {
+    pub(super) fn apply(&mut self, all: Vec<RawSetting>) -> Result<(), ConfigError> {
         for RawSetting { name, value, origin } in all {
             let index = table::all().position(|setting| setting.name.eq_ignore_ascii_case(&name));
             let Some(index) = index else {
@@ -107,7 +107,7 @@ impl Config {
                 return Err(ConfigError::Unknown { origin, name, suggestion });
             };
             let setting = table::all().nth(index).expect("it was found there");
-            match setting.kind.read(&value) {
+            match setting.kind.parse(&value) {
                 Ok(value) => self.values[index] = value,
                 Err(expected) => {
                     let name = setting.name;

@@ -17,7 +17,7 @@ pub fn sample() -> String {
         write!(text, "\n# ---- {}\n", group.name).expect(ADDED);
         for setting in group.settings {
             text.push('\n');
-            wrapped(&mut text, setting.text, "# ", 100);
+            wrapped(&mut text, setting.help, "# ", 100);
             wrapped(&mut text, &format!("Takes {}.", setting.kind), "# ", 100);
             let value = if setting.default.is_empty() { "\"\"" } else { setting.default };
             writeln!(text, "# {} {value}", setting.name).expect(ADDED);
@@ -36,7 +36,7 @@ pub fn page() -> String {
             let Setting { name, kind, default, .. } = setting;
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
             let modifiable = if setting.modifiable { " Can be changed while it runs." } else { "" };
-            writeln!(text, "| `{name}` | {kind} | {default} | {}{modifiable} |", setting.text)
+            writeln!(text, "| `{name}` | {kind} | {default} | {}{modifiable} |", setting.help)
                 .expect(ADDED);
         }
         text.push('\n');

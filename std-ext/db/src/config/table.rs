@@ -16,7 +16,7 @@ pub struct Setting {
     /// Whether `CONFIG SET` changes it while the server runs.
     pub modifiable: bool,
     /// What it does.
-    pub text: &'static str,
+    pub help: &'static str,
 }
 
 /// Settings of one subject.
@@ -33,21 +33,21 @@ const fn immutable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
-    text: &'static str,
+    help: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, modifiable: false, text }
+    Setting { name, kind, default, modifiable: false, help }
 }
 
 const fn modifiable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
-    text: &'static str,
+    help: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, modifiable: true, text }
+    Setting { name, kind, default, modifiable: true, help }
 }
 
-const PORT: Kind = Kind::Number { least: 0, most: 65_535 };
+const PORT: Kind = Kind::Number { min: 0, max: 65_535 };
 
 /// All settings.
 pub const GROUPS: &[Group] = &[
@@ -98,19 +98,19 @@ const CLIENTS: &[Setting] = &[
     ),
     modifiable(
         "maxclients",
-        Kind::Number { least: 1, most: 10_000_000 },
+        Kind::Number { min: 1, max: 10_000_000 },
         "10000",
         "How many clients may be connected at once. Lower where the system allows fewer open files.",
     ),
     modifiable(
         "timeout",
-        Kind::Number { least: 0, most: 2_147_483 },
+        Kind::Number { min: 0, max: 2_147_483 },
         "0",
         "Seconds of silence after which a client is disconnected; 0 for never.",
     ),
     immutable(
         "tcp-keepalive",
-        Kind::Number { least: 0, most: 32_767 },
+        Kind::Number { min: 0, max: 32_767 },
         "300",
         "Seconds of silence after which the system asks whether a client's machine is still there; 0 for never.",
     ),
@@ -124,13 +124,13 @@ const CLIENTS: &[Setting] = &[
     ),
     modifiable(
         "client-query-buffer-limit",
-        Kind::Bytes { least: 1 << 20 },
+        Kind::Bytes { min: 1 << 20 },
         "1gb",
         "A client that sends a longer request is disconnected.",
     ),
     immutable(
         "shutdown-timeout",
-        Kind::Number { least: 0, most: 86_400 },
+        Kind::Number { min: 0, max: 86_400 },
         "10",
         "Seconds that the end waits for clients to take the answers to what they have sent.",
     ),
@@ -157,7 +157,7 @@ const DURABILITY: &[Setting] = &[
     ),
     immutable(
         "snapshot-after",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "64mb",
         "A snapshot is made when the log has grown to so many bytes, and to twice the last snapshot; 0 for never.",
     ),
@@ -166,7 +166,7 @@ const DURABILITY: &[Setting] = &[
 const MEMORY: &[Setting] = &[
     modifiable(
         "maxmemory",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "0",
         "Bytes of memory for keys, values and their tables; 0 for as much as there is.",
     ),
@@ -186,19 +186,19 @@ const MEMORY: &[Setting] = &[
     ),
     immutable(
         "compressed",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "0",
         "Bytes of memory in which values of 64 bytes and more are kept, compressed where they are cold; 0 for none.",
     ),
     immutable(
         "shards",
-        Kind::Number { least: 0, most: 16_384 },
+        Kind::Number { min: 0, max: 16_384 },
         "0",
         "Parts of the keys that change independently, made a power of two; 0 for eight a core.",
     ),
     immutable(
         "threads",
-        Kind::Number { least: 0, most: 1024 },
+        Kind::Number { min: 0, max: 1024 },
         "0",
         "Threads that serve clients; 0 for one a core.",
     ),
@@ -314,9 +314,9 @@ mod tests {
         let mut names = BTreeSet::new();
         for setting in all() {
             assert!(names.insert(setting.name), "{} is there twice", setting.name);
-            let read = setting.kind.read(setting.default);
+            let read = setting.kind.parse(setting.default);
             assert!(read.is_ok(), "{}: {read:?}", setting.name);
-            assert!(setting.text.ends_with('.'), "{}", setting.name);
+            assert!(setting.help.ends_with('.'), "{}", setting.name);
         }
     }
 

@@ -187,7 +187,7 @@ fn the_sample_is_a_file_of_defaults() {
     let text: Vec<String> = sample().lines().filter_map(known).collect();
     assert_eq!(text.len(), table::all().count());
     let mut config = Config::default();
-    config.take(source::file(Path::new("sample"), &text.join("\n")).unwrap()).unwrap();
+    config.apply(source::file(Path::new("sample"), &text.join("\n")).unwrap()).unwrap();
     assert_eq!(config.values, Config::default().values);
 }
 

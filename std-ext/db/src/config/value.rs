@@ -12,14 +12,14 @@ pub enum Kind {
     /// A whole number.
     Number {
         /// Not less.
-        least: u64,
+        min: u64,
         /// Not more.
-        most: u64,
+        max: u64,
     },
     /// Bytes, with `k`, `kb`, `m`, `mb`, `g` or `gb` behind the number.
     Bytes {
         /// Not less.
-        least: u64,
+        min: u64,
     },
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -45,7 +45,7 @@ impl Kind {
     ///
     /// # Errors
     /// What would be right, where this is not.
-    pub fn read(self, value: &str) -> Result<String, String> {
+    pub fn parse(self, value: &str) -> Result<String, String> {
         let expected = || self.to_string();
         let lower = value.to_ascii_lowercase();
         match self {
@@ -53,12 +53,12 @@ impl Kind {
                 "yes" | "no" => Ok(lower),
                 _ => Err(expected()),
             },
-            Self::Number { least, most } => {
-                let number = value.parse().ok().filter(|n| (least..=most).contains(n));
+            Self::Number { min, max } => {
+                let number = value.parse().ok().filter(|n| (min..=max).contains(n));
                 number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
-            Self::Bytes { least } => {
-                let bytes = read_bytes(&lower).filter(|n| *n >= least);
+            Self::Bytes { min } => {
+                let bytes = read_bytes(&lower).filter(|n| *n >= min);
                 bytes.map(|n| n.to_string()).ok_or_else(expected)
             }
             Self::Choice(words) => {
@@ -81,7 +81,7 @@ impl Kind {
             Self::OutputLimits => {
                 let limits = output_limits(&lower).filter(|&(hard, ..)| {
                     // A client has to be able to change it back.
-                    hard == 0 || hard >= LEAST_OUTPUT
+                    hard == 0 || hard >= MIN_OUTPUT_LIMIT
                 });
                 let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
                 limits.map(shown).ok_or_else(expected)
@@ -95,10 +95,10 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag => f.write_str("yes or no"),
-            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
-            Self::Bytes { least: 0 } => f.write_str("bytes, as 1000, 64kb, 100mb or 2gb"),
-            Self::Bytes { least } => {
-                write!(f, "bytes, as 64kb, 100mb or 2gb, not less than {least}")
+            Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Bytes { min: 0 } => f.write_str("bytes, as 1000, 64kb, 100mb or 2gb"),
+            Self::Bytes { min } => {
+                write!(f, "bytes, as 64kb, 100mb or 2gb, not less than {min}")
             }
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Text => f.write_str("a text"),
@@ -126,7 +126,7 @@ pub(crate) fn bytes(value: &str) -> u64 {
 }
 
 /// The least that [`Kind::OutputLimits`] allows for all answers that wait, where it limits them.
-const LEAST_OUTPUT: u64 = 64 << 10;
+const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
 
 /// Of limits of the answers that wait those of the class `normal`, which are the last ones that are given: two numbers
 /// of bytes and one of seconds. `None` if there are none, or a word is wrong.
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn values_are_read_or_it_is_said_what_would_be_right() {
         let choice = Kind::Choice(&["always", "no"]);
-        let number = Kind::Number { least: 1, most: 9 };
-        let bytes = Kind::Bytes { least: 1000 };
+        let number = Kind::Number { min: 1, max: 9 };
+        let bytes = Kind::Bytes { min: 1000 };
         let good = [
             (Kind::Flag, "Yes", "yes"),
             (choice, "ALWAYS", "always"),
@@ -190,7 +190,7 @@ mod tests {
             ),
         ];
         for (kind, text, expected) in good {
-            assert_eq!(kind.read(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(kind.parse(text).as_deref(), Ok(expected), "{text}");
         }
         let bad = [
             (Kind::Flag, "true"),
@@ -217,7 +217,7 @@ mod tests {
             (Kind::OutputLimits, "other 0 0 0"),
         ];
         for (kind, text) in bad {
-            assert_eq!(kind.read(text), Err(kind.to_string()), "{text}");
+            assert_eq!(kind.parse(text), Err(kind.to_string()), "{text}");
         }
     }
 

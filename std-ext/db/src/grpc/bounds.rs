@@ -31,15 +31,15 @@ use tonic::transport::server::Connected;
 /// Bytes of an answer that HTTP/2 is given at a time.
 const PIECE: usize = 64 << 10;
 /// How often a connection looks whether it is silent for too long, at most.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it is before connections are taken again where the system had no room for one.
-const NO_ROOM: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// A connection, as calls know it.
 #[derive(Clone)]
-pub(super) struct Peer(Arc<Counted>);
+pub(super) struct Peer(Arc<Usage>);
 
-struct Counted {
+struct Usage {
     runtime_config: Arc<RuntimeConfig>,
     /// Bytes of its requests in memory.
     input: AtomicUsize,
@@ -53,7 +53,7 @@ impl Peer {
     pub(super) fn new(runtime_config: &Arc<RuntimeConfig>) -> Self {
         let runtime_config = Arc::clone(runtime_config);
         let none = AtomicUsize::default;
-        Self(Arc::new(Counted { runtime_config, input: none(), output: none(), busy: none() }))
+        Self(Arc::new(Usage { runtime_config, input: none(), output: none(), busy: none() }))
     }
 
     /// The connection that a request came by.
@@ -69,8 +69,8 @@ impl Peer {
     }
 
     /// Nothing of an answer, to which more comes.
-    pub(super) fn reserve(&self) -> Reserved {
-        Reserved { of: self.clone(), bytes: 0 }
+    pub(super) fn reserve(&self) -> Reservation {
+        Reservation { peer: self.clone(), bytes: 0 }
     }
 
     /// While this is there the client need not send anything.
@@ -92,19 +92,19 @@ impl Drop for Busy {
 }
 
 /// Bytes of an answer that are counted until this is dropped.
-pub(super) struct Reserved {
-    of: Peer,
+pub(super) struct Reservation {
+    peer: Peer,
     bytes: usize,
 }
 
-impl Reserved {
+impl Reservation {
     /// Counts `bytes` more. Returns whether they are within the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let counted = &self.of.0;
+        let usage = &self.peer.0;
         // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = counted.output.fetch_add(bytes, Ordering::Relaxed);
+        let before = usage.output.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        before.saturating_add(bytes) <= counted.runtime_config.buffer_limits().hard
+        before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().hard
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -112,15 +112,15 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         // Relaxed: as above.
-        self.of.0.output.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.peer.0.output.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// The answers of a connection have reached the limit.
-pub(super) fn too_much() -> Status {
+pub(super) fn output_limit_error() -> Status {
     Status::resource_exhausted(
         "the answers would be larger than client-output-buffer-limit; what was to be changed is changed",
     )
@@ -135,7 +135,7 @@ pub(super) fn incoming(
         loop {
             let Ok((stream, from)) = listener.accept().await else {
                 // Out of descriptors, as a rule.
-                tokio::time::sleep(NO_ROOM).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             };
             let local = from.ip().to_canonical().is_loopback();
@@ -156,37 +156,38 @@ pub(super) fn incoming(
 pub(super) struct Socket {
     stream: TcpStream,
     peer: Peer,
-    touched: Instant,
-    look: Pin<Box<Sleep>>,
+    last_active: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Socket {
     fn new(stream: TcpStream, runtime_config: &Arc<RuntimeConfig>) -> Self {
-        let look = Box::pin(tokio::time::sleep(LOOK.min(Duration::from_millis(100))));
-        Self { stream, peer: Peer::new(runtime_config), touched: Instant::now(), look }
+        let timer = Box::pin(tokio::time::sleep(CHECK_INTERVAL.min(Duration::from_millis(100))));
+        Self { stream, peer: Peer::new(runtime_config), last_active: Instant::now(), timer }
     }
 
     /// Looks now and then whether the client was silent for too long.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.look.as_mut().poll(context));
-            let (counted, now) = (&self.peer.0, Instant::now());
-            let timeout = counted.runtime_config.timeout();
+            ready!(self.timer.as_mut().poll(context));
+            let (usage, now) = (&self.peer.0, Instant::now());
+            let timeout = usage.runtime_config.timeout();
             // Relaxed: a count by itself.
-            if counted.busy.load(Ordering::Relaxed) > 0 {
-                self.touched = now;
-            } else if !timeout.is_zero() && now - self.touched >= timeout {
+            if usage.busy.load(Ordering::Relaxed) > 0 {
+                self.last_active = now;
+            } else if !timeout.is_zero() && now - self.last_active >= timeout {
                 return Poll::Ready(());
             }
-            let next = if timeout.is_zero() { LOOK } else { LOOK.min(timeout / 2) };
-            self.look.as_mut().reset(now + next.max(Duration::from_millis(10)));
+            let next =
+                if timeout.is_zero() { CHECK_INTERVAL } else { CHECK_INTERVAL.min(timeout / 2) };
+            self.timer.as_mut().reset(now + next.max(Duration::from_millis(10)));
         }
     }
 
     /// Notes that something went out.
-    fn wrote(&mut self, done: &Poll<io::Result<usize>>) {
+    fn note_write(&mut self, done: &Poll<io::Result<usize>>) {
         if matches!(done, Poll::Ready(Ok(1..))) {
-            self.touched = Instant::now();
+            self.last_active = Instant::now();
         }
     }
 }
@@ -213,10 +214,10 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Poll::Ready(done) = Pin::new(&mut this.stream).poll_read(context, into) {
-            this.touched = Instant::now();
+            this.last_active = Instant::now();
             return Poll::Ready(done);
         }
-        ready!(this.poll_silence(context));
+        ready!(this.poll_timeout(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -228,7 +229,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(&done);
+        self.note_write(&done);
         done
     }
 
@@ -238,7 +239,7 @@ impl AsyncWrite for Socket {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.wrote(&done);
+        self.note_write(&done);
         done
     }
 
@@ -290,7 +291,7 @@ where
         let (mut parts, mut body) = request.into_parts();
         if let Some(peer) = &peer {
             parts.extensions.insert(peer.clone());
-            body = Body::new(Input { body, of: peer.clone(), counted: 0, most });
+            body = Body::new(Input { body, peer: peer.clone(), usage: 0, most });
         }
         let answer = self.service.call(http::Request::from_parts(parts, body));
         Box::pin(async move {
@@ -298,7 +299,7 @@ where
             let busy = peer.as_ref().map(Peer::busy);
             let (mut parts, body) = answer.await?.into_parts();
             drop(busy);
-            let kept = parts.extensions.remove::<Arc<Reserved>>();
+            let kept = parts.extensions.remove::<Arc<Reservation>>();
             let body = Output { body: Body::new(body), rest: Bytes::new(), kept };
             Ok(http::Response::from_parts(parts, Body::new(body)))
         })
@@ -308,8 +309,8 @@ where
 /// The body of a request, which is counted as it comes.
 struct Input {
     body: Body,
-    of: Peer,
-    counted: usize,
+    peer: Peer,
+    usage: usize,
     /// More than that is not in memory, however much has come: messages before it are gone.
     most: usize,
 }
@@ -324,12 +325,12 @@ impl HttpBody for Input {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let come = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        let more = come.map_or(0, Bytes::len).min(self.most - self.counted);
-        self.counted += more;
-        let counted = &self.of.0;
+        let more = come.map_or(0, Bytes::len).min(self.most - self.usage);
+        self.usage += more;
+        let usage = &self.peer.0;
         // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = counted.input.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > counted.runtime_config.buffer_limits().input {
+        let before = usage.input.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > usage.runtime_config.buffer_limits().input {
             let text = "the requests of this connection are larger than client-query-buffer-limit";
             return Poll::Ready(Some(Err(Status::resource_exhausted(text))));
         }
@@ -344,7 +345,7 @@ impl HttpBody for Input {
 impl Drop for Input {
     fn drop(&mut self) {
         // Relaxed: as above.
-        self.of.0.input.fetch_sub(self.counted, Ordering::Relaxed);
+        self.peer.0.input.fetch_sub(self.usage, Ordering::Relaxed);
     }
 }
 
@@ -353,7 +354,7 @@ struct Output {
     body: Body,
     rest: Bytes,
     /// What counts the answer, if it is one message.
-    kept: Option<Arc<Reserved>>,
+    kept: Option<Arc<Reservation>>,
 }
 
 impl HttpBody for Output {

@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::{Request, Status};
 
 /// How long the end waits for the threads of watches.
-const LAST_WATCHES: Duration = Duration::from_secs(1);
+const WATCH_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// A server that runs. When this is dropped, it ends after what was asked is answered, or after
 /// [`shutdown_timeout`](GrpcOptions::shutdown_timeout).
@@ -110,7 +110,7 @@ impl GrpcServer {
                 tracing::error!("gRPC is served no more: {why}");
             }
             // Threads of watches look now and then whether they are wanted.
-            runtime.shutdown_timeout(LAST_WATCHES);
+            runtime.shutdown_timeout(WATCH_SHUTDOWN);
         })?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -146,7 +146,7 @@ async fn serve(
     let database = DatabaseServer::new(service).max_decoding_message_size(limit);
     let database = tonic::service::interceptor::InterceptedService::new(
         database.max_encoding_message_size(usize::MAX),
-        move |request: Request<()>| admitted(request, &runtime_config),
+        move |request: Request<()>| authenticate(request, &runtime_config),
     );
     let database = Bounded { service: database, longest: limit };
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -173,7 +173,10 @@ async fn serve(
 }
 
 /// Lets requests pass that have the password, if there is one at this moment.
-fn admitted(request: Request<()>, runtime_config: &RuntimeConfig) -> Result<Request<()>, Status> {
+fn authenticate(
+    request: Request<()>,
+    runtime_config: &RuntimeConfig,
+) -> Result<Request<()>, Status> {
     if !runtime_config.has_password() {
         return Ok(request);
     }

@@ -6,7 +6,7 @@ use super::api::{
     Entry, GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
-use super::bounds::{Busy, Peer, Reserved, too_much};
+use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
@@ -26,17 +26,17 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Batches of a stream that are made and wait to be safe.
-const UNDER_WAY: usize = 64;
+const MAX_PENDING_BATCHES: usize = 64;
 /// Keys that a message of a walk has, about.
-const SCANNED: usize = 256;
+const SCAN_KEYS: usize = 256;
 /// Events that wait to be sent to a watcher.
-const EVENTS: usize = 256;
+const WATCH_QUEUE: usize = 256;
 /// Bytes that an answer takes besides its value, about.
-const HEAD: usize = 64;
+const ANSWER_OVERHEAD: usize = 64;
 /// How often a watch looks whether it is still wanted.
-const PATIENCE: Duration = Duration::from_millis(200);
+const WATCH_POLL: Duration = Duration::from_millis(200);
 
-type Answered<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
 /// The database, as tonic calls it.
 pub(super) struct Service {
@@ -65,40 +65,44 @@ impl Service {
     }
 
     /// Asks one thing, and answers when it is safe.
-    async fn ask(&self, peer: &Peer, kind: operation::Kind) -> Result<Held<answer::Kind>, Status> {
+    async fn execute(
+        &self,
+        peer: &Peer,
+        kind: operation::Kind,
+    ) -> Result<Accounted<answer::Kind>, Status> {
         let operation = Operation { kind: Some(kind) };
         let mut reserved = peer.reserve();
         let mut made = Err(unexpected());
         let lsn = {
-            let asked = [asked(&operation, self.shared.db.now())?];
+            let to_request = [to_request(&operation, self.shared.db.now())?];
             self.shared.db.with_session(|session| {
-                session.execute(&asked, &mut |_, found| {
-                    made = if reserved.grow(HEAD + length(found)) {
-                        told(&operation, found).map_err(refused)
+                session.execute(&to_request, &mut |_, found| {
+                    made = if reserved.grow(ANSWER_OVERHEAD + length(found)) {
+                        to_answer(&operation, found).map_err(status_of)
                     } else {
-                        Err(too_much())
+                        Err(output_limit_error())
                     };
                 })
             })
         };
         drop(operation);
-        self.shared.safe(lsn).await?;
+        self.shared.wait_safe(lsn).await?;
         Ok((made?, reserved))
     }
 }
 
 /// Something of an answer, with what counts its bytes.
-type Held<T> = (T, Reserved);
+type Accounted<T> = (T, Reservation);
 
 /// An answer that is counted until it is out.
-fn held<T>((message, reserved): Held<T>) -> Response<T> {
+fn accounted<T>((message, reserved): Accounted<T>) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(Arc::new(reserved));
     response
 }
 
 /// A stream of messages, each of which is held until the next is asked for: then it is on its way.
-fn held_stream<T, H>(
+fn accounted_stream<T, H>(
     messages: impl Stream<Item = Result<(T, H), Status>> + Send + 'static,
 ) -> BoxStream<'static, Result<T, Status>>
 where
@@ -109,7 +113,7 @@ where
         drop(before);
         let message: Result<(T, H), Status> = messages.next().await?;
         Some(match message {
-            Ok((message, held)) => (Ok(message), (messages, Some(held))),
+            Ok((message, accounted)) => (Ok(message), (messages, Some(accounted))),
             Err(why) => (Err(why), (messages, None)),
         })
     };
@@ -128,14 +132,14 @@ fn length(found: request::Answer<'_>) -> usize {
 
 /// How many bytes of a stream's answers are in memory.
 #[derive(Default)]
-struct Flow {
+struct OutputWindow {
     bytes: AtomicUsize,
     fewer: Notify,
 }
 
-impl Flow {
+impl OutputWindow {
     /// Waits until the next batch may be made.
-    async fn room(&self) {
+    async fn wait_for_space(&self) {
         loop {
             let fewer = self.fewer.notified();
             // Relaxed: only the number counts, and the thread that lowers it notifies afterwards.
@@ -148,29 +152,29 @@ impl Flow {
 }
 
 /// Bytes of a stream's answers, until this is dropped.
-struct Flowing {
-    flow: Arc<Flow>,
-    reserved: Reserved,
+struct WindowBytes {
+    window: Arc<OutputWindow>,
+    reserved: Reservation,
 }
 
-impl Flowing {
-    fn new(flow: &Arc<Flow>, reserved: Reserved) -> Self {
-        // Relaxed: as in `room`.
-        flow.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
-        Self { flow: Arc::clone(flow), reserved }
+impl WindowBytes {
+    fn new(window: &Arc<OutputWindow>, reserved: Reservation) -> Self {
+        // Relaxed: as in `space`.
+        window.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
+        Self { window: Arc::clone(window), reserved }
     }
 }
 
-impl Drop for Flowing {
+impl Drop for WindowBytes {
     fn drop(&mut self) {
-        // Relaxed: as in `room`.
-        self.flow.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
-        self.flow.fewer.notify_one();
+        // Relaxed: as in `space`.
+        self.window.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
+        self.window.fewer.notify_one();
     }
 }
 
 /// How far a walk is.
-struct Walk {
+struct ScanState {
     /// Keys that were found and not told.
     keys: VecDeque<Bytes>,
     /// Where it goes on, if there is more.
@@ -183,7 +187,7 @@ fn unexpected() -> Status {
     Status::internal("the database answered something else than it was asked")
 }
 
-fn refused(refusal: RequestError) -> Status {
+fn status_of(refusal: RequestError) -> Status {
     let text = refusal.to_string();
     match refusal {
         RequestError::OutOfMemory => Status::resource_exhausted(text),
@@ -197,7 +201,7 @@ fn refused(refusal: RequestError) -> Status {
 
 impl Shared {
     /// Waits until an entry is safe.
-    async fn safe(&self, lsn: Lsn) -> Result<(), Status> {
+    async fn wait_safe(&self, lsn: Lsn) -> Result<(), Status> {
         loop {
             // Before the log is asked, so that nothing that is told meanwhile is missed.
             let told = self.progress.notified();
@@ -212,29 +216,31 @@ impl Shared {
     }
 
     /// Makes operations; their answers, and the entry that must be safe before they are told.
-    fn run(
+    fn execute(
         &self,
         peer: &Peer,
         operations: &[Operation],
-    ) -> Result<(Held<Vec<Answer>>, Lsn), Status> {
+    ) -> Result<(Accounted<Vec<Answer>>, Lsn), Status> {
         let now = self.db.now();
-        let asks: Vec<DbRequest<'_>> =
-            operations.iter().map(|operation| asked(operation, now)).collect::<Result<_, _>>()?;
+        let asks: Vec<DbRequest<'_>> = operations
+            .iter()
+            .map(|operation| to_request(operation, now))
+            .collect::<Result<_, _>>()?;
         let mut answers = vec![Answer::default(); operations.len()];
         let mut reserved = peer.reserve();
-        let mut fits = reserved.grow(HEAD * operations.len());
+        let mut fits = reserved.grow(ANSWER_OVERHEAD * operations.len());
         let lsn = self.db.with_session(|session| {
             session.execute(&asks, &mut |number, found| {
                 fits = fits && reserved.grow(length(found));
                 if fits {
-                    let told = told(&operations[number], found);
-                    let refused =
+                    let told = to_answer(&operations[number], found);
+                    let status_of =
                         |refusal: RequestError| answer::Kind::Refused(refusal.to_string());
-                    answers[number].kind = Some(told.unwrap_or_else(refused));
+                    answers[number].kind = Some(told.unwrap_or_else(status_of));
                 }
             })
         });
-        if fits { Ok(((answers, reserved), lsn)) } else { Err(too_much()) }
+        if fits { Ok(((answers, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
     /// A part of a walk.
@@ -242,25 +248,25 @@ impl Shared {
         &self,
         peer: &Peer,
         request: &ScanRequest,
-        walk: &mut Walk,
-    ) -> Result<(Held<Vec<Entry>>, Lsn), Status> {
+        scan_state: &mut ScanState,
+    ) -> Result<(Accounted<Vec<Entry>>, Lsn), Status> {
         let (mut entries, mut reserved, mut lsn) = (Vec::new(), peer.reserve(), 0);
         let mut fits = true;
         self.db.with_session(|session| {
             let rollbacks = self.db.rollbacks();
-            if let (Some(from), true) = (walk.next, walk.keys.is_empty()) {
-                let next = session.scan(from, SCANNED, &mut |key| {
+            if let (Some(from), true) = (scan_state.next, scan_state.keys.is_empty()) {
+                let next = session.scan(from, SCAN_KEYS, &mut |key| {
                     if key.starts_with(&request.prefix) {
-                        walk.keys.push_back(Bytes::copy_from_slice(key));
+                        scan_state.keys.push_back(Bytes::copy_from_slice(key));
                     }
                 });
-                walk.next = (next != 0).then_some(next);
+                scan_state.next = (next != 0).then_some(next);
                 // That a key is there is told no sooner than a restart keeps it.
-                walk.seen = (self.db.log().last(), rollbacks);
+                scan_state.seen = (self.db.log().last(), rollbacks);
             }
-            lsn = walk.seen.0;
+            lsn = scan_state.seen.0;
             while fits && reserved.bytes() < GRPC_SCAN {
-                let Some(key) = walk.keys.pop_front() else { break };
+                let Some(key) = scan_state.keys.pop_front() else { break };
                 let mut value = None;
                 if request.with_values {
                     let made =
@@ -272,22 +278,22 @@ impl Shared {
                         });
                     lsn = lsn.max(made);
                 }
-                fits = fits && reserved.grow(HEAD + key.len());
+                fits = fits && reserved.grow(ANSWER_OVERHEAD + key.len());
                 // A key that is gone by now is not told.
                 if value.is_some() || !request.with_values {
                     entries.push(Entry { key, value });
                 }
             }
             // A rollback since the keys were seen may have undone some of them.
-            if self.db.rollbacks() != walk.seen.1 {
+            if self.db.rollbacks() != scan_state.seen.1 {
                 lsn = Lsn::MAX;
             }
         });
-        if fits { Ok(((entries, reserved), lsn)) } else { Err(too_much()) }
+        if fits { Ok(((entries, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
     /// What a watcher is told of a change.
-    fn told(&self, event: Event, with_values: bool) -> Told {
+    fn watch_response(&self, event: Event, with_values: bool) -> WatchResult {
         let kind = match event.kind {
             EventKind::Changed(key) => {
                 let value = if with_values { self.db.get(&key) } else { Ok(None) };
@@ -302,23 +308,33 @@ impl Shared {
     }
 
     /// Tells of changes as long as somebody listens.
-    fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
-        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
+    fn watch(
+        &self,
+        peer: &Peer,
+        mut watch: Watch,
+        with_values: bool,
+        to: &mpsc::Sender<QueuedEvent>,
+    ) {
+        let (space, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
-            let told = match watch.next(PATIENCE) {
+            let told = match watch.next(WATCH_POLL) {
                 Ok(None) => continue,
-                Ok(Some(event)) => self.told(event, with_values),
+                Ok(Some(event)) => self.watch_response(event, with_values),
                 Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
             let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
             let mut reserved = peer.reserve();
-            let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
+            let told = if reserved.grow(ANSWER_OVERHEAD + bytes) {
+                told
+            } else {
+                Err(output_limit_error())
+            };
             let ends = told.is_err();
             // One value may be larger than all the room.
-            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
+            let space = Arc::clone(&space).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
-                match select(pin!(room), pin!(to.closed())).await {
+                match select(pin!(space), pin!(to.closed())).await {
                     Either::Left((permit, _)) => permit.ok(),
                     Either::Right(_) => None,
                 }
@@ -332,12 +348,12 @@ impl Shared {
     }
 }
 
-type Told = Result<WatchResponse, Status>;
+type WatchResult = Result<WatchResponse, Status>;
 /// What is told, with what counts its bytes until it is out.
-type Waiting = Result<(WatchResponse, (OwnedSemaphorePermit, Reserved)), Status>;
+type QueuedEvent = Result<(WatchResponse, (OwnedSemaphorePermit, Reservation)), Status>;
 
 /// An operation in the database's own words.
-fn asked(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
+fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
     let kind = operation.kind.as_ref();
     let kind = kind.ok_or_else(|| Status::invalid_argument("an operation of no kind"))?;
     Ok(match kind {
@@ -365,7 +381,10 @@ fn asked(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
 }
 
 /// An answer in the words of gRPC.
-fn told(operation: &Operation, found: request::Answer<'_>) -> Result<answer::Kind, RequestError> {
+fn to_answer(
+    operation: &Operation,
+    found: request::Answer<'_>,
+) -> Result<answer::Kind, RequestError> {
     let (found, int) = match found {
         request::Answer::Error(refusal) => return Err(refusal),
         request::Answer::Int(int) => (found, int),
@@ -393,25 +412,25 @@ fn told(operation: &Operation, found: request::Answer<'_>) -> Result<answer::Kin
 impl Database for Service {
     type PipelineStream = BoxStream<'static, Result<BatchResponse, Status>>;
     type ScanStream = BoxStream<'static, Result<ScanResponse, Status>>;
-    type WatchStream = BoxStream<'static, Told>;
+    type WatchStream = BoxStream<'static, WatchResult>;
 
-    async fn get(&self, request: Request<GetRequest>) -> Answered<GetResponse> {
+    async fn get(&self, request: Request<GetRequest>) -> RpcResult<GetResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Get(request.into_inner())).await? {
-            (answer::Kind::Get(found), reserved) => Ok(held((found, reserved))),
+        match self.execute(&peer, operation::Kind::Get(request.into_inner())).await? {
+            (answer::Kind::Get(found), reserved) => Ok(accounted((found, reserved))),
             _ => Err(unexpected()),
         }
     }
 
-    async fn set(&self, request: Request<SetRequest>) -> Answered<SetResponse> {
+    async fn set(&self, request: Request<SetRequest>) -> RpcResult<SetResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
+        match self.execute(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
             answer::Kind::Set(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
-    async fn delete(&self, request: Request<DeleteRequest>) -> Answered<DeleteResponse> {
+    async fn delete(&self, request: Request<DeleteRequest>) -> RpcResult<DeleteResponse> {
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
@@ -420,7 +439,7 @@ impl Database for Service {
                 &[DbRequest::MultiKey(MultiKeyOp::DeleteAll(&keys))],
                 &mut |_, found| {
                     made = match found {
-                        request::Answer::Error(refusal) => Err(refused(refusal)),
+                        request::Answer::Error(refusal) => Err(status_of(refusal)),
                         request::Answer::Int(removed) => Ok(removed.cast_unsigned()),
                         _ => Err(unexpected()),
                     };
@@ -428,66 +447,67 @@ impl Database for Service {
             )
         });
         let removed = made?;
-        self.shared.safe(lsn).await?;
+        self.shared.wait_safe(lsn).await?;
         Ok(Response::new(DeleteResponse { removed }))
     }
 
-    async fn add(&self, request: Request<AddRequest>) -> Answered<AddResponse> {
+    async fn add(&self, request: Request<AddRequest>) -> RpcResult<AddResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
+        match self.execute(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
             answer::Kind::Add(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
-    async fn batch(&self, request: Request<BatchRequest>) -> Answered<BatchResponse> {
+    async fn batch(&self, request: Request<BatchRequest>) -> RpcResult<BatchResponse> {
         let peer = peer_of(&request)?;
         let ((answers, reserved), lsn) =
-            self.shared.run(&peer, &request.into_inner().operations)?;
-        self.shared.safe(lsn).await?;
-        Ok(held((BatchResponse { answers }, reserved)))
+            self.shared.execute(&peer, &request.into_inner().operations)?;
+        self.shared.wait_safe(lsn).await?;
+        Ok(accounted((BatchResponse { answers }, reserved)))
     }
 
     async fn pipeline(
         &self,
         request: Request<Streaming<BatchRequest>>,
-    ) -> Answered<Self::PipelineStream> {
-        let (peer, flow) = (peer_of(&request)?, Arc::<Flow>::default());
+    ) -> RpcResult<Self::PipelineStream> {
+        let (peer, window) = (peer_of(&request)?, Arc::<OutputWindow>::default());
         let shared = Arc::clone(&self.shared);
         // Each batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
         // be told.
         let made = request.into_inner().then(move |batch| {
-            let (shared, peer, flow) = (Arc::clone(&shared), peer.clone(), Arc::clone(&flow));
+            let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
             async move {
-                flow.room().await;
-                let ((answers, reserved), lsn) = shared.run(&peer, &batch?.operations)?;
-                Ok((answers, Flowing::new(&flow, reserved), lsn))
+                window.wait_for_space().await;
+                let ((answers, reserved), lsn) = shared.execute(&peer, &batch?.operations)?;
+                Ok((answers, WindowBytes::new(&window, reserved), lsn))
             }
         });
         let shared = Arc::clone(&self.shared);
         let answers = made.map(move |made: Result<_, Status>| {
             let shared = Arc::clone(&shared);
             async move {
-                let (answers, flowing, lsn) = made?;
-                shared.safe(lsn).await?;
-                Ok((BatchResponse { answers }, flowing))
+                let (answers, bytes, lsn) = made?;
+                shared.wait_safe(lsn).await?;
+                Ok((BatchResponse { answers }, bytes))
             }
         });
-        Ok(Response::new(held_stream(answers.buffered(UNDER_WAY))))
+        Ok(Response::new(accounted_stream(answers.buffered(MAX_PENDING_BATCHES))))
     }
 
-    async fn scan(&self, request: Request<ScanRequest>) -> Answered<Self::ScanStream> {
+    async fn scan(&self, request: Request<ScanRequest>) -> RpcResult<Self::ScanStream> {
         let peer = peer_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
-        let walk = Walk { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
-        let parts = stream::try_unfold(walk, move |mut walk| {
+        let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
+        let parts = stream::try_unfold(scan_state, move |mut scan_state| {
             let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
             async move {
-                while walk.next.is_some() || !walk.keys.is_empty() {
-                    let ((entries, reserved), lsn) = shared.scan(&peer, &request, &mut walk)?;
+                while scan_state.next.is_some() || !scan_state.keys.is_empty() {
+                    let ((entries, reserved), lsn) =
+                        shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {
-                        shared.safe(lsn).await?;
-                        return Ok(Some(((ScanResponse { entries }, reserved), walk)));
+                        shared.wait_safe(lsn).await?;
+                        return Ok(Some(((ScanResponse { entries }, reserved), scan_state)));
                     }
                     // A long walk that finds nothing lets others have the thread.
                     tokio::task::yield_now().await;
@@ -495,13 +515,13 @@ impl Database for Service {
                 Ok(None)
             }
         });
-        Ok(Response::new(held_stream(parts)))
+        Ok(Response::new(accounted_stream(parts)))
     }
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Answered<Self::WatchStream> {
+    async fn watch(&self, request: Request<WatchRequest>) -> RpcResult<Self::WatchStream> {
         /// One watch less, when dropped.
-        struct Counted(Arc<Shared>);
-        impl Drop for Counted {
+        struct WatchGuard(Arc<Shared>);
+        impl Drop for WatchGuard {
             fn drop(&mut self) {
                 // Relaxed: a count by itself.
                 self.0.watches.fetch_sub(1, Ordering::Relaxed);
@@ -512,12 +532,12 @@ impl Database for Service {
         let shared = Arc::clone(&self.shared);
         // Relaxed: a count by itself.
         let before = shared.watches.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&shared));
+        let counted = WatchGuard(Arc::clone(&shared));
         if before >= GRPC_WATCHES {
             return Err(Status::resource_exhausted("there are too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);
-        let (to, events) = mpsc::channel(EVENTS);
+        let (to, events) = mpsc::channel(WATCH_QUEUE);
         let end = Arc::clone(&shared.end);
         // A watcher has nothing to send, however long nothing changes, so it is not idle.
         let busy: Busy = peer.busy();
@@ -528,6 +548,6 @@ impl Database for Service {
             events.recv().await.map(|event| (event, (events, busy)))
         });
         let ended = async move { end.notified().await };
-        Ok(Response::new(held_stream(events.take_until(Box::pin(ended)))))
+        Ok(Response::new(accounted_stream(events.take_until(Box::pin(ended)))))
     }
 }

@@ -372,7 +372,7 @@ impl Client {
                 self.unanswered.1 = context.now;
             }
             self.unanswered.0 += done.commands as u64;
-            self.wanted = done.wanted;
+            self.wanted = done.needed;
             self.lsn = self.lsn.max(done.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted;

@@ -20,7 +20,7 @@ struct Entries {
 #[derive(Debug)]
 struct Entry {
     address: String,
-    local: String,
+    local_address: String,
     /// A client was told that this one is closed, so nobody sees it any more.
     killed: bool,
     since: Instant,
@@ -38,7 +38,7 @@ impl ClientList {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(facts.id).or_insert_with(|| Entry {
             address: facts.address.to_owned(),
-            local: facts.local.to_owned(),
+            local_address: facts.local_address.to_owned(),
             killed: false,
             since: touched,
             touched,
@@ -99,7 +99,7 @@ impl Entry {
         ClientInfo {
             id,
             address: &self.address,
-            local: &self.local,
+            local_address: &self.local_address,
             name: &self.name,
             age: now.saturating_duration_since(self.since).as_secs(),
             idle: now.saturating_duration_since(self.touched).as_secs(),
@@ -127,8 +127,8 @@ mod tests {
         let list = ClientList::default();
         let now = Instant::now();
         let note = |id: u64| {
-            let (address, local) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            list.note(&Connection::new(id, address, local, false).info(), now);
+            let (address, local_address) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
+            list.note(&Connection::new(id, address, local_address, false).info(), now);
         };
         let shown = || {
             let mut shown = Vec::new();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 /// A number that only grows, written by one thread and read by any.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     pub(crate) fn add(&self, more: u64) {
         // One thread writes, so no sum is lost. Relaxed: a figure for people; nothing else is known from it.
         self.0.store(self.get() + more, Ordering::Relaxed);
@@ -25,7 +25,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub(crate) struct Counters {
-            $($(#[doc = $text])* pub(crate) $name: Count,)*
+            $($(#[doc = $text])* pub(crate) $name: Counter,)*
             /// How long commands took, from the beginning of a turn to their answers.
             pub(crate) latency: Latency,
         }
@@ -107,9 +107,9 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 /// One thread's histogram.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
-    buckets: [Count; BUCKETS],
+    buckets: [Counter; BUCKETS],
     /// Nanoseconds of all commands together.
-    sum: Count,
+    sum: Counter,
 }
 
 impl Latency {
@@ -132,9 +132,9 @@ pub(crate) struct Latencies {
 #[cfg(feature = "metrics")]
 impl Latencies {
     /// Adds a thread's histogram.
-    pub(crate) fn add(&mut self, of: &Latency) {
-        self.buckets.iter_mut().zip(&of.buckets).for_each(|(all, one)| *all += one.get());
-        self.sum = self.sum.wrapping_add(of.sum.get());
+    pub(crate) fn add(&mut self, latency: &Latency) {
+        self.buckets.iter_mut().zip(&latency.buckets).for_each(|(all, one)| *all += one.get());
+        self.sum = self.sum.wrapping_add(latency.sum.get());
     }
 
     /// Returns how many commands there were.

@@ -324,11 +324,11 @@ fn info(progress: &Progress) -> String {
         text,
         "loading:1\r\nasync_loading:0\r\nloading_start_time:{}\r\nloading_total_bytes:{}\r\n\
          loading_loaded_bytes:{}\r\nloading_loaded_perc:{:.2}\r\nloading_eta_seconds:{}\r\n",
-        progress.began_at(),
+        progress.started_at(),
         progress.total(),
         progress.done(),
         progress.percent(),
-        progress.left().as_secs()
+        progress.remaining().as_secs()
     );
     text
 }

@@ -154,7 +154,7 @@ fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
 fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     page.gauge("keys", "Keys.", stats.keys)?;
-    page.gauge("ending_keys", "Keys with an end.", stats.ending)?;
+    page.gauge("ending_keys", "Keys with an end.", stats.expires)?;
     page.gauge("memory_bytes", "Memory for keys, values and tables.", stats.memory)?;
     page.gauge("max_memory_bytes", "What it may be; 0 for any.", stats.max_memory)?;
     page.counter("expired_keys", "Keys that came to their end.", stats.expired)?;
@@ -167,12 +167,16 @@ fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
 fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     let log = server.db().log();
-    page.counter("log_entries", "Last entry of the log.", stats.last)?;
+    page.counter("log_entries", "Last entry of the log.", stats.last_entry)?;
     page.counter("log_safe_entries", "Last entry that may be acknowledged.", log.safe())?;
     page.gauge("log_bytes", "Bytes of the log's files.", stats.log_bytes)?;
     page.gauge("log_writable", "Whether the log can be written.", u32::from(log.writable()))?;
-    page.gauge("snapshot_entries", "Entries since the last snapshot.", stats.since_snapshot)?;
-    page.gauge("snapshot_running", "Whether one is made.", u32::from(stats.snapshot_runs))?;
+    page.gauge(
+        "snapshot_entries",
+        "Entries since the last snapshot.",
+        stats.entries_since_snapshot,
+    )?;
+    page.gauge("snapshot_running", "Whether one is made.", u32::from(stats.snapshot_in_progress))?;
     page.gauge(
         "snapshot_failed",
         "Whether the last one failed.",
@@ -181,7 +185,7 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.gauge(
         "snapshot_timestamp_seconds",
         "When the last one was made since the start; 0 for never.",
-        stats.snapshot_at,
+        stats.last_snapshot_at,
     )?;
     page.gauge(
         "snapshot_pause_seconds",

@@ -218,7 +218,7 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
     }
     let text =
         str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
-    let read = setting.kind.read(text).map_err(SettingError::Invalid)?;
+    let read = setting.kind.parse(text).map_err(SettingError::Invalid)?;
     Ok((setting, read.into_bytes()))
 }
 

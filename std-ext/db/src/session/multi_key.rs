@@ -23,7 +23,7 @@ impl Session {
         let shard = |key: &&[u8]| state.shard_of(key);
         let (grows, shards) = match op {
             MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
-                if let Err(error) = measured(pairs) {
+                if let Err(error) = check_sizes(pairs) {
                     return (0, Answer::Error(error));
                 }
                 (true, pairs.iter().map(|(key, _)| shard(key)).collect())
@@ -50,7 +50,7 @@ impl Session {
         let answer = match op {
             MultiKeyOp::SetAll(pairs) => apply.set_all(pairs),
             MultiKeyOp::SetAllIfAbsent(pairs) => {
-                let absent = !pairs.iter().any(|(key, _)| apply.alive(key).is_some());
+                let absent = !pairs.iter().any(|(key, _)| apply.find_alive(key).is_some());
                 if absent {
                     apply.set_all(pairs);
                 }
@@ -68,7 +68,7 @@ impl Session {
     }
 }
 
-fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
+fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
@@ -100,12 +100,12 @@ impl Apply<'_, '_> {
         &mut self.cores[place.expect("all that are asked for were locked")].1
     }
 
-    fn alive(&mut self, key: &[u8]) -> Option<Record> {
+    fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
         let time = self.time;
         self.core(key).find(key).filter(|record| !record.has_ended(time))
     }
 
-    fn make(&mut self, key: &[u8], change: &Change<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+    fn change(&mut self, key: &[u8], change: &Change<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
         let (time, mut entry) = (self.time, std::mem::take(self.entry));
         crate::state::change(self.core(key), (time, false), key, change, &mut entry, answer);
         *self.entry = entry;
@@ -113,7 +113,7 @@ impl Apply<'_, '_> {
 
     fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
         let change = Change::Set { value, condition: SetCondition::Always, expiry, get: false };
-        self.make(key, &change, &mut |_| {});
+        self.change(key, &change, &mut |_| {});
     }
 
     fn set_all(&mut self, pairs: &[(&[u8], &[u8])]) -> Answer<'static> {
@@ -125,7 +125,7 @@ impl Apply<'_, '_> {
 
     fn delete(&mut self, key: &[u8]) -> bool {
         let mut deleted = false;
-        self.make(key, &Change::Delete, &mut |made| deleted = made == Answer::Int(1));
+        self.change(key, &Change::Delete, &mut |made| deleted = made == Answer::Int(1));
         deleted
     }
 
@@ -133,8 +133,10 @@ impl Apply<'_, '_> {
         if to.len() > LONGEST_KEY {
             return Answer::Error(RequestError::KeyTooLong);
         }
-        let Some(record) = self.alive(from) else { return Answer::Error(RequestError::NoSuchKey) };
-        if absent && self.alive(to).is_some() {
+        let Some(record) = self.find_alive(from) else {
+            return Answer::Error(RequestError::NoSuchKey);
+        };
+        if absent && self.find_alive(to).is_some() {
             return Answer::Int(0);
         }
         if from != to {
