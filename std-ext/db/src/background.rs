@@ -154,7 +154,7 @@ impl Shared {
                 status.woken = false;
                 status.snapshot
             };
-            pause = if maintenance::round(state) { SHORT_PAUSE } else { PAUSE };
+            pause = if maintenance::run_cycle(state) { SHORT_PAUSE } else { PAUSE };
             let due = self.snapshot_after.max(2 * snapshot.bytes);
             let due = self.snapshot_after != 0 && self.folder.is_some() && state.log.bytes() >= due;
             if due
@@ -265,14 +265,14 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<
     let records: Vec<Record> = core.begin_snapshot();
     // Entries are appended under the lock, so all that changed this shard are among those up to this one.
     let floor = state.log.last();
-    let time = core.at(state.clock.now());
+    let time = core.advance_time(state.clock.now());
     drop(core);
     let pause = began.elapsed();
     let _held = Held(state, shard);
-    writer.section(state.deal.slots(number), floor)?;
-    for record in records.into_iter().filter(|record| !record.has_ended(time)) {
+    writer.section(state.sharding.slots(number), floor)?;
+    for record in records.into_iter().filter(|record| !record.is_expired(time)) {
         shard::read(record, state.cold.as_deref(), |value| {
-            writer.entry(record.key(), record.ends(), value)
+            writer.entry(record.key(), record.expires_at(), value)
         })?;
     }
     Ok(pause)

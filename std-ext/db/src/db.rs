@@ -9,7 +9,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::HEAD;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, LOG, Log, LogError, Lsn};
+use crate::log::{LOG, Log, LogError, Lsn, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
 use crate::request::{
@@ -18,7 +18,7 @@ use crate::request::{
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::state::load::Shards;
+use crate::state::load::LoadingShards;
 use crate::watch::Watch;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,9 +114,9 @@ impl Db {
     /// no whole entry, as a crash leaves it, is cut off, and [`opened`](Self::opened) says so.
     ///
     /// # Errors
-    /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
+    /// [`OpenError`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
     /// is changed then.
-    pub fn open(options: Options) -> Result<Self, Corrupt> {
+    pub fn open(options: Options) -> Result<Self, OpenError> {
         Self::open_on_disk(options, Arc::new(SystemDisk))
     }
 
@@ -124,7 +124,7 @@ impl Db {
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
+    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, OpenError> {
         Self::open_with(options, Arc::new(SystemDisk), progress)
     }
 
@@ -133,7 +133,7 @@ impl Db {
     /// # Errors
     /// As `open`.
     #[doc(hidden)]
-    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
+    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         Self::open_with(options, disk, &Progress::default())
     }
 
@@ -141,9 +141,9 @@ impl Db {
         options: Options,
         disk: Arc<dyn Disk>,
         progress: &Progress,
-    ) -> Result<Self, Corrupt> {
+    ) -> Result<Self, OpenError> {
         let began = std::time::Instant::now();
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         let mut opened = Opened::default();
         let mut claimed = None;
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
@@ -199,14 +199,14 @@ impl Db {
     pub fn stats(&self) -> Stats {
         use std::sync::atomic::Ordering::Relaxed;
         let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
-        let (hits, misses) = state.counted();
-        let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
-            state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
+        let (hits, misses) = state.hits_and_misses();
+        let sum = |of: fn(&crate::state::shard::ShardStats) -> usize| -> u64 {
+            state.shards.iter().map(|shard| of(shard.stats()) as u64).sum()
         };
         let last = state.log.last();
         Stats {
             keys: sum(|figures| figures.keys()),
-            expires: sum(|figures| figures.ending()),
+            expires: sum(|figures| figures.keys_with_ttl()),
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
             // Relaxed: figures, each by itself.
@@ -506,10 +506,10 @@ impl Drop for Inner {
 fn recover(
     folder: &Arc<Folder>,
     options: &Options,
-    shards: &Shards,
+    shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-) -> Result<(FileLog, u64), Corrupt> {
+) -> Result<(FileLog, u64), OpenError> {
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
@@ -548,7 +548,7 @@ fn recover(
 }
 
 /// Bytes of the files of the log.
-fn log_bytes(folder: &Folder) -> Result<u64, Corrupt> {
+fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
     let mut bytes = 0;
     for first in folder.numbered(LOG)? {
         let file = folder.at(&numbered_name(LOG, first));
@@ -565,10 +565,10 @@ fn is_set_back(changes: &[u8]) -> bool {
 }
 
 /// Loads a snapshot, its sections side by side.
-fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(), Corrupt> {
+fn load(snapshot: &Snapshot, shards: &LoadingShards, progress: &Progress) -> Result<(), OpenError> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let sections = snapshot.sections();
-    let work = || -> Result<(), Corrupt> {
+    let work = || -> Result<(), OpenError> {
         loop {
             // Relaxed: only that each is another matters.
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -17,7 +17,7 @@
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn, crc};
+use crate::log::{Lsn, OpenError, crc};
 use crate::request::LONGEST_VALUE;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -123,7 +123,7 @@ impl Writer {
     ///
     /// # Errors
     /// The system's, or when key or value are too long, or no section was begun.
-    pub fn entry(&mut self, key: &[u8], ends: Option<u64>, value: &[u8]) -> io::Result<()> {
+    pub fn entry(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> io::Result<()> {
         let wrong = |why| io::Error::new(ErrorKind::InvalidInput, why);
         let Some(section) = self.sections.last_mut() else { return Err(wrong("no section")) };
         section.entries += 1;
@@ -135,11 +135,11 @@ impl Writer {
         if long {
             self.flush()?;
         }
-        let value_bytes = value.len() as u32 | if ends.is_some() { ENDING } else { 0 };
+        let value_bytes = value.len() as u32 | if expires_at.is_some() { ENDING } else { 0 };
         self.block.extend(key_bytes.to_le_bytes());
         self.block.extend(value_bytes.to_le_bytes());
-        if let Some(ends) = ends {
-            self.block.extend(ends.to_le_bytes());
+        if let Some(expires_at) = expires_at {
+            self.block.extend(expires_at.to_le_bytes());
         }
         self.block.extend(key);
         if long {
@@ -229,11 +229,11 @@ impl Snapshot {
     /// # Errors
     /// When it is damaged, or the system refuses. An older one is not taken in its stead: the log that it needs may be
     /// gone.
-    pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, Corrupt> {
+    pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, OpenError> {
         folder.remove_leftover(NEW)?;
         let Some(number) = folder.numbered(NAME)?.pop() else { return Ok(None) };
         let file = folder.at(&numbered_name(NAME, number));
-        let opened = folder.disk().read(&file).map_err(|why| Corrupt::Io(file.clone(), why))?;
+        let opened = folder.disk().read(&file).map_err(|why| OpenError::Io(file.clone(), why))?;
         let footer = read_footer(opened).map_err(|why| why.told(&file))?;
         if footer.last != number {
             return Err(Trouble::Damage(0, "it does not have the number of its name").told(&file));
@@ -266,8 +266,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// When it is damaged, which shows before anything of that block is told, or the system refuses.
-    pub fn read_section(&self, number: usize, each: &mut Each<'_>) -> Result<(), Corrupt> {
-        let refused = |why| Corrupt::Io(self.file.clone(), why);
+    pub fn read_section(&self, number: usize, each: &mut Each<'_>) -> Result<(), OpenError> {
+        let refused = |why| OpenError::Io(self.file.clone(), why);
         let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
         read_section(&mut file, &self.sections[number], each).map_err(|why| why.told(&self.file))
     }
@@ -277,7 +277,7 @@ impl Snapshot {
 ///
 /// # Errors
 /// The system's.
-pub fn remove_older(folder: &Folder, than: Lsn) -> Result<(), Corrupt> {
+pub fn remove_older(folder: &Folder, than: Lsn) -> Result<(), OpenError> {
     for number in folder.numbered(NAME)?.into_iter().filter(|&number| number < than) {
         folder.remove_leftover(&numbered_name(NAME, number))?;
     }
@@ -298,10 +298,10 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn told(self, file: &Path) -> Corrupt {
+    fn told(self, file: &Path) -> OpenError {
         match self {
-            Self::Io(why) => Corrupt::Io(file.into(), why),
-            Self::Damage(offset, why) => Corrupt::Damaged { file: file.into(), offset, why },
+            Self::Io(why) => OpenError::Io(file.into(), why),
+            Self::Damage(offset, why) => OpenError::Damaged { file: file.into(), offset, why },
         }
     }
 }
@@ -417,14 +417,14 @@ fn read_entries(mut rest: &[u8], each: &mut Each<'_>) -> Option<u64> {
         let (key_bytes, after) = rest.split_first_chunk::<2>()?;
         let (value_bytes, mut after) = after.split_first_chunk::<4>()?;
         let value_bytes = u32::from_le_bytes(*value_bytes);
-        let mut ends = None;
+        let mut expires_at = None;
         if value_bytes & ENDING != 0 {
             let (bytes, more) = after.split_first_chunk::<8>()?;
-            (ends, after) = (Some(u64::from_le_bytes(*bytes)), more);
+            (expires_at, after) = (Some(u64::from_le_bytes(*bytes)), more);
         }
         let (key, after) = after.split_at_checked(u16::from_le_bytes(*key_bytes).into())?;
         let (value, after) = after.split_at_checked((value_bytes & !ENDING) as usize)?;
-        each(key, ends, value);
+        each(key, expires_at, value);
         entries += 1;
         rest = after;
     }

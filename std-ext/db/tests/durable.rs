@@ -7,7 +7,7 @@ mod random;
 
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
-use hedgerow_db::log::{Corrupt, Fsync, LogError};
+use hedgerow_db::log::{Fsync, LogError, OpenError};
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
@@ -45,7 +45,7 @@ fn open_on_disk(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> 
     Db::open_on_disk(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
 }
 
-fn open(path: &Path, shards: usize) -> Result<Db, Corrupt> {
+fn open(path: &Path, shards: usize) -> Result<Db, OpenError> {
     Db::open_on_disk(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
 }
 

@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn open_on_disk(
     path: &Path,
     fsync: Fsync,
     (wanted, above): (Lsn, Lsn),
-) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
     let folder = Folder::claim_on(path, Arc::new(disk.clone()))?;
     let mut entries = Vec::new();
     let mut replay = |lsn, time, changes: &[u8]| {
@@ -43,7 +43,7 @@ fn open_on_disk(
     Ok((log, recovered, entries))
 }
 
-fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
     open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
 }
 
@@ -130,7 +130,7 @@ fn what_was_appended_comes_back() {
 fn a_folder_is_opened_once() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(path.path()), Err(OpenError::InUse(_))));
     drop(log);
     // What a process that was killed leaves of what it was making.
     let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
@@ -157,7 +157,7 @@ fn every_byte_counts() {
             fs::write(file(path.path(), first), &bad).unwrap();
             let opened = open(path.path());
             if first == 1 || at < places[4] {
-                let Err(Corrupt::Damaged { file: named, offset, .. }) = opened else {
+                let Err(OpenError::Damaged { file: named, offset, .. }) = opened else {
                     panic!("byte {at} of log {first} does not count");
                 };
                 assert_eq!(named, file(path.path(), first));
@@ -286,7 +286,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
             fs::write(file(path.path(), first), &bytes[..length]).unwrap();
             let opened = open(path.path());
             if first == 1 || length < HEADER {
-                assert!(matches!(opened, Err(Corrupt::Damaged { .. } | Corrupt::Gap { .. })));
+                assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::Gap { .. })));
                 continue;
             }
             let (log, recovered, entries) = opened.unwrap();
@@ -342,7 +342,7 @@ fn torn_ends_are_cut_off() {
         assert_eq!(recovered.cut.unwrap().entries, 1);
         fs::write(file(path.path(), 6), [&bytes[..places[3]], end, whole].concat()).unwrap();
         let refused = open(path.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(refused, Corrupt::Damaged { offset, .. } if offset == places[3] as u64));
+        assert!(matches!(refused, OpenError::Damaged { offset, .. } if offset == places[3] as u64));
     }
 }
 
@@ -357,16 +357,16 @@ fn what_is_missing_is_refused() {
         open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
     };
     let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
-    assert!(matches!(with(&without(1), (5, 0)), Err(Corrupt::Gap { wanted: 5, found: 6, .. })));
+    assert!(matches!(with(&without(1), (5, 0)), Err(OpenError::Gap { wanted: 5, found: 6, .. })));
     assert_eq!(with(&without(1), (6, 9)).unwrap().len(), 4);
     // A snapshot has seen entry 6, and a tenth.
-    assert!(matches!(with(&without(6), (3, 6)), Err(Corrupt::Damaged { .. })));
-    assert!(matches!(with(&|_| (), (3, 10)), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(with(&without(6), (3, 6)), Err(OpenError::Damaged { .. })));
+    assert!(matches!(with(&|_| (), (3, 10)), Err(OpenError::Damaged { .. })));
     let both = |path: &Path| [1, 6].into_iter().for_each(|first| without(first)(path));
-    assert!(matches!(with(&both, (3, 10)), Err(Corrupt::Gap { .. })));
+    assert!(matches!(with(&both, (3, 10)), Err(OpenError::Gap { .. })));
     assert_eq!(with(&both, (11, 10)).unwrap(), []);
     let later = |path: &Path| fs::rename(file(path, 6), file(path, 7)).unwrap();
-    assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
+    assert!(matches!(with(&later, (1, 0)), Err(OpenError::Gap { wanted: 6, found: 7, .. })));
     // A part that was dropped, and is there again after a loss of power, does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
 }
@@ -396,7 +396,7 @@ fn what_somebody_removed_is_missed() {
         let path = small();
         damage(path.path());
         let before = fs::read(file(path.path(), 6)).ok();
-        let Err(Corrupt::Lost { file: named, found, .. }) = open(path.path()) else {
+        let Err(OpenError::Lost { file: named, found, .. }) = open(path.path()) else {
             panic!("case {number}: entries are gone without a word");
         };
         assert_eq!((&named, found), (&file(path.path(), 6), last));
@@ -413,7 +413,7 @@ fn what_somebody_removed_is_missed() {
     log.wait(2).unwrap();
     copy(path.path(), left.path());
     fs::remove_file(file(left.path(), 2)).unwrap();
-    assert!(matches!(open(left.path()), Err(Corrupt::Lost { found: None, wanted: 2, .. })));
+    assert!(matches!(open(left.path()), Err(OpenError::Lost { found: None, wanted: 2, .. })));
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn what_replay_does_not_know_is_refused() {
     let mut replay = |lsn, _, _: &[u8]| if lsn == 7 { Err("no") } else { Ok(()) };
     let refused = FileLog::open(folder, Fsync::Never, 1, 0, &mut replay).map(|_| ()).unwrap_err();
     let offset = places()[1] as u64;
-    assert!(matches!(refused, Corrupt::Damaged { offset: at, why: "no", .. } if at == offset));
+    assert!(matches!(refused, OpenError::Damaged { offset: at, why: "no", .. } if at == offset));
 }
 
 /// Whatever fits of a write on a full disk: nothing is lost, and nothing is acknowledged before there is room.
@@ -656,7 +656,7 @@ fn threads_find_all_of_theirs() {
 /// Of each thread all is there up to what is known of it at least, but for the first entries.
 fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
     let opened = open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
-    if matches!(opened, Err(Corrupt::Gap { .. } | Corrupt::Damaged { .. }))
+    if matches!(opened, Err(OpenError::Gap { .. } | OpenError::Damaged { .. }))
         && known.iter().sum::<u64>() < 10
     {
         return;

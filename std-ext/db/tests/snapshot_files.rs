@@ -4,7 +4,7 @@
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options};
@@ -53,7 +53,7 @@ fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u
     writer.finish(last, 777)
 }
 
-fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
+fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
     let mut found = Vec::new();
     snapshot.read_section(number, &mut |key, ends, value| {
         found.push((key.to_vec(), ends, value.to_vec()));
@@ -99,7 +99,7 @@ fn every_byte_counts() {
     let folder = claim(path.path(), &FaultyDisk::new());
     write(&folder, 90, &[3, 0, 5]).unwrap();
     let good = fs::read(file(path.path(), 90)).unwrap();
-    let all = || -> Result<Vec<Vec<Entry>>, Corrupt> {
+    let all = || -> Result<Vec<Vec<Entry>>, OpenError> {
         let snapshot = Snapshot::newest(&folder)?.unwrap();
         (0..snapshot.sections().len()).map(|number| read(&snapshot, number)).collect()
     };
@@ -109,25 +109,25 @@ fn every_byte_counts() {
         bad[at] ^= 1 << (at % 8);
         fs::write(file(path.path(), 90), &bad).unwrap();
         let refused = all().unwrap_err();
-        let Corrupt::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
+        let OpenError::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
         assert_eq!(named, file(path.path(), 90));
         assert!(offset <= good.len() as u64);
     }
     for length in 0..good.len() {
         fs::write(file(path.path(), 90), &good[..length]).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}");
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}");
         // Also with the end of the file where it is looked for.
         let end = &good[good.len() - 16.min(length)..];
         fs::write(file(path.path(), 90), [&good[..length - end.len()], end].concat()).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}, with its end");
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}, with its end");
     }
     // Another's name.
     fs::remove_file(file(path.path(), 90)).unwrap();
     fs::write(file(path.path(), 91), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
     // A damaged one is not passed over for an older one.
     fs::write(file(path.path(), 90), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
     fs::remove_file(file(path.path(), 91)).unwrap();
     assert_eq!(all().unwrap()[2], entries(2, 5));
 }
@@ -256,7 +256,7 @@ fn one_that_cannot_be_written_is_none() {
 
 // -------------------------------------------------------------------------------------------------- the folder
 
-fn open(path: &Path) -> Result<Db, Corrupt> {
+fn open(path: &Path) -> Result<Db, OpenError> {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 4, 0);
     Db::open_on_disk(options, Arc::new(FaultyDisk::new()))
@@ -267,7 +267,7 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     let path = tempfile::tempdir().unwrap();
     let inner = path.path().join("made").join("where it is missing");
     let db = open(&inner).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(&inner), Err(OpenError::InUse(_))));
     db.set("a", "1").unwrap();
     db.set("b", "2").unwrap();
     db.snapshot().unwrap();
@@ -287,11 +287,11 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     let refused = open(&inner).map(|_| ()).unwrap_err();
-    assert!(matches!(&refused, Corrupt::Damaged { file, .. } if *file == snapshot), "{refused}");
+    assert!(matches!(&refused, OpenError::Damaged { file, .. } if *file == snapshot), "{refused}");
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     fs::remove_file(&log).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    assert!(matches!(open(&inner), Err(OpenError::Lost { found: None, wanted: 3, .. })));
     fs::remove_file(inner.join("manifest")).unwrap();
     assert_eq!(open(&inner).unwrap().len(), 2, "all that the snapshot needs");
     assert_eq!(fs::read(&snapshot).unwrap(), bad);

@@ -42,7 +42,7 @@ impl Error for LogError {}
 /// Why a log or snapshot cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Corrupt {
+pub enum OpenError {
     /// The system refused.
     Io(PathBuf, io::Error),
     /// Bytes that are not as they were written, though they had been forced to the disk.
@@ -76,7 +76,7 @@ pub enum Corrupt {
     InUse(PathBuf),
 }
 
-impl fmt::Display for Corrupt {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(file, why) => write!(f, "{}: {why}", file.display()),
@@ -105,7 +105,7 @@ impl fmt::Display for Corrupt {
     }
 }
 
-impl Error for Corrupt {
+impl Error for OpenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, why) => Some(why),

@@ -23,7 +23,7 @@
 
 use crate::log::api::{Fsync, Log, Lsn, Rollback};
 use crate::log::disk::DiskFile;
-use crate::log::error::{Corrupt, LogError};
+use crate::log::error::{LogError, OpenError};
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, HEADER};
 use crate::log::health::{Condition, Health};
@@ -132,13 +132,13 @@ impl FileLog {
         wanted: Lsn,
         above: Lsn,
         replay: &mut Replay<'_>,
-    ) -> Result<(Self, Recovered), Corrupt> {
+    ) -> Result<(Self, Recovered), OpenError> {
         let found = recover(&folder, wanted, above, replay)?;
         let last = found.recovered.last;
         let refused = |why| folder.refused(why);
         let (part, salt, file) = if let Some((part, salt)) = found.open {
             let path = folder.at(&numbered_name(NAME, part.first));
-            let file = folder.disk().reopen(&path).map_err(|why| Corrupt::Io(path, why))?;
+            let file = folder.disk().reopen(&path).map_err(|why| OpenError::Io(path, why))?;
             // What was read may not be on the disk yet, and counts as safe from here on.
             file.sync().map_err(refused)?;
             (part, salt, file)

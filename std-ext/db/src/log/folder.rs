@@ -1,7 +1,7 @@
 //! The folder of a database: its log and snapshots, which one process at a time may touch.
 
 use crate::log::disk::{Disk, SystemDisk};
-use crate::log::error::Corrupt;
+use crate::log::error::OpenError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -22,8 +22,8 @@ impl Folder {
     /// Claims a folder, which is made where it is missing.
     ///
     /// # Errors
-    /// [`Corrupt::InUse`] while another has it, or the system's.
-    pub fn claim(path: &Path) -> Result<Arc<Self>, Corrupt> {
+    /// [`OpenError::InUse`] while another has it, or the system's.
+    pub fn claim(path: &Path) -> Result<Arc<Self>, OpenError> {
         Self::claim_on(path, Arc::new(SystemDisk))
     }
 
@@ -31,16 +31,16 @@ impl Folder {
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
-    pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, Corrupt> {
-        make(path, &*disk).map_err(|why| Corrupt::Io(path.into(), why))?;
+    pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
+        make(path, &*disk).map_err(|why| OpenError::Io(path.into(), why))?;
         let file = path.join(LOCK);
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
-        let lock = open.map_err(|why| Corrupt::Io(file.clone(), why))?;
+        let lock = open.map_err(|why| OpenError::Io(file.clone(), why))?;
         // `File::try_lock` needs Rust 1.89.
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, _lock: lock })),
-            Err(Errno::WOULDBLOCK) => Err(Corrupt::InUse(path.into())),
-            Err(why) => Err(Corrupt::Io(file, why.into())),
+            Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.into())),
+            Err(why) => Err(OpenError::Io(file, why.into())),
         }
     }
 
@@ -60,7 +60,7 @@ impl Folder {
     }
 
     /// The numbers of the files named `prefix` and twenty digits, in order.
-    pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, Corrupt> {
+    pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, OpenError> {
         let names = self.disk.list(&self.path).map_err(|why| self.refused(why))?;
         let number = |name: &String| {
             let digits = name.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS)?;
@@ -73,17 +73,17 @@ impl Folder {
     }
 
     /// Removes what a process left that died while it wrote a file of that name.
-    pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), Corrupt> {
+    pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), OpenError> {
         match self.disk.remove(&self.at(name)) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
-                Err(Corrupt::Io(self.at(name), why))
+                Err(OpenError::Io(self.at(name), why))
             }
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn refused(&self, why: std::io::Error) -> Corrupt {
-        Corrupt::Io(self.path.clone(), why)
+    pub(crate) fn refused(&self, why: std::io::Error) -> OpenError {
+        OpenError::Io(self.path.clone(), why)
     }
 }
 

@@ -13,7 +13,7 @@
 
 use crate::log::api::Lsn;
 use crate::log::crc;
-use crate::log::error::Corrupt;
+use crate::log::error::OpenError;
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
 use std::io::{self, ErrorKind, Read};
@@ -36,17 +36,17 @@ pub(super) struct Manifest {
 
 impl Manifest {
     /// Reads that of a folder, if it has one.
-    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, Corrupt> {
+    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, OpenError> {
         folder.remove_leftover(NEW)?;
         let file = folder.at(NAME);
         let mut bytes = Vec::new();
         let read = folder.disk().read(&file);
         match read.and_then(|file| file.take(BYTES as u64 + 1).read_to_end(&mut bytes)) {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Corrupt::Io(file, why)),
+            Err(why) => return Err(OpenError::Io(file, why)),
             Ok(_) => {}
         }
-        let manifest = parse(&bytes).map_err(|why| Corrupt::Damaged { file, offset: 0, why })?;
+        let manifest = parse(&bytes).map_err(|why| OpenError::Damaged { file, offset: 0, why })?;
         Ok(Some(manifest))
     }
 
@@ -99,7 +99,7 @@ mod tests {
             for bytes in [&bad[..], &good[..at], &[&good[..], &[0]].concat()] {
                 std::fs::write(&file, bytes).unwrap();
                 let read = Manifest::read(&folder);
-                assert!(matches!(read, Err(Corrupt::Damaged { .. })), "byte {at}: {read:?}");
+                assert!(matches!(read, Err(OpenError::Damaged { .. })), "byte {at}: {read:?}");
             }
         }
     }

@@ -19,6 +19,6 @@ mod recover;
 mod rollback;
 
 pub use api::{Fsync, Log, Lsn, Rollback};
-pub use error::{Corrupt, LogError};
+pub use error::{LogError, OpenError};
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

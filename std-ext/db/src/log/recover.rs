@@ -9,7 +9,7 @@
 //! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
 
 use crate::log::api::Lsn;
-use crate::log::error::Corrupt;
+use crate::log::error::OpenError;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{Behind, HEAD, Reader, Step};
 use crate::log::manifest::Manifest;
@@ -83,7 +83,7 @@ pub(super) fn recover(
     wanted: Lsn,
     above: Lsn,
     replay: &mut Replay<'_>,
-) -> Result<Found, Corrupt> {
+) -> Result<Found, OpenError> {
     folder.remove_leftover(NEW)?;
     folder.remove_leftover(PROBE)?;
     let firsts = folder.numbered(NAME)?;
@@ -91,7 +91,7 @@ pub(super) fn recover(
     let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
     if listed && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
         let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
-        return Err(Corrupt::Lost { file, found: None, wanted });
+        return Err(OpenError::Lost { file, found: None, wanted });
     }
     let Some(&oldest) = firsts.first() else {
         // Only a snapshot that needs no entries stands without a log.
@@ -99,12 +99,16 @@ pub(super) fn recover(
             let recovered = Recovered { last: above, ..Recovered::default() };
             Ok(Found { closed: Vec::new(), open: None, recovered, listed })
         } else {
-            Err(Corrupt::Gap { file: folder.path().into(), wanted, found: above.saturating_add(1) })
+            Err(OpenError::Gap {
+                file: folder.path().into(),
+                wanted,
+                found: above.saturating_add(1),
+            })
         };
     };
     // Parts that end before what is wanted wait to be dropped, and need not be read.
     let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
-        return Err(Corrupt::Gap { file: path(folder, oldest), wanted, found: oldest });
+        return Err(OpenError::Gap { file: path(folder, oldest), wanted, found: oldest });
     };
     let mut found = Found {
         closed: Vec::new(),
@@ -115,7 +119,7 @@ pub(super) fn recover(
     for &first in &firsts[..begin] {
         let file = path(folder, first);
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
-        let bytes = size.map_err(|why| Corrupt::Io(file, why))?.len();
+        let bytes = size.map_err(|why| OpenError::Io(file, why))?.len();
         found.closed.push(Part { first, bytes, marked: 0 });
     }
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
@@ -142,14 +146,14 @@ fn read(
     wanted: Lsn,
     recovered: &mut Recovered,
     replay: &mut Replay<'_>,
-) -> Result<(Part, u32), Corrupt> {
+) -> Result<(Part, u32), OpenError> {
     let file = path(folder, first);
     let next = recovered.last.saturating_add(1);
     if first != next {
-        return Err(Corrupt::Gap { file, wanted: next, found: first });
+        return Err(OpenError::Gap { file, wanted: next, found: first });
     }
-    let refused = |why| Corrupt::Io(file.clone(), why);
-    let damaged = |offset, why| Corrupt::Damaged { file: file.clone(), offset, why };
+    let refused = |why| OpenError::Io(file.clone(), why);
+    let damaged = |offset, why| OpenError::Damaged { file: file.clone(), offset, why };
     let opened = folder.disk().read(&file).and_then(Reader::new).map_err(refused)?;
     let mut reader = opened.map_err(|why| damaged(0, why))?;
     loop {
@@ -187,15 +191,15 @@ fn read(
 }
 
 /// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
-fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), Corrupt> {
+fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), OpenError> {
     let Some((part, _)) = found.open else { return Ok(()) };
     let file = path(folder, part.first);
     if found.recovered.last < above {
         let why = "it ends before entries that the snapshot was made after";
-        return Err(Corrupt::Damaged { file, offset: part.bytes, why });
+        return Err(OpenError::Damaged { file, offset: part.bytes, why });
     }
     if found.recovered.last < kept {
-        return Err(Corrupt::Lost { file, found: Some(found.recovered.last), wanted: kept });
+        return Err(OpenError::Lost { file, found: Some(found.recovered.last), wanted: kept });
     }
     if let Some(cut) = &found.recovered.cut {
         let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {
@@ -203,7 +207,7 @@ fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(
             file.cut(cut.offset)?;
             file.sync()
         });
-        cutting.map_err(|why| Corrupt::Io(file, why))?;
+        cutting.map_err(|why| OpenError::Io(file, why))?;
     }
     Ok(())
 }

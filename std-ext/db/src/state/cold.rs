@@ -8,27 +8,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SHORTEST: usize = 64;
 
 /// Values by tickets. A ticket is given out once, so whoever finds a record finds the value that it had.
-pub(crate) struct Cold {
+pub(crate) struct ColdStore {
     map: CompressedMap,
     next: AtomicU64,
 }
 
-impl Cold {
+impl ColdStore {
     pub(crate) fn new(budget: usize) -> Self {
         Self { map: CompressedMap::with_budget(budget), next: AtomicU64::new(1) }
     }
 
     /// Keeps a value, if it is long enough and there is room.
-    pub(crate) fn keep<'a>(&self, value: &'a [u8]) -> Value<'a> {
+    pub(crate) fn store<'a>(&self, value: &'a [u8]) -> Value<'a> {
         if value.len() < SHORTEST {
-            return Value::Here(value);
+            return Value::Inline(value);
         }
         // Relaxed: only that each is another matters.
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         match self.map.insert(&ticket.to_ne_bytes(), &value) {
-            Ok(_) => Value::Away(ticket, value.len()),
+            Ok(_) => Value::Compressed(ticket, value.len()),
             // No room, or too long for it: then it is kept as it is, and counts as that.
-            Err(_) => Value::Here(value),
+            Err(_) => Value::Inline(value),
         }
     }
 
@@ -41,7 +41,7 @@ impl Cold {
         value.expect("memory holds what was compressed into it")
     }
 
-    pub(crate) fn drop(&self, ticket: u64) {
+    pub(crate) fn remove(&self, ticket: u64) {
         self.map.remove(&ticket.to_ne_bytes());
     }
 

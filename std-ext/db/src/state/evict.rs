@@ -8,7 +8,7 @@ use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
-use crate::state::record::{Record, UsedAt, Value};
+use crate::state::record::{AccessTime, Record, Value};
 use crate::state::shard::Core;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,47 +18,47 @@ const SAMPLE: usize = 8;
 /// Buckets that are visited at a time, while a shard is locked.
 const BUCKETS: usize = 64;
 /// Keys that go before it is looked up what is left, and how long it took; of one shard, at most.
-const ROUND: usize = 16;
+const BATCH: usize = 16;
 /// Of a shard so many keys stay for each that goes at a time: the others are a choice.
-const PART: usize = 256;
+const KEYS_PER_VICTIM: usize = 256;
 /// For so long a change evicts: as Redis with its `maxmemory-eviction-tenacity` of 10.
 pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
 /// For so long the maintenance thread does, at a time.
 pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
 
 /// How much a record is worth keeping: the least goes.
-fn worth(record: Record, how: Eviction, now: UsedAt) -> u64 {
-    match how {
-        Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.used()),
-        Eviction::VolatileTtl => record.ends().unwrap_or(u64::MAX),
+fn priority(record: Record, policy: Eviction, now: AccessTime) -> u64 {
+    match policy {
+        Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.last_access()),
+        Eviction::VolatileTtl => record.expires_at().unwrap_or(u64::MAX),
         Eviction::Never | Eviction::Random | Eviction::VolatileRandom => 0,
     }
 }
 
-fn only_ending(how: Eviction) -> bool {
-    matches!(how, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
+fn only_with_ttl(policy: Eviction) -> bool {
+    matches!(policy, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
 }
 
 /// What came of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum MakeRoom {
     /// Memory is within the limit.
-    Enough,
+    Done,
     /// The time was over; there is more to evict.
-    Some,
+    TimedOut,
     /// Memory is over the limit, and no key is left that may go.
-    Nothing,
+    NoVictim,
 }
 
 /// Evicts keys until memory is within the limit, or for `time` if that frees as many bytes as will be added. The caller
 /// holds no shard.
-pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> Made {
-    let (max, how) = (state.limit.bytes(), state.limit.eviction());
+pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> MakeRoom {
+    let (max, policy) = (state.limit.bytes(), state.limit.eviction());
     if max == 0 || state.memory() <= max {
-        return Made::Enough;
+        return MakeRoom::Done;
     }
-    if how == Eviction::Never {
-        return Made::Nothing;
+    if policy == Eviction::Never {
+        return MakeRoom::NoVictim;
     }
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
     let (added, mut freed, mut unseen) = (added(), 0, 0);
@@ -67,20 +67,21 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
         let first = random.next() as usize % shards;
         let mut turn = (0..shards).map(|step| (first + step) % shards);
         let over = state.memory().saturating_sub(max);
-        let Some(gone) = turn.find_map(|shard| evict_some(state, shard, how, random.next(), over))
+        let Some(evicted) =
+            turn.find_map(|shard| evict_some(state, shard, policy, random.next(), over))
         else {
-            return if fits(state, max) { Made::Enough } else { Made::Nothing };
+            return if fits(state, max) { MakeRoom::Done } else { MakeRoom::NoVictim };
         };
-        freed += gone.bytes;
-        unseen += gone.keys;
+        freed += evicted.bytes;
+        unseen += evicted.keys;
         if state.memory() <= max {
-            return Made::Enough;
+            return MakeRoom::Done;
         }
-        if unseen >= ROUND {
+        if unseen >= BATCH {
             unseen = 0;
-            state.weigh_cold();
+            state.update_cold_memory();
             if freed >= added && began.elapsed() >= time {
-                return Made::Some;
+                return MakeRoom::TimedOut;
             }
         }
     }
@@ -90,11 +91,11 @@ impl State {
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
     /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
     /// the shard.
-    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
+    pub(crate) fn admit_change(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
         if !self.log.writable() {
             return Err(RequestError::LogUnavailable);
         }
-        Ok(make_room(self, BEFORE_CHANGE, added) == Made::Nothing)
+        Ok(make_room(self, BEFORE_CHANGE, added) == MakeRoom::NoVictim)
     }
 }
 
@@ -107,77 +108,93 @@ fn fits(state: &State, max: usize) -> bool {
 
 /// Keys that were evicted, and the bytes that they took.
 #[derive(Default)]
-struct Gone {
+struct Evicted {
     keys: usize,
     bytes: usize,
 }
 
 /// Evicts keys of a shard, each the worst of a sample, until they took so many bytes; none if no key may go. Several go
 /// together where there are many: the log's entry and the publish, which cost more than finding a key, serve for all.
-fn evict_some(state: &State, number: usize, how: Eviction, from: u64, over: usize) -> Option<Gone> {
+fn evict_some(
+    state: &State,
+    number: usize,
+    policy: Eviction,
+    from: u64,
+    over: usize,
+) -> Option<Evicted> {
     let shard = &state.shards[number];
-    let mut place = Place { at: from, ends: 0 };
+    let mut cursor = Cursor { at: from, wraps: 0 };
     // Where few may go, all of the shard is looked through, and others have turns meanwhile.
-    while place.ends < 2 {
-        if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
+    while cursor.wraps < 2 {
+        if shard.stats().keys() == 0 || only_with_ttl(policy) && shard.stats().keys_with_ttl() == 0
+        {
             return None;
         }
-        let most = (shard.figures().keys() / PART).clamp(1, ROUND);
+        let most = (shard.stats().keys() / KEYS_PER_VICTIM).clamp(1, BATCH);
         let mut core = shard.lock();
         if !state.log.writable() {
             return None;
         }
-        let time = core.at(state.clock.now());
-        let (mut gone, mut log) = (Gone::default(), Vec::new());
-        while gone.keys < most && gone.bytes <= over {
+        let time = core.advance_time(state.clock.now());
+        let (mut evicted, mut log) = (Evicted::default(), Vec::new());
+        while evicted.keys < most && evicted.bytes <= over {
             // What is removed is seen until it is published: a walk that began anew could meet it again.
-            let last = if gone.keys == 0 { 2 } else { 1 };
-            let Some(record) = worst(&core, how, UsedAt::of(time), &mut place, last) else { break };
-            let away = match record.value() {
-                Value::Away(_, length) => length,
-                Value::Here(_) | Value::Long(..) => 0,
+            let last = if evicted.keys == 0 { 2 } else { 1 };
+            let Some(record) = pick_victim(&core, policy, AccessTime::of(time), &mut cursor, last)
+            else {
+                break;
             };
-            gone.bytes += record.memory() + away;
-            gone.keys += 1;
+            let away = match record.value() {
+                Value::Compressed(_, length) => length,
+                Value::Inline(_) | Value::Rope(..) => 0,
+            };
+            evicted.bytes += record.memory() + away;
+            evicted.keys += 1;
             change::delete(record.key(), &mut log);
             core.remove(record);
         }
-        if gone.keys > 0 {
-            state.finish(shard, &mut core, time, &log);
+        if evicted.keys > 0 {
+            state.log_and_publish(shard, &mut core, time, &log);
             state.shrink(shard, &mut core);
             // Relaxed: a figure by itself.
-            state.evicted.fetch_add(gone.keys as u64, Ordering::Relaxed);
-            return Some(gone);
+            state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);
+            return Some(evicted);
         }
     }
     None
 }
 
 /// Where a walk through a shard is, and how often it has come to the shard's end.
-struct Place {
+struct Cursor {
     at: u64,
-    ends: u32,
+    wraps: u32,
 }
 
 /// The worst of a sample of the keys that may go, from a place on, until the walk has come to its last end.
-fn worst(core: &Core, how: Eviction, now: UsedAt, place: &mut Place, last: u32) -> Option<Record> {
-    let (mut worst, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
-    while seen < SAMPLE && buckets < BUCKETS && place.ends < last {
-        let next = core.scan(place.at, |record| {
-            if only_ending(how) && record.ends().is_none() {
+fn pick_victim(
+    core: &Core,
+    policy: Eviction,
+    now: AccessTime,
+    cursor: &mut Cursor,
+    last: u32,
+) -> Option<Record> {
+    let (mut victim, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
+    while seen < SAMPLE && buckets < BUCKETS && cursor.wraps < last {
+        let next = core.scan(cursor.at, |record| {
+            if only_with_ttl(policy) && record.expires_at().is_none() {
                 return;
             }
             seen += 1;
-            let worth = worth(record, how, now);
-            if worst.is_none_or(|(least, _)| worth < least) {
-                worst = Some((worth, record));
+            let priority = priority(record, policy, now);
+            if victim.is_none_or(|(least, _)| priority < least) {
+                victim = Some((priority, record));
             }
         });
         buckets += 1;
-        place.at = next.unwrap_or(0);
-        place.ends += u32::from(next.is_none());
+        cursor.at = next.unwrap_or(0);
+        cursor.wraps += u32::from(next.is_none());
     }
-    worst.map(|(_, record)| record)
+    victim.map(|(_, record)| record)
 }
 
 /// SplitMix64, begun at a random place. (Steele, Lea and Flood.)
@@ -203,7 +220,7 @@ mod tests {
     use crate::clock::{Clock, TimeSource};
     use crate::log::none::NoLog;
     use crate::options::Options;
-    use crate::state::load::Shards;
+    use crate::state::load::LoadingShards;
     use std::sync::{Arc, mpsc};
 
     /// Another thread has removed the only key that may go, and has not yet noted the bytes.
@@ -211,7 +228,7 @@ mod tests {
     fn room_that_another_thread_makes_is_room() {
         let mut options = Options::in_memory();
         (options.shards, options.eviction) = (1, Eviction::VolatileTtl);
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         let end = u64::MAX / 2;
         shards.load(b"ends", Some(end), &[b'v'; 1000]);
         let clock = Clock::starting(TimeSource::System, 0);
@@ -221,7 +238,7 @@ mod tests {
         let mut core = shard.lock();
         let record = core.find(b"ends").unwrap();
         core.remove(record);
-        let by = shard.note(&core, Some(1));
+        let by = shard.update_stats(&core, Some(1));
         let (sender, made) = mpsc::channel();
         let other = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
@@ -230,10 +247,10 @@ mod tests {
         // Time enough to look at figures that do not fit together.
         let early = made.recv_timeout(Duration::from_millis(200));
         assert!(early.is_err(), "a change does not wait for room that is made: {early:?}");
-        state.grown(by);
-        core.show(1, 1);
+        state.add_memory(by);
+        core.publish(1, 1);
         drop(core);
-        assert_eq!(made.recv().unwrap(), Made::Enough);
+        assert_eq!(made.recv().unwrap(), MakeRoom::Done);
         thread.join().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 //! glibc's allocator gives back by itself only what lies at the end of a heap, so one small allocation behind 100 MB of
 //! free memory keeps all of it in the process. The maintenance thread therefore compares the resident set with what the
 //! database uses, and asks the allocator to give back the pages that are free (`malloc_trim`) if the difference is
-//! large and has grown since the last time. What is freed while the allocator is asked, it may miss; so it is asked
+//! large and has add_memory since the last time. What is freed while the allocator is asked, it may miss; so it is asked
 //! again later, less often each time that it gives back little. That holds an allocator's lock for a time that grows
 //! with the free memory; so it is done seldom, and never by a thread that serves clients. Other allocators give back by
 //! themselves.
@@ -20,10 +20,10 @@ const SLACK: usize = 32 << 20;
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 #[derive(Default)]
-pub(crate) struct Heap(Mutex<Seen>);
+pub(crate) struct HeapTrimmer(Mutex<TrimState>);
 
 #[derive(Default)]
-struct Seen {
+struct TrimState {
     at: Option<Instant>,
     /// The least by which the resident set was larger than what the database used, since memory was given back.
     least: usize,
@@ -33,10 +33,10 @@ struct Seen {
     retry: Option<(Instant, Duration)>,
 }
 
-impl Heap {
+impl HeapTrimmer {
     /// Gives memory back if the process has much more than the database uses: has had so twice in turn, since what was
     /// removed is freed a little later.
-    pub(crate) fn look_after(&self, used: usize) {
+    pub(crate) fn trim_if_due(&self, used: usize) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if seen.at.is_some_and(|at| now < at + PAUSE) {
@@ -44,16 +44,16 @@ impl Heap {
         }
         seen.at = Some(now);
         let free = resident().saturating_sub(used);
-        if seen.is_to_give_back(free, used, now) {
-            give_back();
-            seen.gave_back(free, resident().saturating_sub(used), now);
+        if seen.should_trim(free, used, now) {
+            trim();
+            seen.trimmed(free, resident().saturating_sub(used), now);
         }
     }
 }
 
-impl Seen {
+impl TrimState {
     /// Whether the allocator is to be asked now, where so much is free beside what is used.
-    fn is_to_give_back(&mut self, free: usize, used: usize, now: Instant) -> bool {
+    fn should_trim(&mut self, free: usize, used: usize, now: Instant) -> bool {
         self.least = self.least.min(free);
         let much = SLACK + used / 8;
         let is_time = self.retry.is_some_and(|(at, _)| at <= now);
@@ -64,7 +64,7 @@ impl Seen {
     }
 
     /// Notes that the allocator was asked, and how much was free before and after.
-    fn gave_back(&mut self, before: usize, after: usize, now: Instant) {
+    fn trimmed(&mut self, before: usize, after: usize, now: Instant) {
         self.least = after;
         let (first, longest) = RETRY;
         let pause = match self.retry {
@@ -78,7 +78,7 @@ impl Seen {
 }
 
 /// Gives unused memory back to the system. The time grows with the free memory.
-pub(crate) fn give_back() {
+pub(crate) fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: of the C library, with this signature.
@@ -100,20 +100,20 @@ pub(crate) fn resident() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{PAUSE, RETRY, SLACK, Seen};
+    use super::{PAUSE, RETRY, SLACK, TrimState};
     use std::time::{Duration, Instant};
 
     #[test]
     fn what_was_freed_too_late_is_given_back_later() {
-        let (mut seen, mut now) = (Seen::default(), Instant::now());
-        let mut is_asked = |seen: &mut Seen, free| {
+        let (mut seen, mut now) = (TrimState::default(), Instant::now());
+        let mut is_asked = |seen: &mut TrimState, free| {
             now += PAUSE;
-            seen.is_to_give_back(free, 0, now).then_some(now)
+            seen.should_trim(free, 0, now).then_some(now)
         };
         assert!(is_asked(&mut seen, 3 * SLACK).is_none(), "asked at once");
         let at = is_asked(&mut seen, 3 * SLACK).expect("much is free twice in turn");
         // Two thirds were freed after the allocator had looked at them.
-        seen.gave_back(3 * SLACK, 2 * SLACK, at);
+        seen.trimmed(3 * SLACK, 2 * SLACK, at);
         let again =
             (0..20).find_map(|_| is_asked(&mut seen, 2 * SLACK)).expect("never asked again");
         assert!(again >= at + RETRY.0, "asked again at once");
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_given_back_is_asked_for_ever_less_often() {
-        let (mut seen, began) = (Seen::default(), Instant::now());
+        let (mut seen, began) = (TrimState::default(), Instant::now());
         let (mut now, mut asked) = (began, 0);
         while now < began + Duration::from_secs(3600) {
             now += PAUSE;
-            if seen.is_to_give_back(2 * SLACK, 0, now) {
-                seen.gave_back(2 * SLACK, 2 * SLACK, now);
+            if seen.should_trim(2 * SLACK, 0, now) {
+                seen.trimmed(2 * SLACK, 2 * SLACK, now);
                 asked += 1;
             }
         }

@@ -4,12 +4,12 @@ use crate::options::Eviction;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// What memory is allowed, and what happens at that limit.
-pub(crate) struct Limit {
+pub(crate) struct MemoryLimit {
     bytes: AtomicUsize,
     eviction: AtomicU8,
 }
 
-const ALL: [Eviction; 6] = [
+const POLICIES: [Eviction; 6] = [
     Eviction::Never,
     Eviction::Lru,
     Eviction::Random,
@@ -18,7 +18,7 @@ const ALL: [Eviction; 6] = [
     Eviction::VolatileTtl,
 ];
 
-impl Limit {
+impl MemoryLimit {
     pub(crate) fn new(bytes: usize, eviction: Eviction) -> Self {
         let limit = Self { bytes: AtomicUsize::new(bytes), eviction: AtomicU8::new(0) };
         limit.set_eviction(eviction);
@@ -38,11 +38,11 @@ impl Limit {
 
     pub(crate) fn eviction(&self) -> Eviction {
         // Relaxed: a setting by itself.
-        ALL[usize::from(self.eviction.load(Ordering::Relaxed))]
+        POLICIES[usize::from(self.eviction.load(Ordering::Relaxed))]
     }
 
-    pub(crate) fn set_eviction(&self, how: Eviction) {
-        let place = ALL.iter().position(|one| *one == how).unwrap_or(0);
+    pub(crate) fn set_eviction(&self, policy: Eviction) {
+        let place = POLICIES.iter().position(|one| *one == policy).unwrap_or(0);
         // Relaxed: a setting by itself.
         self.eviction.store(place as u8, Ordering::Relaxed);
     }

@@ -4,10 +4,10 @@ use crate::log::Lsn;
 use crate::log::change::{Changes, Logged};
 use crate::options::Options;
 use crate::request::Answer;
-use crate::state::apply::Deed;
-use crate::state::cold::Cold;
+use crate::state::apply::Apply;
+use crate::state::cold::ColdStore;
 use crate::state::shard::Shard;
-use crate::state::slots::{Deal, SLOTS, slot};
+use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,43 +15,43 @@ use std::sync::Arc;
 const SHARDS: usize = 8;
 
 /// The shards of a database, empty.
-pub(crate) struct Shards {
+pub(crate) struct LoadingShards {
     all: Box<[Shard]>,
-    deal: Deal,
-    cold: Option<Arc<Cold>>,
+    sharding: Sharding,
+    cold: Option<Arc<ColdStore>>,
 }
 
-impl Shards {
+impl LoadingShards {
     pub(crate) fn new(options: &Options) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
-        let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
+        let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
         let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { all: shards, deal: Deal::new(number), cold }
+        Self { all: shards, sharding: Sharding::new(number), cold }
     }
 
-    pub(super) fn into_parts(self) -> (Box<[Shard]>, Deal, Option<Arc<Cold>>) {
-        (self.all, self.deal, self.cold)
+    pub(super) fn into_parts(self) -> (Box<[Shard]>, Sharding, Option<Arc<ColdStore>>) {
+        (self.all, self.sharding, self.cold)
     }
 
     fn at(&self, key: &[u8]) -> &Shard {
-        &self.all[self.deal.shard(slot(key))]
+        &self.all[self.sharding.shard(slot(key))]
     }
 
     /// Room for so many keys of these slots.
     pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
-        let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
+        let (first, last) = (self.sharding.shard(slots.start), self.sharding.shard(slots.end - 1));
         for shard in &self.all[first..=last] {
             shard.lock().reserve(keys / (last - first + 1));
         }
     }
 
     /// Stores a key of a snapshot.
-    pub(crate) fn load(&self, key: &[u8], ends: Option<u64>, value: &[u8]) {
+    pub(crate) fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
         let mut core = self.at(key).lock();
         let there = core.find(key);
-        core.put(there, key, value, ends);
+        core.put(there, key, value, expires_at);
     }
 
     /// Makes the changes of an entry of the log again, but those of keys that a snapshot has them of: `from` is told a
@@ -71,14 +71,14 @@ impl Shards {
                         let mut core = self.at(key).lock();
                         // The entry's time, though the shard has seen a later one: it may have keys now that were in
                         // another then.
-                        core.at(time);
-                        let deed =
-                            &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
+                        core.advance_time(time);
+                        let apply =
+                            &mut Apply { core: &mut core, time, full: false, log: &mut log, key };
                         let mut refused = false;
-                        deed.make(&change, &mut |made| {
+                        apply.run(&change, &mut |made| {
                             refused = matches!(made, Answer::Error(_));
                         });
-                        core.show_soon();
+                        core.publish_if_large();
                         log.clear();
                         if refused {
                             return Err("an entry holds a change that was never made");
@@ -106,25 +106,25 @@ impl Shards {
 
     /// Renames a key again; whether it was there.
     fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
-        let mut numbers = [key, to].map(|key| self.deal.shard(slot(key))).to_vec();
+        let mut numbers = [key, to].map(|key| self.sharding.shard(slot(key))).to_vec();
         let place = |numbers: &[usize], key: &[u8]| {
-            let shard = self.deal.shard(slot(key));
+            let shard = self.sharding.shard(slot(key));
             numbers.iter().position(|number| *number == shard).expect("both are locked")
         };
         numbers.sort_unstable();
         numbers.dedup();
         let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
         for core in &mut cores {
-            core.at(time);
+            core.advance_time(time);
         }
         let (one, other) = (place(&numbers, key), place(&numbers, to));
-        let found = cores[one].find(key).filter(|record| !record.has_ended(time));
+        let found = cores[one].find(key).filter(|record| !record.is_expired(time));
         let Some(record) = found else { return false };
         let there = cores[other].find(to);
-        cores[other].put_moved(there, to, record, record.ends());
+        cores[other].put_moved(there, to, record, record.expires_at());
         cores[one].remove_moved(record);
         for core in &mut cores {
-            core.show_soon();
+            core.publish_if_large();
         }
         true
     }
@@ -134,36 +134,36 @@ impl Shards {
         for shard in &self.all {
             let mut core = shard.lock();
             core.remove_where(|record| {
-                record.has_ended(ended) && entry >= from(slot(record.key()))
+                record.is_expired(ended) && entry >= from(slot(record.key()))
             });
             core.set_back(time);
-            core.show(0, 0);
+            core.publish(0, 0);
         }
     }
 
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
         for (number, shard) in self.all.iter().enumerate() {
-            let own = self.deal.slots(number);
+            let own = self.sharding.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
                 core.remove_where(|record| {
                     let slot = slot(record.key());
                     slots.contains(&slot) && entry >= from(slot)
                 });
-                core.show(0, 0);
+                core.publish(0, 0);
             }
         }
     }
 
     /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
-    pub(crate) fn show(&self, undoes: bool) -> usize {
+    pub(crate) fn finish_loading(&self, records_undo: bool) -> usize {
         let show = |shard: &Shard| {
             let mut core = shard.lock();
-            core.show(0, 0);
-            if undoes {
-                core.begin_to_undo();
+            core.publish(0, 0);
+            if records_undo {
+                core.enable_undo();
             }
-            shard.note(&core, None)
+            shard.update_stats(&core, None)
         };
         self.all.iter().map(show).sum::<isize>().unsigned_abs()
     }
@@ -181,7 +181,7 @@ mod tests {
     fn an_entry_is_replayed_at_its_own_time() {
         let mut options = Options::in_memory();
         options.shards = 1;
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         shards.load(b"key", Some(103), b"5");
         let (mut first, mut second) = (Vec::new(), Vec::new());
         change::set(b"other", b"", Expiry::Never, &mut first);
@@ -190,13 +190,13 @@ mod tests {
         shards.replay(2, 100, &second, |_| 1).unwrap();
         let core = shards.at(b"key").lock();
         let record = core.find(b"key").unwrap();
-        assert_eq!(record.ends(), Some(103), "replayed at another time");
+        assert_eq!(record.expires_at(), Some(103), "replayed at another time");
         core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));
     }
 
     #[test]
     fn what_cannot_have_been_made_is_refused() {
-        let shards = Shards::new(&Options::in_memory());
+        let shards = LoadingShards::new(&Options::in_memory());
         shards.load(b"key", None, b"rose");
         let mut entry = Vec::new();
         change::add(b"key", 1, &mut entry);

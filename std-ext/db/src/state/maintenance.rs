@@ -2,7 +2,7 @@
 //! tables smaller, evicting, compressing, giving memory back.
 
 use crate::state::State;
-use crate::state::evict::{self, Made};
+use crate::state::evict::{self, MakeRoom};
 use crate::state::record::Record;
 use std::sync::atomic::Ordering;
 
@@ -10,40 +10,40 @@ use std::sync::atomic::Ordering;
 const BUCKETS: usize = 256;
 
 /// A round over all shards. Whether there is so much to do that the next should come soon.
-pub(crate) fn round(state: &State) -> bool {
+pub(crate) fn run_cycle(state: &State) -> bool {
     let mut more = false;
     state.follow_clock();
     for number in 0..state.shards.len() {
-        more |= care_for(state, number);
+        more |= active_expire_cycle(state, number);
     }
-    state.heap.look_after(state.memory());
-    more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == Made::Some;
+    state.heap_trimmer.trim_if_due(state.memory());
+    more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == MakeRoom::TimedOut;
     if let Some(cold) = &state.cold {
         more |= cold.step();
-        state.weigh_cold();
+        state.update_cold_memory();
     }
     more
 }
 
 /// Removes some keys that have ended; whether a quarter of those with an end that were visited had.
-fn care_for(state: &State, number: usize) -> bool {
+fn active_expire_cycle(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // Whoever has it will be done soon, and the next round comes.
     let Some(mut core) = shard.try_lock() else { return false };
-    if core.tidy(state.log.safe()) {
+    if core.reclaim(state.log.safe()) {
         state.shrink(shard, &mut core);
     }
-    if shard.figures().ending() == 0 {
+    if shard.stats().keys_with_ttl() == 0 {
         return false;
     }
-    let time = core.at(state.clock.now());
-    let (mut gone, mut ending): (Vec<Record>, usize) = (Vec::new(), 0);
-    let mut at = core.walked;
+    let time = core.advance_time(state.clock.now());
+    let (mut expired, mut ending): (Vec<Record>, usize) = (Vec::new(), 0);
+    let mut at = core.expire_cursor;
     for _ in 0..BUCKETS {
         let next = core.scan(at, |record| {
-            ending += usize::from(record.ends().is_some());
-            if record.has_ended(time) {
-                gone.push(record);
+            ending += usize::from(record.expires_at().is_some());
+            if record.is_expired(time) {
+                expired.push(record);
             }
         });
         at = next.unwrap_or(0);
@@ -51,13 +51,13 @@ fn care_for(state: &State, number: usize) -> bool {
             break;
         }
     }
-    core.walked = at;
-    let number = gone.len();
-    for record in gone {
+    core.expire_cursor = at;
+    let number = expired.len();
+    for record in expired {
         core.remove(record);
     }
     // The log is not told: it knows when they end.
-    state.finish(shard, &mut core, time, &[]);
+    state.log_and_publish(shard, &mut core, time, &[]);
     state.shrink(shard, &mut core);
     // Relaxed: a figure by itself.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);

@@ -37,28 +37,28 @@ use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::request::Change;
 use crate::watch::Watchers;
-use apply::Deed;
-use cold::Cold;
+use apply::Apply;
+use cold::ColdStore;
 use counters::Counters;
-use heap::Heap;
-use limit::Limit;
-use load::Shards;
-use publish_gate::Together;
+use heap::HeapTrimmer;
+use limit::MemoryLimit;
+use load::LoadingShards;
+use publish_gate::PublishGate;
 use shard::{Core, Shard};
-use slots::{Deal, slot};
+use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
-    pub(crate) deal: Deal,
+    pub(crate) sharding: Sharding,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) cold: Option<Arc<Cold>>,
-    pub(crate) together: Together,
+    pub(crate) cold: Option<Arc<ColdStore>>,
+    pub(crate) publish_gate: PublishGate,
     pub(crate) watchers: Watchers,
-    pub(crate) limit: Limit,
-    pub(crate) heap: Heap,
+    pub(crate) limit: MemoryLimit,
+    pub(crate) heap_trimmer: HeapTrimmer,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
     /// What values in `cold` take, as it was looked up last.
@@ -77,19 +77,24 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
-        let memory = shards.show(options.folder.is_some()).into();
-        let (all, deal, cold) = shards.into_parts();
+    pub(crate) fn new(
+        shards: LoadingShards,
+        log: Arc<dyn Log>,
+        clock: Clock,
+        options: &Options,
+    ) -> Self {
+        let memory = shards.finish_loading(options.folder.is_some()).into();
+        let (all, sharding, cold) = shards.into_parts();
         Self {
             shards: all,
-            deal,
+            sharding,
             clock,
             log,
             cold,
-            together: Together::default(),
+            publish_gate: PublishGate::default(),
             watchers: Watchers::default(),
-            limit: Limit::new(options.max_memory, options.eviction),
-            heap: Heap::default(),
+            limit: MemoryLimit::new(options.max_memory, options.eviction),
+            heap_trimmer: HeapTrimmer::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             rollbacks: AtomicU64::new(0),
@@ -103,7 +108,7 @@ impl State {
 
     #[inline]
     pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
-        self.deal.shard(slot(key))
+        self.sharding.shard(slot(key))
     }
 
     /// Keys, values and tables, about.
@@ -113,14 +118,14 @@ impl State {
     }
 
     /// Looks up what values in `cold` take.
-    pub(crate) fn weigh_cold(&self) {
+    pub(crate) fn update_cold_memory(&self) {
         if let Some(cold) = &self.cold {
             // Relaxed: a figure by itself.
             self.cold_memory.store(cold.memory(), Ordering::Relaxed);
         }
     }
 
-    fn grown(&self, by: isize) {
+    fn add_memory(&self, by: isize) {
         if by != 0 {
             // Relaxed: a figure by itself; additions of all threads come to the same in any order.
             self.memory.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
@@ -128,36 +133,47 @@ impl State {
     }
 
     /// Logs what was changed in a shard, and has readers see it. The entry, `Lsn::MAX` if there cannot be one any more.
-    pub(crate) fn finish(&self, shard: &Shard, core: &mut Core, time: u64, log: &[u8]) -> Lsn {
+    pub(crate) fn log_and_publish(
+        &self,
+        shard: &Shard,
+        core: &mut Core,
+        time: u64,
+        log: &[u8],
+    ) -> Lsn {
         // What has ended may have been removed, which the log knows by itself.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
-        self.grown(shard.note(core, entry));
-        shard.figures().begin();
-        core.show(shard.figures().shown(), self.log.safe());
-        shard.figures().end();
-        self.told(entry, log)
+        self.add_memory(shard.update_stats(core, entry));
+        shard.stats().begin_publish();
+        core.publish(shard.stats().published_lsn(), self.log.safe());
+        shard.stats().end_publish();
+        self.notify_watchers(entry, log)
     }
 
     /// As `finish`, of shards whose changes readers are to see at once.
-    pub(crate) fn finish_all(&self, cores: &mut Cores<'_>, time: u64, log: &[u8]) -> Lsn {
+    pub(crate) fn log_and_publish_all(
+        &self,
+        cores: &mut LockedShards<'_>,
+        time: u64,
+        log: &[u8],
+    ) -> Lsn {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         for (number, core) in cores.iter_mut() {
-            self.grown(self.shards[*number].note(core, entry));
-            self.shards[*number].figures().begin();
+            self.add_memory(self.shards[*number].update_stats(core, entry));
+            self.shards[*number].stats().begin_publish();
         }
-        let _showing = (cores.len() > 1).then(|| self.together.begin());
-        self.show_all(cores);
-        self.told(entry, log)
+        let _publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
+        self.publish_all(cores);
+        self.notify_watchers(entry, log)
     }
 
     /// Has readers see locked shards whose figures say that they are being shown.
-    fn show_all(&self, cores: &mut Cores<'_>) {
+    fn publish_all(&self, cores: &mut LockedShards<'_>) {
         let safe = self.log.safe();
         for (number, core) in cores.iter_mut() {
-            core.show(self.shards[*number].figures().shown(), safe);
+            core.publish(self.shards[*number].stats().published_lsn(), safe);
         }
         for (number, _) in cores.iter() {
-            self.shards[*number].figures().end();
+            self.shards[*number].stats().end_publish();
         }
     }
 
@@ -169,19 +185,19 @@ impl State {
             return;
         }
         // Before the count is raised: a session that knows the new one waits until all is shown.
-        let _showing = self.together.begin();
+        let _publishing = self.publish_gate.begin();
         // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. Before the log calls anything safe behind what
         // is undone, and before that can be seen.
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
-            let entry = (shard.figures().shown() > safe).then_some(mark);
+            let entry = (shard.stats().published_lsn() > safe).then_some(mark);
             core.roll_back(safe);
-            self.grown(shard.note(core, entry));
-            shard.figures().begin();
+            self.add_memory(shard.update_stats(core, entry));
+            shard.stats().begin_publish();
         }
-        self.show_all(&mut cores);
+        self.publish_all(&mut cores);
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
         if entry > safe && entry < mark {
             self.clock.raise(from);
@@ -197,9 +213,9 @@ impl State {
         let Some(latest) = self.clock.ahead() else { return };
         for shard in &self.shards {
             let mut core = shard.lock();
-            let time = core.at(self.clock.now());
-            core.remove_where(|record| record.has_ended(time));
-            self.finish(shard, &mut core, time, &[]);
+            let time = core.advance_time(self.clock.now());
+            core.remove_where(|record| record.is_expired(time));
+            self.log_and_publish(shard, &mut core, time, &[]);
         }
         // Since then the time stands, so that nothing can have come that had ended by it.
         let mut cores = self.lock_all((0..self.shards.len()).collect());
@@ -212,7 +228,7 @@ impl State {
         }
         let mut entry = Vec::new();
         change::clock(latest, &mut entry);
-        let entry = self.finish_all(&mut cores, now, &entry);
+        let entry = self.log_and_publish_all(&mut cores, now, &entry);
         *self.set_back.lock().unwrap_or_else(PoisonError::into_inner) = (entry, latest);
         drop(cores);
         let seconds = (latest - now) / 1000;
@@ -232,13 +248,13 @@ impl State {
     /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
     /// takes then.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
-        core.shrink(shard.figures().shown(), self.log.safe());
-        self.grown(shard.note(core, None));
+        core.shrink(shard.stats().published_lsn(), self.log.safe());
+        self.add_memory(shard.update_stats(core, None));
     }
 
     /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
     #[inline]
-    fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
+    fn notify_watchers(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
         let entry = entry.unwrap_or(0);
         if entry != 0 {
             self.watchers.tell(entry, changes);
@@ -247,17 +263,17 @@ impl State {
     }
 
     /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.
-    pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> Cores<'_> {
+    pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> LockedShards<'_> {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
     /// Says that a snapshot will be written, as long as the result lives.
-    pub(crate) fn begin_snapshot(&self) -> Snapshotting<'_> {
+    pub(crate) fn begin_snapshot(&self) -> SnapshotGuard<'_> {
         // Relaxed: the shards' locks order it.
         self.snapshots.fetch_add(1, Ordering::Relaxed);
-        Snapshotting(&self.snapshots)
+        SnapshotGuard(&self.snapshots)
     }
 
     /// Whether a snapshot is being written that may have been through one of the shards that the caller has locked, and
@@ -267,7 +283,7 @@ impl State {
         self.snapshots.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn count(&self) -> Arc<Counters> {
+    pub(crate) fn register_counters(&self) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= 64 {
@@ -294,7 +310,7 @@ impl State {
     }
 
     /// Looks that found a value, and that found none.
-    pub(crate) fn counted(&self) -> (u64, u64) {
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         // Relaxed: figures, each by itself.
         let sum = |of: fn(&Counters) -> &AtomicU64| {
@@ -306,9 +322,9 @@ impl State {
 }
 
 /// A snapshot is being written, as long as this lives.
-pub(crate) struct Snapshotting<'a>(&'a AtomicUsize);
+pub(crate) struct SnapshotGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Snapshotting<'_> {
+impl Drop for SnapshotGuard<'_> {
     fn drop(&mut self) {
         // Relaxed: a thread that sees this late logs more than is needed.
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -316,10 +332,10 @@ impl Drop for Snapshotting<'_> {
 }
 
 /// Locked shards, by number.
-pub(crate) type Cores<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
+pub(crate) type LockedShards<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
 
 /// Makes a change of a key whose shard is locked.
-pub(crate) fn change(
+pub(crate) fn apply_change(
     core: &mut Core,
     (time, full): (u64, bool),
     key: &[u8],
@@ -327,5 +343,5 @@ pub(crate) fn change(
     log: &mut Vec<u8>,
     answer: &mut dyn FnMut(crate::request::Answer<'_>),
 ) {
-    Deed { core, time, full, log, key }.make(change, answer);
+    Apply { core, time, full, log, key }.run(change, answer);
 }

@@ -1,4 +1,4 @@
-//! Showing changes of several shards as if at one moment.
+//! Publishing changes of several shards as if at one moment.
 //!
 //! Each shard is shown by itself. Readers who come while several are being shown wait until all of them are: a few
 //! hundred nanoseconds a shard, unless the thread that shows them is not running.
@@ -14,25 +14,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
-pub(crate) struct Together {
+pub(crate) struct PublishGate {
     counter: AtomicU64,
     /// One at a time: a reader waits for one, not for all who come behind it.
     turn: Mutex<()>,
 }
 
 /// Shards are being shown, as long as this lives.
-pub(crate) struct Showing<'a> {
+pub(crate) struct Publishing<'a> {
     counter: &'a AtomicU64,
     _turn: MutexGuard<'a, ()>,
 }
 
-impl Together {
+impl PublishGate {
     /// Has readers wait until the result is dropped. The caller holds the shards' locks.
-    pub(crate) fn begin(&self) -> Showing<'_> {
+    pub(crate) fn begin(&self) -> Publishing<'_> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // [TG-1] Relaxed: what is shown next releases it.
         self.counter.fetch_add(1, Ordering::Relaxed);
-        Showing { counter: &self.counter, _turn: turn }
+        Publishing { counter: &self.counter, _turn: turn }
     }
 
     /// Waits while shards are being shown.
@@ -56,7 +56,7 @@ impl Together {
     }
 }
 
-impl Drop for Showing<'_> {
+impl Drop for Publishing<'_> {
     fn drop(&mut self) {
         // [TG-2] Release: all are shown.
         self.counter.fetch_add(1, Ordering::Release);

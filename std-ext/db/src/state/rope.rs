@@ -1,7 +1,7 @@
 //! Long values: bytes that several records share, so that a change costs what it changes.
 //!
 //! A record does not change once readers may see it ([`record`](super::record)), so every change of a key makes a new
-//! one. A value of up to [`LONGEST_HERE`] bytes lies in its record and is copied. A longer one lies in a *rope*, to
+//! one. A value of up to [`MAX_INLINE`] bytes lies in its record and is copied. A longer one lies in a *rope*, to
 //! which records point, and the new record points to
 //!
 //! - the same rope, where the value stays as it is: `EXPIRE`, `PERSIST`, `GETEX`, `RENAME`;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longest value that lies in its record.
-pub(crate) const LONGEST_HERE: usize = (1 << 14) - 1;
+pub(crate) const MAX_INLINE: usize = (1 << 14) - 1;
 /// Bytes of a piece of a value that has several.
 const PIECE: usize = 256 << 10;
 /// What the allocator and the counts take for each piece, about, and its place in the array.
@@ -279,14 +279,14 @@ mod tests {
     fn a_change_of_one_that_is_not_the_newest_is_made_to_a_copy() {
         let rope = Rope::of(b"rose");
         // SAFETY: nobody else has it; of one that is not the newest any more, that is seen.
-        let [red, white, grown, other] = unsafe {
+        let [red, white, add_memory, other] = unsafe {
             let (red, white) = (rope.write(4, 4, b" is red"), rope.write(4, 4, b" is white"));
             // There is room behind it.
-            let (grown, other) = (red.write(11, 11, b"!"), red.write(11, 11, b"?"));
-            [red, white, grown, other]
+            let (add_memory, other) = (red.write(11, 11, b"!"), red.write(11, 11, b"?"));
+            [red, white, add_memory, other]
         };
-        assert!(Arc::ptr_eq(&red, &grown));
-        let seen = [(&red, 11), (&white, 13), (&grown, 12), (&other, 12)];
+        assert!(Arc::ptr_eq(&red, &add_memory));
+        let seen = [(&red, 11), (&white, 13), (&add_memory, 12), (&other, 12)];
         let values = seen.map(|(rope, length)| String::from_utf8(value(rope, length)).unwrap());
         let wanted = ["rose is red", "rose is white", "rose is red!", "rose is red?"];
         assert_eq!(values, wanted, "one was changed through another");

@@ -6,15 +6,15 @@
 //!
 //! # Rollback
 //! Where the log cannot be written, what it does not have is undone. So each record that is put in or taken out is
-//! noted ([`Step`]) until the log's entry of that change is safe, and until then none that was taken out is freed.
+//! noted ([`Undo`]) until the log's entry of that change is safe, and until then none that was taken out is freed.
 //! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
 //! successor, has to leave it readable as it was until then.
 
 use crate::log::Lsn;
 use crate::request::Answer;
-use crate::state::cold::Cold;
-use crate::state::record::{Lent, Record, UsedAt, Value};
-use crate::state::rope::{LONGEST_HERE, Rope};
+use crate::state::cold::ColdStore;
+use crate::state::record::{AccessTime, Record, RopeRef, Value};
+use crate::state::rope::{MAX_INLINE, Rope};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
@@ -31,64 +31,64 @@ type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
 /// Tables with room for fewer keys are not made smaller.
-const LEAST_ROOM: usize = 64;
+const MIN_CAPACITY: usize = 64;
 
 /// A shard, as all threads share it.
 pub(crate) struct Shard {
     core: Mutex<Core>,
     factory: Factory,
-    figures: Figures,
+    stats: ShardStats,
 }
 
 /// What is known of a shard without its lock. Each is stored under the lock and stands for itself, but for `shown`.
 #[derive(Default)]
-pub(crate) struct Figures {
+pub(crate) struct ShardStats {
     /// The log's last entry that changed what readers see. Stored before it is shown: who sees a state and then loads
     /// this is told that state's entry, or a later one.
-    shown: AtomicU64,
+    published_lsn: AtomicU64,
     /// Odd while a state is being shown.
-    turn: AtomicU64,
+    version: AtomicU64,
     keys: AtomicUsize,
-    ending: AtomicUsize,
+    with_ttl: AtomicUsize,
     memory: AtomicUsize,
 }
 
-impl Figures {
+impl ShardStats {
     /// Says that a state will be shown. The caller has the shard's lock.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin_publish(&self) {
         // Relaxed: only who has the lock stores this.
-        let turn = self.turn.load(Ordering::Relaxed);
+        let version = self.version.load(Ordering::Relaxed);
         // [MO-1] Relaxed: the fence behind it orders it before what is shown.
-        self.turn.store(turn + 1, Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
         // [MO-1] Release: whoever sees what is shown sees the odd number, or a later one.
         fence(Ordering::Release);
     }
 
     /// Says that it has been shown.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end_publish(&self) {
         // Relaxed: as in `begin`.
-        let turn = self.turn.load(Ordering::Relaxed);
+        let version = self.version.load(Ordering::Relaxed);
         // [MO-2] Release: whoever sees this sees what was shown.
-        self.turn.store(turn + 1, Ordering::Release);
+        self.version.store(version + 1, Ordering::Release);
     }
 
     /// The number of the state that is shown, if none is being shown just now.
-    pub(crate) fn turn(&self) -> Option<u64> {
+    pub(crate) fn version(&self) -> Option<u64> {
         // [MO-2] Acquire: sees what was shown before.
-        let turn = self.turn.load(Ordering::Acquire);
-        turn.is_multiple_of(2).then_some(turn)
+        let version = self.version.load(Ordering::Acquire);
+        version.is_multiple_of(2).then_some(version)
     }
 
     /// Whether that state is still the one that is shown. A fence has been passed since it was looked at.
-    pub(crate) fn is_still(&self, turn: u64) -> bool {
+    pub(crate) fn is_still(&self, version: u64) -> bool {
         // [MO-1] Relaxed: the caller's fence orders it behind the look.
-        self.turn.load(Ordering::Relaxed) == turn
+        self.version.load(Ordering::Relaxed) == version
     }
 
-    pub(crate) fn shown(&self) -> Lsn {
+    pub(crate) fn published_lsn(&self) -> Lsn {
         // [RB-1] Acquire: pairs with the release in `note`. That it is the state's entry or a later one needs no more
         // than the look before, which has acquired what was stored before the state was shown.
-        self.shown.load(Ordering::Acquire)
+        self.published_lsn.load(Ordering::Acquire)
     }
 
     pub(crate) fn keys(&self) -> usize {
@@ -96,93 +96,93 @@ impl Figures {
         self.keys.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn ending(&self) -> usize {
+    pub(crate) fn keys_with_ttl(&self) -> usize {
         // Relaxed: a figure by itself.
-        self.ending.load(Ordering::Relaxed)
+        self.with_ttl.load(Ordering::Relaxed)
     }
 }
 
 /// A record came into the map, or went out of it.
 #[derive(Clone, Copy)]
-enum Step {
+enum Undo {
     /// It came, and no record of its key was there.
-    In {
+    Inserted {
         record: Record,
         /// Whether its ticket is one that another record had: that one has it again when this step is undone.
-        borrowed: bool,
+        moved_in: bool,
     },
     /// It went, or gave its place to another.
-    Out {
+    Removed {
         record: Record,
         /// Whether another record has its ticket now.
-        moved: bool,
+        moved_out: bool,
         /// Whether the record that has its place has the ticket of another, as above.
-        borrowed: bool,
+        moved_in: bool,
     },
 }
 
 /// Whose ticket a new record has, if its value is compressed elsewhere.
 #[derive(Clone, Copy)]
-struct Ticket {
+struct TicketOrigin {
     /// That of the record whose place it takes.
-    keeps: bool,
+    from_old: bool,
     /// That of any record.
-    borrowed: bool,
+    moved_in: bool,
 }
 
-impl Ticket {
-    const ITS_OWN: Self = Self { keeps: false, borrowed: false };
+impl TicketOrigin {
+    const ITS_OWN: Self = Self { from_old: false, moved_in: false };
 }
 
 /// What the lock guards.
 pub(crate) struct Core {
     writer: Writer,
     /// For walks; sees what is shown.
-    eyes: Reader,
-    cold: Option<Arc<Cold>>,
+    reader: Reader,
+    cold: Option<Arc<ColdStore>>,
     /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
-    fresh: Vec<Step>,
-    waiting: Vec<Step>,
+    unpublished: Vec<Undo>,
+    retired: Vec<Undo>,
     /// The entry of the log after which no step in `waiting` is undone.
-    waiting_for: Lsn,
+    retired_lsn: Lsn,
     /// What waits for a snapshot, or for the log to have that entry safe; by entry.
-    held: VecDeque<(Lsn, Step)>,
+    deferred: VecDeque<(Lsn, Undo)>,
     snapshots: usize,
     /// Whether records that are put in are noted.
-    undoes: bool,
+    records_undo: bool,
     /// Of the records in the map.
     bytes: usize,
-    ending: usize,
+    with_ttl: usize,
     /// The latest at which something was changed here: time does not go back.
     time: u64,
     /// Where the walk that removes what has ended goes on.
-    pub(super) walked: u64,
+    pub(super) expire_cursor: u64,
     /// New values are put together here.
-    pub(super) room: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Shard {
-    pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
-        let (writer, eyes) =
+    pub(crate) fn new(cold: Option<Arc<ColdStore>>) -> Self {
+        let (writer, reader) =
             LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
-        let factory = eyes.factory();
+        let factory = reader.factory();
         let core = Core {
             writer,
-            eyes,
+            reader,
             cold,
-            fresh: Vec::new(),
-            waiting: Vec::new(),
-            waiting_for: 0,
-            held: VecDeque::new(),
+            unpublished: Vec::new(),
+            retired: Vec::new(),
+            retired_lsn: 0,
+            deferred: VecDeque::new(),
             snapshots: 0,
-            undoes: false,
+            records_undo: false,
             bytes: 0,
-            ending: 0,
+            with_ttl: 0,
             time: 0,
-            walked: 0,
-            room: Vec::new(),
+            expire_cursor: 0,
+            scratch: Vec::new(),
         };
-        Self { core: Mutex::new(core), factory, figures: Figures::default() }
+        Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
     }
 
     /// A thread that panicked left a whole shard: each step leaves one, and what was not shown is shown with the next.
@@ -199,23 +199,23 @@ impl Shard {
         self.factory.handle()
     }
 
-    pub(crate) fn figures(&self) -> &Figures {
-        &self.figures
+    pub(crate) fn stats(&self) -> &ShardStats {
+        &self.stats
     }
 
-    /// Notes what has changed, before it is shown. By how much the memory has grown or shrunk.
-    pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
-        let Figures { shown, keys, ending, memory, .. } = &self.figures;
+    /// Notes what has changed, before it is shown. By how much the memory has add_memory or shrunk.
+    pub(crate) fn update_stats(&self, core: &Core, entry: Option<Lsn>) -> isize {
+        let ShardStats { published_lsn, keys, with_ttl, memory, .. } = &self.stats;
         if let Some(entry) = entry {
-            // [RB-1] Release: a look that sees the entry of a rollback sees that there was one. Showing the state
+            // [RB-1] Release: a look that sees the entry of a rollback sees that there was one. Publishing the state
             // releases this, too.
-            shown.store(entry, Ordering::Release);
+            published_lsn.store(entry, Ordering::Release);
         }
         let now = core.memory();
         // Relaxed: figures, each by itself.
         keys.store(core.len(), Ordering::Relaxed);
         // Relaxed: as above.
-        ending.store(core.ending, Ordering::Relaxed);
+        with_ttl.store(core.with_ttl, Ordering::Relaxed);
         // Relaxed: as above; stored under the lock only.
         now.wrapping_sub(memory.swap(now, Ordering::Relaxed)).cast_signed()
     }
@@ -231,7 +231,7 @@ impl Core {
     }
 
     /// The time at which something is changed: that of the clock, but for what has been seen here.
-    pub(crate) fn at(&mut self, now: u64) -> u64 {
+    pub(crate) fn advance_time(&mut self, now: u64) -> u64 {
         self.time = self.time.max(now);
         self.time
     }
@@ -247,29 +247,41 @@ impl Core {
     }
 
     /// Stores a value in place of `old`, which the key has.
-    pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
-        if self.cold.is_none() && value.len() <= LONGEST_HERE {
-            return self.place(old, key, Value::Here(value), ends, Ticket::ITS_OWN);
+    pub(crate) fn put(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<u64>,
+    ) {
+        if self.cold.is_none() && value.len() <= MAX_INLINE {
+            return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::ITS_OWN);
         }
-        self.put_elsewhere(old, key, value, ends);
+        self.put_out_of_line(old, key, value, expires_at);
     }
 
     /// As `put`, where the value may be kept outside of its record.
     #[inline(never)]
-    fn put_elsewhere(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
-        let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
+    fn put_out_of_line(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<u64>,
+    ) {
+        let kept = self.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
         match kept {
-            Value::Here(value) if value.len() > LONGEST_HERE => {
+            Value::Inline(value) if value.len() > MAX_INLINE => {
                 let rope = Rope::of(value);
                 self.place(
                     old,
                     key,
-                    Value::Long(Lent::of(&rope), value.len()),
-                    ends,
-                    Ticket::ITS_OWN,
+                    Value::Rope(RopeRef::of(&rope), value.len()),
+                    expires_at,
+                    TicketOrigin::ITS_OWN,
                 );
             }
-            kept => self.place(old, key, kept, ends, Ticket::ITS_OWN),
+            kept => self.place(old, key, kept, expires_at, TicketOrigin::ITS_OWN),
         }
     }
 
@@ -281,10 +293,16 @@ impl Core {
         old: Option<Record>,
         key: &[u8],
         record: Record,
-        ends: Option<u64>,
+        expires_at: Option<u64>,
     ) {
-        let is_old = old.is_some_and(|old| old.is(record));
-        self.place(old, key, record.value(), ends, Ticket { keeps: is_old, borrowed: true });
+        let is_old = old.is_some_and(|old| old.is_same(record));
+        self.place(
+            old,
+            key,
+            record.value(),
+            expires_at,
+            TicketOrigin { from_old: is_old, moved_in: true },
+        );
     }
 
     /// Overwrites part of a record's value. Long values stay out of `cold`, since they change.
@@ -295,29 +313,35 @@ impl Core {
         key: &[u8],
         (at, part): (usize, &[u8]),
     ) {
-        let ends = alive.and_then(|record| record.ends());
+        let expires_at = alive.and_then(|record| record.expires_at());
         let length = alive.map_or(0, |record| record.value().length());
         let total = length.max(at + part.len());
-        if total <= LONGEST_HERE {
-            let mut room = std::mem::take(&mut self.room);
-            room.clear();
+        if total <= MAX_INLINE {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.clear();
             if let Some(record) = alive {
-                self.read(record, |value| room.extend_from_slice(value));
+                self.read(record, |value| scratch.extend_from_slice(value));
             }
-            room.resize(total, 0);
-            room[at..at + part.len()].copy_from_slice(part);
-            self.put(old, key, &room, ends);
-            self.room = room;
+            scratch.resize(total, 0);
+            scratch[at..at + part.len()].copy_from_slice(part);
+            self.put(old, key, &scratch, expires_at);
+            self.scratch = scratch;
             return;
         }
-        let rope = if let Some(Value::Long(lent, _)) = alive.as_ref().map(Record::value) {
-            Arc::clone(&lent.rope())
+        let rope = if let Some(Value::Rope(rope_ref, _)) = alive.as_ref().map(Record::value) {
+            Arc::clone(&rope_ref.rope())
         } else {
             alive.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
         };
         // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has it.
         let rope = unsafe { rope.write(length, at, part) };
-        self.place(old, key, Value::Long(Lent::of(&rope), total), ends, Ticket::ITS_OWN);
+        self.place(
+            old,
+            key,
+            Value::Rope(RopeRef::of(&rope), total),
+            expires_at,
+            TicketOrigin::ITS_OWN,
+        );
     }
 
     /// Stores a record in place of `old`, which the key has.
@@ -327,16 +351,18 @@ impl Core {
         old: Option<Record>,
         key: &[u8],
         value: Value<'_>,
-        ends: Option<u64>,
-        Ticket { keeps, borrowed }: Ticket,
+        expires_at: Option<u64>,
+        TicketOrigin { from_old, moved_in }: TicketOrigin,
     ) {
-        let new = Record::new(key, value, ends, UsedAt::of(self.time));
+        let new = Record::new(key, value, expires_at, AccessTime::of(self.time));
         self.bytes += new.memory();
-        self.ending += usize::from(ends.is_some());
+        self.with_ttl += usize::from(expires_at.is_some());
         self.writer.insert(new, ());
         match old {
-            Some(record) => self.retire(Step::Out { record, moved: keeps, borrowed }),
-            None if self.undoes => self.fresh.push(Step::In { record: new, borrowed }),
+            Some(record) => self.retire(Undo::Removed { record, moved_out: from_old, moved_in }),
+            None if self.records_undo => {
+                self.unpublished.push(Undo::Inserted { record: new, moved_in })
+            }
             None => {}
         }
     }
@@ -345,13 +371,13 @@ impl Core {
     pub(crate) fn remove(&mut self, record: Record) {
         let was_there = self.writer.remove(record.key());
         debug_assert!(was_there, "a record is removed twice, and would be freed twice");
-        self.retire(Step::Out { record, moved: false, borrowed: false });
+        self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
     }
 
     /// Removes a record whose value another has now.
     pub(crate) fn remove_moved(&mut self, record: Record) {
         self.writer.remove(record.key());
-        self.retire(Step::Out { record, moved: true, borrowed: false });
+        self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
     }
 
     /// Removes all.
@@ -359,21 +385,21 @@ impl Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
         for record in all {
-            self.retire(Step::Out { record, moved: false, borrowed: false });
+            self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
         }
         self.writer.shrink_to_fit();
     }
 
     /// Makes the table smaller if less than a quarter of it is in use. Readers see all changes, and those of a state
-    /// before are waited for. `entry` and `safe` are as in [`show`](Self::show). O(capacity), which is paid for by the
+    /// before are waited for. `entry` and `safe` are as in [`publish`](Self::publish). O(capacity), which is paid for by the
     /// removals before.
     pub(super) fn shrink(&mut self, entry: Lsn, safe: Lsn) {
-        let (used, room) = (self.writer.len(), self.writer.capacity());
-        if room < LEAST_ROOM || used >= room / 4 {
+        let (used, capacity) = (self.writer.len(), self.writer.capacity());
+        if capacity < MIN_CAPACITY || used >= capacity / 4 {
             return;
         }
         self.writer.shrink_to_fit();
-        self.show(entry, safe);
+        self.publish(entry, safe);
         // The larger table is freed when the last reader has left it.
         self.writer.wait_for_readers();
     }
@@ -393,44 +419,44 @@ impl Core {
     }
 
     /// Notes that a record was taken out, as `step` says.
-    fn retire(&mut self, step: Step) {
-        if let Step::Out { record, .. } = step {
+    fn retire(&mut self, step: Undo) {
+        if let Undo::Removed { record, .. } = step {
             self.bytes -= record.memory();
-            self.ending -= usize::from(record.ends().is_some());
+            self.with_ttl -= usize::from(record.expires_at().is_some());
         }
-        self.fresh.push(step);
+        self.unpublished.push(step);
     }
 
     /// Notes from now on what a rollback has to undo.
-    pub(crate) fn begin_to_undo(&mut self) {
-        self.undoes = true;
+    pub(crate) fn enable_undo(&mut self) {
+        self.records_undo = true;
     }
 
     /// Whether the entries of changes are written to files. During replay they are not, either.
     pub(crate) fn is_logged(&self) -> bool {
-        self.undoes
+        self.records_undo
     }
 
     /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
     pub(crate) fn roll_back(&mut self, safe: Lsn) {
-        let from = self.held.partition_point(|(entry, _)| *entry <= safe);
-        let mut steps: Vec<Step> = self.held.drain(from..).map(|(_, step)| step).collect();
-        if self.waiting_for > safe {
-            steps.append(&mut self.waiting);
+        let from = self.deferred.partition_point(|(entry, _)| *entry <= safe);
+        let mut steps: Vec<Undo> = self.deferred.drain(from..).map(|(_, step)| step).collect();
+        if self.retired_lsn > safe {
+            steps.append(&mut self.retired);
         }
         // What a panic kept from being logged, if there is any.
-        steps.append(&mut self.fresh);
+        steps.append(&mut self.unpublished);
         for step in steps.into_iter().rev() {
             match step {
-                Step::In { record, borrowed: false } => self.remove(record),
-                Step::In { record, borrowed: true } => self.remove_moved(record),
-                Step::Out { record, borrowed, .. } => {
+                Undo::Inserted { record, moved_in: false } => self.remove(record),
+                Undo::Inserted { record, moved_in: true } => self.remove_moved(record),
+                Undo::Removed { record, moved_in, .. } => {
                     self.bytes += record.memory();
-                    self.ending += usize::from(record.ends().is_some());
+                    self.with_ttl += usize::from(record.expires_at().is_some());
                     let there = self.find(record.key());
                     self.writer.insert(record, ());
                     if let Some(record) = there {
-                        self.retire(Step::Out { record, moved: borrowed, borrowed: false });
+                        self.retire(Undo::Removed { record, moved_out: moved_in, moved_in: false });
                     }
                 }
             }
@@ -439,78 +465,78 @@ impl Core {
 
     /// Has readers see all changes. No change up to now belongs to an entry of the log behind `entry`, and those up to
     /// `safe` are safe.
-    pub(crate) fn show(&mut self, entry: Lsn, safe: Lsn) {
+    pub(crate) fn publish(&mut self, entry: Lsn, safe: Lsn) {
         if !self.writer.has_changes() {
             return;
         }
         // This waits until nobody looks at the state before the one shown now.
         self.writer.publish();
-        self.free_waiting(safe);
-        std::mem::swap(&mut self.fresh, &mut self.waiting);
-        self.waiting_for = entry;
+        self.reclaim_retired(safe);
+        std::mem::swap(&mut self.unpublished, &mut self.retired);
+        self.retired_lsn = entry;
     }
 
     /// As `show`, where much has been changed since: nobody looks yet.
-    pub(crate) fn show_soon(&mut self) {
-        if self.fresh.len() >= 1 << 10 {
-            self.show(0, 0);
+    pub(crate) fn publish_if_large(&mut self) {
+        if self.unpublished.len() >= 1 << 10 {
+            self.publish(0, 0);
         }
     }
 
     /// Frees what no reader can look at any more and the log has safe, without waiting. Returns whether no reader looks
     /// at an earlier state.
-    pub(crate) fn tidy(&mut self, safe: Lsn) -> bool {
+    pub(crate) fn reclaim(&mut self, safe: Lsn) -> bool {
         let settled = !self.writer.has_changes() && !self.writer.is_pending();
-        if settled && !self.waiting.is_empty() {
-            self.free_waiting(safe);
+        if settled && !self.retired.is_empty() {
+            self.reclaim_retired(safe);
         } else {
-            self.free_held(safe);
+            self.reclaim_deferred(safe);
         }
         settled
     }
 
     /// What has waited since before a state was shown that is the earliest anybody can be looking at.
-    fn free_waiting(&mut self, safe: Lsn) {
-        self.free_held(safe);
-        let entry = self.waiting_for;
+    fn reclaim_retired(&mut self, safe: Lsn) {
+        self.reclaim_deferred(safe);
+        let entry = self.retired_lsn;
         if entry > safe {
-            self.held.extend(self.waiting.drain(..).map(|step| (entry, step)));
+            self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
         } else if self.snapshots != 0 {
             // Only what a snapshot may read has to stay.
-            let gone = self.waiting.drain(..).filter(|step| matches!(step, Step::Out { .. }));
-            self.held.extend(gone.map(|step| (entry, step)));
+            let gone = self.retired.drain(..).filter(|step| matches!(step, Undo::Removed { .. }));
+            self.deferred.extend(gone.map(|step| (entry, step)));
         } else {
-            for step in self.waiting.drain(..) {
+            for step in self.retired.drain(..) {
                 step.free(self.cold.as_deref());
             }
         }
-        if self.waiting.capacity() > 1 << 12 {
-            self.waiting = Vec::new();
+        if self.retired.capacity() > 1 << 12 {
+            self.retired = Vec::new();
         }
     }
 
     /// What was held up, as far as the log is safe, unless a snapshot is made.
     #[inline]
-    fn free_held(&mut self, safe: Lsn) {
-        if !self.held.is_empty() && self.snapshots == 0 {
-            self.free_held_up_to(safe);
+    fn reclaim_deferred(&mut self, safe: Lsn) {
+        if !self.deferred.is_empty() && self.snapshots == 0 {
+            self.reclaim_deferred_up_to(safe);
         }
     }
 
     #[inline(never)]
-    fn free_held_up_to(&mut self, safe: Lsn) {
-        while self.held.front().is_some_and(|(entry, _)| *entry <= safe) {
-            let Some((_, step)) = self.held.pop_front() else { break };
+    fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
+        while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
+            let Some((_, step)) = self.deferred.pop_front() else { break };
             step.free(self.cold.as_deref());
         }
-        if self.held.is_empty() && self.held.capacity() > 1 << 12 {
-            self.held = VecDeque::new();
+        if self.deferred.is_empty() && self.deferred.capacity() > 1 << 12 {
+            self.deferred = VecDeque::new();
         }
     }
 
     /// Visits what is shown, from a hash on; where to go on.
     pub(crate) fn scan(&self, from: u64, mut each: impl FnMut(Record)) -> Option<u64> {
-        self.eyes.enter().scan(from, |record, ()| each(*record))
+        self.reader.enter().scan(from, |record, ()| each(*record))
     }
 
     /// All records, none of which is freed until `end_snapshot`.
@@ -521,7 +547,7 @@ impl Core {
 
     pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
         self.snapshots -= 1;
-        self.free_held(safe);
+        self.reclaim_deferred(safe);
     }
 
     /// Room for so many keys more.
@@ -532,48 +558,57 @@ impl Core {
 
 /// What `with` makes of a record's value.
 #[inline]
-pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
+pub(crate) fn read<R>(
+    record: Record,
+    cold: Option<&ColdStore>,
+    with: impl FnOnce(&[u8]) -> R,
+) -> R {
     match record.value() {
-        Value::Here(value) => with(value),
+        Value::Inline(value) => with(value),
         value => read_part(value, cold, 0..value.length(), with),
     }
 }
 
 /// Answers with a record's value, in pieces if it lies in several.
 #[inline]
-pub(crate) fn read_pieces(record: Record, cold: Option<&Cold>, answer: impl FnOnce(Answer<'_>)) {
+pub(crate) fn read_pieces(
+    record: Record,
+    cold: Option<&ColdStore>,
+    answer: impl FnOnce(Answer<'_>),
+) {
     match record.value() {
-        Value::Here(value) => answer(Answer::Bytes(value)),
+        Value::Inline(value) => answer(Answer::Bytes(value)),
         // SAFETY: the value belongs to a record that the caller holds.
-        Value::Long(lent, length) => unsafe { lent.rope().read_pieces(length, answer) },
-        Value::Away(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read_pieces(length, answer) },
+        Value::Compressed(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
     }
 }
 
 /// What `with` makes of a part of a record's value: of a long one only that is read.
 pub(crate) fn read_part<R>(
     value: Value<'_>,
-    cold: Option<&Cold>,
+    cold: Option<&ColdStore>,
     part: Range<usize>,
     with: impl FnOnce(&[u8]) -> R,
 ) -> R {
     match value {
-        Value::Here(value) => with(&value[part]),
+        Value::Inline(value) => with(&value[part]),
         // SAFETY: the caller that has the value has its record.
-        Value::Long(lent, length) => unsafe { lent.rope().read(length, part, with) },
-        Value::Away(ticket, _) => {
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read(length, part, with) },
+        Value::Compressed(ticket, _) => {
             let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
             value.expect("a ticket leads to its value as long as its record is there")
         }
     }
 }
 
-impl Step {
+impl Undo {
     /// Frees the record of a step that will not be undone, if it went.
-    fn free(self, cold: Option<&Cold>) {
-        let Self::Out { record, moved, .. } = self else { return };
-        if let (Value::Away(ticket, _), Some(cold), false) = (record.value(), cold, moved) {
-            cold.drop(ticket);
+    fn free(self, cold: Option<&ColdStore>) {
+        let Self::Removed { record, moved_out, .. } = self else { return };
+        if let (Value::Compressed(ticket, _), Some(cold), false) = (record.value(), cold, moved_out)
+        {
+            cold.remove(ticket);
         }
         // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
         // it are done, and no rollback puts it back. An earlier step that names it goes before this one.
@@ -585,11 +620,11 @@ impl Drop for Core {
     fn drop(&mut self) {
         // Sessions hold what the shard is part of, so all readers have gone.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
-        let held = self.held.drain(..).map(|(_, step)| step);
-        let steps = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(held);
+        let deferred = self.deferred.drain(..).map(|(_, step)| step);
+        let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
         let gone = steps.filter_map(|step| match step {
-            Step::In { .. } => None,
-            Step::Out { record, .. } => Some(record),
+            Undo::Inserted { .. } => None,
+            Undo::Removed { record, .. } => Some(record),
         });
         for record in gone.chain(all) {
             // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.

@@ -37,7 +37,7 @@ static TABLES: [[u16; 256]; STRIDE] = {
 
 /// CRC-16/XMODEM.
 #[inline]
-fn sum(bytes: &[u8]) -> u16 {
+fn crc16(bytes: &[u8]) -> u16 {
     let (strides, rest) = bytes.as_chunks::<STRIDE>();
     let whole = strides.iter().fold(0_u16, |sum, stride| {
         let [first, second] = sum.to_be_bytes();
@@ -58,16 +58,16 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
         let inner = &key[open + 1..];
         memchr::memchr(b'}', inner).filter(|length| *length != 0).map(|length| &inner[..length])
     });
-    sum(part.unwrap_or(key)) % SLOTS
+    crc16(part.unwrap_or(key)) % SLOTS
 }
 
 /// How slots are dealt out to a power of two of shards.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deal {
+pub(crate) struct Sharding {
     shift: u32,
 }
 
-impl Deal {
+impl Sharding {
     pub(crate) fn new(shards: usize) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= usize::from(SLOTS));
         Self { shift: SLOTS.ilog2() - shards.ilog2() }
@@ -112,7 +112,7 @@ mod tests {
         for from in 0..40 {
             for to in from..bytes.len() {
                 assert_eq!(
-                    sum(&bytes[from..to]),
+                    crc16(&bytes[from..to]),
                     plain(&bytes[from..to]),
                     "the sum of {from}..{to}"
                 );
@@ -123,13 +123,13 @@ mod tests {
     #[test]
     fn every_slot_has_its_shard() {
         for shards in [1, 2, 32, 16_384] {
-            let deal = Deal::new(shards);
+            let sharding = Sharding::new(shards);
             for shard in 0..shards {
-                for slot in deal.slots(shard) {
-                    assert_eq!(deal.shard(slot), shard);
+                for slot in sharding.slots(shard) {
+                    assert_eq!(sharding.shard(slot), shard);
                 }
             }
-            assert_eq!(deal.slots(shards - 1).end, SLOTS);
+            assert_eq!(sharding.slots(shards - 1).end, SLOTS);
         }
     }
 }
