@@ -239,7 +239,7 @@ fn write_snapshot(
     drop(writing);
     let last = state.log.last();
     // The log must not end before what the snapshot holds of it.
-    state.log.force()?;
+    state.log.sync()?;
     // All up to `last` is safe, unless it was undone. Nothing of it can be undone from now on.
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());

@@ -3,11 +3,11 @@
 use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::HEAD;
+use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
 use crate::log::{LOG, Log, LogError, Lsn, OpenError};
 use crate::options::{Eviction, Options};
@@ -532,7 +532,7 @@ fn recover(
             time = if is_set_back(changes) { at } else { time.max(at) };
         }
         let time = at;
-        read += (changes.len() + HEAD) as u64;
+        read += (changes.len() + ENTRY_HEADER) as u64;
         if read > 1 << 20 {
             progress.add_done(std::mem::take(&mut read));
         }
@@ -561,7 +561,7 @@ fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
 
 /// Whether an entry says that the clock was set back, which it says alone.
 fn is_set_back(changes: &[u8]) -> bool {
-    matches!(Changes::new(changes).next(), Some(Ok(Logged::Clock(_))))
+    matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))))
 }
 
 /// Loads a snapshot, its sections side by side.

@@ -29,20 +29,20 @@ const MAGIC: &[u8; 8] = b"hedgesnp";
 const VERSION: u32 = 1;
 const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
-const HEADER: usize = 12;
+const FILE_HEADER: usize = 12;
 /// Bytes of a block before its entries.
-const HEAD: usize = 8;
+const BLOCK_HEADER: usize = 8;
 /// A block is written when it has so many.
 const BLOCK: usize = 64 << 10;
 /// Bytes of an entry before its key, without and with an end.
-const PLAIN: usize = 6;
-const ENDING: u32 = 1 << 31;
+const ENTRY_HEADER: usize = 6;
+const HAS_TTL: u32 = 1 << 31;
 /// Bytes of the footer before its sections, and of each section there.
 const FOOTER: usize = 16;
 const SECTION: usize = 36;
 const TRAILER: usize = 16;
 /// The disk is forced whenever so much was written, so that the end has little left to wait for.
-const STRIDE: u64 = 16 << 20;
+const SYNC_STRIDE: u64 = 16 << 20;
 /// As Redis Cluster has it.
 const SLOTS: u16 = 16384;
 
@@ -67,13 +67,13 @@ pub struct Writer {
     block: Vec<u8>,
     sections: Vec<SectionInfo>,
     length: u64,
-    forced: u64,
-    named: bool,
+    synced: u64,
+    finished: bool,
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.named {
+        if !self.finished {
             // It may be what filled the disk. Where that fails, whoever opens the folder next does it.
             let _ = self.folder.disk().remove(&self.folder.at(NEW));
         }
@@ -92,11 +92,11 @@ impl Writer {
         let writer = Self {
             folder: Arc::clone(folder),
             file,
-            block: vec![0; HEAD],
+            block: vec![0; BLOCK_HEADER],
             sections: Vec::new(),
             length: header.len() as u64,
-            forced: 0,
-            named: false,
+            synced: 0,
+            finished: false,
         };
         // What was made is removed with the writer, where that fails.
         writer.file.write(&header)?;
@@ -131,11 +131,11 @@ impl Writer {
         if value.len() > LONGEST_VALUE {
             return Err(wrong("the value is too long"));
         }
-        let long = PLAIN + 8 + key.len() + value.len() > BLOCK;
+        let long = ENTRY_HEADER + 8 + key.len() + value.len() > BLOCK;
         if long {
             self.flush()?;
         }
-        let value_bytes = value.len() as u32 | if expires_at.is_some() { ENDING } else { 0 };
+        let value_bytes = value.len() as u32 | if expires_at.is_some() { HAS_TTL } else { 0 };
         self.block.extend(key_bytes.to_le_bytes());
         self.block.extend(value_bytes.to_le_bytes());
         if let Some(expires_at) = expires_at {
@@ -175,43 +175,43 @@ impl Writer {
         self.file.sync()?;
         let (folder, disk) = (&self.folder, self.folder.disk());
         disk.rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, last)))?;
-        self.named = true;
+        self.finished = true;
         disk.sync_folder(folder.path())?;
         Ok(self.length + footer.len() as u64)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.block.len() == HEAD { Ok(()) } else { self.write_block(&[]) }
+        if self.block.len() == BLOCK_HEADER { Ok(()) } else { self.write_block(&[]) }
     }
 
     /// Writes the block, of which `rest` is the end.
     fn write_block(&mut self, rest: &[u8]) -> io::Result<()> {
-        let bytes = self.block.len() - HEAD + rest.len();
+        let bytes = self.block.len() - BLOCK_HEADER + rest.len();
         self.block[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
         let crc = crc::of(&self.block[..4]);
-        let crc = crc::after(crc, &self.block[HEAD..]);
+        let crc = crc::after(crc, &self.block[BLOCK_HEADER..]);
         let crc = crc::after(crc, rest);
-        self.block[4..HEAD].copy_from_slice(&crc.to_le_bytes());
+        self.block[4..BLOCK_HEADER].copy_from_slice(&crc.to_le_bytes());
         self.file.write(&self.block)?;
         if !rest.is_empty() {
             self.file.write(rest)?;
         }
-        self.block.truncate(HEAD);
-        let whole = (HEAD + bytes) as u64;
+        self.block.truncate(BLOCK_HEADER);
+        let whole = (BLOCK_HEADER + bytes) as u64;
         self.length += whole;
         if let Some(section) = self.sections.last_mut() {
             section.bytes += whole;
         }
-        if self.length - self.forced >= STRIDE {
+        if self.length - self.synced >= SYNC_STRIDE {
             self.file.sync()?;
-            self.forced = self.length;
+            self.synced = self.length;
         }
         Ok(())
     }
 }
 
 /// Takes an entry: its key, until when it lives, and its value.
-pub type Each<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+pub type OnEntry<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
 /// A snapshot that can be read.
 pub struct Snapshot {
@@ -234,9 +234,10 @@ impl Snapshot {
         let Some(number) = folder.numbered(NAME)?.pop() else { return Ok(None) };
         let file = folder.at(&numbered_name(NAME, number));
         let opened = folder.disk().read(&file).map_err(|why| OpenError::Io(file.clone(), why))?;
-        let footer = read_footer(opened).map_err(|why| why.told(&file))?;
+        let footer = read_footer(opened).map_err(|why| why.into_open_error(&file))?;
         if footer.last != number {
-            return Err(Trouble::Damage(0, "it does not have the number of its name").told(&file));
+            return Err(ReadError::Damage(0, "it does not have the number of its name")
+                .into_open_error(&file));
         }
         let Footer { sections, last, time, bytes } = footer;
         Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, bytes }))
@@ -266,10 +267,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// When it is damaged, which shows before anything of that block is told, or the system refuses.
-    pub fn read_section(&self, number: usize, each: &mut Each<'_>) -> Result<(), OpenError> {
+    pub fn read_section(&self, number: usize, each: &mut OnEntry<'_>) -> Result<(), OpenError> {
         let refused = |why| OpenError::Io(self.file.clone(), why);
         let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
-        read_section(&mut file, &self.sections[number], each).map_err(|why| why.told(&self.file))
+        read_section(&mut file, &self.sections[number], each)
+            .map_err(|why| why.into_open_error(&self.file))
     }
 }
 
@@ -292,13 +294,13 @@ struct Footer {
 }
 
 /// What is wrong with a file.
-enum Trouble {
+enum ReadError {
     Io(io::Error),
     Damage(u64, &'static str),
 }
 
-impl Trouble {
-    fn told(self, file: &Path) -> OpenError {
+impl ReadError {
+    fn into_open_error(self, file: &Path) -> OpenError {
         match self {
             Self::Io(why) => OpenError::Io(file.into(), why),
             Self::Damage(offset, why) => OpenError::Damaged { file: file.into(), offset, why },
@@ -306,33 +308,33 @@ impl Trouble {
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(why: io::Error) -> Self {
         Self::Io(why)
     }
 }
 
-fn read_footer(mut file: File) -> Result<Footer, Trouble> {
+fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     let bytes = file.metadata()?.len();
-    if bytes < (HEADER + FOOTER + TRAILER) as u64 {
-        return Err(Trouble::Damage(bytes, "it is too short"));
+    if bytes < (FILE_HEADER + FOOTER + TRAILER) as u64 {
+        return Err(ReadError::Damage(bytes, "it is too short"));
     }
-    let mut header = [0; HEADER];
+    let mut header = [0; FILE_HEADER];
     file.read_exact(&mut header)?;
     if &header[..8] != MAGIC {
-        return Err(Trouble::Damage(0, "it does not begin as a snapshot does"));
+        return Err(ReadError::Damage(0, "it does not begin as a snapshot does"));
     }
     if u32_at(&header, 8) != VERSION {
-        return Err(Trouble::Damage(8, "it was written by another version"));
+        return Err(ReadError::Damage(8, "it was written by another version"));
     }
     let mut trailer = [0; TRAILER];
     let end = bytes - TRAILER as u64;
     file.seek(SeekFrom::Start(end))?;
     file.read_exact(&mut trailer)?;
     let size = u64::from(u32_at(&trailer, 0));
-    let fits = size >= FOOTER as u64 && size <= end - HEADER as u64;
+    let fits = size >= FOOTER as u64 && size <= end - FILE_HEADER as u64;
     if &trailer[8..] != MAGIC || !fits || !(size as usize - FOOTER).is_multiple_of(SECTION) {
-        return Err(Trouble::Damage(end, "it does not end as a snapshot does"));
+        return Err(ReadError::Damage(end, "it does not end as a snapshot does"));
     }
     let place = end - size;
     let mut footer = vec![0; size as usize];
@@ -340,21 +342,21 @@ fn read_footer(mut file: File) -> Result<Footer, Trouble> {
     file.read_exact(&mut footer)?;
     let crc = crc::after(crc::of(&footer), &trailer[..4]);
     if crc != u32_at(&trailer, 4) {
-        return Err(Trouble::Damage(place, "its list of sections is not as it was written"));
+        return Err(ReadError::Damage(place, "its list of sections is not as it was written"));
     }
     let last = u64_at(&footer, 0);
     if last == Lsn::MAX {
-        return Err(Trouble::Damage(place, "no number follows that of its last entry"));
+        return Err(ReadError::Damage(place, "no number follows that of its last entry"));
     }
     let sections = read_sections(&footer[FOOTER..], place, last)
-        .ok_or(Trouble::Damage(place, "its sections do not follow each other"))?;
+        .ok_or(ReadError::Damage(place, "its sections do not follow each other"))?;
     Ok(Footer { sections, last, time: u64_at(&footer, 8), bytes })
 }
 
 /// The sections that a footer lists, where they fill the file from its header to `end`, have seen no entry after
 /// `last`, and can hold as many entries as they say.
 fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
-    let (mut slot, mut next) = (0, HEADER as u64);
+    let (mut slot, mut next) = (0, FILE_HEADER as u64);
     let mut sections = Vec::with_capacity(list.len() / SECTION);
     for bytes in list.chunks_exact(SECTION) {
         let both = u32_at(bytes, 0);
@@ -363,7 +365,7 @@ fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
         if slots.start < slot || slots.end <= slots.start || slots.end > SLOTS || place != next {
             return None;
         }
-        if floor > last || entries > length / PLAIN as u64 {
+        if floor > last || entries > length / ENTRY_HEADER as u64 {
             return None;
         }
         (slot, next) = (slots.end, place.checked_add(length).filter(|&next| next <= end)?);
@@ -375,55 +377,55 @@ fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
 fn read_section(
     file: &mut File,
     section: &SectionInfo,
-    each: &mut Each<'_>,
-) -> Result<(), Trouble> {
+    each: &mut OnEntry<'_>,
+) -> Result<(), ReadError> {
     file.seek(SeekFrom::Start(section.place))?;
     let mut file = io::BufReader::with_capacity(4 * BLOCK, file);
     let (mut at, mut left, mut entries) = (section.place, section.bytes, 0);
     let mut block = Vec::new();
     while left > 0 {
-        let mut head = [0; HEAD];
-        if left < HEAD as u64 {
-            return Err(Trouble::Damage(at, "a section ends within a block"));
+        let mut header = [0; BLOCK_HEADER];
+        if left < BLOCK_HEADER as u64 {
+            return Err(ReadError::Damage(at, "a section ends within a block"));
         }
-        file.read_exact(&mut head)?;
-        left -= HEAD as u64;
-        let bytes = u64::from(u32_at(&head, 0));
+        file.read_exact(&mut header)?;
+        left -= BLOCK_HEADER as u64;
+        let bytes = u64::from(u32_at(&header, 0));
         if bytes > left {
-            return Err(Trouble::Damage(at, "a block is longer than its section"));
+            return Err(ReadError::Damage(at, "a block is longer than its section"));
         }
         block.resize(bytes as usize, 0);
         file.read_exact(&mut block)?;
         left -= bytes;
-        let crc = crc::after(crc::of(&head[..4]), &block);
-        if crc != u32_at(&head, 4) {
-            return Err(Trouble::Damage(at, "a block is not as it was written"));
+        let crc = crc::after(crc::of(&header[..4]), &block);
+        if crc != u32_at(&header, 4) {
+            return Err(ReadError::Damage(at, "a block is not as it was written"));
         }
-        let told = read_entries(&block, each);
-        entries += told.ok_or(Trouble::Damage(at, "an entry is longer than its block"))?;
-        at += HEAD as u64 + bytes;
+        let count = read_entries(&block, each);
+        entries += count.ok_or(ReadError::Damage(at, "an entry is longer than its block"))?;
+        at += BLOCK_HEADER as u64 + bytes;
     }
     if entries == section.entries {
         Ok(())
     } else {
-        Err(Trouble::Damage(section.place, "a section has not as many entries as is said"))
+        Err(ReadError::Damage(section.place, "a section has not as many entries as is said"))
     }
 }
 
 /// Tells the entries of a block; how many, if nothing remains.
-fn read_entries(mut rest: &[u8], each: &mut Each<'_>) -> Option<u64> {
+fn read_entries(mut rest: &[u8], each: &mut OnEntry<'_>) -> Option<u64> {
     let mut entries = 0;
     while !rest.is_empty() {
         let (key_bytes, after) = rest.split_first_chunk::<2>()?;
         let (value_bytes, mut after) = after.split_first_chunk::<4>()?;
         let value_bytes = u32::from_le_bytes(*value_bytes);
         let mut expires_at = None;
-        if value_bytes & ENDING != 0 {
+        if value_bytes & HAS_TTL != 0 {
             let (bytes, more) = after.split_first_chunk::<8>()?;
             (expires_at, after) = (Some(u64::from_le_bytes(*bytes)), more);
         }
         let (key, after) = after.split_at_checked(u16::from_le_bytes(*key_bytes).into())?;
-        let (value, after) = after.split_at_checked((value_bytes & !ENDING) as usize)?;
+        let (value, after) = after.split_at_checked((value_bytes & !HAS_TTL) as usize)?;
         each(key, expires_at, value);
         entries += 1;
         rest = after;

@@ -5,7 +5,7 @@
 //! falls behind is told so, and nothing more.
 
 use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
 use std::fmt;
@@ -147,15 +147,15 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
-            Logged::Change(key, crate::request::Change::Delete) => event(key, EventKind::Removed),
-            Logged::Change(key, _) => event(key, EventKind::Changed),
-            Logged::Rename(from, to) => {
+            LoggedOp::Change(key, crate::request::Change::Delete) => event(key, EventKind::Removed),
+            LoggedOp::Change(key, _) => event(key, EventKind::Changed),
+            LoggedOp::Rename(from, to) => {
                 event(to, EventKind::Changed);
                 event(from, EventKind::Removed);
             }
-            Logged::Clear(..) => event(prefix, |_| EventKind::Cleared),
+            LoggedOp::Clear(..) => event(prefix, |_| EventKind::Cleared),
             // Keys that end by themselves are not told.
-            Logged::Clock(_) => {}
+            LoggedOp::Clock(_) => {}
         }
     }
     // The log tells it of each shard that had something.

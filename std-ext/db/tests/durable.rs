@@ -367,7 +367,7 @@ impl Watched {
         for powerless in [false, true] {
             let folder = folder();
             if powerless {
-                self.disk.copy_forced(&album.from, folder.path()).unwrap();
+                self.disk.copy_synced(&album.from, folder.path()).unwrap();
             } else {
                 for entry in fs::read_dir(&album.from).unwrap() {
                     let entry = entry.unwrap();
@@ -540,7 +540,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 let left = folder();
                 // Acquire: pairs with the release above.
                 let known = acknowledged.each_ref().map(|known| known.load(Ordering::Acquire));
-                disk.copy_forced(path.path(), left.path()).unwrap();
+                disk.copy_synced(path.path(), left.path()).unwrap();
                 let there = open(left.path(), 8).unwrap();
                 for (thread, known) in known.into_iter().enumerate() {
                     let value = number(&there, &format!("value {thread}"));
@@ -766,7 +766,7 @@ fn what_may_be_lost_is_not_acknowledged() {
         thread::sleep(Duration::from_millis(1));
     }
     let left = folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(open(left.path(), 4).unwrap().get("key").unwrap().as_deref(), Some(&b"kept"[..]));
 }
 

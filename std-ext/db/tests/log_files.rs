@@ -235,7 +235,7 @@ fn power_is_lost_in_any_order() {
             match below(12) {
                 0..6 => drop(log.commit(lsn).unwrap()),
                 6 | 7 => log.wait(lsn).unwrap(),
-                8 => forced = (log.force().unwrap(), lsn).1,
+                8 => forced = (log.sync().unwrap(), lsn).1,
                 9 if below(3) == 0 => forced = log.rotate().unwrap() - 1,
                 _ => {}
             }
@@ -453,7 +453,7 @@ fn a_full_disk_loses_nothing() {
         append(&log, 6);
         assert_eq!(log.safe(), 3);
         assert!(matches!(log.rotate(), Err(LogError::Write(_))));
-        assert!(matches!(log.force(), Err(LogError::Write(_))));
+        assert!(matches!(log.sync(), Err(LogError::Write(_))));
         thread::scope(|scope| {
             let waits = scope.spawn(|| log.wait(6));
             assert!(!log.commit(6).unwrap());
@@ -488,7 +488,7 @@ fn what_was_not_forced_is_never_acknowledged() {
         log.wait(1).unwrap();
         disk.change(|faults| faults.sync = true);
         append(&log, 2);
-        let done = if fsync == Fsync::Always { log.wait(2) } else { log.force() };
+        let done = if fsync == Fsync::Always { log.wait(2) } else { log.sync() };
         assert!(matches!(done, Err(LogError::Sync(_))), "{fsync:?}: {done:?}");
         // Relaxed: as above.
         while told.load(Ordering::Relaxed) == 0 {
@@ -499,7 +499,7 @@ fn what_was_not_forced_is_never_acknowledged() {
             assert!(!log.writable());
             assert!(matches!(log.append(1, b"no"), Err(LogError::Sync(_))));
             assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Sync(_))));
-            assert!(matches!(log.force(), Err(LogError::Sync(_))));
+            assert!(matches!(log.sync(), Err(LogError::Sync(_))));
             assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
             if fsync == Fsync::Always {
                 let committed = log.commit(2);
@@ -642,7 +642,7 @@ fn threads_find_all_of_theirs() {
                     // Acquire: pairs with the release above.
                     let known = acknowledged.each_ref().map(|last| last.load(Ordering::Acquire));
                     let left = folder();
-                    disk.copy_forced(path.path(), left.path()).unwrap();
+                    disk.copy_synced(path.path(), left.path()).unwrap();
                     check(left.path(), known);
                 }
                 thread::yield_now();

@@ -250,7 +250,7 @@ fn one_that_cannot_be_written_is_none() {
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 91);
     // What has its name is on the disk, whole.
     let left = self::folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(fs::read(file(left.path(), 91)).unwrap(), fs::read(file(path.path(), 91)).unwrap());
 }
 

@@ -93,7 +93,7 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// When that cannot be done.
-    fn force(&self) -> Result<(), LogError>;
+    fn sync(&self) -> Result<(), LogError>;
 
     /// Bytes in the log's files.
     fn bytes(&self) -> u64;

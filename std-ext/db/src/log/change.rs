@@ -26,7 +26,7 @@ const CLOCK: u8 = 12;
 
 /// One change of an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Logged<'a> {
+pub(crate) enum LoggedOp<'a> {
     /// Of a key: without conditions, and without an answer.
     Change(&'a [u8], Change<'a>),
     /// All keys of these slots are removed.
@@ -163,18 +163,18 @@ impl<'a> Changes<'a> {
         self.take(length)
     }
 
-    fn change(&mut self) -> Option<Logged<'a>> {
+    fn change(&mut self) -> Option<LoggedOp<'a>> {
         let kind = self.byte()?;
         if kind == CLEAR {
             let (from, to) = (self.number()?, self.number()?);
-            return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+            return Some(LoggedOp::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
         }
         if kind == CLOCK {
-            return Some(Logged::Clock(self.number()?));
+            return Some(LoggedOp::Clock(self.number()?));
         }
         let key = self.bytes()?;
         if kind == RENAME {
-            return Some(Logged::Rename(key, self.bytes()?));
+            return Some(LoggedOp::Rename(key, self.bytes()?));
         }
         let live =
             |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
@@ -203,12 +203,12 @@ impl<'a> Changes<'a> {
             }
             _ => return None,
         };
-        Some(Logged::Change(key, change))
+        Some(LoggedOp::Change(key, change))
     }
 }
 
 impl<'a> Iterator for Changes<'a> {
-    type Item = Result<Logged<'a>, &'static str>;
+    type Item = Result<LoggedOp<'a>, &'static str>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -251,18 +251,18 @@ mod tests {
         let live =
             |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let wanted = [
-            Logged::Change(b"a", set(&long, Expiry::Never)),
-            Logged::Change(b"", set(b"", Expiry::At(u64::MAX))),
-            Logged::Change(b"c", set(b"v", Expiry::Keep)),
-            Logged::Change(b"d", Change::Delete),
-            Logged::Change(b"e", live(Expiry::At(5))),
-            Logged::Change(b"f", live(Expiry::Never)),
-            Logged::Change(b"g", Change::Increment(i64::MIN)),
-            Logged::Change(b"h", Change::Append(b"tail")),
-            Logged::Change(b"i", Change::SetRange { offset: 1000, bytes: b"part" }),
-            Logged::Clear(0, 16_384),
-            Logged::Rename(b"j", b"k"),
-            Logged::Clock(1 << 50),
+            LoggedOp::Change(b"a", set(&long, Expiry::Never)),
+            LoggedOp::Change(b"", set(b"", Expiry::At(u64::MAX))),
+            LoggedOp::Change(b"c", set(b"v", Expiry::Keep)),
+            LoggedOp::Change(b"d", Change::Delete),
+            LoggedOp::Change(b"e", live(Expiry::At(5))),
+            LoggedOp::Change(b"f", live(Expiry::Never)),
+            LoggedOp::Change(b"g", Change::Increment(i64::MIN)),
+            LoggedOp::Change(b"h", Change::Append(b"tail")),
+            LoggedOp::Change(b"i", Change::SetRange { offset: 1000, bytes: b"part" }),
+            LoggedOp::Clear(0, 16_384),
+            LoggedOp::Rename(b"j", b"k"),
+            LoggedOp::Clock(1 << 50),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

@@ -13,15 +13,15 @@ const PAGE: usize = 16;
 /// The system's files, with faults. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct FaultyDisk {
-    plan: Arc<Mutex<Plan>>,
+    state: Arc<Mutex<DiskState>>,
 }
 
 /// What fails, and what is known of the files.
 #[derive(Default)]
-struct Plan {
+struct DiskState {
     faults: Faults,
     /// Bytes of each file that is being written, and how many of them were forced.
-    files: HashMap<u64, Written>,
+    files: HashMap<u64, FileState>,
     next: u64,
     /// Names given since the last time that a folder was forced: the old and the new.
     renamed: Vec<(PathBuf, PathBuf)>,
@@ -59,10 +59,10 @@ pub struct Counts {
     pub syncs: u64,
 }
 
-struct Written {
+struct FileState {
     path: PathBuf,
     length: u64,
-    forced: u64,
+    synced: u64,
 }
 
 impl FaultyDisk {
@@ -73,12 +73,12 @@ impl FaultyDisk {
 
     /// Changes what fails.
     pub fn change(&self, how: impl FnOnce(&mut Faults)) {
-        how(&mut self.plan().faults);
+        how(&mut self.state().faults);
     }
 
     /// How often things were done so far.
     pub fn counts(&self) -> Counts {
-        self.plan().counts
+        self.state().counts
     }
 
     /// Copies to the folder `to` what a loss of power now would leave of the folder `from` at worst: of each file what
@@ -86,11 +86,11 @@ impl FaultyDisk {
     ///
     /// # Errors
     /// The system's.
-    pub fn copy_forced(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub fn copy_synced(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.copy(from, to, &mut |_| 0)
     }
 
-    /// As `copy_forced`, of a disk that has written of the rest whatever `keeps` says of each some bytes: the others
+    /// As `copy_synced`, of a disk that has written of the rest whatever `keeps` says of each some bytes: the others
     /// are zero.
     ///
     /// # Errors
@@ -115,44 +115,44 @@ impl FaultyDisk {
         tear: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> io::Result<()> {
         // Nothing is written meanwhile.
-        let plan = self.plan();
+        let state = self.state();
         for name in SystemDisk.list(from)? {
             let now = from.join(name);
-            let mut forced = now.clone();
-            for (old, _) in plan.renamed.iter().rev().filter(|(_, new)| *new == now) {
-                forced.clone_from(old);
+            let mut synced = now.clone();
+            for (old, _) in state.renamed.iter().rev().filter(|(_, new)| *new == now) {
+                synced.clone_from(old);
             }
-            let copy = to.join(forced.file_name().unwrap_or_default());
+            let copy = to.join(synced.file_name().unwrap_or_default());
             let mut bytes = std::fs::read(&now)?;
-            if let Some(file) = plan.files.values().find(|file| file.path == now) {
-                let whole = usize::try_from(file.forced).unwrap_or(usize::MAX).min(bytes.len());
+            if let Some(file) = state.files.values().find(|file| file.path == now) {
+                let whole = usize::try_from(file.synced).unwrap_or(usize::MAX).min(bytes.len());
                 let left = tear(&mut bytes[whole..]);
                 bytes.truncate(whole + left);
             }
             std::fs::write(&copy, bytes)?;
         }
-        for (path, bytes) in plan.replaced.iter().rev() {
+        for (path, bytes) in state.replaced.iter().rev() {
             std::fs::write(to.join(path.file_name().unwrap_or_default()), bytes)?;
         }
         Ok(())
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, DiskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(
         &self,
-        plan: &mut Plan,
+        state: &mut DiskState,
         path: &Path,
         inner: Arc<dyn DiskFile>,
         length: u64,
     ) -> Arc<dyn DiskFile> {
         // Who opens a file anew goes on with it.
-        plan.files.retain(|_, file| file.path != path);
-        plan.next += 1;
-        let number = plan.next;
-        plan.files.insert(number, Written { path: path.into(), length, forced: length });
+        state.files.retain(|_, file| file.path != path);
+        state.next += 1;
+        let number = state.next;
+        state.files.insert(number, FileState { path: path.into(), length, synced: length });
         Arc::new(FaultyFile { disk: self.clone(), number, inner })
     }
 }
@@ -163,19 +163,19 @@ fn fault(what: &str) -> io::Error {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut plan = self.plan();
-        if plan.faults.create {
+        let mut state = self.state();
+        if state.faults.create {
             return Err(fault("no file is made"));
         }
         let made = SystemDisk.create(path)?;
-        Ok(self.file(&mut plan, path, made, 0))
+        Ok(self.file(&mut state, path, made, 0))
     }
 
     fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut plan = self.plan();
+        let mut state = self.state();
         let length = std::fs::metadata(path)?.len();
         let opened = SystemDisk.reopen(path)?;
-        Ok(self.file(&mut plan, path, opened, length))
+        Ok(self.file(&mut state, path, opened, length))
     }
 
     fn read(&self, path: &Path) -> io::Result<File> {
@@ -183,28 +183,28 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        if plan.faults.rename {
+        let mut state = self.state();
+        if state.faults.rename {
             return Err(fault("no file is renamed"));
         }
         if let Ok(mut before) = std::fs::read(to) {
-            if let Some(file) = plan.files.values().find(|file| file.path == to) {
-                before.truncate(usize::try_from(file.forced).unwrap_or(usize::MAX));
+            if let Some(file) = state.files.values().find(|file| file.path == to) {
+                before.truncate(usize::try_from(file.synced).unwrap_or(usize::MAX));
             }
-            plan.replaced.push((to.into(), before));
+            state.replaced.push((to.into(), before));
         }
         SystemDisk.rename(from, to)?;
-        plan.files.retain(|_, file| file.path != to);
-        for file in plan.files.values_mut().filter(|file| file.path == from) {
+        state.files.retain(|_, file| file.path != to);
+        for file in state.files.values_mut().filter(|file| file.path == from) {
             file.path = to.into();
         }
-        plan.renamed.push((from.into(), to.into()));
+        state.renamed.push((from.into(), to.into()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        plan.files.retain(|_, file| file.path != path);
+        let mut state = self.state();
+        state.files.retain(|_, file| file.path != path);
         SystemDisk.remove(path)
     }
 
@@ -213,12 +213,12 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        if plan.faults.sync_folder {
+        let mut state = self.state();
+        if state.faults.sync_folder {
             return Err(fault("the folder is not forced"));
         }
-        plan.renamed.clear();
-        plan.replaced.clear();
+        state.renamed.clear();
+        state.replaced.clear();
         Ok(())
     }
 }
@@ -230,17 +230,17 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    fn note(&self, plan: &mut Plan, how: impl FnOnce(&mut Written)) {
+    fn update(&self, state: &mut DiskState, how: impl FnOnce(&mut FileState)) {
         // It may have been opened anew since.
-        plan.files.get_mut(&self.number).map(how);
+        state.files.get_mut(&self.number).map(how);
     }
 }
 
 impl DiskFile for FaultyFile {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        plan.counts.writes += 1;
-        let fits = match &mut plan.faults.room {
+        let mut state = self.disk.state();
+        state.counts.writes += 1;
+        let fits = match &mut state.faults.room {
             None => bytes.len(),
             Some(room) => {
                 let fits = bytes.len().min(usize::try_from(*room).unwrap_or(usize::MAX));
@@ -249,7 +249,7 @@ impl DiskFile for FaultyFile {
             }
         };
         self.inner.write(&bytes[..fits])?;
-        self.note(&mut plan, |file| file.length += fits as u64);
+        self.update(&mut state, |file| file.length += fits as u64);
         if fits < bytes.len() {
             return Err(io::Error::new(ErrorKind::StorageFull, "injected: the disk is full"));
         }
@@ -261,24 +261,24 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        plan.counts.syncs += 1;
-        if plan.faults.sync {
+        let mut state = self.disk.state();
+        state.counts.syncs += 1;
+        if state.faults.sync {
             return Err(fault("the file is not forced"));
         }
-        self.note(&mut plan, |file| file.forced = file.length);
+        self.update(&mut state, |file| file.synced = file.length);
         Ok(())
     }
 
     fn cut(&self, length: u64) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        if plan.faults.cut {
+        let mut state = self.disk.state();
+        if state.faults.cut {
             return Err(fault("the file is not cut"));
         }
         self.inner.cut(length)?;
-        self.note(&mut plan, |file| {
+        self.update(&mut state, |file| {
             file.length = length;
-            file.forced = file.forced.min(length);
+            file.synced = file.synced.min(length);
         });
         Ok(())
     }

@@ -61,7 +61,7 @@ impl Folder {
 
     /// The numbers of the files named `prefix` and twenty digits, in order.
     pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, OpenError> {
-        let names = self.disk.list(&self.path).map_err(|why| self.refused(why))?;
+        let names = self.disk.list(&self.path).map_err(|why| self.io_error(why))?;
         let number = |name: &String| {
             let digits = name.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS)?;
             let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -82,7 +82,7 @@ impl Folder {
         }
     }
 
-    pub(crate) fn refused(&self, why: std::io::Error) -> OpenError {
+    pub(crate) fn io_error(&self, why: std::io::Error) -> OpenError {
         OpenError::Io(self.path.clone(), why)
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Health {
     /// Whether the condition is `Healthy`, to be asked without a lock.
     writable: AtomicBool,
     /// Entries that are not safe have to be rolled back.
-    rolls_back: AtomicBool,
+    needs_rollback: AtomicBool,
 }
 
 impl Health {
@@ -41,7 +41,7 @@ impl Health {
         Self {
             condition: Mutex::new(Condition::Healthy),
             writable: AtomicBool::new(true),
-            rolls_back: AtomicBool::new(false),
+            needs_rollback: AtomicBool::new(false),
         }
     }
 
@@ -68,7 +68,7 @@ impl Health {
     }
 
     /// Whether entries are taken. Those that are appended on a full disk are rolled back.
-    pub(super) fn takes(&self) -> Result<(), LogError> {
+    pub(super) fn accepts_entries(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) => Ok(()),
             Condition::Closing | Condition::Closed => Err(LogError::Closed),
@@ -87,12 +87,12 @@ impl Health {
 
     /// Whether what is not safe may yet become so.
     #[inline]
-    pub(super) fn goes_on(&self) -> Result<(), LogError> {
-        if self.writable() { Ok(()) } else { self.goes_on_unhealthy() }
+    pub(super) fn can_progress(&self) -> Result<(), LogError> {
+        if self.writable() { Ok(()) } else { self.can_progress_unhealthy() }
     }
 
     #[cold]
-    fn goes_on_unhealthy(&self) -> Result<(), LogError> {
+    fn can_progress_unhealthy(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) | Condition::Closing => Ok(()),
             Condition::Closed => Err(LogError::Closed),
@@ -101,24 +101,24 @@ impl Health {
     }
 
     /// A write failed. Whether it is the first.
-    pub(super) fn full(&self, why: &LogError) -> bool {
+    pub(super) fn write_failed(&self, why: &LogError) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Healthy);
         if first {
             *condition = Condition::Full(why.clone());
-            self.refuse();
+            self.stop_changes();
         }
         first
     }
 
     /// A write succeeded. Whether it is the first after one that failed.
     #[inline]
-    pub(super) fn healthy(&self) -> bool {
-        !self.writable() && self.heals()
+    pub(super) fn write_succeeded(&self) -> bool {
+        !self.writable() && self.recover()
     }
 
     #[cold]
-    fn heals(&self) -> bool {
+    fn recover(&self) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Full(_));
         if first {
@@ -130,18 +130,18 @@ impl Health {
     }
 
     /// What is not safe never will be. The first reason stays.
-    pub(super) fn failed(&self, why: LogError) -> LogError {
+    pub(super) fn fail(&self, why: LogError) -> LogError {
         let mut condition = self.lock();
         if let Condition::Failed(first) = &*condition {
             return first.clone();
         }
         *condition = Condition::Failed(why.clone());
-        self.refuse();
+        self.stop_changes();
         why
     }
 
     /// No more entries are taken.
-    pub(super) fn closing(&self) {
+    pub(super) fn begin_close(&self) {
         let mut condition = self.lock();
         if matches!(*condition, Condition::Healthy | Condition::Full(_)) {
             *condition = Condition::Closing;
@@ -151,24 +151,25 @@ impl Health {
     }
 
     /// All was tried that could be.
-    pub(super) fn closed(&self) {
+    pub(super) fn finish_close(&self) {
         let mut condition = self.lock();
         if !matches!(*condition, Condition::Failed(_)) {
             *condition = Condition::Closed;
         }
     }
 
-    fn refuse(&self) {
+    fn stop_changes(&self) {
         // Relaxed: as in `writable`.
         self.writable.store(false, Ordering::Relaxed);
         // Relaxed: the thread that takes this takes locks before it acts on it.
-        self.rolls_back.store(true, Ordering::Relaxed);
+        self.needs_rollback.store(true, Ordering::Relaxed);
     }
 
     /// Whether entries have to be rolled back; the caller sees to it.
     pub(super) fn take_rollback(&self) -> bool {
         // Relaxed: as in `refuse`.
-        self.rolls_back.load(Ordering::Relaxed) && self.rolls_back.swap(false, Ordering::Relaxed)
+        self.needs_rollback.load(Ordering::Relaxed)
+            && self.needs_rollback.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -189,24 +190,33 @@ mod tests {
     #[test]
     fn a_full_disk_heals() {
         let health = Health::new();
-        assert!(health.writable() && !health.take_rollback() && !health.healthy());
-        assert!(health.full(&write()) && !health.full(&write()), "the first failure counts");
+        assert!(health.writable() && !health.take_rollback() && !health.write_succeeded());
+        assert!(
+            health.write_failed(&write()) && !health.write_failed(&write()),
+            "the first failure counts"
+        );
         assert!(!health.writable() && health.is_full());
-        assert!(health.takes().is_ok() && health.goes_on().is_ok() && health.is_healthy().is_err());
+        assert!(
+            health.accepts_entries().is_ok()
+                && health.can_progress().is_ok()
+                && health.is_healthy().is_err()
+        );
         assert!(health.take_rollback() && !health.take_rollback(), "one thread rolls back");
-        assert!(health.healthy() && health.writable());
+        assert!(health.write_succeeded() && health.writable());
     }
 
     #[test]
     fn a_failure_is_the_end() {
         let health = Health::new();
-        assert!(matches!(health.failed(sync()), LogError::Sync(_)));
-        assert!(matches!(health.failed(write()), LogError::Sync(_)), "the first reason stays");
+        assert!(matches!(health.fail(sync()), LogError::Sync(_)));
+        assert!(matches!(health.fail(write()), LogError::Sync(_)), "the first reason stays");
         assert!(health.take_rollback());
-        for change in [Health::closing, Health::closed] {
+        for change in [Health::begin_close, Health::finish_close] {
             change(&health);
-            assert!(!health.healthy() && !health.full(&write()) && !health.writable());
-            for asked in [health.takes(), health.goes_on(), health.is_healthy()] {
+            assert!(
+                !health.write_succeeded() && !health.write_failed(&write()) && !health.writable()
+            );
+            for asked in [health.accepts_entries(), health.can_progress(), health.is_healthy()] {
                 assert!(matches!(asked, Err(LogError::Sync(_))), "{asked:?}");
             }
         }
@@ -215,10 +225,14 @@ mod tests {
     #[test]
     fn what_was_taken_is_written_before_the_end() {
         let health = Health::new();
-        health.closing();
-        assert!(matches!(health.takes(), Err(LogError::Closed)) && !health.writable());
-        assert!(health.goes_on().is_ok() && !health.full(&write()) && !health.healthy());
-        health.closed();
-        assert!(matches!(health.goes_on(), Err(LogError::Closed)) && !health.take_rollback());
+        health.begin_close();
+        assert!(matches!(health.accepts_entries(), Err(LogError::Closed)) && !health.writable());
+        assert!(
+            health.can_progress().is_ok()
+                && !health.write_failed(&write())
+                && !health.write_succeeded()
+        );
+        health.finish_close();
+        assert!(matches!(health.can_progress(), Err(LogError::Closed)) && !health.take_rollback());
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Manifest {
     /// The first entry of the newest file of the log.
     pub(super) newest: Lsn,
     /// All entries up to this one had been forced to the disk.
-    pub(super) kept: Lsn,
+    pub(super) synced: Lsn,
 }
 
 impl Manifest {
@@ -55,7 +55,7 @@ impl Manifest {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.newest.to_le_bytes());
-        bytes.extend(self.kept.to_le_bytes());
+        bytes.extend(self.synced.to_le_bytes());
         bytes.extend(crc::of(&bytes).to_le_bytes());
         let (disk, new) = (folder.disk(), folder.at(NEW));
         let file = disk.create(&new)?;
@@ -76,7 +76,7 @@ fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
     if u32_at(bytes, 8) != VERSION {
         return Err("it was written by another version");
     }
-    Ok(Manifest { newest: u64_at(bytes, 12), kept: u64_at(bytes, 20) })
+    Ok(Manifest { newest: u64_at(bytes, 12), synced: u64_at(bytes, 20) })
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
         let path = tempfile::tempdir().unwrap();
         let folder = Folder::claim(path.path()).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap(), None);
-        let written = Manifest { newest: 7, kept: 1 << 40 };
+        let written = Manifest { newest: 7, synced: 1 << 40 };
         written.write(&folder).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap(), Some(written));
         let file = path.path().join(NAME);

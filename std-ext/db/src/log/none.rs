@@ -59,7 +59,7 @@ impl Log for NoLog {
         Ok(())
     }
 
-    fn force(&self) -> Result<(), LogError> {
+    fn sync(&self) -> Result<(), LogError> {
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 use crate::log::api::Lsn;
 use crate::log::error::OpenError;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{Behind, HEAD, Reader, Step};
+use crate::log::frame::{ENTRY_HEADER, Item, Reader, Tail};
 use crate::log::manifest::Manifest;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub(crate) const NAME: &str = "log-";
 /// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
 /// have been its first follows.
-const KEPT: &str = "cut-";
+const SAVED_TAIL: &str = "cut-";
 /// A file that is being made.
 pub(super) const NEW: &str = "log.new";
 /// A file that is made on a full disk, and removed, to see whether there is room again.
@@ -58,7 +58,7 @@ pub struct Cut {
 
 /// A file of the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct Segment {
     pub(super) first: Lsn,
     pub(super) bytes: u64,
     /// Up to which entry it says that all were forced to the disk.
@@ -66,14 +66,14 @@ pub(super) struct Part {
 }
 
 /// What a log goes on from.
-pub(super) struct Found {
+pub(super) struct OpenedLog {
     /// The files before the last, oldest first.
-    pub(super) closed: Vec<Part>,
+    pub(super) closed: Vec<Segment>,
     /// The last file and its salt, where there is one.
-    pub(super) open: Option<(Part, u32)>,
+    pub(super) open: Option<(Segment, u32)>,
     pub(super) recovered: Recovered,
     /// Whether the folder has a manifest.
-    pub(super) listed: bool,
+    pub(super) has_manifest: bool,
 }
 
 /// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
@@ -81,58 +81,58 @@ pub(super) struct Found {
 pub(super) fn recover(
     folder: &Folder,
     wanted: Lsn,
-    above: Lsn,
+    snapshot_lsn: Lsn,
     replay: &mut Replay<'_>,
-) -> Result<Found, OpenError> {
+) -> Result<OpenedLog, OpenError> {
     folder.remove_leftover(NEW)?;
     folder.remove_leftover(PROBE)?;
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
-    let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
-    if listed && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
+    let (has_manifest, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
+    if has_manifest && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
         let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
         return Err(OpenError::Lost { file, found: None, wanted });
     }
     let Some(&oldest) = firsts.first() else {
         // Only a snapshot that needs no entries stands without a log.
-        return if wanted > above {
-            let recovered = Recovered { last: above, ..Recovered::default() };
-            Ok(Found { closed: Vec::new(), open: None, recovered, listed })
+        return if wanted > snapshot_lsn {
+            let recovered = Recovered { last: snapshot_lsn, ..Recovered::default() };
+            Ok(OpenedLog { closed: Vec::new(), open: None, recovered, has_manifest })
         } else {
             Err(OpenError::Gap {
                 file: folder.path().into(),
                 wanted,
-                found: above.saturating_add(1),
+                found: snapshot_lsn.saturating_add(1),
             })
         };
     };
-    // Parts that end before what is wanted wait to be dropped, and need not be read.
+    // Segment that end before what is wanted wait to be dropped, and need not be read.
     let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
         return Err(OpenError::Gap { file: path(folder, oldest), wanted, found: oldest });
     };
-    let mut found = Found {
+    let mut found = OpenedLog {
         closed: Vec::new(),
         open: None,
-        listed,
+        has_manifest,
         recovered: Recovered { last: firsts[begin].saturating_sub(1), ..Recovered::default() },
     };
     for &first in &firsts[..begin] {
         let file = path(folder, first);
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
         let bytes = size.map_err(|why| OpenError::Io(file, why))?.len();
-        found.closed.push(Part { first, bytes, marked: 0 });
+        found.closed.push(Segment { first, bytes, marked: 0 });
     }
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
-        found.closed.extend(found.open.take().map(|(part, _)| part));
+        found.closed.extend(found.open.take().map(|(segment, _)| segment));
         let is_last = at + 1 == firsts.len();
         found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
     }
-    settle(folder, above, manifest.kept, &mut found)?;
+    verify_and_truncate(folder, snapshot_lsn, manifest.synced, &mut found)?;
     Ok(found)
 }
 
 /// Of a file that has another behind it: it was forced before that was begun.
-const CLOSED: Behind = Behind { forced: true, entries: 0 };
+const CLOSED: Tail = Tail { synced: true, entries: 0 };
 
 fn path(folder: &Folder, first: Lsn) -> PathBuf {
     folder.at(&numbered_name(NAME, first))
@@ -146,7 +146,7 @@ fn read(
     wanted: Lsn,
     recovered: &mut Recovered,
     replay: &mut Replay<'_>,
-) -> Result<(Part, u32), OpenError> {
+) -> Result<(Segment, u32), OpenError> {
     let file = path(folder, first);
     let next = recovered.last.saturating_add(1);
     if first != next {
@@ -159,7 +159,7 @@ fn read(
     loop {
         let next = recovered.last.saturating_add(1);
         match reader.next(next).map_err(refused)? {
-            Step::Entry(at, lsn, time, changes) => {
+            Item::Entry(at, lsn, time, changes) => {
                 if lsn == Lsn::MAX {
                     return Err(damaged(at, "no number follows that of an entry"));
                 }
@@ -170,39 +170,44 @@ fn read(
                 recovered.last = lsn;
                 recovered.time = recovered.time.max(time);
             }
-            Step::End => break,
-            Step::Bad(why) => {
+            Item::End => break,
+            Item::Invalid(why) => {
                 let at = reader.at();
                 let bytes = reader.length() - at;
                 // No more numbers can have been given than there is room for entries.
-                let most = next.saturating_add(bytes / HEAD as u64);
-                let behind =
-                    if is_last { reader.behind(next, most).map_err(refused)? } else { CLOSED };
-                if behind.forced {
+                let most = next.saturating_add(bytes / ENTRY_HEADER as u64);
+                let tail =
+                    if is_last { reader.scan_tail(next, most).map_err(refused)? } else { CLOSED };
+                if tail.synced {
                     return Err(damaged(at, why));
                 }
-                let entries = behind.entries;
+                let entries = tail.entries;
                 recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes, entries });
                 break;
             }
         }
     }
-    Ok((Part { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
+    Ok((Segment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
 /// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
-fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), OpenError> {
-    let Some((part, _)) = found.open else { return Ok(()) };
-    let file = path(folder, part.first);
-    if found.recovered.last < above {
+fn verify_and_truncate(
+    folder: &Folder,
+    snapshot_lsn: Lsn,
+    synced: Lsn,
+    found: &mut OpenedLog,
+) -> Result<(), OpenError> {
+    let Some((segment, _)) = found.open else { return Ok(()) };
+    let file = path(folder, segment.first);
+    if found.recovered.last < snapshot_lsn {
         let why = "it ends before entries that the snapshot was made after";
-        return Err(OpenError::Damaged { file, offset: part.bytes, why });
+        return Err(OpenError::Damaged { file, offset: segment.bytes, why });
     }
-    if found.recovered.last < kept {
-        return Err(OpenError::Lost { file, found: Some(found.recovered.last), wanted: kept });
+    if found.recovered.last < synced {
+        return Err(OpenError::Lost { file, found: Some(found.recovered.last), wanted: synced });
     }
     if let Some(cut) = &found.recovered.cut {
-        let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {
+        let cutting = save_tail(folder, cut, found.recovered.last + 1).and_then(|()| {
             let file = folder.disk().reopen(&file)?;
             file.cut(cut.offset)?;
             file.sync()
@@ -214,18 +219,18 @@ fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(
 
 /// Copies what will be cut off, of which `first` would be the first entry, where whole entries are in it: nobody was
 /// promised that they last, but they may be wanted.
-fn keep(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
+fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
     if cut.entries == 0 {
         return Ok(());
     }
     let mut from = folder.disk().read(&cut.file)?;
     from.seek(SeekFrom::Start(cut.offset))?;
-    let copy = folder.disk().create(&folder.at(&numbered_name(KEPT, first)))?;
-    let (mut part, mut left) = (vec![0; 1 << 20], cut.bytes);
+    let copy = folder.disk().create(&folder.at(&numbered_name(SAVED_TAIL, first)))?;
+    let (mut segment, mut left) = (vec![0; 1 << 20], cut.bytes);
     while left > 0 {
         let some = left.min(1 << 20) as usize;
-        from.read_exact(&mut part[..some])?;
-        copy.write(&part[..some])?;
+        from.read_exact(&mut segment[..some])?;
+        copy.write(&segment[..some])?;
         left -= some as u64;
     }
     copy.sync()?;

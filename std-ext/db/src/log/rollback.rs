@@ -6,18 +6,18 @@ use std::sync::{Mutex, PoisonError};
 
 /// The numbers of entries that were rolled back.
 #[derive(Default)]
-pub(super) struct RolledBack {
+pub(super) struct RolledBackRanges {
     /// The last of them; 0 where there is none.
     last: AtomicU64,
     /// First and last of each run, in order. There is one for each time that the disk was full.
-    runs: Mutex<Vec<(Lsn, Lsn)>>,
+    ranges: Mutex<Vec<(Lsn, Lsn)>>,
 }
 
-impl RolledBack {
+impl RolledBackRanges {
     /// Notes the entries from `first` to `last`, before `safe` passes them; none where `last` is less.
-    pub(super) fn note(&self, first: Lsn, last: Lsn) {
+    pub(super) fn add(&self, first: Lsn, last: Lsn) {
         if first <= last {
-            self.runs.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
+            self.ranges.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
             // Relaxed: `safe` passes these numbers with a release later, and `has` is asked behind its acquire.
             self.last.store(last, Ordering::Relaxed);
         }
@@ -25,16 +25,16 @@ impl RolledBack {
 
     /// Whether an entry was rolled back. A number that has not been given yet was not.
     #[inline]
-    pub(super) fn has(&self, lsn: Lsn) -> bool {
+    pub(super) fn contains(&self, lsn: Lsn) -> bool {
         // Relaxed: as in `note`.
-        lsn <= self.last.load(Ordering::Relaxed) && self.finds(lsn)
+        lsn <= self.last.load(Ordering::Relaxed) && self.finds_range(lsn)
     }
 
     #[cold]
-    fn finds(&self, lsn: Lsn) -> bool {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = runs.partition_point(|(_, last)| *last < lsn);
-        runs.get(behind).is_some_and(|(first, _)| *first <= lsn)
+    fn finds_range(&self, lsn: Lsn) -> bool {
+        let ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = ranges.partition_point(|(_, last)| *last < lsn);
+        ranges.get(behind).is_some_and(|(first, _)| *first <= lsn)
     }
 }
 
@@ -44,12 +44,12 @@ mod tests {
 
     #[test]
     fn runs_are_found() {
-        let all = RolledBack::default();
-        assert!(!all.has(0) && !all.has(1));
+        let all = RolledBackRanges::default();
+        assert!(!all.contains(0) && !all.contains(1));
         for (first, last) in [(3, 5), (7, 6), (9, 9)] {
-            all.note(first, last);
+            all.add(first, last);
         }
-        let found: Vec<Lsn> = (0..20).filter(|lsn| all.has(*lsn)).collect();
+        let found: Vec<Lsn> = (0..20).filter(|lsn| all.contains(*lsn)).collect();
         assert_eq!(found, [3, 4, 5, 9]);
     }
 }

@@ -1,7 +1,7 @@
 //! Loading a database: a snapshot, and the entries of the log behind it.
 
 use crate::log::Lsn;
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{Changes, LoggedOp};
 use crate::options::Options;
 use crate::request::Answer;
 use crate::state::apply::Apply;
@@ -66,7 +66,7 @@ impl LoadingShards {
         let mut log = Vec::new();
         for change in Changes::new(changes) {
             match change? {
-                Logged::Change(key, change) => {
+                LoggedOp::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
                         // The entry's time, though the shard has seen a later one: it may have keys now that were in
@@ -85,7 +85,7 @@ impl LoadingShards {
                         }
                     }
                 }
-                Logged::Rename(key, to) => {
+                LoggedOp::Rename(key, to) => {
                     let (key_counts, to_counts) =
                         (entry >= from(slot(key)), entry >= from(slot(to)));
                     if key_counts != to_counts {
@@ -97,8 +97,8 @@ impl LoadingShards {
                         return Err("an entry renames a key that was not there");
                     }
                 }
-                Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
-                Logged::Clock(ended) => self.set_back(entry, time, ended, &from),
+                LoggedOp::Clear(begin, end) => self.clear(entry, begin..end, &from),
+                LoggedOp::Clock(ended) => self.set_back(entry, time, ended, &from),
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Publishing changes of several shards as if at one moment.
 //!
-//! Each shard is shown by itself. Readers who come while several are being shown wait until all of them are: a few
+//! OnEntry shard is shown by itself. Readers who come while several are being shown wait until all of them are: a few
 //! hundred nanoseconds a shard, unless the thread that shows them is not running.
 //!
 //! # Synchronization

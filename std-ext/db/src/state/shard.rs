@@ -40,7 +40,7 @@ pub(crate) struct Shard {
     stats: ShardStats,
 }
 
-/// What is known of a shard without its lock. Each is stored under the lock and stands for itself, but for `shown`.
+/// What is known of a shard without its lock. OnEntry is stored under the lock and stands for itself, but for `shown`.
 #[derive(Default)]
 pub(crate) struct ShardStats {
     /// The log's last entry that changed what readers see. Stored before it is shown: who sees a state and then loads
