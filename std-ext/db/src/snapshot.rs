@@ -325,7 +325,7 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
         return Err(ReadError::Damage(0, "it does not begin as a snapshot does"));
     }
     if u32_at(&header, 8) != VERSION {
-        return Err(ReadError::Damage(8, "it was written by another version"));
+        return Err(ReadError::Damage(8, "the format version is not supported"));
     }
     let mut trailer = [0; TRAILER];
     let end = bytes - TRAILER as u64;

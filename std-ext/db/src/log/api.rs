@@ -1,115 +1,125 @@
-//! What the database needs of a log.
+//! The interface between the database and its log.
 
 use crate::log::error::LogError;
 
-/// The number of an entry of the log. The first has 1.
+/// The number of a log entry (log sequence number). The first entry is 1.
 pub type Lsn = u64;
 
-/// When what was written to the log is forced to the disk.
+/// When the log is synced to the disk (`fdatasync`), as Redis's `appendfsync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Fsync {
-    /// Before a change is acknowledged: what is acknowledged survives the loss of power.
+    /// Before a change is acknowledged: acknowledged changes survive a power failure.
     Always,
-    /// Once a second: what is acknowledged survives the death of the process; the loss of power costs the last second
-    /// or two.
+    /// Once a second: acknowledged changes survive a crash of the process. A power failure loses up to the last two
+    /// seconds.
     #[default]
     EverySecond,
-    /// When the system likes: survives the death of the process.
+    /// Whenever the system writes its page cache: acknowledged changes survive a crash of the process.
     Never,
 }
 
-/// What the database asks of a log. All of it may be called by many threads.
+/// A write-ahead log. Any number of threads may call all methods.
 ///
-/// An entry is appended under the locks of the shards that it changes, so that entries that change one key stand in
-/// the log in the order in which they were made. `append` only notes it in memory; `commit` is called once for many,
-/// without locks.
+/// An entry is appended under the locks of the shards that it changes, so the log has the changes of one key in the
+/// order in which they were made. `append` works in memory only. `commit` is called once for many entries, and without
+/// locks.
+///
+/// An entry is *safe* once it may be acknowledged under the policy: written, or written and synced ([`Fsync`]).
 pub trait Log: Send + Sync {
-    /// Notes an entry behind all others: the time at which it is applied, and its changes as bytes. Touches no file.
-    /// Where the disk is full it is taken too, and rolled back with the others. A thread that is about to change
-    /// something asks [`writable`](Self::writable) before, under the locks of the shards that it changes.
+    /// Appends an entry: the time at which it is applied, and its changes as bytes. Does no I/O.
+    ///
+    /// Accepts entries also while the disk is full; they are rolled back. A thread that is about to change something
+    /// calls [`writable`](Self::writable) first, under the locks of the shards that it changes.
     ///
     /// # Errors
-    /// When nothing will be written any more, or the changes are longer than an entry can be.
+    /// If the log is closed or has failed, or the changes exceed the limit of an entry.
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
 
-    /// Whether the log can be written. When not, no change is to be begun.
+    /// Whether the log can be written. If not, no change may begin.
     fn writable(&self) -> bool;
 
-    /// Has `failed` called when the log cannot be written any more, by a thread that holds no lock and before
-    /// [`on_progress`](Self::on_progress) is told: it takes the locks of all shards, calls
-    /// [`roll_back`](Self::roll_back), and undoes what is not safe. Without it, a log whose disk is full keeps its
-    /// entries until there is room.
+    /// Sets the callback for the case that the log cannot be written any more.
+    ///
+    /// The log calls it from a thread that holds no lock, before the callbacks of [`on_progress`](Self::on_progress).
+    /// The callback takes the locks of all shards, calls [`roll_back`](Self::roll_back), and undoes the changes that
+    /// are not safe. Without a callback, a log whose disk is full keeps its entries until there is room.
     fn on_failure(&self, failed: Box<dyn Fn() + Send + Sync>) {
         drop(failed);
     }
 
-    /// Forgets all entries that are not safe, if the log cannot be written. From then on, [`commit`](Self::commit)
-    /// answers [`LogError::RolledBack`] for them. The caller holds the locks of all shards, so nothing is appended
-    /// meanwhile. It may touch files, although shards are locked.
+    /// Discards all entries that are not safe, if the log cannot be written. From then on [`commit`](Self::commit)
+    /// returns [`LogError::RolledBack`] for them.
+    ///
+    /// The caller holds the locks of all shards, so nothing is appended meanwhile. Under these locks it may still write
+    /// and sync a file.
     fn roll_back(&self) -> Option<Rollback> {
         None
     }
 
-    /// Number of the last entry that was appended.
+    /// Returns the number of the last entry that was appended.
     fn last(&self) -> Lsn;
 
-    /// Sees to it that all entries up to `lsn` become as safe as the policy promises before an acknowledgement; whether
-    /// they already are. `Lsn::MAX` stands for one that could not be appended. Writes files (`everysec`, `no`), but
-    /// does not wait for a disk: under `always` another thread does, and `told` is called when there is more to
-    /// acknowledge.
+    /// Makes all entries up to `lsn` safe, or requests it. Returns whether they are safe already.
+    ///
+    /// Under `everysec` and `no` it writes the file. Under `always` another thread writes and syncs, and the callbacks
+    /// of [`on_progress`](Self::on_progress) report it; this method never waits for a sync. `Lsn::MAX` stands for an
+    /// entry that could not be appended.
     ///
     /// # Errors
-    /// When they will never be. Entries before `lsn` that were rolled back do not count, if `lsn` was appended later.
+    /// If the entries will never be safe. Entries before `lsn` that were rolled back do not count if `lsn` was appended
+    /// later.
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError>;
 
-    /// As `commit`, but waits until they are.
+    /// As `commit`, but waits until the entries are safe.
     ///
     /// # Errors
-    /// When they will never be.
+    /// If they will never be.
     fn wait(&self, lsn: Lsn) -> Result<(), LogError>;
 
-    /// Number of the last entry that may be acknowledged.
+    /// Returns the number of the last entry that is safe.
     fn safe(&self) -> Lsn;
 
-    /// Has `told` called, by another thread, whenever `safe` has grown or the log has failed. It must not call the log
-    /// to do more than ask.
+    /// Adds a callback that another thread calls whenever `safe` has grown, or the log has failed. It must only query
+    /// the log.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
 
-    /// Begins a new part of the log, so that the parts before can be dropped once a snapshot holds what is in them;
-    /// the number of its first entry.
+    /// Begins a new segment and returns the number of its first entry. The segments before it can be removed once a
+    /// snapshot contains their entries.
     ///
     /// # Errors
-    /// When it cannot be made; the old one goes on.
+    /// If the segment cannot be created. The log continues in the old one.
     fn rotate(&self) -> Result<Lsn, LogError>;
 
-    /// Drops parts all of whose entries are before `first`.
+    /// Removes the segments all of whose entries are before `first`.
     ///
     /// # Errors
-    /// When they cannot be removed, which loses nothing.
+    /// If a segment cannot be removed. Nothing is lost by that.
     fn drop_before(&self, first: Lsn) -> Result<(), LogError>;
 
-    /// Forces to the disk all that was appended before, whatever the policy. A snapshot is not finished without: it may
-    /// hold what only the log's memory has.
+    /// Writes and syncs all entries that were appended before the call, under any policy.
+    ///
+    /// A snapshot needs this before it is finished: it may contain changes whose entries are in the log's memory only.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// If that fails.
     fn sync(&self) -> Result<(), LogError>;
 
-    /// Bytes in the log's files.
+    /// Returns the size of the log's files in bytes.
     fn bytes(&self) -> u64;
 
-    /// Writes and forces all to the disk, and takes nothing more.
+    /// Writes and syncs all entries, and rejects further ones.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// If that fails.
     fn close(&self) -> Result<(), LogError>;
 }
 
-/// What a log forgot.
+/// The outcome of [`Log::roll_back`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollback {
-    /// The last entry that is safe. All behind it are forgotten.
+    /// The last entry that is safe. The entries after it were discarded.
     pub safe: Lsn,
-    /// The entry that stands for the rollback: safe, and without changes. What is seen afterwards is of this entry.
+    /// The entry that stands for the rollback: safe, and without changes. Reads after the rollback are as of this
+    /// entry.
     pub mark: Lsn,
 }

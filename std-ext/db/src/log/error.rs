@@ -7,19 +7,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why the log does not do what it was asked.
+/// Why the log rejected an operation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The system refused to write. It is tried again.
+    /// A write failed. The log retries it.
     Write(Arc<io::Error>),
-    /// The system failed to force data to the disk. What became of it nobody can know, so the log takes nothing more
-    /// until it is opened again.
+    /// `fdatasync` failed. Nobody can know what reached the disk, so the log rejects changes until the database is
+    /// opened again.
     Sync(Arc<io::Error>),
-    /// This file of the log was removed or replaced, so what is written to it will not be found. The log takes nothing
-    /// more until it is opened again.
+    /// This segment was removed or replaced, so recovery would not find what is written to it. The log rejects changes
+    /// until the database is opened again.
     Gone(PathBuf),
-    /// The change, or one of those that it was asked with, was undone, because the log could not be written.
+    /// The change was undone because the log could not be written, or a change of the same request was.
     RolledBack,
     /// The log was closed.
     Closed,
@@ -29,8 +29,10 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Write(why) => write!(f, "the log cannot be written: {why}"),
-            Self::Sync(why) => write!(f, "the disk failed to keep the log: {why}"),
-            Self::Gone(file) => write!(f, "the log is lost: {} was removed", file.display()),
+            Self::Sync(why) => write!(f, "the log cannot be synced to the disk: {why}"),
+            Self::Gone(file) => {
+                write!(f, "the log segment {} was removed or replaced", file.display())
+            }
             Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
             Self::Closed => f.write_str("the log is closed"),
         }
@@ -39,37 +41,37 @@ impl fmt::Display for LogError {
 
 impl Error for LogError {}
 
-/// Why a log or snapshot cannot be read.
+/// Why a database cannot be opened: its log or its snapshot cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The system refused.
+    /// The system returned an error for this file.
     Io(PathBuf, io::Error),
-    /// Bytes that are not as they were written, though they had been forced to the disk.
+    /// A file contains other bytes than were written and synced.
     Damaged {
         /// The file.
         file: PathBuf,
-        /// The place of the first entry that is no good.
+        /// The offset of the first invalid entry or block.
         offset: u64,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// An entry is missing between two parts.
+    /// Entries are missing between two segments.
     Gap {
-        /// The part behind the gap.
+        /// The segment after the gap.
         file: PathBuf,
-        /// The entry that should follow.
+        /// The number that the next entry should have.
         wanted: Lsn,
-        /// The entry that does.
+        /// The number that it has.
         found: Lsn,
     },
-    /// Entries are gone that had been forced to the disk: the manifest of the folder says that they were there.
+    /// Entries are missing that had been synced, as the manifest says.
     Lost {
-        /// The file that is missing or ends early.
+        /// The segment that is missing or ends early.
         file: PathBuf,
-        /// The last entry that is there; none where the file is missing.
+        /// The last entry that is there, or None if the file is missing.
         found: Option<Lsn>,
-        /// An entry that was there.
+        /// An entry that had been synced.
         wanted: Lsn,
     },
     /// Another process has the folder open.
@@ -86,17 +88,17 @@ impl fmt::Display for OpenError {
             Self::Gap { file, wanted, found } => {
                 write!(
                     f,
-                    "{} begins with entry {found}, but entry {wanted} comes next",
+                    "{} begins with entry {found}, but entry {wanted} is missing before it",
                     file.display()
                 )
             }
             Self::Lost { file, found: None, .. } => {
-                write!(f, "{} is missing, in which the log goes on", file.display())
+                write!(f, "{} is missing, which the manifest lists", file.display())
             }
             Self::Lost { file, found: Some(found), wanted } => {
                 write!(
                     f,
-                    "{} ends with entry {found}, but the log had entry {wanted}",
+                    "{} ends with entry {found}, but entry {wanted} had been synced",
                     file.display()
                 )
             }

@@ -1,26 +1,34 @@
-//! The log in files of its own.
+//! The write-ahead log in files of its own: `FileLog`.
 //!
-//! Entries are put into a buffer (`front`) under a short lock, where they get their numbers; who writes (`back`) takes
-//! all that gathered there with one swap of buffers and one write. Under `everysec` and `no` that is whoever commits
-//! first, and others find their entries written already; under `always` it is the log's thread, which forces the disk
-//! once for all that came meanwhile.
+//! # The path of an entry
+//! - `append` encodes the entry into `write_buffer` under a short lock, which also gives it its number (LSN).
+//! - A *group commit* takes all entries out of that buffer with one swap and writes them with one system call, under
+//!   the lock of `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others
+//!   find their entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries
+//!   that arrived meanwhile.
+//! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
-//! What gathers between two commits is bounded by nothing here: each loop of the server commits at the end of its turn,
-//! so that it is what one turn of each changes.
+//! This file does not bound the buffer. Each event loop of the server commits at the end of an iteration, so the buffer
+//! holds the changes of one iteration of each loop.
 //!
-//! Whether the log can be written is one state, `Condition` in `log/health.rs`. A write that fails (the disk
-//! is full) makes it `Full`: what was written of it is cut off again, and no change begins. Then the log calls its
-//! owner, which undoes in memory what is not safe and has the log forget the entries
-//! ([`roll_back`](Log::roll_back)). In their place the log writes entries without changes, since numbers follow each
-//! other; that, tried ten times a second, is how it learns that there is room again.
+//! # Failures
+//! `Condition` in `log/health.rs` says whether the log can be written.
 //!
-//! Forcing the disk that fails is the end (`Failed`): the system may have dropped what it could not write, so nothing
-//! can be promised any more, and it is not forced again, which might well succeed. The same holds if a file
-//! of the log was removed.
+//! If a write fails, because the disk is full, the condition becomes `Full`. The log truncates the part that was
+//! written, and no change begins any more. Then it calls its owner, which undoes the changes in memory that are not
+//! safe and makes the log discard their entries ([`roll_back`](Log::roll_back)). The numbers in a file have to be
+//! consecutive, so the log writes *fillers* in their place: entries without changes. It tries that ten times a second,
+//! and so notices when there is room again.
 //!
-//! Locks are taken in this order: shards, `forcing`, `back`, then `front`, `parts` or `work`, then `health`;
-//! `progress`, `told` and `on_failure` alone.
+//! If `fdatasync` fails, the condition becomes `Failed`, for good. The system may have discarded the pages that it
+//! could not write, and a second `fdatasync` might still succeed, so the log never calls it again. The same holds if a
+//! segment was removed.
+//!
+//! # Lock order
+//! Shards, `sync_lock`, `writer`; then one of `write_buffer`, `closed_segments` and `sync_request`; then `health`. A
+//! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
 
+use crate::lock::lock;
 use crate::log::api::{Fsync, Log, Lsn, Rollback};
 use crate::log::disk::DiskFile;
 use crate::log::error::{LogError, OpenError};
@@ -33,20 +41,20 @@ use crate::log::rollback::RolledBackRanges;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long after a write that failed it is tried again.
+/// The pause before a failed write is retried.
 const RETRY: Duration = Duration::from_millis(100);
-/// How often `everysec` forces the disk.
+/// How often `everysec` syncs.
 const SECOND: Duration = Duration::from_secs(1);
-/// A buffer that has grown beyond this is not kept.
+/// A buffer with a larger capacity is freed after it was written.
 const MAX_RETAINED: usize = 4 << 20;
-/// So much room there has to be again on a disk that was full.
+/// Bytes that must be free on a disk that was full, before changes are admitted again.
 const MIN_FREE: usize = 64 << 10;
 
-/// A log in files of its own, in a folder that nobody else has open.
+/// A log in files of its own, in a folder that no other process has open.
 pub struct FileLog {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -55,18 +63,19 @@ pub struct FileLog {
 struct Shared {
     folder: Arc<Folder>,
     fsync: Fsync,
-    /// Begins every check of an entry's head; the same in all files, so that an entry is good for any of them.
+    /// The initial value of the checksums of entry headers. All segments have the same, so an entry is valid in any of
+    /// them.
     salt: u32,
     write_buffer: Mutex<WriteBuffer>,
     writer: Mutex<Writer>,
-    /// The files before the one that is written, oldest first.
+    /// All segments but the one that is being written, oldest first.
     closed_segments: Mutex<Vec<Segment>>,
-    /// Held by whoever forces the disk without the lock of `back`, until it is known whether that failed: the system
-    /// tells an error once, so another who forces meanwhile would hear of none.
+    /// Held by a thread that syncs without the lock of `writer`, until it has recorded whether that failed. The system
+    /// reports an error once, so a second thread that synced meanwhile would see success.
     sync_lock: Mutex<()>,
     health: Health,
     rolled_back: RolledBackRanges,
-    /// Number of the last entry that may be acknowledged.
+    /// Number of the last entry that is safe.
     safe: AtomicU64,
     bytes: AtomicU64,
     sync_request: Mutex<SyncRequest>,
@@ -79,53 +88,48 @@ struct Shared {
 
 type Callback = Arc<dyn Fn() + Send + Sync>;
 
-/// Where entries gather.
+/// Appended entries that no thread has taken yet.
 struct WriteBuffer {
     bytes: Vec<u8>,
     next_lsn: Lsn,
 }
 
-/// What writes.
+/// The segment that is being written. Its lock serializes writes.
 struct Writer {
     file: Arc<dyn DiskFile>,
-    /// Number of the file's first entry.
+    /// Number of the segment's first entry.
     first: Lsn,
     length: u64,
-    /// Whether part of an entry stands behind `length`, of a write that failed, which could not be cut off.
+    /// Whether a failed write left a part of an entry behind `length` that could not be truncated.
     torn: bool,
-    /// What was taken from the front and is not written, and the number of the last entry in it.
+    /// Entries that were taken from the write buffer and are not written yet, and the number of the last of them.
     pending: Vec<u8>,
     taken: Lsn,
-    /// Numbers of the last entries written and forced.
+    /// Numbers of the last entry that was written, and of the last that was synced.
     written: Lsn,
     synced: Lsn,
-    /// Up to which entry the file says that all were forced.
+    /// The number in the file's last sync mark: all entries up to it were synced when the mark was written.
     marked: Lsn,
-    /// Whether all that is pending stands in the place of entries that were rolled back.
+    /// Whether `pending` holds only fillers.
     only_fillers: bool,
-    /// Whether somebody is to be told when the lock is free.
+    /// Whether to call the callbacks once the lock is released.
     notify: bool,
 }
 
-/// What the log's thread is asked.
+/// What the log's thread has to do.
 #[derive(Default)]
 struct SyncRequest {
-    /// Under `always`: up to which entry.
+    /// Under `always`: sync up to this entry.
     up_to: Lsn,
     stop: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics in the middle of a change of what these protect.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl FileLog {
-    /// Opens the log of a folder, or begins one: tells `replay` each entry from `wanted` on, in order. `above` is the
-    /// last entry that a snapshot has seen (0: none), which the log must reach.
+    /// Opens the log of a folder, or creates one, and calls `replay` with each entry from `from` on, in order. The log
+    /// must reach to `snapshot_lsn`, the last entry that the snapshot contains (0: no snapshot).
     ///
     /// # Errors
-    /// When the log is damaged elsewhere than at its end, or the system refuses.
+    /// If the log is damaged elsewhere than at its tail, or the system returns an error.
     pub fn open(
         folder: Arc<Folder>,
         fsync: Fsync,
@@ -135,22 +139,22 @@ impl FileLog {
     ) -> Result<(Self, Recovered), OpenError> {
         let found = recover(&folder, from, snapshot_lsn, replay)?;
         let last = found.recovered.last;
-        let refused = |why| folder.io_error(why);
+        let io_error = |why| folder.io_error(why);
         let (segment, salt, file) = if let Some((segment, salt)) = found.open {
             let path = folder.at(&numbered_name(NAME, segment.first));
             let file = folder.disk().reopen(&path).map_err(|why| OpenError::Io(path, why))?;
-            // What was read may not be on the disk yet, and counts as safe from here on.
-            file.sync().map_err(refused)?;
+            // Entries that were just read may be in the page cache only. From here on they count as safe.
+            file.sync().map_err(io_error)?;
             (segment, salt, file)
         } else {
             let salt = RandomState::new().hash_one(last) as u32;
-            let file = create_segment(&folder, salt).map_err(refused)?;
-            name_segment(&folder, last + 1).map_err(refused)?;
+            let file = create_segment(&folder, salt).map_err(io_error)?;
+            name_segment(&folder, last + 1).map_err(io_error)?;
             (Segment { first: last + 1, bytes: FILE_HEADER as u64, marked: last }, salt, file)
         };
-        folder.disk().sync_folder(folder.path()).map_err(refused)?;
+        folder.disk().sync_folder(folder.path()).map_err(io_error)?;
         if !found.has_manifest {
-            Manifest { newest: segment.first, synced: last }.write(&folder).map_err(refused)?;
+            Manifest { newest: segment.first, synced: last }.write(&folder).map_err(io_error)?;
         }
         let bytes = found.closed.iter().map(|segment| segment.bytes).sum::<u64>() + segment.bytes;
         let shared = Arc::new(Shared {
@@ -182,7 +186,7 @@ impl FileLog {
 
 impl Drop for FileLog {
     fn drop(&mut self) {
-        // Whoever wants to know calls `close`.
+        // Only `close` reports an error.
         let _ = self.close();
     }
 }
@@ -191,7 +195,7 @@ impl Log for FileLog {
     #[inline]
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
         if changes.len() > frame::MAX_CHANGES {
-            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of 4 GiB");
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of more than 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
         }
         let crc = frame::crc(changes);
@@ -220,7 +224,7 @@ impl Log for FileLog {
             return Ok(true);
         }
         if lsn == Lsn::MAX {
-            // There is no such entry, and nothing to be written for it.
+            // `MAX` stands for an entry that could not be appended, so there is nothing to write.
         } else if shared.fsync == Fsync::Always {
             let mut request = lock(&shared.sync_request);
             if request.up_to < lsn {
@@ -230,9 +234,9 @@ impl Log for FileLog {
             }
         } else {
             shared.with_writer(|writer| {
-                // Another may have written it while this one waited.
+                // Another thread may have written the entry while this one waited for the lock.
                 if shared.safe() < lsn {
-                    // What cannot be written is told below.
+                    // `outcome` reports the error below.
                     let _ = shared.write_appended(writer);
                 }
             });
@@ -285,16 +289,17 @@ impl Log for FileLog {
 
     fn sync(&self) -> Result<(), LogError> {
         let shared = &*self.shared;
-        let _one = lock(&shared.sync_lock);
+        let _sync = lock(&shared.sync_lock);
         if shared.fsync != Fsync::Always {
-            // Most of it without the lock: commits go on meanwhile, and what they write need not be forced.
+            // Most of it is synced without the lock, so commits go on meanwhile. What they write need not be synced
+            // here.
             return shared.sync_written();
         }
         shared.with_writer(|writer| shared.write_and_sync(writer))
     }
 
     fn bytes(&self) -> u64 {
-        // Relaxed: a figure.
+        // Relaxed: a count.
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
@@ -304,16 +309,17 @@ impl Log for FileLog {
         lock(&shared.sync_request).stop = true;
         shared.sync_requested.notify_one();
         let thread = lock(&self.thread).take();
-        // A callback that drops the last of the log runs on its thread, which ends by itself.
+        // A callback that drops the last reference to the log runs on the log's own thread, which must not join itself.
+        // That thread ends by itself.
         if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
-            // It panics only where a callback does.
+            // It panics only if a callback does.
             let _ = thread.join();
         }
         let closed = {
-            let _one = lock(&shared.sync_lock);
+            let _sync = lock(&shared.sync_lock);
             shared.with_writer(|writer| shared.close(writer))
         };
-        // They may hold what holds the log.
+        // Callbacks may own what owns the log: without this, neither would be freed.
         let on_progress = std::mem::take(&mut *lock(&shared.on_progress));
         let failed = lock(&shared.on_failure).take();
         drop((on_progress, failed));
@@ -341,29 +347,33 @@ impl Writer {
 
 impl Shared {
     fn safe(&self) -> Lsn {
-        // Pairs with the release in `advance`: who acknowledges an entry has it written before.
+        // Acquire: pairs with the release in `advance`, so a thread that acknowledges an entry sees that it was
+        // written.
         self.safe.load(Ordering::Acquire)
     }
 
-    /// Under the lock of `back` only.
+    /// Only called under the lock of `writer`.
     fn advance(&self, lsn: Lsn) {
-        // Pairs with the acquire in `safe`.
+        // Release: pairs with the acquire in `safe`, so a thread that reads this number sees that the entry was
+        // written.
         self.safe.store(lsn, Ordering::Release);
     }
 
     /// Whether an entry may be acknowledged.
     #[inline]
     fn is_safe(&self, lsn: Lsn) -> bool {
-        // In this order: as in `outcome`.
+        // In this order, for the reason given in `outcome`.
         self.safe() >= lsn && !self.rolled_back.contains(lsn)
     }
 
-    /// What became of an entry and all before it, where that is known.
+    /// Returns whether an entry and all before it are safe, if that is decided.
     fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
-        // Before it is asked what was rolled back: such numbers are passed by `safe` only after that was noted.
+        // Read before `rolled_back`: `safe` passes the numbers of discarded entries only after `rolled_back` contains
+        // them. In the other order, a discarded entry could pass for a safe one.
         let safe = self.safe();
         if self.rolled_back.contains(lsn) {
-            // What a disk has lost may be there when it is opened again.
+            // After a failed sync the entry may or may not be on the disk: the caller must not be told that it was
+            // undone.
             return Some(Err(match self.health.condition() {
                 Condition::Failed(why) => why,
                 _ => LogError::RolledBack,
@@ -379,18 +389,21 @@ impl Shared {
         }
     }
 
+    /// Calls `with` under the lock of `writer`. If `with` asks for it, calls the callbacks afterwards.
     fn with_writer<T>(&self, with: impl FnOnce(&mut Writer) -> T) -> T {
         let mut writer = lock(&self.writer);
         let result = with(&mut writer);
         let notify = std::mem::take(&mut writer.notify);
         drop(writer);
         if notify {
-            self.tell();
+            self.call_back();
         }
         result
     }
 
-    fn tell(&self) {
+    /// Tells the owner and the waiting threads of progress or failure. The rollback comes first, so that a thread that
+    /// is told of the failure finds the changes undone.
+    fn call_back(&self) {
         if self.health.take_rollback() {
             let failed = lock(&self.on_failure).clone();
             if let Some(failed) = failed {
@@ -405,7 +418,7 @@ impl Shared {
         }
     }
 
-    /// Writes all that was appended when it was called.
+    /// Writes all entries that were appended before the call.
     fn write_appended(&self, writer: &mut Writer) -> Result<(), LogError> {
         self.health.can_progress()?;
         self.write_pending(writer)?;
@@ -413,7 +426,7 @@ impl Shared {
         self.write_pending(writer)
     }
 
-    /// Takes what gathered; what was taken before is written.
+    /// Takes the entries out of the write buffer. Those that were taken before have been written.
     fn take(&self, writer: &mut Writer) {
         let mut incoming = lock(&self.write_buffer);
         std::mem::swap(&mut incoming.bytes, &mut writer.pending);
@@ -424,7 +437,7 @@ impl Shared {
         }
     }
 
-    /// Has the next write say what has been forced, where no write has said so.
+    /// Puts a sync mark behind the pending entries, if the last one is out of date.
     fn append_sync_mark(&self, writer: &mut Writer) {
         if writer.marked < writer.synced {
             frame::sync_mark(&mut writer.pending, self.salt, writer.synced);
@@ -432,16 +445,16 @@ impl Shared {
         }
     }
 
-    /// Says what has been forced, where nothing else is to be written.
+    /// Writes a sync mark by itself, if nothing else is to be written.
     fn write_sync_mark(&self, writer: &mut Writer) {
         if writer.pending.is_empty() && !self.health.is_full() && writer.synced == writer.written {
             self.append_sync_mark(writer);
-            // A mark that cannot be written is written with the next entries.
+            // If that fails, the next write contains the mark.
             let _ = self.write_pending(writer);
         }
     }
 
-    /// Writes what was taken.
+    /// Writes the pending entries.
     fn write_pending(&self, writer: &mut Writer) -> Result<(), LogError> {
         if writer.pending.is_empty() && !self.health.is_full() {
             return Ok(());
@@ -456,7 +469,7 @@ impl Shared {
         }
         let bytes = writer.pending.len() as u64;
         writer.length += bytes;
-        // Relaxed: a figure.
+        // Relaxed: a count.
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         writer.pending.clear();
         writer.only_fillers = false;
@@ -468,14 +481,14 @@ impl Shared {
             self.advance(writer.written);
         }
         if self.health.write_succeeded() {
-            tracing::info!("the log is written again");
+            tracing::info!("the log can be written again; changes are accepted");
             writer.notify = true;
         }
         Ok(())
     }
 
-    /// Whether a full disk has room again for more than a few bytes: else changes would begin and be rolled back again
-    /// and again.
+    /// Checks that a disk that was full has more than a few bytes free. Otherwise changes would be admitted and rolled
+    /// back again and again.
     fn probe_free_space(&self) -> io::Result<()> {
         let disk = self.folder.disk();
         let probed =
@@ -487,17 +500,18 @@ impl Shared {
     fn write_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
         let why = LogError::Write(Arc::new(why));
         if self.health.write_failed(&why) {
-            tracing::error!(%why, "changes are refused until the log can be written");
+            tracing::error!(%why, "the log cannot be written; changes are rejected until it can");
             writer.notify = true;
-            // The thread looks at the health under this lock.
+            // The thread checks the health under this lock before it sleeps. Without it, the notification could come
+            // between its check and its sleep.
             drop(lock(&self.sync_request));
             self.sync_requested.notify_one();
         }
         why
     }
 
-    /// Forces all that was written, unless that has failed before: the system tells a failure once, and then takes what
-    /// it has lost for kept.
+    /// Syncs all that was written. Does nothing if a sync has failed before: the system reports the error once, and
+    /// from then on takes the lost pages for clean.
     fn sync(&self, writer: &mut Writer) -> Result<(), LogError> {
         self.health.can_progress()?;
         if writer.synced == writer.written {
@@ -514,41 +528,42 @@ impl Shared {
     fn note_synced(&self, writer: &mut Writer, lsn: Lsn) {
         writer.synced = writer.synced.max(lsn);
         if self.fsync == Fsync::Always {
-            // What was rolled back is behind it.
+            // `safe` may be higher: a rollback passes the numbers of the entries that it discards.
             self.advance(writer.synced.max(self.safe()));
             writer.notify = true;
         }
     }
 
-    /// The disk failed to keep what was written.
+    /// Records that `fdatasync` failed.
     fn sync_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
         self.fail(writer, LogError::Sync(Arc::new(why)))
     }
 
-    /// Sees that the file is still where it will be looked for.
+    /// Checks that the segment still has its name. If not, no recovery would find what is written to it.
     fn check_file(&self, writer: &mut Writer) -> Result<(), LogError> {
         let path = self.folder.at(&numbered_name(NAME, writer.first));
         if writer.file.is_at(&path) { Ok(()) } else { Err(self.fail(writer, LogError::Gone(path))) }
     }
 
     fn fail(&self, writer: &mut Writer, why: LogError) -> LogError {
-        tracing::error!(%why, "changes are refused until the database is opened again");
+        tracing::error!(%why, "the log has failed; changes are rejected until the database is restarted");
         writer.notify = true;
         self.health.fail(why)
     }
 
-    /// Forgets what is not safe; the caller holds the locks of all shards, so that nothing is appended meanwhile.
+    /// Discards the entries that are not safe. The caller holds the locks of all shards, so none is appended meanwhile.
     fn roll_back(&self) -> Option<Rollback> {
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;
         if self.fsync == Fsync::Always && self.health.is_full() {
-            // What is in the file stays in it, so it has to become safe. A disk that fails at that is told of below.
+            // Entries that are in the file are replayed at the next start, so they have to become safe. If this sync
+            // fails, the condition below is `Failed`.
             let _ = self.sync(writer);
         }
         let mut incoming = lock(&self.write_buffer);
         let (safe, mark) = (self.safe(), incoming.next_lsn);
         match self.health.condition() {
-            // There is room again, and all was written.
+            // There is room again, and the retry has written everything.
             Condition::Healthy | Condition::Closing | Condition::Closed => return None,
             Condition::Full(_) if safe + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
@@ -556,18 +571,18 @@ impl Shared {
         incoming.next_lsn += 1;
         incoming.bytes = Vec::new();
         writer.pending.clear();
-        // A mark may have been among it.
+        // The cleared buffer may have contained a sync mark.
         writer.marked = 0;
         self.append_sync_mark(writer);
-        // Numbers follow each other in the file.
+        // Fillers: recovery takes a gap between two numbers for damage.
         for lsn in writer.written + 1..=mark {
             frame::encode(&mut writer.pending, self.salt, lsn, 0, frame::crc(&[]), &[]);
         }
         (writer.taken, writer.only_fillers) = (mark, true);
         self.rolled_back.add(safe + 1, mark - 1);
-        // The entry that stands for the rollback has no changes, so nothing of it can be lost.
+        // The filler `mark` has no changes, so it is safe although it is not written.
         self.advance(mark);
-        // The caller sees to it.
+        // The caller does the rollback.
         let _ = self.health.take_rollback();
         Some(Rollback { safe, mark })
     }
@@ -577,8 +592,8 @@ impl Shared {
         self.sync(writer)
     }
 
-    /// Writes and forces all that was appended when it was called, without the lock of `back` while the disk works. The
-    /// caller has that of `forcing`, and the log's thread does not force meanwhile.
+    /// Writes all entries that were appended before the call, and syncs them without the lock of `writer`. The caller
+    /// holds `sync_lock`, so no other thread syncs meanwhile.
     fn sync_written(&self) -> Result<(), LogError> {
         let (file, written) = self.with_writer(|writer| {
             self.write_appended(writer)?;
@@ -599,18 +614,18 @@ impl Shared {
             return Ok(());
         }
         if writer.only_fillers {
-            // Nothing is lost with them.
+            // Fillers need not be written: the next start begins with the entry after the last written one.
             (writer.taken, writer.only_fillers) = (writer.written, false);
             writer.pending.clear();
         }
         let closed = self.write_and_sync(writer).and_then(|()| self.check_file(writer));
         if closed.is_ok() {
             self.write_sync_mark(writer);
-            // All that was promised is on the disk without.
+            // An error does not matter: the entries themselves are synced.
             let _ = writer.file.sync();
             let manifest = Manifest { newest: writer.first, synced: writer.synced };
             if let Err(why) = manifest.write(&self.folder) {
-                tracing::warn!(%why, "the end of the log was not noted: nobody will see if it is cut off");
+                tracing::warn!(%why, "the manifest was not written: the next start cannot notice if the end of the log is missing");
             }
         }
         self.health.finish_close();
@@ -622,12 +637,12 @@ impl Shared {
         lock(&self.write_buffer).next_lsn - 1
     }
 
-    /// What the log's thread does until it is stopped.
+    /// The loop of the log's thread.
     fn run(&self) {
         let mut pause = SECOND;
         while self.sleep(pause) {
             if self.fsync == Fsync::Always {
-                // What fails is told of there.
+                // `write_appended` and `sync` report errors to the health and to the callbacks.
                 self.with_writer(|writer| {
                     let _ = self.write_appended(writer);
                     let _ = self.sync(writer);
@@ -639,11 +654,11 @@ impl Shared {
         }
     }
 
-    /// Waits until there is something to do; whether there is, and not the end.
+    /// Waits until there is something to do. Returns false if the thread has to end.
     fn sleep(&self, pause: Duration) -> bool {
         let mut request = lock(&self.sync_request);
         if self.fsync == Fsync::Always && pause == SECOND {
-            // After the end nothing more becomes safe.
+            // After a failure no further entry becomes safe: there is nothing to wake up for.
             while !request.stop
                 && !self.health.is_full()
                 && (request.up_to <= self.safe() || self.health.can_progress().is_err())
@@ -657,11 +672,11 @@ impl Shared {
         !request.stop
     }
 
-    /// What is done once a second.
+    /// Writes and, under `everysec`, syncs. Called once a second.
     fn sync_each_second(&self) {
-        let _one = lock(&self.sync_lock);
+        let _sync = lock(&self.sync_lock);
         let (file, written, due) = self.with_writer(|writer| {
-            // What fails is told of there.
+            // Errors are reported to the health and to the callbacks.
             let there = self.health.can_progress().and_then(|()| self.check_file(writer));
             let _ = there.and_then(|()| self.write_appended(writer));
             let can_progress = self.health.can_progress().is_ok();
@@ -673,7 +688,7 @@ impl Shared {
             (Arc::clone(&writer.file), writer.written, due)
         });
         if due {
-            // Without the lock: commits go on meanwhile.
+            // Without the lock of `writer`: commits go on meanwhile.
             let synced = file.sync();
             self.with_writer(|writer| match synced {
                 Ok(()) => self.note_synced(writer, written),
@@ -683,15 +698,15 @@ impl Shared {
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
-        let _one = lock(&self.sync_lock);
+        let _sync = lock(&self.sync_lock);
         self.health.is_healthy()?;
-        let refused = |why| LogError::Write(Arc::new(why));
-        // What takes long is done first, without the lock: making the file, and forcing most of the old one. Under
-        // `always` that is forced already, and only under the lock.
-        let file = create_segment(&self.folder, self.salt).map_err(refused)?;
+        let io_error = |why| LogError::Write(Arc::new(why));
+        // The slow steps come first and without the lock: creating the file, and syncing most of the old segment. Under
+        // `always` the old segment is synced already, but for the entries that this thread syncs under the lock below.
+        let file = create_segment(&self.folder, self.salt).map_err(io_error)?;
         let (old, written) = self.with_writer(|writer| (Arc::clone(&writer.file), writer.written));
         let early = if self.fsync == Fsync::Always { None } else { Some(old.sync()) };
-        // Where that fails, nobody knows which of the two files will be there.
+        // If this fails, nobody knows which names are on the disk.
         let sync_names = || self.folder.disk().sync_folder(self.folder.path());
         let first = self.with_writer(|writer| {
             match early {
@@ -699,33 +714,36 @@ impl Shared {
                 Some(Ok(())) => self.note_synced(writer, written),
                 Some(Err(why)) => return Err(self.sync_failed(writer, why)),
             }
-            // The old part is whole on the disk before the new one takes entries, so that only the last can be torn.
+            // The old segment is complete on the disk before the new one gets its first entry. So only the last segment
+            // can have a torn tail.
             self.write_and_sync(writer)?;
             let first = writer.written + 1;
             if first == writer.first {
                 return Ok(first);
             }
-            name_segment(&self.folder, first).map_err(refused)?;
+            name_segment(&self.folder, first).map_err(io_error)?;
             if self.fsync == Fsync::Always {
-                // What is in the new part may be acknowledged as soon as the lock is free.
+                // Entries in the new segment may be acknowledged as soon as the lock is released, so its name has to be
+                // on the disk before.
                 sync_names().map_err(|why| self.sync_failed(writer, why))?;
             }
             let closed =
                 Segment { first: writer.first, bytes: writer.length, marked: writer.marked };
             (writer.file, writer.first, writer.length) = (file, first, FILE_HEADER as u64);
-            // That there is another file says so.
+            // The new segment itself says that the old one was synced.
             writer.marked = writer.synced;
             lock(&self.closed_segments).push(closed);
-            // Relaxed: a figure.
+            // Relaxed: a count.
             self.bytes.fetch_add(FILE_HEADER as u64, Ordering::Relaxed);
             Ok(first)
         })?;
         if self.fsync != Fsync::Always {
-            // Commits go on meanwhile. Whoever forces what is in the new part waits for the lock that is held here.
+            // Commits go on meanwhile. Entries in the new segment are synced under `sync_lock`, which this thread holds
+            // until the name is on the disk.
             sync_names().map_err(|why| self.with_writer(|writer| self.sync_failed(writer, why)))?;
         }
-        // Before any older part is dropped.
-        Manifest { newest: first, synced: first - 1 }.write(&self.folder).map_err(refused)?;
+        // Written before any older segment is removed, so that recovery notices a missing one.
+        Manifest { newest: first, synced: first - 1 }.write(&self.folder).map_err(io_error)?;
         Ok(first)
     }
 
@@ -742,15 +760,15 @@ impl Shared {
                 closed_segments.sort_unstable_by_key(|segment| segment.first);
                 return Err(LogError::Write(Arc::new(why)));
             }
-            // Relaxed: a figure.
+            // Relaxed: a count.
             self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Takes the oldest part from the list, if all its entries are before `first`.
+    /// Takes the oldest segment out of the list, if all its entries are before `first`.
     fn take_before(&self, first: Lsn) -> Option<Segment> {
-        // Both locks: where a part ends is where the next begins, which may be the one that is written.
+        // Both locks: a segment ends where the next one begins, and the next one may be the one that is being written.
         let writer = lock(&self.writer);
         let mut closed_segments = lock(&self.closed_segments);
         let next = closed_segments.get(1).map_or(writer.first, |segment| segment.first);
@@ -758,7 +776,7 @@ impl Shared {
     }
 }
 
-/// Makes a file without entries, on the disk, which has no name that counts yet.
+/// Creates an empty segment under a temporary name, and syncs it.
 fn create_segment(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
     let file = folder.disk().create(&folder.at(NEW))?;
     file.write(&frame::file_header(salt))?;
@@ -766,7 +784,7 @@ fn create_segment(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
     Ok(file)
 }
 
-/// Gives it the name of the part that begins with entry `first`.
+/// Renames it to its final name. Its first entry will be `first`.
 fn name_segment(folder: &Folder, first: Lsn) -> io::Result<()> {
     folder.disk().rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, first)))
 }

@@ -1,6 +1,6 @@
-//! Entries as bytes, and back: what is taken for an entry was written as one.
+//! The format of segments and entries.
 //!
-//! A file of the log is a header and entries, one behind the other, whose numbers follow each other:
+//! A segment is a header and entries with consecutive numbers:
 //!
 //! ```text
 //! header: "hedgelog", version u32, salt u32, crc u32 of these
@@ -8,13 +8,15 @@
 //! mark:   2^32 - 1 u32, 0 u32, lsn u64, 0 u64, check u32 of these
 //! ```
 //!
-//! A mark stands between entries and says that everything up to this one had been forced to the disk when it was
-//! written. A loss of power may leave any parts of what was not forced, but nothing of what was can be missing.
+//! A sync mark stands between entries and says that all entries up to its number had been synced when it was written.
+//! After a power failure any entries that were not synced may be missing, but none before a mark.
 //!
-//! All numbers are little-endian; crc is CRC-32 (IEEE), and the check one that begins with the salt. The salt is drawn
-//! when the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for
-//! one where a reader looks behind a damage for what was written later. The check of the head alone makes that search
-//! one pass, and a length is trusted before the changes are read.
+//! All numbers are little-endian. `crc` is CRC-32 (IEEE); `check` is the same with the salt as its initial value.
+//!
+//! - The salt is drawn at random when the log is created. A client that stores a value that looks like an entry does
+//!   not know it, so recovery does not take such a value for an entry when it searches a torn tail.
+//! - The header has a check of its own. So the search is one pass over the tail, and recovery can trust a length before
+//!   it has read the changes.
 
 use crate::log::api::Lsn;
 use crate::log::crc;
@@ -23,18 +25,18 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 const MAGIC: &[u8; 8] = b"hedgelog";
 const VERSION: u32 = 1;
-/// Bytes of a file before its first entry.
+/// Bytes of a segment before its first entry.
 pub(crate) const FILE_HEADER: usize = 20;
 /// Bytes of an entry before its changes.
 pub(crate) const ENTRY_HEADER: usize = 28;
-/// Most bytes of changes in an entry.
+/// The most bytes of changes in one entry.
 pub(crate) const MAX_CHANGES: usize = u32::MAX as usize - 1;
-/// What a mark has in place of a length.
+/// Stands in place of the length in a sync mark.
 const SYNC_MARK: u32 = u32::MAX;
-/// Bytes read at once.
+/// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
 
-/// The header of a file.
+/// Returns the header of a segment.
 pub(crate) fn file_header(salt: u32) -> [u8; FILE_HEADER] {
     let mut bytes = [0; FILE_HEADER];
     bytes[..8].copy_from_slice(MAGIC);
@@ -45,26 +47,27 @@ pub(crate) fn file_header(salt: u32) -> [u8; FILE_HEADER] {
     bytes
 }
 
-/// The salt that a header gives.
+/// Returns the salt in a segment's header.
 fn salt(bytes: &[u8; FILE_HEADER]) -> Result<u32, &'static str> {
     if &bytes[..8] != MAGIC {
-        return Err("it does not begin as a log does");
+        return Err("not a segment of the log: the magic number is wrong");
     }
     if crc::of(&bytes[..16]) != u32_at(bytes, 16) {
-        return Err("its header is not as it was written");
+        return Err("the header has a wrong checksum");
     }
     if u32_at(bytes, 8) != VERSION {
-        return Err("it was written by another version");
+        return Err("the format version is not supported");
     }
     Ok(u32_at(bytes, 12))
 }
 
-/// The crc of changes that [`put`] wants, which is counted before the lock is taken that gives the number.
+/// Returns the checksum of changes for [`encode`]. It takes longest, so it is computed before the lock is taken under
+/// which an entry gets its number.
 pub(crate) fn crc(changes: &[u8]) -> u32 {
     crc::of(changes)
 }
 
-/// Writes an entry behind what is in `buffer`. The changes are at most [`MAX_CHANGES`].
+/// Appends an entry to `buffer`. The changes have at most [`MAX_CHANGES`] bytes.
 pub(crate) fn encode(
     buffer: &mut Vec<u8>,
     salt: u32,
@@ -79,13 +82,13 @@ pub(crate) fn encode(
     buffer.extend_from_slice(changes);
 }
 
-/// Writes a mark behind what is in `buffer`: all entries up to `forced` are on the disk.
+/// Appends a sync mark to `buffer`: all entries up to `synced` are synced.
 pub(crate) fn sync_mark(buffer: &mut Vec<u8>, salt: u32, synced: Lsn) {
     let header = EntryHeader { length: SYNC_MARK, crc: 0, lsn: synced, time: 0 };
     buffer.extend_from_slice(&header.bytes(salt));
 }
 
-/// What stands before the changes, or what a mark is.
+/// The header of an entry, or a sync mark.
 struct EntryHeader {
     length: u32,
     crc: u32,
@@ -107,7 +110,7 @@ impl EntryHeader {
     }
 }
 
-/// The head in the first [`ENTRY_HEADER`] bytes, where they are one.
+/// Parses the first [`ENTRY_HEADER`] bytes. Returns None if the check is wrong.
 fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
     let check = crc::after(salt, &bytes[..24]);
     (check == u32_at(bytes, 24)).then(|| EntryHeader {
@@ -118,46 +121,46 @@ fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
     })
 }
 
-/// What a reader finds next.
+/// What the reader found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
-    /// An entry: its place, its number, its time and its changes.
+    /// An entry: its offset, number, time and changes.
     Entry(u64, Lsn, u64, &'a [u8]),
-    /// Nothing more.
+    /// The end of the file.
     End,
-    /// What is no entry, and why not.
+    /// No valid entry, and why.
     Invalid(&'static str),
 }
 
-/// What stands behind a place that is no entry.
+/// What follows the first invalid entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tail {
-    /// Whether it says that what is missing there had been forced to the disk.
+    /// Whether there is proof that the invalid entry had been synced.
     pub(crate) synced: bool,
-    /// How many entries are whole. Where it was forced they are not counted to the end.
+    /// The number of valid entries. The search ends early if `synced` is set.
     pub(crate) entries: u64,
 }
 
-/// Reads a file of the log from its begin.
+/// Reads a segment from its beginning.
 pub(crate) struct Reader {
     file: File,
     length: u64,
     salt: u32,
-    /// What the last mark said.
+    /// The number in the last sync mark that was read.
     marked: Lsn,
-    /// The place of the next entry.
+    /// The offset of the next entry.
     at: u64,
-    /// What was read, from that place on where `begin` stands.
+    /// Bytes of the file. Those from index `begin` on belong to the offset `at`.
     buffer: Vec<u8>,
     begin: usize,
 }
 
 impl Reader {
-    /// Reads the header. The inner error says why it is none.
+    /// Reads the header. The inner error says why it is invalid.
     pub(crate) fn new(mut file: File) -> io::Result<Result<Self, &'static str>> {
         let length = file.metadata()?.len();
         if length < FILE_HEADER as u64 {
-            return Ok(Err("it ends within its header"));
+            return Ok(Err("the file ends inside its header"));
         }
         let mut bytes = [0; FILE_HEADER];
         file.read_exact(&mut bytes)?;
@@ -176,22 +179,22 @@ impl Reader {
         self.salt
     }
 
-    /// Up to which entry all had been forced to the disk, as far as was read; 0 where nothing says so.
+    /// Returns the number in the last sync mark that was read, and 0 if there was none.
     pub(crate) fn marked(&self) -> Lsn {
         self.marked
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where the next entry stands, or what is none.
+    /// Returns the offset of the next entry, or of the invalid one.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// The next entry, whose number should be `wanted`.
+    /// Reads the next entry, whose number has to be `wanted`.
     pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Item<'_>> {
         let header = loop {
             let left = self.length - self.at;
@@ -199,32 +202,32 @@ impl Reader {
                 return Ok(Item::End);
             }
             if left < ENTRY_HEADER as u64 {
-                return Ok(Item::Invalid("it ends within the head of an entry"));
+                return Ok(Item::Invalid("the file ends inside an entry's header"));
             }
             self.fill(ENTRY_HEADER)?;
             let Some(header) = entry_header(&self.buffer[self.begin..], self.salt) else {
-                return Ok(Item::Invalid("the head of an entry is not as it was written"));
+                return Ok(Item::Invalid("an entry's header has a wrong checksum"));
             };
             if header.length != SYNC_MARK {
                 break header;
             }
             if header.lsn >= wanted {
-                return Ok(Item::Invalid("entries are missing that were forced to the disk"));
+                return Ok(Item::Invalid("entries are missing that had been synced"));
             }
             self.marked = header.lsn;
             self.advance(ENTRY_HEADER);
         };
         if header.lsn != wanted {
-            return Ok(Item::Invalid("an entry does not have the number that follows"));
+            return Ok(Item::Invalid("an entry's number is out of order"));
         }
         if u64::from(header.length) > self.length - self.at - ENTRY_HEADER as u64 {
-            return Ok(Item::Invalid("it ends within an entry"));
+            return Ok(Item::Invalid("the file ends inside an entry"));
         }
         let whole = ENTRY_HEADER + header.length as usize;
         self.fill(whole)?;
         let changes = self.begin + ENTRY_HEADER..self.begin + whole;
         if crc(&self.buffer[changes.clone()]) != header.crc {
-            return Ok(Item::Invalid("an entry is not as it was written"));
+            return Ok(Item::Invalid("an entry has a wrong checksum"));
         }
         let at = self.at;
         self.advance(whole);
@@ -236,7 +239,7 @@ impl Reader {
         self.at += bytes as u64;
     }
 
-    /// Has the buffer hold `wanted` bytes from `at` on, which the file has.
+    /// Fills the buffer so that it has `wanted` bytes from `at` on. The file has that many.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         let held = self.buffer.len() - self.begin;
         if held >= wanted {
@@ -250,8 +253,8 @@ impl Reader {
         self.file.read_exact(&mut self.buffer[held..])
     }
 
-    /// What stands at `at` and behind it, of which entry `missing` should be the first. No entry's number is above
-    /// `most`.
+    /// Searches the rest of the file, from the invalid entry on. Its number should be `missing`, and no valid entry has
+    /// a number above `most`.
     pub(crate) fn scan_tail(&mut self, missing: Lsn, most: Lsn) -> io::Result<Tail> {
         let mut tail = Tail::default();
         let mut window = vec![0; CHUNK];
@@ -288,7 +291,7 @@ impl Reader {
         Ok(tail)
     }
 
-    /// Whether the changes from `begin` on are those of a head.
+    /// Whether the bytes from `begin` on are the changes that `header` describes.
     fn has_changes_of(&mut self, begin: u64, header: &EntryHeader) -> io::Result<bool> {
         let mut left = header.length as usize;
         if left as u64 > self.length - begin {
@@ -312,14 +315,14 @@ fn read_at(file: &mut File, at: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.read_exact(bytes)
 }
 
-/// A number of four bytes; they are there.
+/// Returns the `u32` at an index. Panics if the bytes end before.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(four)
 }
 
-/// A number of eight bytes; they are there.
+/// Returns the `u64` at an index. Panics if the bytes end before.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[at..at + 8]);
@@ -405,7 +408,7 @@ mod tests {
         assert_eq!(reader.next(4).unwrap(), Item::End);
         assert_eq!(reader.marked(), 3);
         assert_eq!(reader.at(), bytes.len() as u64);
-        // It tells of an entry that is not there.
+        // A mark for an entry that is missing.
         sync_mark(&mut bytes, 9, 4);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
         (1..4).for_each(|lsn| assert_eq!(next(&mut reader, lsn).0, lsn));
@@ -415,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_value_that_looks_like_an_entry_is_none() {
-        // Written with another salt, as whoever does not know it must.
+        // Encoded with another salt, since a client cannot know the right one.
         let mut forged = Vec::new();
         encode(&mut forged, 8, 7, 1, crc(b"forged"), b"forged");
         let mut bytes = written(9, &[(5, b"one")]);
@@ -434,7 +437,7 @@ mod tests {
         encode(&mut entry, 9, 1, 1, 0, &[0; 64]);
         bytes.extend(&entry[..ENTRY_HEADER + 63]);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-        assert_eq!(reader.next(1).unwrap(), Item::Invalid("it ends within an entry"));
+        assert_eq!(reader.next(1).unwrap(), Item::Invalid("the file ends inside an entry"));
         assert_eq!(reader.scan_tail(1, 9).unwrap(), Tail::default());
     }
 

@@ -1,12 +1,12 @@
-//! Whether the log can be written: one state, and the ways from one to the next.
+//! Whether the log can be written: a state machine.
 //!
 //! ```text
 //! Healthy --a write fails--> Full --a write succeeds--> Healthy
-//! Healthy, Full, Closing --the disk lost something, or the files are gone--> Failed
-//! Healthy, Full --close--> Closing --all was tried--> Closed
+//! Healthy, Full, Closing --a sync fails, or a segment was removed--> Failed
+//! Healthy, Full --close--> Closing --the last write was tried--> Closed
 //! ```
 //!
-//! The lock of the state is taken last of all.
+//! A thread that holds the lock of the state takes no other lock.
 
 use crate::log::error::LogError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,24 +15,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Whether the log can be written.
 #[derive(Clone, Debug)]
 pub(super) enum Condition {
-    /// Entries are written as they come.
+    /// Entries are accepted and written.
     Healthy,
-    /// The last write failed. No change begins, and the log's thread tries again.
+    /// The last write failed. No change begins, and the log's thread retries the write.
     Full(LogError),
-    /// No entry is taken; those that were taken are being written.
+    /// New entries are rejected. Those that were accepted are being written.
     Closing,
-    /// No entry is taken. What is not safe never will be.
+    /// New entries are rejected. Entries that are not safe never will be.
     Closed,
-    /// As `Closed`, because of this.
+    /// As `Closed`, because of this error.
     Failed(LogError),
 }
 
-/// The state, to be asked by any thread.
+/// The condition of the log, shared by all threads.
 pub(super) struct Health {
     condition: Mutex<Condition>,
-    /// Whether the condition is `Healthy`, to be asked without a lock.
+    /// Whether the condition is `Healthy`: a copy that is read without the lock.
     writable: AtomicBool,
-    /// Entries that are not safe have to be rolled back.
+    /// Whether the owner still has to roll back entries that are not safe.
     needs_rollback: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, Condition> {
-        // No thread panics in the middle of a change, so a poisoned condition is whole.
+        // A poisoned lock is fine: no thread panics in the middle of a change.
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,13 +61,14 @@ impl Health {
 
     #[inline]
     pub(super) fn writable(&self) -> bool {
-        // Relaxed: a change asks under the lock of its shard. A rollback follows each failure and takes all these
-        // locks, so a change that it does not undo comes after it and sees that no change may begin. What writes asks
-        // under the lock of `back`, under which the log fails and heals.
+        // Relaxed: a thread that changes something calls this under the lock of its shard. A rollback follows each
+        // failure and takes the locks of all shards. So a change either comes before the rollback, which undoes it, or
+        // after it, and then sees that no change may begin. Threads that write the file call this under the lock of
+        // `writer`, under which the condition changes.
         self.writable.load(Ordering::Relaxed)
     }
 
-    /// Whether entries are taken. Those that are appended on a full disk are rolled back.
+    /// Whether entries are accepted. Entries that are appended while the disk is full are rolled back.
     pub(super) fn accepts_entries(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) => Ok(()),
@@ -76,7 +77,7 @@ impl Health {
         }
     }
 
-    /// Whether a new file may be begun.
+    /// Whether a new segment may be created.
     pub(super) fn is_healthy(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy => Ok(()),
@@ -85,7 +86,7 @@ impl Health {
         }
     }
 
-    /// Whether what is not safe may yet become so.
+    /// Whether entries that are not safe may still become safe.
     #[inline]
     pub(super) fn can_progress(&self) -> Result<(), LogError> {
         if self.writable() { Ok(()) } else { self.can_progress_unhealthy() }
@@ -100,7 +101,7 @@ impl Health {
         }
     }
 
-    /// A write failed. Whether it is the first.
+    /// Records that a write failed. Returns whether it is the first.
     pub(super) fn write_failed(&self, why: &LogError) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Healthy);
@@ -111,7 +112,7 @@ impl Health {
         first
     }
 
-    /// A write succeeded. Whether it is the first after one that failed.
+    /// Records that a write succeeded. Returns whether it is the first after a failed one.
     #[inline]
     pub(super) fn write_succeeded(&self) -> bool {
         !self.writable() && self.recover()
@@ -123,13 +124,13 @@ impl Health {
         let first = matches!(*condition, Condition::Full(_));
         if first {
             *condition = Condition::Healthy;
-            // Relaxed: as in `writable`.
+            // Relaxed: for the reason given in `writable`.
             self.writable.store(true, Ordering::Relaxed);
         }
         first
     }
 
-    /// What is not safe never will be. The first reason stays.
+    /// Records that entries that are not safe never will be. If there was an earlier error, it stays, and is returned.
     pub(super) fn fail(&self, why: LogError) -> LogError {
         let mut condition = self.lock();
         if let Condition::Failed(first) = &*condition {
@@ -140,17 +141,17 @@ impl Health {
         why
     }
 
-    /// No more entries are taken.
+    /// Rejects further entries.
     pub(super) fn begin_close(&self) {
         let mut condition = self.lock();
         if matches!(*condition, Condition::Healthy | Condition::Full(_)) {
             *condition = Condition::Closing;
         }
-        // Relaxed: as in `writable`.
+        // Relaxed: for the reason given in `writable`.
         self.writable.store(false, Ordering::Relaxed);
     }
 
-    /// All was tried that could be.
+    /// Records that everything was written that could be.
     pub(super) fn finish_close(&self) {
         let mut condition = self.lock();
         if !matches!(*condition, Condition::Failed(_)) {
@@ -159,15 +160,15 @@ impl Health {
     }
 
     fn stop_changes(&self) {
-        // Relaxed: as in `writable`.
+        // Relaxed: for the reason given in `writable`.
         self.writable.store(false, Ordering::Relaxed);
-        // Relaxed: the thread that takes this takes locks before it acts on it.
+        // Relaxed: the thread that clears this flag takes the locks of all shards before it acts on it.
         self.needs_rollback.store(true, Ordering::Relaxed);
     }
 
-    /// Whether entries have to be rolled back; the caller sees to it.
+    /// Returns whether a rollback is due, and clears the flag: the caller has to do it.
     pub(super) fn take_rollback(&self) -> bool {
-        // Relaxed: as in `refuse`.
+        // Relaxed: for the reason given in `stop_changes`.
         self.needs_rollback.load(Ordering::Relaxed)
             && self.needs_rollback.swap(false, Ordering::Relaxed)
     }

@@ -1,12 +1,13 @@
-//! Opening a log: what it holds is told in order, a torn end is cut off, and any other damage is refused.
+//! Recovery of the log at startup: replays the entries in order, truncates a torn tail, and rejects any other damage.
 //!
-//! A process that dies leaves at most a torn end. A machine that loses power leaves of what was not forced to the disk
-//! any parts, in any order: what is no entry may have entries behind it. So from the first place on that is no entry
-//! all is cut off, unless a mark behind it, or another file, says that what is missing had been forced: then it was
-//! there once and may have been acknowledged, and to go on without it would be to lose it silently, so the log is not
-//! opened. What is cut off and has whole entries is kept in a file of its own.
+//! A crash of the process leaves at most one incomplete entry at the end. A power failure leaves an arbitrary subset of
+//! the pages that were not synced, so a valid entry may follow an invalid one. Recovery therefore truncates the last
+//! segment at its first invalid entry, unless it finds proof that the missing entries had been synced: a sync mark
+//! behind that place, or a later segment. Synced entries may have been acknowledged, and to continue without them would
+//! lose them silently, so the log is not opened then. If the torn tail contains valid entries, it is copied to a file
+//! of its own first.
 //!
-//! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
+//! The [manifest](Manifest) tells recovery of a missing segment, and of a missing end after a clean shutdown.
 
 use crate::log::api::Lsn;
 use crate::log::error::OpenError;
@@ -16,68 +17,68 @@ use crate::log::manifest::Manifest;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-/// The names of the log's files begin so; the number of the first entry follows.
+/// The prefix of the segments' names. The number of the first entry follows.
 pub(crate) const NAME: &str = "log-";
-/// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
-/// have been its first follows.
+/// The prefix of the names of files with a torn tail that contains valid entries. The number that its first entry
+/// should have follows.
 const SAVED_TAIL: &str = "cut-";
-/// A file that is being made.
+/// The temporary name of a new segment.
 pub(super) const NEW: &str = "log.new";
-/// A file that is made on a full disk, and removed, to see whether there is room again.
+/// The name of a file that tests whether a full disk has room again.
 pub(super) const PROBE: &str = "log.probe";
 
-/// Takes an entry: its number, its time and its changes; or says why they cannot be what was written.
+/// Applies an entry: its number, its time and its changes. Returns an error if no server can have written them.
 pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
 
-/// What was found when a log was opened.
+/// What recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// How many entries were replayed.
+    /// Number of entries that were replayed.
     pub entries: u64,
-    /// The number of the last entry; 0 where there was never one.
+    /// The number of the last entry; 0 if there never was one.
     pub last: Lsn,
-    /// The time of the last entry that was read; 0 where none was.
+    /// The time of the last entry that was read; 0 if none was.
     pub time: u64,
-    /// The torn end that was cut off.
+    /// The torn tail that was truncated.
     pub cut: Option<Cut>,
 }
 
-/// A torn end that was cut off.
+/// A torn tail that was truncated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// The file.
+    /// The segment.
     pub file: PathBuf,
-    /// Where it ends now.
+    /// The length of the segment now.
     pub offset: u64,
-    /// How many bytes went.
+    /// The number of bytes that were removed.
     pub bytes: u64,
-    /// How many whole entries were among them, behind what is none.
+    /// The number of valid entries among them, behind the first invalid one.
     pub entries: u64,
 }
 
-/// A file of the log.
+/// A segment: a file of the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) first: Lsn,
     pub(super) bytes: u64,
-    /// Up to which entry it says that all were forced to the disk.
+    /// The number in its last sync mark: all entries up to it had been synced.
     pub(super) marked: Lsn,
 }
 
-/// What a log goes on from.
+/// What an opened log continues from.
 pub(super) struct OpenedLog {
-    /// The files before the last, oldest first.
+    /// All segments but the last, oldest first.
     pub(super) closed: Vec<Segment>,
-    /// The last file and its salt, where there is one.
+    /// The last segment and its salt, if there is one.
     pub(super) open: Option<(Segment, u32)>,
     pub(super) recovered: Recovered,
     /// Whether the folder has a manifest.
     pub(super) has_manifest: bool,
 }
 
-/// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
-/// is what a snapshot saw; cuts off a torn end.
+/// Reads the log of a folder: calls `replay` with the entries from `wanted` on, checks that the log reaches to
+/// `snapshot_lsn`, the last entry that the snapshot contains, and truncates a torn tail.
 pub(super) fn recover(
     folder: &Folder,
     wanted: Lsn,
@@ -94,7 +95,7 @@ pub(super) fn recover(
         return Err(OpenError::Lost { file, found: None, wanted });
     }
     let Some(&oldest) = firsts.first() else {
-        // Only a snapshot that needs no entries stands without a log.
+        // Without a log, only a snapshot that needs no further entries can be opened.
         return if wanted > snapshot_lsn {
             let recovered = Recovered { last: snapshot_lsn, ..Recovered::default() };
             Ok(OpenedLog { closed: Vec::new(), open: None, recovered, has_manifest })
@@ -106,7 +107,7 @@ pub(super) fn recover(
             })
         };
     };
-    // Segment that end before what is wanted wait to be dropped, and need not be read.
+    // Segments that end before `wanted` were about to be removed, and need not be read.
     let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
         return Err(OpenError::Gap { file: path(folder, oldest), wanted, found: oldest });
     };
@@ -131,14 +132,14 @@ pub(super) fn recover(
     Ok(found)
 }
 
-/// Of a file that has another behind it: it was forced before that was begun.
+/// A segment with a later one behind it: it was synced before that one was begun, so it has no torn tail.
 const CLOSED: Tail = Tail { synced: true, entries: 0 };
 
 fn path(folder: &Folder, first: Lsn) -> PathBuf {
     folder.at(&numbered_name(NAME, first))
 }
 
-/// Reads one file; notes in `recovered` what it adds.
+/// Reads one segment, and adds what it contains to `recovered`.
 fn read(
     folder: &Folder,
     first: Lsn,
@@ -161,7 +162,7 @@ fn read(
         match reader.next(next).map_err(refused)? {
             Item::Entry(at, lsn, time, changes) => {
                 if lsn == Lsn::MAX {
-                    return Err(damaged(at, "no number follows that of an entry"));
+                    return Err(damaged(at, "an entry has the largest number there is"));
                 }
                 if lsn >= wanted {
                     replay(lsn, time, changes).map_err(|why| damaged(at, why))?;
@@ -174,7 +175,7 @@ fn read(
             Item::Invalid(why) => {
                 let at = reader.at();
                 let bytes = reader.length() - at;
-                // No more numbers can have been given than there is room for entries.
+                // A bound for the search: the tail has no room for more entries.
                 let most = next.saturating_add(bytes / ENTRY_HEADER as u64);
                 let tail =
                     if is_last { reader.scan_tail(next, most).map_err(refused)? } else { CLOSED };
@@ -190,7 +191,8 @@ fn read(
     Ok((Segment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
-/// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
+/// Checks that the log reaches to `snapshot_lsn` and to `synced`, the number in the manifest. Truncates the torn tail
+/// only afterwards, so that a log that is rejected stays as it is.
 fn verify_and_truncate(
     folder: &Folder,
     snapshot_lsn: Lsn,
@@ -200,7 +202,7 @@ fn verify_and_truncate(
     let Some((segment, _)) = found.open else { return Ok(()) };
     let file = path(folder, segment.first);
     if found.recovered.last < snapshot_lsn {
-        let why = "it ends before entries that the snapshot was made after";
+        let why = "the log ends before an entry that the snapshot contains";
         return Err(OpenError::Damaged { file, offset: segment.bytes, why });
     }
     if found.recovered.last < synced {
@@ -217,8 +219,8 @@ fn verify_and_truncate(
     Ok(())
 }
 
-/// Copies what will be cut off, of which `first` would be the first entry, where whole entries are in it: nobody was
-/// promised that they last, but they may be wanted.
+/// Copies a torn tail, whose first entry should be `first`, if it contains valid entries. None of them was acknowledged
+/// as durable, but an operator may want them.
 fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
     if cut.entries == 0 {
         return Ok(());
