@@ -14,7 +14,7 @@ struct Script {
     samples: Vec<Vec<u8>>,
     repeated: u8,
     values: Vec<Vec<u8>>,
-    /// OnEntry value is made so many times as long.
+    /// Each value is made so many times as long.
     longer: u8,
     symbols: u16,
     small: bool,

@@ -1,6 +1,6 @@
 //! `OrdMap` against std's `BTreeMap`: every operation, keys that lie close and far apart, with ranks that tell
 //! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that go on
-//! while the map changes, and entries that are kept after their removal. OnEntry key, bound and value is dropped exactly
+//! while the map changes, and entries that are kept after their removal. Each key, bound and value is dropped exactly
 //! once.
 
 #![no_main]

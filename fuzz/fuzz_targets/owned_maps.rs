@@ -1,5 +1,5 @@
 //! `HashMap` and `BytesMap` against std's `StdMap`, under a hasher that the input chooses: with guards that
-//! stay, borrowed values that must not change, and entries that are kept after their removal. OnEntry key and
+//! stay, borrowed values that must not change, and entries that are kept after their removal. Each key and
 //! value is dropped exactly once.
 
 #![no_main]

@@ -22,7 +22,7 @@ pub enum Eviction {
     VolatileTtl,
 }
 
-/// OnEntry policy and its name: that of Redis.
+/// Each policy and its name: that of Redis.
 const POLICIES: [(&str, Eviction); 6] = [
     ("volatile-lru", Eviction::VolatileLru),
     ("volatile-random", Eviction::VolatileRandom),

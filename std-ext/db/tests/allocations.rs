@@ -111,7 +111,7 @@ fn pipelines_allocate_nothing_of_their_own() {
         _ => format!("GET key:{n}\r\n"),
     };
     assert_eq!(allocated(&some), 0);
-    // OnEntry makes a record that is kept.
+    // Each makes a record that is kept.
     let set = |n: usize| format!("SET key:{n} another\r\n");
     assert!(allocated(&set) <= 64 + 8);
 }

@@ -590,7 +590,7 @@ fn a_watcher_is_told_how_it_fares() {
     for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
-    // OnEntry figure is explained before it is told.
+    // Each figure is explained before it is told.
     let (stats, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
     let mut known = "";

@@ -49,7 +49,7 @@ fn what_is_looked_at_at_once_was_there_at_once() {
                 // Relaxed: only that it comes to be known.
                 while !stop.load(Ordering::Relaxed) {
                     let found = numbers(&mut session, &keys);
-                    // OnEntry is stored after the one before: no later one is newer, and the first at most one newer.
+                    // Each is stored after the one before: no later one is newer, and the first at most one newer.
                     let in_order = found.is_sorted_by(|one, next| one >= next);
                     assert!(in_order, "not a consistent snapshot: {found:?}");
                     assert!(found[0] - found[7] <= 1, "not a consistent snapshot: {found:?}");

@@ -49,7 +49,7 @@ fn command() -> Command {
         )
         .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
         .after_help(format!(
-            "OnEntry setting can also be given in FILE, as a line of its name and its value, or by the environment: \
+            "Each setting can also be given in FILE, as a line of its name and its value, or by the environment: \
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY there, and {PREFIX}CONFIG is FILE. Flags win over the \
              environment, the environment over the file."
         ))

@@ -41,7 +41,7 @@ pub fn page() -> String {
         }
         text.push('\n');
     }
-    writeln!(text, "OnEntry as a variable: `{PREFIX}` and the name in capitals, with `_` for `-`.")
+    writeln!(text, "Each as a variable: `{PREFIX}` and the name in capitals, with `_` for `-`.")
         .expect(ADDED);
     text
 }

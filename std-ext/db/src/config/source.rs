@@ -1,4 +1,4 @@
-//! Where settings come from: a file and the environment; flags are read in `flags.rs`. OnEntry becomes names and values,
+//! Where settings come from: a file and the environment; flags are read in `flags.rs`. Each becomes names and values,
 //! with the place of each.
 
 use std::fmt;

@@ -473,7 +473,7 @@ impl Database for Service {
     ) -> RpcResult<Self::PipelineStream> {
         let (peer, window) = (peer_of(&request)?, Arc::<OutputWindow>::default());
         let shared = Arc::clone(&self.shared);
-        // OnEntry batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
+        // Each batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
         // be told.
         let made = request.into_inner().then(move |batch| {
             let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));

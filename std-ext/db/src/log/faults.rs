@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to: for tests of what is left then.
+//! A disk with injected faults, for tests of recovery.
 
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of which a disk writes all or none: fewer than any that there is.
+/// The bytes that a disk writes atomically: fewer than on any real disk.
 const PAGE: usize = 16;
 
 /// The system's files, with faults. Clones are the same disk.
@@ -16,46 +16,47 @@ pub struct FaultyDisk {
     state: Arc<Mutex<DiskState>>,
 }
 
-/// What fails, and what is known of the files.
+/// The faults, and what was synced of each file.
 #[derive(Default)]
 struct DiskState {
     faults: Faults,
-    /// Bytes of each file that is being written, and how many of them were forced.
+    /// The open files: their length, and how much of it was synced.
     files: HashMap<u64, FileState>,
     next: u64,
-    /// Names given since the last time that a folder was forced: the old and the new.
+    /// Renames since the last sync of a folder: old and new name.
     renamed: Vec<(PathBuf, PathBuf)>,
-    /// What had such a name before, as it was forced.
+    /// Files that these renames have replaced, with their synced contents.
     replaced: Vec<(PathBuf, Vec<u8>)>,
     counts: Counts,
 }
 
-/// What fails.
+/// The operations that fail.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each fault is there or not, by itself")]
 #[non_exhaustive]
 pub struct Faults {
-    /// How many more bytes can be written until the disk is full; a write that does not fit leaves what does.
+    /// Bytes that can still be written before the disk is full. Of a write that does not fit, the part that does is
+    /// written.
     pub room: Option<u64>,
-    /// Forcing a file fails.
+    /// Syncing a file fails.
     pub sync: bool,
-    /// Forcing a folder fails.
+    /// Syncing a folder fails.
     pub sync_folder: bool,
-    /// Cutting a file fails.
+    /// Truncating a file fails.
     pub cut: bool,
-    /// Making a file fails.
+    /// Creating a file fails.
     pub create: bool,
-    /// Giving a file another name fails.
+    /// Renaming a file fails.
     pub rename: bool,
 }
 
-/// How often things were done.
+/// Numbers of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Writes, also those that failed.
+    /// Writes, including failed ones.
     pub writes: u64,
-    /// Files forced.
+    /// Syncs of files.
     pub syncs: u64,
 }
 
@@ -66,23 +67,23 @@ struct FileState {
 }
 
 impl FaultyDisk {
-    /// One on which nothing fails yet.
+    /// Returns a disk without faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Changes what fails.
+    /// Changes the faults.
     pub fn change(&self, how: impl FnOnce(&mut Faults)) {
         how(&mut self.state().faults);
     }
 
-    /// How often things were done so far.
+    /// Returns how many operations there were so far.
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
 
-    /// Copies to the folder `to` what a loss of power now would leave of the folder `from` at worst: of each file what
-    /// was forced, under the name that was.
+    /// Copies to the folder `to` what a power failure would leave of the folder `from` in the worst case: of each file
+    /// the synced part, under its synced name.
     ///
     /// # Errors
     /// The system's.
@@ -90,8 +91,8 @@ impl FaultyDisk {
         self.copy(from, to, &mut |_| 0)
     }
 
-    /// As `copy_synced`, of a disk that has written of the rest whatever `keeps` says of each some bytes: the others
-    /// are zero.
+    /// As `copy_synced`, for a disk that has also written some of the pages that were not synced: those for which
+    /// `keeps` returns true. The others are zero.
     ///
     /// # Errors
     /// The system's.
@@ -107,14 +108,14 @@ impl FaultyDisk {
         })
     }
 
-    /// Copies a folder; `tear` says how many bytes are left of what was not forced of a file.
+    /// Copies a folder. `tear` gets the part of a file that was not synced, and returns how many bytes of it are left.
     fn copy(
         &self,
         from: &Path,
         to: &Path,
         tear: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> io::Result<()> {
-        // Nothing is written meanwhile.
+        // Held, so that nothing is written meanwhile.
         let state = self.state();
         for name in SystemDisk.list(from)? {
             let now = from.join(name);
@@ -148,7 +149,7 @@ impl FaultyDisk {
         inner: Arc<dyn DiskFile>,
         length: u64,
     ) -> Arc<dyn DiskFile> {
-        // Who opens a file anew goes on with it.
+        // If a file is opened again, only the new handle counts.
         state.files.retain(|_, file| file.path != path);
         state.next += 1;
         let number = state.next;
@@ -165,7 +166,7 @@ impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
         if state.faults.create {
-            return Err(fault("no file is made"));
+            return Err(fault("creating a file"));
         }
         let made = SystemDisk.create(path)?;
         Ok(self.file(&mut state, path, made, 0))
@@ -185,7 +186,7 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         if state.faults.rename {
-            return Err(fault("no file is renamed"));
+            return Err(fault("renaming a file"));
         }
         if let Ok(mut before) = std::fs::read(to) {
             if let Some(file) = state.files.values().find(|file| file.path == to) {
@@ -215,7 +216,7 @@ impl Disk for FaultyDisk {
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
         let mut state = self.state();
         if state.faults.sync_folder {
-            return Err(fault("the folder is not forced"));
+            return Err(fault("syncing a folder"));
         }
         state.renamed.clear();
         state.replaced.clear();
@@ -231,7 +232,7 @@ struct FaultyFile {
 
 impl FaultyFile {
     fn update(&self, state: &mut DiskState, how: impl FnOnce(&mut FileState)) {
-        // It may have been opened anew since.
+        // None if the file was opened again since.
         state.files.get_mut(&self.number).map(how);
     }
 }
@@ -264,7 +265,7 @@ impl DiskFile for FaultyFile {
         let mut state = self.disk.state();
         state.counts.syncs += 1;
         if state.faults.sync {
-            return Err(fault("the file is not forced"));
+            return Err(fault("syncing a file"));
         }
         self.update(&mut state, |file| file.synced = file.length);
         Ok(())
@@ -273,7 +274,7 @@ impl DiskFile for FaultyFile {
     fn cut(&self, length: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         if state.faults.cut {
-            return Err(fault("the file is not cut"));
+            return Err(fault("truncating a file"));
         }
         self.inner.cut(length)?;
         self.update(&mut state, |file| {

@@ -1,4 +1,4 @@
-//! The folder of a database: its log and snapshots, which one process at a time may touch.
+//! The folder with the log and the snapshots of a database. Only one process may have it open.
 
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::error::OpenError;
@@ -8,10 +8,10 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The file whose lock says that the folder is in use. It stays; only its lock counts.
+/// The file that an open folder keeps locked (`flock`). The file itself is never removed.
 const LOCK: &str = "lock";
 
-/// A folder that nobody else has open, until this is dropped.
+/// A folder that no other process has open. The lock is released when this is dropped.
 pub struct Folder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
@@ -19,18 +19,18 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Claims a folder, which is made where it is missing.
+    /// Locks a folder. Creates it if it is missing.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] while another has it, or the system's.
+    /// [`OpenError::InUse`] if another process has the folder open, and [`OpenError::Io`].
     pub fn claim(path: &Path) -> Result<Arc<Self>, OpenError> {
         Self::claim_on(path, Arc::new(SystemDisk))
     }
 
-    /// Claims a folder on a disk of the caller's.
+    /// As [`claim`](Self::claim), with the file operations of `disk`.
     ///
     /// # Errors
-    /// As [`claim`](Self::claim).
+    /// As `claim`.
     pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
         make(path, &*disk).map_err(|why| OpenError::Io(path.into(), why))?;
         let file = path.join(LOCK);
@@ -44,22 +44,22 @@ impl Folder {
         }
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the folder.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The disk that it is on.
+    /// Returns the file operations.
     pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 
-    /// The numbers of the files named `prefix` and twenty digits, in order.
+    /// Returns the numbers of the files named `prefix` and twenty digits, in ascending order.
     pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, OpenError> {
         let names = self.disk.list(&self.path).map_err(|why| self.io_error(why))?;
         let number = |name: &String| {
@@ -72,7 +72,7 @@ impl Folder {
         Ok(numbers)
     }
 
-    /// Removes what a process left that died while it wrote a file of that name.
+    /// Removes a temporary file that a crash has left.
     pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), OpenError> {
         match self.disk.remove(&self.at(name)) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
@@ -87,7 +87,7 @@ impl Folder {
     }
 }
 
-/// Makes a folder where it is missing, and those that it is in, so that their names last.
+/// Creates a folder and its missing parents, and syncs the names of each.
 fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -100,10 +100,10 @@ fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     disk.sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
-/// As many as the largest number has, so that names sort as numbers do.
+/// The number of digits of the largest number, so that names sort as numbers do.
 const DIGITS: usize = 20;
 
-/// The name of the file of a number.
+/// Returns the name of a file with a number.
 pub(crate) fn numbered_name(prefix: &str, number: u64) -> String {
     format!("{prefix}{number:020}")
 }

@@ -2,12 +2,12 @@
 //!
 //! The trait [`Log`] is what the database needs of a log. [`FileLog`](file::FileLog) keeps it in files.
 //!
-//! - [`change`]: the changes in an entry, as bytes.
-//! - [`frame`]: the format of entries and segments.
-//! - [`recover`]: recovery at startup: replay, torn tails, damage.
-//! - [`manifest`]: the file by which recovery notices missing segments.
-//! - [`health`], [`rollback`]: what happens if a write or `fdatasync` fails.
-//! - [`disk`], [`folder`]: the files; [`faults`] makes them fail in tests.
+//! - `change`: the changes in an entry, as bytes.
+//! - `frame`: the format of segments and entries.
+//! - `recover`: recovery at startup: replay, torn tails, damage.
+//! - `manifest`: the file by which recovery notices missing segments.
+//! - `health`, `rollback`: what happens if a write or `fdatasync` fails.
+//! - [`disk`], [`folder`]: the files. `faults` makes them fail in tests.
 
 mod api;
 pub(crate) mod change;

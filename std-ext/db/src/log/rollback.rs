@@ -1,32 +1,33 @@
-//! Which entries were rolled back.
+//! The numbers of entries that were rolled back.
 
 use crate::log::api::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The numbers of entries that were rolled back.
+/// The numbers of all entries that were rolled back, as ranges.
 #[derive(Default)]
 pub(super) struct RolledBackRanges {
-    /// The last of them; 0 where there is none.
+    /// The highest of them; 0 if there is none.
     last: AtomicU64,
-    /// First and last of each run, in order. There is one for each time that the disk was full.
+    /// First and last number of each range, ascending. Each time that the disk was full adds one.
     ranges: Mutex<Vec<(Lsn, Lsn)>>,
 }
 
 impl RolledBackRanges {
-    /// Notes the entries from `first` to `last`, before `safe` passes them; none where `last` is less.
+    /// Adds the entries from `first` to `last`, before `safe` passes them. Does nothing if `last` is less than `first`.
     pub(super) fn add(&self, first: Lsn, last: Lsn) {
         if first <= last {
             self.ranges.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
-            // Relaxed: `safe` passes these numbers with a release later, and `has` is asked behind its acquire.
+            // Relaxed: `safe` passes these numbers later, with a release store, and callers of `contains` have loaded
+            // `safe` with acquire.
             self.last.store(last, Ordering::Relaxed);
         }
     }
 
-    /// Whether an entry was rolled back. A number that has not been given yet was not.
+    /// Whether an entry was rolled back. False for numbers that were not assigned yet.
     #[inline]
     pub(super) fn contains(&self, lsn: Lsn) -> bool {
-        // Relaxed: as in `note`.
+        // Relaxed: for the reason given in `add`.
         lsn <= self.last.load(Ordering::Relaxed) && self.finds_range(lsn)
     }
 

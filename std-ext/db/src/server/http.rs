@@ -1,6 +1,6 @@
 //! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
 //!
-//! One thread serves all connections and waits for none of them. OnEntry connection is answered once and closed; its
+//! One thread serves all connections and waits for none of them. Each connection is answered once and closed; its
 //! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
 //! is answered however many others have sent half of one.
 

@@ -1,6 +1,6 @@
 //! The doors while the data is being loaded: clients can connect, and are told that they have to wait.
 //!
-//! One thread serves all doors. OnEntry request is answered by `-LOADING`, but `INFO`, which tells how far it is. When the
+//! One thread serves all doors. Each request is answered by `-LOADING`, but `INFO`, which tells how far it is. When the
 //! data is there, the doors go to the server, and with them each connection that has sent only whole requests; the
 //! others are closed.
 

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::Options;
 
-    /// OnEntry is set to its default: what does not take effect panics.
+    /// Each is set to its default: what does not take effect panics.
     #[test]
     fn every_setting_that_can_be_changed_takes_effect() {
         let db = Db::open(Options::in_memory()).unwrap();

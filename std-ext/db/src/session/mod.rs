@@ -90,7 +90,7 @@ impl Session {
     /// order.
     ///
     /// Requests for one key take effect in order. A change may be made after a later request for another key, until
-    /// the first of the two is answered. OnEntry request linearizes when its shard's state is published or read.
+    /// the first of the two is answered. Each request linearizes when its shard's state is published or read.
     ///
     /// Returns the log entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
     /// may be shown to a client. This holds for reads too, which may have seen changes that are not safe yet.

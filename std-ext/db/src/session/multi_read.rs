@@ -1,6 +1,6 @@
 //! Reads of several keys in one snapshot across shards.
 //!
-//! OnEntry shard publishes its state separately, and a single read sees one shard. A multi-read enters all its shards and
+//! Each shard publishes its state separately, and a single read sees one shard. A multi-read enters all its shards and
 //! then checks that none of them has published a new state since before it entered the first one. If so, all entered
 //! states were current at one point in time. Otherwise it tries again, and after some attempts it locks the shards.
 //!

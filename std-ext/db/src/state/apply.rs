@@ -1,7 +1,7 @@
-//! What a change does, and what it answers: by the state, the change and the time alone, so that making the same
-//! changes again gives the same state.
+//! Applying a change to a key. Outcome and answer depend only on the state, the change and the time, so replaying the
+//! same changes gives the same state.
 //!
-//! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
+//! The log entry contains the outcome of a change, not its conditions. Of an addition it contains the summand.
 
 use crate::log::change;
 use crate::request::{
@@ -13,13 +13,13 @@ use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
 use crate::state::shard::Core;
 
-/// One change of one key as it is made.
+/// The change of one key.
 pub(crate) struct Apply<'a, 'd> {
     pub(crate) core: &'d mut Core,
     pub(crate) time: u64,
-    /// Whether what needs memory is refused.
+    /// Whether memory is full: changes that need memory are rejected.
     pub(crate) full: bool,
-    /// What becomes the log's entry.
+    /// The log entry, to which the change is appended.
     pub(crate) log: &'d mut Vec<u8>,
     pub(crate) key: &'a [u8],
 }
@@ -27,7 +27,7 @@ pub(crate) struct Apply<'a, 'd> {
 type Reply<'r> = &'r mut dyn FnMut(Answer<'_>);
 
 impl Apply<'_, '_> {
-    /// Makes the change and answers once.
+    /// Applies the change and calls `answer` once.
     pub(crate) fn run(&mut self, change: &Change<'_>, answer: Reply<'_>) {
         if self.key.len() > LONGEST_KEY {
             return answer(Answer::Error(RequestError::KeyTooLong));
@@ -72,7 +72,8 @@ impl Apply<'_, '_> {
         }
     }
 
-    /// A record that was taken out is still there to be read: it is freed after it was shown that it is gone.
+    /// Answers with a record's value. A record that was just removed can still be read: it is freed only after the
+    /// removal was published.
     fn value(&self, record: Option<Record>, answer: Reply<'_>) {
         match record {
             Some(record) => self.core.read(record, |value| answer(Answer::Bytes(value))),
@@ -117,14 +118,14 @@ impl Apply<'_, '_> {
         }
     }
 
-    /// What the entry holds of a value. If entries are not written to files, they are read for their keys only, so a
-    /// long value is not copied into them.
+    /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,
+    /// and only for the keys: then a long value is not copied.
     fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
         let is_read = value.len() <= MAX_INLINE || self.core.is_logged();
         if is_read { value } else { &[] }
     }
 
-    /// Removes what is there. That something has ended the log knows without being told.
+    /// Removes the stored record. An expired one needs no log entry, since replay expires it by itself.
     fn remove(&mut self, stored: Option<Record>, current: Option<Record>) {
         if let Some(record) = stored {
             self.core.remove(record);
@@ -148,7 +149,7 @@ impl Apply<'_, '_> {
             Expiry::Never => None,
             Expiry::At(end) => Some(end),
         };
-        // No end is the latest.
+        // No expiration is later than any.
         let (new, old) = (wanted.unwrap_or(u64::MAX), expires_at.unwrap_or(u64::MAX));
         let allowed = match condition {
             ExpireCondition::Always => true,
@@ -166,11 +167,11 @@ impl Apply<'_, '_> {
             return true;
         }
         self.core.put_moved(current, self.key, record, wanted);
-        change::live(self.key, wanted, self.log);
+        change::expire(self.key, wanted, self.log);
         true
     }
 
-    /// Reads a value as a number. None is as long as values that may have to be put together.
+    /// Parses a value as a number. No number is so long that it is stored in pieces.
     fn number<N>(&self, record: Record, read: impl FnOnce(&[u8]) -> Option<N>) -> Option<N> {
         let is_short = record.value().length() <= MAX_INLINE;
         is_short.then(|| self.core.read(record, read)).flatten()
@@ -208,7 +209,7 @@ impl Apply<'_, '_> {
         Ok(text)
     }
 
-    /// Overwrites a value from `at` on, zeros before it where it is shorter. `appends` where `at` is its end.
+    /// Writes `part` at `at`, and zeros before it if the value is shorter. `appends` if `at` is the value's length.
     fn splice(
         &mut self,
         stored: Option<Record>,

@@ -1,8 +1,8 @@
-//! Statistics that each thread counts by itself.
+//! Hit and miss counters. Each thread has its own, so that reads share no cache line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one thread has counted. Only that thread stores.
+/// The counters of one thread. Only that thread stores.
 #[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct Counters {
@@ -12,7 +12,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn add(to: &AtomicU64, number: u64) {
-        // Relaxed: a figure by itself, and this thread is the only one that stores.
+        // Relaxed: a count, and this thread is the only one that stores it.
         let now = to.load(Ordering::Relaxed) + number;
         // Relaxed: as above.
         to.store(now, Ordering::Relaxed);

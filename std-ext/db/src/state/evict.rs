@@ -1,8 +1,8 @@
-//! Making room where memory is at its limit: keys go, of a sample those that matter least.
+//! Eviction: when memory has reached its limit, keys are removed by a sampled policy, as in Redis.
 //!
-//! A step takes a bounded time, unless it has not yet freed as many bytes as the changes add that it is made for: so
-//! memory stays near the limit, however fast it is written to. What is too much after a step is evicted by the next,
-//! which the next change makes or the maintenance thread; a change is refused only if there is no key left that may go.
+//! An eviction step takes a bounded time. Only if it has not freed as many bytes as the pending changes add, it
+//! continues: so memory stays near the limit at any rate of writes. The rest is evicted by later steps, before later
+//! changes or by the maintenance thread. A change is rejected only if no key may be evicted.
 
 use crate::log::change;
 use crate::options::Eviction;
@@ -13,20 +13,20 @@ use crate::state::shard::Core;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Keys of which the worst goes, at least: as Redis's `maxmemory-samples`, and some more.
+/// The least number of keys in a sample: as Redis's `maxmemory-samples`, and some more.
 const SAMPLE: usize = 8;
-/// Buckets that are visited at a time, while a shard is locked.
+/// The most buckets that are scanned for a sample.
 const BUCKETS: usize = 64;
-/// Keys that go before it is looked up what is left, and how long it took; of one shard, at most.
+/// The most keys that are evicted together from one shard. After as many the step checks memory and time.
 const BATCH: usize = 16;
-/// Of a shard so many keys stay for each that goes at a time: the others are a choice.
+/// A shard must have this many keys for each key that is evicted together: fewer would leave the sample no choice.
 const KEYS_PER_VICTIM: usize = 256;
-/// For so long a change evicts: as Redis with its `maxmemory-eviction-tenacity` of 10.
+/// The time of an eviction step before a change: as in Redis with `maxmemory-eviction-tenacity` 10.
 pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
-/// For so long the maintenance thread does, at a time.
+/// The time of an eviction step of the maintenance thread.
 pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
 
-/// How much a record is worth keeping: the least goes.
+/// Returns how much a record is worth keeping. The key with the lowest value is evicted.
 fn priority(record: Record, policy: Eviction, now: AccessTime) -> u64 {
     match policy {
         Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.last_access()),
@@ -39,19 +39,19 @@ fn only_with_ttl(policy: Eviction) -> bool {
     matches!(policy, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
 }
 
-/// What came of a step.
+/// The outcome of an eviction step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MakeRoom {
     /// Memory is within the limit.
     Done,
-    /// The time was over; there is more to evict.
+    /// The time is over, and memory is above the limit.
     TimedOut,
-    /// Memory is over the limit, and no key is left that may go.
+    /// Memory is above the limit, and no key may be evicted.
     NoVictim,
 }
 
-/// Evicts keys until memory is within the limit, or for `time` if that frees as many bytes as will be added. The caller
-/// holds no shard.
+/// Evicts keys until memory is within the limit, or until `time` is over and `added` bytes were freed. The caller holds
+/// no shard's lock.
 pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> MakeRoom {
     let (max, policy) = (state.limit.bytes(), state.limit.eviction());
     if max == 0 || state.memory() <= max {
@@ -63,7 +63,7 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
     let (added, mut freed, mut unseen) = (added(), 0, 0);
     loop {
-        // All shards in turn, from any on: few keys that may go are found too.
+        // Begins at a random shard and goes through all: so it also finds a few keys in one shard.
         let first = random.next() as usize % shards;
         let mut turn = (0..shards).map(|step| (first + step) % shards);
         let over = state.memory().saturating_sub(max);
@@ -88,9 +88,10 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
 }
 
 impl State {
-    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
-    /// the shard.
+    /// Evicts if necessary, and returns whether only changes that need no memory are admitted. `added` returns the
+    /// approximate number of bytes that the changes add.
+    ///
+    /// If the log fails after this check, the caller notices under the shard's lock.
     pub(crate) fn admit_change(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
         if !self.log.writable() {
             return Err(RequestError::LogUnavailable);
@@ -99,22 +100,23 @@ impl State {
     }
 }
 
-/// Whether memory is within the limit when all threads have noted what they removed. A thread that evicts the last key
-/// notes that the key is gone before it notes the bytes, both under the shard's lock.
+/// Checks the memory again, under each shard's lock: another thread may have evicted the last key and not yet updated
+/// the memory. It does both under the shard's lock.
 fn fits(state: &State, max: usize) -> bool {
     state.shards.iter().for_each(|shard| drop(shard.lock()));
     state.memory() <= max
 }
 
-/// Keys that were evicted, and the bytes that they took.
+/// The keys that were evicted, and their bytes.
 #[derive(Default)]
 struct Evicted {
     keys: usize,
     bytes: usize,
 }
 
-/// Evicts keys of a shard, each the worst of a sample, until they took so many bytes; none if no key may go. Several go
-/// together where there are many: the log's entry and the publish, which cost more than finding a key, serve for all.
+/// Evicts keys of a shard until they took `over` bytes, each the lowest of a sample. Returns None if no key may be
+/// evicted. If the shard has many keys, several go together: the log entry and the publish, which cost more than
+/// finding a key, are shared.
 fn evict_some(
     state: &State,
     number: usize,
@@ -124,7 +126,8 @@ fn evict_some(
 ) -> Option<Evicted> {
     let shard = &state.shards[number];
     let mut cursor = Cursor { at: from, wraps: 0 };
-    // Where few may go, all of the shard is looked through, and others have turns meanwhile.
+    // Each iteration holds the lock for a bounded time. If few keys may be evicted, the loop scans the whole shard, and
+    // other threads get the lock meanwhile.
     while cursor.wraps < 2 {
         if shard.stats().keys() == 0 || only_with_ttl(policy) && shard.stats().keys_with_ttl() == 0
         {
@@ -138,7 +141,8 @@ fn evict_some(
         let time = core.advance_time(state.clock.now());
         let (mut evicted, mut log) = (Evicted::default(), Vec::new());
         while evicted.keys < most && evicted.bytes <= over {
-            // What is removed is seen until it is published: a walk that began anew could meet it again.
+            // The scan sees a removed key until it is published. A scan that wraps around could choose the same key
+            // twice.
             let last = if evicted.keys == 0 { 2 } else { 1 };
             let Some(record) = pick_victim(&core, policy, AccessTime::of(time), &mut cursor, last)
             else {
@@ -156,7 +160,7 @@ fn evict_some(
         if evicted.keys > 0 {
             state.log_and_publish(shard, &mut core, time, &log);
             state.shrink(shard, &mut core);
-            // Relaxed: a figure by itself.
+            // Relaxed: a count.
             state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);
             return Some(evicted);
         }
@@ -164,13 +168,14 @@ fn evict_some(
     None
 }
 
-/// Where a walk through a shard is, and how often it has come to the shard's end.
+/// The position of a scan, and how often it has reached the end of the shard.
 struct Cursor {
     at: u64,
     wraps: u32,
 }
 
-/// The worst of a sample of the keys that may go, from a place on, until the walk has come to its last end.
+/// Scans a sample of the keys that may be evicted, from the cursor on, and returns the lowest. Stops when the cursor
+/// has wrapped around `last` times.
 fn pick_victim(
     core: &Core,
     policy: Eviction,
@@ -197,7 +202,7 @@ fn pick_victim(
     victim.map(|(_, record)| record)
 }
 
-/// SplitMix64, begun at a random place. (Steele, Lea and Flood.)
+/// SplitMix64 with a random seed. (Steele, Lea and Flood.)
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -223,7 +228,7 @@ mod tests {
     use crate::state::load::LoadingShards;
     use std::sync::{Arc, mpsc};
 
-    /// Another thread has removed the only key that may go, and has not yet noted the bytes.
+    /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
     #[test]
     fn room_that_another_thread_makes_is_room() {
         let mut options = Options::in_memory();
@@ -244,7 +249,7 @@ mod tests {
         let thread = std::thread::spawn(move || {
             sender.send(make_room(&other, BEFORE_CHANGE, || 0)).unwrap();
         });
-        // Time enough to look at figures that do not fit together.
+        // Enough time to read a key count and a memory that do not match.
         let early = made.recv_timeout(Duration::from_millis(200));
         assert!(early.is_err(), "a change does not wait for room that is made: {early:?}");
         state.add_memory(by);

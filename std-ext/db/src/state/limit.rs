@@ -1,9 +1,9 @@
-//! How much memory keys and values may take.
+//! The memory limit and the eviction policy (`maxmemory`, `maxmemory-policy`).
 
 use crate::options::Eviction;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-/// What memory is allowed, and what happens at that limit.
+/// The memory limit, and what happens when it is reached. Both can be set at run time.
 pub(crate) struct MemoryLimit {
     bytes: AtomicUsize,
     eviction: AtomicU8,
@@ -25,7 +25,7 @@ impl MemoryLimit {
         limit
     }
 
-    /// 0 for no limit.
+    /// Returns the limit in bytes; 0 for none.
     pub(crate) fn bytes(&self) -> usize {
         // Relaxed: a setting by itself.
         self.bytes.load(Ordering::Relaxed)
@@ -37,13 +37,13 @@ impl MemoryLimit {
     }
 
     pub(crate) fn eviction(&self) -> Eviction {
-        // Relaxed: a setting by itself.
+        // Relaxed: as above.
         POLICIES[usize::from(self.eviction.load(Ordering::Relaxed))]
     }
 
     pub(crate) fn set_eviction(&self, policy: Eviction) {
         let place = POLICIES.iter().position(|one| *one == policy).unwrap_or(0);
-        // Relaxed: a setting by itself.
+        // Relaxed: as above.
         self.eviction.store(place as u8, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! Loading a database: a snapshot, and the entries of the log behind it.
+//! Loading a database at startup: the snapshot, and then the log entries after it.
 
 use crate::log::Lsn;
 use crate::log::change::{Changes, LoggedOp};
@@ -11,10 +11,10 @@ use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Shards a processor.
+/// The default number of shards for each processor.
 const SHARDS: usize = 8;
 
-/// The shards of a database, empty.
+/// The shards of a database that is being loaded. No reader sees them yet.
 pub(crate) struct LoadingShards {
     all: Box<[Shard]>,
     sharding: Sharding,
@@ -39,7 +39,7 @@ impl LoadingShards {
         &self.all[self.sharding.shard(slot(key))]
     }
 
-    /// Room for so many keys of these slots.
+    /// Reserves room for `keys` keys of these slots.
     pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
         let (first, last) = (self.sharding.shard(slots.start), self.sharding.shard(slots.end - 1));
         for shard in &self.all[first..=last] {
@@ -47,15 +47,15 @@ impl LoadingShards {
         }
     }
 
-    /// Stores a key of a snapshot.
+    /// Stores a key from the snapshot.
     pub(crate) fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
         let mut core = self.at(key).lock();
         let there = core.find(key);
         core.put(there, key, value, expires_at);
     }
 
-    /// Makes the changes of an entry of the log again, but those of keys that a snapshot has them of: `from` is told a
-    /// key's slot and gives the first entry that counts.
+    /// Replays a log entry. `from` returns, for a hash slot, the first entry that the snapshot does not contain:
+    /// changes of earlier entries are skipped.
     pub(crate) fn replay(
         &self,
         entry: Lsn,
@@ -69,8 +69,8 @@ impl LoadingShards {
                 LoggedOp::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
-                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
-                        // another then.
+                        // The time of the entry, although the shard may have seen a later one: keys that have expired
+                        // since may have been alive when the change was made.
                         core.advance_time(time);
                         let apply =
                             &mut Apply { core: &mut core, time, full: false, log: &mut log, key };
@@ -81,7 +81,7 @@ impl LoadingShards {
                         core.publish_if_large();
                         log.clear();
                         if refused {
-                            return Err("an entry holds a change that was never made");
+                            return Err("an entry contains a change that fails on this state");
                         }
                     }
                 }
@@ -90,11 +90,11 @@ impl LoadingShards {
                         (entry >= from(slot(key)), entry >= from(slot(to)));
                     if key_counts != to_counts {
                         return Err(
-                            "an entry renames a key that a snapshot has, to one that it has not",
+                            "an entry renames a key that the snapshot contains to one that it does not",
                         );
                     }
                     if key_counts && !self.rename(time, key, to) {
-                        return Err("an entry renames a key that was not there");
+                        return Err("an entry renames a key that does not exist");
                     }
                 }
                 LoggedOp::Clear(begin, end) => self.clear(entry, begin..end, &from),
@@ -104,7 +104,7 @@ impl LoadingShards {
         Ok(())
     }
 
-    /// Renames a key again; whether it was there.
+    /// Replays a rename. Returns whether the key was there.
     fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
         let mut numbers = [key, to].map(|key| self.sharding.shard(slot(key))).to_vec();
         let place = |numbers: &[usize], key: &[u8]| {
@@ -129,7 +129,7 @@ impl LoadingShards {
         true
     }
 
-    /// Removes what had ended when the clock was set back to `time`.
+    /// Removes the keys that had expired when the clock was set back to `time`.
     fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
         for shard in &self.all {
             let mut core = shard.lock();
@@ -155,7 +155,8 @@ impl LoadingShards {
         }
     }
 
-    /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
+    /// Publishes all that was loaded. If the log may fail, changes are recorded from now on so that a rollback can undo
+    /// them. Returns the memory in bytes.
     pub(crate) fn finish_loading(&self, records_undo: bool) -> usize {
         let show = |shard: &Shard| {
             let mut core = shard.lock();
@@ -175,8 +176,8 @@ mod tests {
     use crate::log::change;
     use crate::request::Expiry;
 
-    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
-    /// replayed.
+    /// Entries of different shards may have times out of order. With another number of shards at replay, their keys may
+    /// share a shard.
     #[test]
     fn an_entry_is_replayed_at_its_own_time() {
         let mut options = Options::in_memory();

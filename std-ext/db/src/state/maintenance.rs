@@ -1,15 +1,15 @@
-//! What is done now and then: removing keys that have ended, freeing what no reader looks at any more, making
-//! tables smaller, evicting, compressing, giving memory back.
+//! The cycle of the maintenance thread: active expiration, reclaiming retired records, shrinking tables, eviction,
+//! compression, and trimming the heap.
 
 use crate::state::State;
 use crate::state::evict::{self, MakeRoom};
 use crate::state::record::Record;
 use std::sync::atomic::Ordering;
 
-/// Buckets that are visited in a shard at a time, under its lock: some twenty microseconds.
+/// The most buckets that are scanned in a shard at a time, under its lock: some 20 µs.
 const BUCKETS: usize = 256;
 
-/// A round over all shards. Whether there is so much to do that the next should come soon.
+/// Goes through all shards once. Returns whether there is so much work left that the next cycle should begin soon.
 pub(crate) fn run_cycle(state: &State) -> bool {
     let mut more = false;
     state.follow_clock();
@@ -25,10 +25,11 @@ pub(crate) fn run_cycle(state: &State) -> bool {
     more
 }
 
-/// Removes some keys that have ended; whether a quarter of those with an end that were visited had.
+/// Removes some expired keys of a shard. Returns true if more than a quarter of the scanned keys with a TTL had
+/// expired, as Redis's active expire cycle does to decide whether to go on.
 fn active_expire_cycle(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
-    // Whoever has it will be done soon, and the next round comes.
+    // A busy shard is left to the next cycle.
     let Some(mut core) = shard.try_lock() else { return false };
     if core.reclaim(state.log.safe()) {
         state.shrink(shard, &mut core);
@@ -56,10 +57,10 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     for record in expired {
         core.remove(record);
     }
-    // The log is not told: it knows when they end.
+    // No log entry: replay expires the keys by itself.
     state.log_and_publish(shard, &mut core, time, &[]);
     state.shrink(shard, &mut core);
-    // Relaxed: a figure by itself.
+    // Relaxed: a count.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);
     number * 4 > ending
 }

@@ -1,19 +1,21 @@
-//! The state: all shards, and what they share.
+//! The state of a database: its shards, and what they share.
 //!
 //! # Synchronization
-//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers that
-//! come meanwhile wait until all of it is shown ([TG](publish_gate)).
-//! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
-//!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
-//!   sees that it has changed, and does not tell what it saw.
-//! - **[RB-2]** the count is raised with release before the log is asked about entries behind the rollback → a thread
-//!   that was told that such an entry is safe sees the new count, and does not take it for an earlier one's.
+//! A rollback undoes changes that readers may have seen. It holds the locks of all shards. Readers that come meanwhile
+//! wait at the [publish gate](publish_gate) until it is complete.
 //!
-//! No model checks these two orderings: this crate uses the standard library's atomics, locks and threads, and whole
-//! maps, which the model checker cannot replace; and x86-64 orders such stores and loads by itself. Tests and mutations
-//! check the comparisons of the count. For the orderings, this argument stands in: both pairs pass a message. The count
-//! is stored, then an entry with release; the entry is loaded with acquire, then the count. The library's model of
-//! published blocks covers that shape (`PB-1`, `PB-2` in its `sync/published_loom.rs`).
+//! - **[RB-1]** The rollback raises the count of rollbacks. Then it stores its entry's number as each shard's published
+//!   LSN, with release → a session that loads this LSN (acquire) and compares the count with the one from before its
+//!   read sees that it has changed, and discards what it read.
+//! - **[RB-2]** The count is raised, with release, before the log counts any entry behind the rollback as safe → a
+//!   thread that learns that such an entry is safe sees the new count, and does not take the entry for one from before
+//!   the rollback.
+//!
+//! No model checks these two orderings. This crate uses std's atomics, locks and threads, and whole maps, which the
+//! model checker cannot replace. x86-64 orders these stores and loads in hardware, so no test there fails without them.
+//! Tests and mutations check the comparisons of the count. For the orderings this argument stands in: both pairs pass a
+//! message. The writer stores the count and then, with release, an LSN. The reader loads the LSN with acquire and then
+//! the count. The library's model of published blocks covers this pattern (`PB-1`, `PB-2` in `sync/published_loom.rs`).
 
 pub(crate) mod apply;
 
@@ -59,20 +61,20 @@ pub(crate) struct State {
     pub(crate) watchers: Watchers,
     pub(crate) limit: MemoryLimit,
     pub(crate) heap_trimmer: HeapTrimmer,
-    /// Of all shards: records and tables.
+    /// Bytes of records and tables, in all shards.
     memory: AtomicUsize,
-    /// What values in `cold` take, as it was looked up last.
+    /// Bytes of the values in `cold`, as of the last look-up.
     pub(crate) cold_memory: AtomicUsize,
-    /// How often changes were undone.
+    /// Number of rollbacks.
     rollbacks: AtomicU64,
-    /// The entry of the log that set the clock back last, and from when.
+    /// The log entry that set the clock back last, and the time before.
     set_back: Mutex<(Lsn, u64)>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    /// Snapshots that are being written. Raised before a shard is locked for one, so a thread that locks a shard
-    /// after a snapshot has been through it sees the raised number.
+    /// Number of snapshots that are being written. Raised before the first shard is locked for one. So a thread that
+    /// locks a shard after the snapshot did sees the raised number.
     snapshots: AtomicUsize,
-    /// Of all threads that ask, or have asked.
+    /// The counters of all threads, also of threads that have ended.
     counters: Mutex<Vec<Arc<Counters>>>,
 }
 
@@ -111,28 +113,29 @@ impl State {
         self.sharding.shard(slot(key))
     }
 
-    /// Keys, values and tables, about.
+    /// Returns the approximate bytes of keys, values and tables.
     pub(crate) fn memory(&self) -> usize {
-        // Relaxed: figures, each by itself.
+        // Relaxed: counts, each by itself.
         self.memory.load(Ordering::Relaxed) + self.cold_memory.load(Ordering::Relaxed)
     }
 
-    /// Looks up what values in `cold` take.
+    /// Looks up the bytes of the values in `cold`.
     pub(crate) fn update_cold_memory(&self) {
         if let Some(cold) = &self.cold {
-            // Relaxed: a figure by itself.
+            // Relaxed: a count.
             self.cold_memory.store(cold.memory(), Ordering::Relaxed);
         }
     }
 
     fn add_memory(&self, by: isize) {
         if by != 0 {
-            // Relaxed: a figure by itself; additions of all threads come to the same in any order.
+            // Relaxed: a count; additions commute.
             self.memory.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
         }
     }
 
-    /// Logs what was changed in a shard, and has readers see it. The entry, `Lsn::MAX` if there cannot be one any more.
+    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry,
+    /// and `Lsn::MAX` if the log accepts none.
     pub(crate) fn log_and_publish(
         &self,
         shard: &Shard,
@@ -140,7 +143,8 @@ impl State {
         time: u64,
         log: &[u8],
     ) -> Lsn {
-        // What has ended may have been removed, which the log knows by itself.
+        // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
+        // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
@@ -149,7 +153,7 @@ impl State {
         self.notify_watchers(entry, log)
     }
 
-    /// As `finish`, of shards whose changes readers are to see at once.
+    /// As `log_and_publish`, for several shards: readers see either none of the changes or all of them.
     pub(crate) fn log_and_publish_all(
         &self,
         cores: &mut LockedShards<'_>,
@@ -166,7 +170,7 @@ impl State {
         self.notify_watchers(entry, log)
     }
 
-    /// Has readers see locked shards whose figures say that they are being shown.
+    /// Publishes locked shards. Their versions are odd already.
     fn publish_all(&self, cores: &mut LockedShards<'_>) {
         let safe = self.log.safe();
         for (number, core) in cores.iter_mut() {
@@ -177,17 +181,17 @@ impl State {
         }
     }
 
-    /// Undoes what the log does not have, since it cannot be written: from then on all that is shown is committed. The
-    /// caller holds no shard.
+    /// Undoes the changes whose log entries are not safe, because the log cannot be written. All that readers see
+    /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {
         let mut cores = self.lock_all((0..self.shards.len()).collect());
         if self.log.writable() {
             return;
         }
-        // Before the count is raised: a session that knows the new one waits until all is shown.
+        // Before the count is raised: a session that sees the new count waits until all shards are published.
         let _publishing = self.publish_gate.begin();
-        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. Before the log calls anything safe behind what
-        // is undone, and before that can be seen.
+        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
+        // the rollback as safe, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
         for (number, core) in &mut cores {
@@ -203,12 +207,12 @@ impl State {
             self.clock.raise(from);
         }
         tracing::warn!(
-            "changes that the log could not keep are undone; their clients were not told of success"
+            "changes that the log could not write were rolled back; no client was told that they succeeded"
         );
     }
 
-    /// Follows a system clock that was set back: removes what had ended, says so in the log, and goes on from the
-    /// system's time. Keys of a shard wait while it is walked, and then those of all for a moment.
+    /// Follows a system clock that was set back: removes the keys that had expired, logs that, and continues from the
+    /// system's time. Blocks each shard while it is scanned, and then all shards for a moment.
     pub(crate) fn follow_clock(&self) {
         let Some(latest) = self.clock.ahead() else { return };
         for shard in &self.shards {
@@ -217,7 +221,7 @@ impl State {
             core.remove_where(|record| record.is_expired(time));
             self.log_and_publish(shard, &mut core, time, &[]);
         }
-        // Since then the time stands, so that nothing can have come that had ended by it.
+        // The clock has not moved since the scan, so no further key can have expired by it.
         let mut cores = self.lock_all((0..self.shards.len()).collect());
         if !self.log.writable() {
             return;
@@ -233,26 +237,25 @@ impl State {
         drop(cores);
         let seconds = (latest - now) / 1000;
         tracing::warn!(
-            "the system's clock was set back by {seconds} s; keys that had ended by then are removed"
+            "the system's clock was set back by {seconds} s; keys that had expired were removed"
         );
     }
 
-    /// How often changes were undone. What was seen before the number changed may be gone.
+    /// Returns the number of rollbacks. Data that was read before the number changed may have been undone.
     #[inline]
     pub(crate) fn rollbacks(&self) -> u64 {
         // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a
-        // rollback counts it.
+        // rollback sees it counted.
         self.rollbacks.load(Ordering::Acquire)
     }
 
-    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
-    /// takes then.
+    /// Shrinks a shard's table if most of it is empty and readers see all changes. Updates the shard's memory.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
         core.shrink(shard.stats().published_lsn(), self.log.safe());
         self.add_memory(shard.update_stats(core, None));
     }
 
-    /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
+    /// Notifies watchers of a log entry, under the locks of the shards that it changed. Returns its number.
     #[inline]
     fn notify_watchers(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
         let entry = entry.unwrap_or(0);
@@ -262,24 +265,23 @@ impl State {
         entry
     }
 
-    /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.
+    /// Locks shards in ascending order, so that threads that lock several cannot deadlock.
     pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> LockedShards<'_> {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
-    /// Says that a snapshot will be written, as long as the result lives.
+    /// Announces a snapshot for as long as the result lives.
     pub(crate) fn begin_snapshot(&self) -> SnapshotGuard<'_> {
-        // Relaxed: the shards' locks order it.
+        // Relaxed: ordered by the shards' locks.
         self.snapshots.fetch_add(1, Ordering::Relaxed);
         SnapshotGuard(&self.snapshots)
     }
 
-    /// Whether a snapshot is being written that may have been through one of the shards that the caller has locked, and
-    /// not through another.
+    /// Whether a snapshot may have been through one of the shards that the caller has locked, and not through another.
     pub(crate) fn is_snapshotting(&self) -> bool {
-        // Relaxed: as in `begin_snapshot`.
+        // Relaxed: for the reason given in `begin_snapshot`.
         self.snapshots.load(Ordering::Relaxed) != 0
     }
 
@@ -287,7 +289,7 @@ impl State {
         let counters = Arc::new(Counters::default());
         let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= 64 {
-            // What threads have counted that are gone is kept by the first.
+            // The first counters collect those of threads that have ended.
             let first = Arc::clone(&all[0]);
             let mut number = 0;
             all.retain(|one| {
@@ -295,7 +297,7 @@ impl State {
                 let gone = number > 1 && Arc::strong_count(one) == 1;
                 if gone {
                     for (to, from) in [(&first.hits, &one.hits), (&first.misses, &one.misses)] {
-                        // Relaxed: figures; who stored them has gone.
+                        // Relaxed: counts. The thread that stored them has ended.
                         to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
                     }
                 }
@@ -309,10 +311,10 @@ impl State {
         counters
     }
 
-    /// Looks that found a value, and that found none.
+    /// Returns the number of lookups that found a key, and of those that did not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Relaxed: figures, each by itself.
+        // Relaxed: counts, each by itself.
         let sum = |of: fn(&Counters) -> &AtomicU64| {
             // Relaxed: as above.
             all.iter().map(|one| of(one).load(Ordering::Relaxed)).sum()
@@ -321,20 +323,20 @@ impl State {
     }
 }
 
-/// A snapshot is being written, as long as this lives.
+/// A snapshot is being written while this lives.
 pub(crate) struct SnapshotGuard<'a>(&'a AtomicUsize);
 
 impl Drop for SnapshotGuard<'_> {
     fn drop(&mut self) {
-        // Relaxed: a thread that sees this late logs more than is needed.
+        // Relaxed: a thread that sees this late logs more than it needs to.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Locked shards, by number.
+/// Locked shards and their numbers.
 pub(crate) type LockedShards<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
 
-/// Makes a change of a key whose shard is locked.
+/// Applies a change of a key whose shard is locked.
 pub(crate) fn apply_change(
     core: &mut Core,
     (time, full): (u64, bool),

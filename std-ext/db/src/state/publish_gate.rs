@@ -1,14 +1,16 @@
-//! Publishing changes of several shards as if at one moment.
+//! The publish gate: makes changes of several shards visible at once.
 //!
-//! OnEntry shard is shown by itself. Readers who come while several are being shown wait until all of them are: a few
-//! hundred nanoseconds a shard, unless the thread that shows them is not running.
+//! Each shard publishes its state separately. A reader that comes while a thread publishes several shards waits until
+//! all are published. That takes a few hundred nanoseconds a shard, unless the publishing thread is descheduled.
 //!
 //! # Synchronization
-//! The counter is odd while shards are being shown.
-//! - **[TG-1]** odd is stored before the first shard is shown (which releases it) → whoever has seen that shard's new
-//!   state (which acquires it) and then loads the counter sees odd, or what came later, and waits.
-//! - **[TG-2]** even is stored with release after the last shard was shown → whoever loads it with acquire sees all of
-//!   them shown.
+//! The counter is odd while shards are being published.
+//!
+//! - **[TG-1]** The odd number is stored before the first shard is published, which is a release → a reader that has
+//!   seen the new state of that shard (acquire), and then loads the counter, sees the odd number or a later one, and
+//!   waits.
+//! - **[TG-2]** The even number is stored with release after the last shard was published → a reader that loads it with
+//!   acquire sees the new state of all shards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,29 +18,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 pub(crate) struct PublishGate {
     counter: AtomicU64,
-    /// One at a time: a reader waits for one, not for all who come behind it.
+    /// Serializes publishing threads, so that a reader waits for one of them and not for all that queue behind it.
     turn: Mutex<()>,
 }
 
-/// Shards are being shown, as long as this lives.
+/// Shards are being published while this lives.
 pub(crate) struct Publishing<'a> {
     counter: &'a AtomicU64,
     _turn: MutexGuard<'a, ()>,
 }
 
 impl PublishGate {
-    /// Has readers wait until the result is dropped. The caller holds the shards' locks.
+    /// Closes the gate until the result is dropped. The caller holds the shards' locks.
     pub(crate) fn begin(&self) -> Publishing<'_> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // [TG-1] Relaxed: what is shown next releases it.
+        // [TG-1] Relaxed: publishing the first shard releases it. Pairs with the load in `wait`.
         self.counter.fetch_add(1, Ordering::Relaxed);
         Publishing { counter: &self.counter, _turn: turn }
     }
 
-    /// Waits while shards are being shown.
+    /// Waits while the gate is closed.
     #[inline]
     pub(crate) fn wait(&self) {
-        // [TG-2] Acquire: sees shown what was shown before.
+        // [TG-2] Acquire: pairs with the release in `drop`, so the caller sees all states that were published together.
         let counter = self.counter.load(Ordering::Acquire);
         if counter % 2 == 1 {
             self.wait_long(counter);
@@ -48,7 +50,7 @@ impl PublishGate {
     #[cold]
     fn wait_long(&self, counter: u64) {
         let mut rounds = 0;
-        // [TG-2] Acquire: as above. Any other number is of a later time.
+        // [TG-2] Acquire: as above. Any other number means that this publish is over.
         while self.counter.load(Ordering::Acquire) == counter {
             rounds += 1;
             if rounds < 100 { std::hint::spin_loop() } else { std::thread::yield_now() }
@@ -58,7 +60,7 @@ impl PublishGate {
 
 impl Drop for Publishing<'_> {
     fn drop(&mut self) {
-        // [TG-2] Release: all are shown.
+        // [TG-2] Release: pairs with the acquire in `wait`. All shards are published.
         self.counter.fetch_add(1, Ordering::Release);
     }
 }

@@ -1,9 +1,9 @@
-//! A record: key, value and what else is known of them, in one allocation that never changes but for the mark of its
-//! last use. A long value is kept elsewhere, and several records may lead to it.
+//! A record: key, value and metadata in one allocation. Nothing in it changes but the time of the last access. A long
+//! value is stored outside, and several records may share it.
 //!
 //! ```text
-//! key's length 16 | value's length and flags 16 | last use 32 | end 64, if it has one | key | value, or where it is
-//! where it is: its length 32 | pointer or ticket 64
+//! key's length 16 | value's length and flags 16 | last access 32 | expiration 64, if any | key | value, or a reference
+//! reference: its length 32 | pointer or ticket 64
 //! ```
 
 use crate::state::rope::{MAX_INLINE, Rope};
@@ -17,15 +17,16 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// In the word of the value's length: the key has an end; the value is kept elsewhere, and the length says where.
+/// Flags beside the value's length: the key has a TTL; the value is stored outside of the record, and the length is one
+/// of the two kinds below.
 const HAS_TTL: u16 = 1 << 15;
 const OUT_OF_LINE: u16 = 1 << 14;
 const LENGTH: u16 = OUT_OF_LINE - 1;
-/// In place of a length: by a ticket, or in a rope.
+/// In place of the length: the value is compressed, or in a rope.
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
 
-/// Milliseconds in the unit of last use, as in Redis: 32 bits of them are 136 years.
+/// Milliseconds in the unit of the access time, as in Redis. 32 bits of seconds are 136 years.
 const ACCESS_UNIT: u64 = 1000;
 
 #[repr(C)]
@@ -37,24 +38,24 @@ struct Header {
 
 const HEADER: usize = size_of::<Header>();
 const TTL_BYTES: usize = size_of::<u64>();
-/// The length of a value that is elsewhere, and where.
+/// The parts of the reference to a value outside: its length, and the pointer or ticket.
 const INDIRECT_LENGTH: usize = size_of::<u32>();
 const INDIRECT: usize = INDIRECT_LENGTH + size_of::<u64>();
 const ALIGN: usize = align_of::<u64>();
 
-/// What a record is made of, or says that it is.
+/// A value as a record stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
     /// The value itself: at most [`MAX_INLINE`] bytes.
     Inline(&'a [u8]),
-    /// The ticket for it, and its length.
+    /// The ticket and the length of a compressed value.
     Compressed(u64, usize),
-    /// The rope that it is in, and its length.
+    /// The rope that contains it, and its length.
     Rope(RopeRef<'a>, usize),
 }
 
 impl Value<'_> {
-    /// How many bytes it has.
+    /// Returns the value's length in bytes.
     pub(crate) fn length(&self) -> usize {
         match self {
             Self::Inline(bytes) => bytes.len(),
@@ -63,7 +64,7 @@ impl Value<'_> {
     }
 }
 
-/// A rope, borrowed from the owner of a share.
+/// A reference to a rope. Its owner holds a reference count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RopeRef<'a>(NonNull<Rope>, PhantomData<&'a Rope>);
 
@@ -73,15 +74,15 @@ impl<'a> RopeRef<'a> {
         Self(NonNull::new(at).expect("an allocation has an address"), PhantomData)
     }
 
-    /// The rope, without a share of its own.
+    /// Returns the rope without a reference count of its own.
     pub(crate) fn rope(self) -> impl Deref<Target = Arc<Rope>> + use<'a> {
-        // SAFETY: of `Arc::as_ptr` or `Arc::into_raw`; another owner keeps the share as long as this lives, and it is
-        // not dropped here.
+        // SAFETY: the pointer is from `Arc::as_ptr` or `Arc::into_raw`. The lifetime `'a` keeps another owner of the
+        // rope alive, and `ManuallyDrop` keeps its count.
         ManuallyDrop::new(unsafe { Arc::from_raw(self.0.as_ptr()) })
     }
 }
 
-/// A moment, as coarse as records remember their last use.
+/// The time of an access, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AccessTime(u32);
 
@@ -90,24 +91,27 @@ impl AccessTime {
         Self((time / ACCESS_UNIT) as u32)
     }
 
-    /// Milliseconds from there to here, about.
+    /// Returns the approximate milliseconds from `then` to `self`.
     pub(crate) fn since(self, then: Self) -> u64 {
         u64::from(self.0.wrapping_sub(then.0)) * ACCESS_UNIT
     }
 }
 
-/// A pointer to a record. Whoever holds one sees to it that the record has not been freed: it is in a shard's map, or
-/// in its garbage, and readers look at a state of the map that was shown.
+/// A pointer to a record.
+///
+/// The holder makes sure that the record was not freed. It is in a shard's map or among its retired records, or the
+/// holder is a reader and has entered a published state that contains it.
 #[derive(Clone, Copy)]
 pub(crate) struct Record(NonNull<Header>);
 
-// SAFETY: a record does not change but for an atomic, so threads may share it, and whoever frees it has it alone.
+// SAFETY: shared records change only in an atomic, and the thread that frees a record has it alone.
 unsafe impl Send for Record {}
 // SAFETY: as above.
 unsafe impl Sync for Record {}
 
 impl Record {
-    /// A record of its own, with its own share of a rope. Key and value are no longer than `ask` allows.
+    /// Allocates a record, with a reference count of its own for a rope. The lengths of key and value are within the
+    /// limits of `request`.
     #[inline(always)]
     pub(crate) fn new(
         key: &[u8],
@@ -128,11 +132,12 @@ impl Record {
         let header = Header { key_length, used: AtomicU32::new(used.0), value: word };
         let length = u32::try_from(value.length()).expect("values have been measured");
         let layout = header.layout();
-        // SAFETY: it has the size of a head at least.
+        // SAFETY: the layout is at least as large as a header.
         let room = unsafe { alloc(layout) };
         let Some(this) = NonNull::new(room.cast::<Header>()) else { handle_alloc_error(layout) };
         let (key_at, value_at) = header.places();
-        // SAFETY: just allocated, with room for all of it, and aligned for a head; the parts lie behind each other.
+        // SAFETY: the block was just allocated with this layout: aligned for a header, with room for all parts, which
+        // do not overlap.
         unsafe {
             this.write(header);
             if let Some(end) = expires_at {
@@ -156,34 +161,34 @@ impl Record {
         Self(this)
     }
 
-    /// Gives its memory back.
+    /// Frees the record.
     ///
     /// # Safety
-    /// Nobody else holds a pointer that is used from now on.
+    /// No pointer to it is used any more.
     pub(crate) unsafe fn free(self) {
         let layout = self.header().layout();
         if self.header().value & OUT_OF_LINE != 0
             && let Value::Rope(rope_ref, _) = self.value()
         {
-            // SAFETY: the share that `new` took.
+            // SAFETY: `new` has taken this reference count.
             drop(unsafe { Arc::from_raw(rope_ref.0.as_ptr()) });
         }
-        // SAFETY: allocated in `new` with this layout, which follows from what does not change.
+        // SAFETY: `new` has allocated it with this layout, which depends only on fields that do not change.
         unsafe { dealloc(self.0.as_ptr().cast(), layout) };
     }
 
-    /// Whether both are one.
+    /// Whether both point to the same record.
     pub(crate) fn is_same(self, other: Self) -> bool {
         self.0 == other.0
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: not freed, as whoever holds a record sees to.
+        // SAFETY: the holder of a record makes sure that it was not freed.
         unsafe { self.0.as_ref() }
     }
 
     fn bytes(&self, at: usize, length: usize) -> &[u8] {
-        // SAFETY: not freed; the callers ask for parts that lie within, and none of them changes.
+        // SAFETY: the record was not freed, as above. The callers pass ranges inside it, and these bytes never change.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>().add(at), length) }
     }
 
@@ -203,10 +208,10 @@ impl Record {
         self.out_of_line(at, word)
     }
 
-    /// A value that is elsewhere: `at` is what tells where.
+    /// Returns a value that is stored outside. `at` is the offset of the reference to it.
     #[inline(never)]
     fn out_of_line(&self, at: usize, kind: u16) -> Value<'_> {
-        // SAFETY: not freed, and written in `new`.
+        // SAFETY: the record was not freed, and `new` has written this reference.
         unsafe {
             let at = self.0.as_ptr().cast::<u8>().add(at);
             let length = at.cast::<u32>().read_unaligned() as usize;
@@ -219,7 +224,7 @@ impl Record {
         }
     }
 
-    /// Until when the key lives, in milliseconds since 1970.
+    /// Returns when the key expires, in milliseconds since 1970.
     #[inline]
     pub(crate) fn expires_at(self) -> Option<u64> {
         (self.header().value & HAS_TTL != 0).then(|| {
@@ -228,37 +233,38 @@ impl Record {
         })
     }
 
-    /// Whether the key has ended.
+    /// Whether the key has expired.
     #[inline]
     pub(crate) fn is_expired(self, time: u64) -> bool {
         self.expires_at().is_some_and(|end| end <= time)
     }
 
-    /// Notes a use. Writes only where the mark changes, so that keys that are read often stay in all caches.
+    /// Updates the time of the last access. Stores only if it has changed, so that keys that are read often stay in all
+    /// processors' caches.
     #[inline]
     pub(crate) fn touch(self, now: AccessTime) {
         let used = &self.header().used;
-        // Relaxed: a mark by itself, which orders nothing.
+        // Relaxed: a value by itself, which orders nothing.
         if used.load(Ordering::Relaxed) != now.0 {
             // Relaxed: as above.
             used.store(now.0, Ordering::Relaxed);
         }
     }
 
-    /// Has the processor fetch it.
+    /// Prefetches the record into the processor's cache.
     #[inline]
     pub(crate) fn prefetch(self) {
-        // Relaxed: what is read is not used; nothing waits for it.
+        // Relaxed: the value is not used, and the processor need not wait for it.
         std::hint::black_box(self.header().used.load(Ordering::Relaxed));
     }
 
     pub(crate) fn last_access(self) -> AccessTime {
-        // Relaxed: as in `touch`.
+        // Relaxed: for the reason given in `touch`.
         AccessTime(self.header().used.load(Ordering::Relaxed))
     }
 
-    /// Bytes that it takes with the rope of its value, those included that the allocator adds: as glibc's does, a word
-    /// and up to a multiple of 16.
+    /// Returns the bytes of the record and its rope, with the allocator's overhead: as in glibc, a word, rounded up to
+    /// a multiple of 16.
     pub(crate) fn memory(self) -> usize {
         let header = self.header();
         let own = (header.layout().size() + 8).next_multiple_of(16).max(32);
@@ -275,7 +281,7 @@ impl Record {
 }
 
 impl Header {
-    /// Where key and value begin.
+    /// Returns the offsets of key and value.
     #[inline]
     fn places(&self) -> (usize, usize) {
         let key = HEADER + if self.value & HAS_TTL == 0 { 0 } else { TTL_BYTES };
@@ -328,7 +334,7 @@ mod tests {
                     assert_eq!((record.key(), record.value()), (&key[..], value));
                     assert_eq!((record.expires_at(), record.last_access()), (expires_at, now));
                     assert!(record.memory() >= key.len() + HEADER + 8);
-                    // SAFETY: nobody else has it.
+                    // SAFETY: no other pointer to it is used.
                     unsafe { record.free() };
                 }
             }
@@ -351,7 +357,7 @@ mod tests {
         assert!(!record.is_expired(999) && record.is_expired(1000));
         record.touch(AccessTime::of(ACCESS_UNIT * 5));
         assert_eq!(AccessTime::of(ACCESS_UNIT * 7).since(record.last_access()), ACCESS_UNIT * 2);
-        // SAFETY: nobody else has it.
+        // SAFETY: no other pointer to it is used.
         unsafe { record.free() };
     }
 }

@@ -1,15 +1,15 @@
-//! From a key to its slot and shard.
+//! Hash slots, and which shard has which.
 
 use std::ops::Range;
 
-/// Slots, as many as in a Redis Cluster, where a key has the same one.
+/// The number of hash slots. A key has the same slot as in Redis Cluster.
 pub(crate) const SLOTS: u16 = 1 << 14;
 
-/// So many bytes of a key are taken at once.
+/// The bytes that one step of the checksum takes.
 const STRIDE: usize = 8;
 
-/// CRC-16/XMODEM of one byte, and of one byte with up to seven zero bytes behind it: what each byte of a stride adds
-/// to the sum does not depend on the others, so that they need not wait for each other.
+/// CRC-16/XMODEM of a byte that is followed by 0 to 7 zero bytes. With these tables each byte of a stride contributes
+/// to the checksum independently, so the processor looks them up in parallel.
 static TABLES: [[u16; 256]; STRIDE] = {
     let mut tables = [[0; 256]; STRIDE];
     let mut byte = 0;
@@ -35,7 +35,7 @@ static TABLES: [[u16; 256]; STRIDE] = {
     tables
 };
 
-/// CRC-16/XMODEM.
+/// Returns the CRC-16/XMODEM checksum.
 #[inline]
 fn crc16(bytes: &[u8]) -> u16 {
     let (strides, rest) = bytes.as_chunks::<STRIDE>();
@@ -51,7 +51,8 @@ fn crc16(bytes: &[u8]) -> u16 {
     rest.iter().fold(whole, next)
 }
 
-/// The key's slot: of what stands between the first `{` and the next `}` where that is something, else of all of it.
+/// Returns the hash slot of a key. If the key has a hash tag, which is text between the first `{` and the next `}`,
+/// only that counts.
 #[inline]
 pub(crate) fn slot(key: &[u8]) -> u16 {
     let part = memchr::memchr(b'{', key).and_then(|open| {
@@ -61,7 +62,7 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
     crc16(part.unwrap_or(key)) % SLOTS
 }
 
-/// How slots are dealt out to a power of two of shards.
+/// Assigns slots to shards. The number of shards is a power of two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sharding {
     shift: u32,
@@ -78,7 +79,7 @@ impl Sharding {
         usize::from(slot >> self.shift)
     }
 
-    /// The slots of a shard.
+    /// Returns the slots of a shard.
     pub(crate) fn slots(self, shard: usize) -> Range<u16> {
         (shard << self.shift) as u16..((shard + 1) << self.shift) as u16
     }
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_redis() {
-        // Of the Redis Cluster specification, and `CLUSTER KEYSLOT` of Redis 7.
+        // From the Redis Cluster specification, and from `CLUSTER KEYSLOT` of Redis 7.
         assert_eq!(slot(b"123456789"), 0x31C3);
         assert_eq!((slot(b"foo"), slot(b"bar"), slot(b"")), (12182, 5061, 0));
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_polynomials() {
-        // As the sum is defined: bit by bit.
+        // The definition, bit by bit.
         let plain = |bytes: &[u8]| {
             bytes.iter().fold(0_u16, |sum, byte| {
                 (0..8).fold(sum ^ u16::from(*byte) << 8, |sum, _| {
