@@ -104,10 +104,10 @@ mod tests {
         let clock = Clock::starting(TimeSource::Manual(Arc::clone(&source)), 9_000);
         assert_eq!((clock.now(), clock.ahead()), (10_000, None));
         set(9_000);
-        assert_eq!((clock.now(), clock.ahead()), (10_000, None), "a little is waited for");
+        assert_eq!((clock.now(), clock.ahead()), (10_000, None), "it stands still");
         set(8_999);
         assert_eq!((clock.now(), clock.ahead()), (10_000, Some(10_000)));
-        assert_eq!(clock.set_back(9_999), None, "it is another time by now");
+        assert_eq!(clock.set_back(9_999), None, "the time has changed");
         assert_eq!(clock.set_back(10_000), Some(8_999));
         assert_eq!((clock.now(), clock.ahead()), (8_999, None));
         set(20_000);

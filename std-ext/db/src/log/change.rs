@@ -2,7 +2,7 @@
 //! in order restores the same state.
 //!
 //! ```text
-//! change: kind 8 | key's length, varint | key | what the kind has
+//! change: kind 8 | key's length, varint | key | operands of the kind
 //! ```
 //!
 //! A later version may add kinds, and reads all that earlier versions wrote. An earlier version rejects a log with a

@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_is_found_across_windows() {
+    fn the_tail_is_searched_across_chunks() {
         let long = vec![7; CHUNK + 5];
         for gap in [1, ENTRY_HEADER, CHUNK - ENTRY_HEADER, CHUNK - 3, CHUNK, 2 * CHUNK + 1] {
             let mut bytes = file_header(9).to_vec();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_passed_over() {
+    fn sync_marks_are_skipped() {
         let mut bytes = written(9, &[(1, b"one"), (2, b"two")]);
         sync_mark(&mut bytes, 9, 1);
         sync_mark(&mut bytes, 9, 2);
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_looks_like_an_entry_is_none() {
+    fn a_value_that_looks_like_an_entry_is_not_taken_for_one() {
         // Encoded with another salt, since a client cannot know the right one.
         let mut forged = Vec::new();
         encode(&mut forged, 8, 7, 1, crc(b"forged"), b"forged");
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_file_is_not_believed() {
+    fn a_length_beyond_the_file_is_rejected() {
         let mut bytes = file_header(9).to_vec();
         let mut entry = Vec::new();
         encode(&mut entry, 9, 1, 1, 0, &[0; 64]);

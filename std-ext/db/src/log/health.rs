@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_heals() {
+    fn a_full_disk_recovers() {
         let health = Health::new();
         assert!(health.writable() && !health.take_rollback() && !health.write_succeeded());
         assert!(
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_the_end() {
+    fn a_failure_is_final() {
         let health = Health::new();
         assert!(matches!(health.fail(sync()), LogError::Sync(_)));
         assert!(matches!(health.fail(write()), LogError::Sync(_)), "the first reason stays");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_written_before_the_end() {
+    fn accepted_entries_are_written_before_the_close() {
         let health = Health::new();
         health.begin_close();
         assert!(matches!(health.accepts_entries(), Err(LogError::Closed)) && !health.writable());

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_found() {
+    fn ranges_are_found() {
         let all = RolledBackRanges::default();
         assert!(!all.contains(0) && !all.contains(1));
         for (first, last) in [(3, 5), (7, 6), (9, 9)] {

@@ -61,24 +61,24 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
         return MakeRoom::NoVictim;
     }
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
-    let (added, mut freed, mut unseen) = (added(), 0, 0);
+    let (added, mut freed, mut since_check) = (added(), 0, 0);
     loop {
         // Begins at a random shard and goes through all: so it also finds a few keys in one shard.
         let first = random.next() as usize % shards;
-        let mut turn = (0..shards).map(|step| (first + step) % shards);
+        let mut order = (0..shards).map(|step| (first + step) % shards);
         let over = state.memory().saturating_sub(max);
         let Some(evicted) =
-            turn.find_map(|shard| evict_some(state, shard, policy, random.next(), over))
+            order.find_map(|shard| evict_some(state, shard, policy, random.next(), over))
         else {
             return if fits(state, max) { MakeRoom::Done } else { MakeRoom::NoVictim };
         };
         freed += evicted.bytes;
-        unseen += evicted.keys;
+        since_check += evicted.keys;
         if state.memory() <= max {
             return MakeRoom::Done;
         }
-        if unseen >= BATCH {
-            unseen = 0;
+        if since_check >= BATCH {
+            since_check = 0;
             state.update_cold_memory();
             if freed >= added && began.elapsed() >= time {
                 return MakeRoom::TimedOut;
@@ -148,11 +148,11 @@ fn evict_some(
             else {
                 break;
             };
-            let away = match record.value() {
+            let compressed = match record.value() {
                 Value::Compressed(_, length) => length,
                 Value::Inline(_) | Value::Rope(..) => 0,
             };
-            evicted.bytes += record.memory() + away;
+            evicted.bytes += record.memory() + compressed;
             evicted.keys += 1;
             change::delete(record.key(), &mut log);
             core.remove(record);
@@ -230,7 +230,7 @@ mod tests {
 
     /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
     #[test]
-    fn room_that_another_thread_makes_is_room() {
+    fn memory_that_another_thread_frees_counts() {
         let mut options = Options::in_memory();
         (options.shards, options.eviction) = (1, Eviction::VolatileTtl);
         let shards = LoadingShards::new(&options);
@@ -251,7 +251,7 @@ mod tests {
         });
         // Enough time to read a key count and a memory that do not match.
         let early = made.recv_timeout(Duration::from_millis(200));
-        assert!(early.is_err(), "a change does not wait for room that is made: {early:?}");
+        assert!(early.is_err(), "a change does not wait for memory that is being freed: {early:?}");
         state.add_memory(by);
         core.publish(1, 1);
         drop(core);

@@ -38,16 +38,16 @@ impl HeapTrimmer {
     /// Trims the heap if the process has much more memory than the database uses. Two consecutive look-ups must agree,
     /// since removed records are freed a little later.
     pub(crate) fn trim_if_due(&self, used: usize) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if seen.at.is_some_and(|at| now < at + PAUSE) {
+        if state.at.is_some_and(|at| now < at + PAUSE) {
             return;
         }
-        seen.at = Some(now);
+        state.at = Some(now);
         let free = resident().saturating_sub(used);
-        if seen.should_trim(free, used, now) {
+        if state.should_trim(free, used, now) {
             trim();
-            seen.trimmed(free, resident().saturating_sub(used), now);
+            state.trimmed(free, resident().saturating_sub(used), now);
         }
     }
 }
@@ -105,29 +105,29 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn what_was_freed_too_late_is_given_back_later() {
-        let (mut seen, mut now) = (TrimState::default(), Instant::now());
-        let mut is_asked = |seen: &mut TrimState, free| {
+    fn memory_that_is_freed_too_late_is_returned_later() {
+        let (mut state, mut now) = (TrimState::default(), Instant::now());
+        let mut is_asked = |state: &mut TrimState, free| {
             now += PAUSE;
-            seen.should_trim(free, 0, now).then_some(now)
+            state.should_trim(free, 0, now).then_some(now)
         };
-        assert!(is_asked(&mut seen, 3 * SLACK).is_none(), "asked at once");
-        let at = is_asked(&mut seen, 3 * SLACK).expect("much is free twice in turn");
+        assert!(is_asked(&mut state, 3 * SLACK).is_none(), "asked at once");
+        let at = is_asked(&mut state, 3 * SLACK).expect("much is free twice in turn");
         // Two thirds were freed too late for the trim.
-        seen.trimmed(3 * SLACK, 2 * SLACK, at);
+        state.trimmed(3 * SLACK, 2 * SLACK, at);
         let again =
-            (0..20).find_map(|_| is_asked(&mut seen, 2 * SLACK)).expect("never asked again");
+            (0..20).find_map(|_| is_asked(&mut state, 2 * SLACK)).expect("never asked again");
         assert!(again >= at + RETRY.0, "asked again at once");
     }
 
     #[test]
-    fn what_cannot_be_given_back_is_asked_for_ever_less_often() {
-        let (mut seen, began) = (TrimState::default(), Instant::now());
+    fn memory_that_cannot_be_returned_is_trimmed_less_and_less_often() {
+        let (mut state, began) = (TrimState::default(), Instant::now());
         let (mut now, mut asked) = (began, 0);
         while now < began + Duration::from_secs(3600) {
             now += PAUSE;
-            if seen.should_trim(2 * SLACK, 0, now) {
-                seen.trimmed(2 * SLACK, 2 * SLACK, now);
+            if state.should_trim(2 * SLACK, 0, now) {
+                state.trimmed(2 * SLACK, 2 * SLACK, now);
                 asked += 1;
             }
         }

@@ -50,8 +50,8 @@ impl LoadingShards {
     /// Stores a key from the snapshot.
     pub(crate) fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
         let mut core = self.at(key).lock();
-        let there = core.find(key);
-        core.put(there, key, value, expires_at);
+        let stored = core.find(key);
+        core.put(stored, key, value, expires_at);
     }
 
     /// Replays a log entry. `from` returns, for a hash slot, the first entry that the snapshot does not contain:
@@ -98,7 +98,7 @@ impl LoadingShards {
                     }
                 }
                 LoggedOp::Clear(begin, end) => self.clear(entry, begin..end, &from),
-                LoggedOp::Clock(ended) => self.set_back(entry, time, ended, &from),
+                LoggedOp::Clock(latest) => self.set_back(entry, time, latest, &from),
             }
         }
         Ok(())
@@ -107,7 +107,7 @@ impl LoadingShards {
     /// Replays a rename. Returns whether the key was there.
     fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
         let mut numbers = [key, to].map(|key| self.sharding.shard(slot(key))).to_vec();
-        let place = |numbers: &[usize], key: &[u8]| {
+        let position = |numbers: &[usize], key: &[u8]| {
             let shard = self.sharding.shard(slot(key));
             numbers.iter().position(|number| *number == shard).expect("both are locked")
         };
@@ -117,11 +117,11 @@ impl LoadingShards {
         for core in &mut cores {
             core.advance_time(time);
         }
-        let (one, other) = (place(&numbers, key), place(&numbers, to));
+        let (one, other) = (position(&numbers, key), position(&numbers, to));
         let found = cores[one].find(key).filter(|record| !record.is_expired(time));
         let Some(record) = found else { return false };
-        let there = cores[other].find(to);
-        cores[other].put_moved(there, to, record, record.expires_at());
+        let stored = cores[other].find(to);
+        cores[other].put_moved(stored, to, record, record.expires_at());
         cores[one].remove_moved(record);
         for core in &mut cores {
             core.publish_if_large();
@@ -130,11 +130,11 @@ impl LoadingShards {
     }
 
     /// Removes the keys that had expired when the clock was set back to `time`.
-    fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
+    fn set_back(&self, entry: Lsn, time: u64, expired_by: u64, from: &impl Fn(u16) -> Lsn) {
         for shard in &self.all {
             let mut core = shard.lock();
             core.remove_where(|record| {
-                record.is_expired(ended) && entry >= from(slot(record.key()))
+                record.is_expired(expired_by) && entry >= from(slot(record.key()))
             });
             core.set_back(time);
             core.publish(0, 0);
@@ -158,7 +158,7 @@ impl LoadingShards {
     /// Publishes all that was loaded. If the log may fail, changes are recorded from now on so that a rollback can undo
     /// them. Returns the memory in bytes.
     pub(crate) fn finish_loading(&self, records_undo: bool) -> usize {
-        let show = |shard: &Shard| {
+        let publish = |shard: &Shard| {
             let mut core = shard.lock();
             core.publish(0, 0);
             if records_undo {
@@ -166,7 +166,7 @@ impl LoadingShards {
             }
             shard.update_stats(&core, None)
         };
-        self.all.iter().map(show).sum::<isize>().unsigned_abs()
+        self.all.iter().map(publish).sum::<isize>().unsigned_abs()
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_have_been_made_is_refused() {
+    fn an_impossible_entry_is_rejected() {
         let shards = LoadingShards::new(&Options::in_memory());
         shards.load(b"key", None, b"rose");
         let mut entry = Vec::new();

@@ -18,7 +18,6 @@
 //! the count. The library's model of published blocks covers this pattern (`PB-1`, `PB-2` in `sync/published_loom.rs`).
 
 pub(crate) mod apply;
-
 pub(crate) mod cold;
 pub(crate) mod counters;
 pub(crate) mod evict;
@@ -134,8 +133,8 @@ impl State {
         }
     }
 
-    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry,
-    /// and `Lsn::MAX` if the log accepts none.
+    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry: 0
+    /// if there is nothing to log, and `Lsn::MAX` if the log accepts no entry.
     pub(crate) fn log_and_publish(
         &self,
         shard: &Shard,

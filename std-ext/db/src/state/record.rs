@@ -121,7 +121,7 @@ impl Record {
     ) -> Self {
         let word = match value {
             Value::Inline(bytes) => {
-                assert!(bytes.len() <= MAX_INLINE, "longer values are elsewhere");
+                assert!(bytes.len() <= MAX_INLINE, "longer values are stored outside");
                 bytes.len() as u16
             }
             Value::Compressed(..) => OUT_OF_LINE | TICKET,
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_not_used_for_long_are_told_apart() {
+    fn access_times_of_days_and_months_differ() {
         let (now, day) = (1_800_000_000_000, 86_400_000);
         for days in [1, 3, 4, 30, 365] {
             let since = AccessTime::of(now + days * day).since(AccessTime::of(now));
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_met_when_they_come() {
+    fn keys_expire_on_time() {
         let record = Record::new(b"k", Value::Inline(b"v"), Some(1000), AccessTime::of(0));
         assert!(!record.is_expired(999) && record.is_expired(1000));
         record.touch(AccessTime::of(ACCESS_UNIT * 5));

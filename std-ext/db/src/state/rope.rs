@@ -279,13 +279,13 @@ mod tests {
                 seen.push((Arc::clone(&rope), wanted.clone()));
             }
             for (rope, wanted) in &seen {
-                assert!(value(rope, wanted.len()) == *wanted, "an older value was written to");
+                assert!(value(rope, wanted.len()) == *wanted, "an older value was overwritten");
             }
         }
     }
 
     #[test]
-    fn a_change_of_one_that_is_not_the_newest_is_made_to_a_copy() {
+    fn a_change_of_an_older_rope_is_made_to_a_copy() {
         let rope = Rope::of(b"rose");
         // SAFETY: no other thread has the rope. `write` itself notices if it is not the newest.
         let [red, white, grown, other] = unsafe {
@@ -298,7 +298,7 @@ mod tests {
         let seen = [(&red, 11), (&white, 13), (&grown, 12), (&other, 12)];
         let values = seen.map(|(rope, length)| String::from_utf8(value(rope, length)).unwrap());
         let wanted = ["rose is red", "rose is white", "rose is red!", "rose is red?"];
-        assert_eq!(values, wanted, "one was changed through another");
+        assert_eq!(values, wanted, "one rope was changed through another");
     }
 
     #[test]

@@ -134,7 +134,7 @@ struct TicketOrigin {
 }
 
 impl TicketOrigin {
-    const ITS_OWN: Self = Self { from_old: false, moved_in: false };
+    const NEW: Self = Self { from_old: false, moved_in: false };
 }
 
 /// The part of a shard that its lock protects.
@@ -259,7 +259,7 @@ impl Core {
         expires_at: Option<u64>,
     ) {
         if self.cold.is_none() && value.len() <= MAX_INLINE {
-            return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::ITS_OWN);
+            return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
         }
         self.put_out_of_line(old, key, value, expires_at);
     }
@@ -273,8 +273,8 @@ impl Core {
         value: &[u8],
         expires_at: Option<u64>,
     ) {
-        let kept = self.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
-        match kept {
+        let stored = self.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
+        match stored {
             Value::Inline(value) if value.len() > MAX_INLINE => {
                 let rope = Rope::of(value);
                 self.place(
@@ -282,10 +282,10 @@ impl Core {
                     key,
                     Value::Rope(RopeRef::of(&rope), value.len()),
                     expires_at,
-                    TicketOrigin::ITS_OWN,
+                    TicketOrigin::NEW,
                 );
             }
-            kept => self.place(old, key, kept, expires_at, TicketOrigin::ITS_OWN),
+            stored => self.place(old, key, stored, expires_at, TicketOrigin::NEW),
         }
     }
 
@@ -314,17 +314,17 @@ impl Core {
     pub(crate) fn write(
         &mut self,
         old: Option<Record>,
-        alive: Option<Record>,
+        current: Option<Record>,
         key: &[u8],
         (at, part): (usize, &[u8]),
     ) {
-        let expires_at = alive.and_then(|record| record.expires_at());
-        let length = alive.map_or(0, |record| record.value().length());
+        let expires_at = current.and_then(|record| record.expires_at());
+        let length = current.map_or(0, |record| record.value().length());
         let total = length.max(at + part.len());
         if total <= MAX_INLINE {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
-            if let Some(record) = alive {
+            if let Some(record) = current {
                 self.read(record, |value| scratch.extend_from_slice(value));
             }
             scratch.resize(total, 0);
@@ -333,10 +333,10 @@ impl Core {
             self.scratch = scratch;
             return;
         }
-        let rope = if let Some(Value::Rope(rope_ref, _)) = alive.as_ref().map(Record::value) {
+        let rope = if let Some(Value::Rope(rope_ref, _)) = current.as_ref().map(Record::value) {
             Arc::clone(&rope_ref.rope())
         } else {
-            alive.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
+            current.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
         };
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new.
@@ -346,7 +346,7 @@ impl Core {
             key,
             Value::Rope(RopeRef::of(&rope), total),
             expires_at,
-            TicketOrigin::ITS_OWN,
+            TicketOrigin::NEW,
         );
     }
 
@@ -460,9 +460,9 @@ impl Core {
                 Undo::Removed { record, moved_in, .. } => {
                     self.bytes += record.memory();
                     self.with_ttl += usize::from(record.expires_at().is_some());
-                    let there = self.find(record.key());
+                    let successor = self.find(record.key());
                     self.writer.insert(record, ());
-                    if let Some(record) = there {
+                    if let Some(record) = successor {
                         self.retire(Undo::Removed { record, moved_out: moved_in, moved_in: false });
                     }
                 }

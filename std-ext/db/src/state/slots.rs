@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_those_of_polynomials() {
+    fn checksums_are_those_of_the_definition() {
         // The definition, bit by bit.
         let plain = |bytes: &[u8]| {
             bytes.iter().fold(0_u16, |sum, byte| {
@@ -115,7 +115,7 @@ mod tests {
                 assert_eq!(
                     crc16(&bytes[from..to]),
                     plain(&bytes[from..to]),
-                    "the sum of {from}..{to}"
+                    "the checksum of {from}..{to}"
                 );
             }
         }
