@@ -1,6 +1,6 @@
-//! Bytes of any kind as what a client sends the database, and as what it gets: taken as parsers take them that are slow
-//! and plain, in whatever pieces they come; and obeyed without harm, each request with one reply, the same ones whether
-//! they are a pipeline or come one by one.
+//! Feeds arbitrary bytes to the parsers as a client's requests and as a server's replies, in arbitrary pieces, and
+//! compares them with slow and simple parsers. Executes the requests: each has one reply, and a pipeline has the same
+//! replies as single requests.
 
 #![no_main]
 
@@ -21,12 +21,12 @@ use std::sync::{LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
-    /// In which pieces the bytes come.
+    /// The sizes of the pieces.
     pieces: Vec<u8>,
     bytes: &'a [u8],
 }
 
-/// A server that knows nothing.
+/// A server without statistics or settings.
 struct Server;
 
 impl ServerApi for Server {
@@ -65,7 +65,7 @@ static DB: LazyLock<Db> = LazyLock::new(|| {
 
 static SESSION: LazyLock<Mutex<Session>> = LazyLock::new(|| Mutex::new(DB.session()));
 
-/// What is answered to bytes that come in pieces.
+/// Returns the replies to bytes that arrive in pieces.
 fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
     DB.clear().expect("it is in memory");
     DB.set_max_memory(0);
@@ -85,7 +85,7 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
     }
 }
 
-/// Replies that are not the same each time, among others.
+/// Returns whether a reply depends on the time, among others.
 fn tells_time(bytes: &[u8]) -> bool {
     let small = bytes.to_ascii_lowercase();
     let names =

@@ -1,6 +1,5 @@
-//! How long changes of long values take, and looks and changes of short ones: `cargo run --release -p hedgerow-db
-//! --example changes [ROUNDS]`. Without rounds for the short ones they are left out; a profiler of instructions wants
-//! few.
+//! Measures changes of long values, and reads and changes of short ones: `cargo run --release -p hedgerow-db --example
+//! changes [ROUNDS]`. Without ROUNDS, the short ones are skipped; an instruction profiler needs few rounds.
 
 use hedgerow_db::request::{
     Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, SetCondition,

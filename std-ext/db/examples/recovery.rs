@@ -1,7 +1,8 @@
-//! How long a database takes to open, from its log and from a snapshot, and what making the snapshot costs those who
-//! write meanwhile: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
+//! Measures how long a database takes to open, from its log and from a snapshot, and what writing the snapshot costs
+//! concurrent writers: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
 //!
-//! Fills a folder below the system's place for temporary files with KEYS values of BYTES, asked for PIPELINE at a time.
+//! Fills a directory below the system's directory for temporary files with KEYS values of BYTES, in pipelines of
+//! PIPELINE.
 
 use hedgerow_db::log::Fsync;
 use hedgerow_db::request::{Change, Expiry, Request, SetCondition};
@@ -17,7 +18,7 @@ struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is temporary anyway.
+        // The directory is temporary anyway.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -32,7 +33,7 @@ fn set(value: &[u8]) -> Change<'_> {
     Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get: false }
 }
 
-/// Sets all keys; the longest that some of them took, without writing the log: tables grow meanwhile.
+/// Sets all keys. Returns the longest time of a pipeline, without writing the log: tables grow meanwhile.
 fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration, Box<dyn Error>> {
     let (mut session, all) = (db.session(), (0..keys).collect::<Vec<_>>());
     let mut longest = Duration::ZERO;
@@ -48,8 +49,7 @@ fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration,
     Ok(longest)
 }
 
-/// Writes one key after the other as long as `work` goes on; how long each took: the longest, and that of which one in
-/// a thousand took longer.
+/// Writes one key after the other while `work` runs. Returns the longest time, and the 99.9th percentile.
 fn write_beside<R>(
     db: &Db,
     keys: usize,
@@ -60,7 +60,7 @@ fn write_beside<R>(
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let (mut session, mut waits, mut key) = (db.session(), Vec::new(), 1_usize);
-            // Relaxed: only that it comes to be known.
+            // Relaxed: the flag only ends the loop.
             while !stop.load(Ordering::Relaxed) {
                 key = key * 48_271 % 2_147_483_647;
                 let name = format!("key:{:012}", key % keys);

@@ -1,5 +1,5 @@
-//! Two threads that look after the state: one does what is due now and then, the other makes snapshots, when the log
-//! has grown or a client asks for one.
+//! Background tasks, in two threads: one runs the active expire cycle and eviction, the other writes snapshots when the
+//! log has grown or a client asks for one.
 
 use crate::error::Error;
 use crate::log::folder::Folder;
@@ -12,49 +12,49 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Between rounds over all shards; between rounds that leave much to do.
+/// The pause between two rounds over all shards; the pause if a round has left much to do.
 const PAUSE: Duration = Duration::from_millis(100);
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 
-/// After a snapshot that failed, before another is made by itself.
+/// The delay after a failed snapshot before another one starts automatically.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 pub(crate) struct BackgroundTasks {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Whether there is a thread that makes snapshots.
+    /// Whether the snapshot thread was started.
     can_snapshot: bool,
 }
 
 struct Shared {
     folder: Option<Arc<Folder>>,
-    /// Bytes of the log from which on a snapshot is made; 0 for never.
+    /// The log size from which on a snapshot is written; 0 for never.
     snapshot_after: u64,
     status: Mutex<Status>,
     wakeup: Condvar,
-    /// One snapshot at a time.
+    /// Held while a snapshot is written, so that there is one at a time.
     snapshot_lock: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Status {
     stopping: bool,
-    /// There is something to do before the pause is over.
+    /// The next round is due at once.
     woken: bool,
-    /// The thread that makes snapshots has to begin one.
+    /// The snapshot thread must start a snapshot.
     snapshot_requested: bool,
     snapshot: SnapshotStatus,
 }
 
-/// The name of a thread, and what it does.
+/// The name and the function of a thread.
 type Work = (&'static str, fn(&Shared, &State));
 
-/// What became of snapshots.
+/// The state of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SnapshotStatus {
-    /// One is made, or begins soon.
+    /// A snapshot is being written, or was requested.
     pub(crate) in_progress: bool,
-    /// Seconds since 1970.
+    /// When the last one was written, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) failed: bool,
     pub(crate) entry: Lsn,
@@ -75,17 +75,17 @@ impl BackgroundTasks {
             wakeup: Condvar::new(),
             snapshot_lock: Mutex::default(),
         });
-        // Two threads: what has ended is removed while a snapshot is made.
+        // Two threads, so that keys expire while a snapshot is written.
         let work: [Work; 2] = [
-            ("hedgerow-db-care", Shared::run_periodic),
-            ("hedgerow-db-save", Shared::run_snapshots),
+            ("hedgerow-db-expire", Shared::run_periodic),
+            ("hedgerow-db-snapshot", Shared::run_snapshots),
         ];
         let started = work.map(|(name, work)| {
             let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
             let thread = std::thread::Builder::new().name(name.into());
-            // Without a thread, keys that have ended are removed only by commands that come across them.
+            // Without its thread, an expired key is removed only when a command accesses it.
             let thread = thread.spawn(move || work(&shared, &state));
-            thread.map_err(|why| tracing::error!("no thread for {name}: {why}")).ok()
+            thread.map_err(|why| tracing::error!("cannot start the thread {name}: {why}")).ok()
         });
         let can_snapshot = started[1].is_some();
         Self { shared, threads: Mutex::new(started.into_iter().flatten().collect()), can_snapshot }
@@ -98,12 +98,12 @@ impl BackgroundTasks {
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a thread that looks after the database has panicked");
+                tracing::error!("a background thread has panicked");
             }
         }
     }
 
-    /// Has the next round come at once.
+    /// Starts the next round at once.
     pub(crate) fn wake(&self) {
         self.shared.status().woken = true;
         self.shared.wakeup.notify_all();
@@ -117,7 +117,7 @@ impl BackgroundTasks {
         self.shared.snapshot(state)
     }
 
-    /// Has a snapshot made by another thread; whether none was being made.
+    /// Starts a snapshot in the background. Returns false if one is being written already.
     pub(crate) fn snapshot_soon(&self) -> bool {
         self.can_snapshot && self.shared.request_snapshot()
     }
@@ -128,7 +128,7 @@ impl Shared {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a snapshot made; whether none was being made.
+    /// Requests a snapshot. Returns false if one is being written already.
     fn request_snapshot(&self) -> bool {
         let mut status = self.status();
         if status.snapshot.in_progress {
@@ -170,7 +170,7 @@ impl Shared {
         }
     }
 
-    /// Makes snapshots when they are wanted.
+    /// Writes snapshots when they are requested.
     fn run_snapshots(&self, state: &State) {
         loop {
             let idle = |now: &mut Status| !now.stopping && !now.snapshot_requested;
@@ -190,7 +190,7 @@ impl Shared {
     }
 
     fn snapshot(&self, state: &State) -> Result<(), Error> {
-        /// None runs any more, also after a panic.
+        /// Clears `in_progress`, even after a panic, unless another snapshot was requested.
         struct Ends<'a>(&'a Shared);
         impl Drop for Ends<'_> {
             fn drop(&mut self) {
@@ -215,7 +215,7 @@ impl Shared {
     }
 }
 
-/// Has the log begin anew, writes all shards, and drops the log before.
+/// Rotates the log, writes all shards, and drops the log before the snapshot.
 fn write_snapshot(
     folder: &Arc<Folder>,
     state: &State,
@@ -238,9 +238,10 @@ fn write_snapshot(
     }
     drop(writing);
     let last = state.log.last();
-    // The log must not end before what the snapshot holds of it.
+    // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
     state.log.sync()?;
-    // All up to `last` is safe, unless it was undone. Nothing of it can be undone from now on.
+    // The flush has made all entries up to `last` safe, unless a rollback undid some that the snapshot holds. From now
+    // on, none of them can be undone.
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());
     }
@@ -250,9 +251,9 @@ fn write_snapshot(
     Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
 }
 
-/// Writes a shard as it is at one moment; for how long it was locked.
+/// Writes a shard as of one point in time. Returns how long the shard was locked.
 fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<Duration> {
-    /// The records may go, also after a panic or an error.
+    /// Releases the records held for the snapshot, even after a panic or an error.
     struct Held<'a>(&'a State, &'a shard::Shard);
     impl Drop for Held<'_> {
         fn drop(&mut self) {
@@ -263,7 +264,7 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<
     let mut core = shard.lock();
     let began = Instant::now();
     let records: Vec<Record> = core.begin_snapshot();
-    // Entries are appended under the lock, so all that changed this shard are among those up to this one.
+    // Entries are appended under this lock, so every change in these records has an entry up to this one.
     let floor = state.log.last();
     let time = core.advance_time(state.clock.now());
     drop(core);

@@ -1,7 +1,7 @@
-//! A client: asks a server over TCP, one request at a time or many at once.
+//! A blocking client for TCP, with pipelines.
 //!
-//! It blocks, and belongs to one thread at a time; a program with many threads has one for each, or a pool of them. It
-//! speaks RESP3, and so asks Redis as well.
+//! A client serves one thread at a time; a program with many threads has one client each, or a pool. It speaks RESP3,
+//! so it works with Redis as well.
 
 use crate::resp::read::{self, Found, Malformed, Reply};
 use crate::resp::write::request;
@@ -11,11 +11,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Room that is made for what comes, at a time.
+/// Bytes of buffer space for each read.
 const READ_SIZE: usize = 64 << 10;
 
-/// Bytes of requests that are sent before their replies are read, unless one is longer: so few that they get there
-/// though the server, whose answers nobody takes, takes nothing. More, and both might wait for each other.
+/// Bytes of requests that are sent before their replies are read, unless a single request is longer. The kernel's
+/// buffers take this much even if the server has stopped reading because its replies are not taken. With more, client
+/// and server could wait for each other for ever.
 const PIPELINE_PART: usize = 32 << 10;
 
 /// A connection to a server.
@@ -29,32 +30,32 @@ const PIPELINE_PART: usize = 32 << 10;
 /// assert_eq!(client.add("petals", 5)?, 5);
 ///
 /// let mut pipeline = client.pipeline();
-/// pipeline.ask(&["SET", "daisy", "white"]).ask(&["STRLEN", "daisy"]);
+/// pipeline.command(&["SET", "daisy", "white"]).command(&["STRLEN", "daisy"]);
 /// let replies = pipeline.send()?;
 /// # Ok::<(), hedgerow_db::client::ClientError>(())
 /// ```
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
-    /// What has come and was not read; from `read` on.
+    /// Received bytes; those from `read` on were not consumed.
     input: Vec<u8>,
     read: usize,
     output: Vec<u8>,
-    /// A request or a reply was cut off: what comes next belongs to nobody knows what.
+    /// A request or a reply was interrupted: the next bytes cannot be assigned to a request.
     broken: bool,
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The system refused, or the server has gone. Whether what was asked was done is not known.
+    /// The connection failed. It is unknown whether the request was executed.
     Io(io::Error),
-    /// The server sent something that is no reply.
+    /// The server sent malformed RESP.
     Malformed(Malformed),
-    /// The server said no, in these words.
+    /// The server replied this error.
     Server(String),
-    /// The server answered something else than that question has as an answer.
+    /// The server sent a reply that the command does not have.
     Unexpected(Reply),
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for ClientError {
             Self::Io(why) => write!(f, "the connection failed: {why}"),
             Self::Malformed(why) => why.fmt(f),
             Self::Server(why) => f.write_str(why),
-            Self::Unexpected(reply) => write!(f, "an answer to another question: {reply:?}"),
+            Self::Unexpected(reply) => write!(f, "unexpected reply: {reply:?}"),
         }
     }
 }
@@ -91,15 +92,16 @@ impl Client {
     /// Connects to a server.
     ///
     /// # Errors
-    /// When there is none, or it wants a password ([`connect_with`](Self::connect_with_password)).
+    /// If the connection fails, or the server requires a password
+    /// ([`connect_with_password`](Self::connect_with_password)).
     pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
         Self::handshake(address, &["HELLO", "3"])
     }
 
-    /// Connects to a server that wants a password.
+    /// Connects to a server with a password.
     ///
     /// # Errors
-    /// When there is none, or the password is wrong.
+    /// If the connection fails, or the password is wrong.
     pub fn connect_with_password(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
         Self::handshake(address, &["HELLO", "3", "AUTH", "default", password])
     }
@@ -113,23 +115,23 @@ impl Client {
         Ok(client)
     }
 
-    /// How long to wait for a reply, and for room to send; without end if none. After one that did not come in time the
-    /// connection is of no use any more.
+    /// Sets how long to wait for a reply, and for a request to be sent; `None` waits without limit. After a timeout,
+    /// the connection cannot be used any more.
     ///
     /// # Errors
-    /// When the system refuses; a time of zero is none.
+    /// If the operating system refuses; a timeout of zero is invalid.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(timeout)?;
         self.stream.set_write_timeout(timeout)
     }
 
-    /// Sends a command of any kind, and waits for its reply.
+    /// Sends any command and waits for its reply.
     ///
     /// # Errors
-    /// [`ClientError`] says why there is none; what the server refused is [`ClientError::Server`].
-    pub fn command<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Result<Reply> {
+    /// [`ClientError`]; an error reply is [`ClientError::Server`].
+    pub fn command<T: AsRef<[u8]>>(&mut self, arguments: &[T]) -> Result<Reply> {
         self.output.clear();
-        request(&mut self.output, words);
+        request(&mut self.output, arguments);
         self.send(0, self.output.len())?;
         match self.reply()? {
             Reply::Error(why) => Err(server_error(&why)),
@@ -137,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Collects commands, to send all of them before waiting for the first reply.
+    /// Starts a pipeline: commands that are sent together before the first reply is awaited.
     pub fn pipeline(&mut self) -> Pipeline<'_> {
         self.output.clear();
         Pipeline { client: self, ends: Vec::new() }
@@ -145,21 +147,21 @@ impl Client {
 
     fn send(&mut self, from: usize, to: usize) -> Result<()> {
         if self.broken {
-            let why = "an earlier request was cut off";
+            let why = "an earlier request was interrupted";
             return Err(io::Error::new(ErrorKind::NotConnected, why).into());
         }
-        // Until its reply has come.
+        // Until the reply has arrived.
         self.broken = true;
         Ok(self.stream.write_all(&self.output[from..to])?)
     }
 
-    /// The next reply.
+    /// Returns the next reply.
     fn reply(&mut self) -> Result<Reply> {
         self.broken = true;
         loop {
             let found = read::reply(&self.input[self.read..]).map_err(ClientError::Malformed)?;
             let wanted = match found {
-                // Nobody has asked for these.
+                // A push message answers no request.
                 Found::Reply(Reply::Push(_), length) => {
                     self.read += length;
                     continue;
@@ -179,7 +181,7 @@ impl Client {
         }
     }
 
-    /// Reads until there are so many bytes that nobody has read, or at least one more.
+    /// Reads until the buffer has `wanted` unconsumed bytes, or at least one more byte.
     fn receive(&mut self, wanted: usize) -> Result<()> {
         self.input.drain(..self.read);
         self.read = 0;
@@ -199,10 +201,10 @@ impl Client {
         }
     }
 
-    /// The key's value.
+    /// Returns the value of a key.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`command`](Self::command).
     pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         match self.command(&[&b"GET"[..], key.as_ref()])? {
             Reply::Bulk(value) => Ok(Some(value)),
@@ -211,32 +213,32 @@ impl Client {
         }
     }
 
-    /// Stores a value, to live for ever.
+    /// Stores a value without expiration.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`command`](Self::command).
     pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
     }
 
-    /// Stores a value, to live for so long, to the millisecond.
+    /// Stores a value that expires after `ttl`, in whole milliseconds.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask); a time of zero is refused.
+    /// As [`command`](Self::command); a time of zero is an error.
     pub fn set_with_ttl(
         &mut self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        time: Duration,
+        ttl: Duration,
     ) -> Result<()> {
-        let time = time.as_millis().to_string();
+        let time = ttl.as_millis().to_string();
         done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
     }
 
-    /// Stores a value where there is none; whether it did.
+    /// Stores a value if the key does not exist. Returns whether it was stored.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`command`](Self::command).
     pub fn set_if_absent(
         &mut self,
         key: impl AsRef<[u8]>,
@@ -248,18 +250,18 @@ impl Client {
         }
     }
 
-    /// Removes a key; whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`command`](Self::command).
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
         integer(self.command(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
     }
 
-    /// Adds to a number; the sum.
+    /// Adds to an integer, and returns the sum.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`command`](Self::command).
     pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
         integer(self.command(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
     }
@@ -283,26 +285,26 @@ fn server_error(why: &[u8]) -> ClientError {
     ClientError::Server(String::from_utf8_lossy(why).into_owned())
 }
 
-/// Commands that are sent together. The server makes those of one key in order.
+/// Commands that are sent together. The server executes commands for one key in order.
 #[derive(Debug)]
 pub struct Pipeline<'c> {
     client: &'c mut Client,
-    /// Where each request ends.
+    /// The end of each request in the output buffer.
     ends: Vec<usize>,
 }
 
 impl Pipeline<'_> {
-    /// Adds a command of any kind.
-    pub fn command<T: AsRef<[u8]>>(&mut self, words: &[T]) -> &mut Self {
-        request(&mut self.client.output, words);
+    /// Adds any command.
+    pub fn command<T: AsRef<[u8]>>(&mut self, arguments: &[T]) -> &mut Self {
+        request(&mut self.client.output, arguments);
         self.ends.push(self.client.output.len());
         self
     }
 
-    /// Sends them, and waits for all replies, in order. What the server refuses is a [`Reply::Error`] among them.
+    /// Sends the commands, and waits for all replies, in order. An error reply is a [`Reply::Error`] among them.
     ///
     /// # Errors
-    /// As [`Client::ask`], when not all replies came.
+    /// As [`Client::command`], if not all replies arrived.
     pub fn send(self) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(self.ends.len());
         let mut from = 0;

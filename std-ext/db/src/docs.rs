@@ -1,25 +1,25 @@
-//! Pages to read: getting started, configuration, guarantees, limits.
+//! Documentation pages: getting started, configuration, guarantees, limits.
 
 pub mod getting_started {
-    //! From nothing to a database that runs, and keeps running.
+    //! Installing and running the database.
     //!
     #![doc = include_str!("../docs/getting_started.md")]
 }
 
 pub mod configuration {
-    //! All settings, and the three places where they can be given.
+    //! All settings, and where they can be given.
     //!
     #![doc = include_str!("../docs/configuration.md")]
 }
 
 pub mod guarantees {
-    //! What an acknowledgement means, and what is left when something goes wrong.
+    //! What an acknowledgement guarantees, and what survives a failure.
     //!
     #![doc = include_str!("../docs/guarantees.md")]
 }
 
 pub mod limits {
-    //! What it cannot do, and what costs more than elsewhere.
+    //! What the database cannot do, and its limits.
     //!
     #![doc = include_str!("../docs/limits.md")]
 }

@@ -1,6 +1,7 @@
 //! builds: default
 //!
-//! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
+//! What a pipeline allocates once its buffers have grown: nothing for reads, and for changes only what the database
+//! stores.
 
 use hedgerow_db::command::{
     ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
@@ -12,7 +13,7 @@ use hedgerow_db::{Db, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's, with a count of this thread's allocations.
+/// The system's allocator, with a count of each thread's allocations.
 struct Counting;
 
 thread_local! {
@@ -20,18 +21,18 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: all is left to the system's allocator; a thread's count needs no allocation.
+// SAFETY: every call is passed on to the system's allocator; the thread-local counter does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no count any more.
+        // A thread that is exiting has no counter any more.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
         let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size()));
-        // SAFETY: the caller promises what the system's allocator wants.
+        // SAFETY: the caller upholds the contract of `alloc`, which is the same for the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above.
+        // SAFETY: `at` came from `alloc` above, with this layout.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -39,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A server that knows nothing.
+/// A server without statistics or settings.
 struct Server;
 
 impl ServerApi for Server {
@@ -105,18 +106,18 @@ fn pipelines_allocate_nothing_of_their_own() {
     assert_eq!(allocated(&|n| format!("TTL key:{n}\r\n")), 0);
     assert_eq!(allocated(&|n| format!("EXISTS key:{n} none\r\n")), 0);
     assert_eq!(allocated(&|_| "PING\r\n".into()), 0);
-    // Looks among changes, whose answers come in another order.
+    // Reads among changes, whose answers arrive out of order.
     let some = |n: usize| match n {
         7 => "DEL none\r\n".to_owned(),
         _ => format!("GET key:{n}\r\n"),
     };
     assert_eq!(allocated(&some), 0);
-    // Each makes a record that is kept.
+    // Each one makes a record that is stored.
     let set = |n: usize| format!("SET key:{n} another\r\n");
     assert!(allocated(&set) <= 64 + 8);
 }
 
-/// Whatever the length of the value.
+/// For any length of the value.
 #[test]
 fn changes_of_long_values_allocate_by_what_they_change() {
     const LENGTH: usize = 16 << 20;
@@ -142,7 +143,7 @@ fn changes_of_long_values_allocate_by_what_they_change() {
         let bytes = bytes_for(ask);
         assert!(bytes < 10_000, "{bytes} bytes allocated for {ask:?} of 16 MiB");
     }
-    // The first may move the value to pieces, as storing it moved it.
+    // The first append may convert the value to pieces, just as storing it did.
     bytes_for(Request::Change(b"a", Change::Append(b"tail")));
     let mut appended = 0;
     for _ in 0..1000 {
@@ -154,7 +155,7 @@ fn changes_of_long_values_allocate_by_what_they_change() {
             bytes_for(Request::Change(b"a", Change::SetRange { offset: at, bytes: b"part" }));
         assert!(bytes < 600_000, "{bytes} bytes allocated for SETRANGE of 4 bytes of 16 MiB");
     }
-    // So do those of values that grow from nothing.
+    // The same for values that grow from nothing.
     let mut grown = 0;
     for _ in 0..20_000 {
         grown += bytes_for(Request::Change(b"grows", Change::Append(&[b't'; 100])));
@@ -186,7 +187,7 @@ fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     db.set("a", vec![b'1'; 1 << 20]).unwrap();
-    // Now it lies in pieces, which are put together to be read.
+    // Now the value is stored in pieces, which a plain read joins.
     session.execute(&[Request::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
     let (mut out, before) = (Vec::new(), BYTES.get());
     let context =
@@ -218,7 +219,7 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
         assert!(out == [head, &bulk].concat(), "the reply is not the value");
         assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
     }
-    // Beside a change, answers wait in another buffer.
+    // Next to a change, answers wait in another buffer.
     let mut out = Vec::new();
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };

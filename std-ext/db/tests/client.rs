@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Our own client, and a server over TCP.
+//! The client of this crate against a server over TCP.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn it_asks_and_is_answered() {
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
     let why = client.add("daisy", 1).unwrap_err().to_string();
     assert_eq!(why, "ERR value is not an integer or out of range");
-    // After what was refused it goes on.
+    // The connection stays usable after an error reply.
     assert_eq!(client.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
 }
 
@@ -72,7 +72,7 @@ fn nobody_is_let_in_without_the_password() {
     Client::connect_with_password(server.address, "thorn").unwrap().set("rose", "red").unwrap();
 }
 
-/// What comes late is not taken for the answer to the next question.
+/// A late reply is not mistaken for the reply to the next command.
 #[test]
 fn a_reply_that_was_not_waited_for_ends_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,7 +84,7 @@ fn a_reply_that_was_not_waited_for_ends_it() {
         stream.write_all(b"%0\r\n").unwrap();
         assert!(stream.read(&mut some).unwrap() > 0);
         stream.write_all(b"$5\r\nro").unwrap();
-        // Until the client has gone.
+        // Until the client has closed.
         assert_eq!(stream.read(&mut some).unwrap(), 0);
     });
     let mut client = Client::connect(address).unwrap();

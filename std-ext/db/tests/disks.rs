@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! The server over disks that are full, that lose what they were given, or whose files somebody removes: nobody waits
-//! for a reply that will not come, what is committed can be read, and what is told is there after a restart.
+//! The server over disks that are full, that lose data, or whose files are removed: no client waits for ever, committed
+//! data can be read, and acknowledged changes survive a restart.
 
 mod support;
 
@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use support::{Running, until};
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-/// Longer than any reply takes, on a machine with much else to do.
+/// Longer than any reply takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -35,10 +35,10 @@ fn options(path: &Path, fsync: Fsync) -> Options {
     options
 }
 
-/// What came of a request.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
-    /// A line, a text or a number.
+    /// A line, a string or a number.
     Text(String),
     Nothing,
     Several(Vec<Reply>),
@@ -52,7 +52,7 @@ impl Reply {
     }
 }
 
-/// A client of lines.
+/// A client for inline commands.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -64,7 +64,7 @@ impl Client {
     }
 
     fn send(&mut self, text: &str) {
-        // A server that has closed the connection shows when the reply is read.
+        // If the server has closed the connection, reading the reply shows it.
         let _ = self.0.get_mut().write_all(format!("{text}\r\n").as_bytes());
     }
 
@@ -105,7 +105,7 @@ fn text(text: &str) -> Reply {
 
 type Content = BTreeMap<String, String>;
 
-/// All keys and values, as one client reads them in several ways that have to agree.
+/// Reads all keys and values in several ways, which must agree.
 #[track_caller]
 fn content(server: &Running) -> Content {
     let mut client = Client::new(server);
@@ -133,7 +133,7 @@ fn content(server: &Running) -> Content {
     content
 }
 
-/// What may meet a full disk: each changes something, and some change it more than once.
+/// Changes that may meet a full disk. Some change a key more than once.
 const CHANGES: [&str; 12] = [
     "SET k1 other",
     "SET new value",
@@ -162,8 +162,8 @@ fn fill(client: &mut Client) {
     assert_eq!(client.ask("SET n 7"), text("+OK"));
 }
 
-/// Whatever change meets the full disk: its client is told so, everybody else goes on reading what is
-/// committed, changes are refused, and all goes on by itself when there is room.
+/// Whatever change meets the full disk: its client gets an error, other clients go on reading committed data, changes
+/// are refused, and everything recovers by itself when there is space.
 #[test]
 fn a_full_disk_keeps_nobody_waiting() {
     for fsync in POLICIES {
@@ -176,7 +176,7 @@ fn a_full_disk_keeps_nobody_waiting() {
         fill(&mut writer);
         let before = content(&server);
         for (round, change) in CHANGES.iter().enumerate() {
-            // Some of it fits, and may be there in parts.
+            // A part of it fits, and may be on the disk.
             disk.change(|faults| {
                 (faults.room, faults.cut) = (Some(round as u64 % 4 * 9), round % 3 == 1);
             });
@@ -191,7 +191,7 @@ fn a_full_disk_keeps_nobody_waiting() {
             disk.change(|faults| (faults.room, faults.cut) = (None, false));
             until(|| server.watcher.is_ready());
             assert_eq!(content(&server), before, "{change:?} does not come back");
-            // The log goes on behind what was rolled back.
+            // The log continues after the rollback.
             assert_eq!(writer.ask("INCR n"), text(":8"));
             assert_eq!(writer.ask("DECR n"), text(":7"));
         }
@@ -204,8 +204,8 @@ fn a_full_disk_keeps_nobody_waiting() {
     }
 }
 
-/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there
-/// after a restart.
+/// Whatever the disk refuses, during changes or snapshots: every request is answered, and acknowledged changes survive
+/// a restart.
 #[test]
 fn whatever_a_disk_refuses_everybody_is_answered() {
     type Fault = (&'static str, fn(&mut Faults));
@@ -248,7 +248,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
             server.end();
             let db = Db::open(options(path.path(), fsync)).unwrap();
             let server = Running::over(db, |_| {});
-            // What a disk had lost may be there, where it was not acknowledged.
+            // A change that was not acknowledged may still be on the disk.
             let found = content(&server);
             for (key, value) in &known {
                 let there = &found[key];
@@ -263,7 +263,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
     }
 }
 
-/// A disk that takes no more of a snapshot while a lock is held.
+/// A disk that blocks the writing of snapshots while a lock is held.
 #[derive(Clone, Default)]
 struct Slow(Arc<Mutex<()>>);
 
@@ -316,8 +316,7 @@ impl Disk for Slow {
     }
 }
 
-/// While a snapshot is written, which may take long: keys that have ended are removed, and no other is begun, however
-/// often it is asked for.
+/// While a snapshot is being written, keys expire and no other snapshot starts, however often one is requested.
 #[test]
 fn a_snapshot_holds_nothing_up() {
     const OFTEN: usize = 2000;
@@ -328,9 +327,9 @@ fn a_snapshot_holds_nothing_up() {
     let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
     let server = Running::over(db.clone(), |_| {});
     let mut client = Client::new(&server);
-    // Let go first where this fails: the database waits for its snapshot.
+    // Drops first if the test fails: the database waits for its snapshot.
     let held = held;
-    // The log has grown, so one begins by itself.
+    // The log has grown, so a snapshot starts automatically.
     until(|| db.stats().snapshot_in_progress);
     for key in 0..50 {
         assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
@@ -354,7 +353,7 @@ fn a_snapshot_holds_nothing_up() {
     drop(held);
     until(|| !db.stats().snapshot_in_progress);
     assert!(!db.stats().snapshot_failed && db.stats().last_snapshot_at > 0);
-    // And one at a time when it is quick, too: all are told either.
+    // Also one at a time when snapshots are quick: each client gets one of the two replies.
     client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
     for _ in 0..OFTEN {
         let reply = client.reply("BGSAVE");
@@ -366,8 +365,8 @@ fn a_snapshot_holds_nothing_up() {
     server.end();
 }
 
-/// How many threads of this process make snapshots, where the system tells. Those of other tests do not count: each
-/// database has one.
+/// Counts the threads of this process that write snapshots, on Linux. Other tests' threads do not count: each database
+/// has one.
 fn saving_threads() -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let name = |task: io::Result<std::fs::DirEntry>| {
@@ -376,7 +375,7 @@ fn saving_threads() -> usize {
     tasks.filter_map(name).filter(|name| name.starts_with("hedgerow-db-sav")).count()
 }
 
-/// A folder that somebody removes, or puts another in place of: what would not be found is not acknowledged.
+/// Someone removes the directory or replaces it: changes that would not be found again are not acknowledged.
 #[cfg(unix)]
 #[test]
 fn a_folder_that_is_removed_is_noticed() {
@@ -404,12 +403,12 @@ fn a_folder_that_is_removed_is_noticed() {
     }
 }
 
-/// A disk that takes its time, here by a log that is a pipe: who connects is told that the data is being loaded, and
-/// how far it is.
+/// A slow disk, here a pipe in place of the log: clients that connect learn that the data is being loaded, and how far
+/// it is.
 #[cfg(target_os = "linux")]
 #[test]
 fn while_the_data_is_loaded_clients_are_told_so() {
-    /// Ends the program, also where the test fails.
+    /// Kills the program, even if the test fails.
     struct Ends(std::process::Child);
     impl Drop for Ends {
         fn drop(&mut self) {
@@ -463,7 +462,7 @@ fn while_the_data_is_loaded_clients_are_told_so() {
     assert!(http("/livez").contains(" 200 "));
 }
 
-/// When the data is there, who is connected stays so, and what was begun before ends.
+/// When the data is loaded, connected clients stay connected, and half requests end.
 #[test]
 fn who_came_early_is_served_when_the_data_is_there() {
     let mut config = ServerConfig::default();
@@ -493,7 +492,7 @@ fn who_came_early_is_served_when_the_data_is_there() {
     assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
     let mut leaves = connect();
     assert_eq!((leaves.ask("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
-    // Its half request has been read.
+    // The server has read the half request.
     std::thread::sleep(Duration::from_millis(100));
     let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
     let stopper = server.stop_handle();
@@ -508,7 +507,7 @@ fn who_came_early_is_served_when_the_data_is_there() {
     running.join().unwrap().unwrap();
 }
 
-/// What is loaded is counted, and comes to an end.
+/// Loaded bytes are counted up to the total.
 #[test]
 fn loading_is_counted() {
     let path = folder();
@@ -527,13 +526,13 @@ fn loading_is_counted() {
     }
 }
 
-/// A small file system, which is unmounted when dropped.
+/// A small file system, unmounted when dropped.
 #[cfg(target_os = "linux")]
 struct Small(tempfile::TempDir);
 
 #[cfg(target_os = "linux")]
 impl Small {
-    /// None where this process may not mount one.
+    /// `None` if this process may not mount one.
     fn mount(size: &str) -> Option<Self> {
         let at = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -555,7 +554,7 @@ impl Drop for Small {
     }
 }
 
-/// As above, on a real file system of one MiB that somebody else fills, too.
+/// The same as above, on a real file system of 1 MiB that others fill as well.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_small_file_system_keeps_nobody_waiting() {
@@ -584,15 +583,15 @@ fn a_small_file_system_keeps_nobody_waiting() {
         assert_eq!(content(&server), kept, "what is committed can be read, {fsync:?}");
         let mut writer = Client::new(&server);
         assert!(writer.ask("SET more value").is_refusal());
-        // There is room only when it is made.
+        // Space becomes available only when it is made.
         std::thread::sleep(Duration::from_millis(300));
         assert!(writer.ask("SET more value").is_refusal());
-        // What takes less room than before is a snapshot of fewer keys; here others make room.
+        // Only a snapshot of fewer keys takes less space than before; here others free space.
         let other = at.join("other");
         assert!(!other.exists());
         server.end();
         assert!(began.elapsed() < PATIENCE, "nobody waits: {:?}", began.elapsed());
-        // There may be too little room for opening it. If there is enough, nothing is lost.
+        // There may be too little space to open the database. If there is enough, nothing is lost.
         if let Ok(db) = Db::open(options(&path, fsync)) {
             let server = Running::over(db, |_| {});
             assert_eq!(content(&server), kept, "what was committed is there again, {fsync:?}");
@@ -600,7 +599,7 @@ fn a_small_file_system_keeps_nobody_waiting() {
         }
         std::fs::remove_dir_all(&path).unwrap();
     }
-    // A file of somebody else fills the disk, and goes.
+    // Another program's file fills the disk, and is removed.
     let path = at.join("shared");
     let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
     let mut writer = Client::new(&server);
@@ -608,7 +607,7 @@ fn a_small_file_system_keeps_nobody_waiting() {
     let mut other = std::fs::File::create(at.join("other")).unwrap();
     while other.write_all(&[0; 4096]).is_ok() {}
     let before = content(&server);
-    // The page that the log has begun may still take something.
+    // The page that the log has begun may still take a change.
     let value = "x".repeat(10_000);
     let met = writer.ask(&format!("SET k1 {value}"));
     assert!(met == Reply::Closed || met.is_refusal(), "{met:?}");

@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! The whole database in a folder: opened again, after whatever has happened, it has what it had.
+//! The whole database in a directory: after whatever has happened, reopening it restores what it had.
 
 #[path = "support/random.rs"]
 mod random;
@@ -25,16 +25,16 @@ use std::time::Duration;
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
 const FAR: u64 = 1 << 50;
 
-/// What is in a database: values and ends by key.
+/// The content of a database: value and expiration by key.
 type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Snapshots are made where a test says so.
+/// Snapshots are written only when a test asks for them.
 fn options(path: &Path, fsync: Fsync, shards: usize) -> Options {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (fsync, shards, 0);
@@ -91,7 +91,7 @@ const VALUES: [&[u8]; 9] = [
     &[b'l'; 20_000],
 ];
 
-/// A change of any kind. What it lives for is past or far, or one of `lives`.
+/// Returns a random change. Expirations are past, far away, or one of `lives`.
 fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
     match random.below(12) {
@@ -121,7 +121,7 @@ fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     }
 }
 
-/// Makes a pipeline and has `run` ask it.
+/// Makes a pipeline and passes it to `run`.
 fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Request<'_>])) {
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
@@ -143,7 +143,7 @@ fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Reque
 
 const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 
-/// The same is asked of a database in memory, which the tests of the state compare with a model.
+/// A database in memory executes the same requests; the tests of the state compare that one with a model.
 #[test]
 fn opened_again_it_is_as_it_was() {
     for seed in 0..12 {
@@ -183,7 +183,7 @@ fn opened_again_it_is_as_it_was() {
     }
 }
 
-/// What is changed of a long value is logged, not the value.
+/// Changes of a long value log the change, not the value.
 #[test]
 fn the_log_grows_by_what_is_changed() {
     let (path, disk) = (folder(), FaultyDisk::new());
@@ -221,7 +221,7 @@ fn the_log_grows_by_what_is_changed() {
     assert_eq!(content(&open(path.path(), 4).unwrap()), wanted);
 }
 
-/// A snapshot may have one of the keys as it was before, and the other as it was after.
+/// A snapshot may contain one of the keys before the change and the other after it.
 #[test]
 fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
     for round in 0..10 {
@@ -235,7 +235,7 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
             let renames = scope.spawn(|| {
                 let mut session = db.session();
                 let mut turn = 0_u64;
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     for key in 0..64 {
                         let (from, to) = (format!("{key}:{turn}"), format!("{key}:{}", turn + 1));
@@ -269,7 +269,7 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
     }
 }
 
-/// Keys that end in the middle of it: what was changed before or after they had, comes out the same.
+/// Keys expire in the middle of the test: changes before and after that are replayed with the same result.
 #[test]
 fn what_ends_ends_the_same_way() {
     for seed in 0..6_u64 {
@@ -297,7 +297,7 @@ fn what_ends_ends_the_same_way() {
                 }
                 scope.spawn(|| (0..3).for_each(|_| db.snapshot().unwrap()));
             });
-            // Whatever ends soon has ended.
+            // Everything that expires soon has expired.
             thread::sleep(Duration::from_millis(8));
             content(&db)
         };
@@ -331,8 +331,8 @@ fn time_does_not_go_back() {
 
 // ------------------------------------------------------------------------------------------ crashes at every step
 
-/// A disk of which pictures are taken before each thing that is done with it: what the death of the process leaves, and
-/// what a loss of power leaves at worst.
+/// A disk that is photographed before each operation: what is left if the process dies there, and in the worst case if
+/// the power fails there.
 #[derive(Clone)]
 struct Watched {
     disk: FaultyDisk,
@@ -343,7 +343,7 @@ struct Watched {
 struct Album {
     from: PathBuf,
     pictures: Vec<Picture>,
-    /// How many changes were acknowledged, and how many begun.
+    /// The number of acknowledged changes, and of begun ones.
     safe: usize,
     begun: usize,
 }
@@ -385,7 +385,7 @@ struct WatchedFile(Watched, Arc<dyn DiskFile>);
 impl DiskFile for WatchedFile {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.before("write");
-        // In two steps, as the death of the process may part them.
+        // In two steps, because the process may die between them.
         let (some, rest) = bytes.split_at(bytes.len() / 2);
         self.1.write(some)?;
         self.0.before("write the rest");
@@ -437,7 +437,7 @@ impl Disk for Watched {
     }
 }
 
-/// Wherever it stops: what was acknowledged is there, and nothing is there without what came before it.
+/// At every point of a crash: acknowledged changes are there, and no change is there without those before it.
 #[test]
 fn it_may_stop_at_every_step() {
     for fsync in POLICIES {
@@ -445,7 +445,7 @@ fn it_may_stop_at_every_step() {
         let watched = Watched::new(path.path());
         let (mut random, mut history) = (Random(fsync as u64), vec![Content::new()]);
         {
-            // Opened more than once, and the last time not closed before the pictures are taken.
+            // Opened more than once; the last time, the database is not closed before the pictures are taken.
             for shards in [4, 1, 16] {
                 let opened = Db::open_on_disk(
                     options(path.path(), fsync, shards),
@@ -481,7 +481,7 @@ fn it_may_stop_at_every_step() {
             let db =
                 opened.unwrap_or_else(|why| panic!("{fsync:?}, before {step}, {powerless}: {why}"));
             let found = content(&db);
-            // Else a loss of power costs what was acknowledged last, but is a moment of the past.
+            // Otherwise a power failure loses the last acknowledged changes, but leaves a state of the past.
             let first = if powerless && fsync != Fsync::Always { 0 } else { safe };
             let known = history[first..=begun].contains(&found);
             assert!(known, "{fsync:?}, before {step}, {powerless}: {found:?}");
@@ -489,18 +489,18 @@ fn it_may_stop_at_every_step() {
     }
 }
 
-/// Ends a test's threads, also where it fails.
+/// Stops a test's threads, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        // Relaxed: only that it comes to be known.
+        // Relaxed: the flag only ends the loops.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Threads that write, beside snapshots, and power that is lost at any moment: under `always` what was acknowledged
-/// before is there, and else what is there is a moment of the past. A snapshot never holds what the log has not.
+/// Threads write beside snapshots, and the power fails at any time. With `always`, everything acknowledged before is
+/// there; otherwise, a state of the past. A snapshot never contains what the log has lost.
 #[test]
 fn a_loss_of_power_costs_nothing_acknowledged() {
     const THREADS: usize = 3;
@@ -514,7 +514,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 let (db, stop) = (&db, &stop);
                 scope.spawn(move || {
                     let (counter, value) = (format!("counter {thread}"), format!("value {thread}"));
-                    // Relaxed: only that it comes to be known.
+                    // Relaxed: the flag only ends the loop.
                     for round in (1..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                         assert_eq!(db.add(&counter, 1).unwrap(), round);
                         let (tag, text) = (format!("{{tag}}{thread}"), round.to_string());
@@ -523,7 +523,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                             (tag.as_bytes(), text.as_bytes()),
                         ])
                         .unwrap();
-                        // Release: pairs with the acquire before the picture.
+                        // Release: pairs with the acquire before the picture, so that picture contains this change.
                         known.store(round.unsigned_abs(), Ordering::Release);
                     }
                 });
@@ -538,7 +538,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
             for _ in 0..25 {
                 thread::sleep(Duration::from_micros(500));
                 let left = folder();
-                // Acquire: pairs with the release above.
+                // Acquire: pairs with the release above, so the picture taken next contains these changes.
                 let known = acknowledged.each_ref().map(|known| known.load(Ordering::Acquire));
                 disk.copy_synced(path.path(), left.path()).unwrap();
                 let there = open(left.path(), 8).unwrap();
@@ -558,7 +558,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 }
             }
         });
-        // Relaxed: those threads have ended.
+        // Relaxed: those threads were joined.
         assert!(acknowledged.iter().all(|known| known.load(Ordering::Relaxed) > 0));
         let before = content(&db);
         drop(db);
@@ -566,7 +566,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
     }
 }
 
-/// What was dropped comes back when its removal had not reached the disk, in any mixture.
+/// Removed files come back if their removal had not reached the disk, in any combination.
 #[test]
 fn what_was_dropped_may_come_back() {
     let (path, disk, before) = (folder(), FaultyDisk::new(), folder());
@@ -597,7 +597,7 @@ fn what_was_dropped_may_come_back() {
         }
         let db = open(left.path(), 4).unwrap();
         assert_eq!(content(&db), wanted);
-        // The next snapshot drops them for good.
+        // The next snapshot removes them for good.
         db.set("more", "").unwrap();
         db.snapshot().unwrap();
         let files = fs::read_dir(left.path()).unwrap().count();
@@ -607,7 +607,7 @@ fn what_was_dropped_may_come_back() {
 
 // ---------------------------------------------------------------------------------------------- disks that fail
 
-/// Has room again, also where a test fails, so that its threads end.
+/// Gives the disk space again, even if the test fails, so that its threads end.
 struct Heals<'a>(&'a FaultyDisk);
 
 impl Drop for Heals<'_> {
@@ -616,8 +616,7 @@ impl Drop for Heals<'_> {
     }
 }
 
-/// A disk that is full now and then: what is refused is not done, what is done is there when it is opened again, and
-/// nobody waits for ever.
+/// The disk is full now and then: refused changes are not made, others survive reopening, and no thread waits for ever.
 #[test]
 fn on_a_full_disk_memory_and_log_stay_one() {
     for fsync in POLICIES {
@@ -626,14 +625,14 @@ fn on_a_full_disk_memory_and_log_stay_one() {
         let stop = AtomicBool::new(false);
         let work = |thread: usize| {
             let mut done = 0;
-            // Relaxed: only that it comes to be known.
+            // Relaxed: the flag only ends the loop.
             while !stop.load(Ordering::Relaxed) {
                 match db.add(format!("counter {thread}"), 1) {
                     Ok(sum) => {
                         done += 1;
                         assert_eq!(sum, done);
                     }
-                    // It was undone, or not begun.
+                    // It was rolled back, or not begun.
                     Err(
                         Error::Request(RequestError::LogUnavailable)
                         | Error::Log(LogError::RolledBack),
@@ -677,7 +676,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 while db.log().writable() {
                     thread::sleep(Duration::from_micros(100));
                 }
-                // What is refused waits for nothing.
+                // A refused change waits for no log entry.
                 let set = Change::Set {
                     value: b"",
                     condition: SetCondition::Always,
@@ -708,7 +707,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
     }
 }
 
-/// A look that meets a rollback, as late as it can: what it saw is not told, though it is shown no more.
+/// A read meets a rollback as late as possible: its answer is not shown, although the change that it saw is gone.
 #[test]
 fn what_was_undone_while_it_was_looked_at_is_not_told() {
     let (path, disk) = (folder(), FaultyDisk::new());
@@ -729,7 +728,7 @@ fn what_was_undone_while_it_was_looked_at_is_not_told() {
         let lsn = session.execute(&look[..1], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"new"));
             scope.spawn(|| db.log().commit(last));
-            // The rollback has its number, and soon afterwards it waits for this look alone.
+            // The rollback has its number, and soon waits only for this read.
             while db.stats().last_entry == last {
                 thread::yield_now();
             }
@@ -744,7 +743,7 @@ fn what_was_undone_while_it_was_looked_at_is_not_told() {
     });
 }
 
-/// A disk that fails to keep the log: that is said, of all that may be lost, and of what comes behind.
+/// A disk fails to store the log: all changes that may be lost get an error, and so do later ones.
 #[test]
 fn what_may_be_lost_is_not_acknowledged() {
     let (path, disk) = (folder(), FaultyDisk::new());
@@ -755,7 +754,7 @@ fn what_may_be_lost_is_not_acknowledged() {
     disk.change(|faults| faults.sync = false);
     for _ in 0..20 {
         assert!(!db.log().writable() && db.set("key", "no").is_err() && db.add("key", 1).is_err());
-        // What may be lost is not shown either: what was committed is.
+        // Changes that may be lost are not shown either; committed ones are.
         let mut session = db.session();
         let lsn = session.execute(&[Request::Read(b"key", Query::Value)], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"kept"), "what is shown is committed");
@@ -770,7 +769,7 @@ fn what_may_be_lost_is_not_acknowledged() {
     assert_eq!(open(left.path(), 4).unwrap().get("key").unwrap().as_deref(), Some(&b"kept"[..]));
 }
 
-/// What a log could not write before it was closed is not told.
+/// Changes that the log could not write before it was closed are not shown.
 #[test]
 fn what_was_never_written_is_not_told() {
     let (path, disk) = (folder(), FaultyDisk::new());

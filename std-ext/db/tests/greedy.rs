@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! Clients that make the server hold more than their share: what it serves them, and where it stops. The tests measure
-//! the memory of their process, so they have one of their own, and take turns.
+//! Clients that make the server hold more than their share: what the server does for them, and where it stops. The
+//! tests measure the memory of their process, so they have their own process and run one at a time.
 
 mod support;
 
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{Client, Running, begin_of_memory, bulk, command, memory_since, status, until};
 
-/// A test's turn: one at a time, so that the peak of the process's memory is what the test itself used.
+/// A test's turn: one at a time, so that the peak memory of the process is that of the test.
 struct Turn {
     _turn: MutexGuard<'static, ()>,
     before: usize,
@@ -26,7 +26,7 @@ fn turn() -> Turn {
 }
 
 impl Turn {
-    /// How many bytes more than before the process had in memory at most; 0 where the system does not tell.
+    /// Returns how many bytes more than before the process had in memory at its peak; 0 if the system does not tell.
     fn used(&self) -> usize {
         memory_since(self.before)
     }
@@ -39,7 +39,7 @@ fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
     })
 }
 
-/// Requests of 100,000 values of 1,000 bytes: more of either than the buffers of the system hold.
+/// Requests with 100,000 values of 1,000 bytes: more in both directions than the kernel buffers.
 fn long_pipeline(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
     let (key, value) = ([b'k'; 200], [b'v'; 1000]);
     client.send(command(&[b"SET", &key, &value]));
@@ -47,7 +47,7 @@ fn long_pipeline(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
     (command(&[b"GET", &key]).repeat(100_000), bulk(&value).repeat(100_000))
 }
 
-/// A client that has set `big` to so many bytes.
+/// Returns a client that has set `big` to this many bytes.
 fn with_big(server: &Running, length: usize) -> Client {
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; length]]));
@@ -55,7 +55,7 @@ fn with_big(server: &Running, length: usize) -> Client {
     client
 }
 
-/// Sends a request again and again, and reads nothing, until the server closes the connection; how much was sent.
+/// Sends a request again and again without reading, until the server closes the connection. Returns how much was sent.
 fn send_without_reading(client: &mut Client, request: &[u8], most: usize) -> Option<usize> {
     client.0.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let requests = request.repeat((1 << 20) / request.len() + 1);
@@ -135,7 +135,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
     ];
     for (number, (name, request)) in requests.iter().enumerate() {
         let mut client = with_big(&server, value);
-        // It may be closed before it has sent all.
+        // The connection may be closed before everything is sent.
         let _ = client.0.write_all(request);
         until(|| server.watcher.totals().slow == number as u64 + 1);
         let used = turn.used();
@@ -150,7 +150,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
         client.send(command(&words));
         client.expect(b"+OK\r\n");
     }
-    // Both would be 5 MB a time.
+    // Either reply would be 5 MB.
     for (number, request) in [&b"KEYS *\r\n"[..], b"SCAN 0 COUNT 1000000\r\n"].iter().enumerate() {
         let mut client = server.client();
         let _ = client.0.write_all(&request.repeat(20));
@@ -164,7 +164,7 @@ fn a_request_is_not_taken_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;
     let _turn = turn();
     let server = serve(|config| config.query_buffer_limit = LIMIT);
-    // Many arguments, each of which is allowed; a single one is refused as soon as its length is known.
+    // Many arguments, each of them allowed; a single one that is too long is refused as soon as its length is known.
     let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
     let many = [&b"*1000\r\n"[..], &argument.repeat(1000)].concat();
     for request in [&many[..], b"*2\r\n$3\r\nGET\r\n$5000000\r\nabc"] {
@@ -178,7 +178,7 @@ fn a_request_is_not_taken_beyond_the_limit() {
             "a request beyond the limit was taken: {end:?}"
         );
     }
-    // What fits is served.
+    // A reply within the limit is sent.
     let mut client = with_big(&server, 3 << 20);
     client.send(b"STRLEN big\r\n");
     client.expect(b":3145728\r\n");
@@ -216,7 +216,7 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
         &[b"CONFIG", b"SET", name, b"normal 99mb 2mb"],
         "-ERR CONFIG SET failed (possibly related to argument",
     );
-    // More than the system's own buffers take, and less than the hard limit: the soft one ends it.
+    // More than the kernel buffers, and less than the hard limit: the soft limit closes the connection.
     let mut slow = server.client();
     slow.send(command(&[b"GET", b"big"]).repeat(32));
     let asked = Instant::now();
@@ -224,7 +224,7 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
     assert!(asked.elapsed() >= Duration::from_millis(900), "it was closed too soon");
 }
 
-/// What a probe is answered, and within which time.
+/// Returns the answer to a probe, and how long it took.
 fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
     let mut stream = TcpStream::connect(address).map_err(|why| why.to_string())?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -265,7 +265,7 @@ fn probes_are_answered_whatever_others_send() {
         for _ in 0..number {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-            // What is not taken, or refused, is no matter.
+            // Whether the server takes or refuses it does not matter.
             let _ = stream.write_all(&bytes);
             kept.push(stream);
         }
@@ -273,7 +273,7 @@ fn probes_are_answered_whatever_others_send() {
             assert_eq!(probe(address, path).as_deref(), Ok("200 ok\n"), "{path} beside {what}");
         }
         assert_eq!(probe(address, "/metrics").as_deref(), Ok("200 # H"), "/metrics beside {what}");
-        // The harness may have started some for other tests.
+        // The test harness may have started some for other tests.
         let threads = status("Threads:");
         assert!(threads <= before + 8, "{threads} threads beside {what}");
     }
@@ -288,7 +288,7 @@ fn half_a_request_is_closed_after_a_time() {
     stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
     let end = stream.read_to_end(&mut Vec::new());
     assert!(!end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock), "half a request was kept");
-    // What is no request is told so, in the words of HTTP.
+    // Invalid requests get an HTTP error.
     for (sent, status) in [("PUT / HTTP/1.1\r\n\r\n", "405"), ("rose\n\n", "400")] {
         let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
         stream.write_all(sent.as_bytes()).unwrap();

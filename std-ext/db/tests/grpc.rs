@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The database over gRPC, asked by tonic's own client.
+//! The database over gRPC, with tonic's own client.
 
 #![cfg(feature = "grpc")]
 
@@ -202,7 +202,7 @@ fn it_tells_of_its_health_and_its_services() {
         let Some(MessageResponse::ListServicesResponse(list)) = told else { panic!("{told:?}") };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
 
-        // As older clients ask.
+        // As older clients do.
         let list = OldAsk::ListServices(String::new());
         let ask = OldRequest { message_request: Some(list), ..Default::default() };
         let told =
@@ -214,7 +214,7 @@ fn it_tells_of_its_health_and_its_services() {
     });
 }
 
-/// A server for clients of Redis, with gRPC beside it.
+/// Runs a RESP server with gRPC beside it.
 fn with_both<T: Future<Output = ()>>(
     change: impl FnOnce(&mut hedgerow_db::server::ServerConfig),
     ask: impl FnOnce(Running, String, Db) -> T,
@@ -319,7 +319,7 @@ fn gets(count: usize) -> BatchRequest {
     BatchRequest { operations: vec![one; count] }
 }
 
-/// One test for all, since it measures the memory of the process.
+/// One test for all limits, because it measures the memory of the process.
 #[test]
 fn a_client_that_asks_for_much_holds_little() {
     const LIMIT: usize = 32 << 20;
@@ -334,13 +334,13 @@ fn a_client_that_asks_for_much_holds_little() {
         assert_eq!(told, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
-        // One that is within the limit is made, again and again: what was sent is not counted any more.
+        // A response within the limit is made again and again: sent ones are not counted any more.
         for _ in 0..5 {
             let answers = client.batch(gets(20)).await.unwrap().into_inner().answers;
             assert_eq!(answers.len(), 20);
         }
 
-        // Nothing is made for a stream that is not read, and all of it when it is.
+        // A stream that is not read is not executed further; when it is read, all of it is.
         let before = begin_of_memory();
         let stream = tokio_stream((0..100).map(|_| gets(8)).collect());
         let mut answers = client.pipeline(stream).await.unwrap().into_inner();
@@ -354,7 +354,7 @@ fn a_client_that_asks_for_much_holds_little() {
         }
         assert_eq!(count, 800);
 
-        // Of a walk each message is short, but for one value.
+        // Each message of a scan is short, except for one value.
         for number in 0..200 {
             db.set(format!("walk{number}"), vec![b'v'; 1 << 20]).unwrap();
         }
@@ -367,7 +367,7 @@ fn a_client_that_asks_for_much_holds_little() {
         }
         assert_eq!(found.len(), 200);
 
-        // So little is kept for a watcher that does not read.
+        // The server keeps little for a watcher that does not read.
         let before = begin_of_memory();
         let request = WatchRequest { prefix: "big".into(), with_values: true };
         let mut events = client.watch(request).await.unwrap().into_inner();
@@ -398,7 +398,7 @@ fn requests_are_not_taken_beyond_the_limits() {
         let long = SetRequest { key: "big".into(), value, ..SetRequest::default() };
         let told = client.set(long).await.map(drop).map_err(|why| why.code());
         assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was taken");
-        // What is done is not counted any more.
+        // Completed calls are not counted any more.
         for _ in 0..10 {
             let value = vec![b'v'; 1 << 20].into();
             let set = SetRequest { key: "big".into(), value, ..SetRequest::default() };

@@ -1,9 +1,10 @@
 //! builds: default
 //!
-//! What clients saw is linearizable: over TCP and embedded at once, in single asks and in pipelines, key by key.
+//! Histories of clients are linearizable: over TCP and embedded at once, in single requests and in pipelines, key by
+//! key.
 //!
-//! Every thread asks few keys for much, and notes when it asked, what came back, and when. The repository's own
-//! checker of histories then looks for an order that explains all answers.
+//! Every thread sends many requests about few keys, and records when each was sent and answered. The repository's own
+//! checker then searches for an order that explains all answers.
 
 mod support;
 
@@ -33,16 +34,16 @@ const KEYS: usize = 3;
 /// Threads with a connection, and threads with a session. The checker takes eight.
 const OUTSIDE: usize = 4;
 const INSIDE: usize = 3;
-/// Asks of each thread, about.
+/// Approximate requests of each thread.
 const EACH: usize = 400;
 
-/// What is asked of one key.
+/// A request about one key.
 #[derive(Clone, Debug, PartialEq)]
 enum Call {
     Get,
     Set(Vec<u8>),
     SetAbsent(Vec<u8>),
-    /// Answers what was there.
+    /// Answers the old value.
     SetGet(Vec<u8>),
     Incr,
     Del,
@@ -50,7 +51,7 @@ enum Call {
     Append(Vec<u8>),
 }
 
-/// What came back, in one form for both ways.
+/// An answer, in one form for both interfaces.
 #[derive(Clone, Debug, PartialEq)]
 enum Told {
     Done,
@@ -116,7 +117,7 @@ fn key(number: usize) -> Vec<u8> {
 }
 
 impl Call {
-    /// Values are numbers that nobody else stores, with room between them for additions.
+    /// Every stored value is a different number, with space for increments between them.
     fn any(random: &mut Random, unique: u64) -> Self {
         let number = (unique * 1000).to_string().into_bytes();
         match random.below(14) {
@@ -167,9 +168,9 @@ impl Call {
     }
 }
 
-/// A way to ask.
+/// An interface to the database.
 trait Way {
-    /// Asks all of it as one pipeline, and comes back when all is answered.
+    /// Sends all calls as one pipeline, and returns when all are answered.
     fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told>;
 }
 
@@ -233,9 +234,9 @@ impl Read for Client {
 /// One thread's events, by key.
 type Notes = Vec<Vec<Event<Call, Told>>>;
 
-/// Asks and takes notes. Stamps are taken before all of a pipeline is sent and when all of it is answered.
+/// Sends requests and records events. Stamps are taken before a whole pipeline is sent and after all of it is answered.
 fn play(way: &mut impl Way, clock: &AtomicU64, thread: u64, seed: u64) -> Notes {
-    // One order of all stamps is what the checker needs.
+    // SeqCst: the checker needs one total order of all stamps.
     let now = || clock.fetch_add(1, Ordering::SeqCst);
     let mut random = Random(seed << 8 | thread);
     let (mut notes, mut done) = (vec![Vec::new(); KEYS], 0);
@@ -258,7 +259,7 @@ fn play(way: &mut impl Way, clock: &AtomicU64, thread: u64, seed: u64) -> Notes 
     notes
 }
 
-/// What many threads saw at once.
+/// Records a history of many threads.
 fn record(options: Options, seed: u64) -> Vec<Notes> {
     let db = Db::open(options).unwrap();
     let server = Running::over(db.clone(), |_| {});
@@ -284,7 +285,7 @@ fn record(options: Options, seed: u64) -> Vec<Notes> {
     })
 }
 
-/// Whether an order explains it; else what does not fit.
+/// Returns Ok if an order explains the history, or else what does not fit.
 fn judged(history: &[Vec<Event<Call, Told>>]) -> Result<(), String> {
     check::check(history, None).map_err(|stuck| explain(history, &stuck))
 }
@@ -293,7 +294,7 @@ fn of_key(all: &[Notes], key: usize) -> Vec<Vec<Event<Call, Told>>> {
     all.iter().map(|notes| notes[key].clone()).collect()
 }
 
-/// How many events overlap one of another thread: a history in which they take turns would prove nothing.
+/// Counts the events that overlap one of another thread: a history without overlap would prove nothing.
 fn overlapping(history: &[Vec<Event<Call, Told>>]) -> usize {
     let overlaps = |(thread, event): (usize, &Event<Call, Told>)| {
         let others = history.iter().enumerate().filter(|(other, _)| *other != thread);
@@ -327,7 +328,7 @@ fn what_clients_saw_has_an_order() {
     }
 }
 
-/// The history of a thread that sets a value, and then another, and of one that comes later.
+/// The history of a thread that sets one value and then another, and of a thread that comes later.
 fn sets_and_then(calls: Vec<(Call, Told)>) -> Vec<Vec<Event<Call, Told>>> {
     let event = |called, (call, answer)| Event { called, returned: called + 1, call, answer };
     let set = |value: &str| (Call::Set(value.into()), Told::Done);
@@ -354,21 +355,21 @@ fn a_lost_update_is_refused() {
     judged(&sets_and_then(vec![append("7", 5), get("2000")])).expect_err("a lost end");
 }
 
-/// In what was truly recorded, too: one answer of a thousand is changed into what it could have been before.
+/// Also in a recorded history: one answer of a thousand is replaced by one that an earlier call could have had.
 #[test]
 fn a_spoilt_recording_is_refused() {
     let mut all = record(Options::in_memory(), 99);
     let last = all.iter().flat_map(|notes| &notes[0]).map(|event| event.returned).max().unwrap();
     let quiet =
         |at, call, answer| Event { called: last + at, returned: last + at + 1, call, answer };
-    // Behind all others: what was there is taken, so it cannot be taken once more.
+    // After all others: GETDEL has taken the value, so a second one cannot get it.
     all[0][0].push(quiet(1, Call::Set(b"1".into()), Told::Done));
     all[1][0].push(quiet(3, Call::GetDel, Told::Bytes(b"1".into())));
     assert_eq!(judged(&of_key(&all, 0)), Ok(()));
     all[2][0].push(quiet(5, Call::GetDel, Told::Bytes(b"1".into())));
     judged(&of_key(&all, 0)).expect_err("taken twice");
     all[2][0].pop();
-    // And amid them: the answer of an increment that another one gave.
+    // And in between: an increment answers the number that another one has answered.
     let incrs = |notes: &Notes| {
         notes[0].iter().position(
             |event| matches!(event.answer, Told::Int(n) if event.call == Call::Incr && n > 1000),

@@ -1,10 +1,10 @@
 //! builds: default
 //!
-//! A process with an open database is killed at random moments, again and again. Whatever it had acknowledged is there
-//! when the folder is opened again, and nothing is there that was never written.
+//! A process with an open database is killed at random times, again and again. All acknowledged changes are there when
+//! the directory is opened again, and nothing that was never written.
 //!
-//! The process is this test's own program, started with `CHILD` set: its threads write values that count upwards, and
-//! tell each number on their output when the log says that it is safe. `HEDGEROW_DB_KILLS` says how many rounds.
+//! The process is this test program, started with `CHILD` set: its threads write increasing values, and print each
+//! number when the log says that it is safe. `HEDGEROW_DB_KILLS` is the number of rounds.
 
 #[path = "support/random.rs"]
 mod random;
@@ -24,16 +24,16 @@ use std::time::{Duration, Instant};
 const CHILD: &str = "HEDGEROW_DB_KILLS_CHILD";
 const ROUNDS: &str = "HEDGEROW_DB_KILLS";
 const THREADS: u64 = 4;
-/// Keys of a thread that are written in turn.
+/// Keys that a thread writes one after the other.
 const KEYS: u64 = 8;
-/// Keys of a thread that are always written together.
+/// Keys that a thread always writes atomically.
 const TOGETHER: u64 = 5;
-/// Numbers of a round, at most.
+/// The most numbers in a round.
 const STRIDE: u64 = 1 << 32;
-/// An end that no test sees.
+/// An expiration that no test reaches.
 const FAR: u64 = 1 << 50;
 
-/// How the folder is opened in a round: in turn by each policy, with shards of another number each time.
+/// The options of a round: each flush policy in turn, and a different number of shards each time.
 fn options(folder: &Path, round: u64) -> Options {
     let mut options = Options::at(folder);
     options.fsync =
@@ -44,7 +44,7 @@ fn options(folder: &Path, round: u64) -> Options {
     options
 }
 
-/// What is stored with a number: most are short, and some are so long that their writing can be cut in two.
+/// The value stored with a number: most are short, and some are long enough for a write to be interrupted.
 fn value(number: u64) -> Vec<u8> {
     let long = if number.is_multiple_of(41) { 400_000 } else { number * 7919 % 300 };
     let mut value = format!("{number}:").into_bytes();
@@ -106,7 +106,7 @@ fn write(db: &Db, thread: u64, from: u64) {
             assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
-        // One write, so that the other end reads it whole or not at all.
+        // A single write, so that the reader gets all of it or nothing.
         let told = format!("safe {thread} {number}\n");
         if std::io::stdout().lock().write_all(told.as_bytes()).is_err() {
             std::process::exit(1);
@@ -114,9 +114,9 @@ fn write(db: &Db, thread: u64, from: u64) {
     }
 }
 
-// -------------------------------------------------------------------------------- who kills it
+// -------------------------------------------------------------------------------- the test that kills it
 
-/// Killed at the latest with this.
+/// Killed when dropped, at the latest.
 struct Running(Child);
 
 impl Drop for Running {
@@ -126,7 +126,7 @@ impl Drop for Running {
     }
 }
 
-/// Has a process write, and kills it; the last number of each thread that it told.
+/// Starts a process that writes, and kills it. Returns the last number that each thread printed.
 fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREADS as usize] {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "what_was_acknowledged_survives_kills", "--nocapture"]);
@@ -138,7 +138,7 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
         let mut last = [None; THREADS as usize];
         for line in BufReader::new(out).lines() {
             let line = line.unwrap();
-            // The test's own lines are not of interest.
+            // Skip the test harness's own lines.
             let Some(told) = line.strip_prefix("safe ") else { continue };
             let (thread, number) = told.split_once(' ').unwrap();
             let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
@@ -150,7 +150,7 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
         last
     });
     if random.below(4) != 0 {
-        // Else maybe while it opens the folder, or before.
+        // Otherwise the kill may come while it opens the directory, or before.
         let _ = begun.recv_timeout(Duration::from_secs(60));
     }
     thread::sleep(Duration::from_micros(random.below(20_000)));
@@ -183,11 +183,11 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 impl Known {
-    /// Looks at what is there after a round in which `safe` was told last.
+    /// Checks the keys after a round in which `safe` was printed last.
     fn check(&mut self, session: &mut Session, thread: u64, round: u64, safe: Option<u64>) {
         let begin = round * STRIDE;
         let end = safe.map_or(begin, |safe| safe + 1);
-        // The one number after those that were told may have been written, in part or all.
+        // The number after the last printed one may have been written, in part or completely.
         let allowed = |found: Option<u64>, safe: Option<u64>, mine: bool| {
             assert!(
                 found == safe || mine && found == Some(end),

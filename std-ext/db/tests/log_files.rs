@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! The log's files: what was written comes back, in order; what was not is never taken for it.
+//! The log's files: entries that were written come back in order, and nothing else is taken for an entry.
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
+use hedgerow_db::log::{OpenError, Cut, Fsync, Log, LogError, Lsn, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use std::thread;
 use std::time::Duration;
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-/// Bytes before the first entry, and before the changes of each.
+/// Bytes before the first entry, and before the changes of each entry.
 const HEADER: usize = 20;
 const HEAD: usize = 28;
 
 type Entry = (Lsn, u64, Vec<u8>);
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Opens a log from entry `wanted` on; what was replayed.
+/// Opens a log from entry `wanted` on. Returns the replayed entries.
 fn open_on_disk(
     disk: &FaultyDisk,
     path: &Path,
@@ -48,7 +48,7 @@ fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
 }
 
 fn changes(lsn: Lsn) -> Vec<u8> {
-    // Every third has none.
+    // Every third entry is empty.
     (0..(lsn + 1) % 3 * 10).map(|byte| (byte * 7 + lsn) as u8).collect()
 }
 
@@ -71,13 +71,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Removes what says what the folder must have, as earlier versions had none and as it is done to go on with what is
-/// left.
+/// Removes the manifest: earlier versions had none, and users remove it to continue with the data that is left.
 fn forget(path: &Path) {
     fs::remove_file(path.join("manifest")).unwrap();
 }
 
-/// A log of nine entries, in files that begin with the first and the sixth.
+/// Returns a log of nine entries, in files that begin with the first and the sixth.
 fn small() -> tempfile::TempDir {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
@@ -88,7 +87,7 @@ fn small() -> tempfile::TempDir {
     path
 }
 
-/// Where the last file's entries begin and end. A mark is behind them where the log was closed.
+/// Returns where the entries of the last file begin and end. A mark follows them if the log was closed.
 fn places() -> Vec<usize> {
     let mut places = vec![HEADER];
     for lsn in 6..10 {
@@ -132,7 +131,7 @@ fn a_folder_is_opened_once() {
     let (log, _, _) = open(path.path()).unwrap();
     assert!(matches!(open(path.path()), Err(OpenError::InUse(_))));
     drop(log);
-    // What a process that was killed leaves of what it was making.
+    // Files that a killed process leaves unfinished.
     let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
     for file in &leftovers {
         fs::write(file, [0; 100]).unwrap();
@@ -141,7 +140,7 @@ fn a_folder_is_opened_once() {
     assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
 
-/// Wherever a byte is another one in what a mark says was forced, or another file is behind: the log is refused.
+/// Wherever a byte differs in what a mark says was flushed, or another file follows: the log is refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
@@ -163,7 +162,7 @@ fn every_byte_counts() {
                 assert_eq!(named, file(path.path(), first));
                 let inside = first == 1 || offset == 0 || places.contains(&(offset as usize));
                 assert!(inside && offset <= at as u64);
-                // Nothing was changed.
+                // No file was changed.
                 assert_eq!(fs::read(named).unwrap(), bad);
                 continue;
             }
@@ -178,8 +177,8 @@ fn every_byte_counts() {
     }
 }
 
-/// What was never forced may be there in parts after a loss of power: it is cut off from the first on that is not
-/// whole, and kept where anything behind is.
+/// After a power failure, data that was never flushed may be there in parts: it is truncated from the first incomplete
+/// entry on, and saved if anything follows.
 #[test]
 fn what_was_not_forced_is_cut_off() {
     let (good, places, path) = (folder(), places(), folder());
@@ -215,7 +214,7 @@ fn what_was_not_forced_is_cut_off() {
     }
 }
 
-/// A disk without power may have written any of what it was not forced to write.
+/// A disk without power may have written any part of what was not flushed.
 #[test]
 fn power_is_lost_in_any_order() {
     let mut given_up = 0;
@@ -224,7 +223,7 @@ fn power_is_lost_in_any_order() {
     {
         let (path, disk, mut random) = (folder(), FaultyDisk::new(), seed);
         let mut below = |end: u64| {
-            // Knuth's.
+            // Knuth's generator.
             random = 6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1);
             (random >> 33) % end
         };
@@ -257,7 +256,7 @@ fn power_is_lost_in_any_order() {
     assert!(given_up > 0, "this tests little");
 }
 
-/// Where nothing more comes, the log says by itself what it has forced.
+/// When nothing more is written, the log marks by itself what it has flushed.
 #[test]
 fn a_log_at_rest_says_what_it_has_forced() {
     let path = folder();
@@ -334,7 +333,7 @@ fn torn_ends_are_cut_off() {
         forget(path.path());
         // It was closed with a mark.
         assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), (places[3] + HEAD) as u64);
-        // With an entry behind it, too, as long as nothing says that it was forced.
+        // Also with an entry after it, as long as nothing says that this entry was flushed.
         let more = [&bytes[..places[3]], end, &bytes[places[3]..places[4]]].concat();
         fs::write(file(path.path(), 6), &more).unwrap();
         let (_, recovered, entries) = open(path.path()).unwrap();
@@ -359,7 +358,7 @@ fn what_is_missing_is_refused() {
     let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
     assert!(matches!(with(&without(1), (5, 0)), Err(OpenError::Gap { wanted: 5, found: 6, .. })));
     assert_eq!(with(&without(1), (6, 9)).unwrap().len(), 4);
-    // A snapshot has seen entry 6, and a tenth.
+    // A snapshot contains entry 6, and a tenth.
     assert!(matches!(with(&without(6), (3, 6)), Err(OpenError::Damaged { .. })));
     assert!(matches!(with(&|_| (), (3, 10)), Err(OpenError::Damaged { .. })));
     let both = |path: &Path| [1, 6].into_iter().for_each(|first| without(first)(path));
@@ -367,11 +366,11 @@ fn what_is_missing_is_refused() {
     assert_eq!(with(&both, (11, 10)).unwrap(), []);
     let later = |path: &Path| fs::rename(file(path, 6), file(path, 7)).unwrap();
     assert!(matches!(with(&later, (1, 0)), Err(OpenError::Gap { wanted: 6, found: 7, .. })));
-    // A part that was dropped, and is there again after a loss of power, does no harm.
+    // A dropped part that comes back after a power failure does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
 }
 
-/// What the log had, and nobody says what became of it: nothing is changed, and who wants to go on says so.
+/// Entries are missing, and nothing says why: no file is changed, and the user must ask to continue.
 #[test]
 fn what_somebody_removed_is_missed() {
     type Damage<'a> = dyn Fn(&Path) + 'a;
@@ -404,7 +403,7 @@ fn what_somebody_removed_is_missed() {
         forget(path.path());
         assert_eq!(open(path.path()).unwrap().2.len(), left, "case {number}");
     }
-    // Also where it was not closed.
+    // Also if the log was not closed.
     let (path, left) = (folder(), folder());
     let (log, _, _) = open(path.path()).unwrap();
     append(&log, 1);
@@ -426,7 +425,7 @@ fn what_replay_does_not_know_is_refused() {
     assert!(matches!(refused, OpenError::Damaged { offset: at, why: "no", .. } if at == offset));
 }
 
-/// Whatever fits of a write on a full disk: nothing is lost, and nothing is acknowledged before there is room.
+/// Whatever part of a write fits on a full disk: nothing is lost, and nothing is acknowledged before there is space.
 #[test]
 fn a_full_disk_loses_nothing() {
     let most = (2 * HEAD + changes(4).len()) as u64;
@@ -449,7 +448,7 @@ fn a_full_disk_loses_nothing() {
             assert!(!log.commit(5).unwrap());
             thread::yield_now();
         }
-        // Of a change that was begun before.
+        // A change that had begun before.
         append(&log, 6);
         assert_eq!(log.safe(), 3);
         assert!(matches!(log.rotate(), Err(LogError::Write(_))));
@@ -473,7 +472,7 @@ fn a_full_disk_loses_nothing() {
     }
 }
 
-/// A disk that says once that it lost something is not believed again.
+/// A disk that has reported a loss once is not trusted again.
 #[test]
 fn what_was_not_forced_is_never_acknowledged() {
     for fsync in POLICIES {
@@ -482,7 +481,7 @@ fn what_was_not_forced_is_never_acknowledged() {
         let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let told = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&told);
-        // Relaxed: only that it comes to be known.
+        // Relaxed: the flag only ends the wait.
         log.on_progress(Box::new(move || count.store(1, Ordering::Relaxed)));
         append(&log, 1);
         log.wait(1).unwrap();
@@ -578,7 +577,7 @@ fn a_part_that_cannot_be_begun_changes_nothing() {
     log.wait(2).unwrap();
     assert_eq!(log.rotate().unwrap(), 3);
     append(&log, 3);
-    // Which of two files a name leads to is not known any more.
+    // It is unknown now which of the two files the name refers to.
     disk.change(|faults| faults.sync_folder = true);
     assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
     assert!(!log.writable());
@@ -586,18 +585,18 @@ fn a_part_that_cannot_be_begun_changes_nothing() {
     assert_eq!(open(path.path()).unwrap().2, (1..4).map(entry).collect::<Vec<_>>());
 }
 
-/// Ends a test's threads, also where it fails.
+/// Stops a test's threads, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        // Relaxed: only that it comes to be known.
+        // Relaxed: the flag only ends the loops.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Threads that append and commit, beside one that begins new parts and one that drops old ones: of each thread all is
-/// there, in its order, and a loss of power at any moment leaves what was acknowledged.
+/// Threads append and commit, beside one that rotates the log and one that drops old parts: each thread's entries are
+/// all there in order, and a power failure at any time leaves what was acknowledged.
 #[test]
 fn threads_find_all_of_theirs() {
     const THREADS: usize = 3;
@@ -617,14 +616,14 @@ fn threads_find_all_of_theirs() {
                     }
                     log.wait(lsn).unwrap();
                     assert!(log.safe() >= lsn && log.commit(lsn).unwrap());
-                    // Release: pairs with the acquire before the copy is made.
+                    // Release: pairs with the acquire before the copy is made, so the copy contains this entry.
                     acknowledged[thread].store(number, Ordering::Release);
                 }
             };
             let workers: Vec<_> =
                 (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
             scope.spawn(|| {
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     log.rotate().unwrap();
                     thread::yield_now();
@@ -639,7 +638,7 @@ fn threads_find_all_of_theirs() {
             let _stop = Stop(&stop);
             while !workers.iter().all(|worker| worker.is_finished()) {
                 if fsync == Fsync::Always {
-                    // Acquire: pairs with the release above.
+                    // Acquire: pairs with the release above, so the copy made next contains these entries.
                     let known = acknowledged.each_ref().map(|last| last.load(Ordering::Acquire));
                     let left = folder();
                     disk.copy_synced(path.path(), left.path()).unwrap();
@@ -653,7 +652,7 @@ fn threads_find_all_of_theirs() {
     }
 }
 
-/// Of each thread all is there up to what is known of it at least, but for the first entries.
+/// Checks that each thread's entries are all there, at least up to the known one, except the first ones.
 fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
     let opened = open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
     if matches!(opened, Err(OpenError::Gap { .. } | OpenError::Damaged { .. }))

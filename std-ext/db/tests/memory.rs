@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! What the process gives back to the system: after large values, after keys that all expired, after `FLUSHALL`. A
-//! process of its own, since the resident set is the process's.
+//! Memory returned to the system: after large values, after all keys expired, after `FLUSHALL`. It has its own process,
+//! because the resident set belongs to the process.
 #![cfg(target_os = "linux")]
 
 use hedgerow_db::request::{Change, ExpireCondition, Expiry, Request, SetCondition};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
-/// Bytes of the process in memory.
+/// Returns the resident memory of the process, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// Waits until the process has no more than so much; what it has.
+/// Waits until the process has at most this much memory. Returns how much it has.
 fn settles_below(most: usize) -> usize {
     let began = Instant::now();
     loop {
@@ -37,7 +37,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// One after the other: each looks at the whole process.
+/// One after the other: each measures the whole process.
 #[test]
 fn memory_goes_back_to_the_system() {
     large_entries_are_not_kept();

@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
+//! The database against a plain model: random requests, in random pipelines, get the model's answers.
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
 
@@ -15,7 +15,7 @@ use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::collections::HashMap;
 
-/// An answer that can be kept.
+/// An answer that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
 enum Kept {
     Done,
@@ -38,7 +38,7 @@ fn keep(answer: Answer<'_>) -> Kept {
     }
 }
 
-/// Values and ends by key. Ends are long past or far away, so the time does not matter.
+/// Values and expirations by key. Expirations are long past or far away, so the current time does not matter.
 #[derive(Default)]
 struct Model(HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>);
 
@@ -58,7 +58,7 @@ impl Model {
             Query::Range(from, to) => {
                 let value = found.map_or(&[][..], |(value, _)| value);
                 let length = value.len() as i64;
-                // Redis's too: what lies before the beginning counts as the beginning.
+                // As in Redis, an offset before the beginning counts as the beginning.
                 let at = |place: i64| if place < 0 { (place + length).max(0) } else { place };
                 let inside = |(place, byte): (usize, &u8)| {
                     let place = place as i64;
@@ -258,7 +258,7 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
         _ => {
-            // Now and then in values that are long, or of several pieces.
+            // Now and then in long values, or values of several pieces.
             let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
             Change::SetRange { offset: far + random.below(80) as usize, bytes: random.of(values) }
         }
@@ -289,7 +289,7 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     for _ in 0..rounds {
-        // One key at most twice, so that what stands between may not be told apart from the model's order.
+        // Each key at most twice, so that reordering of what stands between cannot differ from the model's order.
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
@@ -360,7 +360,7 @@ fn what_is_counted_is_given_back() {
     db.clear().unwrap();
     let stats = db.stats();
     assert_eq!((stats.keys, stats.expires), (0, 0));
-    // The writers' notes keep their room; records that were not given back would be ten times as much.
+    // The writers' buffers keep their capacity; records that were not freed would be ten times as much.
     let notes = 64 * stats.shards as u64;
     assert!((empty.memory..=empty.memory + notes).contains(&stats.memory), "{stats:?}");
 }
@@ -392,7 +392,7 @@ fn a_walk_meets_all_that_stays_while_the_map_grows() {
     assert!(session.random_key().is_some());
 }
 
-/// Also one that waits behind a change of its shard.
+/// Also a read that is queued behind a change of its shard.
 #[test]
 fn every_look_is_counted() {
     let mut options = Options::in_memory();
@@ -428,7 +428,7 @@ fn full_of_small_values(bytes: usize) -> Db {
     db
 }
 
-/// Sets values until memory is within the limit; how many of them were refused.
+/// Sets values until memory is within the limit. Returns how many were refused.
 fn refused_until_it_fits(db: &Db) -> usize {
     let began = std::time::Instant::now();
     let mut refused = 0;
@@ -449,17 +449,17 @@ fn nothing_is_refused_while_there_is_something_to_evict() {
     db.set("large", vec![b'v'; 4 << 20]).unwrap();
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused after a large value, although keys could be evicted");
-    // The others were used before it, and would all go first.
+    // The others were used before it, so all of them would be evicted first.
     db.delete("large").unwrap();
     db.set_max_memory(1 << 20);
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused under a lower limit, although keys could be evicted");
-    // Tables that were made for a limit of before would leave no room for keys.
+    // Tables sized for the earlier limit would leave no space for keys.
     let stats = db.stats();
     assert!(stats.keys > 2000, "tables keep the memory of keys that were evicted: {stats:?}");
 }
 
-/// What values take that are kept compressed is known when they are evicted, not only some time afterwards.
+/// The memory of compressed values is known at eviction, not only some time later.
 #[test]
 fn no_more_than_needed_is_evicted_of_compressed_values() {
     use hedgerow_db::options::Eviction;
@@ -480,7 +480,7 @@ fn no_more_than_needed_is_evicted_of_compressed_values() {
     assert!(after.keys > before.keys / 2, "keys evicted although memory was free: {after:?}");
 }
 
-/// Small keys are evicted as fast as large values come.
+/// Small keys are evicted as fast as large values arrive.
 #[test]
 fn memory_stays_near_the_limit_whatever_is_written() {
     let (db, large) = (full_of_small_values(16 << 20), vec![b'v'; 1 << 20]);
@@ -502,7 +502,7 @@ fn memory_stays_near_the_limit_whatever_is_written() {
     }
 }
 
-/// One entry of the log, and one publish, for several keys of a shard that has many.
+/// One log entry and one publish for several keys of a large shard.
 #[test]
 fn keys_are_evicted_several_at_a_time() {
     let db = full_of_small_values(16 << 20);
@@ -517,7 +517,7 @@ fn keys_are_evicted_several_at_a_time() {
     assert!(entries - changes < gone / 4, "{entries} entries for the eviction of {gone} keys");
 }
 
-/// Also where so few may go that a walk comes to the same ones again.
+/// Also if so few keys may be evicted that a scan meets the same ones again.
 #[test]
 fn no_key_is_evicted_twice() {
     use hedgerow_db::options::Eviction;
@@ -563,14 +563,14 @@ fn what_is_not_used_is_evicted_first() {
     let mut options = Options::in_memory();
     options.max_memory = 1 << 20;
     options.eviction = Eviction::Random;
-    // Too large to be looked through at once.
+    // Too large to be scanned at once.
     options.shards = 1;
     let db = Db::open(options).unwrap();
     for key in 0..20_000 {
         db.set(format!("key{key}"), [b'v'; 100]).unwrap();
     }
     let stats = db.stats();
-    // Room is made before a change, which then takes what it takes.
+    // Memory is freed before a change, which then takes what it needs.
     assert!(stats.memory <= stats.max_memory + 4096, "{stats:?}");
     assert!(stats.evicted > 10_000 && stats.keys > 1000, "{stats:?}");
     db.set_eviction(Eviction::Never);
@@ -580,7 +580,7 @@ fn what_is_not_used_is_evicted_first() {
         "{refused:?}"
     );
     assert!(db.delete("key19999").is_ok());
-    // Only keys with an end go, and there are none but one.
+    // Only keys with an expiration may be evicted, and there is just one.
     db.set_eviction(Eviction::VolatileTtl);
     db.set_max_memory(1);
     assert!(db.set("more", "").is_err());

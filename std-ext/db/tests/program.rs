@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The program, as it is started: what it says, what it keeps, and how it ends.
+//! The program as users start it: its output, its data, and its shutdown.
 #![cfg(unix)]
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +24,7 @@ fn configured(mut program: Command) -> Command {
     program
 }
 
-/// A program that serves over a socket in this folder, and keeps its data there.
+/// A program that serves a socket in this directory and stores its data there.
 struct Running {
     child: Child,
     said: String,
@@ -99,7 +99,7 @@ fn what_was_told_is_there_after_each_kind_of_end() {
     let mut third = Running::start(folder.path(), &[]);
     third.ask("GET violet", "$4\r\nblue\r\n");
     third.ask("INCR n", ":1\r\n");
-    // Answers nothing, and ends.
+    // No reply; the connection closes.
     third.socket.write_all(b"SHUTDOWN SAVE\r\n").unwrap();
     assert_eq!(third.joined().0, Some(0));
 
@@ -186,7 +186,8 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     assert!(answered.is_ok() && &got == b"+PONG\r\n", "an ignored SIGHUP ended the server");
     kept.signal(Signal::TERM);
     assert_eq!(kept.joined().0, Some(0));
-    // One that is not ignored ends it. A server that these tests start ignores it too if they do.
+    // A signal that is not ignored shuts the server down. If these tests themselves ignore it, so does a server that
+    // they start.
     if !ignores_hangups() {
         let ends = Running::start(folder.path(), &[]);
         ends.signal(Signal::HUP);
@@ -194,7 +195,7 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     }
 }
 
-/// Whether this process ignores SIGHUP, as under nohup.
+/// Returns whether this process ignores SIGHUP, as under nohup.
 #[cfg(target_os = "linux")]
 fn ignores_hangups() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

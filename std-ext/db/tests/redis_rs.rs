@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Rust's most used client of Redis, asking what programs ask: it takes this server for one.
+//! The most used Redis client for Rust, doing what programs do with it: it takes this server for Redis.
 
 mod support;
 
@@ -13,13 +13,13 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::Running;
 
-/// By both protocols, since most programs still speak the older one.
+/// Both protocols, because most programs still use the older one.
 const PROTOCOLS: [&str; 2] = ["resp2", "resp3"];
 
 fn connect(server: &Running, protocol: &str) -> Connection {
     let url = format!("redis://{}/?protocol={protocol}", server.address);
     let connection = Client::open(url).unwrap().get_connection().unwrap();
-    // A test fails sooner than it waits for ever.
+    // Fail rather than wait for ever.
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     connection
 }
@@ -30,7 +30,7 @@ fn in_both(test: impl Fn(&mut Connection)) {
     }
 }
 
-/// The kind of a server's refusal, and what it said.
+/// Returns the kind and the text of an error reply.
 fn refused<T>(result: Result<T, RedisError>) -> (ErrorKind, String) {
     let why = result.err().expect("it is refused");
     (why.kind(), why.detail().unwrap_or_default().to_owned())
@@ -133,13 +133,13 @@ fn pipelines_are_answered_in_order() {
             Some([*sum, n / 2])
         });
         assert_eq!(got, wanted.flatten().collect::<Vec<_>>());
-        // A refusal is told, and what stands around it is done.
+        // A failing command does not affect those around it.
         let mut pipe = redis::pipe();
         pipe.set("a", "x").ignore().incr("a", 1).set("b", "y").ignore();
         let (kind, _) = refused(pipe.query::<Vec<Value>>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(it.mget::<_, (String, String)>(&["a", "b"]).unwrap(), ("x".into(), "y".into()));
-        // There are no transactions, which is said; and when it has ended, it goes on.
+        // Transactions are refused with an error; after DISCARD, the connection works again.
         let (kind, said) = refused(redis::cmd("MULTI").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'MULTI'"), "{said}");
@@ -182,7 +182,7 @@ fn passwords_are_told() {
         let mut it = open("default:open%20sesame@").unwrap();
         assert_eq!(it.get::<_, String>("rose").unwrap(), "red");
         assert!(open(":mellon@").is_err() && open("somebody:open%20sesame@").is_err());
-        // Who says nothing gets in, and gets nothing.
+        // An unauthenticated client can connect, but gets only errors.
         let asked = open("").and_then(|mut it| it.get::<_, String>("rose"));
         assert!(asked.unwrap_err().to_string().contains("NOAUTH"), "{protocol}");
     }

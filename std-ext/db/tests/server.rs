@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The server over sockets: what clients do to it, whatever they send, and what becomes of those that do not behave.
+//! The server over sockets: what clients send, valid or not, and what happens to clients that misbehave.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn commands_are_obeyed_however_they_are_cut() {
     for cut in 0..=text.len() {
         let mut client = server.client();
         client.send(&text[..cut]);
-        // What is complete is answered before the rest comes.
+        // Complete requests are answered before the rest arrives.
         let early = cut >= first.len();
         if early {
             client.expect(b"+OK\r\n");
@@ -66,7 +66,7 @@ fn big_values_come_and_go() {
     client.expect(b"+OK\r\n");
     client.send(command(&[b"GET", b"big"]).repeat(3));
     client.expect(bulk(&value).repeat(3));
-    // Nothing of that size is kept for it.
+    // The server keeps no buffer of that size.
     until(|| server.watcher.buffers() == 0);
 }
 
@@ -96,7 +96,7 @@ fn who_asks_for_much_and_does_not_read_it_is_closed() {
     let mut rest = Vec::new();
     let _ = client.0.read_to_end(&mut rest);
     assert!(rest.len() < 100 << 20);
-    // With room for them all are sent.
+    // With enough space, all replies are sent.
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
@@ -119,7 +119,7 @@ fn many_idle_clients_cost_no_buffers() {
         client.expect(b"+OK\r\n");
     }
     assert_eq!(server.watcher.clients(), many);
-    // Of one that has begun a command what came is kept, until the rest comes.
+    // An incomplete command stays in its buffer until the rest arrives.
     clients[0].send(&request[..3000]);
     until(|| server.watcher.buffers() >= 3000);
     clients[0].send(&request[3000..]);
@@ -135,7 +135,7 @@ fn many_idle_clients_cost_no_buffers() {
     until(|| server.watcher.clients() == 0);
 }
 
-/// How many files this process may open.
+/// Returns how many files this process may open.
 #[cfg(unix)]
 fn most_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -234,7 +234,7 @@ fn a_password_is_asked_for() {
     client.send(command(&[b"AUTH", b"default", b"open sesame"]));
     client.send(b"GET rose\r\n");
     client.expect(b"+OK\r\n$-1\r\n");
-    // Another password is for those who come later.
+    // A new password applies to later connections.
     client.send(command(&[b"CONFIG", b"SET", b"requirepass", b"mellon"]));
     client.send(b"GET rose\r\n");
     client.expect(b"+OK\r\n$-1\r\n");
@@ -305,13 +305,13 @@ fn a_password_may_be_any_bytes() {
 
 #[test]
 fn what_follows_a_refused_transaction_is_not_executed() {
-    const REFUSED: &str = "-ERR unknown command 'MULTI': there are no transactions here, and what follows is not \
+    const REFUSED: &str = "-ERR unknown command 'MULTI': transactions are not supported, and commands are not \
         executed until EXEC or DISCARD\r\n";
     const BARRED: &str =
-        "-ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come\r\n";
+        "-ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
-    // As clients send it: in one go. What came before is done.
+    // As clients send it: in one pipeline. Earlier commands were executed.
     client.send(
         b"SET rose red\r\nMULTI\r\nSET rose white\r\nFLUSHALL\r\nPING\r\nEXEC\r\nGET rose\r\n",
     );
@@ -326,7 +326,7 @@ fn what_follows_a_refused_transaction_is_not_executed() {
     client.expect(b"-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
     client.expect(b"-ERR wrong number of arguments for 'multi' command\r\n$3\r\nred\r\n");
     client.expect(format!("{REFUSED}+RESET\r\n$3\r\nred\r\n"));
-    // Nobody is told of a refusal that has not said the password, and nobody's silence lets it pass.
+    // An unauthenticated client gets no such error, and an error that is suppressed still blocks.
     client
         .send(b"CLIENT REPLY OFF\r\nMULTI\r\nDEL rose\r\nEXEC\r\nCLIENT REPLY ON\r\nGET rose\r\n");
     client.expect(b"+OK\r\n$3\r\nred\r\n");
@@ -336,20 +336,20 @@ fn what_follows_a_refused_transaction_is_not_executed() {
     stranger.send(b"MULTI\r\nEXEC\r\n");
     stranger.expect("-NOAUTH Authentication required.\r\n".repeat(2));
     client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
-    client.expect(b"-ERR unknown command 'WATCH': there are no transactions here\r\n");
-    client.expect(b"-ERR unknown command 'EVALSHA': there are no scripts here");
+    client.expect(b"-ERR unknown command 'WATCH': transactions are not supported\r\n");
+    client.expect(b"-ERR unknown command 'EVALSHA': scripts are not supported");
 }
 
 #[test]
 fn who_selects_a_missing_database_changes_no_other() {
     const BARRED: &str =
-        "-ERR not executed: the selected database does not exist; SELECT 0 is the only one\r\n";
+        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"SET rose red\r\nSELECT 1\r\nFLUSHDB\r\nGET rose\r\nSET rose white\r\nDBSIZE\r\nSCAN 0\r\n");
     client.expect(b"+OK\r\n-ERR DB index is out of range\r\n");
     client.expect(BARRED.repeat(5));
-    // What is about no key goes on.
+    // Commands that access no key still work.
     client.send(b"PING\r\nCLIENT GETNAME\r\nMEMORY USAGE rose\r\nSELECT 0\r\nGET rose\r\n");
     client.expect(format!("+PONG\r\n$-1\r\n{BARRED}+OK\r\n$3\r\nred\r\n"));
     client.send(b"SELECT 3\r\nRESET\r\nGET rose\r\n");
@@ -363,7 +363,7 @@ fn clients_of_redis_find_what_they_ask_for() {
     client.send(b"INFO cluster\r\n");
     let section = b"# Cluster\r\ncluster_enabled:0\r\n";
     client.expect(bulk(section));
-    // A name is kept for as long as the connection lives, and told to all who list clients.
+    // Names are stored for as long as the connection lives, and shown to all clients that list connections.
     let long = [b'n'; 1025];
     client.send(command(&[b"CLIENT", b"SETNAME", &long]));
     client.expect(b"-ERR Client names cannot be longer than 1024 bytes.\r\n");
@@ -393,7 +393,7 @@ fn clients_are_listed() {
     assert!(!String::from_utf8_lossy(&text[..got]).contains("rose"));
 }
 
-/// The line of `CLIENT LIST` about a client that another one asks for.
+/// Returns the line of `CLIENT LIST` about a client, as another client sees it.
 fn listed(client: &mut Client, name: &str) -> Option<String> {
     client.send(b"CLIENT LIST\r\n");
     let mut text = [0; 4096];
@@ -402,7 +402,7 @@ fn listed(client: &mut Client, name: &str) -> Option<String> {
     text.lines().find(|line| line.contains(&format!(" name={name} "))).map(str::to_owned)
 }
 
-/// The value of a field in a line of `CLIENT LIST`.
+/// Returns the value of a field in a line of `CLIENT LIST`.
 fn field<'l>(line: &'l str, name: &str) -> &'l str {
     let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
     fields.find_map(|(field, value)| (field == name).then_some(value)).unwrap_or("")
@@ -412,7 +412,7 @@ fn field<'l>(line: &'l str, name: &str) -> &'l str {
 fn clients_are_killed() {
     let server = Running::new(|_| {});
     let mut killer = server.client();
-    // The server deals clients out to two threads, so some of these belong to another thread than the killer.
+    // The server distributes clients over two threads, so some of these belong to another thread than the killer.
     for filter in ["addr", "id", "old", "laddr"].repeat(2) {
         let mut victim = server.client();
         victim.send(b"CLIENT SETNAME victim\r\n");
@@ -440,7 +440,7 @@ fn clients_are_killed() {
     killer.expect(b":0\r\n:2\r\n");
     one.expect_end();
     two.expect_end();
-    // The reply of a client that kills itself is sent, and what it sent behind that is not executed.
+    // A client that kills itself gets the reply, and its later commands are not executed.
     killer.send(b"SET rose red\r\nCLIENT KILL TYPE normal SKIPME no\r\nSET rose white\r\n");
     killer.expect(b"+OK\r\n:1\r\n");
     killer.expect_end();
@@ -449,7 +449,7 @@ fn clients_are_killed() {
     other.expect(b"$3\r\nred\r\n");
 }
 
-/// An address of this machine that other machines could reach, if it has one. Nothing is sent.
+/// Returns an address of this machine that other machines could reach, if there is one. Nothing is sent.
 fn outer_address() -> Option<std::net::IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
@@ -489,7 +489,7 @@ fn an_address_that_is_taken_or_missing_is_named() {
     let why = bind(&address, true).err().unwrap();
     assert_eq!(why.kind(), io::ErrorKind::AddrInUse);
     assert!(why.to_string().contains(&address), "{why}");
-    // No machine has an address that is kept for documentation.
+    // No machine has an address that is reserved for documentation.
     assert_eq!(bind("192.0.2.1:0", false).err().unwrap().kind(), io::ErrorKind::AddrNotAvailable);
     assert_eq!(bind("192.0.2.1:0", true).unwrap().addresses().len(), 1);
 }
@@ -501,7 +501,7 @@ fn a_unix_socket_serves_and_is_cleared_away() {
     use std::os::unix::net::{UnixListener, UnixStream};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    // What a process left that was killed is no obstacle.
+    // The socket file of a killed process does not prevent a start.
     drop(UnixListener::bind(&path).unwrap());
     let server = Running::new(|config| {
         config.unix = Some(path.clone());
@@ -513,12 +513,12 @@ fn a_unix_socket_serves_and_is_cleared_away() {
     let mut got = [0; 7];
     client.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"+PONG\r\n");
-    // Who is connected goes on, also with much to say.
+    // Connected clients are served on, even with much output pending.
     client.write_all(&command(&[b"SET", b"big", &vec![b'v'; 3 << 20]])).unwrap();
     client.write_all(&command(&[b"GET", b"big"])).unwrap();
     let mut rest = vec![0; 5 + bulk(&vec![b'v'; 3 << 20]).len()];
     client.read_exact(&mut rest).unwrap();
-    // One that is in use is left alone.
+    // A socket that is in use is left alone.
     let mut config = ServerConfig::default();
     config.unix = Some(path.clone());
     let why = Server::bind(Db::open(Options::in_memory()).unwrap(), config).err().unwrap();
@@ -538,7 +538,7 @@ fn http(http: &HttpServer, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// The number behind a name, in a page of figures.
+/// Returns the value of a metric.
 fn figure<T: FromStr>(page: &HttpServer, name: &str) -> T {
     let (_, text) = http(page, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
@@ -546,7 +546,7 @@ fn figure<T: FromStr>(page: &HttpServer, name: &str) -> T {
     number.unwrap_or_else(|_| panic!("{name} is no number in {text}"))
 }
 
-/// Of answers that wait for the log, too.
+/// Also for replies that wait for the log.
 #[test]
 fn the_time_of_each_command_is_counted() {
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
@@ -560,15 +560,15 @@ fn the_time_of_each_command_is_counted() {
         client.send(b"SET rose red\r\nGET rose\r\nSET rose blue\r\n");
         client.expect(b"+OK\r\n$3\r\nred\r\n+OK\r\n");
     }
-    // The last are counted when their answers are out.
+    // The last ones are counted when their replies are sent.
     let begun = Instant::now();
-    let count = |name: &str| figure::<u64>(&page, &format!("command_seconds_{name}"));
+    let count = |name: &str| figure::<u64>(&page, &format!("command_duration_seconds_{name}"));
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
-    let each = figure::<f64>(&page, "command_seconds_sum") / 60.0;
+    let each = figure::<f64>(&page, "command_duration_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");
     server.end();
 }
@@ -587,10 +587,16 @@ fn a_watcher_is_told_how_it_fares() {
     client.expect(b"$3\r\nred\r\n$-1\r\n");
     let (status, text) = http(&page, "/metrics");
     assert_eq!(status, 200);
-    for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {
+    for line in [
+        "db_keys 1",
+        "connected_clients 1",
+        "commands_processed_total 3",
+        "keyspace_hits_total 1",
+        "keyspace_misses_total 1",
+    ] {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
-    // Each figure is explained before it is told.
+    // Each metric has its HELP and TYPE before it.
     let (stats, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
     let mut known = "";

@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! Threads that ask the same database.
+//! Threads that use the same database.
 
 use hedgerow_db::request::{Answer, Change, MultiKeyOp, Query, Request};
 use hedgerow_db::{Db, Options, Session};
@@ -19,7 +19,7 @@ fn number(session: &mut Session, key: &str) -> u64 {
     number
 }
 
-/// Values of several keys at one moment.
+/// Returns the values of several keys in one snapshot.
 fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
     let asks = keys.iter().enumerate().map(|(at, key)| match at {
         0 => Request::MultiRead(key.as_bytes(), Query::Value, keys.len()),
@@ -35,7 +35,7 @@ fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
     numbers
 }
 
-/// Keys that are stored one after the other are never seen as they never were, nor those that are stored together.
+/// Keys stored one after the other, or atomically, are never seen in a state that they never had.
 #[test]
 fn what_is_looked_at_at_once_was_there_at_once() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -46,10 +46,11 @@ fn what_is_looked_at_at_once_was_there_at_once() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut session = db.session();
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     let found = numbers(&mut session, &keys);
-                    // Each is stored after the one before: no later one is newer, and the first at most one newer.
+                    // Each is stored after the one before: no later one is newer, and the first is newer by at most
+                    // one.
                     let in_order = found.is_sorted_by(|one, next| one >= next);
                     assert!(in_order, "not a consistent snapshot: {found:?}");
                     assert!(found[0] - found[7] <= 1, "not a consistent snapshot: {found:?}");
@@ -74,7 +75,7 @@ fn what_is_looked_at_at_once_was_there_at_once() {
     });
 }
 
-/// Whoever has seen one of several keys as they were stored together sees the others so, too.
+/// A reader that has seen one of several keys as stored atomically sees the others as stored, too.
 #[test]
 fn what_is_stored_together_is_seen_together() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -84,7 +85,7 @@ fn what_is_stored_together_is_seen_together() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let (mut session, mut seen) = (db.session(), 0);
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     for key in keys.iter().chain(keys.iter().rev()) {
                         let now = number(&mut session, key);
@@ -109,7 +110,7 @@ fn what_is_stored_together_is_seen_together() {
     });
 }
 
-/// No addition is lost, whoever makes it, in pipelines over all shards.
+/// No increment is lost, in pipelines over all shards from any thread.
 #[test]
 fn additions_of_all_threads_add_up() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -133,7 +134,7 @@ fn additions_of_all_threads_add_up() {
             });
         }
         scope.spawn(|| {
-            // Room is given back and tables grow beside.
+            // Meanwhile memory is freed and tables grow.
             for round in 0..ROUNDS {
                 db.set(format!("other{}", round % 500), [b'v'; 50]).unwrap();
                 db.delete(format!("other{}", (round + 250) % 500)).unwrap();
@@ -146,7 +147,7 @@ fn additions_of_all_threads_add_up() {
     }
 }
 
-/// Long values share memory with those that they were made of: readers see each as it was made, all the same.
+/// Long values share memory with those that they were made of; readers still see each as it was made.
 #[test]
 fn long_values_are_never_seen_half_changed() {
     const LENGTH: usize = 300_000;
@@ -157,7 +158,7 @@ fn long_values_are_never_seen_half_changed() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut session = db.session();
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     let value = |key| Request::Read(key, Query::Value);
                     session.execute(&[value(b"whole"), value(b"grows")], &mut |number, answer| {

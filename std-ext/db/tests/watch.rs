@@ -1,6 +1,7 @@
 //! builds: default
 //!
-//! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
+//! Watches: each change with the watched prefix is reported once, in order, and a watcher that lags behind gets an
+//! error.
 
 use hedgerow_db::request::{MultiKeyOp, Request};
 use hedgerow_db::watch::{EventKind, WatchError};
@@ -19,7 +20,7 @@ fn changes_are_told_in_order_by_prefix() {
     db.set("rose", "red").unwrap();
     db.add("robin", 1).unwrap();
     db.delete("rose").unwrap();
-    // Nothing was there to remove.
+    // There was nothing to remove.
     db.delete("rose").unwrap();
     db.expire("robin", Duration::from_secs(60)).unwrap();
     db.clear().unwrap();
@@ -46,7 +47,7 @@ fn what_is_changed_together_is_told_with_one_number() {
     assert_eq!(watch.next(NONE).unwrap(), None);
 }
 
-/// No change of a key is missing, told twice, or told before one that was made before it.
+/// No change of a key is missing, reported twice, or reported before an earlier one.
 #[test]
 fn threads_are_told_of_in_the_order_of_each_key() {
     const CHANGES: i64 = 2000;
@@ -64,7 +65,7 @@ fn threads_are_told_of_in_the_order_of_each_key() {
     });
     let (mut number, mut seen) = (0, 0);
     while let Some(event) = watch.next(NONE).unwrap() {
-        // Of the same shard they come in order; over shards a number may come late.
+        // Changes of one shard arrive in order; over several shards, a number may arrive late.
         number = event.lsn.max(number);
         seen += 1;
     }
@@ -91,7 +92,7 @@ fn who_falls_behind_is_told() {
     };
     assert!(matches!(why, WatchError::Lagged));
     assert!((10_000..20_000).contains(&told), "{told}");
-    // Who keeps up is told all.
+    // A watcher that keeps up gets everything.
     assert_eq!(other.next(NONE).unwrap(), None);
 }
 
@@ -110,10 +111,10 @@ fn a_rename_is_told_of_both_keys() {
     assert_eq!([next(&mut one), next(&mut one)], [Some(daisy), None]);
 }
 
-/// As long as a value can be that is copied to an entry also where no file keeps it.
+/// The longest value that is copied to an entry even if no file stores it.
 const LONG: [u8; 16_000] = [b'v'; 16_000];
 
-/// Long values are not kept for a watcher, however few they are.
+/// Long values are not kept for a watcher, however few there are.
 #[test]
 fn who_falls_behind_by_bytes_is_told() {
     use hedgerow_db::request::{MultiKeyOp, Request};
@@ -127,7 +128,7 @@ fn who_falls_behind_by_bytes_is_told() {
     let told = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
     assert!(told < 5000, "{} MiB of entries are kept for one watcher", (told * LONG.len()) >> 20);
     assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
-    // Who keeps up is told all, also of an entry that is longer than the limit.
+    // A watcher that keeps up gets everything, even an entry longer than the limit.
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"longer", &LONG); 5000];
     db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
     assert!((0..5000).all(|_| other.next(NONE).unwrap().is_some()));
@@ -144,7 +145,7 @@ fn a_watcher_that_does_not_read_holds_little() {
     let told = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
     assert!(told < 6000, "a watcher that does not read was told everything");
     assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
-    // One that reads is told everything, however much it is.
+    // A watcher that reads gets everything, however much it is.
     let mut watch = db.watch("");
     for _ in 0..12_000 {
         db.set("big", LONG).unwrap();

@@ -1,35 +1,35 @@
-//! What commands share in reading their arguments, and the errors that they answer.
+//! What commands share to read their arguments, and the errors that they reply.
 
 use crate::command::subcommands;
 use crate::command::table::takes;
 use std::borrow::Cow;
 
-/// What is wrong with a command's arguments: the error as it is sent.
+/// The error that a command replies, with its code.
 pub(super) type CommandError = Cow<'static, str>;
 
 pub(super) const SYNTAX: CommandError = Cow::Borrowed("ERR syntax error");
 pub(super) const NOT_AN_INTEGER: CommandError =
     Cow::Borrowed("ERR value is not an integer or out of range");
 
-/// Up to so many bytes, and none from a zero byte on, as C has it.
+/// Returns at most this many bytes, up to the first zero byte: Redis formats them as a C string.
 pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(most)];
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
-/// There are too few or too many arguments for a command.
+/// Returns the error for a wrong number of arguments.
 pub(super) fn wrong_number(command: &str) -> CommandError {
     format!("ERR wrong number of arguments for '{command}' command").into()
 }
 
-/// There is no such command within a command.
+/// Returns the error for an unknown subcommand.
 pub(super) fn unknown_subcommand(container: &str, part: &[u8]) -> CommandError {
     let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
     let container = container.to_uppercase();
     format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
 }
 
-/// The part of a command that is asked for, where there is such a part and it takes so many arguments.
+/// Returns the subcommand that the second argument names, if it takes this number of arguments.
 pub(super) fn subcommand<T: Copy>(
     container: &str,
     parts: &[(&str, i8, T)],
@@ -50,7 +50,7 @@ pub(super) fn subcommand<T: Copy>(
     Ok(part)
 }
 
-/// Whether an argument is this word, whatever its case.
+/// Returns whether an argument is this word, in any case.
 pub(super) fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
 }

@@ -1,8 +1,8 @@
-//! What the commands of a pipeline ask of the database, gathered to be asked at once, and how the answers become
-//! replies in the commands' order.
+//! A batch: the requests of a pipeline's commands, executed by the session together, and the steps that turn the
+//! answers into replies in the commands' order.
 //!
-//! Nothing is allocated for a command once the thread's buffers ([`Scratch`]) have grown: they are emptied and used
-//! again, although what they hold borrows from another buffer each time.
+//! No command allocates once the thread's buffers ([`Scratch`]) have grown. They are reused for each pipeline, although
+//! their contents borrow from another input buffer each time.
 
 use crate::Session;
 use crate::buffers::emptied;
@@ -13,7 +13,7 @@ use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use std::ops::Range;
 
-/// Buffers of a thread, which are used again for each pipeline.
+/// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
 pub struct Scratch {
     batch: Batch<'static>,
@@ -21,12 +21,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Lends the buffers, which are empty.
+    /// Takes the buffers out. They are empty.
     pub(super) fn lend<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
     }
 
-    /// Takes them back. Those that have become large are not kept.
+    /// Puts the buffers back, and frees those that have become large.
     pub(super) fn take_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
         self.arguments = emptied(arguments);
         self.batch = Batch {
@@ -44,16 +44,16 @@ impl Scratch {
     }
 }
 
-/// What comes next in the output.
+/// A step in writing the replies.
 #[derive(Clone, Copy, Debug)]
 enum ReplyStep {
-    /// What was written to `texts`, up to here.
+    /// Writes the prepared reply bytes up to this offset.
     Text(usize),
-    /// What becomes of the next so many answers.
+    /// Converts this many answers to a reply.
     Answers(ReplyKind, usize),
 }
 
-/// An ask whose keys lie in buffers that may grow until all is gathered.
+/// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
 struct DeferredKeys {
     request: usize,
     what: DeferredOp,
@@ -67,7 +67,7 @@ enum DeferredOp {
     DeleteAll,
 }
 
-/// An answer that came too soon. Bytes lie in a buffer.
+/// An answer that arrived out of order. Its bytes are in a buffer.
 #[derive(Clone, Copy)]
 enum StoredAnswer {
     Done,
@@ -78,7 +78,7 @@ enum StoredAnswer {
     Bytes(usize, usize),
 }
 
-/// What the commands of a pipeline ask, and what their replies are made of.
+/// The requests of a pipeline, and the steps that make its replies.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
     requests: Vec<Request<'a>>,
@@ -89,29 +89,29 @@ pub(crate) struct Batch<'a> {
     deferred: Vec<DeferredKeys>,
     kept: Vec<StoredAnswer>,
     kept_bytes: Vec<u8>,
-    /// Whether something changes, so that answers come in any order.
+    /// Whether there is a change: then answers arrive in any order.
     changes: bool,
-    /// Whether a reply depends on the time.
+    /// Whether a reply depends on the current time.
     wants_time: bool,
 }
 
 impl<'a> Batch<'a> {
-    /// Whether nothing was gathered.
+    /// Returns whether the batch has no step.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// How much is asked.
+    /// Returns the number of requests.
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Bytes of replies that are made.
+    /// Returns the bytes of prepared replies.
     pub(super) fn reply_bytes(&self) -> usize {
         self.texts.len()
     }
 
-    /// A reply that asks for nothing.
+    /// Adds a reply that needs no answer.
     pub(super) fn push_reply(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
         write(&mut Writer::new(&mut self.texts, protocol));
         match self.steps.last_mut() {
@@ -120,17 +120,17 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Asks something about a key.
+    /// Adds a read of one key.
     #[inline]
     pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
-        self.wants_time |= matches!(kind, ReplyKind::Expiry { .. });
+        self.wants_time |= matches!(kind, ReplyKind::Ttl { .. });
         self.requests.push(Request::Read(key, query));
         self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
-    /// Asks the same about several keys.
+    /// Adds the same read of several keys, in one snapshot.
     pub(super) fn multi_read(&mut self, keys: &[&'a [u8]], query: Query, kind: ReplyKind) {
-        // The first says that all are of one moment.
+        // The first one announces the group.
         let request = |(at, key): (usize, &&'a [u8])| match at {
             0 if keys.len() > 1 => Request::MultiRead(key, query, keys.len()),
             _ => Request::Read(key, query),
@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
         self.steps.push(ReplyStep::Answers(kind, keys.len()));
     }
 
-    /// Changes a key.
+    /// Adds a change of one key.
     #[inline]
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
         self.changes = true;
@@ -147,14 +147,14 @@ impl<'a> Batch<'a> {
         self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
-    /// Changes several keys.
+    /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.changes = true;
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, 1));
     }
 
-    /// Removes keys.
+    /// Adds the removal of several keys.
     pub(super) fn delete_all(&mut self, keys: &[&'a [u8]]) {
         let from = self.keys.len();
         self.keys.extend_from_slice(keys);
@@ -162,7 +162,8 @@ impl<'a> Batch<'a> {
         self.multi_key(MultiKeyOp::DeleteAll(&[]), ReplyKind::Integer);
     }
 
-    /// Stores values: arguments are keys and values in turn, as many of each. Where `absent` only if all are missing.
+    /// Adds an MSET: `arguments` alternate between keys and values. If `absent`, the values are stored only if none of
+    /// the keys exists.
     pub(super) fn set_all(&mut self, arguments: &[&'a [u8]], absent: bool) {
         let from = self.pairs.len();
         self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
@@ -180,9 +181,8 @@ impl<'a> Batch<'a> {
         self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
 
-    /// Asks all that was gathered and writes the replies; then there is nothing gathered. Returns the entry of the log
-    /// that must be safe before anybody sees them, and whether `out` has room for all of them with `most` bytes. If it
-    /// has not, the rest is left out.
+    /// Executes all requests and writes the replies. Returns the log entry that must be safe before the replies are
+    /// sent, and whether all replies fit into `most` bytes of `out`. If not, the rest is left out.
     pub(super) fn execute(
         &mut self,
         session: &mut Session,
@@ -191,7 +191,7 @@ impl<'a> Batch<'a> {
         most: usize,
     ) -> (Lsn, bool) {
         let now = if self.wants_time { session.now() } else { 0 };
-        // Values that come too soon lie in another buffer first.
+        // Values that arrive out of order are copied to another buffer first.
         let most_kept = most.saturating_sub(out.len());
         let mut full = false;
         let mut replies = ReplyWriter {
@@ -208,7 +208,7 @@ impl<'a> Batch<'a> {
         };
         let mut lsn = 0;
         if !self.requests.is_empty() {
-            // Those that borrow from the buffers of keys do so only here.
+            // From here on, no buffer of keys grows, so requests may borrow from them.
             let mut requests = shortened(std::mem::take(&mut self.requests));
             for deferred in &self.deferred {
                 let range = deferred.range.clone();
@@ -229,7 +229,7 @@ impl<'a> Batch<'a> {
                     replies.answer(kept.answer(bytes));
                 }
             } else {
-                // They come in order.
+                // Without changes, answers arrive in order and are written as they come.
                 lsn = session.execute(&requests, &mut |_, answer| replies.answer(answer));
             }
             self.requests = emptied(requests);
@@ -253,12 +253,12 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The same asks, for a shorter time.
+/// Shortens the lifetime of the requests.
 fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
     requests
 }
 
-/// Keeps an answer, and appends its bytes to `bytes`. Sets `full` if there would be more than `most`.
+/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `most` bytes.
 fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> StoredAnswer {
     match answer {
         Answer::Done => StoredAnswer::Done,
@@ -296,18 +296,18 @@ impl StoredAnswer {
     }
 }
 
-/// Makes replies of answers that come in order.
+/// Converts answers that arrive in order to replies.
 struct ReplyWriter<'o, 'b> {
     out: Writer<'o>,
-    /// How long the output may become, and whether it would be longer.
+    /// The longest that the output may become, and whether it would have become longer.
     most: usize,
     full: bool,
-    /// Those that are to come.
+    /// The remaining steps.
     steps: &'b [ReplyStep],
     texts: &'b [u8],
-    /// How much of the texts was written.
+    /// How much of the prepared replies was written.
     written: usize,
-    /// How many answers the first step has yet to get, if it has some already.
+    /// Answers that the first step still needs; 0 if it has none yet.
     left: usize,
     sum: i64,
     refused: Option<RequestError>,
@@ -315,7 +315,7 @@ struct ReplyWriter<'o, 'b> {
 }
 
 impl ReplyWriter<'_, '_> {
-    /// Writes the texts that come next.
+    /// Writes the prepared replies up to the next step that needs an answer.
     #[inline]
     fn texts(&mut self) {
         while let Some((&ReplyStep::Text(end), rest)) = self.steps.split_first() {
@@ -326,7 +326,8 @@ impl ReplyWriter<'_, '_> {
         }
     }
 
-    /// Whether `bytes` bytes have room. If they do not, they are not written, and nothing behind them is ever sent.
+    /// Returns whether `bytes` more bytes fit into the output. If they do not, the connection will be closed, so
+    /// nothing after them is sent either.
     #[inline]
     fn fits(&mut self, bytes: usize) -> bool {
         let fits = self.out.len() + bytes <= self.most;
@@ -359,7 +360,7 @@ impl ReplyWriter<'_, '_> {
         }
     }
 
-    /// One of several answers to a command.
+    /// Processes one of several answers to a command.
     fn answer_of(&mut self, kind: ReplyKind, count: usize, answer: Answer<'_>) {
         if self.left == 0 {
             self.left = count;

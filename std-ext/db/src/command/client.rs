@@ -1,4 +1,4 @@
-//! Commands about the connection itself: who is there, and how they talk.
+//! Commands about the connection itself.
 
 use crate::command::COMPATIBLE;
 use crate::command::arguments::{
@@ -23,7 +23,7 @@ const NO_PASSWORD: CommandError = CommandError::Borrowed(
     "ERR AUTH <password> called without any password configured for the default user. Are you \
     sure your configuration is correct?",
 );
-/// The only user there is.
+/// The only user.
 const USER: &[u8] = b"default";
 
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ const HELP: [&str; 35] = [
     "    * ADDR (<ip:port>|<unixsocket>:0), LADDR (<ip:port>|<unixsocket>:0)",
     "      Kill connections made from, or to, the specified address",
     "    * ID <client-id>, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER <username>",
-    "      Kill connections by number, type or user.",
+    "      Kill connections by id, type or user.",
     "    * SKIPME (YES|NO)",
     "      Skip killing current connection (default: yes).",
     "LIST [options ...]",
@@ -91,14 +91,14 @@ const HELP: [&str; 35] = [
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
     "TRACKINGINFO",
-    "    Report tracking status for the current connection: off.",
+    "    Report tracking status for the current connection. Tracking is always off.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-    "    Unblock the specified blocked client: no command blocks here.",
+    "    Unblock the specified blocked client. No command blocks on this server.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
-    "    Taken, and without effect.",
+    "    Accepted without effect.",
 ];
 
-/// Whether a text can stand in a line of CLIENT LIST.
+/// Returns whether a text can be a value in a line of CLIENT LIST.
 fn is_plain(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
 }
@@ -114,11 +114,12 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// SELECT. There is one database.
+    /// SELECT. There is one database, number 0.
     pub(super) fn select(&mut self, number: &[u8]) -> Result<(), CommandError> {
         let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
         let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        // Until it selects one that exists, what the connection asks of keys is meant for none.
+        // From a SELECT that fails until one that succeeds, commands about keys are refused: they were meant for
+        // another database.
         self.connection.missing_db_selected = i32::try_from(number).map_err(|_| wrong)? != 0;
         self.connection.update_blocked();
         if self.connection.missing_db_selected {
@@ -218,7 +219,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// CLIENT.
     pub(super) fn client(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        // Of parts with fewer arguments there is none.
+        // Subcommands with fewer arguments have none.
         let argument = arguments.get(2).copied().unwrap_or_default();
         match subcommand("client", &SUBCOMMANDS, arguments)? {
             Subcommand::Id => {
@@ -321,11 +322,11 @@ impl<'a> Execution<'_, 'a> {
     /// CLIENT KILL.
     fn kill(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let (filter, skips_own) = match *arguments {
-            // As old clients send it.
+            // The old form: CLIENT KILL addr.
             [address] => (Filter { address: Some(address), ..Filter::default() }, false),
             _ => Filter::read(arguments)?,
         };
-        // What was gathered is executed, also if the connection ends with it.
+        // Commands before this one are executed even if it closes the connection.
         self.execute_batch();
         let mut killed = self.server.kill(self.connection.id, &mut |info| filter.matches(info));
         let ends = !skips_own && filter.matches(&self.connection.info());
@@ -341,7 +342,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// CLIENT UNBLOCK. No command waits here, so there is no client to unblock.
+    /// CLIENT UNBLOCK. No command blocks here, so no client can be unblocked.
     fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         match arguments {
             [_] => {}
@@ -359,7 +360,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// CLIENT REPLY.
     fn set_reply_mode(&mut self, argument: &[u8]) -> Result<(), CommandError> {
-        // Before, replies are wanted as they were.
+        // Replies to earlier commands are subject to the old mode.
         self.execute_batch();
         if is(argument, "on") {
             self.connection.reply_mode = ReplyMode::All;
@@ -377,18 +378,18 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Which clients CLIENT KILL closes: those that match all that is given.
+/// The clients that CLIENT KILL closes: those that match all given options.
 #[derive(Default)]
 struct Filter<'f> {
     id: Option<u64>,
     address: Option<&'f [u8]>,
     local_address: Option<&'f [u8]>,
-    /// Clients of a type that does not occur here.
+    /// The type option names a type that no client has here.
     none: bool,
 }
 
 impl<'f> Filter<'f> {
-    /// Reads the options; also returns whether the connection that asks is spared.
+    /// Reads the options. Also returns whether the calling connection is spared.
     fn read(options: &[&'f [u8]]) -> Result<(Self, bool), CommandError> {
         let (pairs, []) = options.as_chunks::<2>() else { return Err(SYNTAX) };
         let (mut filter, mut skips_own) = (Self::default(), true);
@@ -428,7 +429,7 @@ impl<'f> Filter<'f> {
     }
 }
 
-/// Whether this is the type of clients that there is; the others are Redis's.
+/// Returns whether this is the type that all clients here have; the other types of Redis match none.
 fn is_normal(kind: &[u8]) -> Result<bool, CommandError> {
     if is(kind, "normal") {
         return Ok(true);
@@ -440,7 +441,7 @@ fn is_normal(kind: &[u8]) -> Result<bool, CommandError> {
     Err(format!("ERR Unknown client type '{kind}'").into())
 }
 
-/// A name for a connection; the empty one is none.
+/// Checks a connection name; an empty one removes the name.
 fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
     if name.len() > LONGEST_NAME {
         let text = format!("ERR Client names cannot be longer than {LONGEST_NAME} bytes.");
@@ -453,13 +454,13 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
     Ok((!name.is_empty()).then(|| name.into()))
 }
 
-/// A line of CLIENT LIST.
+/// Writes a line of CLIENT LIST.
 ///
-/// Clients' libraries read all these numbers and fail where one is missing. Buffers are the threads', lent where they
-/// are needed: INFO tells their size, and one client's is told as none.
+/// Client libraries parse these numbers and fail if one is missing. Buffers belong to the threads, so a client's own
+/// are reported as 0; INFO reports their sum.
 fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
-    // Nothing fails that is written into memory.
+    // Writing to memory does not fail.
     let _ = writeln!(
         line,
         "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \

@@ -1,4 +1,4 @@
-//! COMMAND: what commands there are.
+//! COMMAND: information about the commands.
 
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
@@ -65,7 +65,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// All, where no names are given.
+    /// COMMAND INFO; without names, for all commands.
     fn infos(&mut self, names: &[&[u8]]) {
         self.reply(|out| {
             if names.is_empty() {
@@ -89,7 +89,7 @@ impl<'a> Execution<'_, 'a> {
         let is_wanted: &dyn Fn(&CommandSpec) -> bool = match filter {
             [] => &|_| true,
             [by, how, what] if is(by, "filterby") => match how {
-                // There are none.
+                // There are no modules.
                 how if is(how, "module") => &|_| false,
                 how if is(how, "aclcat") => {
                     &|spec| spec.categories.split(' ').any(|category| is(what, category))
@@ -111,7 +111,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// All, where no names are given. Names that are none are left out.
+    /// COMMAND DOCS; without names, for all commands. Unknown names are left out, as in Redis.
     fn docs(&mut self, names: &[&[u8]]) {
         let docs = |name: &&[u8]| {
             let spec = table::find(name)?;
@@ -136,7 +136,7 @@ impl<'a> Execution<'_, 'a> {
 
     fn getkeys(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut spec = table::find(command[0]);
-        // Of a command that has subcommands, one of them is meant.
+        // If the command has subcommands, the second argument names one.
         if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
             spec = subcommands::find(command[0], command[1]);
         }
@@ -156,14 +156,14 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Where a command's keys stand among so many arguments.
+/// Returns the positions of the keys among this many arguments.
 fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> + Clone {
     let place = |place: i8| usize::from(place.unsigned_abs());
     let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
     (place(first)..=last).step_by(place(step).max(1))
 }
 
-/// The command of this name, or the subcommand, which is named behind a bar.
+/// Returns the command of this name, or the subcommand if the name contains a bar.
 fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::find(name),
@@ -171,7 +171,7 @@ fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     }
 }
 
-/// What COMMAND INFO says of one.
+/// Writes what COMMAND INFO replies for a command.
 fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
@@ -184,7 +184,7 @@ fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     out.integer(spec.keys.2.into());
     out.set(words(spec.categories).count());
     words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
-    // Tips, and where keys may stand otherwise.
+    // No tips and no key specifications.
     (0..2).for_each(|_| out.array(0));
     let is_subcommand = spec.name.contains('|');
     let parts = || subcommands::of(spec).filter(|_| !is_subcommand);

@@ -1,6 +1,6 @@
-//! CONFIG: what the server was told, and what it can be told while it runs.
+//! CONFIG: reading and changing settings.
 //!
-//! What the database knows of itself stands here; the rest is the server's.
+//! The database's own settings are handled here, the others by the server.
 
 use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
@@ -39,13 +39,13 @@ const HELP: [&str; 9] = [
     "    Rewrite the configuration file.",
 ];
 
-/// What can be set while the server runs, of the database itself.
+/// A change of a setting of the database itself.
 enum DbSetting {
     MaxMemory(usize),
     Policy(Eviction),
 }
 
-/// A setting of the database itself, if this is one.
+/// Parses a change if this is a setting of the database itself.
 fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError>> {
     match name {
         "maxmemory" => {
@@ -67,7 +67,7 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
     }
 }
 
-/// Bytes with a unit or none: of 1,000 (`k`, `m`, `g`) or 1,024 (`kb`, `mb`, `gb`).
+/// Parses bytes with an optional unit: 1,000-based (`k`, `m`, `g`) or 1,024-based (`kb`, `mb`, `gb`).
 fn memory(text: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
     let (digits, unit) =
@@ -93,15 +93,15 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// Shows each setting of the database itself.
-    fn db_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
+    /// Calls `each_setting` with each setting of the database itself.
+    fn db_settings(&self, each_setting: &mut dyn FnMut(&str, &[u8])) {
         let (db, options) = (self.db, self.db.options());
-        let mut each = |name: &str, value: &str| told(name, value.as_bytes());
+        let mut each = |name: &str, value: &str| each_setting(name, value.as_bytes());
         each("maxmemory", &db.stats().max_memory.to_string());
         each("maxmemory-policy", db.eviction().name());
         each("databases", "1");
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
-        // Snapshots go by the log's size, not by the time.
+        // Snapshots depend on the log's size, not on time.
         each("save", "");
         each("appendonly", if options.folder.is_some() { "yes" } else { "no" });
         each(
@@ -121,7 +121,7 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |name: &str, value: &[u8]| {
             let wanted =
                 patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
-            // The database's own come first, and are told once.
+            // The database's own settings come first, and the server's copies of them are skipped.
             if wanted && found.iter().all(|(other, _)| other != name) {
                 found.push((name.to_owned(), value.to_owned()));
             }
@@ -137,10 +137,10 @@ impl<'a> Execution<'_, 'a> {
         });
     }
 
-    /// Changes all, or none.
+    /// Changes all given settings, or none.
     fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let (pairs, []) = arguments.as_chunks::<2>() else { return Err(SYNTAX) };
-        // What was gathered goes by the settings of before.
+        // Commands before this one are subject to the old settings.
         self.execute_batch();
         let mut names: Vec<String> = Vec::new();
         let mut changes = Vec::new();
@@ -155,14 +155,15 @@ impl<'a> Execution<'_, 'a> {
             }
             names.push(name);
         }
-        let of_server: Vec<(&str, &[u8])> = (changes.iter().zip(&names).zip(pairs))
+        let server_changes: Vec<(&str, &[u8])> = (changes.iter().zip(&names).zip(pairs))
             .filter(|((change, _), _)| change.is_none())
             .map(|((_, name), [_, value])| (name.as_str(), *value))
             .collect();
-        // The server's first, which may be refused; the database's own are read already.
-        if !of_server.is_empty() {
-            let refused = |(number, why): (usize, _)| not_set(of_server[number].0, &why);
-            self.server.set(&of_server).map_err(refused)?;
+        // The server's settings come first, because the server may refuse them. The database's own are validated
+        // already.
+        if !server_changes.is_empty() {
+            let refused = |(number, why): (usize, _)| not_set(server_changes[number].0, &why);
+            self.server.set(&server_changes).map_err(refused)?;
         }
         for change in changes.into_iter().flatten() {
             match change {

@@ -1,4 +1,4 @@
-//! From a request to the command that it names.
+//! From a parsed request to the method that executes it.
 
 use crate::command::arguments::{CommandError, is, shown, wrong_number};
 use crate::command::execute::{Execution, NextStep};
@@ -8,7 +8,7 @@ use crate::command::table::{self, CommandSpec, Id};
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
 impl<'a> Execution<'_, 'a> {
-    /// Obeys a command, or gathers what it asks. The first argument is its name.
+    /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
         if self.connection.blocked && self.reject_blocked(arguments[0]) {
             return;
@@ -28,15 +28,15 @@ impl<'a> Execution<'_, 'a> {
 
     fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let batch = &mut self.batch;
-        // Of commands without a key there is none.
+        // Commands without a key have no such argument.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
             Id::Get => batch.read(key, Query::Pieces, ReplyKind::Value),
             Id::Set if arguments.len() == 3 => {
-                batch.change(key, plainly(arguments[2], false), ReplyKind::Done);
+                batch.change(key, plain_set(arguments[2], false), ReplyKind::Done);
             }
             Id::Set => self.set(arguments)?,
-            Id::GetSet => batch.change(key, plainly(arguments[2], true), ReplyKind::Value),
+            Id::GetSet => batch.change(key, plain_set(arguments[2], true), ReplyKind::Value),
             Id::GetDel => batch.change(key, Change::GetDelete, ReplyKind::Value),
             Id::GetEx => self.get_ex(arguments)?,
             Id::SetEx => self.set_ex(arguments, Unit::Seconds, "setex")?,
@@ -44,7 +44,7 @@ impl<'a> Execution<'_, 'a> {
             Id::SetNx => {
                 let (value, condition) = (arguments[2], SetCondition::IfAbsent);
                 let set = Change::Set { value, condition, expiry: Expiry::Never, get: false };
-                batch.change(key, set, ReplyKind::DoneOrNot);
+                batch.change(key, set, ReplyKind::DoneAsInteger);
             }
             Id::Del | Id::Unlink if arguments.len() == 2 => {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
@@ -75,10 +75,10 @@ impl<'a> Execution<'_, 'a> {
             Id::PExpireAt => {
                 self.expire(arguments, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")?;
             }
-            Id::Ttl => batch.read(key, Query::Expiry, lives(true, false)),
-            Id::PTtl => batch.read(key, Query::Expiry, lives(false, false)),
-            Id::ExpireTime => batch.read(key, Query::Expiry, lives(true, true)),
-            Id::PExpireTime => batch.read(key, Query::Expiry, lives(false, true)),
+            Id::Ttl => batch.read(key, Query::Expiry, ttl(true, false)),
+            Id::PTtl => batch.read(key, Query::Expiry, ttl(false, false)),
+            Id::ExpireTime => batch.read(key, Query::Expiry, ttl(true, true)),
+            Id::PExpireTime => batch.read(key, Query::Expiry, ttl(false, true)),
             Id::Persist => self.persist(key),
             Id::Type => batch.read(key, Query::Exists, ReplyKind::Type),
             Id::Rename | Id::RenameNx => {
@@ -97,7 +97,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// Commands that are not about certain keys.
+    /// Dispatches the commands that are not about certain keys.
     fn dispatch_keyless(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match id {
             Id::Ping => self.ping(arguments)?,
@@ -130,7 +130,8 @@ impl<'a> Execution<'_, 'a> {
 
     #[cold]
     fn unknown(&mut self, arguments: &[&[u8]]) {
-        // A browser that was led here by somebody's page: what follows are that page's words.
+        // A browser that a web page sends here (cross-protocol scripting): the following lines are under that page's
+        // control, so close, as Redis does.
         if [&b"post"[..], b"host:"].iter().any(|name| name.eq_ignore_ascii_case(arguments[0])) {
             self.execute_batch();
             self.next = NextStep::Close;
@@ -162,10 +163,10 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// What is said of commands that clients' libraries send by themselves, so that their users learn what is not there.
+/// Commands that client libraries send on their own, with a reason why they do not exist here.
 const MISSING: [(&str, &str); 10] = [
-    ("watch", "there are no transactions here"),
-    ("unwatch", "there are no transactions here"),
+    ("watch", "transactions are not supported"),
+    ("unwatch", "transactions are not supported"),
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -176,9 +177,9 @@ const MISSING: [(&str, &str); 10] = [
     ("function", NO_SCRIPTS),
 ];
 const NO_SCRIPTS: &str =
-    "there are no scripts here, so locks that are released by one stay until they expire";
+    "scripts are not supported, so a lock that a script would release stays until it expires";
 
-/// A word about a transaction.
+/// A command about transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Multi,
@@ -202,10 +203,10 @@ impl Word {
 }
 
 impl<'a> Execution<'_, 'a> {
-    /// Whether a command must not be executed because of what the connection was refused before; says so.
+    /// Replies an error if a command must not be executed because an earlier one was refused. Returns whether it did.
     ///
-    /// A client that pipelines does not wait for the refusal: what it meant for a transaction, or for another
-    /// database, is not done by itself, or in this one.
+    /// A client that pipelines does not wait for that refusal. Its commands were meant for a transaction, or for
+    /// another database: they must not run alone, or in database 0.
     #[cold]
     fn reject_blocked(&mut self, name: &'a [u8]) -> bool {
         let spec = table::find(name);
@@ -215,14 +216,14 @@ impl<'a> Execution<'_, 'a> {
                 return false;
             }
             self.error(
-                "ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come",
+                "ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed",
             );
             return true;
         }
         let blocked = spec.is_some_and(CommandSpec::accesses_keys);
         if blocked {
             self.error(
-                "ERR not executed: the selected database does not exist; SELECT 0 is the only one",
+                "ERR not executed: the selected database does not exist; only SELECT 0 is valid",
             );
         }
         blocked
@@ -241,7 +242,7 @@ impl<'a> Execution<'_, 'a> {
         self.connection.update_blocked();
         match (word, began) {
             (Word::Multi, false) => self.error(
-                "ERR unknown command 'MULTI': there are no transactions here, and what follows is not executed until \
+                "ERR unknown command 'MULTI': transactions are not supported, and commands are not executed until \
                  EXEC or DISCARD",
             ),
             (Word::Multi, true) => self.error("ERR MULTI calls can not be nested"),
@@ -255,12 +256,12 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// As plainly as SET does it.
+/// Makes the change of a SET without options.
 #[inline]
-fn plainly(value: &[u8], get: bool) -> Change<'_> {
+fn plain_set(value: &[u8], get: bool) -> Change<'_> {
     Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get }
 }
 
-fn lives(seconds: bool, moment: bool) -> ReplyKind {
-    ReplyKind::Expiry { seconds, moment }
+fn ttl(seconds: bool, absolute: bool) -> ReplyKind {
+    ReplyKind::Ttl { seconds, absolute }
 }

@@ -1,7 +1,7 @@
-//! From the bytes that a connection has received to those that it is sent.
+//! From the bytes that a connection has received to its replies.
 
 use crate::command::batch::Batch;
-use crate::command::connection::{Connection, MOST_GATHERED, ReplyMode};
+use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::log::Lsn;
 use crate::resp::inline;
@@ -9,45 +9,45 @@ use crate::resp::parse::{Found, ParseError};
 use crate::resp::write::Writer;
 use crate::{Db, Session};
 
-/// So many keys are asked for at once, but for those of one command.
-const MOST_ASKED: usize = 4096;
-/// With so many bytes to be sent a pipeline is put down for a while.
-pub(super) const ENOUGH: usize = 1 << 20;
+/// A batch is executed when it has this many keys. One command may exceed it.
+const MAX_BATCH_KEYS: usize = 4096;
+/// Input is left for later when its replies have this many bytes.
+pub(super) const REPLY_CHUNK: usize = 1 << 20;
 
-/// What came of the bytes.
+/// The outcome of processing input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// So many bytes were obeyed. Where there are some, there may be more to obey behind them.
+    /// Bytes that were consumed. If there are some, more complete requests may follow them.
     pub consumed: usize,
-    /// So many bytes from there it takes, at the least, for the next request; 0 where that is not known.
+    /// Bytes that the next request needs at least, counted from there; 0 if unknown.
     pub needed: usize,
-    /// So many commands they were.
+    /// Commands that were executed.
     pub commands: usize,
-    /// The entry of the log that must be safe before the replies may be sent.
+    /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
-    /// What is to be done next.
+    /// What to do with the connection.
     pub next: NextStep,
 }
 
-/// What is to be done next.
+/// What to do with a connection after its replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NextStep {
-    /// Wait for more.
+    /// Wait for more input.
     #[default]
     Continue,
     /// Send the replies, then close.
     Close,
-    /// Close at once: the replies are more than there is room for, and were not made.
+    /// Close at once: the replies exceed the limit, and were not made.
     Drop,
-    /// Send the replies, then end the server.
+    /// Send the replies, then shut the server down.
     Shutdown {
-        /// With a snapshot.
+        /// Whether to write a snapshot first.
         save: bool,
     },
 }
 
-/// Obeys requests that `input` begins with, and appends the replies to `out`. After [`NextStep::Close`], [`NextStep::Drop`] or
-/// [`NextStep::Shutdown`] it is not called for this connection any more.
+/// Executes the complete requests at the beginning of `input`, and appends their replies to `out`. After
+/// [`NextStep::Close`], [`NextStep::Drop`] or [`NextStep::Shutdown`], it must not be called for this connection again.
 pub fn process_input(
     connection: &mut Connection,
     context: &mut Context<'_>,
@@ -65,6 +65,7 @@ pub fn process_input(
     let most = execution.connection.most;
     while outcome.commands < most && execution.next == NextStep::Continue {
         let limits = execution.connection.limits();
+        // Read the limits again for each request: AUTH may have been the last one.
         let rest = &input[outcome.consumed..];
         match execution.connection.requests.next(rest, limits, &mut arguments) {
             Found::Request(used) => {
@@ -87,30 +88,31 @@ pub fn process_input(
                 break;
             }
         }
-        if execution.batch.len() >= MOST_ASKED || execution.out.len() >= ENOUGH {
+        if execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK {
             break;
         }
     }
     execution.execute_batch();
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
     context.scratch.take_back(execution.batch, arguments);
-    // Of commands with long replies fewer are gathered, since nobody knows before how long they are.
-    let long = out.len() - began >= ENOUGH;
-    connection.most = if long { (most / 4).max(1) } else { (most * 2).min(MOST_GATHERED) };
+    // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
+    // after long ones, and grows again.
+    let long = out.len() - began >= REPLY_CHUNK;
+    connection.most = if long { (most / 4).max(1) } else { (most * 2).min(MAX_BATCH_COMMANDS) };
     outcome
 }
 
-/// The commands of a pipeline while they are obeyed.
+/// The state of executing the commands of one pipeline.
 pub(super) struct Execution<'t, 'a> {
     pub(super) connection: &'t mut Connection,
     pub(super) session: &'t mut Session,
     pub(super) db: &'t Db,
     pub(super) server: &'t dyn ServerApi,
     pub(super) out: &'t mut Vec<u8>,
-    /// How long `out` may become.
+    /// The longest that `out` may become.
     pub(super) max_out: usize,
     pub(super) batch: Batch<'a>,
-    /// What must be safe before `out` may be sent.
+    /// The log entry that must be safe before `out` may be sent.
     pub(super) lsn: Lsn,
     pub(super) next: NextStep,
 }
@@ -125,7 +127,7 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
-    /// Obeys a command whose reply is not wanted.
+    /// Executes a command whose reply the client does not want (CLIENT REPLY OFF or SKIP).
     #[cold]
     fn execute_muted(&mut self, arguments: &[&'a [u8]]) {
         self.execute_batch();
@@ -139,10 +141,10 @@ impl<'a> Execution<'_, 'a> {
         }
         self.execute(arguments);
         self.execute_batch();
-        // Now they are wanted only if this was `CLIENT REPLY ON`, which is answered.
+        // Only CLIENT REPLY ON can have changed the mode, and that command is answered.
         if self.connection.reply_mode != ReplyMode::All {
             self.out.truncate(before);
-            // What is not sent needs no room.
+            // A reply that is not sent needs no room.
             if self.next == NextStep::Drop {
                 self.next = NextStep::Continue;
             }
@@ -152,7 +154,8 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
-    /// Obeys a line with quotes. Its words are not those in the buffer, so nothing is gathered.
+    /// Executes an inline command with quotes. Its words are not in the input buffer, so the batch, which borrows from
+    /// that, cannot hold them.
     #[cold]
     fn execute_inline(&mut self, line: &[u8]) {
         let words = match inline::split(line) {
@@ -180,11 +183,11 @@ impl<'a> Execution<'_, 'a> {
         (self.lsn, self.next) = (execution.lsn, execution.next);
     }
 
-    /// Says what is wrong with a request. Nobody knows where the next one begins.
+    /// Replies to a malformed request. The connection closes, because nobody can tell where the next request begins.
     #[cold]
     fn protocol_error(&mut self, why: ParseError) {
         match why {
-            // Any byte, as it was sent.
+            // The byte as it was sent, even if it is no character.
             ParseError::Expected(byte) => {
                 let text: [&[u8]; 3] = [b"ERR Protocol error: expected '$', got '", &[byte], b"'"];
                 self.error(text.concat());
@@ -194,7 +197,7 @@ impl<'a> Execution<'_, 'a> {
         self.next = NextStep::Close;
     }
 
-    /// Asks and answers what was gathered.
+    /// Executes the batch and appends its replies.
     pub(super) fn execute_batch(&mut self) {
         if !self.batch.is_empty() {
             let (protocol, most) = (self.connection.protocol, self.max_out);
@@ -206,7 +209,7 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
-    /// Whether a reply that has come to `bytes` bytes while it is made has room. If not, the connection ends.
+    /// Returns whether a reply of `bytes` bytes fits into the output. If it does not, the connection ends.
     pub(super) fn fits(&mut self, bytes: usize) -> bool {
         let fits = self.out.len().saturating_add(bytes) <= self.max_out;
         if !fits {
@@ -215,26 +218,26 @@ impl<'a> Execution<'_, 'a> {
         fits
     }
 
-    /// Notes that what was seen of the whole database may be no older than this moment.
+    /// Notes that a command has read the whole database: its reply must wait for the newest log entry.
     pub(super) fn wait_for_last_entry(&mut self) {
         self.lsn = self.lsn.max(self.db.log().last());
     }
 
-    /// A reply that asks for nothing.
+    /// Adds a reply that needs nothing from the database.
     pub(super) fn reply(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         if self.batch.is_empty() {
             write(&mut Writer::new(self.out, self.connection.protocol));
             self.fits(0);
         } else {
             self.batch.push_reply(self.connection.protocol, write);
-            // What is written there counts as `out` does: it is long enough to be put down for a while.
-            if self.batch.reply_bytes() >= ENOUGH {
+            // Replies within the batch count towards the output as well.
+            if self.batch.reply_bytes() >= REPLY_CHUNK {
                 self.execute_batch();
             }
         }
     }
 
-    /// A reply that is an error.
+    /// Adds an error reply.
     pub(super) fn error(&mut self, text: impl AsRef<[u8]>) {
         self.reply(|out| out.error(text));
     }

@@ -1,4 +1,4 @@
-//! Commands that say until when a key lives: the options of SET and its kin, and EXPIRE and its kin.
+//! Commands that set an expiration: SET and its variants, EXPIRE and its variants.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::execute::Execution;
@@ -6,14 +6,14 @@ use crate::command::reply::ReplyKind;
 use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
 use crate::state::number;
 
-/// From when a time is counted.
+/// Whether a time is relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeBase {
     Relative,
     Absolute,
 }
 
-/// In what a time is counted.
+/// The unit of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
@@ -22,7 +22,7 @@ pub(super) enum Unit {
 
 type TimeFormat = (TimeBase, Unit);
 
-/// How an option counts time, if it does.
+/// Returns the time format that an option of SET names.
 fn format(option: &[u8]) -> Option<TimeFormat> {
     let options = [
         ("ex", (TimeBase::Relative, Unit::Seconds)),
@@ -37,7 +37,7 @@ fn invalid(name: &str) -> CommandError {
     format!("ERR invalid expire time in '{name}' command").into()
 }
 
-/// The moment in milliseconds since 1970, which may lie before that.
+/// Converts a time to milliseconds since 1970; the result may be negative.
 fn absolute_ms(
     (from, unit): TimeFormat,
     time: i64,
@@ -57,7 +57,7 @@ fn absolute_ms(
 }
 
 impl<'a> Execution<'_, 'a> {
-    /// Until when a key lives that is given this time, of which none is less than one.
+    /// Returns the expiration for a time that must be positive.
     fn expiry(&self, format: TimeFormat, time: &[u8], name: &str) -> Result<Expiry, CommandError> {
         let time = number::integer(time).ok_or(NOT_AN_INTEGER)?;
         if time <= 0 {
@@ -85,7 +85,7 @@ impl<'a> Execution<'_, 'a> {
                 keeps = true;
             } else if let Some(format) = format(option)
                 && !keeps
-                // The same once more is taken for better knowledge.
+                // The same option given twice: Redis takes the last one.
                 && expiry.is_none_or(|(before, _)| before == format)
                 && let Some(time) = options.next()
             {
@@ -148,7 +148,7 @@ impl<'a> Execution<'_, 'a> {
         self.batch.change(key, live, ReplyKind::Integer);
     }
 
-    /// EXPIRE and its kin.
+    /// EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT.
     pub(super) fn expire(
         &mut self,
         arguments: &[&'a [u8]],
@@ -158,7 +158,7 @@ impl<'a> Execution<'_, 'a> {
         let condition = condition(&arguments[3..])?;
         let time = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
         let end = absolute_ms(format, time, || self.session.now(), name)?;
-        // What ended before 1970 has ended as well as what ended then.
+        // A time before 1970 has the effect of 1970: the key is removed.
         let expiry = Expiry::At(u64::try_from(end).unwrap_or(0));
         self.batch.change(
             arguments[1],
@@ -169,7 +169,7 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// The condition of EXPIRE.
+/// Reads the options of EXPIRE.
 fn condition(options: &[&[u8]]) -> Result<ExpireCondition, CommandError> {
     let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
     for option in options {
@@ -195,7 +195,7 @@ fn condition(options: &[&[u8]]) -> Result<ExpireCondition, CommandError> {
     }
     Ok(match (nx, xx, gt, lt) {
         (true, ..) => ExpireCondition::NoExpiry,
-        // No end is the latest, so what gets a later one has one.
+        // A key without expiration counts as expiring latest of all, so XX adds nothing to GT.
         (_, _, true, _) => ExpireCondition::Later,
         (_, true, _, true) => ExpireCondition::HasExpiryAndSooner,
         (_, _, _, true) => ExpireCondition::Sooner,

@@ -1,4 +1,4 @@
-//! INFO: what the server knows of itself, under the names by which Redis's dashboards and exporters read it.
+//! INFO: the server's statistics, under the names that Redis's dashboards and exporters read.
 
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
@@ -10,7 +10,7 @@ use std::fmt::{Display, Write};
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Ticks of a second, as Linux tells them in `/proc`.
+/// Clock ticks in a second in Linux's `/proc`.
 const TICKS: f64 = 100.0;
 
 /// The lines of a section.
@@ -18,7 +18,7 @@ struct Lines<'s>(&'s mut String);
 
 impl Lines<'_> {
     fn line(&mut self, name: &str, value: impl Display) {
-        // Nothing fails that is written into memory.
+        // Writing to memory does not fail.
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 
@@ -28,7 +28,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Bytes, once more for people.
+    /// Writes a number of bytes, and again in human-readable form.
     fn bytes(&mut self, name: &str, bytes: u64) {
         self.line(name, bytes);
         self.line(&format!("{name}_human"), human(bytes));
@@ -106,7 +106,7 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     let used = stats.memory + server.buffers;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
-    // What it was at most is not noted where it is used; the system's peak is.
+    // Usage is not tracked at each allocation, so the process's peak stands in for it.
     out.bytes("used_memory_peak", peak().max(used));
     out.line("used_memory_dataset", stats.memory);
     out.line("mem_clients_normal", server.buffers);
@@ -201,7 +201,7 @@ fn ratio(one: u64, other: u64) -> f64 {
     one as f64 / other.max(1) as f64
 }
 
-/// Bytes as Redis shows them to people.
+/// Formats bytes as Redis does for people.
 fn human(bytes: u64) -> String {
     const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
     let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) else {
@@ -210,12 +210,12 @@ fn human(bytes: u64) -> String {
     format!("{:.2}{unit}", ratio(bytes, 1 << shift))
 }
 
-/// Bytes of memory that the process has, where the system tells.
+/// Returns the resident memory of the process, if the system reports it.
 pub(super) fn resident() -> u64 {
     crate::state::heap::resident() as u64
 }
 
-/// What it had at most.
+/// Returns the peak of the resident memory.
 fn peak() -> u64 {
     kilobytes("/proc/self/status", "VmHWM:")
 }
@@ -224,7 +224,7 @@ fn system_memory() -> u64 {
     kilobytes("/proc/meminfo", "MemTotal:")
 }
 
-/// A number of kilobytes from a file with a name before each, in bytes.
+/// Reads a value in kilobytes from a file of named values, and returns it in bytes.
 fn kilobytes(file: &str, name: &str) -> u64 {
     let text = read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -232,10 +232,10 @@ fn kilobytes(file: &str, name: &str) -> u64 {
     number.unwrap_or(0) << 10
 }
 
-/// Seconds of computing of the process: its own, and the system's for it.
+/// Returns the process's CPU time in seconds: user and system.
 fn times() -> (f64, f64) {
     let text = read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, which may hold anything, stands in brackets.
+    // The name of the program, which may contain anything, is in parentheses.
     let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
     let mut next = || fields.next().unwrap_or(0.0) / TICKS;

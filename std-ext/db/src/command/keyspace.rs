@@ -1,4 +1,4 @@
-//! Commands about the whole database: what keys there are, how many, and whether they last.
+//! Commands about the whole database: its keys, their number, and persistence.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
 const INVALID_CURSOR: &str = "ERR invalid cursor";
-/// So many keys are visited in one go for KEYS.
+/// Keys that KEYS visits between two checks of the output limit.
 const STRIDE: usize = 4096;
 
 impl<'a> Execution<'_, 'a> {
@@ -126,16 +126,16 @@ impl<'a> Execution<'_, 'a> {
 
     /// LASTSAVE.
     pub(super) fn last_save(&mut self) {
-        let moment = self.saved_at().cast_signed();
-        self.reply(|out| out.integer(moment));
+        let time = self.saved_at().cast_signed();
+        self.reply(|out| out.integer(time));
     }
 
-    /// When the last snapshot was made, or the server began, in seconds since 1970.
+    /// Returns when the last snapshot was made, or else when the server started, in seconds since 1970.
     pub(super) fn saved_at(&self) -> u64 {
         let began = || (self.session.now() / 1000).saturating_sub(self.server.stats().uptime);
         match self.db.stats().last_snapshot_at {
             0 => began(),
-            moment => moment,
+            time => time,
         }
     }
 
@@ -165,8 +165,8 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// SHUTDOWN. It has no reply. All that was acknowledged is in the log, so a snapshot is made only where it is
-    /// asked for.
+    /// SHUTDOWN. It has no reply. Everything acknowledged is in the log, so a snapshot is written only if SAVE is
+    /// given.
     pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (mut save, mut not, mut abort) = (false, false, false);
         for option in &arguments[1..] {
@@ -190,13 +190,13 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Keys that were found, to be counted before they are written.
+/// Keys for a reply. They are counted before they are written.
 struct FoundKeys {
     keys: Vec<u8>,
     ends: Vec<usize>,
-    /// Bytes that the reply has at least, also of keys for which there was no room.
+    /// Bytes that the reply needs at least, including keys that were left out for lack of room.
     bytes: usize,
-    /// How many it may have.
+    /// Bytes that the reply may have.
     most: usize,
 }
 

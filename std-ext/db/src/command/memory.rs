@@ -1,4 +1,4 @@
-//! MEMORY: what is taken by one key, or by all.
+//! MEMORY: memory usage of one key or of the server.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
@@ -57,7 +57,7 @@ impl<'a> Execution<'_, 'a> {
                 self.batch.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull);
             }
             Subcommand::Doctor => {
-                self.reply(|out| out.verbatim(*b"txt", b"No memory problem is looked for here."));
+                self.reply(|out| out.verbatim(*b"txt", b"Memory diagnostics are not supported."));
             }
             Subcommand::Stats => self.memory_stats(),
             Subcommand::MallocStats => {

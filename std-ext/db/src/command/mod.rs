@@ -1,8 +1,8 @@
-//! Commands: what clients of Redis ask, in terms of the database.
+//! Redis commands in terms of the database.
 //!
-//! `process_input` takes what a connection has received, finds the requests in it, gathers what they ask of keys (`plan`)
-//! and asks it at once; what is about the whole database or the connection waits until what was gathered before is
-//! done.
+//! `process_input` parses the requests that a connection has received. Commands about keys are collected in a batch
+//! ([`batch`]) that the session executes as a whole. A command about the database or the connection first executes the
+//! batch collected so far, so that effects and replies keep their order.
 
 mod arguments;
 mod batch;
@@ -34,5 +34,5 @@ pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use execute::{NextStep, Outcome, process_input};
 
-/// The Redis whose commands and answers these are.
+/// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

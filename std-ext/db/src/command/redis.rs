@@ -1,4 +1,4 @@
-//! What Redis answers, held against what is answered here: byte by byte, one request at a time and as pipelines.
+//! Compares replies with those of Redis byte by byte, as single requests and as pipelines.
 
 use super::NextStep;
 use super::subcommands::{self, SUBCOMMANDS};
@@ -6,12 +6,12 @@ use super::table::{self, COMMANDS};
 use super::tests::Client;
 use crate::resp::{inline, read, write};
 
-/// Requests and what Redis answered; the first lines say how it is written.
+/// Requests and Redis's replies. The first lines of the file describe its format.
 const ANSWERS: &str = include_str!("../../tests/redis-7.txt");
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
-/// One request, in RESP2 and RESP3.
+/// A request, with its replies in RESP2 and RESP3.
 #[derive(Default)]
 struct Row {
     line: &'static str,
@@ -20,7 +20,7 @@ struct Row {
     closed: bool,
 }
 
-/// Text with backslashes as bytes.
+/// Converts text with backslash escapes to bytes.
 fn bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -46,7 +46,7 @@ fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Sections, each of which begins with an empty database.
+/// Returns the sections, each of which begins with an empty database.
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
     let mut sections: Vec<(&str, Vec<Row>)> = Vec::new();
     for line in ANSWERS.lines().skip_while(|line| !line.is_empty()) {
@@ -79,7 +79,7 @@ fn sections() -> Vec<(&'static str, Vec<Row>)> {
     sections
 }
 
-/// The number in the answer to TTL.
+/// Returns the number in a reply to TTL.
 fn seconds(answer: &[u8]) -> Option<i64> {
     let digits = answer.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -87,7 +87,7 @@ fn seconds(answer: &[u8]) -> Option<i64> {
 
 fn is_answer(row: &Row, protocol: usize, answer: &[u8]) -> bool {
     let wanted = &row.answers[protocol];
-    // A slow machine takes some of the time that a key has.
+    // On a slow machine, some of the key's time has passed.
     if row.line.starts_with("> TTL")
         && let (Some(wanted @ 1..), Some(left)) = (seconds(wanted), seconds(answer))
     {
@@ -100,7 +100,7 @@ fn shown(answer: &[u8]) -> String {
     answer.escape_ascii().to_string()
 }
 
-/// How many of the rows are answered otherwise, each of which is printed.
+/// Returns how many replies differ, and prints each of those.
 fn differing<'r>(answers: impl Iterator<Item = (&'r Row, usize, Vec<u8>)>) -> usize {
     let wrong = answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
     wrong
@@ -236,6 +236,6 @@ fn the_table_is_that_of_redis() {
         );
         names += 1;
     }
-    // Redis 7.0 does not have two of the subcommands.
+    // Redis 7.0 lacks two of the subcommands.
     assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 2);
 }

@@ -1,57 +1,55 @@
-//! How answers become replies.
+//! How answers of the database become replies.
 
 use crate::request::{Answer, RequestError};
 use crate::resp::write::Writer;
 use crate::state::number;
 
-/// How the answers to what one command asks become its reply.
+/// How the answers to one command's requests become its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyKind {
-    /// Bytes, or null.
+    /// A bulk string, or null.
     Value,
-    /// As many of them as were asked for, in an array.
+    /// An array of as many bulk strings or nulls as there are keys.
     Values,
-    /// OK, or null where it was not done.
+    /// OK, or null if it was not done.
     Done,
-    /// 1, or 0 where it was not done.
-    DoneOrNot,
+    /// 1, or 0 if it was not done.
+    DoneAsInteger,
     /// An integer.
     Integer,
     /// An integer, or null.
     IntegerOrNull,
     /// The sum of integers.
     Sum,
-    /// Bytes, or none.
-    Subcommand,
-    /// How long a key lives yet, or until when.
-    Expiry {
+    /// A bulk string, empty if the key is missing.
+    Range,
+    /// The remaining time to live, or the expiration time.
+    Ttl {
         /// In seconds, not milliseconds.
         seconds: bool,
-        /// The moment itself.
-        moment: bool,
+        /// The expiration time itself.
+        absolute: bool,
     },
-    /// Of what type a key's value is.
+    /// The type of the key's value.
     Type,
-    /// How Redis would keep the value.
+    /// The encoding that Redis would use for the value.
     Encoding,
-    /// How many share the value.
+    /// The number of references to the value.
     Shared,
-    /// That it is not counted how often a key is used, or null.
+    /// An error because access frequencies are not tracked, or null.
     Frequency,
 }
 
-/// So many bytes Redis keeps together with their head.
-pub(super) const EMBEDDED: usize = 44;
+/// Redis stores values up to this length in one allocation with their header.
+pub(super) const EMBSTR_MAX: usize = 44;
 
 impl ReplyKind {
-    /// Writes what one answer becomes; of [`ReplyKind::Sum`] nothing. `now` is in milliseconds since 1970.
+    /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970.
     #[inline]
     pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
-            (Self::Value | Self::Values | Self::Subcommand, Answer::Bytes(value)) => {
-                out.bulk(value)
-            }
-            // What cannot be a key is none of those that are there.
+            (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),
+            // A key that is too long cannot exist, so reading it is no error.
             (Self::Value | Self::Values | Self::Done, Answer::Nil)
             | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
@@ -64,11 +62,11 @@ impl ReplyKind {
     #[inline(never)]
     fn write_rare(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
-            (Self::DoneOrNot, answer) => out.integer((answer == Answer::Done).into()),
-            (Self::Subcommand, _) => out.bulk(b""),
-            (Self::Expiry { seconds, moment }, answer) => out.integer(match answer {
+            (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
+            (Self::Range, _) => out.bulk(b""),
+            (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
                 Answer::ExpiresAt(Some(end)) => {
-                    let shown = if moment { end } else { end.saturating_sub(now) };
+                    let shown = if absolute { end } else { end.saturating_sub(now) };
                     let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
                     i64::try_from(shown).unwrap_or(i64::MAX)
                 }
@@ -86,11 +84,11 @@ impl ReplyKind {
     }
 }
 
-/// How Redis would keep a value, of which the first [`EMBEDDED`] bytes and one more tell it.
+/// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.
 fn encoding(value: &[u8]) -> &'static str {
     if number::integer(value).is_some() {
         "int"
-    } else if value.len() <= EMBEDDED {
+    } else if value.len() <= EMBSTR_MAX {
         "embstr"
     } else {
         "raw"
@@ -100,7 +98,7 @@ fn encoding(value: &[u8]) -> &'static str {
 const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
     that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
-/// Why something was refused, in Redis's words where it has such a reason.
+/// Returns the error reply, in Redis's words if Redis has the same error.
 pub(crate) fn error_text(error: RequestError) -> &'static str {
     match error {
         RequestError::NotAnInteger => "ERR value is not an integer or out of range",
@@ -114,8 +112,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         RequestError::LogUnavailable => {
-            "MISCONF Errors writing to the log, so no change is taken. Please check the server's log for details \
-             about the error."
+            "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."
         }
     }
 }

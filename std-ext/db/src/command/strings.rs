@@ -1,10 +1,10 @@
-//! Commands about keys whose arguments are more than keys and values.
+//! Commands about keys whose arguments need parsing.
 
 use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand, wrong_number,
 };
 use crate::command::execute::Execution;
-use crate::command::reply::{EMBEDDED, ReplyKind};
+use crate::command::reply::{EMBSTR_MAX, ReplyKind};
 use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
 
@@ -50,7 +50,7 @@ impl<'a> Execution<'_, 'a> {
     /// GETRANGE.
     pub(super) fn getrange(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let look = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
-        self.batch.read(arguments[1], look, ReplyKind::Subcommand);
+        self.batch.read(arguments[1], look, ReplyKind::Range);
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl<'a> Execution<'_, 'a> {
             "    <key>.",
         ];
         let parts = [
-            ("encoding", 3, Some((Query::Prefix(EMBEDDED + 1), ReplyKind::Encoding))),
+            ("encoding", 3, Some((Query::Prefix(EMBSTR_MAX + 1), ReplyKind::Encoding))),
             ("idletime", 3, Some((Query::IdleTime, ReplyKind::IntegerOrNull))),
             ("freq", 3, Some((Query::Exists, ReplyKind::Frequency))),
             ("refcount", 3, Some((Query::Exists, ReplyKind::Shared))),
@@ -109,7 +109,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// What HELP of a command answers.
+    /// Replies the lines of a HELP subcommand.
     pub(super) fn help(&mut self, lines: &[&str]) {
         self.reply(|out| {
             out.array(lines.len() + 2);

@@ -1,4 +1,4 @@
-//! The table of subcommands, as `COMMAND` tells them.
+//! The table of subcommands, as `COMMAND` shows them.
 
 use super::table::{CommandSpec, Id, NONE, spec};
 
@@ -8,8 +8,8 @@ const PLAIN: &str = "noscript loading stale";
 const ADMIN: &str = "admin noscript loading stale";
 const ABOUT: &str = "loading stale";
 
-/// All subcommands: the name of the command, a bar and that of the subcommand. Arities, keys, flags and categories are
-/// those of Redis 7, with the command's name among the arguments.
+/// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
+/// of Redis 7, and count the command's name as an argument.
 pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
@@ -49,13 +49,13 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
     spec(("object|help", Id::Object, 2), NONE, ABOUT, "keyspace slow"),
 ];
 
-/// The subcommands of a command.
+/// Returns the subcommands of a command.
 pub(crate) fn of(command: &CommandSpec) -> impl Iterator<Item = &'static CommandSpec> + Clone {
     let id = command.id;
     SUBCOMMANDS.iter().filter(move |part| part.id == id)
 }
 
-/// The subcommand of this name within a command.
+/// Returns the subcommand of this name.
 pub(crate) fn find(command: &[u8], name: &[u8]) -> Option<&'static CommandSpec> {
     SUBCOMMANDS.iter().find(|part| {
         let (container, part) = part.name.split_once('|').unwrap_or_default();

@@ -1,13 +1,13 @@
-//! Commands as a client sends them, with the bytes that it gets.
+//! Tests of commands at the level of bytes.
 
-use super::execute::ENOUGH;
+use super::execute::REPLY_CHUNK;
 use super::*;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
 use std::cell::RefCell;
 
-/// A server that knows little, and has a password or none.
+/// A server with few settings, and optionally a password.
 #[derive(Default)]
 struct Server {
     password: Option<&'static [u8]>,
@@ -97,7 +97,7 @@ impl Client {
         process_input(&mut self.connection, &mut context, input, out)
     }
 
-    /// Sends bytes, all of which have to be obeyed; what is answered.
+    /// Sends bytes, all of which must be consumed. Returns the replies.
     pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         while !input.is_empty() && self.next == NextStep::Continue {
@@ -109,7 +109,7 @@ impl Client {
         out
     }
 
-    /// Sends bytes, which may ask for nothing, or end before a request does.
+    /// Sends bytes, which may contain no request or end within one.
     pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         while self.next == NextStep::Continue {
@@ -123,12 +123,12 @@ impl Client {
         out
     }
 
-    /// What is to be done with the connection.
+    /// Returns what to do with the connection.
     pub(super) fn next(&self) -> NextStep {
         self.next
     }
 
-    /// Sends a line of words, as one request.
+    /// Sends a line of words as one request.
     fn ask(&mut self, line: &str) -> String {
         let mut input = Vec::new();
         write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
@@ -200,7 +200,7 @@ fn hello_chooses_the_protocol() {
     assert_eq!(hello, wanted);
     assert_eq!(client.ask("get a"), "_");
     assert_eq!(client.ask("client getname"), "$4 rose");
-    // What was asked before is answered as it was asked.
+    // Earlier commands are answered in the earlier protocol.
     let answers = client.send(b"get a\r\nhello 2\r\nget a\r\n");
     assert!(answers.starts_with(b"_\r\n*14\r\n") && answers.ends_with(b"*0\r\n$-1\r\n"));
 }
@@ -215,7 +215,7 @@ fn strangers_say_the_password_first() {
     {
         assert_eq!(client.ask(line), refused, "{line}");
     }
-    // What is no command, and what has too few arguments, is said to anybody.
+    // Unknown commands and wrong numbers of arguments are reported without authentication.
     assert!(client.ask("foo").starts_with("-ERR unknown command"));
     assert!(client.ask("get").starts_with("-ERR wrong number of arguments"));
     let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
@@ -239,7 +239,7 @@ fn strangers_say_the_password_first() {
     assert_eq!(client.ask("get a"), refused);
     assert!(client.ask("hello 3 auth default sesame").starts_with("%7"));
     assert_eq!(client.ask("get a"), "_");
-    // Within one pipeline, too.
+    // Also within one pipeline.
     let mut client = Client::of(server());
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
     assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
@@ -285,7 +285,7 @@ fn clients_are_listed() {
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
         "{own}"
     );
-    // The names that a client's library reads as numbers.
+    // Fields that client libraries parse as numbers.
     for name in ["id", "multi", "qbuf", "qbuf-free", "argv-mem", "obl", "oll", "omem", "tot-mem"] {
         let value = own.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         assert!(value.is_some_and(|value| value.parse::<i64>().is_ok()), "{name}: {own}");
@@ -320,7 +320,7 @@ fn settings_are_those_of_the_database_and_the_server() {
         client.ask("config set appendonly no"),
         failed("appendonly", "can't set immutable config")
     );
-    // One that is wrong, and none is changed.
+    // If one is invalid, none is changed.
     client.ask("config set maxmemory 1 maxmemory-policy foo");
     assert_eq!(client.ask("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
 }
@@ -430,10 +430,11 @@ fn much_is_answered_in_parts() {
         let mut out = Vec::new();
         let outcome = client.process(&input, &mut out);
         assert!(outcome.consumed > 0);
-        // The first part is as long as it can be; then fewer are gathered.
+        // The first part is as long as possible; then batches become smaller.
         assert!(
             parts == 0
-                || out.len() <= ENOUGH.max(outcome.commands * 100_011) && outcome.commands <= 128
+                || out.len() <= REPLY_CHUNK.max(outcome.commands * 100_011)
+                    && outcome.commands <= 128
         );
         answered += out.len();
         input.drain(..outcome.consumed);
@@ -544,8 +545,7 @@ fn commands_are_described() {
     assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
-    let docs =
-        "*2 $3 get *6 $7 summary $24 Gives the value of a key $5 since $5 1.0.0 $5 group $6 string";
+    let docs = "*2 $3 get *6 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string";
     assert_eq!(client.ask("command docs get foo"), docs);
     let Reply::Array(docs) = client.reply("command docs") else { panic!() };
     assert_eq!(docs.len(), 2 * table::COMMANDS.len());

@@ -1,39 +1,39 @@
-//! Why settings cannot be used.
+//! Errors in the configuration.
 
 use super::source::{Origin, SyntaxError};
 use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-/// What is wrong with the settings.
+/// An error in the configuration.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
     File(PathBuf, io::Error),
-    /// It is not written as settings are.
+    /// A line, a variable or a flag has the wrong syntax.
     Syntax(Origin, &'static str),
     /// There is no such setting.
     Unknown {
         /// Where it was given.
         origin: Origin,
-        /// Its name.
+        /// The unknown name.
         name: String,
-        /// The one that may have been meant.
+        /// A setting with a similar name.
         suggestion: Option<&'static str>,
     },
-    /// A setting does not take this value.
+    /// The value is invalid for the setting.
     InvalidValue {
         /// Where it was given.
         origin: Origin,
         /// The setting.
         name: &'static str,
-        /// The value.
+        /// The invalid value.
         value: String,
-        /// What would be right.
+        /// What is expected.
         expected: String,
     },
-    /// Settings that do not go together.
+    /// Settings contradict each other.
     Conflict(String),
 }
 
@@ -49,14 +49,14 @@ impl fmt::Display for ConfigError {
             Self::File(path, why) => write!(f, "{} cannot be read: {why}", path.display()),
             Self::Syntax(origin, why) => write!(f, "{origin}: {why}"),
             Self::Unknown { origin, name, suggestion } => {
-                write!(f, "{origin}: there is no setting '{name}'")?;
+                write!(f, "{origin}: unknown setting '{name}'")?;
                 match suggestion {
                     Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
-                    None => f.write_str("; --help shows all"),
+                    None => f.write_str("; --help lists all"),
                 }
             }
             Self::InvalidValue { origin, name, value, expected } => {
-                write!(f, "{origin}: '{value}' is no value for {name}, which takes {expected}")
+                write!(f, "{origin}: invalid value '{value}' for {name}: expected {expected}")
             }
             Self::Conflict(why) => f.write_str(why),
         }

@@ -1,5 +1,5 @@
-//! The command line, which clap makes of the [table](super::table): how flags are read, `--help`, completions for
-//! shells, and the manual page.
+//! The command line, made from the [table](super::table) with clap: flags, `--help`, shell completions and the manual
+//! page.
 
 use super::error::ConfigError;
 use super::render::sample;
@@ -14,44 +14,44 @@ use clap_complete::Shell;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// What the program is called.
+/// The name of the program.
 const NAME: &str = "hedgerow-db";
-/// Flags that are no settings. Those of them that take no value come first.
+/// Flags that are not settings. Those that take no value come first.
 const ACTIONS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
 const SWITCHES: usize = 4;
 
-/// What the arguments of the program ask for.
+/// What the arguments ask for.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    /// To serve.
+    /// Serve.
     Serve(Arguments),
-    /// To print a text.
+    /// Print a text and exit.
     Print(String),
 }
 
-/// The settings that the arguments give.
+/// The settings given by the arguments.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
     pub(super) file: Option<PathBuf>,
     pub(super) given: Vec<RawSetting>,
 }
 
-/// Returns the command line as clap knows it: a flag for each setting of the table.
+/// Returns the command line: a flag for each setting of the table.
 fn command() -> Command {
     let settings = GROUPS.iter().flat_map(|group| {
         group.settings.iter().map(|setting| flag(setting).help_heading(group.name))
     });
-    let instead = |name| Arg::new(name).long(name).help_heading("Instead of serving");
+    let instead = |name| Arg::new(name).long(name).help_heading("Other actions");
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
-            "An in-memory key-value database on one node, durable, for clients of Redis and gRPC",
+            "A durable in-memory key-value database on one node, for clients of Redis and gRPC",
         )
         .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
         .after_help(format!(
-            "Each setting can also be given in FILE, as a line of its name and its value, or by the environment: \
-             maxmemory-policy is {PREFIX}MAXMEMORY_POLICY there, and {PREFIX}CONFIG is FILE. Flags win over the \
-             environment, the environment over the file."
+            "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
+             maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
+             environment, and the environment overrides the file."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -61,32 +61,32 @@ fn command() -> Command {
             Arg::new("file")
                 .value_name("FILE")
                 .value_hint(ValueHint::FilePath)
-                .help("A file of settings."),
+                .help("Configuration file."),
         )
         .args(settings)
-        .arg(instead("help").short('h').action(ArgAction::HelpShort).help("Prints this."))
+        .arg(instead("help").short('h').action(ArgAction::HelpShort).help("Print this help."))
         .arg(
             instead("version")
                 .short('V')
                 .short_alias('v')
                 .action(ArgAction::Version)
-                .help("Prints the version."),
+                .help("Print the version."),
         )
         .arg(
             instead("sample")
                 .action(ArgAction::SetTrue)
-                .help("Prints a file of all settings, at their defaults."),
+                .help("Print a configuration file with all settings at their defaults."),
         )
-        .arg(instead("man").action(ArgAction::SetTrue).help("Prints the manual page."))
+        .arg(instead("man").action(ArgAction::SetTrue).help("Print the manual page."))
         .arg(
             instead("completions")
                 .value_name("SHELL")
                 .value_parser(value_parser!(Shell))
-                .help("Prints the completions of a shell."),
+                .help("Print the completions for a shell."),
         )
 }
 
-/// The flag of a setting.
+/// Returns the flag of a setting.
 fn flag(setting: &'static Setting) -> Arg {
     let hint = match setting.kind {
         Kind::File => ValueHint::FilePath,
@@ -100,12 +100,12 @@ fn flag(setting: &'static Setting) -> Arg {
         .value_hint(hint)
         .value_parser(Words(setting.kind))
         .hide_possible_values(true)
-        .help(format!("{} Takes {}.", setting.help, setting.kind));
-    // What is not given is left to the other sources: the default is shown only.
+        .help(format!("{} Expects {}.", setting.help, setting.kind));
+    // clap only displays the default: if the flag is missing, the other sources decide.
     if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
 }
 
-/// What stands for a value in `--help`.
+/// Returns the placeholder for a value in `--help`.
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
@@ -114,7 +114,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",
         Kind::File => "FILE",
-        Kind::Folder => "FOLDER",
+        Kind::Folder => "DIR",
         Kind::Addresses => "ADDRESSES",
         Kind::Address => "ADDRESS",
         Kind::Mode => "MODE",
@@ -122,8 +122,8 @@ fn value_name(kind: Kind) -> &'static str {
     }
 }
 
-/// Takes any value, as a file and the environment do: [`Kind::parse`] decides for all three. Completions know the words
-/// of a choice by this.
+/// Accepts any value, because [`Kind::parse`] validates the values of all sources. It exists so that shell completions
+/// offer the words of a choice.
 #[derive(Clone)]
 struct Words(Kind);
 
@@ -170,7 +170,7 @@ pub fn completions(shell: &str) -> Option<String> {
     })
 }
 
-/// Reads the arguments, of which the program's name is not one: a file, and flags as `--name value` or `--name=value`.
+/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`.
 pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, ConfigError> {
     let words = std::iter::once(NAME.to_owned()).chain(join_values(words));
     let found = match command().try_get_matches_from(words) {
@@ -209,7 +209,7 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, Config
     }))
 }
 
-/// Joins each flag with its values, which go on until the next flag, as in Redis's command line: some settings take
+/// Joins each flag with its values, which extend to the next flag, as in Redis's command line: some settings take
 /// several words, and some words begin with a hyphen.
 fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut all = Vec::new();
@@ -254,7 +254,7 @@ fn to_config_error(why: &clap::Error) -> ConfigError {
             ConfigError::Unknown { origin, name, suggestion }
         }
         (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue).is_empty() => {
-            ConfigError::Syntax(origin, "a value is missing behind it")
+            ConfigError::Syntax(origin, "the value is missing")
         }
         (ErrorKind::InvalidValue, _) => {
             let shells: Vec<String> =
@@ -262,8 +262,8 @@ fn to_config_error(why: &clap::Error) -> ConfigError {
             let (value, expected) = (text(ContextKind::InvalidValue), shells.join(", "));
             ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
-        (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "it takes no value"),
-        _ => ConfigError::Syntax(origin, "flags look like this: --name value"),
+        (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "this flag takes no value"),
+        _ => ConfigError::Syntax(origin, "expected a flag of the form --name value"),
     }
 }
 
@@ -313,14 +313,14 @@ mod tests {
         assert_eq!(pairs(&served(&["--port", "1", "--port", "2"]).given), [("port", "2")]);
         assert_eq!(served(&[]), Arguments::default());
         let refused = [
-            (&["--port"][..], "--port: a value is missing behind it"),
-            (&["--port", "--dir", "a"], "--port: a value is missing behind it"),
-            (&["a", "b"], "b: flags look like this: --name value"),
-            (&["-x"], "-x: flags look like this: --name value"),
-            (&["--man=yes"], "--man: it takes no value"),
+            (&["--port"][..], "--port: the value is missing"),
+            (&["--port", "--dir", "a"], "--port: the value is missing"),
+            (&["a", "b"], "b: expected a flag of the form --name value"),
+            (&["-x"], "-x: expected a flag of the form --name value"),
+            (&["--man=yes"], "--man: this flag takes no value"),
             (
                 &["--completions", "cmd"],
-                "--completions: 'cmd' is no value for completions, which takes bash, elvish, fish, powershell, zsh",
+                "--completions: invalid value 'cmd' for completions: expected bash, elvish, fish, powershell, zsh",
             ),
         ];
         for (words, expected) in refused {

@@ -1,4 +1,5 @@
-//! The settings of one start, gathered from all sources, and what the database and its servers are told by them.
+//! The settings of one start: gathered from all sources, checked, and converted to options of the database and its
+//! servers.
 
 use super::error::ConfigError;
 #[cfg(feature = "cli")]
@@ -18,26 +19,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The settings of a start.
+/// The settings of one start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// By the table's order.
+    /// The values in the order of the table.
     pub(super) values: Vec<String>,
     file: Option<PathBuf>,
 }
 
-/// What the program is asked to do.
+/// What the command line asks for.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
 pub enum Invocation {
-    /// To serve.
+    /// Serve with this configuration.
     Serve(Box<Config>),
-    /// To print this text and end: help, its version, a file of all settings, completions or a manual page.
+    /// Print this text and exit: help, version, sample file, completions or manual page.
     Print(String),
 }
 
 impl Default for Config {
-    /// What is where nobody sets anything.
+    /// All settings at their defaults.
     fn default() -> Self {
         let read = |setting: &Setting| {
             setting.kind.parse(setting.default).expect("a test reads all defaults")
@@ -47,11 +48,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the settings: those of the file that the arguments or `HEDGEROW_DB_CONFIG` name, then those of variables
-    /// that begin with `HEDGEROW_DB_`, then those of the arguments, of which the program's name is not one.
+    /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
+    /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name.
     ///
     /// # Errors
-    /// [`ConfigError`] names the place of what is wrong, and what would be right.
+    /// [`ConfigError`] says where the error is and what is expected.
     #[cfg(feature = "cli")]
     pub fn read(
         arguments: impl IntoIterator<Item = String>,
@@ -69,11 +70,11 @@ impl Config {
         Ok(Invocation::Serve(Box::new(config)))
     }
 
-    /// Reads the settings of a file, if one is given, and those of variables that begin with `HEDGEROW_DB_`, which win
-    /// over it: for a program with a command line of its own.
+    /// Reads the settings from a file, if one is given, and from variables that begin with `HEDGEROW_DB_`, which
+    /// override it. This is for programs with a command line of their own.
     ///
     /// # Errors
-    /// As [`ConfigError`] says.
+    /// [`ConfigError`] says where the error is and what is expected.
     pub fn load(
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -81,7 +82,7 @@ impl Config {
         Self::from_sources(file, environment, Vec::new())
     }
 
-    /// The settings of all three sources.
+    /// Reads the settings of all three sources.
     fn from_sources(
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -118,24 +119,24 @@ impl Config {
         Ok(())
     }
 
-    /// What no setting alone can be blamed for.
+    /// Checks the settings against each other.
     fn check(&self) -> Result<(), ConfigError> {
         let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         if self.number("tls-port") != 0 {
             if cfg!(not(feature = "tls")) {
-                return conflict("tls-port needs a program that was built with the feature `tls`");
+                return conflict("tls-port requires a build with the feature `tls`");
             }
             if self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty() {
-                return conflict("tls-port needs tls-cert-file and tls-key-file");
+                return conflict("tls-port requires tls-cert-file and tls-key-file");
             }
             if self.get("tls-auth-clients") != "no" && self.get("tls-ca-cert-file").is_empty() {
-                return conflict("tls-port needs tls-ca-cert-file, or tls-auth-clients no");
+                return conflict("tls-port requires tls-ca-cert-file, or tls-auth-clients no");
             }
         }
         let ports = ["port", "tls-port", "grpc-port", "metrics-port"].map(|name| self.number(name));
         if ports[..3] == [0; 3] && self.get("unixsocket").is_empty() {
             return conflict(
-                "port, tls-port, grpc-port and unixsocket are off: nobody could connect",
+                "port, tls-port, grpc-port and unixsocket are all off: no client could connect",
             );
         }
         for (i, port) in ports.iter().enumerate() {
@@ -150,37 +151,37 @@ impl Config {
         let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         let Some(address) = self.grpc() else { return Ok(()) };
         if cfg!(not(feature = "grpc")) {
-            return conflict("grpc-port needs a program that was built with the feature `grpc`");
+            return conflict("grpc-port requires a build with the feature `grpc`");
         }
         let open = self.get("requirepass").is_empty() && self.flag("protected-mode");
         if open && !address.ip().is_loopback() {
             return conflict(
-                "grpc-port on an address that others can reach needs requirepass, or protected-mode no",
+                "grpc-port on an address that other machines can reach requires requirepass, or protected-mode no",
             );
         }
         if self.flag("grpc-tls")
             && (self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty())
         {
-            return conflict("grpc-tls needs tls-cert-file and tls-key-file");
+            return conflict("grpc-tls requires tls-cert-file and tls-key-file");
         }
         Ok(())
     }
 
-    /// The value of a setting of the table.
+    /// Returns the value of a setting.
     ///
     /// # Panics
-    /// Where the table has none of that name.
+    /// If the table has no setting of that name.
     pub fn get(&self, name: &str) -> &str {
         let index = table::all().position(|setting| setting.name == name);
         &self.values[index.expect("a name of the table")]
     }
 
-    /// Names and values of all, in order.
+    /// Returns the names and values of all settings, in the order of the table.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &str)> {
         table::all().map(|setting| setting.name).zip(self.values.iter().map(String::as_str))
     }
 
-    /// The file that was read, if one was.
+    /// Returns the file that was read, if there was one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -201,9 +202,9 @@ impl Config {
         u16::try_from(self.number(name)).ok().filter(|port| *port != 0)
     }
 
-    /// How the database is opened.
+    /// Returns the options of the database.
     pub fn options(&self) -> Options {
-        let mut options = if self.flag("persistence") {
+        let mut options = if self.flag("appendonly") {
             Options::at(self.get("dir"))
         } else {
             Options::in_memory()
@@ -221,7 +222,7 @@ impl Config {
         options
     }
 
-    /// How the server serves.
+    /// Returns the configuration of the server.
     pub fn server(&self) -> ServerConfig {
         let binds = self.binds("port");
         let tls_binds = self.binds("tls-port");
@@ -255,9 +256,8 @@ impl Config {
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
         server.protected_mode = self.flag("protected-mode");
         server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
-        // What clients of Redis ask to see how it keeps data.
-        let appends = if self.flag("persistence") { "yes" } else { "no" };
-        for (name, value) in [("appendonly", appends), ("save", ""), ("databases", "1")] {
+        // Settings of Redis that clients read, although nothing can be set here.
+        for (name, value) in [("save", ""), ("databases", "1")] {
             server.settings.push((name.to_owned(), value.to_owned()));
         }
         server.config_file =
@@ -265,21 +265,21 @@ impl Config {
         server
     }
 
-    /// Where `/metrics` is shown, if it is.
+    /// Returns the address of the metrics server, if there is one.
     pub fn metrics(&self) -> Option<SocketAddr> {
         let address = value::read_addresses(self.get("metrics-bind"))?.first()?.0;
         Some(SocketAddr::new(address, self.port("metrics-port")?))
     }
 
-    /// Where gRPC is served, if it is.
+    /// Returns the address of the gRPC server, if there is one.
     pub fn grpc(&self) -> Option<SocketAddr> {
         Some(self.binds("grpc-port").first()?.address)
     }
 
-    /// How it is served: with the certificates, whose files are read for that.
+    /// Returns the options of the gRPC server, after reading its certificate files.
     ///
     /// # Errors
-    /// Where those cannot be read.
+    /// If a file cannot be read.
     #[cfg(feature = "grpc")]
     pub fn grpc_options(&self) -> Result<GrpcOptions, ConfigError> {
         let threads = self.number("threads") as usize;
@@ -297,7 +297,7 @@ impl Config {
         Ok(options)
     }
 
-    /// What is written to standard error: one of the words of `loglevel`.
+    /// Returns what is logged: a value of `loglevel`.
     pub fn log_level(&self) -> &str {
         self.get("loglevel")
     }

@@ -1,5 +1,5 @@
-//! Settings: one [table] of them, read from a file, the environment and flags, each of which wins over those
-//! before.
+//! Configuration: one [table] of settings, read from a file, environment variables and flags. Each source overrides the
+//! ones before it.
 
 mod error;
 #[cfg(feature = "cli")]

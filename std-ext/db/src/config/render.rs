@@ -1,24 +1,24 @@
-//! What people read of the table: the sample file and the page of documentation. `--help` is made in `flags.rs`.
+//! Texts made from the table: the sample file and the tables of the documentation. `--help` is made in `flags.rs`.
 
 use super::source::PREFIX;
 use super::table::{GROUPS, Setting};
 use std::fmt::Write;
 
-const ADDED: &str = "writing to a text does not fail";
+const ADDED: &str = "writing to a string does not fail";
 
-/// A file with all settings at their defaults.
+/// Returns a configuration file with all settings at their defaults.
 pub fn sample() -> String {
     let mut text = String::from(
-        "# Settings of hedgerow-db, at their defaults. Give this file as the first argument:\n\
+        "# All settings of hedgerow-db at their defaults. Pass this file as the first argument:\n\
          #     hedgerow-db hedgerow-db.conf\n\
-         # Variables of the environment and flags win over it.\n",
+         # Environment variables and flags override it.\n",
     );
     for group in GROUPS {
         write!(text, "\n# ---- {}\n", group.name).expect(ADDED);
         for setting in group.settings {
             text.push('\n');
             wrapped(&mut text, setting.help, "# ", 100);
-            wrapped(&mut text, &format!("Takes {}.", setting.kind), "# ", 100);
+            wrapped(&mut text, &format!("Expects {}.", setting.kind), "# ", 100);
             let value = if setting.default.is_empty() { "\"\"" } else { setting.default };
             writeln!(text, "# {} {value}", setting.name).expect(ADDED);
         }
@@ -26,27 +26,30 @@ pub fn sample() -> String {
     text
 }
 
-/// The tables of the documentation, in Markdown.
+/// Returns the tables of the documentation, in Markdown.
 pub fn page() -> String {
     let mut text = String::new();
     for group in GROUPS {
-        write!(text, "## {}\n\n| setting | takes | default | |\n|---|---|---|---|\n", group.name)
+        write!(text, "## {}\n\n| setting | value | default | |\n|---|---|---|---|\n", group.name)
             .expect(ADDED);
         for setting in group.settings {
             let Setting { name, kind, default, .. } = setting;
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
-            let modifiable = if setting.modifiable { " Can be changed while it runs." } else { "" };
+            let modifiable = if setting.modifiable { " Can be changed at runtime." } else { "" };
             writeln!(text, "| `{name}` | {kind} | {default} | {}{modifiable} |", setting.help)
                 .expect(ADDED);
         }
         text.push('\n');
     }
-    writeln!(text, "Each as a variable: `{PREFIX}` and the name in capitals, with `_` for `-`.")
-        .expect(ADDED);
+    writeln!(
+        text,
+        "As an environment variable: `{PREFIX}` and the name in capitals, with `_` for `-`."
+    )
+    .expect(ADDED);
     text
 }
 
-/// Appends a text in lines that begin so and are no longer than that.
+/// Appends a text, wrapped into lines with this prefix and a maximum length.
 fn wrapped(into: &mut String, text: &str, begin: &str, most: usize) {
     let mut line = String::from(begin);
     for word in text.split_whitespace() {

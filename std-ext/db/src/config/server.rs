@@ -1,4 +1,4 @@
-//! How the servers are configured: plain data, which [`Config`](super::Config) fills in and the servers read.
+//! The configuration of the servers: plain data, which [`Config`](super::Config) fills in and the servers read.
 
 #[cfg(feature = "grpc")]
 use crate::limits::GRPC_MESSAGE;
@@ -9,59 +9,59 @@ use std::time::Duration;
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bind {
-    /// The address; port 0 is any that is free.
+    /// The address. Port 0 chooses a free one.
     pub address: SocketAddr,
-    /// Whether it is no matter where the machine has no such address.
+    /// Whether the address is skipped if this machine does not have it.
     pub optional: bool,
 }
 
-/// How a server serves.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Where it listens.
+    /// The TCP addresses.
     pub binds: Vec<Bind>,
-    /// Where it listens for TLS.
+    /// The TCP addresses for TLS.
     pub tls_binds: Vec<Bind>,
-    /// The certificates for that.
+    /// The certificates for TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsFiles>,
-    /// A Unix socket to listen on.
+    /// The path of a Unix socket.
     pub unix: Option<PathBuf>,
-    /// Its permissions.
+    /// The permissions of the Unix socket.
     pub unix_mode: Option<u32>,
-    /// How many threads serve; 0 for one a core.
+    /// The number of threads; 0 for one a core.
     pub threads: usize,
-    /// How many clients are served at once.
+    /// The maximum number of clients.
     pub max_clients: usize,
-    /// After how much silence a client is closed; zero for never.
+    /// The silence after which a client is closed; zero for never.
     pub timeout: Duration,
-    /// After how much silence the system asks whether the other side is there; zero for never.
+    /// The silence after which TCP keepalive probes a client; zero for never.
     pub tcp_keepalive: Duration,
-    /// A client for which more bytes of answers than that wait is closed; 0 for no limit. While half a MiB waits, the
-    /// server reads commands of a client only if it takes none of its answers.
+    /// A client with more bytes of unsent replies than this is closed; 0 for no limit. From 512 KiB on, the server
+    /// reads more commands of a client only if that client takes none of its replies.
     pub output_buffer_limit: usize,
-    /// So is a client for which more bytes than that wait for longer than [`soft_output_buffer_time`](Self::soft_output_buffer_time);
-    /// 0 for no limit.
+    /// A client with more bytes of unsent replies than this for longer than
+    /// [`soft_output_buffer_time`](Self::soft_output_buffer_time) is closed; 0 for no limit.
     pub soft_output_buffer_limit: usize,
-    /// How long more than [`soft_output_buffer_limit`](Self::soft_output_buffer_limit) may wait.
+    /// How long a client may exceed [`soft_output_buffer_limit`](Self::soft_output_buffer_limit).
     pub soft_output_buffer_time: Duration,
     /// A client that sends a longer request is closed.
     pub query_buffer_limit: usize,
-    /// How long the end waits for clients to take their last answers.
+    /// How long a shutdown waits for clients to read their last replies.
     pub shutdown_timeout: Duration,
-    /// What clients must say first.
+    /// The password that clients must send.
     pub password: Option<String>,
-    /// Without a password, whether only clients of this machine are served.
+    /// Whether clients on other machines are refused while there is no password.
     pub protected_mode: bool,
-    /// What `CONFIG GET` shows: names and values.
+    /// The names and values that `CONFIG GET` shows.
     pub settings: Vec<(String, String)>,
-    /// The file of settings, if there is one, as `INFO` shows it.
+    /// The configuration file, if there is one, as `INFO` shows it.
     pub config_file: String,
 }
 
 impl Default for ServerConfig {
-    /// Serves this machine, on any free port.
+    /// Serves this machine only, on any free port.
     fn default() -> Self {
         Self {
             binds: vec![Bind { address: ([127, 0, 0, 1], 0).into(), optional: false }],
@@ -87,63 +87,63 @@ impl Default for ServerConfig {
     }
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients must send a certificate.
 #[cfg(feature = "tls")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ClientCertificates {
     /// They must.
     #[default]
     Required,
-    /// They may, and then it must be good.
+    /// They may; a certificate that is sent must be valid.
     Optional,
-    /// They are not asked.
+    /// They are not asked for one.
     Ignored,
 }
 
-/// Which certificates the server shows and trusts: files in PEM.
+/// The certificate files of a server, in PEM.
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// The server's certificate, and those that lead from it to one that clients trust.
+    /// The server's certificate and its chain.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The certificate's private key.
     pub key: PathBuf,
-    /// Certificates that sign those of clients.
+    /// The certificates that sign those of clients.
     pub authorities: Option<PathBuf>,
-    /// Whether clients must show one.
+    /// Whether clients must send a certificate.
     #[cfg(feature = "tls")]
     pub clients: ClientCertificates,
 }
 
-/// How the database is served.
+/// The configuration of a gRPC server.
 #[cfg(feature = "grpc")]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GrpcOptions {
-    /// Threads that serve; 0 for one a core.
+    /// The number of threads; 0 for one a core.
     pub threads: usize,
-    /// What clients have to send in `authorization: Bearer`, if anything.
+    /// The password that clients must send as `authorization: Bearer`.
     pub password: Option<String>,
-    /// How many connections there may be at once.
+    /// The maximum number of connections.
     pub max_clients: usize,
-    /// After how much silence a connection is closed; zero for never.
+    /// The silence after which a connection is closed; zero for never.
     pub timeout: Duration,
-    /// Bytes of a request's message, at most.
+    /// The longest message of a request, in bytes.
     pub longest_message: usize,
-    /// Bytes of requests that one connection may have in memory, at most.
+    /// The most bytes of requests that one connection may have in memory.
     pub query_buffer_limit: usize,
-    /// Bytes of answers that one connection may have in memory, at most; 0 for any number.
+    /// The most bytes of responses that one connection may have in memory; 0 for no limit.
     pub output_buffer_limit: usize,
-    /// How long the end waits for clients to take the answers to what they have asked.
+    /// How long a shutdown waits for clients to read their responses.
     pub shutdown_timeout: Duration,
-    /// Certificates and key, as PEM.
+    /// The certificate chain and the key, in PEM.
     #[cfg(feature = "tls")]
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 #[cfg(feature = "grpc")]
 impl Default for GrpcOptions {
-    /// A thread a core, no password, 10,000 connections, 64 MiB a message and 1 GiB a connection, no TLS.
+    /// One thread a core, no password, 10,000 connections, 64 MiB a message, 1 GiB a connection, no TLS.
     fn default() -> Self {
         let ServerConfig {
             max_clients,

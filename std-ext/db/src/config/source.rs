@@ -1,10 +1,10 @@
-//! Where settings come from: a file and the environment; flags are read in `flags.rs`. Each becomes names and values,
-//! with the place of each.
+//! The sources of settings: a file and environment variables, each read into names and values with their origin. Flags
+//! are read in `flags.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What variables of the environment begin with.
+/// The prefix of environment variables.
 pub(super) const PREFIX: &str = "HEDGEROW_DB_";
 
 /// Where a setting was given.
@@ -13,7 +13,7 @@ pub(super) const PREFIX: &str = "HEDGEROW_DB_";
 pub enum Origin {
     /// A line of a file.
     Line(PathBuf, usize),
-    /// A variable of the environment.
+    /// An environment variable.
     Variable(String),
     /// A flag.
     Flag(String),
@@ -23,13 +23,13 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{}, line {line}", file.display()),
-            Self::Variable(name) => write!(f, "the environment's {name}"),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => f.write_str(name),
         }
     }
 }
 
-/// A name and a value that were found somewhere.
+/// A name and a value as they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawSetting {
     pub(super) name: String,
@@ -37,14 +37,13 @@ pub(super) struct RawSetting {
     pub(super) origin: Origin,
 }
 
-/// A place, and what is wrong there.
+/// Where a syntax error is, and what is wrong.
 pub(super) type SyntaxError = (Origin, &'static str);
 
-/// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says
-/// nothing.
+/// Parses a file: each line is a name and a value, parts of which may be quoted. `#` begins a comment line.
 pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>, SyntaxError> {
     let mut all = Vec::new();
-    // Some editors mark a text as Unicode by its first letter.
+    // Some editors begin a file with a byte order mark.
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let origin = Origin::Line(path.to_owned(), i + 1);
         let line = line.trim();
@@ -56,10 +55,7 @@ pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>
             Ok(mut words) => {
                 let name = words.remove(0);
                 if words.is_empty() {
-                    return Err((
-                        origin,
-                        "a value is missing behind the name; an empty one is \"\"",
-                    ));
+                    return Err((origin, "the value is missing; write \"\" for an empty one"));
                 }
                 all.push(RawSetting { name, value: words.join(" "), origin });
             }
@@ -68,8 +64,8 @@ pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>
     Ok(all)
 }
 
-/// Words with spaces between. In double quotes `\n`, `\r`, `\t`, `\xff` and `\` before any letter are understood; in
-/// single ones only `\'`. As Redis has it.
+/// Splits a line into words, as Redis does. Double quotes allow `\n`, `\r`, `\t`, `\xff` and `\` before any other
+/// character; single quotes allow only `\'`.
 fn words(line: &str) -> Result<Vec<String>, &'static str> {
     let mut all = Vec::new();
     let mut rest = line.chars().peekable();
@@ -81,7 +77,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
         if let Some(quote) = quote {
             rest.next();
             loop {
-                match rest.next().ok_or("a quote is not closed")? {
+                match rest.next().ok_or("unclosed quote")? {
                     c if c == quote => break,
                     '\\' if quote == '"' => word.push(escaped(&mut rest)?),
                     '\\' if rest.peek() == Some(&'\'') => word.extend(rest.next()),
@@ -89,7 +85,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
                 }
             }
             if rest.peek().is_some_and(|c| !c.is_whitespace()) {
-                return Err("a closing quote has no space behind it");
+                return Err("a closing quote must be followed by a space");
             }
         } else {
             while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
@@ -101,7 +97,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
 }
 
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, &'static str> {
-    Ok(match rest.next().ok_or("a quote is not closed")? {
+    Ok(match rest.next().ok_or("unclosed quote")? {
         'n' => '\n',
         'r' => '\r',
         't' => '\t',
@@ -110,14 +106,14 @@ fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, 
             let byte = digits.and_then(|digits| u8::from_str_radix(&digits, 16).ok());
             byte.filter(u8::is_ascii)
                 .map(char::from)
-                .ok_or("\\x needs two hexadecimal digits, up to 7f")?
+                .ok_or("\\x must be followed by two hexadecimal digits, up to 7f")?
         }
         other => other,
     })
 }
 
-/// Variables that begin with `HEDGEROW_DB_`. Kubernetes sets some for a service that is called as the program is: those
-/// are no settings.
+/// Returns the variables that begin with `HEDGEROW_DB_`. Kubernetes sets such variables for a service named
+/// hedgerow-db; those are skipped.
 pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<RawSetting> {
     let mut all = Vec::new();
     for (variable, value) in variables {
@@ -133,7 +129,7 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
         let name = rest.to_ascii_lowercase().replace('_', "-");
         all.push(RawSetting { name, value, origin: Origin::Variable(variable) });
     }
-    // In whatever order the system has them: the same error each time.
+    // The order of variables is random; sorting them makes the reported error deterministic.
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }

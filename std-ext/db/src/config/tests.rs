@@ -1,4 +1,4 @@
-//! Tests of how sources go together, and of what is made of the table.
+//! Tests of the sources together, and of what is made from the table.
 
 use super::*;
 use crate::log::Fsync;
@@ -34,7 +34,7 @@ fn later_sources_win() {
     let found = ["port", "timeout", "maxclients", "threads", "dir"].map(|name| config.get(name));
     assert_eq!(found, ["7001", "2", "7", "3", "./hedgerow-db-data"]);
     assert_eq!(config.file(), Some(&*path));
-    // The environment can name the file, an argument wins over it.
+    // The environment can name the file; an argument overrides it.
     let config = read(&[], &[("HEDGEROW_DB_CONFIG", file)]).unwrap();
     assert_eq!(config.get("port"), "7001");
     let missing = [("HEDGEROW_DB_CONFIG", "/nowhere/a.conf")];
@@ -60,16 +60,16 @@ fn complaints_say_where_and_what_would_be_right() {
     fs::write(&path, "port 7001\nappendfsync sometimes\n").unwrap();
     let file = path.to_str().unwrap();
     let wanted = format!(
-        "{file}, line 2: 'sometimes' is no value for appendfsync, which takes always, everysec, no"
+        "{file}, line 2: invalid value 'sometimes' for appendfsync: expected always, everysec, no"
     );
     assert_eq!(error_text(&[file], &[]), wanted);
     fs::write(&path, "prot 7001\n").unwrap();
-    let wanted = format!("{file}, line 1: there is no setting 'prot'; did you mean 'port'?");
+    let wanted = format!("{file}, line 1: unknown setting 'prot'; did you mean 'port'?");
     assert_eq!(error_text(&[file], &[]), wanted);
-    let wanted = "the environment's HEDGEROW_DB_TIMEOUT: 'soon' is no value for timeout, \
-                  which takes a number from 0 to 2147483";
+    let wanted = "environment variable HEDGEROW_DB_TIMEOUT: invalid value 'soon' for timeout: \
+                  expected a number from 0 to 2147483";
     assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
-    let wanted = "--lua-time-limit: there is no setting 'lua-time-limit'; --help shows all";
+    let wanted = "--lua-time-limit: unknown setting 'lua-time-limit'; --help lists all";
     assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
 }
 
@@ -140,7 +140,7 @@ fn every_setting_arrives_where_it_works() {
         ["--metrics-port", "9000"],
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
-        ["--persistence", "yes"],
+        ["--appendonly", "yes"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();
@@ -165,7 +165,7 @@ fn every_setting_arrives_where_it_works() {
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");
-    // All but TLS and gRPC, which are tried by themselves.
+    // All but TLS and gRPC, which other tests cover.
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);
         !setting.name.contains("tls-")
@@ -173,12 +173,12 @@ fn every_setting_arrives_where_it_works() {
             && !flags.iter().any(|[name, _]| *name == flag)
     });
     assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
-    assert_eq!(read(&["--persistence", "no"], &[]).unwrap().options().folder, None);
+    assert_eq!(read(&["--appendonly", "no"], &[]).unwrap().options().folder, None);
 }
 
 #[test]
 fn the_sample_is_a_file_of_defaults() {
-    // With the marks of comments taken from the settings, it says what nobody needs to say.
+    // With its comment marks removed from the settings, the sample sets every setting to its default.
     let known = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let name = rest.split(' ').next()?;
@@ -191,7 +191,7 @@ fn the_sample_is_a_file_of_defaults() {
     assert_eq!(config.values, Config::default().values);
 }
 
-/// What is made of the table, and stands in the repository for people.
+/// The files in the repository that are made from the table.
 #[test]
 fn committed_files_are_what_the_table_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

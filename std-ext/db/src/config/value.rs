@@ -1,24 +1,24 @@
-//! What values settings take.
+//! The kinds of values that settings take.
 
 use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What values a setting takes.
+/// Which values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// `yes` or `no`.
     Flag,
-    /// A whole number.
+    /// An integer.
     Number {
-        /// Not less.
+        /// The minimum.
         min: u64,
-        /// Not more.
+        /// The maximum.
         max: u64,
     },
-    /// Bytes, with `k`, `kb`, `m`, `mb`, `g` or `gb` behind the number.
+    /// Bytes, as a number with an optional `k`, `kb`, `m`, `mb`, `g` or `gb`.
     Bytes {
-        /// Not less.
+        /// The minimum.
         min: u64,
     },
     /// One of these words.
@@ -27,24 +27,24 @@ pub enum Kind {
     Text,
     /// The path of a file, or nothing.
     File,
-    /// The path of a folder.
+    /// The path of a directory.
     Folder,
-    /// Addresses of machines, with spaces between.
+    /// IP addresses separated by spaces.
     Addresses,
-    /// One of those.
+    /// One IP address.
     Address,
     /// Permissions in octal, or nothing.
     Mode,
-    /// Limits of the answers that wait for a client, as Redis has them: for each class of clients its name, two
-    /// numbers of bytes and one of seconds.
+    /// Limits of unsent replies in Redis's format: for each class of clients its name, two numbers of bytes and a
+    /// number of seconds.
     OutputLimits,
 }
 
 impl Kind {
-    /// The value as it is kept: words in lower case, bytes as a number.
+    /// Normalizes a value: words in lower case, bytes as a number.
     ///
     /// # Errors
-    /// What would be right, where this is not.
+    /// What is expected instead.
     pub fn parse(self, value: &str) -> Result<String, String> {
         let expected = || self.to_string();
         let lower = value.to_ascii_lowercase();
@@ -80,7 +80,7 @@ impl Kind {
             }
             Self::OutputLimits => {
                 let limits = output_limits(&lower).filter(|&(hard, ..)| {
-                    // A client has to be able to change it back.
+                    // A lower limit would cut off the reply to the CONFIG SET that raises it again.
                     hard == 0 || hard >= MIN_OUTPUT_LIMIT
                 });
                 let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
@@ -91,45 +91,45 @@ impl Kind {
 }
 
 impl std::fmt::Display for Kind {
-    /// What would be right.
+    /// Writes what is expected.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag => f.write_str("yes or no"),
             Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
-            Self::Bytes { min: 0 } => f.write_str("bytes, as 1000, 64kb, 100mb or 2gb"),
+            Self::Bytes { min: 0 } => f.write_str("bytes, such as 1000, 64kb, 100mb or 2gb"),
             Self::Bytes { min } => {
-                write!(f, "bytes, as 64kb, 100mb or 2gb, not less than {min}")
+                write!(f, "bytes, such as 64kb, 100mb or 2gb, at least {min}")
             }
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Text => f.write_str("a text"),
             Self::File | Self::Folder => f.write_str("a path"),
-            Self::Addresses => f.write_str("addresses, as 127.0.0.1 or ::1, with spaces between"),
-            Self::Address => f.write_str("an address, as 127.0.0.1"),
-            Self::Mode => f.write_str("permissions in octal, as 770"),
+            Self::Addresses => f.write_str("IP addresses separated by spaces, such as 127.0.0.1 ::1"),
+            Self::Address => f.write_str("an IP address, such as 127.0.0.1"),
+            Self::Mode => f.write_str("permissions in octal, such as 770"),
             Self::OutputLimits => f.write_str(
-                "`normal`, bytes, bytes and seconds, as normal 1gb 256mb 60, the first not less than 64kb",
+                "`normal`, bytes, bytes and seconds, such as normal 1gb 256mb 60, the first at least 64kb",
             ),
         }
     }
 }
 
-/// Bytes as Redis reads them: `k` is a thousand, `kb` 1024.
+/// Parses bytes as Redis does: `k` is 1,000, `kb` is 1,024.
 fn read_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = number::unit(&text[digits.len()..])? as u64;
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// Bytes of a value that was read.
+/// Converts a normalized value to bytes.
 pub(crate) fn bytes(value: &str) -> u64 {
     read_bytes(value).unwrap_or(0)
 }
 
-/// The least that [`Kind::OutputLimits`] allows for all answers that wait, where it limits them.
+/// The lowest hard limit that [`Kind::OutputLimits`] accepts.
 const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
 
-/// Of limits of the answers that wait those of the class `normal`, which are the last ones that are given: two numbers
-/// of bytes and one of seconds. `None` if there are none, or a word is wrong.
+/// Parses limits of unsent replies, and returns those of the class `normal`: two numbers of bytes and one of seconds.
+/// The last ones win. `None` if there are none, or a word is invalid.
 pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else { return None };
@@ -142,11 +142,11 @@ pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
             _ => return None,
         }
     }
-    // Seconds are kept as milliseconds.
+    // The seconds are stored as milliseconds.
     normal.filter(|limits| u32::try_from(limits.2).is_ok())
 }
 
-/// Addresses, and whether each may be missing.
+/// Parses addresses, each with whether it may be missing on this machine.
 pub(super) fn read_addresses(text: &str) -> Option<Vec<(IpAddr, bool)>> {
     let one = |word: &str| {
         let (word, optional) = word.strip_prefix('-').map_or((word, false), |word| (word, true));

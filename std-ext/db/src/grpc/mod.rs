@@ -1,7 +1,7 @@
-//! The database over gRPC: single operations, batches, streams of them, walks and watches, beside the standard health
-//! and reflection services. `hedgerow.proto` describes it; [`api`] is made of that.
+//! The database over gRPC: operations, batches, pipelines, scans and watches, with the standard health and reflection
+//! services. `hedgerow.proto` defines the service, and [`api`] is generated from it.
 //!
-//! Threads of its own serve it, which share the database with those of the RESP server.
+//! The gRPC server has its own threads, which share the database with those of the RESP server.
 
 mod bounds;
 pub(crate) mod codec;

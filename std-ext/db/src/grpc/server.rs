@@ -20,10 +20,10 @@ use tokio::sync::{Notify, oneshot};
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-/// How long the end waits for the threads of watches.
+/// How long a shutdown waits for the threads of watches.
 const WATCH_SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// A server that runs. When this is dropped, it ends after what was asked is answered, or after
+/// A running gRPC server. Dropping it shuts the server down: pending calls are completed, at the latest after
 /// [`shutdown_timeout`](GrpcOptions::shutdown_timeout).
 #[derive(Debug)]
 pub struct GrpcServer {
@@ -36,7 +36,7 @@ impl GrpcServer {
     /// Serves a database at an address.
     ///
     /// # Errors
-    /// When the address cannot be had, or the certificates are no good.
+    /// If the address cannot be bound, or the certificates cannot be used.
     pub fn start(db: Db, address: impl ToSocketAddrs, options: GrpcOptions) -> io::Result<Self> {
         let config = ServerConfig {
             password: options.password.clone(),
@@ -50,9 +50,9 @@ impl GrpcServer {
         Self::start_with(db, address, options, Arc::new(RuntimeConfig::new(&config)))
     }
 
-    /// Serves the database of a server for clients of Redis, with that server's password, protected mode, limits and
-    /// timeout, also when those are changed, and together with its clients no more than may be. Of the options the
-    /// threads, the longest message and TLS are used.
+    /// Serves the database of a RESP server, with that server's password, protected mode, timeout and limits, which
+    /// both servers share and `CONFIG SET` changes for both. Of the options, only the threads, the longest message and
+    /// TLS are used.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -92,7 +92,7 @@ impl GrpcServer {
         let thread = thread::Builder::new().name("hedgerow-db grpc".into()).spawn(move || {
             let ends = Arc::clone(&ending);
             let serve = serve(server, listener, (db, runtime_config), options, async move {
-                // Dropping the other end says so, too.
+                // Dropping the sender is a signal as well.
                 let _ = stopped.await;
                 ends.notify_one();
             });
@@ -107,15 +107,15 @@ impl GrpcServer {
                 }
             });
             if let Err(why) = served {
-                tracing::error!("gRPC is served no more: {why}");
+                tracing::error!("the gRPC server has stopped: {why}");
             }
-            // Threads of watches look now and then whether they are wanted.
+            // The threads of watches check now and then whether they are still wanted.
             runtime.shutdown_timeout(WATCH_SHUTDOWN);
         })?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -125,7 +125,7 @@ impl Drop for GrpcServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic in there was told there.
+            // A panic in the thread has printed its message.
             let _ = thread.join();
         }
     }
@@ -160,11 +160,11 @@ async fn serve(
         .add_service(database)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
-        // Older clients know no other.
+        // Older clients know only this version.
         .add_service(reflection().build_v1alpha()?)
         .serve_with_incoming_shutdown(incoming, async {
             stopped.await;
-            // Watches would go on for ever.
+            // Watches would not end on their own.
             end.notify_waiters();
             health.set_not_serving::<DatabaseServer<Service>>().await;
         })
@@ -172,7 +172,7 @@ async fn serve(
     Ok(())
 }
 
-/// Lets requests pass that have the password, if there is one at this moment.
+/// Admits a request if it carries the current password, or if none is set.
 fn authenticate(
     request: Request<()>,
     runtime_config: &RuntimeConfig,

@@ -1,4 +1,4 @@
-//! What each call does.
+//! The calls of the service.
 
 use super::api::database_server::Database;
 use super::api::{
@@ -8,6 +8,7 @@ use super::api::{
 };
 use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
+use crate::gauge::Gauge;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
@@ -19,37 +20,36 @@ use prost::bytes::Bytes;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Batches of a stream that are made and wait to be safe.
+/// Executed batches of a stream whose responses wait for the log.
 const MAX_PENDING_BATCHES: usize = 64;
-/// Keys that a message of a walk has, about.
+/// Keys that a scan reads at a time.
 const SCAN_KEYS: usize = 256;
-/// Events that wait to be sent to a watcher.
+/// Events that may wait for a watcher.
 const WATCH_QUEUE: usize = 256;
-/// Bytes that an answer takes besides its value, about.
+/// Approximate bytes of an answer besides its value.
 const ANSWER_OVERHEAD: usize = 64;
-/// How often a watch looks whether it is still wanted.
+/// How often a watch checks whether it is still wanted.
 const WATCH_POLL: Duration = Duration::from_millis(200);
 
 type RpcResult<T> = Result<Response<T>, Status>;
 
-/// The database, as tonic calls it.
+/// The database as a tonic service.
 pub(super) struct Service {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     db: Db,
-    /// The log has gone on.
+    /// Notified when the log makes progress.
     progress: Arc<Notify>,
-    /// The server stops.
+    /// Notified when the server stops.
     end: Arc<Notify>,
-    watches: AtomicUsize,
+    watches: Gauge,
 }
 
 impl Service {
@@ -57,14 +57,14 @@ impl Service {
         let (progress, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let told = Arc::clone(&progress);
         db.log().on_progress(Box::new(move || told.notify_waiters()));
-        Self { shared: Arc::new(Shared { db, progress, end, watches: AtomicUsize::new(0) }) }
+        Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
     }
 
     pub(super) fn end(&self) -> Arc<Notify> {
         Arc::clone(&self.shared.end)
     }
 
-    /// Asks one thing, and answers when it is safe.
+    /// Executes one operation, and waits until it is safe.
     async fn execute(
         &self,
         peer: &Peer,
@@ -91,17 +91,17 @@ impl Service {
     }
 }
 
-/// Something of an answer, with what counts its bytes.
+/// A message, with the reservation of its bytes.
 type Accounted<T> = (T, Reservation);
 
-/// An answer that is counted until it is out.
+/// Makes a response whose bytes stay reserved until it is sent.
 fn accounted<T>((message, reserved): Accounted<T>) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(Arc::new(reserved));
     response
 }
 
-/// A stream of messages, each of which is held until the next is asked for: then it is on its way.
+/// Makes a stream whose messages stay reserved until the next one is requested: then they are on their way.
 fn accounted_stream<T, H>(
     messages: impl Stream<Item = Result<(T, H), Status>> + Send + 'static,
 ) -> BoxStream<'static, Result<T, Status>>
@@ -120,30 +120,30 @@ where
     stream::unfold((messages.boxed(), None), next).boxed()
 }
 
-/// The connection of a request.
+/// Returns the connection of a request.
 fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
     request.extensions().get::<Peer>().cloned().ok_or_else(unexpected)
 }
 
-/// Bytes of an answer's value.
+/// Returns the length of an answer's value.
 fn length(found: request::Answer<'_>) -> usize {
     if let request::Answer::Bytes(value) = found { value.len() } else { 0 }
 }
 
-/// How many bytes of a stream's answers are in memory.
+/// Bytes of a stream's responses in memory.
 #[derive(Default)]
 struct OutputWindow {
-    bytes: AtomicUsize,
+    bytes: Gauge,
     fewer: Notify,
 }
 
 impl OutputWindow {
-    /// Waits until the next batch may be made.
+    /// Waits until the next batch may be executed.
     async fn wait_for_space(&self) {
         loop {
             let fewer = self.fewer.notified();
-            // Relaxed: only the number counts, and the thread that lowers it notifies afterwards.
-            if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
+            // The thread that lowers the number notifies afterwards, so no wake-up is lost.
+            if self.bytes.get() < GRPC_PAUSE as u64 {
                 return;
             }
             fewer.await;
@@ -151,7 +151,7 @@ impl OutputWindow {
     }
 }
 
-/// Bytes of a stream's answers, until this is dropped.
+/// Counts the bytes of a response until this is dropped.
 struct WindowBytes {
     window: Arc<OutputWindow>,
     reserved: Reservation,
@@ -159,32 +159,30 @@ struct WindowBytes {
 
 impl WindowBytes {
     fn new(window: &Arc<OutputWindow>, reserved: Reservation) -> Self {
-        // Relaxed: as in `space`.
-        window.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
+        window.bytes.add(reserved.bytes() as u64);
         Self { window: Arc::clone(window), reserved }
     }
 }
 
 impl Drop for WindowBytes {
     fn drop(&mut self) {
-        // Relaxed: as in `space`.
-        self.window.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
+        self.window.bytes.sub(self.reserved.bytes() as u64);
         self.window.fewer.notify_one();
     }
 }
 
-/// How far a walk is.
+/// The state of a scan.
 struct ScanState {
-    /// Keys that were found and not told.
+    /// Keys that were found but not sent.
     keys: VecDeque<Bytes>,
-    /// Where it goes on, if there is more.
+    /// The next cursor, if there are more keys.
     next: Option<u64>,
-    /// The last entry of the log when the keys were found, and how often changes had been undone before.
+    /// The last log entry when the keys were found, and the number of rollbacks before that.
     seen: (Lsn, u64),
 }
 
 fn unexpected() -> Status {
-    Status::internal("the database answered something else than it was asked")
+    Status::internal("unexpected answer from the database")
 }
 
 fn status_of(refusal: RequestError) -> Status {
@@ -200,10 +198,10 @@ fn status_of(refusal: RequestError) -> Status {
 }
 
 impl Shared {
-    /// Waits until an entry is safe.
+    /// Waits until a log entry is safe.
     async fn wait_safe(&self, lsn: Lsn) -> Result<(), Status> {
         loop {
-            // Before the log is asked, so that nothing that is told meanwhile is missed.
+            // Register before asking the log: otherwise progress in between would be missed.
             let told = self.progress.notified();
             let mut told = std::pin::pin!(told);
             told.as_mut().enable();
@@ -215,7 +213,7 @@ impl Shared {
         }
     }
 
-    /// Makes operations; their answers, and the entry that must be safe before they are told.
+    /// Executes operations. Returns their answers, and the log entry that must be safe before they are sent.
     fn execute(
         &self,
         peer: &Peer,
@@ -243,7 +241,7 @@ impl Shared {
         if fits { Ok(((answers, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
-    /// A part of a walk.
+    /// Returns the next part of a scan.
     fn scan(
         &self,
         peer: &Peer,
@@ -261,7 +259,7 @@ impl Shared {
                     }
                 });
                 scan_state.next = (next != 0).then_some(next);
-                // That a key is there is told no sooner than a restart keeps it.
+                // A key is not reported before its log entry is safe.
                 scan_state.seen = (self.db.log().last(), rollbacks);
             }
             lsn = scan_state.seen.0;
@@ -279,12 +277,12 @@ impl Shared {
                     lsn = lsn.max(made);
                 }
                 fits = fits && reserved.grow(ANSWER_OVERHEAD + key.len());
-                // A key that is gone by now is not told.
+                // A key that was removed meanwhile is not reported.
                 if value.is_some() || !request.with_values {
                     entries.push(Entry { key, value });
                 }
             }
-            // A rollback since the keys were seen may have undone some of them.
+            // A rollback since the keys were found may have undone some of them.
             if self.db.rollbacks() != scan_state.seen.1 {
                 lsn = Lsn::MAX;
             }
@@ -292,7 +290,7 @@ impl Shared {
         if fits { Ok(((entries, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
-    /// What a watcher is told of a change.
+    /// Converts a change to a message for a watcher.
     fn watch_response(&self, event: Event, with_values: bool) -> WatchResult {
         let kind = match event.kind {
             EventKind::Changed(key) => {
@@ -307,7 +305,7 @@ impl Shared {
         Ok(WatchResponse { number: event.lsn, kind: Some(kind) })
     }
 
-    /// Tells of changes as long as somebody listens.
+    /// Sends changes to a watcher as long as it listens.
     fn watch(
         &self,
         peer: &Peer,
@@ -331,7 +329,7 @@ impl Shared {
                 Err(output_limit_error())
             };
             let ends = told.is_err();
-            // One value may be larger than all the room.
+            // A single value may be larger than the limit.
             let space = Arc::clone(&space).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
                 match select(pin!(space), pin!(to.closed())).await {
@@ -349,13 +347,13 @@ impl Shared {
 }
 
 type WatchResult = Result<WatchResponse, Status>;
-/// What is told, with what counts its bytes until it is out.
+/// A message for a watcher, with what counts its bytes until it is sent.
 type QueuedEvent = Result<(WatchResponse, (OwnedSemaphorePermit, Reservation)), Status>;
 
-/// An operation in the database's own words.
+/// Converts an operation to a request.
 fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
     let kind = operation.kind.as_ref();
-    let kind = kind.ok_or_else(|| Status::invalid_argument("an operation of no kind"))?;
+    let kind = kind.ok_or_else(|| Status::invalid_argument("an operation without a kind"))?;
     Ok(match kind {
         operation::Kind::Get(get) => DbRequest::Read(&get.key, Query::Value),
         operation::Kind::Set(set) => {
@@ -363,7 +361,7 @@ fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> 
                 Ok(When::Always) => request::SetCondition::Always,
                 Ok(When::Absent) => request::SetCondition::IfAbsent,
                 Ok(When::Present) => request::SetCondition::IfPresent,
-                Err(_) => return Err(Status::invalid_argument("`when` has no such value")),
+                Err(_) => return Err(Status::invalid_argument("invalid value of `when`")),
             };
             let expiry = match set.lives {
                 Some(time) => Expiry::At(now.saturating_add(time)),
@@ -380,7 +378,7 @@ fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> 
     })
 }
 
-/// An answer in the words of gRPC.
+/// Converts an answer to a message.
 fn to_answer(
     operation: &Operation,
     found: request::Answer<'_>,
@@ -473,8 +471,8 @@ impl Database for Service {
     ) -> RpcResult<Self::PipelineStream> {
         let (peer, window) = (peer_of(&request)?, Arc::<OutputWindow>::default());
         let shared = Arc::clone(&self.shared);
-        // Each batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
-        // be told.
+        // Execute each batch when it arrives, if earlier responses leave room. Only its response waits for the log, so
+        // later batches are not delayed.
         let made = request.into_inner().then(move |batch| {
             let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
             async move {
@@ -509,7 +507,7 @@ impl Database for Service {
                         shared.wait_safe(lsn).await?;
                         return Ok(Some(((ScanResponse { entries }, reserved), scan_state)));
                     }
-                    // A long walk that finds nothing lets others have the thread.
+                    // A long scan that finds nothing lets other calls run.
                     tokio::task::yield_now().await;
                 }
                 Ok(None)
@@ -519,27 +517,25 @@ impl Database for Service {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> RpcResult<Self::WatchStream> {
-        /// One watch less, when dropped.
+        /// Counts a watch until it is dropped.
         struct WatchGuard(Arc<Shared>);
         impl Drop for WatchGuard {
             fn drop(&mut self) {
-                // Relaxed: a count by itself.
-                self.0.watches.fetch_sub(1, Ordering::Relaxed);
+                self.0.watches.sub(1);
             }
         }
         let peer = peer_of(&request)?;
         let request = request.into_inner();
         let shared = Arc::clone(&self.shared);
-        // Relaxed: a count by itself.
-        let before = shared.watches.fetch_add(1, Ordering::Relaxed);
+        let before = shared.watches.add(1);
         let counted = WatchGuard(Arc::clone(&shared));
-        if before >= GRPC_WATCHES {
-            return Err(Status::resource_exhausted("there are too many watches"));
+        if before >= GRPC_WATCHES as u64 {
+            return Err(Status::resource_exhausted("too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);
         let (to, events) = mpsc::channel(WATCH_QUEUE);
         let end = Arc::clone(&shared.end);
-        // A watcher has nothing to send, however long nothing changes, so it is not idle.
+        // A watcher sends nothing for as long as nothing changes, so the timeout must not apply to it.
         let busy: Busy = peer.busy();
         tokio::task::spawn_blocking(move || {
             counted.0.watch(&peer, watch, request.with_values, &to);

@@ -1,5 +1,5 @@
-//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its
-//! part of a turn.
+//! One client's connection: bytes in, commands executed, replies out. Nothing here blocks, and each client gets a
+//! bounded share of an event-loop cycle.
 
 use super::client_list::ClientList;
 use super::output::Output;
@@ -12,94 +12,94 @@ use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// A client that has taken no byte for so long does not read. If half the limit waits, the longer time counts, so that
-/// a slow network does not pass for a client that does not read.
+/// A client that has taken no byte for this long is stalled: it does not read its replies. From half of the output
+/// limit on, the longer time applies, so that a slow network is not mistaken for a stalled client.
 pub(super) const STALL: Duration = Duration::from_millis(30);
 pub(super) const LONG_STALL: Duration = Duration::from_secs(1);
-/// How often a thread looks whether clients that it does not read from have taken something.
+/// How often a worker checks whether a paused client has taken some of its replies.
 pub(super) const RECHECK: Duration = Duration::from_millis(10);
-/// Batches of commands that are obeyed in a turn.
+/// Batches of commands executed for one client in a cycle.
 const BATCHES: usize = 16;
-/// Bytes that are written in a turn.
+/// Bytes written to one client in a cycle.
 const WRITE: usize = 1 << 20;
-/// How long what still comes from a client is read and thrown away, after it was told the end. Without that the system
-/// takes back what was sent and not yet read.
+/// How long the server goes on reading, and discarding, after it has closed its side. Closing the socket at once would
+/// reset the connection, and the client would lose replies that it has not read yet.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
-/// How long a client that is to end may go without reading any of its last answers.
+/// How long a closing client may go without reading any of its last replies.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a client is told whose last answers were withdrawn, before it is closed.
+/// The error that a client gets before it is closed, if its last replies were withdrawn.
 const ROLLED_BACK: &[u8] =
-    b"-MISCONF Errors writing to the log, so what was changed here, or seen of others' changes, \
-was undone. Please check the server's log for details about the error.\r\n";
+    b"-MISCONF Errors writing to the log: unacknowledged changes that this connection \
+made or read were rolled back. Check the server's log for details.\r\n";
 const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Commands come and are answered.
+    /// Commands are read and answered.
     Open,
-    /// No more commands are obeyed; it ends when all answers are out.
+    /// No more commands are executed; the connection closes when all replies are sent.
     Closing,
-    /// It was told the end, which it may take until then to see.
+    /// The server has closed its side and discards input until this time, or until the client closes.
     Lingering(Instant),
-    /// Gone.
+    /// Closed.
     Dead,
 }
 
-/// Why a client is closed by the server.
+/// Why the server closes a client that did nothing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// Nothing came for too long.
+    /// The client was silent for longer than `timeout`.
     Idle,
-    /// It had its time to see the end.
+    /// The time to discard input is over.
     Lingered,
 }
 
-/// One client.
+/// A client.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Client {
     stream: Stream,
     connection: Connection,
     output: Output,
-    /// What came and was not obeyed.
+    /// Input that was received but not executed.
     input: Vec<u8>,
-    /// How long `input` has to be before it is worth looking at.
+    /// The length of `input` below which no complete request can be in it.
     wanted: usize,
-    /// What has to be safe before the answers of this turn are sent.
+    /// The log entry that must be safe before the replies of this cycle are sent.
     lsn: Lsn,
-    /// Commands whose answers may not go yet, and when the turn began in which the first of them came.
+    /// Commands whose replies wait for the log, and the start of the cycle in which the first of them came.
     unanswered: (u64, Instant),
     state: State,
-    /// There may be something to read.
+    /// The socket may have input.
     readable: bool,
-    /// The other side sends no more, or there is an error to be read: a short read is not all.
+    /// The client has closed its side, or the socket has an error: a short read does not mean that all input was read.
     half_closed: bool,
-    /// There is no more to read.
+    /// All input was read.
     input_ended: bool,
-    /// `input` holds what could be obeyed, had there been time or room.
+    /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
-    /// The socket takes nothing at the moment.
+    /// The socket accepts no more output at the moment.
     blocked: bool,
-    /// The system was asked to tell when it does.
+    /// The poll reports when the socket becomes writable.
     writable_event_requested: bool,
-    /// What has come by now is answered, then it ends.
+    /// Set at shutdown: the cycles in which input has been read since. Requests received by then are still answered.
     cycles_left: Option<u32>,
-    /// On a list of the loop's.
+    /// Whether the client is on the worker's list of this name.
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) parked: bool,
     pub(super) paused: bool,
-    /// Something came since it was noted for others.
+    /// Input was executed since the client list was last updated.
     pub(super) used: bool,
-    /// What others know of it has to be noted soon.
+    /// The name changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
-    /// Where the name was that was noted: another one stands elsewhere.
+    /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
     last_active: Instant,
-    /// When answers were taken, or began to wait.
+    /// When the client last took output, or when its output began to wait.
     last_progress: Instant,
-    /// Since when more than the soft limit waits.
+    /// Since when the output has been over the soft limit.
     over_soft_limit_since: Option<Instant>,
 }
 
@@ -134,7 +134,7 @@ impl Client {
         }
     }
 
-    /// What the loop was told of the socket.
+    /// Notes an event that the poll reported for the socket.
     pub(super) fn on_event(&mut self, readable: bool, half_closed: bool, writable: bool) {
         self.readable |= readable || half_closed;
         self.half_closed |= half_closed;
@@ -149,14 +149,14 @@ impl Client {
         self.connection.id()
     }
 
-    /// Notes what others may know of it.
+    /// Updates this client's entry in the client list.
     pub(super) fn note(&mut self, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
         client_list.note(&self.connection.info(), self.last_active);
     }
 
-    /// Bytes of memory in its buffers.
+    /// Returns the bytes of memory in the client's buffers.
     pub(super) fn buffers(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
@@ -173,7 +173,7 @@ impl Client {
         self.output.is_held()
     }
 
-    /// Has the system tell when there is room to write, while that is waited for.
+    /// Asks the poll to report when the socket becomes writable, as long as output waits for that.
     pub(super) fn request_writable_event(&mut self, registry: &Registry, token: Token) {
         if self.blocked == self.writable_event_requested || self.is_dead() {
             return;
@@ -184,7 +184,7 @@ impl Client {
         }
     }
 
-    /// Whether another turn would read or obey something.
+    /// Returns whether another cycle would read or execute something.
     pub(super) fn wants_service(&self, context: &WorkerContext) -> bool {
         match self.state {
             State::Open => (self.readable || self.backlog) && self.may_read(context),
@@ -193,18 +193,19 @@ impl Client {
         }
     }
 
-    /// Whether it would want a turn, but for the answers that wait.
+    /// Returns whether only waiting replies keep the worker from reading more of this client.
     pub(super) fn is_paused(&self, context: &WorkerContext) -> bool {
         self.state == State::Open && (self.readable || self.backlog) && !self.may_read(context)
     }
 
-    /// Whether commands are read beside the answers that wait.
+    /// Returns whether commands are read although replies are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
         let waiting = self.output.waiting();
         if !self.connection.is_authenticated() {
             return waiting < UNAUTHENTICATED_OUTPUT_PAUSE;
         }
-        // What waits for the log goes on by itself.
+        // Replies held for the log are no sign of a client that does not read, and the log will release them. So no
+        // command is read beyond the pause.
         if waiting < OUTPUT_PAUSE || self.output.is_held() {
             return waiting < OUTPUT_PAUSE;
         }
@@ -212,7 +213,7 @@ impl Client {
         is_stalled(waiting, context.limits.hard, since_progress)
     }
 
-    /// Tries to write, whether or not the system has told of room: it tells late.
+    /// Tries to write although the poll has reported nothing: on some systems, it reports late.
     pub(super) fn probe(&mut self, context: &mut WorkerContext) {
         self.blocked = false;
         if self.wants_write() {
@@ -220,13 +221,13 @@ impl Client {
         }
     }
 
-    /// Whether something could be written, or it is to be seen whether it ends.
+    /// Returns whether there is something to write, or a closing client that has nothing left to write.
     pub(super) fn wants_write(&self) -> bool {
         let ends = || self.state == State::Closing && self.output.waiting() == 0;
         !self.blocked && (self.output.is_sendable() || self.stream.holds_back() || ends())
     }
 
-    /// What has come by now is the last that is answered.
+    /// Begins shutdown for this client: what it has sent by now is still answered.
     pub(super) fn finish(&mut self) {
         if self.state == State::Open && self.cycles_left.is_none() {
             self.cycles_left = Some(0);
@@ -234,12 +235,12 @@ impl Client {
         }
     }
 
-    /// Closes it without another word.
+    /// Closes the client without another reply.
     pub(super) fn kill(&mut self) {
         self.state = State::Dead;
     }
 
-    /// Reads and obeys its part of a turn.
+    /// Reads and executes the client's share of a cycle.
     pub(super) fn serve(&mut self, context: &mut WorkerContext) {
         match self.state {
             State::Open => {}
@@ -260,9 +261,9 @@ impl Client {
         }
     }
 
-    /// Whether all has come that is to be answered.
+    /// Returns whether all requests that are to be answered have been read.
     fn is_input_finished(&mut self) -> bool {
-        /// A client that never stops sending is answered so many turns more.
+        /// A client that never stops sending gets this many more cycles at shutdown.
         const LAST_TURNS: u32 = 64;
         let stops = self.cycles_left.as_mut().is_some_and(|turns| {
             *turns += 1;
@@ -272,9 +273,11 @@ impl Client {
     }
 
     fn read(&mut self, context: &mut WorkerContext) {
-        // What is left of before goes in front where it is short: then most commands are obeyed where they were read.
+        // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
+        // they were read, and `input` stays empty.
         let space = context.scratch.len();
         let kept = self.input.len();
+        // Otherwise the request is long: it collects in `input`, so that each byte is copied once.
         let joins = kept <= space / 4 && self.wanted <= space;
         let from = if joins { kept } else { 0 };
         context.scratch[..from].copy_from_slice(&self.input[..from]);
@@ -296,7 +299,8 @@ impl Client {
             self.buffer_rest(context, &scratch[used..from + got]);
             context.scratch = scratch;
         } else {
-            // Not all that is announced is believed at once: room grows with what has come.
+            // Memory grows with the bytes received, not with the length that a request announces: a client must not
+            // make the server allocate 512 MiB by a few bytes.
             let more = self.wanted.saturating_sub(kept).min(kept.max(1 << 20)).max(got);
             self.input.reserve_exact(more);
             self.input.extend_from_slice(&context.scratch[..got]);
@@ -317,7 +321,7 @@ impl Client {
         }
     }
 
-    /// Obeys what was kept.
+    /// Executes buffered input.
     fn process_buffered(&mut self, context: &mut WorkerContext) {
         let input = std::mem::take(&mut self.input);
         let used = self.process_input(context, &input);
@@ -329,7 +333,7 @@ impl Client {
         context.pool.give(input);
     }
 
-    /// Keeps what was not obeyed, in a buffer of its size: the idle cost little.
+    /// Buffers the bytes that were not executed, in a buffer from the pool, so that an idle client holds no memory.
     fn buffer_rest(&mut self, context: &mut WorkerContext, rest: &[u8]) {
         if rest.is_empty() {
             context.pool.give(std::mem::take(&mut self.input));
@@ -342,18 +346,24 @@ impl Client {
         self.input.extend_from_slice(rest);
     }
 
-    /// Obeys the complete commands at the beginning of `input`, as far as answers have room; how many bytes those were.
+    /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
+    /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
         self.backlog = false;
         let mut used = 0;
-        // A turn makes no more answers of a client that does not read than of one that does.
+        // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
+        // allows.
         let before = self.output.waiting();
         for batch in 0.. {
             let rest = &input[used..];
+            // Fewer bytes than `wanted` hold no complete request: parsing them again would cost quadratic time for a
+            // long request that arrives in pieces.
             if rest.is_empty() || rest.len() < self.wanted || self.state != State::Open {
                 break;
             }
             let waiting = self.output.waiting();
+            // Leave the rest for the next cycle: one client's pipeline must not delay the others, nor fill memory with
+            // replies.
             if batch == BATCHES || waiting - before >= OUTPUT_PAUSE || !self.may_read(context) {
                 self.backlog = true;
                 break;
@@ -392,39 +402,40 @@ impl Client {
         used
     }
 
-    /// Ends the turn for its answers, where all up to `safe` is; what has to be, for those that are left.
+    /// Ends the cycle: holds its replies until their log entry is safe, or releases them if it is already.
     pub(super) fn finish_cycle(&mut self, safe: Lsn, context: &mut WorkerContext) {
         self.output.hold_until(std::mem::take(&mut self.lsn), safe);
         self.count_answered(context);
     }
 
-    /// Counts the commands that are answered, unless answers still wait for the log.
+    /// Counts the latency of answered commands, unless their replies still wait for the log.
     fn count_answered(&mut self, context: &mut WorkerContext) {
         if !self.output.is_held() {
             context.count_answered(std::mem::take(&mut self.unanswered.0), self.unanswered.1);
         }
     }
 
-    /// What has to be safe for the answers of this turn.
+    /// Returns the log entry that must be safe before the replies of this cycle are sent.
     pub(super) fn required_lsn(&self) -> Lsn {
         self.lsn
     }
 
-    /// Lets answers go that waited for entries up to `safe`.
+    /// Releases the replies that waited for entries up to `safe`.
     pub(super) fn release(&mut self, safe: Lsn, context: &mut WorkerContext) {
         self.output.release(safe);
         self.count_answered(context);
     }
 
-    /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection
-    /// ends, so that nobody takes another answer for it. Whether it has to.
+    /// Withdraws all held replies because the log failed: a change that may be lost is never acknowledged. The client
+    /// gets an error instead and is closed, because it could not tell which command a later reply belongs to. Returns
+    /// whether there were held replies.
     pub(super) fn withdraw_replies(&mut self, context: &WorkerContext) -> bool {
         if !self.output.is_held() {
             return false;
         }
         self.output.withdraw_held();
         self.unanswered.0 = 0;
-        // The answers of a turn wait together, so the error begins where an answer began.
+        // The replies of a cycle are held together, so this error begins at a reply boundary.
         self.output.open(Vec::new).extend_from_slice(ROLLED_BACK);
         self.output.hold_until(0, 0);
         self.state = State::Closing;
@@ -432,7 +443,7 @@ impl Client {
         true
     }
 
-    /// Writes its part of a turn.
+    /// Writes the client's share of a cycle.
     pub(super) fn write(&mut self, context: &mut WorkerContext) {
         match self.try_write(context) {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
@@ -449,10 +460,10 @@ impl Client {
         }
     }
 
-    /// Closes it where more waits than may.
+    /// Closes the client if its output exceeds the limits.
     pub(super) fn check_output(&mut self, context: &WorkerContext) {
         let (waiting, limits) = (self.output.waiting(), &context.limits);
-        // What waits for the log is not the client's delay.
+        // Replies that wait for the log are no delay of the client.
         if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
             self.over_soft_limit_since = None;
         } else {
@@ -468,10 +479,10 @@ impl Client {
         }
     }
 
-    /// Closes it without its answers, which are more than may wait.
+    /// Closes a client whose replies exceed the output limit, without sending them.
     #[cold]
     fn drop_slow(&mut self, context: &WorkerContext) {
-        tracing::debug!("a client is closed: its answers reached client-output-buffer-limit");
+        tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
         context.counters.slow.add(1);
         self.state = State::Dead;
         self.output = Output::default();
@@ -495,7 +506,7 @@ impl Client {
         self.stream.push()
     }
 
-    /// All was said.
+    /// Closes the server's side after the last reply.
     fn close_stream(&mut self, context: &WorkerContext) {
         if self.stream.finish().is_err() || self.input_ended {
             self.state = State::Dead;
@@ -507,7 +518,7 @@ impl Client {
         self.readable = true;
     }
 
-    /// Reads what still comes and throws it away.
+    /// Reads and discards input.
     fn discard(&mut self, context: &mut WorkerContext) {
         match self.stream.read(&mut context.scratch) {
             Ok(0) => self.state = State::Dead,
@@ -516,11 +527,11 @@ impl Client {
         }
     }
 
-    /// Whether it has to be closed by now.
+    /// Returns why the client is due to be closed, if it is.
     pub(super) fn overdue(&self, now: Instant, timeout: Duration) -> Option<Overdue> {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
-            // What waits for the log is not the client's delay.
+            // Replies that wait for the log are no delay of the client.
             State::Open | State::Closing if !self.output.is_held() => {
                 let closing = self.state == State::Closing;
                 let timeout = if timeout.is_zero() && closing { CLOSE_TIMEOUT } else { timeout };
@@ -532,12 +543,12 @@ impl Client {
     }
 }
 
-/// Whether a client does not read: `waiting` bytes wait for it, and it has taken none for the time `since`.
+/// Returns whether a client is stalled: `waiting` bytes wait for it, and it has taken none for the time `since`.
 fn is_stalled(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
 }
 
-/// Where the name of a connection stands, and how long it is.
+/// Returns the address and length of a connection's name.
 fn name_at(connection: &Connection) -> (usize, usize) {
     let name = connection.name();
     (name.as_ptr().addr(), name.len())

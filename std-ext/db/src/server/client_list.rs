@@ -1,4 +1,4 @@
-//! Who is connected, as other threads may know it: a thread's clients are its own, so it notes what is told of them.
+//! The list of clients that other threads see: a client belongs to one worker, which publishes a copy of its data here.
 
 use crate::command::ClientInfo;
 use crate::lock::lock;
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// What is told of one thread's clients. At most a second old; names are newer.
+/// What other threads see of one worker's clients. It is at most a second old; names are newer.
 #[derive(Debug, Default)]
 pub(super) struct ClientList(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
     clients: BTreeMap<u64, Entry>,
-    /// Clients that the thread has to close.
+    /// Clients that the worker has to close.
     killed: Vec<u64>,
 }
 
@@ -21,10 +21,10 @@ struct Entries {
 struct Entry {
     address: String,
     local_address: String,
-    /// A client was told that this one is closed, so nobody sees it any more.
+    /// A CLIENT KILL was answered for this client, so it is not listed any more.
     killed: bool,
     since: Instant,
-    touched: Instant,
+    last_active: Instant,
     name: Box<[u8]>,
     protocol: u8,
     command: Box<str>,
@@ -33,44 +33,44 @@ struct Entry {
 }
 
 impl ClientList {
-    /// Notes what is known of a client that was last heard of at that moment.
-    pub(super) fn note(&self, facts: &ClientInfo<'_>, touched: Instant) {
+    /// Updates a client's entry. `last_active` is when the client was last active.
+    pub(super) fn note(&self, info: &ClientInfo<'_>, last_active: Instant) {
         let mut entries = lock(&self.0);
-        let entry = entries.clients.entry(facts.id).or_insert_with(|| Entry {
-            address: facts.address.to_owned(),
-            local_address: facts.local_address.to_owned(),
+        let entry = entries.clients.entry(info.id).or_insert_with(|| Entry {
+            address: info.address.to_owned(),
+            local_address: info.local_address.to_owned(),
             killed: false,
-            since: touched,
-            touched,
+            since: last_active,
+            last_active,
             name: Box::default(),
             protocol: 2,
             command: Box::default(),
             library: Box::default(),
             library_version: Box::default(),
         });
-        (entry.touched, entry.protocol) = (touched, facts.protocol);
-        if *entry.command != *facts.command {
-            entry.command = facts.command.into();
+        (entry.last_active, entry.protocol) = (last_active, info.protocol);
+        if *entry.command != *info.command {
+            entry.command = info.command.into();
         }
-        replace(&mut entry.name, facts.name);
-        replace(&mut entry.library, facts.library);
-        replace(&mut entry.library_version, facts.library_version);
+        replace(&mut entry.name, info.name);
+        replace(&mut entry.library, info.library);
+        replace(&mut entry.library_version, info.library_version);
     }
 
     pub(super) fn forget(&self, id: u64) {
         lock(&self.0).clients.remove(&id);
     }
 
-    /// Shows all but one, and those that were killed.
+    /// Lists all clients except `but` and those that were killed.
     pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         for (&id, entry) in &lock(&self.0).clients {
             if id != but && !entry.killed {
-                each(&entry.facts(id, now));
+                each(&entry.info(id, now));
             }
         }
     }
 
-    /// Notes which clients the thread has to close, except one; how many they are. The caller wakes the thread.
+    /// Marks clients for their worker to close, except `but`, and returns their number. The caller wakes the worker.
     pub(super) fn kill(
         &self,
         but: u64,
@@ -80,7 +80,7 @@ impl ClientList {
         let Entries { clients, killed } = &mut *lock(&self.0);
         let before = killed.len();
         for (&id, entry) in clients {
-            if id != but && !entry.killed && wanted(&entry.facts(id, now)) {
+            if id != but && !entry.killed && wanted(&entry.info(id, now)) {
                 entry.killed = true;
                 killed.push(id);
             }
@@ -88,21 +88,21 @@ impl ClientList {
         (killed.len() - before) as u64
     }
 
-    /// Takes the numbers of the clients that are to be closed.
+    /// Takes the ids of the clients to close.
     pub(super) fn killed(&self) -> Vec<u64> {
         std::mem::take(&mut lock(&self.0).killed)
     }
 }
 
 impl Entry {
-    fn facts(&self, id: u64, now: Instant) -> ClientInfo<'_> {
+    fn info(&self, id: u64, now: Instant) -> ClientInfo<'_> {
         ClientInfo {
             id,
             address: &self.address,
             local_address: &self.local_address,
             name: &self.name,
             age: now.saturating_duration_since(self.since).as_secs(),
-            idle: now.saturating_duration_since(self.touched).as_secs(),
+            idle: now.saturating_duration_since(self.last_active).as_secs(),
             protocol: self.protocol,
             command: &self.command,
             library: &self.library,
@@ -132,14 +132,14 @@ mod tests {
         };
         let shown = || {
             let mut shown = Vec::new();
-            list.show(0, now, &mut |facts| shown.push(facts.id));
+            list.show(0, now, &mut |info| shown.push(info.id));
             shown
         };
         (1..=4).for_each(note);
-        assert_eq!(list.kill(3, now, &mut |facts| facts.id != 1), 2);
+        assert_eq!(list.kill(3, now, &mut |info| info.id != 1), 2);
         assert_eq!(shown(), [1, 3], "killed clients are shown");
-        assert_eq!(list.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
-        // The thread may note a client before it closes it.
+        assert_eq!(list.kill(0, now, &mut |info| info.id == 2), 0, "one is killed twice");
+        // The worker may update a client before it closes it.
         note(2);
         assert_eq!(shown(), [1, 3], "a killed client that was noted is shown");
         assert_eq!(list.killed(), [2, 4]);

@@ -1,4 +1,4 @@
-//! What the server counts: each thread its own, added up when somebody asks.
+//! The server's counters and latency histogram: each worker counts for itself, and readers add them up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,28 +9,29 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, more: u64) {
-        // One thread writes, so no sum is lost. Relaxed: a figure for people; nothing else is known from it.
+        // Only one thread writes, so no addition is lost. Relaxed: a statistic; no other memory is published through
+        // it.
         self.0.store(self.get() + more, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        // Relaxed: as above.
+        // Relaxed: as in `add`.
         self.0.load(Ordering::Relaxed)
     }
 }
 
 macro_rules! counters {
     ($($(#[doc = $text:literal])* $name:ident,)*) => {
-        /// One thread's counts, on cache lines of their own.
+        /// One worker's counters, on cache lines of their own.
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub(crate) struct Counters {
             $($(#[doc = $text])* pub(crate) $name: Counter,)*
-            /// How long commands took, from the beginning of a turn to their answers.
+            /// The latency of commands, from the start of the cycle that read them to their replies.
             pub(crate) latency: Latency,
         }
 
-        /// Counts at a moment.
+        /// The sums of all workers' counters.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct CounterTotals {
@@ -38,12 +39,12 @@ macro_rules! counters {
         }
 
         impl CounterTotals {
-            /// Adds a thread's counts.
+            /// Adds a worker's counters.
             pub(crate) fn add(&mut self, of: &Counters) {
                 $(self.$name += of.$name.get();)*
             }
 
-            /// What was counted since then.
+            /// Returns the difference to an earlier reading.
             pub(crate) fn since(mut self, then: &Self) -> Self {
                 $(self.$name = self.$name.saturating_sub(then.$name);)*
                 self
@@ -53,33 +54,33 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections that were taken.
+    /// Connections accepted.
     connections,
-    /// Connections that ended.
+    /// Connections closed.
     ended,
-    /// Connections refused because there were too many.
+    /// Connections refused because of `maxclients`.
     rejected,
     /// Connections refused by protected mode.
     denied,
-    /// Connections closed because nothing came for too long.
+    /// Connections closed because of `timeout`.
     idle,
-    /// Connections closed because they did not read what they asked for.
+    /// Connections closed because the client did not read its replies.
     slow,
-    /// Connections closed because the log failed before their answers were safe.
+    /// Connections closed because the log failed before their replies were safe.
     failed,
-    /// Commands that were obeyed.
+    /// Commands executed.
     commands,
     /// Bytes read.
     bytes_in,
     /// Bytes written.
     bytes_out,
-    /// Turns of the loop that had work.
+    /// Event-loop cycles that had work.
     eventloop_cycles,
-    /// Turns in which answers had to wait for the log.
+    /// Cycles whose replies had to wait for the log.
     waits_for_log,
 }
 
-/// Upper bounds of the buckets, in nanoseconds; one more bucket has none.
+/// Upper bounds of the buckets, in nanoseconds. One more bucket has no bound.
 const BOUNDS: [u64; 20] = [
     10_000,
     25_000,
@@ -104,16 +105,16 @@ const BOUNDS: [u64; 20] = [
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// One thread's histogram.
+/// One worker's latency histogram.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
     buckets: [Counter; BUCKETS],
-    /// Nanoseconds of all commands together.
+    /// The sum of all commands' latencies, in nanoseconds.
     sum: Counter,
 }
 
 impl Latency {
-    /// Adds commands that were answered together, and that took as long.
+    /// Adds commands that were answered together, each with this latency.
     pub(crate) fn add(&self, commands: u64, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[BOUNDS.partition_point(|bound| *bound < nanoseconds)].add(commands);
@@ -121,7 +122,7 @@ impl Latency {
     }
 }
 
-/// The histogram of some threads together.
+/// The sum of several workers' histograms.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies {
@@ -131,23 +132,23 @@ pub(crate) struct Latencies {
 
 #[cfg(feature = "metrics")]
 impl Latencies {
-    /// Adds a thread's histogram.
+    /// Adds a worker's histogram.
     pub(crate) fn add(&mut self, latency: &Latency) {
         self.buckets.iter_mut().zip(&latency.buckets).for_each(|(all, one)| *all += one.get());
         self.sum = self.sum.wrapping_add(latency.sum.get());
     }
 
-    /// Returns how many commands there were.
+    /// Returns the number of commands.
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// Returns the seconds of all commands together.
+    /// Returns the sum of all latencies, in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         Duration::from_nanos(self.sum).as_secs_f64()
     }
 
-    /// Returns each bucket's upper bound, in seconds, and how many commands are in it alone.
+    /// Returns each bucket's upper bound, in seconds, and the number of commands in that bucket alone.
     pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64());
         bounds.chain([f64::INFINITY]).zip(self.buckets).collect()

@@ -9,61 +9,62 @@ use crate::Db;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ends a server. Clones end the same.
+/// Stops a server. Clones stop the same server.
 #[derive(Clone)]
 pub struct StopHandle(pub(super) Arc<Shared>);
 
 impl StopHandle {
-    /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers
-    /// are out it ends, at the latest after [`shutdown_timeout`](ServerConfig::shutdown_timeout). The second time it ends at
-    /// once.
+    /// Shuts the server down. The first call stops accepting connections; what clients have sent by now is answered,
+    /// and the server exits when the replies are sent, at the latest after
+    /// [`shutdown_timeout`](crate::config::ServerConfig::shutdown_timeout). A second call makes it exit at once.
     pub fn stop(&self) {
         self.0.stop();
     }
 }
 
-/// Tells how a server fares.
+/// Reads the state of a running server.
 #[derive(Clone)]
 pub struct ServerMonitor(pub(super) Arc<Shared>);
 
 impl ServerMonitor {
-    /// What was counted since it began.
+    /// Returns the counters since the start.
     pub fn totals(&self) -> CounterTotals {
         self.0.totals()
     }
 
-    /// How long commands took.
+    /// Returns the latency histogram.
     #[cfg(feature = "metrics")]
     pub(crate) fn latencies(&self) -> counters::Latencies {
         self.0.latencies()
     }
 
-    /// How many clients there are.
+    /// Returns the number of clients.
     pub fn clients(&self) -> usize {
         self.0.runtime_config.clients()
     }
 
-    /// Bytes of memory in buffers of clients, as of a second ago or less.
+    /// Returns the bytes of memory in clients' buffers, as of a second ago or less.
     pub fn buffers(&self) -> u64 {
         self.0.buffers()
     }
 
-    /// For how long it has been there.
+    /// Returns the time since the start.
     pub fn uptime(&self) -> Duration {
         self.0.started.elapsed()
     }
 
-    /// Whether it takes commands and changes: not when it ends, or the log cannot be written.
+    /// Returns whether the server accepts commands and changes: not during shutdown, and not while the log cannot be
+    /// written.
     pub fn is_ready(&self) -> bool {
         self.0.phase() == Phase::Serving && !self.log_fails()
     }
 
-    /// Whether the log cannot be written.
+    /// Returns whether the log cannot be written.
     pub fn log_fails(&self) -> bool {
         !self.0.log.writable()
     }
 
-    /// How many clients there may be.
+    /// Returns the limit of clients.
     pub fn max_clients(&self) -> usize {
         self.0.runtime_config.max_clients()
     }

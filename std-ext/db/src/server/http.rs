@@ -1,8 +1,8 @@
-//! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
+//! The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz`.
 //!
-//! One thread serves all connections and waits for none of them. Each connection is answered once and closed; its
-//! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
-//! is answered however many others have sent half of one.
+//! One thread serves all connections without blocking on any of them. Each connection is answered once and closed; the
+//! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
+//! probe that sends a complete request is answered however many other clients have sent half of one.
 
 use super::handles::ServerMonitor;
 use super::metrics;
@@ -19,16 +19,18 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long what still comes is read and thrown away after the answer, so that the system does not take it back.
+/// How long input is read and discarded after the answer. Closing at once could reset the connection before the answer
+/// is read.
 const LINGER: Duration = Duration::from_secs(1);
-/// How often the time of connections is looked at.
+/// How often the connections' deadlines are checked.
 const SWEEP: Duration = Duration::from_millis(100);
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// Tokens of connections begin here.
+/// The first token of a connection.
 const FIRST: usize = 2;
 
-/// Answers until it is dropped. It is there before the server is, so that it can say that the server is not ready yet.
+/// Serves until it is dropped. It starts before the database server, so that it can say that the server is not ready
+/// yet.
 pub struct HttpServer {
     address: SocketAddr,
     server_slot: Arc<OnceLock<ServerMonitor>>,
@@ -42,7 +44,7 @@ impl HttpServer {
     /// Listens on an address.
     ///
     /// # Errors
-    /// Where that cannot be done.
+    /// If the address cannot be bound.
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let mut listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
@@ -56,26 +58,28 @@ impl HttpServer {
         let closing = Arc::clone(&end);
         let serve = move || {
             if let Err(why) = EventLoop::new(poll, listener, source).serve(&closing) {
-                tracing::error!("/metrics, /livez and /readyz are served no more: {why}");
+                tracing::error!(
+                    "the HTTP server for /metrics, /livez and /readyz has stopped: {why}"
+                );
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
         Ok(Self { address, server_slot, loading, end, waker, thread: Some(thread) })
     }
 
-    /// Tells of this server from now on.
+    /// Sets the server to report on. Later calls have no effect.
     pub fn set_server(&self, server: ServerMonitor) {
-        // The first one stays.
+        // Fails if one is set already.
         let _ = self.server_slot.set(server);
     }
 
-    /// Tells how far the data is loaded, until there is a server.
+    /// Sets the progress of loading to report on until there is a server.
     pub fn set_progress(&self, progress: &Arc<Progress>) {
-        // The first one stays.
+        // Fails if one is set already.
         let _ = self.loading.set(Arc::clone(progress));
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> Option<SocketAddr> {
         Some(self.address)
     }
@@ -83,11 +87,11 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Relaxed: the thread is woken after this was set, and waking orders.
+        // Relaxed: the thread is woken after the store, and the wake-up orders the two.
         self.end.store(true, Ordering::Relaxed);
         let woken = self.waker.wake();
         if let Some(thread) = self.thread.take().filter(|_| woken.is_ok()) {
-            // One that panicked has said so.
+            // A panic in the thread has printed its message.
             let _ = thread.join();
         }
     }
@@ -102,19 +106,19 @@ impl fmt::Debug for HttpServer {
 /// A connection.
 struct Connection {
     stream: TcpStream,
-    /// What came of the request's head.
+    /// The part of the request's head received so far.
     input: Vec<u8>,
-    /// The answer, once there is one, and how much of it is out.
+    /// The answer, if there is one, and the bytes of it that were sent.
     output: Vec<u8>,
     sent: usize,
-    /// When it has to be gone.
+    /// When the connection is closed at the latest.
     until: Instant,
-    /// The answer is out; what still comes is thrown away.
+    /// The answer is sent, and input is discarded.
     lingering: bool,
 }
 
 impl Connection {
-    /// Goes on as far as the socket lets it; whether the connection goes on.
+    /// Serves the connection as far as the socket allows. Returns whether it stays open.
     fn step(&mut self, source: &Source) -> io::Result<bool> {
         while self.output.is_empty() {
             let mut bytes = [0; 2048];
@@ -139,7 +143,7 @@ impl Connection {
             self.until = Instant::now() + LINGER;
             self.stream.shutdown(Shutdown::Write)?;
         }
-        // Not all that a client sends without an end.
+        // A bounded amount: a client may send without end.
         for _ in 0..16 {
             if self.stream.read(&mut [0; 4096])? == 0 {
                 break;
@@ -149,13 +153,13 @@ impl Connection {
     }
 }
 
-/// What there is to tell of: the server, once there is one, and how far the data is loaded until then.
+/// What to report on: the server if there is one, and the progress of loading before that.
 struct Source {
     server: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
 }
 
-/// The thread's listener and connections.
+/// The listener and its connections.
 struct EventLoop {
     poll: Poll,
     listener: TcpListener,
@@ -172,7 +176,8 @@ impl EventLoop {
         let mut events = Events::with_capacity(HTTP_CONNECTIONS);
         // Relaxed: as in `drop`.
         while !end.load(Ordering::Relaxed) {
-            // A connection that could not be taken is tried again then, too: the system tells of it once.
+            // Accepting is retried at this interval as well: the poll reports a connection that could not be accepted
+            // only once.
             let timeout = (!self.connections.is_empty()).then_some(SWEEP);
             match self.poll.poll(&mut events, timeout.or(Some(10 * SWEEP))) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -191,19 +196,20 @@ impl EventLoop {
     }
 
     fn step(&mut self, key: usize) {
-        // An event of a connection that is gone by now may meet its successor, whom it does no harm.
+        // The event may be one of a closed connection whose key was reused. For the new one it is only a spurious
+        // event.
         let Some(connection) = self.connections.get_mut(key) else { return };
         let goes_on = match connection.step(&self.source) {
             Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
             Ok(goes_on) => goes_on,
         };
         if !goes_on {
-            // Its socket is closed, and told of no more.
+            // This closes the socket, which removes it from the poll.
             drop(self.connections.remove(key));
         }
     }
 
-    /// Accepts connections: a bounded number at a time, so that open ones need not wait.
+    /// Accepts connections, a bounded number at a time, so that open ones are not delayed.
     fn accept(&mut self) {
         for _ in 0..HTTP_CONNECTIONS {
             let mut stream = match self.listener.accept() {
@@ -212,7 +218,7 @@ impl EventLoop {
                 Err(_) => return,
             };
             if self.connections.len() == HTTP_CONNECTIONS {
-                // One that was answered rather than one that was not.
+                // Prefer a connection that was answered already.
                 let oldest =
                     self.connections.iter().min_by_key(|(_, one)| (!one.lingering, one.until));
                 if let Some(key) = oldest.map(|(key, _)| key) {
@@ -228,13 +234,14 @@ impl EventLoop {
             let (input, output) = (Vec::new(), Vec::new());
             let until = Instant::now() + HTTP_WITHIN;
             entry.insert(Connection { stream, input, output, sent: 0, until, lingering: false });
-            // What came with the connection is told once it is registered; so is room to write.
+            // Bytes that came before registration are reported by no event, so try at once.
             self.step(key);
         }
     }
 }
 
-/// The answer to a request, once its head is there or too long. Its end was not in the first `seen` bytes.
+/// Returns the answer to a request if its head is complete or too long. The first `seen` bytes do not contain the end
+/// of the head.
 fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     let new = &input[seen.saturating_sub(3)..];
     let closing = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
@@ -245,10 +252,10 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = str::from_utf8(line).unwrap_or_default();
     let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-        _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
+        _ if !whole || input.len() > HTTP_HEAD => (431, "request too long\n".to_owned()),
         ["GET" | "HEAD", target, _] => page(target, source),
-        [_, _, _] => (405, "only GET\n".to_owned()),
-        _ => (400, "no request of HTTP\n".to_owned()),
+        [_, _, _] => (405, "only GET is supported\n".to_owned()),
+        _ => (400, "invalid HTTP request\n".to_owned()),
     };
     let reason = match status {
         200 => "OK",
@@ -270,7 +277,7 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     Some(answer.into_bytes())
 }
 
-/// What stands at a path: a status and a text.
+/// Returns the status and the text of a path.
 fn page(target: &str, source: &Source) -> (u16, String) {
     let (source, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
@@ -281,15 +288,15 @@ fn page(target: &str, source: &Source) -> (u16, String) {
             Some(server) if server.log_fails() => {
                 (503, "not ready: the log cannot be written\n".to_owned())
             }
-            Some(_) => (503, "not ready: it ends\n".to_owned()),
+            Some(_) => (503, "not ready: shutting down\n".to_owned()),
         },
         "/metrics" => (200, metrics::text(source, loading)),
-        _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
+        _ => (404, "not found; try /metrics, /livez or /readyz\n".to_owned()),
     }
 }
 
-/// Why it is not ready while the data is loaded.
+/// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
-    format!("not ready: the data is being loaded{}\n", far.unwrap_or_default())
+    format!("not ready: loading{}\n", far.unwrap_or_default())
 }

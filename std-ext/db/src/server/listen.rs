@@ -1,4 +1,4 @@
-//! Where clients arrive: one listener a thread, among which the system deals out connections, where it can.
+//! Listeners: each worker has its own for each address, and the kernel distributes the connections where it can.
 
 use super::socket::Socket;
 use crate::config::{Bind, ServerConfig};
@@ -13,19 +13,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Connections that the system keeps for us until they are taken.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 1024;
-/// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets
-/// all.
+/// Whether SO_REUSEPORT distributes connections evenly. Other systems have the option too, but the last listener gets
+/// all connections.
 const SHARES: bool = cfg!(target_os = "linux");
 
-/// Where a server listens.
+/// An address that a server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
     /// TCP.
     Tcp(SocketAddr),
-    /// TCP, for TLS.
+    /// TCP with TLS.
     Tls(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
@@ -41,25 +41,25 @@ impl fmt::Display for Address {
     }
 }
 
-/// A connection that was taken, before it is a client.
+/// An accepted connection that is not a client yet.
 pub(super) struct Accepted {
     pub(super) socket: Socket,
     pub(super) tls: bool,
-    /// Who it is, as `CLIENT LIST` shows it.
+    /// The client's address, as `CLIENT LIST` shows it.
     pub(super) name: String,
-    /// To which address it was made, as `CLIENT LIST` shows it.
+    /// The server's address, as `CLIENT LIST` shows it.
     pub(super) to: String,
-    /// Whether it comes from this machine.
+    /// Whether the client is on this machine.
     pub(super) local: bool,
 }
 
-/// A listener of one thread.
+/// A worker's listener.
 pub(super) enum Listener {
     Tcp { socket_listener: TcpListener, tls: bool, keepalive: Duration },
     Unix { socket_listener: UnixListener, path: PathBuf },
 }
 
-/// Opens all doors: those of each thread, and the addresses.
+/// Opens the listeners of all workers, and returns them with the addresses.
 pub(super) fn open(
     config: &ServerConfig,
     threads: usize,
@@ -90,9 +90,10 @@ pub(super) fn open(
     Ok((listeners, addresses))
 }
 
-/// The first listener of an address; `None` where the machine has no such address and that is no matter.
+/// Opens the first listener of an address. `None` if the address is optional and this machine does not have it.
 fn open_first(bind: &Bind) -> io::Result<Option<socket2::Socket>> {
-    // A listener that shares its address would be let in beside another process's: one that does not share tells.
+    // With SO_REUSEPORT, binding succeeds although another process listens on the port. A probe without the option
+    // finds that out.
     let probe = listen(bind.address, false).map(drop);
     match probe.and_then(|()| listen(bind.address, SHARES)) {
         Ok(socket_listener) => Ok(Some(socket_listener)),
@@ -102,7 +103,7 @@ fn open_first(bind: &Bind) -> io::Result<Option<socket2::Socket>> {
 }
 
 fn is_missing(why: &io::Error) -> bool {
-    // Protocols that the system was built without have no kind of their own.
+    // A protocol that is not compiled into the kernel has no `ErrorKind` (97 is EAFNOSUPPORT).
     matches!(why.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || why.raw_os_error() == Some(97)
 }
@@ -117,7 +118,7 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Connections of a server that has just ended do not keep this one from its port.
+    // Otherwise connections of the previous process, in TIME_WAIT, would keep this one from the port.
     socket.set_reuse_address(true)?;
     if shares {
         socket.set_reuse_port(true)?;
@@ -135,7 +136,7 @@ fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> 
         if UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        // A process that was killed left it.
+        // A killed process left it behind.
         std::fs::remove_file(path)?;
     }
     let socket_listener = UnixListener::bind(path)?;
@@ -161,16 +162,17 @@ impl Listener {
         self.source().deregister(registry)
     }
 
-    /// Takes a connection.
+    /// Accepts a connection.
     pub(super) fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp { socket_listener, tls, keepalive } => {
                 let (socket, from) = socket_listener.accept()?;
-                // What cannot be set is slower, or found dead later: no reason to send anybody away.
+                // If an option cannot be set, the connection is slower, or a dead peer is noticed later. Neither is a
+                // reason to refuse it.
                 let _ = socket.set_nodelay(true);
                 keep_alive(&SockRef::from(&socket), *keepalive);
                 let local = from.ip().to_canonical().is_loopback();
-                // Of a connection that has ended by now the system tells no address.
+                // The kernel knows no address of a connection that has ended by now.
                 let to = socket.local_addr().map(|to| to.to_string()).unwrap_or_default();
                 let name = from.to_string();
                 Ok(Accepted { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
@@ -185,7 +187,7 @@ impl Listener {
     }
 }
 
-/// Has the system ask after so much silence whether the other side is there. What cannot be set is found dead later.
+/// Enables TCP keepalive after this much silence. If it cannot be set, a dead peer is noticed later.
 pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
     if !after.is_zero() {
         let probes = TcpKeepalive::new().with_time(after);
@@ -197,7 +199,7 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Self::Unix { path, .. } = self {
-            // Whoever finds it later finds that nobody listens.
+            // If this fails, the next start finds that nobody listens on the socket, and removes it.
             let _ = std::fs::remove_file(path);
         }
     }

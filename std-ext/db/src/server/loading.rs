@@ -1,8 +1,8 @@
-//! The doors while the data is being loaded: clients can connect, and are told that they have to wait.
+//! The server while the data is being loaded: clients can connect, and get `-LOADING` replies.
 //!
-//! One thread serves all doors. Each request is answered by `-LOADING`, but `INFO`, which tells how far it is. When the
-//! data is there, the doors go to the server, and with them each connection that has sent only whole requests; the
-//! others are closed.
+//! One thread serves all listeners. `INFO` is answered with the progress, every other request with an error. When the
+//! data is loaded, the server takes over the listeners and all connections that are between two requests; the others
+//! are closed.
 
 use super::listen::Address;
 use super::listen::{Accepted, Listener};
@@ -28,19 +28,19 @@ use std::thread::{self, JoinHandle};
 const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
 const WAKER: Token = Token(0);
 
-/// Answers clients while the data is being loaded. When dropped, the doors are closed.
+/// Answers clients while the data is being loaded. Dropping it closes the listeners.
 pub struct Loading {
-    /// Its listeners are with the thread, until that ends.
+    /// What the listeners were made of. The listeners themselves are with the thread until it ends.
     bound: Bound,
     waker: Waker,
     thread: Option<JoinHandle<Handover>>,
 }
 
-/// What the server takes over: the doors of each of its threads, and the connections that they accepted.
+/// What the server takes over: the listeners of each of its workers, and the connections accepted by them.
 type Handover = (Vec<Vec<Listener>>, Vec<Accepted>);
 
 impl Loading {
-    /// Opens the doors of a server.
+    /// Opens a server's listeners.
     ///
     /// # Errors
     /// As [`Server::bind`].
@@ -59,7 +59,7 @@ impl Loading {
             listeners,
             connections: Slab::new(),
             progress,
-            // A client that may not use the server may not ask about its progress either.
+            // A client that needs a password to use the server needs one to read its progress.
             answers_info: config.password.as_ref().is_none_or(String::is_empty),
             answers_remote_info: !config.protected_mode,
             max_connections: config.max_clients.min(MAX_CONNECTIONS),
@@ -70,16 +70,16 @@ impl Loading {
         Ok(Self { bound, waker, thread })
     }
 
-    /// Where it listens.
+    /// Returns the addresses that it listens on.
     pub fn addresses(&self) -> &[Address] {
         &self.bound.addresses
     }
 
-    /// The server, now that there is a database. Connected clients stay connected, but for those that are in the
-    /// middle of a request, or that use TLS.
+    /// Makes a server of the listeners and an open database. Connected clients stay connected, except those in the
+    /// middle of a request and those that use TLS.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// If the operating system refuses.
     pub fn finish(mut self, db: Db) -> io::Result<Server> {
         let (listeners, early) = self.end().unwrap_or_default();
         let config = std::mem::take(&mut self.bound.config);
@@ -90,7 +90,7 @@ impl Loading {
 
     fn end(&mut self) -> Option<Handover> {
         let thread = self.thread.take()?;
-        // A thread that cannot be woken is woken by the next client.
+        // If waking fails, the next client wakes the thread.
         let _ = self.waker.wake();
         thread.join().ok()
     }
@@ -112,16 +112,16 @@ struct Connection {
     to: String,
     local: bool,
     tls: bool,
-    /// It ends when the output is out, and what still comes is thrown away.
+    /// The connection closes when its output is sent; input is discarded.
     closing: bool,
     discarded: usize,
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct EventLoop {
     poll: Poll,
     listeners: Vec<Vec<Listener>>,
-    /// Tokens of connections begin here.
+    /// The first token of a connection.
     first: usize,
     connections: Slab<Connection>,
     progress: Arc<Progress>,
@@ -139,7 +139,7 @@ impl EventLoop {
             match self.poll.poll(&mut events, None) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => {
-                    tracing::error!("clients are not answered while the data is loaded: {why}");
+                    tracing::error!("cannot answer clients while the data is being loaded: {why}");
                     break;
                 }
                 Ok(()) => {}
@@ -155,11 +155,11 @@ impl EventLoop {
         self.hand_over()
     }
 
-    /// Ends, with what the server takes over.
+    /// Stops, and returns what the server takes over.
     fn hand_over(mut self) -> Handover {
         let registry = self.poll.registry();
         for listener in self.listeners.iter_mut().flatten() {
-            // Its server is told of connections by another poll.
+            // The server registers it with another poll.
             let _ = listener.deregister(registry);
         }
         let mut early = Vec::new();
@@ -172,7 +172,7 @@ impl EventLoop {
             let Connection { stream, name, to, local, tls, .. } = connection;
             match stream {
                 Stream::Bare(socket) => early.push(Accepted { socket, tls, name, to, local }),
-                // What encryption has agreed on stays here.
+                // The TLS session cannot move, because the server makes its own.
                 #[cfg(feature = "tls")]
                 Stream::Tls(_) => {}
             }
@@ -191,11 +191,12 @@ impl EventLoop {
                             why.kind(),
                             ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                         ) => {}
-                    // Also if there are no descriptors left: then new connections wait for the server.
+                    // This includes running out of file descriptors: then new connections wait in the backlog for the
+                    // server.
                     Err(_) => break,
                 }
                 if taken.len() + self.connections.len() > self.max_connections {
-                    // Without an answer: the socket is closed.
+                    // Dropping the socket closes the connection without a reply.
                     taken.pop();
                 }
             }
@@ -226,7 +227,7 @@ impl EventLoop {
         let connection = entry.insert(connection);
         let registry = self.poll.registry();
         let registered = connection.stream.register(registry, token);
-        // Room to write is told as well: it is seldom worth asking for it only when it is missing.
+        // Writable events are requested from the start: few connections have more output than the socket takes at once.
         if registered.and_then(|()| connection.stream.reregister(registry, token, true)).is_err() {
             self.connections.remove(key);
             return;
@@ -234,7 +235,7 @@ impl EventLoop {
         self.step(key);
     }
 
-    /// Goes on with a connection as far as its socket lets it.
+    /// Serves a connection as far as its socket allows.
     fn step(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let answers_info = self.answers_info && (connection.local || self.answers_remote_info);
@@ -251,7 +252,7 @@ impl EventLoop {
 }
 
 impl Connection {
-    /// Reads, answers and writes until the socket does no more, which is an error; `Ok` at the end of the connection.
+    /// Reads, answers and writes until the socket would block, which is an error. `Ok` at the end of the connection.
     fn step(&mut self, progress: Option<&Progress>) -> io::Result<()> {
         loop {
             while !self.output.is_empty() {
@@ -268,7 +269,7 @@ impl Connection {
                 return Ok(());
             }
             if self.closing {
-                // Else the system would take back what was sent and not yet read.
+                // Closing with unread input would reset the connection, and the client would lose its last replies.
                 self.discarded += got;
                 continue;
             }
@@ -277,7 +278,7 @@ impl Connection {
         }
     }
 
-    /// Answers the requests that have come.
+    /// Answers the requests received so far.
     fn answer(&mut self, progress: Option<&Progress>) {
         let (mut used, mut arguments) = (0, Vec::new());
         let mut out = Writer::new(&mut self.output, Protocol::Two);
@@ -316,10 +317,10 @@ impl Connection {
     }
 }
 
-/// What INFO tells meanwhile.
+/// Returns what INFO answers.
 fn info(progress: &Progress) -> String {
     let mut text = "# Persistence\r\n".to_owned();
-    // Nothing fails that is written into memory.
+    // Writing to a string does not fail.
     let _ = write!(
         text,
         "loading:1\r\nasync_loading:0\r\nloading_start_time:{}\r\nloading_total_bytes:{}\r\n\

@@ -1,7 +1,7 @@
-//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session), and with
-//! nothing that they would have to wait for each other on but the maps themselves and the log.
+//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session). Threads wait
+//! for each other only at the locks of the shards and at the log.
 //!
-//! [`Server::bind`] opens the doors, [`Server::run`] serves until a [`StopHandle`] or a client says to end.
+//! [`Server::bind`] opens the listeners, and [`Server::run`] serves until a [`StopHandle`] or a client stops it.
 
 mod client;
 mod client_list;

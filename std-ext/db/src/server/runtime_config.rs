@@ -1,4 +1,4 @@
-//! What can be changed while the server runs, and what all of its ports honour: the RESP server and gRPC share one.
+//! The configuration that can change while the server runs. The RESP server and gRPC share one, so all ports honour it.
 
 use crate::Db;
 use crate::command::{SettingError, same_secret};
@@ -6,45 +6,52 @@ use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
 use crate::config::value::Kind;
+use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::options::Eviction;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What buffers one client may have, in bytes.
+/// The limits of one client's buffers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferLimits {
-    /// A client for which more bytes of answers than that wait is closed; [`usize::MAX`] for no limit.
+    /// A client with more bytes of unsent replies than this is closed; [`usize::MAX`] for no limit.
     pub(crate) hard: usize,
-    /// So is one for which more bytes than that wait for longer than [`soft_time`](Self::soft_time); 0 for no limit.
+    /// A client with more bytes than this for longer than [`soft_time`](Self::soft_time) is closed; 0 for no limit.
     pub(crate) soft: usize,
-    /// For so long.
+    /// How long the soft limit may be exceeded.
     pub(crate) soft_time: Duration,
-    /// A request may be so long.
+    /// The longest request.
     pub(crate) input: usize,
 }
 
-/// What can be changed while the server runs, what `CONFIG GET` shows, and how many clients there are.
+/// The configuration that can change while the server runs, what `CONFIG GET` shows, and the number of clients.
 #[derive(Debug)]
 pub(crate) struct RuntimeConfig {
-    max_clients: AtomicUsize,
-    clients: AtomicUsize,
+    max_clients: Gauge,
+    clients: Gauge,
     /// In milliseconds.
-    timeout: AtomicU64,
-    /// After how much silence the system asks whether the other side is there. Does not change.
+    timeout: Gauge,
+    /// The silence after which TCP keepalive probes a client. Does not change.
     #[cfg(feature = "grpc")]
     keepalive: Duration,
     protected: AtomicBool,
     has_password: AtomicBool,
     /// Any bytes, as `AUTH` takes them.
     password: Mutex<Option<Vec<u8>>>,
-    hard_output: AtomicUsize,
-    soft_output: AtomicUsize,
+    hard_output: Gauge,
+    soft_output: Gauge,
     /// In milliseconds.
-    soft_output_time: AtomicU64,
-    max_input: AtomicUsize,
+    soft_output_time: Gauge,
+    max_input: Gauge,
+    /// The settings' names and values, as `CONFIG GET` shows them.
     displayed: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+/// Returns the hard limit for a setting, where 0 means no limit.
+fn hard_limit(setting: usize) -> u64 {
+    if setting == 0 { u64::MAX } else { setting as u64 }
 }
 
 impl RuntimeConfig {
@@ -52,34 +59,32 @@ impl RuntimeConfig {
         let password = config.password.clone().filter(|password| !password.is_empty());
         let displayed =
             config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        let unlimited_if_zero = |bytes: usize| if bytes == 0 { usize::MAX } else { bytes };
         Self {
-            max_clients: AtomicUsize::new(config.max_clients),
-            clients: AtomicUsize::new(0),
-            timeout: AtomicU64::new(config.timeout.as_millis() as u64),
+            max_clients: Gauge::new(config.max_clients as u64),
+            clients: Gauge::new(0),
+            timeout: Gauge::new(config.timeout.as_millis() as u64),
             #[cfg(feature = "grpc")]
             keepalive: config.tcp_keepalive,
             protected: AtomicBool::new(config.protected_mode),
             has_password: AtomicBool::new(password.is_some()),
             password: Mutex::new(password.map(String::into_bytes)),
-            hard_output: AtomicUsize::new(unlimited_if_zero(config.output_buffer_limit)),
-            soft_output: AtomicUsize::new(config.soft_output_buffer_limit),
-            soft_output_time: AtomicU64::new(config.soft_output_buffer_time.as_millis() as u64),
-            max_input: AtomicUsize::new(config.query_buffer_limit),
+            hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
+            soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
+            soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
+            max_input: Gauge::new(config.query_buffer_limit as u64),
             displayed: Mutex::new(displayed.collect()),
         }
     }
 
     pub(crate) fn max_clients(&self) -> usize {
-        // Relaxed: a limit by itself; nothing else is known from it.
-        self.max_clients.load(Ordering::Relaxed)
+        self.max_clients.get() as usize
     }
 
-    /// Counts a client in, unless there are enough.
+    /// Counts a client in, and returns whether it may stay. Each thread adds before it compares, so no two threads
+    /// admit the same last client.
     pub(crate) fn admit(&self) -> bool {
-        // Relaxed: the number alone is meant, and each thread adds before it looks.
-        let before = self.clients.fetch_add(1, Ordering::Relaxed);
-        if before >= self.max_clients() {
+        let before = self.clients.add(1);
+        if before >= self.max_clients.get() {
             self.leave();
             return false;
         }
@@ -88,18 +93,15 @@ impl RuntimeConfig {
 
     /// Counts a client out.
     pub(crate) fn leave(&self) {
-        // Relaxed: as in `admit`.
-        self.clients.fetch_sub(1, Ordering::Relaxed);
+        self.clients.sub(1);
     }
 
     pub(crate) fn clients(&self) -> usize {
-        // Relaxed: a figure for people.
-        self.clients.load(Ordering::Relaxed)
+        self.clients.get() as usize
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        // Relaxed: a limit by itself; nothing else is known from it.
-        Duration::from_millis(self.timeout.load(Ordering::Relaxed))
+        Duration::from_millis(self.timeout.get())
     }
 
     #[cfg(feature = "grpc")]
@@ -107,35 +109,35 @@ impl RuntimeConfig {
         self.keepalive
     }
 
-    /// Whether a client from another machine is turned away.
+    /// Returns whether clients on other machines are refused.
     pub(crate) fn denies_remote(&self) -> bool {
-        // Relaxed: as above.
+        // Relaxed: the flag stands for itself.
         self.protected.load(Ordering::Relaxed) && !self.has_password()
     }
 
+    /// Returns the buffer limits. A reader may see some old and some new ones, which does no harm for one cycle.
     pub(crate) fn buffer_limits(&self) -> BufferLimits {
-        // Relaxed: each is a limit by itself, and a turn with some of the old ones does no harm.
         BufferLimits {
-            hard: self.hard_output.load(Ordering::Relaxed),
-            soft: self.soft_output.load(Ordering::Relaxed),
-            soft_time: Duration::from_millis(self.soft_output_time.load(Ordering::Relaxed)),
-            input: self.max_input.load(Ordering::Relaxed),
+            hard: usize::try_from(self.hard_output.get()).unwrap_or(usize::MAX),
+            soft: self.soft_output.get() as usize,
+            soft_time: Duration::from_millis(self.soft_output_time.get()),
+            input: self.max_input.get() as usize,
         }
     }
 
     pub(crate) fn has_password(&self) -> bool {
-        // Relaxed: as above; the password itself is behind its lock.
+        // Relaxed: the flag stands for itself; the password is read under its lock.
         self.has_password.load(Ordering::Relaxed)
     }
 
-    /// Whether this is the password; everybody's, where there is none.
+    /// Returns whether this is the user's password; any is if none is set.
     pub(crate) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
         let expected = lock(&self.password);
         let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
         right && user == b"default"
     }
 
-    /// Shows each setting's name and value.
+    /// Calls `each` with each setting's name and value.
     pub(crate) fn for_each_setting(&self, each: &mut dyn FnMut(&str, &[u8])) {
         for (name, value) in &*lock(&self.displayed) {
             each(name, value);
@@ -145,7 +147,7 @@ impl RuntimeConfig {
     /// Changes all of these settings, or none.
     ///
     /// # Errors
-    /// Which one cannot be changed so, and why.
+    /// The index of the first setting that cannot be changed, and why.
     pub(crate) fn set(
         &self,
         db: &Db,
@@ -155,7 +157,7 @@ impl RuntimeConfig {
         for (number, (name, value)) in changes.iter().enumerate() {
             read.push(parse_change(name, value).map_err(|why| (number, why))?);
         }
-        // Two clients that change settings at the same time do so one after the other.
+        // Two clients that change settings at the same time take turns: this lock is held until all are applied.
         let mut displayed = lock(&self.displayed);
         for (setting, value) in read {
             self.apply(db, setting.name, &value);
@@ -167,47 +169,40 @@ impl RuntimeConfig {
         Ok(())
     }
 
-    /// Has a setting take effect. Those that [`parse_change`] lets pass are all here.
+    /// Applies a setting. Each modifiable setting of the table has an arm here.
     fn apply(&self, db: &Db, name: &str, value: &[u8]) {
-        // All but the password are plain words.
+        // Only the password may hold other bytes than text.
         let text = str::from_utf8(value).unwrap_or_default();
         let number = || text.parse::<u64>().unwrap_or(0);
         match name {
             "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
-            // Relaxed: each is a value by itself.
-            "maxclients" => self.max_clients.store(number() as usize, Ordering::Relaxed),
-            // Relaxed: as above.
-            "timeout" => self.timeout.store(number() * 1000, Ordering::Relaxed),
-            // Relaxed: as above.
+            "maxclients" => self.max_clients.set(number()),
+            "timeout" => self.timeout.set(number() * 1000),
+            // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
-            // Relaxed: as above.
             "client-query-buffer-limit" => {
-                self.max_input.store(value::bytes(text) as usize, Ordering::Relaxed);
+                self.max_input.set(value::bytes(text));
             }
             "client-output-buffer-limit" => {
                 let (hard, soft, soft_time) = value::output_limits(text).unwrap_or_default();
-                let hard = if hard == 0 { usize::MAX } else { hard as usize };
-                // Relaxed: as above.
-                self.hard_output.store(hard, Ordering::Relaxed);
-                // Relaxed: as above.
-                self.soft_output.store(soft as usize, Ordering::Relaxed);
-                // Relaxed: as above.
-                self.soft_output_time.store(soft_time * 1000, Ordering::Relaxed);
+                self.hard_output.set(hard_limit(hard as usize));
+                self.soft_output.set(soft);
+                self.soft_output_time.set(soft_time * 1000);
             }
             "requirepass" => {
                 let password = Some(value.to_vec()).filter(|password| !password.is_empty());
                 let mut expected = lock(&self.password);
-                // Relaxed: as above.
+                // Relaxed: the flag stands for itself.
                 self.has_password.store(password.is_some(), Ordering::Relaxed);
                 *expected = password;
             }
-            _ => debug_assert!(false, "{name} can be changed, and nothing is done about it"),
+            _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }
     }
 }
 
-/// A setting that can be changed while the server runs, and its value as it is kept.
+/// Returns a modifiable setting and its parsed value.
 fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), SettingError> {
     let setting = table::find(name).ok_or(SettingError::Unknown)?;
     if !setting.modifiable {
@@ -227,7 +222,7 @@ mod tests {
     use super::*;
     use crate::Options;
 
-    /// Each is set to its default: what does not take effect panics.
+    /// Sets each to its default; a setting without an arm in `apply` panics.
     #[test]
     fn every_setting_that_can_be_changed_takes_effect() {
         let db = Db::open(Options::in_memory()).unwrap();

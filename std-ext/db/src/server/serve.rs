@@ -37,39 +37,39 @@ impl Bound {
     }
 }
 
-/// A server with its doors open.
+/// A server that is bound to its addresses.
 pub struct Server {
     shared: Arc<Shared>,
     threads: Vec<(Poll, Vec<Listener>)>,
     addresses: Vec<Address>,
-    /// Clients that connected while the data was loaded.
+    /// Connections accepted while the data was being loaded.
     early: Vec<Accepted>,
 }
 
-/// How a server ended.
+/// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerExit {
-    /// What the client that ended it said about saving a snapshot, if one did.
+    /// What the SHUTDOWN command said about saving a snapshot, if a client has sent one.
     pub save: Option<bool>,
 }
 
 impl Server {
-    /// Opens the doors. Clients can connect from now on, and are served as soon as it [runs](Self::run).
+    /// Binds the listeners. Clients can connect from now on, and are served as soon as the server [runs](Self::run).
     ///
     /// # Errors
-    /// Where an address cannot be listened on, which the text names, or certificates are no good.
+    /// If an address cannot be bound (the text names it), or a certificate cannot be used.
     pub fn bind(db: Db, config: ServerConfig) -> io::Result<Self> {
         let log = Arc::clone(db.log());
         Self::bind_with(db, log, config)
     }
 
-    /// As `bind`, with what says when answers may go.
+    /// As `bind`, with the log that decides when replies may be sent.
     pub(super) fn bind_with(db: Db, log: Arc<dyn Log>, config: ServerConfig) -> io::Result<Self> {
         Self::with_listeners(db, log, Bound::open(config)?)
     }
 
-    /// A server on doors that are open, with the connections that they have accepted already.
+    /// Makes a server of open listeners and the connections that they have accepted already.
     pub(super) fn over(db: Db, bound: Bound, early: Vec<Accepted>) -> io::Result<Self> {
         let log = Arc::clone(db.log());
         Ok(Self { early, ..Self::with_listeners(db, log, bound)? })
@@ -92,7 +92,7 @@ impl Server {
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 
-    /// Where it listens.
+    /// Returns the addresses that the server listens on.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -108,26 +108,26 @@ impl Server {
         self.shared.config.shutdown_timeout
     }
 
-    /// What all ports honour.
+    /// Returns the configuration that all ports share.
     #[cfg(feature = "grpc")]
     pub(crate) fn runtime_config(&self) -> Arc<RuntimeConfig> {
         Arc::clone(&self.shared.runtime_config)
     }
 
-    /// What ends it, from any thread.
+    /// Returns a handle that stops the server from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle(Arc::clone(&self.shared))
     }
 
-    /// What tells how it fares, from any thread.
+    /// Returns a handle that reads the server's state from any thread.
     pub fn monitor(&self) -> ServerMonitor {
         ServerMonitor(Arc::clone(&self.shared))
     }
 
-    /// Serves until it is told to end. The database stays open.
+    /// Serves clients until the server is stopped. The database stays open.
     ///
     /// # Errors
-    /// Where a thread cannot be started, or one had to give up.
+    /// If a thread cannot be started, or had to stop.
     pub fn run(self) -> io::Result<ServerExit> {
         let Self { shared, threads, mut early, .. } = self;
         let mut running = Vec::new();
@@ -154,12 +154,11 @@ impl Server {
             }
         }
         for thread in running {
-            let done = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a thread of the server panicked")));
+            let done =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
             outcome = outcome.and(done);
         }
-        // What was handed to a thread that had ended.
+        // Connections handed to a worker that had exited already.
         shared.workers.iter().for_each(|handle| drop(handle.take_accepted()));
         outcome.map(|()| ServerExit { save: shared.save() })
     }

@@ -1,5 +1,4 @@
-//! What the threads of a server share: how far they are from their end, where connections are handed over, and who
-//! waits for the log.
+//! What the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide statistics.
 
 use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
@@ -11,48 +10,49 @@ use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
 use crate::config::ServerConfig;
+use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
 use mio::Waker;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
-/// How far a server is.
+/// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// It serves.
+    /// It serves clients.
     Serving,
-    /// It takes no more connections, answers what has come, and ends.
+    /// It accepts no more connections, answers what clients have sent, and exits.
     Stopping,
-    /// It ends without a look back.
+    /// It exits at once.
     StoppingNow,
 }
 
-/// What the threads of a server share.
+/// What the workers of a server share.
 pub(super) struct Shared {
     pub(super) db: Db,
-    /// What acknowledges: the database's own, except in tests.
+    /// The log that acknowledges changes: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
     pub(super) config: ServerConfig,
     pub(super) tls: Tls,
     pub(super) runtime_config: Arc<RuntimeConfig>,
     pub(super) started: Instant,
-    /// The port that clients use; 0 without one.
+    /// The TCP port for clients; 0 without one.
     pub(super) port: u16,
-    /// Forty hexadecimal digits, others at each start.
+    /// Forty hexadecimal digits, different at each start, as `INFO` shows them.
     pub(super) run_id: String,
     pub(super) workers: Vec<WorkerHandle>,
-    next_id: AtomicU64,
+    next_id: Gauge,
     exit: Mutex<Exit>,
-    /// Whether the end has begun: what threads look at each turn.
+    /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
     stopping: AtomicBool,
     commands_per_second: Mutex<CommandRate>,
-    /// What was counted when counting was begun anew.
+    /// The totals when `CONFIG RESETSTAT` was last used.
     totals_at_reset: Mutex<CounterTotals>,
 }
 
-/// How many commands are obeyed in a second.
+/// Commands executed in a second.
 struct CommandRate {
     at: Instant,
     commands: u64,
@@ -64,18 +64,18 @@ struct Exit {
     save: Option<bool>,
 }
 
-/// Where one thread is reached by others.
+/// How other threads reach a worker.
 pub(super) struct WorkerHandle {
     pub(super) waker: Waker,
     pub(super) counters: Arc<Counters>,
-    /// Clients of this thread.
-    pub(super) clients: AtomicUsize,
+    /// Clients of this worker.
+    pub(super) clients: Gauge,
     pub(super) client_list: ClientList,
-    /// Bytes in buffers of its clients, when it last looked.
-    pub(super) buffers: AtomicUsize,
+    /// Bytes in buffers of its clients, as of its last sweep.
+    pub(super) buffers: Gauge,
     inbox: Mutex<Vec<Accepted>>,
-    /// Whether it has answers that wait for the log. A lock and no atomic: the thread sets it and then asks the log,
-    /// the log's thread does the reverse, and one of the two has to see the other.
+    /// Whether the worker has replies that wait for the log. This is a lock and no atomic: the worker sets it and then
+    /// asks the log, the log's thread makes progress and then reads it, and one of the two must see the other.
     waits_for_log: Mutex<bool>,
 }
 
@@ -84,34 +84,35 @@ impl WorkerHandle {
         Self {
             waker,
             counters: Arc::default(),
-            clients: AtomicUsize::new(0),
+            clients: Gauge::default(),
             client_list: ClientList::default(),
-            buffers: AtomicUsize::new(0),
+            buffers: Gauge::default(),
             inbox: Mutex::default(),
             waits_for_log: Mutex::default(),
         }
     }
 
-    /// Says that this thread is to be woken when the log has made progress. The log has to be asked after this.
+    /// Registers this worker to be woken when the log makes progress. The worker must ask the log again after this
+    /// call.
     pub(super) fn wait_for_log(&self) {
         *lock(&self.waits_for_log) = true;
     }
 
-    /// Connections that other threads have taken for this one. Whoever brings some wakes it.
+    /// Takes the connections that other workers have accepted for this one. The worker that hands one over also wakes
+    /// this one.
     pub(super) fn take_accepted(&self) -> Vec<Accepted> {
         std::mem::take(&mut *lock(&self.inbox))
     }
 
     pub(super) fn wake(&self) {
         if let Err(why) = self.waker.wake() {
-            tracing::error!("a thread of the server cannot be woken: {why}");
+            tracing::error!("cannot wake a server thread: {why}");
         }
     }
 
-    /// Clients of this thread, about.
-    pub(super) fn load(&self) -> usize {
-        // Relaxed: only a hint where the next client goes.
-        self.clients.load(Ordering::Relaxed)
+    /// Returns about how many clients this worker has.
+    pub(super) fn load(&self) -> u64 {
+        self.clients.get()
     }
 }
 
@@ -134,7 +135,7 @@ impl Shared {
             port,
             run_id: run_id(),
             workers,
-            next_id: AtomicU64::new(1),
+            next_id: Gauge::new(1),
             exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
             stopping: AtomicBool::new(false),
             commands_per_second: Mutex::new(CommandRate {
@@ -153,7 +154,7 @@ impl Shared {
         shared
     }
 
-    /// Wakes the threads that wait for the log.
+    /// Wakes the workers whose replies wait for the log.
     fn wake_waiting(&self) {
         for worker in &self.workers {
             if std::mem::take(&mut *lock(&worker.waits_for_log)) {
@@ -163,11 +164,12 @@ impl Shared {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Relaxed: threads are woken after this was set, and waking orders; a turn later is as good.
+        // Relaxed: workers are woken after the store, and the wake-up orders the two. A worker that reads the old value
+        // acts one cycle later.
         if self.stopping.load(Ordering::Relaxed) { lock(&self.exit).phase } else { Phase::Serving }
     }
 
-    /// The end, more urgent each time.
+    /// Begins shutdown; a second call makes it immediate.
     pub(super) fn stop(&self) {
         {
             let mut exit = lock(&self.exit);
@@ -183,7 +185,7 @@ impl Shared {
         self.workers.iter().for_each(WorkerHandle::wake);
     }
 
-    /// The end, as a client asks for it.
+    /// Begins the shutdown that a client has requested.
     pub(super) fn shutdown(&self, save: bool) {
         {
             let mut exit = lock(&self.exit);
@@ -193,36 +195,35 @@ impl Shared {
         self.wake_all();
     }
 
-    /// What the client that asked for the end said about saving.
+    /// Returns what the SHUTDOWN command said about a snapshot.
     pub(super) fn save(&self) -> Option<bool> {
         lock(&self.exit).save
     }
 
     pub(super) fn next_id(&self) -> u64 {
-        // Relaxed: numbers have to differ, no more.
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        self.next_id.add(1)
     }
 
-    /// Where a connection that `own` took is served: there, unless another has clearly less to do.
+    /// Chooses the worker for a connection that `own` has accepted: `own`, unless another has clearly fewer clients.
     pub(super) fn worker_for_next(&self, own: usize) -> usize {
         let least = (0..self.workers.len()).min_by_key(|&i| self.workers[i].load()).unwrap_or(own);
         if self.workers[least].load() + 1 < self.workers[own].load() { least } else { own }
     }
 
-    /// Has another thread serve a connection.
+    /// Hands a connection over to another worker.
     pub(super) fn hand_over(&self, to: usize, accepted: Accepted) {
         lock(&self.workers[to].inbox).push(accepted);
         self.workers[to].wake();
     }
 
-    /// What all threads have counted.
+    /// Returns the sums of all workers' counters.
     pub(super) fn totals(&self) -> CounterTotals {
         let mut all = CounterTotals::default();
         self.workers.iter().for_each(|worker| all.add(&worker.counters));
         all
     }
 
-    /// How long commands took in all threads.
+    /// Returns the latency histogram of all workers.
     #[cfg(feature = "metrics")]
     pub(super) fn latencies(&self) -> Latencies {
         let mut all = Latencies::default();
@@ -230,7 +231,7 @@ impl Shared {
         all
     }
 
-    /// What they have counted since that was forgotten.
+    /// Returns the totals since `CONFIG RESETSTAT`.
     pub(super) fn totals_since_reset(&self) -> CounterTotals {
         self.totals().since(&lock(&self.totals_at_reset))
     }
@@ -239,14 +240,12 @@ impl Shared {
         *lock(&self.totals_at_reset) = self.totals();
     }
 
-    /// Bytes in buffers of clients, about.
+    /// Returns about how many bytes the clients' buffers have.
     pub(super) fn buffers(&self) -> u64 {
-        // Relaxed: a figure for people.
-        let of = |worker: &WorkerHandle| worker.buffers.load(Ordering::Relaxed);
-        self.workers.iter().map(of).sum::<usize>() as u64
+        self.workers.iter().map(|worker| worker.buffers.get()).sum()
     }
 
-    /// How many commands are obeyed in a second, as a stretch of a second or more has it.
+    /// Returns the commands executed in a second, measured over the last second or more.
     pub(super) fn commands_per_second(&self) -> u64 {
         let mut commands_per_second = lock(&self.commands_per_second);
         let (now, commands) = (Instant::now(), self.totals().commands);
@@ -306,7 +305,7 @@ impl ServerApi for Shared {
         for worker in &self.workers {
             let of_worker = worker.client_list.kill(but, now, wanted);
             if of_worker > 0 {
-                // The thread closes its clients itself.
+                // A worker closes its own clients.
                 worker.wake();
             }
             killed += of_worker;
@@ -323,7 +322,7 @@ impl ServerApi for Shared {
     }
 }
 
-/// Digits that differ at each start: the standard library's hash keys are random.
+/// Returns digits that differ at each start: the standard library's hash keys are random.
 fn run_id() -> String {
     let hash = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
     let mut digits = format!("{:016x}{:016x}{:016x}", hash(), hash(), hash());

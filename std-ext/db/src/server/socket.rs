@@ -1,10 +1,10 @@
-//! A bare socket: TCP or Unix.
+//! A socket without TLS: TCP or Unix.
 
 use mio::net::{TcpStream, UnixStream};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
-/// A bare socket.
+/// A socket without TLS.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),

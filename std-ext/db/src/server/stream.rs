@@ -1,4 +1,4 @@
-//! A client's socket: TCP or a Unix socket, bare or in TLS.
+//! A client's connection: a socket, with or without TLS.
 
 use super::socket::Socket;
 #[cfg(feature = "tls")]
@@ -32,7 +32,7 @@ impl Tls {
     }
 }
 
-/// What commands are read from and answers written to. Nothing here blocks.
+/// A connection that commands are read from and replies are written to. No method blocks.
 #[derive(Debug)]
 pub(super) enum Stream {
     Bare(Socket),
@@ -41,7 +41,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Wraps an accepted socket: in TLS if its listener speaks that.
+    /// Wraps an accepted socket, in TLS if its listener speaks that.
     #[cfg(feature = "tls")]
     pub(super) fn new(socket: Socket, speaks_tls: bool, tls: &Tls) -> io::Result<Self> {
         match &tls.config {
@@ -59,7 +59,7 @@ impl Stream {
         Ok(Self::Bare(socket))
     }
 
-    /// Has the loop told when there is something to read and, with `writes`, when there is room to write.
+    /// Registers the connection with a poll, for input.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
@@ -67,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// As `register`, where it was registered before.
+    /// Changes the registration: for input and, if `writes`, for writable events.
     pub(super) fn reregister(
         &mut self,
         registry: &Registry,
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Ends the loop's interest.
+    /// Removes the registration.
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.deregister(socket),
@@ -90,7 +90,7 @@ impl Stream {
         }
     }
 
-    /// Reads some bytes; 0 where the other side sends no more.
+    /// Reads some bytes; 0 if the client sends no more.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Bare(socket) => socket.read(into),
@@ -99,7 +99,7 @@ impl Stream {
         }
     }
 
-    /// Whether a read that did not fill its buffer says that nothing more is there.
+    /// Returns whether a read that did not fill its buffer has read everything.
     pub(super) fn short_read_is_all(&self) -> bool {
         matches!(self, Self::Bare(_))
     }
@@ -113,7 +113,7 @@ impl Stream {
         }
     }
 
-    /// Writes what encryption holds back.
+    /// Writes the encrypted bytes that the socket did not take yet.
     #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS can fail"))]
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
@@ -123,7 +123,7 @@ impl Stream {
         }
     }
 
-    /// Whether encryption holds something back.
+    /// Returns whether there are encrypted bytes that the socket did not take yet.
     pub(super) fn holds_back(&self) -> bool {
         match self {
             Self::Bare(_) => false,
@@ -132,7 +132,7 @@ impl Stream {
         }
     }
 
-    /// Says to the other side that nothing more comes.
+    /// Closes the writing side.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {

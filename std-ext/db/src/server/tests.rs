@@ -1,4 +1,4 @@
-//! Tests of what is told to clients, and when, over a log that does as it is told.
+//! Tests of when replies are sent, with a log that tests control.
 
 use super::*;
 use crate::log::{Log, LogError, Lsn};
@@ -24,14 +24,14 @@ struct State {
     safe: Lsn,
     asked: Lsn,
     fails: bool,
-    /// Becomes safe between the first time that it is asked for an entry and the second, and tells nobody.
+    /// Becomes safe between the first and the second `commit` of an entry, without a notification.
     sly: bool,
     /// How often it was asked how safe it is.
     looked: usize,
 }
 
 impl Slow {
-    /// Waits until it is asked for an entry.
+    /// Waits until `commit` was called for an entry.
     fn until_asked(&self, lsn: Lsn) {
         let state = self.state.lock().unwrap();
         drop(self.asked.wait_while(state, |state| state.asked < lsn).unwrap());
@@ -104,7 +104,7 @@ impl Log for Slow {
     }
 }
 
-/// Ends a server, also where a test fails, which else would wait for it.
+/// Stops a server at once, even if the test fails: otherwise that would wait for the server.
 struct AtOnce<'a>(&'a StopHandle);
 
 impl Drop for AtOnce<'_> {
@@ -114,7 +114,7 @@ impl Drop for AtOnce<'_> {
     }
 }
 
-/// A server of one thread over such a log, which is ended when the test is through.
+/// Runs a server of one thread with such a log, until the test is done.
 fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }
@@ -145,7 +145,7 @@ fn expect(client: &mut TcpStream, wanted: &str) {
     assert_eq!(String::from_utf8_lossy(&got), wanted);
 }
 
-/// Whether nothing has come. What must not come would be there: the server has answered what was sent later.
+/// Checks that nothing has arrived. A wrong reply would be there, because the server has answered a later request.
 fn expect_silence(client: &mut TcpStream) {
     client.set_nonblocking(true).unwrap();
     let got = client.read(&mut [0; 64]);
@@ -159,7 +159,7 @@ fn answers_wait_until_the_log_is_safe_and_others_do_not() {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
         log.until_asked(1);
-        // What changed nothing is answered meanwhile, but not what saw that change, nor what stands behind one.
+        // A reply without changes is sent meanwhile, but not one that saw the change, nor one behind it.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
         one.write_all(b"PING\r\n").unwrap();
@@ -186,7 +186,7 @@ fn progress_that_was_told_too_soon_is_seen() {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut client, "+OK\r\n");
-        // It was asked again before anything else was done.
+        // The worker asked again before it did anything else.
         assert_eq!(log.state.lock().unwrap().looked, 0);
     });
 }
@@ -201,18 +201,19 @@ fn what_is_not_safe_is_never_told() {
         one.write_all(b"PING\r\nSET rose white\r\n").unwrap();
         log.until_asked(2);
         log.set(|state| state.fails = true);
-        // It ends, without an answer to what may be lost.
+        // The connection closes without a reply that may be lost.
         let mut rest = Vec::new();
         let _ = one.read_to_end(&mut rest);
         let told = String::from_utf8_lossy(&rest);
         assert!(!told.contains("OK"), "what may be lost was told: {told}");
-        // Others are served on.
+        // Other clients are served.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
     });
 }
 
-/// Entries behind those that were undone may be safe before the thread hears of it: they say nothing of what it holds.
+/// After a rollback, later entries may be safe before the worker notices: they say nothing about the replies that it
+/// holds.
 #[test]
 fn what_was_undone_is_never_told() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -220,7 +221,7 @@ fn what_was_undone_is_never_told() {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
         log.until_asked(1);
-        // A log that is closed cannot be written, so what is not safe is undone.
+        // A closed log cannot be written, so unsafe changes are rolled back.
         db.close().unwrap();
         db.roll_back();
         log.set(|state| state.safe = 9);

@@ -1,4 +1,4 @@
-//! TLS by rustls, over sockets that never block.
+//! TLS with rustls over non-blocking sockets.
 
 use super::socket::Socket;
 use crate::config::{ClientCertificates, TlsFiles};
@@ -10,10 +10,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads the files.
+/// Reads the certificate files.
 ///
 /// # Errors
-/// Where one cannot be read or does not hold what it should; the text names it.
+/// If a file cannot be read or does not hold what it should; the text names it.
 pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -23,7 +23,7 @@ pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
         builder.with_no_client_auth()
     } else {
         let file = files.authorities.as_deref().ok_or_else(|| {
-            let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
+            let why = "tls-port requires tls-ca-cert-file, or tls-auth-clients no";
             io::Error::new(io::ErrorKind::InvalidInput, why)
         })?;
         let mut roots = RootCertStore::empty();
@@ -47,7 +47,7 @@ fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|e| bad(file, &e));
     match all {
-        Ok(none) if none.is_empty() => Err(bad(file, &"there is no certificate in it")),
+        Ok(none) if none.is_empty() => Err(bad(file, &"the file contains no certificate")),
         all => all,
     }
 }
@@ -56,7 +56,7 @@ fn bad(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {why}", file.display()))
 }
 
-/// A socket in TLS. What it holds of either direction is bounded by rustls: some records of 16 KiB.
+/// A TLS connection. rustls bounds its buffers to some records of 16 KiB in each direction.
 #[derive(Debug)]
 pub(super) struct TlsStream {
     pub(super) socket: Socket,
@@ -71,7 +71,7 @@ impl TlsStream {
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.tls.reader().read(into) {
-                // It ended without a goodbye, as many clients do.
+                // Many clients close without a close_notify alert.
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
@@ -80,7 +80,7 @@ impl TlsStream {
                 return Ok(0);
             }
             if let Err(why) = self.tls.process_new_packets() {
-                // The alert tells the other side; whether it arrives changes nothing.
+                // The alert tells the client why. It does not matter whether it arrives.
                 let _ = self.tls.write_tls(&mut self.socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
@@ -119,7 +119,7 @@ impl TlsStream {
 
     pub(super) fn say_goodbye(&mut self) {
         self.tls.send_close_notify();
-        // A client that does not take it sees the socket end.
+        // A client that does not take the alert sees the socket close.
         let _ = self.push();
     }
 }

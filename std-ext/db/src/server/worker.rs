@@ -1,7 +1,8 @@
-//! One thread of the server: its listeners, its clients, and the turns in which it serves them.
+//! A worker: one thread of the server, with its listeners, its clients and its event loop.
 //!
-//! A turn: ask the system who has something; read and obey for each; ask the log once for all that was changed; write
-//! what may be told. Answers that the log does not call safe yet are parked; its progress wakes the thread.
+//! A cycle polls for events, reads and executes commands for each ready client, asks the log once to commit all changes
+//! of the cycle, and writes the replies that may be shown. Replies whose log entry is not safe yet are parked; progress
+//! of the log wakes the worker.
 
 use super::client::{self, Client, Overdue};
 use super::listen::{Accepted, Listener};
@@ -15,12 +16,11 @@ use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The waker's token; doors follow, then clients.
+/// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
-/// Connections that are taken from one listener in a turn.
+/// Connections accepted from one listener in a cycle.
 const ACCEPTS: usize = 128;
 const EVENTS: usize = 1024;
 const SWEEP: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ other computers you may adopt one of the following solutions: 1) Set a password 
 2) Turn protected mode off with 'protected-mode no', if you are sure that nobody who must not can reach the port. \
 3) Connect from the machine on which the server runs.\r\n";
 
-/// Numbers to go through, while others are noted for the next time; neither list is allocated each time.
+/// A list of indices: one is processed while the next is filled. The two buffers alternate, so that no cycle allocates.
 #[derive(Default)]
 struct WorkList {
     now: Vec<usize>,
@@ -57,34 +57,34 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     poll: Poll,
     listeners: Vec<Listener>,
-    /// Tokens of clients begin here, also when the doors are closed.
+    /// The first client token. It does not change when the listeners are closed.
     first_client: usize,
     clients: Slab<Client>,
-    /// Who is served in the next turn.
+    /// Clients to serve in the next cycle.
     ready: WorkList,
-    /// Who is written to at the end of this turn.
+    /// Clients with output to write at the end of this cycle.
     dirty: WorkList,
-    /// Whose answers wait for the log.
+    /// Clients whose replies wait for the log.
     parked: WorkList,
-    /// Clients that are not read from until they take answers.
+    /// Clients whose input is not read until they take replies.
     paused: WorkList,
-    /// When that is looked at again.
+    /// When the paused clients are checked next.
     next_recheck: Instant,
-    /// What the log has to have safe before all of those are free.
+    /// The log entry that must be safe before all parked replies are released.
     parked_until: Lsn,
-    /// Up to where the log was safe when it was last asked: it stays so.
+    /// The last entry known to be safe.
     safe: Lsn,
-    /// How often changes had been undone then.
+    /// The number of rollbacks when the log was last asked.
     rollbacks: u64,
-    /// Doors at which more may wait.
+    /// Listeners that may have more connections waiting.
     pending_accepts: WorkList,
     /// Another thread woke this one.
     woken: bool,
-    /// Since when it is told to end.
+    /// When shutdown began.
     stopping_since: Option<Instant>,
     next_sweep: Instant,
     lingering: bool,
-    /// It was said that connections cannot be taken.
+    /// A warning that connections cannot be accepted was logged.
     warned: bool,
     context: WorkerContext,
 }
@@ -107,7 +107,8 @@ impl Worker {
             shared: Arc::clone(shared),
             poll,
             first_client: listeners.len() + 1,
-            // A door may have let connections in before it was registered.
+            // Connections may have arrived before the listener was registered with the poll, which reports only new
+            // ones.
             pending_accepts: WorkList { now: (0..listeners.len()).collect(), spare: Vec::new() },
             woken: true,
             listeners,
@@ -128,7 +129,7 @@ impl Worker {
         })
     }
 
-    /// Serves until the end: clients that connected before there was a database, and later ones.
+    /// Runs the event loop until shutdown. `early` are connections accepted while the data was being loaded.
     pub(super) fn run(mut self, early: Vec<Accepted>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         for accepted in early {
@@ -165,7 +166,7 @@ impl Worker {
         Ok(())
     }
 
-    /// How long the system may let this thread sleep.
+    /// Returns how long the poll may block.
     fn poll_timeout(&self) -> Option<Duration> {
         if !self.ready.now.is_empty() || !self.dirty.now.is_empty() {
             Some(Duration::ZERO)
@@ -192,13 +193,14 @@ impl Worker {
     }
 
     fn on_event(&mut self, key: usize, readable: bool, half_closed: bool, writable: bool) {
-        // An event of a connection that is closed by now may meet its successor, whom it does no harm.
+        // The event may be one of a closed client whose key was reused. For the new client it is only a spurious event.
         let Some(client) = self.clients.get_mut(key) else { return };
         client.on_event(readable, half_closed, writable);
         self.queue(key);
     }
 
-    /// Notes what a client wants of the next turn, or of the end of this one.
+    /// Puts a client on the lists of what it needs: service in the next cycle, a later check, or a write at the end of
+    /// this cycle.
     fn queue(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.wants_service(&self.context) {
@@ -216,7 +218,7 @@ impl Worker {
         }
     }
 
-    /// Looks whether those that were not read from are read from again.
+    /// Checks whether paused clients have taken replies, so that they are read again.
     fn recheck_paused(&mut self) {
         if self.paused.now.is_empty() || self.context.now < self.next_recheck {
             return;
@@ -265,12 +267,14 @@ impl Worker {
         }
     }
 
-    /// Asks the log what may be told of what was answered in this turn and before.
+    /// Asks the log which replies of this and earlier cycles may be sent, once for all clients.
     fn commit_replies(&mut self, served: &[usize], required_lsn: Lsn) {
         let required_lsn = required_lsn.max(self.parked_until);
         let before = self.safe;
+        // Nothing to ask if all that this cycle showed was safe before.
         let mut failed = required_lsn > before && self.request_commit(required_lsn);
-        // [RB-2] Numbers behind those that were undone may be safe by now, so what is known from before counts.
+        // [RB-2] After a rollback, the log hands out the undone entry numbers again. A later entry that is safe says
+        // nothing about a reply that waits for an undone one, so only what was known to be safe before counts.
         if self.notice_rollback() {
             (failed, self.safe) = (true, before);
         }
@@ -288,20 +292,20 @@ impl Worker {
         self.parked_until = if self.parked.now.is_empty() { 0 } else { required_lsn };
     }
 
-    /// Whether changes were undone since this was last asked.
+    /// Returns whether changes were rolled back since the last call.
     fn notice_rollback(&mut self) -> bool {
         let rollbacks = self.shared.db.rollbacks();
         std::mem::replace(&mut self.rollbacks, rollbacks) != rollbacks
     }
 
-    /// Has the log see to it that entries up to `required_lsn` become safe; whether it says that they never will be.
+    /// Asks the log to make entries up to `required_lsn` safe. Returns whether it has failed.
     fn request_commit(&mut self, required_lsn: Lsn) -> bool {
         let log = &self.shared.log;
         let mut outcome = log.commit(required_lsn);
         if matches!(outcome, Ok(false)) {
             self.context.counters.waits_for_log.add(1);
             self.shared.workers[self.number].wait_for_log();
-            // What became safe before that was said woke nobody.
+            // Ask again: entries that became safe before this worker was registered woke nobody.
             outcome = log.commit(required_lsn);
         }
         self.safe = match outcome {
@@ -311,14 +315,14 @@ impl Worker {
         outcome.is_err()
     }
 
-    /// Lets parked answers go as far as the log is safe, and takes back the others where it failed.
+    /// Releases parked replies as far as the log is safe, and withdraws the others if the log failed.
     fn release_parked(&mut self, failed: bool) {
         let parked = self.parked.take();
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.release(self.safe, &mut self.context);
             if failed && client.withdraw_replies(&self.context) {
-                tracing::debug!("a client is closed: the log failed before its answer was safe");
+                tracing::debug!("closing a client: the log failed before its replies were safe");
             }
             client.parked = client.is_held();
             if client.parked {
@@ -341,7 +345,7 @@ impl Worker {
         self.dirty.give_back(dirty);
     }
 
-    /// Follows up what became of a client.
+    /// Updates lists and poll registrations after something happened to a client.
     fn update(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.request_writable_event(self.poll.registry(), Token(self.first_client + key));
@@ -358,24 +362,23 @@ impl Worker {
 
     fn remove(&mut self, key: usize) {
         let Some(mut client) = self.clients.try_remove(key) else { return };
-        // A socket that is closed is not told of anyway.
+        // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
         self.shared.workers[self.number].client_list.forget(client.id());
         self.context.counters.ended.add(1);
         if self.clients.is_empty() {
-            // Nothing is swept then. Relaxed: a figure for people.
-            self.shared.workers[self.number].buffers.store(0, Ordering::Relaxed);
+            // Without clients, no sweep would reset this.
+            self.shared.workers[self.number].buffers.set(0);
         }
         self.leave();
     }
 
     fn leave(&self) {
         self.shared.runtime_config.leave();
-        // Relaxed: only a hint where the next client goes.
-        self.shared.workers[self.number].clients.fetch_sub(1, Ordering::Relaxed);
+        self.shared.workers[self.number].clients.sub(1);
     }
 
-    /// Closes whom nothing was heard of for too long.
+    /// Closes clients that were silent for too long, and updates what other threads see of the others.
     fn sweep(&mut self) {
         let now = self.context.now;
         let timeout = self.shared.runtime_config.timeout();
@@ -406,8 +409,7 @@ impl Worker {
             }
             self.lingering |= client.is_lingering();
         }
-        // Relaxed: a figure for people.
-        worker.buffers.store(buffers, Ordering::Relaxed);
+        worker.buffers.set(buffers as u64);
         if notes && self.number == 0 {
             self.shared.commands_per_second();
         }
@@ -416,7 +418,7 @@ impl Worker {
         }
     }
 
-    /// No more doors; who is here gets answers to what has come.
+    /// Closes the listeners; connected clients still get replies to what they have sent.
     fn begin_shutdown(&mut self) {
         self.stopping_since = Some(self.context.now);
         self.listeners.clear();
@@ -428,7 +430,7 @@ impl Worker {
         }
     }
 
-    /// Takes connections, at the doors and from other threads.
+    /// Accepts connections from the listeners and from other workers.
     fn accept_connections(&mut self) {
         if std::mem::take(&mut self.woken) {
             self.close_killed();
@@ -448,7 +450,7 @@ impl Worker {
         self.pending_accepts.give_back(pending_accepts);
     }
 
-    /// Closes the clients that others have killed.
+    /// Closes the clients that CLIENT KILL has marked, from this or other workers.
     fn close_killed(&mut self) {
         let mut killed = self.shared.workers[self.number].client_list.killed();
         if killed.is_empty() {
@@ -462,7 +464,7 @@ impl Worker {
         }
     }
 
-    /// Whether more may wait at this door.
+    /// Accepts connections. Returns whether more may be waiting.
     fn accept(&mut self, listener: usize) -> bool {
         for _ in 0..ACCEPTS {
             let Some(listener) = self.listeners.get(listener) else { return false };
@@ -478,9 +480,9 @@ impl Worker {
                         ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                     ) => {}
                 Err(e) => {
-                    // Out of descriptors, as a rule: it is tried again, when some may be free.
+                    // Usually the process is out of file descriptors. Try again later, and warn once.
                     if !std::mem::replace(&mut self.warned, true) {
-                        tracing::warn!("connections cannot be taken: {e}");
+                        tracing::warn!("cannot accept connections: {e}");
                     }
                     return true;
                 }
@@ -503,8 +505,7 @@ impl Worker {
         }
         self.context.counters.connections.add(1);
         let worker = self.shared.worker_for_next(self.number);
-        // Relaxed: only a hint where the next client goes.
-        self.shared.workers[worker].clients.fetch_add(1, Ordering::Relaxed);
+        self.shared.workers[worker].clients.add(1);
         if worker == self.number {
             self.add_client(accepted);
         } else {
@@ -516,7 +517,7 @@ impl Worker {
         let stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
-                tracing::warn!("{} cannot be served: {why}", accepted.name);
+                tracing::warn!("cannot serve {}: {why}", accepted.name);
                 return self.leave();
             }
         };
@@ -537,13 +538,13 @@ impl Worker {
     }
 }
 
-/// Says why not, as far as the socket takes it at once.
+/// Tells a client why it is refused, if the socket takes the text at once.
 fn refuse(socket: &mut Socket, why: &[u8]) {
     let _ = socket.write(why);
 }
 
-/// Ends the whole server where a thread of it ends by a panic: half of a server is worse than none, since its clients
-/// would wait for ever.
+/// Stops the whole server if a worker panics: otherwise the clients of that worker would wait for ever while the server
+/// looks healthy.
 pub(super) struct Guard(pub(super) Arc<Shared>);
 
 impl Drop for Guard {

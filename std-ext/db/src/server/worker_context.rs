@@ -1,4 +1,4 @@
-//! What a thread of the server works with, and lends to each client in turn.
+//! What a worker shares with the client that it serves: buffers, session, limits and counters.
 
 use super::counters::Counters;
 use super::runtime_config::BufferLimits;
@@ -8,23 +8,23 @@ use crate::command::{Context, Scratch};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes that are read from a client in a turn.
+/// Bytes read from a client at a time.
 const SCRATCH: usize = 64 << 10;
-/// Buffers of more bytes are not kept for others.
+/// Larger buffers are freed instead of pooled.
 const LARGEST_POOLED: usize = 64 << 10;
-/// So many are kept.
+/// Buffers in the pool at most.
 const MAX_POOLED: usize = 64;
 
-/// What a thread of the server works with.
+/// What a worker shares with the client that it serves.
 pub(super) struct WorkerContext {
     pub(super) scratch: Vec<u8>,
     pub(super) pool: BufferPool,
     pub(super) counters: Arc<Counters>,
-    /// When this turn began.
+    /// The start of this cycle.
     pub(super) now: Instant,
-    /// Commands that came in this turn, and whose answers may go.
+    /// Commands that came in this cycle and whose replies may be sent.
     answered: u64,
-    /// What a client may have waiting, as of this turn.
+    /// The clients' buffer limits, read once a cycle.
     pub(super) limits: BufferLimits,
     session: Session,
     commands: Scratch,
@@ -46,13 +46,13 @@ impl WorkerContext {
         }
     }
 
-    /// Begins a turn.
+    /// Begins a cycle.
     pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
         self.limits = self.shared.runtime_config.buffer_limits();
     }
 
-    /// What commands are executed with.
+    /// Returns what commands are executed with.
     pub(super) fn command_context(&mut self) -> Context<'_> {
         Context {
             session: &mut self.session,
@@ -62,7 +62,7 @@ impl WorkerContext {
         }
     }
 
-    /// Counts commands that came in the turn that began `then`, and whose answers may go by now.
+    /// Counts commands whose replies may be sent now and that came in the cycle that began `then`.
     pub(super) fn count_answered(&mut self, commands: u64, then: Instant) {
         if then == self.now {
             self.answered += commands;
@@ -71,8 +71,8 @@ impl WorkerContext {
         }
     }
 
-    /// Notes how long the commands of this turn took, now that their answers are written. The clock is read once a
-    /// turn, not once a command.
+    /// Records the latency of this cycle's commands, now that their replies are written. The clock is read once a
+    /// cycle, not once a command.
     pub(super) fn end_cycle(&mut self) {
         let commands = std::mem::take(&mut self.answered);
         if commands > 0 {
@@ -80,13 +80,13 @@ impl WorkerContext {
         }
     }
 
-    /// A client asked the server to end.
+    /// Starts the shutdown that a client has requested.
     pub(super) fn shutdown(&self, save: bool) {
         self.shared.shutdown(save);
     }
 }
 
-/// Empty buffers with room, so that a client that is idle needs none and one that is not allocates none.
+/// Empty buffers with capacity: an idle client holds none, and an active one does not allocate.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool(Vec<Vec<u8>>);
 

@@ -1,4 +1,4 @@
-//! Changes of keys of several shards, which everybody sees at once.
+//! Atomic changes of keys in several shards.
 
 use super::Session;
 use crate::limits::MAX_MULTI_KEY_BYTES;
@@ -13,7 +13,7 @@ use crate::state::{LockedShards, State};
 use std::sync::Arc;
 
 impl Session {
-    /// Makes them; the entry that must be safe before the answer is shown.
+    /// Executes the operation. Returns the log entry that must be safe before the answer is shown.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
         let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
             Err(error) => return (0, Answer::Error(error)),
@@ -63,8 +63,7 @@ impl Session {
             MultiKeyOp::Clear => apply.clear(),
         };
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
-        let shown =
-            cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
+        let shown = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
 }
@@ -86,7 +85,7 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Changes of keys of several shards, all of them locked.
+/// Changes keys of several shards, all of which are locked.
 struct Apply<'a, 'c> {
     state: &'a State,
     cores: &'a mut LockedShards<'c>,
@@ -143,7 +142,8 @@ impl Apply<'_, '_> {
         if from != to {
             let there = self.core(to).find(to);
             self.core(to).put_moved(there, to, record, record.expires_at());
-            // A snapshot may have one of the keys as it was before, and the other as it is now.
+            // A snapshot in progress may contain one of the keys before this change and the other after it. An entry
+            // that names both keys could not be replayed on it, so the value is logged as well.
             if self.state.is_snapshotting() {
                 let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
                 let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);

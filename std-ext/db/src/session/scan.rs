@@ -1,17 +1,18 @@
-//! Walks over all keys, which can be put down at a place that is told as a number.
+//! Scans over all keys, whose position is a number that a client can keep.
 
 use super::Session;
 use crate::state::evict::Random;
 
-/// Bits of a place in a walk: few enough for clients that have numbers with 53 bits.
+/// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
 const PLACE: u32 = 53;
 
 impl Session {
-    /// Visits some keys, about `count`, from a place on; the place to go on from, 0 where all were visited.
+    /// Visits about `count` keys from a cursor on. Returns the next cursor, or 0 if all keys were visited.
     ///
-    /// A key that is there all the time is visited, maybe more than once. Begin with 0. Wait-free.
+    /// A key that exists during the whole scan is visited at least once, maybe more often. A scan begins with cursor 0.
+    /// Wait-free.
     pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
-        // A walk that knows of a rollback waits for it, so it does not visit changes that are being undone.
+        // A scan waits for a rollback in progress, so it does not visit changes that are being undone.
         self.state.publish_gate.wait();
         let shards = self.readers.len();
         let within = PLACE - shards.ilog2();
@@ -37,7 +38,8 @@ impl Session {
                 }
                 continue;
             };
-            // A place is told by its upper bits: only where that is not before where it began is it any progress.
+            // A cursor holds only the upper bits of a position. If these have not advanced, returning it would repeat
+            // the same keys for ever.
             let told = next >> (64 - within);
             if visited >= count && told > low_of(from, within, shard) {
                 return (shard as u64) << within | told;
@@ -46,7 +48,7 @@ impl Session {
         }
     }
 
-    /// Any key, if there is one.
+    /// Returns a random key, if there is one.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
         self.state.publish_gate.wait();
         let mut random = Random::new();
@@ -56,7 +58,7 @@ impl Session {
             if self.state.shards[shard].stats().keys() == 0 {
                 continue;
             }
-            // From any place on, and then from the beginning.
+            // From a random position to the end, and then from the beginning.
             for start in [random.next(), 0] {
                 let (mut at, mut found) = (Some(start), Vec::new());
                 while let (Some(from), true) = (at, found.is_empty()) {
@@ -75,7 +77,7 @@ impl Session {
     }
 }
 
-/// The place within its shard at which a walk was begun, if it was begun in this one.
+/// Returns the position within the shard at which the call began, or 0 if it began in another shard.
 fn low_of(from: u64, within: u32, shard: usize) -> u64 {
     if (from >> within) as usize == shard { from & ((1 << within) - 1) } else { 0 }
 }

@@ -259,7 +259,7 @@ impl State {
     fn notify_watchers(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
         let entry = entry.unwrap_or(0);
         if entry != 0 {
-            self.watchers.tell(entry, changes);
+            self.watchers.push(entry, changes);
         }
         entry
     }

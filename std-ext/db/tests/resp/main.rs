@@ -1,5 +1,5 @@
-//! RESP in both directions: bytes that come in pieces, bytes that were damaged, and bytes of any kind, held against
-//! parsers that are slow and plain.
+//! RESP in both directions: bytes that arrive in pieces, damaged bytes, and arbitrary bytes, compared with slow and
+//! simple parsers.
 
 mod alike;
 mod slow;
@@ -10,7 +10,7 @@ use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
 
-/// Numbers that look random, the same each time.
+/// Pseudo-random numbers, the same each time.
 struct Dice(u64);
 
 impl Dice {
@@ -25,13 +25,13 @@ impl Dice {
         (0..self.roll(most + 1)).map(|_| self.roll(256) as u8).collect()
     }
 
-    /// Bytes that are likely to mean something.
+    /// Returns bytes that are likely to mean something.
     fn babble(&mut self, words: &[&[u8]], most: usize) -> Vec<u8> {
         (0..self.roll(most + 1)).flat_map(|_| words[self.roll(words.len())].to_vec()).collect()
     }
 }
 
-/// Whether bytes are taken as they are by the slow parser, in one piece and in others.
+/// Checks that bytes are parsed as by the slow parser, in one piece and in several.
 fn agree(input: &[u8], dice: &mut Dice) {
     for (limits, stranger) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
         let wanted = slow::requests(input, stranger);
@@ -59,7 +59,7 @@ fn requests_are_the_same_in_any_pieces() {
         let taken = taken(&input, Limits::FULL, || dice.roll(most));
         assert_eq!(taken, (wanted, input.len(), None));
         agree(&input, &mut dice);
-        // Damaged, it is another input, and taken by both in the same way.
+        // Damaged, it is another input, which both must parse in the same way.
         for _ in 0..3 {
             if let Some(last) = input.len().checked_sub(1) {
                 let at = dice.roll(last + 1);
@@ -138,7 +138,7 @@ fn a_long_value_says_how_long_it_is() {
     }
 }
 
-/// A reply of any shape.
+/// Returns a random reply.
 fn any_reply(dice: &mut Dice, depth: usize) -> Reply {
     let line = |dice: &mut Dice| {
         let mut line = dice.bytes(20);
@@ -199,7 +199,7 @@ fn written(reply: &Reply, out: &mut Writer<'_>) {
     }
 }
 
-/// What becomes of a reply in RESP2.
+/// Converts a reply to RESP2.
 fn plain(reply: &Reply) -> Reply {
     let all = |many: &[Reply]| many.iter().map(plain).collect();
     match reply {

@@ -1,13 +1,13 @@
-//! RESP once more, slow and plain: what the parsers are held against, by tests and by fuzzing.
+//! A slow and simple second implementation of RESP, with which tests and fuzzing compare the parsers.
 
 use hedgerow_db::resp::inline;
 use hedgerow_db::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, ParseError};
 use hedgerow_db::resp::read::Reply;
 
-/// Something, and how many bytes it took.
+/// A value, and the bytes that it took.
 type Taken<T> = Option<(T, usize)>;
 
-/// The requests in `input`, how many bytes they are, and what is wrong with the next one.
+/// Returns the requests in `input`, the bytes that they take, and what is wrong with the next one.
 pub(crate) fn requests(
     input: &[u8],
     stranger: bool,
@@ -75,7 +75,7 @@ fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, ParseError
     Ok(Some((arguments, at)))
 }
 
-/// A number as it would be printed, then a return and any byte. None where it is no number.
+/// Parses a number in its canonical form, followed by a carriage return and any byte. `None` if it is no number.
 fn number(input: &[u8], at: usize) -> Option<Taken<i64>> {
     let text: Vec<u8> = input[at..].iter().copied().take_while(|byte| *byte != b'\r').collect();
     let end = at + text.len();
@@ -89,7 +89,7 @@ fn number(input: &[u8], at: usize) -> Option<Taken<i64>> {
     Some((input.len() > end + 1).then_some((number, end + 2)))
 }
 
-/// The reply that `input` begins with; none where it is unfinished, or no reply.
+/// Returns the reply at the beginning of `input`; `None` if it is incomplete or invalid.
 pub(crate) fn reply(input: &[u8]) -> Taken<Reply> {
     nested(input, 0)
 }
@@ -155,7 +155,7 @@ fn nested(input: &[u8], depth: usize) -> Taken<Reply> {
         Some(reply)
     };
     let pairs = matches!(mark, b'%' | b'|');
-    // Nobody has so many bytes.
+    // No input has so many bytes.
     if count > input.len() {
         return None;
     }
