@@ -160,7 +160,7 @@ fn write(path: &Path, left: &Path, script: &Script) -> bool {
             }
             Step::Bytes(time, bytes) => drop(log.append(*time, bytes).map(|_| ())),
             Step::Commit => drop(log.commit(log.last())),
-            Step::Force => log.force().expect("there is room"),
+            Step::Force => log.sync().expect("there is room"),
             Step::Rotate => drop(log.rotate().map(|_| ())),
             Step::DropBefore(first) => drop(log.drop_before(u64::from(*first))),
         }

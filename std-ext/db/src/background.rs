@@ -6,7 +6,7 @@ use crate::log::folder::Folder;
 use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
-use crate::state::{State, care, shard};
+use crate::state::{State, maintenance, shard};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -154,7 +154,7 @@ impl Shared {
                 status.woken = false;
                 status.snapshot
             };
-            pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
+            pause = if maintenance::run_cycle(state) { SHORT_PAUSE } else { PAUSE };
             let due = self.snapshot_after.max(2 * snapshot.bytes);
             let due = self.snapshot_after != 0 && self.folder.is_some() && state.log.bytes() >= due;
             if due
@@ -239,7 +239,7 @@ fn write_snapshot(
     drop(writing);
     let last = state.log.last();
     // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
-    state.log.force()?;
+    state.log.sync()?;
     // The flush has made all entries up to `last` safe, unless a rollback undid some that the snapshot holds. From now
     // on, none of them can be undone.
     if state.rollbacks() != rollbacks {
@@ -266,14 +266,14 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<
     let records: Vec<Record> = core.begin_snapshot();
     // Entries are appended under this lock, so every change in these records has an entry up to this one.
     let floor = state.log.last();
-    let time = core.at(state.clock.now());
+    let time = core.advance_time(state.clock.now());
     drop(core);
     let pause = began.elapsed();
     let _held = Held(state, shard);
-    writer.section(state.deal.slots(number), floor)?;
-    for record in records.into_iter().filter(|record| !record.has_ended(time)) {
+    writer.section(state.sharding.slots(number), floor)?;
+    for record in records.into_iter().filter(|record| !record.is_expired(time)) {
         shard::read(record, state.cold.as_deref(), |value| {
-            writer.entry(record.key(), record.ends(), value)
+            writer.entry(record.key(), record.expires_at(), value)
         })?;
     }
     Ok(pause)

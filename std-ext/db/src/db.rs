@@ -3,13 +3,13 @@
 use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::HEAD;
+use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, LOG, Log, LogError, Lsn};
+use crate::log::{OpenError, LOG, Log, LogError, Lsn};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
 use crate::request::{
@@ -17,7 +17,8 @@ use crate::request::{
 };
 use crate::session::Session;
 use crate::snapshot::Snapshot;
-use crate::state::{Shards, State};
+use crate::state::State;
+use crate::state::load::LoadingShards;
 use crate::watch::Watch;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,7 +115,7 @@ impl Db {
     ///
     /// # Errors
     /// If the directory cannot be read, is in use, or contains damaged data. No file is changed then.
-    pub fn open(options: Options) -> Result<Self, Corrupt> {
+    pub fn open(options: Options) -> Result<Self, OpenError> {
         Self::open_on_disk(options, Arc::new(SystemDisk))
     }
 
@@ -122,7 +123,7 @@ impl Db {
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
+    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, OpenError> {
         Self::open_with(options, Arc::new(SystemDisk), progress)
     }
 
@@ -131,7 +132,7 @@ impl Db {
     /// # Errors
     /// As `open`.
     #[doc(hidden)]
-    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
+    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         Self::open_with(options, disk, &Progress::default())
     }
 
@@ -139,9 +140,9 @@ impl Db {
         options: Options,
         disk: Arc<dyn Disk>,
         progress: &Progress,
-    ) -> Result<Self, Corrupt> {
+    ) -> Result<Self, OpenError> {
         let began = std::time::Instant::now();
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         let mut opened = Opened::default();
         let mut claimed = None;
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
@@ -197,14 +198,14 @@ impl Db {
     pub fn stats(&self) -> Stats {
         use std::sync::atomic::Ordering::Relaxed;
         let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
-        let (hits, misses) = state.counted();
-        let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
-            state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
+        let (hits, misses) = state.hits_and_misses();
+        let sum = |of: fn(&crate::state::shard::ShardStats) -> usize| -> u64 {
+            state.shards.iter().map(|shard| of(shard.stats()) as u64).sum()
         };
         let last = state.log.last();
         Stats {
             keys: sum(|figures| figures.keys()),
-            expires: sum(|figures| figures.ending()),
+            expires: sum(|figures| figures.keys_with_ttl()),
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
             // Relaxed: statistics; no other memory is published through them.
@@ -504,10 +505,10 @@ impl Drop for Inner {
 fn recover(
     folder: &Arc<Folder>,
     options: &Options,
-    shards: &Shards,
+    shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-) -> Result<(FileLog, u64), Corrupt> {
+) -> Result<(FileLog, u64), OpenError> {
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
@@ -530,7 +531,7 @@ fn recover(
             time = if is_set_back(changes) { at } else { time.max(at) };
         }
         let time = at;
-        read += (changes.len() + HEAD) as u64;
+        read += (changes.len() + ENTRY_HEADER) as u64;
         if read > 1 << 20 {
             progress.add_done(std::mem::take(&mut read));
         }
@@ -546,7 +547,7 @@ fn recover(
 }
 
 /// Returns the bytes of the log's files.
-fn log_bytes(folder: &Folder) -> Result<u64, Corrupt> {
+fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
     let mut bytes = 0;
     for first in folder.numbered(LOG)? {
         let file = folder.at(&numbered_name(LOG, first));
@@ -559,14 +560,14 @@ fn log_bytes(folder: &Folder) -> Result<u64, Corrupt> {
 
 /// Returns whether an entry sets the clock back. Such an entry holds nothing else.
 fn is_set_back(changes: &[u8]) -> bool {
-    matches!(Changes::new(changes).next(), Some(Ok(Logged::Clock(_))))
+    matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))))
 }
 
 /// Loads a snapshot, its sections in parallel.
-fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(), Corrupt> {
+fn load(snapshot: &Snapshot, shards: &LoadingShards, progress: &Progress) -> Result<(), OpenError> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let sections = snapshot.sections();
-    let work = || -> Result<(), Corrupt> {
+    let work = || -> Result<(), OpenError> {
         loop {
             // Relaxed: the numbers must only differ.
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The program: a database on one node, for clients of Redis.
 
 use hedgerow_db::config::{Config, Invocation};
-use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Address, Loading, StopHandle};
 use hedgerow_db::{Db, Opened, Progress};
@@ -182,16 +182,16 @@ fn advice(why: &io::Error, port: &str) -> String {
     }
 }
 
-fn explain_open_error(why: &Corrupt) -> String {
+fn explain_open_error(why: &OpenError) -> String {
     let advice = match why {
-        Corrupt::InUse(_) => {
+        OpenError::InUse(_) => {
             "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
-        Corrupt::Lost { .. } => {
+        OpenError::Lost { .. } => {
             "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. To \
              continue with the data that is left, copy the directory and then remove the file `manifest` from it."
         }
-        Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
+        OpenError::Damaged { .. } | OpenError::Gap { .. } => {
             "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
         }
         _ => "Choose a writable directory: --dir DIR",

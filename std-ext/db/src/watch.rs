@@ -7,7 +7,7 @@
 use crate::gauge::Gauge;
 use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
 use crate::lock::lock;
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
 use std::fmt;
@@ -144,15 +144,15 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
-            Logged::Change(key, crate::request::Change::Delete) => report(key, EventKind::Removed),
-            Logged::Change(key, _) => report(key, EventKind::Changed),
-            Logged::Rename(from, to) => {
+            LoggedOp::Change(key, crate::request::Change::Delete) => report(key, EventKind::Removed),
+            LoggedOp::Change(key, _) => report(key, EventKind::Changed),
+            LoggedOp::Rename(from, to) => {
                 report(to, EventKind::Changed);
                 report(from, EventKind::Removed);
             }
-            Logged::Clear(..) => report(prefix, |_| EventKind::Cleared),
+            LoggedOp::Clear(..) => report(prefix, |_| EventKind::Cleared),
             // Expired keys are not reported.
-            Logged::Clock(_) => {}
+            LoggedOp::Clock(_) => {}
         }
     }
     // The entry says so for each shard that had keys.

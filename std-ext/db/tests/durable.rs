@@ -7,7 +7,7 @@ mod random;
 
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
-use hedgerow_db::log::{Corrupt, Fsync, LogError};
+use hedgerow_db::log::{Fsync, LogError, OpenError};
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
@@ -45,7 +45,7 @@ fn open_on_disk(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> 
     Db::open_on_disk(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
 }
 
-fn open(path: &Path, shards: usize) -> Result<Db, Corrupt> {
+fn open(path: &Path, shards: usize) -> Result<Db, OpenError> {
     Db::open_on_disk(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
 }
 
@@ -367,7 +367,7 @@ impl Watched {
         for powerless in [false, true] {
             let folder = folder();
             if powerless {
-                self.disk.copy_forced(&album.from, folder.path()).unwrap();
+                self.disk.copy_synced(&album.from, folder.path()).unwrap();
             } else {
                 for entry in fs::read_dir(&album.from).unwrap() {
                     let entry = entry.unwrap();
@@ -540,7 +540,7 @@ fn a_power_failure_loses_nothing_acknowledged() {
                 let left = folder();
                 // Acquire: pairs with the release above, so the picture taken next contains these changes.
                 let known = acknowledged.each_ref().map(|known| known.load(Ordering::Acquire));
-                disk.copy_forced(path.path(), left.path()).unwrap();
+                disk.copy_synced(path.path(), left.path()).unwrap();
                 let there = open(left.path(), 8).unwrap();
                 for (thread, known) in known.into_iter().enumerate() {
                     let value = number(&there, &format!("value {thread}"));
@@ -765,7 +765,7 @@ fn changes_that_may_be_lost_are_not_acknowledged() {
         thread::sleep(Duration::from_millis(1));
     }
     let left = folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(open(left.path(), 4).unwrap().get("key").unwrap().as_deref(), Some(&b"kept"[..]));
 }
 

@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use hedgerow_db::log::{OpenError, Cut, Fsync, Log, LogError, Lsn, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn open_on_disk(
     path: &Path,
     fsync: Fsync,
     (wanted, above): (Lsn, Lsn),
-) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
     let folder = Folder::claim_on(path, Arc::new(disk.clone()))?;
     let mut entries = Vec::new();
     let mut replay = |lsn, time, changes: &[u8]| {
@@ -43,7 +43,7 @@ fn open_on_disk(
     Ok((log, recovered, entries))
 }
 
-fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
     open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
 }
 
@@ -129,7 +129,7 @@ fn appended_entries_are_replayed() {
 fn a_directory_is_opened_once() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(path.path()), Err(OpenError::InUse(_))));
     drop(log);
     // Files that a killed process leaves unfinished.
     let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
@@ -156,7 +156,7 @@ fn every_byte_counts() {
             fs::write(file(path.path(), first), &bad).unwrap();
             let opened = open(path.path());
             if first == 1 || at < places[4] {
-                let Err(Corrupt::Damaged { file: named, offset, .. }) = opened else {
+                let Err(OpenError::Damaged { file: named, offset, .. }) = opened else {
                     panic!("byte {at} of log {first} does not count");
                 };
                 assert_eq!(named, file(path.path(), first));
@@ -234,7 +234,7 @@ fn power_failures_keep_flushed_entries() {
             match below(12) {
                 0..6 => drop(log.commit(lsn).unwrap()),
                 6 | 7 => log.wait(lsn).unwrap(),
-                8 => forced = (log.force().unwrap(), lsn).1,
+                8 => forced = (log.sync().unwrap(), lsn).1,
                 9 if below(3) == 0 => forced = log.rotate().unwrap() - 1,
                 _ => {}
             }
@@ -285,7 +285,7 @@ fn a_truncated_log_is_a_prefix_or_refused() {
             fs::write(file(path.path(), first), &bytes[..length]).unwrap();
             let opened = open(path.path());
             if first == 1 || length < HEADER {
-                assert!(matches!(opened, Err(Corrupt::Damaged { .. } | Corrupt::Gap { .. })));
+                assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::Gap { .. })));
                 continue;
             }
             let (log, recovered, entries) = opened.unwrap();
@@ -341,7 +341,7 @@ fn incomplete_entries_are_truncated() {
         assert_eq!(recovered.cut.unwrap().entries, 1);
         fs::write(file(path.path(), 6), [&bytes[..places[3]], end, whole].concat()).unwrap();
         let refused = open(path.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(refused, Corrupt::Damaged { offset, .. } if offset == places[3] as u64));
+        assert!(matches!(refused, OpenError::Damaged { offset, .. } if offset == places[3] as u64));
     }
 }
 
@@ -356,16 +356,16 @@ fn missing_entries_are_refused() {
         open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
     };
     let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
-    assert!(matches!(with(&without(1), (5, 0)), Err(Corrupt::Gap { wanted: 5, found: 6, .. })));
+    assert!(matches!(with(&without(1), (5, 0)), Err(OpenError::Gap { wanted: 5, found: 6, .. })));
     assert_eq!(with(&without(1), (6, 9)).unwrap().len(), 4);
     // A snapshot contains entry 6, and a tenth.
-    assert!(matches!(with(&without(6), (3, 6)), Err(Corrupt::Damaged { .. })));
-    assert!(matches!(with(&|_| (), (3, 10)), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(with(&without(6), (3, 6)), Err(OpenError::Damaged { .. })));
+    assert!(matches!(with(&|_| (), (3, 10)), Err(OpenError::Damaged { .. })));
     let both = |path: &Path| [1, 6].into_iter().for_each(|first| without(first)(path));
-    assert!(matches!(with(&both, (3, 10)), Err(Corrupt::Gap { .. })));
+    assert!(matches!(with(&both, (3, 10)), Err(OpenError::Gap { .. })));
     assert_eq!(with(&both, (11, 10)).unwrap(), []);
     let later = |path: &Path| fs::rename(file(path, 6), file(path, 7)).unwrap();
-    assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
+    assert!(matches!(with(&later, (1, 0)), Err(OpenError::Gap { wanted: 6, found: 7, .. })));
     // A dropped part that comes back after a power failure does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
 }
@@ -395,7 +395,7 @@ fn removed_files_are_noticed() {
         let path = small();
         damage(path.path());
         let before = fs::read(file(path.path(), 6)).ok();
-        let Err(Corrupt::Lost { file: named, found, .. }) = open(path.path()) else {
+        let Err(OpenError::Lost { file: named, found, .. }) = open(path.path()) else {
             panic!("case {number}: entries are gone without a word");
         };
         assert_eq!((&named, found), (&file(path.path(), 6), last));
@@ -412,7 +412,7 @@ fn removed_files_are_noticed() {
     log.wait(2).unwrap();
     copy(path.path(), left.path());
     fs::remove_file(file(left.path(), 2)).unwrap();
-    assert!(matches!(open(left.path()), Err(Corrupt::Lost { found: None, wanted: 2, .. })));
+    assert!(matches!(open(left.path()), Err(OpenError::Lost { found: None, wanted: 2, .. })));
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn entries_that_replay_refuses_are_errors() {
     let mut replay = |lsn, _, _: &[u8]| if lsn == 7 { Err("no") } else { Ok(()) };
     let refused = FileLog::open(folder, Fsync::Never, 1, 0, &mut replay).map(|_| ()).unwrap_err();
     let offset = places()[1] as u64;
-    assert!(matches!(refused, Corrupt::Damaged { offset: at, why: "no", .. } if at == offset));
+    assert!(matches!(refused, OpenError::Damaged { offset: at, why: "no", .. } if at == offset));
 }
 
 /// Whatever part of a write fits on a full disk: nothing is lost, and nothing is acknowledged before there is space.
@@ -452,7 +452,7 @@ fn a_full_disk_loses_nothing() {
         append(&log, 6);
         assert_eq!(log.safe(), 3);
         assert!(matches!(log.rotate(), Err(LogError::Write(_))));
-        assert!(matches!(log.force(), Err(LogError::Write(_))));
+        assert!(matches!(log.sync(), Err(LogError::Write(_))));
         thread::scope(|scope| {
             let waits = scope.spawn(|| log.wait(6));
             assert!(!log.commit(6).unwrap());
@@ -487,7 +487,7 @@ fn unflushed_entries_are_never_acknowledged() {
         log.wait(1).unwrap();
         disk.change(|faults| faults.sync = true);
         append(&log, 2);
-        let done = if fsync == Fsync::Always { log.wait(2) } else { log.force() };
+        let done = if fsync == Fsync::Always { log.wait(2) } else { log.sync() };
         assert!(matches!(done, Err(LogError::Sync(_))), "{fsync:?}: {done:?}");
         // Relaxed: as above.
         while told.load(Ordering::Relaxed) == 0 {
@@ -498,7 +498,7 @@ fn unflushed_entries_are_never_acknowledged() {
             assert!(!log.writable());
             assert!(matches!(log.append(1, b"no"), Err(LogError::Sync(_))));
             assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Sync(_))));
-            assert!(matches!(log.force(), Err(LogError::Sync(_))));
+            assert!(matches!(log.sync(), Err(LogError::Sync(_))));
             assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
             if fsync == Fsync::Always {
                 let committed = log.commit(2);
@@ -641,7 +641,7 @@ fn concurrent_appends_are_all_replayed() {
                     // Acquire: pairs with the release above, so the copy made next contains these entries.
                     let known = acknowledged.each_ref().map(|last| last.load(Ordering::Acquire));
                     let left = folder();
-                    disk.copy_forced(path.path(), left.path()).unwrap();
+                    disk.copy_synced(path.path(), left.path()).unwrap();
                     check(left.path(), known);
                 }
                 thread::yield_now();
@@ -655,7 +655,7 @@ fn concurrent_appends_are_all_replayed() {
 /// Checks that each thread's entries are all there, at least up to the known one, except the first ones.
 fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
     let opened = open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
-    if matches!(opened, Err(Corrupt::Gap { .. } | Corrupt::Damaged { .. }))
+    if matches!(opened, Err(OpenError::Gap { .. } | OpenError::Damaged { .. }))
         && known.iter().sum::<u64>() < 10
     {
         return;

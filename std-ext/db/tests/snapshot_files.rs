@@ -4,7 +4,7 @@
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::log::{OpenError, Fsync};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options};
@@ -53,7 +53,7 @@ fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u
     writer.finish(last, 777)
 }
 
-fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
+fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
     let mut found = Vec::new();
     snapshot.read_section(number, &mut |key, ends, value| {
         found.push((key.to_vec(), ends, value.to_vec()));
@@ -99,7 +99,7 @@ fn every_byte_counts() {
     let folder = claim(path.path(), &FaultyDisk::new());
     write(&folder, 90, &[3, 0, 5]).unwrap();
     let good = fs::read(file(path.path(), 90)).unwrap();
-    let all = || -> Result<Vec<Vec<Entry>>, Corrupt> {
+    let all = || -> Result<Vec<Vec<Entry>>, OpenError> {
         let snapshot = Snapshot::newest(&folder)?.unwrap();
         (0..snapshot.sections().len()).map(|number| read(&snapshot, number)).collect()
     };
@@ -109,25 +109,25 @@ fn every_byte_counts() {
         bad[at] ^= 1 << (at % 8);
         fs::write(file(path.path(), 90), &bad).unwrap();
         let refused = all().unwrap_err();
-        let Corrupt::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
+        let OpenError::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
         assert_eq!(named, file(path.path(), 90));
         assert!(offset <= good.len() as u64);
     }
     for length in 0..good.len() {
         fs::write(file(path.path(), 90), &good[..length]).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}");
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}");
         // Also with the footer where it is expected.
         let end = &good[good.len() - 16.min(length)..];
         fs::write(file(path.path(), 90), [&good[..length - end.len()], end].concat()).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}, with its end");
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}, with its end");
     }
     // The name of another snapshot.
     fs::remove_file(file(path.path(), 90)).unwrap();
     fs::write(file(path.path(), 91), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
     // A damaged snapshot is not skipped in favour of an older one.
     fs::write(file(path.path(), 90), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
     fs::remove_file(file(path.path(), 91)).unwrap();
     assert_eq!(all().unwrap()[2], entries(2, 5));
 }
@@ -250,13 +250,13 @@ fn a_failed_snapshot_leaves_nothing() {
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 91);
     // A file that has its final name is on the disk completely.
     let left = self::folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(fs::read(file(left.path(), 91)).unwrap(), fs::read(file(path.path(), 91)).unwrap());
 }
 
 // -------------------------------------------------------------------------------------------------- the directory
 
-fn open(path: &Path) -> Result<Db, Corrupt> {
+fn open(path: &Path) -> Result<Db, OpenError> {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 4, 0);
     Db::open_on_disk(options, Arc::new(FaultyDisk::new()))
@@ -267,7 +267,7 @@ fn opening_reports_what_was_loaded() {
     let path = tempfile::tempdir().unwrap();
     let inner = path.path().join("made").join("where it is missing");
     let db = open(&inner).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(&inner), Err(OpenError::InUse(_))));
     db.set("a", "1").unwrap();
     db.set("b", "2").unwrap();
     db.snapshot().unwrap();
@@ -287,11 +287,11 @@ fn opening_reports_what_was_loaded() {
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     let refused = open(&inner).map(|_| ()).unwrap_err();
-    assert!(matches!(&refused, Corrupt::Damaged { file, .. } if *file == snapshot), "{refused}");
+    assert!(matches!(&refused, OpenError::Damaged { file, .. } if *file == snapshot), "{refused}");
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     fs::remove_file(&log).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    assert!(matches!(open(&inner), Err(OpenError::Lost { found: None, wanted: 3, .. })));
     fs::remove_file(inner.join("manifest")).unwrap();
     assert_eq!(open(&inner).unwrap().len(), 2, "all that the snapshot needs");
     assert_eq!(fs::read(&snapshot).unwrap(), bad);

@@ -66,7 +66,7 @@ impl<'a> Execution<'_, 'a> {
                 });
             }
             Subcommand::Purge => {
-                crate::state::heap::give_back();
+                crate::state::heap::trim();
                 self.reply(|out| out.ok());
             }
             Subcommand::Help => self.help(&HELP),

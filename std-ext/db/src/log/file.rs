@@ -1,51 +1,60 @@
-//! The log in files of its own.
+//! The write-ahead log in files of its own: `FileLog`.
 //!
-//! Entries are put into a buffer (`front`) under a short lock, where they get their numbers; who writes (`back`) takes
-//! all that gathered there with one swap of buffers and one write. Under `everysec` and `no` that is whoever commits
-//! first, and others find their entries written already; under `always` it is the log's thread, which forces the disk
-//! once for all that came meanwhile.
+//! # The path of an entry
+//! - `append` encodes the entry into `write_buffer` under a short lock, which also gives it its number (LSN).
+//! - A *group commit* takes all entries out of that buffer with one swap and writes them with one system call, under
+//!   the lock of `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others
+//!   find their entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries
+//!   that arrived meanwhile.
+//! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
-//! What gathers between two commits is bounded by nothing here: each loop of the server commits at the end of its turn,
-//! so that it is what one turn of each changes.
+//! This file does not bound the buffer. Each event loop of the server commits at the end of an iteration, so the buffer
+//! holds the changes of one iteration of each loop.
 //!
-//! Whether the log can be written is one state, `Condition` in `log/health.rs`. A write that fails (the disk
-//! is full) makes it `Full`: what was written of it is cut off again, and no change begins. Then the log calls its
-//! owner, which undoes in memory what is not safe and has the log forget the entries
-//! ([`roll_back`](Log::roll_back)). In their place the log writes entries without changes, since numbers follow each
-//! other; that, tried ten times a second, is how it learns that there is room again.
+//! # Failures
+//! `Condition` in `log/health.rs` says whether the log can be written.
 //!
-//! Forcing the disk that fails is the end (`Failed`): the system may have dropped what it could not write, so nothing
-//! can be promised any more, and it is not forced again, which might well succeed. The same holds if a file
-//! of the log was removed.
+//! If a write fails, because the disk is full, the condition becomes `Full`. The log truncates the part that was
+//! written, and no change begins any more. Then it calls its owner, which undoes the changes in memory that are not
+//! safe and makes the log discard their entries ([`roll_back`](Log::roll_back)). The numbers in a file have to be
+//! consecutive, so the log writes *fillers* in their place: entries without changes. It tries that ten times a second,
+//! and so notices when there is room again.
 //!
-//! Locks are taken in this order: shards, `forcing`, `back`, then `front`, `parts` or `work`, then `health`;
-//! `progress`, `told` and `on_failure` alone.
+//! If `fdatasync` fails, the condition becomes `Failed`, for good. The system may have discarded the pages that it
+//! could not write, and a second `fdatasync` might still succeed, so the log never calls it again. The same holds if a
+//! segment was removed.
+//!
+//! # Lock order
+//! Shards, `sync_lock`, `writer`; then one of `write_buffer`, `closed_segments` and `sync_request`; then `health`. A
+//! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
 
+use crate::lock::lock;
+use crate::log::api::{Fsync, Log, Lsn, Rollback};
 use crate::log::disk::DiskFile;
+use crate::log::error::{LogError, OpenError};
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{self, HEADER};
+use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
-use crate::log::recover::{NAME, NEW, PROBE, Part, Recovered, Replay, recover};
-use crate::log::rollback::RolledBack;
-use crate::log::{Corrupt, Fsync, Log, LogError, Lsn, Rollback};
+use crate::log::recover::{NAME, NEW, PROBE, Recovered, Replay, Segment, recover};
+use crate::log::rollback::RolledBackRanges;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long after a write that failed it is tried again.
+/// The pause before a failed write is retried.
 const RETRY: Duration = Duration::from_millis(100);
-/// How often `everysec` forces the disk.
+/// How often `everysec` syncs.
 const SECOND: Duration = Duration::from_secs(1);
-/// A buffer that has grown beyond this is not kept.
-const KEPT: usize = 4 << 20;
-/// So much room there has to be again on a disk that was full.
-const ROOM: usize = 64 << 10;
+/// A buffer with a larger capacity is freed after it was written.
+const MAX_RETAINED: usize = 4 << 20;
+/// Bytes that must be free on a disk that was full, before changes are admitted again.
+const MIN_FREE: usize = 64 << 10;
 
-/// A log in files of its own, in a folder that nobody else has open.
+/// A log in files of its own, in a folder that no other process has open.
 pub struct FileLog {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -54,133 +63,130 @@ pub struct FileLog {
 struct Shared {
     folder: Arc<Folder>,
     fsync: Fsync,
-    /// Begins every check of an entry's head; the same in all files, so that an entry is good for any of them.
+    /// The initial value of the checksums of entry headers. All segments have the same, so an entry is valid in any of
+    /// them.
     salt: u32,
-    front: Mutex<Front>,
-    back: Mutex<Back>,
-    /// The files before the one that is written, oldest first.
-    parts: Mutex<Vec<Part>>,
-    /// Held by whoever forces the disk without the lock of `back`, until it is known whether that failed: the system
-    /// tells an error once, so another who forces meanwhile would hear of none.
-    forcing: Mutex<()>,
+    write_buffer: Mutex<WriteBuffer>,
+    writer: Mutex<Writer>,
+    /// All segments but the one that is being written, oldest first.
+    closed_segments: Mutex<Vec<Segment>>,
+    /// Held by a thread that syncs without the lock of `writer`, until it has recorded whether that failed. The system
+    /// reports an error once, so a second thread that synced meanwhile would see success.
+    sync_lock: Mutex<()>,
     health: Health,
-    rolled_back: RolledBack,
-    /// Number of the last entry that may be acknowledged.
+    rolled_back: RolledBackRanges,
+    /// Number of the last entry that is safe.
     safe: AtomicU64,
     bytes: AtomicU64,
-    work: Mutex<Work>,
-    worked: Condvar,
+    sync_request: Mutex<SyncRequest>,
+    sync_requested: Condvar,
     progress: Mutex<()>,
     progressed: Condvar,
-    told: Mutex<Vec<Told>>,
-    on_failure: Mutex<Option<Told>>,
+    on_progress: Mutex<Vec<Callback>>,
+    on_failure: Mutex<Option<Callback>>,
 }
 
-type Told = Arc<dyn Fn() + Send + Sync>;
+type Callback = Arc<dyn Fn() + Send + Sync>;
 
-/// Where entries gather.
-struct Front {
-    buffer: Vec<u8>,
-    next: Lsn,
+/// Appended entries that no thread has taken yet.
+struct WriteBuffer {
+    bytes: Vec<u8>,
+    next_lsn: Lsn,
 }
 
-/// What writes.
-struct Back {
+/// The segment that is being written. Its lock serializes writes.
+struct Writer {
     file: Arc<dyn DiskFile>,
-    /// Number of the file's first entry.
+    /// Number of the segment's first entry.
     first: Lsn,
     length: u64,
-    /// Whether part of an entry stands behind `length`, of a write that failed, which could not be cut off.
+    /// Whether a failed write left a part of an entry behind `length` that could not be truncated.
     torn: bool,
-    /// What was taken from the front and is not written, and the number of the last entry in it.
+    /// Entries that were taken from the write buffer and are not written yet, and the number of the last of them.
     pending: Vec<u8>,
     taken: Lsn,
-    /// Numbers of the last entries written and forced.
+    /// Numbers of the last entry that was written, and of the last that was synced.
     written: Lsn,
-    forced: Lsn,
-    /// Up to which entry the file says that all were forced.
+    synced: Lsn,
+    /// The number in the file's last sync mark: all entries up to it were synced when the mark was written.
     marked: Lsn,
-    /// Whether all that is pending stands in the place of entries that were rolled back.
-    only_places: bool,
-    /// Whether somebody is to be told when the lock is free.
-    news: bool,
+    /// Whether `pending` holds only fillers.
+    only_fillers: bool,
+    /// Whether to call the callbacks once the lock is released.
+    notify: bool,
 }
 
-/// What the log's thread is asked.
+/// What the log's thread has to do.
 #[derive(Default)]
-struct Work {
-    /// Under `always`: up to which entry.
-    wanted: Lsn,
+struct SyncRequest {
+    /// Under `always`: sync up to this entry.
+    up_to: Lsn,
     stop: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics in the middle of a change of what these protect.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl FileLog {
-    /// Opens the log of a folder, or begins one: tells `replay` each entry from `wanted` on, in order. `above` is the
-    /// last entry that a snapshot has seen (0: none), which the log must reach.
+    /// Opens the log of a folder, or creates one, and calls `replay` with each entry from `from` on, in order. The log
+    /// must reach to `snapshot_lsn`, the last entry that the snapshot contains (0: no snapshot).
     ///
     /// # Errors
-    /// When the log is damaged elsewhere than at its end, or the system refuses.
+    /// If the log is damaged elsewhere than at its tail, or the system returns an error.
     pub fn open(
         folder: Arc<Folder>,
         fsync: Fsync,
-        wanted: Lsn,
-        above: Lsn,
+        from: Lsn,
+        snapshot_lsn: Lsn,
         replay: &mut Replay<'_>,
-    ) -> Result<(Self, Recovered), Corrupt> {
-        let found = recover(&folder, wanted, above, replay)?;
+    ) -> Result<(Self, Recovered), OpenError> {
+        let found = recover(&folder, from, snapshot_lsn, replay)?;
         let last = found.recovered.last;
-        let refused = |why| folder.refused(why);
-        let (part, salt, file) = if let Some((part, salt)) = found.open {
-            let path = folder.at(&numbered_name(NAME, part.first));
-            let file = folder.disk().reopen(&path).map_err(|why| Corrupt::Io(path, why))?;
-            // What was read may not be on the disk yet, and counts as safe from here on.
-            file.sync().map_err(refused)?;
-            (part, salt, file)
+        let io_error = |why| folder.io_error(why);
+        let (segment, salt, file) = if let Some((segment, salt)) = found.open {
+            let path = folder.at(&numbered_name(NAME, segment.first));
+            let file = folder.disk().reopen(&path).map_err(|why| OpenError::Io(path, why))?;
+            // Entries that were just read may be in the page cache only. From here on they count as safe.
+            file.sync().map_err(io_error)?;
+            (segment, salt, file)
         } else {
             let salt = RandomState::new().hash_one(last) as u32;
-            let file = begin(&folder, salt).map_err(refused)?;
-            name(&folder, last + 1).map_err(refused)?;
-            (Part { first: last + 1, bytes: HEADER as u64, marked: last }, salt, file)
+            let file = create_segment(&folder, salt).map_err(io_error)?;
+            name_segment(&folder, last + 1).map_err(io_error)?;
+            (Segment { first: last + 1, bytes: FILE_HEADER as u64, marked: last }, salt, file)
         };
-        folder.disk().sync_folder(folder.path()).map_err(refused)?;
-        if !found.listed {
-            Manifest { newest: part.first, kept: last }.write(&folder).map_err(refused)?;
+        folder.disk().sync_folder(folder.path()).map_err(io_error)?;
+        if !found.has_manifest {
+            Manifest { newest: segment.first, synced: last }.write(&folder).map_err(io_error)?;
         }
-        let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;
+        let bytes = found.closed.iter().map(|segment| segment.bytes).sum::<u64>() + segment.bytes;
         let shared = Arc::new(Shared {
             folder,
             fsync,
             salt,
-            front: Mutex::new(Front { buffer: Vec::new(), next: last + 1 }),
-            back: Mutex::new(Back::new(file, part, last)),
-            parts: Mutex::new(found.closed),
-            forcing: Mutex::new(()),
+            write_buffer: Mutex::new(WriteBuffer { bytes: Vec::new(), next_lsn: last + 1 }),
+            writer: Mutex::new(Writer::new(file, segment, last)),
+            closed_segments: Mutex::new(found.closed),
+            sync_lock: Mutex::new(()),
             health: Health::new(),
-            rolled_back: RolledBack::default(),
+            rolled_back: RolledBackRanges::default(),
             safe: AtomicU64::new(last),
             bytes: AtomicU64::new(bytes),
-            work: Mutex::new(Work::default()),
-            worked: Condvar::new(),
+            sync_request: Mutex::new(SyncRequest::default()),
+            sync_requested: Condvar::new(),
             progress: Mutex::new(()),
             progressed: Condvar::new(),
-            told: Mutex::new(Vec::new()),
+            on_progress: Mutex::new(Vec::new()),
             on_failure: Mutex::new(None),
         });
-        let its = Arc::clone(&shared);
+        let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("hedgerow-db log".into());
-        let thread = thread.spawn(move || its.work()).map_err(|why| shared.folder.refused(why))?;
+        let thread =
+            thread.spawn(move || of_thread.run()).map_err(|why| shared.folder.io_error(why))?;
         Ok((Self { shared, thread: Mutex::new(Some(thread)) }, found.recovered))
     }
 }
 
 impl Drop for FileLog {
     fn drop(&mut self) {
-        // Whoever wants to know calls `close`.
+        // Only `close` reports an error.
         let _ = self.close();
     }
 }
@@ -188,18 +194,18 @@ impl Drop for FileLog {
 impl Log for FileLog {
     #[inline]
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
-        if changes.len() > frame::LONGEST {
-            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of 4 GiB");
+        if changes.len() > frame::MAX_CHANGES {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of more than 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
         }
         let crc = frame::crc(changes);
-        let mut front = lock(&self.shared.front);
+        let mut incoming = lock(&self.shared.write_buffer);
         if !self.shared.health.writable() {
-            self.shared.health.takes()?;
+            self.shared.health.accepts_entries()?;
         }
-        let lsn = front.next;
-        front.next += 1;
-        frame::put(&mut front.buffer, self.shared.salt, lsn, time, crc, changes);
+        let lsn = incoming.next_lsn;
+        incoming.next_lsn += 1;
+        frame::encode(&mut incoming.bytes, self.shared.salt, lsn, time, crc, changes);
         Ok(lsn)
     }
 
@@ -218,20 +224,20 @@ impl Log for FileLog {
             return Ok(true);
         }
         if lsn == Lsn::MAX {
-            // There is no such entry, and nothing to be written for it.
+            // `MAX` stands for an entry that could not be appended, so there is nothing to write.
         } else if shared.fsync == Fsync::Always {
-            let mut work = lock(&shared.work);
-            if work.wanted < lsn {
-                work.wanted = lsn;
-                drop(work);
-                shared.worked.notify_one();
+            let mut request = lock(&shared.sync_request);
+            if request.up_to < lsn {
+                request.up_to = lsn;
+                drop(request);
+                shared.sync_requested.notify_one();
             }
         } else {
-            shared.with_back(|back| {
-                // Another may have written it while this one waited.
+            shared.with_writer(|writer| {
+                // Another thread may have written the entry while this one waited for the lock.
                 if shared.safe() < lsn {
-                    // What cannot be written is told below.
-                    let _ = shared.write(back);
+                    // `outcome` reports the error below.
+                    let _ = shared.write_appended(writer);
                 }
             });
             if shared.is_safe(lsn) {
@@ -261,8 +267,8 @@ impl Log for FileLog {
         self.shared.safe()
     }
 
-    fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>) {
-        lock(&self.shared.told).push(Arc::from(told));
+    fn on_progress(&self, on_progress: Box<dyn Fn() + Send + Sync>) {
+        lock(&self.shared.on_progress).push(Arc::from(on_progress));
     }
 
     fn on_failure(&self, failed: Box<dyn Fn() + Send + Sync>) {
@@ -281,87 +287,93 @@ impl Log for FileLog {
         self.shared.drop_before(first)
     }
 
-    fn force(&self) -> Result<(), LogError> {
+    fn sync(&self) -> Result<(), LogError> {
         let shared = &*self.shared;
-        let _one = lock(&shared.forcing);
+        let _sync = lock(&shared.sync_lock);
         if shared.fsync != Fsync::Always {
-            // Most of it without the lock: commits go on meanwhile, and what they write need not be forced.
-            return shared.force_written();
+            // Most of it is synced without the lock, so commits go on meanwhile. What they write need not be synced
+            // here.
+            return shared.sync_written();
         }
-        shared.with_back(|back| shared.write_and_force(back))
+        shared.with_writer(|writer| shared.write_and_sync(writer))
     }
 
     fn bytes(&self) -> u64 {
-        // Relaxed: a figure.
+        // Relaxed: a count.
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
     fn close(&self) -> Result<(), LogError> {
         let shared = &*self.shared;
-        shared.health.closing();
-        lock(&shared.work).stop = true;
-        shared.worked.notify_one();
+        shared.health.begin_close();
+        lock(&shared.sync_request).stop = true;
+        shared.sync_requested.notify_one();
         let thread = lock(&self.thread).take();
-        // A callback that drops the last of the log runs on its thread, which ends by itself.
+        // A callback that drops the last reference to the log runs on the log's own thread, which must not join itself.
+        // That thread ends by itself.
         if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
-            // It panics only where a callback does.
+            // It panics only if a callback does.
             let _ = thread.join();
         }
         let closed = {
-            let _one = lock(&shared.forcing);
-            shared.with_back(|back| shared.close(back))
+            let _sync = lock(&shared.sync_lock);
+            shared.with_writer(|writer| shared.close(writer))
         };
-        // They may hold what holds the log.
-        let told = std::mem::take(&mut *lock(&shared.told));
+        // Callbacks may own what owns the log: without this, neither would be freed.
+        let on_progress = std::mem::take(&mut *lock(&shared.on_progress));
         let failed = lock(&shared.on_failure).take();
-        drop((told, failed));
+        drop((on_progress, failed));
         closed
     }
 }
 
-impl Back {
-    fn new(file: Arc<dyn DiskFile>, part: Part, last: Lsn) -> Self {
+impl Writer {
+    fn new(file: Arc<dyn DiskFile>, segment: Segment, last: Lsn) -> Self {
         Self {
             file,
-            first: part.first,
-            length: part.bytes,
+            first: segment.first,
+            length: segment.bytes,
             torn: false,
             pending: Vec::new(),
             taken: last,
             written: last,
-            forced: last,
-            marked: part.marked,
-            only_places: false,
-            news: false,
+            synced: last,
+            marked: segment.marked,
+            only_fillers: false,
+            notify: false,
         }
     }
 }
 
 impl Shared {
     fn safe(&self) -> Lsn {
-        // Pairs with the release in `advance`: who acknowledges an entry has it written before.
+        // Acquire: pairs with the release in `advance`, so a thread that acknowledges an entry sees that it was
+        // written.
         self.safe.load(Ordering::Acquire)
     }
 
-    /// Under the lock of `back` only.
+    /// Only called under the lock of `writer`.
     fn advance(&self, lsn: Lsn) {
-        // Pairs with the acquire in `safe`.
+        // Release: pairs with the acquire in `safe`, so a thread that reads this number sees that the entry was
+        // written.
         self.safe.store(lsn, Ordering::Release);
     }
 
     /// Whether an entry may be acknowledged.
     #[inline]
     fn is_safe(&self, lsn: Lsn) -> bool {
-        // In this order: as in `outcome`.
-        self.safe() >= lsn && !self.rolled_back.has(lsn)
+        // In this order, for the reason given in `outcome`.
+        self.safe() >= lsn && !self.rolled_back.contains(lsn)
     }
 
-    /// What became of an entry and all before it, where that is known.
+    /// Returns whether an entry and all before it are safe, if that is decided.
     fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
-        // Before it is asked what was rolled back: such numbers are passed by `safe` only after that was noted.
+        // Read before `rolled_back`: `safe` passes the numbers of discarded entries only after `rolled_back` contains
+        // them. In the other order, a discarded entry could pass for a safe one.
         let safe = self.safe();
-        if self.rolled_back.has(lsn) {
-            // What a disk has lost may be there when it is opened again.
+        if self.rolled_back.contains(lsn) {
+            // After a failed sync the entry may or may not be on the disk: the caller must not be told that it was
+            // undone.
             return Some(Err(match self.health.condition() {
                 Condition::Failed(why) => why,
                 _ => LogError::RolledBack,
@@ -370,25 +382,28 @@ impl Shared {
         if safe >= lsn {
             return Some(Ok(()));
         }
-        match self.health.goes_on() {
+        match self.health.can_progress() {
             Err(why) => Some(Err(why)),
             Ok(()) if lsn == Lsn::MAX => Some(Err(LogError::RolledBack)),
             Ok(()) => None,
         }
     }
 
-    fn with_back<T>(&self, with: impl FnOnce(&mut Back) -> T) -> T {
-        let mut back = lock(&self.back);
-        let result = with(&mut back);
-        let news = std::mem::take(&mut back.news);
-        drop(back);
-        if news {
-            self.tell();
+    /// Calls `with` under the lock of `writer`. If `with` asks for it, calls the callbacks afterwards.
+    fn with_writer<T>(&self, with: impl FnOnce(&mut Writer) -> T) -> T {
+        let mut writer = lock(&self.writer);
+        let result = with(&mut writer);
+        let notify = std::mem::take(&mut writer.notify);
+        drop(writer);
+        if notify {
+            self.call_back();
         }
         result
     }
 
-    fn tell(&self) {
+    /// Tells the owner and the waiting threads of progress or failure. The rollback comes first, so that a thread that
+    /// is told of the failure finds the changes undone.
+    fn call_back(&self) {
         if self.health.take_rollback() {
             let failed = lock(&self.on_failure).clone();
             if let Some(failed) = failed {
@@ -397,330 +412,338 @@ impl Shared {
         }
         drop(lock(&self.progress));
         self.progressed.notify_all();
-        let told = lock(&self.told).clone();
-        for told in told {
-            told();
+        let on_progress = lock(&self.on_progress).clone();
+        for callback in on_progress {
+            callback();
         }
     }
 
-    /// Writes all that was appended when it was called.
-    fn write(&self, back: &mut Back) -> Result<(), LogError> {
-        self.health.goes_on()?;
-        self.put(back)?;
-        self.take(back);
-        self.put(back)
+    /// Writes all entries that were appended before the call.
+    fn write_appended(&self, writer: &mut Writer) -> Result<(), LogError> {
+        self.health.can_progress()?;
+        self.write_pending(writer)?;
+        self.take(writer);
+        self.write_pending(writer)
     }
 
-    /// Takes what gathered; what was taken before is written.
-    fn take(&self, back: &mut Back) {
-        let mut front = lock(&self.front);
-        std::mem::swap(&mut front.buffer, &mut back.pending);
-        back.taken = front.next - 1;
-        drop(front);
-        if !back.pending.is_empty() {
-            self.mark(back);
+    /// Takes the entries out of the write buffer. Those that were taken before have been written.
+    fn take(&self, writer: &mut Writer) {
+        let mut incoming = lock(&self.write_buffer);
+        std::mem::swap(&mut incoming.bytes, &mut writer.pending);
+        writer.taken = incoming.next_lsn - 1;
+        drop(incoming);
+        if !writer.pending.is_empty() {
+            self.append_sync_mark(writer);
         }
     }
 
-    /// Has the next write say what has been forced, where no write has said so.
-    fn mark(&self, back: &mut Back) {
-        if back.marked < back.forced {
-            frame::mark(&mut back.pending, self.salt, back.forced);
-            back.marked = back.forced;
+    /// Puts a sync mark behind the pending entries, if the last one is out of date.
+    fn append_sync_mark(&self, writer: &mut Writer) {
+        if writer.marked < writer.synced {
+            frame::sync_mark(&mut writer.pending, self.salt, writer.synced);
+            writer.marked = writer.synced;
         }
     }
 
-    /// Says what has been forced, where nothing else is to be written.
-    fn write_mark(&self, back: &mut Back) {
-        if back.pending.is_empty() && !self.health.is_full() && back.forced == back.written {
-            self.mark(back);
-            // A mark that cannot be written is written with the next entries.
-            let _ = self.put(back);
+    /// Writes a sync mark by itself, if nothing else is to be written.
+    fn write_sync_mark(&self, writer: &mut Writer) {
+        if writer.pending.is_empty() && !self.health.is_full() && writer.synced == writer.written {
+            self.append_sync_mark(writer);
+            // If that fails, the next write contains the mark.
+            let _ = self.write_pending(writer);
         }
     }
 
-    /// Writes what was taken.
-    fn put(&self, back: &mut Back) -> Result<(), LogError> {
-        if back.pending.is_empty() && !self.health.is_full() {
+    /// Writes the pending entries.
+    fn write_pending(&self, writer: &mut Writer) -> Result<(), LogError> {
+        if writer.pending.is_empty() && !self.health.is_full() {
             return Ok(());
         }
-        let cut = if back.torn { back.file.cut(back.length) } else { Ok(()) };
-        back.torn &= cut.is_err();
-        let wrote = cut.and_then(|()| if self.health.is_full() { self.probe() } else { Ok(()) });
-        if let Err(why) = wrote.and_then(|()| back.file.write(&back.pending)) {
-            back.torn = back.torn || back.file.cut(back.length).is_err();
-            return Err(self.failed(back, why));
+        let cut = if writer.torn { writer.file.cut(writer.length) } else { Ok(()) };
+        writer.torn &= cut.is_err();
+        let wrote =
+            cut.and_then(|()| if self.health.is_full() { self.probe_free_space() } else { Ok(()) });
+        if let Err(why) = wrote.and_then(|()| writer.file.write(&writer.pending)) {
+            writer.torn = writer.torn || writer.file.cut(writer.length).is_err();
+            return Err(self.write_failed(writer, why));
         }
-        let bytes = back.pending.len() as u64;
-        back.length += bytes;
-        // Relaxed: a figure.
+        let bytes = writer.pending.len() as u64;
+        writer.length += bytes;
+        // Relaxed: a count.
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        back.pending.clear();
-        back.only_places = false;
-        if back.pending.capacity() > KEPT {
-            back.pending = Vec::new();
+        writer.pending.clear();
+        writer.only_fillers = false;
+        if writer.pending.capacity() > MAX_RETAINED {
+            writer.pending = Vec::new();
         }
-        back.written = back.taken;
-        if self.fsync != Fsync::Always && back.written > self.safe() {
-            self.advance(back.written);
+        writer.written = writer.taken;
+        if self.fsync != Fsync::Always && writer.written > self.safe() {
+            self.advance(writer.written);
         }
-        if self.health.healthy() {
-            tracing::info!("the log is written again");
-            back.news = true;
+        if self.health.write_succeeded() {
+            tracing::info!("the log can be written again; changes are accepted");
+            writer.notify = true;
         }
         Ok(())
     }
 
-    /// Whether a full disk has room again for more than a few bytes: else changes would begin and be rolled back again
-    /// and again.
-    fn probe(&self) -> io::Result<()> {
+    /// Checks that a disk that was full has more than a few bytes free. Otherwise changes would be admitted and rolled
+    /// back again and again.
+    fn probe_free_space(&self) -> io::Result<()> {
         let disk = self.folder.disk();
         let probed =
-            disk.create(&self.folder.at(PROBE)).and_then(|file| file.write(&vec![0; ROOM]));
+            disk.create(&self.folder.at(PROBE)).and_then(|file| file.write(&vec![0; MIN_FREE]));
         let removed = disk.remove(&self.folder.at(PROBE));
         probed.and(removed)
     }
 
-    fn failed(&self, back: &mut Back, why: io::Error) -> LogError {
+    fn write_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
         let why = LogError::Write(Arc::new(why));
-        if self.health.full(&why) {
-            tracing::error!(%why, "changes are refused until the log can be written");
-            back.news = true;
-            // The thread looks at the health under this lock.
-            drop(lock(&self.work));
-            self.worked.notify_one();
+        if self.health.write_failed(&why) {
+            tracing::error!(%why, "the log cannot be written; changes are rejected until it can");
+            writer.notify = true;
+            // The thread checks the health under this lock before it sleeps. Without it, the notification could come
+            // between its check and its sleep.
+            drop(lock(&self.sync_request));
+            self.sync_requested.notify_one();
         }
         why
     }
 
-    /// Forces all that was written, unless that has failed before: the system tells a failure once, and then takes what
-    /// it has lost for kept.
-    fn force(&self, back: &mut Back) -> Result<(), LogError> {
-        self.health.goes_on()?;
-        if back.forced == back.written {
+    /// Syncs all that was written. Does nothing if a sync has failed before: the system reports the error once, and
+    /// from then on takes the lost pages for clean.
+    fn sync(&self, writer: &mut Writer) -> Result<(), LogError> {
+        self.health.can_progress()?;
+        if writer.synced == writer.written {
             return Ok(());
         }
-        if let Err(why) = back.file.sync() {
-            return Err(self.lost(back, why));
+        if let Err(why) = writer.file.sync() {
+            return Err(self.sync_failed(writer, why));
         }
-        self.see_file(back)?;
-        self.forced(back, back.written);
+        self.check_file(writer)?;
+        self.note_synced(writer, writer.written);
         Ok(())
     }
 
-    fn forced(&self, back: &mut Back, lsn: Lsn) {
-        back.forced = back.forced.max(lsn);
+    fn note_synced(&self, writer: &mut Writer, lsn: Lsn) {
+        writer.synced = writer.synced.max(lsn);
         if self.fsync == Fsync::Always {
-            // What was rolled back is behind it.
-            self.advance(back.forced.max(self.safe()));
-            back.news = true;
+            // `safe` may be higher: a rollback passes the numbers of the entries that it discards.
+            self.advance(writer.synced.max(self.safe()));
+            writer.notify = true;
         }
     }
 
-    /// The disk failed to keep what was written.
-    fn lost(&self, back: &mut Back, why: io::Error) -> LogError {
-        self.give_up(back, LogError::Sync(Arc::new(why)))
+    /// Records that `fdatasync` failed.
+    fn sync_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
+        self.fail(writer, LogError::Sync(Arc::new(why)))
     }
 
-    /// Sees that the file is still where it will be looked for.
-    fn see_file(&self, back: &mut Back) -> Result<(), LogError> {
-        let path = self.folder.at(&numbered_name(NAME, back.first));
-        if back.file.is_at(&path) { Ok(()) } else { Err(self.give_up(back, LogError::Gone(path))) }
+    /// Checks that the segment still has its name. If not, no recovery would find what is written to it.
+    fn check_file(&self, writer: &mut Writer) -> Result<(), LogError> {
+        let path = self.folder.at(&numbered_name(NAME, writer.first));
+        if writer.file.is_at(&path) { Ok(()) } else { Err(self.fail(writer, LogError::Gone(path))) }
     }
 
-    fn give_up(&self, back: &mut Back, why: LogError) -> LogError {
-        tracing::error!(%why, "changes are refused until the database is opened again");
-        back.news = true;
-        self.health.failed(why)
+    fn fail(&self, writer: &mut Writer, why: LogError) -> LogError {
+        tracing::error!(%why, "the log has failed; changes are rejected until the database is restarted");
+        writer.notify = true;
+        self.health.fail(why)
     }
 
-    /// Forgets what is not safe; the caller holds the locks of all shards, so that nothing is appended meanwhile.
+    /// Discards the entries that are not safe. The caller holds the locks of all shards, so none is appended meanwhile.
     fn roll_back(&self) -> Option<Rollback> {
-        let mut back = lock(&self.back);
-        let back = &mut *back;
+        let mut writer = lock(&self.writer);
+        let writer = &mut *writer;
         if self.fsync == Fsync::Always && self.health.is_full() {
-            // What is in the file stays in it, so it has to become safe. A disk that fails at that is told of below.
-            let _ = self.force(back);
+            // Entries that are in the file are replayed at the next start, so they have to become safe. If this sync
+            // fails, the condition below is `Failed`.
+            let _ = self.sync(writer);
         }
-        let mut front = lock(&self.front);
-        let (safe, mark) = (self.safe(), front.next);
+        let mut incoming = lock(&self.write_buffer);
+        let (safe, mark) = (self.safe(), incoming.next_lsn);
         match self.health.condition() {
-            // There is room again, and all was written.
+            // There is room again, and the retry has written everything.
             Condition::Healthy | Condition::Closing | Condition::Closed => return None,
             Condition::Full(_) if safe + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
         }
-        front.next += 1;
-        front.buffer = Vec::new();
-        back.pending.clear();
-        // A mark may have been among it.
-        back.marked = 0;
-        self.mark(back);
-        // Numbers follow each other in the file.
-        for lsn in back.written + 1..=mark {
-            frame::put(&mut back.pending, self.salt, lsn, 0, frame::crc(&[]), &[]);
+        incoming.next_lsn += 1;
+        incoming.bytes = Vec::new();
+        writer.pending.clear();
+        // The cleared buffer may have contained a sync mark.
+        writer.marked = 0;
+        self.append_sync_mark(writer);
+        // Fillers: recovery takes a gap between two numbers for damage.
+        for lsn in writer.written + 1..=mark {
+            frame::encode(&mut writer.pending, self.salt, lsn, 0, frame::crc(&[]), &[]);
         }
-        (back.taken, back.only_places) = (mark, true);
-        self.rolled_back.note(safe + 1, mark - 1);
-        // The entry that stands for the rollback has no changes, so nothing of it can be lost.
+        (writer.taken, writer.only_fillers) = (mark, true);
+        self.rolled_back.add(safe + 1, mark - 1);
+        // The filler `mark` has no changes, so it is safe although it is not written.
         self.advance(mark);
-        // The caller sees to it.
+        // The caller does the rollback.
         let _ = self.health.take_rollback();
         Some(Rollback { safe, mark })
     }
 
-    fn write_and_force(&self, back: &mut Back) -> Result<(), LogError> {
-        self.write(back)?;
-        self.force(back)
+    fn write_and_sync(&self, writer: &mut Writer) -> Result<(), LogError> {
+        self.write_appended(writer)?;
+        self.sync(writer)
     }
 
-    /// Writes and forces all that was appended when it was called, without the lock of `back` while the disk works. The
-    /// caller has that of `forcing`, and the log's thread does not force meanwhile.
-    fn force_written(&self) -> Result<(), LogError> {
-        let (file, written) = self.with_back(|back| {
-            self.write(back)?;
-            Ok((Arc::clone(&back.file), back.written))
+    /// Writes all entries that were appended before the call, and syncs them without the lock of `writer`. The caller
+    /// holds `sync_lock`, so no other thread syncs meanwhile.
+    fn sync_written(&self) -> Result<(), LogError> {
+        let (file, written) = self.with_writer(|writer| {
+            self.write_appended(writer)?;
+            Ok((Arc::clone(&writer.file), writer.written))
         })?;
-        let forced = file.sync();
-        self.with_back(|back| match forced {
+        let synced = file.sync();
+        self.with_writer(|writer| match synced {
             Ok(()) => {
-                self.forced(back, written);
+                self.note_synced(writer, written);
                 Ok(())
             }
-            Err(why) => Err(self.lost(back, why)),
+            Err(why) => Err(self.sync_failed(writer, why)),
         })
     }
 
-    fn close(&self, back: &mut Back) -> Result<(), LogError> {
-        if matches!(self.health.condition(), Condition::Closed) && back.forced == back.taken {
+    fn close(&self, writer: &mut Writer) -> Result<(), LogError> {
+        if matches!(self.health.condition(), Condition::Closed) && writer.synced == writer.taken {
             return Ok(());
         }
-        if back.only_places {
-            // Nothing is lost with them.
-            (back.taken, back.only_places) = (back.written, false);
-            back.pending.clear();
+        if writer.only_fillers {
+            // Fillers need not be written: the next start begins with the entry after the last written one.
+            (writer.taken, writer.only_fillers) = (writer.written, false);
+            writer.pending.clear();
         }
-        let closed = self.write_and_force(back).and_then(|()| self.see_file(back));
+        let closed = self.write_and_sync(writer).and_then(|()| self.check_file(writer));
         if closed.is_ok() {
-            self.write_mark(back);
-            // All that was promised is on the disk without.
-            let _ = back.file.sync();
-            let manifest = Manifest { newest: back.first, kept: back.forced };
+            self.write_sync_mark(writer);
+            // An error does not matter: the entries themselves are synced.
+            let _ = writer.file.sync();
+            let manifest = Manifest { newest: writer.first, synced: writer.synced };
             if let Err(why) = manifest.write(&self.folder) {
-                tracing::warn!(%why, "the end of the log was not noted: nobody will see if it is cut off");
+                tracing::warn!(%why, "the manifest was not written: the next start cannot notice if the end of the log is missing");
             }
         }
-        self.health.closed();
-        back.news = true;
+        self.health.finish_close();
+        writer.notify = true;
         closed
     }
 
     fn last(&self) -> Lsn {
-        lock(&self.front).next - 1
+        lock(&self.write_buffer).next_lsn - 1
     }
 
-    /// What the log's thread does until it is stopped.
-    fn work(&self) {
+    /// The loop of the log's thread.
+    fn run(&self) {
         let mut pause = SECOND;
         while self.sleep(pause) {
             if self.fsync == Fsync::Always {
-                // What fails is told of there.
-                self.with_back(|back| {
-                    let _ = self.write(back);
-                    let _ = self.force(back);
+                // `write_appended` and `sync` report errors to the health and to the callbacks.
+                self.with_writer(|writer| {
+                    let _ = self.write_appended(writer);
+                    let _ = self.sync(writer);
                 });
             } else {
-                self.keep_second();
+                self.sync_each_second();
             }
             pause = if self.health.is_full() { RETRY } else { SECOND };
         }
     }
 
-    /// Waits until there is something to do; whether there is, and not the end.
+    /// Waits until there is something to do. Returns false if the thread has to end.
     fn sleep(&self, pause: Duration) -> bool {
-        let mut work = lock(&self.work);
+        let mut request = lock(&self.sync_request);
         if self.fsync == Fsync::Always && pause == SECOND {
-            // After the end nothing more becomes safe.
-            while !work.stop
+            // After a failure no further entry becomes safe: there is nothing to wake up for.
+            while !request.stop
                 && !self.health.is_full()
-                && (work.wanted <= self.safe() || self.health.goes_on().is_err())
+                && (request.up_to <= self.safe() || self.health.can_progress().is_err())
             {
-                work = self.worked.wait(work).unwrap_or_else(PoisonError::into_inner);
+                request = self.sync_requested.wait(request).unwrap_or_else(PoisonError::into_inner);
             }
-        } else if !work.stop && (pause == RETRY || !self.health.is_full()) {
-            let woken = self.worked.wait_timeout(work, pause);
-            work = woken.unwrap_or_else(PoisonError::into_inner).0;
+        } else if !request.stop && (pause == RETRY || !self.health.is_full()) {
+            let woken = self.sync_requested.wait_timeout(request, pause);
+            request = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        !work.stop
+        !request.stop
     }
 
-    /// What is done once a second.
-    fn keep_second(&self) {
-        let _one = lock(&self.forcing);
-        let (file, written, due) = self.with_back(|back| {
-            // What fails is told of there.
-            let there = self.health.goes_on().and_then(|()| self.see_file(back));
-            let _ = there.and_then(|()| self.write(back));
-            let goes_on = self.health.goes_on().is_ok();
-            let due = self.fsync == Fsync::EverySecond && back.forced < back.written && goes_on;
-            if !due && goes_on {
-                self.write_mark(back);
+    /// Writes and, under `everysec`, syncs. Called once a second.
+    fn sync_each_second(&self) {
+        let _sync = lock(&self.sync_lock);
+        let (file, written, due) = self.with_writer(|writer| {
+            // Errors are reported to the health and to the callbacks.
+            let there = self.health.can_progress().and_then(|()| self.check_file(writer));
+            let _ = there.and_then(|()| self.write_appended(writer));
+            let can_progress = self.health.can_progress().is_ok();
+            let due =
+                self.fsync == Fsync::EverySecond && writer.synced < writer.written && can_progress;
+            if !due && can_progress {
+                self.write_sync_mark(writer);
             }
-            (Arc::clone(&back.file), back.written, due)
+            (Arc::clone(&writer.file), writer.written, due)
         });
         if due {
-            // Without the lock: commits go on meanwhile.
-            let forced = file.sync();
-            self.with_back(|back| match forced {
-                Ok(()) => self.forced(back, written),
-                Err(why) => drop(self.lost(back, why)),
+            // Without the lock of `writer`: commits go on meanwhile.
+            let synced = file.sync();
+            self.with_writer(|writer| match synced {
+                Ok(()) => self.note_synced(writer, written),
+                Err(why) => drop(self.sync_failed(writer, why)),
             });
         }
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
-        let _one = lock(&self.forcing);
+        let _sync = lock(&self.sync_lock);
         self.health.is_healthy()?;
-        let refused = |why| LogError::Write(Arc::new(why));
-        // What takes long is done first, without the lock: making the file, and forcing most of the old one. Under
-        // `always` that is forced already, and only under the lock.
-        let file = begin(&self.folder, self.salt).map_err(refused)?;
-        let (old, written) = self.with_back(|back| (Arc::clone(&back.file), back.written));
+        let io_error = |why| LogError::Write(Arc::new(why));
+        // The slow steps come first and without the lock: creating the file, and syncing most of the old segment. Under
+        // `always` the old segment is synced already, but for the entries that this thread syncs under the lock below.
+        let file = create_segment(&self.folder, self.salt).map_err(io_error)?;
+        let (old, written) = self.with_writer(|writer| (Arc::clone(&writer.file), writer.written));
         let early = if self.fsync == Fsync::Always { None } else { Some(old.sync()) };
-        // Where that fails, nobody knows which of the two files will be there.
-        let names_forced = || self.folder.disk().sync_folder(self.folder.path());
-        let first = self.with_back(|back| {
+        // If this fails, nobody knows which names are on the disk.
+        let sync_names = || self.folder.disk().sync_folder(self.folder.path());
+        let first = self.with_writer(|writer| {
             match early {
                 None => {}
-                Some(Ok(())) => self.forced(back, written),
-                Some(Err(why)) => return Err(self.lost(back, why)),
+                Some(Ok(())) => self.note_synced(writer, written),
+                Some(Err(why)) => return Err(self.sync_failed(writer, why)),
             }
-            // The old part is whole on the disk before the new one takes entries, so that only the last can be torn.
-            self.write_and_force(back)?;
-            let first = back.written + 1;
-            if first == back.first {
+            // The old segment is complete on the disk before the new one gets its first entry. So only the last segment
+            // can have a torn tail.
+            self.write_and_sync(writer)?;
+            let first = writer.written + 1;
+            if first == writer.first {
                 return Ok(first);
             }
-            name(&self.folder, first).map_err(refused)?;
+            name_segment(&self.folder, first).map_err(io_error)?;
             if self.fsync == Fsync::Always {
-                // What is in the new part may be acknowledged as soon as the lock is free.
-                names_forced().map_err(|why| self.lost(back, why))?;
+                // Entries in the new segment may be acknowledged as soon as the lock is released, so its name has to be
+                // on the disk before.
+                sync_names().map_err(|why| self.sync_failed(writer, why))?;
             }
-            let closed = Part { first: back.first, bytes: back.length, marked: back.marked };
-            (back.file, back.first, back.length) = (file, first, HEADER as u64);
-            // That there is another file says so.
-            back.marked = back.forced;
-            lock(&self.parts).push(closed);
-            // Relaxed: a figure.
-            self.bytes.fetch_add(HEADER as u64, Ordering::Relaxed);
+            let closed =
+                Segment { first: writer.first, bytes: writer.length, marked: writer.marked };
+            (writer.file, writer.first, writer.length) = (file, first, FILE_HEADER as u64);
+            // The new segment itself says that the old one was synced.
+            writer.marked = writer.synced;
+            lock(&self.closed_segments).push(closed);
+            // Relaxed: a count.
+            self.bytes.fetch_add(FILE_HEADER as u64, Ordering::Relaxed);
             Ok(first)
         })?;
         if self.fsync != Fsync::Always {
-            // Commits go on meanwhile. Whoever forces what is in the new part waits for the lock that is held here.
-            names_forced().map_err(|why| self.with_back(|back| self.lost(back, why)))?;
+            // Commits go on meanwhile. Entries in the new segment are synced under `sync_lock`, which this thread holds
+            // until the name is on the disk.
+            sync_names().map_err(|why| self.with_writer(|writer| self.sync_failed(writer, why)))?;
         }
-        // Before any older part is dropped.
-        Manifest { newest: first, kept: first - 1 }.write(&self.folder).map_err(refused)?;
+        // Written before any older segment is removed, so that recovery notices a missing one.
+        Manifest { newest: first, synced: first - 1 }.write(&self.folder).map_err(io_error)?;
         Ok(first)
     }
 
@@ -732,36 +755,36 @@ impl Shared {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(why),
             }) {
-                let mut parts = lock(&self.parts);
-                parts.push(oldest);
-                parts.sort_unstable_by_key(|part| part.first);
+                let mut closed_segments = lock(&self.closed_segments);
+                closed_segments.push(oldest);
+                closed_segments.sort_unstable_by_key(|segment| segment.first);
                 return Err(LogError::Write(Arc::new(why)));
             }
-            // Relaxed: a figure.
+            // Relaxed: a count.
             self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Takes the oldest part from the list, if all its entries are before `first`.
-    fn take_before(&self, first: Lsn) -> Option<Part> {
-        // Both locks: where a part ends is where the next begins, which may be the one that is written.
-        let back = lock(&self.back);
-        let mut parts = lock(&self.parts);
-        let next = parts.get(1).map_or(back.first, |part| part.first);
-        (!parts.is_empty() && next <= first).then(|| parts.remove(0))
+    /// Takes the oldest segment out of the list, if all its entries are before `first`.
+    fn take_before(&self, first: Lsn) -> Option<Segment> {
+        // Both locks: a segment ends where the next one begins, and the next one may be the one that is being written.
+        let writer = lock(&self.writer);
+        let mut closed_segments = lock(&self.closed_segments);
+        let next = closed_segments.get(1).map_or(writer.first, |segment| segment.first);
+        (!closed_segments.is_empty() && next <= first).then(|| closed_segments.remove(0))
     }
 }
 
-/// Makes a file without entries, on the disk, which has no name that counts yet.
-fn begin(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
+/// Creates an empty segment under a temporary name, and syncs it.
+fn create_segment(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
     let file = folder.disk().create(&folder.at(NEW))?;
-    file.write(&frame::header(salt))?;
+    file.write(&frame::file_header(salt))?;
     file.sync()?;
     Ok(file)
 }
 
-/// Gives it the name of the part that begins with entry `first`.
-fn name(folder: &Folder, first: Lsn) -> io::Result<()> {
+/// Renames it to its final name. Its first entry will be `first`.
+fn name_segment(folder: &Folder, first: Lsn) -> io::Result<()> {
     folder.disk().rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, first)))
 }

@@ -91,7 +91,7 @@ impl Log for Slow {
         Ok(())
     }
 
-    fn force(&self) -> Result<(), LogError> {
+    fn sync(&self) -> Result<(), LogError> {
         Ok(())
     }
 

@@ -11,8 +11,9 @@ mod scan;
 use crate::buffers::KEPT;
 use crate::log::Lsn;
 use crate::request::{Answer, Query, Request, RequestError};
+use crate::state::State;
+use crate::state::counters::Counters;
 use crate::state::shard::Reader;
-use crate::state::{Counters, State};
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
 use read::answer_query;
@@ -79,7 +80,7 @@ impl Session {
         let readers: Box<[Reader]> = state.shards.iter().map(|shard| shard.reader()).collect();
         let queues = readers.iter().map(|_| Vec::new()).collect();
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
-        let counters = state.count();
+        let counters = state.register_counters();
         let multi_read = MultiRead::default();
         let since = Since::default();
         Self { readers, queues, queued, begun, multi_read, entry, since, counters, state }
@@ -106,7 +107,7 @@ impl Session {
         // Counted before any state is read, so that a rollback from now on is noticed at the end.
         self.since = Since { rollbacks: self.state.rollbacks(), ..Since::default() };
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
-        self.state.together.wait();
+        self.state.publish_gate.wait();
         // Requests before this number are answered already.
         let mut next = 0;
         for (first, part) in requests.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part))
@@ -148,7 +149,7 @@ impl Session {
                         } else {
                             misses += 1;
                         }
-                        lsn = lsn.max(self.state.shards[shard].figures().shown());
+                        lsn = lsn.max(self.state.shards[shard].stats().published_lsn());
                     }
                     Request::Change(..) => {
                         let (shard, _) = self.begun[at];
@@ -162,7 +163,7 @@ impl Session {
                         let (made, found) = self.multi_key(*op);
                         lsn = lsn.max(made);
                         answer(number, found);
-                        self.state.together.wait();
+                        self.state.publish_gate.wait();
                     }
                 }
             }
@@ -199,7 +200,7 @@ impl Session {
             return;
         }
         for (shard, lookup) in &self.begun {
-            self.readers[*shard].enter().likely(*lookup, |record, ()| record.fetch());
+            self.readers[*shard].enter().likely(*lookup, |record, ()| record.prefetch());
         }
     }
 
@@ -215,7 +216,7 @@ impl Session {
     ) -> bool {
         let snapshot = self.readers[shard].enter();
         let there = snapshot.end_lookup(lookup, key).map(|(record, ())| *record);
-        let alive = there.filter(|record| !record.has_ended(now));
+        let alive = there.filter(|record| !record.is_expired(now));
         answer_query(alive, query, now, self.state.cold.as_deref(), answer);
         alive.is_some()
     }
@@ -230,7 +231,7 @@ impl Session {
             return 0;
         }
         let mut last = 0;
-        let admitted = self.state.admits(|| requests.iter().map(Request::added_bytes).sum());
+        let admitted = self.state.admit_change(|| requests.iter().map(Request::added_bytes).sum());
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
             last = last.max(self.change_shard(shard as usize, &queue, requests, admitted, answer));
@@ -254,7 +255,7 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         self.since.answer_locked(state);
-        let time = core.at(state.clock.now());
+        let time = core.advance_time(state.clock.now());
         // Checked under the lock: after a rollback, no change is made until the log can be written again.
         let mut admitted = admitted;
         if !state.log.writable() {
@@ -267,7 +268,7 @@ impl Session {
             match (&requests[number], admitted) {
                 (Request::Read(key, query), _) => {
                     told = true;
-                    let alive = core.find(key).filter(|record| !record.has_ended(time));
+                    let alive = core.find(key).filter(|record| !record.is_expired(time));
                     let cold = state.cold.as_deref();
                     if alive.is_some() {
                         hits += 1;
@@ -280,22 +281,22 @@ impl Session {
                 (Request::Change(key, change), Ok(full)) => {
                     let answer = &mut |made: Answer<'_>| answer(number, made);
                     let log = &mut self.entry;
-                    crate::state::change(&mut core, (time, full), key, change, log, answer);
+                    crate::state::apply_change(&mut core, (time, full), key, change, log, answer);
                 }
                 (Request::MultiRead(..) | Request::MultiKey(_), _) => {
                     unreachable!("those are never queued")
                 }
             }
             if self.entry.len() >= LONG_ENTRY {
-                made = state.finish(shard, &mut core, time, &self.entry);
+                made = state.log_and_publish(shard, &mut core, time, &self.entry);
                 self.entry.clear();
             }
         }
-        let made = state.finish(shard, &mut core, time, &self.entry).max(made);
+        let made = state.log_and_publish(shard, &mut core, time, &self.entry).max(made);
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier entry of the shard that is not safe yet.
-        if told { made.max(shard.figures().shown()) } else { made }
+        if told { made.max(shard.stats().published_lsn()) } else { made }
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.
@@ -305,8 +306,8 @@ impl Session {
 
     /// Returns the number of keys, including expired ones that have not been removed yet.
     pub fn len(&self) -> usize {
-        self.state.together.wait();
-        self.state.shards.iter().map(|shard| shard.figures().keys()).sum()
+        self.state.publish_gate.wait();
+        self.state.shards.iter().map(|shard| shard.stats().keys()).sum()
     }
 
     /// Returns whether there are no keys.

@@ -9,13 +9,13 @@ use crate::request::{
 };
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
-use crate::state::{Cores, State};
+use crate::state::{LockedShards, State};
 use std::sync::Arc;
 
 impl Session {
     /// Executes the operation. Returns the log entry that must be safe before the answer is shown.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
-        let full = match self.state.admits(|| Request::MultiKey(op).added_bytes()) {
+        let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
             Err(error) => return (0, Answer::Error(error)),
             Ok(full) => full,
         };
@@ -41,9 +41,9 @@ impl Session {
         }
         self.since.answer_locked(&state);
         let now = state.clock.now();
-        let time = cores.iter_mut().map(|(_, core)| core.at(now)).max().unwrap_or(now);
+        let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
         for (_, core) in &mut cores {
-            core.at(time);
+            core.advance_time(time);
         }
         self.entry.clear();
         let mut apply = Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry };
@@ -62,8 +62,8 @@ impl Session {
             MultiKeyOp::Rename { from, to, if_absent: absent } => apply.rename(from, to, absent),
             MultiKeyOp::Clear => apply.clear(),
         };
-        let lsn = state.finish_all(&mut cores, time, &self.entry);
-        let shown = cores.iter().map(|(number, _)| state.shards[*number].figures().shown()).max();
+        let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
+        let shown = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
 }
@@ -88,7 +88,7 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
 /// Changes keys of several shards, all of which are locked.
 struct Apply<'a, 'c> {
     state: &'a State,
-    cores: &'a mut Cores<'c>,
+    cores: &'a mut LockedShards<'c>,
     time: u64,
     entry: &'a mut Vec<u8>,
 }
@@ -102,12 +102,12 @@ impl Apply<'_, '_> {
 
     fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
         let time = self.time;
-        self.core(key).find(key).filter(|record| !record.has_ended(time))
+        self.core(key).find(key).filter(|record| !record.is_expired(time))
     }
 
     fn change(&mut self, key: &[u8], change: &Change<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
         let (time, mut entry) = (self.time, std::mem::take(self.entry));
-        crate::state::change(self.core(key), (time, false), key, change, &mut entry, answer);
+        crate::state::apply_change(self.core(key), (time, false), key, change, &mut entry, answer);
         *self.entry = entry;
     }
 
@@ -141,11 +141,11 @@ impl Apply<'_, '_> {
         }
         if from != to {
             let there = self.core(to).find(to);
-            self.core(to).put_moved(there, to, record, record.ends());
+            self.core(to).put_moved(there, to, record, record.expires_at());
             // A snapshot in progress may contain one of the keys before this change and the other after it. An entry
             // that names both keys could not be replayed on it, so the value is logged as well.
             if self.state.is_snapshotting() {
-                let expiry = record.ends().map_or(Expiry::Never, Expiry::At);
+                let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
                 let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
                 shard::read(record, cold, |value| change::set(to, value, expiry, entry));
                 change::delete(from, self.entry);
@@ -161,7 +161,7 @@ impl Apply<'_, '_> {
         for (number, core) in self.cores.iter_mut() {
             if core.len() != 0 {
                 core.clear();
-                change::clear(self.state.deal.slots(*number), self.entry);
+                change::clear(self.state.sharding.slots(*number), self.entry);
             }
         }
         Answer::Done

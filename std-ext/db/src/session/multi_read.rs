@@ -5,7 +5,7 @@
 //! states were current at one point in time. Otherwise it tries again, and after some attempts it locks the shards.
 //!
 //! # Synchronization
-//! A shard's version ([`Figures`](crate::state::shard::Figures)) is odd while the writer publishes a state.
+//! A shard's version ([`Figures`](crate::state::shard::ShardStats)) is odd while the writer publishes a state.
 //! - **[MO-1]** The writer stores the odd version, followed by a fence, before it publishes → a reader that has entered
 //!   the new state and then loads the version behind its own fence sees that the version has changed.
 //! - **[MO-2]** The writer stores the even version with release after it has published → a reader that loads it with
@@ -77,11 +77,12 @@ impl MultiRead {
             entered.clear();
             let mut cores = state.lock_all(shards.clone());
             let now = state.clock.now();
-            let time = cores.iter_mut().map(|(_, core)| core.at(now)).max().unwrap_or(now);
+            let time =
+                cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
             let find = |at: usize, key: &[u8]| cores[at].1.find(key);
             found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
         }
-        let shown = shards.iter().map(|shard| state.shards[*shard].figures().shown());
+        let shown = shards.iter().map(|shard| state.shards[*shard].stats().published_lsn());
         found.lsn = shown.max().unwrap_or(0);
         let entered = emptied(entered);
         // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
@@ -98,12 +99,12 @@ fn enter_all<'s>(
     versions: &mut Vec<u64>,
     entered: &mut Vec<Entered<'s>>,
 ) -> bool {
-    let figures = |shard: &usize| state.shards[*shard].figures();
+    let stats = |shard: &usize| state.shards[*shard].stats();
     versions.clear();
     entered.clear();
     for shard in shards {
         // A shard that is publishing has no version to compare with: try again.
-        let Some(version) = figures(shard).turn() else {
+        let Some(version) = stats(shard).version() else {
             std::hint::spin_loop();
             return false;
         };
@@ -112,7 +113,7 @@ fn enter_all<'s>(
     entered.extend(shards.iter().map(|shard| readers[*shard].enter()));
     // [MO-3] SeqCst: every multi-read passes this fence, so their order is the same for all.
     fence(Ordering::SeqCst);
-    shards.iter().zip(versions).all(|(shard, version)| figures(shard).is_still(*version))
+    shards.iter().zip(versions).all(|(shard, version)| stats(shard).is_still(*version))
 }
 
 /// Answers all reads with what `find` returns for the index of a shard in `shards` and a key. Returns how many keys
@@ -129,7 +130,7 @@ fn answer_all(
     for (at, request) in requests.iter().enumerate() {
         let Some((key, query)) = request.query() else { continue };
         let index = shards.binary_search(&state.shard_of(key)).expect("each key's shard is there");
-        let alive = find(index, key).filter(|record| !record.has_ended(time));
+        let alive = find(index, key).filter(|record| !record.is_expired(time));
         hits += u64::from(alive.is_some());
         answer_query(alive, query, time, state.cold.as_deref(), |found| answer(first + at, found));
     }

@@ -1,8 +1,8 @@
 //! How a read is answered from a record.
 
 use crate::request::{Answer, Query};
-use crate::state::cold::Cold;
-use crate::state::record::{Record, UsedAt};
+use crate::state::cold::ColdStore;
+use crate::state::record::{AccessTime, Record};
 use crate::state::shard;
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub(super) fn answer_query(
     alive: Option<Record>,
     query: Query,
     now: u64,
-    cold: Option<&Cold>,
+    cold: Option<&ColdStore>,
     answer: impl FnOnce(Answer<'_>),
 ) {
     let Some(record) = alive else {
@@ -27,14 +27,14 @@ pub(super) fn answer_query(
             | Query::IdleTime => Answer::Nil,
         });
     };
-    let used = UsedAt::of(now);
+    let used = AccessTime::of(now);
     // The queries that do not count as a use return here, before the record is touched.
     match query {
         Query::IdleTime => {
-            return answer(Answer::count((used.since(record.used()) / 1000) as usize));
+            return answer(Answer::count((used.since(record.last_access()) / 1000) as usize));
         }
         Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
-        Query::Expiry => return answer(Answer::ExpiresAt(record.ends())),
+        Query::Expiry => return answer(Answer::ExpiresAt(record.expires_at())),
         Query::Prefix(most) => {
             let value = record.value();
             let range = 0..value.length().min(most);

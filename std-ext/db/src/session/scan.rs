@@ -13,7 +13,7 @@ impl Session {
     /// Wait-free.
     pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
         // A scan waits for a rollback in progress, so it does not visit changes that are being undone.
-        self.state.together.wait();
+        self.state.publish_gate.wait();
         let shards = self.readers.len();
         let within = PLACE - shards.ilog2();
         let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
@@ -24,7 +24,7 @@ impl Session {
         loop {
             let next = self.readers[shard].enter().scan(at, |record, ()| {
                 visited += 1;
-                if !record.has_ended(now) {
+                if !record.is_expired(now) {
                     each(record.key());
                 }
             });
@@ -50,12 +50,12 @@ impl Session {
 
     /// Returns a random key, if there is one.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
-        self.state.together.wait();
+        self.state.publish_gate.wait();
         let mut random = Random::new();
         let shards = self.readers.len();
         let (first, now) = (random.next() as usize % shards, self.now());
         for shard in (0..shards).map(|step| (first + step) % shards) {
-            if self.state.shards[shard].figures().keys() == 0 {
+            if self.state.shards[shard].stats().keys() == 0 {
                 continue;
             }
             // From a random position to the end, and then from the beginning.
@@ -63,7 +63,7 @@ impl Session {
                 let (mut at, mut found) = (Some(start), Vec::new());
                 while let (Some(from), true) = (at, found.is_empty()) {
                     at = self.readers[shard].enter().scan(from, |record, ()| {
-                        if !record.has_ended(now) {
+                        if !record.is_expired(now) {
                             found.push(record.key().to_vec());
                         }
                     });
