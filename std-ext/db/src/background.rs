@@ -221,19 +221,19 @@ fn write_snapshot(
     state: &State,
     stopping: &dyn Fn() -> bool,
 ) -> Result<SnapshotStatus, Error> {
-    let wrong = |why| Error::Snapshot(Arc::new(why));
+    let snapshot_error = |why| Error::Snapshot(Arc::new(why));
     let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
-    let mut writer = Writer::create(folder).map_err(wrong)?;
+    let mut writer = Writer::create(folder).map_err(snapshot_error)?;
     let mut pause = Duration::ZERO;
     let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
         if stopping() {
-            return Err(wrong(io::Error::new(
+            return Err(snapshot_error(io::Error::new(
                 io::ErrorKind::Interrupted,
                 "the database is closed",
             )));
         }
-        let took = write_shard(number, state, &mut writer).map_err(wrong)?;
+        let took = write_shard(number, state, &mut writer).map_err(snapshot_error)?;
         pause = pause.max(took);
     }
     drop(writing);
@@ -245,9 +245,9 @@ fn write_snapshot(
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());
     }
-    let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
+    let bytes = writer.finish(last, state.clock.now()).map_err(snapshot_error)?;
     state.log.drop_before(first)?;
-    snapshot::remove_older(folder, last).map_err(|why| wrong(io::Error::other(why)))?;
+    snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;
     Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
 }
 

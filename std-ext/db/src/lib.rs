@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Features
-//! - `cli` (default): the program with its command line ([`config::Config::read`]), signals and log; includes `metrics`.
+//! - `cli` (default): the program with its command line ([`config::Config::read`]), signals and log; with `metrics`.
 //! - `metrics`: `server::http`, an HTTP server with metrics for Prometheus.
 //! - `tls` (default): TLS with rustls.
 //! - `grpc`: module `grpc`, the database over gRPC.

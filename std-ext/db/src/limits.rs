@@ -289,7 +289,7 @@ mod tests {
         let all = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), all, "a test has two reasons");
+        assert_eq!(names.len(), all, "a test is listed twice");
     }
 
     #[test]

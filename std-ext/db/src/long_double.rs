@@ -417,7 +417,7 @@ impl Big {
         }
         let mut text = chunks.pop().unwrap_or(0).to_string();
         for chunk in chunks.iter().rev() {
-            write!(text, "{chunk:019}").expect("a string takes it");
+            write!(text, "{chunk:019}").expect("writing to a string does not fail");
         }
         text
     }

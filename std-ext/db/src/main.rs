@@ -37,8 +37,8 @@ fn main() -> ExitCode {
 /// The arguments without the program's name, and the environment variables.
 type ProcessInputs = (Vec<String>, Vec<(String, String)>);
 
-/// Reads the arguments and the environment. Text that is not UTF-8 is an error: a password that was converted would lock
-/// all clients out, and one that was skipped would let all clients in.
+/// Reads the arguments and the environment. Text that is not UTF-8 is an error: a password that was converted would
+/// lock all clients out, and one that was skipped would let all clients in.
 fn arguments_and_environment() -> Result<ProcessInputs, String> {
     let mut environment = Vec::new();
     for (name, value) in std::env::vars_os() {
@@ -188,8 +188,8 @@ fn explain_open_error(why: &OpenError) -> String {
             "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
         OpenError::Lost { .. } => {
-            "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. To \
-             continue with the data that is left, copy the directory and then remove the file `manifest` from it."
+            "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. \
+             To continue with the data that is left, copy the directory and then remove the file `manifest` from it."
         }
         OpenError::Damaged { .. } | OpenError::Gap { .. } => {
             "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
@@ -213,8 +213,8 @@ fn fit_to_file_limit(clients: usize) -> usize {
     if got < wanted {
         let fewer = got.saturating_sub(OTHERS).max(1);
         tracing::warn!(
-            "the limit of open files is {got}, so maxclients is {fewer} instead of {clients}; raise it with `ulimit -n` \
-             or LimitNOFILE"
+            "the limit of open files is {got}, so maxclients is {fewer} instead of {clients}; raise it \
+             with `ulimit -n` or LimitNOFILE"
         );
         return fewer as usize;
     }
@@ -277,14 +277,15 @@ fn recovery_lines(folder: &Path, db: &Db) -> String {
         *db.opened();
     if truncated_bytes > 0 {
         tracing::warn!(
-            "truncated the last {truncated_bytes} bytes of the log in {}: they were no complete entry, as after a crash",
+            "truncated the last {truncated_bytes} bytes of the log in {}: they were no complete entry, as after a \
+             crash",
             folder.display()
         );
     }
     if discarded_entries > 0 {
         tracing::warn!(
-            "{discarded_entries} complete entries followed them, as after a power failure before fsync; they were moved \
-             to a file whose name begins with \"cut-\""
+            "{discarded_entries} complete entries followed them, as after a power failure before fsync; they were \
+             moved to a file whose name begins with \"cut-\""
         );
     }
     if snapshot_keys == 0 && log_entries == 0 {

@@ -40,7 +40,7 @@ impl Eviction {
 
     /// Returns the policy of this name, in any case.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let named = POLICIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let named = POLICIES.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
         named.map(|(_, policy)| *policy)
     }
 

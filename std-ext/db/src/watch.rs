@@ -37,8 +37,8 @@ impl Queue {
 /// All watchers of a database.
 #[derive(Default)]
 pub(crate) struct Watchers {
-    /// The number of queues, so that writers take no lock if there is none. A thread that begins a watch before a change
-    /// synchronizes with the thread that makes the change by other means, so that thread sees the number.
+    /// The number of queues, so that writers take no lock if there is none. A watch that begins before a change is
+    /// ordered before it by other means, so the thread that makes the change sees the number.
     number: Gauge,
     queues: Mutex<Vec<Queue>>,
 }
@@ -144,7 +144,9 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
-            LoggedOp::Change(key, crate::request::Change::Delete) => report(key, EventKind::Removed),
+            LoggedOp::Change(key, crate::request::Change::Delete) => {
+                report(key, EventKind::Removed)
+            }
             LoggedOp::Change(key, _) => report(key, EventKind::Changed),
             LoggedOp::Rename(from, to) => {
                 report(to, EventKind::Changed);

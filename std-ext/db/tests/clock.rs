@@ -140,7 +140,7 @@ fn a_small_step_back_is_waited_out() {
     assert_eq!(db.now(), START);
     let last = db.stats().last_entry;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!((db.now(), db.stats().last_entry), (START, last), "the log need not know");
+    assert_eq!((db.now(), db.stats().last_entry), (START, last), "no log entry is needed");
     clock.set(START + 1);
     assert_eq!(db.now(), START + 1);
 }
@@ -166,7 +166,7 @@ fn a_clock_that_was_wrong_once_does_no_harm() {
         for start in 1..4 {
             clock.set(START + start * SECOND);
             let db = clock.open(path.path());
-            assert_eq!(db.now(), START + start * SECOND, "it goes on from the right time");
+            assert_eq!(db.now(), START + start * SECOND, "time continues from the right time");
             let name = format!("new{start}");
             ask_of(
                 db.clone(),

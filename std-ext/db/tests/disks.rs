@@ -75,7 +75,7 @@ impl Client {
             Ok(0) => return Reply::Closed,
             Ok(_) => {}
             Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => return Reply::Closed,
-            Err(why) => panic!("a client waits without end for the reply to {to:.60?}: {why}"),
+            Err(why) => panic!("a client waits for ever for the reply to {to:.60?}: {why}"),
         }
         let line = line.trim_end();
         let length = || line[1..].parse::<usize>().ok();
@@ -109,13 +109,13 @@ type Content = BTreeMap<String, String>;
 #[track_caller]
 fn content(server: &Running) -> Content {
     let mut client = Client::new(server);
-    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("KEYS is not answered") };
+    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("no reply to KEYS") };
     let mut content = Content::new();
     for key in keys {
-        let Reply::Text(key) = key else { panic!("{key:?} is no key") };
+        let Reply::Text(key) = key else { panic!("{key:?} is not a key") };
         match client.ask(&format!("GET {key}")) {
             Reply::Text(value) => drop(content.insert(key, value)),
-            reply => panic!("GET {key} is answered by {reply:?}"),
+            reply => panic!("GET {key} replies {reply:?}"),
         }
     }
     let mut scanned = 0;
@@ -123,12 +123,12 @@ fn content(server: &Running) -> Content {
     while scanned == 0 || from != text("0") {
         let Reply::Text(cursor) = from else { panic!("a cursor") };
         let Reply::Several(part) = client.ask(&format!("SCAN {cursor} COUNT 1000")) else {
-            panic!("SCAN is not answered")
+            panic!("no reply to SCAN")
         };
         let [next, Reply::Several(keys)] = &part[..] else { panic!("{part:?}") };
         (from, scanned) = (next.clone(), scanned + keys.len());
     }
-    assert_eq!(scanned, content.len(), "SCAN and KEYS tell the same");
+    assert_eq!(scanned, content.len(), "SCAN and KEYS agree");
     assert_eq!(client.ask("DBSIZE"), text(&format!(":{scanned}")));
     content
 }
@@ -183,14 +183,14 @@ fn a_full_disk_blocks_no_client() {
             let mut unlucky = Client::new(&server);
             unlucky.send(change);
             let met = unlucky.reply(change);
-            assert!(met.is_refusal(), "{change:?} is not told that it was undone: {met:?}");
+            assert!(met.is_refusal(), "{change:?} got no error after the rollback: {met:?}");
             assert_eq!(content(&server), before, "{change:?} was not committed, {fsync:?}");
             assert_eq!(reader.ask("TTL k7"), text(":-1"), "{fsync:?}");
             assert!(writer.ask("SET k1 refused").is_refusal());
             assert!(!server.watcher.is_ready() && server.watcher.log_fails());
             disk.change(|faults| (faults.room, faults.cut) = (None, false));
             until(|| server.watcher.is_ready());
-            assert_eq!(content(&server), before, "{change:?} does not come back");
+            assert_eq!(content(&server), before, "{change:?} is not restored");
             // The log continues after the rollback.
             assert_eq!(writer.ask("INCR n"), text(":8"));
             assert_eq!(writer.ask("DECR n"), text(":7"));
@@ -336,10 +336,7 @@ fn a_snapshot_blocks_nothing() {
     }
     let began = Instant::now();
     while db.stats().keys != 0 {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "keys that have ended stay while a snapshot is written"
-        );
+        assert!(began.elapsed() < PATIENCE, "expired keys stay while a snapshot is written");
         std::thread::sleep(Duration::from_millis(5));
     }
     let running = text("-ERR Background save already in progress");
@@ -348,7 +345,7 @@ fn a_snapshot_blocks_nothing() {
         assert_eq!(client.reply("BGSAVE"), running, "one snapshot at a time");
     }
     assert_eq!(client.ask("SAVE"), running);
-    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
+    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("no reply to INFO") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);
     until(|| !db.stats().snapshot_in_progress);
@@ -360,7 +357,7 @@ fn a_snapshot_blocks_nothing() {
         assert!(reply == running || reply == text("+Background saving started"), "{reply:?}");
     }
     let threads = saving_threads();
-    assert!(threads <= 10, "{threads} threads make snapshots");
+    assert!(threads <= 10, "{threads} threads write snapshots");
     drop(client);
     server.end();
 }
@@ -397,7 +394,7 @@ fn a_removed_directory_is_noticed() {
             until(|| server.watcher.log_fails());
         }
         assert!(Client::new(&server).ask("SET k1 refused").is_refusal());
-        assert_eq!(content(&server).len(), 101, "what it has can be read and saved elsewhere");
+        assert_eq!(content(&server).len(), 101, "its data can be read and saved elsewhere");
         assert!(!server.watcher.is_ready());
         server.end();
     }
@@ -431,7 +428,7 @@ fn clients_get_loading_errors_while_the_data_is_loaded() {
     let mut client = loop {
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(client) => break client,
-            Err(why) => assert!(began.elapsed() < PATIENCE, "clients are refused: {why}"),
+            Err(why) => assert!(began.elapsed() < PATIENCE, "clients cannot connect: {why}"),
         }
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -486,7 +483,7 @@ fn early_clients_are_served_when_the_data_is_loaded() {
     half.0.get_mut().write_all(b"*2\r\n$3\r\nGET\r\n").unwrap();
     let mut long = connect();
     let _ = long.0.get_mut().write_all(&support::command(&[b"SET", b"k", &vec![b'v'; 1 << 20]]));
-    assert_eq!(long.reply("SET"), told, "a request that is not read to its end is answered");
+    assert_eq!(long.reply("SET"), told, "an incomplete request gets a reply");
     let mut wrong = connect();
     wrong.0.get_mut().write_all(b"*1\r\n:").unwrap();
     assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
@@ -500,7 +497,7 @@ fn early_clients_are_served_when_the_data_is_loaded() {
     assert_eq!(half.reply("GET"), Reply::Closed);
     early.push(connect());
     for client in &mut early {
-        assert_eq!(client.ask("PING"), text("+PONG"), "who came early is served on");
+        assert_eq!(client.ask("PING"), text("+PONG"), "an early client is served");
     }
     drop(early);
     stopper.stop();
@@ -578,9 +575,9 @@ fn a_small_file_system_blocks_no_client() {
                 reply if reply.is_refusal() => break,
                 reply => panic!("{reply:?}"),
             }
-            assert!(number < 200, "one MiB holds no more");
+            assert!(number < 200, "1 MiB is full");
         }
-        assert_eq!(content(&server), kept, "what is committed can be read, {fsync:?}");
+        assert_eq!(content(&server), kept, "committed data can be read, {fsync:?}");
         let mut writer = Client::new(&server);
         assert!(writer.ask("SET more value").is_refusal());
         // Space becomes available only when it is made.
@@ -590,11 +587,11 @@ fn a_small_file_system_blocks_no_client() {
         let other = at.join("other");
         assert!(!other.exists());
         server.end();
-        assert!(began.elapsed() < PATIENCE, "nobody waits: {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE, "no client waits: {:?}", began.elapsed());
         // There may be too little space to open the database. If there is enough, nothing is lost.
         if let Ok(db) = Db::open(options(&path, fsync)) {
             let server = Running::over(db, |_| {});
-            assert_eq!(content(&server), kept, "what was committed is there again, {fsync:?}");
+            assert_eq!(content(&server), kept, "committed data is restored, {fsync:?}");
             server.end();
         }
         std::fs::remove_dir_all(&path).unwrap();

@@ -179,7 +179,7 @@ fn reopening_restores_the_content() {
                 db.close().unwrap();
             }
         }
-        assert!(snapshot_keys > 0 && entries > 0, "seed {seed} tests little");
+        assert!(snapshot_keys > 0 && entries > 0, "seed {seed} covers too little");
     }
 }
 
@@ -259,13 +259,13 @@ fn keys_renamed_during_a_snapshot_are_not_lost() {
         });
         drop(db);
         let again = open(path.path(), 64).unwrap_or_else(|why| {
-            panic!("round {round}: keys renamed beside a snapshot cannot be read: {why}")
+            panic!("round {round}: keys renamed during a snapshot cannot be read: {why}")
         });
         let wanted = (0..64).map(|key| {
             let name = format!("{key}:{last}").into_bytes();
             (name, (format!("value {key}").into_bytes(), None))
         });
-        assert_eq!(content(&again), wanted.collect::<Content>(), "keys renamed beside a snapshot");
+        assert_eq!(content(&again), wanted.collect::<Content>(), "keys renamed during a snapshot");
     }
 }
 
@@ -641,7 +641,11 @@ fn memory_and_log_agree_on_a_full_disk() {
                 }
                 let known = db.get(format!("counter {thread}")).unwrap().unwrap_or_default();
                 let wanted = if done == 0 { String::new() } else { done.to_string() };
-                assert_eq!(String::from_utf8(known).unwrap(), wanted, "what is shown is committed");
+                assert_eq!(
+                    String::from_utf8(known).unwrap(),
+                    wanted,
+                    "only committed changes are shown"
+                );
                 let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
                 assert!(matches!(
                     appended,
@@ -662,7 +666,7 @@ fn memory_and_log_agree_on_a_full_disk() {
                     // Relaxed: as above.
                     while !stop.load(Ordering::Relaxed) {
                         let now = number(db, &format!("counter {thread}"));
-                        assert!(now >= told, "{told} was told, and was undone: {now}");
+                        assert!(now >= told, "{told} was acknowledged and rolled back: {now}");
                         told = now;
                     }
                 });
@@ -735,7 +739,7 @@ fn a_read_that_meets_a_rollback_is_not_shown() {
             thread::sleep(Duration::from_millis(200));
         });
         let told = db.log().wait(lsn);
-        assert!(told.is_err(), "a value that was undone is told: entry {lsn} is called safe");
+        assert!(told.is_err(), "a rolled-back value is shown: entry {lsn} counts as safe");
         let lsn = session.execute(&look, &mut |_, answer| {
             assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
         });
@@ -757,7 +761,7 @@ fn changes_that_may_be_lost_are_not_acknowledged() {
         // Changes that may be lost are not shown either; committed ones are.
         let mut session = db.session();
         let lsn = session.execute(&[Request::Read(b"key", Query::Value)], &mut |_, answer| {
-            assert_eq!(answer, Answer::Bytes(b"kept"), "what is shown is committed");
+            assert_eq!(answer, Answer::Bytes(b"kept"), "only committed changes are shown");
         });
         db.log().wait(lsn).unwrap();
         assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"kept"[..]));
@@ -784,7 +788,7 @@ fn changes_that_were_never_written_are_not_shown() {
     disk.change(|faults| faults.room = Some(0));
     assert!(matches!(db.close(), Err(Error::Log(LogError::Write(_)))));
     let found = db.get("key");
-    assert!(matches!(found, Err(Error::Log(LogError::Closed))), "a lost value is told: {found:?}");
+    assert!(matches!(found, Err(Error::Log(LogError::Closed))), "a lost value is shown: {found:?}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn a_request_is_not_read_beyond_the_limit() {
         let end = client.0.read_to_string(&mut told);
         assert_eq!(
             told, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
-            "a request beyond the limit was taken: {end:?}"
+            "a request beyond the limit was read: {end:?}"
         );
     }
     // A reply within the limit is sent.
@@ -191,7 +191,7 @@ fn an_unauthenticated_client_holds_little() {
     let mut client = server.client();
     assert_eq!(send_without_reading(&mut client, b"PING\r\n", 64 << 20), None);
     let held = server.watcher.buffers();
-    assert!(held < 512 << 10, "{held} bytes wait for a client without the password");
+    assert!(held < 512 << 10, "{held} bytes wait for an unauthenticated client");
 }
 
 #[test]
@@ -270,12 +270,20 @@ fn probes_are_answered_whatever_other_clients_send() {
             kept.push(stream);
         }
         for path in ["/livez", "/readyz"] {
-            assert_eq!(probe(address, path).as_deref(), Ok("200 ok\n"), "{path} beside {what}");
+            assert_eq!(
+                probe(address, path).as_deref(),
+                Ok("200 ok\n"),
+                "{path} while there are {what}"
+            );
         }
-        assert_eq!(probe(address, "/metrics").as_deref(), Ok("200 # H"), "/metrics beside {what}");
+        assert_eq!(
+            probe(address, "/metrics").as_deref(),
+            Ok("200 # H"),
+            "/metrics while there are {what}"
+        );
         // The test harness may have started some for other tests.
         let threads = status("Threads:");
-        assert!(threads <= before + 8, "{threads} threads beside {what}");
+        assert!(threads <= before + 8, "{threads} threads while there are {what}");
     }
 }
 
@@ -287,7 +295,10 @@ fn half_a_request_times_out() {
     stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
     let end = stream.read_to_end(&mut Vec::new());
-    assert!(!end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock), "half a request was kept");
+    assert!(
+        !end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock),
+        "half a request was kept open"
+    );
     // Invalid requests get an HTTP error.
     for (sent, status) in [("PUT / HTTP/1.1\r\n\r\n", "405"), ("rose\n\n", "400")] {
         let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();

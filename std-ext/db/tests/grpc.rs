@@ -61,7 +61,11 @@ fn single_operations_work() {
         assert_eq!(client.set(long).await.unwrap_err().code(), Code::InvalidArgument);
         db.set_max_memory(1);
         let refused = client.set(set("tulip", "yellow")).await.unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted, "no memory is no precondition");
+        assert_eq!(
+            refused.code(),
+            Code::ResourceExhausted,
+            "out of memory is not a failed precondition"
+        );
         db.set_max_memory(0);
 
         let keys = vec!["rose".into(), "petals".into(), "thorn".into()];
@@ -207,7 +211,7 @@ fn health_and_reflection_are_served() {
         let ask = OldRequest { message_request: Some(list), ..Default::default() };
         let told =
             Old::new(channel).server_reflection_info(futures_util::stream::iter([ask])).await;
-        let mut told = told.expect("older clients are not told of the services").into_inner();
+        let mut told = told.expect("older clients cannot list the services").into_inner();
         let told = told.message().await.unwrap().unwrap().message_response;
         let Some(OldAnswer::ListServicesResponse(list)) = told else { panic!("{told:?}") };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
@@ -251,11 +255,11 @@ fn a_password_set_at_runtime_applies() {
             };
             set(b"thorn");
             let told = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "nobody was asked for the password");
+            assert_eq!(told, Err(Code::Unauthenticated), "no password was required");
             client.get(asks_with("thorn")).await.unwrap();
             set(b"petal");
             let told = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "an old password is good");
+            assert_eq!(told, Err(Code::Unauthenticated), "an old password is accepted");
             client.get(asks_with("petal")).await.unwrap();
             set(b"");
             client.get(get("rose")).await.unwrap();
@@ -278,7 +282,7 @@ fn connections_count_as_clients() {
                 Ok(mut client) => client.get(get("rose")).await.map(drop).map_err(|why| why.code()),
                 Err(_) => Err(Code::Unavailable),
             };
-            assert!(more().await.is_err(), "there are more clients than may be");
+            assert!(more().await.is_err(), "there are more clients than maxclients");
             server.client().expect(b"-ERR max number of clients reached\r\n");
             one.send(b"CONFIG SET maxclients 3\r\n");
             one.expect(b"+OK\r\n");
@@ -362,7 +366,7 @@ fn responses_are_bounded() {
         let request = ScanRequest { prefix: "walk".into(), with_values: true };
         let mut parts = short.scan(request).await.unwrap().into_inner();
         let mut found = BTreeSet::new();
-        while let Some(part) = parts.message().await.expect("a message of a walk was too long") {
+        while let Some(part) = parts.message().await.expect("a message of a scan was too long") {
             found.extend(part.entries.into_iter().map(|entry| entry.key));
         }
         assert_eq!(found.len(), 200);
@@ -378,7 +382,7 @@ fn responses_are_bounded() {
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a watcher that does not read");
         for _ in 0..50 {
-            let event = events.message().await.expect("values were made beyond what is read");
+            let event = events.message().await.expect("values were sent beyond what is read");
             assert!(event.is_some());
         }
         drop(server);
@@ -393,11 +397,11 @@ fn requests_are_bounded() {
         let mut client = DatabaseClient::connect(address).await.unwrap();
         let none = BatchRequest { operations: vec![Operation { kind: None }; 70_000] };
         let told = client.batch(none).await.unwrap_err().code();
-        assert_eq!(told, Code::ResourceExhausted, "a batch of any number of parts was taken");
+        assert_eq!(told, Code::ResourceExhausted, "a batch with too many parts was accepted");
         let value = vec![b'v'; 5 << 20].into();
         let long = SetRequest { key: "big".into(), value, ..SetRequest::default() };
         let told = client.set(long).await.map(drop).map_err(|why| why.code());
-        assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was taken");
+        assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was read");
         // Completed calls are not counted any more.
         for _ in 0..10 {
             let value = vec![b'v'; 1 << 20].into();
@@ -428,5 +432,5 @@ fn an_unread_stream_does_not_delay_shutdown() {
         ended.send(())
     });
     let ends = ends.recv_timeout(Duration::from_secs(10));
-    assert!(ends.is_ok(), "the end waits for a client that does not read");
+    assert!(ends.is_ok(), "shutdown waits for a client that does not read");
 }

@@ -190,11 +190,11 @@ impl Way for (Db, Session) {
                     assert_eq!(why, hedgerow_db::request::RequestError::NotAnInteger);
                     Told::NotAnInteger
                 }
-                Answer::ExpiresAt(end) => panic!("nobody asked until when: {end:?}"),
+                Answer::ExpiresAt(end) => panic!("no request has this answer: {end:?}"),
             });
         });
         self.0.log().wait(lsn).unwrap();
-        all.into_iter().map(|told| told.expect("every ask is answered")).collect()
+        all.into_iter().map(|told| told.expect("every request is answered")).collect()
     }
 }
 

@@ -191,7 +191,7 @@ impl Known {
         let allowed = |found: Option<u64>, safe: Option<u64>, mine: bool| {
             assert!(
                 found == safe || mine && found == Some(end),
-                "{found:?} is there, {safe:?} was told"
+                "{found:?} is there, {safe:?} was printed"
             );
         };
         for place in 0..KEYS {
@@ -235,7 +235,7 @@ impl Known {
         assert_eq!(
             moves.iter().flatten().count(),
             usize::from(round > 0),
-            "one moves, or none was there"
+            "one key moves, or there was none"
         );
         if round == 0 {
             let set = Change::Set {
@@ -289,5 +289,5 @@ fn acknowledged_changes_survive_kills() {
     println!(
         "{done} kills, {told} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
     );
-    assert!(told > 0 && snapshots > 0, "nothing was tested");
+    assert!(told > 0 && snapshots > 0, "the test covered nothing");
 }

@@ -281,7 +281,7 @@ impl Writer {
         }
         let mut together = (0..TOGETHER).map(|n| self.now(&self.key("together", n)));
         let one = together.next().unwrap();
-        assert!(together.all(|other| other == one), "not all of an MSET is there");
+        assert!(together.all(|other| other == one), "an MSET is incomplete");
         (self.sent, self.acknowledged) = (0, 0);
         self.added.clear();
     }
@@ -395,7 +395,7 @@ fn replies_survive_kills() {
             writer.check(&mut client);
         }
         let found = number_of_all(&mut client);
-        assert!(all.contains(&found), "{found} is there, and not {all:?}");
+        assert!(all.contains(&found), "{found} is there instead of {all:?}");
         if number == rounds || began.elapsed() > patience {
             break;
         }
@@ -406,5 +406,5 @@ fn replies_survive_kills() {
         "{kills} kills while clients wrote, {early} while it started, {ends} ends by SIGTERM; {acknowledged} changes \
          acknowledged, {unanswered} sent and not answered, {snapshots} snapshots loaded, {torn} torn ends"
     );
-    assert!(acknowledged > 0 && unanswered > 0 && snapshots > 0, "nothing was tested");
+    assert!(acknowledged > 0 && unanswered > 0 && snapshots > 0, "the test covered nothing");
 }

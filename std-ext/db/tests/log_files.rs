@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{OpenError, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -243,7 +243,7 @@ fn power_failures_keep_flushed_entries() {
             }
             let left = folder();
             disk.copy_torn(path.path(), left.path(), &mut || below(4) != 0).unwrap();
-            let opened = open(left.path()).expect("what was never forced may be lost");
+            let opened = open(left.path()).expect("unflushed entries may be lost");
             let (_, recovered, entries) = opened;
             assert_eq!(entries, (1..=recovered.last).map(entry).collect::<Vec<_>>());
             assert!(
@@ -253,7 +253,7 @@ fn power_failures_keep_flushed_entries() {
             given_up += recovered.cut.map_or(0, |cut| cut.entries);
         }
     }
-    assert!(given_up > 0, "this tests little");
+    assert!(given_up > 0, "this covers too little");
 }
 
 /// When nothing more is written, the log marks by itself what it has flushed.
@@ -396,7 +396,7 @@ fn removed_files_are_noticed() {
         damage(path.path());
         let before = fs::read(file(path.path(), 6)).ok();
         let Err(OpenError::Lost { file: named, found, .. }) = open(path.path()) else {
-            panic!("case {number}: entries are gone without a word");
+            panic!("case {number}: entries are lost without an error");
         };
         assert_eq!((&named, found), (&file(path.path(), 6), last));
         assert_eq!(fs::read(named).ok(), before, "nothing is changed");
@@ -502,8 +502,8 @@ fn unflushed_entries_are_never_acknowledged() {
             assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
             if fsync == Fsync::Always {
                 let committed = log.commit(2);
-                assert!(matches!(committed, Err(LogError::Sync(_))), "not forced: {committed:?}");
-                assert_eq!(log.safe(), 1, "what was not forced counts as safe");
+                assert!(matches!(committed, Err(LogError::Sync(_))), "not flushed: {committed:?}");
+                assert_eq!(log.safe(), 1, "unflushed entries count as safe");
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -529,11 +529,7 @@ fn a_closed_log_refuses_entries() {
         drop(log);
         let bytes = fs::read(file(path.path(), 1)).unwrap();
         assert_eq!(open(path.path()).unwrap().2, [entry(1)]);
-        assert_eq!(
-            fs::read(file(path.path(), 1)).unwrap(),
-            bytes,
-            "it says already what is forced"
-        );
+        assert_eq!(fs::read(file(path.path(), 1)).unwrap(), bytes, "the mark is written already");
     }
 }
 
@@ -541,7 +537,7 @@ fn a_closed_log_refuses_entries() {
 fn only_old_parts_are_dropped() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    assert_eq!(log.rotate().unwrap(), 1, "there is nothing in it");
+    assert_eq!(log.rotate().unwrap(), 1, "the file is empty");
     for part in 0..4 {
         (1..=10).for_each(|lsn| append(&log, part * 10 + lsn));
         assert_eq!(log.rotate().unwrap(), part * 10 + 11);

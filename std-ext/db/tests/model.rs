@@ -276,7 +276,7 @@ fn answers(session: &mut Session, asks: &[Request<'_>]) -> Vec<Kept> {
     session.execute(asks, &mut |number, answer| {
         assert!(kept[number].replace(keep(answer)).is_none(), "answered twice");
     });
-    kept.into_iter().map(|kept| kept.expect("every ask is answered")).collect()
+    kept.into_iter().map(|kept| kept.expect("every request is answered")).collect()
 }
 
 fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
@@ -537,11 +537,15 @@ fn no_key_is_evicted_twice() {
         db.set_max_memory(1);
         let began = std::time::Instant::now();
         while db.set("key1", "value").is_ok() {
-            assert!(began.elapsed().as_secs() < 20, "keys that may go stay: {:?}", db.stats());
+            assert!(
+                began.elapsed().as_secs() < 20,
+                "keys that could be evicted stay: {:?}",
+                db.stats()
+            );
         }
         let stats = db.stats();
         let gone = (stats.evicted, keys - stats.keys);
-        assert_eq!(gone, (may_go, may_go), "evictions, and keys that are gone");
+        assert_eq!(gone, (may_go, may_go), "evictions and missing keys differ");
     }
 }
 
@@ -587,7 +591,7 @@ fn unused_keys_are_evicted_first() {
     db.set_max_memory(0);
     db.set_with_ttl("ends", "", std::time::Duration::from_secs(1000)).unwrap();
     db.set_max_memory(db.stats().memory as usize - 1);
-    db.set("more", "").expect("the one key with an end is found and evicted");
+    db.set("more", "").expect("the only key with an expiration is evicted");
     assert!(db.contains_key("more").unwrap());
-    assert!(!db.contains_key("ends").unwrap(), "the key with an end was not found");
+    assert!(!db.contains_key("ends").unwrap(), "the key with an expiration was not evicted");
 }

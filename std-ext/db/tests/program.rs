@@ -44,7 +44,7 @@ impl Running {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         while !said.ends_with("Press Ctrl-C to stop.\n") {
-            assert_ne!(out.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+            assert_ne!(out.read_line(&mut said).unwrap(), 0, "it exited: {said}");
         }
         let socket = UnixStream::connect(socket).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -79,11 +79,7 @@ fn acknowledged_changes_survive_every_kind_of_exit() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
     assert!(first.said.contains("The database is empty."), "{}", first.said);
-    assert!(
-        first.said.contains("hedgerow-db-data, forced to the disk once a second."),
-        "{}",
-        first.said
-    );
+    assert!(first.said.contains("hedgerow-db-data, fsync every second."), "{}", first.said);
     first.ask("SET rose red", "+OK\r\n");
     first.signal(Signal::TERM);
     let (code, err) = first.joined();
@@ -223,7 +219,7 @@ fn a_password_that_is_not_utf8_is_an_error() {
         }
         let _ = child.kill();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "it was started without the password");
+        assert_eq!(output.status.code(), Some(2), "the server started without the password");
         assert!(String::from_utf8_lossy(&output.stderr).contains("not valid UTF-8"), "{output:?}");
     }
 }

@@ -566,7 +566,7 @@ fn the_latency_of_each_command_is_counted() {
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
+    assert_eq!(count("count"), 60, "the latency of each of 60 commands was not counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
     let each = figure::<f64>(&page, "command_duration_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");

@@ -4,7 +4,7 @@
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{OpenError, Fsync};
+use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options};
@@ -202,7 +202,7 @@ fn long_values_come_back() {
     };
     snapshot.read_section(0, &mut each).unwrap();
     assert_eq!(found, 2 * lengths.len());
-    const { assert!(LONGEST_VALUE < 1 << 31, "the highest bit says something else") };
+    const { assert!(LONGEST_VALUE < 1 << 31, "the highest bit has another meaning") };
 }
 
 #[test]

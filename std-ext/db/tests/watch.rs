@@ -33,7 +33,7 @@ fn changes_with_a_prefix_are_reported_in_order() {
     let key = |key: &[u8]| EventKind::Changed(key.to_vec());
     let removed = EventKind::Removed(b"rose".to_vec());
     let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), EventKind::Cleared];
-    assert_eq!(changed, wanted, "what a watcher of a prefix was told");
+    assert_eq!(changed, wanted, "changes reported for a prefix");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_lagging_watcher_gets_an_error() {
     let why = loop {
         match watch.next(NONE) {
             Ok(Some(_)) => told += 1,
-            Ok(None) => panic!("it has missed some"),
+            Ok(None) => panic!("the watch has lost changes"),
             Err(why) => break why,
         }
     };
@@ -143,7 +143,7 @@ fn a_watcher_that_does_not_read_holds_little() {
         db.set("big", LONG).unwrap();
     }
     let told = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
-    assert!(told < 6000, "a watcher that does not read was told everything");
+    assert!(told < 6000, "a watcher that does not read got everything");
     assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
     // A watcher that reads gets everything, however much it is.
     let mut watch = db.watch("");

@@ -39,10 +39,10 @@ pub(super) fn subcommand<T: Copy>(
     let Some(&(name, arity, part)) = named else {
         return Err(unknown_subcommand(container, arguments[1]));
     };
-    let told = subcommands::find(container.as_bytes(), name.as_bytes());
+    let spec = subcommands::find(container.as_bytes(), name.as_bytes());
     debug_assert!(
-        told.is_some_and(|told| told.arity == arity),
-        "COMMAND tells {container} {name} otherwise"
+        spec.is_some_and(|spec| spec.arity == arity),
+        "COMMAND INFO disagrees about {container} {name}"
     );
     if !takes(arity, arguments.len()) {
         return Err(wrong_number(&format!("{container}|{name}")));

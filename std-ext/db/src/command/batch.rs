@@ -22,12 +22,12 @@ pub struct Scratch {
 
 impl Scratch {
     /// Takes the buffers out. They are empty.
-    pub(super) fn lend<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
+    pub(super) fn take<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
     }
 
     /// Puts the buffers back, and frees those that have become large.
-    pub(super) fn take_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
+    pub(super) fn put_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
         self.arguments = emptied(arguments);
         self.batch = Batch {
             requests: emptied(batch.requests),
@@ -356,7 +356,7 @@ impl ReplyWriter<'_, '_> {
                 self.steps = rest;
             }
             Some((&ReplyStep::Answers(kind, count), _)) => self.answer_of(kind, count, answer),
-            _ => debug_assert!(false, "an answer to nothing"),
+            _ => debug_assert!(false, "an answer without a step"),
         }
     }
 
@@ -397,11 +397,11 @@ mod tests {
         let text = b"rose".to_vec();
         let mut requests: Vec<Request<'_>> = Vec::with_capacity(100);
         requests.push(Request::Read(&text, Query::Value));
-        let (at, room) = (requests.as_ptr().addr(), requests.capacity());
+        let (at, capacity) = (requests.as_ptr().addr(), requests.capacity());
         let mut again: Vec<Request<'static>> = emptied(requests);
         assert!(again.is_empty());
         again.push(Request::Read(b"rose", Query::Value));
-        assert_eq!((again.as_ptr().addr(), again.capacity()), (at, room));
+        assert_eq!((again.as_ptr().addr(), again.capacity()), (at, capacity));
         let large: Vec<u8> = emptied(vec![0_u8; crate::buffers::KEPT + 1]);
         assert_eq!(large.capacity(), 0);
     }

@@ -117,10 +117,10 @@ impl<'a> Execution<'_, 'a> {
     /// SELECT. There is one database, number 0.
     pub(super) fn select(&mut self, number: &[u8]) -> Result<(), CommandError> {
         let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
-        let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        let invalid = "ERR value is out of range, value must between -2147483648 and 2147483647";
         // From a SELECT that fails until one that succeeds, commands about keys are refused: they were meant for
         // another database.
-        self.connection.missing_db_selected = i32::try_from(number).map_err(|_| wrong)? != 0;
+        self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
         self.connection.update_blocked();
         if self.connection.missing_db_selected {
             return Err("ERR DB index is out of range".into());
@@ -156,9 +156,9 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn hello(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         self.execute_batch();
         let mut protocol = self.connection.protocol;
-        if let Some(asked) = arguments.get(1) {
-            let wrong = "ERR Protocol version is not an integer or out of range";
-            protocol = match number::integer(asked).ok_or(wrong)? {
+        if let Some(version_argument) = arguments.get(1) {
+            let invalid = "ERR Protocol version is not an integer or out of range";
+            protocol = match number::integer(version_argument).ok_or(invalid)? {
                 2 => Protocol::Two,
                 3 => Protocol::Three,
                 _ => return Err("NOPROTO unsupported protocol version".into()),
@@ -396,8 +396,8 @@ impl<'f> Filter<'f> {
         for &[option, value] in pairs {
             if is(option, "id") {
                 let id = number::integer(value).and_then(|id| u64::try_from(id).ok());
-                let wrong = "ERR client-id should be greater than 0";
-                filter.id = Some(id.filter(|id| *id > 0).ok_or(wrong)?);
+                let invalid = "ERR client-id should be greater than 0";
+                filter.id = Some(id.filter(|id| *id > 0).ok_or(invalid)?);
             } else if is(option, "type") {
                 filter.none = !is_normal(value)?;
             } else if is(option, "addr") {

@@ -49,16 +49,16 @@ enum DbSetting {
 fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError>> {
     match name {
         "maxmemory" => {
-            let wrong = || SettingError::Invalid("argument must be a memory value".into());
-            Some(memory(value).map(DbSetting::MaxMemory).ok_or_else(wrong))
+            let invalid = || SettingError::Invalid("argument must be a memory value".into());
+            Some(memory(value).map(DbSetting::MaxMemory).ok_or_else(invalid))
         }
         "maxmemory-policy" => {
             let named = std::str::from_utf8(value).ok().and_then(Eviction::from_name);
-            let wrong = || {
+            let invalid = || {
                 let names = Eviction::names().collect::<Vec<_>>().join(", ");
                 SettingError::Invalid(format!("argument(s) must be one of the following: {names}"))
             };
-            Some(named.map(DbSetting::Policy).ok_or_else(wrong))
+            Some(named.map(DbSetting::Policy).ok_or_else(invalid))
         }
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))

@@ -54,10 +54,10 @@ pub fn process_input(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Outcome {
-    let (batch, mut arguments) = context.scratch.lend();
-    let began = out.len();
+    let (batch, mut arguments) = context.scratch.take();
+    let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
-    let max_out = began.saturating_add(connection.reply_limit);
+    let max_out = start.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
     let mut execution =
         Execution { connection, session, db, server, out, max_out, batch, lsn: 0, next };
@@ -68,17 +68,17 @@ pub fn process_input(
         // Read the limits again for each request: AUTH may have been the last one.
         let rest = &input[outcome.consumed..];
         match execution.connection.requests.next(rest, limits, &mut arguments) {
-            Found::Request(used) => {
+            Found::Request(consumed) => {
                 execution.handle_request(&arguments);
-                outcome.consumed += used;
+                outcome.consumed += consumed;
                 outcome.commands += 1;
             }
-            Found::Quoted(used) => {
-                execution.execute_inline(&rest[..used]);
-                outcome.consumed += used;
+            Found::Quoted(consumed) => {
+                execution.execute_inline(&rest[..consumed]);
+                outcome.consumed += consumed;
                 outcome.commands += 1;
             }
-            Found::Nothing(used) => outcome.consumed += used,
+            Found::Nothing(consumed) => outcome.consumed += consumed,
             Found::Unfinished(wanted) => {
                 outcome.needed = wanted;
                 break;
@@ -94,10 +94,10 @@ pub fn process_input(
     }
     execution.execute_batch();
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
-    context.scratch.take_back(execution.batch, arguments);
+    context.scratch.put_back(execution.batch, arguments);
     // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
     // after long ones, and grows again.
-    let long = out.len() - began >= REPLY_CHUNK;
+    let long = out.len() - start >= REPLY_CHUNK;
     connection.most = if long { (most / 4).max(1) } else { (most * 2).min(MAX_BATCH_COMMANDS) };
     outcome
 }

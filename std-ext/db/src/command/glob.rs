@@ -44,8 +44,8 @@ fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
             let (hit, used) = class(rest, byte, fold);
             hit.then_some(1 + used)
         }
-        [b'\\', meant, ..] => same(*meant, byte).then_some(2),
-        [meant, ..] => same(*meant, byte).then_some(1),
+        [b'\\', literal, ..] => same(*literal, byte).then_some(2),
+        [literal, ..] => same(*literal, byte).then_some(1),
     }
 }
 
@@ -61,8 +61,8 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
         match class.get(at..).unwrap_or_default() {
             [] => return (hit != not, at),
             [b']', ..] => return (hit != not, at + 1),
-            [b'\\', meant, ..] => {
-                hit |= small(*meant) == byte;
+            [b'\\', literal, ..] => {
+                hit |= small(*literal) == byte;
                 at += 2;
             }
             [from, b'-', to, ..] => {
@@ -70,8 +70,8 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
                 hit |= (from..=to).contains(&byte);
                 at += 3;
             }
-            [meant, ..] => {
-                hit |= small(*meant) == byte;
+            [literal, ..] => {
+                hit |= small(*literal) == byte;
                 at += 1;
             }
         }

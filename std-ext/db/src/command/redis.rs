@@ -102,8 +102,9 @@ fn shown(answer: &[u8]) -> String {
 
 /// Returns how many replies differ, and prints each of those.
 fn differing<'r>(answers: impl Iterator<Item = (&'r Row, usize, Vec<u8>)>) -> usize {
-    let wrong = answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
-    wrong
+    let differing_replies =
+        answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
+    differing_replies
         .inspect(|(row, protocol, answer)| {
             let wanted = shown(&row.answers[*protocol]);
             println!("{}\n  RESP{}: {wanted}\n  here:  {}", row.line, protocol + 2, shown(answer));
@@ -122,44 +123,45 @@ fn client(protocol: usize) -> Client {
 #[test]
 fn requests_are_answered_as_redis_does() {
     let sections = sections();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
         for protocol in 0..2 {
             let mut client = client(protocol);
-            wrong += differing(rows.iter().map(|row| (row, protocol, client.send(&row.request))));
+            differing_replies +=
+                differing(rows.iter().map(|row| (row, protocol, client.send(&row.request))));
         }
     }
-    assert_eq!(wrong, 0);
+    assert_eq!(differing_replies, 0);
 }
 
 #[test]
 fn pipelines_are_answered_as_redis_does() {
     let sections = sections();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
         for protocol in 0..2 {
             let mut client = client(protocol);
             let input: Vec<u8> = rows.iter().flat_map(|row| row.request.clone()).collect();
             let all = client.send(&input);
             let mut rest = &all[..];
-            wrong += differing(rows.iter().map(|row| {
+            differing_replies += differing(rows.iter().map(|row| {
                 let length = match read::reply(rest) {
                     Ok(read::Found::Reply(_, length)) => length,
-                    other => panic!("{other:?} where {} is to be answered", row.line),
+                    other => panic!("{other:?} in reply to {}", row.line),
                 };
                 let (answer, behind) = rest.split_at(length);
                 rest = behind;
                 (row, protocol, answer.to_vec())
             }));
-            assert_eq!(rest, b"", "replies that nobody asked for");
+            assert_eq!(rest, b"", "replies without a request");
         }
     }
-    assert_eq!(wrong, 0, "replies of pipelines differ");
+    assert_eq!(differing_replies, 0, "replies of pipelines differ");
 }
 
 #[test]
 fn float_sums_match_redis() {
-    let (mut client, mut rows, mut wrong) = (Client::new(), 0, 0);
+    let (mut client, mut rows, mut differing_replies) = (Client::new(), 0, 0);
     let lines = FLOATS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
@@ -169,19 +171,19 @@ fn float_sums_match_redis() {
             "infinite" => b"-ERR increment would produce NaN or Infinity\r\n".to_vec(),
             sum => format!("${}\r\n{sum}\r\n", sum.len()).into_bytes(),
         };
-        client.send(&asked(&[b"SET", b"n", value.as_bytes()]));
-        let answer = client.send(&asked(&[b"INCRBYFLOAT", b"n", by.as_bytes()]));
+        client.send(&request(&[b"SET", b"n", value.as_bytes()]));
+        let answer = client.send(&request(&[b"INCRBYFLOAT", b"n", by.as_bytes()]));
         if answer != wanted {
             println!("{value} + {by}\n  Redis: {sum}\n  here:  {}", shown(&answer));
-            wrong += 1;
+            differing_replies += 1;
         }
         rows += 1;
     }
     assert!(rows >= 400, "{rows} rows");
-    assert_eq!(wrong, 0, "sums that differ from those of Redis");
+    assert_eq!(differing_replies, 0, "sums that differ from those of Redis");
 }
 
-fn asked(words: &[&[u8]]) -> Vec<u8> {
+fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     write::request(&mut bytes, words);
     bytes
@@ -191,14 +193,14 @@ fn asked(words: &[&[u8]]) -> Vec<u8> {
 fn malformed_input_is_answered_as_redis_does() {
     let sections = sections();
     let (_, rows) = sections.iter().find(|(name, _)| *name == "bytes as they are").unwrap();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for row in rows {
         let mut client = Client::new();
         let answer = client.send_some(&row.request);
-        wrong += differing(std::iter::once((row, 0, answer)));
+        differing_replies += differing(std::iter::once((row, 0, answer)));
         assert_eq!(client.next() != NextStep::Continue, row.closed, "{}", row.line);
     }
-    assert_eq!(wrong, 0);
+    assert_eq!(differing_replies, 0);
 }
 
 #[test]

@@ -49,8 +49,8 @@ impl<'a> Execution<'_, 'a> {
 
     /// GETRANGE.
     pub(super) fn getrange(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let look = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
-        self.batch.read(arguments[1], look, ReplyKind::Range);
+        let query = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
+        self.batch.read(arguments[1], query, ReplyKind::Range);
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl<'a> Execution<'_, 'a> {
             ("help", 2, None),
         ];
         match subcommand("object", &parts, arguments)? {
-            Some((look, kind)) => self.batch.read(arguments[2], look, kind),
+            Some((query, kind)) => self.batch.read(arguments[2], query, kind),
             None => self.help(&HELP),
         }
         Ok(())

@@ -376,7 +376,7 @@ fn replies_wait_for_the_entries_they_show() {
         "randomkey\r\n",
         "\"get\" a\r\n",
     ] {
-        assert_eq!(lsn(looks), second, "{looks} does not wait for what it tells of");
+        assert_eq!(lsn(looks), second, "{looks} does not wait for the entries it shows");
     }
 }
 

@@ -351,7 +351,7 @@ mod tests {
             }
             // The words of a choice too, where a shell completes them.
             if ["bash", "fish", "zsh"].contains(&what) {
-                assert!(text.contains("allkeys-random"), "{what} knows no words of a choice");
+                assert!(text.contains("allkeys-random"), "{what} lacks the words of a choice");
             }
         }
     }

@@ -41,7 +41,7 @@ impl Default for Config {
     /// All settings at their defaults.
     fn default() -> Self {
         let read = |setting: &Setting| {
-            setting.kind.parse(setting.default).expect("a test reads all defaults")
+            setting.kind.parse(setting.default).expect("a test parses all defaults")
         };
         Self { values: table::all().map(read).collect(), file: None }
     }
@@ -107,7 +107,7 @@ impl Config {
                 let suggestion = table::suggestion(&name);
                 return Err(ConfigError::Unknown { origin, name, suggestion });
             };
-            let setting = table::all().nth(index).expect("it was found there");
+            let setting = table::all().nth(index).expect("the index was found there");
             match setting.kind.parse(&value) {
                 Ok(value) => self.values[index] = value,
                 Err(expected) => {
@@ -173,7 +173,7 @@ impl Config {
     /// If the table has no setting of that name.
     pub fn get(&self, name: &str) -> &str {
         let index = table::all().position(|setting| setting.name == name);
-        &self.values[index.expect("a name of the table")]
+        &self.values[index.expect("the name of a setting")]
     }
 
     /// Returns the names and values of all settings, in the order of the table.

@@ -65,13 +65,15 @@ const NETWORK: &[Setting] = &[
         "bind",
         Kind::Addresses,
         "127.0.0.1 -::1",
-        "Addresses of this machine to listen on. An address behind `-` may be missing. `*` is every IPv4 address, `::*` every IPv6 address.",
+        "Addresses of this machine to listen on. An address behind `-` may be missing. `*` is every IPv4 address, \
+         `::*` every IPv6 address.",
     ),
     immutable(
         "grpc-port",
         PORT,
         "0",
-        "Port for gRPC on the first address of `bind`; 0 for none. Clients send the password as `authorization: Bearer`.",
+        "Port for gRPC on the first address of `bind`; 0 for none. Clients send the password as `authorization: \
+         Bearer`.",
     ),
     immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on; empty for none."),
     immutable(
@@ -117,7 +119,8 @@ const CLIENTS: &[Setting] = &[
         "client-output-buffer-limit",
         Kind::OutputLimits,
         "normal 1gb 0 0",
-        "A client is disconnected if more bytes of replies are waiting for it than the first number, or more than the second number for the given seconds; 0 for no limit. Classes other than `normal` have no effect.",
+        "A client is disconnected if more bytes of replies are waiting for it than the first number, or more than \
+         the second number for the given seconds; 0 for no limit. Classes other than `normal` have no effect.",
     ),
     modifiable(
         "client-query-buffer-limit",
@@ -150,13 +153,15 @@ const DURABILITY: &[Setting] = &[
         "appendfsync",
         Kind::Choice(&["always", "everysec", "no"]),
         "everysec",
-        "When the log is flushed to disk with fsync: before a change is acknowledged, every second, or when the operating system decides.",
+        "When the log is flushed to disk with fsync: before a change is acknowledged, every second, or when the \
+         operating system decides.",
     ),
     immutable(
         "snapshot-after",
         Kind::Bytes { min: 0 },
         "64mb",
-        "Size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the last snapshot; 0 for never.",
+        "Size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the \
+         last snapshot; 0 for never.",
     ),
 ];
 
@@ -178,13 +183,15 @@ const MEMORY: &[Setting] = &[
             "volatile-ttl",
         ]),
         "noeviction",
-        "What happens at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` policies evict only keys with an expiration.",
+        "What happens at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
+         policies evict only keys with an expiration.",
     ),
     immutable(
         "compressed",
         Kind::Bytes { min: 0 },
         "0",
-        "Memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for no compression.",
+        "Memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for no \
+         compression.",
     ),
     immutable(
         "shards",

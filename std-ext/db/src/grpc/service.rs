@@ -55,8 +55,8 @@ struct Shared {
 impl Service {
     pub(super) fn new(db: Db) -> Self {
         let (progress, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let told = Arc::clone(&progress);
-        db.log().on_progress(Box::new(move || told.notify_waiters()));
+        let notify = Arc::clone(&progress);
+        db.log().on_progress(Box::new(move || notify.notify_waiters()));
         Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
     }
 
@@ -202,12 +202,12 @@ impl Shared {
     async fn wait_safe(&self, lsn: Lsn) -> Result<(), Status> {
         loop {
             // Register before asking the log: otherwise progress in between would be missed.
-            let told = self.progress.notified();
-            let mut told = std::pin::pin!(told);
-            told.as_mut().enable();
+            let notified = self.progress.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
             match self.db.log().commit(lsn) {
                 Ok(true) => return Ok(()),
-                Ok(false) => told.await,
+                Ok(false) => notified.await,
                 Err(why) => return Err(Status::unavailable(why.to_string())),
             }
         }
@@ -231,10 +231,10 @@ impl Shared {
             session.execute(&asks, &mut |number, found| {
                 fits = fits && reserved.grow(length(found));
                 if fits {
-                    let told = to_answer(&operations[number], found);
+                    let made = to_answer(&operations[number], found);
                     let status_of =
                         |refusal: RequestError| answer::Kind::Error(refusal.to_string());
-                    answers[number].kind = Some(told.unwrap_or_else(status_of));
+                    answers[number].kind = Some(made.unwrap_or_else(status_of));
                 }
             })
         });
@@ -315,20 +315,20 @@ impl Shared {
     ) {
         let (space, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
-            let told = match watch.next(WATCH_POLL) {
+            let message = match watch.next(WATCH_POLL) {
                 Ok(None) => continue,
                 Ok(Some(event)) => self.watch_response(event, with_values),
                 Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
-            let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
+            let bytes = message.as_ref().map_or(0, prost::Message::encoded_len);
             let mut reserved = peer.reserve();
-            let told = if reserved.grow(ANSWER_OVERHEAD + bytes) {
-                told
+            let message = if reserved.grow(ANSWER_OVERHEAD + bytes) {
+                message
             } else {
                 Err(output_limit_error())
             };
-            let ends = told.is_err();
+            let ends = message.is_err();
             // A single value may be larger than the limit.
             let space = Arc::clone(&space).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
@@ -338,8 +338,8 @@ impl Shared {
                 }
             });
             let Some(permit) = permit else { return };
-            let told = told.map(|told| (told, (permit, reserved)));
-            if to.blocking_send(told).is_err() || ends {
+            let message = message.map(|message| (message, (permit, reserved)));
+            if to.blocking_send(message).is_err() || ends {
                 return;
             }
         }

@@ -58,8 +58,8 @@ fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), ParseError> {
                 return if ends { Ok((word, at)) } else { Err(ParseError::Quotes) };
             }
             (Within::Double, b'\\') if next.is_some() => {
-                let (meant, used) = escaped(&line[at..]);
-                word.push(meant);
+                let (byte, used) = escaped(&line[at..]);
+                word.push(byte);
                 at += used;
             }
             (Within::Single, b'\\') if next == Some(b'\'') => {

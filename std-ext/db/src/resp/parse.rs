@@ -348,12 +348,12 @@ mod tests {
             let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());
             let Found::Unfinished(wanted) = found else { panic!("{found:?}") };
             assert!(wanted > end && wanted <= whole.len());
-            let rest = requests.rest.as_ref().expect("what was found is kept");
+            let rest = requests.rest.as_ref().expect("the parsed part is kept");
             assert_eq!(rest.arguments.len() + rest.left, 1000);
             if end < least {
-                assert_eq!((rest.at, wanted), (from, least), "looked at again");
+                assert_eq!((rest.at, wanted), (from, least), "parsed again");
             } else {
-                assert!(rest.at + 9 > end, "only {} of {end} were looked at", rest.at);
+                assert!(rest.at + 9 > end, "only {} of {end} were parsed", rest.at);
             }
             (from, least) = (rest.at, wanted);
         }

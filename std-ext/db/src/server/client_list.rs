@@ -137,11 +137,11 @@ mod tests {
         };
         (1..=4).for_each(note);
         assert_eq!(list.kill(3, now, &mut |info| info.id != 1), 2);
-        assert_eq!(shown(), [1, 3], "killed clients are shown");
-        assert_eq!(list.kill(0, now, &mut |info| info.id == 2), 0, "one is killed twice");
+        assert_eq!(shown(), [1, 3], "killed clients are listed");
+        assert_eq!(list.kill(0, now, &mut |info| info.id == 2), 0, "a client is killed twice");
         // The worker may update a client before it closes it.
         note(2);
-        assert_eq!(shown(), [1, 3], "a killed client that was noted is shown");
+        assert_eq!(shown(), [1, 3], "a killed client that was updated is listed");
         assert_eq!(list.killed(), [2, 4]);
         assert_eq!(list.killed(), []);
         list.forget(2);

@@ -26,7 +26,7 @@ pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress
     let (server, loading) = (server.cloned(), loading.cloned());
     registry.register_collector(Box::new(Metrics { server, loading }));
     let mut text = String::with_capacity(12 << 10);
-    text::encode(&mut text, &registry).expect("a text takes all");
+    text::encode(&mut text, &registry).expect("writing to a string does not fail");
     text
 }
 

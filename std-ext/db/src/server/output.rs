@@ -252,7 +252,7 @@ mod tests {
             got.extend_from_slice(output.sendable());
             output.advance(output.sendable().len());
         }
-        assert!(got == all, "chunks were sent in another order, or not at all");
+        assert!(got == all, "chunks were not sent in order");
         assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
         // Withdrawn bytes may begin in a chunk before the last.
         output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);

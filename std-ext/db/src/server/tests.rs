@@ -205,7 +205,7 @@ fn unsafe_replies_are_never_sent() {
         let mut rest = Vec::new();
         let _ = one.read_to_end(&mut rest);
         let told = String::from_utf8_lossy(&rest);
-        assert!(!told.contains("OK"), "what may be lost was told: {told}");
+        assert!(!told.contains("OK"), "a reply that may be lost was sent: {told}");
         // Other clients are served.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
@@ -229,7 +229,7 @@ fn rolled_back_replies_are_never_sent() {
         let _ = client.read_to_end(&mut told);
         let told = String::from_utf8(told).unwrap();
         let is_one_error = told.starts_with("-MISCONF ") && told.lines().count() == 1;
-        assert!(is_one_error, "a change that was undone is acknowledged: {told:?}");
+        assert!(is_one_error, "a change that was rolled back is acknowledged: {told:?}");
         let mut other = connect();
         other.write_all(b"PING\r\nGET rose\r\n").unwrap();
         expect(&mut other, "+PONG\r\n");

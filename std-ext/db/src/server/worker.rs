@@ -27,11 +27,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 const SWEEP_SOON: Duration = Duration::from_millis(20);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-const PROTECTED_MODE: &[u8] = b"-DENIED hedgerow-db is running in protected mode because protected mode is enabled and no \
-password is set. In this mode connections are only accepted from the loopback interface. If you want to connect from \
-other computers you may adopt one of the following solutions: 1) Set a password with the setting 'requirepass'. \
-2) Turn protected mode off with 'protected-mode no', if you are sure that nobody who must not can reach the port. \
-3) Connect from the machine on which the server runs.\r\n";
+const PROTECTED_MODE: &[u8] = b"-DENIED hedgerow-db is running in protected mode because protected mode is enabled and \
+no password is set. In this mode connections are only accepted from the loopback interface. If you want to connect \
+from other computers you may adopt one of the following solutions: 1) Set a password with the setting 'requirepass'. \
+2) Turn protected mode off with 'protected-mode no', if only trusted machines can reach the port. 3) Connect from the \
+machine on which the server runs.\r\n";
 
 /// A list of indices: one is processed while the next is filled. The two buffers alternate, so that no cycle allocates.
 #[derive(Default)]

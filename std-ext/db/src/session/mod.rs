@@ -262,12 +262,12 @@ impl Session {
             admitted = Err(RequestError::LogUnavailable);
         }
         // An error because of the log says nothing about the state, so it need not wait for a log entry.
-        let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
+        let (mut made, mut shown, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {
             let number = number as usize;
             match (&requests[number], admitted) {
                 (Request::Read(key, query), _) => {
-                    told = true;
+                    shown = true;
                     let alive = core.find(key).filter(|record| !record.is_expired(time));
                     let cold = state.cold.as_deref();
                     if alive.is_some() {
@@ -296,7 +296,7 @@ impl Session {
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier entry of the shard that is not safe yet.
-        if told { made.max(shard.stats().published_lsn()) } else { made }
+        if shown { made.max(shard.stats().published_lsn()) } else { made }
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.

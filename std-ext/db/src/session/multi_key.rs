@@ -63,7 +63,8 @@ impl Session {
             MultiKeyOp::Clear => apply.clear(),
         };
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
-        let shown = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
+        let shown =
+            cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
 }
@@ -97,7 +98,7 @@ impl Apply<'_, '_> {
     fn core(&mut self, key: &[u8]) -> &mut Core {
         let shard = self.state.shard_of(key);
         let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
-        &mut self.cores[place.expect("all that are asked for were locked")].1
+        &mut self.cores[place.expect("every shard of the operation is locked")].1
     }
 
     fn find_alive(&mut self, key: &[u8]) -> Option<Record> {

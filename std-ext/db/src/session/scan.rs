@@ -40,9 +40,9 @@ impl Session {
             };
             // A cursor holds only the upper bits of a position. If these have not advanced, returning it would repeat
             // the same keys for ever.
-            let told = next >> (64 - within);
-            if visited >= count && told > low_of(from, within, shard) {
-                return (shard as u64) << within | told;
+            let upper = next >> (64 - within);
+            if visited >= count && upper > low_of(from, within, shard) {
+                return (shard as u64) << within | upper;
             }
             at = next;
         }

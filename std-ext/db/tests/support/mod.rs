@@ -109,7 +109,10 @@ impl Client {
         let mut rest = Vec::new();
         // Unread bytes can turn the end of the connection into a reset.
         let end = self.0.read_to_end(&mut rest);
-        assert!(!end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock), "it did not end");
+        assert!(
+            !end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
+            "the connection did not end"
+        );
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
 }
@@ -142,7 +145,7 @@ pub fn until(so: impl Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("it did not come to be so");
+    panic!("the condition did not become true");
 }
 
 /// Returns a number from the process's status; 0 if the system does not have it.
