@@ -7,13 +7,13 @@ use hedgerow_db::request::{
 use hedgerow_db::{Db, Options, Session};
 use std::time::Instant;
 
-fn one(session: &mut Session, ask: Request<'_>) {
-    session.execute(&[ask], &mut |_, _| {});
+fn one(session: &mut Session, request: Request<'_>) {
+    session.execute(&[request], &mut |_, _| {});
 }
 
-fn timed(what: &str, times: u32, mut ask: impl FnMut(u32)) {
+fn timed(what: &str, times: u32, mut run: impl FnMut(u32)) {
     let began = Instant::now();
-    (0..times).for_each(&mut ask);
+    (0..times).for_each(&mut run);
     println!("{what:40} {:12.1} us each", began.elapsed().as_secs_f64() * 1e6 / f64::from(times));
 }
 
@@ -66,13 +66,13 @@ fn short(db: &Db, rounds: u32) {
         keys.iter().map(|key| Request::Read(key.as_bytes(), Query::Value)).collect();
     let mut session = db.session();
     timed("SET of 64 bytes, 10,000 in pipelines", rounds, |_| {
-        for asks in sets.chunks(64) {
-            session.execute(asks, &mut |_, _| {});
+        for requests in sets.chunks(64) {
+            session.execute(requests, &mut |_, _| {});
         }
     });
     timed("GET of 64 bytes, 10,000 in pipelines", rounds, |_| {
-        for asks in gets.chunks(64) {
-            session.execute(asks, &mut |_, _| {});
+        for requests in gets.chunks(64) {
+            session.execute(requests, &mut |_, _| {});
         }
     });
 }

@@ -39,10 +39,10 @@ fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration,
     let mut longest = Duration::ZERO;
     for some in all.chunks(pipeline) {
         let names: Vec<String> = some.iter().map(|key| format!("key:{key:012}")).collect();
-        let asks: Vec<_> =
+        let requests: Vec<_> =
             names.iter().map(|key| Request::Change(key.as_bytes(), set(value))).collect();
         let began = Instant::now();
-        let lsn = session.execute(&asks, &mut |_, _| {});
+        let lsn = session.execute(&requests, &mut |_, _| {});
         longest = longest.max(began.elapsed());
         db.log().commit(lsn)?;
     }

@@ -164,6 +164,7 @@ impl Shared {
             {
                 not_before = Instant::now() + RETRY_DELAY;
             }
+            // The next growth of the log need not wait for the delay after a failure.
             if !due {
                 not_before = Instant::now();
             }

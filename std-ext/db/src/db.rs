@@ -204,8 +204,8 @@ impl Db {
         };
         let last = state.log.last();
         Stats {
-            keys: sum(|figures| figures.keys()),
-            expires: sum(|figures| figures.keys_with_ttl()),
+            keys: sum(|stats| stats.keys()),
+            expires: sum(|stats| stats.keys_with_ttl()),
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
             // Relaxed: statistics; no other memory is published through them.

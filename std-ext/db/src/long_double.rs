@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_no_number() {
+    fn text_that_is_too_long_is_invalid() {
         let zeros = |count| LongDouble::parse("0".repeat(count).as_bytes());
         assert_eq!(zeros(LONGEST), Some(LongDouble::ZERO));
         assert_eq!(zeros(LONGEST + 1), None);

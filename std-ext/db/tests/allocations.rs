@@ -92,9 +92,9 @@ fn pipelines_allocate_nothing() {
                 server: &Server,
                 scratch: &mut scratch,
             };
-            let obeyed = process_input(&mut connection, context, &input, &mut out);
+            let outcome = process_input(&mut connection, context, &input, &mut out);
             count = COUNT.get() - before;
-            assert_eq!((obeyed.commands, obeyed.consumed), (64, input.len()));
+            assert_eq!((outcome.commands, outcome.consumed), (64, input.len()));
         }
         count
     };
@@ -124,9 +124,9 @@ fn changes_of_long_values_allocate_in_proportion_to_the_change() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
     db.set("a", vec![b'v'; LENGTH]).unwrap();
-    let mut bytes_for = |ask: Request<'_>| {
+    let mut bytes_for = |request: Request<'_>| {
         let before = BYTES.get();
-        session.execute(&[ask], &mut |_, answer| {
+        session.execute(&[request], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(1..) | Answer::Done), "{answer:?}");
         });
         BYTES.get() - before
@@ -139,9 +139,9 @@ fn changes_of_long_values_allocate_in_proportion_to_the_change() {
         rename(b"a", b"another"),
         rename(b"another", b"a"),
     ];
-    for ask in small {
-        let bytes = bytes_for(ask);
-        assert!(bytes < 10_000, "{bytes} bytes allocated for {ask:?} of 16 MiB");
+    for request in small {
+        let bytes = bytes_for(request);
+        assert!(bytes < 10_000, "{bytes} bytes allocated for {request:?} of 16 MiB");
     }
     // The first append may convert the value to pieces, just as storing it did.
     bytes_for(Request::Change(b"a", Change::Append(b"tail")));

@@ -55,7 +55,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Sends lines and expects these replies.
 #[track_caller]
-fn ask(client: &mut Client, lines: &[(&str, &str)]) {
+fn exchange(client: &mut Client, lines: &[(&str, &str)]) {
     for (line, reply) in lines {
         client.send(format!("{line}\r\n"));
         client.expect(format!("{reply}\r\n"));
@@ -76,7 +76,7 @@ fn the_system_clock_is_followed() {
         let db = Db::open(options.clone()).unwrap();
         let server = Running::over(db.clone(), |_| {});
         let mut client = server.client();
-        ask(
+        exchange(
             &mut client,
             &[
                 (&set_until("soon", START + HOUR / 2), "+OK"),
@@ -87,7 +87,7 @@ fn the_system_clock_is_followed() {
         );
         // One hour forward: keys that expire meanwhile are gone at once.
         clock.set(START + HOUR);
-        ask(
+        exchange(
             &mut client,
             &[
                 ("GET soon", "$-1"),
@@ -99,7 +99,7 @@ fn the_system_clock_is_followed() {
         // And back: expired keys stay expired, and the others live until their time.
         clock.set(START);
         until(|| db.now() == START);
-        ask(
+        exchange(
             &mut client,
             &[
                 ("GET soon", "$-1"),
@@ -117,7 +117,7 @@ fn the_system_clock_is_followed() {
         let db = Db::open(options).unwrap();
         let server = Running::over(db, |_| {});
         let mut client = server.client();
-        ask(
+        exchange(
             &mut client,
             &[
                 ("EXISTS soon past", ":0"),
@@ -127,7 +127,7 @@ fn the_system_clock_is_followed() {
             ],
         );
         clock.set(START + HOUR / 4);
-        ask(&mut client, &[("EXISTS new later", ":1")]);
+        exchange(&mut client, &[("EXISTS new later", ":1")]);
     }
 }
 
@@ -152,7 +152,7 @@ fn a_clock_that_was_wrong_once_does_no_harm() {
         let (path, clock) = (folder(), Clock::at(START));
         let ask_of = |db: Db, lines: &[(&str, &str)]| {
             let server = Running::over(db, |_| {});
-            ask(&mut server.client(), lines);
+            exchange(&mut server.client(), lines);
             server.end();
         };
         ask_of(clock.open(path.path()), &[(&set_until("old", START + HOUR), "+OK")]);

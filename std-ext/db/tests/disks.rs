@@ -93,7 +93,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn ask(&mut self, text: &str) -> Reply {
+    fn request(&mut self, text: &str) -> Reply {
         self.send(text);
         self.reply(text)
     }
@@ -109,11 +109,11 @@ type Content = BTreeMap<String, String>;
 #[track_caller]
 fn content(server: &Running) -> Content {
     let mut client = Client::new(server);
-    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("no reply to KEYS") };
+    let Reply::Several(keys) = client.request("KEYS *") else { panic!("no reply to KEYS") };
     let mut content = Content::new();
     for key in keys {
         let Reply::Text(key) = key else { panic!("{key:?} is not a key") };
-        match client.ask(&format!("GET {key}")) {
+        match client.request(&format!("GET {key}")) {
             Reply::Text(value) => drop(content.insert(key, value)),
             reply => panic!("GET {key} replies {reply:?}"),
         }
@@ -122,14 +122,14 @@ fn content(server: &Running) -> Content {
     let mut from = text("0");
     while scanned == 0 || from != text("0") {
         let Reply::Text(cursor) = from else { panic!("a cursor") };
-        let Reply::Several(part) = client.ask(&format!("SCAN {cursor} COUNT 1000")) else {
+        let Reply::Several(part) = client.request(&format!("SCAN {cursor} COUNT 1000")) else {
             panic!("no reply to SCAN")
         };
         let [next, Reply::Several(keys)] = &part[..] else { panic!("{part:?}") };
         (from, scanned) = (next.clone(), scanned + keys.len());
     }
     assert_eq!(scanned, content.len(), "SCAN and KEYS agree");
-    assert_eq!(client.ask("DBSIZE"), text(&format!(":{scanned}")));
+    assert_eq!(client.request("DBSIZE"), text(&format!(":{scanned}")));
     content
 }
 
@@ -157,9 +157,9 @@ fn fill(client: &mut Client) {
         } else {
             String::new()
         };
-        assert_eq!(client.ask(&format!("SET k{key} value{key}{rest}")), text("+OK"));
+        assert_eq!(client.request(&format!("SET k{key} value{key}{rest}")), text("+OK"));
     }
-    assert_eq!(client.ask("SET n 7"), text("+OK"));
+    assert_eq!(client.request("SET n 7"), text("+OK"));
 }
 
 /// Whatever change meets the full disk: its client gets an error, other clients go on reading committed data, changes
@@ -185,15 +185,15 @@ fn a_full_disk_blocks_no_client() {
             let met = unlucky.reply(change);
             assert!(met.is_refusal(), "{change:?} got no error after the rollback: {met:?}");
             assert_eq!(content(&server), before, "{change:?} was not committed, {fsync:?}");
-            assert_eq!(reader.ask("TTL k7"), text(":-1"), "{fsync:?}");
-            assert!(writer.ask("SET k1 refused").is_refusal());
+            assert_eq!(reader.request("TTL k7"), text(":-1"), "{fsync:?}");
+            assert!(writer.request("SET k1 refused").is_refusal());
             assert!(!server.watcher.is_ready() && server.watcher.log_fails());
             disk.change(|faults| (faults.room, faults.cut) = (None, false));
             until(|| server.watcher.is_ready());
             assert_eq!(content(&server), before, "{change:?} is not restored");
             // The log continues after the rollback.
-            assert_eq!(writer.ask("INCR n"), text(":8"));
-            assert_eq!(writer.ask("DECR n"), text(":7"));
+            assert_eq!(writer.request("INCR n"), text(":8"));
+            assert_eq!(writer.request("DECR n"), text(":7"));
         }
         drop((writer, reader));
         server.end();
@@ -228,18 +228,18 @@ fn every_request_is_answered_whatever_the_disk_refuses() {
             for round in 0..10 {
                 // A snapshot first, or changes.
                 if round % 2 == 1 {
-                    let saved = Client::new(&server).ask("SAVE");
+                    let saved = Client::new(&server).request("SAVE");
                     let failed = matches!(&saved, Reply::Text(why) if why.starts_with("-ERR "));
                     assert!(failed || saved == text("+OK"), "{fault}, {fsync:?}: SAVE: {saved:?}");
                 }
                 let mut client = Client::new(&server);
-                match client.ask(&format!("SET k{round} new{round}")) {
+                match client.request(&format!("SET k{round} new{round}")) {
                     Reply::Text(ok) if ok == "+OK" => {
                         known.insert(format!("k{round}"), format!("new{round}"));
                     }
                     refused => {
-                        let told = refused == Reply::Closed || refused.is_refusal();
-                        assert!(told, "{fault}, {fsync:?}: SET: {refused:?}");
+                        let reply = refused == Reply::Closed || refused.is_refusal();
+                        assert!(reply, "{fault}, {fsync:?}: SET: {refused:?}");
                     }
                 }
                 assert_eq!(content(&server), known, "{fault}, {fsync:?}");
@@ -332,7 +332,7 @@ fn a_snapshot_blocks_nothing() {
     // The log has grown, so a snapshot starts automatically.
     until(|| db.stats().snapshot_in_progress);
     for key in 0..50 {
-        assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
+        assert_eq!(client.request(&format!("SET k{key} value PX 1")), text("+OK"));
     }
     let began = Instant::now();
     while db.stats().keys != 0 {
@@ -344,8 +344,8 @@ fn a_snapshot_blocks_nothing() {
     for _ in 0..OFTEN {
         assert_eq!(client.reply("BGSAVE"), running, "one snapshot at a time");
     }
-    assert_eq!(client.ask("SAVE"), running);
-    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("no reply to INFO") };
+    assert_eq!(client.request("SAVE"), running);
+    let Reply::Text(info) = client.request("INFO persistence") else { panic!("no reply to INFO") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);
     until(|| !db.stats().snapshot_in_progress);
@@ -388,12 +388,12 @@ fn a_removed_directory_is_noticed() {
             std::fs::remove_dir_all(&path).unwrap();
         }
         if fsync == Fsync::Always {
-            assert!(writer.ask("SET k1 lost").is_refusal(), "nothing is acknowledged");
-            assert_eq!(reader.ask("GET k1"), text("value1"));
+            assert!(writer.request("SET k1 lost").is_refusal(), "nothing is acknowledged");
+            assert_eq!(reader.request("GET k1"), text("value1"));
         } else {
             until(|| server.watcher.log_fails());
         }
-        assert!(Client::new(&server).ask("SET k1 refused").is_refusal());
+        assert!(Client::new(&server).request("SET k1 refused").is_refusal());
         assert_eq!(content(&server).len(), 101, "its data can be read and saved elsewhere");
         assert!(!server.watcher.is_ready());
         server.end();
@@ -453,7 +453,7 @@ fn clients_get_loading_errors_while_the_data_is_loaded() {
         text
     };
     let ready = http("/readyz");
-    assert!(ready.contains(" 503 ") && ready.contains("being loaded: 0 %"), "{ready}");
+    assert!(ready.contains(" 503 ") && ready.contains("not ready: loading: 0 %"), "{ready}");
     let metrics = http("/metrics");
     assert!(metrics.contains("hedgerow_db_loading 1") && metrics.contains("hedgerow_db_ready 0"));
     assert!(http("/livez").contains(" 200 "));
@@ -472,23 +472,23 @@ fn early_clients_are_served_when_the_data_is_loaded() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client(BufReader::new(stream))
     };
-    let told = text("-LOADING hedgerow-db is loading the dataset in memory");
+    let reply = text("-LOADING hedgerow-db is loading the dataset in memory");
     let mut early: Vec<Client> = (0..5).map(|_| connect()).collect();
     for client in &mut early {
-        assert_eq!(client.ask("SET k v"), told);
-        assert_eq!(client.ask("SET \"k\" v"), told);
+        assert_eq!(client.request("SET k v"), reply);
+        assert_eq!(client.request("SET \"k\" v"), reply);
     }
     let mut half = connect();
-    assert_eq!(half.ask("PING"), told);
+    assert_eq!(half.request("PING"), reply);
     half.0.get_mut().write_all(b"*2\r\n$3\r\nGET\r\n").unwrap();
     let mut long = connect();
     let _ = long.0.get_mut().write_all(&support::command(&[b"SET", b"k", &vec![b'v'; 1 << 20]]));
-    assert_eq!(long.reply("SET"), told, "an incomplete request gets a reply");
+    assert_eq!(long.reply("SET"), reply, "an incomplete request gets a reply");
     let mut wrong = connect();
     wrong.0.get_mut().write_all(b"*1\r\n:").unwrap();
     assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
     let mut leaves = connect();
-    assert_eq!((leaves.ask("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
+    assert_eq!((leaves.request("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
     // The server has read the half request.
     std::thread::sleep(Duration::from_millis(100));
     let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
@@ -497,7 +497,7 @@ fn early_clients_are_served_when_the_data_is_loaded() {
     assert_eq!(half.reply("GET"), Reply::Closed);
     early.push(connect());
     for client in &mut early {
-        assert_eq!(client.ask("PING"), text("+PONG"), "an early client is served");
+        assert_eq!(client.request("PING"), text("+PONG"), "an early client is served");
     }
     drop(early);
     stopper.stop();
@@ -569,7 +569,7 @@ fn a_small_file_system_blocks_no_client() {
         loop {
             number += 1;
             let key = format!("long{number}");
-            match writer.ask(&format!("SET {key} {value}")) {
+            match writer.request(&format!("SET {key} {value}")) {
                 Reply::Text(ok) if ok == "+OK" => drop(kept.insert(key, value.clone())),
                 Reply::Closed => break,
                 reply if reply.is_refusal() => break,
@@ -579,10 +579,10 @@ fn a_small_file_system_blocks_no_client() {
         }
         assert_eq!(content(&server), kept, "committed data can be read, {fsync:?}");
         let mut writer = Client::new(&server);
-        assert!(writer.ask("SET more value").is_refusal());
+        assert!(writer.request("SET more value").is_refusal());
         // Space becomes available only when it is made.
         std::thread::sleep(Duration::from_millis(300));
-        assert!(writer.ask("SET more value").is_refusal());
+        assert!(writer.request("SET more value").is_refusal());
         // Only a snapshot of fewer keys takes less space than before; here others free space.
         let other = at.join("other");
         assert!(!other.exists());
@@ -606,16 +606,16 @@ fn a_small_file_system_blocks_no_client() {
     let before = content(&server);
     // The page that the log has begun may still take a change.
     let value = "x".repeat(10_000);
-    let met = writer.ask(&format!("SET k1 {value}"));
+    let met = writer.request(&format!("SET k1 {value}"));
     assert!(met == Reply::Closed || met.is_refusal(), "{met:?}");
     assert_eq!(content(&server), before);
     std::fs::remove_file(at.join("other")).unwrap();
     drop(other);
     until(|| server.watcher.is_ready());
     let mut writer = Client::new(&server);
-    assert_eq!(writer.ask("SET k1 value"), text("+OK"));
+    assert_eq!(writer.request("SET k1 value"), text("+OK"));
     server.end();
     let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
-    assert_eq!(Client::new(&server).ask("GET k1"), text("value"));
+    assert_eq!(Client::new(&server).request("GET k1"), text("value"));
     server.end();
 }

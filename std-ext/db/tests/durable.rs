@@ -49,10 +49,10 @@ fn open(path: &Path, shards: usize) -> Result<Db, OpenError> {
     Db::open_on_disk(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
 }
 
-fn look(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
+fn read(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
     let (mut value, mut ends) = (None, None);
-    let asks = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
-    session.execute(&asks, &mut |_, answer| match answer {
+    let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+    session.execute(&requests, &mut |_, answer| match answer {
         Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
         Answer::ExpiresAt(end) => ends = end,
         _ => {}
@@ -68,7 +68,7 @@ fn content(db: &Db) -> Content {
             break;
         }
     }
-    keys.into_iter().filter_map(|key| look(&mut session, &key).map(|found| (key, found))).collect()
+    keys.into_iter().filter_map(|key| read(&mut session, &key).map(|found| (key, found))).collect()
 }
 
 fn number(db: &Db, key: &str) -> u64 {
@@ -125,7 +125,7 @@ fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
 fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Request<'_>])) {
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
-    let asks: Vec<_> = (0..=random.below(12))
+    let requests: Vec<_> = (0..=random.below(12))
         .map(|_| match random.below(30) {
             0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
             25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
@@ -138,7 +138,7 @@ fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Reque
             }
         })
         .collect();
-    run(&asks);
+    run(&requests);
 }
 
 const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
@@ -162,12 +162,16 @@ fn reopening_restores_the_content() {
             entries += db.opened().log_entries;
             let mut session = db.session();
             for _ in 0..random.below(40) {
-                with_pipeline(&mut random, &LIVES, |asks| {
-                    let (mut here, mut there) = (vec![None; asks.len()], vec![None; asks.len()]);
-                    let lsn = session
-                        .execute(asks, &mut |at, answer| here[at] = Some(format!("{answer:?}")));
+                with_pipeline(&mut random, &LIVES, |requests| {
+                    let (mut here, mut there) =
+                        (vec![None; requests.len()], vec![None; requests.len()]);
+                    let lsn = session.execute(requests, &mut |at, answer| {
+                        here[at] = Some(format!("{answer:?}"))
+                    });
                     db.log().wait(lsn).unwrap();
-                    beside.execute(asks, &mut |at, answer| there[at] = Some(format!("{answer:?}")));
+                    beside.execute(requests, &mut |at, answer| {
+                        there[at] = Some(format!("{answer:?}"))
+                    });
                     assert_eq!(here, there);
                 });
                 if random.below(30) == 0 {
@@ -195,7 +199,7 @@ fn the_log_grows_by_the_size_of_changes() {
         let (from, to) = (from.as_bytes(), to.as_bytes());
         Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false })
     };
-    let asks = [
+    let requests = [
         Request::Change(b"a", Change::Append(b"tail")),
         Request::Change(b"a", Change::SetRange { offset: 7, bytes: b"part" }),
         Request::Change(b"a", live(Expiry::At(FAR))),
@@ -205,14 +209,14 @@ fn the_log_grows_by_the_size_of_changes() {
         rename("b", "{b}c"),
         rename("{b}c", "d"),
     ];
-    for ask in asks {
+    for request in requests {
         let before = db.log().bytes();
-        let lsn = session.execute(&[ask], &mut |_, answer| {
+        let lsn = session.execute(&[request], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
         let grown = db.log().bytes() - before;
-        assert!((1..500).contains(&grown), "{grown} bytes in the log for {ask:?} of 1 MiB");
+        assert!((1..500).contains(&grown), "{grown} bytes in the log for {request:?} of 1 MiB");
     }
     let wanted = content(&db);
     assert_eq!(wanted[&b"d"[..]].0.len(), (1 << 20) + 4);
@@ -286,8 +290,8 @@ fn keys_expire_the_same_way_in_replay() {
                             let soon = [0, 1, 2, 3, 5].map(|soon| Expiry::At(now + soon));
                             let lives =
                                 [&soon[..], &[Expiry::Keep, Expiry::Keep, Expiry::Never]].concat();
-                            with_pipeline(&mut random, &lives, |asks| {
-                                session.execute(asks, &mut |_, _| {});
+                            with_pipeline(&mut random, &lives, |requests| {
+                                session.execute(requests, &mut |_, _| {});
                             });
                             if random.below(10) == 0 {
                                 thread::sleep(Duration::from_micros(random.below(2000)));
@@ -662,12 +666,12 @@ fn memory_and_log_agree_on_a_full_disk() {
             for thread in 0..2 {
                 let (db, stop) = (&db, &stop);
                 scope.spawn(move || {
-                    let mut told = 0;
+                    let mut shown = 0;
                     // Relaxed: as above.
                     while !stop.load(Ordering::Relaxed) {
                         let now = number(db, &format!("counter {thread}"));
-                        assert!(now >= told, "{told} was acknowledged and rolled back: {now}");
-                        told = now;
+                        assert!(now >= shown, "{shown} was acknowledged and rolled back: {now}");
+                        shown = now;
                     }
                 });
             }
@@ -728,8 +732,8 @@ fn a_read_that_meets_a_rollback_is_not_shown() {
     let _heals = Heals(&disk);
     thread::scope(|scope| {
         let mut session = db.session();
-        let look = [Request::Read(b"key", Query::Value), Request::Read(b"key", Query::Exists)];
-        let lsn = session.execute(&look[..1], &mut |_, answer| {
+        let read = [Request::Read(b"key", Query::Value), Request::Read(b"key", Query::Exists)];
+        let lsn = session.execute(&read[..1], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"new"));
             scope.spawn(|| db.log().commit(last));
             // The rollback has its number, and soon waits only for this read.
@@ -738,9 +742,9 @@ fn a_read_that_meets_a_rollback_is_not_shown() {
             }
             thread::sleep(Duration::from_millis(200));
         });
-        let told = db.log().wait(lsn);
-        assert!(told.is_err(), "a rolled-back value is shown: entry {lsn} counts as safe");
-        let lsn = session.execute(&look, &mut |_, answer| {
+        let shown = db.log().wait(lsn);
+        assert!(shown.is_err(), "a rolled-back value is shown: entry {lsn} counts as safe");
+        let lsn = session.execute(&read, &mut |_, answer| {
             assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();

@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 use support::{Client, Running, begin_of_memory, bulk, command, memory_since, status, until};
 
 /// A test's turn: one at a time, so that the peak memory of the process is that of the test.
-struct Turn {
+struct Exclusive {
     _turn: MutexGuard<'static, ()>,
     before: usize,
 }
 
-fn turn() -> Turn {
+fn exclusive() -> Exclusive {
     static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Turn { _turn: turn, before: begin_of_memory() }
+    let exclusive = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Exclusive { _turn: exclusive, before: begin_of_memory() }
 }
 
-impl Turn {
+impl Exclusive {
     /// Returns how many bytes more than before the process had in memory at its peak; 0 if the system does not tell.
     fn used(&self) -> usize {
         memory_since(self.before)
@@ -72,7 +72,7 @@ fn send_without_reading(client: &mut Client, request: &[u8], most: usize) -> Opt
 
 #[test]
 fn a_pipeline_that_is_written_before_it_is_read_is_served() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|_| {});
     let mut client = server.client();
     let (pipeline, replies) = long_pipeline(&mut client);
@@ -86,7 +86,7 @@ fn a_pipeline_that_is_written_before_it_is_read_is_served() {
 
 #[test]
 fn others_are_served_while_a_pipeline_is_not_read() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|_| {});
     let (mut greedy, mut other) = (server.client(), server.client());
     let (pipeline, replies) = long_pipeline(&mut greedy);
@@ -96,10 +96,10 @@ fn others_are_served_while_a_pipeline_is_not_read() {
     });
     let mut longest = Duration::ZERO;
     while !writes.is_finished() {
-        let asked = Instant::now();
+        let started = Instant::now();
         other.send(b"PING\r\n");
         other.expect(b"+PONG\r\n");
-        longest = longest.max(asked.elapsed());
+        longest = longest.max(started.elapsed());
     }
     assert!(longest < Duration::from_secs(1), "another client waited for {longest:?}");
     writes.join().unwrap().expect(replies);
@@ -108,13 +108,13 @@ fn others_are_served_while_a_pipeline_is_not_read() {
 #[test]
 fn a_client_that_never_reads_is_closed_at_the_limit() {
     const LIMIT: usize = 32 << 20;
-    let turn = turn();
+    let exclusive = exclusive();
     let server = serve(|config| config.output_buffer_limit = LIMIT);
     let mut client = with_big(&server, 1000);
     let sent = send_without_reading(&mut client, &command(&[b"GET", b"big"]), 512 << 20);
     assert!(sent.is_some(), "a client that never reads was not closed at the limit");
     assert_eq!(server.watcher.totals().slow, 1);
-    let used = turn.used();
+    let used = exclusive.used();
     assert!(used < 3 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
     until(|| server.watcher.buffers() == 0);
 }
@@ -122,7 +122,7 @@ fn a_client_that_never_reads_is_closed_at_the_limit() {
 #[test]
 fn a_reply_is_not_built_beyond_the_limit() {
     const LIMIT: usize = 16 << 20;
-    let turn = turn();
+    let exclusive = exclusive();
     let server = serve(|config| config.output_buffer_limit = LIMIT);
     let value = 1 << 20;
     let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
@@ -138,7 +138,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
         // The connection may be closed before everything is sent.
         let _ = client.0.write_all(request);
         until(|| server.watcher.totals().slow == number as u64 + 1);
-        let used = turn.used();
+        let used = exclusive.used();
         assert!(used < 160 << 20, "{name}: {used} bytes were used for a limit of {LIMIT}");
     }
     let mut client = server.client();
@@ -162,7 +162,7 @@ fn a_reply_is_not_built_beyond_the_limit() {
 #[test]
 fn a_request_is_not_read_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|config| config.query_buffer_limit = LIMIT);
     // Many arguments, each of them allowed; a single one that is too long is refused as soon as its length is known.
     let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
@@ -170,11 +170,11 @@ fn a_request_is_not_read_beyond_the_limit() {
     for request in [&many[..], b"*2\r\n$3\r\nGET\r\n$5000000\r\nabc"] {
         let mut client = server.client();
         let _ = client.0.write_all(request);
-        let mut told = String::new();
+        let mut read = String::new();
         client.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let end = client.0.read_to_string(&mut told);
+        let end = client.0.read_to_string(&mut read);
         assert_eq!(
-            told, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
+            read, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
             "a request beyond the limit was read: {end:?}"
         );
     }
@@ -186,7 +186,7 @@ fn a_request_is_not_read_beyond_the_limit() {
 
 #[test]
 fn an_unauthenticated_client_holds_little() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|config| config.password = Some("sesame".into()));
     let mut client = server.client();
     assert_eq!(send_without_reading(&mut client, b"PING\r\n", 64 << 20), None);
@@ -196,7 +196,7 @@ fn an_unauthenticated_client_holds_little() {
 
 #[test]
 fn the_limits_of_buffers_are_set_as_in_redis() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|config| {
         config.settings = hedgerow_db::config::Config::default().server().settings;
     });
@@ -219,9 +219,9 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
     // More than the kernel buffers, and less than the hard limit: the soft limit closes the connection.
     let mut slow = server.client();
     slow.send(command(&[b"GET", b"big"]).repeat(32));
-    let asked = Instant::now();
+    let started = Instant::now();
     until(|| server.watcher.totals().slow == 1);
-    assert!(asked.elapsed() >= Duration::from_millis(900), "it was closed too soon");
+    assert!(started.elapsed() >= Duration::from_millis(900), "it was closed too soon");
 }
 
 /// Returns the answer to a probe, and how long it took.
@@ -238,7 +238,7 @@ fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
 
 #[test]
 fn probes_are_answered_whatever_other_clients_send() {
-    let _turn = turn();
+    let _turn = exclusive();
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let server = serve(|_| {});
     page.set_server(server.watcher.clone());
@@ -289,7 +289,7 @@ fn probes_are_answered_whatever_other_clients_send() {
 
 #[test]
 fn half_a_request_times_out() {
-    let _turn = turn();
+    let _turn = exclusive();
     let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();

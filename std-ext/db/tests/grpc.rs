@@ -143,13 +143,15 @@ fn watchers_get_changes_in_order() {
         db.set("rose", "red").unwrap();
         db.delete("rose").unwrap();
         db.clear().unwrap();
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..3 {
-            told.push(events.message().await.unwrap().unwrap().kind.unwrap());
+            received.push(events.message().await.unwrap().unwrap().kind.unwrap());
         }
-        assert!(matches!(&told[0], watch_response::Kind::Changed(entry) if entry.key == "rose"));
+        assert!(
+            matches!(&received[0], watch_response::Kind::Changed(entry) if entry.key == "rose")
+        );
         assert_eq!(
-            told[1..],
+            received[1..],
             [watch_response::Kind::Removed("rose".into()), watch_response::Kind::Cleared(true),]
         );
     });
@@ -163,8 +165,8 @@ fn a_password_is_required() {
         for wrong in ["", "Bearer thor", "Bearer thorns", "Bearer thorN", "thorn"] {
             let mut request = Request::new(get("rose"));
             request.metadata_mut().insert("authorization", wrong.parse().unwrap());
-            let told = client.get(request).await.unwrap_err();
-            assert_eq!(told.code(), Code::Unauthenticated, "{wrong}");
+            let received = client.get(request).await.unwrap_err();
+            assert_eq!(received.code(), Code::Unauthenticated, "{wrong}");
         }
         assert_eq!(client.get(get("rose")).await.unwrap_err().code(), Code::Unauthenticated);
         let mut request = Request::new(get("rose"));
@@ -194,26 +196,28 @@ fn health_and_reflection_are_served() {
         let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
         let service = "hedgerow.db.v1.Database".to_owned();
         let check = HealthCheckRequest { service: service.clone() };
-        let told = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
-        assert_eq!(told.status(), ServingStatus::Serving);
+        let received = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
+        assert_eq!(received.status(), ServingStatus::Serving);
 
         let list = MessageRequest::ListServices(String::new());
         let ask = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
-        let asks = futures_util::stream::iter([ask]);
+        let requests = futures_util::stream::iter([ask]);
         let mut client = ServerReflectionClient::new(channel.clone());
-        let mut told = client.server_reflection_info(asks).await.unwrap().into_inner();
-        let told = told.message().await.unwrap().unwrap().message_response;
-        let Some(MessageResponse::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        let mut received = client.server_reflection_info(requests).await.unwrap().into_inner();
+        let received = received.message().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(list)) = received else {
+            panic!("{received:?}")
+        };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
 
         // As older clients do.
         let list = OldAsk::ListServices(String::new());
         let ask = OldRequest { message_request: Some(list), ..Default::default() };
-        let told =
+        let received =
             Old::new(channel).server_reflection_info(futures_util::stream::iter([ask])).await;
-        let mut told = told.expect("older clients cannot list the services").into_inner();
-        let told = told.message().await.unwrap().unwrap().message_response;
-        let Some(OldAnswer::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        let mut received = received.expect("older clients cannot list the services").into_inner();
+        let received = received.message().await.unwrap().unwrap().message_response;
+        let Some(OldAnswer::ListServicesResponse(list)) = received else { panic!("{received:?}") };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
     });
 }
@@ -254,12 +258,12 @@ fn a_password_set_at_runtime_applies() {
                 other.expect(b"+OK\r\n");
             };
             set(b"thorn");
-            let told = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "no password was required");
+            let received = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(received, Err(Code::Unauthenticated), "no password was required");
             client.get(asks_with("thorn")).await.unwrap();
             set(b"petal");
-            let told = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "an old password is accepted");
+            let received = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(received, Err(Code::Unauthenticated), "an old password is accepted");
             client.get(asks_with("petal")).await.unwrap();
             set(b"");
             client.get(get("rose")).await.unwrap();
@@ -334,8 +338,8 @@ fn responses_are_bounded() {
         let client = DatabaseClient::connect(address.clone()).await.unwrap();
         let mut client = client.max_decoding_message_size(usize::MAX);
         let before = begin_of_memory();
-        let told = client.batch(gets(1000)).await.map(drop).map_err(|why| why.code());
-        assert_eq!(told, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
+        let received = client.batch(gets(1000)).await.map(drop).map_err(|why| why.code());
+        assert_eq!(received, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
         // A response within the limit is made again and again: sent ones are not counted any more.
@@ -396,12 +400,12 @@ fn requests_are_bounded() {
     with_both(change, async |_, address, _| {
         let mut client = DatabaseClient::connect(address).await.unwrap();
         let none = BatchRequest { operations: vec![Operation { kind: None }; 70_000] };
-        let told = client.batch(none).await.unwrap_err().code();
-        assert_eq!(told, Code::ResourceExhausted, "a batch with too many parts was accepted");
+        let received = client.batch(none).await.unwrap_err().code();
+        assert_eq!(received, Code::ResourceExhausted, "a batch with too many parts was accepted");
         let value = vec![b'v'; 5 << 20].into();
         let long = SetRequest { key: "big".into(), value, ..SetRequest::default() };
-        let told = client.set(long).await.map(drop).map_err(|why| why.code());
-        assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was read");
+        let received = client.set(long).await.map(drop).map_err(|why| why.code());
+        assert_eq!(received, Err(Code::ResourceExhausted), "a request beyond the limit was read");
         // Completed calls are not counted any more.
         for _ in 0..10 {
             let value = vec![b'v'; 1 << 20].into();

@@ -53,7 +53,7 @@ enum Call {
 
 /// An answer, in one form for both interfaces.
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum Reply {
     Done,
     Nothing,
     Int(i64),
@@ -63,28 +63,28 @@ enum Told {
 
 impl Operation for Call {
     type State = Option<Vec<u8>>;
-    type Answer = Told;
+    type Answer = Reply;
 
-    fn apply(&self, state: &Self::State) -> (Self::State, Told) {
-        let before = state.clone().map_or(Told::Nothing, Told::Bytes);
+    fn apply(&self, state: &Self::State) -> (Self::State, Reply) {
+        let before = state.clone().map_or(Reply::Nothing, Reply::Bytes);
         match self {
             Self::Get => (state.clone(), before),
-            Self::SetAbsent(_) if state.is_some() => (state.clone(), Told::Nothing),
-            Self::Set(value) | Self::SetAbsent(value) => (Some(value.clone()), Told::Done),
+            Self::SetAbsent(_) if state.is_some() => (state.clone(), Reply::Nothing),
+            Self::Set(value) | Self::SetAbsent(value) => (Some(value.clone()), Reply::Done),
             Self::SetGet(value) => (Some(value.clone()), before),
             Self::Incr => {
                 let number = state.as_ref().map_or(Some(0), |text| {
                     String::from_utf8_lossy(text).parse().ok().filter(|n: &i64| *n < i64::MAX)
                 });
-                let Some(number) = number else { return (state.clone(), Told::NotAnInteger) };
-                (Some((number + 1).to_string().into()), Told::Int(number + 1))
+                let Some(number) = number else { return (state.clone(), Reply::NotAnInteger) };
+                (Some((number + 1).to_string().into()), Reply::Int(number + 1))
             }
-            Self::Del => (None, Told::Int(state.is_some().into())),
+            Self::Del => (None, Reply::Int(state.is_some().into())),
             Self::GetDel => (None, before),
             Self::Append(tail) => {
                 let value = [state.as_deref().unwrap_or_default(), tail].concat();
                 let length = value.len().cast_signed() as i64;
-                (Some(value), Told::Int(length))
+                (Some(value), Reply::Int(length))
             }
         }
     }
@@ -94,7 +94,7 @@ impl Operation for Call {
     }
 }
 
-impl fmt::Display for Event<Call, Told> {
+impl fmt::Display for Event<Call, Reply> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         write!(f, "[{}, {}] ", self.called, self.returned)?;
@@ -106,7 +106,7 @@ impl fmt::Display for Event<Call, Told> {
             other => write!(f, "{other:?}")?,
         }
         match &self.answer {
-            Told::Bytes(value) => write!(f, " = {}", show(value)),
+            Reply::Bytes(value) => write!(f, " = {}", show(value)),
             other => write!(f, " = {other:?}"),
         }
     }
@@ -132,7 +132,7 @@ impl Call {
         }
     }
 
-    fn ask<'a>(&'a self, key: &'a [u8]) -> Request<'a> {
+    fn request<'a>(&'a self, key: &'a [u8]) -> Request<'a> {
         let set = |value: &'a Vec<u8>, condition, get| Change::Set {
             value,
             condition,
@@ -169,37 +169,38 @@ impl Call {
 }
 
 /// An interface to the database.
-trait Way {
+trait Interface {
     /// Sends all calls as one pipeline, and returns when all are answered.
-    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told>;
+    fn execute(&mut self, calls: &[(usize, Call)]) -> Vec<Reply>;
 }
 
-impl Way for (Db, Session) {
-    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told> {
+impl Interface for (Db, Session) {
+    fn execute(&mut self, calls: &[(usize, Call)]) -> Vec<Reply> {
         let keys: Vec<_> = calls.iter().map(|(number, _)| key(*number)).collect();
-        let asks: Vec<_> = calls.iter().zip(&keys).map(|((_, call), key)| call.ask(key)).collect();
+        let requests: Vec<_> =
+            calls.iter().zip(&keys).map(|((_, call), key)| call.request(key)).collect();
         let mut all = vec![None; calls.len()];
-        let lsn = self.1.execute(&asks, &mut |number, answer| {
+        let lsn = self.1.execute(&requests, &mut |number, answer| {
             all[number] = Some(match answer {
-                Answer::Done => Told::Done,
-                Answer::Nil => Told::Nothing,
-                Answer::Int(number) => Told::Int(number),
-                Answer::Bytes(bytes) => Told::Bytes(bytes.to_vec()),
-                Answer::Pieces(pieces) => Told::Bytes(pieces.concat()),
+                Answer::Done => Reply::Done,
+                Answer::Nil => Reply::Nothing,
+                Answer::Int(number) => Reply::Int(number),
+                Answer::Bytes(bytes) => Reply::Bytes(bytes.to_vec()),
+                Answer::Pieces(pieces) => Reply::Bytes(pieces.concat()),
                 Answer::Error(why) => {
                     assert_eq!(why, hedgerow_db::request::RequestError::NotAnInteger);
-                    Told::NotAnInteger
+                    Reply::NotAnInteger
                 }
                 Answer::ExpiresAt(end) => panic!("no request has this answer: {end:?}"),
             });
         });
         self.0.log().wait(lsn).unwrap();
-        all.into_iter().map(|told| told.expect("every request is answered")).collect()
+        all.into_iter().map(|reply| reply.expect("every request is answered")).collect()
     }
 }
 
-impl Way for BufReader<Client> {
-    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told> {
+impl Interface for BufReader<Client> {
+    fn execute(&mut self, calls: &[(usize, Call)]) -> Vec<Reply> {
         let text: Vec<u8> =
             calls.iter().flat_map(|(number, call)| call.text(&key(*number))).collect();
         self.get_mut().send(text);
@@ -207,20 +208,20 @@ impl Way for BufReader<Client> {
     }
 }
 
-fn one_reply(from: &mut impl BufRead) -> Told {
+fn one_reply(from: &mut impl BufRead) -> Reply {
     let mut line = String::new();
     from.read_line(&mut line).unwrap();
     match line.trim_end().split_at(1) {
-        ("+", "OK") => Told::Done,
-        ("$", "-1") => Told::Nothing,
-        (":", number) => Told::Int(number.parse().unwrap()),
+        ("+", "OK") => Reply::Done,
+        ("$", "-1") => Reply::Nothing,
+        (":", number) => Reply::Int(number.parse().unwrap()),
         ("$", length) => {
             let mut bytes = vec![0; length.parse::<usize>().unwrap() + 2];
             from.read_exact(&mut bytes).unwrap();
             bytes.truncate(bytes.len() - 2);
-            Told::Bytes(bytes)
+            Reply::Bytes(bytes)
         }
-        ("-", "ERR value is not an integer or out of range") => Told::NotAnInteger,
+        ("-", "ERR value is not an integer or out of range") => Reply::NotAnInteger,
         _ => panic!("{line}"),
     }
 }
@@ -232,10 +233,10 @@ impl Read for Client {
 }
 
 /// One thread's events, by key.
-type Notes = Vec<Vec<Event<Call, Told>>>;
+type Notes = Vec<Vec<Event<Call, Reply>>>;
 
 /// Sends requests and records events. Stamps are taken before a whole pipeline is sent and after all of it is answered.
-fn play(way: &mut impl Way, clock: &AtomicU64, thread: u64, seed: u64) -> Notes {
+fn play(interface: &mut impl Interface, clock: &AtomicU64, thread: u64, seed: u64) -> Notes {
     // SeqCst: the checker needs one total order of all stamps.
     let now = || clock.fetch_add(1, Ordering::SeqCst);
     let mut random = Random(seed << 8 | thread);
@@ -249,10 +250,10 @@ fn play(way: &mut impl Way, clock: &AtomicU64, thread: u64, seed: u64) -> Notes 
             })
             .collect();
         let called = now();
-        let told = way.ask(&calls);
+        let reply = interface.execute(&calls);
         let returned = now();
         done += calls.len();
-        for ((key, call), answer) in calls.into_iter().zip(told) {
+        for ((key, call), answer) in calls.into_iter().zip(reply) {
             notes[key].push(Event { called, returned, call, answer });
         }
     }
@@ -286,17 +287,17 @@ fn record(options: Options, seed: u64) -> Vec<Notes> {
 }
 
 /// Returns Ok if an order explains the history, or else what does not fit.
-fn judged(history: &[Vec<Event<Call, Told>>]) -> Result<(), String> {
+fn judged(history: &[Vec<Event<Call, Reply>>]) -> Result<(), String> {
     check::check(history, None).map_err(|stuck| explain(history, &stuck))
 }
 
-fn of_key(all: &[Notes], key: usize) -> Vec<Vec<Event<Call, Told>>> {
+fn of_key(all: &[Notes], key: usize) -> Vec<Vec<Event<Call, Reply>>> {
     all.iter().map(|notes| notes[key].clone()).collect()
 }
 
 /// Counts the events that overlap one of another thread: a history without overlap would prove nothing.
-fn overlapping(history: &[Vec<Event<Call, Told>>]) -> usize {
-    let overlaps = |(thread, event): (usize, &Event<Call, Told>)| {
+fn overlapping(history: &[Vec<Event<Call, Reply>>]) -> usize {
+    let overlaps = |(thread, event): (usize, &Event<Call, Reply>)| {
         let others = history.iter().enumerate().filter(|(other, _)| *other != thread);
         others
             .flat_map(|(_, events)| events)
@@ -329,16 +330,16 @@ fn recorded_histories_are_linearizable() {
 }
 
 /// The history of a thread that sets one value and then another, and of a thread that comes later.
-fn sets_and_then(calls: Vec<(Call, Told)>) -> Vec<Vec<Event<Call, Told>>> {
+fn sets_and_then(calls: Vec<(Call, Reply)>) -> Vec<Vec<Event<Call, Reply>>> {
     let event = |called, (call, answer)| Event { called, returned: called + 1, call, answer };
-    let set = |value: &str| (Call::Set(value.into()), Told::Done);
+    let set = |value: &str| (Call::Set(value.into()), Reply::Done);
     let later = calls.into_iter().enumerate().map(|(n, one)| event(10 + 2 * n as u64, one));
     vec![vec![event(0, set("1000")), event(2, set("2000"))], later.collect()]
 }
 
 #[test]
 fn a_stale_read_is_refused() {
-    let read = |value: &str| sets_and_then(vec![(Call::Get, Told::Bytes(value.into()))]);
+    let read = |value: &str| sets_and_then(vec![(Call::Get, Reply::Bytes(value.into()))]);
     assert_eq!(judged(&read("2000")), Ok(()));
     let why = judged(&read("1000")).expect_err("a stale read");
     assert!(why.contains("Get = 1000"), "{why}");
@@ -346,11 +347,11 @@ fn a_stale_read_is_refused() {
 
 #[test]
 fn a_lost_update_is_refused() {
-    let incr = |number| (Call::Incr, Told::Int(number));
+    let incr = |number| (Call::Incr, Reply::Int(number));
     assert_eq!(judged(&sets_and_then(vec![incr(2001), incr(2002)])), Ok(()));
     judged(&sets_and_then(vec![incr(2001), incr(2001)])).expect_err("a lost update");
-    let append = |tail: &str, length| (Call::Append(tail.into()), Told::Int(length));
-    let get = |value: &str| (Call::Get, Told::Bytes(value.into()));
+    let append = |tail: &str, length| (Call::Append(tail.into()), Reply::Int(length));
+    let get = |value: &str| (Call::Get, Reply::Bytes(value.into()));
     assert_eq!(judged(&sets_and_then(vec![append("7", 5), get("20007")])), Ok(()));
     judged(&sets_and_then(vec![append("7", 5), get("2000")])).expect_err("a lost end");
 }
@@ -363,20 +364,20 @@ fn a_manipulated_history_is_refused() {
     let quiet =
         |at, call, answer| Event { called: last + at, returned: last + at + 1, call, answer };
     // After all others: GETDEL has taken the value, so a second one cannot get it.
-    all[0][0].push(quiet(1, Call::Set(b"1".into()), Told::Done));
-    all[1][0].push(quiet(3, Call::GetDel, Told::Bytes(b"1".into())));
+    all[0][0].push(quiet(1, Call::Set(b"1".into()), Reply::Done));
+    all[1][0].push(quiet(3, Call::GetDel, Reply::Bytes(b"1".into())));
     assert_eq!(judged(&of_key(&all, 0)), Ok(()));
-    all[2][0].push(quiet(5, Call::GetDel, Told::Bytes(b"1".into())));
+    all[2][0].push(quiet(5, Call::GetDel, Reply::Bytes(b"1".into())));
     judged(&of_key(&all, 0)).expect_err("taken twice");
     all[2][0].pop();
     // And in between: an increment answers the number that another one has answered.
     let incrs = |notes: &Notes| {
         notes[0].iter().position(
-            |event| matches!(event.answer, Told::Int(n) if event.call == Call::Incr && n > 1000),
+            |event| matches!(event.answer, Reply::Int(n) if event.call == Call::Incr && n > 1000),
         )
     };
     let (thread, place) = (0..all.len()).find_map(|n| Some((n, incrs(&all[n])?))).unwrap();
-    let Told::Int(number) = all[thread][0][place].answer else { unreachable!("it was one") };
-    all[thread][0][place].answer = Told::Int(number - 1000);
+    let Reply::Int(number) = all[thread][0][place].answer else { unreachable!("it was one") };
+    all[thread][0][place].answer = Reply::Int(number - 1000);
     judged(&of_key(&all, 0)).expect_err("a number of another time");
 }

@@ -91,7 +91,7 @@ fn write(db: &Db, thread: u64, from: u64) {
             expiry,
             get: false,
         };
-        let asks = [
+        let requests = [
             Request::Change(&register, set(&value, Expiry::Never)),
             Request::Change(&counter, Change::Increment(1)),
             Request::Change(b"counter of all", Change::Increment(1)),
@@ -100,15 +100,15 @@ fn write(db: &Db, thread: u64, from: u64) {
             Request::MultiKey(MultiKeyOp::SetAll(&all)),
             Request::MultiKey(MultiKeyOp::Rename { from: &here, to: &there, if_absent: false }),
         ];
-        let lsn = session.execute(&asks, &mut |_, answer| {
+        let lsn = session.execute(&requests, &mut |_, answer| {
             let no_such =
                 matches!(answer, Answer::Error(hedgerow_db::request::RequestError::NoSuchKey));
             assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
         // A single write, so that the reader gets all of it or nothing.
-        let told = format!("safe {thread} {number}\n");
-        if std::io::stdout().lock().write_all(told.as_bytes()).is_err() {
+        let printed = format!("safe {thread} {number}\n");
+        if std::io::stdout().lock().write_all(printed.as_bytes()).is_err() {
             std::process::exit(1);
         }
     }
@@ -139,8 +139,8 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
         for line in BufReader::new(out).lines() {
             let line = line.unwrap();
             // Skip the test harness's own lines.
-            let Some(told) = line.strip_prefix("safe ") else { continue };
-            let (thread, number) = told.split_once(' ').unwrap();
+            let Some(printed) = line.strip_prefix("safe ") else { continue };
+            let (thread, number) = printed.split_once(' ').unwrap();
             let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
             let wanted = last[thread].map_or(round * STRIDE, |last: u64| last + 1);
             assert_eq!(number, wanted);
@@ -167,7 +167,7 @@ struct Known {
     counter: u64,
 }
 
-fn look(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
+fn read(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
     let mut found = None;
     session.execute(&[Request::Read(key, Query::Value)], &mut |_, answer| {
         if let Answer::Bytes(value) = answer {
@@ -195,7 +195,7 @@ impl Known {
             );
         };
         for place in 0..KEYS {
-            let found = look(session, &key("register", thread, place));
+            let found = read(session, &key("register", thread, place));
             let there = found.as_deref().map(number);
             assert_eq!(found, there.map(value), "never written");
             let known = &mut self.registers[place as usize];
@@ -204,14 +204,14 @@ impl Known {
             *known = there;
         }
         let mut together = (0..TOGETHER)
-            .map(|place| look(session, &key("together", thread, place)).as_deref().map(number));
+            .map(|place| read(session, &key("together", thread, place)).as_deref().map(number));
         let one = together.next().unwrap();
         assert!(together.all(|other| other == one), "written together");
         allowed(one, safe.or(self.together), true);
         self.together = one;
 
         let ending = key("ending", thread, 0);
-        let there = look(session, &ending).as_deref().map(number);
+        let there = read(session, &ending).as_deref().map(number);
         allowed(there, safe.or(self.ending), true);
         session.execute(&[Request::Read(&ending, Query::Expiry)], &mut |_, answer| {
             let wanted = there.map_or(Answer::Nil, |there| Answer::ExpiresAt(Some(FAR + there)));
@@ -219,19 +219,19 @@ impl Known {
         });
         self.ending = there;
 
-        let counter = look(session, &key("counter", thread, 0)).map_or(0, |text| number(&text));
+        let counter = read(session, &key("counter", thread, 0)).map_or(0, |text| number(&text));
         let wanted = self.counter + end - begin;
         assert!(counter == wanted || counter == wanted + 1, "{counter} for {wanted}");
         self.counter = counter;
 
-        let list = look(session, &key("list", thread, 0)).unwrap_or_default();
+        let list = read(session, &key("list", thread, 0)).unwrap_or_default();
         let list: Vec<u64> = list.chunks(20).map(number).collect();
         let safe: Vec<u64> = (begin..end).collect();
         assert!(list == safe || list.split_last() == Some((&end, &safe[..])), "{list:?}");
         session
             .execute(&[Request::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
 
-        let moves = [0, 1].map(|place| look(session, &key("moves", thread, place)));
+        let moves = [0, 1].map(|place| read(session, &key("moves", thread, place)));
         assert_eq!(
             moves.iter().flatten().count(),
             usize::from(round > 0),
@@ -255,14 +255,14 @@ fn acknowledged_changes_survive_kills() {
         return be_killed(&folder);
     }
     let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
-    let (rounds, patience) =
+    let (rounds, timeout) =
         given.map_or((25, Duration::from_secs(10)), |rounds| (rounds, Duration::MAX));
     let folder = tempfile::tempdir().unwrap();
     let (mut random, began) = (Random(rounds), Instant::now());
     let mut known: [Known; THREADS as usize] = Default::default();
-    let (mut of_all, mut told, mut cuts, mut snapshots, mut done) = (0, 0, 0, 0, 0);
+    let (mut of_all, mut printed, mut cuts, mut snapshots, mut done) = (0, 0, 0, 0, 0);
     for number_of in 0..rounds {
-        if began.elapsed() > patience {
+        if began.elapsed() > timeout {
             break;
         }
         let safe = round(folder.path(), number_of, &mut random);
@@ -273,12 +273,12 @@ fn acknowledged_changes_survive_kills() {
         }
         let counted = |last: Option<u64>| last.map_or(0, |last| last - number_of * STRIDE + 1);
         let new: u64 = safe.into_iter().map(counted).sum();
-        let sum = look(&mut session, b"counter of all").map_or(0, |text| number(&text));
+        let sum = read(&mut session, b"counter of all").map_or(0, |text| number(&text));
         assert!(
             (of_all + new..=of_all + new + THREADS).contains(&sum),
             "{sum} for {of_all} and {new}"
         );
-        (of_all, told, done) = (sum, told + new, done + 1);
+        (of_all, printed, done) = (sum, printed + new, done + 1);
         cuts += u64::from(db.opened().truncated_bytes != 0);
         snapshots += u64::from(db.opened().snapshot_keys != 0);
         drop(session);
@@ -287,7 +287,7 @@ fn acknowledged_changes_survive_kills() {
         }
     }
     println!(
-        "{done} kills, {told} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
+        "{done} kills, {printed} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
     );
-    assert!(told > 0 && snapshots > 0, "the test covered nothing");
+    assert!(printed > 0 && snapshots > 0, "the test covered nothing");
 }

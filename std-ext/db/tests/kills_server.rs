@@ -133,7 +133,7 @@ impl Client {
         }
     }
 
-    fn ask(&mut self, words: &[&[u8]]) -> io::Result<Option<Vec<u8>>> {
+    fn request(&mut self, words: &[&[u8]]) -> io::Result<Option<Vec<u8>>> {
         self.0.get_mut().write_all(&command(words))?;
         self.answer()
     }
@@ -256,9 +256,9 @@ impl Writer {
     fn check(&mut self, client: &mut Client) {
         let acknowledged = self.acknowledged;
         for (key, (before, since)) in &mut self.keys {
-            let value = client.ask(&[b"GET", key]).unwrap();
+            let value = client.request(&[b"GET", key]).unwrap();
             let found = value.map(|value| {
-                let end = client.ask(&[b"PEXPIRETIME", key]).unwrap().unwrap();
+                let end = client.request(&[b"PEXPIRETIME", key]).unwrap().unwrap();
                 (value, (end != b"-1").then(|| digits(&end)))
             });
             let sure = since.partition_point(|(request, _)| *request < acknowledged);
@@ -293,7 +293,7 @@ fn digits(text: &[u8]) -> u64 {
 
 /// Reads the shared number in a loop: a number that was shown once must survive.
 fn watch(mut client: Client, highest: &AtomicU64) {
-    while let Ok(shown) = client.ask(&[b"GET", b"all"]) {
+    while let Ok(shown) = client.request(&[b"GET", b"all"]) {
         let shown = shown.map_or(0, |text| digits(&text));
         // Relaxed: read after this thread is joined.
         highest.fetch_max(shown, Ordering::Relaxed);
@@ -314,7 +314,7 @@ fn have_saved(mut client: Client) {
 }
 
 fn number_of_all(client: &mut Client) -> u64 {
-    client.ask(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text))
+    client.request(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text))
 }
 
 // -------------------------------------------------------------------------------- the test that kills it
@@ -373,7 +373,7 @@ fn round(
 #[test]
 fn replies_survive_kills() {
     let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
-    let (rounds, patience) =
+    let (rounds, timeout) =
         given.map_or((10, Duration::from_secs(8)), |rounds| (rounds, Duration::MAX));
     let folder = tempfile::tempdir().unwrap();
     let (mut random, began) = (Random(rounds), Instant::now());
@@ -396,7 +396,7 @@ fn replies_survive_kills() {
         }
         let found = number_of_all(&mut client);
         assert!(all.contains(&found), "{found} is there instead of {all:?}");
-        if number == rounds || began.elapsed() > patience {
+        if number == rounds || began.elapsed() > timeout {
             break;
         }
         all = round(program, &mut writers, &mut random, number % 10 == 6, &mut counted);

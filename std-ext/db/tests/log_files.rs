@@ -479,8 +479,8 @@ fn unflushed_entries_are_never_acknowledged() {
         let path = folder();
         let disk = FaultyDisk::new();
         let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
-        let told = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&told);
+        let progress = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&progress);
         // Relaxed: the flag only ends the wait.
         log.on_progress(Box::new(move || count.store(1, Ordering::Relaxed)));
         append(&log, 1);
@@ -490,7 +490,7 @@ fn unflushed_entries_are_never_acknowledged() {
         let done = if fsync == Fsync::Always { log.wait(2) } else { log.sync() };
         assert!(matches!(done, Err(LogError::Sync(_))), "{fsync:?}: {done:?}");
         // Relaxed: as above.
-        while told.load(Ordering::Relaxed) == 0 {
+        while progress.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
         disk.change(|faults| faults.sync = false);

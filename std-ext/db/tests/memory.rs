@@ -76,9 +76,9 @@ fn of_all_keys(db: &Db, change: Change<'_>) {
     let mut session = db.session();
     for part in 0..400 {
         let keys: Vec<String> = (0..1000).map(|key| format!("key{part}:{key}")).collect();
-        let asks: Vec<Request<'_>> =
+        let requests: Vec<Request<'_>> =
             keys.iter().map(|key| Request::Change(key.as_bytes(), change)).collect();
-        session.execute(&asks, &mut |_, _| {});
+        session.execute(&requests, &mut |_, _| {});
     }
 }
 

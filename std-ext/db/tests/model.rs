@@ -23,7 +23,7 @@ enum Kept {
     Int(i64),
     Bytes(Vec<u8>),
     Lives(Option<u64>),
-    Refused(RequestError),
+    Error(RequestError),
 }
 
 fn keep(answer: Answer<'_>) -> Kept {
@@ -34,7 +34,7 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
         Answer::ExpiresAt(end) => Kept::Lives(end),
-        Answer::Error(refusal) => Kept::Refused(refusal),
+        Answer::Error(error) => Kept::Error(error),
     }
 }
 
@@ -49,9 +49,9 @@ impl Model {
         self.0.get(key).map_or(Kept::Nothing, |(value, _)| Kept::Bytes(value.clone()))
     }
 
-    fn look(&self, key: &[u8], look: Query) -> Kept {
+    fn read(&self, key: &[u8], query: Query) -> Kept {
         let found = self.0.get(key);
-        match look {
+        match query {
             Query::Exists => Kept::Int(found.is_some().into()),
             Query::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
             Query::Expiry => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
@@ -142,9 +142,9 @@ impl Model {
                 let number = text.map_or(Some(0), |text| {
                     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
                 });
-                let Some(number) = number else { return Kept::Refused(RequestError::NotAnInteger) };
+                let Some(number) = number else { return Kept::Error(RequestError::NotAnInteger) };
                 let Some(sum) = number.checked_add(by) else {
-                    return Kept::Refused(RequestError::Overflow);
+                    return Kept::Error(RequestError::Overflow);
                 };
                 self.0.insert(key.to_vec(), (sum.to_string().into(), end));
                 Kept::Int(sum)
@@ -152,10 +152,10 @@ impl Model {
             Change::IncrementFloat(by) => {
                 let number =
                     text.map_or(Some(LongDouble::ZERO), |text| LongDouble::parse(text.as_bytes()));
-                let Some(number) = number else { return Kept::Refused(RequestError::NotAFloat) };
+                let Some(number) = number else { return Kept::Error(RequestError::NotAFloat) };
                 let sum = number.checked_add(by).and_then(LongDouble::text);
                 let Some(sum) = sum.map(String::into_bytes) else {
-                    return Kept::Refused(RequestError::NotFinite);
+                    return Kept::Error(RequestError::NotFinite);
                 };
                 self.0.insert(key.to_vec(), (sum.clone(), end));
                 Kept::Bytes(sum)
@@ -197,7 +197,7 @@ impl Model {
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => {
                 let Some(found) = self.0.get(from).cloned() else {
-                    return Kept::Refused(RequestError::NoSuchKey);
+                    return Kept::Error(RequestError::NoSuchKey);
                 };
                 if absent && self.0.contains_key(to) {
                     return Kept::Int(0);
@@ -213,9 +213,9 @@ impl Model {
         }
     }
 
-    fn answer(&mut self, ask: &Request<'_>) -> Kept {
-        match *ask {
-            Request::Read(key, look) | Request::MultiRead(key, look, _) => self.look(key, look),
+    fn answer(&mut self, request: &Request<'_>) -> Kept {
+        match *request {
+            Request::Read(key, query) | Request::MultiRead(key, query, _) => self.read(key, query),
             Request::Change(key, change) => self.change(key, change),
             Request::MultiKey(together) => self.together(together),
         }
@@ -265,15 +265,15 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
     }
 }
 
-fn look(random: &mut Random) -> Query {
+fn any_query(random: &mut Random) -> Query {
     let mut place = || random.below(20) as i64 - 10;
     let part = Query::Range(place(), place());
     random.of(&[Query::Value, Query::Pieces, Query::Exists, Query::Length, Query::Expiry, part])
 }
 
-fn answers(session: &mut Session, asks: &[Request<'_>]) -> Vec<Kept> {
-    let mut kept = vec![None; asks.len()];
-    session.execute(asks, &mut |number, answer| {
+fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {
+    let mut kept = vec![None; requests.len()];
+    session.execute(requests, &mut |number, answer| {
         assert!(kept[number].replace(keep(answer)).is_none(), "answered twice");
     });
     kept.into_iter().map(|kept| kept.expect("every request is answered")).collect()
@@ -293,12 +293,12 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
-        let asks: Vec<Request<'_>> = (0..=random.below(12))
+        let requests: Vec<Request<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
-                0..11 => Request::Read(random.of(&keys), look(&mut random)),
+                0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
                 11..14 => {
                     let several = random.below(6) as usize;
-                    Request::MultiRead(random.of(&keys), look(&mut random), several)
+                    Request::MultiRead(random.of(&keys), any_query(&mut random), several)
                 }
                 14..27 => Request::Change(random.of(&keys), change(&mut random, &values)),
                 _ => Request::MultiKey(match random.below(12) {
@@ -313,9 +313,9 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                 }),
             })
             .collect();
-        let found = answers(&mut session, &asks);
-        for (ask, found) in asks.iter().zip(found) {
-            assert_eq!(found, model.answer(ask), "{ask:?}");
+        let found = answers(&mut session, &requests);
+        for (request, found) in requests.iter().zip(found) {
+            assert_eq!(found, model.answer(request), "{request:?}");
         }
     }
     drop(session);
@@ -337,8 +337,11 @@ fn compare(db: &Db, model: &Model) {
     wanted.sort();
     assert_eq!(met, wanted);
     for (key, (value, end)) in &model.0 {
-        let asks = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
-        assert_eq!(answers(&mut session, &asks), [Kept::Bytes(value.clone()), Kept::Lives(*end)]);
+        let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+        assert_eq!(
+            answers(&mut session, &requests),
+            [Kept::Bytes(value.clone()), Kept::Lives(*end)]
+        );
     }
 }
 
@@ -409,8 +412,8 @@ fn every_read_is_counted() {
     session
         .execute(&[value(b"rose"), Request::Change(b"rose", set), value(b"rose")], &mut |_, _| {});
     assert_eq!((db.stats().hits, db.stats().misses), (1, 1), "hits and misses");
-    let asks = [Request::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
-    session.execute(&asks, &mut |_, _| {});
+    let requests = [Request::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
+    session.execute(&requests, &mut |_, _| {});
     assert_eq!((db.stats().hits, db.stats().misses), (1, 3), "hits and misses");
 }
 

@@ -51,7 +51,7 @@ impl Running {
         Self { child, said, socket }
     }
 
-    fn ask(&mut self, line: &str, wanted: &str) {
+    fn request(&mut self, line: &str, wanted: &str) {
         self.socket.write_all(format!("{line}\r\n").as_bytes()).unwrap();
         let mut got = vec![0; wanted.len()];
         self.socket.read_exact(&mut got).unwrap();
@@ -80,21 +80,21 @@ fn acknowledged_changes_survive_every_kind_of_exit() {
     let mut first = Running::start(folder.path(), &[]);
     assert!(first.said.contains("The database is empty."), "{}", first.said);
     assert!(first.said.contains("hedgerow-db-data, fsync every second."), "{}", first.said);
-    first.ask("SET rose red", "+OK\r\n");
+    first.request("SET rose red", "+OK\r\n");
     first.signal(Signal::TERM);
     let (code, err) = first.joined();
     assert_eq!(code, Some(0), "{err}");
 
     let mut second = Running::start(folder.path(), &["--appendfsync", "always"]);
     assert!(second.said.contains("Loaded 1 keys"), "{}", second.said);
-    second.ask("GET rose", "$3\r\nred\r\n");
-    second.ask("SET violet blue", "+OK\r\n");
+    second.request("GET rose", "$3\r\nred\r\n");
+    second.request("SET violet blue", "+OK\r\n");
     second.signal(Signal::KILL);
     second.joined();
 
     let mut third = Running::start(folder.path(), &[]);
-    third.ask("GET violet", "$4\r\nblue\r\n");
-    third.ask("INCR n", ":1\r\n");
+    third.request("GET violet", "$4\r\nblue\r\n");
+    third.request("INCR n", ":1\r\n");
     // No reply; the connection closes.
     third.socket.write_all(b"SHUTDOWN SAVE\r\n").unwrap();
     assert_eq!(third.joined().0, Some(0));
@@ -105,7 +105,7 @@ fn acknowledged_changes_survive_every_kind_of_exit() {
         "{}",
         fourth.said
     );
-    fourth.ask("INCR n", ":2\r\n");
+    fourth.request("INCR n", ":2\r\n");
     fourth.signal(Signal::INT);
     assert_eq!(fourth.joined().0, Some(0));
 }
@@ -114,7 +114,7 @@ fn acknowledged_changes_survive_every_kind_of_exit() {
 fn an_incomplete_log_entry_is_truncated_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
-    first.ask("SET rose red", "+OK\r\n");
+    first.request("SET rose red", "+OK\r\n");
     first.signal(Signal::TERM);
     first.joined();
     let data = folder.path().join("hedgerow-db-data");
@@ -125,7 +125,7 @@ fn an_incomplete_log_entry_is_truncated_and_reported() {
     log.write_all(&[7; 5]).unwrap();
     drop(log);
     let mut second = Running::start(folder.path(), &[]);
-    second.ask("GET rose", "$3\r\nred\r\n");
+    second.request("GET rose", "$3\r\nred\r\n");
     second.signal(Signal::TERM);
     let (code, err) = second.joined();
     assert_eq!(code, Some(0));

@@ -31,7 +31,7 @@ fn in_both(test: impl Fn(&mut Connection)) {
 }
 
 /// Returns the kind and the text of an error reply.
-fn refused<T>(result: Result<T, RedisError>) -> (ErrorKind, String) {
+fn error_of<T>(result: Result<T, RedisError>) -> (ErrorKind, String) {
     let why = result.err().expect("it is refused");
     (why.kind(), why.detail().unwrap_or_default().to_owned())
 }
@@ -89,7 +89,7 @@ fn numbers_are_counted() {
         assert_eq!(it.decr::<_, _, i64>("n", 2).unwrap(), 40);
         let half: f64 = it.incr("n", 0.5).unwrap();
         assert!((half - 40.5).abs() < 1e-12);
-        let (kind, said) = refused(it.incr::<_, _, i64>("n", 1));
+        let (kind, said) = error_of(it.incr::<_, _, i64>("n", 1));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(said, "value is not an integer or out of range");
     });
@@ -136,14 +136,14 @@ fn pipelines_are_answered_in_order() {
         // A failing command does not affect those around it.
         let mut pipe = redis::pipe();
         pipe.set("a", "x").ignore().incr("a", 1).set("b", "y").ignore();
-        let (kind, _) = refused(pipe.query::<Vec<Value>>(it));
+        let (kind, _) = error_of(pipe.query::<Vec<Value>>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(it.mget::<_, (String, String)>(&["a", "b"]).unwrap(), ("x".into(), "y".into()));
         // Transactions are refused with an error; after DISCARD, the connection works again.
-        let (kind, said) = refused(redis::cmd("MULTI").query::<()>(it));
+        let (kind, said) = error_of(redis::cmd("MULTI").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'MULTI'"), "{said}");
-        let (_, said) = refused(it.get::<_, String>("b"));
+        let (_, said) = error_of(it.get::<_, String>("b"));
         assert!(said.starts_with("not executed"), "{said}");
         redis::cmd("DISCARD").query::<()>(it).unwrap();
         assert_eq!(it.get::<_, String>("b").unwrap(), "y");
@@ -162,7 +162,7 @@ fn the_server_describes_itself() {
         let limits: HashMap<String, String> =
             redis::cmd("CONFIG").arg("GET").arg("maxmemory*").query(it).unwrap();
         assert_eq!(limits["maxmemory-policy"], "noeviction");
-        let (kind, said) = refused(redis::cmd("LPUSH").arg("a").arg("b").query::<()>(it));
+        let (kind, said) = error_of(redis::cmd("LPUSH").arg("a").arg("b").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'LPUSH'"), "{said}");
     });
@@ -183,8 +183,8 @@ fn passwords_are_checked() {
         assert_eq!(it.get::<_, String>("rose").unwrap(), "red");
         assert!(open(":mellon@").is_err() && open("somebody:open%20sesame@").is_err());
         // An unauthenticated client can connect, but gets only errors.
-        let asked = open("").and_then(|mut it| it.get::<_, String>("rose"));
-        assert!(asked.unwrap_err().to_string().contains("NOAUTH"), "{protocol}");
+        let result = open("").and_then(|mut it| it.get::<_, String>("rose"));
+        assert!(result.unwrap_err().to_string().contains("NOAUTH"), "{protocol}");
     }
 }
 

@@ -332,9 +332,9 @@ fn commands_after_a_refused_multi_are_not_executed() {
     client.expect(b"+OK\r\n$3\r\nred\r\n");
     client.send(b"CONFIG SET requirepass sesame\r\n");
     client.expect(b"+OK\r\n");
-    let mut stranger = server.client();
-    stranger.send(b"MULTI\r\nEXEC\r\n");
-    stranger.expect("-NOAUTH Authentication required.\r\n".repeat(2));
+    let mut unauthenticated = server.client();
+    unauthenticated.send(b"MULTI\r\nEXEC\r\n");
+    unauthenticated.expect("-NOAUTH Authentication required.\r\n".repeat(2));
     client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
     client.expect(b"-ERR unknown command 'WATCH': transactions are not supported\r\n");
     client.expect(b"-ERR unknown command 'EVALSHA': scripts are not supported");
@@ -539,7 +539,7 @@ fn http(http: &HttpServer, path: &str) -> (u16, String) {
 }
 
 /// Returns the value of a metric.
-fn figure<T: FromStr>(page: &HttpServer, name: &str) -> T {
+fn metric<T: FromStr>(page: &HttpServer, name: &str) -> T {
     let (_, text) = http(page, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
     let number = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse();
@@ -562,13 +562,13 @@ fn the_latency_of_each_command_is_counted() {
     }
     // The last ones are counted when their replies are sent.
     let begun = Instant::now();
-    let count = |name: &str| figure::<u64>(&page, &format!("command_duration_seconds_{name}"));
+    let count = |name: &str| metric::<u64>(&page, &format!("command_duration_seconds_{name}"));
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count("count"), 60, "the latency of each of 60 commands was not counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
-    let each = figure::<f64>(&page, "command_duration_seconds_sum") / 60.0;
+    let each = metric::<f64>(&page, "command_duration_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");
     server.end();
 }

@@ -21,13 +21,13 @@ fn number(session: &mut Session, key: &str) -> u64 {
 
 /// Returns the values of several keys in one snapshot.
 fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
-    let asks = keys.iter().enumerate().map(|(at, key)| match at {
+    let requests = keys.iter().enumerate().map(|(at, key)| match at {
         0 => Request::MultiRead(key.as_bytes(), Query::Value, keys.len()),
         _ => Request::Read(key.as_bytes(), Query::Value),
     });
-    let asks: Vec<Request<'_>> = asks.collect();
+    let requests: Vec<Request<'_>> = requests.collect();
     let mut numbers = vec![0; keys.len()];
-    session.execute(&asks, &mut |at, answer| {
+    session.execute(&requests, &mut |at, answer| {
         if let Answer::Bytes(text) = answer {
             numbers[at] = std::str::from_utf8(text).unwrap().parse().unwrap();
         }
@@ -119,13 +119,13 @@ fn no_increment_is_lost() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut session = db.session();
-                let asks: Vec<_> = keys
+                let requests: Vec<_> = keys
                     .iter()
                     .map(|key| Request::Change(key.as_bytes(), Change::Increment(1)))
                     .collect();
                 let mut last = vec![0; keys.len()];
                 for _ in 0..ROUNDS / 10 {
-                    session.execute(&asks, &mut |number, answer| {
+                    session.execute(&requests, &mut |number, answer| {
                         let Answer::Int(sum) = answer else { panic!("{answer:?}") };
                         assert!(sum > last[number]);
                         last[number] = sum;
@@ -178,11 +178,11 @@ fn long_values_are_never_seen_half_changed() {
         let mut session = db.session();
         for round in (0..=255).chain(0..45_u8) {
             let (whole, part) = (vec![round; LENGTH], vec![round; 1000]);
-            let asks = [
+            let requests = [
                 Request::Change(b"whole", Change::SetRange { offset: 0, bytes: &whole }),
                 Request::Change(b"grows", Change::Append(&part)),
             ];
-            session.execute(&asks, &mut |_, _| {});
+            session.execute(&requests, &mut |_, _| {});
         }
         // Relaxed: as above.
         stop.store(true, Ordering::Relaxed);

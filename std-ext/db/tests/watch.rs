@@ -24,12 +24,12 @@ fn changes_with_a_prefix_are_reported_in_order() {
     db.delete("rose").unwrap();
     db.expire("robin", Duration::from_secs(60)).unwrap();
     db.clear().unwrap();
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     while let Some(event) = watch.next(NONE).unwrap() {
-        told.push(event);
+        received.push(event);
     }
-    assert!(told.is_sorted_by_key(|event| event.lsn));
-    let changed: Vec<EventKind> = told.into_iter().map(|event| event.kind).collect();
+    assert!(received.is_sorted_by_key(|event| event.lsn));
+    let changed: Vec<EventKind> = received.into_iter().map(|event| event.kind).collect();
     let key = |key: &[u8]| EventKind::Changed(key.to_vec());
     let removed = EventKind::Removed(b"rose".to_vec());
     let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), EventKind::Cleared];
@@ -42,8 +42,8 @@ fn atomic_changes_have_one_log_entry() {
     let mut watch = db.watch("");
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
     db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
-    let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
-    assert!(told.iter().all(|event| event.lsn == told[0].lsn));
+    let received: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
+    assert!(received.iter().all(|event| event.lsn == received[0].lsn));
     assert_eq!(watch.next(NONE).unwrap(), None);
 }
 
@@ -82,16 +82,16 @@ fn a_lagging_watcher_gets_an_error() {
         db.add("n", 1).unwrap();
         other.next(NONE).unwrap().unwrap();
     }
-    let mut told = 0;
+    let mut received = 0;
     let why = loop {
         match watch.next(NONE) {
-            Ok(Some(_)) => told += 1,
+            Ok(Some(_)) => received += 1,
             Ok(None) => panic!("the watch has lost changes"),
             Err(why) => break why,
         }
     };
     assert!(matches!(why, WatchError::Lagged));
-    assert!((10_000..20_000).contains(&told), "{told}");
+    assert!((10_000..20_000).contains(&received), "{received}");
     // A watcher that keeps up gets everything.
     assert_eq!(other.next(NONE).unwrap(), None);
 }
@@ -125,8 +125,12 @@ fn a_watcher_lagging_by_bytes_gets_an_error() {
         db.set("long", LONG).unwrap();
         other.next(NONE).unwrap().unwrap();
     }
-    let told = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
-    assert!(told < 5000, "{} MiB of entries are kept for one watcher", (told * LONG.len()) >> 20);
+    let received = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
+    assert!(
+        received < 5000,
+        "{} MiB of entries are kept for one watcher",
+        (received * LONG.len()) >> 20
+    );
     assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
     // A watcher that keeps up gets everything, even an entry longer than the limit.
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"longer", &LONG); 5000];
@@ -142,8 +146,8 @@ fn a_watcher_that_does_not_read_holds_little() {
     for _ in 0..12_000 {
         db.set("big", LONG).unwrap();
     }
-    let told = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
-    assert!(told < 6000, "a watcher that does not read got everything");
+    let received = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
+    assert!(received < 6000, "a watcher that does not read got everything");
     assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
     // A watcher that reads gets everything, however much it is.
     let mut watch = db.watch("");

@@ -74,7 +74,7 @@ enum StoredAnswer {
     Nothing,
     Int(i64),
     Lives(Option<u64>),
-    Refused(RequestError),
+    Error(RequestError),
     Bytes(usize, usize),
 }
 
@@ -203,7 +203,7 @@ impl<'a> Batch<'a> {
             written: 0,
             left: 0,
             sum: 0,
-            refused: None,
+            error: None,
             now,
         };
         let mut lsn = 0;
@@ -218,6 +218,8 @@ impl<'a> Batch<'a> {
                     DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&self.keys[range]),
                 });
             }
+            // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
+            // order.
             if self.changes && requests.len() > 1 {
                 let kept = &mut self.kept;
                 let bytes = &mut self.kept_bytes;
@@ -265,7 +267,7 @@ fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -
         Answer::Nil => StoredAnswer::Nothing,
         Answer::Int(n) => StoredAnswer::Int(n),
         Answer::ExpiresAt(until) => StoredAnswer::Lives(until),
-        Answer::Error(error) => StoredAnswer::Refused(error),
+        Answer::Error(error) => StoredAnswer::Error(error),
         Answer::Bytes(value) => keep_bytes(&[value], bytes, most, full),
         Answer::Pieces(pieces) => keep_bytes(pieces, bytes, most, full),
     }
@@ -290,7 +292,7 @@ impl StoredAnswer {
             Self::Nothing => Answer::Nil,
             Self::Int(n) => Answer::Int(n),
             Self::Lives(until) => Answer::ExpiresAt(until),
-            Self::Refused(error) => Answer::Error(error),
+            Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
         }
     }
@@ -310,7 +312,7 @@ struct ReplyWriter<'o, 'b> {
     /// Answers that the first step still needs; 0 if it has none yet.
     left: usize,
     sum: i64,
-    refused: Option<RequestError>,
+    error: Option<RequestError>,
     now: u64,
 }
 
@@ -371,13 +373,13 @@ impl ReplyWriter<'_, '_> {
         match (kind, answer) {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
-            (ReplyKind::Sum, Answer::Error(error)) => self.refused = Some(error),
+            (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             _ => kind.write(&mut self.out, answer, self.now),
         }
         self.left -= 1;
         if self.left == 0 {
             if kind == ReplyKind::Sum {
-                match self.refused.take() {
+                match self.error.take() {
                     Some(error) => self.out.error(error_text(error)),
                     None => self.out.integer(self.sum),
                 }

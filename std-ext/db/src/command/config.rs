@@ -162,8 +162,8 @@ impl<'a> Execution<'_, 'a> {
         // The server's settings come first, because the server may refuse them. The database's own are validated
         // already.
         if !server_changes.is_empty() {
-            let refused = |(number, why): (usize, _)| not_set(server_changes[number].0, &why);
-            self.server.set(&server_changes).map_err(refused)?;
+            let error = |(number, why): (usize, _)| not_set(server_changes[number].0, &why);
+            self.server.set(&server_changes).map_err(error)?;
         }
         for change in changes.into_iter().flatten() {
             match change {

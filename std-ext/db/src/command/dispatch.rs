@@ -10,6 +10,7 @@ use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
+        // Checked first: such a command must not reach the database, whatever else is wrong with it.
         if self.connection.blocked && self.reject_blocked(arguments[0]) {
             return;
         }
@@ -17,6 +18,7 @@ impl<'a> Execution<'_, 'a> {
         if !spec.takes(arguments.len()) {
             return self.error(wrong_number(spec.name).as_ref());
         }
+        // After the arity check, in Redis's order of errors.
         if !self.connection.authenticated && !spec.allowed_unauthenticated() {
             return self.error("NOAUTH Authentication required.");
         }

@@ -88,6 +88,7 @@ pub fn process_input(
                 break;
             }
         }
+        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input.
         if execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK {
             break;
         }
@@ -120,6 +121,7 @@ pub(super) struct Execution<'t, 'a> {
 impl<'a> Execution<'_, 'a> {
     #[inline]
     fn handle_request(&mut self, arguments: &[&'a [u8]]) {
+        // Nearly all connections want replies, so the other modes are out of line.
         if self.connection.reply_mode == ReplyMode::All {
             self.execute(arguments);
         } else {

@@ -49,11 +49,11 @@ fn absolute_ms(
         Unit::Milliseconds => Some(time),
     };
     let now = || i64::try_from(now()).unwrap_or(i64::MAX);
-    let moment = match from {
+    let time_ms = match from {
         TimeBase::Relative => time.and_then(|time| time.checked_add(now())),
         TimeBase::Absolute => time,
     };
-    moment.ok_or_else(|| invalid(name))
+    time_ms.ok_or_else(|| invalid(name))
 }
 
 impl<'a> Execution<'_, 'a> {

@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Sends a line of words as one request.
-    fn ask(&mut self, line: &str) -> String {
+    fn command(&mut self, line: &str) -> String {
         let mut input = Vec::new();
         write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
         String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
@@ -162,13 +162,13 @@ fn command_info_lists_subcommands() {
     const ENCODING: &str =
         "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
     let mut client = Client::new();
-    let told = client.ask("command info OBJECT|encoding object|none none|none");
-    assert_eq!(told, format!("*3 {ENCODING} $-1 $-1"));
-    let told = client.ask("command info object");
-    assert!(told.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {told}");
-    let told = client.ask("command list");
-    assert!(told.contains("$6 object $15 object|encoding"), "{told}");
-    assert_eq!(client.ask("command list filterby pattern object|e*"), "*1 $15 object|encoding");
+    let reply = client.command("command info OBJECT|encoding object|none none|none");
+    assert_eq!(reply, format!("*3 {ENCODING} $-1 $-1"));
+    let reply = client.command("command info object");
+    assert!(reply.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {reply}");
+    let reply = client.command("command list");
+    assert!(reply.contains("$6 object $15 object|encoding"), "{reply}");
+    assert_eq!(client.command("command list filterby pattern object|e*"), "*1 $15 object|encoding");
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn keys_of_a_command_are_among_its_arguments() {
 #[test]
 fn hello_chooses_the_protocol() {
     let mut client = Client::new();
-    assert_eq!(client.ask("get a"), "$-1");
-    let hello = client.ask("hello 3 setname rose");
+    assert_eq!(client.command("get a"), "$-1");
+    let hello = client.command("hello 3 setname rose");
     let wanted = "%7 $6 server $5 redis $7 version $6 7.0.15 $5 proto :3 $2 id :7 $4 mode $10 standalone \
         $4 role $6 master $7 modules *0";
     assert_eq!(hello, wanted);
-    assert_eq!(client.ask("get a"), "_");
-    assert_eq!(client.ask("client getname"), "$4 rose");
+    assert_eq!(client.command("get a"), "_");
+    assert_eq!(client.command("client getname"), "$4 rose");
     // Earlier commands are answered in the earlier protocol.
     let answers = client.send(b"get a\r\nhello 2\r\nget a\r\n");
     assert!(answers.starts_with(b"_\r\n*14\r\n") && answers.ends_with(b"*0\r\n$-1\r\n"));
@@ -213,11 +213,11 @@ fn commands_require_authentication() {
     for line in
         ["get a", "set a b", "ping", "client id", "config get *", "shutdown", "info", "command"]
     {
-        assert_eq!(client.ask(line), refused, "{line}");
+        assert_eq!(client.command(line), refused, "{line}");
     }
     // Unknown commands and wrong numbers of arguments are reported without authentication.
-    assert!(client.ask("foo").starts_with("-ERR unknown command"));
-    assert!(client.ask("get").starts_with("-ERR wrong number of arguments"));
+    assert!(client.command("foo").starts_with("-ERR unknown command"));
+    assert!(client.command("get").starts_with("-ERR wrong number of arguments"));
     let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
     for line in [
         "auth a",
@@ -227,18 +227,18 @@ fn commands_require_authentication() {
         "auth rose sesame",
         "hello 3 auth default a",
     ] {
-        assert_eq!(client.ask(line), wrong, "{line}");
-        assert_eq!(client.ask("get a"), refused, "{line}");
+        assert_eq!(client.command(line), wrong, "{line}");
+        assert_eq!(client.command("get a"), refused, "{line}");
     }
-    assert!(client.ask("hello 3").starts_with("-NOAUTH HELLO must be called"));
-    assert_eq!(client.ask("reset"), "+RESET");
-    assert_eq!(client.ask("get a"), refused);
-    assert_eq!(client.ask("auth sesame"), "+OK");
-    assert_eq!(client.ask("get a"), "$-1");
-    assert_eq!(client.ask("reset"), "+RESET");
-    assert_eq!(client.ask("get a"), refused);
-    assert!(client.ask("hello 3 auth default sesame").starts_with("%7"));
-    assert_eq!(client.ask("get a"), "_");
+    assert!(client.command("hello 3").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(client.command("reset"), "+RESET");
+    assert_eq!(client.command("get a"), refused);
+    assert_eq!(client.command("auth sesame"), "+OK");
+    assert_eq!(client.command("get a"), "$-1");
+    assert_eq!(client.command("reset"), "+RESET");
+    assert_eq!(client.command("get a"), refused);
+    assert!(client.command("hello 3 auth default sesame").starts_with("%7"));
+    assert_eq!(client.command("get a"), "_");
     // Also within one pipeline.
     let mut client = Client::of(server());
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
@@ -258,7 +258,7 @@ fn unauthenticated_requests_are_limited() {
     let answer = client.send(b"*1\r\n$16385\r\n");
     assert_eq!(answer, b"-ERR Protocol error: unauthenticated bulk length\r\n");
     let mut client = Client::of(server());
-    client.ask("auth sesame");
+    client.command("auth sesame");
     let mut request = Vec::new();
     write::request(&mut request, &[&b"SET"[..], b"k", &b"x".repeat(20_000)]);
     assert_eq!(client.send(&request), b"+OK\r\n");
@@ -267,12 +267,12 @@ fn unauthenticated_requests_are_limited() {
 #[test]
 fn clients_are_listed() {
     let mut client = Client::new();
-    client.ask("client setname rose");
-    assert_eq!(client.ask("client setinfo lib-name petals"), "+OK");
-    assert_eq!(client.ask("client setinfo LIB-VER 1.0"), "+OK");
-    assert_eq!(client.ask("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
+    client.command("client setname rose");
+    assert_eq!(client.command("client setinfo lib-name petals"), "+OK");
+    assert_eq!(client.command("client setinfo LIB-VER 1.0"), "+OK");
+    assert_eq!(client.command("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
     let wrong = "-ERR lib-ver cannot contain spaces, newlines or special characters.";
-    assert_eq!(client.ask("client setinfo lib-ver '1 0'"), wrong);
+    assert_eq!(client.command("client setinfo lib-ver '1 0'"), wrong);
     let lines = |reply: Reply| match reply {
         Reply::Bulk(text) => String::from_utf8(text).unwrap().lines().map(str::to_owned).collect(),
         other => panic!("{other:?}"),
@@ -302,41 +302,41 @@ fn clients_are_listed() {
 #[test]
 fn settings_are_those_of_the_database_and_the_server() {
     let mut client = Client::new();
-    assert_eq!(client.ask("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
-    assert_eq!(client.ask("config set timeout 7 maxmemory 2mb"), "+OK");
+    assert_eq!(client.command("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
+    assert_eq!(client.command("config set timeout 7 maxmemory 2mb"), "+OK");
     assert_eq!(
-        client.ask("config get timeout maxmemory"),
+        client.command("config get timeout maxmemory"),
         "*4 $9 maxmemory $7 2097152 $7 timeout $1 7"
     );
     let failed = |name: &str, why: &str| {
         format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
     };
     assert_eq!(
-        client.ask("config set timeout x"),
+        client.command("config set timeout x"),
         failed("timeout", "argument couldn't be parsed")
     );
-    assert_eq!(client.ask("config set port 1"), failed("port", "can't set immutable config"));
+    assert_eq!(client.command("config set port 1"), failed("port", "can't set immutable config"));
     assert_eq!(
-        client.ask("config set appendonly no"),
+        client.command("config set appendonly no"),
         failed("appendonly", "can't set immutable config")
     );
     // If one is invalid, none is changed.
-    client.ask("config set maxmemory 1 maxmemory-policy foo");
-    assert_eq!(client.ask("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
+    client.command("config set maxmemory 1 maxmemory-policy foo");
+    assert_eq!(client.command("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
 }
 
 #[test]
 fn out_of_memory_is_reported() {
     let mut client = Client::new();
-    client.ask("set a b");
-    client.ask("config set maxmemory 1");
+    client.command("set a b");
+    client.command("config set maxmemory 1");
     let full = "-OOM command not allowed when used memory > 'maxmemory'.";
     for line in ["set a c", "append a c", "incr n", "mset a 1 b 2", "setrange a 0 x", "getset a b"]
     {
-        assert_eq!(client.ask(line), full, "{line}");
+        assert_eq!(client.command(line), full, "{line}");
     }
-    assert_eq!(client.ask("get a"), "$1 b");
-    assert_eq!(client.ask("del a"), ":1");
+    assert_eq!(client.command("get a"), "$1 b");
+    assert_eq!(client.command("del a"), ":1");
 }
 
 #[test]
@@ -345,15 +345,15 @@ fn a_closed_log_is_reported() {
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
     client.session = client.db.session();
-    assert_eq!(client.ask("set a b"), "+OK");
-    assert_eq!(client.ask("config get appendonly"), "*2 $10 appendonly $3 yes");
-    assert_eq!(client.ask("save"), "+OK");
-    assert_eq!(client.ask("bgsave"), "+Background saving started");
+    assert_eq!(client.command("set a b"), "+OK");
+    assert_eq!(client.command("config get appendonly"), "*2 $10 appendonly $3 yes");
+    assert_eq!(client.command("save"), "+OK");
+    assert_eq!(client.command("bgsave"), "+Background saving started");
     client.db.close().unwrap();
     for line in ["set a c", "del a", "mset a 1 b 2", "flushall"] {
-        assert!(client.ask(line).starts_with("-MISCONF "), "{line}");
+        assert!(client.command(line).starts_with("-MISCONF "), "{line}");
     }
-    assert_eq!(client.ask("get a"), "$1 b");
+    assert_eq!(client.command("get a"), "$1 b");
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn replies_wait_for_the_entries_they_show() {
     assert!(first > 0);
     let second = lsn("mset a 1 b 2 c 3\r\nping\r\n");
     assert!(second > first);
-    for looks in [
+    for reads in [
         "get a\r\n",
         "keys *\r\n",
         "dbsize\r\n",
@@ -376,7 +376,7 @@ fn replies_wait_for_the_entries_they_show() {
         "randomkey\r\n",
         "\"get\" a\r\n",
     ] {
-        assert_eq!(lsn(looks), second, "{looks} does not wait for the entries it shows");
+        assert_eq!(lsn(reads), second, "{reads} does not wait for the entries it shows");
     }
 }
 
@@ -385,9 +385,9 @@ fn scans_visit_all_keys() {
     let mut client = Client::new();
     let names: Vec<String> = (0..1000).map(|n| format!("rose:{n}")).collect();
     for name in &names {
-        client.ask(&format!("set {name} {name}"));
+        client.command(&format!("set {name} {name}"));
     }
-    client.ask("set tulip 1");
+    client.command("set tulip 1");
     let mut found = Vec::new();
     let (mut from, mut steps) = ("0".to_owned(), 0);
     loop {
@@ -415,14 +415,14 @@ fn scans_visit_all_keys() {
     assert_eq!(sorted(found), sorted(names.clone()));
     let Reply::Array(keys) = client.reply("keys rose:?[0-4]") else { panic!() };
     assert_eq!(keys.len(), 45);
-    assert_eq!(client.ask("dbsize"), ":1001");
+    assert_eq!(client.command("dbsize"), ":1001");
 }
 
 #[test]
 fn long_replies_are_made_in_parts() {
     let mut client = Client::new();
     let long = "x".repeat(100_000);
-    client.ask(&format!("set long {long}"));
+    client.command(&format!("set long {long}"));
     let mut input = b"get long\r\n".repeat(1000);
     let mut answered = 0;
     let mut parts = 0;
@@ -455,29 +455,29 @@ fn keys_that_are_too_long_do_not_exist() {
         ("mget a", "*2 $-1 $-1"),
         ("ttl", ":-2"),
     ] {
-        assert_eq!(client.ask(&format!("{line} {key}")), wanted, "{line}");
+        assert_eq!(client.command(&format!("{line} {key}")), wanted, "{line}");
     }
     assert_eq!(
-        client.ask(&format!("set {key} 1")),
+        client.command(&format!("set {key} 1")),
         "-ERR key exceeds maximum allowed size (65535 bytes)"
     );
     assert_eq!(
-        client.ask(&format!("mset a 1 {key} 1")),
+        client.command(&format!("mset a 1 {key} 1")),
         "-ERR key exceeds maximum allowed size (65535 bytes)"
     );
-    assert_eq!(client.ask("exists a"), ":0");
+    assert_eq!(client.command("exists a"), ":0");
     let key = &key[1..];
-    assert_eq!(client.ask(&format!("set {key} 1")), "+OK");
-    assert_eq!(client.ask(&format!("get {key}")), "$1 1");
+    assert_eq!(client.command(&format!("set {key} 1")), "+OK");
+    assert_eq!(client.command(&format!("get {key}")), "$1 1");
 }
 
 #[test]
 fn info_has_what_dashboards_read() {
     let mut client = Client::new();
-    client.ask("mset a 1 b 2");
-    client.ask("expire a 100");
-    client.ask("get a");
-    client.ask("get missing");
+    client.command("mset a 1 b 2");
+    client.command("expire a 100");
+    client.command("get a");
+    client.command("get missing");
     let Reply::Bulk(text) = client.reply("info") else { panic!() };
     let text = String::from_utf8(text).unwrap();
     let value = |name: &str| {
@@ -535,22 +535,22 @@ fn info_has_what_dashboards_read() {
     let Reply::Bulk(text) = client.reply("info Keyspace nonsense cpu") else { panic!() };
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("# CPU\r\n") && text.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{text}");
-    assert_eq!(client.ask("info nonsense"), "$0");
+    assert_eq!(client.command("info nonsense"), "$0");
 }
 
 #[test]
 fn command_describes_the_commands() {
     let mut client = Client::new();
     let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *0 *0";
-    assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
+    assert_eq!(client.command("command info GET foo"), format!("*2 {get} $-1"));
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
     let docs = "*2 $3 get *6 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string";
-    assert_eq!(client.ask("command docs get foo"), docs);
+    assert_eq!(client.command("command docs get foo"), docs);
     let Reply::Array(docs) = client.reply("command docs") else { panic!() };
     assert_eq!(docs.len(), 2 * table::COMMANDS.len());
     assert_eq!(
-        client.ask("command list filterby pattern INCR*"),
+        client.command("command list filterby pattern INCR*"),
         "*3 $4 incr $6 incrby $11 incrbyfloat"
     );
     let Reply::Array(fast) = client.reply("command list filterby aclcat fast") else { panic!() };
@@ -588,7 +588,7 @@ fn times_are_reported() {
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(number(&time[0]).abs_diff(now.as_secs()) < 1000 && number(&time[1]) < 1_000_000);
-    client.ask("set a 1 px 100000");
+    client.command("set a 1 px 100000");
     let Reply::Integer(left) = client.reply("pttl a") else { panic!() };
     assert!((40_000..=100_000).contains(&left), "{left}");
     let Reply::Integer(idle) = client.reply("object idletime a") else { panic!() };

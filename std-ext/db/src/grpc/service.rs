@@ -185,9 +185,9 @@ fn unexpected() -> Status {
     Status::internal("unexpected answer from the database")
 }
 
-fn status_of(refusal: RequestError) -> Status {
-    let text = refusal.to_string();
-    match refusal {
+fn status_of(error: RequestError) -> Status {
+    let text = error.to_string();
+    match error {
         RequestError::OutOfMemory => Status::resource_exhausted(text),
         RequestError::LogUnavailable => Status::unavailable(text),
         RequestError::NoSuchKey => Status::not_found(text),
@@ -220,7 +220,7 @@ impl Shared {
         operations: &[Operation],
     ) -> Result<(Accounted<Vec<Answer>>, Lsn), Status> {
         let now = self.db.now();
-        let asks: Vec<DbRequest<'_>> = operations
+        let requests: Vec<DbRequest<'_>> = operations
             .iter()
             .map(|operation| to_request(operation, now))
             .collect::<Result<_, _>>()?;
@@ -228,12 +228,11 @@ impl Shared {
         let mut reserved = peer.reserve();
         let mut fits = reserved.grow(ANSWER_OVERHEAD * operations.len());
         let lsn = self.db.with_session(|session| {
-            session.execute(&asks, &mut |number, found| {
+            session.execute(&requests, &mut |number, found| {
                 fits = fits && reserved.grow(length(found));
                 if fits {
                     let made = to_answer(&operations[number], found);
-                    let status_of =
-                        |refusal: RequestError| answer::Kind::Error(refusal.to_string());
+                    let status_of = |error: RequestError| answer::Kind::Error(error.to_string());
                     answers[number].kind = Some(made.unwrap_or_else(status_of));
                 }
             })
@@ -384,7 +383,7 @@ fn to_answer(
     found: request::Answer<'_>,
 ) -> Result<answer::Kind, RequestError> {
     let (found, int) = match found {
-        request::Answer::Error(refusal) => return Err(refusal),
+        request::Answer::Error(error) => return Err(error),
         request::Answer::Int(int) => (found, int),
         _ => (found, 0),
     };
@@ -437,7 +436,7 @@ impl Database for Service {
                 &[DbRequest::MultiKey(MultiKeyOp::DeleteAll(&keys))],
                 &mut |_, found| {
                     made = match found {
-                        request::Answer::Error(refusal) => Err(status_of(refusal)),
+                        request::Answer::Error(error) => Err(status_of(error)),
                         request::Answer::Int(removed) => Ok(removed.cast_unsigned()),
                         _ => Err(unexpected()),
                     };

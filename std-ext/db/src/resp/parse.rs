@@ -106,7 +106,7 @@ impl Error for ParseError {}
 /// The parser of one connection's requests.
 #[derive(Debug, Default)]
 pub struct Requests {
-    rest: Option<Box<Partial>>,
+    partial: Option<Box<Partial>>,
 }
 
 /// The parsed part of an incomplete request. Offsets count from its first byte.
@@ -131,7 +131,8 @@ impl Requests {
         arguments: &mut Vec<&'a [u8]>,
     ) -> Found {
         arguments.clear();
-        if self.rest.is_some() {
+        // Rare: a request of many arguments has not arrived completely.
+        if self.partial.is_some() {
             return self.go_on(input, limits, arguments);
         }
         match input.first() {
@@ -177,7 +178,7 @@ impl Requests {
                     {
                         let places = arguments.iter().map(|argument| place(input, argument));
                         let arguments = places.collect();
-                        self.rest = Some(Box::new(Partial { arguments, at, left, wanted }));
+                        self.partial = Some(Box::new(Partial { arguments, at, left, wanted }));
                     }
                     return found;
                 }
@@ -194,29 +195,29 @@ impl Requests {
         limits: Limits,
         arguments: &mut Vec<&'a [u8]>,
     ) -> Found {
-        let Some(rest) = &mut self.rest else { return Found::Unfinished(input.len() + 1) };
-        if input.len() < rest.wanted {
-            return Found::Unfinished(rest.wanted);
+        let Some(partial) = &mut self.partial else { return Found::Unfinished(input.len() + 1) };
+        if input.len() < partial.wanted {
+            return Found::Unfinished(partial.wanted);
         }
-        while rest.left > 0 {
-            match element(input, rest.at, rest.left, limits) {
+        while partial.left > 0 {
+            match element(input, partial.at, partial.left, limits) {
                 Ok((argument, next)) => {
-                    rest.arguments.push(place(input, argument));
-                    (rest.at, rest.left) = (next, rest.left - 1);
+                    partial.arguments.push(place(input, argument));
+                    (partial.at, partial.left) = (next, partial.left - 1);
                 }
                 Err(Found::Unfinished(wanted)) => {
-                    rest.wanted = wanted;
+                    partial.wanted = wanted;
                     return Found::Unfinished(wanted);
                 }
                 Err(found) => {
-                    self.rest = None;
+                    self.partial = None;
                     return found;
                 }
             }
         }
-        arguments.extend(rest.arguments.iter().map(|&(from, to)| &input[from..to]));
-        let used = rest.at;
-        self.rest = None;
+        arguments.extend(partial.arguments.iter().map(|&(from, to)| &input[from..to]));
+        let used = partial.at;
+        self.partial = None;
         Found::Request(used)
     }
 }
@@ -249,6 +250,7 @@ fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8
         }));
     }
     let to = from + length.cast_unsigned() as usize;
+    // The two bytes after the argument must be there, although they are not checked.
     if input.len() < to + 2 {
         return Err(wanted(to + 2));
     }
@@ -348,19 +350,19 @@ mod tests {
             let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());
             let Found::Unfinished(wanted) = found else { panic!("{found:?}") };
             assert!(wanted > end && wanted <= whole.len());
-            let rest = requests.rest.as_ref().expect("the parsed part is kept");
-            assert_eq!(rest.arguments.len() + rest.left, 1000);
+            let partial = requests.partial.as_ref().expect("the parsed part is kept");
+            assert_eq!(partial.arguments.len() + partial.left, 1000);
             if end < least {
-                assert_eq!((rest.at, wanted), (from, least), "parsed again");
+                assert_eq!((partial.at, wanted), (from, least), "parsed again");
             } else {
-                assert!(rest.at + 9 > end, "only {} of {end} were parsed", rest.at);
+                assert!(partial.at + 9 > end, "only {} of {end} were parsed", partial.at);
             }
-            (from, least) = (rest.at, wanted);
+            (from, least) = (partial.at, wanted);
         }
         let mut arguments = Vec::new();
         let found = requests.next(&whole, Limits::FULL, &mut arguments);
         assert_eq!(found, Found::Request(whole.len()));
         assert!(arguments.len() == 1000 && arguments.iter().all(|argument| argument == b"abc"));
-        assert!(requests.rest.is_none());
+        assert!(requests.partial.is_none());
     }
 }

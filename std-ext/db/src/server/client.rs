@@ -84,7 +84,7 @@ pub(super) struct Client {
     /// The poll reports when the socket becomes writable.
     writable_event_requested: bool,
     /// Set at shutdown: the cycles in which input has been read since. Requests received by then are still answered.
-    cycles_left: Option<u32>,
+    shutdown_cycles: Option<u32>,
     /// Whether the client is on the worker's list of this name.
     pub(super) queued: bool,
     pub(super) dirty: bool,
@@ -120,7 +120,7 @@ impl Client {
             backlog: false,
             blocked: false,
             writable_event_requested: false,
-            cycles_left: None,
+            shutdown_cycles: None,
             queued: false,
             dirty: false,
             parked: false,
@@ -229,8 +229,8 @@ impl Client {
 
     /// Begins shutdown for this client: what it has sent by now is still answered.
     pub(super) fn finish(&mut self) {
-        if self.state == State::Open && self.cycles_left.is_none() {
-            self.cycles_left = Some(0);
+        if self.state == State::Open && self.shutdown_cycles.is_none() {
+            self.shutdown_cycles = Some(0);
             self.readable = true;
         }
     }
@@ -247,12 +247,14 @@ impl Client {
             State::Lingering(_) => return self.discard(context),
             State::Closing | State::Dead => return,
         }
+        // Below the pause, no client counts as stalled: start its time again.
         if self.output.waiting() < OUTPUT_PAUSE {
             self.last_progress = context.now;
         }
         if self.backlog {
             self.process_buffered(context);
         }
+        // Read only if the buffered input is used up: otherwise input would grow without bound.
         if self.state == State::Open && self.readable && !self.backlog {
             self.read(context);
         }
@@ -264,20 +266,19 @@ impl Client {
     /// Returns whether all requests that are to be answered have been read.
     fn is_input_finished(&mut self) -> bool {
         /// A client that never stops sending gets this many more cycles at shutdown.
-        const LAST_TURNS: u32 = 64;
-        let stops = self.cycles_left.as_mut().is_some_and(|turns| {
-            *turns += 1;
-            !self.readable || *turns >= LAST_TURNS
+        const MAX_SHUTDOWN_CYCLES: u32 = 64;
+        let stops = self.shutdown_cycles.as_mut().is_some_and(|cycles| {
+            *cycles += 1;
+            !self.readable || *cycles >= MAX_SHUTDOWN_CYCLES
         });
         self.input_ended || stops
     }
 
     fn read(&mut self, context: &mut WorkerContext) {
-        // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
-        // they were read, and `input` stays empty.
         let space = context.scratch.len();
         let kept = self.input.len();
-        // Otherwise the request is long: it collects in `input`, so that each byte is copied once.
+        // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
+        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied once.
         let joins = kept <= space / 4 && self.wanted <= space;
         let from = if joins { kept } else { 0 };
         context.scratch[..from].copy_from_slice(&self.input[..from]);
@@ -290,6 +291,8 @@ impl Client {
             Err(e) => return self.read_failed(&e),
         };
         let short = from + got < space && self.stream.short_read_is_all();
+        // A short read has emptied the socket, so the next event reports new bytes; trying again would cost a system
+        // call for each request. After a half close, no event follows, so read on to the end.
         self.readable = !short || self.half_closed;
         self.last_active = context.now;
         context.counters.bytes_in.add(got as u64);
@@ -368,6 +371,7 @@ impl Client {
                 self.backlog = true;
                 break;
             }
+            // A reply beyond this would close the client anyway, so it is not even made.
             self.connection.set_reply_limit(context.limits.hard.saturating_sub(waiting));
             let out = self.output.open(|| context.pool.take());
             let done = command::process_input(
@@ -395,6 +399,7 @@ impl Client {
                     self.state = State::Closing;
                 }
             }
+            // Only an incomplete request is left.
             if done.consumed == 0 {
                 break;
             }
@@ -512,7 +517,7 @@ impl Client {
             self.state = State::Dead;
             return;
         }
-        let linger = if self.cycles_left.is_some() { LINGER_AT_STOP } else { LINGER };
+        let linger = if self.shutdown_cycles.is_some() { LINGER_AT_STOP } else { LINGER };
         self.state = State::Lingering(context.now + linger);
         self.input = Vec::new();
         self.readable = true;

@@ -9,38 +9,38 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-type Told = Box<dyn Fn() + Send + Sync>;
+type Callback = Box<dyn Fn() + Send + Sync>;
 
 /// A log that is as safe as a test says.
 #[derive(Default)]
 struct Slow {
     state: Mutex<State>,
-    asked: Condvar,
-    told: Mutex<Vec<Told>>,
+    committed: Condvar,
+    callbacks: Mutex<Vec<Callback>>,
 }
 
 #[derive(Default)]
 struct State {
     safe: Lsn,
-    asked: Lsn,
+    committed: Lsn,
     fails: bool,
     /// Becomes safe between the first and the second `commit` of an entry, without a notification.
     sly: bool,
     /// How often it was asked how safe it is.
-    looked: usize,
+    reads: usize,
 }
 
 impl Slow {
     /// Waits until `commit` was called for an entry.
-    fn until_asked(&self, lsn: Lsn) {
+    fn until_committed(&self, lsn: Lsn) {
         let state = self.state.lock().unwrap();
-        drop(self.asked.wait_while(state, |state| state.asked < lsn).unwrap());
+        drop(self.committed.wait_while(state, |state| state.committed < lsn).unwrap());
     }
 
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
-        for told in &*self.told.lock().unwrap() {
-            told();
+        for callback in &*self.callbacks.lock().unwrap() {
+            callback();
         }
     }
 }
@@ -60,9 +60,9 @@ impl Log for Slow {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let mut state = self.state.lock().unwrap();
-        let again = state.asked >= lsn;
-        state.asked = state.asked.max(lsn);
-        self.asked.notify_all();
+        let again = state.committed >= lsn;
+        state.committed = state.committed.max(lsn);
+        self.committed.notify_all();
         if state.sly && again {
             state.safe = lsn;
         }
@@ -75,12 +75,12 @@ impl Log for Slow {
 
     fn safe(&self) -> Lsn {
         let mut state = self.state.lock().unwrap();
-        state.looked += 1;
+        state.reads += 1;
         state.safe
     }
 
-    fn on_progress(&self, told: Told) {
-        self.told.lock().unwrap().push(told);
+    fn on_progress(&self, callback: Callback) {
+        self.callbacks.lock().unwrap().push(callback);
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
@@ -158,7 +158,7 @@ fn replies_wait_only_for_their_own_entries() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
+        log.until_committed(1);
         // A reply without changes is sent meanwhile, but not one that saw the change, nor one behind it.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
@@ -166,7 +166,7 @@ fn replies_wait_only_for_their_own_entries() {
         two.write_all(b"GET rose\r\n").unwrap();
         let mut three = connect();
         three.write_all(b"SET violet blue\r\n").unwrap();
-        log.until_asked(2);
+        log.until_committed(2);
         for client in [&mut one, &mut two, &mut three] {
             expect_silence(client);
         }
@@ -187,7 +187,7 @@ fn progress_between_two_commits_is_not_missed() {
         client.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut client, "+OK\r\n");
         // The worker asked again before it did anything else.
-        assert_eq!(log.state.lock().unwrap().looked, 0);
+        assert_eq!(log.state.lock().unwrap().reads, 0);
     });
 }
 
@@ -199,13 +199,13 @@ fn unsafe_replies_are_never_sent() {
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
         one.write_all(b"PING\r\nSET rose white\r\n").unwrap();
-        log.until_asked(2);
+        log.until_committed(2);
         log.set(|state| state.fails = true);
         // The connection closes without a reply that may be lost.
         let mut rest = Vec::new();
         let _ = one.read_to_end(&mut rest);
-        let told = String::from_utf8_lossy(&rest);
-        assert!(!told.contains("OK"), "a reply that may be lost was sent: {told}");
+        let received = String::from_utf8_lossy(&rest);
+        assert!(!received.contains("OK"), "a reply that may be lost was sent: {received}");
         // Other clients are served.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
@@ -220,16 +220,16 @@ fn rolled_back_replies_are_never_sent() {
     serve_over(db.clone(), |log, connect, _| {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
+        log.until_committed(1);
         // A closed log cannot be written, so unsafe changes are rolled back.
         db.close().unwrap();
         db.roll_back();
         log.set(|state| state.safe = 9);
-        let mut told = Vec::new();
-        let _ = client.read_to_end(&mut told);
-        let told = String::from_utf8(told).unwrap();
-        let is_one_error = told.starts_with("-MISCONF ") && told.lines().count() == 1;
-        assert!(is_one_error, "a change that was rolled back is acknowledged: {told:?}");
+        let mut received = Vec::new();
+        let _ = client.read_to_end(&mut received);
+        let received = String::from_utf8(received).unwrap();
+        let is_one_error = received.starts_with("-MISCONF ") && received.lines().count() == 1;
+        assert!(is_one_error, "a change that was rolled back is acknowledged: {received:?}");
         let mut other = connect();
         other.write_all(b"PING\r\nGET rose\r\n").unwrap();
         expect(&mut other, "+PONG\r\n");
@@ -241,7 +241,7 @@ fn shutdown_waits_for_held_replies() {
     serve(|log, connect, stopper| {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
+        log.until_committed(1);
         stopper.stop();
         log.set(|state| state.safe = 1);
         expect(&mut client, "+OK\r\n");

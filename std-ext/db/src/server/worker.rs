@@ -238,6 +238,7 @@ impl Worker {
     fn run_cycle(&mut self) {
         self.accept_connections();
         self.recheck_paused();
+        // Before clients are served, so that what they have sent by now is still read.
         if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
             self.begin_shutdown();
         }
@@ -255,6 +256,7 @@ impl Worker {
             client.serve(&mut self.context);
             required_lsn = required_lsn.max(client.required_lsn());
         }
+        // One commit for all clients of the cycle: under `always`, they share one flush.
         self.commit_replies(&served, required_lsn);
         for &key in &served {
             self.update(key);

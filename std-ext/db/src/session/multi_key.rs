@@ -36,6 +36,7 @@ impl Session {
             return (0, Answer::Error(RequestError::OutOfMemory));
         }
         let mut cores = state.lock_all(shards);
+        // Checked under the locks: a rollback takes all of them, so it cannot begin between this and the change.
         if !state.log.writable() {
             return (0, Answer::Error(RequestError::LogUnavailable));
         }
@@ -137,6 +138,7 @@ impl Apply<'_, '_> {
         let Some(record) = self.find_alive(from) else {
             return Answer::Error(RequestError::NoSuchKey);
         };
+        // Nothing is changed, so nothing is logged.
         if absent && self.find_alive(to).is_some() {
             return Answer::Int(0);
         }

@@ -33,8 +33,8 @@ impl Dice {
 
 /// Checks that bytes are parsed as by the slow parser, in one piece and in several.
 fn agree(input: &[u8], dice: &mut Dice) {
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
-        let wanted = slow::requests(input, stranger);
+    for (limits, unauthenticated) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
+        let wanted = slow::requests(input, unauthenticated);
         assert_eq!(taken(input, limits, || input.len()), wanted, "{}", input.escape_ascii());
         assert_eq!(taken(input, limits, || 1), wanted, "{}", input.escape_ascii());
         let most = 1 + dice.roll(30);
@@ -114,13 +114,13 @@ fn limits_hold() {
     assert_eq!((full("*1048576\r\n"), full("*1048577\r\n")), (None, Some(ParseError::Count)));
     assert_eq!(full("*1\r\n$536870912\r\n"), None);
     assert_eq!(full("*1\r\n$536870913\r\n"), Some(ParseError::Length));
-    let stranger = |input: &str| last(input.as_bytes(), Limits::UNAUTHENTICATED);
+    let unauthenticated = |input: &str| last(input.as_bytes(), Limits::UNAUTHENTICATED);
     assert_eq!(
-        (stranger("*10\r\n"), stranger("*11\r\n")),
+        (unauthenticated("*10\r\n"), unauthenticated("*11\r\n")),
         (None, Some(ParseError::UnauthenticatedCount))
     );
-    assert_eq!(stranger("*1\r\n$16384\r\n"), None);
-    assert_eq!(stranger("*1\r\n$16385\r\n"), Some(ParseError::UnauthenticatedLength));
+    assert_eq!(unauthenticated("*1\r\n$16384\r\n"), None);
+    assert_eq!(unauthenticated("*1\r\n$16385\r\n"), Some(ParseError::UnauthenticatedLength));
     assert_eq!(full(&"x".repeat(65_536)), None);
     assert_eq!(full(&"x".repeat(65_537)), Some(ParseError::Line));
     assert_eq!(full(&format!("{}\n", "x".repeat(65_536))), None);

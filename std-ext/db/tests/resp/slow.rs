@@ -10,14 +10,14 @@ type Taken<T> = Option<(T, usize)>;
 /// Returns the requests in `input`, the bytes that they take, and what is wrong with the next one.
 pub(crate) fn requests(
     input: &[u8],
-    stranger: bool,
+    unauthenticated: bool,
 ) -> (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>) {
     let (mut found, mut at) = (Vec::new(), 0);
     loop {
         let rest = &input[at..];
         let next = match rest.first() {
             None => return (found, at, None),
-            Some(b'*') => array(rest, stranger),
+            Some(b'*') => array(rest, unauthenticated),
             Some(_) => words(rest),
         };
         match next {
@@ -41,12 +41,12 @@ fn words(input: &[u8]) -> Result<Taken<Vec<Vec<u8>>>, ParseError> {
     }
 }
 
-fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, ParseError> {
+fn array(input: &[u8], unauthenticated: bool) -> Result<Taken<Vec<Vec<u8>>>, ParseError> {
     let Some((count, mut at)) = number(input, 1).ok_or(ParseError::Count)? else { return Ok(None) };
     if count > MOST_ARGUMENTS {
         return Err(ParseError::Count);
     }
-    if stranger && count > 10 {
+    if unauthenticated && count > 10 {
         return Err(ParseError::UnauthenticatedCount);
     }
     let mut arguments = Vec::new();
@@ -62,7 +62,7 @@ fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, ParseError
         if !(0..=LONGEST_ARGUMENT).contains(&length) {
             return Err(ParseError::Length);
         }
-        if stranger && length > 16 << 10 {
+        if unauthenticated && length > 16 << 10 {
             return Err(ParseError::UnauthenticatedLength);
         }
         let to = from + usize::try_from(length).expect("it is positive");
