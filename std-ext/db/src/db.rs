@@ -9,7 +9,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{OpenError, LOG, Log, LogError, Lsn};
+use crate::log::{LOG, Log, LogError, Lsn, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
 use crate::request::{

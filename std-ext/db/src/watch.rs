@@ -144,7 +144,9 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
-            LoggedOp::Change(key, crate::request::Change::Delete) => report(key, EventKind::Removed),
+            LoggedOp::Change(key, crate::request::Change::Delete) => {
+                report(key, EventKind::Removed)
+            }
             LoggedOp::Change(key, _) => report(key, EventKind::Changed),
             LoggedOp::Rename(from, to) => {
                 report(to, EventKind::Changed);

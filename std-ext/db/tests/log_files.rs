@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{OpenError, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -29,13 +29,13 @@
 //! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
 
 use crate::lock::lock;
-use crate::log::api::{Fsync, Log, Lsn, Rollback};
+use crate::log::api::{Fsync, Log, LogError, Lsn, Rollback};
 use crate::log::disk::DiskFile;
-use crate::log::error::{LogError, OpenError};
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
+use crate::log::open_error::OpenError;
 use crate::log::recover::{NAME, NEW, PROBE, Recovered, Replay, Segment, recover};
 use crate::log::rollback::RolledBackRanges;
 use std::hash::{BuildHasher, RandomState};

@@ -13,7 +13,6 @@ mod api;
 pub(crate) mod change;
 pub(crate) mod crc;
 pub mod disk;
-mod error;
 #[doc(hidden)]
 pub mod faults;
 pub mod file;
@@ -22,10 +21,11 @@ pub(crate) mod frame;
 mod health;
 mod manifest;
 pub mod none;
+mod open_error;
 mod recover;
 mod rollback;
 
-pub use api::{Fsync, Log, Lsn, Rollback};
-pub use error::{LogError, OpenError};
+pub use api::{Fsync, Log, LogError, Lsn, Rollback};
+pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

@@ -63,7 +63,8 @@ impl Session {
             MultiKeyOp::Clear => apply.clear(),
         };
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
-        let shown = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
+        let shown =
+            cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
 }

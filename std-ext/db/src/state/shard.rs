@@ -341,13 +341,7 @@ impl Core {
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new.
         let rope = unsafe { rope.write(length, at, part) };
-        self.place(
-            old,
-            key,
-            Value::Rope(RopeRef::of(&rope), total),
-            expires_at,
-            TicketOrigin::NEW,
-        );
+        self.place(old, key, Value::Rope(RopeRef::of(&rope), total), expires_at, TicketOrigin::NEW);
     }
 
     /// Inserts a record. `old` is the key's present record.
