@@ -198,9 +198,11 @@ impl Log for FileLog {
             let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of more than 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
         }
+        // Before the lock: it is most of the work.
         let crc = frame::crc(changes);
         let mut incoming = lock(&self.shared.write_buffer);
         if !self.shared.health.writable() {
+            // A full disk is no error here: the change was made already, and the rollback undoes it.
             self.shared.health.accepts_entries()?;
         }
         let lsn = incoming.next_lsn;
@@ -252,6 +254,7 @@ impl Log for FileLog {
         if self.commit(lsn)? {
             return Ok(());
         }
+        // `call_back` takes this lock before it notifies, so no notification comes between the check and the wait.
         let mut progress = lock(&shared.progress);
         loop {
             if let Some(outcome) = shared.outcome(lsn) {
@@ -459,6 +462,7 @@ impl Shared {
         if writer.pending.is_empty() && !self.health.is_full() {
             return Ok(());
         }
+        // Part of an entry would be damage in the middle of the segment if another entry followed it.
         let cut = if writer.torn { writer.file.cut(writer.length) } else { Ok(()) };
         writer.torn &= cut.is_err();
         let wrote =
@@ -477,6 +481,7 @@ impl Shared {
             writer.pending = Vec::new();
         }
         writer.written = writer.taken;
+        // A rollback has moved `safe` past its fillers already: `safe` must not go back.
         if self.fsync != Fsync::Always && writer.written > self.safe() {
             self.advance(writer.written);
         }
@@ -497,6 +502,7 @@ impl Shared {
         probed.and(removed)
     }
 
+    /// Records that a write failed. The first failure wakes the log's thread, which retries the write.
     fn write_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
         let why = LogError::Write(Arc::new(why));
         if self.health.write_failed(&why) {
@@ -784,7 +790,7 @@ fn create_segment(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
     Ok(file)
 }
 
-/// Renames it to its final name. Its first entry will be `first`.
+/// Gives a new segment its final name. Its first entry will be `first`.
 fn name_segment(folder: &Folder, first: Lsn) -> io::Result<()> {
     folder.disk().rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, first)))
 }
