@@ -3,6 +3,7 @@
 //! The trait [`Log`] is what the database needs of a log. [`FileLog`](file::FileLog) keeps it in files.
 //!
 //! - `change`: the changes in an entry, as bytes.
+//! - `writer`: group commit, sync, and rotation of segments.
 //! - `frame`: the format of segments and entries.
 //! - `recover`: recovery at startup: replay, torn tails, damage.
 //! - `manifest`: the file by which recovery notices missing segments.
@@ -24,6 +25,7 @@ pub mod none;
 mod open_error;
 mod recover;
 mod rollback;
+mod writer;
 
 pub use api::{Fsync, Log, LogError, Lsn, Rollback};
 pub use open_error::OpenError;
