@@ -10,7 +10,7 @@ use crate::map::FencedMap;
 use crate::pool::{Answers, Changes, Compute, Job, Pool, Request};
 use crate::queue::TrySubmitError;
 use crate::ticket::{Promise, Server, Ticket};
-use crate::{WakeHandle, Worker};
+use crate::worker::{WakeHandle, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::{fmt, io, thread};
@@ -510,8 +510,8 @@ pub struct WorkerStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Canceled;
     use crate::pool::WorkerGuard;
+    use crate::ticket::Canceled;
     use std::collections::BTreeMap;
 
     /// A map with a fence for each ten keys.

@@ -3,7 +3,7 @@
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::blocking::{Arc, Condvar, Mutex};
 use crate::queue::{Queue, TrySubmitError};
-use crate::ticket::Ticket;
+use crate::ticket::{Canceled, Ticket};
 use ::loom::model::Builder;
 use ::loom::thread;
 use std::collections::BTreeSet;
@@ -116,7 +116,7 @@ fn loom_wait_against_a_dropped_promise() {
     explore(3, ["true"], |saw| {
         let (promise, ticket) = Ticket::<Box<u8>>::pair();
         let dropper = thread::spawn(move || drop(promise));
-        saw(format!("{}", ticket.wait().unwrap_err().is::<crate::Canceled>()));
+        saw(format!("{}", ticket.wait().unwrap_err().is::<Canceled>()));
         dropper.join().unwrap();
     });
 }

@@ -5,13 +5,14 @@
 //! hint and relaxed: a caller that reads an old value takes the other path, and both paths are correct. The queues
 //! decide under their mutexes whether they are closed.
 
+use crate::affinity;
 use crate::builder::FenceWorkersBuilder;
 use crate::counters::{Counter, StripedCounter};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::map::FencedMap;
 use crate::queue::Queue;
 use crate::ticket::{Canceled, Promise, Server};
-use crate::{Progress, Worker, affinity};
+use crate::worker::{Progress, Worker};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! A thread that visits maps one after the other and does the maintenance that each needs.
 
-use crate::{Progress, Worker};
+use crate::worker::{Progress, Worker};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //!
 //! - If the system's clock is set back by up to a second, this clock stands still until the system's has caught up.
 //! - If it is set back by more, the database removes all keys that had expired, logs that
-//!   ([`State::follow_clock`](crate::state::State::follow_clock)), and continues from the system's time.
+//!   (`State::follow_clock`), and continues from the system's time.
 //!
 //! So an expired key never comes back, and the clock is wrong for no longer than the system's was.
 //!

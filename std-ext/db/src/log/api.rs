@@ -1,6 +1,10 @@
 //! The interface between the database and its log.
 
-use crate::log::error::LogError;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The number of a log entry (log sequence number). The first entry is 1.
 pub type Lsn = u64;
@@ -123,3 +127,37 @@ pub struct Rollback {
     /// entry.
     pub mark: Lsn,
 }
+
+/// Why the log rejected an operation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A write failed. The log retries it.
+    Write(Arc<io::Error>),
+    /// `fdatasync` failed. Nobody can know what reached the disk, so the log rejects changes until the database is
+    /// opened again.
+    Sync(Arc<io::Error>),
+    /// This segment was removed or replaced, so recovery would not find what is written to it. The log rejects changes
+    /// until the database is opened again.
+    Gone(PathBuf),
+    /// The change was undone because the log could not be written, or a change of the same request was.
+    RolledBack,
+    /// The log was closed.
+    Closed,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(why) => write!(f, "the log cannot be written: {why}"),
+            Self::Sync(why) => write!(f, "the log cannot be synced to the disk: {why}"),
+            Self::Gone(file) => {
+                write!(f, "the log segment {} was removed or replaced", file.display())
+            }
+            Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
+            Self::Closed => f.write_str("the log is closed"),
+        }
+    }
+}
+
+impl Error for LogError {}

@@ -1,7 +1,7 @@
 //! The folder with the log and the snapshots of a database. Only one process may have it open.
 
 use crate::log::disk::{Disk, SystemDisk};
-use crate::log::error::OpenError;
+use crate::log::open_error::OpenError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};

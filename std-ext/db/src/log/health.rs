@@ -8,7 +8,7 @@
 //!
 //! A thread that holds the lock of the state takes no other lock.
 
-use crate::log::error::LogError;
+use crate::log::api::LogError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -13,9 +13,9 @@
 
 use crate::log::api::Lsn;
 use crate::log::crc;
-use crate::log::error::OpenError;
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
+use crate::log::open_error::OpenError;
 use std::io::{self, ErrorKind, Read};
 
 /// The file's name, and its temporary name while it is written.

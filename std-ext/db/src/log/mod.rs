@@ -3,6 +3,7 @@
 //! The trait [`Log`] is what the database needs of a log. [`FileLog`](file::FileLog) keeps it in files.
 //!
 //! - `change`: the changes in an entry, as bytes.
+//! - `writer`: group commit, sync, and rotation of segments.
 //! - `frame`: the format of segments and entries.
 //! - `recover`: recovery at startup: replay, torn tails, damage.
 //! - `manifest`: the file by which recovery notices missing segments.
@@ -13,7 +14,6 @@ mod api;
 pub(crate) mod change;
 pub(crate) mod crc;
 pub mod disk;
-mod error;
 #[doc(hidden)]
 pub mod faults;
 pub mod file;
@@ -22,10 +22,12 @@ pub(crate) mod frame;
 mod health;
 mod manifest;
 pub mod none;
+mod open_error;
 mod recover;
 mod rollback;
+mod writer;
 
-pub use api::{Fsync, Log, Lsn, Rollback};
-pub use error::{LogError, OpenError};
+pub use api::{Fsync, Log, LogError, Lsn, Rollback};
+pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

@@ -1,7 +1,6 @@
 //! The log of a database without persistence.
 
-use crate::log::api::{Log, Lsn};
-use crate::log::error::LogError;
+use crate::log::api::{Log, LogError, Lsn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Numbers the entries and discards them. All of them count as safe.

@@ -10,10 +10,10 @@
 //! The [manifest](Manifest) tells recovery of a missing segment, and of a missing end after a clean shutdown.
 
 use crate::log::api::Lsn;
-use crate::log::error::OpenError;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{ENTRY_HEADER, Item, Reader, Tail};
 use crate::log::manifest::Manifest;
+use crate::log::open_error::OpenError;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 

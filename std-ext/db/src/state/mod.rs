@@ -145,6 +145,8 @@ impl State {
         // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
         // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
+        // LSN, and answer before the change is safe.
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
@@ -160,6 +162,8 @@ impl State {
         log: &[u8],
     ) -> Lsn {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
+        // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
             self.add_memory(self.shards[*number].update_stats(core, entry));
             self.shards[*number].stats().begin_publish();
@@ -184,6 +188,7 @@ impl State {
     /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {
         let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // The disk has room again, and the log has written all entries.
         if self.log.writable() {
             return;
         }
@@ -202,6 +207,7 @@ impl State {
         }
         self.publish_all(&mut cores);
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
+        // The log has discarded the entry that set the clock back, so the clock continues from where it was.
         if entry > safe && entry < mark {
             self.clock.raise(from);
         }
@@ -222,6 +228,7 @@ impl State {
         }
         // The clock has not moved since the scan, so no further key can have expired by it.
         let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // Checked under the locks: no change may begin on a log that cannot be written.
         if !self.log.writable() {
             return;
         }

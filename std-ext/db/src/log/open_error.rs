@@ -1,45 +1,10 @@
-//! The errors of the log and of opening a database.
+//! The error of opening a database.
 
 use crate::log::api::Lsn;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-
-/// Why the log rejected an operation.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum LogError {
-    /// A write failed. The log retries it.
-    Write(Arc<io::Error>),
-    /// `fdatasync` failed. Nobody can know what reached the disk, so the log rejects changes until the database is
-    /// opened again.
-    Sync(Arc<io::Error>),
-    /// This segment was removed or replaced, so recovery would not find what is written to it. The log rejects changes
-    /// until the database is opened again.
-    Gone(PathBuf),
-    /// The change was undone because the log could not be written, or a change of the same request was.
-    RolledBack,
-    /// The log was closed.
-    Closed,
-}
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Write(why) => write!(f, "the log cannot be written: {why}"),
-            Self::Sync(why) => write!(f, "the log cannot be synced to the disk: {why}"),
-            Self::Gone(file) => {
-                write!(f, "the log segment {} was removed or replaced", file.display())
-            }
-            Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
-            Self::Closed => f.write_str("the log is closed"),
-        }
-    }
-}
-
-impl Error for LogError {}
 
 /// Why a database cannot be opened: its log or its snapshot cannot be read.
 #[derive(Debug)]
