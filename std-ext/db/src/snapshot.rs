@@ -128,14 +128,14 @@ impl Writer {
     /// # Errors
     /// The system's, and if key or value are too long, or no section was begun.
     pub fn entry(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> io::Result<()> {
-        let wrong = |why| io::Error::new(ErrorKind::InvalidInput, why);
+        let invalid = |why| io::Error::new(ErrorKind::InvalidInput, why);
         let Some(section) = self.sections.last_mut() else {
-            return Err(wrong("no section was begun"));
+            return Err(invalid("no section was begun"));
         };
         section.entries += 1;
-        let key_bytes = u16::try_from(key.len()).map_err(|_| wrong("the key is too long"))?;
+        let key_bytes = u16::try_from(key.len()).map_err(|_| invalid("the key is too long"))?;
         if value.len() > LONGEST_VALUE {
-            return Err(wrong("the value is too long"));
+            return Err(invalid("the value is too long"));
         }
         let long = ENTRY_HEADER + 8 + key.len() + value.len() > BLOCK;
         if long {
@@ -277,8 +277,8 @@ impl Snapshot {
     /// # Errors
     /// If the section is damaged or cannot be read. `each` gets no entry of a damaged block.
     pub fn read_section(&self, number: usize, each: &mut OnEntry<'_>) -> Result<(), OpenError> {
-        let refused = |why| OpenError::Io(self.file.clone(), why);
-        let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
+        let io_error = |why| OpenError::Io(self.file.clone(), why);
+        let mut file = self.folder.disk().read(&self.file).map_err(io_error)?;
         read_section(&mut file, &self.sections[number], each)
             .map_err(|why| why.into_open_error(&self.file))
     }

@@ -77,11 +77,11 @@ pub(super) struct OpenedLog {
     pub(super) has_manifest: bool,
 }
 
-/// Reads the log of a folder: calls `replay` with the entries from `wanted` on, checks that the log reaches to
+/// Reads the log of a folder: calls `replay` with the entries from `from` on, checks that the log reaches to
 /// `snapshot_lsn`, the last entry that the snapshot contains, and truncates a torn tail.
 pub(super) fn recover(
     folder: &Folder,
-    wanted: Lsn,
+    from: Lsn,
     snapshot_lsn: Lsn,
     replay: &mut Replay<'_>,
 ) -> Result<OpenedLog, OpenError> {
@@ -90,26 +90,27 @@ pub(super) fn recover(
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
     let (has_manifest, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
+    // Without this check a folder whose newest segment was removed would open, and lose the entries in it.
     if has_manifest && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
         let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
         return Err(OpenError::Lost { file, found: None, wanted });
     }
     let Some(&oldest) = firsts.first() else {
         // Without a log, only a snapshot that needs no further entries can be opened.
-        return if wanted > snapshot_lsn {
+        return if from > snapshot_lsn {
             let recovered = Recovered { last: snapshot_lsn, ..Recovered::default() };
             Ok(OpenedLog { closed: Vec::new(), open: None, recovered, has_manifest })
         } else {
             Err(OpenError::Gap {
                 file: folder.path().into(),
-                wanted,
+                wanted: from,
                 found: snapshot_lsn.saturating_add(1),
             })
         };
     };
-    // Segments that end before `wanted` were about to be removed, and need not be read.
-    let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
-        return Err(OpenError::Gap { file: path(folder, oldest), wanted, found: oldest });
+    // Segments that end before `from` were about to be removed, and need not be read.
+    let Some(begin) = firsts.iter().rposition(|&first| first <= from) else {
+        return Err(OpenError::Gap { file: path(folder, oldest), wanted: from, found: oldest });
     };
     let mut found = OpenedLog {
         closed: Vec::new(),
@@ -126,7 +127,7 @@ pub(super) fn recover(
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
         found.closed.extend(found.open.take().map(|(segment, _)| segment));
         let is_last = at + 1 == firsts.len();
-        found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
+        found.open = Some(read(folder, first, is_last, from, &mut found.recovered, replay)?);
     }
     verify_and_truncate(folder, snapshot_lsn, manifest.synced, &mut found)?;
     Ok(found)
@@ -144,7 +145,7 @@ fn read(
     folder: &Folder,
     first: Lsn,
     is_last: bool,
-    wanted: Lsn,
+    from: Lsn,
     recovered: &mut Recovered,
     replay: &mut Replay<'_>,
 ) -> Result<(Segment, u32), OpenError> {
@@ -153,18 +154,18 @@ fn read(
     if first != next {
         return Err(OpenError::Gap { file, wanted: next, found: first });
     }
-    let refused = |why| OpenError::Io(file.clone(), why);
+    let io_error = |why| OpenError::Io(file.clone(), why);
     let damaged = |offset, why| OpenError::Damaged { file: file.clone(), offset, why };
-    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(refused)?;
+    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(io_error)?;
     let mut reader = opened.map_err(|why| damaged(0, why))?;
     loop {
         let next = recovered.last.saturating_add(1);
-        match reader.next(next).map_err(refused)? {
+        match reader.next(next).map_err(io_error)? {
             Item::Entry(at, lsn, time, changes) => {
                 if lsn == Lsn::MAX {
                     return Err(damaged(at, "an entry has the largest number there is"));
                 }
-                if lsn >= wanted {
+                if lsn >= from {
                     replay(lsn, time, changes).map_err(|why| damaged(at, why))?;
                     recovered.entries += 1;
                 }
@@ -178,7 +179,8 @@ fn read(
                 // A bound for the search: the tail has no room for more entries.
                 let most = next.saturating_add(bytes / ENTRY_HEADER as u64);
                 let tail =
-                    if is_last { reader.scan_tail(next, most).map_err(refused)? } else { CLOSED };
+                    if is_last { reader.scan_tail(next, most).map_err(io_error)? } else { CLOSED };
+                // Synced entries may have been acknowledged: this is damage, and not a torn tail.
                 if tail.synced {
                     return Err(damaged(at, why));
                 }
@@ -225,14 +227,14 @@ fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
     if cut.entries == 0 {
         return Ok(());
     }
-    let mut from = folder.disk().read(&cut.file)?;
-    from.seek(SeekFrom::Start(cut.offset))?;
+    let mut source = folder.disk().read(&cut.file)?;
+    source.seek(SeekFrom::Start(cut.offset))?;
     let copy = folder.disk().create(&folder.at(&numbered_name(SAVED_TAIL, first)))?;
-    let (mut segment, mut left) = (vec![0; 1 << 20], cut.bytes);
+    let (mut chunk, mut left) = (vec![0; 1 << 20], cut.bytes);
     while left > 0 {
         let some = left.min(1 << 20) as usize;
-        from.read_exact(&mut segment[..some])?;
-        copy.write(&segment[..some])?;
+        source.read_exact(&mut chunk[..some])?;
+        copy.write(&chunk[..some])?;
         left -= some as u64;
     }
     copy.sync()?;

@@ -67,7 +67,7 @@ impl Apply<'_, '_> {
                 answer(self.splice(stored, current, length, tail, true));
             }
             Change::SetRange { offset: at, bytes } => {
-                answer(self.splice(stored, current, at, bytes, false))
+                answer(self.splice(stored, current, at, bytes, false));
             }
         }
     }

@@ -361,7 +361,7 @@ impl Core {
         match old {
             Some(record) => self.retire(Undo::Removed { record, moved_out: from_old, moved_in }),
             None if self.records_undo => {
-                self.unpublished.push(Undo::Inserted { record: new, moved_in })
+                self.unpublished.push(Undo::Inserted { record: new, moved_in });
             }
             None => {}
         }
