@@ -53,7 +53,7 @@ impl<'a> Execution<'_, 'a> {
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
-                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum)
+                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);
             }
             Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
             Id::MSet => self.mset(arguments, "mset")?,
@@ -72,7 +72,7 @@ impl<'a> Execution<'_, 'a> {
                 self.expire(arguments, (TimeBase::Relative, Unit::Milliseconds), "pexpire")?;
             }
             Id::ExpireAt => {
-                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?
+                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?;
             }
             Id::PExpireAt => {
                 self.expire(arguments, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")?;
