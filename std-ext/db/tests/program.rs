@@ -138,7 +138,7 @@ fn errors_explain_what_to_do() {
     let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
     let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
     let wanted = "hedgerow-db: --appendfsync: invalid value 'sometimes' for appendfsync: \
-        expected always, everysec, no\n";
+        expected one of always, everysec, no\n";
     assert_eq!(err, wanted);
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -259,7 +259,8 @@ fn to_config_error(why: &clap::Error) -> ConfigError {
         (ErrorKind::InvalidValue, _) => {
             let shells: Vec<String> =
                 <Shell as clap::ValueEnum>::value_variants().iter().map(Shell::to_string).collect();
-            let (value, expected) = (text(ContextKind::InvalidValue), shells.join(", "));
+            let value = text(ContextKind::InvalidValue);
+            let expected = format!("one of {}", shells.join(", "));
             ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
         (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "this flag takes no value"),
@@ -320,7 +321,7 @@ mod tests {
             (&["--man=yes"], "--man: this flag takes no value"),
             (
                 &["--completions", "cmd"],
-                "--completions: invalid value 'cmd' for completions: expected bash, elvish, fish, powershell, zsh",
+                "--completions: invalid value 'cmd' for completions: expected one of bash, elvish, fish, powershell, zsh",
             ),
         ];
         for (words, expected) in refused {
