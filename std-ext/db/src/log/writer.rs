@@ -417,7 +417,7 @@ impl Shared {
             let _ = writer.file.sync();
             let manifest = Manifest { newest: writer.first, synced: writer.synced };
             if let Err(why) = manifest.write(&self.folder) {
-                tracing::warn!(%why, "the manifest was not written: the next start cannot notice if the end of the log is missing");
+                tracing::warn!(%why, "the manifest cannot be written; a missing end of the log would not be noticed");
             }
         }
         self.health.finish_close();
