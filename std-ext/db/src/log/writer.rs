@@ -234,7 +234,7 @@ impl Shared {
         }
     }
 
-    /// Writes a sync mark by itself, if nothing else is to be written.
+    /// Writes a sync mark by itself, if there is nothing else to write.
     pub(super) fn write_sync_mark(&self, writer: &mut Writer) {
         if writer.pending.is_empty() && !self.health.is_full() && writer.synced == writer.written {
             self.append_sync_mark(writer);
