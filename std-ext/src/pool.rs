@@ -38,7 +38,7 @@ std::thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// One change, whatever the type of its closure.
+/// One change, with a closure of any type.
 pub(crate) trait Job<M>: Send {
     fn run(self: Box<Self>, map: &M);
     fn into_any(self: Box<Self>) -> Box<dyn Any>;

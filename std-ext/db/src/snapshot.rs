@@ -3,8 +3,8 @@
 //! ```text
 //! header:  "hedgesnp", version u32
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
-//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows, [expiration u64],
-//!          key, value
+//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
+//!          [expiration u64], key, value
 //! footer:  last lsn u64, time u64, for each section: begin u16 and end u16 of its slots, floor u64, entries u64,
 //!          offset of its first block u64, bytes of its blocks u64
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"

@@ -234,7 +234,7 @@ impl Shared {
         }
     }
 
-    /// Writes a sync mark by itself, if nothing else is to be written.
+    /// Writes a sync mark by itself, if there is nothing else to write.
     pub(super) fn write_sync_mark(&self, writer: &mut Writer) {
         if writer.pending.is_empty() && !self.health.is_full() && writer.synced == writer.written {
             self.append_sync_mark(writer);
@@ -417,7 +417,7 @@ impl Shared {
             let _ = writer.file.sync();
             let manifest = Manifest { newest: writer.first, synced: writer.synced };
             if let Err(why) = manifest.write(&self.folder) {
-                tracing::warn!(%why, "the manifest was not written: the next start cannot notice if the end of the log is missing");
+                tracing::warn!(%why, "the manifest cannot be written; a missing end of the log would not be noticed");
             }
         }
         self.health.finish_close();

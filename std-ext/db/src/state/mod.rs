@@ -133,8 +133,8 @@ impl State {
         }
     }
 
-    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry: 0
-    /// if there is nothing to log, and `Lsn::MAX` if the log accepts no entry.
+    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry,
+    /// 0 if there is nothing to log, and `Lsn::MAX` if the log accepts no entry.
     pub(crate) fn log_and_publish(
         &self,
         shard: &Shard,
