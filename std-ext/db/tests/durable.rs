@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! The whole database in a directory: after whatever has happened, reopening it restores what it had.
+//! The whole database in a directory: after any failure, reopening it restores what it had.
 
 #[path = "support/random.rs"]
 mod random;

@@ -10,7 +10,7 @@ use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
-        // Checked first: such a command must not reach the database, whatever else is wrong with it.
+        // Checked first: a blocked command must not reach the database, even if its arguments are wrong.
         if self.connection.blocked && self.reject_blocked(arguments[0]) {
             return;
         }

@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// Whatever is made of the table has all of it.
+    /// Everything made from the table contains all settings.
     #[test]
     fn help_manual_and_completions_have_every_setting() {
         let version = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n");
@@ -350,7 +350,7 @@ mod tests {
                 let known = ["--", "-l "].map(|hyphens| format!("{hyphens}{}", setting.name));
                 assert!(known.iter().any(|name| text.contains(name)), "{what}: {}", setting.name);
             }
-            // The words of a choice too, where a shell completes them.
+            // The words of a choice too, for shells that complete them.
             if ["bash", "fish", "zsh"].contains(&what) {
                 assert!(text.contains("allkeys-random"), "{what} lacks the words of a choice");
             }

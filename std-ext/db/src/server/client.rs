@@ -263,7 +263,7 @@ impl Client {
         }
     }
 
-    /// Returns whether all requests that are to be answered have been read.
+    /// Returns whether all requests to answer have been read.
     fn is_input_finished(&mut self) -> bool {
         /// A client that never stops sending gets this many more cycles at shutdown.
         const MAX_SHUTDOWN_CYCLES: u32 = 64;
