@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     db.close()?;
     drop(db);
     println!(
-        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, tables growing {longest:.3?} at longest",
+        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, longest pipeline {longest:.3?}",
         began.elapsed()
     );
     println!("log: {} bytes a key", each(size(path, "log-")?));

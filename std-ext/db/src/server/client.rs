@@ -278,7 +278,8 @@ impl Client {
         let space = context.scratch.len();
         let kept = self.input.len();
         // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
-        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied once.
+        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied
+        // once.
         let joins = kept <= space / 4 && self.wanted <= space;
         let from = if joins { kept } else { 0 };
         context.scratch[..from].copy_from_slice(&self.input[..from]);
