@@ -321,7 +321,8 @@ mod tests {
             (&["--man=yes"], "--man: this flag takes no value"),
             (
                 &["--completions", "cmd"],
-                "--completions: invalid value 'cmd' for completions: expected one of bash, elvish, fish, powershell, zsh",
+                "--completions: invalid value 'cmd' for completions: \
+                 expected one of bash, elvish, fish, powershell, zsh",
             ),
         ];
         for (words, expected) in refused {
