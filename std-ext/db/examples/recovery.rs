@@ -76,7 +76,7 @@ fn write_beside<R>(
         let made = work();
         // Relaxed: as above.
         stop.store(true, Ordering::Relaxed);
-        let waits = writer.join().expect("it was told to stop");
+        let waits = writer.join().expect("the writer stops when it is told to");
         let longest = waits.last().copied().unwrap_or_default();
         (longest, waits.get(waits.len() * 999 / 1000).copied().unwrap_or_default(), made)
     })
@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     db.close()?;
     drop(db);
     println!(
-        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, tables growing {longest:.3?} at longest",
+        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, longest pipeline {longest:.3?}",
         began.elapsed()
     );
     println!("log: {} bytes a key", each(size(path, "log-")?));
@@ -134,7 +134,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     db.snapshot()?;
     println!(
-        "and where nobody writes: {:.2?}, locked for {:.3?}",
+        "without concurrent writes: {:.2?}, locked for {:.3?}",
         began.elapsed(),
         db.stats().snapshot_pause
     );

@@ -145,7 +145,7 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     for change in changes {
         match change {
             LoggedOp::Change(key, crate::request::Change::Delete) => {
-                report(key, EventKind::Removed)
+                report(key, EventKind::Removed);
             }
             LoggedOp::Change(key, _) => report(key, EventKind::Changed),
             LoggedOp::Rename(from, to) => {

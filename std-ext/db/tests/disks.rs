@@ -162,8 +162,8 @@ fn fill(client: &mut Client) {
     assert_eq!(client.request("SET n 7"), text("+OK"));
 }
 
-/// Whatever change meets the full disk: its client gets an error, other clients go on reading committed data, changes
-/// are refused, and everything recovers by itself when there is space.
+/// For each change that meets a full disk: its client gets an error, other clients go on reading committed data,
+/// changes are refused, and everything recovers by itself when there is space.
 #[test]
 fn a_full_disk_blocks_no_client() {
     for fsync in POLICIES {
@@ -204,8 +204,8 @@ fn a_full_disk_blocks_no_client() {
     }
 }
 
-/// Whatever the disk refuses, during changes or snapshots: every request is answered, and acknowledged changes survive
-/// a restart.
+/// For each operation that the disk refuses, during changes or snapshots: every request is answered, and acknowledged
+/// changes survive a restart.
 #[test]
 fn every_request_is_answered_whatever_the_disk_refuses() {
     type Fault = (&'static str, fn(&mut Faults));

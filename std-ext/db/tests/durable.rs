@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! The whole database in a directory: after whatever has happened, reopening it restores what it had.
+//! The whole database in a directory: after any failure, reopening it restores what it had.
 
 #[path = "support/random.rs"]
 mod random;
@@ -166,11 +166,11 @@ fn reopening_restores_the_content() {
                     let (mut here, mut there) =
                         (vec![None; requests.len()], vec![None; requests.len()]);
                     let lsn = session.execute(requests, &mut |at, answer| {
-                        here[at] = Some(format!("{answer:?}"))
+                        here[at] = Some(format!("{answer:?}"));
                     });
                     db.log().wait(lsn).unwrap();
                     beside.execute(requests, &mut |at, answer| {
-                        there[at] = Some(format!("{answer:?}"))
+                        there[at] = Some(format!("{answer:?}"));
                     });
                     assert_eq!(here, there);
                 });

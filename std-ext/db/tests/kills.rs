@@ -129,7 +129,7 @@ impl Drop for Running {
 /// Starts a process that writes, and kills it. Returns the last number that each thread printed.
 fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREADS as usize] {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "what_was_acknowledged_survives_kills", "--nocapture"]);
+    command.args(["--exact", "acknowledged_changes_survive_kills", "--nocapture"]);
     command.env(CHILD, folder).env(ROUNDS, round.to_string()).stdout(Stdio::piped());
     let mut child = Running(command.spawn().unwrap());
     let out = child.0.stdout.take().unwrap();

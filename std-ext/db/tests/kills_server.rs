@@ -88,7 +88,7 @@ impl Program {
 
     /// Returns the number of keys that it reports from a snapshot.
     fn snapshot_keys(&self) -> u64 {
-        let number = self.said.split_once(" from a snapshot").map(|(before, _)| before);
+        let number = self.said.split_once(" keys from a snapshot").map(|(before, _)| before);
         let number = number.and_then(|before| before.rsplit(' ').next()?.parse().ok());
         number.unwrap_or(0)
     }
@@ -361,7 +361,7 @@ fn round(
     assert_eq!(ended.code(), gently.then_some(0), "{ended:?}");
     let said = complaints(&mut program.child);
     *(if gently { &mut counted.ends } else { &mut counted.kills }) += 1;
-    counted.torn += u64::from(said.contains("were no whole entry"));
+    counted.torn += u64::from(said.contains("they were no complete entry"));
     counted.snapshots += u64::from(program.snapshot_keys() > 0);
     let sum = |count: &dyn Fn(&Writer) -> u64| writers.iter().map(count).sum::<u64>();
     counted.acknowledged += sum(&|writer| writer.acknowledged);

@@ -425,7 +425,8 @@ fn entries_that_replay_refuses_are_errors() {
     assert!(matches!(refused, OpenError::Damaged { offset: at, why: "no", .. } if at == offset));
 }
 
-/// Whatever part of a write fits on a full disk: nothing is lost, and nothing is acknowledged before there is space.
+/// For each part of a write that fits on a full disk: nothing is lost, and nothing is acknowledged before there is
+/// space.
 #[test]
 fn a_full_disk_loses_nothing() {
     let most = (2 * HEAD + changes(4).len()) as u64;

@@ -137,8 +137,8 @@ fn errors_explain_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
     let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
-    let wanted = "hedgerow-db: --appendfsync: 'sometimes' is no value for appendfsync, \
-        which takes always, everysec, no\n";
+    let wanted = "hedgerow-db: --appendfsync: invalid value 'sometimes' for appendfsync: \
+        expected one of always, everysec, no\n";
     assert_eq!(err, wanted);
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -146,11 +146,11 @@ fn errors_explain_what_to_do() {
     let err = failed(&run(&["--port", &port]), 1);
     assert!(err.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{err}");
     assert!(err.contains("--port NUMBER"), "{err}");
-    assert!(!folder.path().join("hedgerow-db-data").exists(), "a folder was made in vain");
+    assert!(!folder.path().join("hedgerow-db-data").exists(), "a directory was made for nothing");
 
     let running = Running::start(folder.path(), &[]);
     let err = failed(&run(&["--port", "0", "--unixsocket", "other"]), 1);
-    assert!(err.contains("is in use by another process") && err.contains("--dir FOLDER"), "{err}");
+    assert!(err.contains("is in use by another process") && err.contains("--dir DIR"), "{err}");
     running.signal(Signal::TERM);
     assert_eq!(running.joined().0, Some(0));
 }

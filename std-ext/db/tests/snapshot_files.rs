@@ -218,7 +218,7 @@ fn sections_follow_each_other() {
     writer.section(10..16384, 1).unwrap();
 }
 
-/// Whatever fails while a snapshot is written: the one before stays, and nothing is left of the new one.
+/// If any operation fails while a snapshot is written, the one before stays, and nothing is left of the new one.
 #[test]
 fn a_failed_snapshot_leaves_nothing() {
     let path = folder();

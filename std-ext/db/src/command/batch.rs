@@ -32,12 +32,12 @@ impl Scratch {
         self.batch = Batch {
             requests: emptied(batch.requests),
             steps: emptied(batch.steps),
-            texts: emptied(batch.texts),
+            prepared: emptied(batch.prepared),
             pairs: emptied(batch.pairs),
             keys: emptied(batch.keys),
             deferred: emptied(batch.deferred),
-            kept: emptied(batch.kept),
-            kept_bytes: emptied(batch.kept_bytes),
+            stored: emptied(batch.stored),
+            stored_bytes: emptied(batch.stored_bytes),
             changes: false,
             wants_time: false,
         };
@@ -48,7 +48,7 @@ impl Scratch {
 #[derive(Clone, Copy, Debug)]
 enum ReplyStep {
     /// Writes the prepared reply bytes up to this offset.
-    Text(usize),
+    Prepared(usize),
     /// Converts this many answers to a reply.
     Answers(ReplyKind, usize),
 }
@@ -71,9 +71,9 @@ enum DeferredOp {
 #[derive(Clone, Copy)]
 enum StoredAnswer {
     Done,
-    Nothing,
+    Nil,
     Int(i64),
-    Lives(Option<u64>),
+    ExpiresAt(Option<u64>),
     Error(RequestError),
     Bytes(usize, usize),
 }
@@ -83,12 +83,12 @@ enum StoredAnswer {
 pub(crate) struct Batch<'a> {
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
-    texts: Vec<u8>,
+    prepared: Vec<u8>,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     keys: Vec<&'a [u8]>,
     deferred: Vec<DeferredKeys>,
-    kept: Vec<StoredAnswer>,
-    kept_bytes: Vec<u8>,
+    stored: Vec<StoredAnswer>,
+    stored_bytes: Vec<u8>,
     /// Whether there is a change: then answers arrive in any order.
     changes: bool,
     /// Whether a reply depends on the current time.
@@ -108,15 +108,15 @@ impl<'a> Batch<'a> {
 
     /// Returns the bytes of prepared replies.
     pub(super) fn reply_bytes(&self) -> usize {
-        self.texts.len()
+        self.prepared.len()
     }
 
     /// Adds a reply that needs no answer.
     pub(super) fn push_reply(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
-        write(&mut Writer::new(&mut self.texts, protocol));
+        write(&mut Writer::new(&mut self.prepared, protocol));
         match self.steps.last_mut() {
-            Some(ReplyStep::Text(end)) => *end = self.texts.len(),
-            _ => self.steps.push(ReplyStep::Text(self.texts.len())),
+            Some(ReplyStep::Prepared(end)) => *end = self.prepared.len(),
+            _ => self.steps.push(ReplyStep::Prepared(self.prepared.len())),
         }
     }
 
@@ -182,26 +182,26 @@ impl<'a> Batch<'a> {
     }
 
     /// Executes all requests and writes the replies. Returns the log entry that must be safe before the replies are
-    /// sent, and whether all replies fit into `most` bytes of `out`. If not, the rest is left out.
+    /// sent, and whether all replies fit into `max_out` bytes of `out`. If not, the rest is left out.
     pub(super) fn execute(
         &mut self,
         session: &mut Session,
         protocol: Protocol,
         out: &mut Vec<u8>,
-        most: usize,
+        max_out: usize,
     ) -> (Lsn, bool) {
         let now = if self.wants_time { session.now() } else { 0 };
         // Values that arrive out of order are copied to another buffer first.
-        let most_kept = most.saturating_sub(out.len());
+        let max_stored = max_out.saturating_sub(out.len());
         let mut full = false;
         let mut replies = ReplyWriter {
             out: Writer::new(out, protocol),
-            most,
+            max_out,
             full: false,
             steps: &self.steps,
-            texts: &self.texts,
+            prepared: &self.prepared,
             written: 0,
-            left: 0,
+            missing_answers: 0,
             sum: 0,
             error: None,
             now,
@@ -221,14 +221,14 @@ impl<'a> Batch<'a> {
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
             if self.changes && requests.len() > 1 {
-                let kept = &mut self.kept;
-                let bytes = &mut self.kept_bytes;
-                kept.resize(requests.len(), StoredAnswer::Nothing);
+                let stored = &mut self.stored;
+                let bytes = &mut self.stored_bytes;
+                stored.resize(requests.len(), StoredAnswer::Nil);
                 lsn = session.execute(&requests, &mut |request, answer| {
-                    kept[request] = keep(answer, bytes, most_kept, &mut full);
+                    stored[request] = store(answer, bytes, max_stored, &mut full);
                 });
-                for kept in kept.iter() {
-                    replies.answer(kept.answer(bytes));
+                for stored in stored.iter() {
+                    replies.answer(stored.answer(bytes));
                 }
             } else {
                 // Without changes, answers arrive in order and are written as they come.
@@ -236,7 +236,7 @@ impl<'a> Batch<'a> {
             }
             self.requests = emptied(requests);
         }
-        replies.texts();
+        replies.prepared();
         full |= replies.full;
         self.clear();
         (lsn, !full)
@@ -245,12 +245,12 @@ impl<'a> Batch<'a> {
     fn clear(&mut self) {
         self.requests.clear();
         self.steps.clear();
-        self.texts.clear();
+        self.prepared.clear();
         self.pairs.clear();
         self.keys.clear();
         self.deferred.clear();
-        self.kept.clear();
-        self.kept_bytes.clear();
+        self.stored.clear();
+        self.stored_bytes.clear();
         (self.changes, self.wants_time) = (false, false);
     }
 }
@@ -260,24 +260,29 @@ fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'sho
     requests
 }
 
-/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `most` bytes.
-fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> StoredAnswer {
+/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
+fn store(answer: Answer<'_>, bytes: &mut Vec<u8>, max_out: usize, full: &mut bool) -> StoredAnswer {
     match answer {
         Answer::Done => StoredAnswer::Done,
-        Answer::Nil => StoredAnswer::Nothing,
+        Answer::Nil => StoredAnswer::Nil,
         Answer::Int(n) => StoredAnswer::Int(n),
-        Answer::ExpiresAt(until) => StoredAnswer::Lives(until),
+        Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
         Answer::Error(error) => StoredAnswer::Error(error),
-        Answer::Bytes(value) => keep_bytes(&[value], bytes, most, full),
-        Answer::Pieces(pieces) => keep_bytes(pieces, bytes, most, full),
+        Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
+        Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
     }
 }
 
-fn keep_bytes(pieces: &[&[u8]], bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> StoredAnswer {
+fn store_bytes(
+    pieces: &[&[u8]],
+    bytes: &mut Vec<u8>,
+    max_out: usize,
+    full: &mut bool,
+) -> StoredAnswer {
     let from = bytes.len();
-    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > most.saturating_sub(from) {
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > max_out.saturating_sub(from) {
         *full = true;
-        return StoredAnswer::Nothing;
+        return StoredAnswer::Nil;
     }
     for piece in pieces {
         bytes.extend_from_slice(piece);
@@ -289,9 +294,9 @@ impl StoredAnswer {
     fn answer(self, bytes: &[u8]) -> Answer<'_> {
         match self {
             Self::Done => Answer::Done,
-            Self::Nothing => Answer::Nil,
+            Self::Nil => Answer::Nil,
             Self::Int(n) => Answer::Int(n),
-            Self::Lives(until) => Answer::ExpiresAt(until),
+            Self::ExpiresAt(until) => Answer::ExpiresAt(until),
             Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
         }
@@ -302,15 +307,15 @@ impl StoredAnswer {
 struct ReplyWriter<'o, 'b> {
     out: Writer<'o>,
     /// The longest that the output may become, and whether it would have become longer.
-    most: usize,
+    max_out: usize,
     full: bool,
     /// The remaining steps.
     steps: &'b [ReplyStep],
-    texts: &'b [u8],
+    prepared: &'b [u8],
     /// How much of the prepared replies was written.
     written: usize,
     /// Answers that the first step still needs; 0 if it has none yet.
-    left: usize,
+    missing_answers: usize,
     sum: i64,
     error: Option<RequestError>,
     now: u64,
@@ -319,10 +324,10 @@ struct ReplyWriter<'o, 'b> {
 impl ReplyWriter<'_, '_> {
     /// Writes the prepared replies up to the next step that needs an answer.
     #[inline]
-    fn texts(&mut self) {
-        while let Some((&ReplyStep::Text(end), rest)) = self.steps.split_first() {
+    fn prepared(&mut self) {
+        while let Some((&ReplyStep::Prepared(end), rest)) = self.steps.split_first() {
             if self.fits(end - self.written) {
-                self.out.raw(&self.texts[self.written..end]);
+                self.out.raw(&self.prepared[self.written..end]);
             }
             (self.written, self.steps) = (end, rest);
         }
@@ -332,7 +337,7 @@ impl ReplyWriter<'_, '_> {
     /// nothing after them is sent either.
     #[inline]
     fn fits(&mut self, bytes: usize) -> bool {
-        let fits = self.out.len() + bytes <= self.most;
+        let fits = self.out.len() + bytes <= self.max_out;
         if !fits {
             self.full = true;
         }
@@ -349,7 +354,7 @@ impl ReplyWriter<'_, '_> {
         if !self.fits(bytes) {
             return;
         }
-        self.texts();
+        self.prepared();
         match self.steps.split_first() {
             Some((&ReplyStep::Answers(kind, 1), rest))
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
@@ -364,8 +369,8 @@ impl ReplyWriter<'_, '_> {
 
     /// Processes one of several answers to a command.
     fn answer_of(&mut self, kind: ReplyKind, count: usize, answer: Answer<'_>) {
-        if self.left == 0 {
-            self.left = count;
+        if self.missing_answers == 0 {
+            self.missing_answers = count;
             if kind == ReplyKind::Values {
                 self.out.array(count);
             }
@@ -376,8 +381,8 @@ impl ReplyWriter<'_, '_> {
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             _ => kind.write(&mut self.out, answer, self.now),
         }
-        self.left -= 1;
-        if self.left == 0 {
+        self.missing_answers -= 1;
+        if self.missing_answers == 0 {
             if kind == ReplyKind::Sum {
                 match self.error.take() {
                     Some(error) => self.out.error(error_text(error)),

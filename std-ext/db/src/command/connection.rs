@@ -45,7 +45,7 @@ pub struct Connection {
     /// Whether one of the two above holds, so that some commands must not be executed.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
-    pub(super) most: usize,
+    pub(super) batch_limit: usize,
     /// Bytes of replies that one call may append.
     pub(super) reply_limit: usize,
 }
@@ -68,7 +68,7 @@ impl Connection {
             in_refused_transaction: false,
             missing_db_selected: false,
             blocked: false,
-            most: MAX_BATCH_COMMANDS,
+            batch_limit: MAX_BATCH_COMMANDS,
             reply_limit: usize::MAX,
         }
     }

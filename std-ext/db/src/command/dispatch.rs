@@ -10,7 +10,7 @@ use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
-        // Checked first: such a command must not reach the database, whatever else is wrong with it.
+        // Checked first: a blocked command must not reach the database, even if its arguments are wrong.
         if self.connection.blocked && self.reject_blocked(arguments[0]) {
             return;
         }
@@ -53,7 +53,7 @@ impl<'a> Execution<'_, 'a> {
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
-                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum)
+                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);
             }
             Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
             Id::MSet => self.mset(arguments, "mset")?,
@@ -72,7 +72,7 @@ impl<'a> Execution<'_, 'a> {
                 self.expire(arguments, (TimeBase::Relative, Unit::Milliseconds), "pexpire")?;
             }
             Id::ExpireAt => {
-                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?
+                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?;
             }
             Id::PExpireAt => {
                 self.expire(arguments, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")?;
@@ -139,7 +139,7 @@ impl<'a> Execution<'_, 'a> {
             self.next = NextStep::Close;
             return;
         }
-        if let Some(word) = Word::of(arguments[0]) {
+        if let Some(word) = TransactionCommand::of(arguments[0]) {
             return self.transaction(word, arguments.len());
         }
         let mut text = b"ERR unknown command '".to_vec();
@@ -183,13 +183,13 @@ const NO_SCRIPTS: &str =
 
 /// A command about transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum TransactionCommand {
     Multi,
     Exec,
     Discard,
 }
 
-impl Word {
+impl TransactionCommand {
     fn of(name: &[u8]) -> Option<Self> {
         let all = [("multi", Self::Multi), ("exec", Self::Exec), ("discard", Self::Discard)];
         all.into_iter().find(|(word, _)| is(name, word)).map(|(_, word)| word)
@@ -214,7 +214,7 @@ impl<'a> Execution<'_, 'a> {
         let spec = table::find(name);
         if self.connection.in_refused_transaction {
             let ends = spec.is_some_and(|spec| matches!(spec.id, Id::Quit | Id::Reset));
-            if ends || Word::of(name).is_some() {
+            if ends || TransactionCommand::of(name).is_some() {
                 return false;
             }
             self.error(
@@ -232,28 +232,30 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Refuses a transaction as a whole.
-    fn transaction(&mut self, word: Word, count: usize) {
+    fn transaction(&mut self, word: TransactionCommand, count: usize) {
         if count != 1 {
             return self.error(wrong_number(word.name()).as_ref());
         }
         if !self.connection.authenticated {
             return self.error("NOAUTH Authentication required.");
         }
-        let began =
-            std::mem::replace(&mut self.connection.in_refused_transaction, word == Word::Multi);
+        let began = std::mem::replace(
+            &mut self.connection.in_refused_transaction,
+            word == TransactionCommand::Multi,
+        );
         self.connection.update_blocked();
         match (word, began) {
-            (Word::Multi, false) => self.error(
+            (TransactionCommand::Multi, false) => self.error(
                 "ERR unknown command 'MULTI': transactions are not supported, and commands are not executed until \
                  EXEC or DISCARD",
             ),
-            (Word::Multi, true) => self.error("ERR MULTI calls can not be nested"),
-            (Word::Exec, true) => {
+            (TransactionCommand::Multi, true) => self.error("ERR MULTI calls can not be nested"),
+            (TransactionCommand::Exec, true) => {
                 self.error("EXECABORT Transaction discarded because of previous errors.");
             }
-            (Word::Discard, true) => self.reply(|out| out.ok()),
-            (Word::Exec, false) => self.error("ERR EXEC without MULTI"),
-            (Word::Discard, false) => self.error("ERR DISCARD without MULTI"),
+            (TransactionCommand::Discard, true) => self.reply(|out| out.ok()),
+            (TransactionCommand::Exec, false) => self.error("ERR EXEC without MULTI"),
+            (TransactionCommand::Discard, false) => self.error("ERR DISCARD without MULTI"),
         }
     }
 }

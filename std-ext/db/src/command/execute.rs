@@ -62,10 +62,10 @@ pub fn process_input(
     let mut execution =
         Execution { connection, session, db, server, out, max_out, batch, lsn: 0, next };
     let mut outcome = Outcome::default();
-    let most = execution.connection.most;
-    while outcome.commands < most && execution.next == NextStep::Continue {
+    let batch_limit = execution.connection.batch_limit;
+    while outcome.commands < batch_limit && execution.next == NextStep::Continue {
+        // For each request anew: the last one may have been AUTH.
         let limits = execution.connection.limits();
-        // Read the limits again for each request: AUTH may have been the last one.
         let rest = &input[outcome.consumed..];
         match execution.connection.requests.next(rest, limits, &mut arguments) {
             Found::Request(consumed) => {
@@ -99,7 +99,8 @@ pub fn process_input(
     // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
     // after long ones, and grows again.
     let long = out.len() - start >= REPLY_CHUNK;
-    connection.most = if long { (most / 4).max(1) } else { (most * 2).min(MAX_BATCH_COMMANDS) };
+    connection.batch_limit =
+        if long { (batch_limit / 4).max(1) } else { (batch_limit * 2).min(MAX_BATCH_COMMANDS) };
     outcome
 }
 

@@ -1,7 +1,7 @@
 //! Redis commands in terms of the database.
 //!
 //! `process_input` parses the requests that a connection has received. Commands about keys are collected in a batch
-//! ([`batch`]) that the session executes as a whole. A command about the database or the connection first executes the
+//! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
 //! batch collected so far, so that effects and replies keep their order.
 
 mod arguments;

@@ -165,7 +165,7 @@ fn command_info_lists_subcommands() {
     let reply = client.command("command info OBJECT|encoding object|none none|none");
     assert_eq!(reply, format!("*3 {ENCODING} $-1 $-1"));
     let reply = client.command("command info object");
-    assert!(reply.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {reply}");
+    assert!(reply.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not listed: {reply}");
     let reply = client.command("command list");
     assert!(reply.contains("$6 object $15 object|encoding"), "{reply}");
     assert_eq!(client.command("command list filterby pattern object|e*"), "*1 $15 object|encoding");

@@ -259,7 +259,8 @@ fn to_config_error(why: &clap::Error) -> ConfigError {
         (ErrorKind::InvalidValue, _) => {
             let shells: Vec<String> =
                 <Shell as clap::ValueEnum>::value_variants().iter().map(Shell::to_string).collect();
-            let (value, expected) = (text(ContextKind::InvalidValue), shells.join(", "));
+            let value = text(ContextKind::InvalidValue);
+            let expected = format!("one of {}", shells.join(", "));
             ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
         (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "this flag takes no value"),
@@ -320,7 +321,8 @@ mod tests {
             (&["--man=yes"], "--man: this flag takes no value"),
             (
                 &["--completions", "cmd"],
-                "--completions: invalid value 'cmd' for completions: expected bash, elvish, fish, powershell, zsh",
+                "--completions: invalid value 'cmd' for completions: \
+                 expected one of bash, elvish, fish, powershell, zsh",
             ),
         ];
         for (words, expected) in refused {
@@ -328,7 +330,7 @@ mod tests {
         }
     }
 
-    /// Whatever is made of the table has all of it.
+    /// Everything made from the table contains all settings.
     #[test]
     fn help_manual_and_completions_have_every_setting() {
         let version = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n");
@@ -349,7 +351,7 @@ mod tests {
                 let known = ["--", "-l "].map(|hyphens| format!("{hyphens}{}", setting.name));
                 assert!(known.iter().any(|name| text.contains(name)), "{what}: {}", setting.name);
             }
-            // The words of a choice too, where a shell completes them.
+            // The words of a choice too, for shells that complete them.
             if ["bash", "fish", "zsh"].contains(&what) {
                 assert!(text.contains("allkeys-random"), "{what} lacks the words of a choice");
             }

@@ -60,7 +60,7 @@ fn errors_name_the_origin_and_what_is_expected() {
     fs::write(&path, "port 7001\nappendfsync sometimes\n").unwrap();
     let file = path.to_str().unwrap();
     let wanted = format!(
-        "{file}, line 2: invalid value 'sometimes' for appendfsync: expected always, everysec, no"
+        "{file}, line 2: invalid value 'sometimes' for appendfsync: expected one of always, everysec, no"
     );
     assert_eq!(error_text(&[file], &[]), wanted);
     fs::write(&path, "prot 7001\n").unwrap();

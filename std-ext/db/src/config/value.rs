@@ -100,8 +100,8 @@ impl std::fmt::Display for Kind {
             Self::Bytes { min } => {
                 write!(f, "bytes, such as 64kb, 100mb or 2gb, at least {min}")
             }
-            Self::Choice(words) => f.write_str(&words.join(", ")),
-            Self::Text => f.write_str("a text"),
+            Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Text => f.write_str("a string"),
             Self::File | Self::Folder => f.write_str("a path"),
             Self::Addresses => f.write_str("IP addresses separated by spaces, such as 127.0.0.1 ::1"),
             Self::Address => f.write_str("an IP address, such as 127.0.0.1"),

@@ -80,6 +80,7 @@ impl GrpcServer {
         }
         builder.thread_name("hedgerow-db grpc").max_blocking_threads(GRPC_WATCHES + 8);
         let runtime = builder.enable_all().build()?;
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS changes it"))]
         let mut server = Server::builder().max_concurrent_streams(GRPC_CALLS);
         #[cfg(feature = "tls")]
         if let Some((certificates, key)) = &options.tls {

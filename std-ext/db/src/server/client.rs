@@ -263,7 +263,7 @@ impl Client {
         }
     }
 
-    /// Returns whether all requests that are to be answered have been read.
+    /// Returns whether all requests to answer have been read.
     fn is_input_finished(&mut self) -> bool {
         /// A client that never stops sending gets this many more cycles at shutdown.
         const MAX_SHUTDOWN_CYCLES: u32 = 64;
@@ -278,7 +278,8 @@ impl Client {
         let space = context.scratch.len();
         let kept = self.input.len();
         // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
-        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied once.
+        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied
+        // once.
         let joins = kept <= space / 4 && self.wanted <= space;
         let from = if joins { kept } else { 0 };
         context.scratch[..from].copy_from_slice(&self.input[..from]);

@@ -98,7 +98,6 @@ impl Server {
     }
 
     #[cfg(feature = "grpc")]
-    #[cfg(feature = "metrics")]
     pub(crate) fn db(&self) -> &Db {
         &self.shared.db
     }

@@ -275,8 +275,8 @@ impl Worker {
         let before = self.safe;
         // Nothing to ask if all that this cycle showed was safe before.
         let mut failed = required_lsn > before && self.request_commit(required_lsn);
-        // [RB-2] After a rollback, the log hands out the undone entry numbers again. A later entry that is safe says
-        // nothing about a reply that waits for an undone one, so only what was known to be safe before counts.
+        // [RB-2] Entries after the undone ones may be safe by now, so a safe number says nothing about a reply that
+        // waits for an undone entry. After a rollback, only what was known to be safe before counts.
         if self.notice_rollback() {
             (failed, self.safe) = (true, before);
         }
