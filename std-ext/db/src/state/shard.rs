@@ -258,6 +258,7 @@ impl Core {
         value: &[u8],
         expires_at: Option<u64>,
     ) {
+        // The common case, kept short so that it is inlined.
         if self.cold.is_none() && value.len() <= MAX_INLINE {
             return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
         }
@@ -447,9 +448,11 @@ impl Core {
         }
         // A panic may have left changes without a log entry.
         steps.append(&mut self.unpublished);
+        // In reverse order: an earlier step of a key expects the record that it left.
         for step in steps.into_iter().rev() {
             match step {
                 Undo::Inserted { record, moved_in: false } => self.remove(record),
+                // The other record owns the ticket again, so freeing this one must not free the compressed value.
                 Undo::Inserted { record, moved_in: true } => self.remove_moved(record),
                 Undo::Removed { record, moved_in, .. } => {
                     self.bytes += record.memory();
@@ -467,6 +470,7 @@ impl Core {
     /// Publishes all changes to readers. None of them belongs to a log entry after `entry`, and the entries up to
     /// `safe` are safe.
     pub(crate) fn publish(&mut self, entry: Lsn, safe: Lsn) {
+        // A publish without changes would wait for readers for nothing.
         if !self.writer.has_changes() {
             return;
         }
@@ -488,13 +492,13 @@ impl Core {
     /// Frees the records that no reader can reach and no rollback needs. Does not wait for readers. Returns whether all
     /// readers have left the earlier states.
     pub(crate) fn reclaim(&mut self, safe: Lsn) -> bool {
-        let settled = !self.writer.has_changes() && !self.writer.is_pending();
-        if settled && !self.retired.is_empty() {
+        let quiescent = !self.writer.has_changes() && !self.writer.is_pending();
+        if quiescent && !self.retired.is_empty() {
             self.reclaim_retired(safe);
         } else {
             self.reclaim_deferred(safe);
         }
-        settled
+        quiescent
     }
 
     /// Frees the records in `retired`: they were removed before the earliest state that a reader can have was
@@ -502,6 +506,7 @@ impl Core {
     fn reclaim_retired(&mut self, safe: Lsn) {
         self.reclaim_deferred(safe);
         let entry = self.retired_lsn;
+        // A rollback may still put these records back.
         if entry > safe {
             self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
         } else if self.snapshots != 0 {
