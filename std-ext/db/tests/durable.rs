@@ -91,6 +91,12 @@ const VALUES: [&[u8]; 9] = [
     &[b'l'; 20_000],
 ];
 
+/// Returns a change that sets a value without conditions or an expiration.
+fn plain_set(value: &[u8]) -> Change<'_> {
+    let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+    Change::Set { value, condition, expiry, get: false }
+}
+
 /// Returns a random change. Expirations are past, far away, or one of `lives`.
 fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
@@ -685,16 +691,8 @@ fn memory_and_log_agree_on_a_full_disk() {
                     thread::sleep(Duration::from_micros(100));
                 }
                 // A refused change waits for no log entry.
-                let set = Change::Set {
-                    value: b"",
-                    condition: SetCondition::Always,
-                    expiry: Expiry::Never,
-                    get: false,
-                };
-                assert_eq!(
-                    db.session().execute(&[Request::Change(b"all 0", set)], &mut |_, _| {}),
-                    0
-                );
+                let refused = [Request::Change(b"all 0", plain_set(b""))];
+                assert_eq!(db.session().execute(&refused, &mut |_, _| {}), 0);
                 assert!(db.snapshot().is_err());
                 drop(heals);
                 let last = db.stats().last_entry;
@@ -721,13 +719,7 @@ fn a_read_that_meets_a_rollback_is_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::Never, 1);
     db.set("key", "old").unwrap();
-    let set = Change::Set {
-        value: b"new",
-        condition: SetCondition::Always,
-        expiry: Expiry::Never,
-        get: false,
-    };
-    let last = db.session().execute(&[Request::Change(b"key", set)], &mut |_, _| {});
+    let last = db.session().execute(&[Request::Change(b"key", plain_set(b"new"))], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     let _heals = Heals(&disk);
     thread::scope(|scope| {
@@ -782,13 +774,7 @@ fn changes_that_may_be_lost_are_not_acknowledged() {
 fn changes_that_were_never_written_are_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
     let db = open_on_disk(&disk, path.path(), Fsync::Never, 4);
-    let set = Change::Set {
-        value: b"lost",
-        condition: SetCondition::Always,
-        expiry: Expiry::Never,
-        get: false,
-    };
-    db.session().execute(&[Request::Change(b"key", set)], &mut |_, _| {});
+    db.session().execute(&[Request::Change(b"key", plain_set(b"lost"))], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     assert!(matches!(db.close(), Err(Error::Log(LogError::Write(_)))));
     let found = db.get("key");
