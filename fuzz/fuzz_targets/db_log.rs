@@ -238,5 +238,5 @@ fuzz_target!(|script: Script| {
     }
     drop(db);
     let db = open(folder.path(), script.shards.rotate_left(3)).expect("it was written by this one");
-    assert!(db.opened().cut == 0 && content(&db) == before);
+    assert!(db.opened().truncated_bytes == 0 && content(&db) == before);
 });

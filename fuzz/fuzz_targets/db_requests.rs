@@ -99,8 +99,8 @@ fuzz_target!(|script: Script<'_>| {
         let mut pieces = pieces.iter().cycle();
         move || pieces.next().map_or(1, |piece| usize::from(*piece))
     };
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
-        let wanted = slow::requests(bytes, stranger);
+    for (limits, unauthenticated) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
+        let wanted = slow::requests(bytes, unauthenticated);
         assert_eq!(alike::taken(bytes, limits, || bytes.len()), wanted);
         assert_eq!(alike::taken(bytes, limits, pieces()), wanted);
     }

@@ -2,6 +2,7 @@
 //! log has grown or a client asks for one.
 
 use crate::error::Error;
+use crate::lock::lock;
 use crate::log::folder::Folder;
 use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
@@ -94,8 +95,7 @@ impl BackgroundTasks {
     pub(crate) fn stop(&self) {
         self.shared.status().stopping = true;
         self.shared.wakeup.notify_all();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a background thread has panicked");
@@ -125,7 +125,7 @@ impl BackgroundTasks {
 
 impl Shared {
     fn status(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.status)
     }
 
     /// Requests a snapshot. Returns false if one is being written already.
@@ -199,7 +199,7 @@ impl Shared {
                 status.snapshot.in_progress = status.snapshot_requested;
             }
         }
-        let _one = self.snapshot_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.snapshot_lock);
         let _ends = Ends(self);
         let Some(folder) = &self.folder else { return Ok(()) };
         self.status().snapshot.in_progress = true;

@@ -3,6 +3,7 @@
 use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::lock::lock;
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
@@ -21,7 +22,7 @@ use crate::state::State;
 use crate::state::load::LoadingShards;
 use crate::watch::Watch;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// An open database. Clones share it, and dropping the last one closes it.
@@ -297,13 +298,13 @@ impl Db {
     }
 
     pub(crate) fn with_session<R>(&self, with: impl FnOnce(&mut Session) -> R) -> R {
-        let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = lock(&self.inner.sessions);
         let session = sessions.pop();
         drop(sessions);
         let mut session = session.unwrap_or_else(|| self.session());
         let made = with(&mut session);
         // A session that a panic has left in the middle of a request is not reused.
-        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        lock(&self.inner.sessions).push(session);
         made
     }
 

@@ -136,6 +136,7 @@ pub(super) fn incoming(
                 continue;
             };
             let local = from.ip().to_canonical().is_loopback();
+            // `admit` comes last, because it counts the client.
             if runtime_config.denies_remote() && !local || !runtime_config.admit() {
                 // Dropping the socket closes the connection without an error message.
                 continue;

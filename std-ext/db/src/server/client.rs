@@ -209,6 +209,8 @@ impl Client {
         if waiting < OUTPUT_PAUSE || self.output.is_held() {
             return waiting < OUTPUT_PAUSE;
         }
+        // A client that takes nothing may be writing a whole pipeline before it reads a reply. If the server stopped
+        // reading, the two would wait for each other for ever. A client that takes some is only slow, and can wait.
         let since_progress = context.now.saturating_duration_since(self.last_progress);
         is_stalled(waiting, context.limits.hard, since_progress)
     }
@@ -375,23 +377,23 @@ impl Client {
             // A reply beyond this would close the client anyway, so it is not even made.
             self.connection.set_reply_limit(context.limits.hard.saturating_sub(waiting));
             let out = self.output.open(|| context.pool.take());
-            let done = command::process_input(
+            let outcome = command::process_input(
                 &mut self.connection,
                 &mut context.command_context(),
                 rest,
                 out,
             );
-            context.counters.commands.add(done.commands as u64);
-            used += done.consumed;
+            context.counters.commands.add(outcome.commands as u64);
+            used += outcome.consumed;
             if self.unanswered.0 == 0 {
                 self.unanswered.1 = context.now;
             }
-            self.unanswered.0 += done.commands as u64;
-            self.wanted = done.needed;
-            self.lsn = self.lsn.max(done.lsn);
+            self.unanswered.0 += outcome.commands as u64;
+            self.wanted = outcome.needed;
+            self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted;
-            match done.next {
+            match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
                 NextStep::Drop => self.drop_slow(context),
@@ -401,7 +403,7 @@ impl Client {
                 }
             }
             // Only an incomplete request is left.
-            if done.consumed == 0 {
+            if outcome.consumed == 0 {
                 break;
             }
         }

@@ -80,6 +80,7 @@ impl ClientList {
         let Entries { clients, killed } = &mut *lock(&self.0);
         let before = killed.len();
         for (&id, entry) in clients {
+            // A client that was killed already must not be counted twice.
             if id != but && !entry.killed && wanted(&entry.info(id, now)) {
                 entry.killed = true;
                 killed.push(id);

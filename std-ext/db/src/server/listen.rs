@@ -133,6 +133,7 @@ fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> 
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        // Someone listens: removing the file would take the socket from a running server.
         if UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }

@@ -206,6 +206,7 @@ impl Shared {
 
     /// Chooses the worker for a connection that `own` has accepted: `own`, unless another has clearly fewer clients.
     pub(super) fn worker_for_next(&self, own: usize) -> usize {
+        // Prefer the accepting worker: handing a connection over costs a wake-up.
         let least = (0..self.workers.len()).min_by_key(|&i| self.workers[i].load()).unwrap_or(own);
         if self.workers[least].load() + 1 < self.workers[own].load() { least } else { own }
     }
