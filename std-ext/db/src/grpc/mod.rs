@@ -9,8 +9,6 @@ mod server;
 mod service;
 
 #[expect(missing_docs, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
-#[rustfmt::skip]
-#[path = "generated.rs"]
 pub mod api;
 
 pub use crate::config::GrpcOptions;
