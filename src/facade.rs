@@ -35,15 +35,6 @@ pub(crate) use word::Word;
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) use hedgerow_std_ext::pages::advise_huge;
 
-/// Primitives with which operating system threads wait.
-#[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
-pub(crate) mod blocking {
-    #[cfg(hedgerow_loom)]
-    pub(crate) use super::checker::sync::{Arc, Condvar, Mutex, MutexGuard};
-    #[cfg(not(hedgerow_loom))]
-    pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-}
-
 /// Tells the processor (or the model checker) that this thread spins.
 #[inline]
 pub(crate) fn spin_hint() {

@@ -98,7 +98,7 @@ pub mod owned;
 mod reclaim;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod sets;
-#[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
+#[cfg(feature = "std-ext")]
 pub mod std_ext;
 mod sync;
 #[cfg(feature = "alloc")]

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The worker: no wake-up is lost, a panic stays where it was, and it ends when it is told to.
+//! The worker: no wake-up is lost, a panic affects only its own worker, and a worker ends when it is told to.
 #![cfg(feature = "std-ext")]
 
 use hedgerow::compressed::codec::{Codec, Corrupt, Model, Work};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Waits until `reached`, and fails where that takes too long.
+/// Waits until `reached` returns true. Fails if that takes too long.
 fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let began = Instant::now();
     while !reached() {
@@ -33,7 +33,7 @@ fn every_wake_up_is_followed_by_a_step() {
         Progress::Idle
     })
     .unwrap();
-    // Each number waits for its own answer, so a single wake-up that is lost hangs here.
+    // Each number waits for its own answer, so the test hangs if a wake-up is lost.
     for n in 1..=20_000 {
         asked.store(n, SeqCst);
         worker.wake();
@@ -84,7 +84,7 @@ fn a_step_may_eat_the_threads_own_unpark_token() {
 }
 
 #[test]
-fn more_goes_on_by_itself_and_the_budget_is_passed() {
+fn more_continues_by_itself_and_the_budget_is_passed() {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = steps.clone();
     let worker = Worker::spawn("ten", 7, move |budget| {
@@ -93,7 +93,7 @@ fn more_goes_on_by_itself_and_the_budget_is_passed() {
     })
     .unwrap();
     until("ten steps", || steps.load(SeqCst) == 10);
-    // Idle means asleep: nothing but a wake-up brings the eleventh.
+    // An idle worker sleeps: only a wake-up causes the eleventh step.
     thread::sleep(Duration::from_millis(30));
     assert_eq!(steps.load(SeqCst), 10);
     worker.wake();
@@ -102,7 +102,7 @@ fn more_goes_on_by_itself_and_the_budget_is_passed() {
 }
 
 #[test]
-fn later_comes_by_itself_or_is_called() {
+fn later_steps_come_by_themselves_or_when_woken() {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = steps.clone();
     let worker = Worker::spawn("later", 1, move |_| match counted.fetch_add(1, SeqCst) {
@@ -125,7 +125,7 @@ fn later_comes_by_itself_or_is_called() {
 }
 
 #[test]
-fn a_grower_keeps_ahead_of_all_its_maps_and_lets_go_of_them() {
+fn a_grower_keeps_ahead_of_all_its_maps_and_keeps_none_alive() {
     let grower = Grower::spawn().unwrap();
     let maps: Vec<_> = (0..4).map(|_| Arc::new(FlatMap::<u64, u64>::new())).collect();
     for map in &maps {
@@ -136,7 +136,7 @@ fn a_grower_keeps_ahead_of_all_its_maps_and_lets_go_of_them() {
             assert_eq!(map.insert(key, key), None);
         }
     }
-    // By grow_step alone: whatever is due is done without an insert.
+    // `grow_step` alone does what is due, without an insert.
     until("growth", || maps.iter().all(|map| !map.grow_step(0)));
     let bins: Vec<_> = maps.iter().map(|map| map.stats().bins).collect();
     for (map, bins) in maps.iter().zip(bins) {
@@ -146,7 +146,7 @@ fn a_grower_keeps_ahead_of_all_its_maps_and_lets_go_of_them() {
     until("the end of steps", || maps.iter().all(|map| Arc::strong_count(map) == 1));
     let weak: Vec<_> = maps.iter().map(Arc::downgrade).collect();
     drop(maps);
-    // The thread may be the last to hold one, for a step.
+    // For the time of a step the thread may be the last owner of a map.
     until("the end of the maps", || weak.iter().all(|map| map.strong_count() == 0));
     assert!(!grower.is_finished());
     let late = Arc::new(FlatMap::<u64, u64>::new());
@@ -207,7 +207,7 @@ fn a_worker_that_always_has_more_still_ends() {
 }
 
 #[test]
-fn a_panic_is_handed_back_and_disturbs_nobody() {
+fn a_panic_is_returned_and_affects_no_other_worker() {
     let (stepped, steps) = sync_channel(1);
     let sound = Worker::spawn("sound", 1, move |_| {
         let _ = stepped.try_send(());
@@ -274,7 +274,7 @@ impl Model for Doomed {
 }
 
 #[test]
-fn a_compressor_makes_room_and_ends_where_a_codec_panics() {
+fn a_compressor_frees_memory_and_ends_if_a_codec_panics() {
     let compressor = Compressor::spawn().unwrap();
     let map = Arc::new(CompressedMap::with_budget(512 << 10));
     compressor.add(&map);
@@ -287,7 +287,7 @@ fn a_compressor_makes_room_and_ends_where_a_codec_panics() {
 
     let doomed = Arc::new(CompressedMap::builder(64 << 10).codec(Doomed).build());
     compressor.add(&doomed);
-    // Writers meet the codec as well, wherever they have to make room.
+    // Writers use the codec, too, when they have to free memory.
     let mut n = 0;
     until("the end of the thread", || {
         n += 1;

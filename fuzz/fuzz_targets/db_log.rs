@@ -4,7 +4,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow_db::ask::{Answer, Ask, Look};
+use hedgerow_db::request::{Answer, Request, Query};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
@@ -116,7 +116,7 @@ impl Change {
 fn open(path: &Path, shards: u8) -> Option<Db> {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 1 << (shards % 5), 0);
-    Db::open_on(options, Arc::new(FaultyDisk::new())).ok()
+    Db::open_on_disk(options, Arc::new(FaultyDisk::new())).ok()
 }
 
 fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
@@ -130,10 +130,10 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     let mut all = BTreeMap::new();
     for key in keys {
         let (mut value, mut ends) = (None, None);
-        let asks = [Ask::Look(&key, Look::Value), Ask::Look(&key, Look::Life)];
-        session.run(&asks, &mut |_, answer| match answer {
+        let asks = [Request::Read(&key, Query::Value), Request::Read(&key, Query::Expiry)];
+        session.execute(&asks, &mut |_, answer| match answer {
             Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
-            Answer::Lives(end) => ends = end,
+            Answer::ExpiresAt(end) => ends = end,
             _ => {}
         });
         // Values that may expire during the comparison are left out.
@@ -159,7 +159,7 @@ fn write(path: &Path, left: &Path, script: &Script) -> bool {
             }
             Step::Bytes(time, bytes) => drop(log.append(*time, bytes).map(|_| ())),
             Step::Commit => drop(log.commit(log.last())),
-            Step::Force => log.force().expect("there is room"),
+            Step::Force => log.sync().expect("there is room"),
             Step::Rotate => drop(log.rotate().map(|_| ())),
             Step::DropBefore(first) => drop(log.drop_before(u64::from(*first))),
         }
@@ -237,5 +237,5 @@ fuzz_target!(|script: Script| {
     }
     drop(db);
     let db = open(folder.path(), script.shards.rotate_left(3)).expect("it was written by this one");
-    assert!(db.opened().cut == 0 && content(&db) == before);
+    assert!(db.opened().truncated_bytes == 0 && content(&db) == before);
 });

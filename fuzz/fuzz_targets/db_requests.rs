@@ -1,6 +1,6 @@
-//! Hostile bytes as requests and as replies. The parsers agree with slow and plain ones, for any division of the bytes
-//! into pieces. The database executes requests without harm and answers each with one reply, the same in a pipeline and
-//! one by one.
+//! Feeds arbitrary bytes to the parsers as a client's requests and as a server's replies, in arbitrary pieces, and
+//! compares them with slow and simple parsers. Executes the requests: each has one reply, and a pipeline has the same
+//! replies as single requests.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ mod slow;
 
 use arbitrary::Arbitrary;
 use hedgerow_db::command::{
-    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, Then, obey,
+    ClientInfo, Connection, Context, SettingError, Scratch, ServerApi, ServerStats, NextStep, process_input,
 };
 use hedgerow_db::resp::parse::Limits;
 use hedgerow_db::resp::read::{self, Found};
@@ -21,30 +21,30 @@ use std::sync::{LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
-    /// The lengths of the pieces in which the bytes arrive.
+    /// The sizes of the pieces.
     pieces: Vec<u8>,
     bytes: &'a [u8],
 }
 
-/// A server without state.
+/// A server without statistics or settings.
 struct Server;
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures::default()
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats::default()
     }
 
     fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
 
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
-        Err((0, NotSet::Unknown))
+    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        Err((0, SettingError::Unknown))
     }
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
 
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         0
     }
 
@@ -74,18 +74,18 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     loop {
         let context = &mut Context { session, db: &DB, server: &Server, scratch: &mut scratch };
-        let obeyed = obey(&mut connection, context, &bytes[from..to], &mut out);
-        from += obeyed.consumed;
-        if obeyed.then != Then::GoOn || obeyed.consumed == 0 && to == bytes.len() {
+        let outcome = process_input(&mut connection, context, &bytes[from..to], &mut out);
+        from += outcome.consumed;
+        if outcome.next != NextStep::Continue || outcome.consumed == 0 && to == bytes.len() {
             return out;
         }
-        if obeyed.consumed == 0 {
+        if outcome.consumed == 0 {
             to = (to + piece().max(1)).min(bytes.len());
         }
     }
 }
 
-/// Replies that are not the same each time, among others.
+/// Returns whether a reply depends on the time, among others.
 fn tells_time(bytes: &[u8]) -> bool {
     let small = bytes.to_ascii_lowercase();
     let names =
@@ -99,8 +99,8 @@ fuzz_target!(|script: Script<'_>| {
         let mut pieces = pieces.iter().cycle();
         move || pieces.next().map_or(1, |piece| usize::from(*piece))
     };
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::STRANGER, true)] {
-        let wanted = slow::requests(bytes, stranger);
+    for (limits, unauthenticated) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
+        let wanted = slow::requests(bytes, unauthenticated);
         assert_eq!(alike::taken(bytes, limits, || bytes.len()), wanted);
         assert_eq!(alike::taken(bytes, limits, pieces()), wanted);
     }

@@ -1,25 +1,25 @@
-//! A thread that makes room in compressed maps before their writers need it.
+//! A thread that frees memory in compressed maps before their writers need it.
 
-use super::rounds::Rounds;
 use crate::compressed::CompressedMap;
-use alloc::boxed::Box;
+use hedgerow_std_ext::Scheduler;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Bytes that a step sweeps in each map.
+/// Bytes that a visit sweeps.
 const BUDGET: usize = 16 << 10;
 
-/// A thread that compresses, compacts, folds and has codecs learn, by
-/// [`compress_step`](CompressedMap::compress_step), so that writers mostly find room.
+/// A thread that compresses, compacts, merges and trains codecs, by [`compress_step`](CompressedMap::compress_step), so
+/// that writers mostly find room.
 ///
-/// Without it writers do the same work themselves, a little each. Where they write faster than it compresses, they
-/// slow down to its pace, and help.
-/// One thread serves any number of maps. It looks at each of them ten thousand times a second after one had work, and
-/// a hundred times a second while none has. Maps are not kept alive by it.
+/// Without it writers do the same work themselves, a little each. If they write faster than it compresses, they help,
+/// and slow down to its pace.
 ///
-/// Where a codec or a [`Merge`](crate::compressed::Merge) panics, the thread ends, and writers are by themselves
-/// again. Dropping the compressor waits until the step that is running ends.
+/// One thread serves any number of maps. It visits each of them up to ten thousand times a second after one had work,
+/// and a hundred times a second while none has. It keeps no map alive.
+///
+/// If a codec or a [`Merge`](crate::compressed::Merge) panics, the thread ends, and writers do all the work again.
+/// Dropping the compressor waits until the running step has ended.
 ///
 /// ```
 /// use hedgerow::{CompressedMap, std_ext::Compressor};
@@ -34,27 +34,26 @@ const BUDGET: usize = 16 << 10;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Compressor {
-    rounds: Rounds,
+    scheduler: Scheduler,
 }
 
 impl Compressor {
-    /// Starts the thread, with no maps yet.
+    /// Starts the thread, without maps yet.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     ///
     /// ```
     /// let compressor = hedgerow::std_ext::Compressor::spawn()?;
     /// # std::io::Result::Ok(())
     /// ```
     pub fn spawn() -> io::Result<Self> {
-        Ok(Self { rounds: Rounds::spawn("compressor", BUDGET)? })
+        Ok(Self { scheduler: Scheduler::spawn("compressor", BUDGET)? })
     }
 
-    /// Has the thread look after `map` too, until it is dropped.
+    /// Adds a map to the thread's round, until the map is dropped.
     ///
-    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has
-    /// [ended](Self::is_finished).
+    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has [ended](Self::is_finished).
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, std_ext::Compressor};
@@ -64,10 +63,10 @@ impl Compressor {
     /// ```
     pub fn add(&self, map: &Arc<CompressedMap>) {
         let map = Arc::downgrade(map);
-        self.rounds.add(Box::new(move |budget| Some(map.upgrade()?.compress_step(budget))));
+        self.scheduler.add(move |budget| Some(map.upgrade()?.compress_step(budget)));
     }
 
-    /// Whether the thread has ended, which means that somebody's code panicked in it.
+    /// Whether the thread has ended, which means that a codec or a `Merge` panicked.
     ///
     /// ```
     /// assert!(!hedgerow::std_ext::Compressor::spawn()?.is_finished());
@@ -75,12 +74,12 @@ impl Compressor {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.rounds.worker.is_finished()
+        self.scheduler.is_finished()
     }
 }
 
 impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compressor").field("worker", &self.rounds.worker).finish()
+        f.debug_struct("Compressor").field("scheduler", &self.scheduler).finish()
     }
 }

@@ -1,28 +1,26 @@
-//! A thread that has the bins of maps ready before their inserters ask for them.
+//! A thread that grows maps ahead of their inserters.
 
-use super::rounds::Rounds;
 use crate::flat::FlatMap;
-use alloc::boxed::Box;
+use hedgerow_std_ext::Scheduler;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::io;
 use std::sync::Arc;
 
-/// Segments a step does for each map.
+/// Segments of bins that a visit makes.
 const BUDGET: usize = 8;
 
-/// A thread that takes the growth of maps off those who insert, by
-/// [`FlatMap::grow_step`](crate::FlatMap::grow_step).
+/// A thread that takes growth off the inserters of maps, by [`FlatMap::grow_step`](crate::FlatMap::grow_step).
 ///
-/// Without it inserts do the same work themselves, a bounded part each; with it they mostly find it done:
-/// while a map grew to 4 M entries, a fourth as many inserts took more than 16 µs. The thread needs a
-/// processor for that; where it has to share one with inserters it may be put off inside a bin, and
-/// who wants to write to that bin waits for it as for any writer. One thread serves any number of maps.
-/// It looks at each of them ten thousand times a second after one has grown, and a hundred times a
-/// second while none does. Maps are not kept alive by it.
+/// Without it inserts do the same work themselves, a bounded part each. With it they mostly find the work done: while
+/// a map grew to 4 M entries, a fourth as many inserts took more than 16 µs. The thread needs a processor. If it shares
+/// one with inserters, the system may suspend it inside a bin, and writers of that bin wait for it as for any writer.
 ///
-/// Where a key's `Hash` panics, the thread ends, and inserts are by themselves again. Dropping the grower
-/// waits until the step that is running ends.
+/// One thread serves any number of maps. It visits each of them up to ten thousand times a second after one has grown,
+/// and a hundred times a second while none does. It keeps no map alive.
+///
+/// If a key's `Hash` panics, the thread ends, and inserts do all the work again. Dropping the grower waits until the
+/// running step has ended.
 ///
 /// ```
 /// use hedgerow::{FlatMap, std_ext::Grower};
@@ -37,27 +35,26 @@ const BUDGET: usize = 8;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Grower {
-    rounds: Rounds,
+    scheduler: Scheduler,
 }
 
 impl Grower {
-    /// Starts the thread, with no maps yet.
+    /// Starts the thread, without maps yet.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     ///
     /// ```
     /// let grower = hedgerow::std_ext::Grower::spawn()?;
     /// # std::io::Result::Ok(())
     /// ```
     pub fn spawn() -> io::Result<Self> {
-        Ok(Self { rounds: Rounds::spawn("grower", BUDGET)? })
+        Ok(Self { scheduler: Scheduler::spawn("grower", BUDGET)? })
     }
 
-    /// Has the thread look after `map` too, until it is dropped.
+    /// Adds a map to the thread's round, until the map is dropped.
     ///
-    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has
-    /// [ended](Self::is_finished).
+    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has [ended](Self::is_finished).
     ///
     /// ```
     /// # use hedgerow::{FlatMap, std_ext::Grower};
@@ -76,17 +73,17 @@ impl Grower {
         S: BuildHasher + Send + Sync + 'static,
     {
         let map = Arc::downgrade(map);
-        self.rounds.add(Box::new(move |budget| {
+        self.scheduler.add(move |budget| {
             let map = map.upgrade()?;
             let due = map.grow_step(0);
             if due {
                 map.grow_step(budget);
             }
             Some(due)
-        }));
+        });
     }
 
-    /// Whether the thread has ended, which means that a key's `Hash` panicked in it.
+    /// Whether the thread has ended, which means that a key's `Hash` panicked.
     ///
     /// ```
     /// assert!(!hedgerow::std_ext::Grower::spawn()?.is_finished());
@@ -94,12 +91,12 @@ impl Grower {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.rounds.worker.is_finished()
+        self.scheduler.is_finished()
     }
 }
 
 impl fmt::Debug for Grower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grower").field("worker", &self.rounds.worker).finish()
+        f.debug_struct("Grower").field("scheduler", &self.scheduler).finish()
     }
 }

@@ -1,9 +1,11 @@
-//! What needs an operating system, from the crate `hedgerow-std-ext`. Feature `std-ext`.
+//! Threads that do maps' maintenance, and system calls: the crate `hedgerow-std-ext`. Feature `std-ext`.
 //!
-//! Nothing here is needed to use a map: every map does its own work within its callers' operations.
-//! A [`Worker`] does in the background what would otherwise have to wait for a main loop, a
-//! [`Grower`] and a [`Compressor`] what inserts would otherwise do themselves, and [`FenceWorkers`] what writers would
-//! be in each other's way with. A [`Ticket`] is what one gets for a request that somebody else may have to do first.
+//! No map needs this module: every map does its maintenance within its callers' operations.
+//!
+//! - A [`Worker`] does in the background what a main loop would do otherwise.
+//! - A [`Grower`] and a [`Compressor`] take growth and compression off inserts.
+//! - [`FenceWorkers`] make changes to contended key ranges for their callers.
+//! - A [`Ticket`] is the result of a request that another thread may have to do first.
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -26,30 +28,14 @@
 //! # std::io::Result::Ok(())
 //! ```
 
-#[cfg(feature = "std-ext")]
 mod compressor;
-#[cfg(feature = "std-ext")]
-mod crew;
-#[cfg(feature = "std-ext")]
+mod fence_workers;
 mod grower;
-#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
-mod loom;
-mod queue;
-#[cfg(feature = "std-ext")]
-mod rounds;
-mod ticket;
-#[cfg(feature = "std-ext")]
-mod workers;
 
-#[cfg(feature = "std-ext")]
 pub use compressor::Compressor;
-#[cfg(feature = "std-ext")]
-pub use crew::{Answers, Changes};
-#[cfg(feature = "std-ext")]
+pub use fence_workers::{Answers, Changes, FenceWorkers};
 pub use grower::Grower;
-#[cfg(feature = "std-ext")]
-pub use hedgerow_std_ext::*;
-pub use queue::Refused;
-pub use ticket::{Broken, Promise, Ticket};
-#[cfg(feature = "std-ext")]
-pub use workers::{FenceWorkers, FenceWorkersBuilder, WorkerStats};
+pub use hedgerow_std_ext::{
+    Canceled, FenceWorkersBuilder, FencedMap, Progress, Promise, Ticket, TrySubmitError,
+    WakeHandle, Worker, WorkerStats, affinity, membarrier, pages,
+};

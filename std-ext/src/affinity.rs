@@ -1,9 +1,9 @@
-//! Keeping a thread on one processor.
+//! Pinning a thread to a processor.
 
-/// Asks the system to run the calling thread on this processor only; says whether it does from now on.
+/// Pins the calling thread to a processor. Returns whether the system has done so.
 ///
-/// A system call; allocates nothing. False where not Linux, where there is no such processor, and where the process
-/// may not use it.
+/// A system call that allocates nothing. Returns false if the system is not Linux, if there is no such processor, or if
+/// the process may not use it.
 ///
 /// ```
 /// std::thread::spawn(|| {
@@ -22,7 +22,7 @@ mod system {
     use rustix::thread::{CpuSet, sched_setaffinity};
 
     pub(super) fn pin_to(processor: usize) -> bool {
-        // `CpuSet::set` panics above that.
+        // `CpuSet::set` panics for such a number.
         if processor >= CpuSet::MAX_CPU {
             return false;
         }

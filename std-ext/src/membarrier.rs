@@ -1,33 +1,32 @@
-//! The dear half of an asymmetric memory barrier, by the system call `membarrier`.
+//! The expensive half of an asymmetric memory barrier, by the system call `membarrier`.
 //!
-//! A full fence on both sides of a store-buffering pattern costs both sides. Where one side is hot
-//! and the other rare, the rare one can pay for both: it calls [`barrier`], and the hot one needs no
-//! more than a *compiler* fence between its store and its load.
+//! In a store-buffering pattern both sides need a full fence between their store and their load. If one side is hot and
+//! the other is rare, the rare side can pay for both: it calls [`barrier`], and the hot side needs only a *compiler*
+//! fence.
 //!
 //! ```text
 //! hot:   x.store(1, Relaxed); compiler_fence(SeqCst); a = y.load(Relaxed);
 //! rare:  y.store(1, Relaxed); barrier();              b = x.load(Relaxed);
 //! ```
 //!
-//! If `barrier` returned true, `a` and `b` are not both what they were before. The kernel
-//! interrupts every processor that runs a thread of this process and has it execute a full fence,
-//! and a thread that does not run has passed one when it was switched out: each thread's program is
-//! cut in two at a point between the call and the return, what is before the cut being seen by the
-//! caller after the return, what is after it seeing all that the caller did before the call.
+//! If `barrier` returned true, at least one side reads the other's store. The kernel interrupts every processor that
+//! runs a thread of this process, and the interrupt executes a full fence. A thread that does not run has passed a full
+//! fence when it was switched out. So each thread's program is cut at a point between the call and the return. The
+//! caller sees, after the return, what a thread did before its cut. A thread sees, after its cut, what the caller did
+//! before the call.
 //!
-//! Both functions are system calls that allocate nothing, take no lock and may be called between
-//! `fork` and `exec`. Elsewhere than on Linux, and where the kernel (before 4.14) or a filter of
-//! system calls refuses, they return false: then both sides need a full fence. Decide once, by
-//! [`register`], before the first hot thread begins: a side that leaves its fence out while
-//! the other relies on it has no barrier at all.
+//! Both functions are system calls that allocate nothing, take no lock, and may be called between `fork` and `exec`.
+//! They return false if the system is not Linux, if the kernel is older than 4.14, or if a seccomp filter rejects the
+//! call: then both sides need a full fence. Decide once, by [`register`], before the first hot thread begins. If one
+//! side omits its fence while the other relies on it, there is no barrier at all.
 //!
-//! A filter that is installed later may refuse what was registered. Then [`visit_processors`] is a barrier of the
-//! same kind, though a slow one: enough for one last time, by which the rare side tells the hot ones to fence.
+//! A filter that is installed later may reject the call after [`register`] succeeded. Then [`visit_processors`] is a
+//! slow barrier of the same kind: enough for one last time, by which the rare side tells the hot side to fence.
 
-/// Registers the process for [`barrier`]; says whether it may be relied on.
+/// Registers the process for [`barrier`]. Returns whether `barrier` works.
 ///
-/// Idempotent. The first call of a process with several threads waits some milliseconds for the
-/// kernel; later ones cost two short system calls. Allocates nothing.
+/// Idempotent. The first call of a process with several threads waits some milliseconds for the kernel. Later calls are
+/// two short system calls. Allocates nothing.
 ///
 /// ```
 /// use hedgerow_std_ext::membarrier;
@@ -38,11 +37,10 @@ pub fn register() -> bool {
     system::register()
 }
 
-/// A full memory barrier in every thread of this process; false where it could not be had.
+/// Executes a full memory barrier in every thread of this process. Returns false if the system cannot.
 ///
-/// Interrupts the processors that run them, which takes a few microseconds; waits for nobody, and
-/// allocates nothing. A process that is not registered, such as a child of `fork` may be, is
-/// registered by this.
+/// Interrupts the processors that run these threads, which takes a few microseconds. Waits for no thread, and allocates
+/// nothing. Registers a process that is not registered, such as a child of `fork`.
 ///
 /// ```
 /// use hedgerow_std_ext::membarrier;
@@ -55,14 +53,14 @@ pub fn barrier() -> bool {
     system::barrier()
 }
 
-/// A full memory barrier in every thread of this process, as [`barrier`] is, by running on each processor that one of
-/// them may run on; false where the system does not let the calling thread do that.
+/// Executes a full memory barrier in every thread of this process, as [`barrier`] does, by running on every processor.
 ///
-/// A thread that runs on a processor is switched out before the caller runs there, and passes a full barrier then.
-/// Reads the threads' affinities (from `/proc/self/task`), and changes that of the calling thread meanwhile. Takes
-/// tens of microseconds a processor, and longer where others are to be switched out. Allocates nothing.
+/// It moves the calling thread to each processor that a thread of this process may run on. A thread that runs there is
+/// switched out first, and passes a full barrier in that. Reads the threads' affinities from `/proc/self/task`, and
+/// changes that of the calling thread meanwhile. Takes tens of microseconds a processor, and longer if threads have to
+/// be switched out. Allocates nothing.
 ///
-/// Returns false on a machine of more than 1024 processors.
+/// Returns false if the system does not let the calling thread do that, or has more than 1024 processors.
 ///
 /// ```
 /// use hedgerow_std_ext::membarrier;
@@ -81,8 +79,8 @@ mod visit {
     use std::ffi::c_int;
     use std::mem::MaybeUninit;
 
-    // SAFETY: glibc and musl, one of which std links, declare it so; it has no precondition. The crate rustix has such
-    // a function too, which returns a number that was never written if the system refuses the call.
+    // SAFETY: this is the declaration of glibc and of musl, one of which std links. The function has no precondition.
+    // The crate rustix has such a function, too, but returns an uninitialized number if the system rejects the call.
     unsafe extern "C" {
         safe fn sched_getcpu() -> c_int;
     }
@@ -91,20 +89,21 @@ mod visit {
         sched_setaffinity(None, set).is_ok()
     }
 
-    /// Some systems that imitate Linux, and filters that lie, accept an affinity and do not move the thread.
+    /// Checks that the thread was moved. Some systems that emulate Linux, and some filters, accept an affinity and
+    /// ignore it.
     fn runs_on(processor: usize) -> bool {
         usize::try_from(sched_getcpu()).is_ok_and(|here| here == processor)
     }
 
-    /// Calls `each` with each thread of this process, until it returns false; false then, and if they cannot be listed.
+    /// Calls `each` with every thread of this process. Returns false once `each` does, or if they cannot be listed.
     fn threads(mut each: impl FnMut(Pid) -> bool) -> bool {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(folder) = open(c"/proc/self/task", flags, Mode::empty()) else { return false };
-        let mut room = [MaybeUninit::uninit(); 2048];
-        let mut entries = RawDir::new(folder, &mut room);
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(folder, &mut buffer);
         while let Some(entry) = entries.next() {
             let Ok(entry) = entry else { return false };
-            // `.` and `..` are no numbers.
+            // Skips `.` and `..`.
             let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
             if number.and_then(Pid::from_raw).is_some_and(|thread| !each(thread)) {
                 return false;
@@ -113,10 +112,10 @@ mod visit {
         true
     }
 
-    /// Lets the calling thread run again where it could run before.
-    struct Back(CpuSet);
+    /// Restores the calling thread's affinity when it is dropped.
+    struct Restore(CpuSet);
 
-    impl Drop for Back {
+    impl Drop for Restore {
         fn drop(&mut self) {
             run_on(&self.0);
         }
@@ -131,8 +130,8 @@ mod visit {
             }
         };
         add(&own);
-        // A thread that begins later inherits one of these; one that is moved is switched out for that. One that has
-        // ended needs no barrier.
+        // A thread that begins later inherits one of these affinities. A thread whose affinity changes is switched out
+        // for that. A thread that has ended (`SRCH`) needs no barrier.
         let listed = threads(|thread| match sched_getaffinity(Some(thread)) {
             Ok(set) => {
                 add(&set);
@@ -140,7 +139,7 @@ mod visit {
             }
             Err(why) => why == Errno::SRCH,
         });
-        let _back = Back(own);
+        let _restore = Restore(own);
         listed
             && (0..CpuSet::MAX_CPU).filter(|&number| all[number]).all(|number| {
                 let mut one = CpuSet::new();
@@ -158,21 +157,23 @@ mod system {
     use rustix::thread::{membarrier, membarrier_query};
     use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
-    /// Runs system calls that are a barrier, and that the compiler moves no access across.
+    /// Runs system calls that are a barrier, and keeps the compiler from moving memory accesses across them.
     ///
-    /// The crate rustix inlines its calls and tells the compiler of some, such as `sched_setaffinity`, that they write
-    /// no memory: without fences, a later load could be moved before them.
+    /// The crate rustix inlines its calls, and declares to the compiler that some of them, such as `sched_setaffinity`,
+    /// write no memory. Without fences the compiler could move a later load before them.
     fn fenced(call: impl FnOnce() -> bool) -> bool {
-        // SeqCst: what the caller did is done before the calls; pairs with the hot side's compiler fence.
+        // SeqCst: pairs with the hot side's compiler fence. The caller's stores come before the calls, so a hot thread
+        // sees them after its cut.
         compiler_fence(SeqCst);
         let done = call();
-        // SeqCst: as above, for what the caller does next; pairs with the same.
+        // SeqCst: pairs with the same fence. The caller's loads come after the calls, so they see what hot threads did
+        // before their cuts.
         compiler_fence(SeqCst);
         done
     }
 
     pub(super) fn register() -> bool {
-        // Empty if the kernel knows no such call, or a filter refuses it.
+        // Empty if the kernel lacks the call, or a filter rejects it.
         let known = membarrier_query();
         known.contains_command(PrivateExpedited)
             && known.contains_command(RegisterPrivateExpedited)

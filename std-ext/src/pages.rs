@@ -1,14 +1,14 @@
-//! Asking the system for pages of another size than its usual one.
+//! Huge pages.
 
-/// Asks the system to put huge pages under a block, where it can; says whether it took the advice.
+/// Advises the system to back a block of memory by huge pages. Returns whether it accepted the advice.
 ///
-/// Advice only: it reads and writes no memory, and what the block holds stays as it is. It covers the
-/// small pages that hold any part of the block, and takes effect where a huge page (2 MiB on most
-/// machines) lies within them and none of it was touched before, or later, when the system gets to
-/// it. Touching a huge page for the first time zeroes all of it, some 80 µs.
+/// Only advice: it accesses no memory and leaves the block's contents as they are. It covers every small page that
+/// holds a part of the block. A huge page (2 MiB on most machines) that fits into this range is used at once if no part
+/// of it was touched before, and later otherwise, when the system compacts memory. The first access to a huge page
+/// zeroes all of it, which takes some 80 µs.
 ///
-/// Allocates nothing and takes no lock but the system's own. False where not Linux, or the kernel was
-/// built without huge pages.
+/// Allocates nothing and takes no lock but the system's own. Returns false if the system is not Linux, or if its kernel
+/// was built without huge pages.
 ///
 /// ```
 /// let block = vec![0_u8; 8 << 20];
@@ -35,8 +35,8 @@ mod system {
             return false;
         };
         let pages = ptr::without_provenance_mut(first);
-        // SAFETY: this advice changes no contents and no protection, whatever lies at the address;
-        // where nothing does, it fails.
+        // SAFETY: this advice changes neither the contents nor the protection of any memory. If nothing is mapped at
+        // the address, the call fails.
         unsafe { madvise(pages, end - first, Advice::LinuxHugepage).is_ok() }
     }
 }

@@ -1,39 +1,34 @@
-//! A background thread that takes small steps, and sleeps while there are none to take.
+//! A background thread that does work in small steps, and sleeps while there is none.
 //!
 //! # Synchronization
-//! One mutex holds the two signals (work may have come, stop) and guards nothing else: it is held
-//! neither while a step runs nor while anybody waits. The worker takes the wake-up back *before* it
-//! takes the step, so one that comes during a step leads to another step: none is lost. What a
-//! thread wrote before it called [`Worker::wake`] is seen by the step that follows, by the mutex.
+//! One mutex guards two flags: `woken` and `stop`. It is not held while a step runs. The worker clears `woken` *before*
+//! a step, so a wake-up that comes during a step causes another step, and none is lost. The mutex also orders memory:
+//! the step after a wake-up sees what the waking thread wrote before it called [`Worker::wake`].
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
-/// What a step says of the work that is left.
+/// How much work is left after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// There is none: the worker may sleep until it is woken.
+    /// None: the worker sleeps until it is woken.
     Idle,
-    /// There is more: the worker takes the next step at once.
+    /// Some: the worker takes the next step at once.
     More,
-    /// There is none now, but nobody will say when: the worker looks again after so long, or when it is
-    /// woken.
+    /// None now. The worker takes the next step after this time, or when it is woken.
     Later(Duration),
 }
 
-/// A named thread that drives something in steps, and sleeps while there is nothing to do.
+/// A named thread that does work in steps, and sleeps while there is nothing to do.
 ///
-/// The thread calls `step(budget)` when it begins, again as long as the answer is
-/// [`Progress::More`], and then whenever somebody has called [`wake`](Self::wake) or the time of a
-/// [`Progress::Later`] is over. Dropping the
-/// worker lets the step that is running end, begins no other, and joins the thread; work that is
-/// left stays undone.
+/// The thread calls `step(budget)` when it begins, and again while the step returns [`Progress::More`]. Then it calls
+/// it after each [`wake`](Self::wake), and when the time of a [`Progress::Later`] is over. Dropping the worker waits
+/// until the running step has ended, and joins the thread. Work that is left stays undone.
 ///
-/// A step that panics ends the thread and disturbs nothing else: later wake-ups do nothing,
-/// [`is_finished`](Self::is_finished) says true, and [`shutdown`](Self::shutdown) hands the panic
-/// back, while a plain drop ignores it.
+/// If a step panics, the thread ends, and later wake-ups do nothing. Then [`is_finished`](Self::is_finished) returns
+/// true and [`shutdown`](Self::shutdown) returns the panic; a plain drop ignores it.
 ///
 /// ```
 /// use hedgerow_std_ext::{Progress, Worker};
@@ -61,10 +56,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a thread called `name` that takes steps of at most `budget`, in the step's own measure.
+    /// Starts a thread called `name`, whose steps do at most `budget`, in the step's own unit.
     ///
     /// # Errors
-    /// When the system gives no thread, or `name` has a zero byte in it.
+    /// If the system cannot start a thread, or `name` contains a zero byte.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
@@ -81,21 +76,21 @@ impl Worker {
         if name.contains('\0') {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a zero byte in a thread's name",
+                "the thread's name contains a zero byte",
             ));
         }
         let signals = Arc::new(Signals::default());
-        let theirs = Arc::clone(&signals);
+        let of_thread = Arc::clone(&signals);
         let thread = Builder::new().name(name).spawn(move || {
             let mut progress = Progress::More;
-            while theirs.go_on(progress) {
+            while of_thread.wait(progress) {
                 progress = step(budget);
             }
         })?;
         Ok(Self { signals, thread: Some(thread) })
     }
 
-    /// Sees to it that a step begins after this call. Cheap where one is due already.
+    /// Makes the thread begin a step after this call. Cheap if one is due already.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
@@ -113,7 +108,7 @@ impl Worker {
         self.signals.wake();
     }
 
-    /// What wakes the worker for who does not own it.
+    /// Returns a handle by which other threads wake the worker.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
@@ -123,17 +118,17 @@ impl Worker {
     ///     Progress::Idle
     /// })?;
     /// steps.recv().unwrap();
-    /// let bell = worker.bell();
-    /// std::thread::spawn(move || bell.ring());
+    /// let handle = worker.wake_handle();
+    /// std::thread::spawn(move || handle.wake());
     /// steps.recv().unwrap();
     /// # std::io::Result::Ok(())
     /// ```
     #[must_use]
-    pub fn bell(&self) -> Bell {
-        Bell(Arc::clone(&self.signals))
+    pub fn wake_handle(&self) -> WakeHandle {
+        WakeHandle(Arc::clone(&self.signals))
     }
 
-    /// Whether the thread has ended, which before [`shutdown`](Self::shutdown) means by a panic.
+    /// Whether the thread has ended. Before [`shutdown`](Self::shutdown) only a panic ends it.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
@@ -145,12 +140,12 @@ impl Worker {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Lets the step that is running end, begins no other, and waits until the thread has ended.
+    /// Waits until the running step has ended, and ends the thread.
     ///
-    /// Called from the worker's own step it cannot wait, and the thread ends after that step.
+    /// If the worker's own step calls this, it returns at once, and the thread ends after the step.
     ///
     /// # Errors
-    /// The panic that ended the thread, if one did.
+    /// The payload of the panic that ended the thread, if one did.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
@@ -191,29 +186,29 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// Wakes a [`Worker`], which it does not keep alive; from [`Worker::bell`].
+/// Wakes a [`Worker`] without keeping it alive; from [`Worker::wake_handle`].
 #[derive(Clone)]
-pub struct Bell(Arc<Signals>);
+pub struct WakeHandle(Arc<Signals>);
 
-impl Bell {
-    /// As [`Worker::wake`]; does nothing once the worker has ended.
+impl WakeHandle {
+    /// As [`Worker::wake`]. Does nothing once the worker has ended.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};
     /// let worker = Worker::spawn("idler", 1, |_| Progress::Idle)?;
-    /// let bell = worker.bell();
+    /// let handle = worker.wake_handle();
     /// drop(worker);
-    /// bell.ring();
+    /// handle.wake();
     /// # std::io::Result::Ok(())
     /// ```
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         self.0.wake();
     }
 }
 
-impl fmt::Debug for Bell {
+impl fmt::Debug for WakeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bell").finish_non_exhaustive()
+        f.debug_struct("WakeHandle").finish_non_exhaustive()
     }
 }
 
@@ -243,9 +238,9 @@ impl Signals {
         }
     }
 
-    /// Sleeps if there is nothing to do; false when the thread is to end.
-    fn go_on(&self, progress: Progress) -> bool {
-        // A time that is beyond the clock's is none.
+    /// Sleeps until there is work. Returns false if the thread has to end.
+    fn wait(&self, progress: Progress) -> bool {
+        // None if the time is beyond the clock's range: then it never comes.
         let until = match progress {
             Progress::Later(pause) => Instant::now().checked_add(pause),
             _ => None,
@@ -263,7 +258,7 @@ impl Signals {
             let waited = self.changed.wait_timeout(signal, left);
             signal = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        // Before the step: what comes during it counts for the next.
+        // Before the step: a wake-up during the step must cause another one.
         signal.woken = false;
         !signal.stop
     }

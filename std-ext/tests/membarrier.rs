@@ -1,4 +1,4 @@
-//! The asymmetric barrier: no store-buffering outcome that it forbids, and a child of `fork` has it.
+//! The asymmetric barrier: it forbids the store-buffering outcome, also in a child of `fork`.
 
 use hedgerow_std_ext::membarrier;
 use std::hint::spin_loop;
@@ -7,32 +7,32 @@ use std::thread;
 
 const ROUNDS: usize = 20_000;
 
-/// The two variables, and the two threads' progress, each in lines of its own.
+/// A variable on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Line(AtomicUsize);
 
-/// Waits until the other side is at `round` too.
+/// Waits until the other side has reached `round`.
 fn meet(own: &AtomicUsize, other: &AtomicUsize, round: usize) {
     own.store(round, SeqCst);
     let mut spins = 0_u32;
     while other.load(SeqCst) < round {
         spins += 1;
-        // On fewer processors than threads the other side needs this one.
+        // If there are fewer processors than threads, the other side may need this one.
         if spins.is_multiple_of(1 << 10) { thread::yield_now() } else { spin_loop() }
     }
 }
 
-/// How often, in `ROUNDS`, neither side saw the other's store, with `dear` between the rare side's
+/// Returns in how many of `ROUNDS` rounds neither side saw the other's store. The rare side calls `barrier` between its
 /// store and its load.
-fn store_buffering(dear: impl Fn() + Sync) -> usize {
+fn store_buffering(barrier: impl Fn() + Sync) -> usize {
     let (x, y, hot, rare) = (Line::default(), Line::default(), Line::default(), Line::default());
     thread::scope(|scope| {
         let loaded = scope.spawn(|| {
             let mut loaded = Vec::with_capacity(ROUNDS);
             for round in 1..=ROUNDS {
                 meet(&hot.0, &rare.0, round);
-                // Some rounds begin late, so that the barrier falls on every place between the two.
+                // Some rounds begin late, so that the barrier falls on every place between store and load.
                 for _ in 0..round % 64 * 16 {
                     spin_loop();
                 }
@@ -46,10 +46,10 @@ fn store_buffering(dear: impl Fn() + Sync) -> usize {
         for round in 1..=ROUNDS {
             meet(&rare.0, &hot.0, round);
             y.0.store(round, Relaxed);
-            dear();
+            barrier();
             mine.push(x.0.load(Relaxed));
         }
-        let theirs = loaded.join().expect("the hot side runs through");
+        let theirs = loaded.join().expect("the hot side does not panic");
         (1..=ROUNDS).filter(|&n| theirs[n - 1] < n && mine[n - 1] < n).count()
     })
 }
@@ -61,7 +61,7 @@ fn the_hot_side_needs_no_fence() {
         return;
     }
     let forbidden = store_buffering(|| assert!(membarrier::barrier()));
-    // Not asserted: how often the processor reorders is its own affair.
+    // Not asserted: the processor need not reorder.
     let control = store_buffering(|| compiler_fence(SeqCst));
     println!("{ROUNDS} rounds: {forbidden} forbidden outcomes, {control} without the barrier");
     assert_eq!(forbidden, 0, "of {ROUNDS} rounds; without the barrier {control}");
@@ -83,16 +83,16 @@ fn a_child_of_fork_has_the_barrier_too() {
         println!("this system has no membarrier");
         return;
     }
-    // SAFETY: the child calls nothing but two system calls that need no lock, and ends by `_exit`.
+    // SAFETY: the child makes only two system calls that need no lock, and ends by `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let code = i32::from(!membarrier::barrier());
-        // SAFETY: ends the process at once, and runs nothing of its parent's.
+        // SAFETY: it ends the process at once, without running any code of the parent's.
         unsafe { libc::_exit(code) }
     }
     assert!(child > 0, "no child: {}", std::io::Error::last_os_error());
     let mut status = 0;
-    // SAFETY: `status` lives until the call returns; the child is ours and not yet waited for.
+    // SAFETY: `status` lives until the call returns. The child is of this process, and nobody has waited for it.
     let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!(ended, child);
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:#x}");

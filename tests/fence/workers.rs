@@ -1,13 +1,13 @@
 //! builds: default
 //!
-//! `FenceWorkers`: no accepted request is lost, a panic fails one ticket, and no thread waits for ever.
+//! `FenceWorkers`: no accepted request is lost, a panic fails one ticket, no caller waits for ever.
 #![cfg(feature = "std-ext")]
 
 use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::Op;
-use hedgerow::std_ext::{FenceWorkers, Refused, Ticket};
+use hedgerow::std_ext::{FenceWorkers, Ticket, TrySubmitError};
 use std::cmp::Ordering as Order;
 use std::future::Future;
 use std::pin::pin;
@@ -25,7 +25,7 @@ type Workers = FenceWorkers<u64, u64>;
 
 const MOMENT: Duration = Duration::from_millis(1500);
 
-/// All requests are handed over.
+/// Workers to which all requests are handed over.
 fn all_to(map: &Arc<Map>, workers: usize) -> Workers {
     Workers::builder().workers(workers).threshold(0).spawn(Arc::clone(map)).unwrap()
 }
@@ -52,7 +52,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A worker that stays inside a request until it is released.
+/// A worker that is inside a request until it is released.
 struct Held(Arc<Barrier>);
 
 impl Held {
@@ -70,7 +70,7 @@ impl Held {
         Self(gate)
     }
 
-    fn let_go(self) {
+    fn release(self) {
         self.0.wait();
     }
 }
@@ -100,7 +100,7 @@ fn counters_lose_nothing() {
             workers.shutdown();
             assert_eq!(map.values().sum::<u64>(), 3 * EACH);
             let stats = workers.stats();
-            // Some of those that run in place may not be counted yet.
+            // Of the changes in place some may not be counted.
             assert!(stats.in_place + stats.delegated <= 3 * EACH as usize, "{stats:?}");
             if threshold == 0 {
                 assert_eq!((stats.delegated, stats.drained), (18_000, 18_000));
@@ -113,7 +113,7 @@ fn counters_lose_nothing() {
     });
 }
 
-/// The answers of single changes and of batches are those of the changes one by one.
+/// Results of single requests and of batches are those of the changes one by one.
 #[test]
 fn one_thread_reads_what_it_has_written() {
     within(120, "one thread", || {
@@ -160,7 +160,7 @@ fn a_ticket_is_ready_at_once_without_contention() {
     assert_eq!((workers.stats().in_place, workers.stats().delegated), (3, 0));
 }
 
-/// If a closure panics, only its ticket fails, and hands the panic on. The same goes for closures that run in place.
+/// If a closure panics, its own ticket returns the panic and no other fails; in place, too.
 #[test]
 fn a_panic_fails_its_own_ticket() {
     within(60, "panics", || {
@@ -188,9 +188,9 @@ fn a_panic_fails_its_own_ticket() {
     });
 }
 
-/// A value that panics on drop, or a waker that panics, harms no other request.
+/// A panic of a destructor or a waker affects no other request.
 #[test]
-fn user_code_stops_no_worker() {
+fn panics_of_destructors_and_wakers_end_no_worker() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -219,7 +219,7 @@ fn user_code_stops_no_worker() {
             let waker = Waker::from(Arc::new(Alarm));
             let _ = std::pin::Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
             drop(workers.submit(100, |_| std::panic::panic_any(Bomb)).unwrap());
-            held.let_go();
+            held.release();
         }
         // Behind the others in key order.
         workers.submit(101, count).unwrap().wait().unwrap();
@@ -237,15 +237,15 @@ fn a_full_queue_hands_the_request_back() {
             drop(workers.try_submit(key, count).unwrap());
         }
         match workers.try_submit(4, count) {
-            Err(Refused::Full((4, f))) => assert_eq!(f(None), Op::Insert(1)),
+            Err(TrySubmitError::Full((4, f))) => assert_eq!(f(None), Op::Insert(1)),
             other => panic!("{other:?}"),
         }
         let changes = vec![(9, Op::Insert(9))];
         let refused = workers.try_post_all(changes.clone()).unwrap_err();
         assert_eq!(refused.into_inner(), changes);
-        held.let_go();
+        held.release();
         workers.submit(4, count).unwrap().wait().unwrap();
-        // A request larger than the queue goes in alone.
+        // A batch that is larger than the queue goes in alone.
         let many = (0..50).map(|n| (n, Op::Insert(n))).collect();
         workers.submit_all(many).unwrap().wait().unwrap();
         assert_eq!(map.len(), 50);
@@ -253,7 +253,7 @@ fn a_full_queue_hands_the_request_back() {
 }
 
 #[test]
-fn a_thread_that_waits_for_room_gets_it() {
+fn a_caller_that_waits_for_room_gets_it() {
     within(60, "waiting for room", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -264,7 +264,7 @@ fn a_thread_that_waits_for_room_gets_it() {
                 let waits = scope.spawn(|| drop(workers.submit(2, count).unwrap()));
                 thread::sleep(Duration::from_millis(2));
                 assert!(!waits.is_finished());
-                held.let_go();
+                held.release();
             });
         }
         workers.shutdown();
@@ -273,7 +273,7 @@ fn a_thread_that_waits_for_room_gets_it() {
 }
 
 #[test]
-fn a_thread_that_waits_for_room_learns_of_the_end() {
+fn a_caller_that_waits_for_room_learns_of_the_shutdown() {
     within(60, "waiting for room at the end", || {
         let map = Arc::new(Map::new());
         let workers = Workers::builder().threshold(0).queue(1).spawn(Arc::clone(&map)).unwrap();
@@ -284,8 +284,8 @@ fn a_thread_that_waits_for_room_learns_of_the_end() {
             thread::sleep(Duration::from_millis(20));
             let ends = scope.spawn(|| workers.shutdown());
             let refused = waits.join().unwrap().unwrap_err();
-            assert!(matches!(refused, Refused::Closed((2, _))));
-            held.let_go();
+            assert!(matches!(refused, TrySubmitError::Closed((2, _))));
+            held.release();
             ends.join().unwrap();
         });
         assert_eq!((map.get(&1), map.get(&2)), (Some(1), None));
@@ -293,7 +293,7 @@ fn a_thread_that_waits_for_room_learns_of_the_end() {
 }
 
 #[test]
-fn accepted_requests_are_done_before_the_end() {
+fn accepted_requests_are_done_before_the_shutdown() {
     within(60, "the end", || {
         for drops in [false, true] {
             let map = Arc::new(Map::new());
@@ -304,7 +304,7 @@ fn accepted_requests_are_done_before_the_end() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     thread::sleep(Duration::from_millis(5));
-                    held.let_go();
+                    held.release();
                 });
                 if drops { drop(workers) } else { workers.shutdown() }
             });
@@ -314,9 +314,9 @@ fn accepted_requests_are_done_before_the_end() {
     });
 }
 
-/// While other threads hand over more and more, each request is done or comes back.
+/// While other threads submit more requests: each is done, or comes back.
 #[test]
-fn closing_under_load_loses_nothing() {
+fn a_shutdown_under_load_loses_no_request() {
     within(120, "the end under load", || {
         rounds(40, MOMENT * 2, |round| {
             let map = Arc::new(Map::new());
@@ -353,7 +353,7 @@ fn closing_under_load_loses_nothing() {
     });
 }
 
-/// A request that itself sends a request, or closes the workers, does not wait.
+/// A request that submits requests itself, or shuts the workers down, does not deadlock.
 #[test]
 fn a_request_may_use_the_workers() {
     within(60, "requests within requests", || {
@@ -376,13 +376,13 @@ fn a_request_may_use_the_workers() {
         let mine = Arc::clone(&workers);
         let ends = move |old| {
             mine.shutdown();
-            assert!(matches!(mine.submit(9, count), Err(Refused::Closed(_))));
+            assert!(matches!(mine.submit(9, count), Err(TrySubmitError::Closed(_))));
             count(old)
         };
         let held = Held::new(&workers, 0);
         let last = workers.submit(2, ends).unwrap();
         let behind = workers.submit(3, count).unwrap();
-        held.let_go();
+        held.release();
         assert!(last.wait().is_ok() && behind.wait().is_ok());
         assert!(map.iter().map(|(key, _)| key).eq([1, 2, 3, 7, 8]));
     });
@@ -404,7 +404,7 @@ impl PartialOrd for Touchy {
     }
 }
 
-/// An `Ord` that panics in a worker fails tickets, and the worker goes on.
+/// If a key's `Ord` panics in a worker, tickets fail, and no worker dies.
 #[test]
 fn an_order_that_panics_stops_no_worker() {
     within(60, "an order that panics", || {
@@ -425,7 +425,7 @@ fn an_order_that_panics_stops_no_worker() {
     });
 }
 
-/// A worker that waits for a request of its own queue fails the request that waits, and does the other one.
+/// If a worker waits for a request that it has to do itself, the waiting request fails, and the other one is done.
 #[test]
 fn a_worker_does_not_wait_for_itself() {
     within(60, "a worker that waits for itself", || {
@@ -439,7 +439,7 @@ fn a_worker_does_not_wait_for_itself() {
         };
         let waits = workers.submit(1, waits).unwrap();
         bring.send(workers.submit(2, count).unwrap()).unwrap();
-        held.let_go();
+        held.release();
         let failed = waits.wait().unwrap_err();
         assert!(message(failed.as_ref()).contains("it has to do itself"));
         workers.shutdown();
@@ -447,7 +447,7 @@ fn a_worker_does_not_wait_for_itself() {
     });
 }
 
-/// Durations that no clock can count cause no panic.
+/// Durations beyond the clock's range kill no worker.
 #[test]
 fn a_pace_of_any_length_stops_no_worker() {
     within(60, "paces", || {
@@ -460,7 +460,7 @@ fn a_pace_of_any_length_stops_no_worker() {
             while workers.stats().rebalance_steps == 0 && start.elapsed() < MOMENT {
                 thread::yield_now();
             }
-            // The time between this check and the worker's sleep is negligible.
+            // The worker is between the step and its sleep for a moment only.
             thread::sleep(Duration::from_millis(20));
             let ticket = workers.submit(1, count).unwrap();
             while !ticket.is_ready() && start.elapsed() < 2 * MOMENT {
@@ -477,9 +477,9 @@ fn a_pace_of_any_length_stops_no_worker() {
     });
 }
 
-/// A contended fence is detected, and only its requests are handed over.
+/// A contended fence is found, and its requests are handed over. Those of other fences are not.
 #[test]
-fn a_contended_fence_is_handed_over() {
+fn requests_of_a_contended_fence_are_handed_over() {
     within(120, "a hot fence", || {
         let map = Arc::new(Map::new().with_splits([1_000]));
         let builder = Workers::builder().threshold(1).pace(Duration::from_micros(100));
@@ -490,7 +490,7 @@ fn a_contended_fence_is_handed_over() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        // A slow closure often collides with another thread's.
+                        // A closure that takes long often conflicts with the other thread's.
                         let slow = |old| {
                             thread::yield_now();
                             count(old)

@@ -1,12 +1,13 @@
-//! Asks a server over gRPC as fast as it can, and tells how many operations a second that were.
+//! Sends requests over gRPC as fast as possible, and prints the operations per second.
 //!
 //! ```sh
 //! cargo run --release -p hedgerow-db --features grpc -- --port 0 --grpc-port 7800 --dir "$(mktemp -d)" &
 //! cargo run --release -p hedgerow-db --features grpc --example grpc_load -- http://127.0.0.1:7800
 //! ```
 //!
-//! Unary calls by 50 callers, who share 4 connections as gRPC's do; then 16 streams with 8 batches of 1, 16 and 64 operations under way;
-//! gets, and sets, of 64 bytes, for 2 seconds each, over 100,000 keys. One thread asks, as redis-benchmark does.
+//! Unary calls by 50 callers that share 4 connections; then 16 streams with 8 pending batches of 1, 16 and 64
+//! operations; gets, and sets, of 64 bytes, for 2 seconds each, over 100,000 keys. One thread sends, as in
+//! redis-benchmark.
 
 #![expect(clippy::cast_precision_loss, reason = "figures to read")]
 

@@ -1,10 +1,11 @@
-//! How long a database takes to open, from its log and from a snapshot, and what making the snapshot costs those who
-//! write meanwhile: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
+//! Measures how long a database takes to open, from its log and from a snapshot, and what writing the snapshot costs
+//! concurrent writers: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
 //!
-//! Fills a folder below the system's place for temporary files with KEYS values of BYTES, asked for PIPELINE at a time.
+//! Fills a directory below the system's directory for temporary files with KEYS values of BYTES, in pipelines of
+//! PIPELINE.
 
-use hedgerow_db::ask::{Ask, Change, Life, When};
 use hedgerow_db::log::Fsync;
+use hedgerow_db::request::{Change, Expiry, Request, SetCondition};
 use hedgerow_db::{Db, Options};
 use std::error::Error;
 use std::fs;
@@ -17,7 +18,7 @@ struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is temporary anyway.
+        // The directory is temporary anyway.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -29,27 +30,26 @@ fn open(path: &Path) -> Result<Db, Box<dyn Error>> {
 }
 
 fn set(value: &[u8]) -> Change<'_> {
-    Change::Set { value, when: When::Always, life: Life::Ever, get: false }
+    Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get: false }
 }
 
-/// Sets all keys; the longest that some of them took, without writing the log: tables grow meanwhile.
+/// Sets all keys. Returns the longest time of a pipeline, without writing the log: tables grow meanwhile.
 fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration, Box<dyn Error>> {
     let (mut session, all) = (db.session(), (0..keys).collect::<Vec<_>>());
     let mut longest = Duration::ZERO;
     for some in all.chunks(pipeline) {
         let names: Vec<String> = some.iter().map(|key| format!("key:{key:012}")).collect();
-        let asks: Vec<_> =
-            names.iter().map(|key| Ask::Change(key.as_bytes(), set(value))).collect();
+        let requests: Vec<_> =
+            names.iter().map(|key| Request::Change(key.as_bytes(), set(value))).collect();
         let began = Instant::now();
-        let lsn = session.run(&asks, &mut |_, _| {});
+        let lsn = session.execute(&requests, &mut |_, _| {});
         longest = longest.max(began.elapsed());
         db.log().commit(lsn)?;
     }
     Ok(longest)
 }
 
-/// Writes one key after the other as long as `work` goes on; how long each took: the longest, and that of which one in
-/// a thousand took longer.
+/// Writes one key after the other while `work` runs. Returns the longest time, and the 99.9th percentile.
 fn write_beside<R>(
     db: &Db,
     keys: usize,
@@ -60,12 +60,13 @@ fn write_beside<R>(
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let (mut session, mut waits, mut key) = (db.session(), Vec::new(), 1_usize);
-            // Relaxed: only that it comes to be known.
+            // Relaxed: the flag only ends the loop.
             while !stop.load(Ordering::Relaxed) {
                 key = key * 48_271 % 2_147_483_647;
                 let name = format!("key:{:012}", key % keys);
                 let began = Instant::now();
-                let lsn = session.run(&[Ask::Change(name.as_bytes(), set(value))], &mut |_, _| {});
+                let lsn = session
+                    .execute(&[Request::Change(name.as_bytes(), set(value))], &mut |_, _| {});
                 db.log().commit(lsn).expect("the disk keeps what it is given");
                 waits.push(began.elapsed());
             }
@@ -75,7 +76,7 @@ fn write_beside<R>(
         let made = work();
         // Relaxed: as above.
         stop.store(true, Ordering::Relaxed);
-        let waits = writer.join().expect("it was told to stop");
+        let waits = writer.join().expect("the writer stops when it is told to");
         let longest = waits.last().copied().unwrap_or_default();
         (longest, waits.get(waits.len() * 999 / 1000).copied().unwrap_or_default(), made)
     })
@@ -110,14 +111,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     db.close()?;
     drop(db);
     println!(
-        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, tables growing {longest:.3?} at longest",
+        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, longest pipeline {longest:.3?}",
         began.elapsed()
     );
     println!("log: {} bytes a key", each(size(path, "log-")?));
 
     let db = open(path)?;
     let opened = db.opened();
-    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.entries);
+    println!("opened from the log: {:.3?}, {} entries", opened.took, opened.log_entries);
     let (longest, usual, ()) =
         write_beside(&db, keys, &value, || thread::sleep(Duration::from_millis(500)));
     println!("a writer alone waits {longest:.3?} at longest, one in a thousand {usual:.3?}");
@@ -128,14 +129,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         "snapshot: {:.2?}, a shard locked for {:.3?} at longest; a writer beside waits {longest:.3?} at longest, \
          one in a thousand {usual:.3?}",
         began.elapsed(),
-        db.figures().snapshot_pause
+        db.stats().snapshot_pause
     );
     let began = Instant::now();
     db.snapshot()?;
     println!(
-        "and where nobody writes: {:.2?}, locked for {:.3?}",
+        "without concurrent writes: {:.2?}, locked for {:.3?}",
         began.elapsed(),
-        db.figures().snapshot_pause
+        db.stats().snapshot_pause
     );
     db.close()?;
     drop(db);
@@ -145,7 +146,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opened = db.opened();
     println!(
         "opened from the snapshot: {:.3?}, {} keys and {} entries",
-        opened.took, opened.snapshot_keys, opened.entries
+        opened.took, opened.snapshot_keys, opened.log_entries
     );
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! Memory that is used again, by things that borrow from something else each time.
+//! Reuse of a vector's memory for elements of another lifetime.
 
-/// So many bytes of one buffer are kept for the next pipeline.
+/// Larger buffers are freed instead of reused.
 pub(crate) const KEPT: usize = 1 << 20;
 
-/// The memory of what is dropped, for things that differ in what they borrow from alone: of one size, so that the
-/// memory is used again.
+/// Empties a vector and reuses its memory for another element type. The types must differ only in lifetimes: for
+/// elements of the same size, collecting in place keeps the allocation.
 pub(crate) fn emptied<T, U>(mut old: Vec<T>) -> Vec<U> {
     if old.capacity() > KEPT / size_of::<T>().max(1) {
         return Vec::new();
     }
     old.clear();
-    // Nothing comes of nothing, so this is not called.
+    // The vector is empty, so the closure is never called.
     old.into_iter().map(|_| unreachable!("it was cleared")).collect()
 }

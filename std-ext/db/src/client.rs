@@ -1,7 +1,7 @@
-//! A client: asks a server over TCP, one request at a time or many at once.
+//! A blocking client for TCP, with pipelines.
 //!
-//! It blocks, and belongs to one thread at a time; a program with many threads has one for each, or a pool of them. It
-//! speaks RESP3, and so asks Redis as well.
+//! A client serves one thread at a time; a program with many threads has one client each, or a pool. It speaks RESP3,
+//! so it works with Redis as well.
 
 use crate::resp::read::{self, Found, Malformed, Reply};
 use crate::resp::write::request;
@@ -11,12 +11,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Room that is made for what comes, at a time.
-const ROOM: usize = 64 << 10;
+/// Bytes of buffer space for each read.
+const READ_SIZE: usize = 64 << 10;
 
-/// Bytes of requests that are sent before their replies are read, unless one is longer: so few that they get there
-/// though the server, whose answers nobody takes, takes nothing. More, and both might wait for each other.
-const PART: usize = 32 << 10;
+/// Bytes of requests that are sent before their replies are read, unless a single request is longer. The kernel's
+/// buffers take this much even if the server has stopped reading because its replies are not taken. With more, client
+/// and server could wait for each other for ever.
+const PIPELINE_PART: usize = 32 << 10;
 
 /// A connection to a server.
 ///
@@ -29,32 +30,32 @@ const PART: usize = 32 << 10;
 /// assert_eq!(client.add("petals", 5)?, 5);
 ///
 /// let mut pipeline = client.pipeline();
-/// pipeline.ask(&["SET", "daisy", "white"]).ask(&["STRLEN", "daisy"]);
+/// pipeline.command(&["SET", "daisy", "white"]).command(&["STRLEN", "daisy"]);
 /// let replies = pipeline.send()?;
 /// # Ok::<(), hedgerow_db::client::ClientError>(())
 /// ```
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
-    /// What has come and was not read; from `read` on.
+    /// Received bytes; those from `read` on were not consumed.
     input: Vec<u8>,
     read: usize,
     output: Vec<u8>,
-    /// A request or a reply was cut off: what comes next belongs to nobody knows what.
+    /// A request or a reply was interrupted: the next bytes cannot be assigned to a request.
     broken: bool,
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The system refused, or the server has gone. Whether what was asked was done is not known.
+    /// The connection failed. It is unknown whether the request was executed.
     Io(io::Error),
-    /// The server sent something that is no reply.
+    /// The server sent malformed RESP.
     Malformed(Malformed),
-    /// The server said no, in these words.
-    Refused(String),
-    /// The server answered something else than that question has as an answer.
+    /// The server replied this error.
+    Server(String),
+    /// The server sent a reply that the command does not have.
     Unexpected(Reply),
 }
 
@@ -69,8 +70,8 @@ impl fmt::Display for ClientError {
         match self {
             Self::Io(why) => write!(f, "the connection failed: {why}"),
             Self::Malformed(why) => why.fmt(f),
-            Self::Refused(why) => f.write_str(why),
-            Self::Unexpected(reply) => write!(f, "an answer to another question: {reply:?}"),
+            Self::Server(why) => f.write_str(why),
+            Self::Unexpected(reply) => write!(f, "unexpected reply: {reply:?}"),
         }
     }
 }
@@ -80,86 +81,87 @@ impl Error for ClientError {
         match self {
             Self::Io(why) => Some(why),
             Self::Malformed(why) => Some(why),
-            Self::Refused(_) | Self::Unexpected(_) => None,
+            Self::Server(_) | Self::Unexpected(_) => None,
         }
     }
 }
 
-type Answered<T> = Result<T, ClientError>;
+type Result<T> = std::result::Result<T, ClientError>;
 
 impl Client {
     /// Connects to a server.
     ///
     /// # Errors
-    /// When there is none, or it wants a password ([`connect_with`](Self::connect_with)).
-    pub fn connect(address: impl ToSocketAddrs) -> Answered<Self> {
-        Self::begin(address, &["HELLO", "3"])
+    /// If the connection fails, or the server requires a password
+    /// ([`connect_with_password`](Self::connect_with_password)).
+    pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
+        Self::handshake(address, &["HELLO", "3"])
     }
 
-    /// Connects to a server that wants a password.
+    /// Connects to a server with a password.
     ///
     /// # Errors
-    /// When there is none, or the password is wrong.
-    pub fn connect_with(address: impl ToSocketAddrs, password: &str) -> Answered<Self> {
-        Self::begin(address, &["HELLO", "3", "AUTH", "default", password])
+    /// If the connection fails, or the password is wrong.
+    pub fn connect_with_password(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
+        Self::handshake(address, &["HELLO", "3", "AUTH", "default", password])
     }
 
-    fn begin(address: impl ToSocketAddrs, hello: &[&str]) -> Answered<Self> {
+    fn handshake(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let (input, output) = (Vec::new(), Vec::new());
         let mut client = Self { stream, input, read: 0, output, broken: false };
-        client.ask(hello)?;
+        client.command(hello)?;
         Ok(client)
     }
 
-    /// How long to wait for a reply, and for room to send; without end if none. After one that did not come in time the
-    /// connection is of no use any more.
+    /// Sets how long to wait for a reply, and for a request to be sent; `None` waits without limit. After a timeout,
+    /// the connection cannot be used any more.
     ///
     /// # Errors
-    /// When the system refuses; a time of zero is none.
-    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(patience)?;
-        self.stream.set_write_timeout(patience)
+    /// If the operating system refuses; a timeout of zero is invalid.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)?;
+        self.stream.set_write_timeout(timeout)
     }
 
-    /// Sends a command of any kind, and waits for its reply.
+    /// Sends any command and waits for its reply.
     ///
     /// # Errors
-    /// [`ClientError`] says why there is none; what the server refused is [`ClientError::Refused`].
-    pub fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> Answered<Reply> {
+    /// [`ClientError`]; an error reply is [`ClientError::Server`].
+    pub fn command<T: AsRef<[u8]>>(&mut self, arguments: &[T]) -> Result<Reply> {
         self.output.clear();
-        request(&mut self.output, words);
+        request(&mut self.output, arguments);
         self.send(0, self.output.len())?;
         match self.reply()? {
-            Reply::Error(why) => Err(refused(&why)),
+            Reply::Error(why) => Err(server_error(&why)),
             reply => Ok(reply),
         }
     }
 
-    /// Collects commands, to send all of them before waiting for the first reply.
+    /// Starts a pipeline: commands that are sent together before the first reply is awaited.
     pub fn pipeline(&mut self) -> Pipeline<'_> {
         self.output.clear();
         Pipeline { client: self, ends: Vec::new() }
     }
 
-    fn send(&mut self, from: usize, to: usize) -> Answered<()> {
+    fn send(&mut self, from: usize, to: usize) -> Result<()> {
         if self.broken {
-            let why = "an earlier request was cut off";
+            let why = "an earlier request was interrupted";
             return Err(io::Error::new(ErrorKind::NotConnected, why).into());
         }
-        // Until its reply has come.
+        // Until the reply has arrived.
         self.broken = true;
         Ok(self.stream.write_all(&self.output[from..to])?)
     }
 
-    /// The next reply.
-    fn reply(&mut self) -> Answered<Reply> {
+    /// Returns the next reply.
+    fn reply(&mut self) -> Result<Reply> {
         self.broken = true;
         loop {
             let found = read::reply(&self.input[self.read..]).map_err(ClientError::Malformed)?;
             let wanted = match found {
-                // Nobody has asked for these.
+                // A push message answers no request.
                 Found::Reply(Reply::Push(_), length) => {
                     self.read += length;
                     continue;
@@ -179,13 +181,13 @@ impl Client {
         }
     }
 
-    /// Reads until there are so many bytes that nobody has read, or at least one more.
-    fn receive(&mut self, wanted: usize) -> Answered<()> {
+    /// Reads until the buffer has `wanted` unconsumed bytes, or at least one more byte.
+    fn receive(&mut self, wanted: usize) -> Result<()> {
         self.input.drain(..self.read);
         self.read = 0;
         let filled = self.input.len();
-        let room = wanted.saturating_sub(filled).max(ROOM);
-        self.input.resize(filled + room, 0);
+        let space = wanted.saturating_sub(filled).max(READ_SIZE);
+        self.input.resize(filled + space, 0);
         let came = loop {
             match self.stream.read(&mut self.input[filled..]) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
@@ -199,112 +201,116 @@ impl Client {
         }
     }
 
-    /// The key's value.
+    /// Returns the value of a key.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
-    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Answered<Option<Vec<u8>>> {
-        match self.ask(&[&b"GET"[..], key.as_ref()])? {
+    /// As [`command`](Self::command).
+    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        match self.command(&[&b"GET"[..], key.as_ref()])? {
             Reply::Bulk(value) => Ok(Some(value)),
             Reply::Null => Ok(None),
             other => Err(ClientError::Unexpected(other)),
         }
     }
 
-    /// Stores a value, to live for ever.
+    /// Stores a value without expiration.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
-    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<()> {
-        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
+    /// As [`command`](Self::command).
+    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
     }
 
-    /// Stores a value, to live for so long, to the millisecond.
+    /// Stores a value that expires after `ttl`, in whole milliseconds.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask); a time of zero is refused.
-    pub fn set_for(
+    /// As [`command`](Self::command); a time of zero is an error.
+    pub fn set_with_ttl(
         &mut self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        time: Duration,
-    ) -> Answered<()> {
-        let time = time.as_millis().to_string();
-        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
+        ttl: Duration,
+    ) -> Result<()> {
+        let time = ttl.as_millis().to_string();
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
     }
 
-    /// Stores a value where there is none; whether it did.
+    /// Stores a value if the key does not exist. Returns whether it was stored.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
-    pub fn insert(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<bool> {
-        match self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
+    /// As [`command`](Self::command).
+    pub fn set_if_absent(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool> {
+        match self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
             Reply::Null => Ok(false),
             other => done(other).map(|()| true),
         }
     }
 
-    /// Removes a key; whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
-    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Answered<bool> {
-        integer(self.ask(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
+    /// As [`command`](Self::command).
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
+        integer(self.command(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
     }
 
-    /// Adds to a number; the sum.
+    /// Adds to an integer, and returns the sum.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
-    pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Answered<i64> {
-        integer(self.ask(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
+    /// As [`command`](Self::command).
+    pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
+        integer(self.command(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
     }
 }
 
-fn done(reply: Reply) -> Answered<()> {
+fn done(reply: Reply) -> Result<()> {
     match reply {
         Reply::Simple(text) if text == b"OK" => Ok(()),
         other => Err(ClientError::Unexpected(other)),
     }
 }
 
-fn integer(reply: Reply) -> Answered<i64> {
+fn integer(reply: Reply) -> Result<i64> {
     match reply {
         Reply::Integer(integer) => Ok(integer),
         other => Err(ClientError::Unexpected(other)),
     }
 }
 
-fn refused(why: &[u8]) -> ClientError {
-    ClientError::Refused(String::from_utf8_lossy(why).into_owned())
+fn server_error(why: &[u8]) -> ClientError {
+    ClientError::Server(String::from_utf8_lossy(why).into_owned())
 }
 
-/// Commands that are sent together. The server makes those of one key in order.
+/// Commands that are sent together. The server executes commands for one key in order.
 #[derive(Debug)]
 pub struct Pipeline<'c> {
     client: &'c mut Client,
-    /// Where each request ends.
+    /// The end of each request in the output buffer.
     ends: Vec<usize>,
 }
 
 impl Pipeline<'_> {
-    /// Adds a command of any kind.
-    pub fn ask<T: AsRef<[u8]>>(&mut self, words: &[T]) -> &mut Self {
-        request(&mut self.client.output, words);
+    /// Adds any command.
+    pub fn command<T: AsRef<[u8]>>(&mut self, arguments: &[T]) -> &mut Self {
+        request(&mut self.client.output, arguments);
         self.ends.push(self.client.output.len());
         self
     }
 
-    /// Sends them, and waits for all replies, in order. What the server refuses is a [`Reply::Error`] among them.
+    /// Sends the commands, and waits for all replies, in order. An error reply is a [`Reply::Error`] among them.
     ///
     /// # Errors
-    /// As [`Client::ask`], when not all replies came.
-    pub fn send(self) -> Answered<Vec<Reply>> {
+    /// As [`Client::command`], if not all replies arrived.
+    pub fn send(self) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(self.ends.len());
         let mut from = 0;
         while replies.len() < self.ends.len() {
             let rest = &self.ends[replies.len()..];
-            let some = rest.partition_point(|end| end - from <= PART).max(1);
+            let some = rest.partition_point(|end| end - from <= PIPELINE_PART).max(1);
             let to = rest[some - 1];
             self.client.send(from, to)?;
             for _ in 0..some {

@@ -1,27 +1,30 @@
-//! The time by which keys end.
+//! The clock by which keys expire.
 //!
-//! It is the system's, with one exception: it does not go back by itself. If the system's clock is set back a little,
-//! the time stands until that is passed. If it is set back by more, all keys that had ended by then are removed, the
-//! log is told so ([`State::follow_clock`](crate::state::State::follow_clock)), and then the time is the system's
-//! again. So a key that has ended stays so, and a clock that was wrong for a while is wrong no longer than that.
+//! It is the system's clock, but does not go back by itself:
 //!
-//! The same goes for the time of the log, which is that of its last entry: a database that is opened at an earlier
-//! time removes what had ended by then.
+//! - If the system's clock is set back by up to a second, this clock stands still until the system's has caught up.
+//! - If it is set back by more, the database removes all keys that had expired, logs that
+//!   (`State::follow_clock`), and continues from the system's time.
+//!
+//! So an expired key never comes back, and the clock is wrong for no longer than the system's was.
+//!
+//! The same holds for the time of the last log entry: a database that is opened at an earlier time removes the keys
+//! that had expired by then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds that the system's clock may be set back without being followed.
+/// Milliseconds by which the system's clock may be set back before this clock follows it.
 const LITTLE: u64 = 1000;
 
-/// What tells the time.
+/// The source of the time.
 #[derive(Clone, Debug, Default)]
 pub enum TimeSource {
     /// The system's clock.
     #[default]
     System,
-    /// This number of milliseconds since 1970: for tests.
+    /// A number of milliseconds since 1970 that a test sets.
     Manual(Arc<AtomicU64>),
 }
 
@@ -32,33 +35,33 @@ impl TimeSource {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
                 now.as_secs() * 1000 + u64::from(now.subsec_millis())
             }
-            // Relaxed: a number by itself.
+            // Relaxed: a number that orders nothing.
             Self::Manual(now) => now.load(Ordering::Relaxed),
         }
     }
 }
 
-/// The time by which keys end.
+/// The clock by which keys expire.
 #[derive(Debug)]
 pub(crate) struct Clock {
     source: TimeSource,
-    /// The latest that was told, or that the log knows.
+    /// The latest time that was returned, or that the log contains.
     latest: AtomicU64,
 }
 
 impl Clock {
-    /// Not before `least`, the time of the log.
+    /// Creates a clock that begins no earlier than `least`, the time of the log.
     pub(crate) fn starting(source: TimeSource, least: u64) -> Self {
         let latest = source.now().max(least);
         Self { source, latest: AtomicU64::new(latest) }
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the time in milliseconds since 1970.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         let now = self.source.now();
-        // Relaxed: a number by itself, which only grows but under the locks of all shards; a change asks under the lock
-        // of its own.
+        // Relaxed: the number only grows, except under the locks of all shards, and a thread that makes a change calls
+        // this under the lock of its shard.
         let latest = self.latest.load(Ordering::Relaxed);
         if now > latest {
             // Relaxed: as above.
@@ -67,24 +70,24 @@ impl Clock {
         now.max(latest)
     }
 
-    /// The time, if the source is so far behind it that the time should follow.
+    /// Returns the time if the source is so far behind it that this clock should follow.
     pub(crate) fn ahead(&self) -> Option<u64> {
-        // Relaxed: as in `now`.
+        // Relaxed: for the reason given in `now`.
         let latest = self.latest.load(Ordering::Relaxed);
         (latest.saturating_sub(self.source.now()) > LITTLE).then_some(latest)
     }
 
-    /// Goes on from a later time: that it was set back was undone.
+    /// Continues from a later time, because setting the clock back was undone.
     pub(crate) fn raise(&self, to: u64) {
-        // Relaxed: as in `now`.
+        // Relaxed: for the reason given in `now`.
         self.latest.fetch_max(to, Ordering::Relaxed);
     }
 
-    /// Sets the time back to that of the source, if it is still `from`; to when. The caller has the locks of all
-    /// shards.
+    /// Sets the clock back to the time of its source if it still is at `from`. Returns the new time. The caller holds
+    /// the locks of all shards.
     pub(crate) fn set_back(&self, from: u64) -> Option<u64> {
         let now = self.source.now();
-        // Relaxed: as in `now`.
+        // Relaxed: for the reason given in `now`.
         let set = self.latest.compare_exchange(from, now, Ordering::Relaxed, Ordering::Relaxed);
         set.is_ok().then_some(now)
     }
@@ -101,10 +104,10 @@ mod tests {
         let clock = Clock::starting(TimeSource::Manual(Arc::clone(&source)), 9_000);
         assert_eq!((clock.now(), clock.ahead()), (10_000, None));
         set(9_000);
-        assert_eq!((clock.now(), clock.ahead()), (10_000, None), "a little is waited for");
+        assert_eq!((clock.now(), clock.ahead()), (10_000, None), "it stands still");
         set(8_999);
         assert_eq!((clock.now(), clock.ahead()), (10_000, Some(10_000)));
-        assert_eq!(clock.set_back(9_999), None, "it is another time by now");
+        assert_eq!(clock.set_back(9_999), None, "the time has changed");
         assert_eq!(clock.set_back(10_000), Some(8_999));
         assert_eq!((clock.now(), clock.ahead()), (8_999, None));
         set(20_000);

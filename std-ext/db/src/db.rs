@@ -1,30 +1,34 @@
-//! The database itself.
+//! The database.
 
-use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::log::change::{Changes, Logged};
+use crate::lock::lock;
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::HEAD;
+use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, LOG, Log, LogError, Lsn};
+use crate::log::{LOG, Log, LogError, Lsn, OpenError};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
-use crate::state::{Shards, State};
+use crate::state::State;
+use crate::state::load::LoadingShards;
 use crate::watch::Watch;
-use crate::watchman::Watchman;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// An open database. Clones are the same database; it is closed with the last of them.
+/// An open database. Clones share it, and dropping the last one closes it.
 ///
-/// Its methods are what a program asks that has it inside; each waits until the log is as safe as the options say. A
-/// thread that asks much has a [`Session`] of its own, and asks for many things at once.
+/// Each method executes one request, and waits until the log is as safe as the options require. A thread with many
+/// requests uses its own [`Session`], and sends them in batches.
 ///
 /// ```
 /// use hedgerow_db::{Db, Options};
@@ -45,92 +49,91 @@ struct Inner {
     state: Arc<State>,
     options: Options,
     opened: Opened,
-    /// For those who have no session of their own.
+    /// Sessions for callers that have none of their own.
     sessions: Mutex<Vec<Session>>,
-    watchman: Watchman,
+    background: BackgroundTasks,
 }
 
-/// What was found when the database was opened.
+/// What opening the database has loaded.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Opened {
-    /// Keys of the snapshot; 0 without one.
+    /// Keys in the snapshot; 0 without one.
     pub snapshot_keys: u64,
-    /// Entries of the log behind it.
-    pub entries: u64,
-    /// Bytes at the end of the log that were cut off: from the first on that was no whole entry, as a crash in the
-    /// middle of writing leaves it.
-    pub cut: u64,
-    /// Whole entries among these, as a loss of power may leave them of what had not been forced to the disk. They are
-    /// kept in a file whose name begins with `cut-`.
-    pub given_up: u64,
-    /// How long that took.
+    /// Log entries after the snapshot.
+    pub log_entries: u64,
+    /// Bytes truncated from the end of the log, from the first incomplete entry on. A crash during a write leaves such
+    /// an entry.
+    pub truncated_bytes: u64,
+    /// Complete entries among the truncated bytes, as a power failure may leave them if they were not flushed. They are
+    /// saved in a file whose name begins with `cut-`.
+    pub discarded_entries: u64,
+    /// How long opening took.
     pub took: Duration,
 }
 
-/// What the database knows of itself. Exact where nobody asks meanwhile.
+/// Statistics of the database. They are exact while no other thread uses it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Figures {
-    /// Keys, and those among them that have ended and were not removed yet.
+pub struct Stats {
+    /// Keys, including expired ones that have not been removed yet.
     pub keys: u64,
-    /// Keys with an end.
-    pub ending: u64,
+    /// Keys with an expiration.
+    pub expires: u64,
     /// Bytes of memory for keys, values and tables.
     pub memory: u64,
-    /// What it may be; 0 for as much as there is.
+    /// The limit of memory; 0 for none.
     pub max_memory: u64,
-    /// Keys that were removed because they had ended.
+    /// Keys removed because they expired.
     pub expired: u64,
-    /// Keys that were evicted.
+    /// Keys evicted.
     pub evicted: u64,
-    /// Looks that found a value.
+    /// Reads that found a value.
     pub hits: u64,
-    /// Looks that found none.
+    /// Reads that found none.
     pub misses: u64,
-    /// Last entry of the log.
-    pub last: Lsn,
-    /// Bytes of its files.
+    /// The last entry of the log.
+    pub last_entry: Lsn,
+    /// Bytes of the log's files.
     pub log_bytes: u64,
-    /// Entries since the last snapshot.
-    pub since_snapshot: u64,
-    /// Whether a snapshot is being made.
-    pub snapshot_runs: bool,
-    /// Seconds since 1970 of the last one that was made since this was opened; 0 for none.
-    pub snapshot_at: u64,
-    /// Whether the last one failed.
+    /// Log entries since the last snapshot.
+    pub entries_since_snapshot: u64,
+    /// Whether a snapshot is being written.
+    pub snapshot_in_progress: bool,
+    /// When the last snapshot since opening was written, in seconds since 1970; 0 for none.
+    pub last_snapshot_at: u64,
+    /// Whether the last snapshot failed.
     pub snapshot_failed: bool,
-    /// The longest time for which the last one kept a shard locked.
+    /// The longest time for which the last snapshot locked a shard.
     pub snapshot_pause: Duration,
-    /// Shards.
+    /// The number of shards.
     pub shards: usize,
 }
 
 impl Db {
-    /// Opens a database: loads the newest snapshot and makes the log's changes since. What is at the end of the log and
-    /// no whole entry, as a crash leaves it, is cut off, and [`opened`](Self::opened) says so.
+    /// Opens a database: loads the newest snapshot and replays the log since. An incomplete entry at the end of the
+    /// log, as a crash leaves it, is truncated; [`opened`](Self::opened) reports that.
     ///
     /// # Errors
-    /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
-    /// is changed then.
-    pub fn open(options: Options) -> Result<Self, Corrupt> {
-        Self::open_on(options, Arc::new(SystemDisk))
+    /// If the directory cannot be read, is in use, or contains damaged data. No file is changed then.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_on_disk(options, Arc::new(SystemDisk))
     }
 
-    /// As [`open`](Self::open); tells meanwhile how far it is.
+    /// Opens a database as [`open`](Self::open) does, and reports the progress meanwhile.
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_watched(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
+    pub fn open_with_progress(options: Options, progress: &Progress) -> Result<Self, OpenError> {
         Self::open_with(options, Arc::new(SystemDisk), progress)
     }
 
-    /// As [`open`](Self::open), with files on a disk of the caller's: for tests of disks that fail.
+    /// Opens a database as [`open`](Self::open) does, on the caller's disk: for tests of failing disks.
     ///
     /// # Errors
     /// As `open`.
     #[doc(hidden)]
-    pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
+    pub fn open_on_disk(options: Options, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         Self::open_with(options, disk, &Progress::default())
     }
 
@@ -138,9 +141,9 @@ impl Db {
         options: Options,
         disk: Arc<dyn Disk>,
         progress: &Progress,
-    ) -> Result<Self, Corrupt> {
+    ) -> Result<Self, OpenError> {
         let began = std::time::Instant::now();
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         let mut opened = Opened::default();
         let mut claimed = None;
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
@@ -162,97 +165,97 @@ impl Db {
         }));
         state.follow_clock();
         opened.took = began.elapsed();
-        let watchman = Watchman::start(&state, claimed, options.snapshot_after);
+        let background = BackgroundTasks::start(&state, claimed, options.snapshot_after);
         let sessions = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
+        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, background }) })
     }
 
-    /// Milliseconds since 1970, by which keys end.
+    /// Returns the time by which keys expire, in milliseconds since 1970.
     pub fn now(&self) -> u64 {
         self.inner.state.clock.now()
     }
 
-    /// A session: what a thread asks with.
+    /// Makes a session: a thread's access for many requests at once.
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.inner.state))
     }
 
-    /// Its log, which says when answers may be shown.
+    /// Returns the log, which says when answers may be shown.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.inner.state.log
     }
 
-    /// How it was opened.
+    /// Returns the options it was opened with.
     pub fn options(&self) -> &Options {
         &self.inner.options
     }
 
-    /// What was found then.
+    /// Returns what opening has loaded.
     pub fn opened(&self) -> &Opened {
         &self.inner.opened
     }
 
-    /// What it knows of itself.
-    pub fn figures(&self) -> Figures {
+    /// Returns the statistics.
+    pub fn stats(&self) -> Stats {
         use std::sync::atomic::Ordering::Relaxed;
-        let (state, done) = (&self.inner.state, self.inner.watchman.done());
-        let (hits, misses) = state.counted();
-        let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
-            state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
+        let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
+        let (hits, misses) = state.hits_and_misses();
+        let sum = |of: fn(&crate::state::shard::ShardStats) -> usize| -> u64 {
+            state.shards.iter().map(|shard| of(shard.stats()) as u64).sum()
         };
         let last = state.log.last();
-        Figures {
-            keys: sum(|figures| figures.keys()),
-            ending: sum(|figures| figures.ending()),
+        Stats {
+            keys: sum(|stats| stats.keys()),
+            expires: sum(|stats| stats.keys_with_ttl()),
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
-            // Relaxed: figures, each by itself.
+            // Relaxed: statistics; no other memory is published through them.
             expired: state.expired.load(Relaxed),
             // Relaxed: as above.
             evicted: state.evicted.load(Relaxed),
             hits,
             misses,
-            last,
+            last_entry: last,
             log_bytes: state.log.bytes(),
-            since_snapshot: last.saturating_sub(done.entry),
-            snapshot_runs: done.runs,
-            snapshot_at: done.at,
+            entries_since_snapshot: last.saturating_sub(done.entry),
+            snapshot_in_progress: done.in_progress,
+            last_snapshot_at: done.at,
             snapshot_failed: done.failed,
             snapshot_pause: done.pause,
             shards: state.shards.len(),
         }
     }
 
-    /// What evicts or refuses from now on.
+    /// Returns the eviction policy.
     pub fn eviction(&self) -> Eviction {
         self.inner.state.limit.eviction()
     }
 
-    /// Changes how much memory is allowed; 0 for as much as there is. What is too much is evicted in the background.
+    /// Sets the limit of memory; 0 for none. Excess keys are evicted in the background.
     pub fn set_max_memory(&self, bytes: usize) {
         self.inner.state.limit.set_bytes(bytes);
-        self.inner.watchman.wake();
+        self.inner.background.wake();
     }
 
-    /// Changes what happens at that limit. What is too much is evicted in the background.
-    pub fn set_eviction(&self, how: Eviction) {
-        self.inner.state.limit.set_eviction(how);
-        self.inner.watchman.wake();
+    /// Sets the eviction policy. Excess keys are evicted in the background.
+    pub fn set_eviction(&self, policy: Eviction) {
+        self.inner.state.limit.set_eviction(policy);
+        self.inner.background.wake();
     }
 
-    /// Tells of changes of keys that begin so, from now on.
+    /// Starts to watch the changes of keys with a prefix.
     ///
     /// ```
     /// use hedgerow_db::{Db, Options};
-    /// use hedgerow_db::watch::Changed;
+    /// use hedgerow_db::watch::EventKind;
     /// use std::time::Duration;
     ///
     /// let db = Db::open(Options::in_memory())?;
     /// let mut watch = db.watch("ro");
     /// db.set("daisy", "white")?;
     /// db.set("rose", "red")?;
-    /// let event = watch.next(Duration::ZERO)?.expect("it was changed before");
-    /// assert_eq!(event.changed, Changed::Key(b"rose".into()));
+    /// let event = watch.next(Duration::ZERO)?.expect("it was changed above");
+    /// assert_eq!(event.kind, EventKind::Changed(b"rose".into()));
     /// assert_eq!(watch.next(Duration::ZERO)?, None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -261,197 +264,202 @@ impl Db {
         state.watchers.watch(prefix.as_ref(), Arc::clone(&state.log))
     }
 
-    /// Writes a snapshot, and drops what the log needs no more. Blocks until that is done; others go on meanwhile.
+    /// Writes a snapshot and removes the log before it. Blocks until that is done; other threads are not blocked.
     ///
     /// # Errors
-    /// When it cannot be written; the log stays as it is.
+    /// If the snapshot cannot be written. The log stays as it is.
     pub fn snapshot(&self) -> Result<(), Error> {
-        self.inner.watchman.snapshot_now(&self.inner.state)
+        self.inner.background.snapshot_now(&self.inner.state)
     }
 
-    /// Has a snapshot written by another thread; whether one is, which it is not if there is one being written already.
-    /// Does not block. Whether it succeeded is in the [figures](Self::figures).
+    /// Starts a snapshot in the background. Returns false if one is being written already. Whether it succeeded is in
+    /// the [statistics](Self::stats).
     pub fn snapshot_soon(&self) -> bool {
-        self.inner.watchman.snapshot_soon()
+        self.inner.background.snapshot_soon()
     }
 
-    /// Writes what is to be written, and takes no more changes.
+    /// Writes and flushes the rest of the log, and refuses changes from then on.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the log cannot be written.
     pub fn close(&self) -> Result<(), Error> {
         Ok(self.log().close()?)
     }
 
-    /// How often changes were undone because the log could not be written.
+    /// Returns the number of rollbacks: how often changes were undone because the log could not be written.
     pub(crate) fn rollbacks(&self) -> u64 {
         self.inner.state.rollbacks()
     }
 
-    /// Undoes what the log does not have.
+    /// Rolls back the changes that the log does not have.
     #[cfg(test)]
     pub(crate) fn roll_back(&self) {
         self.inner.state.roll_back();
     }
 
-    pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
-        let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn with_session<R>(&self, with: impl FnOnce(&mut Session) -> R) -> R {
+        let mut sessions = lock(&self.inner.sessions);
         let session = sessions.pop();
         drop(sessions);
         let mut session = session.unwrap_or_else(|| self.session());
-        let made = ask(&mut session);
-        // One that a panic left is not kept.
-        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        let made = with(&mut session);
+        // A session that a panic has left in the middle of a request is not reused.
+        lock(&self.inner.sessions).push(session);
         made
     }
 
-    /// Asks one thing, and waits until the log is safe.
-    fn ask<R>(
+    /// Executes one request, and waits until the log is safe.
+    fn execute<R>(
         &self,
-        ask: Ask<'_>,
-        take: impl FnOnce(Answer<'_>) -> Result<R, Refusal>,
+        request: Request<'_>,
+        take: impl FnOnce(Answer<'_>) -> Result<R, RequestError>,
     ) -> Result<R, Error> {
         let (mut take, mut taken) = (Some(take), None);
-        let lsn = self.with(|session| {
-            session.run(&[ask], &mut |_, answer| taken = take.take().map(|take| take(answer)))
+        let lsn = self.with_session(|session| {
+            session
+                .execute(&[request], &mut |_, answer| taken = take.take().map(|take| take(answer)))
         });
         self.log().wait(lsn)?;
-        Ok(taken.expect("every ask is answered")?)
+        Ok(taken.expect("every request is answered")?)
     }
 
-    /// Asks what can be asked again: where a change that it saw was undone.
-    fn look<R>(&self, key: &[u8], look: Look, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
+    /// Executes a read, and repeats it if a change that it saw was rolled back.
+    fn read<R>(&self, key: &[u8], query: Query, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
         loop {
-            match self.ask(Ask::Look(key, look), |answer| Ok(take(answer))) {
+            match self.execute(Request::Read(key, query), |answer| Ok(take(answer))) {
                 Err(Error::Log(LogError::RolledBack)) => {}
-                told => return told,
+                result => return result,
             }
         }
     }
 
-    /// The key's value.
+    /// Returns the value of a key.
     ///
     /// # Errors
-    /// [`Error::Log`] if it was changed and the log was closed before it had written that.
+    /// [`Error::Log`] if the read saw a change that was not safe yet, and the log failed.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        self.look(key.as_ref(), Look::Value, bytes)
+        self.read(key.as_ref(), Query::Value, bytes)
     }
 
-    /// Whether the key is there.
+    /// Returns whether a key exists.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.look(key.as_ref(), Look::Exists, |answer| answer == Answer::Int(1))
+        self.read(key.as_ref(), Query::Exists, |answer| answer == Answer::Int(1))
     }
 
-    /// Stores a value, to live for ever.
+    /// Stores a value without expiration.
     ///
     /// # Errors
-    /// [`Error`] says why it was not stored, or may not last.
+    /// [`Error`] says why it was not stored, or may be lost.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.set_until(key, value, Life::Ever)
+        self.set_until(key, value, Expiry::Never)
     }
 
-    /// Stores a value, to live for so long.
+    /// Stores a value that expires after `ttl`.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn set_for(
+    pub fn set_with_ttl(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        time: Duration,
+        ttl: Duration,
     ) -> Result<(), Error> {
-        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let time = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let end = self.inner.state.clock.now().saturating_add(time);
-        self.set_until(key, value, Life::Until(end))
+        self.set_until(key, value, Expiry::At(end))
     }
 
     fn set_until(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        life: Life,
+        expiry: Expiry,
     ) -> Result<(), Error> {
-        let (value, when) = (value.as_ref(), When::Always);
-        let change = Change::Set { value, when, life, get: false };
-        self.ask(Ask::Change(key.as_ref(), change), done)
+        let (value, condition) = (value.as_ref(), SetCondition::Always);
+        let change = Change::Set { value, condition, expiry, get: false };
+        self.execute(Request::Change(key.as_ref(), change), done)
     }
 
-    /// Stores a value where the key is missing; whether that was so.
+    /// Stores a value if the key does not exist. Returns whether it was stored.
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
-        let (value, when, life) = (value.as_ref(), When::Absent, Life::Ever);
-        let change = Change::Set { value, when, life, get: false };
-        self.ask(Ask::Change(key.as_ref(), change), |answer| match answer {
-            Answer::Refused(refusal) => Err(refusal),
+    pub fn set_if_absent(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool, Error> {
+        let (value, condition, expiry) = (value.as_ref(), SetCondition::IfAbsent, Expiry::Never);
+        let change = Change::Set { value, condition, expiry, get: false };
+        self.execute(Request::Change(key.as_ref(), change), |answer| match answer {
+            Answer::Error(error) => Err(error),
             answer => Ok(answer == Answer::Done),
         })
     }
 
-    /// Stores several, of which everybody sees all or none.
+    /// Stores several pairs atomically: readers see all of them or none.
     ///
     /// # Errors
-    /// As [`set`](Self::set); none is stored then.
+    /// As [`set`](Self::set); then none is stored.
     pub fn set_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
-        self.ask(Ask::Together(Together::SetAll(pairs)), done)
+        self.execute(Request::MultiKey(MultiKeyOp::SetAll(pairs)), done)
     }
 
-    /// Removes the key; whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        Ok(self.ask(Ask::Change(key.as_ref(), Change::Delete), int)? == 1)
+        Ok(self.execute(Request::Change(key.as_ref(), Change::Delete), int)? == 1)
     }
 
-    /// Adds to a number in decimal, and returns the sum; a missing key is 0.
+    /// Adds to a decimal integer, and returns the sum. A missing key counts as 0.
     ///
     /// # Errors
-    /// As [`set`](Self::set), and where the value is no number.
+    /// As [`set`](Self::set), and if the value is no integer.
     pub fn add(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
-        self.ask(Ask::Change(key.as_ref(), Change::Add(by)), int)
+        self.execute(Request::Change(key.as_ref(), Change::Increment(by)), int)
     }
 
-    /// Appends to the value, and returns its length; a missing key is empty.
+    /// Appends to a value, and returns its length. A missing key counts as empty.
     ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<usize, Error> {
         let change = Change::Append(tail.as_ref());
-        Ok(self.ask(Ask::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
+        Ok(self.execute(Request::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
     }
 
-    /// Has the key end after so long; whether it is there.
+    /// Sets the time to live of a key. Returns whether the key exists.
     ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn expire(&self, key: impl AsRef<[u8]>, after: Duration) -> Result<bool, Error> {
         let time = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let life = Life::Until(self.inner.state.clock.now().saturating_add(time));
-        let change = Change::Live { life, when: LiveWhen::Always, get: false };
-        Ok(self.ask(Ask::Change(key.as_ref(), change), int)? == 1)
+        let expiry = Expiry::At(self.inner.state.clock.now().saturating_add(time));
+        let change = Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
+        Ok(self.execute(Request::Change(key.as_ref(), change), int)? == 1)
     }
 
-    /// How many keys there are, with those that have ended and were not removed yet.
+    /// Returns the number of keys, including expired ones that have not been removed yet.
     pub fn len(&self) -> usize {
-        self.with(|session| session.len())
+        self.with_session(|session| session.len())
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Removes everything.
+    /// Removes all keys.
     ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn clear(&self) -> Result<(), Error> {
-        self.ask(Ask::Together(Together::Clear), done)
+        self.execute(Request::MultiKey(MultiKeyOp::Clear), done)
     }
 }
 
@@ -462,52 +470,52 @@ fn bytes(answer: Answer<'_>) -> Option<Vec<u8>> {
     }
 }
 
-fn done(answer: Answer<'_>) -> Result<(), Refusal> {
+fn done(answer: Answer<'_>) -> Result<(), RequestError> {
     match answer {
-        Answer::Refused(refusal) => Err(refusal),
+        Answer::Error(error) => Err(error),
         _ => Ok(()),
     }
 }
 
-fn int(answer: Answer<'_>) -> Result<i64, Refusal> {
+fn int(answer: Answer<'_>) -> Result<i64, RequestError> {
     match answer {
         Answer::Int(int) => Ok(int),
-        Answer::Refused(refusal) => Err(refusal),
+        Answer::Error(error) => Err(error),
         _ => Ok(0),
     }
 }
 
 impl fmt::Debug for Db {
-    /// Figures only.
+    /// Shows the statistics.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Db").field("figures", &self.figures()).finish()
+        f.debug_struct("Db").field("figures", &self.stats()).finish()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.watchman.stop();
-        // Nobody is left to be told; what was acknowledged is as safe as it was.
+        self.background.stop();
+        // No caller is left to get the error. Acknowledged changes are as safe as the options promise.
         if let Err(why) = self.state.log.close() {
             tracing::error!("{why}");
         }
     }
 }
 
-/// Loads what the folder holds; the log, and the latest time that it knows.
+/// Loads the data of a directory. Returns the log, and the latest time that it has recorded.
 fn recover(
     folder: &Arc<Folder>,
     options: &Options,
-    shards: &Shards,
+    shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-) -> Result<(FileLog, u64), Corrupt> {
-    progress.expect(log_bytes(folder)?);
+) -> Result<(FileLog, u64), OpenError> {
+    progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = &snapshot {
-        progress.expect(snapshot.bytes());
+        progress.add_total(snapshot.bytes());
         load(snapshot, shards, progress)?;
         for section in snapshot.sections() {
             let slots = usize::from(section.slots.start)..usize::from(section.slots.end);
@@ -519,50 +527,50 @@ fn recover(
     }
     let mut read = 0;
     let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
-        // A snapshot was made later than the entries that it saw.
+        // Entries up to this one are older than the snapshot, whose time is later.
         if entry > above {
             time = if is_set_back(changes) { at } else { time.max(at) };
         }
         let time = at;
-        read += (changes.len() + HEAD) as u64;
+        read += (changes.len() + ENTRY_HEADER) as u64;
         if read > 1 << 20 {
-            progress.add(std::mem::take(&mut read));
+            progress.add_done(std::mem::take(&mut read));
         }
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
-    opened.entries = found.entries;
+    opened.log_entries = found.entries;
     if let Some(cut) = &found.cut {
-        (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
+        (opened.truncated_bytes, opened.discarded_entries) = (cut.bytes, cut.entries);
     }
     Ok((log, time))
 }
 
-/// Bytes of the files of the log.
-fn log_bytes(folder: &Folder) -> Result<u64, Corrupt> {
+/// Returns the bytes of the log's files.
+fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
     let mut bytes = 0;
     for first in folder.numbered(LOG)? {
         let file = folder.at(&numbered_name(LOG, first));
-        // One that cannot be read is told of when it is.
+        // An unreadable file is reported when its entries are read.
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
         bytes += size.map_or(0, |size| size.len());
     }
     Ok(bytes)
 }
 
-/// Whether an entry says that the clock was set back, which it says alone.
+/// Returns whether an entry sets the clock back. Such an entry holds nothing else.
 fn is_set_back(changes: &[u8]) -> bool {
-    matches!(Changes::new(changes).next(), Some(Ok(Logged::Clock(_))))
+    matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))))
 }
 
-/// Loads a snapshot, its sections side by side.
-fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(), Corrupt> {
+/// Loads a snapshot, its sections in parallel.
+fn load(snapshot: &Snapshot, shards: &LoadingShards, progress: &Progress) -> Result<(), OpenError> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let sections = snapshot.sections();
-    let work = || -> Result<(), Corrupt> {
+    let work = || -> Result<(), OpenError> {
         loop {
-            // Relaxed: only that each is another matters.
+            // Relaxed: the numbers must only differ.
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let Some(section) = sections.get(number) else { return Ok(()) };
             shards.reserve(section.slots.clone(), section.entries as usize);
@@ -571,16 +579,18 @@ fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(),
                 shards.load(key, ends, value);
                 bytes += (key.len() + value.len()) as u64;
                 if bytes > 1 << 20 {
-                    progress.add(std::mem::take(&mut bytes));
+                    progress.add_done(std::mem::take(&mut bytes));
                 }
             })?;
-            progress.add(bytes);
+            progress.add_done(bytes);
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..cores.min(16)).map(|_| scope.spawn(work)).collect();
         let own = work();
-        others.into_iter().fold(own, |all, one| all.and(one.join().expect("loading panics not")))
+        others
+            .into_iter()
+            .fold(own, |all, one| all.and(one.join().expect("loading does not panic")))
     })
 }

@@ -1,26 +1,26 @@
-//! Why something was not done.
+//! The error of the database's methods.
 
-use crate::ask::Refusal;
 use crate::log::LogError;
+use crate::request::RequestError;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why something was not done, or may not last.
+/// Why an operation failed, or why its effect may be lost.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// It was refused, and nothing was changed.
-    Refused(Refusal),
-    /// The log failed: what was changed may not last.
+    /// The request failed, and nothing changed.
+    Request(RequestError),
+    /// The log failed: the change may be lost.
     Log(LogError),
     /// A snapshot could not be written.
     Snapshot(Arc<std::io::Error>),
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
     }
 }
 
@@ -33,7 +33,7 @@ impl From<LogError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Request(error) => error.fmt(f),
             Self::Log(why) => why.fmt(f),
             Self::Snapshot(why) => write!(f, "the snapshot cannot be written: {why}"),
         }
@@ -43,7 +43,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Refused(refusal) => Some(refusal),
+            Self::Request(error) => Some(error),
             Self::Log(why) => Some(why),
             Self::Snapshot(why) => Some(&**why),
         }

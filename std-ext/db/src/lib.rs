@@ -1,4 +1,4 @@
-//! An in-memory key-value database on hedgerow's maps: durable on one node, for clients of Redis and embedded in a
+//! A durable in-memory key-value database on hedgerow's maps: a server for Redis clients, and a library to embed in a
 //! process.
 //!
 //! ```
@@ -12,25 +12,25 @@
 //! ```
 //!
 //! # Features
-//! - `cli` (default): the program, its command line ([`config::Config::read`]), signals and messages; with `metrics`.
-//! - `metrics`: `server::http`, which shows the server's figures to Prometheus.
-//! - `tls` (default): TLS by rustls.
+//! - `cli` (default): the program with its command line ([`config::Config::read`]), signals and log; with `metrics`.
+//! - `metrics`: `server::http`, an HTTP server with metrics for Prometheus.
+//! - `tls` (default): TLS with rustls.
 //! - `grpc`: module `grpc`, the database over gRPC.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(unix))]
 compile_error!(
-    "hedgerow-db runs on Unix only: what it promises of files, locks and signals is tested nowhere else. \
-     The maps, in the package hedgerow, build for Windows too."
+    "hedgerow-db runs on Unix only: its guarantees about files, locks and signals are tested nowhere else. \
+     The maps in the package hedgerow build for Windows, too."
 );
 
-/// The README's example is a test.
+/// Runs the README's examples as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-pub mod ask;
+mod background;
 mod buffers;
 pub mod client;
 mod clock;
@@ -40,13 +40,16 @@ pub mod config;
 mod db;
 pub mod docs;
 mod error;
+mod gauge;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;
+mod lock;
 pub mod log;
 mod long_double;
 pub mod options;
 mod progress;
+pub mod request;
 pub mod resp;
 pub mod server;
 mod session;
@@ -54,11 +57,10 @@ mod session;
 pub mod snapshot;
 mod state;
 pub mod watch;
-mod watchman;
 
 #[doc(hidden)]
 pub use clock::TimeSource;
-pub use db::{Db, Figures, Opened};
+pub use db::{Db, Opened, Stats};
 pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;

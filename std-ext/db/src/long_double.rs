@@ -1,27 +1,27 @@
-//! Numbers of 80 bits, as x86-64's `long double` has them, without the processor's help: so that sums on every platform
-//! are, byte by byte, those of Redis on that one.
+//! Software arithmetic for 80-bit floats, x86-64's `long double`, so that sums are byte for byte those of Redis on
+//! x86-64, on every platform.
 //!
-//! A number has a significand of 64 bits. Reading is rounded to it correctly, as glibc's `strtold` does; so is a sum.
-//! Writing gives 17 digits behind the point, as `%.17Lf` does, without the zeros at the end.
+//! A number has a significand of 64 bits. Parsing rounds correctly, as glibc's `strtold` does, and so does addition.
+//! Formatting writes 17 digits after the point, as `%.17Lf` does, without trailing zeros.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-/// Longest text that is read as a number, in bytes: as Redis has it.
+/// The longest text that is parsed, in bytes: Redis's limit.
 const LONGEST: usize = 5 * 1024 - 1;
-/// The exponents of the last bit of a significand.
-const LEAST: i64 = -16_445;
-const MOST: i64 = 16_320;
-/// Powers of ten that are larger overflow with any digits that fit in [`LONGEST`], and smaller ones underflow.
-const FAR: i64 = 20_000;
-/// Digits behind the point.
+/// The range of the exponent of a significand's last bit.
+const MIN_EXPONENT: i64 = -16_445;
+const MAX_EXPONENT: i64 = 16_320;
+/// With any digits that fit into [`LONGEST`], a larger power of ten overflows, and a smaller one underflows.
+const MAX_POWER: i64 = 20_000;
+/// Digits after the point.
 const DIGITS: usize = 17;
-/// 10 to that power.
+/// 10 to the power of [`DIGITS`].
 const SCALE: u128 = 100_000_000_000_000_000;
-/// The largest power of five in 64 bits.
+/// The largest power of five that fits into 64 bits.
 const FIVES: usize = 27;
 
-/// A number of 80 bits, or an infinity; there are no others, since nothing makes a NaN of these.
+/// An 80-bit float: a number or an infinity. No operation here makes a NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct LongDouble {
     negative: bool,
@@ -29,21 +29,22 @@ pub struct LongDouble {
     finite: Option<Finite>,
 }
 
-/// A significand, times 2 to this power. The significand's first bit is set, unless the power is the least.
+/// A significand times 2 to the power of `exponent`. The first bit of the significand is set unless the exponent is the
+/// lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Finite {
     significand: u64,
     exponent: i64,
 }
 
-const ZERO: Finite = Finite { significand: 0, exponent: LEAST };
+const ZERO: Finite = Finite { significand: 0, exponent: MIN_EXPONENT };
 
 impl LongDouble {
     /// Zero.
     pub const ZERO: Self = Self { negative: false, finite: Some(ZERO) };
 
-    /// Reads a number as Redis does: decimal or hexadecimal, with an exponent or not, or an infinity. `None` for
-    /// anything else, for a number that is too large, and for one that is not zero and too close to it.
+    /// Parses a number as Redis does: decimal or hexadecimal, with or without an exponent, or an infinity. `None` for
+    /// anything else, for overflow, and for underflow to zero.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
@@ -53,18 +54,18 @@ impl LongDouble {
             return Some(Self { negative, finite: None });
         }
         let finite = match rest {
-            [b'0', b'x' | b'X', digits @ ..] => Written::read::<16>(digits)?.binary(),
-            digits => Written::read::<10>(digits)?.decimal(),
+            [b'0', b'x' | b'X', digits @ ..] => Literal::read::<16>(digits)?.binary(),
+            digits => Literal::read::<10>(digits)?.decimal(),
         };
         finite.map(|finite| Self { negative, finite: Some(finite) })
     }
 
-    /// Whether it is no infinity.
+    /// Returns whether the number is finite.
     pub fn is_finite(self) -> bool {
         self.finite.is_some()
     }
 
-    /// The sum, rounded to the nearest number, to the even one of two; `None` where it is no finite number.
+    /// Returns the sum, rounded to nearest, ties to even; `None` if it is not finite.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let (mut large, mut small) =
             ((self.negative, self.finite?), (other.negative, other.finite?));
@@ -72,8 +73,8 @@ impl LongDouble {
             (large, small) = (small, large);
         }
         let by = large.1.exponent - small.1.exponent;
-        // One bit is left for a carry, 63 are behind the larger one's last. What is shifted out of these matters only
-        // in that it is not zero: the sum has at most one leading bit less than the larger then.
+        // One bit is left for a carry, and 63 bits follow the larger number's last. Of the bits shifted out beyond
+        // these, it only matters whether one is set, because then the sum loses at most one leading bit.
         let whole = u128::from(large.1.significand) << 63;
         let part = u128::from(small.1.significand) << 63;
         let part = match u32::try_from(by).ok().filter(|by| *by < 127) {
@@ -90,12 +91,13 @@ impl LongDouble {
         Some(Self { negative, finite: Some(finite) })
     }
 
-    /// A finite number as Redis writes it: without an exponent, with up to 17 digits behind the point, rounded
-    /// correctly; `None` for an infinity.
+    /// Formats a finite number as Redis does: without an exponent, with up to 17 digits after the point, correctly
+    /// rounded. `None` for an infinity.
     pub fn text(self) -> Option<String> {
         let finite = self.finite?;
         let mut text = match finite.exponent {
-            // More than 127 bits behind the point leave nothing, since all digits take 121.
+            // A significand has 64 bits and 17 digits take 57, so with more than 127 bits after the point nothing is
+            // left.
             ..-127 => "0".to_owned(),
             -127..=0 => {
                 let (all, by) = (u128::from(finite.significand) * SCALE, -finite.exponent);
@@ -114,7 +116,7 @@ impl LongDouble {
                 whole.text()
             }
         };
-        // No negative zero.
+        // Redis writes no negative zero.
         if self.negative && text != "0" {
             text.insert(0, '-');
         }
@@ -123,7 +125,7 @@ impl LongDouble {
 }
 
 impl From<f64> for LongDouble {
-    /// The same number, exactly; a NaN becomes an infinity.
+    /// Converts exactly; a NaN becomes an infinity.
     fn from(number: f64) -> Self {
         let (bits, negative) = (number.to_bits(), number.is_sign_negative());
         let (fraction, exponent) = (bits & ((1 << 52) - 1), (bits >> 52 & 0x7FF).cast_signed());
@@ -137,7 +139,7 @@ impl From<f64> for LongDouble {
 }
 
 impl PartialEq for LongDouble {
-    /// Whether they are one number; the two zeros are.
+    /// Compares the numbers; the two zeros are equal.
     fn eq(&self, other: &Self) -> bool {
         let zero = self.finite == Some(ZERO);
         self.finite == other.finite && (zero || self.negative == other.negative)
@@ -145,11 +147,11 @@ impl PartialEq for LongDouble {
 }
 
 impl Finite {
-    /// The nearest number to `bits` times 2 to this power, and to somewhat more if there is a `rest`; of two the even
-    /// one. `None` where that is too large. Where there is a rest, there are more than 64 bits.
+    /// Returns the number nearest to `bits` times 2 to the power of `exponent`, ties to even. If `rest`, the exact
+    /// value is slightly larger than that; then `bits` must have more than 64 bits. `None` on overflow.
     fn rounded(bits: u128, exponent: i64, rest: bool) -> Option<Self> {
         let length = i64::from(128 - bits.leading_zeros());
-        let by = (length - 64).max(LEAST - exponent);
+        let by = (length - 64).max(MIN_EXPONENT - exponent);
         let Ok(right) = u32::try_from(by) else {
             // Fewer bits than a significand has.
             let significand = (bits << -by) as u64;
@@ -159,14 +161,14 @@ impl Finite {
             0 => (bits, 0, 1),
             1..128 => (bits >> right, bits & ((1 << right) - 1), 1 << (right - 1)),
             128 => (0, bits, 1 << 127),
-            // Less than a half of the last bit.
+            // Less than half of the last bit.
             _ => (0, u128::from(bits != 0), u128::MAX),
         };
         let up = lost > half || lost == half && (rest || kept % 2 == 1);
         let kept = kept + u128::from(up);
         match u64::try_from(kept) {
             Ok(significand) => Self::normal(significand, exponent + by),
-            // All bits were set: the next number is a power of two.
+            // The rounding carried through all bits: the next number is a power of two.
             Err(_) => Self::normal(1 << 63, exponent + by + 1),
         }
     }
@@ -175,18 +177,18 @@ impl Finite {
         if significand == 0 {
             return Some(ZERO);
         }
-        (exponent <= MOST).then_some(Self { significand, exponent })
+        (exponent <= MAX_EXPONENT).then_some(Self { significand, exponent })
     }
 }
 
-/// A number as it was written: its digits, the point left out, and what the power behind them is.
-struct Written<'a> {
+/// A number as it was written: its digits without the point, and its exponent.
+struct Literal<'a> {
     whole: &'a [u8],
     part: &'a [u8],
     power: i64,
 }
 
-impl<'a> Written<'a> {
+impl<'a> Literal<'a> {
     fn read<const BASE: u32>(text: &'a [u8]) -> Option<Self> {
         let digits = |text: &'a [u8]| {
             let other = |byte: &u8| !char::from(*byte).is_digit(BASE);
@@ -213,7 +215,7 @@ impl<'a> Written<'a> {
         digits.map(|digit| char::from(*digit).to_digit(16).map_or(0, |digit| digit as u8))
     }
 
-    /// `None` where that is too large, or zero although a digit is not.
+    /// `None` on overflow, or underflow to zero.
     fn binary(&self) -> Option<Finite> {
         let (mut upper, mut rest) = (0_u128, false);
         let mut exponent = self.power.saturating_sub(4 * bits(self.part.len()));
@@ -225,13 +227,13 @@ impl<'a> Written<'a> {
                 exponent = exponent.saturating_add(4);
             }
         }
-        let exponent = exponent.clamp(-8 * FAR, 8 * FAR);
+        let exponent = exponent.clamp(-8 * MAX_POWER, 8 * MAX_POWER);
         Finite::rounded(upper, exponent, rest).filter(|made| upper == 0 || *made != ZERO)
     }
 
     /// As `binary`.
     fn decimal(&self) -> Option<Finite> {
-        let power = self.power.saturating_sub(bits(self.part.len())).clamp(-FAR, FAR);
+        let power = self.power.saturating_sub(bits(self.part.len())).clamp(-MAX_POWER, MAX_POWER);
         let first = self.digits().position(|digit| digit != 0);
         let Some(first) = first else { return Some(ZERO) };
         let count = self.whole.len() + self.part.len() - first;
@@ -241,7 +243,7 @@ impl<'a> Written<'a> {
             if power >= 0 {
                 Finite::rounded(u128::from(digits) * u128::from(fives), power, false)
             } else {
-                // So far to the left that the quotient has more than 64 bits.
+                // Shift as far to the left as possible: then the quotient has more than 64 bits.
                 let by = u128::from(digits).leading_zeros();
                 let (bits, fives) = (u128::from(digits) << by, u128::from(fives));
                 Finite::rounded(bits / fives, power - i64::from(by), bits % fives != 0)
@@ -252,7 +254,7 @@ impl<'a> Written<'a> {
         made.filter(|made| *made != ZERO)
     }
 
-    /// As `decimal`, of any number of digits and any power.
+    /// As `decimal`, for any number of digits and any exponent.
     #[cold]
     fn decimal_of_many(&self, power: i64) -> Option<Finite> {
         let mut digits = Big::of(0);
@@ -266,10 +268,10 @@ impl<'a> Written<'a> {
         if power >= 0 {
             let product = digits.times(&fives);
             let by = product.length().saturating_sub(128);
-            let (upper, rest) = product.behind(by);
+            let (upper, rest) = product.high_bits(by);
             return Finite::rounded(upper, power + bits(by), rest);
         }
-        // The quotient has 66 bits, or 65.
+        // The quotient has 65 or 66 bits.
         let by = 66 + bits(fives.length()) - bits(digits.length());
         if let Ok(by) = usize::try_from(by) {
             digits.shift(by);
@@ -281,29 +283,29 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Whether the sign is a minus, and what stands behind it.
+/// Returns whether there is a minus, and the text after the sign.
 fn sign(text: &[u8]) -> (bool, &[u8]) {
     let rest = text.strip_prefix(b"-");
     (rest.is_some(), rest.or(text.strip_prefix(b"+")).unwrap_or(text))
 }
 
-/// A length as a part of an exponent.
+/// Converts a length to an exponent.
 fn bits(length: usize) -> i64 {
     length.cast_signed() as i64
 }
 
-/// An exponent with or without a sign. One of many digits is as good as [`FAR`] and the longest text.
+/// Parses an exponent with an optional sign. It is capped where the longest text cannot compensate for it any more.
 fn power(text: &[u8]) -> Option<i64> {
     let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let most = 16 * FAR;
+    let most = 16 * MAX_POWER;
     let sum = digits.iter().fold(0, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(most));
     Some(if negative { -sum } else { sum })
 }
 
-/// A whole number of any length; the last bits come first, and no zeros stand at the end.
+/// An integer of any size: the least significant word comes first, and the last word is not zero.
 struct Big(Vec<u64>);
 
 impl Big {
@@ -319,7 +321,7 @@ impl Big {
         }
     }
 
-    /// Bits up to the first that is set.
+    /// Returns the number of bits.
     fn length(&self) -> usize {
         self.0.last().map_or(0, |last| self.0.len() * 64 - last.leading_zeros() as usize)
     }
@@ -350,7 +352,7 @@ impl Big {
         sum
     }
 
-    /// Multiplies by 2 to this power.
+    /// Multiplies by 2 to the power of `by`.
     fn shift(&mut self, by: usize) {
         self.times_and(1 << (by % 64), 0);
         if !self.0.is_empty() {
@@ -358,14 +360,14 @@ impl Big {
         }
     }
 
-    /// 128 bits from this one on, behind which there are none; whether one before is set.
-    fn behind(&self, at: usize) -> (u128, bool) {
+    /// Returns the highest 128 bits, which begin at bit `at`, and whether a lower bit is set.
+    fn high_bits(&self, at: usize) -> (u128, bool) {
         let bit = |at: usize| self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
         let bits = (at..at + 128).rev().fold(0, |bits, at| bits << 1 | u128::from(bit(at)));
         (bits, (0..at).any(bit))
     }
 
-    /// The quotient, which has `bits` bits at most, and whether there is a remainder.
+    /// Returns the quotient, of at most `bits` bits, and whether there is a remainder.
     fn divided_by(mut self, mut by: Self, bits: usize) -> (u128, bool) {
         by.shift(bits);
         let mut quotient = 0;
@@ -382,7 +384,7 @@ impl Big {
         (quotient, !self.0.is_empty())
     }
 
-    /// Takes away a number that is not larger.
+    /// Subtracts a number that is not larger.
     fn less(&mut self, other: &Self) {
         let mut borrow = false;
         for (word, less) in self.0.iter_mut().zip(other.0.iter().chain(std::iter::repeat(&0))) {
@@ -415,7 +417,7 @@ impl Big {
         }
         let mut text = chunks.pop().unwrap_or(0).to_string();
         for chunk in chunks.iter().rev() {
-            write!(text, "{chunk:019}").expect("a string takes it");
+            write!(text, "{chunk:019}").expect("writing to a string does not fail");
         }
         text
     }
@@ -429,7 +431,7 @@ mod tests {
         LongDouble::parse(text.as_bytes()).unwrap()
     }
 
-    /// Powers of five tell the two ways of reading apart: up to 27 there is a short one.
+    /// Up to the 27th power of five, parsing takes the short path; this compares the two.
     #[test]
     fn short_and_long_ways_of_reading_agree() {
         for power in -30..30 {
@@ -437,7 +439,7 @@ mod tests {
                 ["1", "3", "7205759403792794", "9999999999999999999", "4611686018427387905"]
             {
                 let text = format!("{digits}e{power}");
-                let written = Written::read::<10>(text.as_bytes()).unwrap();
+                let written = Literal::read::<10>(text.as_bytes()).unwrap();
                 assert_eq!(written.decimal(), written.decimal_of_many(power), "{text}");
             }
         }
@@ -456,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_no_number() {
+    fn text_that_is_too_long_is_invalid() {
         let zeros = |count| LongDouble::parse("0".repeat(count).as_bytes());
         assert_eq!(zeros(LONGEST), Some(LongDouble::ZERO));
         assert_eq!(zeros(LONGEST + 1), None);

@@ -1,9 +1,9 @@
 //! The program: a database on one node, for clients of Redis.
 
-use hedgerow_db::config::{Config, Wish};
-use hedgerow_db::log::{Corrupt, Fsync};
-use hedgerow_db::server::http::Http;
-use hedgerow_db::server::{Address, Loading, Stopper};
+use hedgerow_db::config::{Config, Invocation};
+use hedgerow_db::log::{Fsync, OpenError};
+use hedgerow_db::server::http::HttpServer;
+use hedgerow_db::server::{Address, Loading, StopHandle};
 use hedgerow_db::{Db, Opened, Progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -14,57 +14,57 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Ends by it: the settings are wrong.
-const SETTINGS: u8 = 2;
-/// Ends by it: it could not start, or failed.
-const FAILED: u8 = 1;
+/// Exit status if the configuration is wrong.
+const EXIT_BAD_CONFIG: u8 = 2;
+/// Exit status if the server could not start, or failed.
+const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let (arguments, environment) = match given() {
-        Ok(given) => given,
-        Err(why) => return complain(&why, SETTINGS),
+    let (arguments, environment) = match arguments_and_environment() {
+        Ok(arguments_and_environment) => arguments_and_environment,
+        Err(why) => return fail(&why, EXIT_BAD_CONFIG),
     };
     match Config::read(arguments, environment) {
-        Ok(Wish::Serve(config)) => match serve(&config) {
+        Ok(Invocation::Serve(config)) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => complain(&why, FAILED),
+            Err(why) => fail(&why, EXIT_FAILED),
         },
-        Ok(Wish::Show(text)) => say(&text),
-        Err(why) => complain(&why.to_string(), SETTINGS),
+        Ok(Invocation::Print(text)) => print(&text),
+        Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
     }
 }
 
-/// The arguments without the program's name, and the variables of the environment.
-type Words = (Vec<String>, Vec<(String, String)>);
+/// The arguments without the program's name, and the environment variables.
+type ProcessInputs = (Vec<String>, Vec<(String, String)>);
 
-/// What the settings are read of. What is no text is refused: a password that is not the one that was given would lock
-/// everybody out, and one that is passed over would let everybody in.
-fn given() -> Result<Words, String> {
+/// Reads the arguments and the environment. Text that is not UTF-8 is an error: a password that was converted would
+/// lock all clients out, and one that was skipped would let all clients in.
+fn arguments_and_environment() -> Result<ProcessInputs, String> {
     let mut environment = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
             Err(_) if name.starts_with("HEDGEROW_DB_") => {
-                return Err(format!("the environment's {name} is not UTF-8"));
+                return Err(format!("environment variable {name}: not valid UTF-8"));
             }
             Err(_) => {}
         }
     }
     let arguments = std::env::args_os().skip(1).map(|word| {
-        word.into_string().map_err(|word| format!("{}: not UTF-8", word.to_string_lossy()))
+        word.into_string().map_err(|word| format!("{}: not valid UTF-8", word.to_string_lossy()))
     });
     Ok((arguments.collect::<Result<_, _>>()?, environment))
 }
 
-/// To standard output, which may be closed.
-fn say(text: &str) -> ExitCode {
+/// Prints to standard output, which may be closed.
+fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     ExitCode::SUCCESS
 }
 
-fn complain(why: &str, code: u8) -> ExitCode {
+fn fail(why: &str, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr(), "hedgerow-db: {why}");
     ExitCode::from(code)
 }
@@ -78,51 +78,53 @@ fn serve(config: &Config) -> Result<(), String> {
         _ => LevelFilter::INFO,
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
-    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
-    heed_signals(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
+    let stopper: Arc<OnceLock<StopHandle>> = Arc::default();
+    install_signal_handlers(Arc::clone(&stopper))
+        .map_err(|why| format!("cannot install signal handlers: {why}"))?;
     let http = match config.metrics() {
         None => None,
-        Some(address) => Some(Http::start(address).map_err(|why| {
+        Some(address) => Some(HttpServer::start(address).map_err(|why| {
             format!("cannot listen on {address}: {why}\n{}", advice(&why, "metrics-port"))
         })?),
     };
     let mut settings = config.server();
-    settings.max_clients = within_files(settings.max_clients);
+    settings.max_clients = fit_to_file_limit(settings.max_clients);
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
     };
-    // Loading can take a while: the server tells clients so meanwhile.
+    // Loading can take minutes. Until it is done, clients can connect and get -LOADING replies.
     let progress = Arc::new(Progress::default());
     if let Some(http) = &http {
-        http.load(&progress);
+        http.set_progress(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
-    let db = Db::open_watched(config.options(), &progress).map_err(|why| unreadable(&why))?;
+    let db = Db::open_with_progress(config.options(), &progress)
+        .map_err(|why| explain_open_error(&why))?;
     let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
-        http.watch(server.watcher());
+        http.set_server(server.monitor());
     }
-    // A second one cannot be there: it is set here alone.
-    let _ = stopper.set(server.stopper());
-    say(&greeting(config, &db, server.addresses(), http.as_ref()));
+    // Set once, here.
+    let _ = stopper.set(server.stop_handle());
+    print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
     drop(grpc);
-    tracing::info!("the server has ended; what is left is written");
+    tracing::info!("the server has stopped; writing the rest of the log");
     if matches!(&ended, Ok(ended) if ended.save == Some(true))
         && db.options().folder.is_some()
         && let Err(why) = db.snapshot()
     {
         tracing::error!("{why}");
     }
-    db.close().map_err(|why| format!("{why}: what was last changed may be lost"))?;
+    db.close().map_err(|why| format!("{why}: the last changes may be lost"))?;
     ended.map(drop)
 }
 
-/// Serves gRPC beside, until what this returns is dropped.
+/// Starts the gRPC server, if there is one. It stops when the returned value is dropped.
 #[cfg(feature = "grpc")]
 fn grpc(
     config: &Config,
@@ -136,7 +138,7 @@ fn grpc(
     })
 }
 
-/// Whether the process was started with SIGHUP ignored, as `nohup` does. Only Linux tells.
+/// Returns whether the process was started with SIGHUP ignored, as `nohup` does. Works on Linux only.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -144,65 +146,63 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
-/// Ends the server at a signal, and at once at a second one. If the process was started with SIGHUP
+/// Shuts the server down at a first signal, and exits at once at a second one. If the process was started with SIGHUP
 /// ignored, it stays ignored.
-fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
+fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     if !ignores_hangup() {
         signals.add_signal(SIGHUP)?;
     }
-    let heed = move || {
+    let handle = move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             match stopper.get() {
                 Some(stopper) => {
-                    tracing::info!("{name}: it ends; a second one ends it at once");
+                    tracing::info!("received {name}: shutting down; a second signal exits at once");
                     stopper.stop();
                 }
-                // It has not begun to serve, so nobody was told anything.
+                // No client has been served yet, so no acknowledgement can be lost.
                 None => std::process::exit(0),
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(heed).map(drop)
+    thread::Builder::new().name("signals".into()).spawn(handle).map(drop)
 }
 
-/// What to do about it.
+/// Returns what to do about an error of listening, or nothing.
 fn advice(why: &io::Error, port: &str) -> String {
     match why.kind() {
         ErrorKind::AddrInUse => format!(
-            "Another program listens there, perhaps a database that runs already. End it, or take another port: \
-             --{port} NUMBER"
+            "Another process listens there, perhaps another server. Stop it, or choose another port: --{port} NUMBER"
         ),
         ErrorKind::PermissionDenied if port == "port" => {
-            "Ports below 1024 are kept for the system. Take another: --port NUMBER".to_owned()
+            "Ports below 1024 need root. Choose another port: --port NUMBER".to_owned()
         }
         _ => String::new(),
     }
 }
 
-fn unreadable(why: &Corrupt) -> String {
+fn explain_open_error(why: &OpenError) -> String {
     let advice = match why {
-        Corrupt::InUse(_) => {
-            "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
+        OpenError::InUse(_) => {
+            "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
-        Corrupt::Lost { .. } => {
-            "What was acknowledged is gone. Restore the folder from a backup, which is a copy of all its files. To go \
-             on with what is left, keep a copy of the folder and then remove the file `manifest` in it."
+        OpenError::Lost { .. } => {
+            "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. \
+             To continue with the data that is left, copy the directory and then remove the file `manifest` from it."
         }
-        Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
-            "Nothing was changed. Keep a copy of the folder before anything else; the page of guarantees says what can \
-             be done."
+        OpenError::Damaged { .. } | OpenError::Gap { .. } => {
+            "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
         }
-        _ => "Give a folder that can be written: --dir FOLDER",
+        _ => "Choose a writable directory: --dir DIR",
     };
     format!("{why}\n{advice}")
 }
 
-/// How many clients there may be with the files that the system lets this process open.
-fn within_files(clients: usize) -> usize {
+/// Raises the limit of open files if possible, and returns the number of clients that fit into it.
+fn fit_to_file_limit(clients: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    /// Files besides those of clients.
+    /// File descriptors for everything but clients.
     const OTHERS: u64 = 256;
     let wanted = clients as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
@@ -213,28 +213,28 @@ fn within_files(clients: usize) -> usize {
     if got < wanted {
         let fewer = got.saturating_sub(OTHERS).max(1);
         tracing::warn!(
-            "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
-             {clients}; `ulimit -n` or LimitNOFILE allows more"
+            "the limit of open files is {got}, so maxclients is {fewer} instead of {clients}; raise it \
+             with `ulimit -n` or LimitNOFILE"
         );
         return fewer as usize;
     }
     clients
 }
 
-fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>) -> String {
+fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpServer>) -> String {
     use std::fmt::Write as _;
     let mut text = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}");
     };
-    line(kept(db));
+    line(persistence_line(db));
     let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     line(format!("Listening on {}.", all.join(", ")));
     if let Some(address) = config.grpc() {
         line(format!("gRPC at {address}."));
     }
-    if let Some(address) = http.and_then(Http::address) {
+    if let Some(address) = http.and_then(HttpServer::address) {
         line(format!("Metrics at http://{address}/metrics."));
     }
     let tcp = addresses.iter().find_map(|address| match address {
@@ -249,43 +249,50 @@ fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>
         let password = if config.get("requirepass").is_empty() { "" } else { " --askpass" };
         line(format!("Try: redis-cli{host} -p {}{password} set rose red", address.port()));
     }
-    line("Ctrl-C ends it.".to_owned());
+    line("Press Ctrl-C to stop.".to_owned());
     text
 }
 
-/// Where data is kept, and what was found there.
-fn kept(db: &Db) -> String {
+/// Says where the data is stored, and what was loaded.
+fn persistence_line(db: &Db) -> String {
     let Some(folder) = &db.options().folder else {
-        return "Nothing is kept: the end loses all.".to_owned();
+        return "Persistence is off: all data is lost at shutdown.".to_owned();
     };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
     let when = match db.options().fsync {
-        Fsync::Always => "before each change is acknowledged",
-        Fsync::EverySecond => "once a second",
-        Fsync::Never => "when the system likes",
+        Fsync::Always => "fsync before each acknowledgement",
+        Fsync::EverySecond => "fsync every second",
+        Fsync::Never => "no fsync",
     };
-    format!("Data in {}, forced to the disk {when}.\n{}", folder.display(), found(&folder, db))
+    format!(
+        "Data in {}, {when}.
+{}",
+        folder.display(),
+        recovery_lines(&folder, db)
+    )
 }
 
-fn found(folder: &Path, db: &Db) -> String {
-    let Opened { snapshot_keys, entries, cut, given_up, took, .. } = *db.opened();
-    if cut > 0 {
+fn recovery_lines(folder: &Path, db: &Db) -> String {
+    let Opened { snapshot_keys, log_entries, truncated_bytes, discarded_entries, took, .. } =
+        *db.opened();
+    if truncated_bytes > 0 {
         tracing::warn!(
-            "the last {cut} bytes of the log in {} were no whole entry, as a crash leaves it, and were cut off",
+            "truncated the last {truncated_bytes} bytes of the log in {}: they were no complete entry, as after a \
+             crash",
             folder.display()
         );
     }
-    if given_up > 0 {
+    if discarded_entries > 0 {
         tracing::warn!(
-            "{given_up} whole entries were behind it, as a loss of power may leave them that were not forced to the \
-             disk; they are kept in a file whose name begins with \"cut-\""
+            "{discarded_entries} complete entries followed them, as after a power failure before fsync; they were \
+             moved to a file whose name begins with \"cut-\""
         );
     }
-    if snapshot_keys == 0 && entries == 0 {
-        return "It was empty.".to_owned();
+    if snapshot_keys == 0 && log_entries == 0 {
+        return "The database is empty.".to_owned();
     }
-    let keys = db.figures().keys;
+    let keys = db.stats().keys;
     format!(
-        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} from a snapshot, {entries} log entries behind it."
+        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} keys from a snapshot and {log_entries} log entries."
     )
 }

@@ -1,53 +1,83 @@
-//! How a database is opened.
+//! Options for opening a database.
 
 use crate::clock::TimeSource;
 use crate::log::Fsync;
 use std::path::PathBuf;
 
-/// What happens where memory is at its limit.
+/// What happens when memory reaches its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Eviction {
     /// Changes that need memory are refused.
     #[default]
     Never,
-    /// Keys go that have not been used for long, of a sample.
+    /// Evicts the least recently used keys of a sample.
     Lru,
-    /// Any keys.
+    /// Evicts random keys.
     Random,
-    /// Of the keys that have an end, those that have not been used for long.
+    /// Evicts the least recently used keys that have an expiration.
     VolatileLru,
-    /// Of the keys that have an end, any.
+    /// Evicts random keys that have an expiration.
     VolatileRandom,
-    /// Of the keys that have an end, those that end soonest.
+    /// Evicts the keys that expire soonest.
     VolatileTtl,
 }
 
-/// How a database is opened.
+/// The policies and their names, which are Redis's.
+const POLICIES: [(&str, Eviction); 6] = [
+    ("volatile-lru", Eviction::VolatileLru),
+    ("volatile-random", Eviction::VolatileRandom),
+    ("volatile-ttl", Eviction::VolatileTtl),
+    ("allkeys-lru", Eviction::Lru),
+    ("allkeys-random", Eviction::Random),
+    ("noeviction", Eviction::Never),
+];
+
+impl Eviction {
+    /// Returns the names of all policies, in Redis's order.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        POLICIES.iter().map(|(name, _)| *name)
+    }
+
+    /// Returns the policy of this name, in any case.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let named = POLICIES.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        named.map(|(_, policy)| *policy)
+    }
+
+    /// Returns the name of the policy.
+    pub(crate) fn name(self) -> &'static str {
+        let named = POLICIES.iter().find(|(_, policy)| *policy == self);
+        named.map_or("noeviction", |(name, _)| name)
+    }
+}
+
+/// Options for opening a database.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The folder of log and snapshots; `None` keeps nothing.
+    /// The directory of the log and the snapshots; `None` stores nothing on disk.
     pub folder: Option<PathBuf>,
-    /// When the log is forced to the disk.
+    /// When the log is flushed to disk.
     pub fsync: Fsync,
-    /// How many shards, made a power of two; 0 for eight a core.
+    /// The number of shards, rounded up to a power of two; 0 for eight a core.
     pub shards: usize,
-    /// Bytes of memory for keys and values; 0 for as much as there is.
+    /// Maximum memory for keys and values, in bytes; 0 for no limit.
     pub max_memory: usize,
-    /// What happens there.
+    /// What happens at that limit.
     pub eviction: Eviction,
-    /// Bytes of memory in which values of 64 bytes and more are kept, compressed where they are cold; 0 keeps all as
-    /// they are.
+    /// Bytes of memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for
+    /// no compression.
     pub compressed: usize,
-    /// A snapshot is made when the log has grown to so many bytes, and to twice the last snapshot; 0 for never.
+    /// The size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the
+    /// last snapshot; 0 for never.
     pub snapshot_after: u64,
-    /// What tells the time: for tests.
+    /// The clock: for tests.
     #[doc(hidden)]
     pub time: TimeSource,
 }
 
 impl Options {
-    /// In memory only.
+    /// Options of a database in memory only.
     pub fn in_memory() -> Self {
         Self {
             folder: None,
@@ -61,7 +91,7 @@ impl Options {
         }
     }
 
-    /// Durable, in a folder, which is made where it is missing.
+    /// Options of a durable database in a directory, which is created if it is missing.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self { folder: Some(folder.into()), ..Self::in_memory() }
     }

@@ -1,87 +1,81 @@
-//! How far the data is loaded.
+//! The progress of loading.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::gauge::Gauge;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often the log of the program tells of it.
-const TOLD: Duration = Duration::from_secs(5);
+/// How often the progress is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How far the data is loaded: shared by the thread that opens a database and those that ask meanwhile. All of it is
-/// figures, each by itself.
+/// The progress of loading, shared by the thread that opens a database and the threads that report on it.
 #[derive(Debug)]
 pub struct Progress {
-    total: AtomicU64,
-    done: AtomicU64,
-    began: Instant,
+    total: Gauge,
+    done: Gauge,
+    started: Instant,
     /// Seconds since 1970.
-    began_at: u64,
-    /// How often it was told.
-    told: AtomicU64,
+    started_at: u64,
+    /// How many reports were logged.
+    reports: Gauge,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        let began_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {
-            total: AtomicU64::new(0),
-            done: AtomicU64::new(0),
-            began: Instant::now(),
-            began_at: began_at.as_secs(),
-            told: AtomicU64::new(0),
+            total: Gauge::default(),
+            done: Gauge::default(),
+            started: Instant::now(),
+            started_at: started_at.as_secs(),
+            reports: Gauge::default(),
         }
     }
 }
 
 impl Progress {
-    /// Bytes of the files that are loaded, as far as that is known.
+    /// Returns the bytes of all files to load, as far as that is known.
     pub fn total(&self) -> u64 {
-        // Relaxed: a figure.
-        self.total.load(Ordering::Relaxed)
+        self.total.get()
     }
 
-    /// Bytes of them that were loaded, about.
+    /// Returns about how many of these bytes were loaded.
     pub fn done(&self) -> u64 {
-        // Relaxed: a figure.
-        self.done.load(Ordering::Relaxed).min(self.total())
+        self.done.get().min(self.total())
     }
 
-    /// Seconds since 1970 at which it began.
-    pub fn began_at(&self) -> u64 {
-        self.began_at
+    /// Returns when loading started, in seconds since 1970.
+    pub fn started_at(&self) -> u64 {
+        self.started_at
     }
 
-    /// The loaded part of a hundred.
+    /// Returns the loaded part in percent.
     pub fn percent(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        #[expect(clippy::cast_precision_loss, reason = "an approximate number")]
         let part = |bytes: u64| bytes as f64;
         100.0 * part(self.done()) / part(self.total().max(1))
     }
 
-    /// How long the rest will take, if it goes on as it went.
-    pub fn left(&self) -> Duration {
+    /// Estimates the time that the rest takes at the speed so far.
+    pub fn remaining(&self) -> Duration {
         let (done, total) = (self.done(), self.total());
-        let took = self.began.elapsed().as_millis() as u64;
-        let left = took.saturating_mul(total - done.min(total)) / done.max(1);
-        Duration::from_millis(left)
+        let took = self.started.elapsed().as_millis() as u64;
+        let remaining = took.saturating_mul(total - done.min(total)) / done.max(1);
+        Duration::from_millis(remaining)
     }
 
-    /// Notes that `bytes` more bytes will be loaded.
-    pub(crate) fn expect(&self, bytes: u64) {
-        // Relaxed: a figure.
-        self.total.fetch_add(bytes, Ordering::Relaxed);
+    /// Adds bytes to the total.
+    pub(crate) fn add_total(&self, bytes: u64) {
+        self.total.add(bytes);
     }
 
-    /// Notes that `bytes` more bytes were loaded.
-    pub(crate) fn add(&self, bytes: u64) {
-        // Relaxed: a figure.
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-        let due = self.began.elapsed().as_secs() / TOLD.as_secs();
-        // Relaxed: a figure; of several threads one tells.
-        if due > self.told.load(Ordering::Relaxed)
-            && self.told.fetch_max(due, Ordering::Relaxed) < due
-        {
-            let (percent, total, left) = (self.percent(), self.total() >> 20, self.left());
-            tracing::info!("loading: {percent:.0} % of {total} MiB, some {left:.0?} left");
+    /// Adds loaded bytes, and logs the progress if it is time.
+    pub(crate) fn add_done(&self, bytes: u64) {
+        self.done.add(bytes);
+        let due = self.started.elapsed().as_secs() / REPORT_INTERVAL.as_secs();
+        // Several threads load; the one that raises the number writes the report.
+        if due > self.reports.get() && self.reports.raise(due) < due {
+            let (percent, total, remaining) =
+                (self.percent(), self.total() >> 20, self.remaining());
+            tracing::info!("loading: {percent:.0} % of {total} MiB, about {remaining:.0?} left");
         }
     }
 }

@@ -1,24 +1,29 @@
-//! Snapshots: all that was there, in a file that is whole or is none.
+//! Snapshots: files that contain all keys, in sections by hash slot.
 //!
 //! ```text
 //! header:  "hedgesnp", version u32
-//! block:   bytes u32, crc u32 of these and of what follows, entries of one section
-//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an end follows, [end u64], key,
-//!          value
+//! block:   bytes u32, crc u32 of these and of the entries, entries of one section
+//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
+//!          [expiration u64], key, value
 //! footer:  last lsn u64, time u64, for each section: begin u16 and end u16 of its slots, floor u64, entries u64,
-//!          place of its first block u64, bytes of its blocks u64
+//!          offset of its first block u64, bytes of its blocks u64
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
 //!
-//! All numbers are little-endian; crc is CRC-32 (IEEE). The sections follow each other without gaps, each in blocks of
-//! about 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that
-//! does not count, forced to the disk, and named after the last entry of the log that it saw.
+//! All numbers are little-endian. `crc` is CRC-32 (IEEE).
+//!
+//! - Sections follow each other without gaps, so each can be loaded by a thread of its own. A section is a sequence of
+//!   blocks of about 64 KiB, or of one long entry.
+//! - A snapshot is written under a temporary name, synced, and then renamed to the number of the last log entry that it
+//!   contains. So a file under a final name is complete.
+//! - A snapshot is fuzzy: sections are written one after the other while clients write. Each contains all log entries
+//!   up to its `floor`. Loading replays the log from there.
 
-use crate::ask::LONGEST_VALUE;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn, crc};
+use crate::log::{Lsn, OpenError, crc};
+use crate::request::LONGEST_VALUE;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -29,59 +34,59 @@ const MAGIC: &[u8; 8] = b"hedgesnp";
 const VERSION: u32 = 1;
 const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
-const HEADER: usize = 12;
+const FILE_HEADER: usize = 12;
 /// Bytes of a block before its entries.
-const HEAD: usize = 8;
-/// A block is written when it has so many.
+const BLOCK_HEADER: usize = 8;
+/// A block is written once it has this many bytes.
 const BLOCK: usize = 64 << 10;
-/// Bytes of an entry before its key, without and with an end.
-const PLAIN: usize = 6;
-const ENDING: u32 = 1 << 31;
-/// Bytes of the footer before its sections, and of each section there.
+/// Bytes of an entry before its key, and before its expiration if it has one.
+const ENTRY_HEADER: usize = 6;
+const HAS_TTL: u32 = 1 << 31;
+/// Bytes of the footer before the list of sections, and of each section in the list.
 const FOOTER: usize = 16;
 const SECTION: usize = 36;
 const TRAILER: usize = 16;
-/// The disk is forced whenever so much was written, so that the end has little left to wait for.
-const STRIDE: u64 = 16 << 20;
-/// As Redis Cluster has it.
+/// The file is synced each time that this much was written, so that the last sync is short.
+const SYNC_STRIDE: u64 = 16 << 20;
+/// The number of hash slots, as in Redis Cluster.
 const SLOTS: u16 = 16384;
 
-/// A run of slots in a snapshot.
+/// A section: a range of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionInfo {
-    /// Its slots.
+    /// The slots.
     pub slots: Range<u16>,
-    /// The last entry of the log that is in it; all before are.
+    /// The section contains all log entries up to this one, and none after it.
     pub floor: Lsn,
-    /// How many keys it has.
+    /// The number of keys.
     pub entries: u64,
     place: u64,
     bytes: u64,
 }
 
-/// Writes a snapshot, holding little more of it in memory than the entry that it is given.
+/// Writes a snapshot. Holds one block of it in memory.
 pub struct Writer {
     folder: Arc<Folder>,
     file: Arc<dyn DiskFile>,
     block: Vec<u8>,
     sections: Vec<SectionInfo>,
     length: u64,
-    forced: u64,
-    named: bool,
+    synced: u64,
+    finished: bool,
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.named {
-            // It may be what filled the disk. Where that fails, whoever opens the folder next does it.
+        if !self.finished {
+            // The incomplete file may be what filled the disk. If the removal fails, the next start removes it.
             let _ = self.folder.disk().remove(&self.folder.at(NEW));
         }
     }
 }
 
 impl Writer {
-    /// Begins one.
+    /// Creates a snapshot under its temporary name.
     ///
     /// # Errors
     /// The system's.
@@ -92,69 +97,72 @@ impl Writer {
         let writer = Self {
             folder: Arc::clone(folder),
             file,
-            block: vec![0; HEAD],
+            block: vec![0; BLOCK_HEADER],
             sections: Vec::new(),
             length: header.len() as u64,
-            forced: 0,
-            named: false,
+            synced: 0,
+            finished: false,
         };
-        // What was made is removed with the writer, where that fails.
+        // If this fails, dropping the writer removes the file.
         writer.file.write(&header)?;
         Ok(writer)
     }
 
-    /// Begins a section of slots behind those of the last: the entries that follow are in it, as they were after entry
-    /// `floor` of the log.
+    /// Begins a section for slots after those of the last section. It will contain their keys as of log entry `floor`.
     ///
     /// # Errors
-    /// The system's, or when these slots do not lie behind the others.
+    /// The system's, and if the slots do not come after the others.
     pub fn section(&mut self, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
         self.flush()?;
         let begin = self.sections.last().map_or(0, |section| section.slots.end);
         if slots.start < begin || slots.end <= slots.start || slots.end > SLOTS {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "slots out of order"));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the slots are out of order"));
         }
         let place = self.length;
         self.sections.push(SectionInfo { slots, floor, entries: 0, place, bytes: 0 });
         Ok(())
     }
 
-    /// Adds a key, until when it lives, and its value.
+    /// Adds a key with its expiration and its value to the section.
     ///
     /// # Errors
-    /// The system's, or when key or value are too long, or no section was begun.
-    pub fn entry(&mut self, key: &[u8], ends: Option<u64>, value: &[u8]) -> io::Result<()> {
-        let wrong = |why| io::Error::new(ErrorKind::InvalidInput, why);
-        let Some(section) = self.sections.last_mut() else { return Err(wrong("no section")) };
+    /// The system's, and if key or value are too long, or no section was begun.
+    pub fn entry(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> io::Result<()> {
+        let invalid = |why| io::Error::new(ErrorKind::InvalidInput, why);
+        let Some(section) = self.sections.last_mut() else {
+            return Err(invalid("no section was begun"));
+        };
         section.entries += 1;
-        let key_bytes = u16::try_from(key.len()).map_err(|_| wrong("the key is too long"))?;
+        let key_bytes = u16::try_from(key.len()).map_err(|_| invalid("the key is too long"))?;
         if value.len() > LONGEST_VALUE {
-            return Err(wrong("the value is too long"));
+            return Err(invalid("the value is too long"));
         }
-        let long = PLAIN + 8 + key.len() + value.len() > BLOCK;
+        let long = ENTRY_HEADER + 8 + key.len() + value.len() > BLOCK;
         if long {
             self.flush()?;
         }
-        let value_bytes = value.len() as u32 | if ends.is_some() { ENDING } else { 0 };
+        let value_bytes = value.len() as u32 | if expires_at.is_some() { HAS_TTL } else { 0 };
         self.block.extend(key_bytes.to_le_bytes());
         self.block.extend(value_bytes.to_le_bytes());
-        if let Some(ends) = ends {
-            self.block.extend(ends.to_le_bytes());
+        if let Some(expires_at) = expires_at {
+            self.block.extend(expires_at.to_le_bytes());
         }
         self.block.extend(key);
         if long {
-            // A long value goes to the file from where it lies.
+            // Written from where it is: a long value is not copied into the block.
             return self.write_block(value);
         }
         self.block.extend(value);
         if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
     }
 
-    /// Ends it: `last` is the last entry of the log of which anything may be in it, and `time` when that was. All of
-    /// them have to be on the disk already. Returns the bytes that were written.
+    /// Finishes the snapshot. Returns its size in bytes.
+    ///
+    /// `last` is the last log entry of which any section may contain a change, and `time` is the time of that entry.
+    /// The log must have been synced up to it.
     ///
     /// # Errors
-    /// The system's; then there is no such snapshot.
+    /// The system's. Then there is no such snapshot.
     pub fn finish(mut self, last: Lsn, time: u64) -> io::Result<u64> {
         self.flush()?;
         let mut footer = Vec::with_capacity(FOOTER + self.sections.len() * SECTION + TRAILER);
@@ -175,45 +183,45 @@ impl Writer {
         self.file.sync()?;
         let (folder, disk) = (&self.folder, self.folder.disk());
         disk.rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, last)))?;
-        self.named = true;
+        self.finished = true;
         disk.sync_folder(folder.path())?;
         Ok(self.length + footer.len() as u64)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.block.len() == HEAD { Ok(()) } else { self.write_block(&[]) }
+        if self.block.len() == BLOCK_HEADER { Ok(()) } else { self.write_block(&[]) }
     }
 
-    /// Writes the block, of which `rest` is the end.
+    /// Writes the block. `rest` is its end, which is not copied into the buffer.
     fn write_block(&mut self, rest: &[u8]) -> io::Result<()> {
-        let bytes = self.block.len() - HEAD + rest.len();
+        let bytes = self.block.len() - BLOCK_HEADER + rest.len();
         self.block[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
         let crc = crc::of(&self.block[..4]);
-        let crc = crc::after(crc, &self.block[HEAD..]);
+        let crc = crc::after(crc, &self.block[BLOCK_HEADER..]);
         let crc = crc::after(crc, rest);
-        self.block[4..HEAD].copy_from_slice(&crc.to_le_bytes());
+        self.block[4..BLOCK_HEADER].copy_from_slice(&crc.to_le_bytes());
         self.file.write(&self.block)?;
         if !rest.is_empty() {
             self.file.write(rest)?;
         }
-        self.block.truncate(HEAD);
-        let whole = (HEAD + bytes) as u64;
+        self.block.truncate(BLOCK_HEADER);
+        let whole = (BLOCK_HEADER + bytes) as u64;
         self.length += whole;
         if let Some(section) = self.sections.last_mut() {
             section.bytes += whole;
         }
-        if self.length - self.forced >= STRIDE {
+        if self.length - self.synced >= SYNC_STRIDE {
             self.file.sync()?;
-            self.forced = self.length;
+            self.synced = self.length;
         }
         Ok(())
     }
 }
 
-/// Takes an entry: its key, until when it lives, and its value.
-pub type Each<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+/// Called with each entry: its key, its expiration, and its value.
+pub type OnEntry<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
-/// A snapshot that can be read.
+/// A complete snapshot.
 pub struct Snapshot {
     folder: Arc<Folder>,
     file: PathBuf,
@@ -224,60 +232,63 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The newest of a folder, if there is one. One that was not finished is removed.
+    /// Opens the newest snapshot of a folder, if there is one. Removes an incomplete one.
     ///
     /// # Errors
-    /// When it is damaged, or the system refuses. An older one is not taken in its stead: the log that it needs may be
-    /// gone.
-    pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, Corrupt> {
+    /// If the newest snapshot is damaged or cannot be read. An older one is no substitute: the log entries that it
+    /// needs may have been removed.
+    pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, OpenError> {
         folder.remove_leftover(NEW)?;
         let Some(number) = folder.numbered(NAME)?.pop() else { return Ok(None) };
         let file = folder.at(&numbered_name(NAME, number));
-        let opened = folder.disk().read(&file).map_err(|why| Corrupt::Io(file.clone(), why))?;
-        let footer = read_footer(opened).map_err(|why| why.told(&file))?;
+        let opened = folder.disk().read(&file).map_err(|why| OpenError::Io(file.clone(), why))?;
+        let footer = read_footer(opened).map_err(|why| why.into_open_error(&file))?;
         if footer.last != number {
-            return Err(Trouble::Damage(0, "it does not have the number of its name").told(&file));
+            return Err(
+                ReadError::Damage(0, "its number is not that of its name").into_open_error(&file)
+            );
         }
         let Footer { sections, last, time, bytes } = footer;
         Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, bytes }))
     }
 
-    /// The last entry of the log of which anything may be in it.
+    /// Returns the last log entry of which any section may contain a change.
     pub fn last(&self) -> Lsn {
         self.last
     }
 
-    /// When that was.
+    /// Returns the time of that entry.
     pub fn time(&self) -> u64 {
         self.time
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Its sections, in the order of their slots.
+    /// Returns the sections, in the order of their slots.
     pub fn sections(&self) -> &[SectionInfo] {
         &self.sections
     }
 
-    /// Tells the keys of a section, until when each lives, and its value. Several threads may read at once.
+    /// Calls `each` with the entries of a section. Several threads may read at once.
     ///
     /// # Errors
-    /// When it is damaged, which shows before anything of that block is told, or the system refuses.
-    pub fn read_section(&self, number: usize, each: &mut Each<'_>) -> Result<(), Corrupt> {
-        let refused = |why| Corrupt::Io(self.file.clone(), why);
-        let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
-        read_section(&mut file, &self.sections[number], each).map_err(|why| why.told(&self.file))
+    /// If the section is damaged or cannot be read. `each` gets no entry of a damaged block.
+    pub fn read_section(&self, number: usize, each: &mut OnEntry<'_>) -> Result<(), OpenError> {
+        let io_error = |why| OpenError::Io(self.file.clone(), why);
+        let mut file = self.folder.disk().read(&self.file).map_err(io_error)?;
+        read_section(&mut file, &self.sections[number], each)
+            .map_err(|why| why.into_open_error(&self.file))
     }
 }
 
-/// Removes the snapshots of a folder that are older than that of entry `than`.
+/// Removes the snapshots that are older than that of log entry `than`.
 ///
 /// # Errors
 /// The system's.
-pub fn remove_older(folder: &Folder, than: Lsn) -> Result<(), Corrupt> {
+pub fn remove_older(folder: &Folder, than: Lsn) -> Result<(), OpenError> {
     for number in folder.numbered(NAME)?.into_iter().filter(|&number| number < than) {
         folder.remove_leftover(&numbered_name(NAME, number))?;
     }
@@ -292,47 +303,47 @@ struct Footer {
 }
 
 /// What is wrong with a file.
-enum Trouble {
+enum ReadError {
     Io(io::Error),
     Damage(u64, &'static str),
 }
 
-impl Trouble {
-    fn told(self, file: &Path) -> Corrupt {
+impl ReadError {
+    fn into_open_error(self, file: &Path) -> OpenError {
         match self {
-            Self::Io(why) => Corrupt::Io(file.into(), why),
-            Self::Damage(offset, why) => Corrupt::Damaged { file: file.into(), offset, why },
+            Self::Io(why) => OpenError::Io(file.into(), why),
+            Self::Damage(offset, why) => OpenError::Damaged { file: file.into(), offset, why },
         }
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(why: io::Error) -> Self {
         Self::Io(why)
     }
 }
 
-fn read_footer(mut file: File) -> Result<Footer, Trouble> {
+fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     let bytes = file.metadata()?.len();
-    if bytes < (HEADER + FOOTER + TRAILER) as u64 {
-        return Err(Trouble::Damage(bytes, "it is too short"));
+    if bytes < (FILE_HEADER + FOOTER + TRAILER) as u64 {
+        return Err(ReadError::Damage(bytes, "the file is too short"));
     }
-    let mut header = [0; HEADER];
+    let mut header = [0; FILE_HEADER];
     file.read_exact(&mut header)?;
     if &header[..8] != MAGIC {
-        return Err(Trouble::Damage(0, "it does not begin as a snapshot does"));
+        return Err(ReadError::Damage(0, "not a snapshot: the magic number is wrong"));
     }
     if u32_at(&header, 8) != VERSION {
-        return Err(Trouble::Damage(8, "it was written by another version"));
+        return Err(ReadError::Damage(8, "the format version is not supported"));
     }
     let mut trailer = [0; TRAILER];
     let end = bytes - TRAILER as u64;
     file.seek(SeekFrom::Start(end))?;
     file.read_exact(&mut trailer)?;
     let size = u64::from(u32_at(&trailer, 0));
-    let fits = size >= FOOTER as u64 && size <= end - HEADER as u64;
+    let fits = size >= FOOTER as u64 && size <= end - FILE_HEADER as u64;
     if &trailer[8..] != MAGIC || !fits || !(size as usize - FOOTER).is_multiple_of(SECTION) {
-        return Err(Trouble::Damage(end, "it does not end as a snapshot does"));
+        return Err(ReadError::Damage(end, "the end of the file is missing or wrong"));
     }
     let place = end - size;
     let mut footer = vec![0; size as usize];
@@ -340,21 +351,21 @@ fn read_footer(mut file: File) -> Result<Footer, Trouble> {
     file.read_exact(&mut footer)?;
     let crc = crc::after(crc::of(&footer), &trailer[..4]);
     if crc != u32_at(&trailer, 4) {
-        return Err(Trouble::Damage(place, "its list of sections is not as it was written"));
+        return Err(ReadError::Damage(place, "the footer has a wrong checksum"));
     }
     let last = u64_at(&footer, 0);
     if last == Lsn::MAX {
-        return Err(Trouble::Damage(place, "no number follows that of its last entry"));
+        return Err(ReadError::Damage(place, "its last entry has the largest number there is"));
     }
     let sections = read_sections(&footer[FOOTER..], place, last)
-        .ok_or(Trouble::Damage(place, "its sections do not follow each other"))?;
+        .ok_or(ReadError::Damage(place, "its sections overlap, leave gaps, or are out of order"))?;
     Ok(Footer { sections, last, time: u64_at(&footer, 8), bytes })
 }
 
-/// The sections that a footer lists, where they fill the file from its header to `end`, have seen no entry after
-/// `last`, and can hold as many entries as they say.
+/// Parses the list of sections in the footer. Returns None unless the sections fill the file from its header to `end`,
+/// contain no entry after `last`, and have room for as many entries as they say.
 fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
-    let (mut slot, mut next) = (0, HEADER as u64);
+    let (mut slot, mut next) = (0, FILE_HEADER as u64);
     let mut sections = Vec::with_capacity(list.len() / SECTION);
     for bytes in list.chunks_exact(SECTION) {
         let both = u32_at(bytes, 0);
@@ -363,7 +374,7 @@ fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
         if slots.start < slot || slots.end <= slots.start || slots.end > SLOTS || place != next {
             return None;
         }
-        if floor > last || entries > length / PLAIN as u64 {
+        if floor > last || entries > length / ENTRY_HEADER as u64 {
             return None;
         }
         (slot, next) = (slots.end, place.checked_add(length).filter(|&next| next <= end)?);
@@ -375,56 +386,59 @@ fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
 fn read_section(
     file: &mut File,
     section: &SectionInfo,
-    each: &mut Each<'_>,
-) -> Result<(), Trouble> {
+    each: &mut OnEntry<'_>,
+) -> Result<(), ReadError> {
     file.seek(SeekFrom::Start(section.place))?;
     let mut file = io::BufReader::with_capacity(4 * BLOCK, file);
     let (mut at, mut left, mut entries) = (section.place, section.bytes, 0);
     let mut block = Vec::new();
     while left > 0 {
-        let mut head = [0; HEAD];
-        if left < HEAD as u64 {
-            return Err(Trouble::Damage(at, "a section ends within a block"));
+        let mut header = [0; BLOCK_HEADER];
+        if left < BLOCK_HEADER as u64 {
+            return Err(ReadError::Damage(at, "a section ends inside a block"));
         }
-        file.read_exact(&mut head)?;
-        left -= HEAD as u64;
-        let bytes = u64::from(u32_at(&head, 0));
+        file.read_exact(&mut header)?;
+        left -= BLOCK_HEADER as u64;
+        let bytes = u64::from(u32_at(&header, 0));
         if bytes > left {
-            return Err(Trouble::Damage(at, "a block is longer than its section"));
+            return Err(ReadError::Damage(at, "a block is longer than its section"));
         }
         block.resize(bytes as usize, 0);
         file.read_exact(&mut block)?;
         left -= bytes;
-        let crc = crc::after(crc::of(&head[..4]), &block);
-        if crc != u32_at(&head, 4) {
-            return Err(Trouble::Damage(at, "a block is not as it was written"));
+        let crc = crc::after(crc::of(&header[..4]), &block);
+        if crc != u32_at(&header, 4) {
+            return Err(ReadError::Damage(at, "a block has a wrong checksum"));
         }
-        let told = read_entries(&block, each);
-        entries += told.ok_or(Trouble::Damage(at, "an entry is longer than its block"))?;
-        at += HEAD as u64 + bytes;
+        let count = read_entries(&block, each);
+        entries += count.ok_or(ReadError::Damage(at, "an entry is longer than its block"))?;
+        at += BLOCK_HEADER as u64 + bytes;
     }
     if entries == section.entries {
         Ok(())
     } else {
-        Err(Trouble::Damage(section.place, "a section has not as many entries as is said"))
+        Err(ReadError::Damage(
+            section.place,
+            "a section has another number of entries than the footer says",
+        ))
     }
 }
 
-/// Tells the entries of a block; how many, if nothing remains.
-fn read_entries(mut rest: &[u8], each: &mut Each<'_>) -> Option<u64> {
+/// Calls `each` with the entries of a block. Returns their number, or None if the last one is incomplete.
+fn read_entries(mut rest: &[u8], each: &mut OnEntry<'_>) -> Option<u64> {
     let mut entries = 0;
     while !rest.is_empty() {
         let (key_bytes, after) = rest.split_first_chunk::<2>()?;
         let (value_bytes, mut after) = after.split_first_chunk::<4>()?;
         let value_bytes = u32::from_le_bytes(*value_bytes);
-        let mut ends = None;
-        if value_bytes & ENDING != 0 {
+        let mut expires_at = None;
+        if value_bytes & HAS_TTL != 0 {
             let (bytes, more) = after.split_first_chunk::<8>()?;
-            (ends, after) = (Some(u64::from_le_bytes(*bytes)), more);
+            (expires_at, after) = (Some(u64::from_le_bytes(*bytes)), more);
         }
         let (key, after) = after.split_at_checked(u16::from_le_bytes(*key_bytes).into())?;
-        let (value, after) = after.split_at_checked((value_bytes & !ENDING) as usize)?;
-        each(key, ends, value);
+        let (value, after) = after.split_at_checked((value_bytes & !HAS_TTL) as usize)?;
+        each(key, expires_at, value);
         entries += 1;
         rest = after;
     }

@@ -1,165 +1,164 @@
-//! Telling of changes, to whoever watches.
+//! Watches: streams of the changes to keys with a prefix.
 //!
-//! Whoever makes a change hands its entry of the log, under the locks of the shards that it changed, to each watcher's
-//! queue; so changes of one key are told in their order. Queues are bounded, and nobody waits for a watcher: one that
-//! falls behind is told so, and nothing more.
+//! A thread that makes a change puts its log entry into each watcher's queue under the locks of the changed shards, so
+//! changes of one key arrive in their order. Queues are bounded, and no writer waits for a watcher: a watcher that lags
+//! behind loses its queue and gets an error.
 
-use crate::limits::{WATCHED, WATCHED_BYTES};
-use crate::log::change::{Changes, Logged};
+use crate::gauge::Gauge;
+use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
+use crate::lock::lock;
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 type Entry = (Lsn, Arc<[u8]>);
 
-/// Where entries are queued for one watcher.
+/// One watcher's queue, as writers see it.
 struct Queue {
     entries: SyncSender<Entry>,
-    /// Bytes of the entries in it.
-    bytes: Arc<AtomicUsize>,
+    /// Bytes of the queued entries.
+    bytes: Arc<Gauge>,
 }
 
 impl Queue {
-    /// Whether the watcher will be told: not if it has fallen behind, or is gone.
-    fn tell(&self, entry: Lsn, changes: &Arc<[u8]>) -> bool {
-        // Relaxed: a figure by itself.
-        let before = self.bytes.fetch_add(changes.len(), Ordering::Relaxed);
-        // A single entry may be longer than all that may wait.
-        (before == 0 || before + changes.len() <= WATCHED_BYTES)
+    /// Queues an entry. Returns false if the watcher lags behind or is gone.
+    fn push(&self, entry: Lsn, changes: &Arc<[u8]>) -> bool {
+        let before = self.bytes.add(changes.len() as u64) as usize;
+        // A single entry may be longer than the limit, so an empty queue takes any.
+        (before == 0 || before + changes.len() <= WATCH_QUEUE_BYTES)
             && self.entries.try_send((entry, Arc::clone(changes))).is_ok()
     }
 }
 
-/// Who watches.
+/// All watchers of a database.
 #[derive(Default)]
 pub(crate) struct Watchers {
-    /// How many, so that those who make changes need no lock where there is none.
-    number: AtomicUsize,
+    /// The number of queues, so that writers take no lock if there is none. A watch that begins before a change is
+    /// ordered before it by other means, so the thread that makes the change sees the number.
+    number: Gauge,
     queues: Mutex<Vec<Queue>>,
 }
 
 impl Watchers {
-    /// Hands an entry to all.
+    /// Queues an entry for all watchers.
     #[inline]
-    pub(crate) fn tell(&self, entry: Lsn, changes: &[u8]) {
-        // Relaxed: who began to watch before this change was begun has synchronized with its thread by whatever says
-        // so, and is seen.
-        if self.number.load(Ordering::Relaxed) != 0 {
-            self.tell_all(entry, changes);
+    pub(crate) fn push(&self, entry: Lsn, changes: &[u8]) {
+        if self.number.get() != 0 {
+            self.push_to_all(entry, changes);
         }
     }
 
     #[cold]
-    fn tell_all(&self, entry: Lsn, changes: &[u8]) {
+    fn push_to_all(&self, entry: Lsn, changes: &[u8]) {
         let changes: Arc<[u8]> = changes.into();
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        // A queue that has no room ends: the watcher comes to its end and is told.
-        queues.retain(|queue| queue.tell(entry, &changes));
-        // Relaxed: as in `tell`; changed under the lock only.
-        self.number.store(queues.len(), Ordering::Relaxed);
+        let mut queues = lock(&self.queues);
+        // Dropping a queue disconnects its watcher, which gets an error after the entries that it has.
+        queues.retain(|queue| queue.push(entry, &changes));
+        self.number.set(queues.len() as u64);
     }
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
-        let (queue, entries) = sync_channel(WATCHED);
-        let bytes: Arc<AtomicUsize> = Arc::default();
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let (queue, entries) = sync_channel(WATCH_QUEUE);
+        let bytes: Arc<Gauge> = Arc::default();
+        let mut queues = lock(&self.queues);
         queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });
-        // Relaxed: as above.
-        self.number.store(queues.len(), Ordering::Relaxed);
+        self.number.set(queues.len() as u64);
         Watch { entries, bytes, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
     }
 }
 
-/// A change that was made.
+/// A change that a watch reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The log's entry that made it.
-    pub number: Lsn,
-    /// What was changed.
-    pub changed: Changed,
+    /// The log entry of the change.
+    pub lsn: Lsn,
+    /// What changed.
+    pub kind: EventKind,
 }
 
-/// What was changed.
+/// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Changed {
-    /// The key's value, or until when it lives.
-    Key(Vec<u8>),
-    /// The key was removed. Keys that end by themselves, or are evicted, are not told.
+pub enum EventKind {
+    /// The key's value or expiration was changed.
+    Changed(Vec<u8>),
+    /// The key was removed. Keys that expire or are evicted are not reported.
     Removed(Vec<u8>),
     /// All keys were removed.
     Cleared,
 }
 
-/// Tells of changes, as [`Db::watch`](crate::Db::watch) began it.
+/// A stream of changes, made by [`Db::watch`](crate::Db::watch).
 pub struct Watch {
     entries: Receiver<Entry>,
-    /// Bytes of the entries that wait.
-    bytes: Arc<AtomicUsize>,
+    /// Bytes of the queued entries.
+    bytes: Arc<Gauge>,
     prefix: Vec<u8>,
     log: Arc<dyn Log>,
     events: std::vec::IntoIter<Event>,
 }
 
 impl Watch {
-    /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
+    /// Returns the next change when it is as safe as an acknowledged one; `None` if there is none within `timeout`.
+    /// Blocks.
     ///
     /// # Errors
-    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
-    /// are lost, and no more will come. [`WatchError::Log`] when the log has failed.
-    pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
+    /// [`WatchError::Lagged`] if more than 16,384 entries, or 64 MiB of them, were waiting: some changes are lost, and
+    /// the watch is over. [`WatchError::Log`] if the log has failed.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
                 return Ok(Some(event));
             }
-            match self.entries.recv_timeout(patience) {
+            match self.entries.recv_timeout(timeout) {
                 Ok((entry, changes)) => {
-                    // Relaxed: as in `tell`.
-                    self.bytes.fetch_sub(changes.len(), Ordering::Relaxed);
+                    self.bytes.sub(changes.len() as u64);
                     match self.log.wait(entry) {
                         Ok(()) => self.events = events(entry, &changes, &self.prefix).into_iter(),
-                        // It was undone before anybody was told.
+                        // The change was rolled back before it was acknowledged to anyone.
                         Err(LogError::RolledBack) => {}
                         Err(why) => return Err(WatchError::Log(why)),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
-                Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Behind),
+                Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Lagged),
             }
         }
     }
 }
 
-/// What an entry tells of keys that begin so.
-fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
-    // The database has made these bytes: there is no other kind.
+/// Returns the events of an entry for keys with this prefix.
+fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
+    // The database itself has encoded these bytes, so decoding does not fail.
     let changes = Changes::new(changes).map_while(Result::ok);
     let mut events = Vec::new();
-    let mut told = |key: &[u8], changed: fn(Vec<u8>) -> Changed| {
+    let mut report = |key: &[u8], kind: fn(Vec<u8>) -> EventKind| {
         if key.starts_with(prefix) {
-            events.push(Event { number, changed: changed(key.to_vec()) });
+            events.push(Event { lsn, kind: kind(key.to_vec()) });
         }
     };
     for change in changes {
         match change {
-            Logged::Change(key, crate::ask::Change::Delete) => told(key, Changed::Removed),
-            Logged::Change(key, _) => told(key, Changed::Key),
-            Logged::Rename(from, to) => {
-                told(to, Changed::Key);
-                told(from, Changed::Removed);
+            LoggedOp::Change(key, crate::request::Change::Delete) => {
+                report(key, EventKind::Removed);
             }
-            Logged::Clear(..) => told(prefix, |_| Changed::Cleared),
-            // Keys that end by themselves are not told.
-            Logged::Clock(_) => {}
+            LoggedOp::Change(key, _) => report(key, EventKind::Changed),
+            LoggedOp::Rename(from, to) => {
+                report(to, EventKind::Changed);
+                report(from, EventKind::Removed);
+            }
+            LoggedOp::Clear(..) => report(prefix, |_| EventKind::Cleared),
+            // Expired keys are not reported.
+            LoggedOp::Clock(_) => {}
         }
     }
-    // The log tells it of each shard that had something.
-    events.dedup_by(|next, one| one.changed == Changed::Cleared && next.changed == one.changed);
+    // The entry says so for each shard that had keys.
+    events.dedup_by(|next, one| one.kind == EventKind::Cleared && next.kind == one.kind);
     events
 }
 
@@ -169,12 +168,12 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// Why a watch ends.
+/// Why a watch is over.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum WatchError {
-    /// It has fallen behind, or the database is gone.
-    Behind,
+    /// The watcher lagged behind, or the database is closed.
+    Lagged,
     /// The log has failed.
     Log(LogError),
 }
@@ -182,7 +181,7 @@ pub enum WatchError {
 impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Behind => f.write_str("the watch has fallen behind"),
+            Self::Lagged => f.write_str("the watch lagged behind and lost changes"),
             Self::Log(why) => why.fmt(f),
         }
     }

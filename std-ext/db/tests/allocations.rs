@@ -1,16 +1,19 @@
 //! builds: default
 //!
-//! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
+//! What a pipeline allocates once its buffers have grown: nothing for reads, and for changes only what the database
+//! stores.
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Together, When};
 use hedgerow_db::command::{
-    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, obey,
+    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
+};
+use hedgerow_db::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
 };
 use hedgerow_db::{Db, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's, with a count of this thread's allocations.
+/// The system's allocator, with a count of each thread's allocations.
 struct Counting;
 
 thread_local! {
@@ -18,18 +21,18 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: all is left to the system's allocator; a thread's count needs no allocation.
+// SAFETY: every call is passed on to the system's allocator; the thread-local counter does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no count any more.
+        // A thread that is exiting has no counter any more.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
         let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size()));
-        // SAFETY: the caller promises what the system's allocator wants.
+        // SAFETY: the caller upholds the contract of `alloc`, which is the same for the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above.
+        // SAFETY: `at` came from `alloc` above, with this layout.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -37,25 +40,25 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A server that knows nothing.
+/// A server without statistics or settings.
 struct Server;
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures::default()
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats::default()
     }
 
     fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
 
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
-        Err((0, NotSet::Unknown))
+    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        Err((0, SettingError::Unknown))
     }
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
 
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         0
     }
 
@@ -69,7 +72,7 @@ impl ServerFacts for Server {
 }
 
 #[test]
-fn pipelines_allocate_nothing_of_their_own() {
+fn pipelines_allocate_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "there".into(), false);
@@ -89,9 +92,9 @@ fn pipelines_allocate_nothing_of_their_own() {
                 server: &Server,
                 scratch: &mut scratch,
             };
-            let obeyed = obey(&mut connection, context, &input, &mut out);
+            let outcome = process_input(&mut connection, context, &input, &mut out);
             count = COUNT.get() - before;
-            assert_eq!((obeyed.commands, obeyed.consumed), (64, input.len()));
+            assert_eq!((outcome.commands, outcome.consumed), (64, input.len()));
         }
         count
     };
@@ -103,73 +106,74 @@ fn pipelines_allocate_nothing_of_their_own() {
     assert_eq!(allocated(&|n| format!("TTL key:{n}\r\n")), 0);
     assert_eq!(allocated(&|n| format!("EXISTS key:{n} none\r\n")), 0);
     assert_eq!(allocated(&|_| "PING\r\n".into()), 0);
-    // Looks among changes, whose answers come in another order.
+    // Reads among changes, whose answers arrive out of order.
     let some = |n: usize| match n {
         7 => "DEL none\r\n".to_owned(),
         _ => format!("GET key:{n}\r\n"),
     };
     assert_eq!(allocated(&some), 0);
-    // Each makes a record that is kept.
+    // Each one makes a record that is stored.
     let set = |n: usize| format!("SET key:{n} another\r\n");
     assert!(allocated(&set) <= 64 + 8);
 }
 
-/// Whatever the length of the value.
+/// For any length of the value.
 #[test]
-fn changes_of_long_values_allocate_by_what_they_change() {
+fn changes_of_long_values_allocate_in_proportion_to_the_change() {
     const LENGTH: usize = 16 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
     db.set("a", vec![b'v'; LENGTH]).unwrap();
-    let mut bytes_for = |ask: Ask<'_>| {
+    let mut bytes_for = |request: Request<'_>| {
         let before = BYTES.get();
-        session.run(&[ask], &mut |_, answer| {
+        session.execute(&[request], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(1..) | Answer::Done), "{answer:?}");
         });
         BYTES.get() - before
     };
-    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
-    let rename = |from, to| Ask::Together(Together::Rename { from, to, absent: false });
+    let live = |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
+    let rename = |from, to| Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false });
     let small = [
-        Ask::Change(b"a", live(Life::Until(1 << 50))),
-        Ask::Change(b"a", live(Life::Ever)),
+        Request::Change(b"a", live(Expiry::At(1 << 50))),
+        Request::Change(b"a", live(Expiry::Never)),
         rename(b"a", b"another"),
         rename(b"another", b"a"),
     ];
-    for ask in small {
-        let bytes = bytes_for(ask);
-        assert!(bytes < 10_000, "{bytes} bytes allocated for {ask:?} of 16 MiB");
+    for request in small {
+        let bytes = bytes_for(request);
+        assert!(bytes < 10_000, "{bytes} bytes allocated for {request:?} of 16 MiB");
     }
-    // The first may move the value to pieces, as storing it moved it.
-    bytes_for(Ask::Change(b"a", Change::Append(b"tail")));
+    // The first append may convert the value to pieces, just as storing it did.
+    bytes_for(Request::Change(b"a", Change::Append(b"tail")));
     let mut appended = 0;
     for _ in 0..1000 {
-        appended += bytes_for(Ask::Change(b"a", Change::Append(&[b't'; 100])));
+        appended += bytes_for(Request::Change(b"a", Change::Append(&[b't'; 100])));
     }
     assert!(appended < 1 << 20, "{appended} bytes allocated for 1,000 times APPEND of 100 bytes");
     for at in [0, 300_000, LENGTH - 1, LENGTH + 100_000] {
-        let bytes = bytes_for(Ask::Change(b"a", Change::Write { at, bytes: b"part" }));
+        let bytes =
+            bytes_for(Request::Change(b"a", Change::SetRange { offset: at, bytes: b"part" }));
         assert!(bytes < 600_000, "{bytes} bytes allocated for SETRANGE of 4 bytes of 16 MiB");
     }
-    // So do those of values that grow from nothing.
+    // The same for values that grow from nothing.
     let mut grown = 0;
     for _ in 0..20_000 {
-        grown += bytes_for(Ask::Change(b"grows", Change::Append(&[b't'; 100])));
+        grown += bytes_for(Request::Change(b"grows", Change::Append(&[b't'; 100])));
     }
     assert!(grown < 20 << 20, "{grown} bytes allocated for 20,000 times APPEND of 100 bytes");
 }
 
 #[test]
-fn a_long_value_is_copied_once_where_nothing_is_written() {
+fn a_long_value_is_copied_once_if_nothing_is_logged() {
     const LENGTH: usize = 16 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut session = db.session();
-    let (value, life) = (vec![b'v'; LENGTH], Life::Ever);
-    let set = Change::Set { value: &value, when: When::Always, life, get: false };
-    for change in [set, Change::Append(&value), Change::Write { at: 0, bytes: &value }] {
-        session.run(&[Ask::Change(b"a", Change::Delete)], &mut |_, _| {});
+    let (value, expiry) = (vec![b'v'; LENGTH], Expiry::Never);
+    let set = Change::Set { value: &value, condition: SetCondition::Always, expiry, get: false };
+    for change in [set, Change::Append(&value), Change::SetRange { offset: 0, bytes: &value }] {
+        session.execute(&[Request::Change(b"a", Change::Delete)], &mut |_, _| {});
         let before = BYTES.get();
-        session.run(&[Ask::Change(b"a", change)], &mut |_, answer| {
+        session.execute(&[Request::Change(b"a", change)], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
         });
         let bytes = BYTES.get() - before;
@@ -178,31 +182,31 @@ fn a_long_value_is_copied_once_where_nothing_is_written() {
 }
 
 #[test]
-fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
+fn object_encoding_reads_only_the_beginning_of_a_value() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     db.set("a", vec![b'1'; 1 << 20]).unwrap();
-    // Now it lies in pieces, which are put together to be read.
-    session.run(&[Ask::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
+    // Now the value is stored in pieces, which a plain read joins.
+    session.execute(&[Request::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
     let (mut out, before) = (Vec::new(), BYTES.get());
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
+    process_input(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
     let bytes = BYTES.get() - before;
     assert_eq!(out, b"$3\r\nraw\r\n");
     assert!(bytes < 10_000, "{bytes} bytes allocated for OBJECT ENCODING of 1 MiB");
 }
 
 #[test]
-fn a_value_in_pieces_is_not_put_together_for_a_reply() {
+fn a_value_in_pieces_is_not_joined_for_a_reply() {
     const LENGTH: usize = 4 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
     let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
     db.set("a", &value).unwrap();
-    session.run(&[Ask::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
+    session.execute(&[Request::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
     value.extend_from_slice(b"tail");
     let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value[..], b"\r\n"].concat();
     for (request, head) in [(&b"GET a\r\n"[..], &b""[..]), (b"MGET a\r\n", b"*1\r\n")] {
@@ -210,15 +214,15 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
         let context =
             &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
         let before = BYTES.get();
-        obey(&mut connection, context, request, &mut out);
+        process_input(&mut connection, context, request, &mut out);
         let bytes = BYTES.get() - before;
         assert!(out == [head, &bulk].concat(), "the reply is not the value");
         assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
     }
-    // Beside a change, answers wait in another buffer.
+    // Next to a change, answers wait in another buffer.
     let mut out = Vec::new();
     let context =
         &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
-    obey(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
+    process_input(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
     assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
 }

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Our own client, and a server over TCP.
+//! The client of this crate against a server over TCP.
 
 mod support;
 
@@ -12,20 +12,23 @@ use std::time::Duration;
 use support::Running;
 
 #[test]
-fn it_asks_and_is_answered() {
+fn commands_are_answered() {
     let server = Running::new(|_| ());
     let mut client = Client::connect(server.address).unwrap();
     assert_eq!(client.get("rose").unwrap(), None);
     client.set("rose", "red").unwrap();
     assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
-    assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
-    client.set_for("poppy", "red", Duration::from_secs(60)).unwrap();
-    assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
+    assert!(
+        !client.set_if_absent("rose", "white").unwrap()
+            && client.set_if_absent("daisy", "white").unwrap()
+    );
+    client.set_with_ttl("poppy", "red", Duration::from_secs(60)).unwrap();
+    assert!(matches!(client.command(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
     assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
     let why = client.add("daisy", 1).unwrap_err().to_string();
     assert_eq!(why, "ERR value is not an integer or out of range");
-    // After what was refused it goes on.
+    // The connection stays usable after an error reply.
     assert_eq!(client.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
 }
 
@@ -38,12 +41,15 @@ fn pipelines_are_answered_in_order() {
         let mut pipeline = client.pipeline();
         for number in 0..500 {
             let number = number.to_string();
-            pipeline.ask(&["SET", &number, &number]).ask(&["GET", &number]).ask(&["INCR", "sum"]);
+            pipeline
+                .command(&["SET", &number, &number])
+                .command(&["GET", &number])
+                .command(&["INCR", "sum"]);
         }
         pipeline
-            .ask(&[b"SET".as_slice(), b"long", &long])
-            .ask(&["GET", "long"])
-            .ask(&["INCR", "long"]);
+            .command(&[b"SET".as_slice(), b"long", &long])
+            .command(&["GET", "long"])
+            .command(&["INCR", "long"]);
         let replies = pipeline.send().unwrap();
         assert_eq!(replies.len(), 1503);
         for (number, of_one) in (0..500).zip(replies.chunks(3)) {
@@ -57,18 +63,18 @@ fn pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn nobody_is_let_in_without_the_password() {
+fn a_password_is_required() {
     let server = Running::new(|config| config.password = Some("thorn".into()));
     let why = Client::connect(server.address).unwrap_err();
-    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("NOAUTH")));
-    let why = Client::connect_with(server.address, "rose").unwrap_err();
-    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("WRONGPASS")));
-    Client::connect_with(server.address, "thorn").unwrap().set("rose", "red").unwrap();
+    assert!(matches!(why, ClientError::Server(why) if why.starts_with("NOAUTH")));
+    let why = Client::connect_with_password(server.address, "rose").unwrap_err();
+    assert!(matches!(why, ClientError::Server(why) if why.starts_with("WRONGPASS")));
+    Client::connect_with_password(server.address, "thorn").unwrap().set("rose", "red").unwrap();
 }
 
-/// What comes late is not taken for the answer to the next question.
+/// A late reply is not mistaken for the reply to the next command.
 #[test]
-fn a_reply_that_was_not_waited_for_ends_it() {
+fn a_timeout_ends_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
@@ -78,11 +84,11 @@ fn a_reply_that_was_not_waited_for_ends_it() {
         stream.write_all(b"%0\r\n").unwrap();
         assert!(stream.read(&mut some).unwrap() > 0);
         stream.write_all(b"$5\r\nro").unwrap();
-        // Until the client has gone.
+        // Until the client has closed.
         assert_eq!(stream.read(&mut some).unwrap(), 0);
     });
     let mut client = Client::connect(address).unwrap();
-    client.set_patience(Some(Duration::from_millis(50))).unwrap();
+    client.set_timeout(Some(Duration::from_millis(50))).unwrap();
     assert!(matches!(client.get("rose"), Err(ClientError::Io(_))));
     assert!(matches!(client.get("daisy"), Err(ClientError::Io(_))));
     drop(client);

@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! The system's clock, set forward and back: keys end by it, those that have ended stay so, and a clock that was wrong
-//! does no harm once it is right.
+//! The system clock, set forward and back: keys expire by it, expired keys stay expired, and a wrong clock does no harm
+//! once it is right again.
 
 mod support;
 
@@ -16,10 +16,10 @@ use support::{Client, Running, until};
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 const YEAR: u64 = 365 * 24 * HOUR;
-/// When the tests begin, in milliseconds since 1970.
+/// The start of the tests, in milliseconds since 1970.
 const START: u64 = 1_800_000_000 * SECOND;
 
-/// A clock that stands where it is set.
+/// A clock that tests set.
 #[derive(Clone, Default)]
 struct Clock(Arc<AtomicU64>);
 
@@ -31,7 +31,7 @@ impl Clock {
     }
 
     fn set(&self, now: u64) {
-        // Relaxed: a number by itself.
+        // Relaxed: the number stands for itself.
         self.0.store(now, Ordering::Relaxed);
     }
 
@@ -47,15 +47,15 @@ impl Clock {
     }
 }
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Sends lines, and expects these replies.
+/// Sends lines and expects these replies.
 #[track_caller]
-fn ask(client: &mut Client, lines: &[(&str, &str)]) {
+fn exchange(client: &mut Client, lines: &[(&str, &str)]) {
     for (line, reply) in lines {
         client.send(format!("{line}\r\n"));
         client.expect(format!("{reply}\r\n"));
@@ -76,7 +76,7 @@ fn the_system_clock_is_followed() {
         let db = Db::open(options.clone()).unwrap();
         let server = Running::over(db.clone(), |_| {});
         let mut client = server.client();
-        ask(
+        exchange(
             &mut client,
             &[
                 (&set_until("soon", START + HOUR / 2), "+OK"),
@@ -85,9 +85,9 @@ fn the_system_clock_is_followed() {
                 ("SET counter 7 KEEPTTL", "+OK"),
             ],
         );
-        // An hour forward: it is a key's time at once.
+        // One hour forward: keys that expire meanwhile are gone at once.
         clock.set(START + HOUR);
-        ask(
+        exchange(
             &mut client,
             &[
                 ("GET soon", "$-1"),
@@ -96,10 +96,10 @@ fn the_system_clock_is_followed() {
                 ("INCR counter", ":1"),
             ],
         );
-        // And back: what has ended stays so, and what has not lives until its time.
+        // And back: expired keys stay expired, and the others live until their time.
         clock.set(START);
         until(|| db.now() == START);
-        ask(
+        exchange(
             &mut client,
             &[
                 ("GET soon", "$-1"),
@@ -117,7 +117,7 @@ fn the_system_clock_is_followed() {
         let db = Db::open(options).unwrap();
         let server = Running::over(db, |_| {});
         let mut client = server.client();
-        ask(
+        exchange(
             &mut client,
             &[
                 ("EXISTS soon past", ":0"),
@@ -127,32 +127,32 @@ fn the_system_clock_is_followed() {
             ],
         );
         clock.set(START + HOUR / 4);
-        ask(&mut client, &[("EXISTS new later", ":1")]);
+        exchange(&mut client, &[("EXISTS new later", ":1")]);
     }
 }
 
-/// A little is what clocks are set back by all the time: keys do not come back meanwhile.
+/// Clocks are set back by a little all the time: expired keys do not come back meanwhile.
 #[test]
-fn a_little_step_back_is_waited_for() {
+fn a_small_step_back_is_waited_out() {
     let (path, clock) = (folder(), Clock::at(START));
     let db = clock.open(path.path());
     clock.set(START - SECOND);
     assert_eq!(db.now(), START);
-    let last = db.figures().last;
+    let last = db.stats().last_entry;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!((db.now(), db.figures().last), (START, last), "the log need not know");
+    assert_eq!((db.now(), db.stats().last_entry), (START, last), "no log entry is needed");
     clock.set(START + 1);
     assert_eq!(db.now(), START + 1);
 }
 
-/// A clock that was a year ahead, for one start of the database: with a log alone, and with a snapshot.
+/// A clock that was a year ahead during one run of the database, with a log alone and with a snapshot.
 #[test]
-fn a_clock_that_was_wrong_once_is_forgiven() {
+fn a_clock_that_was_wrong_once_does_no_harm() {
     for snapshot in [false, true] {
         let (path, clock) = (folder(), Clock::at(START));
         let ask_of = |db: Db, lines: &[(&str, &str)]| {
             let server = Running::over(db, |_| {});
-            ask(&mut server.client(), lines);
+            exchange(&mut server.client(), lines);
             server.end();
         };
         ask_of(clock.open(path.path()), &[(&set_until("old", START + HOUR), "+OK")]);
@@ -166,7 +166,7 @@ fn a_clock_that_was_wrong_once_is_forgiven() {
         for start in 1..4 {
             clock.set(START + start * SECOND);
             let db = clock.open(path.path());
-            assert_eq!(db.now(), START + start * SECOND, "it goes on from the right time");
+            assert_eq!(db.now(), START + start * SECOND, "time continues from the right time");
             let name = format!("new{start}");
             ask_of(
                 db.clone(),
@@ -184,19 +184,19 @@ fn a_clock_that_was_wrong_once_is_forgiven() {
     }
 }
 
-/// What sets the clock back meets a full disk, and is undone: it is done again when there is room.
+/// Setting the clock back meets a full disk and is rolled back; it is repeated when there is space.
 #[test]
-fn a_step_back_on_a_full_disk_is_made_later() {
+fn a_step_back_on_a_full_disk_is_repeated() {
     let (path, clock, disk) = (folder(), Clock::at(START), FaultyDisk::new());
     let mut options = clock.options(path.path());
     options.fsync = Fsync::EverySecond;
-    let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
-    db.set_for("key", "7", std::time::Duration::from_millis(HOUR / 2)).unwrap();
+    let db = Db::open_on_disk(options.clone(), Arc::new(disk.clone())).unwrap();
+    db.set_with_ttl("key", "7", std::time::Duration::from_millis(HOUR / 2)).unwrap();
     clock.set(START + HOUR);
     assert_eq!(db.get("key").unwrap(), None);
     disk.change(|faults| faults.room = Some(0));
     clock.set(START);
-    // Whether it was begun before the disk was found to be full or not.
+    // Whether or not it had begun before the disk was found to be full.
     until(|| {
         let _ = db.set("other", "value");
         !db.log().writable() && db.now() == START + HOUR

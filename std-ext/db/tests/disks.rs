@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! The server over disks that are full, that lose what they were given, or whose files somebody removes: nobody waits
-//! for a reply that will not come, what is committed can be read, and what is told is there after a restart.
+//! The server over disks that are full, that lose data, or whose files are removed: no client waits for ever, committed
+//! data can be read, and acknowledged changes survive a restart.
 
 mod support;
 
@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use support::{Running, until};
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-/// Longer than any reply takes, on a machine with much else to do.
+/// Longer than any reply takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -35,10 +35,10 @@ fn options(path: &Path, fsync: Fsync) -> Options {
     options
 }
 
-/// What came of a request.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
-    /// A line, a text or a number.
+    /// A line, a string or a number.
     Text(String),
     Nothing,
     Several(Vec<Reply>),
@@ -52,7 +52,7 @@ impl Reply {
     }
 }
 
-/// A client of lines.
+/// A client for inline commands.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -64,7 +64,7 @@ impl Client {
     }
 
     fn send(&mut self, text: &str) {
-        // A server that has closed the connection shows when the reply is read.
+        // If the server has closed the connection, reading the reply shows it.
         let _ = self.0.get_mut().write_all(format!("{text}\r\n").as_bytes());
     }
 
@@ -75,7 +75,7 @@ impl Client {
             Ok(0) => return Reply::Closed,
             Ok(_) => {}
             Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => return Reply::Closed,
-            Err(why) => panic!("a client waits without end for the reply to {to:.60?}: {why}"),
+            Err(why) => panic!("a client waits for ever for the reply to {to:.60?}: {why}"),
         }
         let line = line.trim_end();
         let length = || line[1..].parse::<usize>().ok();
@@ -93,7 +93,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn ask(&mut self, text: &str) -> Reply {
+    fn request(&mut self, text: &str) -> Reply {
         self.send(text);
         self.reply(text)
     }
@@ -105,35 +105,35 @@ fn text(text: &str) -> Reply {
 
 type Content = BTreeMap<String, String>;
 
-/// All keys and values, as one client reads them in several ways that have to agree.
+/// Reads all keys and values in several ways, which must agree.
 #[track_caller]
 fn content(server: &Running) -> Content {
     let mut client = Client::new(server);
-    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("KEYS is not answered") };
+    let Reply::Several(keys) = client.request("KEYS *") else { panic!("no reply to KEYS") };
     let mut content = Content::new();
     for key in keys {
-        let Reply::Text(key) = key else { panic!("{key:?} is no key") };
-        match client.ask(&format!("GET {key}")) {
+        let Reply::Text(key) = key else { panic!("{key:?} is not a key") };
+        match client.request(&format!("GET {key}")) {
             Reply::Text(value) => drop(content.insert(key, value)),
-            reply => panic!("GET {key} is answered by {reply:?}"),
+            reply => panic!("GET {key} replies {reply:?}"),
         }
     }
     let mut scanned = 0;
     let mut from = text("0");
     while scanned == 0 || from != text("0") {
         let Reply::Text(cursor) = from else { panic!("a cursor") };
-        let Reply::Several(part) = client.ask(&format!("SCAN {cursor} COUNT 1000")) else {
-            panic!("SCAN is not answered")
+        let Reply::Several(part) = client.request(&format!("SCAN {cursor} COUNT 1000")) else {
+            panic!("no reply to SCAN")
         };
         let [next, Reply::Several(keys)] = &part[..] else { panic!("{part:?}") };
         (from, scanned) = (next.clone(), scanned + keys.len());
     }
-    assert_eq!(scanned, content.len(), "SCAN and KEYS tell the same");
-    assert_eq!(client.ask("DBSIZE"), text(&format!(":{scanned}")));
+    assert_eq!(scanned, content.len(), "SCAN and KEYS agree");
+    assert_eq!(client.request("DBSIZE"), text(&format!(":{scanned}")));
     content
 }
 
-/// What may meet a full disk: each changes something, and some change it more than once.
+/// Changes that may meet a full disk. Some change a key more than once.
 const CHANGES: [&str; 12] = [
     "SET k1 other",
     "SET new value",
@@ -157,57 +157,57 @@ fn fill(client: &mut Client) {
         } else {
             String::new()
         };
-        assert_eq!(client.ask(&format!("SET k{key} value{key}{rest}")), text("+OK"));
+        assert_eq!(client.request(&format!("SET k{key} value{key}{rest}")), text("+OK"));
     }
-    assert_eq!(client.ask("SET n 7"), text("+OK"));
+    assert_eq!(client.request("SET n 7"), text("+OK"));
 }
 
-/// Whatever change meets the full disk: its client is told so, everybody else goes on reading what is
-/// committed, changes are refused, and all goes on by itself when there is room.
+/// For each change that meets a full disk: its client gets an error, other clients go on reading committed data,
+/// changes are refused, and everything recovers by itself when there is space.
 #[test]
-fn a_full_disk_keeps_nobody_waiting() {
+fn a_full_disk_blocks_no_client() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
         let mut options = options(path.path(), fsync);
         options.compressed = if fsync == Fsync::Never { 0 } else { 4 << 20 };
-        let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
+        let db = Db::open_on_disk(options.clone(), Arc::new(disk.clone())).unwrap();
         let server = Running::over(db, |_| {});
         let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
         fill(&mut writer);
         let before = content(&server);
         for (round, change) in CHANGES.iter().enumerate() {
-            // Some of it fits, and may be there in parts.
+            // A part of it fits, and may be on the disk.
             disk.change(|faults| {
                 (faults.room, faults.cut) = (Some(round as u64 % 4 * 9), round % 3 == 1);
             });
             let mut unlucky = Client::new(&server);
             unlucky.send(change);
             let met = unlucky.reply(change);
-            assert!(met.is_refusal(), "{change:?} is not told that it was undone: {met:?}");
+            assert!(met.is_refusal(), "{change:?} got no error after the rollback: {met:?}");
             assert_eq!(content(&server), before, "{change:?} was not committed, {fsync:?}");
-            assert_eq!(reader.ask("TTL k7"), text(":-1"), "{fsync:?}");
-            assert!(writer.ask("SET k1 refused").is_refusal());
+            assert_eq!(reader.request("TTL k7"), text(":-1"), "{fsync:?}");
+            assert!(writer.request("SET k1 refused").is_refusal());
             assert!(!server.watcher.is_ready() && server.watcher.log_fails());
             disk.change(|faults| (faults.room, faults.cut) = (None, false));
             until(|| server.watcher.is_ready());
-            assert_eq!(content(&server), before, "{change:?} does not come back");
-            // The log goes on behind what was rolled back.
-            assert_eq!(writer.ask("INCR n"), text(":8"));
-            assert_eq!(writer.ask("DECR n"), text(":7"));
+            assert_eq!(content(&server), before, "{change:?} is not restored");
+            // The log continues after the rollback.
+            assert_eq!(writer.request("INCR n"), text(":8"));
+            assert_eq!(writer.request("DECR n"), text(":7"));
         }
         drop((writer, reader));
         server.end();
         let db = Db::open(options).unwrap();
-        assert_eq!(db.opened().cut, 0);
+        assert_eq!(db.opened().truncated_bytes, 0);
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
     }
 }
 
-/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there
-/// after a restart.
+/// For each operation that the disk refuses, during changes or snapshots: every request is answered, and acknowledged
+/// changes survive a restart.
 #[test]
-fn whatever_a_disk_refuses_everybody_is_answered() {
+fn every_request_is_answered_whatever_the_disk_refuses() {
     type Fault = (&'static str, fn(&mut Faults));
     let faults: [Fault; 6] = [
         ("sync", |faults| faults.sync = true),
@@ -220,7 +220,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
     for (fault, change) in faults {
         for fsync in POLICIES {
             let (path, disk) = (folder(), FaultyDisk::new());
-            let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+            let db = Db::open_on_disk(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
             let server = Running::over(db, |_| {});
             fill(&mut Client::new(&server));
             let mut known = content(&server);
@@ -228,18 +228,18 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
             for round in 0..10 {
                 // A snapshot first, or changes.
                 if round % 2 == 1 {
-                    let saved = Client::new(&server).ask("SAVE");
+                    let saved = Client::new(&server).request("SAVE");
                     let failed = matches!(&saved, Reply::Text(why) if why.starts_with("-ERR "));
                     assert!(failed || saved == text("+OK"), "{fault}, {fsync:?}: SAVE: {saved:?}");
                 }
                 let mut client = Client::new(&server);
-                match client.ask(&format!("SET k{round} new{round}")) {
+                match client.request(&format!("SET k{round} new{round}")) {
                     Reply::Text(ok) if ok == "+OK" => {
                         known.insert(format!("k{round}"), format!("new{round}"));
                     }
                     refused => {
-                        let told = refused == Reply::Closed || refused.is_refusal();
-                        assert!(told, "{fault}, {fsync:?}: SET: {refused:?}");
+                        let reply = refused == Reply::Closed || refused.is_refusal();
+                        assert!(reply, "{fault}, {fsync:?}: SET: {refused:?}");
                     }
                 }
                 assert_eq!(content(&server), known, "{fault}, {fsync:?}");
@@ -248,7 +248,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
             server.end();
             let db = Db::open(options(path.path(), fsync)).unwrap();
             let server = Running::over(db, |_| {});
-            // What a disk had lost may be there, where it was not acknowledged.
+            // A change that was not acknowledged may still be on the disk.
             let found = content(&server);
             for (key, value) in &known {
                 let there = &found[key];
@@ -263,7 +263,7 @@ fn whatever_a_disk_refuses_everybody_is_answered() {
     }
 }
 
-/// A disk that takes no more of a snapshot while a lock is held.
+/// A disk that blocks the writing of snapshots while a lock is held.
 #[derive(Clone, Default)]
 struct Slow(Arc<Mutex<()>>);
 
@@ -316,31 +316,27 @@ impl Disk for Slow {
     }
 }
 
-/// While a snapshot is written, which may take long: keys that have ended are removed, and no other is begun, however
-/// often it is asked for.
+/// While a snapshot is being written, keys expire and no other snapshot starts, however often one is requested.
 #[test]
-fn a_snapshot_holds_nothing_up() {
+fn a_snapshot_blocks_nothing() {
     const OFTEN: usize = 2000;
     let (path, disk) = (folder(), Slow::default());
     let mut options = options(path.path(), Fsync::Never);
     options.snapshot_after = 1;
     let held = disk.0.lock().unwrap();
-    let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+    let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
     let server = Running::over(db.clone(), |_| {});
     let mut client = Client::new(&server);
-    // Let go first where this fails: the database waits for its snapshot.
+    // Drops first if the test fails: the database waits for its snapshot.
     let held = held;
-    // The log has grown, so one begins by itself.
-    until(|| db.figures().snapshot_runs);
+    // The log has grown, so a snapshot starts automatically.
+    until(|| db.stats().snapshot_in_progress);
     for key in 0..50 {
-        assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
+        assert_eq!(client.request(&format!("SET k{key} value PX 1")), text("+OK"));
     }
     let began = Instant::now();
-    while db.figures().keys != 0 {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "keys that have ended stay while a snapshot is written"
-        );
+    while db.stats().keys != 0 {
+        assert!(began.elapsed() < PATIENCE, "expired keys stay while a snapshot is written");
         std::thread::sleep(Duration::from_millis(5));
     }
     let running = text("-ERR Background save already in progress");
@@ -348,26 +344,26 @@ fn a_snapshot_holds_nothing_up() {
     for _ in 0..OFTEN {
         assert_eq!(client.reply("BGSAVE"), running, "one snapshot at a time");
     }
-    assert_eq!(client.ask("SAVE"), running);
-    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
+    assert_eq!(client.request("SAVE"), running);
+    let Reply::Text(info) = client.request("INFO persistence") else { panic!("no reply to INFO") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);
-    until(|| !db.figures().snapshot_runs);
-    assert!(!db.figures().snapshot_failed && db.figures().snapshot_at > 0);
-    // And one at a time when it is quick, too: all are told either.
+    until(|| !db.stats().snapshot_in_progress);
+    assert!(!db.stats().snapshot_failed && db.stats().last_snapshot_at > 0);
+    // Also one at a time when snapshots are quick: each client gets one of the two replies.
     client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
     for _ in 0..OFTEN {
         let reply = client.reply("BGSAVE");
         assert!(reply == running || reply == text("+Background saving started"), "{reply:?}");
     }
     let threads = saving_threads();
-    assert!(threads <= 10, "{threads} threads make snapshots");
+    assert!(threads <= 10, "{threads} threads write snapshots");
     drop(client);
     server.end();
 }
 
-/// How many threads of this process make snapshots, where the system tells. Those of other tests do not count: each
-/// database has one.
+/// Counts the threads of this process that write snapshots, on Linux. Other tests' threads do not count: each database
+/// has one.
 fn saving_threads() -> usize {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let name = |task: io::Result<std::fs::DirEntry>| {
@@ -376,10 +372,10 @@ fn saving_threads() -> usize {
     tasks.filter_map(name).filter(|name| name.starts_with("hedgerow-db-sav")).count()
 }
 
-/// A folder that somebody removes, or puts another in place of: what would not be found is not acknowledged.
+/// Someone removes the directory or replaces it: changes that would not be found again are not acknowledged.
 #[cfg(unix)]
 #[test]
-fn a_folder_that_is_removed_is_noticed() {
+fn a_removed_directory_is_noticed() {
     for fsync in POLICIES {
         let base = folder();
         let path = base.path().join("data");
@@ -392,24 +388,24 @@ fn a_folder_that_is_removed_is_noticed() {
             std::fs::remove_dir_all(&path).unwrap();
         }
         if fsync == Fsync::Always {
-            assert!(writer.ask("SET k1 lost").is_refusal(), "nothing is acknowledged");
-            assert_eq!(reader.ask("GET k1"), text("value1"));
+            assert!(writer.request("SET k1 lost").is_refusal(), "nothing is acknowledged");
+            assert_eq!(reader.request("GET k1"), text("value1"));
         } else {
             until(|| server.watcher.log_fails());
         }
-        assert!(Client::new(&server).ask("SET k1 refused").is_refusal());
-        assert_eq!(content(&server).len(), 101, "what it has can be read and saved elsewhere");
+        assert!(Client::new(&server).request("SET k1 refused").is_refusal());
+        assert_eq!(content(&server).len(), 101, "its data can be read and saved elsewhere");
         assert!(!server.watcher.is_ready());
         server.end();
     }
 }
 
-/// A disk that takes its time, here by a log that is a pipe: who connects is told that the data is being loaded, and
-/// how far it is.
+/// A slow disk, here a pipe in place of the log: clients that connect learn that the data is being loaded, and how far
+/// it is.
 #[cfg(target_os = "linux")]
 #[test]
-fn while_the_data_is_loaded_clients_are_told_so() {
-    /// Ends the program, also where the test fails.
+fn clients_get_loading_errors_while_the_data_is_loaded() {
+    /// Kills the program, even if the test fails.
     struct Ends(std::process::Child);
     impl Drop for Ends {
         fn drop(&mut self) {
@@ -432,7 +428,7 @@ fn while_the_data_is_loaded_clients_are_told_so() {
     let mut client = loop {
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(client) => break client,
-            Err(why) => assert!(began.elapsed() < PATIENCE, "clients are refused: {why}"),
+            Err(why) => assert!(began.elapsed() < PATIENCE, "clients cannot connect: {why}"),
         }
         std::thread::sleep(Duration::from_millis(5));
     };
@@ -457,15 +453,15 @@ fn while_the_data_is_loaded_clients_are_told_so() {
         text
     };
     let ready = http("/readyz");
-    assert!(ready.contains(" 503 ") && ready.contains("being loaded: 0 %"), "{ready}");
+    assert!(ready.contains(" 503 ") && ready.contains("not ready: loading: 0 %"), "{ready}");
     let metrics = http("/metrics");
     assert!(metrics.contains("hedgerow_db_loading 1") && metrics.contains("hedgerow_db_ready 0"));
     assert!(http("/livez").contains(" 200 "));
 }
 
-/// When the data is there, who is connected stays so, and what was begun before ends.
+/// When the data is loaded, connected clients stay connected, and half requests end.
 #[test]
-fn who_came_early_is_served_when_the_data_is_there() {
+fn early_clients_are_served_when_the_data_is_loaded() {
     let mut config = ServerConfig::default();
     config.threads = 2;
     let progress = Arc::new(Progress::default());
@@ -476,46 +472,46 @@ fn who_came_early_is_served_when_the_data_is_there() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Client(BufReader::new(stream))
     };
-    let told = text("-LOADING hedgerow-db is loading the dataset in memory");
+    let reply = text("-LOADING hedgerow-db is loading the dataset in memory");
     let mut early: Vec<Client> = (0..5).map(|_| connect()).collect();
     for client in &mut early {
-        assert_eq!(client.ask("SET k v"), told);
-        assert_eq!(client.ask("SET \"k\" v"), told);
+        assert_eq!(client.request("SET k v"), reply);
+        assert_eq!(client.request("SET \"k\" v"), reply);
     }
     let mut half = connect();
-    assert_eq!(half.ask("PING"), told);
+    assert_eq!(half.request("PING"), reply);
     half.0.get_mut().write_all(b"*2\r\n$3\r\nGET\r\n").unwrap();
     let mut long = connect();
     let _ = long.0.get_mut().write_all(&support::command(&[b"SET", b"k", &vec![b'v'; 1 << 20]]));
-    assert_eq!(long.reply("SET"), told, "a request that is not read to its end is answered");
+    assert_eq!(long.reply("SET"), reply, "an incomplete request gets a reply");
     let mut wrong = connect();
     wrong.0.get_mut().write_all(b"*1\r\n:").unwrap();
     assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
     let mut leaves = connect();
-    assert_eq!((leaves.ask("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
-    // Its half request has been read.
+    assert_eq!((leaves.request("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
+    // The server has read the half request.
     std::thread::sleep(Duration::from_millis(100));
     let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let running = std::thread::spawn(|| server.run());
     assert_eq!(half.reply("GET"), Reply::Closed);
     early.push(connect());
     for client in &mut early {
-        assert_eq!(client.ask("PING"), text("+PONG"), "who came early is served on");
+        assert_eq!(client.request("PING"), text("+PONG"), "an early client is served");
     }
     drop(early);
     stopper.stop();
     running.join().unwrap().unwrap();
 }
 
-/// What is loaded is counted, and comes to an end.
+/// Loaded bytes are counted up to the total.
 #[test]
-fn loading_is_counted() {
+fn progress_of_loading_is_counted() {
     let path = folder();
     let value = [b'x'; 1000];
     for round in 0..2 {
         let progress = Progress::default();
-        let db = Db::open_watched(options(path.path(), Fsync::Never), &progress).unwrap();
+        let db = Db::open_with_progress(options(path.path(), Fsync::Never), &progress).unwrap();
         if round == 0 {
             assert_eq!((progress.total(), progress.done()), (0, 0));
             (0..3000).for_each(|key| db.set(format!("snapshot{key}"), value).unwrap());
@@ -527,13 +523,13 @@ fn loading_is_counted() {
     }
 }
 
-/// A small file system, which is unmounted when dropped.
+/// A small file system, unmounted when dropped.
 #[cfg(target_os = "linux")]
 struct Small(tempfile::TempDir);
 
 #[cfg(target_os = "linux")]
 impl Small {
-    /// None where this process may not mount one.
+    /// `None` if this process may not mount one.
     fn mount(size: &str) -> Option<Self> {
         let at = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -555,10 +551,10 @@ impl Drop for Small {
     }
 }
 
-/// As above, on a real file system of one MiB that somebody else fills, too.
+/// The same as above, on a real file system of 1 MiB that others fill as well.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_small_file_system_keeps_nobody_waiting() {
+fn a_small_file_system_blocks_no_client() {
     let Some(small) = Small::mount("1m") else { return };
     let at = small.0.path();
     for fsync in POLICIES {
@@ -573,34 +569,34 @@ fn a_small_file_system_keeps_nobody_waiting() {
         loop {
             number += 1;
             let key = format!("long{number}");
-            match writer.ask(&format!("SET {key} {value}")) {
+            match writer.request(&format!("SET {key} {value}")) {
                 Reply::Text(ok) if ok == "+OK" => drop(kept.insert(key, value.clone())),
                 Reply::Closed => break,
                 reply if reply.is_refusal() => break,
                 reply => panic!("{reply:?}"),
             }
-            assert!(number < 200, "one MiB holds no more");
+            assert!(number < 200, "1 MiB is full");
         }
-        assert_eq!(content(&server), kept, "what is committed can be read, {fsync:?}");
+        assert_eq!(content(&server), kept, "committed data can be read, {fsync:?}");
         let mut writer = Client::new(&server);
-        assert!(writer.ask("SET more value").is_refusal());
-        // There is room only when it is made.
+        assert!(writer.request("SET more value").is_refusal());
+        // Space becomes available only when it is made.
         std::thread::sleep(Duration::from_millis(300));
-        assert!(writer.ask("SET more value").is_refusal());
-        // What takes less room than before is a snapshot of fewer keys; here others make room.
+        assert!(writer.request("SET more value").is_refusal());
+        // Only a snapshot of fewer keys takes less space than before; here others free space.
         let other = at.join("other");
         assert!(!other.exists());
         server.end();
-        assert!(began.elapsed() < PATIENCE, "nobody waits: {:?}", began.elapsed());
-        // There may be too little room for opening it. If there is enough, nothing is lost.
+        assert!(began.elapsed() < PATIENCE, "no client waits: {:?}", began.elapsed());
+        // There may be too little space to open the database. If there is enough, nothing is lost.
         if let Ok(db) = Db::open(options(&path, fsync)) {
             let server = Running::over(db, |_| {});
-            assert_eq!(content(&server), kept, "what was committed is there again, {fsync:?}");
+            assert_eq!(content(&server), kept, "committed data is restored, {fsync:?}");
             server.end();
         }
         std::fs::remove_dir_all(&path).unwrap();
     }
-    // A file of somebody else fills the disk, and goes.
+    // Another program's file fills the disk, and is removed.
     let path = at.join("shared");
     let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
     let mut writer = Client::new(&server);
@@ -608,18 +604,18 @@ fn a_small_file_system_keeps_nobody_waiting() {
     let mut other = std::fs::File::create(at.join("other")).unwrap();
     while other.write_all(&[0; 4096]).is_ok() {}
     let before = content(&server);
-    // The page that the log has begun may still take something.
+    // The page that the log has begun may still take a change.
     let value = "x".repeat(10_000);
-    let met = writer.ask(&format!("SET k1 {value}"));
+    let met = writer.request(&format!("SET k1 {value}"));
     assert!(met == Reply::Closed || met.is_refusal(), "{met:?}");
     assert_eq!(content(&server), before);
     std::fs::remove_file(at.join("other")).unwrap();
     drop(other);
     until(|| server.watcher.is_ready());
     let mut writer = Client::new(&server);
-    assert_eq!(writer.ask("SET k1 value"), text("+OK"));
+    assert_eq!(writer.request("SET k1 value"), text("+OK"));
     server.end();
     let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
-    assert_eq!(Client::new(&server).ask("GET k1"), text("value"));
+    assert_eq!(Client::new(&server).request("GET k1"), text("value"));
     server.end();
 }

@@ -1,14 +1,16 @@
 //! builds: asan
 //!
-//! The whole database in a folder: opened again, after whatever has happened, it has what it had.
+//! The whole database in a directory: after any failure, reopening it restores what it had.
 
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
-use hedgerow_db::log::{Corrupt, Fsync, LogError};
+use hedgerow_db::log::{Fsync, LogError, OpenError};
+use hedgerow_db::request::{
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+};
 use hedgerow_db::{Db, Error, Options, Session};
 use random::Random;
 use std::collections::BTreeMap;
@@ -23,36 +25,36 @@ use std::time::Duration;
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
 const FAR: u64 = 1 << 50;
 
-/// What is in a database: values and ends by key.
+/// The content of a database: value and expiration by key.
 type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Snapshots are made where a test says so.
+/// Snapshots are written only when a test asks for them.
 fn options(path: &Path, fsync: Fsync, shards: usize) -> Options {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (fsync, shards, 0);
     options
 }
 
-fn open_on(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> Db {
-    Db::open_on(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
+fn open_on_disk(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> Db {
+    Db::open_on_disk(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
 }
 
-fn open(path: &Path, shards: usize) -> Result<Db, Corrupt> {
-    Db::open_on(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
+fn open(path: &Path, shards: usize) -> Result<Db, OpenError> {
+    Db::open_on_disk(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
 }
 
-fn look(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
+fn read(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
     let (mut value, mut ends) = (None, None);
-    let asks = [Ask::Look(key, Look::Value), Ask::Look(key, Look::Life)];
-    session.run(&asks, &mut |_, answer| match answer {
+    let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+    session.execute(&requests, &mut |_, answer| match answer {
         Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
-        Answer::Lives(end) => ends = end,
+        Answer::ExpiresAt(end) => ends = end,
         _ => {}
     });
     value.map(|value| (value, ends))
@@ -66,7 +68,7 @@ fn content(db: &Db) -> Content {
             break;
         }
     }
-    keys.into_iter().filter_map(|key| look(&mut session, &key).map(|found| (key, found))).collect()
+    keys.into_iter().filter_map(|key| read(&mut session, &key).map(|found| (key, found))).collect()
 }
 
 fn number(db: &Db, key: &str) -> u64 {
@@ -89,52 +91,67 @@ const VALUES: [&[u8]; 9] = [
     &[b'l'; 20_000],
 ];
 
-/// A change of any kind. What it lives for is past or far, or one of `lives`.
-fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
-    let (value, life, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
+/// Returns a change that sets a value without conditions or an expiration.
+fn plain_set(value: &[u8]) -> Change<'_> {
+    let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+    Change::Set { value, condition, expiry, get: false }
+}
+
+/// Returns a random change. Expirations are past, far away, or one of `lives`.
+fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
+    let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
     match random.below(12) {
         0..4 => {
-            let when = random.of(&[When::Always, When::Always, When::Absent, When::Present]);
-            Change::Set { value, when, life, get }
+            let condition = random.of(&[
+                SetCondition::Always,
+                SetCondition::Always,
+                SetCondition::IfAbsent,
+                SetCondition::IfPresent,
+            ]);
+            Change::Set { value, condition, expiry, get }
         }
         4 => Change::Delete,
-        5 => Change::Take,
-        6 => Change::Live { life, when: random.of(&[LiveWhen::Always, LiveWhen::Later]), get },
-        7 | 8 => Change::Add(random.of(&[1, -5, 1 << 40])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
+        5 => Change::GetDelete,
+        6 => Change::Expire {
+            expiry,
+            condition: random.of(&[ExpireCondition::Always, ExpireCondition::Later]),
+            get,
+        },
+        7 | 8 => Change::Increment(random.of(&[1, -5, 1 << 40])),
+        9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
         _ => {
             let far = random.of(&[0, 0, 0, 0, 0, 0, 0, 17_000, 19_990, 262_100]);
-            Change::Write { at: far + random.below(80) as usize, bytes: value }
+            Change::SetRange { offset: far + random.below(80) as usize, bytes: value }
         }
     }
 }
 
-/// Makes a pipeline and has `run` ask it.
-fn with_pipeline(random: &mut Random, lives: &[Life], run: impl FnOnce(&[Ask<'_>])) {
+/// Makes a pipeline and passes it to `run`.
+fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Request<'_>])) {
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
-    let asks: Vec<_> = (0..=random.below(12))
+    let requests: Vec<_> = (0..=random.below(12))
         .map(|_| match random.below(30) {
-            0..25 => Ask::Change(random.of(&KEYS), change(random, lives)),
-            25 => Ask::Together(Together::SetAll(&pairs)),
-            26 => Ask::Together(Together::SetAllAbsent(&pairs[..2])),
-            27 => Ask::Together(Together::DeleteAll(&some)),
-            28 if random.below(8) == 0 => Ask::Together(Together::Clear),
+            0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
+            25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
+            26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
+            27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
+            28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
             _ => {
                 let (from, to) = (random.of(&KEYS), random.of(&KEYS));
-                Ask::Together(Together::Rename { from, to, absent: random.below(2) == 0 })
+                Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 })
             }
         })
         .collect();
-    run(&asks);
+    run(&requests);
 }
 
-const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
+const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 
-/// The same is asked of a database in memory, which the tests of the state compare with a model.
+/// A database in memory executes the same requests; the tests of the state compare that one with a model.
 #[test]
-fn opened_again_it_is_as_it_was() {
+fn reopening_restores_the_content() {
     for seed in 0..12 {
         let (path, disk, mut random) = (folder(), FaultyDisk::new(), Random(seed));
         let twin = Db::open(Options::in_memory()).unwrap();
@@ -144,64 +161,68 @@ fn opened_again_it_is_as_it_was() {
             let (fsync, shards) = (random.of(&POLICIES), random.of(&[1, 2, 16, 64]));
             let mut options = options(path.path(), fsync, shards);
             options.compressed = random.of(&[0, 4 << 20]);
-            let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+            let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
             assert_eq!(content(&db), content(&twin), "seed {seed}, round {round}");
-            assert_eq!((db.opened().cut, db.figures().last), (0, last));
+            assert_eq!((db.opened().truncated_bytes, db.stats().last_entry), (0, last));
             snapshot_keys += db.opened().snapshot_keys;
-            entries += db.opened().entries;
+            entries += db.opened().log_entries;
             let mut session = db.session();
             for _ in 0..random.below(40) {
-                with_pipeline(&mut random, &LIVES, |asks| {
-                    let (mut here, mut there) = (vec![None; asks.len()], vec![None; asks.len()]);
-                    let lsn =
-                        session.run(asks, &mut |at, answer| here[at] = Some(format!("{answer:?}")));
+                with_pipeline(&mut random, &LIVES, |requests| {
+                    let (mut here, mut there) =
+                        (vec![None; requests.len()], vec![None; requests.len()]);
+                    let lsn = session.execute(requests, &mut |at, answer| {
+                        here[at] = Some(format!("{answer:?}"));
+                    });
                     db.log().wait(lsn).unwrap();
-                    beside.run(asks, &mut |at, answer| there[at] = Some(format!("{answer:?}")));
+                    beside.execute(requests, &mut |at, answer| {
+                        there[at] = Some(format!("{answer:?}"));
+                    });
                     assert_eq!(here, there);
                 });
                 if random.below(30) == 0 {
                     db.snapshot().unwrap();
                 }
             }
-            last = db.figures().last;
+            last = db.stats().last_entry;
             if random.below(2) == 0 {
                 db.close().unwrap();
             }
         }
-        assert!(snapshot_keys > 0 && entries > 0, "seed {seed} tests little");
+        assert!(snapshot_keys > 0 && entries > 0, "seed {seed} covers too little");
     }
 }
 
-/// What is changed of a long value is logged, not the value.
+/// Changes of a long value log the change, not the value.
 #[test]
-fn the_log_grows_by_what_is_changed() {
+fn the_log_grows_by_the_size_of_changes() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+    let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
     db.set("a", vec![b'v'; 1 << 20]).unwrap();
     let mut session = db.session();
-    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+    let live = |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
     let rename = |from: &'static str, to: &'static str| {
         let (from, to) = (from.as_bytes(), to.as_bytes());
-        Ask::Together(Together::Rename { from, to, absent: false })
+        Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false })
     };
-    let asks = [
-        Ask::Change(b"a", Change::Append(b"tail")),
-        Ask::Change(b"a", Change::Write { at: 7, bytes: b"part" }),
-        Ask::Change(b"a", live(Life::Until(FAR))),
+    let requests = [
+        Request::Change(b"a", Change::Append(b"tail")),
+        Request::Change(b"a", Change::SetRange { offset: 7, bytes: b"part" }),
+        Request::Change(b"a", live(Expiry::At(FAR))),
         rename("a", "b"),
-        Ask::Change(b"b", live(Life::Ever)),
-        Ask::Change(b"b", live(Life::Until(FAR + 1))),
+        Request::Change(b"b", live(Expiry::Never)),
+        Request::Change(b"b", live(Expiry::At(FAR + 1))),
         rename("b", "{b}c"),
         rename("{b}c", "d"),
     ];
-    for ask in asks {
+    for request in requests {
         let before = db.log().bytes();
-        let lsn = session.run(&[ask], &mut |_, answer| {
+        let lsn = session.execute(&[request], &mut |_, answer| {
             assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
         let grown = db.log().bytes() - before;
-        assert!((1..500).contains(&grown), "{grown} bytes in the log for {ask:?} of 1 MiB");
+        assert!((1..500).contains(&grown), "{grown} bytes in the log for {request:?} of 1 MiB");
     }
     let wanted = content(&db);
     assert_eq!(wanted[&b"d"[..]].0.len(), (1 << 20) + 4);
@@ -210,12 +231,12 @@ fn the_log_grows_by_what_is_changed() {
     assert_eq!(content(&open(path.path(), 4).unwrap()), wanted);
 }
 
-/// A snapshot may have one of the keys as it was before, and the other as it was after.
+/// A snapshot may contain one of the keys before the change and the other after it.
 #[test]
-fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
+fn keys_renamed_during_a_snapshot_are_not_lost() {
     for round in 0..10 {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+        let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 64);
         for key in 0..64 {
             db.set(format!("{key}:0"), format!("value {key}")).unwrap();
         }
@@ -224,13 +245,13 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
             let renames = scope.spawn(|| {
                 let mut session = db.session();
                 let mut turn = 0_u64;
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     for key in 0..64 {
                         let (from, to) = (format!("{key}:{turn}"), format!("{key}:{}", turn + 1));
                         let (from, to) = (from.as_bytes(), to.as_bytes());
-                        let rename = Together::Rename { from, to, absent: false };
-                        session.run(&[Ask::Together(rename)], &mut |_, answer| {
+                        let rename = MultiKeyOp::Rename { from, to, if_absent: false };
+                        session.execute(&[Request::MultiKey(rename)], &mut |_, answer| {
                             assert_eq!(answer, Answer::Done);
                         });
                     }
@@ -248,23 +269,23 @@ fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
         });
         drop(db);
         let again = open(path.path(), 64).unwrap_or_else(|why| {
-            panic!("round {round}: keys renamed beside a snapshot cannot be read: {why}")
+            panic!("round {round}: keys renamed during a snapshot cannot be read: {why}")
         });
         let wanted = (0..64).map(|key| {
             let name = format!("{key}:{last}").into_bytes();
             (name, (format!("value {key}").into_bytes(), None))
         });
-        assert_eq!(content(&again), wanted.collect::<Content>(), "keys renamed beside a snapshot");
+        assert_eq!(content(&again), wanted.collect::<Content>(), "keys renamed during a snapshot");
     }
 }
 
-/// Keys that end in the middle of it: what was changed before or after they had, comes out the same.
+/// Keys expire in the middle of the test: changes before and after that are replayed with the same result.
 #[test]
-fn what_ends_ends_the_same_way() {
+fn keys_expire_the_same_way_in_replay() {
     for seed in 0..6_u64 {
         let (path, disk) = (folder(), FaultyDisk::new());
         let before = {
-            let db = open_on(&disk, path.path(), Fsync::EverySecond, 16);
+            let db = open_on_disk(&disk, path.path(), Fsync::EverySecond, 16);
             thread::scope(|scope| {
                 for thread in 0..3 {
                     let (db, mut random) = (&db, Random(seed * 10 + thread));
@@ -272,10 +293,11 @@ fn what_ends_ends_the_same_way() {
                         let mut session = db.session();
                         for _ in 0..300 {
                             let now = session.now();
-                            let soon = [0, 1, 2, 3, 5].map(|soon| Life::Until(now + soon));
-                            let lives = [&soon[..], &[Life::Keep, Life::Keep, Life::Ever]].concat();
-                            with_pipeline(&mut random, &lives, |asks| {
-                                session.run(asks, &mut |_, _| {});
+                            let soon = [0, 1, 2, 3, 5].map(|soon| Expiry::At(now + soon));
+                            let lives =
+                                [&soon[..], &[Expiry::Keep, Expiry::Keep, Expiry::Never]].concat();
+                            with_pipeline(&mut random, &lives, |requests| {
+                                session.execute(requests, &mut |_, _| {});
                             });
                             if random.below(10) == 0 {
                                 thread::sleep(Duration::from_micros(random.below(2000)));
@@ -285,7 +307,7 @@ fn what_ends_ends_the_same_way() {
                 }
                 scope.spawn(|| (0..3).for_each(|_| db.snapshot().unwrap()));
             });
-            // Whatever ends soon has ended.
+            // Everything that expires soon has expired.
             thread::sleep(Duration::from_millis(8));
             content(&db)
         };
@@ -319,8 +341,8 @@ fn time_does_not_go_back() {
 
 // ------------------------------------------------------------------------------------------ crashes at every step
 
-/// A disk of which pictures are taken before each thing that is done with it: what the death of the process leaves, and
-/// what a loss of power leaves at worst.
+/// A disk that is photographed before each operation: what is left if the process dies there, and in the worst case if
+/// the power fails there.
 #[derive(Clone)]
 struct Watched {
     disk: FaultyDisk,
@@ -331,7 +353,7 @@ struct Watched {
 struct Album {
     from: PathBuf,
     pictures: Vec<Picture>,
-    /// How many changes were acknowledged, and how many begun.
+    /// The number of acknowledged changes, and of begun ones.
     safe: usize,
     begun: usize,
 }
@@ -355,7 +377,7 @@ impl Watched {
         for powerless in [false, true] {
             let folder = folder();
             if powerless {
-                self.disk.copy_forced(&album.from, folder.path()).unwrap();
+                self.disk.copy_synced(&album.from, folder.path()).unwrap();
             } else {
                 for entry in fs::read_dir(&album.from).unwrap() {
                     let entry = entry.unwrap();
@@ -373,7 +395,7 @@ struct WatchedFile(Watched, Arc<dyn DiskFile>);
 impl DiskFile for WatchedFile {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.0.before("write");
-        // In two steps, as the death of the process may part them.
+        // In two steps, because the process may die between them.
         let (some, rest) = bytes.split_at(bytes.len() / 2);
         self.1.write(some)?;
         self.0.before("write the rest");
@@ -425,18 +447,20 @@ impl Disk for Watched {
     }
 }
 
-/// Wherever it stops: what was acknowledged is there, and nothing is there without what came before it.
+/// At every point of a crash: acknowledged changes are there, and no change is there without those before it.
 #[test]
-fn it_may_stop_at_every_step() {
+fn a_crash_at_any_step_keeps_acknowledged_changes() {
     for fsync in POLICIES {
         let path = folder();
         let watched = Watched::new(path.path());
         let (mut random, mut history) = (Random(fsync as u64), vec![Content::new()]);
         {
-            // Opened more than once, and the last time not closed before the pictures are taken.
+            // Opened more than once; the last time, the database is not closed before the pictures are taken.
             for shards in [4, 1, 16] {
-                let opened =
-                    Db::open_on(options(path.path(), fsync, shards), Arc::new(watched.clone()));
+                let opened = Db::open_on_disk(
+                    options(path.path(), fsync, shards),
+                    Arc::new(watched.clone()),
+                );
                 let db = opened.unwrap();
                 assert_eq!(content(&db), history[history.len() - 1]);
                 for _ in 0..7 {
@@ -467,7 +491,7 @@ fn it_may_stop_at_every_step() {
             let db =
                 opened.unwrap_or_else(|why| panic!("{fsync:?}, before {step}, {powerless}: {why}"));
             let found = content(&db);
-            // Else a loss of power costs what was acknowledged last, but is a moment of the past.
+            // Otherwise a power failure loses the last acknowledged changes, but leaves a state of the past.
             let first = if powerless && fsync != Fsync::Always { 0 } else { safe };
             let known = history[first..=begun].contains(&found);
             assert!(known, "{fsync:?}, before {step}, {powerless}: {found:?}");
@@ -475,24 +499,24 @@ fn it_may_stop_at_every_step() {
     }
 }
 
-/// Ends a test's threads, also where it fails.
+/// Stops a test's threads, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        // Relaxed: only that it comes to be known.
+        // Relaxed: the flag only ends the loops.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Threads that write, beside snapshots, and power that is lost at any moment: under `always` what was acknowledged
-/// before is there, and else what is there is a moment of the past. A snapshot never holds what the log has not.
+/// Threads write beside snapshots, and the power fails at any time. With `always`, everything acknowledged before is
+/// there; otherwise, a state of the past. A snapshot never contains what the log has lost.
 #[test]
-fn a_loss_of_power_costs_nothing_acknowledged() {
+fn a_power_failure_loses_nothing_acknowledged() {
     const THREADS: usize = 3;
     for (fsync, shards) in POLICIES.into_iter().zip([16, 1, 4]) {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), fsync, shards);
+        let db = open_on_disk(&disk, path.path(), fsync, shards);
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -500,7 +524,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 let (db, stop) = (&db, &stop);
                 scope.spawn(move || {
                     let (counter, value) = (format!("counter {thread}"), format!("value {thread}"));
-                    // Relaxed: only that it comes to be known.
+                    // Relaxed: the flag only ends the loop.
                     for round in (1..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                         assert_eq!(db.add(&counter, 1).unwrap(), round);
                         let (tag, text) = (format!("{{tag}}{thread}"), round.to_string());
@@ -509,7 +533,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                             (tag.as_bytes(), text.as_bytes()),
                         ])
                         .unwrap();
-                        // Release: pairs with the acquire before the picture.
+                        // Release: pairs with the acquire before the picture, so that picture contains this change.
                         known.store(round.unsigned_abs(), Ordering::Release);
                     }
                 });
@@ -524,9 +548,9 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
             for _ in 0..25 {
                 thread::sleep(Duration::from_micros(500));
                 let left = folder();
-                // Acquire: pairs with the release above.
+                // Acquire: pairs with the release above, so the picture taken next contains these changes.
                 let known = acknowledged.each_ref().map(|known| known.load(Ordering::Acquire));
-                disk.copy_forced(path.path(), left.path()).unwrap();
+                disk.copy_synced(path.path(), left.path()).unwrap();
                 let there = open(left.path(), 8).unwrap();
                 for (thread, known) in known.into_iter().enumerate() {
                     let value = number(&there, &format!("value {thread}"));
@@ -544,7 +568,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 }
             }
         });
-        // Relaxed: those threads have ended.
+        // Relaxed: those threads were joined.
         assert!(acknowledged.iter().all(|known| known.load(Ordering::Relaxed) > 0));
         let before = content(&db);
         drop(db);
@@ -552,11 +576,11 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
     }
 }
 
-/// What was dropped comes back when its removal had not reached the disk, in any mixture.
+/// Removed files come back if their removal had not reached the disk, in any combination.
 #[test]
-fn what_was_dropped_may_come_back() {
+fn removed_files_may_come_back() {
     let (path, disk, before) = (folder(), FaultyDisk::new(), folder());
-    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     for round in 0..3 {
         (0..50).for_each(|key| db.set(format!("key{key}"), format!("{round}")).unwrap());
         for entry in fs::read_dir(path.path()).unwrap() {
@@ -583,7 +607,7 @@ fn what_was_dropped_may_come_back() {
         }
         let db = open(left.path(), 4).unwrap();
         assert_eq!(content(&db), wanted);
-        // The next snapshot drops them for good.
+        // The next snapshot removes them for good.
         db.set("more", "").unwrap();
         db.snapshot().unwrap();
         let files = fs::read_dir(left.path()).unwrap().count();
@@ -593,7 +617,7 @@ fn what_was_dropped_may_come_back() {
 
 // ---------------------------------------------------------------------------------------------- disks that fail
 
-/// Has room again, also where a test fails, so that its threads end.
+/// Gives the disk space again, even if the test fails, so that its threads end.
 struct Heals<'a>(&'a FaultyDisk);
 
 impl Drop for Heals<'_> {
@@ -602,34 +626,42 @@ impl Drop for Heals<'_> {
     }
 }
 
-/// A disk that is full now and then: what is refused is not done, what is done is there when it is opened again, and
-/// nobody waits for ever.
+/// The disk is full now and then: refused changes are not made, others survive reopening, and no thread waits for ever.
 #[test]
-fn on_a_full_disk_memory_and_log_stay_one() {
+fn memory_and_log_agree_on_a_full_disk() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), fsync, 4);
+        let db = open_on_disk(&disk, path.path(), fsync, 4);
         let stop = AtomicBool::new(false);
         let work = |thread: usize| {
             let mut done = 0;
-            // Relaxed: only that it comes to be known.
+            // Relaxed: the flag only ends the loop.
             while !stop.load(Ordering::Relaxed) {
                 match db.add(format!("counter {thread}"), 1) {
                     Ok(sum) => {
                         done += 1;
                         assert_eq!(sum, done);
                     }
-                    // It was undone, or not begun.
-                    Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack)) => {}
+                    // It was rolled back, or not begun.
+                    Err(
+                        Error::Request(RequestError::LogUnavailable)
+                        | Error::Log(LogError::RolledBack),
+                    ) => {}
                     Err(why) => panic!("{why}"),
                 }
                 let known = db.get(format!("counter {thread}")).unwrap().unwrap_or_default();
                 let wanted = if done == 0 { String::new() } else { done.to_string() };
-                assert_eq!(String::from_utf8(known).unwrap(), wanted, "what is shown is committed");
+                assert_eq!(
+                    String::from_utf8(known).unwrap(),
+                    wanted,
+                    "only committed changes are shown"
+                );
                 let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
                 assert!(matches!(
                     appended,
-                    Ok(_) | Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack))
+                    Ok(_)
+                        | Err(Error::Request(RequestError::LogUnavailable)
+                            | Error::Log(LogError::RolledBack))
                 ));
                 thread::sleep(Duration::from_micros(20));
             }
@@ -640,12 +672,12 @@ fn on_a_full_disk_memory_and_log_stay_one() {
             for thread in 0..2 {
                 let (db, stop) = (&db, &stop);
                 scope.spawn(move || {
-                    let mut told = 0;
+                    let mut shown = 0;
                     // Relaxed: as above.
                     while !stop.load(Ordering::Relaxed) {
                         let now = number(db, &format!("counter {thread}"));
-                        assert!(now >= told, "{told} was told, and was undone: {now}");
-                        told = now;
+                        assert!(now >= shown, "{shown} was acknowledged and rolled back: {now}");
+                        shown = now;
                     }
                 });
             }
@@ -658,14 +690,13 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 while db.log().writable() {
                     thread::sleep(Duration::from_micros(100));
                 }
-                // What is refused waits for nothing.
-                let set =
-                    Change::Set { value: b"", when: When::Always, life: Life::Ever, get: false };
-                assert_eq!(db.session().run(&[Ask::Change(b"all 0", set)], &mut |_, _| {}), 0);
+                // A refused change waits for no log entry.
+                let refused = [Request::Change(b"all 0", plain_set(b""))];
+                assert_eq!(db.session().execute(&refused, &mut |_, _| {}), 0);
                 assert!(db.snapshot().is_err());
                 drop(heals);
-                let last = db.figures().last;
-                while db.figures().last < last + 20 {
+                let last = db.stats().last_entry;
+                while db.stats().last_entry < last + 20 {
                     thread::sleep(Duration::from_micros(100));
                 }
             }
@@ -682,52 +713,51 @@ fn on_a_full_disk_memory_and_log_stay_one() {
     }
 }
 
-/// A look that meets a rollback, as late as it can: what it saw is not told, though it is shown no more.
+/// A read meets a rollback as late as possible: its answer is not shown, although the change that it saw is gone.
 #[test]
-fn what_was_undone_while_it_was_looked_at_is_not_told() {
+fn a_read_that_meets_a_rollback_is_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Never, 1);
+    let db = open_on_disk(&disk, path.path(), Fsync::Never, 1);
     db.set("key", "old").unwrap();
-    let set = Change::Set { value: b"new", when: When::Always, life: Life::Ever, get: false };
-    let last = db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    let last = db.session().execute(&[Request::Change(b"key", plain_set(b"new"))], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     let _heals = Heals(&disk);
     thread::scope(|scope| {
         let mut session = db.session();
-        let look = [Ask::Look(b"key", Look::Value), Ask::Look(b"key", Look::Exists)];
-        let lsn = session.run(&look[..1], &mut |_, answer| {
+        let read = [Request::Read(b"key", Query::Value), Request::Read(b"key", Query::Exists)];
+        let lsn = session.execute(&read[..1], &mut |_, answer| {
             assert_eq!(answer, Answer::Bytes(b"new"));
             scope.spawn(|| db.log().commit(last));
-            // The rollback has its number, and soon afterwards it waits for this look alone.
-            while db.figures().last == last {
+            // The rollback has its number, and soon waits only for this read.
+            while db.stats().last_entry == last {
                 thread::yield_now();
             }
             thread::sleep(Duration::from_millis(200));
         });
-        let told = db.log().wait(lsn);
-        assert!(told.is_err(), "a value that was undone is told: entry {lsn} is called safe");
-        let lsn = session.run(&look, &mut |_, answer| {
+        let shown = db.log().wait(lsn);
+        assert!(shown.is_err(), "a rolled-back value is shown: entry {lsn} counts as safe");
+        let lsn = session.execute(&read, &mut |_, answer| {
             assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
     });
 }
 
-/// A disk that fails to keep the log: that is said, of all that may be lost, and of what comes behind.
+/// A disk fails to store the log: all changes that may be lost get an error, and so do later ones.
 #[test]
-fn what_may_be_lost_is_not_acknowledged() {
+fn changes_that_may_be_lost_are_not_acknowledged() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    let db = open_on_disk(&disk, path.path(), Fsync::Always, 4);
     db.set("key", "kept").unwrap();
     disk.change(|faults| faults.sync = true);
     assert!(matches!(db.set("key", "lost"), Err(Error::Log(LogError::Sync(_)))));
     disk.change(|faults| faults.sync = false);
     for _ in 0..20 {
         assert!(!db.log().writable() && db.set("key", "no").is_err() && db.add("key", 1).is_err());
-        // What may be lost is not shown either: what was committed is.
+        // Changes that may be lost are not shown either; committed ones are.
         let mut session = db.session();
-        let lsn = session.run(&[Ask::Look(b"key", Look::Value)], &mut |_, answer| {
-            assert_eq!(answer, Answer::Bytes(b"kept"), "what is shown is committed");
+        let lsn = session.execute(&[Request::Read(b"key", Query::Value)], &mut |_, answer| {
+            assert_eq!(answer, Answer::Bytes(b"kept"), "only committed changes are shown");
         });
         db.log().wait(lsn).unwrap();
         assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"kept"[..]));
@@ -735,31 +765,30 @@ fn what_may_be_lost_is_not_acknowledged() {
         thread::sleep(Duration::from_millis(1));
     }
     let left = folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(open(left.path(), 4).unwrap().get("key").unwrap().as_deref(), Some(&b"kept"[..]));
 }
 
-/// What a log could not write before it was closed is not told.
+/// Changes that the log could not write before it was closed are not shown.
 #[test]
-fn what_was_never_written_is_not_told() {
+fn changes_that_were_never_written_are_not_shown() {
     let (path, disk) = (folder(), FaultyDisk::new());
-    let db = open_on(&disk, path.path(), Fsync::Never, 4);
-    let set = Change::Set { value: b"lost", when: When::Always, life: Life::Ever, get: false };
-    db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    let db = open_on_disk(&disk, path.path(), Fsync::Never, 4);
+    db.session().execute(&[Request::Change(b"key", plain_set(b"lost"))], &mut |_, _| {});
     disk.change(|faults| faults.room = Some(0));
     assert!(matches!(db.close(), Err(Error::Log(LogError::Write(_)))));
     let found = db.get("key");
-    assert!(matches!(found, Err(Error::Log(LogError::Closed))), "a lost value is told: {found:?}");
+    assert!(matches!(found, Err(Error::Log(LogError::Closed))), "a lost value is shown: {found:?}");
 }
 
 #[test]
-fn closed_it_changes_nothing() {
+fn a_closed_database_refuses_changes() {
     for fsync in POLICIES {
         let path = folder();
-        let db = open_on(&FaultyDisk::new(), path.path(), fsync, 4);
+        let db = open_on_disk(&FaultyDisk::new(), path.path(), fsync, 4);
         db.set("key", "value").unwrap();
         db.close().unwrap();
-        assert!(matches!(db.set("key", "no"), Err(Error::Refused(Refusal::Log))));
+        assert!(matches!(db.set("key", "no"), Err(Error::Request(RequestError::LogUnavailable))));
         assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"value"[..]));
         drop(db);
         assert_eq!(

@@ -1,32 +1,32 @@
 //! builds: default
 //!
-//! Clients that make the server hold more than their share: what it serves them, and where it stops. The tests measure
-//! the memory of their process, so they have one of their own, and take turns.
+//! Clients that make the server hold more than their share: what the server does for them, and where it stops. The
+//! tests measure the memory of their process, so they have their own process and run one at a time.
 
 mod support;
 
 use hedgerow_db::server::ServerConfig;
-use hedgerow_db::server::http::Http;
+use hedgerow_db::server::http::HttpServer;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{Client, Running, begin_of_memory, bulk, command, memory_since, status, until};
 
-/// A test's turn: one at a time, so that the peak of the process's memory is what the test itself used.
-struct Turn {
+/// A test's turn: one at a time, so that the peak memory of the process is that of the test.
+struct Exclusive {
     _turn: MutexGuard<'static, ()>,
     before: usize,
 }
 
-fn turn() -> Turn {
+fn exclusive() -> Exclusive {
     static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Turn { _turn: turn, before: begin_of_memory() }
+    let exclusive = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Exclusive { _turn: exclusive, before: begin_of_memory() }
 }
 
-impl Turn {
-    /// How many bytes more than before the process had in memory at most; 0 where the system does not tell.
+impl Exclusive {
+    /// Returns how many bytes more than before the process had in memory at its peak; 0 if the system does not tell.
     fn used(&self) -> usize {
         memory_since(self.before)
     }
@@ -39,7 +39,7 @@ fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
     })
 }
 
-/// Requests of 100,000 values of 1,000 bytes: more of either than the buffers of the system hold.
+/// Requests with 100,000 values of 1,000 bytes: more in both directions than the kernel buffers.
 fn long_pipeline(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
     let (key, value) = ([b'k'; 200], [b'v'; 1000]);
     client.send(command(&[b"SET", &key, &value]));
@@ -47,7 +47,7 @@ fn long_pipeline(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
     (command(&[b"GET", &key]).repeat(100_000), bulk(&value).repeat(100_000))
 }
 
-/// A client that has set `big` to so many bytes.
+/// Returns a client that has set `big` to this many bytes.
 fn with_big(server: &Running, length: usize) -> Client {
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; length]]));
@@ -55,7 +55,7 @@ fn with_big(server: &Running, length: usize) -> Client {
     client
 }
 
-/// Sends a request again and again, and reads nothing, until the server closes the connection; how much was sent.
+/// Sends a request again and again without reading, until the server closes the connection. Returns how much was sent.
 fn send_without_reading(client: &mut Client, request: &[u8], most: usize) -> Option<usize> {
     client.0.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let requests = request.repeat((1 << 20) / request.len() + 1);
@@ -72,7 +72,7 @@ fn send_without_reading(client: &mut Client, request: &[u8], most: usize) -> Opt
 
 #[test]
 fn a_pipeline_that_is_written_before_it_is_read_is_served() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|_| {});
     let mut client = server.client();
     let (pipeline, replies) = long_pipeline(&mut client);
@@ -81,12 +81,12 @@ fn a_pipeline_that_is_written_before_it_is_read_is_served() {
     assert!(written.is_ok(), "the server stopped reading the pipeline: {written:?}");
     client.expect(replies);
     until(|| server.watcher.buffers() == 0);
-    assert_eq!(server.watcher.counted().slow, 0);
+    assert_eq!(server.watcher.totals().slow, 0);
 }
 
 #[test]
 fn others_are_served_while_a_pipeline_is_not_read() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|_| {});
     let (mut greedy, mut other) = (server.client(), server.client());
     let (pipeline, replies) = long_pipeline(&mut greedy);
@@ -96,25 +96,25 @@ fn others_are_served_while_a_pipeline_is_not_read() {
     });
     let mut longest = Duration::ZERO;
     while !writes.is_finished() {
-        let asked = Instant::now();
+        let started = Instant::now();
         other.send(b"PING\r\n");
         other.expect(b"+PONG\r\n");
-        longest = longest.max(asked.elapsed());
+        longest = longest.max(started.elapsed());
     }
     assert!(longest < Duration::from_secs(1), "another client waited for {longest:?}");
     writes.join().unwrap().expect(replies);
 }
 
 #[test]
-fn who_never_reads_is_closed_at_the_limit() {
+fn a_client_that_never_reads_is_closed_at_the_limit() {
     const LIMIT: usize = 32 << 20;
-    let turn = turn();
-    let server = serve(|config| config.most_output = LIMIT);
+    let exclusive = exclusive();
+    let server = serve(|config| config.output_buffer_limit = LIMIT);
     let mut client = with_big(&server, 1000);
     let sent = send_without_reading(&mut client, &command(&[b"GET", b"big"]), 512 << 20);
     assert!(sent.is_some(), "a client that never reads was not closed at the limit");
-    assert_eq!(server.watcher.counted().slow, 1);
-    let used = turn.used();
+    assert_eq!(server.watcher.totals().slow, 1);
+    let used = exclusive.used();
     assert!(used < 3 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
     until(|| server.watcher.buffers() == 0);
 }
@@ -122,8 +122,8 @@ fn who_never_reads_is_closed_at_the_limit() {
 #[test]
 fn a_reply_is_not_built_beyond_the_limit() {
     const LIMIT: usize = 16 << 20;
-    let turn = turn();
-    let server = serve(|config| config.most_output = LIMIT);
+    let exclusive = exclusive();
+    let server = serve(|config| config.output_buffer_limit = LIMIT);
     let value = 1 << 20;
     let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
     let changing = [command(&[b"SET", b"x", b"y"]), command(&[b"GET", b"big"]).repeat(500)];
@@ -135,10 +135,10 @@ fn a_reply_is_not_built_beyond_the_limit() {
     ];
     for (number, (name, request)) in requests.iter().enumerate() {
         let mut client = with_big(&server, value);
-        // It may be closed before it has sent all.
+        // The connection may be closed before everything is sent.
         let _ = client.0.write_all(request);
-        until(|| server.watcher.counted().slow == number as u64 + 1);
-        let used = turn.used();
+        until(|| server.watcher.totals().slow == number as u64 + 1);
+        let used = exclusive.used();
         assert!(used < 160 << 20, "{name}: {used} bytes were used for a limit of {LIMIT}");
     }
     let mut client = server.client();
@@ -150,53 +150,53 @@ fn a_reply_is_not_built_beyond_the_limit() {
         client.send(command(&words));
         client.expect(b"+OK\r\n");
     }
-    // Both would be 5 MB a time.
+    // Either reply would be 5 MB.
     for (number, request) in [&b"KEYS *\r\n"[..], b"SCAN 0 COUNT 1000000\r\n"].iter().enumerate() {
         let mut client = server.client();
         let _ = client.0.write_all(&request.repeat(20));
         let wanted = requests.len() + number + 1;
-        until(|| server.watcher.counted().slow == wanted as u64);
+        until(|| server.watcher.totals().slow == wanted as u64);
     }
 }
 
 #[test]
-fn a_request_is_not_taken_beyond_the_limit() {
+fn a_request_is_not_read_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;
-    let _turn = turn();
-    let server = serve(|config| config.most_input = LIMIT);
-    // Many arguments, each of which is allowed; a single one is refused as soon as its length is known.
+    let _turn = exclusive();
+    let server = serve(|config| config.query_buffer_limit = LIMIT);
+    // Many arguments, each of them allowed; a single one that is too long is refused as soon as its length is known.
     let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
     let many = [&b"*1000\r\n"[..], &argument.repeat(1000)].concat();
     for request in [&many[..], b"*2\r\n$3\r\nGET\r\n$5000000\r\nabc"] {
         let mut client = server.client();
         let _ = client.0.write_all(request);
-        let mut told = String::new();
+        let mut read = String::new();
         client.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let end = client.0.read_to_string(&mut told);
+        let end = client.0.read_to_string(&mut read);
         assert_eq!(
-            told, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
-            "a request beyond the limit was taken: {end:?}"
+            read, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
+            "a request beyond the limit was read: {end:?}"
         );
     }
-    // What fits is served.
+    // A reply within the limit is sent.
     let mut client = with_big(&server, 3 << 20);
     client.send(b"STRLEN big\r\n");
     client.expect(b":3145728\r\n");
 }
 
 #[test]
-fn who_has_not_said_the_password_holds_little() {
-    let _turn = turn();
+fn an_unauthenticated_client_holds_little() {
+    let _turn = exclusive();
     let server = serve(|config| config.password = Some("sesame".into()));
     let mut client = server.client();
     assert_eq!(send_without_reading(&mut client, b"PING\r\n", 64 << 20), None);
     let held = server.watcher.buffers();
-    assert!(held < 512 << 10, "{held} bytes wait for a client without the password");
+    assert!(held < 512 << 10, "{held} bytes wait for an unauthenticated client");
 }
 
 #[test]
 fn the_limits_of_buffers_are_set_as_in_redis() {
-    let _turn = turn();
+    let _turn = exclusive();
     let server = serve(|config| {
         config.settings = hedgerow_db::config::Config::default().server().settings;
     });
@@ -216,15 +216,15 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
         &[b"CONFIG", b"SET", name, b"normal 99mb 2mb"],
         "-ERR CONFIG SET failed (possibly related to argument",
     );
-    // More than the system's own buffers take, and less than the hard limit: the soft one ends it.
+    // More than the kernel buffers, and less than the hard limit: the soft limit closes the connection.
     let mut slow = server.client();
     slow.send(command(&[b"GET", b"big"]).repeat(32));
-    let asked = Instant::now();
-    until(|| server.watcher.counted().slow == 1);
-    assert!(asked.elapsed() >= Duration::from_millis(900), "it was closed too soon");
+    let started = Instant::now();
+    until(|| server.watcher.totals().slow == 1);
+    assert!(started.elapsed() >= Duration::from_millis(900), "it was closed too soon");
 }
 
-/// What a probe is answered, and within which time.
+/// Returns the answer to a probe, and how long it took.
 fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
     let mut stream = TcpStream::connect(address).map_err(|why| why.to_string())?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -237,11 +237,11 @@ fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 #[test]
-fn probes_are_answered_whatever_others_send() {
-    let _turn = turn();
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+fn probes_are_answered_whatever_other_clients_send() {
+    let _turn = exclusive();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let server = serve(|_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     let address = page.address().unwrap();
     let before = status("Threads:");
     let attacks: [(&str, usize, Vec<u8>); 6] = [
@@ -265,30 +265,41 @@ fn probes_are_answered_whatever_others_send() {
         for _ in 0..number {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-            // What is not taken, or refused, is no matter.
+            // Whether the server takes or refuses it does not matter.
             let _ = stream.write_all(&bytes);
             kept.push(stream);
         }
         for path in ["/livez", "/readyz"] {
-            assert_eq!(probe(address, path).as_deref(), Ok("200 ok\n"), "{path} beside {what}");
+            assert_eq!(
+                probe(address, path).as_deref(),
+                Ok("200 ok\n"),
+                "{path} while there are {what}"
+            );
         }
-        assert_eq!(probe(address, "/metrics").as_deref(), Ok("200 # H"), "/metrics beside {what}");
-        // The harness may have started some for other tests.
+        assert_eq!(
+            probe(address, "/metrics").as_deref(),
+            Ok("200 # H"),
+            "/metrics while there are {what}"
+        );
+        // The test harness may have started some for other tests.
         let threads = status("Threads:");
-        assert!(threads <= before + 8, "{threads} threads beside {what}");
+        assert!(threads <= before + 8, "{threads} threads while there are {what}");
     }
 }
 
 #[test]
-fn half_a_request_is_closed_after_a_time() {
-    let _turn = turn();
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+fn half_a_request_times_out() {
+    let _turn = exclusive();
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
     let end = stream.read_to_end(&mut Vec::new());
-    assert!(!end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock), "half a request was kept");
-    // What is no request is told so, in the words of HTTP.
+    assert!(
+        !end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock),
+        "half a request was kept open"
+    );
+    // Invalid requests get an HTTP error.
     for (sent, status) in [("PUT / HTTP/1.1\r\n\r\n", "405"), ("rose\n\n", "400")] {
         let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
         stream.write_all(sent.as_bytes()).unwrap();

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The database over gRPC, asked by tonic's own client.
+//! The database over gRPC, with tonic's own client.
 
 #![cfg(feature = "grpc")]
 
@@ -39,7 +39,7 @@ fn get(key: &'static str) -> GetRequest {
 }
 
 #[test]
-fn single_operations_do_as_they_say() {
+fn single_operations_work() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         assert_eq!(client.get(get("rose")).await.unwrap().into_inner().value, None);
         assert!(client.set(set("rose", "red")).await.unwrap().into_inner().stored);
@@ -47,9 +47,9 @@ fn single_operations_do_as_they_say() {
         assert!(!client.set(absent).await.unwrap().into_inner().stored);
         let value = client.get(get("rose")).await.unwrap().into_inner().value;
         assert_eq!(value.as_deref(), Some(&b"red"[..]));
-        let brief = SetRequest { lives: Some(60_000), ..set("daisy", "white") };
+        let brief = SetRequest { ttl: Some(60_000), ..set("daisy", "white") };
         client.set(brief).await.unwrap();
-        assert_eq!(db.figures().ending, 1);
+        assert_eq!(db.stats().expires, 1);
 
         let add = AddRequest { key: "petals".into(), by: -5 };
         assert_eq!(client.add(add).await.unwrap().into_inner().sum, -5);
@@ -61,7 +61,11 @@ fn single_operations_do_as_they_say() {
         assert_eq!(client.set(long).await.unwrap_err().code(), Code::InvalidArgument);
         db.set_max_memory(1);
         let refused = client.set(set("tulip", "yellow")).await.unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted, "no memory is no precondition");
+        assert_eq!(
+            refused.code(),
+            Code::ResourceExhausted,
+            "out of memory is not a failed precondition"
+        );
         db.set_max_memory(0);
 
         let keys = vec!["rose".into(), "petals".into(), "thorn".into()];
@@ -108,7 +112,7 @@ fn tokio_stream<T: Send + 'static>(all: Vec<T>) -> impl futures_util::Stream<Ite
 }
 
 #[test]
-fn a_walk_tells_all_keys_that_begin_so() {
+fn a_scan_returns_all_keys_with_a_prefix() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         for number in 0..2000 {
             db.set(format!("a{number}"), "value").unwrap();
@@ -131,7 +135,7 @@ fn a_walk_tells_all_keys_that_begin_so() {
 }
 
 #[test]
-fn watchers_are_told_in_order() {
+fn watchers_get_changes_in_order() {
     with_server(GrpcOptions::default(), async |mut client: Client, db: Db| {
         let request = WatchRequest { prefix: "ro".into(), with_values: true };
         let mut events = client.watch(request).await.unwrap().into_inner();
@@ -139,28 +143,30 @@ fn watchers_are_told_in_order() {
         db.set("rose", "red").unwrap();
         db.delete("rose").unwrap();
         db.clear().unwrap();
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..3 {
-            told.push(events.message().await.unwrap().unwrap().kind.unwrap());
+            received.push(events.message().await.unwrap().unwrap().kind.unwrap());
         }
-        assert!(matches!(&told[0], watch_response::Kind::Changed(entry) if entry.key == "rose"));
+        assert!(
+            matches!(&received[0], watch_response::Kind::Changed(entry) if entry.key == "rose")
+        );
         assert_eq!(
-            told[1..],
+            received[1..],
             [watch_response::Kind::Removed("rose".into()), watch_response::Kind::Cleared(true),]
         );
     });
 }
 
 #[test]
-fn nobody_passes_without_the_password() {
+fn a_password_is_required() {
     let mut options = GrpcOptions::default();
     options.password = Some("thorn".into());
     with_server(options, async |mut client: Client, _: Db| {
         for wrong in ["", "Bearer thor", "Bearer thorns", "Bearer thorN", "thorn"] {
             let mut request = Request::new(get("rose"));
             request.metadata_mut().insert("authorization", wrong.parse().unwrap());
-            let told = client.get(request).await.unwrap_err();
-            assert_eq!(told.code(), Code::Unauthenticated, "{wrong}");
+            let received = client.get(request).await.unwrap_err();
+            assert_eq!(received.code(), Code::Unauthenticated, "{wrong}");
         }
         assert_eq!(client.get(get("rose")).await.unwrap_err().code(), Code::Unauthenticated);
         let mut request = Request::new(get("rose"));
@@ -170,7 +176,7 @@ fn nobody_passes_without_the_password() {
 }
 
 #[test]
-fn it_tells_of_its_health_and_its_services() {
+fn health_and_reflection_are_served() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::health_client::HealthClient;
@@ -190,31 +196,33 @@ fn it_tells_of_its_health_and_its_services() {
         let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
         let service = "hedgerow.db.v1.Database".to_owned();
         let check = HealthCheckRequest { service: service.clone() };
-        let told = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
-        assert_eq!(told.status(), ServingStatus::Serving);
+        let received = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
+        assert_eq!(received.status(), ServingStatus::Serving);
 
         let list = MessageRequest::ListServices(String::new());
         let ask = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
-        let asks = futures_util::stream::iter([ask]);
+        let requests = futures_util::stream::iter([ask]);
         let mut client = ServerReflectionClient::new(channel.clone());
-        let mut told = client.server_reflection_info(asks).await.unwrap().into_inner();
-        let told = told.message().await.unwrap().unwrap().message_response;
-        let Some(MessageResponse::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        let mut received = client.server_reflection_info(requests).await.unwrap().into_inner();
+        let received = received.message().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(list)) = received else {
+            panic!("{received:?}")
+        };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
 
-        // As older clients ask.
+        // As older clients do.
         let list = OldAsk::ListServices(String::new());
         let ask = OldRequest { message_request: Some(list), ..Default::default() };
-        let told =
+        let received =
             Old::new(channel).server_reflection_info(futures_util::stream::iter([ask])).await;
-        let mut told = told.expect("older clients are not told of the services").into_inner();
-        let told = told.message().await.unwrap().unwrap().message_response;
-        let Some(OldAnswer::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        let mut received = received.expect("older clients cannot list the services").into_inner();
+        let received = received.message().await.unwrap().unwrap().message_response;
+        let Some(OldAnswer::ListServicesResponse(list)) = received else { panic!("{received:?}") };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
     });
 }
 
-/// A server for clients of Redis, with gRPC beside it.
+/// Runs a RESP server with gRPC beside it.
 fn with_both<T: Future<Output = ()>>(
     change: impl FnOnce(&mut hedgerow_db::server::ServerConfig),
     ask: impl FnOnce(Running, String, Db) -> T,
@@ -238,7 +246,7 @@ fn asks_with(password: &str) -> Request<GetRequest> {
 }
 
 #[test]
-fn a_password_that_is_set_holds_here_as_well() {
+fn a_password_set_at_runtime_applies() {
     with_both(
         |_| {},
         async |server: Running, address, _| {
@@ -250,12 +258,12 @@ fn a_password_that_is_set_holds_here_as_well() {
                 other.expect(b"+OK\r\n");
             };
             set(b"thorn");
-            let told = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "nobody was asked for the password");
+            let received = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(received, Err(Code::Unauthenticated), "no password was required");
             client.get(asks_with("thorn")).await.unwrap();
             set(b"petal");
-            let told = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
-            assert_eq!(told, Err(Code::Unauthenticated), "an old password is good");
+            let received = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(received, Err(Code::Unauthenticated), "an old password is accepted");
             client.get(asks_with("petal")).await.unwrap();
             set(b"");
             client.get(get("rose")).await.unwrap();
@@ -264,7 +272,7 @@ fn a_password_that_is_set_holds_here_as_well() {
 }
 
 #[test]
-fn connections_are_clients_like_others() {
+fn connections_count_as_clients() {
     with_both(
         |config| config.max_clients = 2,
         async |server: Running, address: String, _| {
@@ -278,7 +286,7 @@ fn connections_are_clients_like_others() {
                 Ok(mut client) => client.get(get("rose")).await.map(drop).map_err(|why| why.code()),
                 Err(_) => Err(Code::Unavailable),
             };
-            assert!(more().await.is_err(), "there are more clients than may be");
+            assert!(more().await.is_err(), "there are more clients than maxclients");
             server.client().expect(b"-ERR max number of clients reached\r\n");
             one.send(b"CONFIG SET maxclients 3\r\n");
             one.expect(b"+OK\r\n");
@@ -290,7 +298,7 @@ fn connections_are_clients_like_others() {
 }
 
 #[test]
-fn silent_connections_are_closed_and_those_of_watchers_are_not() {
+fn silent_connections_time_out_except_watchers() {
     with_both(
         |config| config.timeout = Duration::from_millis(300),
         async |server: Running, address: String, db: Db| {
@@ -319,27 +327,28 @@ fn gets(count: usize) -> BatchRequest {
     BatchRequest { operations: vec![one; count] }
 }
 
-/// One test for all, since it measures the memory of the process.
+/// One test for all limits, because it measures the memory of the process.
 #[test]
-fn a_client_that_asks_for_much_holds_little() {
+fn responses_are_bounded() {
     const LIMIT: usize = 32 << 20;
-    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_output = LIMIT;
+    let change =
+        |config: &mut hedgerow_db::server::ServerConfig| config.output_buffer_limit = LIMIT;
     with_both(change, async |server: Running, address: String, db: Db| {
         db.set("big", vec![b'v'; 1 << 20]).unwrap();
         let client = DatabaseClient::connect(address.clone()).await.unwrap();
         let mut client = client.max_decoding_message_size(usize::MAX);
         let before = begin_of_memory();
-        let told = client.batch(gets(1000)).await.map(drop).map_err(|why| why.code());
-        assert_eq!(told, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
+        let received = client.batch(gets(1000)).await.map(drop).map_err(|why| why.code());
+        assert_eq!(received, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
-        // One that is within the limit is made, again and again: what was sent is not counted any more.
+        // A response within the limit is made again and again: sent ones are not counted any more.
         for _ in 0..5 {
             let answers = client.batch(gets(20)).await.unwrap().into_inner().answers;
             assert_eq!(answers.len(), 20);
         }
 
-        // Nothing is made for a stream that is not read, and all of it when it is.
+        // A stream that is not read is not executed further; when it is read, all of it is.
         let before = begin_of_memory();
         let stream = tokio_stream((0..100).map(|_| gets(8)).collect());
         let mut answers = client.pipeline(stream).await.unwrap().into_inner();
@@ -353,7 +362,7 @@ fn a_client_that_asks_for_much_holds_little() {
         }
         assert_eq!(count, 800);
 
-        // Of a walk each message is short, but for one value.
+        // Each message of a scan is short, except for one value.
         for number in 0..200 {
             db.set(format!("walk{number}"), vec![b'v'; 1 << 20]).unwrap();
         }
@@ -361,12 +370,12 @@ fn a_client_that_asks_for_much_holds_little() {
         let request = ScanRequest { prefix: "walk".into(), with_values: true };
         let mut parts = short.scan(request).await.unwrap().into_inner();
         let mut found = BTreeSet::new();
-        while let Some(part) = parts.message().await.expect("a message of a walk was too long") {
+        while let Some(part) = parts.message().await.expect("a message of a scan was too long") {
             found.extend(part.entries.into_iter().map(|entry| entry.key));
         }
         assert_eq!(found.len(), 200);
 
-        // So little is kept for a watcher that does not read.
+        // The server keeps little for a watcher that does not read.
         let before = begin_of_memory();
         let request = WatchRequest { prefix: "big".into(), with_values: true };
         let mut events = client.watch(request).await.unwrap().into_inner();
@@ -377,7 +386,7 @@ fn a_client_that_asks_for_much_holds_little() {
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a watcher that does not read");
         for _ in 0..50 {
-            let event = events.message().await.expect("values were made beyond what is read");
+            let event = events.message().await.expect("values were sent beyond what is read");
             assert!(event.is_some());
         }
         drop(server);
@@ -385,18 +394,19 @@ fn a_client_that_asks_for_much_holds_little() {
 }
 
 #[test]
-fn requests_are_not_taken_beyond_the_limits() {
-    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_input = 4 << 20;
+fn requests_are_bounded() {
+    let change =
+        |config: &mut hedgerow_db::server::ServerConfig| config.query_buffer_limit = 4 << 20;
     with_both(change, async |_, address, _| {
         let mut client = DatabaseClient::connect(address).await.unwrap();
         let none = BatchRequest { operations: vec![Operation { kind: None }; 70_000] };
-        let told = client.batch(none).await.unwrap_err().code();
-        assert_eq!(told, Code::ResourceExhausted, "a batch of any number of parts was taken");
+        let received = client.batch(none).await.unwrap_err().code();
+        assert_eq!(received, Code::ResourceExhausted, "a batch with too many parts was accepted");
         let value = vec![b'v'; 5 << 20].into();
         let long = SetRequest { key: "big".into(), value, ..SetRequest::default() };
-        let told = client.set(long).await.map(drop).map_err(|why| why.code());
-        assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was taken");
-        // What is done is not counted any more.
+        let received = client.set(long).await.map(drop).map_err(|why| why.code());
+        assert_eq!(received, Err(Code::ResourceExhausted), "a request beyond the limit was read");
+        // Completed calls are not counted any more.
         for _ in 0..10 {
             let value = vec![b'v'; 1 << 20].into();
             let set = SetRequest { key: "big".into(), value, ..SetRequest::default() };
@@ -406,11 +416,11 @@ fn requests_are_not_taken_beyond_the_limits() {
 }
 
 #[test]
-fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
+fn an_unread_stream_does_not_delay_shutdown() {
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("big", vec![b'v'; 8 << 20]).unwrap();
     let mut options = GrpcOptions::default();
-    options.stop_within = Duration::from_millis(300);
+    options.shutdown_timeout = Duration::from_millis(300);
     let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
     let address = format!("http://{}", server.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -426,5 +436,5 @@ fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
         ended.send(())
     });
     let ends = ends.recv_timeout(Duration::from_secs(10));
-    assert!(ends.is_ok(), "the end waits for a client that does not read");
+    assert!(ends.is_ok(), "shutdown waits for a client that does not read");
 }

@@ -1,16 +1,16 @@
 //! builds: default
 //!
-//! A process with an open database is killed at random moments, again and again. Whatever it had acknowledged is there
-//! when the folder is opened again, and nothing is there that was never written.
+//! A process with an open database is killed at random times, again and again. All acknowledged changes are there when
+//! the directory is opened again, and nothing that was never written.
 //!
-//! The process is this test's own program, started with `CHILD` set: its threads write values that count upwards, and
-//! tell each number on their output when the log says that it is safe. `HEDGEROW_DB_KILLS` says how many rounds.
+//! The process is this test program, started with `CHILD` set: its threads write increasing values, and print each
+//! number when the log says that it is safe. `HEDGEROW_DB_KILLS` is the number of rounds.
 
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, Together, When};
 use hedgerow_db::log::Fsync;
+use hedgerow_db::request::{Answer, Change, Expiry, MultiKeyOp, Query, Request, SetCondition};
 use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::env;
@@ -24,16 +24,16 @@ use std::time::{Duration, Instant};
 const CHILD: &str = "HEDGEROW_DB_KILLS_CHILD";
 const ROUNDS: &str = "HEDGEROW_DB_KILLS";
 const THREADS: u64 = 4;
-/// Keys of a thread that are written in turn.
+/// Keys that a thread writes one after the other.
 const KEYS: u64 = 8;
-/// Keys of a thread that are always written together.
+/// Keys that a thread always writes atomically.
 const TOGETHER: u64 = 5;
-/// Numbers of a round, at most.
+/// The most numbers in a round.
 const STRIDE: u64 = 1 << 32;
-/// An end that no test sees.
+/// An expiration that no test reaches.
 const FAR: u64 = 1 << 50;
 
-/// How the folder is opened in a round: in turn by each policy, with shards of another number each time.
+/// The options of a round: each flush policy in turn, and a different number of shards each time.
 fn options(folder: &Path, round: u64) -> Options {
     let mut options = Options::at(folder);
     options.fsync =
@@ -44,7 +44,7 @@ fn options(folder: &Path, round: u64) -> Options {
     options
 }
 
-/// What is stored with a number: most are short, and some are so long that their writing can be cut in two.
+/// The value stored with a number: most are short, and some are long enough for a write to be interrupted.
 fn value(number: u64) -> Vec<u8> {
     let long = if number.is_multiple_of(41) { 400_000 } else { number * 7919 % 300 };
     let mut value = format!("{number}:").into_bytes();
@@ -84,33 +84,39 @@ fn write(db: &Db, thread: u64, from: u64) {
         let (here, there) =
             (key("moves", thread, number % 2), key("moves", thread, 1 - number % 2));
         let token = format!("{number:020}");
-        let life = Life::Until(FAR + number);
-        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
-        let asks = [
-            Ask::Change(&register, set(&value, Life::Ever)),
-            Ask::Change(&counter, Change::Add(1)),
-            Ask::Change(b"counter of all", Change::Add(1)),
-            Ask::Change(&list, Change::Append(token.as_bytes())),
-            Ask::Change(&ending, set(short.as_bytes(), life)),
-            Ask::Together(Together::SetAll(&all)),
-            Ask::Together(Together::Rename { from: &here, to: &there, absent: false }),
+        let expiry = Expiry::At(FAR + number);
+        let set = |value, expiry| Change::Set {
+            value,
+            condition: SetCondition::Always,
+            expiry,
+            get: false,
+        };
+        let requests = [
+            Request::Change(&register, set(&value, Expiry::Never)),
+            Request::Change(&counter, Change::Increment(1)),
+            Request::Change(b"counter of all", Change::Increment(1)),
+            Request::Change(&list, Change::Append(token.as_bytes())),
+            Request::Change(&ending, set(short.as_bytes(), expiry)),
+            Request::MultiKey(MultiKeyOp::SetAll(&all)),
+            Request::MultiKey(MultiKeyOp::Rename { from: &here, to: &there, if_absent: false }),
         ];
-        let lsn = session.run(&asks, &mut |_, answer| {
-            let no_such = matches!(answer, Answer::Refused(hedgerow_db::ask::Refusal::NoSuchKey));
-            assert!(no_such || !matches!(answer, Answer::Refused(_)), "{answer:?}");
+        let lsn = session.execute(&requests, &mut |_, answer| {
+            let no_such =
+                matches!(answer, Answer::Error(hedgerow_db::request::RequestError::NoSuchKey));
+            assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
-        // One write, so that the other end reads it whole or not at all.
-        let told = format!("safe {thread} {number}\n");
-        if std::io::stdout().lock().write_all(told.as_bytes()).is_err() {
+        // A single write, so that the reader gets all of it or nothing.
+        let printed = format!("safe {thread} {number}\n");
+        if std::io::stdout().lock().write_all(printed.as_bytes()).is_err() {
             std::process::exit(1);
         }
     }
 }
 
-// -------------------------------------------------------------------------------- who kills it
+// -------------------------------------------------------------------------------- the test that kills it
 
-/// Killed at the latest with this.
+/// Killed when dropped, at the latest.
 struct Running(Child);
 
 impl Drop for Running {
@@ -120,10 +126,10 @@ impl Drop for Running {
     }
 }
 
-/// Has a process write, and kills it; the last number of each thread that it told.
+/// Starts a process that writes, and kills it. Returns the last number that each thread printed.
 fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREADS as usize] {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "what_was_acknowledged_survives_kills", "--nocapture"]);
+    command.args(["--exact", "acknowledged_changes_survive_kills", "--nocapture"]);
     command.env(CHILD, folder).env(ROUNDS, round.to_string()).stdout(Stdio::piped());
     let mut child = Running(command.spawn().unwrap());
     let out = child.0.stdout.take().unwrap();
@@ -132,9 +138,9 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
         let mut last = [None; THREADS as usize];
         for line in BufReader::new(out).lines() {
             let line = line.unwrap();
-            // The test's own lines are not of interest.
-            let Some(told) = line.strip_prefix("safe ") else { continue };
-            let (thread, number) = told.split_once(' ').unwrap();
+            // Skip the test harness's own lines.
+            let Some(printed) = line.strip_prefix("safe ") else { continue };
+            let (thread, number) = printed.split_once(' ').unwrap();
             let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
             let wanted = last[thread].map_or(round * STRIDE, |last: u64| last + 1);
             assert_eq!(number, wanted);
@@ -144,7 +150,7 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
         last
     });
     if random.below(4) != 0 {
-        // Else maybe while it opens the folder, or before.
+        // Otherwise the kill may come while it opens the directory, or before.
         let _ = begun.recv_timeout(Duration::from_secs(60));
     }
     thread::sleep(Duration::from_micros(random.below(20_000)));
@@ -161,9 +167,9 @@ struct Known {
     counter: u64,
 }
 
-fn look(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
+fn read(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
     let mut found = None;
-    session.run(&[Ask::Look(key, Look::Value)], &mut |_, answer| {
+    session.execute(&[Request::Read(key, Query::Value)], &mut |_, answer| {
         if let Answer::Bytes(value) = answer {
             found = Some(value.to_vec());
         }
@@ -177,19 +183,19 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 impl Known {
-    /// Looks at what is there after a round in which `safe` was told last.
+    /// Checks the keys after a round in which `safe` was printed last.
     fn check(&mut self, session: &mut Session, thread: u64, round: u64, safe: Option<u64>) {
         let begin = round * STRIDE;
         let end = safe.map_or(begin, |safe| safe + 1);
-        // The one number after those that were told may have been written, in part or all.
+        // The number after the last printed one may have been written, in part or completely.
         let allowed = |found: Option<u64>, safe: Option<u64>, mine: bool| {
             assert!(
                 found == safe || mine && found == Some(end),
-                "{found:?} is there, {safe:?} was told"
+                "{found:?} is there, {safe:?} was printed"
             );
         };
         for place in 0..KEYS {
-            let found = look(session, &key("register", thread, place));
+            let found = read(session, &key("register", thread, place));
             let there = found.as_deref().map(number);
             assert_eq!(found, there.map(value), "never written");
             let known = &mut self.registers[place as usize];
@@ -198,60 +204,65 @@ impl Known {
             *known = there;
         }
         let mut together = (0..TOGETHER)
-            .map(|place| look(session, &key("together", thread, place)).as_deref().map(number));
+            .map(|place| read(session, &key("together", thread, place)).as_deref().map(number));
         let one = together.next().unwrap();
         assert!(together.all(|other| other == one), "written together");
         allowed(one, safe.or(self.together), true);
         self.together = one;
 
         let ending = key("ending", thread, 0);
-        let there = look(session, &ending).as_deref().map(number);
+        let there = read(session, &ending).as_deref().map(number);
         allowed(there, safe.or(self.ending), true);
-        session.run(&[Ask::Look(&ending, Look::Life)], &mut |_, answer| {
-            let wanted = there.map_or(Answer::Nothing, |there| Answer::Lives(Some(FAR + there)));
+        session.execute(&[Request::Read(&ending, Query::Expiry)], &mut |_, answer| {
+            let wanted = there.map_or(Answer::Nil, |there| Answer::ExpiresAt(Some(FAR + there)));
             assert_eq!(answer, wanted);
         });
         self.ending = there;
 
-        let counter = look(session, &key("counter", thread, 0)).map_or(0, |text| number(&text));
+        let counter = read(session, &key("counter", thread, 0)).map_or(0, |text| number(&text));
         let wanted = self.counter + end - begin;
         assert!(counter == wanted || counter == wanted + 1, "{counter} for {wanted}");
         self.counter = counter;
 
-        let list = look(session, &key("list", thread, 0)).unwrap_or_default();
+        let list = read(session, &key("list", thread, 0)).unwrap_or_default();
         let list: Vec<u64> = list.chunks(20).map(number).collect();
         let safe: Vec<u64> = (begin..end).collect();
         assert!(list == safe || list.split_last() == Some((&end, &safe[..])), "{list:?}");
-        session.run(&[Ask::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
+        session
+            .execute(&[Request::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
 
-        let moves = [0, 1].map(|place| look(session, &key("moves", thread, place)));
+        let moves = [0, 1].map(|place| read(session, &key("moves", thread, place)));
         assert_eq!(
             moves.iter().flatten().count(),
             usize::from(round > 0),
-            "one moves, or none was there"
+            "one key moves, or there was none"
         );
         if round == 0 {
-            let set =
-                Change::Set { value: b"it", when: When::Always, life: Life::Ever, get: false };
-            session.run(&[Ask::Change(&key("moves", thread, 0), set)], &mut |_, _| {});
+            let set = Change::Set {
+                value: b"it",
+                condition: SetCondition::Always,
+                expiry: Expiry::Never,
+                get: false,
+            };
+            session.execute(&[Request::Change(&key("moves", thread, 0), set)], &mut |_, _| {});
         }
     }
 }
 
 #[test]
-fn what_was_acknowledged_survives_kills() {
+fn acknowledged_changes_survive_kills() {
     if let Ok(folder) = env::var(CHILD) {
         return be_killed(&folder);
     }
     let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
-    let (rounds, patience) =
+    let (rounds, timeout) =
         given.map_or((25, Duration::from_secs(10)), |rounds| (rounds, Duration::MAX));
     let folder = tempfile::tempdir().unwrap();
     let (mut random, began) = (Random(rounds), Instant::now());
     let mut known: [Known; THREADS as usize] = Default::default();
-    let (mut of_all, mut told, mut cuts, mut snapshots, mut done) = (0, 0, 0, 0, 0);
+    let (mut of_all, mut printed, mut cuts, mut snapshots, mut done) = (0, 0, 0, 0, 0);
     for number_of in 0..rounds {
-        if began.elapsed() > patience {
+        if began.elapsed() > timeout {
             break;
         }
         let safe = round(folder.path(), number_of, &mut random);
@@ -262,13 +273,13 @@ fn what_was_acknowledged_survives_kills() {
         }
         let counted = |last: Option<u64>| last.map_or(0, |last| last - number_of * STRIDE + 1);
         let new: u64 = safe.into_iter().map(counted).sum();
-        let sum = look(&mut session, b"counter of all").map_or(0, |text| number(&text));
+        let sum = read(&mut session, b"counter of all").map_or(0, |text| number(&text));
         assert!(
             (of_all + new..=of_all + new + THREADS).contains(&sum),
             "{sum} for {of_all} and {new}"
         );
-        (of_all, told, done) = (sum, told + new, done + 1);
-        cuts += u64::from(db.opened().cut != 0);
+        (of_all, printed, done) = (sum, printed + new, done + 1);
+        cuts += u64::from(db.opened().truncated_bytes != 0);
         snapshots += u64::from(db.opened().snapshot_keys != 0);
         drop(session);
         if random.below(3) == 0 {
@@ -276,7 +287,7 @@ fn what_was_acknowledged_survives_kills() {
         }
     }
     println!(
-        "{done} kills, {told} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
+        "{done} kills, {printed} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
     );
-    assert!(told > 0 && snapshots > 0, "nothing was tested");
+    assert!(printed > 0 && snapshots > 0, "the test covered nothing");
 }

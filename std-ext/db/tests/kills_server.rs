@@ -1,9 +1,9 @@
 //! builds: default
 //!
-//! The program is killed at random moments while clients write to it over TCP, again and again. Whatever it had
-//! acknowledged, or shown to anybody, is there when it is started again, and nothing is there that was never sent.
+//! The program is killed at random times while clients write to it over TCP, again and again. Everything that it had
+//! acknowledged, or shown to a client, is there after the restart, and nothing that was never sent.
 //!
-//! `HEDGEROW_DB_KILLS` says how many rounds.
+//! `HEDGEROW_DB_KILLS` is the number of rounds.
 #![cfg(unix)]
 
 mod support;
@@ -26,17 +26,17 @@ use std::time::{Duration, Instant};
 use support::command;
 
 const ROUNDS: &str = "HEDGEROW_DB_KILLS";
-/// Clients that write, each keys of its own and one of all.
+/// Clients that write keys of their own and one shared key.
 const WRITERS: usize = 4;
 const REGISTERS: u64 = 6;
-/// Keys that are always written together.
+/// Keys that are always written atomically.
 const TOGETHER: u64 = 4;
-/// A moment that no test sees, in milliseconds.
+/// A time that no test reaches, in milliseconds.
 const FAR: u64 = 1 << 50;
 
 // -------------------------------------------------------------------------------- the program
 
-/// Killed at the latest with this.
+/// Killed when dropped, at the latest.
 struct Program {
     child: Child,
     port: u16,
@@ -44,10 +44,10 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it, with shards of another number each time, and in one round of four with the other promise that holds
-    /// when a process dies.
+    /// Starts the program with a different number of shards each time, and in one round of four with the other flush
+    /// policy that survives the death of a process.
     fn start(folder: &Path, round: u64) -> (Child, u16) {
-        // Free a moment ago.
+        // It was free just now.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
         for (name, _) in env::vars_os() {
@@ -64,13 +64,13 @@ impl Program {
         (program.spawn().unwrap(), port)
     }
 
-    /// Starts it until it has begun to serve: in vain where another program has taken the port meanwhile.
+    /// Starts the program until it serves; another process may have taken the port meanwhile.
     fn serving(folder: &Path, round: u64) -> Self {
         loop {
             let (mut child, port) = Self::start(folder, round);
             let (mut out, mut said) = (BufReader::new(child.stdout.take().unwrap()), String::new());
             while out.read_line(&mut said).unwrap() != 0 {
-                if said.ends_with("Ctrl-C ends it.\n") {
+                if said.ends_with("Press Ctrl-C to stop.\n") {
                     return Self { child, port, said };
                 }
             }
@@ -86,15 +86,15 @@ impl Program {
         Client(BufReader::new(stream))
     }
 
-    /// The number of keys that it says it found in a snapshot.
+    /// Returns the number of keys that it reports from a snapshot.
     fn snapshot_keys(&self) -> u64 {
-        let number = self.said.split_once(" from a snapshot").map(|(before, _)| before);
+        let number = self.said.split_once(" keys from a snapshot").map(|(before, _)| before);
         let number = number.and_then(|before| before.rsplit(' ').next()?.parse().ok());
         number.unwrap_or(0)
     }
 }
 
-/// What it wrote to standard error, which it must have ended to have written all of.
+/// Returns what it wrote to standard error. The program must have exited.
 fn complaints(child: &mut Child) -> String {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -108,12 +108,12 @@ impl Drop for Program {
     }
 }
 
-// -------------------------------------------------------------------------------- who talks to it
+// -------------------------------------------------------------------------------- its clients
 
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// The next answer; a number comes as its digits.
+    /// Returns the next reply; an integer as its digits.
     fn answer(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
@@ -133,28 +133,28 @@ impl Client {
         }
     }
 
-    fn ask(&mut self, words: &[&[u8]]) -> io::Result<Option<Vec<u8>>> {
+    fn request(&mut self, words: &[&[u8]]) -> io::Result<Option<Vec<u8>>> {
         self.0.get_mut().write_all(&command(words))?;
         self.answer()
     }
 }
 
-/// What a key is to be: its value, and until when it lives where it has an end.
+/// The expected state of a key: its value, and its expiration if it has one.
 type Kept = Option<(Vec<u8>, Option<u64>)>;
 
-/// What a key was before, and what it became by which of its writer's requests.
+/// The state of a key before, and after each request of its writer.
 type Story = (Kept, Vec<(u64, Kept)>);
 
-/// Who writes to keys of its own.
+/// A client that writes keys of its own.
 #[derive(Default)]
 struct Writer {
     name: usize,
     keys: HashMap<Vec<u8>, Story>,
-    /// Never the same twice, over all rounds.
+    /// Different each time, over all rounds.
     number: u64,
     sent: u64,
     acknowledged: u64,
-    /// Which requests added to the number of all.
+    /// The requests that incremented the shared number.
     added: Vec<u64>,
 }
 
@@ -173,14 +173,14 @@ impl Writer {
         format!("{kind}:{}:{number}", self.name).into_bytes()
     }
 
-    /// The next request, and what is to be known of it.
+    /// Returns the next request, and records its effect.
     fn request(&mut self, random: &mut Random) -> Vec<u8> {
         self.number += 1;
         let short = self.number.to_string().into_bytes();
         let register = self.key("register", random.below(REGISTERS));
         let request = match random.below(12) {
             0..3 => {
-                // Some are so long that their writing can be cut in two.
+                // Some values are long enough for a write to be interrupted.
                 let long = if self.number.is_multiple_of(37) { 200_000 } else { self.number % 300 };
                 let value = [&short[..], b":", &vec![b'v'; long as usize]].concat();
                 self.becomes(&register, Some((value.clone(), None)));
@@ -230,12 +230,12 @@ impl Writer {
         request
     }
 
-    /// Sends requests, in pipelines of one to many, until the server has gone.
+    /// Sends requests in pipelines of one to many, until the connection breaks.
     fn write(&mut self, mut client: Client, mut random: Random) {
         loop {
             let length = [1, 1, 3, 10, 60][random.below(5) as usize];
             let requests: Vec<u8> = (0..length).flat_map(|_| self.request(&mut random)).collect();
-            // What of it has arrived when this fails nobody knows, so all of it may be done.
+            // It is unknown how much of it has arrived, so all of it may have been executed.
             if client.0.get_mut().write_all(&requests).is_err() {
                 return;
             }
@@ -246,19 +246,19 @@ impl Writer {
         }
     }
 
-    /// How many of the requests that were acknowledged added to the number of all.
+    /// Counts the acknowledged requests that incremented the shared number.
     fn added_for_sure(&self) -> u64 {
         self.added.partition_point(|request| *request < self.acknowledged) as u64
     }
 
-    /// Whether each key is what it was after some of the requests: all that were acknowledged, and then maybe more.
-    /// What is found is what it was before the next round.
+    /// Checks that each key has its state after some of the requests: all acknowledged ones, and maybe more. That state
+    /// is the start of the next round.
     fn check(&mut self, client: &mut Client) {
         let acknowledged = self.acknowledged;
         for (key, (before, since)) in &mut self.keys {
-            let value = client.ask(&[b"GET", key]).unwrap();
+            let value = client.request(&[b"GET", key]).unwrap();
             let found = value.map(|value| {
-                let end = client.ask(&[b"PEXPIRETIME", key]).unwrap().unwrap();
+                let end = client.request(&[b"PEXPIRETIME", key]).unwrap().unwrap();
                 (value, (end != b"-1").then(|| digits(&end)))
             });
             let sure = since.partition_point(|(request, _)| *request < acknowledged);
@@ -281,7 +281,7 @@ impl Writer {
         }
         let mut together = (0..TOGETHER).map(|n| self.now(&self.key("together", n)));
         let one = together.next().unwrap();
-        assert!(together.all(|other| other == one), "not all of an MSET is there");
+        assert!(together.all(|other| other == one), "an MSET is incomplete");
         (self.sent, self.acknowledged) = (0, 0);
         self.added.clear();
     }
@@ -291,16 +291,16 @@ fn digits(text: &[u8]) -> u64 {
     std::str::from_utf8(text).unwrap().parse().unwrap()
 }
 
-/// Looks at the number of all, for ever: whatever is shown to somebody is there to stay.
+/// Reads the shared number in a loop: a number that was shown once must survive.
 fn watch(mut client: Client, highest: &AtomicU64) {
-    while let Ok(shown) = client.ask(&[b"GET", b"all"]) {
+    while let Ok(shown) = client.request(&[b"GET", b"all"]) {
         let shown = shown.map_or(0, |text| digits(&text));
-        // Read when this thread has been joined.
+        // Relaxed: read after this thread is joined.
         highest.fetch_max(shown, Ordering::Relaxed);
     }
 }
 
-/// Asks for snapshots, so that kills meet them whatever the clock says.
+/// Requests snapshots, so that kills meet them whatever the clock says.
 fn have_saved(mut client: Client) {
     let mut line = String::new();
     while client.0.get_mut().write_all(b"BGSAVE\r\n").is_ok() {
@@ -314,16 +314,16 @@ fn have_saved(mut client: Client) {
 }
 
 fn number_of_all(client: &mut Client) -> u64 {
-    client.ask(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text))
+    client.request(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text))
 }
 
-// -------------------------------------------------------------------------------- who kills it
+// -------------------------------------------------------------------------------- the test that kills it
 
-/// Between what the number of all must be: what was acknowledged or shown, and what was sent.
+/// The possible range of the shared number: from what was acknowledged or shown to what was sent.
 type Between = RangeInclusive<u64>;
 
 #[derive(Default)]
-struct Counted {
+struct CounterTotals {
     kills: u64,
     early: u64,
     ends: u64,
@@ -333,13 +333,13 @@ struct Counted {
     torn: u64,
 }
 
-/// Has clients write, and ends the program: by a kill, or gently, as it should be ended.
+/// Lets clients write and ends the program, by a kill or by a regular shutdown.
 fn round(
     mut program: Program,
     writers: &mut [Writer],
     random: &mut Random,
     gently: bool,
-    counted: &mut Counted,
+    counted: &mut CounterTotals,
 ) -> Between {
     let (shown, pid) = (AtomicU64::new(0), Pid::from_child(&program.child));
     let before = number_of_all(&mut program.client());
@@ -361,7 +361,7 @@ fn round(
     assert_eq!(ended.code(), gently.then_some(0), "{ended:?}");
     let said = complaints(&mut program.child);
     *(if gently { &mut counted.ends } else { &mut counted.kills }) += 1;
-    counted.torn += u64::from(said.contains("were no whole entry"));
+    counted.torn += u64::from(said.contains("they were no complete entry"));
     counted.snapshots += u64::from(program.snapshot_keys() > 0);
     let sum = |count: &dyn Fn(&Writer) -> u64| writers.iter().map(count).sum::<u64>();
     counted.acknowledged += sum(&|writer| writer.acknowledged);
@@ -371,18 +371,18 @@ fn round(
 }
 
 #[test]
-fn what_clients_were_told_survives_kills() {
+fn replies_survive_kills() {
     let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
-    let (rounds, patience) =
+    let (rounds, timeout) =
         given.map_or((10, Duration::from_secs(8)), |rounds| (rounds, Duration::MAX));
     let folder = tempfile::tempdir().unwrap();
     let (mut random, began) = (Random(rounds), Instant::now());
-    let (mut counted, mut all) = (Counted::default(), 0..=0);
+    let (mut counted, mut all) = (CounterTotals::default(), 0..=0);
     let mut writers: Vec<_> =
         (0..WRITERS).map(|name| Writer { name, ..Writer::default() }).collect();
     for number in 0..=rounds {
         if random.below(5) == 0 {
-            // While it starts, or before it has begun to.
+            // While it starts, or before.
             let (mut child, _) = Program::start(folder.path(), number);
             thread::sleep(Duration::from_micros(random.below(15_000)));
             child.kill().unwrap();
@@ -395,16 +395,16 @@ fn what_clients_were_told_survives_kills() {
             writer.check(&mut client);
         }
         let found = number_of_all(&mut client);
-        assert!(all.contains(&found), "{found} is there, and not {all:?}");
-        if number == rounds || began.elapsed() > patience {
+        assert!(all.contains(&found), "{found} is there instead of {all:?}");
+        if number == rounds || began.elapsed() > timeout {
             break;
         }
         all = round(program, &mut writers, &mut random, number % 10 == 6, &mut counted);
     }
-    let Counted { kills, early, ends, acknowledged, unanswered, snapshots, torn } = counted;
+    let CounterTotals { kills, early, ends, acknowledged, unanswered, snapshots, torn } = counted;
     println!(
         "{kills} kills while clients wrote, {early} while it started, {ends} ends by SIGTERM; {acknowledged} changes \
          acknowledged, {unanswered} sent and not answered, {snapshots} snapshots loaded, {torn} torn ends"
     );
-    assert!(acknowledged > 0 && unanswered > 0 && snapshots > 0, "nothing was tested");
+    assert!(acknowledged > 0 && unanswered > 0 && snapshots > 0, "the test covered nothing");
 }

@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! The log's files: what was written comes back, in order; what was not is never taken for it.
+//! The log's files: entries that were written come back in order, and nothing else is taken for an entry.
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use std::thread;
 use std::time::Duration;
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-/// Bytes before the first entry, and before the changes of each.
+/// Bytes before the first entry, and before the changes of each entry.
 const HEADER: usize = 20;
 const HEAD: usize = 28;
 
 type Entry = (Lsn, u64, Vec<u8>);
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Opens a log from entry `wanted` on; what was replayed.
-fn open_on(
+/// Opens a log from entry `wanted` on. Returns the replayed entries.
+fn open_on_disk(
     disk: &FaultyDisk,
     path: &Path,
     fsync: Fsync,
     (wanted, above): (Lsn, Lsn),
-) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
     let folder = Folder::claim_on(path, Arc::new(disk.clone()))?;
     let mut entries = Vec::new();
     let mut replay = |lsn, time, changes: &[u8]| {
@@ -43,12 +43,12 @@ fn open_on(
     Ok((log, recovered, entries))
 }
 
-fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
-    open_on(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
+fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), OpenError> {
+    open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
 }
 
 fn changes(lsn: Lsn) -> Vec<u8> {
-    // Every third has none.
+    // Every third entry is empty.
     (0..(lsn + 1) % 3 * 10).map(|byte| (byte * 7 + lsn) as u8).collect()
 }
 
@@ -71,13 +71,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Removes what says what the folder must have, as earlier versions had none and as it is done to go on with what is
-/// left.
+/// Removes the manifest: earlier versions had none, and users remove it to continue with the data that is left.
 fn forget(path: &Path) {
     fs::remove_file(path.join("manifest")).unwrap();
 }
 
-/// A log of nine entries, in files that begin with the first and the sixth.
+/// Returns a log of nine entries, in files that begin with the first and the sixth.
 fn small() -> tempfile::TempDir {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
@@ -88,7 +87,7 @@ fn small() -> tempfile::TempDir {
     path
 }
 
-/// Where the last file's entries begin and end. A mark is behind them where the log was closed.
+/// Returns where the entries of the last file begin and end. A mark follows them if the log was closed.
 fn places() -> Vec<usize> {
     let mut places = vec![HEADER];
     for lsn in 6..10 {
@@ -98,12 +97,13 @@ fn places() -> Vec<usize> {
 }
 
 #[test]
-fn what_was_appended_comes_back() {
+fn appended_entries_are_replayed() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
         for round in 0..5 {
-            let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+            let (log, recovered, entries) =
+                open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
             let last = round * 10;
             assert_eq!(entries, (1..=last).map(entry).collect::<Vec<_>>());
             assert_eq!((recovered.entries, recovered.last, recovered.cut), (last, last, None));
@@ -117,7 +117,7 @@ fn what_was_appended_comes_back() {
             }
         }
         // From the middle on.
-        let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (33, 50)).unwrap();
+        let (log, recovered, entries) = open_on_disk(&disk, path.path(), fsync, (33, 50)).unwrap();
         assert_eq!(entries, (33..=50).map(entry).collect::<Vec<_>>());
         assert_eq!(recovered.entries, 18);
         let size = fs::metadata(file(path.path(), 1)).unwrap().len();
@@ -126,12 +126,12 @@ fn what_was_appended_comes_back() {
 }
 
 #[test]
-fn a_folder_is_opened_once() {
+fn a_directory_is_opened_once() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(path.path()), Err(OpenError::InUse(_))));
     drop(log);
-    // What a process that was killed leaves of what it was making.
+    // Files that a killed process leaves unfinished.
     let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
     for file in &leftovers {
         fs::write(file, [0; 100]).unwrap();
@@ -140,7 +140,7 @@ fn a_folder_is_opened_once() {
     assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
 
-/// Wherever a byte is another one in what a mark says was forced, or another file is behind: the log is refused.
+/// Wherever a byte differs in what a mark says was flushed, or another file follows: the log is refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
@@ -156,13 +156,13 @@ fn every_byte_counts() {
             fs::write(file(path.path(), first), &bad).unwrap();
             let opened = open(path.path());
             if first == 1 || at < places[4] {
-                let Err(Corrupt::Damaged { file: named, offset, .. }) = opened else {
+                let Err(OpenError::Damaged { file: named, offset, .. }) = opened else {
                     panic!("byte {at} of log {first} does not count");
                 };
                 assert_eq!(named, file(path.path(), first));
                 let inside = first == 1 || offset == 0 || places.contains(&(offset as usize));
                 assert!(inside && offset <= at as u64);
-                // Nothing was changed.
+                // No file was changed.
                 assert_eq!(fs::read(named).unwrap(), bad);
                 continue;
             }
@@ -177,10 +177,10 @@ fn every_byte_counts() {
     }
 }
 
-/// What was never forced may be there in parts after a loss of power: it is cut off from the first on that is not
-/// whole, and kept where anything behind is.
+/// After a power failure, data that was never flushed may be there in parts: it is truncated from the first incomplete
+/// entry on, and saved if anything follows.
 #[test]
-fn what_was_not_forced_is_cut_off() {
+fn unflushed_damage_is_truncated() {
     let (good, places, path) = (folder(), places(), folder());
     let (log, _, _) = open(path.path()).unwrap();
     (1..6).for_each(|lsn| append(&log, lsn));
@@ -214,27 +214,27 @@ fn what_was_not_forced_is_cut_off() {
     }
 }
 
-/// A disk without power may have written any of what it was not forced to write.
+/// A disk without power may have written any part of what was not flushed.
 #[test]
-fn power_is_lost_in_any_order() {
+fn power_failures_keep_flushed_entries() {
     let mut given_up = 0;
     for (fsync, seed) in
         POLICIES.into_iter().flat_map(|fsync| (1..9).map(move |seed| (fsync, seed)))
     {
         let (path, disk, mut random) = (folder(), FaultyDisk::new(), seed);
         let mut below = |end: u64| {
-            // Knuth's.
+            // Knuth's generator.
             random = 6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1);
             (random >> 33) % end
         };
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let mut forced = 0;
         for lsn in 1..60 {
             append(&log, lsn);
             match below(12) {
                 0..6 => drop(log.commit(lsn).unwrap()),
                 6 | 7 => log.wait(lsn).unwrap(),
-                8 => forced = (log.force().unwrap(), lsn).1,
+                8 => forced = (log.sync().unwrap(), lsn).1,
                 9 if below(3) == 0 => forced = log.rotate().unwrap() - 1,
                 _ => {}
             }
@@ -243,7 +243,7 @@ fn power_is_lost_in_any_order() {
             }
             let left = folder();
             disk.copy_torn(path.path(), left.path(), &mut || below(4) != 0).unwrap();
-            let opened = open(left.path()).expect("what was never forced may be lost");
+            let opened = open(left.path()).expect("unflushed entries may be lost");
             let (_, recovered, entries) = opened;
             assert_eq!(entries, (1..=recovered.last).map(entry).collect::<Vec<_>>());
             assert!(
@@ -253,14 +253,15 @@ fn power_is_lost_in_any_order() {
             given_up += recovered.cut.map_or(0, |cut| cut.entries);
         }
     }
-    assert!(given_up > 0, "this tests little");
+    assert!(given_up > 0, "this covers too little");
 }
 
-/// Where nothing more comes, the log says by itself what it has forced.
+/// When nothing more is written, the log marks by itself what it has flushed.
 #[test]
-fn a_log_at_rest_says_what_it_has_forced() {
+fn an_idle_log_marks_what_it_has_flushed() {
     let path = folder();
-    let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    let (log, _, _) =
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
     append(&log, 1);
     log.wait(1).unwrap();
     let size = || fs::metadata(file(path.path(), 1)).unwrap().len();
@@ -272,7 +273,7 @@ fn a_log_at_rest_says_what_it_has_forced() {
 }
 
 #[test]
-fn cut_anywhere_it_is_a_beginning_or_refused() {
+fn a_truncated_log_is_a_prefix_or_refused() {
     let good = small();
     forget(good.path());
     let places = places();
@@ -284,7 +285,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
             fs::write(file(path.path(), first), &bytes[..length]).unwrap();
             let opened = open(path.path());
             if first == 1 || length < HEADER {
-                assert!(matches!(opened, Err(Corrupt::Damaged { .. } | Corrupt::Gap { .. })));
+                assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::Gap { .. })));
                 continue;
             }
             let (log, recovered, entries) = opened.unwrap();
@@ -302,7 +303,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
 }
 
 #[test]
-fn torn_ends_are_cut_off() {
+fn incomplete_entries_are_truncated() {
     let good = small();
     forget(good.path());
     let bytes = fs::read(file(good.path(), 6)).unwrap();
@@ -332,7 +333,7 @@ fn torn_ends_are_cut_off() {
         forget(path.path());
         // It was closed with a mark.
         assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), (places[3] + HEAD) as u64);
-        // With an entry behind it, too, as long as nothing says that it was forced.
+        // Also with an entry after it, as long as nothing says that this entry was flushed.
         let more = [&bytes[..places[3]], end, &bytes[places[3]..places[4]]].concat();
         fs::write(file(path.path(), 6), &more).unwrap();
         let (_, recovered, entries) = open(path.path()).unwrap();
@@ -340,38 +341,38 @@ fn torn_ends_are_cut_off() {
         assert_eq!(recovered.cut.unwrap().entries, 1);
         fs::write(file(path.path(), 6), [&bytes[..places[3]], end, whole].concat()).unwrap();
         let refused = open(path.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(refused, Corrupt::Damaged { offset, .. } if offset == places[3] as u64));
+        assert!(matches!(refused, OpenError::Damaged { offset, .. } if offset == places[3] as u64));
     }
 }
 
 #[test]
-fn what_is_missing_is_refused() {
+fn missing_entries_are_refused() {
     let good = small();
     forget(good.path());
     let with = |how: &dyn Fn(&Path), wanted| {
         let path = folder();
         copy(good.path(), path.path());
         how(path.path());
-        open_on(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
     };
     let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
-    assert!(matches!(with(&without(1), (5, 0)), Err(Corrupt::Gap { wanted: 5, found: 6, .. })));
+    assert!(matches!(with(&without(1), (5, 0)), Err(OpenError::Gap { wanted: 5, found: 6, .. })));
     assert_eq!(with(&without(1), (6, 9)).unwrap().len(), 4);
-    // A snapshot has seen entry 6, and a tenth.
-    assert!(matches!(with(&without(6), (3, 6)), Err(Corrupt::Damaged { .. })));
-    assert!(matches!(with(&|_| (), (3, 10)), Err(Corrupt::Damaged { .. })));
+    // A snapshot contains entry 6, and a tenth.
+    assert!(matches!(with(&without(6), (3, 6)), Err(OpenError::Damaged { .. })));
+    assert!(matches!(with(&|_| (), (3, 10)), Err(OpenError::Damaged { .. })));
     let both = |path: &Path| [1, 6].into_iter().for_each(|first| without(first)(path));
-    assert!(matches!(with(&both, (3, 10)), Err(Corrupt::Gap { .. })));
+    assert!(matches!(with(&both, (3, 10)), Err(OpenError::Gap { .. })));
     assert_eq!(with(&both, (11, 10)).unwrap(), []);
     let later = |path: &Path| fs::rename(file(path, 6), file(path, 7)).unwrap();
-    assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
-    // A part that was dropped, and is there again after a loss of power, does no harm.
+    assert!(matches!(with(&later, (1, 0)), Err(OpenError::Gap { wanted: 6, found: 7, .. })));
+    // A dropped part that comes back after a power failure does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
 }
 
-/// What the log had, and nobody says what became of it: nothing is changed, and who wants to go on says so.
+/// Entries are missing, and nothing says why: no file is changed, and the user must ask to continue.
 #[test]
-fn what_somebody_removed_is_missed() {
+fn removed_files_are_noticed() {
     type Damage<'a> = dyn Fn(&Path) + 'a;
     let end = places()[2];
     let cut = |path: &Path, at: usize| {
@@ -394,15 +395,15 @@ fn what_somebody_removed_is_missed() {
         let path = small();
         damage(path.path());
         let before = fs::read(file(path.path(), 6)).ok();
-        let Err(Corrupt::Lost { file: named, found, .. }) = open(path.path()) else {
-            panic!("case {number}: entries are gone without a word");
+        let Err(OpenError::Lost { file: named, found, .. }) = open(path.path()) else {
+            panic!("case {number}: entries are lost without an error");
         };
         assert_eq!((&named, found), (&file(path.path(), 6), last));
         assert_eq!(fs::read(named).ok(), before, "nothing is changed");
         forget(path.path());
         assert_eq!(open(path.path()).unwrap().2.len(), left, "case {number}");
     }
-    // Also where it was not closed.
+    // Also if the log was not closed.
     let (path, left) = (folder(), folder());
     let (log, _, _) = open(path.path()).unwrap();
     append(&log, 1);
@@ -411,20 +412,21 @@ fn what_somebody_removed_is_missed() {
     log.wait(2).unwrap();
     copy(path.path(), left.path());
     fs::remove_file(file(left.path(), 2)).unwrap();
-    assert!(matches!(open(left.path()), Err(Corrupt::Lost { found: None, wanted: 2, .. })));
+    assert!(matches!(open(left.path()), Err(OpenError::Lost { found: None, wanted: 2, .. })));
 }
 
 #[test]
-fn what_replay_does_not_know_is_refused() {
+fn entries_that_replay_refuses_are_errors() {
     let path = small();
     let folder = Folder::claim(path.path()).unwrap();
     let mut replay = |lsn, _, _: &[u8]| if lsn == 7 { Err("no") } else { Ok(()) };
     let refused = FileLog::open(folder, Fsync::Never, 1, 0, &mut replay).map(|_| ()).unwrap_err();
     let offset = places()[1] as u64;
-    assert!(matches!(refused, Corrupt::Damaged { offset: at, why: "no", .. } if at == offset));
+    assert!(matches!(refused, OpenError::Damaged { offset: at, why: "no", .. } if at == offset));
 }
 
-/// Whatever fits of a write on a full disk: nothing is lost, and nothing is acknowledged before there is room.
+/// For each part of a write that fits on a full disk: nothing is lost, and nothing is acknowledged before there is
+/// space.
 #[test]
 fn a_full_disk_loses_nothing() {
     let most = (2 * HEAD + changes(4).len()) as u64;
@@ -433,7 +435,7 @@ fn a_full_disk_loses_nothing() {
     {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         (1..4).for_each(|lsn| append(&log, lsn));
         log.wait(3).unwrap();
         disk.change(|faults| {
@@ -447,11 +449,11 @@ fn a_full_disk_loses_nothing() {
             assert!(!log.commit(5).unwrap());
             thread::yield_now();
         }
-        // Of a change that was begun before.
+        // A change that had begun before.
         append(&log, 6);
         assert_eq!(log.safe(), 3);
         assert!(matches!(log.rotate(), Err(LogError::Write(_))));
-        assert!(matches!(log.force(), Err(LogError::Write(_))));
+        assert!(matches!(log.sync(), Err(LogError::Write(_))));
         thread::scope(|scope| {
             let waits = scope.spawn(|| log.wait(6));
             assert!(!log.commit(6).unwrap());
@@ -471,25 +473,25 @@ fn a_full_disk_loses_nothing() {
     }
 }
 
-/// A disk that says once that it lost something is not believed again.
+/// A disk that has reported a loss once is not trusted again.
 #[test]
-fn what_was_not_forced_is_never_acknowledged() {
+fn unflushed_entries_are_never_acknowledged() {
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
-        let told = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&told);
-        // Relaxed: only that it comes to be known.
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let progress = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&progress);
+        // Relaxed: the flag only ends the wait.
         log.on_progress(Box::new(move || count.store(1, Ordering::Relaxed)));
         append(&log, 1);
         log.wait(1).unwrap();
         disk.change(|faults| faults.sync = true);
         append(&log, 2);
-        let done = if fsync == Fsync::Always { log.wait(2) } else { log.force() };
+        let done = if fsync == Fsync::Always { log.wait(2) } else { log.sync() };
         assert!(matches!(done, Err(LogError::Sync(_))), "{fsync:?}: {done:?}");
         // Relaxed: as above.
-        while told.load(Ordering::Relaxed) == 0 {
+        while progress.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
         disk.change(|faults| faults.sync = false);
@@ -497,12 +499,12 @@ fn what_was_not_forced_is_never_acknowledged() {
             assert!(!log.writable());
             assert!(matches!(log.append(1, b"no"), Err(LogError::Sync(_))));
             assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Sync(_))));
-            assert!(matches!(log.force(), Err(LogError::Sync(_))));
+            assert!(matches!(log.sync(), Err(LogError::Sync(_))));
             assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
             if fsync == Fsync::Always {
                 let committed = log.commit(2);
-                assert!(matches!(committed, Err(LogError::Sync(_))), "not forced: {committed:?}");
-                assert_eq!(log.safe(), 1, "what was not forced counts as safe");
+                assert!(matches!(committed, Err(LogError::Sync(_))), "not flushed: {committed:?}");
+                assert_eq!(log.safe(), 1, "unflushed entries count as safe");
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -514,10 +516,10 @@ fn what_was_not_forced_is_never_acknowledged() {
 }
 
 #[test]
-fn a_closed_log_takes_nothing() {
+fn a_closed_log_refuses_entries() {
     for fsync in POLICIES {
         let path = folder();
-        let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
         append(&log, 1);
         log.close().unwrap();
         assert_eq!(log.safe(), 1);
@@ -528,19 +530,15 @@ fn a_closed_log_takes_nothing() {
         drop(log);
         let bytes = fs::read(file(path.path(), 1)).unwrap();
         assert_eq!(open(path.path()).unwrap().2, [entry(1)]);
-        assert_eq!(
-            fs::read(file(path.path(), 1)).unwrap(),
-            bytes,
-            "it says already what is forced"
-        );
+        assert_eq!(fs::read(file(path.path(), 1)).unwrap(), bytes, "the mark is written already");
     }
 }
 
 #[test]
-fn parts_are_dropped_and_no_more() {
+fn only_old_parts_are_dropped() {
     let path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    assert_eq!(log.rotate().unwrap(), 1, "there is nothing in it");
+    assert_eq!(log.rotate().unwrap(), 1, "the file is empty");
     for part in 0..4 {
         (1..=10).for_each(|lsn| append(&log, part * 10 + lsn));
         assert_eq!(log.rotate().unwrap(), part * 10 + 11);
@@ -555,7 +553,8 @@ fn parts_are_dropped_and_no_more() {
     }
     append(&log, 41);
     drop(log);
-    let (_, _, entries) = open_on(&FaultyDisk::new(), path.path(), Fsync::Never, (41, 40)).unwrap();
+    let (_, _, entries) =
+        open_on_disk(&FaultyDisk::new(), path.path(), Fsync::Never, (41, 40)).unwrap();
     assert_eq!(entries, [entry(41)]);
 }
 
@@ -563,7 +562,7 @@ fn parts_are_dropped_and_no_more() {
 fn a_part_that_cannot_be_begun_changes_nothing() {
     let path = folder();
     let disk = FaultyDisk::new();
-    let (log, _, _) = open_on(&disk, path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    let (log, _, _) = open_on_disk(&disk, path.path(), Fsync::EverySecond, (1, 0)).unwrap();
     append(&log, 1);
     disk.change(|faults| faults.create = true);
     assert!(matches!(log.rotate(), Err(LogError::Write(_))));
@@ -575,7 +574,7 @@ fn a_part_that_cannot_be_begun_changes_nothing() {
     log.wait(2).unwrap();
     assert_eq!(log.rotate().unwrap(), 3);
     append(&log, 3);
-    // Which of two files a name leads to is not known any more.
+    // It is unknown now which of the two files the name refers to.
     disk.change(|faults| faults.sync_folder = true);
     assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
     assert!(!log.writable());
@@ -583,26 +582,26 @@ fn a_part_that_cannot_be_begun_changes_nothing() {
     assert_eq!(open(path.path()).unwrap().2, (1..4).map(entry).collect::<Vec<_>>());
 }
 
-/// Ends a test's threads, also where it fails.
+/// Stops a test's threads, even if the test fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        // Relaxed: only that it comes to be known.
+        // Relaxed: the flag only ends the loops.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Threads that append and commit, beside one that begins new parts and one that drops old ones: of each thread all is
-/// there, in its order, and a loss of power at any moment leaves what was acknowledged.
+/// Threads append and commit, beside one that rotates the log and one that drops old parts: each thread's entries are
+/// all there in order, and a power failure at any time leaves what was acknowledged.
 #[test]
-fn threads_find_all_of_theirs() {
+fn concurrent_appends_are_all_replayed() {
     const THREADS: usize = 3;
     const EACH: u64 = 400;
     for fsync in POLICIES {
         let path = folder();
         let disk = FaultyDisk::new();
-        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let (log, _, _) = open_on_disk(&disk, path.path(), fsync, (1, 0)).unwrap();
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -614,14 +613,14 @@ fn threads_find_all_of_theirs() {
                     }
                     log.wait(lsn).unwrap();
                     assert!(log.safe() >= lsn && log.commit(lsn).unwrap());
-                    // Release: pairs with the acquire before the copy is made.
+                    // Release: pairs with the acquire before the copy is made, so the copy contains this entry.
                     acknowledged[thread].store(number, Ordering::Release);
                 }
             };
             let workers: Vec<_> =
                 (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
             scope.spawn(|| {
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     log.rotate().unwrap();
                     thread::yield_now();
@@ -636,10 +635,10 @@ fn threads_find_all_of_theirs() {
             let _stop = Stop(&stop);
             while !workers.iter().all(|worker| worker.is_finished()) {
                 if fsync == Fsync::Always {
-                    // Acquire: pairs with the release above.
+                    // Acquire: pairs with the release above, so the copy made next contains these entries.
                     let known = acknowledged.each_ref().map(|last| last.load(Ordering::Acquire));
                     let left = folder();
-                    disk.copy_forced(path.path(), left.path()).unwrap();
+                    disk.copy_synced(path.path(), left.path()).unwrap();
                     check(left.path(), known);
                 }
                 thread::yield_now();
@@ -650,10 +649,10 @@ fn threads_find_all_of_theirs() {
     }
 }
 
-/// Of each thread all is there up to what is known of it at least, but for the first entries.
+/// Checks that each thread's entries are all there, at least up to the known one, except the first ones.
 fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
-    let opened = open_on(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
-    if matches!(opened, Err(Corrupt::Gap { .. } | Corrupt::Damaged { .. }))
+    let opened = open_on_disk(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
+    if matches!(opened, Err(OpenError::Gap { .. } | OpenError::Damaged { .. }))
         && known.iter().sum::<u64>() < 10
     {
         return;

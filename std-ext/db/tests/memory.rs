@@ -1,23 +1,23 @@
 //! builds: default
 //!
-//! What the process gives back to the system: after large values, after keys that all expired, after `FLUSHALL`. A
-//! process of its own, since the resident set is the process's.
+//! Memory returned to the system: after large values, after all keys expired, after `FLUSHALL`. It has its own process,
+//! because the resident set belongs to the process.
 #![cfg(target_os = "linux")]
 
-use hedgerow_db::ask::{Ask, Change, Life, LiveWhen, When};
+use hedgerow_db::request::{Change, ExpireCondition, Expiry, Request, SetCondition};
 use hedgerow_db::{Db, Options};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
-/// Bytes of the process in memory.
+/// Returns the resident memory of the process, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// Waits until the process has no more than so much; what it has.
+/// Waits until the process has at most this much memory. Returns how much it has.
 fn settles_below(most: usize) -> usize {
     let began = Instant::now();
     loop {
@@ -37,9 +37,9 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// One after the other: each looks at the whole process.
+/// One after the other: each measures the whole process.
 #[test]
-fn memory_goes_back_to_the_system() {
+fn freed_memory_returns_to_the_system() {
     large_entries_are_not_kept();
     expired_keys_leave_nothing();
     removed_keys_leave_nothing();
@@ -63,7 +63,12 @@ fn large_entries_are_not_kept() {
 }
 
 fn filled(db: &Db) {
-    let set = Change::Set { value: &[b'v'; 200], when: When::Always, life: Life::Ever, get: false };
+    let set = Change::Set {
+        value: &[b'v'; 200],
+        condition: SetCondition::Always,
+        expiry: Expiry::Never,
+        get: false,
+    };
     of_all_keys(db, set);
 }
 
@@ -71,21 +76,21 @@ fn of_all_keys(db: &Db, change: Change<'_>) {
     let mut session = db.session();
     for part in 0..400 {
         let keys: Vec<String> = (0..1000).map(|key| format!("key{part}:{key}")).collect();
-        let asks: Vec<Ask<'_>> =
-            keys.iter().map(|key| Ask::Change(key.as_bytes(), change)).collect();
-        session.run(&asks, &mut |_, _| {});
+        let requests: Vec<Request<'_>> =
+            keys.iter().map(|key| Request::Change(key.as_bytes(), change)).collect();
+        session.execute(&requests, &mut |_, _| {});
     }
 }
 
 fn expired_keys_leave_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
-    let (before, empty) = (resident(), db.figures().memory);
+    let (before, empty) = (resident(), db.stats().memory);
     filled(&db);
     assert!(resident() > before + 64 * MIB, "the keys take memory");
-    let life = Life::Until(db.now() + 500);
-    of_all_keys(&db, Change::Live { life, when: LiveWhen::Always, get: false });
-    until("keys expire", || db.figures().keys == 0);
-    until("tables keep the room of keys that expired", || db.figures().memory < empty + 100_000);
+    let expiry = Expiry::At(db.now() + 500);
+    of_all_keys(&db, Change::Expire { expiry, condition: ExpireCondition::Always, get: false });
+    until("keys expire", || db.stats().keys == 0);
+    until("tables keep the room of keys that expired", || db.stats().memory < empty + 100_000);
     let after = settles_below(before + 32 * MIB);
     let kept = after.saturating_sub(before) / MIB;
     assert!(kept <= 32, "{kept} MiB are kept of keys that expired");
@@ -93,12 +98,10 @@ fn expired_keys_leave_nothing() {
 
 fn removed_keys_leave_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
-    let (before, empty) = (resident(), db.figures().memory);
+    let (before, empty) = (resident(), db.stats().memory);
     filled(&db);
     db.clear().unwrap();
-    until("tables keep the room of keys that were removed", || {
-        db.figures().memory < empty + 100_000
-    });
+    until("tables keep the room of keys that were removed", || db.stats().memory < empty + 100_000);
     let after = settles_below(before + 32 * MIB);
     let kept = after.saturating_sub(before) / MIB;
     assert!(kept <= 32, "{kept} MiB are kept of keys that were removed");

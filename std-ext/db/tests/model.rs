@@ -1,20 +1,21 @@
 //! builds: asan
 //!
-//! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
+//! The database against a plain model: random requests, in random pipelines, get the model's answers.
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
 
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{
-    Answer, Ask, Change, Life, LiveWhen, LongDouble, Look, Refusal, Together, When,
+use hedgerow_db::request::{
+    Answer, Change, ExpireCondition, Expiry, LongDouble, MultiKeyOp, Query, Request, RequestError,
+    SetCondition,
 };
 use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::collections::HashMap;
 
-/// An answer that can be kept.
+/// An answer that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
 enum Kept {
     Done,
@@ -22,22 +23,22 @@ enum Kept {
     Int(i64),
     Bytes(Vec<u8>),
     Lives(Option<u64>),
-    Refused(Refusal),
+    Error(RequestError),
 }
 
 fn keep(answer: Answer<'_>) -> Kept {
     match answer {
         Answer::Done => Kept::Done,
-        Answer::Nothing => Kept::Nothing,
+        Answer::Nil => Kept::Nothing,
         Answer::Int(int) => Kept::Int(int),
         Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
-        Answer::Lives(end) => Kept::Lives(end),
-        Answer::Refused(refusal) => Kept::Refused(refusal),
+        Answer::ExpiresAt(end) => Kept::Lives(end),
+        Answer::Error(error) => Kept::Error(error),
     }
 }
 
-/// Values and ends by key. Ends are long past or far away, so the time does not matter.
+/// Values and expirations by key. Expirations are long past or far away, so the current time does not matter.
 #[derive(Default)]
 struct Model(HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>);
 
@@ -48,16 +49,16 @@ impl Model {
         self.0.get(key).map_or(Kept::Nothing, |(value, _)| Kept::Bytes(value.clone()))
     }
 
-    fn look(&self, key: &[u8], look: Look) -> Kept {
+    fn read(&self, key: &[u8], query: Query) -> Kept {
         let found = self.0.get(key);
-        match look {
-            Look::Exists => Kept::Int(found.is_some().into()),
-            Look::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
-            Look::Life => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
-            Look::Part(from, to) => {
+        match query {
+            Query::Exists => Kept::Int(found.is_some().into()),
+            Query::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
+            Query::Expiry => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
+            Query::Range(from, to) => {
                 let value = found.map_or(&[][..], |(value, _)| value);
                 let length = value.len() as i64;
-                // Redis's too: what lies before the beginning counts as the beginning.
+                // As in Redis, an offset before the beginning counts as the beginning.
                 let at = |place: i64| if place < 0 { (place + length).max(0) } else { place };
                 let inside = |(place, byte): (usize, &u8)| {
                     let place = place as i64;
@@ -71,22 +72,22 @@ impl Model {
         }
     }
 
-    fn live(&mut self, key: &[u8], life: Life, when: LiveWhen) -> bool {
+    fn live(&mut self, key: &[u8], expiry: Expiry, condition: ExpireCondition) -> bool {
         let Some((_, end)) = self.0.get_mut(key) else { return false };
-        let wanted = match life {
-            Life::Keep => return false,
-            Life::Ever if end.is_none() => return false,
-            Life::Ever => None,
-            Life::Until(wanted) => Some(wanted),
+        let wanted = match expiry {
+            Expiry::Keep => return false,
+            Expiry::Never if end.is_none() => return false,
+            Expiry::Never => None,
+            Expiry::At(wanted) => Some(wanted),
         };
         let late = |end: Option<u64>| end.unwrap_or(u64::MAX);
-        let allowed = match when {
-            LiveWhen::Always => true,
-            LiveWhen::Endless => end.is_none(),
-            LiveWhen::Ending => end.is_some(),
-            LiveWhen::Later => late(wanted) > late(*end),
-            LiveWhen::Sooner => late(wanted) < late(*end),
-            LiveWhen::EndingSooner => end.is_some() && late(wanted) < late(*end),
+        let allowed = match condition {
+            ExpireCondition::Always => true,
+            ExpireCondition::NoExpiry => end.is_none(),
+            ExpireCondition::HasExpiry => end.is_some(),
+            ExpireCondition::Later => late(wanted) > late(*end),
+            ExpireCondition::Sooner => late(wanted) < late(*end),
+            ExpireCondition::HasExpiryAndSooner => end.is_some() && late(wanted) < late(*end),
         };
         if allowed {
             *end = wanted;
@@ -103,17 +104,17 @@ impl Model {
             self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
-            Change::Set { value, when, life, get } => {
-                let allowed = match when {
-                    When::Always => true,
-                    When::Absent => old.is_none(),
-                    When::Present => old.is_some(),
+            Change::Set { value, condition, expiry, get } => {
+                let allowed = match condition {
+                    SetCondition::Always => true,
+                    SetCondition::IfAbsent => old.is_none(),
+                    SetCondition::IfPresent => old.is_some(),
                 };
                 if allowed {
-                    let end = match life {
-                        Life::Keep => end,
-                        Life::Ever => None,
-                        Life::Until(end) => Some(end),
+                    let end = match expiry {
+                        Expiry::Keep => end,
+                        Expiry::Never => None,
+                        Expiry::At(end) => Some(end),
                     };
                     self.0.insert(key.to_vec(), (value.to_vec(), end));
                     if end.is_some_and(|end| end < FAR) {
@@ -129,32 +130,32 @@ impl Model {
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
-            Change::Take => {
+            Change::GetDelete => {
                 self.0.remove(key);
                 before
             }
-            Change::Live { life, when, get } => {
-                let done = self.live(key, life, when);
+            Change::Expire { expiry, condition, get } => {
+                let done = self.live(key, expiry, condition);
                 if get { before } else { Kept::Int(done.into()) }
             }
-            Change::Add(by) => {
+            Change::Increment(by) => {
                 let number = text.map_or(Some(0), |text| {
                     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
                 });
-                let Some(number) = number else { return Kept::Refused(Refusal::NotAnInteger) };
+                let Some(number) = number else { return Kept::Error(RequestError::NotAnInteger) };
                 let Some(sum) = number.checked_add(by) else {
-                    return Kept::Refused(Refusal::Overflow);
+                    return Kept::Error(RequestError::Overflow);
                 };
                 self.0.insert(key.to_vec(), (sum.to_string().into(), end));
                 Kept::Int(sum)
             }
-            Change::AddFloat(by) => {
+            Change::IncrementFloat(by) => {
                 let number =
                     text.map_or(Some(LongDouble::ZERO), |text| LongDouble::parse(text.as_bytes()));
-                let Some(number) = number else { return Kept::Refused(Refusal::NotAFloat) };
+                let Some(number) = number else { return Kept::Error(RequestError::NotAFloat) };
                 let sum = number.checked_add(by).and_then(LongDouble::text);
                 let Some(sum) = sum.map(String::into_bytes) else {
-                    return Kept::Refused(Refusal::NotFinite);
+                    return Kept::Error(RequestError::NotFinite);
                 };
                 self.0.insert(key.to_vec(), (sum.clone(), end));
                 Kept::Bytes(sum)
@@ -164,7 +165,7 @@ impl Model {
                 self.0.insert(key.to_vec(), (value.clone(), end));
                 Kept::Int(value.len() as i64)
             }
-            Change::Write { at, bytes } => {
+            Change::SetRange { offset: at, bytes } => {
                 let mut value = old.unwrap_or_default();
                 if !bytes.is_empty() {
                     value.resize(value.len().max(at + bytes.len()), 0);
@@ -176,27 +177,27 @@ impl Model {
         }
     }
 
-    fn together(&mut self, together: Together<'_>) -> Kept {
+    fn together(&mut self, together: MultiKeyOp<'_>) -> Kept {
         match together {
-            Together::SetAll(pairs) => {
+            MultiKeyOp::SetAll(pairs) => {
                 for (key, value) in pairs {
                     self.0.insert(key.to_vec(), (value.to_vec(), None));
                 }
                 Kept::Done
             }
-            Together::SetAllAbsent(pairs) => {
+            MultiKeyOp::SetAllIfAbsent(pairs) => {
                 if pairs.iter().any(|(key, _)| self.0.contains_key(*key)) {
                     return Kept::Int(0);
                 }
-                self.together(Together::SetAll(pairs));
+                self.together(MultiKeyOp::SetAll(pairs));
                 Kept::Int(1)
             }
-            Together::DeleteAll(keys) => {
+            MultiKeyOp::DeleteAll(keys) => {
                 Kept::Int(keys.iter().filter(|key| self.0.remove(**key).is_some()).count() as i64)
             }
-            Together::Rename { from, to, absent } => {
+            MultiKeyOp::Rename { from, to, if_absent: absent } => {
                 let Some(found) = self.0.get(from).cloned() else {
-                    return Kept::Refused(Refusal::NoSuchKey);
+                    return Kept::Error(RequestError::NoSuchKey);
                 };
                 if absent && self.0.contains_key(to) {
                     return Kept::Int(0);
@@ -205,72 +206,77 @@ impl Model {
                 self.0.insert(to.to_vec(), found);
                 if absent { Kept::Int(1) } else { Kept::Done }
             }
-            Together::Clear => {
+            MultiKeyOp::Clear => {
                 self.0.clear();
                 Kept::Done
             }
         }
     }
 
-    fn answer(&mut self, ask: &Ask<'_>) -> Kept {
-        match *ask {
-            Ask::Look(key, look) | Ask::LookAtOnce(key, look, _) => self.look(key, look),
-            Ask::Change(key, change) => self.change(key, change),
-            Ask::Together(together) => self.together(together),
+    fn answer(&mut self, request: &Request<'_>) -> Kept {
+        match *request {
+            Request::Read(key, query) | Request::MultiRead(key, query, _) => self.read(key, query),
+            Request::Change(key, change) => self.change(key, change),
+            Request::MultiKey(together) => self.together(together),
         }
     }
 }
 
-const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
-const WHENS: [LiveWhen; 6] = [
-    LiveWhen::Always,
-    LiveWhen::Endless,
-    LiveWhen::Ending,
-    LiveWhen::Later,
-    LiveWhen::Sooner,
-    LiveWhen::EndingSooner,
+const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
+const WHENS: [ExpireCondition; 6] = [
+    ExpireCondition::Always,
+    ExpireCondition::NoExpiry,
+    ExpireCondition::HasExpiry,
+    ExpireCondition::Later,
+    ExpireCondition::Sooner,
+    ExpireCondition::HasExpiryAndSooner,
 ];
 
 fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
     let get = random.below(2) == 0;
     match random.below(12) {
         0..4 => {
-            let when = random.of(&[When::Always, When::Always, When::Absent, When::Present]);
-            Change::Set { value: random.of(values), when, life: random.of(&LIVES), get }
+            let condition = random.of(&[
+                SetCondition::Always,
+                SetCondition::Always,
+                SetCondition::IfAbsent,
+                SetCondition::IfPresent,
+            ]);
+            Change::Set { value: random.of(values), condition, expiry: random.of(&LIVES), get }
         }
         4 => Change::Delete,
-        5 => Change::Take,
+        5 => Change::GetDelete,
         6 => {
-            let life = if random.below(3) == 0 {
-                Life::Until(FAR + random.below(9))
+            let expiry = if random.below(3) == 0 {
+                Expiry::At(FAR + random.below(9))
             } else {
                 random.of(&LIVES)
             };
-            Change::Live { life, when: random.of(&WHENS), get }
+            Change::Expire { expiry, condition: random.of(&WHENS), get }
         }
-        7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
+        7 | 8 => Change::Increment(random.of(&[1, -5, i64::MAX])),
+        9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
         _ => {
-            // Now and then in values that are long, or of several pieces.
+            // Now and then in long values, or values of several pieces.
             let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
-            Change::Write { at: far + random.below(80) as usize, bytes: random.of(values) }
+            Change::SetRange { offset: far + random.below(80) as usize, bytes: random.of(values) }
         }
     }
 }
 
-fn look(random: &mut Random) -> Look {
+fn any_query(random: &mut Random) -> Query {
     let mut place = || random.below(20) as i64 - 10;
-    let part = Look::Part(place(), place());
-    random.of(&[Look::Value, Look::InPieces, Look::Exists, Look::Length, Look::Life, part])
+    let part = Query::Range(place(), place());
+    random.of(&[Query::Value, Query::Pieces, Query::Exists, Query::Length, Query::Expiry, part])
 }
 
-fn answers(session: &mut Session, asks: &[Ask<'_>]) -> Vec<Kept> {
-    let mut kept = vec![None; asks.len()];
-    session.run(asks, &mut |number, answer| {
+fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {
+    let mut kept = vec![None; requests.len()];
+    session.execute(requests, &mut |number, answer| {
         assert!(kept[number].replace(keep(answer)).is_none(), "answered twice");
     });
-    kept.into_iter().map(|kept| kept.expect("every ask is answered")).collect()
+    kept.into_iter().map(|kept| kept.expect("every request is answered")).collect()
 }
 
 fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
@@ -283,33 +289,33 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     for _ in 0..rounds {
-        // One key at most twice, so that what stands between may not be told apart from the model's order.
+        // Each key at most twice, so that reordering of what stands between cannot differ from the model's order.
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
-        let asks: Vec<Ask<'_>> = (0..=random.below(12))
+        let requests: Vec<Request<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
-                0..11 => Ask::Look(random.of(&keys), look(&mut random)),
+                0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
                 11..14 => {
                     let several = random.below(6) as usize;
-                    Ask::LookAtOnce(random.of(&keys), look(&mut random), several)
+                    Request::MultiRead(random.of(&keys), any_query(&mut random), several)
                 }
-                14..27 => Ask::Change(random.of(&keys), change(&mut random, &values)),
-                _ => Ask::Together(match random.below(12) {
-                    0..3 => Together::SetAll(&pairs),
-                    3..5 => Together::SetAllAbsent(&pairs),
-                    5..8 => Together::DeleteAll(&some),
+                14..27 => Request::Change(random.of(&keys), change(&mut random, &values)),
+                _ => Request::MultiKey(match random.below(12) {
+                    0..3 => MultiKeyOp::SetAll(&pairs),
+                    3..5 => MultiKeyOp::SetAllIfAbsent(&pairs),
+                    5..8 => MultiKeyOp::DeleteAll(&some),
                     8..11 => {
                         let (from, to) = (random.of(&keys), random.of(&keys));
-                        Together::Rename { from, to, absent: random.below(2) == 0 }
+                        MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 }
                     }
-                    _ => Together::Clear,
+                    _ => MultiKeyOp::Clear,
                 }),
             })
             .collect();
-        let found = answers(&mut session, &asks);
-        for (ask, found) in asks.iter().zip(found) {
-            assert_eq!(found, model.answer(ask), "{ask:?}");
+        let found = answers(&mut session, &requests);
+        for (request, found) in requests.iter().zip(found) {
+            assert_eq!(found, model.answer(request), "{request:?}");
         }
     }
     drop(session);
@@ -331,13 +337,16 @@ fn compare(db: &Db, model: &Model) {
     wanted.sort();
     assert_eq!(met, wanted);
     for (key, (value, end)) in &model.0 {
-        let asks = [Ask::Look(key, Look::Value), Ask::Look(key, Look::Life)];
-        assert_eq!(answers(&mut session, &asks), [Kept::Bytes(value.clone()), Kept::Lives(*end)]);
+        let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
+        assert_eq!(
+            answers(&mut session, &requests),
+            [Kept::Bytes(value.clone()), Kept::Lives(*end)]
+        );
     }
 }
 
 #[test]
-fn it_answers_as_the_model_does() {
+fn answers_match_the_model() {
     for seed in 0..20 {
         let mut options = Options::in_memory();
         options.shards = [1, 4, 64][seed as usize % 3];
@@ -348,19 +357,19 @@ fn it_answers_as_the_model_does() {
 }
 
 #[test]
-fn what_is_counted_is_given_back() {
+fn memory_is_counted_and_freed() {
     let (db, _) = play(Options::in_memory(), 99, 500);
-    let empty = Db::open(Options::in_memory()).unwrap().figures();
+    let empty = Db::open(Options::in_memory()).unwrap().stats();
     db.clear().unwrap();
-    let figures = db.figures();
-    assert_eq!((figures.keys, figures.ending), (0, 0));
-    // The writers' notes keep their room; records that were not given back would be ten times as much.
-    let notes = 64 * figures.shards as u64;
-    assert!((empty.memory..=empty.memory + notes).contains(&figures.memory), "{figures:?}");
+    let stats = db.stats();
+    assert_eq!((stats.keys, stats.expires), (0, 0));
+    // The writers' buffers keep their capacity; records that were not freed would be ten times as much.
+    let notes = 64 * stats.shards as u64;
+    assert!((empty.memory..=empty.memory + notes).contains(&stats.memory), "{stats:?}");
 }
 
 #[test]
-fn a_walk_meets_all_that_stays_while_the_map_grows() {
+fn a_scan_visits_all_keys_while_the_map_grows() {
     let mut options = Options::in_memory();
     options.shards = 4;
     let db = Db::open(options).unwrap();
@@ -386,20 +395,26 @@ fn a_walk_meets_all_that_stays_while_the_map_grows() {
     assert!(session.random_key().is_some());
 }
 
-/// Also one that waits behind a change of its shard.
+/// Also a read that is queued behind a change of its shard.
 #[test]
-fn every_look_is_counted() {
+fn every_read_is_counted() {
     let mut options = Options::in_memory();
     options.shards = 1;
     let db = Db::open(options).unwrap();
-    let value = |key| Ask::Look(key, Look::Value);
-    let set = Change::Set { value: b"red", when: When::Always, life: Life::Ever, get: false };
+    let value = |key| Request::Read(key, Query::Value);
+    let set = Change::Set {
+        value: b"red",
+        condition: SetCondition::Always,
+        expiry: Expiry::Never,
+        get: false,
+    };
     let mut session = db.session();
-    session.run(&[value(b"rose"), Ask::Change(b"rose", set), value(b"rose")], &mut |_, _| {});
-    assert_eq!((db.figures().hits, db.figures().misses), (1, 1), "hits and misses");
-    let asks = [Ask::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
-    session.run(&asks, &mut |_, _| {});
-    assert_eq!((db.figures().hits, db.figures().misses), (1, 3), "hits and misses");
+    session
+        .execute(&[value(b"rose"), Request::Change(b"rose", set), value(b"rose")], &mut |_, _| {});
+    assert_eq!((db.stats().hits, db.stats().misses), (1, 1), "hits and misses");
+    let requests = [Request::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
+    session.execute(&requests, &mut |_, _| {});
+    assert_eq!((db.stats().hits, db.stats().misses), (1, 3), "hits and misses");
 }
 
 fn full_of_small_values(bytes: usize) -> Db {
@@ -409,45 +424,45 @@ fn full_of_small_values(bytes: usize) -> Db {
     options.max_memory = bytes;
     options.eviction = Eviction::Lru;
     let db = Db::open(options).unwrap();
-    while db.figures().evicted == 0 {
-        let key = db.figures().keys;
+    while db.stats().evicted == 0 {
+        let key = db.stats().keys;
         db.set(format!("key{key}"), [b'v'; 100]).unwrap();
     }
     db
 }
 
-/// Sets values until memory is within the limit; how many of them were refused.
+/// Sets values until memory is within the limit. Returns how many were refused.
 fn refused_until_it_fits(db: &Db) -> usize {
     let began = std::time::Instant::now();
     let mut refused = 0;
     for key in 0.. {
         refused += usize::from(db.set(format!("more{key}"), "small").is_err());
-        let figures = db.figures();
-        if key >= 100 && figures.memory <= figures.max_memory + 4096 {
+        let stats = db.stats();
+        if key >= 100 && stats.memory <= stats.max_memory + 4096 {
             break;
         }
-        assert!(began.elapsed().as_secs() < 30, "memory stays over the limit: {figures:?}");
+        assert!(began.elapsed().as_secs() < 30, "memory stays over the limit: {stats:?}");
     }
     refused
 }
 
 #[test]
-fn nothing_is_refused_while_there_is_something_to_evict() {
+fn no_change_is_refused_while_keys_can_be_evicted() {
     let db = full_of_small_values(8 << 20);
     db.set("large", vec![b'v'; 4 << 20]).unwrap();
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused after a large value, although keys could be evicted");
-    // The others were used before it, and would all go first.
+    // The others were used before it, so all of them would be evicted first.
     db.delete("large").unwrap();
     db.set_max_memory(1 << 20);
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused under a lower limit, although keys could be evicted");
-    // Tables that were made for a limit of before would leave no room for keys.
-    let figures = db.figures();
-    assert!(figures.keys > 2000, "tables keep the memory of keys that were evicted: {figures:?}");
+    // Tables sized for the earlier limit would leave no space for keys.
+    let stats = db.stats();
+    assert!(stats.keys > 2000, "tables keep the memory of keys that were evicted: {stats:?}");
 }
 
-/// What values take that are kept compressed is known when they are evicted, not only some time afterwards.
+/// The memory of compressed values is known at eviction, not only some time later.
 #[test]
 fn no_more_than_needed_is_evicted_of_compressed_values() {
     use hedgerow_db::options::Eviction;
@@ -460,47 +475,52 @@ fn no_more_than_needed_is_evicted_of_compressed_values() {
         db.set(format!("key{key}"), format!("{key:0200}")).unwrap();
     }
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let before = db.figures();
+    let before = db.stats();
     db.set_max_memory(before.memory as usize / 10 * 9);
     refused_until_it_fits(&db);
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let after = db.figures();
+    let after = db.stats();
     assert!(after.keys > before.keys / 2, "keys evicted although memory was free: {after:?}");
 }
 
-/// Small keys are evicted as fast as large values come.
+/// Small keys are evicted as fast as large values arrive.
 #[test]
 fn memory_stays_near_the_limit_whatever_is_written() {
     let (db, large) = (full_of_small_values(16 << 20), vec![b'v'; 1 << 20]);
     let mut session = db.session();
     for key in 0..12 {
         let key = format!("large{key}");
-        let set = Change::Set { value: &large, when: When::Always, life: Life::Ever, get: false };
-        session.run(&[Ask::Change(key.as_bytes(), set)], &mut |_, answer| {
+        let set = Change::Set {
+            value: &large,
+            condition: SetCondition::Always,
+            expiry: Expiry::Never,
+            get: false,
+        };
+        session.execute(&[Request::Change(key.as_bytes(), set)], &mut |_, answer| {
             assert_eq!(answer, Answer::Done, "refused although keys could be evicted");
         });
-        let figures = db.figures();
-        let over = figures.memory.saturating_sub(figures.max_memory);
-        assert!(over < 3 << 20, "memory is {over} bytes over the limit: {figures:?}");
+        let stats = db.stats();
+        let over = stats.memory.saturating_sub(stats.max_memory);
+        assert!(over < 3 << 20, "memory is {over} bytes over the limit: {stats:?}");
     }
 }
 
-/// One entry of the log, and one publish, for several keys of a shard that has many.
+/// One log entry and one publish for several keys of a large shard.
 #[test]
 fn keys_are_evicted_several_at_a_time() {
     let db = full_of_small_values(16 << 20);
-    let before = db.figures();
+    let before = db.stats();
     db.set_max_memory(4 << 20);
     refused_until_it_fits(&db);
-    let after = db.figures();
-    let (gone, entries) = (after.evicted - before.evicted, after.last - before.last);
+    let after = db.stats();
+    let (gone, entries) = (after.evicted - before.evicted, after.last_entry - before.last_entry);
     // Its own changes are among the entries.
     let changes = after.keys + gone - before.keys;
     assert!(gone > 20_000, "{after:?}");
     assert!(entries - changes < gone / 4, "{entries} entries for the eviction of {gone} keys");
 }
 
-/// Also where so few may go that a walk comes to the same ones again.
+/// Also if so few keys may be evicted that a scan meets the same ones again.
 #[test]
 fn no_key_is_evicted_twice() {
     use hedgerow_db::options::Eviction;
@@ -512,7 +532,7 @@ fn no_key_is_evicted_twice() {
         for key in 0..keys {
             db.set(format!("key{key}"), "value").unwrap();
             if key % 80 == 0 {
-                db.set_for(format!("key{key}"), "value", std::time::Duration::from_secs(1000))
+                db.set_with_ttl(format!("key{key}"), "value", std::time::Duration::from_secs(1000))
                     .unwrap();
                 may_go += 1;
             }
@@ -520,11 +540,15 @@ fn no_key_is_evicted_twice() {
         db.set_max_memory(1);
         let began = std::time::Instant::now();
         while db.set("key1", "value").is_ok() {
-            assert!(began.elapsed().as_secs() < 20, "keys that may go stay: {:?}", db.figures());
+            assert!(
+                began.elapsed().as_secs() < 20,
+                "keys that could be evicted stay: {:?}",
+                db.stats()
+            );
         }
-        let figures = db.figures();
-        let gone = (figures.evicted, keys - figures.keys);
-        assert_eq!(gone, (may_go, may_go), "evictions, and keys that are gone");
+        let stats = db.stats();
+        let gone = (stats.evicted, keys - stats.keys);
+        assert_eq!(gone, (may_go, may_go), "evictions and missing keys differ");
     }
 }
 
@@ -533,41 +557,44 @@ fn a_lower_limit_evicts_while_nobody_writes() {
     let db = full_of_small_values(8 << 20);
     db.set_max_memory(1 << 20);
     let began = std::time::Instant::now();
-    while db.figures().memory > 1 << 20 {
+    while db.stats().memory > 1 << 20 {
         std::thread::sleep(std::time::Duration::from_millis(5));
-        let figures = db.figures();
-        assert!(began.elapsed().as_secs() < 20, "nothing is evicted without writes: {figures:?}");
+        let stats = db.stats();
+        assert!(began.elapsed().as_secs() < 20, "nothing is evicted without writes: {stats:?}");
     }
 }
 
 #[test]
-fn what_is_not_used_is_evicted_first() {
+fn unused_keys_are_evicted_first() {
     use hedgerow_db::options::Eviction;
     let mut options = Options::in_memory();
     options.max_memory = 1 << 20;
     options.eviction = Eviction::Random;
-    // Too large to be looked through at once.
+    // Too large to be scanned at once.
     options.shards = 1;
     let db = Db::open(options).unwrap();
     for key in 0..20_000 {
         db.set(format!("key{key}"), [b'v'; 100]).unwrap();
     }
-    let figures = db.figures();
-    // Room is made before a change, which then takes what it takes.
-    assert!(figures.memory <= figures.max_memory + 4096, "{figures:?}");
-    assert!(figures.evicted > 10_000 && figures.keys > 1000, "{figures:?}");
+    let stats = db.stats();
+    // Memory is freed before a change, which then takes what it needs.
+    assert!(stats.memory <= stats.max_memory + 4096, "{stats:?}");
+    assert!(stats.evicted > 10_000 && stats.keys > 1000, "{stats:?}");
     db.set_eviction(Eviction::Never);
     let refused = (0..20_000).find_map(|key| db.set(format!("more{key}"), [b'v'; 100]).err());
-    assert!(matches!(refused, Some(hedgerow_db::Error::Refused(Refusal::Memory))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(hedgerow_db::Error::Request(RequestError::OutOfMemory))),
+        "{refused:?}"
+    );
     assert!(db.delete("key19999").is_ok());
-    // Only keys with an end go, and there are none but one.
+    // Only keys with an expiration may be evicted, and there is just one.
     db.set_eviction(Eviction::VolatileTtl);
     db.set_max_memory(1);
     assert!(db.set("more", "").is_err());
     db.set_max_memory(0);
-    db.set_for("ends", "", std::time::Duration::from_secs(1000)).unwrap();
-    db.set_max_memory(db.figures().memory as usize - 1);
-    db.set("more", "").expect("the one key with an end is found and evicted");
+    db.set_with_ttl("ends", "", std::time::Duration::from_secs(1000)).unwrap();
+    db.set_max_memory(db.stats().memory as usize - 1);
+    db.set("more", "").expect("the only key with an expiration is evicted");
     assert!(db.contains_key("more").unwrap());
-    assert!(!db.contains_key("ends").unwrap(), "the key with an end was not found");
+    assert!(!db.contains_key("ends").unwrap(), "the key with an expiration was not evicted");
 }

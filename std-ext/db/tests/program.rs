@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The program, as it is started: what it says, what it keeps, and how it ends.
+//! The program as users start it: its output, its data, and its shutdown.
 #![cfg(unix)]
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +24,7 @@ fn configured(mut program: Command) -> Command {
     program
 }
 
-/// A program that serves over a socket in this folder, and keeps its data there.
+/// A program that serves a socket in this directory and stores its data there.
 struct Running {
     child: Child,
     said: String,
@@ -43,15 +43,15 @@ impl Running {
         let mut child = program.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        while !said.ends_with("Ctrl-C ends it.\n") {
-            assert_ne!(out.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+        while !said.ends_with("Press Ctrl-C to stop.\n") {
+            assert_ne!(out.read_line(&mut said).unwrap(), 0, "it exited: {said}");
         }
         let socket = UnixStream::connect(socket).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { child, said, socket }
     }
 
-    fn ask(&mut self, line: &str, wanted: &str) {
+    fn request(&mut self, line: &str, wanted: &str) {
         self.socket.write_all(format!("{line}\r\n").as_bytes()).unwrap();
         let mut got = vec![0; wanted.len()];
         self.socket.read_exact(&mut got).unwrap();
@@ -75,50 +75,46 @@ fn failed(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn what_was_told_is_there_after_each_kind_of_end() {
+fn acknowledged_changes_survive_every_kind_of_exit() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
-    assert!(first.said.contains("It was empty."), "{}", first.said);
-    assert!(
-        first.said.contains("hedgerow-db-data, forced to the disk once a second."),
-        "{}",
-        first.said
-    );
-    first.ask("SET rose red", "+OK\r\n");
+    assert!(first.said.contains("The database is empty."), "{}", first.said);
+    assert!(first.said.contains("hedgerow-db-data, fsync every second."), "{}", first.said);
+    first.request("SET rose red", "+OK\r\n");
     first.signal(Signal::TERM);
     let (code, err) = first.joined();
     assert_eq!(code, Some(0), "{err}");
 
     let mut second = Running::start(folder.path(), &["--appendfsync", "always"]);
     assert!(second.said.contains("Loaded 1 keys"), "{}", second.said);
-    second.ask("GET rose", "$3\r\nred\r\n");
-    second.ask("SET violet blue", "+OK\r\n");
+    second.request("GET rose", "$3\r\nred\r\n");
+    second.request("SET violet blue", "+OK\r\n");
     second.signal(Signal::KILL);
     second.joined();
 
     let mut third = Running::start(folder.path(), &[]);
-    third.ask("GET violet", "$4\r\nblue\r\n");
-    third.ask("INCR n", ":1\r\n");
-    // Answers nothing, and ends.
+    third.request("GET violet", "$4\r\nblue\r\n");
+    third.request("INCR n", ":1\r\n");
+    // No reply; the connection closes.
     third.socket.write_all(b"SHUTDOWN SAVE\r\n").unwrap();
     assert_eq!(third.joined().0, Some(0));
 
     let mut fourth = Running::start(folder.path(), &["--snapshot-after", "0"]);
     assert!(
-        fourth.said.contains("Loaded 3 keys") && fourth.said.contains(": 3 from a snapshot"),
+        fourth.said.contains("Loaded 3 keys") && fourth.said.contains(": 3 keys from a snapshot"),
         "{}",
         fourth.said
     );
-    fourth.ask("INCR n", ":2\r\n");
+    fourth.request("INCR n", ":2\r\n");
     fourth.signal(Signal::INT);
     assert_eq!(fourth.joined().0, Some(0));
 }
 
 #[test]
-fn a_torn_end_of_the_log_is_cut_and_told() {
+fn an_incomplete_log_entry_is_truncated_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Running::start(folder.path(), &[]);
-    first.ask("SET rose red", "+OK\r\n");
+    first.request("SET rose red", "+OK\r\n");
     first.signal(Signal::TERM);
     first.joined();
     let data = folder.path().join("hedgerow-db-data");
@@ -129,7 +125,7 @@ fn a_torn_end_of_the_log_is_cut_and_told() {
     log.write_all(&[7; 5]).unwrap();
     drop(log);
     let mut second = Running::start(folder.path(), &[]);
-    second.ask("GET rose", "$3\r\nred\r\n");
+    second.request("GET rose", "$3\r\nred\r\n");
     second.signal(Signal::TERM);
     let (code, err) = second.joined();
     assert_eq!(code, Some(0));
@@ -137,12 +133,12 @@ fn a_torn_end_of_the_log_is_cut_and_told() {
 }
 
 #[test]
-fn mistakes_are_explained() {
+fn errors_explain_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
     let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
-    let wanted = "hedgerow-db: --appendfsync: 'sometimes' is no value for appendfsync, \
-        which takes always, everysec, no\n";
+    let wanted = "hedgerow-db: --appendfsync: invalid value 'sometimes' for appendfsync: \
+        expected one of always, everysec, no\n";
     assert_eq!(err, wanted);
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -150,17 +146,17 @@ fn mistakes_are_explained() {
     let err = failed(&run(&["--port", &port]), 1);
     assert!(err.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{err}");
     assert!(err.contains("--port NUMBER"), "{err}");
-    assert!(!folder.path().join("hedgerow-db-data").exists(), "a folder was made in vain");
+    assert!(!folder.path().join("hedgerow-db-data").exists(), "a directory was made for nothing");
 
     let running = Running::start(folder.path(), &[]);
     let err = failed(&run(&["--port", "0", "--unixsocket", "other"]), 1);
-    assert!(err.contains("is in use by another process") && err.contains("--dir FOLDER"), "{err}");
+    assert!(err.contains("is in use by another process") && err.contains("--dir DIR"), "{err}");
     running.signal(Signal::TERM);
     assert_eq!(running.joined().0, Some(0));
 }
 
 #[test]
-fn it_says_what_can_be_set() {
+fn help_and_sample_list_all_settings() {
     let run = |flag: &str| String::from_utf8(program().arg(flag).output().unwrap().stdout).unwrap();
     let help = run("--help");
     for setting in hedgerow_db::config::table::all() {
@@ -172,7 +168,7 @@ fn it_says_what_can_be_set() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hangup_that_is_ignored_stays_ignored() {
+fn an_ignored_hangup_stays_ignored() {
     let folder = tempfile::tempdir().unwrap();
     // As nohup starts it.
     let mut shell = configured(Command::new("/bin/sh"));
@@ -186,7 +182,8 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     assert!(answered.is_ok() && &got == b"+PONG\r\n", "an ignored SIGHUP ended the server");
     kept.signal(Signal::TERM);
     assert_eq!(kept.joined().0, Some(0));
-    // One that is not ignored ends it. A server that these tests start ignores it too if they do.
+    // A signal that is not ignored shuts the server down. If these tests themselves ignore it, so does a server that
+    // they start.
     if !ignores_hangups() {
         let ends = Running::start(folder.path(), &[]);
         ends.signal(Signal::HUP);
@@ -194,7 +191,7 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     }
 }
 
-/// Whether this process ignores SIGHUP, as under nohup.
+/// Returns whether this process ignores SIGHUP, as under nohup.
 #[cfg(target_os = "linux")]
 fn ignores_hangups() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -203,7 +200,7 @@ fn ignores_hangups() -> bool {
 }
 
 #[test]
-fn a_password_that_is_no_text_is_refused_and_not_passed_over() {
+fn a_password_that_is_not_utf8_is_an_error() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
@@ -222,7 +219,7 @@ fn a_password_that_is_no_text_is_refused_and_not_passed_over() {
         }
         let _ = child.kill();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "it was started without the password");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"), "{output:?}");
+        assert_eq!(output.status.code(), Some(2), "the server started without the password");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not valid UTF-8"), "{output:?}");
     }
 }

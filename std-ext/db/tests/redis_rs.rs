@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Rust's most used client of Redis, asking what programs ask: it takes this server for one.
+//! The most used Redis client for Rust, doing what programs do with it: it takes this server for Redis.
 
 mod support;
 
@@ -13,13 +13,13 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::Running;
 
-/// By both protocols, since most programs still speak the older one.
+/// Both protocols, because most programs still use the older one.
 const PROTOCOLS: [&str; 2] = ["resp2", "resp3"];
 
 fn connect(server: &Running, protocol: &str) -> Connection {
     let url = format!("redis://{}/?protocol={protocol}", server.address);
     let connection = Client::open(url).unwrap().get_connection().unwrap();
-    // A test fails sooner than it waits for ever.
+    // Fail rather than wait for ever.
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     connection
 }
@@ -30,8 +30,8 @@ fn in_both(test: impl Fn(&mut Connection)) {
     }
 }
 
-/// The kind of a server's refusal, and what it said.
-fn refused<T>(result: Result<T, RedisError>) -> (ErrorKind, String) {
+/// Returns the kind and the text of an error reply.
+fn error_of<T>(result: Result<T, RedisError>) -> (ErrorKind, String) {
     let why = result.err().expect("it is refused");
     (why.kind(), why.detail().unwrap_or_default().to_owned())
 }
@@ -58,7 +58,7 @@ fn values_are_stored_and_read() {
 }
 
 #[test]
-fn conditions_and_ends_are_heeded() {
+fn conditions_and_expirations_work() {
     in_both(|it| {
         let with = SetOptions::default;
         let absent = with().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::EX(100));
@@ -89,14 +89,14 @@ fn numbers_are_counted() {
         assert_eq!(it.decr::<_, _, i64>("n", 2).unwrap(), 40);
         let half: f64 = it.incr("n", 0.5).unwrap();
         assert!((half - 40.5).abs() < 1e-12);
-        let (kind, said) = refused(it.incr::<_, _, i64>("n", 1));
+        let (kind, said) = error_of(it.incr::<_, _, i64>("n", 1));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(said, "value is not an integer or out of range");
     });
 }
 
 #[test]
-fn many_keys_go_at_once() {
+fn multi_key_commands_work() {
     in_both(|it| {
         let pairs: Vec<_> = (0..100).map(|n| (format!("key {n}"), n)).collect();
         let _: () = it.mset(&pairs).unwrap();
@@ -133,17 +133,17 @@ fn pipelines_are_answered_in_order() {
             Some([*sum, n / 2])
         });
         assert_eq!(got, wanted.flatten().collect::<Vec<_>>());
-        // A refusal is told, and what stands around it is done.
+        // A failing command does not affect those around it.
         let mut pipe = redis::pipe();
         pipe.set("a", "x").ignore().incr("a", 1).set("b", "y").ignore();
-        let (kind, _) = refused(pipe.query::<Vec<Value>>(it));
+        let (kind, _) = error_of(pipe.query::<Vec<Value>>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(it.mget::<_, (String, String)>(&["a", "b"]).unwrap(), ("x".into(), "y".into()));
-        // There are no transactions, which is said; and when it has ended, it goes on.
-        let (kind, said) = refused(redis::cmd("MULTI").query::<()>(it));
+        // Transactions are refused with an error; after DISCARD, the connection works again.
+        let (kind, said) = error_of(redis::cmd("MULTI").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'MULTI'"), "{said}");
-        let (_, said) = refused(it.get::<_, String>("b"));
+        let (_, said) = error_of(it.get::<_, String>("b"));
         assert!(said.starts_with("not executed"), "{said}");
         redis::cmd("DISCARD").query::<()>(it).unwrap();
         assert_eq!(it.get::<_, String>("b").unwrap(), "y");
@@ -151,7 +151,7 @@ fn pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn the_server_tells_of_itself() {
+fn the_server_describes_itself() {
     in_both(|it| {
         let info: redis::InfoDict = redis::cmd("INFO").query(it).unwrap();
         assert_eq!(info.get::<String>("role").as_deref(), Some("master"));
@@ -162,14 +162,14 @@ fn the_server_tells_of_itself() {
         let limits: HashMap<String, String> =
             redis::cmd("CONFIG").arg("GET").arg("maxmemory*").query(it).unwrap();
         assert_eq!(limits["maxmemory-policy"], "noeviction");
-        let (kind, said) = refused(redis::cmd("LPUSH").arg("a").arg("b").query::<()>(it));
+        let (kind, said) = error_of(redis::cmd("LPUSH").arg("a").arg("b").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'LPUSH'"), "{said}");
     });
 }
 
 #[test]
-fn passwords_are_told() {
+fn passwords_are_checked() {
     let server = Running::new(|config| config.password = Some("open sesame".into()));
     let at = server.address;
     for protocol in PROTOCOLS {
@@ -182,9 +182,9 @@ fn passwords_are_told() {
         let mut it = open("default:open%20sesame@").unwrap();
         assert_eq!(it.get::<_, String>("rose").unwrap(), "red");
         assert!(open(":mellon@").is_err() && open("somebody:open%20sesame@").is_err());
-        // Who says nothing gets in, and gets nothing.
-        let asked = open("").and_then(|mut it| it.get::<_, String>("rose"));
-        assert!(asked.unwrap_err().to_string().contains("NOAUTH"), "{protocol}");
+        // An unauthenticated client can connect, but gets only errors.
+        let result = open("").and_then(|mut it| it.get::<_, String>("rose"));
+        assert!(result.unwrap_err().to_string().contains("NOAUTH"), "{protocol}");
     }
 }
 
@@ -206,7 +206,7 @@ fn many_connections_count_together() {
 
 #[cfg(unix)]
 #[test]
-fn a_server_that_went_away_is_found_again() {
+fn clients_reconnect_to_a_restarted_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let start = || Running::new(|config| config.unix = Some(path.clone()));

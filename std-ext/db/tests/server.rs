@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! The server over sockets: what clients do to it, whatever they send, and what becomes of those that do not behave.
+//! The server over sockets: what clients send, valid or not, and what happens to clients that misbehave.
 
 mod support;
 
 use hedgerow_db::log::Fsync;
-use hedgerow_db::server::http::Http;
+use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use support::{Client, Running, bulk, command, numbers, until};
 
 #[test]
-fn commands_are_obeyed_however_they_are_cut() {
+fn commands_may_arrive_in_any_pieces() {
     let server = Running::new(|_| {});
     let first = command(&[b"SET", b"rose", b"red"]);
     let text = [
@@ -30,7 +30,7 @@ fn commands_are_obeyed_however_they_are_cut() {
     for cut in 0..=text.len() {
         let mut client = server.client();
         client.send(&text[..cut]);
-        // What is complete is answered before the rest comes.
+        // Complete requests are answered before the rest arrives.
         let early = cut >= first.len();
         if early {
             client.expect(b"+OK\r\n");
@@ -40,11 +40,11 @@ fn commands_are_obeyed_however_they_are_cut() {
         client.send(command(&[b"SET", b"n", b"0"]));
         client.expect(b"+OK\r\n");
     }
-    assert!(server.watcher.counted().commands >= 6 * text.len() as u64);
+    assert!(server.watcher.totals().commands >= 6 * text.len() as u64);
 }
 
 #[test]
-fn half_open_clients_get_their_answers() {
+fn half_closed_clients_get_their_replies() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(command(&[b"SET", b"rose", b"red"]));
@@ -55,7 +55,7 @@ fn half_open_clients_get_their_answers() {
 }
 
 #[test]
-fn big_values_come_and_go() {
+fn large_values_are_stored_and_returned() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     let value: Vec<u8> = (0..9_u32 << 20).map(|i| (i % 251) as u8).collect();
@@ -66,7 +66,7 @@ fn big_values_come_and_go() {
     client.expect(b"+OK\r\n");
     client.send(command(&[b"GET", b"big"]).repeat(3));
     client.expect(bulk(&value).repeat(3));
-    // Nothing of that size is kept for it.
+    // The server keeps no buffer of that size.
     until(|| server.watcher.buffers() == 0);
 }
 
@@ -84,19 +84,19 @@ fn long_pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn who_asks_for_much_and_does_not_read_it_is_closed() {
-    let server = Running::new(|config| config.most_output = 8 << 20);
+fn a_client_that_reads_none_of_its_replies_is_closed() {
+    let server = Running::new(|config| config.output_buffer_limit = 8 << 20);
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
     client.expect(b"+OK\r\n");
     let mut words: Vec<&[u8]> = vec![b"big"; 101];
     words[0] = b"MGET";
     client.send(command(&words));
-    until(|| server.watcher.counted().slow == 1);
+    until(|| server.watcher.totals().slow == 1);
     let mut rest = Vec::new();
     let _ = client.0.read_to_end(&mut rest);
     assert!(rest.len() < 100 << 20);
-    // With room for them all are sent.
+    // With enough space, all replies are sent.
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
@@ -119,7 +119,7 @@ fn many_idle_clients_cost_no_buffers() {
         client.expect(b"+OK\r\n");
     }
     assert_eq!(server.watcher.clients(), many);
-    // Of one that has begun a command what came is kept, until the rest comes.
+    // An incomplete command stays in its buffer until the rest arrives.
     clients[0].send(&request[..3000]);
     until(|| server.watcher.buffers() >= 3000);
     clients[0].send(&request[3000..]);
@@ -135,7 +135,7 @@ fn many_idle_clients_cost_no_buffers() {
     until(|| server.watcher.clients() == 0);
 }
 
-/// How many files this process may open.
+/// Returns how many files this process may open.
 #[cfg(unix)]
 fn most_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -154,7 +154,7 @@ fn most_files() -> usize {
 }
 
 #[test]
-fn there_are_no_more_clients_than_may_be() {
+fn maxclients_is_enforced() {
     let server = Running::new(|config| config.max_clients = 2);
     let mut clients = [server.client(), server.client()];
     for client in &mut clients {
@@ -164,7 +164,7 @@ fn there_are_no_more_clients_than_may_be() {
     let mut third = server.client();
     third.expect(b"-ERR max number of clients reached\r\n");
     third.expect_end();
-    assert_eq!(server.watcher.counted().rejected, 1);
+    assert_eq!(server.watcher.totals().rejected, 1);
     let [one, mut two] = clients;
     drop(one);
     until(|| server.watcher.clients() == 1);
@@ -176,17 +176,17 @@ fn there_are_no_more_clients_than_may_be() {
 }
 
 #[test]
-fn silent_clients_are_closed_after_a_time() {
+fn silent_clients_time_out() {
     let server = Running::new(|config| config.timeout = Duration::from_millis(200));
     let mut client = server.client();
     client.send(b"PING\r\n");
     client.expect(b"+PONG\r\n");
     client.expect_end();
-    assert_eq!(server.watcher.counted().idle, 1);
+    assert_eq!(server.watcher.totals().idle, 1);
 }
 
 #[test]
-fn the_end_answers_what_has_come() {
+fn shutdown_answers_received_commands() {
     let server = Running::new(|_| {});
     let (mut busy, mut idle) = (server.client(), server.client());
     idle.send(b"PING\r\n");
@@ -203,7 +203,7 @@ fn the_end_answers_what_has_come() {
 }
 
 #[test]
-fn a_client_can_end_the_server() {
+fn a_client_can_shut_the_server_down() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"SHUTDOWN NOSAVE\r\n");
@@ -212,8 +212,8 @@ fn a_client_can_end_the_server() {
 }
 
 #[test]
-fn who_never_reads_does_not_keep_the_end_waiting() {
-    let server = Running::new(|config| config.stop_within = Duration::from_millis(100));
+fn a_client_that_never_reads_does_not_delay_shutdown() {
+    let server = Running::new(|config| config.shutdown_timeout = Duration::from_millis(100));
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 32 << 20]]));
     client.expect(b"+OK\r\n");
@@ -222,7 +222,7 @@ fn who_never_reads_does_not_keep_the_end_waiting() {
 }
 
 #[test]
-fn a_password_is_asked_for() {
+fn a_password_is_required() {
     let server = Running::new(|config| config.password = Some("open sesame".into()));
     let mut client = server.client();
     client.send(b"GET rose\r\n");
@@ -234,7 +234,7 @@ fn a_password_is_asked_for() {
     client.send(command(&[b"AUTH", b"default", b"open sesame"]));
     client.send(b"GET rose\r\n");
     client.expect(b"+OK\r\n$-1\r\n");
-    // Another password is for those who come later.
+    // A new password applies to later connections.
     client.send(command(&[b"CONFIG", b"SET", b"requirepass", b"mellon"]));
     client.send(b"GET rose\r\n");
     client.expect(b"+OK\r\n$-1\r\n");
@@ -244,7 +244,7 @@ fn a_password_is_asked_for() {
 }
 
 #[test]
-fn settings_are_shown_and_some_changed() {
+fn settings_are_shown_and_modifiable_ones_changed() {
     let db = Db::open(Options::in_memory()).unwrap();
     let config = hedgerow_db::config::Config::default().server();
     let server = Running::over(db.clone(), |mine| mine.settings = config.settings);
@@ -255,7 +255,7 @@ fn settings_are_shown_and_some_changed() {
     client.expect(b"+OK\r\n+OK\r\n");
     client.send(b"CONFIG GET maxmemory\r\n");
     client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n");
-    assert_eq!(db.figures().max_memory, 100 << 20);
+    assert_eq!(db.stats().max_memory, 100 << 20);
     assert_eq!(db.eviction(), hedgerow_db::options::Eviction::Lru);
     client.send(b"CONFIG SET maxclients 1\r\n");
     client.expect(b"+OK\r\n");
@@ -304,14 +304,14 @@ fn a_password_may_be_any_bytes() {
 }
 
 #[test]
-fn what_follows_a_refused_transaction_is_not_executed() {
-    const REFUSED: &str = "-ERR unknown command 'MULTI': there are no transactions here, and what follows is not \
+fn commands_after_a_refused_multi_are_not_executed() {
+    const REFUSED: &str = "-ERR unknown command 'MULTI': transactions are not supported, and commands are not \
         executed until EXEC or DISCARD\r\n";
     const BARRED: &str =
-        "-ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come\r\n";
+        "-ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
-    // As clients send it: in one go. What came before is done.
+    // As clients send it: in one pipeline. Earlier commands were executed.
     client.send(
         b"SET rose red\r\nMULTI\r\nSET rose white\r\nFLUSHALL\r\nPING\r\nEXEC\r\nGET rose\r\n",
     );
@@ -326,30 +326,30 @@ fn what_follows_a_refused_transaction_is_not_executed() {
     client.expect(b"-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
     client.expect(b"-ERR wrong number of arguments for 'multi' command\r\n$3\r\nred\r\n");
     client.expect(format!("{REFUSED}+RESET\r\n$3\r\nred\r\n"));
-    // Nobody is told of a refusal that has not said the password, and nobody's silence lets it pass.
+    // An unauthenticated client gets no such error, and an error that is suppressed still blocks.
     client
         .send(b"CLIENT REPLY OFF\r\nMULTI\r\nDEL rose\r\nEXEC\r\nCLIENT REPLY ON\r\nGET rose\r\n");
     client.expect(b"+OK\r\n$3\r\nred\r\n");
     client.send(b"CONFIG SET requirepass sesame\r\n");
     client.expect(b"+OK\r\n");
-    let mut stranger = server.client();
-    stranger.send(b"MULTI\r\nEXEC\r\n");
-    stranger.expect("-NOAUTH Authentication required.\r\n".repeat(2));
+    let mut unauthenticated = server.client();
+    unauthenticated.send(b"MULTI\r\nEXEC\r\n");
+    unauthenticated.expect("-NOAUTH Authentication required.\r\n".repeat(2));
     client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
-    client.expect(b"-ERR unknown command 'WATCH': there are no transactions here\r\n");
-    client.expect(b"-ERR unknown command 'EVALSHA': there are no scripts here");
+    client.expect(b"-ERR unknown command 'WATCH': transactions are not supported\r\n");
+    client.expect(b"-ERR unknown command 'EVALSHA': scripts are not supported");
 }
 
 #[test]
-fn who_selects_a_missing_database_changes_no_other() {
+fn commands_after_a_failed_select_are_not_executed() {
     const BARRED: &str =
-        "-ERR not executed: the selected database does not exist; SELECT 0 is the only one\r\n";
+        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"SET rose red\r\nSELECT 1\r\nFLUSHDB\r\nGET rose\r\nSET rose white\r\nDBSIZE\r\nSCAN 0\r\n");
     client.expect(b"+OK\r\n-ERR DB index is out of range\r\n");
     client.expect(BARRED.repeat(5));
-    // What is about no key goes on.
+    // Commands that access no key still work.
     client.send(b"PING\r\nCLIENT GETNAME\r\nMEMORY USAGE rose\r\nSELECT 0\r\nGET rose\r\n");
     client.expect(format!("+PONG\r\n$-1\r\n{BARRED}+OK\r\n$3\r\nred\r\n"));
     client.send(b"SELECT 3\r\nRESET\r\nGET rose\r\n");
@@ -357,13 +357,13 @@ fn who_selects_a_missing_database_changes_no_other() {
 }
 
 #[test]
-fn clients_of_redis_find_what_they_ask_for() {
+fn redis_clients_get_the_settings_they_read() {
     let server = Running::new(|_| {});
     let mut client = server.client();
     client.send(b"INFO cluster\r\n");
     let section = b"# Cluster\r\ncluster_enabled:0\r\n";
     client.expect(bulk(section));
-    // A name is kept for as long as the connection lives, and told to all who list clients.
+    // Names are stored for as long as the connection lives, and shown to all clients that list connections.
     let long = [b'n'; 1025];
     client.send(command(&[b"CLIENT", b"SETNAME", &long]));
     client.expect(b"-ERR Client names cannot be longer than 1024 bytes.\r\n");
@@ -393,7 +393,7 @@ fn clients_are_listed() {
     assert!(!String::from_utf8_lossy(&text[..got]).contains("rose"));
 }
 
-/// The line of `CLIENT LIST` about a client that another one asks for.
+/// Returns the line of `CLIENT LIST` about a client, as another client sees it.
 fn listed(client: &mut Client, name: &str) -> Option<String> {
     client.send(b"CLIENT LIST\r\n");
     let mut text = [0; 4096];
@@ -402,7 +402,7 @@ fn listed(client: &mut Client, name: &str) -> Option<String> {
     text.lines().find(|line| line.contains(&format!(" name={name} "))).map(str::to_owned)
 }
 
-/// The value of a field in a line of `CLIENT LIST`.
+/// Returns the value of a field in a line of `CLIENT LIST`.
 fn field<'l>(line: &'l str, name: &str) -> &'l str {
     let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
     fields.find_map(|(field, value)| (field == name).then_some(value)).unwrap_or("")
@@ -412,7 +412,7 @@ fn field<'l>(line: &'l str, name: &str) -> &'l str {
 fn clients_are_killed() {
     let server = Running::new(|_| {});
     let mut killer = server.client();
-    // The server deals clients out to two threads, so some of these belong to another thread than the killer.
+    // The server distributes clients over two threads, so some of these belong to another thread than the killer.
     for filter in ["addr", "id", "old", "laddr"].repeat(2) {
         let mut victim = server.client();
         victim.send(b"CLIENT SETNAME victim\r\n");
@@ -440,7 +440,7 @@ fn clients_are_killed() {
     killer.expect(b":0\r\n:2\r\n");
     one.expect_end();
     two.expect_end();
-    // The reply of a client that kills itself is sent, and what it sent behind that is not executed.
+    // A client that kills itself gets the reply, and its later commands are not executed.
     killer.send(b"SET rose red\r\nCLIENT KILL TYPE normal SKIPME no\r\nSET rose white\r\n");
     killer.expect(b"+OK\r\n:1\r\n");
     killer.expect_end();
@@ -449,7 +449,7 @@ fn clients_are_killed() {
     other.expect(b"$3\r\nred\r\n");
 }
 
-/// An address of this machine that other machines could reach, if it has one. Nothing is sent.
+/// Returns an address of this machine that other machines could reach, if there is one. Nothing is sent.
 fn outer_address() -> Option<std::net::IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
@@ -457,7 +457,7 @@ fn outer_address() -> Option<std::net::IpAddr> {
 }
 
 #[test]
-fn without_a_password_only_this_machine_is_served() {
+fn protected_mode_refuses_other_machines() {
     let anywhere = Bind { address: ([0, 0, 0, 0], 0).into(), optional: false };
     let server = Running::new(|config| config.binds = vec![anywhere]);
     let mut client = Client::new(TcpStream::connect(("127.0.0.1", server.address.port())).unwrap());
@@ -469,7 +469,7 @@ fn without_a_password_only_this_machine_is_served() {
     };
     let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
     other.expect(b"-DENIED ");
-    assert_eq!(server.watcher.counted().denied, 1);
+    assert_eq!(server.watcher.totals().denied, 1);
     client.send(b"CONFIG SET protected-mode no\r\n");
     client.expect(b"+OK\r\n");
     let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
@@ -478,7 +478,7 @@ fn without_a_password_only_this_machine_is_served() {
 }
 
 #[test]
-fn an_address_that_is_taken_or_missing_is_named() {
+fn an_address_that_cannot_be_bound_is_named() {
     let bind = |text: &str, optional| {
         let mut config = ServerConfig::default();
         config.binds.push(Bind { address: text.parse().unwrap(), optional });
@@ -489,19 +489,19 @@ fn an_address_that_is_taken_or_missing_is_named() {
     let why = bind(&address, true).err().unwrap();
     assert_eq!(why.kind(), io::ErrorKind::AddrInUse);
     assert!(why.to_string().contains(&address), "{why}");
-    // No machine has an address that is kept for documentation.
+    // No machine has an address that is reserved for documentation.
     assert_eq!(bind("192.0.2.1:0", false).err().unwrap().kind(), io::ErrorKind::AddrNotAvailable);
     assert_eq!(bind("192.0.2.1:0", true).unwrap().addresses().len(), 1);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_serves_and_is_cleared_away() {
+fn a_unix_socket_is_served_and_removed() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixListener, UnixStream};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    // What a process left that was killed is no obstacle.
+    // The socket file of a killed process does not prevent a start.
     drop(UnixListener::bind(&path).unwrap());
     let server = Running::new(|config| {
         config.unix = Some(path.clone());
@@ -513,12 +513,12 @@ fn a_unix_socket_serves_and_is_cleared_away() {
     let mut got = [0; 7];
     client.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"+PONG\r\n");
-    // Who is connected goes on, also with much to say.
+    // Connected clients are served on, even with much output pending.
     client.write_all(&command(&[b"SET", b"big", &vec![b'v'; 3 << 20]])).unwrap();
     client.write_all(&command(&[b"GET", b"big"])).unwrap();
     let mut rest = vec![0; 5 + bulk(&vec![b'v'; 3 << 20]).len()];
     client.read_exact(&mut rest).unwrap();
-    // One that is in use is left alone.
+    // A socket that is in use is left alone.
     let mut config = ServerConfig::default();
     config.unix = Some(path.clone());
     let why = Server::bind(Db::open(Options::in_memory()).unwrap(), config).err().unwrap();
@@ -527,7 +527,7 @@ fn a_unix_socket_serves_and_is_cleared_away() {
     assert!(!path.exists());
 }
 
-fn http(http: &Http, path: &str) -> (u16, String) {
+fn http(http: &HttpServer, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(http.address().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
@@ -538,47 +538,47 @@ fn http(http: &Http, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// The number behind a name, in a page of figures.
-fn figure<T: FromStr>(page: &Http, name: &str) -> T {
+/// Returns the value of a metric.
+fn metric<T: FromStr>(page: &HttpServer, name: &str) -> T {
     let (_, text) = http(page, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
     let number = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse();
     number.unwrap_or_else(|_| panic!("{name} is no number in {text}"))
 }
 
-/// Of answers that wait for the log, too.
+/// Also for replies that wait for the log.
 #[test]
-fn the_time_of_each_command_is_counted() {
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+fn the_latency_of_each_command_is_counted() {
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::at(folder.path());
     options.fsync = Fsync::Always;
     let server = Running::over(Db::open(options).unwrap(), |_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     let mut client = server.client();
     for _ in 0..20 {
         client.send(b"SET rose red\r\nGET rose\r\nSET rose blue\r\n");
         client.expect(b"+OK\r\n$3\r\nred\r\n+OK\r\n");
     }
-    // The last are counted when their answers are out.
+    // The last ones are counted when their replies are sent.
     let begun = Instant::now();
-    let count = |name: &str| figure::<u64>(&page, &format!("command_seconds_{name}"));
+    let count = |name: &str| metric::<u64>(&page, &format!("command_duration_seconds_{name}"));
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
+    assert_eq!(count("count"), 60, "the latency of each of 60 commands was not counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
-    let each = figure::<f64>(&page, "command_seconds_sum") / 60.0;
+    let each = metric::<f64>(&page, "command_duration_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");
     server.end();
 }
 
 #[test]
-fn a_watcher_is_told_how_it_fares() {
-    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+fn monitoring_reports_the_state_of_the_server() {
+    let page = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
     let server = Running::new(|_| {});
-    page.watch(server.watcher.clone());
+    page.set_server(server.watcher.clone());
     assert_eq!((http(&page, "/readyz").0, http(&page, "/other").0), (200, 404));
     let mut client = server.client();
     client.send(b"SET rose red\r\n");
@@ -587,14 +587,20 @@ fn a_watcher_is_told_how_it_fares() {
     client.expect(b"$3\r\nred\r\n$-1\r\n");
     let (status, text) = http(&page, "/metrics");
     assert_eq!(status, 200);
-    for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {
+    for line in [
+        "db_keys 1",
+        "connected_clients 1",
+        "commands_processed_total 3",
+        "keyspace_hits_total 1",
+        "keyspace_misses_total 1",
+    ] {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
-    // Each figure is explained before it is told.
-    let (figures, end) = text.split_at(text.len() - "# EOF\n".len());
+    // Each metric has its HELP and TYPE before it.
+    let (stats, end) = text.split_at(text.len() - "# EOF\n".len());
     assert_eq!(end, "# EOF\n");
     let mut known = "";
-    for line in figures.lines() {
+    for line in stats.lines() {
         match line.strip_prefix("# TYPE ") {
             Some(rest) => known = rest.split(' ').next().unwrap(),
             None => assert!(line.starts_with("# HELP ") || line.starts_with(known), "{line}"),

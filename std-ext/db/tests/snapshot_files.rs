@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! Snapshots' files: whole, or refused.
+//! Snapshot files: complete, or refused.
 
-use hedgerow_db::ask::LONGEST_VALUE;
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::log::{Fsync, OpenError};
+use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options};
 use std::fs;
@@ -15,7 +15,7 @@ use std::thread;
 
 type Entry = (Vec<u8>, Option<u64>, Vec<u8>);
 
-/// In memory where there is such a place: no test here needs what is on a disk.
+/// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -29,7 +29,7 @@ fn file(path: &Path, last: u64) -> PathBuf {
     path.join(format!("snapshot-{last:020}"))
 }
 
-/// The entries of a section: some with an end, some empty, some long.
+/// Returns the entries of a section: some with an expiration, some empty, some long.
 fn entries(section: u64, number: u64) -> Vec<Entry> {
     let entry = |number: u64| {
         let key = format!("key {section} {number}").into_bytes();
@@ -40,7 +40,7 @@ fn entries(section: u64, number: u64) -> Vec<Entry> {
     (0..number).map(entry).collect()
 }
 
-/// Writes a snapshot after entry 90 of the log, of sections with so many entries.
+/// Writes a snapshot after log entry 90, with sections of these lengths.
 fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u64> {
     let mut writer = Writer::create(folder)?;
     for (number, count) in sections.iter().enumerate() {
@@ -53,7 +53,7 @@ fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u
     writer.finish(last, 777)
 }
 
-fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
+fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
     let mut found = Vec::new();
     snapshot.read_section(number, &mut |key, ends, value| {
         found.push((key.to_vec(), ends, value.to_vec()));
@@ -62,7 +62,7 @@ fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
 }
 
 #[test]
-fn what_was_written_comes_back() {
+fn written_entries_are_read_back() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
     assert!(Snapshot::newest(&folder).unwrap().is_none());
@@ -71,7 +71,7 @@ fn what_was_written_comes_back() {
     assert_eq!(fs::metadata(file(path.path(), 90)).unwrap().len(), bytes);
     let snapshot = Snapshot::newest(&folder).unwrap().unwrap();
     assert_eq!((snapshot.last(), snapshot.time(), snapshot.bytes()), (90, 777, bytes));
-    // Side by side, and each more than once.
+    // In parallel, and each more than once.
     thread::scope(|scope| {
         for _ in 0..2 {
             for (number, count) in counts.into_iter().enumerate() {
@@ -86,7 +86,7 @@ fn what_was_written_comes_back() {
             }
         }
     });
-    // The newest is taken, and an older one goes.
+    // The newest snapshot is loaded, and an older one is removed.
     write(&folder, 100, &[3]).unwrap();
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 100);
     remove_older(&folder, 100).unwrap();
@@ -99,7 +99,7 @@ fn every_byte_counts() {
     let folder = claim(path.path(), &FaultyDisk::new());
     write(&folder, 90, &[3, 0, 5]).unwrap();
     let good = fs::read(file(path.path(), 90)).unwrap();
-    let all = || -> Result<Vec<Vec<Entry>>, Corrupt> {
+    let all = || -> Result<Vec<Vec<Entry>>, OpenError> {
         let snapshot = Snapshot::newest(&folder)?.unwrap();
         (0..snapshot.sections().len()).map(|number| read(&snapshot, number)).collect()
     };
@@ -109,33 +109,33 @@ fn every_byte_counts() {
         bad[at] ^= 1 << (at % 8);
         fs::write(file(path.path(), 90), &bad).unwrap();
         let refused = all().unwrap_err();
-        let Corrupt::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
+        let OpenError::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
         assert_eq!(named, file(path.path(), 90));
         assert!(offset <= good.len() as u64);
     }
     for length in 0..good.len() {
         fs::write(file(path.path(), 90), &good[..length]).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}");
-        // Also with the end of the file where it is looked for.
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}");
+        // Also with the footer where it is expected.
         let end = &good[good.len() - 16.min(length)..];
         fs::write(file(path.path(), 90), [&good[..length - end.len()], end].concat()).unwrap();
-        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}, with its end");
+        assert!(matches!(all(), Err(OpenError::Damaged { .. })), "cut to {length}, with its end");
     }
-    // Another's name.
+    // The name of another snapshot.
     fs::remove_file(file(path.path(), 90)).unwrap();
     fs::write(file(path.path(), 91), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
-    // A damaged one is not passed over for an older one.
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
+    // A damaged snapshot is not skipped in favour of an older one.
     fs::write(file(path.path(), 90), &good).unwrap();
-    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(all(), Err(OpenError::Damaged { .. })));
     fs::remove_file(file(path.path(), 91)).unwrap();
     assert_eq!(all().unwrap()[2], entries(2, 5));
 }
 
-/// Numbers that no writer makes, though their crc is right, as whoever has the folder could: no more memory is taken
-/// than the file has, and nothing overflows.
+/// Numbers that no writer makes, with a valid CRC, as anyone who can write to the directory could make them: the reader
+/// allocates no more memory than the file has, and nothing overflows.
 #[test]
-fn numbers_are_not_believed() {
+fn invalid_numbers_are_errors() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
     write(&folder, 90, &[3, 5]).unwrap();
@@ -202,7 +202,7 @@ fn long_values_come_back() {
     };
     snapshot.read_section(0, &mut each).unwrap();
     assert_eq!(found, 2 * lengths.len());
-    const { assert!(LONGEST_VALUE < 1 << 31, "the highest bit says something else") };
+    const { assert!(LONGEST_VALUE < 1 << 31, "the highest bit has another meaning") };
 }
 
 #[test]
@@ -218,9 +218,9 @@ fn sections_follow_each_other() {
     writer.section(10..16384, 1).unwrap();
 }
 
-/// Whatever fails while one is written: the one before stays, and nothing is left of it.
+/// If any operation fails while a snapshot is written, the one before stays, and nothing is left of the new one.
 #[test]
-fn one_that_cannot_be_written_is_none() {
+fn a_failed_snapshot_leaves_nothing() {
     let path = folder();
     let disk = FaultyDisk::new();
     let folder = claim(path.path(), &disk);
@@ -242,32 +242,32 @@ fn one_that_cannot_be_written_is_none() {
     assert!(!path.path().join("snapshot.new").exists());
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 90);
     assert_eq!(fs::read(file(path.path(), 90)).unwrap(), before);
-    // What a process left that died meanwhile.
+    // A process that died meanwhile has left this.
     fs::write(path.path().join("snapshot.new"), b"half").unwrap();
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 90);
     assert!(!path.path().join("snapshot.new").exists());
     write(&folder, 91, &[300, 5]).unwrap();
     assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 91);
-    // What has its name is on the disk, whole.
+    // A file that has its final name is on the disk completely.
     let left = self::folder();
-    disk.copy_forced(path.path(), left.path()).unwrap();
+    disk.copy_synced(path.path(), left.path()).unwrap();
     assert_eq!(fs::read(file(left.path(), 91)).unwrap(), fs::read(file(path.path(), 91)).unwrap());
 }
 
-// -------------------------------------------------------------------------------------------------- the folder
+// -------------------------------------------------------------------------------------------------- the directory
 
-fn open(path: &Path) -> Result<Db, Corrupt> {
+fn open(path: &Path) -> Result<Db, OpenError> {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 4, 0);
-    Db::open_on(options, Arc::new(FaultyDisk::new()))
+    Db::open_on_disk(options, Arc::new(FaultyDisk::new()))
 }
 
 #[test]
-fn a_folder_is_opened_once_and_said_what_was_found() {
+fn opening_reports_what_was_loaded() {
     let path = tempfile::tempdir().unwrap();
     let inner = path.path().join("made").join("where it is missing");
     let db = open(&inner).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::InUse(_))));
+    assert!(matches!(open(&inner), Err(OpenError::InUse(_))));
     db.set("a", "1").unwrap();
     db.set("b", "2").unwrap();
     db.snapshot().unwrap();
@@ -278,20 +278,20 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     fs::write(&log, [&whole[..], &whole[20..40]].concat()).unwrap();
     let db = open(&inner).unwrap();
     let opened = db.opened();
-    assert_eq!((opened.snapshot_keys, opened.entries, opened.cut), (2, 1, 20));
+    assert_eq!((opened.snapshot_keys, opened.log_entries, opened.truncated_bytes), (2, 1, 20));
     drop(db);
     assert_eq!(fs::read(&log).unwrap(), whole);
-    // Damage is refused, with its place, and nothing is changed.
+    // Damage is refused with its position, and no file is changed.
     let snapshot = inner.join("snapshot-00000000000000000002");
     let mut bad = fs::read(&snapshot).unwrap();
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     let refused = open(&inner).map(|_| ()).unwrap_err();
-    assert!(matches!(&refused, Corrupt::Damaged { file, .. } if *file == snapshot), "{refused}");
+    assert!(matches!(&refused, OpenError::Damaged { file, .. } if *file == snapshot), "{refused}");
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     fs::remove_file(&log).unwrap();
-    assert!(matches!(open(&inner), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    assert!(matches!(open(&inner), Err(OpenError::Lost { found: None, wanted: 3, .. })));
     fs::remove_file(inner.join("manifest")).unwrap();
     assert_eq!(open(&inner).unwrap().len(), 2, "all that the snapshot needs");
     assert_eq!(fs::read(&snapshot).unwrap(), bad);

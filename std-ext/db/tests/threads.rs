@@ -1,8 +1,8 @@
 //! builds: asan
 //!
-//! Threads that ask the same database.
+//! Threads that use the same database.
 
-use hedgerow_db::ask::{Answer, Ask, Change, Look, Together};
+use hedgerow_db::request::{Answer, Change, MultiKeyOp, Query, Request};
 use hedgerow_db::{Db, Options, Session};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ const ROUNDS: u64 = 3000;
 
 fn number(session: &mut Session, key: &str) -> u64 {
     let mut number = 0;
-    session.run(&[Ask::Look(key.as_bytes(), Look::Value)], &mut |_, answer| {
+    session.execute(&[Request::Read(key.as_bytes(), Query::Value)], &mut |_, answer| {
         if let Answer::Bytes(text) = answer {
             number = std::str::from_utf8(text).unwrap().parse().unwrap();
         }
@@ -19,15 +19,15 @@ fn number(session: &mut Session, key: &str) -> u64 {
     number
 }
 
-/// Values of several keys at one moment.
+/// Returns the values of several keys in one snapshot.
 fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
-    let asks = keys.iter().enumerate().map(|(at, key)| match at {
-        0 => Ask::LookAtOnce(key.as_bytes(), Look::Value, keys.len()),
-        _ => Ask::Look(key.as_bytes(), Look::Value),
+    let requests = keys.iter().enumerate().map(|(at, key)| match at {
+        0 => Request::MultiRead(key.as_bytes(), Query::Value, keys.len()),
+        _ => Request::Read(key.as_bytes(), Query::Value),
     });
-    let asks: Vec<Ask<'_>> = asks.collect();
+    let requests: Vec<Request<'_>> = requests.collect();
     let mut numbers = vec![0; keys.len()];
-    session.run(&asks, &mut |at, answer| {
+    session.execute(&requests, &mut |at, answer| {
         if let Answer::Bytes(text) = answer {
             numbers[at] = std::str::from_utf8(text).unwrap().parse().unwrap();
         }
@@ -35,9 +35,9 @@ fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
     numbers
 }
 
-/// Keys that are stored one after the other are never seen as they never were, nor those that are stored together.
+/// Keys stored one after the other, or atomically, are never seen in a state that they never had.
 #[test]
-fn what_is_looked_at_at_once_was_there_at_once() {
+fn multi_reads_are_consistent_snapshots() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..8).map(|key| format!("key{key}")).collect();
     let pair: Vec<String> = (0..2).map(|key| format!("pair{key}")).collect();
@@ -46,10 +46,11 @@ fn what_is_looked_at_at_once_was_there_at_once() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut session = db.session();
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     let found = numbers(&mut session, &keys);
-                    // Each is stored after the one before: no later one is newer, and the first at most one newer.
+                    // Each is stored after the one before: no later one is newer, and the first is newer by at most
+                    // one.
                     let in_order = found.is_sorted_by(|one, next| one >= next);
                     assert!(in_order, "not a consistent snapshot: {found:?}");
                     assert!(found[0] - found[7] <= 1, "not a consistent snapshot: {found:?}");
@@ -62,21 +63,21 @@ fn what_is_looked_at_at_once_was_there_at_once() {
         for round in 1..ROUNDS {
             let text = round.to_string();
             for key in &keys {
-                let life = hedgerow_db::ask::Life::Ever;
-                let when = hedgerow_db::ask::When::Always;
-                let change = Change::Set { value: text.as_bytes(), when, life, get: false };
-                session.run(&[Ask::Change(key.as_bytes(), change)], &mut |_, _| ());
+                let expiry = hedgerow_db::request::Expiry::Never;
+                let condition = hedgerow_db::request::SetCondition::Always;
+                let change = Change::Set { value: text.as_bytes(), condition, expiry, get: false };
+                session.execute(&[Request::Change(key.as_bytes(), change)], &mut |_, _| ());
             }
             let pairs = [&pair[0], &pair[1]].map(|key| (key.as_bytes(), text.as_bytes()));
-            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+            session.execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
         }
         stop.store(true, Ordering::Relaxed);
     });
 }
 
-/// Whoever has seen one of several keys as they were stored together sees the others so, too.
+/// A reader that has seen one of several keys as stored atomically sees the others as stored, too.
 #[test]
-fn what_is_stored_together_is_seen_together() {
+fn multi_key_changes_are_atomic() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..32).map(|key| format!("key{key}")).collect();
     let stop = AtomicBool::new(false);
@@ -84,7 +85,7 @@ fn what_is_stored_together_is_seen_together() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let (mut session, mut seen) = (db.session(), 0);
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
                     for key in keys.iter().chain(keys.iter().rev()) {
                         let now = number(&mut session, key);
@@ -99,7 +100,7 @@ fn what_is_stored_together_is_seen_together() {
         for round in 1..=ROUNDS {
             let round = round.to_string();
             let pairs: Vec<_> = keys.iter().map(|key| (key.as_bytes(), round.as_bytes())).collect();
-            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+            session.execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
             if round.ends_with('0') {
                 thread::yield_now();
             }
@@ -109,20 +110,22 @@ fn what_is_stored_together_is_seen_together() {
     });
 }
 
-/// No addition is lost, whoever makes it, in pipelines over all shards.
+/// No increment is lost, in pipelines over all shards from any thread.
 #[test]
-fn additions_of_all_threads_add_up() {
+fn no_increment_is_lost() {
     let db = Db::open(Options::in_memory()).unwrap();
     let keys: Vec<String> = (0..64).map(|key| format!("key{key}")).collect();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut session = db.session();
-                let asks: Vec<_> =
-                    keys.iter().map(|key| Ask::Change(key.as_bytes(), Change::Add(1))).collect();
+                let requests: Vec<_> = keys
+                    .iter()
+                    .map(|key| Request::Change(key.as_bytes(), Change::Increment(1)))
+                    .collect();
                 let mut last = vec![0; keys.len()];
                 for _ in 0..ROUNDS / 10 {
-                    session.run(&asks, &mut |number, answer| {
+                    session.execute(&requests, &mut |number, answer| {
                         let Answer::Int(sum) = answer else { panic!("{answer:?}") };
                         assert!(sum > last[number]);
                         last[number] = sum;
@@ -131,7 +134,7 @@ fn additions_of_all_threads_add_up() {
             });
         }
         scope.spawn(|| {
-            // Room is given back and tables grow beside.
+            // Meanwhile memory is freed and tables grow.
             for round in 0..ROUNDS {
                 db.set(format!("other{}", round % 500), [b'v'; 50]).unwrap();
                 db.delete(format!("other{}", (round + 250) % 500)).unwrap();
@@ -144,7 +147,7 @@ fn additions_of_all_threads_add_up() {
     }
 }
 
-/// Long values share memory with those that they were made of: readers see each as it was made, all the same.
+/// Long values share memory with those that they were made of; readers still see each as it was made.
 #[test]
 fn long_values_are_never_seen_half_changed() {
     const LENGTH: usize = 300_000;
@@ -155,10 +158,10 @@ fn long_values_are_never_seen_half_changed() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut session = db.session();
-                // Relaxed: only that it comes to be known.
+                // Relaxed: the flag only ends the loop.
                 while !stop.load(Ordering::Relaxed) {
-                    let value = |key| Ask::Look(key, Look::Value);
-                    session.run(&[value(b"whole"), value(b"grows")], &mut |number, answer| {
+                    let value = |key| Request::Read(key, Query::Value);
+                    session.execute(&[value(b"whole"), value(b"grows")], &mut |number, answer| {
                         let Answer::Bytes(value) = answer else { return };
                         if number == 0 {
                             let same = value.iter().all(|byte| *byte == value[0]);
@@ -175,11 +178,11 @@ fn long_values_are_never_seen_half_changed() {
         let mut session = db.session();
         for round in (0..=255).chain(0..45_u8) {
             let (whole, part) = (vec![round; LENGTH], vec![round; 1000]);
-            let asks = [
-                Ask::Change(b"whole", Change::Write { at: 0, bytes: &whole }),
-                Ask::Change(b"grows", Change::Append(&part)),
+            let requests = [
+                Request::Change(b"whole", Change::SetRange { offset: 0, bytes: &whole }),
+                Request::Change(b"grows", Change::Append(&part)),
             ];
-            session.run(&asks, &mut |_, _| {});
+            session.execute(&requests, &mut |_, _| {});
         }
         // Relaxed: as above.
         stop.store(true, Ordering::Relaxed);

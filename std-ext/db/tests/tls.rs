@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The server through TLS, with certificates that are made for the test.
+//! The server over TLS, with certificates made for the test.
 #![cfg(feature = "tls")]
 
 mod support;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::{Client, Running, bulk, command, numbers};
 
-/// Certificates in a folder: of an authority, and of who it has signed.
+/// Certificates in a directory: an authority's, and those that it has signed.
 struct Certificates {
     folder: tempfile::TempDir,
 }
@@ -54,7 +54,7 @@ impl Certificates {
         })
     }
 
-    /// A client, which shows a certificate or does not.
+    /// Connects a client, with or without a certificate.
     fn connect(&self, server: &Running, shows: bool) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
@@ -86,14 +86,14 @@ fn expect(client: &mut impl Read, wanted: &[u8]) {
 }
 
 #[test]
-fn commands_and_big_values_go_through() {
+fn commands_and_large_values_work() {
     let certificates = Certificates::new();
     let server = certificates.serve(ClientCertificates::Ignored);
     let mut client = certificates.connect(&server, false);
     let value: Vec<u8> = (0..3_u32 << 20).map(|i| (i % 251) as u8).collect();
     client.write_all(&command(&[b"SET", b"big", &value])).unwrap();
     expect(&mut client, b"+OK\r\n");
-    // More than the buffers between hold, read when all was asked.
+    // More than the buffers in between hold, and read only after all requests were sent.
     client.write_all(&command(&[b"GET", b"big"]).repeat(8)).unwrap();
     expect(&mut client, &bulk(&value).repeat(8));
     client.write_all(&command(&[b"INCR", b"n"]).repeat(5000)).unwrap();
@@ -101,12 +101,12 @@ fn commands_and_big_values_go_through() {
     expect(&mut client, &answers);
     client.write_all(b"QUIT\r\n").unwrap();
     expect(&mut client, b"+OK\r\n");
-    // It says goodbye: an end without would be an error here.
+    // The server sends close_notify: without it, this would be an error.
     assert_eq!(client.read(&mut [0; 16]).unwrap(), 0);
 }
 
 #[test]
-fn clients_must_show_a_certificate_where_they_are_asked() {
+fn client_certificates_are_required() {
     let certificates = Certificates::new();
     for (clients, shows, served) in [
         (ClientCertificates::Required, true, true),
@@ -124,13 +124,13 @@ fn clients_must_show_a_certificate_where_they_are_asked() {
 }
 
 #[test]
-fn what_is_not_tls_is_closed_and_harms_nobody() {
+fn connections_without_tls_are_closed() {
     let certificates = Certificates::new();
     let server = certificates.serve(ClientCertificates::Ignored);
     let mut client = Client::new(TcpStream::connect(server.address).unwrap());
     client.send(b"PING\r\n");
     let mut rest = Vec::new();
-    // What comes, if anything, is an alert of TLS.
+    // If anything arrives, it is a TLS alert.
     let _ = client.0.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"+"), "{rest:?}");
     let mut client = certificates.connect(&server, false);
@@ -139,7 +139,7 @@ fn what_is_not_tls_is_closed_and_harms_nobody() {
 }
 
 #[test]
-fn files_that_are_no_good_are_named() {
+fn invalid_files_are_named() {
     let certificates = Certificates::new();
     let db = hedgerow_db::Db::open(hedgerow_db::Options::in_memory()).unwrap();
     for (certificate, key, wrong) in [

@@ -1,9 +1,10 @@
 //! builds: default
 //!
-//! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
+//! Watches: each change with the watched prefix is reported once, in order, and a watcher that lags behind gets an
+//! error.
 
-use hedgerow_db::ask::{Ask, Together};
-use hedgerow_db::watch::{Changed, WatchError};
+use hedgerow_db::request::{MultiKeyOp, Request};
+use hedgerow_db::watch::{EventKind, WatchError};
 use hedgerow_db::{Db, Options};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 const NONE: Duration = Duration::ZERO;
 
 #[test]
-fn changes_are_told_in_order_by_prefix() {
+fn changes_with_a_prefix_are_reported_in_order() {
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "before").unwrap();
     let mut watch = db.watch("ro");
@@ -19,36 +20,36 @@ fn changes_are_told_in_order_by_prefix() {
     db.set("rose", "red").unwrap();
     db.add("robin", 1).unwrap();
     db.delete("rose").unwrap();
-    // Nothing was there to remove.
+    // There was nothing to remove.
     db.delete("rose").unwrap();
     db.expire("robin", Duration::from_secs(60)).unwrap();
     db.clear().unwrap();
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     while let Some(event) = watch.next(NONE).unwrap() {
-        told.push(event);
+        received.push(event);
     }
-    assert!(told.is_sorted_by_key(|event| event.number));
-    let changed: Vec<Changed> = told.into_iter().map(|event| event.changed).collect();
-    let key = |key: &[u8]| Changed::Key(key.to_vec());
-    let removed = Changed::Removed(b"rose".to_vec());
-    let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), Changed::Cleared];
-    assert_eq!(changed, wanted, "what a watcher of a prefix was told");
+    assert!(received.is_sorted_by_key(|event| event.lsn));
+    let changed: Vec<EventKind> = received.into_iter().map(|event| event.kind).collect();
+    let key = |key: &[u8]| EventKind::Changed(key.to_vec());
+    let removed = EventKind::Removed(b"rose".to_vec());
+    let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), EventKind::Cleared];
+    assert_eq!(changed, wanted, "changes reported for a prefix");
 }
 
 #[test]
-fn what_is_changed_together_is_told_with_one_number() {
+fn atomic_changes_have_one_log_entry() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
-    let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
-    assert!(told.iter().all(|event| event.number == told[0].number));
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| ());
+    let received: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
+    assert!(received.iter().all(|event| event.lsn == received[0].lsn));
     assert_eq!(watch.next(NONE).unwrap(), None);
 }
 
-/// No change of a key is missing, told twice, or told before one that was made before it.
+/// No change of a key is missing, reported twice, or reported before an earlier one.
 #[test]
-fn threads_are_told_of_in_the_order_of_each_key() {
+fn changes_of_a_key_are_reported_in_their_order() {
     const CHANGES: i64 = 2000;
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
@@ -64,8 +65,8 @@ fn threads_are_told_of_in_the_order_of_each_key() {
     });
     let (mut number, mut seen) = (0, 0);
     while let Some(event) = watch.next(NONE).unwrap() {
-        // Of the same shard they come in order; over shards a number may come late.
-        number = event.number.max(number);
+        // Changes of one shard arrive in order; over several shards, a number may arrive late.
+        number = event.lsn.max(number);
         seen += 1;
     }
     assert_eq!(seen, 4 * CHANGES);
@@ -73,7 +74,7 @@ fn threads_are_told_of_in_the_order_of_each_key() {
 }
 
 #[test]
-fn who_falls_behind_is_told() {
+fn a_lagging_watcher_gets_an_error() {
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let mut other = db.watch("");
@@ -81,43 +82,42 @@ fn who_falls_behind_is_told() {
         db.add("n", 1).unwrap();
         other.next(NONE).unwrap().unwrap();
     }
-    let mut told = 0;
+    let mut received = 0;
     let why = loop {
         match watch.next(NONE) {
-            Ok(Some(_)) => told += 1,
-            Ok(None) => panic!("it has missed some"),
+            Ok(Some(_)) => received += 1,
+            Ok(None) => panic!("the watch has lost changes"),
             Err(why) => break why,
         }
     };
-    assert!(matches!(why, WatchError::Behind));
-    assert!((10_000..20_000).contains(&told), "{told}");
-    // Who keeps up is told all.
+    assert!(matches!(why, WatchError::Lagged));
+    assert!((10_000..20_000).contains(&received), "{received}");
+    // A watcher that keeps up gets everything.
     assert_eq!(other.next(NONE).unwrap(), None);
 }
 
 #[test]
-fn a_rename_is_told_of_both_keys() {
-    use hedgerow_db::ask::{Ask, Together};
+fn a_rename_is_reported_for_both_keys() {
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     db.set("rose", "red").unwrap();
     let (mut both, mut one) = (db.watch(""), db.watch("d"));
-    let rename = Together::Rename { from: b"rose", to: b"daisy", absent: false };
-    db.session().run(&[Ask::Together(rename)], &mut |_, _| {});
-    let next = |watch: &mut hedgerow_db::watch::Watch| {
-        watch.next(NONE).unwrap().map(|event| event.changed)
-    };
-    let (daisy, rose) = (Changed::Key(b"daisy".into()), Changed::Removed(b"rose".into()));
+    let rename = MultiKeyOp::Rename { from: b"rose", to: b"daisy", if_absent: false };
+    db.session().execute(&[Request::MultiKey(rename)], &mut |_, _| {});
+    let next =
+        |watch: &mut hedgerow_db::watch::Watch| watch.next(NONE).unwrap().map(|event| event.kind);
+    let (daisy, rose) = (EventKind::Changed(b"daisy".into()), EventKind::Removed(b"rose".into()));
     assert_eq!([next(&mut both), next(&mut both)], [Some(daisy.clone()), Some(rose)]);
     assert_eq!([next(&mut one), next(&mut one)], [Some(daisy), None]);
 }
 
-/// As long as a value can be that is copied to an entry also where no file keeps it.
+/// The longest value that is copied to an entry even if no file stores it.
 const LONG: [u8; 16_000] = [b'v'; 16_000];
 
-/// Long values are not kept for a watcher, however few they are.
+/// Long values are not kept for a watcher, however few there are.
 #[test]
-fn who_falls_behind_by_bytes_is_told() {
-    use hedgerow_db::ask::{Ask, Together};
+fn a_watcher_lagging_by_bytes_gets_an_error() {
+    use hedgerow_db::request::{MultiKeyOp, Request};
     let db = Db::open(Options::in_memory()).unwrap();
     let mut watch = db.watch("");
     let mut other = db.watch("");
@@ -125,12 +125,16 @@ fn who_falls_behind_by_bytes_is_told() {
         db.set("long", LONG).unwrap();
         other.next(NONE).unwrap().unwrap();
     }
-    let told = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
-    assert!(told < 5000, "{} MiB of entries are kept for one watcher", (told * LONG.len()) >> 20);
-    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
-    // Who keeps up is told all, also of an entry that is longer than the limit.
+    let received = (0..12_000).take_while(|_| watch.next(NONE).is_ok()).count();
+    assert!(
+        received < 5000,
+        "{} MiB of entries are kept for one watcher",
+        (received * LONG.len()) >> 20
+    );
+    assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
+    // A watcher that keeps up gets everything, even an entry longer than the limit.
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"longer", &LONG); 5000];
-    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+    db.session().execute(&[Request::MultiKey(MultiKeyOp::SetAll(&pairs))], &mut |_, _| {});
     assert!((0..5000).all(|_| other.next(NONE).unwrap().is_some()));
     assert_eq!(other.next(NONE).unwrap(), None);
 }
@@ -142,10 +146,10 @@ fn a_watcher_that_does_not_read_holds_little() {
     for _ in 0..12_000 {
         db.set("big", LONG).unwrap();
     }
-    let told = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
-    assert!(told < 6000, "a watcher that does not read was told everything");
-    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
-    // One that reads is told everything, however much it is.
+    let received = (0..12_000).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
+    assert!(received < 6000, "a watcher that does not read got everything");
+    assert!(matches!(watch.next(NONE), Err(WatchError::Lagged)));
+    // A watcher that reads gets everything, however much it is.
     let mut watch = db.watch("");
     for _ in 0..12_000 {
         db.set("big", LONG).unwrap();

@@ -12,7 +12,8 @@ use std::{
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name.
+    /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name; `loom:std-ext/NAME` one of the
+    /// operating-system layer's.
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
     /// database's, `hostile/...` those of hostile users, `std-ext/...` the operating-system layer's.
@@ -121,9 +122,10 @@ impl Check {
     fn command(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Model { name, .. } | Self::Test { name, .. } => {
-                cargo.args(["--", "--exact", name])
+            Self::Model { name, .. } => {
+                cargo.args(["--", "--exact", Self::package_of(name).1])
             }
+            Self::Test { name, .. } => cargo.args(["--", "--exact", name]),
             Self::Fuzz(target) => {
                 cargo.arg("run").args(Self::fuzz_options(target));
                 cargo.args([target, &format!("fuzz/corpus/{target}")]);
@@ -168,11 +170,15 @@ impl Check {
         // A row changes a line: incremental builds do not compile the rest again.
         cargo.env("CARGO_INCREMENTAL", "1");
         match self {
-            Self::Model { kind, .. } => {
+            Self::Model { kind, name } => {
                 // A model spends most of its time in the checker, and a row most of its time in the compiler: without
                 // optimization a row takes a tenth.
                 cargo.args(["--config", "profile.release.package.hedgerow.opt-level=0"]);
-                cargo.args(["test", "--features", "std", "--release", "--lib"]);
+                match Self::package_of(name).0 {
+                    Some(package) => cargo.args(["test", "-p", package]),
+                    None => cargo.args(["test", "--features", "std"]),
+                };
+                cargo.args(["--release", "--lib"]);
                 cargo.env("RUSTFLAGS", kind.flags);
                 cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));

@@ -82,10 +82,14 @@ impl Record {
     /// Returns the file of a check; `None` if no rule here finds it.
     fn source_of(&self, check: &Check) -> Option<PathBuf> {
         let (package, target, name) = match check {
-            Check::Model { name, .. } => ("", "lib", name.as_str()),
+            Check::Model { name, .. } => match name.split_once('/') {
+                Some(("std-ext", name)) => ("std-ext", "lib", name),
+                _ => ("", "lib", name.as_str()),
+            },
             Check::Test { target, name } => match target.split_once('/') {
                 Some(("db", target)) => ("std-ext/db", target, name.as_str()),
                 Some(("hostile", target)) => ("tests/hostile", target, name.as_str()),
+                Some(("std-ext", target)) => ("std-ext", target, name.as_str()),
                 _ => ("", target.as_str(), name.as_str()),
             },
             Check::Fuzz(target) => {

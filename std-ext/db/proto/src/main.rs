@@ -1,5 +1,5 @@
-//! Makes `../src/grpc/generated.rs` from `../hedgerow.proto`. What it holds is committed, so that nobody else builds this,
-//! or needs protoc; CI makes it anew and compares.
+//! Makes `../src/grpc/generated.rs` from `../hedgerow.proto`. The result is committed, so that users
+//! need not build this; CI generates it again and compares.
 
 use std::error::Error;
 use std::fs;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let code = fs::read_to_string(made.join("hedgerow.db.v1.rs"))?;
     let description = description.escape_ascii();
     let description = format!(
-        "/// `hedgerow.proto` as reflection tells it.\npub const DESCRIPTION: &[u8] = b\"{description}\";\n"
+        "/// The descriptors of `hedgerow.proto`, for reflection.\npub const DESCRIPTION: &[u8] = b\"{description}\";\n"
     );
     fs::write(package.join("src/grpc/generated.rs"), code + &description)?;
     Ok(())

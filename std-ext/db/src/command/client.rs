@@ -1,33 +1,33 @@
-//! Commands about the connection itself: who is there, and how they talk.
+//! Commands about the connection itself.
 
 use crate::command::COMPATIBLE;
-use crate::command::connection::Replies;
-use crate::command::context::ClientFacts;
-use crate::command::dispatch::{
-    Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
+use crate::command::arguments::{
+    CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number,
 };
-use crate::command::obey::{Then, Turn};
+use crate::command::connection::ReplyMode;
+use crate::command::context::ClientInfo;
+use crate::command::execute::{Execution, NextStep};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
 use std::io::Write;
 
-const WRONG_PASSWORD: Complaint =
-    Complaint::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");
-const NO_HELLO: Complaint = Complaint::Borrowed(
+const WRONG_PASSWORD: CommandError =
+    CommandError::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");
+const NO_HELLO: CommandError = CommandError::Borrowed(
     "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
     <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
     protocol version at the same time",
 );
-const NO_PASSWORD: Complaint = Complaint::Borrowed(
+const NO_PASSWORD: CommandError = CommandError::Borrowed(
     "ERR AUTH <password> called without any password configured for the default user. Are you \
     sure your configuration is correct?",
 );
-/// The only user there is.
+/// The only user.
 const USER: &[u8] = b"default";
 
 #[derive(Clone, Copy)]
-enum Part {
+enum Subcommand {
     Id,
     GetName,
     SetName,
@@ -43,21 +43,21 @@ enum Part {
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 14] = [
-    ("id", 2, Part::Id),
-    ("getname", 2, Part::GetName),
-    ("setname", 3, Part::SetName),
-    ("list", -2, Part::List),
-    ("info", 2, Part::Info),
-    ("setinfo", 4, Part::SetInfo),
-    ("reply", 3, Part::Reply),
-    ("no-evict", 3, Part::Switch),
-    ("no-touch", 3, Part::Switch),
-    ("getredir", 2, Part::GetRedir),
-    ("kill", -3, Part::Kill),
-    ("unblock", -3, Part::Unblock),
-    ("trackinginfo", 2, Part::TrackingInfo),
-    ("help", 2, Part::Help),
+const SUBCOMMANDS: [(&str, i8, Subcommand); 14] = [
+    ("id", 2, Subcommand::Id),
+    ("getname", 2, Subcommand::GetName),
+    ("setname", 3, Subcommand::SetName),
+    ("list", -2, Subcommand::List),
+    ("info", 2, Subcommand::Info),
+    ("setinfo", 4, Subcommand::SetInfo),
+    ("reply", 3, Subcommand::Reply),
+    ("no-evict", 3, Subcommand::Switch),
+    ("no-touch", 3, Subcommand::Switch),
+    ("getredir", 2, Subcommand::GetRedir),
+    ("kill", -3, Subcommand::Kill),
+    ("unblock", -3, Subcommand::Unblock),
+    ("trackinginfo", 2, Subcommand::TrackingInfo),
+    ("help", 2, Subcommand::Help),
 ];
 
 const HELP: [&str; 35] = [
@@ -77,7 +77,7 @@ const HELP: [&str; 35] = [
     "    * ADDR (<ip:port>|<unixsocket>:0), LADDR (<ip:port>|<unixsocket>:0)",
     "      Kill connections made from, or to, the specified address",
     "    * ID <client-id>, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER <username>",
-    "      Kill connections by number, type or user.",
+    "      Kill connections by id, type or user.",
     "    * SKIPME (YES|NO)",
     "      Skip killing current connection (default: yes).",
     "LIST [options ...]",
@@ -91,21 +91,21 @@ const HELP: [&str; 35] = [
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
     "TRACKINGINFO",
-    "    Report tracking status for the current connection: off.",
+    "    Report tracking status for the current connection. Tracking is always off.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-    "    Unblock the specified blocked client: no command blocks here.",
+    "    Unblock the specified blocked client. No command blocks on this server.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
-    "    Taken, and without effect.",
+    "    Accepted without effect.",
 ];
 
-/// Whether a text can stand in a line of CLIENT LIST.
+/// Returns whether a text can be a value in a line of CLIENT LIST.
 fn is_plain(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
 }
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// PING.
-    pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match arguments {
             [_] => self.reply(|out| out.simple("PONG")),
             [_, text] => self.reply(|out| out.bulk(text)),
@@ -114,14 +114,15 @@ impl<'a> Turn<'_, 'a> {
         Ok(())
     }
 
-    /// SELECT. There is one database.
-    pub(super) fn select(&mut self, number: &[u8]) -> Result<(), Complaint> {
+    /// SELECT. There is one database, number 0.
+    pub(super) fn select(&mut self, number: &[u8]) -> Result<(), CommandError> {
         let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
-        let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        // Until it selects one that exists, what the connection asks of keys is meant for none.
-        self.connection.elsewhere = i32::try_from(number).map_err(|_| wrong)? != 0;
-        self.connection.bar();
-        if self.connection.elsewhere {
+        let invalid = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        // From a SELECT that fails until one that succeeds, commands about keys are refused: they were meant for
+        // another database.
+        self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
+        self.connection.update_blocked();
+        if self.connection.missing_db_selected {
             return Err("ERR DB index is out of range".into());
         }
         self.reply(|out| out.ok());
@@ -130,13 +131,13 @@ impl<'a> Turn<'_, 'a> {
 
     /// RESET.
     pub(super) fn reset(&mut self) {
-        self.run();
+        self.execute_batch();
         self.connection.reset(self.server.has_password());
         self.reply(|out| out.simple("RESET"));
     }
 
     /// AUTH.
-    pub(super) fn auth(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    pub(super) fn auth(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (user, password) = match *arguments {
             [_, password] if self.server.has_password() => (USER, password),
             [_, _] => return Err(NO_PASSWORD),
@@ -152,12 +153,12 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// HELLO.
-    pub(super) fn hello(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        self.run();
+    pub(super) fn hello(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        self.execute_batch();
         let mut protocol = self.connection.protocol;
-        if let Some(asked) = arguments.get(1) {
-            let wrong = "ERR Protocol version is not an integer or out of range";
-            protocol = match number::integer(asked).ok_or(wrong)? {
+        if let Some(version_argument) = arguments.get(1) {
+            let invalid = "ERR Protocol version is not an integer or out of range";
+            protocol = match number::integer(version_argument).ok_or(invalid)? {
                 2 => Protocol::Two,
                 3 => Protocol::Three,
                 _ => return Err("NOPROTO unsupported protocol version".into()),
@@ -217,43 +218,43 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// CLIENT.
-    pub(super) fn client(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        // Of parts with fewer arguments there is none.
+    pub(super) fn client(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        // Subcommands with fewer arguments have none.
         let argument = arguments.get(2).copied().unwrap_or_default();
-        match part_of("client", &PARTS, arguments)? {
-            Part::Id => {
+        match subcommand("client", &SUBCOMMANDS, arguments)? {
+            Subcommand::Id => {
                 let id = self.connection.id.cast_signed();
                 self.reply(|out| out.integer(id));
             }
-            Part::GetName => match self.connection.name.take() {
+            Subcommand::GetName => match self.connection.name.take() {
                 None => self.reply(|out| out.null()),
                 Some(name) => {
                     self.reply(|out| out.bulk(&name));
                     self.connection.name = Some(name);
                 }
             },
-            Part::SetName => {
+            Subcommand::SetName => {
                 self.connection.name = plain_name(argument)?;
                 self.reply(|out| out.ok());
             }
-            Part::SetInfo => self.set_info(argument, arguments[3])?,
-            Part::List => self.list(&arguments[2..])?,
-            Part::Info => {
+            Subcommand::SetInfo => self.set_info(argument, arguments[3])?,
+            Subcommand::List => self.list(&arguments[2..])?,
+            Subcommand::Info => {
                 let mut line = Vec::new();
-                tell(&self.connection.facts(), &mut line);
+                write_client_line(&self.connection.info(), &mut line);
                 self.reply(|out| out.verbatim(*b"txt", &line));
             }
-            Part::Reply => self.replies(argument)?,
-            Part::Switch => {
+            Subcommand::Reply => self.set_reply_mode(argument)?,
+            Subcommand::Switch => {
                 if !is(argument, "on") && !is(argument, "off") {
                     return Err(SYNTAX);
                 }
                 self.reply(|out| out.ok());
             }
-            Part::GetRedir => self.reply(|out| out.integer(-1)),
-            Part::Kill => self.kill(&arguments[2..])?,
-            Part::Unblock => self.unblock(&arguments[2..])?,
-            Part::TrackingInfo => self.reply(|out| {
+            Subcommand::GetRedir => self.reply(|out| out.integer(-1)),
+            Subcommand::Kill => self.kill(&arguments[2..])?,
+            Subcommand::Unblock => self.unblock(&arguments[2..])?,
+            Subcommand::TrackingInfo => self.reply(|out| {
                 out.map(3);
                 out.bulk(b"flags");
                 out.set(1);
@@ -263,13 +264,13 @@ impl<'a> Turn<'_, 'a> {
                 out.bulk(b"prefixes");
                 out.array(0);
             }),
-            Part::Help => self.help(&HELP),
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
 
     /// CLIENT SETINFO.
-    fn set_info(&mut self, option: &[u8], value: &[u8]) -> Result<(), Complaint> {
+    fn set_info(&mut self, option: &[u8], value: &[u8]) -> Result<(), CommandError> {
         let (name, first) = match option {
             option if is(option, "lib-name") => ("lib-name", true),
             option if is(option, "lib-ver") => ("lib-ver", false),
@@ -292,7 +293,7 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// CLIENT LIST.
-    fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut ids = None;
         let mut none = false;
         match arguments {
@@ -306,29 +307,29 @@ impl<'a> Turn<'_, 'a> {
             _ => return Err(SYNTAX),
         }
         let mut lines = Vec::new();
-        let mut each = |facts: &ClientFacts<'_>| {
-            let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&facts.id.cast_signed()));
+        let mut each = |info: &ClientInfo<'_>| {
+            let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
             if wanted && !none {
-                tell(facts, &mut lines);
+                write_client_line(info, &mut lines);
             }
         };
-        each(&self.connection.facts());
+        each(&self.connection.info());
         self.server.clients(self.connection.id, &mut each);
         self.reply(|out| out.verbatim(*b"txt", &lines));
         Ok(())
     }
 
     /// CLIENT KILL.
-    fn kill(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+    fn kill(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let (filter, skips_own) = match *arguments {
-            // As old clients send it.
+            // The old form: CLIENT KILL addr.
             [address] => (Filter { address: Some(address), ..Filter::default() }, false),
             _ => Filter::read(arguments)?,
         };
-        // What was gathered is executed, also if the connection ends with it.
-        self.run();
-        let mut killed = self.server.kill(self.connection.id, &mut |facts| filter.takes(facts));
-        let ends = !skips_own && filter.takes(&self.connection.facts());
+        // Commands before this one are executed even if it closes the connection.
+        self.execute_batch();
+        let mut killed = self.server.kill(self.connection.id, &mut |info| filter.matches(info));
+        let ends = !skips_own && filter.matches(&self.connection.info());
         killed += u64::from(ends);
         match (arguments.len(), killed) {
             (1, 0) => return Err("ERR No such client".into()),
@@ -336,13 +337,13 @@ impl<'a> Turn<'_, 'a> {
             _ => self.reply(|out| out.integer(killed.cast_signed())),
         }
         if ends {
-            self.then = Then::Close;
+            self.next = NextStep::Close;
         }
         Ok(())
     }
 
-    /// CLIENT UNBLOCK. No command waits here, so there is no client to unblock.
-    fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+    /// CLIENT UNBLOCK. No command blocks here, so no client can be unblocked.
+    fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         match arguments {
             [_] => {}
             [_, how] if is(how, "timeout") || is(how, "error") => {}
@@ -358,17 +359,17 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// CLIENT REPLY.
-    fn replies(&mut self, argument: &[u8]) -> Result<(), Complaint> {
-        // Before, replies are wanted as they were.
-        self.run();
+    fn set_reply_mode(&mut self, argument: &[u8]) -> Result<(), CommandError> {
+        // Replies to earlier commands are subject to the old mode.
+        self.execute_batch();
         if is(argument, "on") {
-            self.connection.replies = Replies::All;
+            self.connection.reply_mode = ReplyMode::All;
             self.reply(|out| out.ok());
         } else if is(argument, "off") {
-            self.connection.replies = Replies::None;
+            self.connection.reply_mode = ReplyMode::None;
         } else if is(argument, "skip") {
-            if self.connection.replies != Replies::None {
-                self.connection.replies = Replies::AllButNext;
+            if self.connection.reply_mode != ReplyMode::None {
+                self.connection.reply_mode = ReplyMode::SkipNext;
             }
         } else {
             return Err(SYNTAX);
@@ -377,32 +378,32 @@ impl<'a> Turn<'_, 'a> {
     }
 }
 
-/// Which clients CLIENT KILL closes: those that match all that is given.
+/// The clients that CLIENT KILL closes: those that match all given options.
 #[derive(Default)]
 struct Filter<'f> {
     id: Option<u64>,
     address: Option<&'f [u8]>,
-    local: Option<&'f [u8]>,
-    /// Clients of a type that does not occur here.
+    local_address: Option<&'f [u8]>,
+    /// The type option names a type that no client has here.
     none: bool,
 }
 
 impl<'f> Filter<'f> {
-    /// Reads the options; also returns whether the connection that asks is spared.
-    fn read(options: &[&'f [u8]]) -> Result<(Self, bool), Complaint> {
+    /// Reads the options. Also returns whether the calling connection is spared.
+    fn read(options: &[&'f [u8]]) -> Result<(Self, bool), CommandError> {
         let (pairs, []) = options.as_chunks::<2>() else { return Err(SYNTAX) };
         let (mut filter, mut skips_own) = (Self::default(), true);
         for &[option, value] in pairs {
             if is(option, "id") {
                 let id = number::integer(value).and_then(|id| u64::try_from(id).ok());
-                let wrong = "ERR client-id should be greater than 0";
-                filter.id = Some(id.filter(|id| *id > 0).ok_or(wrong)?);
+                let invalid = "ERR client-id should be greater than 0";
+                filter.id = Some(id.filter(|id| *id > 0).ok_or(invalid)?);
             } else if is(option, "type") {
                 filter.none = !is_normal(value)?;
             } else if is(option, "addr") {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
-                filter.local = Some(value);
+                filter.local_address = Some(value);
             } else if is(option, "user") {
                 if value != USER {
                     let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
@@ -417,19 +418,19 @@ impl<'f> Filter<'f> {
         Ok((filter, skips_own))
     }
 
-    fn takes(&self, facts: &ClientFacts<'_>) -> bool {
+    fn matches(&self, info: &ClientInfo<'_>) -> bool {
         let is_all = |wanted: Option<&[u8]>, text: &str| {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
         !self.none
-            && self.id.is_none_or(|id| id == facts.id)
-            && is_all(self.address, facts.address)
-            && is_all(self.local, facts.local)
+            && self.id.is_none_or(|id| id == info.id)
+            && is_all(self.address, info.address)
+            && is_all(self.local_address, info.local_address)
     }
 }
 
-/// Whether this is the type of clients that there is; the others are Redis's.
-fn is_normal(kind: &[u8]) -> Result<bool, Complaint> {
+/// Returns whether this is the type that all clients here have; the other types of Redis match none.
+fn is_normal(kind: &[u8]) -> Result<bool, CommandError> {
     if is(kind, "normal") {
         return Ok(true);
     }
@@ -440,8 +441,8 @@ fn is_normal(kind: &[u8]) -> Result<bool, Complaint> {
     Err(format!("ERR Unknown client type '{kind}'").into())
 }
 
-/// A name for a connection; the empty one is none.
-fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, Complaint> {
+/// Checks a connection name; an empty one removes the name.
+fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
     if name.len() > LONGEST_NAME {
         let text = format!("ERR Client names cannot be longer than {LONGEST_NAME} bytes.");
         return Err(text.into());
@@ -453,27 +454,27 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, Complaint> {
     Ok((!name.is_empty()).then(|| name.into()))
 }
 
-/// A line of CLIENT LIST.
+/// Writes a line of CLIENT LIST.
 ///
-/// Clients' libraries read all these numbers and fail where one is missing. Buffers are the threads', lent where they
-/// are needed: INFO tells their size, and one client's is told as none.
-fn tell(facts: &ClientFacts<'_>, line: &mut Vec<u8>) {
+/// Client libraries parse these numbers and fail if one is missing. Buffers belong to the threads, so a client's own
+/// are reported as 0; INFO reports their sum.
+fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
-    // Nothing fails that is written into memory.
+    // Writing to memory does not fail.
     let _ = writeln!(
         line,
         "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
-        facts.id,
-        facts.address,
-        facts.local,
-        text(facts.name),
-        facts.age,
-        facts.idle,
-        facts.command,
-        facts.protocol,
-        text(facts.library),
-        text(facts.library_version),
+        info.id,
+        info.address,
+        info.local_address,
+        text(info.name),
+        info.age,
+        info.idle,
+        info.command,
+        info.protocol,
+        text(info.library),
+        text(info.library_version),
     );
 }

@@ -1,17 +1,17 @@
-//! CONFIG: what the server was told, and what it can be told while it runs.
+//! CONFIG: reading and changing settings.
 //!
-//! What the database knows of itself stands here; the rest is the server's.
+//! The database's own settings are handled here, the others by the server.
 
-use crate::command::context::NotSet;
-use crate::command::dispatch::{Complaint, SYNTAX, part_of, shown};
+use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
+use crate::command::context::SettingError;
+use crate::command::execute::Execution;
 use crate::command::glob;
-use crate::command::obey::Turn;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
 
 #[derive(Clone, Copy)]
-enum Part {
+enum Subcommand {
     Get,
     Set,
     ResetStat,
@@ -19,12 +19,12 @@ enum Part {
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 5] = [
-    ("get", -3, Part::Get),
-    ("set", -4, Part::Set),
-    ("resetstat", 2, Part::ResetStat),
-    ("rewrite", 2, Part::Rewrite),
-    ("help", 2, Part::Help),
+const SUBCOMMANDS: [(&str, i8, Subcommand); 5] = [
+    ("get", -3, Subcommand::Get),
+    ("set", -4, Subcommand::Set),
+    ("resetstat", 2, Subcommand::ResetStat),
+    ("rewrite", 2, Subcommand::Rewrite),
+    ("help", 2, Subcommand::Help),
 ];
 
 const HELP: [&str; 9] = [
@@ -39,52 +39,35 @@ const HELP: [&str; 9] = [
     "    Rewrite the configuration file.",
 ];
 
-const POLICIES: [(&str, Eviction); 6] = [
-    ("volatile-lru", Eviction::VolatileLru),
-    ("volatile-random", Eviction::VolatileRandom),
-    ("volatile-ttl", Eviction::VolatileTtl),
-    ("allkeys-lru", Eviction::Lru),
-    ("allkeys-random", Eviction::Random),
-    ("noeviction", Eviction::Never),
-];
-
-/// What the policy is called.
-pub(super) fn policy(eviction: Eviction) -> &'static str {
-    let named = POLICIES.iter().find(|(_, policy)| *policy == eviction);
-    named.map_or("noeviction", |(name, _)| name)
-}
-
-/// What can be set while the server runs, of the database itself.
-enum Own {
+/// A change of a setting of the database itself.
+enum DbSetting {
     MaxMemory(usize),
     Policy(Eviction),
 }
 
-/// A setting of the database itself, if this is one.
-fn own(name: &str, value: &[u8]) -> Option<Result<Own, NotSet>> {
+/// Parses a change if this is a setting of the database itself.
+fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError>> {
     match name {
         "maxmemory" => {
-            let wrong = || NotSet::Wrong("argument must be a memory value".into());
-            Some(memory(value).map(Own::MaxMemory).ok_or_else(wrong))
+            let invalid = || SettingError::Invalid("argument must be a memory value".into());
+            Some(memory(value).map(DbSetting::MaxMemory).ok_or_else(invalid))
         }
         "maxmemory-policy" => {
-            let named =
-                POLICIES.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
-            let wrong = || {
-                let names: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
-                let names = names.join(", ");
-                NotSet::Wrong(format!("argument(s) must be one of the following: {names}"))
+            let named = std::str::from_utf8(value).ok().and_then(Eviction::from_name);
+            let invalid = || {
+                let names = Eviction::names().collect::<Vec<_>>().join(", ");
+                SettingError::Invalid(format!("argument(s) must be one of the following: {names}"))
             };
-            Some(named.map(|(_, policy)| Own::Policy(*policy)).ok_or_else(wrong))
+            Some(named.map(DbSetting::Policy).ok_or_else(invalid))
         }
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
-            Some(Err(NotSet::Fixed))
+            Some(Err(SettingError::Immutable))
         }
         _ => None,
     }
 }
 
-/// Bytes with a unit or none: of 1,000 (`k`, `m`, `g`) or 1,024 (`kb`, `mb`, `gb`).
+/// Parses bytes with an optional unit: 1,000-based (`k`, `m`, `g`) or 1,024-based (`kb`, `mb`, `gb`).
 fn memory(text: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
     let (digits, unit) =
@@ -92,31 +75,33 @@ fn memory(text: &[u8]) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(number::unit(unit)?)
 }
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// CONFIG.
-    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        match part_of("config", &PARTS, arguments)? {
-            Part::Get => self.settings(&arguments[2..]),
-            Part::Set => self.change_settings(&arguments[2..])?,
-            Part::ResetStat => {
+    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        match subcommand("config", &SUBCOMMANDS, arguments)? {
+            Subcommand::Get => self.settings(&arguments[2..]),
+            Subcommand::Set => self.change_settings(&arguments[2..])?,
+            Subcommand::ResetStat => {
                 self.server.reset_counters();
                 self.reply(|out| out.ok());
             }
-            Part::Rewrite => return Err("ERR The server is running without a config file".into()),
-            Part::Help => self.help(&HELP),
+            Subcommand::Rewrite => {
+                return Err("ERR The server is running without a config file".into());
+            }
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
 
-    /// Shows each setting of the database itself.
-    fn own_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
+    /// Calls `each_setting` with each setting of the database itself.
+    fn db_settings(&self, each_setting: &mut dyn FnMut(&str, &[u8])) {
         let (db, options) = (self.db, self.db.options());
-        let mut each = |name: &str, value: &str| told(name, value.as_bytes());
-        each("maxmemory", &db.figures().max_memory.to_string());
-        each("maxmemory-policy", policy(db.eviction()));
+        let mut each = |name: &str, value: &str| each_setting(name, value.as_bytes());
+        each("maxmemory", &db.stats().max_memory.to_string());
+        each("maxmemory-policy", db.eviction().name());
         each("databases", "1");
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
-        // Snapshots go by the log's size, not by the time.
+        // Snapshots depend on the log's size, not on time.
         each("save", "");
         each("appendonly", if options.folder.is_some() { "yes" } else { "no" });
         each(
@@ -136,12 +121,12 @@ impl<'a> Turn<'_, 'a> {
         let mut each = |name: &str, value: &[u8]| {
             let wanted =
                 patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
-            // The database's own come first, and are told once.
+            // The database's own settings come first, and the server's copies of them are skipped.
             if wanted && found.iter().all(|(other, _)| other != name) {
                 found.push((name.to_owned(), value.to_owned()));
             }
         };
-        self.own_settings(&mut each);
+        self.db_settings(&mut each);
         self.server.settings(&mut each);
         self.reply(|out| {
             out.map(found.len());
@@ -152,11 +137,11 @@ impl<'a> Turn<'_, 'a> {
         });
     }
 
-    /// Changes all, or none.
-    fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+    /// Changes all given settings, or none.
+    fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let (pairs, []) = arguments.as_chunks::<2>() else { return Err(SYNTAX) };
-        // What was gathered goes by the settings of before.
-        self.run();
+        // Commands before this one are subject to the old settings.
+        self.execute_batch();
         let mut names: Vec<String> = Vec::new();
         let mut changes = Vec::new();
         for [name, value] in pairs {
@@ -164,25 +149,26 @@ impl<'a> Turn<'_, 'a> {
             if names.contains(&name) {
                 return Err(failed(&name, "duplicate parameter"));
             }
-            match own(&name, value).transpose() {
+            match db_setting(&name, value).transpose() {
                 Ok(change) => changes.push(change),
                 Err(why) => return Err(not_set(&name, &why)),
             }
             names.push(name);
         }
-        let of_server: Vec<(&str, &[u8])> = (changes.iter().zip(&names).zip(pairs))
+        let server_changes: Vec<(&str, &[u8])> = (changes.iter().zip(&names).zip(pairs))
             .filter(|((change, _), _)| change.is_none())
             .map(|((_, name), [_, value])| (name.as_str(), *value))
             .collect();
-        // The server's first, which may be refused; the database's own are read already.
-        if !of_server.is_empty() {
-            let refused = |(number, why): (usize, _)| not_set(of_server[number].0, &why);
-            self.server.set(&of_server).map_err(refused)?;
+        // The server's settings come first, because the server may refuse them. The database's own are validated
+        // already.
+        if !server_changes.is_empty() {
+            let error = |(number, why): (usize, _)| not_set(server_changes[number].0, &why);
+            self.server.set(&server_changes).map_err(error)?;
         }
         for change in changes.into_iter().flatten() {
             match change {
-                Own::MaxMemory(bytes) => self.db.set_max_memory(bytes),
-                Own::Policy(policy) => self.db.set_eviction(policy),
+                DbSetting::MaxMemory(bytes) => self.db.set_max_memory(bytes),
+                DbSetting::Policy(policy) => self.db.set_eviction(policy),
             }
         }
         self.reply(|out| out.ok());
@@ -190,17 +176,17 @@ impl<'a> Turn<'_, 'a> {
     }
 }
 
-fn not_set(name: &str, why: &NotSet) -> Complaint {
+fn not_set(name: &str, why: &SettingError) -> CommandError {
     match why {
-        NotSet::Unknown => {
+        SettingError::Unknown => {
             format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
         }
-        NotSet::Fixed => failed(name, "can't set immutable config"),
-        NotSet::Wrong(why) => failed(name, why),
+        SettingError::Immutable => failed(name, "can't set immutable config"),
+        SettingError::Invalid(why) => failed(name, why),
     }
 }
 
-fn failed(name: &str, why: &str) -> Complaint {
+fn failed(name: &str, why: &str) -> CommandError {
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}").into()
 }
 

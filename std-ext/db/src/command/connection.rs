@@ -1,97 +1,101 @@
-//! What is remembered of a connection between its commands.
+//! The state of a connection between its commands.
 
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use std::time::Instant;
 
+/// Commands in a batch at most.
+pub(super) const MAX_BATCH_COMMANDS: usize = 512;
+
 /// Which replies a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replies {
+pub(super) enum ReplyMode {
     /// All.
     All,
-    /// All but that of the next command.
-    AllButNext,
-    /// All but that of the command that is being obeyed.
-    AllButThis,
+    /// All except the next one.
+    SkipNext,
+    /// All except the one of the command that is being executed.
+    SkipThis,
     /// None.
     None,
 }
 
-/// What is remembered of a connection between its commands.
+/// The state of a connection between its commands.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
-    /// The server's end, as `address` is written.
-    pub(super) local: String,
+    /// The server's address, in the same format.
+    pub(super) local_address: String,
     pub(super) since: Instant,
     pub(super) name: Option<Box<[u8]>>,
-    /// What the client's library calls itself, and its version.
+    /// The name and the version of the client library.
     pub(super) library: Option<Box<(Vec<u8>, Vec<u8>)>>,
     pub(super) protocol: Protocol,
     pub(super) authenticated: bool,
-    pub(super) replies: Replies,
-    /// The last command's name.
+    pub(super) reply_mode: ReplyMode,
+    /// The name of the last command.
     pub(super) command: &'static str,
     pub(super) requests: Requests,
-    /// Between a MULTI that was refused and the EXEC or DISCARD that belongs to it.
-    pub(super) in_transaction: bool,
-    /// A database was selected that does not exist, and none since.
-    pub(super) elsewhere: bool,
-    /// One of the two above: some commands must not be executed.
-    pub(super) barred: bool,
-    /// How many commands may be gathered at once.
-    pub(super) most: usize,
-    /// How many bytes of replies may be appended at once.
-    pub(super) room: usize,
+    /// Between a MULTI that was refused and its EXEC or DISCARD.
+    pub(super) in_refused_transaction: bool,
+    /// Whether the last SELECT named a database that does not exist.
+    pub(super) missing_db_selected: bool,
+    /// Whether one of the two above holds, so that some commands must not be executed.
+    pub(super) blocked: bool,
+    /// Commands in the next batch at most.
+    pub(super) batch_limit: usize,
+    /// Bytes of replies that one call may append.
+    pub(super) reply_limit: usize,
 }
 
 impl Connection {
-    /// One that was made just now, from one address to another. With `must_authenticate` it begins with the password.
-    pub fn new(id: u64, address: String, local: String, must_authenticate: bool) -> Self {
+    /// Makes the state of a new connection. With `must_authenticate`, it begins unauthenticated.
+    pub fn new(id: u64, address: String, local_address: String, must_authenticate: bool) -> Self {
         Self {
             id,
             address,
-            local,
+            local_address,
             since: Instant::now(),
             name: None,
             library: None,
             protocol: Protocol::Two,
             authenticated: !must_authenticate,
-            replies: Replies::All,
+            reply_mode: ReplyMode::All,
             command: "",
             requests: Requests::default(),
-            in_transaction: false,
-            elsewhere: false,
-            barred: false,
-            most: super::MOST_GATHERED,
-            room: usize::MAX,
+            in_refused_transaction: false,
+            missing_db_selected: false,
+            blocked: false,
+            batch_limit: MAX_BATCH_COMMANDS,
+            reply_limit: usize::MAX,
         }
     }
 
-    /// Its number.
+    /// Returns the connection's id.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// What its client calls it; nothing at first.
+    /// Returns the name set by CLIENT SETNAME, or nothing.
     pub fn name(&self) -> &[u8] {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// Whether it said the password, or need not.
+    /// Returns whether the client has authenticated, or need not.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
     }
 
-    /// Says how many bytes of replies may be appended from now on, each time that commands are obeyed. A client that
-    /// asks for more is dropped ([`Then::Drop`](super::Then::Drop)), and no more than this is made of its replies.
-    pub fn set_room(&mut self, bytes: usize) {
-        self.room = bytes;
+    /// Sets how many bytes of replies each call of [`process_input`](super::process_input) may append from now on. A
+    /// client that asks for more is dropped ([`NextStep::Drop`](super::NextStep::Drop)), and no more than this is made
+    /// of its replies.
+    pub fn set_reply_limit(&mut self, bytes: usize) {
+        self.reply_limit = bytes;
     }
 
-    /// The version of the protocol: 2 or 3.
+    /// Returns the RESP version: 2 or 3.
     pub(super) fn version(&self) -> u8 {
         match self.protocol {
             Protocol::Two => 2,
@@ -100,21 +104,21 @@ impl Connection {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        if self.authenticated { Limits::FULL } else { Limits::STRANGER }
+        if self.authenticated { Limits::FULL } else { Limits::UNAUTHENTICATED }
     }
 
-    /// As it was at first.
+    /// Resets the state to that of a new connection.
     pub(super) fn reset(&mut self, must_authenticate: bool) {
         self.name = None;
         self.protocol = Protocol::Two;
         self.authenticated = !must_authenticate;
-        self.replies = Replies::All;
-        (self.in_transaction, self.elsewhere) = (false, false);
-        self.bar();
+        self.reply_mode = ReplyMode::All;
+        (self.in_refused_transaction, self.missing_db_selected) = (false, false);
+        self.update_blocked();
     }
 
-    /// Follows up what bars some commands.
-    pub(super) fn bar(&mut self) {
-        self.barred = self.in_transaction || self.elsewhere;
+    /// Updates `blocked` after one of its reasons changed.
+    pub(super) fn update_blocked(&mut self) {
+        self.blocked = self.in_refused_transaction || self.missing_db_selected;
     }
 }

@@ -1,123 +1,124 @@
-//! What commands need besides their arguments: the database, and what the server knows of itself.
+//! What commands need besides their arguments: the database and the server.
 
+use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
-use crate::command::plan::Scratch;
 use crate::{Db, Session};
 
-/// What the commands of a connection are obeyed with.
+/// What a connection's commands are executed with.
 pub struct Context<'c> {
-    /// The thread's way to the database.
+    /// The thread's session.
     pub session: &'c mut Session,
     /// The database.
     pub db: &'c Db,
-    /// What the server knows.
-    pub server: &'c dyn ServerFacts,
+    /// The server.
+    pub server: &'c dyn ServerApi,
     /// The thread's buffers.
     pub scratch: &'c mut Scratch,
 }
 
-/// What the server tells and takes for commands that are not about keys.
-pub trait ServerFacts {
-    /// The figures of this moment.
-    fn figures(&self) -> ServerFigures;
+/// What commands read and change of the server.
+pub trait ServerApi {
+    /// Returns the server's statistics.
+    fn stats(&self) -> ServerStats;
 
-    /// Shows each setting's name and value.
+    /// Calls `each` with each setting's name and value.
     fn settings(&self, each: &mut dyn FnMut(&str, &[u8]));
 
-    /// Changes all of these settings while the server runs, or none.
+    /// Changes all of these settings, or none.
     ///
     /// # Errors
-    /// Which one cannot be changed so, and why; then nothing changes.
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)>;
+    /// The index of the first setting that cannot be changed, and why.
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)>;
 
-    /// Forgets what was counted.
+    /// Resets the statistics (CONFIG RESETSTAT).
     fn reset_counters(&self);
 
-    /// Shows all connections but `but`, whose own state is newer than what others know of it.
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>));
+    /// Calls `each` for all connections except `but`, whose caller has newer information.
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>));
 
-    /// Closes the connections that are `wanted`, except `but`, and returns their number. No connection is shown by
-    /// [`clients`](Self::clients) after that, but one that another thread serves may still have a command executed.
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64;
+    /// Closes the connections that are `wanted`, except `but`, and returns their number. From then on,
+    /// [`clients`](Self::clients) does not show them, but one that another thread serves may still have a command
+    /// executed.
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
 
-    /// Whether this is the password of this user, in a time that tells nothing of either; [`same_secret`] compares so.
-    /// Everybody's, where there is none.
+    /// Returns whether this is the user's password; any is if none is set. The time must not depend on the passwords'
+    /// contents, as with [`same_secret`].
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool;
 
-    /// Whether there is a password.
+    /// Returns whether there is a password.
     fn has_password(&self) -> bool;
 }
 
 /// Why a setting was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotSet {
+pub enum SettingError {
     /// There is no such setting.
     Unknown,
     /// It cannot be changed while the server runs.
-    Fixed,
-    /// This is no value for it; what would be.
-    Wrong(String),
+    Immutable,
+    /// The value is invalid; the text says what is expected.
+    Invalid(String),
 }
 
-/// What the server counts.
+/// The server's statistics for INFO.
 #[derive(Clone, Debug, Default)]
-pub struct ServerFigures {
-    /// The port of RESP without TLS; 0 for none.
+pub struct ServerStats {
+    /// The TCP port without TLS; 0 for none.
     pub port: u16,
-    /// Seconds since it was started.
+    /// Seconds since the start.
     pub uptime: u64,
-    /// Forty hexadecimal digits, others at each start.
+    /// Forty hexadecimal digits, different at each start.
     pub run_id: String,
-    /// The file of settings, if there is one.
+    /// The configuration file, if there is one.
     pub config_file: String,
-    /// The threads that answer.
+    /// The threads that execute commands.
     pub threads: usize,
-    /// Connections now.
+    /// Connected clients.
     pub clients: u64,
-    /// How many may be.
+    /// The limit of clients.
     pub max_clients: u64,
-    /// Connections that were taken.
+    /// Connections accepted.
     pub connections: u64,
-    /// Connections that were refused.
+    /// Connections refused.
     pub rejected: u64,
-    /// Commands that were obeyed.
+    /// Commands executed.
     pub commands: u64,
-    /// Of the last second.
+    /// Commands executed in the last second.
     pub commands_per_second: u64,
-    /// Bytes that were read.
+    /// Bytes read.
     pub bytes_in: u64,
-    /// Bytes that were written.
+    /// Bytes written.
     pub bytes_out: u64,
-    /// Bytes that wait in buffers of connections.
+    /// Bytes of memory in clients' buffers.
     pub buffers: u64,
 }
 
-/// What is told of a connection.
+/// A connection, as CLIENT LIST shows it.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientFacts<'a> {
-    /// Its number.
+pub struct ClientInfo<'a> {
+    /// The connection's id.
     pub id: u64,
-    /// The other end, as an address and a port.
+    /// The client's address and port.
     pub address: &'a str,
-    /// The server's end, as an address and a port.
-    pub local: &'a str,
-    /// What its client calls it; nothing at first.
+    /// The server's address and port.
+    pub local_address: &'a str,
+    /// The name set by CLIENT SETNAME, or nothing.
     pub name: &'a [u8],
-    /// Seconds since it was made.
+    /// Seconds since it was accepted.
     pub age: u64,
     /// Seconds since its last command.
     pub idle: u64,
-    /// 2 or 3.
+    /// The RESP version: 2 or 3.
     pub protocol: u8,
-    /// The last command's name.
+    /// The name of the last command.
     pub command: &'a str,
-    /// What the client's library calls itself.
+    /// The name of the client library.
     pub library: &'a [u8],
-    /// Its version.
+    /// The version of the client library.
     pub library_version: &'a [u8],
 }
 
-/// Whether two texts are the same, in a time that depends on their lengths alone.
+/// Compares two secrets in a time that depends only on their lengths.
 pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
     let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
     let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
@@ -125,12 +126,12 @@ pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
 }
 
 impl Connection {
-    /// What is told of it.
-    pub fn facts(&self) -> ClientFacts<'_> {
-        ClientFacts {
+    /// Returns what CLIENT LIST shows of this connection.
+    pub fn info(&self) -> ClientInfo<'_> {
+        ClientInfo {
             id: self.id,
             address: &self.address,
-            local: &self.local,
+            local_address: &self.local_address,
             name: self.name(),
             age: self.since.elapsed().as_secs(),
             idle: 0,

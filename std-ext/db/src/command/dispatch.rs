@@ -1,129 +1,130 @@
-//! From a request to the command that it names.
+//! From a parsed request to the method that executes it.
 
-use crate::ask::{Change, Life, Look, Together, When};
-use crate::command::life::{Moment, Unit};
-use crate::command::obey::{Then, Turn};
-use crate::command::parts;
-use crate::command::shape::Shape;
-use crate::command::table::{self, Id, Spec, takes};
-use std::borrow::Cow;
+use crate::command::arguments::{CommandError, is, shown, wrong_number};
+use crate::command::execute::{Execution, NextStep};
+use crate::command::expiration::{TimeBase, Unit};
+use crate::command::reply::ReplyKind;
+use crate::command::table::{self, CommandSpec, Id};
+use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
-/// What is wrong with a command's arguments: the error as it is sent.
-pub(super) type Complaint = Cow<'static, str>;
-
-pub(super) const SYNTAX: Complaint = Cow::Borrowed("ERR syntax error");
-pub(super) const NOT_AN_INTEGER: Complaint =
-    Cow::Borrowed("ERR value is not an integer or out of range");
-
-impl<'a> Turn<'_, 'a> {
-    /// Obeys a command, or gathers what it asks. The first argument is its name.
-    pub(super) fn command(&mut self, arguments: &[&'a [u8]]) {
-        if self.connection.barred && self.is_barred(arguments[0]) {
+impl<'a> Execution<'_, 'a> {
+    /// Executes a command, or adds it to the batch. The first argument is its name.
+    pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
+        // Checked first: a blocked command must not reach the database, even if its arguments are wrong.
+        if self.connection.blocked && self.reject_blocked(arguments[0]) {
             return;
         }
         let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
         if !spec.takes(arguments.len()) {
             return self.error(wrong_number(spec.name).as_ref());
         }
-        if !self.connection.authenticated && !spec.is_for_strangers() {
+        // After the arity check, in Redis's order of errors.
+        if !self.connection.authenticated && !spec.allowed_unauthenticated() {
             return self.error("NOAUTH Authentication required.");
         }
         self.connection.command = spec.name;
-        if let Err(complaint) = self.obey(spec.id, arguments) {
-            self.error(complaint.as_ref());
+        if let Err(error) = self.dispatch(spec.id, arguments) {
+            self.error(error.as_ref());
         }
     }
 
-    fn obey(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let batch = &mut self.batch;
-        // Of commands without a key there is none.
+        // Commands without a key have no such argument.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
-            Id::Get => batch.look(key, Look::InPieces, Shape::Value),
+            Id::Get => batch.read(key, Query::Pieces, ReplyKind::Value),
             Id::Set if arguments.len() == 3 => {
-                batch.change(key, plainly(arguments[2], false), Shape::Done);
+                batch.change(key, plain_set(arguments[2], false), ReplyKind::Done);
             }
             Id::Set => self.set(arguments)?,
-            Id::GetSet => batch.change(key, plainly(arguments[2], true), Shape::Value),
-            Id::GetDel => batch.change(key, Change::Take, Shape::Value),
+            Id::GetSet => batch.change(key, plain_set(arguments[2], true), ReplyKind::Value),
+            Id::GetDel => batch.change(key, Change::GetDelete, ReplyKind::Value),
             Id::GetEx => self.get_ex(arguments)?,
             Id::SetEx => self.set_ex(arguments, Unit::Seconds, "setex")?,
             Id::PSetEx => self.set_ex(arguments, Unit::Milliseconds, "psetex")?,
             Id::SetNx => {
-                let (value, when) = (arguments[2], When::Absent);
-                let set = Change::Set { value, when, life: Life::Ever, get: false };
-                batch.change(key, set, Shape::DoneOrNot);
+                let (value, condition) = (arguments[2], SetCondition::IfAbsent);
+                let set = Change::Set { value, condition, expiry: Expiry::Never, get: false };
+                batch.change(key, set, ReplyKind::DoneAsInteger);
             }
             Id::Del | Id::Unlink if arguments.len() == 2 => {
-                batch.change(key, Change::Delete, Shape::Integer);
+                batch.change(key, Change::Delete, ReplyKind::Integer);
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
-            Id::Exists | Id::Touch => batch.looks(&arguments[1..], Look::Exists, Shape::Sum),
-            Id::MGet => batch.looks(&arguments[1..], Look::InPieces, Shape::Values),
-            Id::MSet => self.set_all(arguments, "mset")?,
-            Id::MSetNx => self.set_all(arguments, "msetnx")?,
-            Id::Incr => batch.change(key, Change::Add(1), Shape::Integer),
-            Id::Decr => batch.change(key, Change::Add(-1), Shape::Integer),
-            Id::IncrBy => self.add(arguments, false)?,
-            Id::DecrBy => self.add(arguments, true)?,
-            Id::IncrByFloat => self.add_float(arguments)?,
-            Id::Append => batch.change(key, Change::Append(arguments[2]), Shape::Integer),
-            Id::BytesLen => batch.look(key, Look::Length, Shape::Integer),
-            Id::GetRange | Id::Substr => self.part(arguments)?,
-            Id::SetRange => self.write(arguments)?,
-            Id::Expire => self.expire(arguments, (Moment::FromNow, Unit::Seconds), "expire")?,
+            Id::Exists | Id::Touch => {
+                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);
+            }
+            Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
+            Id::MSet => self.mset(arguments, "mset")?,
+            Id::MSetNx => self.mset(arguments, "msetnx")?,
+            Id::Incr => batch.change(key, Change::Increment(1), ReplyKind::Integer),
+            Id::Decr => batch.change(key, Change::Increment(-1), ReplyKind::Integer),
+            Id::IncrBy => self.incrby(arguments, false)?,
+            Id::DecrBy => self.incrby(arguments, true)?,
+            Id::IncrByFloat => self.incrbyfloat(arguments)?,
+            Id::Append => batch.change(key, Change::Append(arguments[2]), ReplyKind::Integer),
+            Id::BytesLen => batch.read(key, Query::Length, ReplyKind::Integer),
+            Id::GetRange | Id::Substr => self.getrange(arguments)?,
+            Id::SetRange => self.setrange(arguments)?,
+            Id::Expire => self.expire(arguments, (TimeBase::Relative, Unit::Seconds), "expire")?,
             Id::PExpire => {
-                self.expire(arguments, (Moment::FromNow, Unit::Milliseconds), "pexpire")?;
+                self.expire(arguments, (TimeBase::Relative, Unit::Milliseconds), "pexpire")?;
             }
-            Id::ExpireAt => self.expire(arguments, (Moment::At, Unit::Seconds), "expireat")?,
+            Id::ExpireAt => {
+                self.expire(arguments, (TimeBase::Absolute, Unit::Seconds), "expireat")?;
+            }
             Id::PExpireAt => {
-                self.expire(arguments, (Moment::At, Unit::Milliseconds), "pexpireat")?;
+                self.expire(arguments, (TimeBase::Absolute, Unit::Milliseconds), "pexpireat")?;
             }
-            Id::Ttl => batch.look(key, Look::Life, lives(true, false)),
-            Id::PTtl => batch.look(key, Look::Life, lives(false, false)),
-            Id::ExpireTime => batch.look(key, Look::Life, lives(true, true)),
-            Id::PExpireTime => batch.look(key, Look::Life, lives(false, true)),
+            Id::Ttl => batch.read(key, Query::Expiry, ttl(true, false)),
+            Id::PTtl => batch.read(key, Query::Expiry, ttl(false, false)),
+            Id::ExpireTime => batch.read(key, Query::Expiry, ttl(true, true)),
+            Id::PExpireTime => batch.read(key, Query::Expiry, ttl(false, true)),
             Id::Persist => self.persist(key),
-            Id::Type => batch.look(key, Look::Exists, Shape::Type),
+            Id::Type => batch.read(key, Query::Exists, ReplyKind::Type),
             Id::Rename | Id::RenameNx => {
                 let absent = id == Id::RenameNx;
-                let shape = if absent { Shape::Integer } else { Shape::Done };
-                batch.together(Together::Rename { from: key, to: arguments[2], absent }, shape);
+                let kind = if absent { ReplyKind::Integer } else { ReplyKind::Done };
+                batch.multi_key(
+                    MultiKeyOp::Rename { from: key, to: arguments[2], if_absent: absent },
+                    kind,
+                );
             }
             Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
-            _ => self.about(id, arguments)?,
+            _ => self.dispatch_keyless(id, arguments)?,
         }
         Ok(())
     }
 
-    /// Commands that are not about certain keys.
-    fn about(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+    /// Dispatches the commands that are not about certain keys.
+    fn dispatch_keyless(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match id {
             Id::Ping => self.ping(arguments)?,
             Id::Echo => self.reply(|out| out.bulk(arguments[1])),
             Id::Scan => self.scan(arguments)?,
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
-            Id::DbSize => self.size(),
+            Id::DbSize => self.dbsize(),
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
             Id::LastSave => self.last_save(),
             Id::Save => self.save()?,
-            Id::BgSave => self.save_behind(arguments)?,
+            Id::BgSave => self.bgsave(arguments)?,
             Id::Shutdown => self.shutdown(arguments)?,
             Id::Hello => self.hello(arguments)?,
             Id::Auth => self.auth(arguments)?,
             Id::Client => self.client(arguments)?,
             Id::Select => self.select(arguments[1])?,
             Id::Reset => self.reset(),
-            Id::Command => self.command_about(arguments)?,
+            Id::Command => self.command(arguments)?,
             Id::Config => self.config(arguments)?,
             Id::Info => self.info(&arguments[1..]),
             _ => {
                 self.reply(|out| out.ok());
-                self.then = Then::Close;
+                self.next = NextStep::Close;
             }
         }
         Ok(())
@@ -131,13 +132,14 @@ impl<'a> Turn<'_, 'a> {
 
     #[cold]
     fn unknown(&mut self, arguments: &[&[u8]]) {
-        // A browser that was led here by somebody's page: what follows are that page's words.
+        // A browser that a web page sends here (cross-protocol scripting): the following lines are under that page's
+        // control, so close, as Redis does.
         if [&b"post"[..], b"host:"].iter().any(|name| name.eq_ignore_ascii_case(arguments[0])) {
-            self.run();
-            self.then = Then::Close;
+            self.execute_batch();
+            self.next = NextStep::Close;
             return;
         }
-        if let Some(word) = Word::of(arguments[0]) {
+        if let Some(word) = TransactionCommand::of(arguments[0]) {
             return self.transaction(word, arguments.len());
         }
         let mut text = b"ERR unknown command '".to_vec();
@@ -163,10 +165,10 @@ impl<'a> Turn<'_, 'a> {
     }
 }
 
-/// What is said of commands that clients' libraries send by themselves, so that their users learn what is not there.
+/// Commands that client libraries send on their own, with a reason why they do not exist here.
 const MISSING: [(&str, &str); 10] = [
-    ("watch", "there are no transactions here"),
-    ("unwatch", "there are no transactions here"),
+    ("watch", "transactions are not supported"),
+    ("unwatch", "transactions are not supported"),
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -177,17 +179,17 @@ const MISSING: [(&str, &str); 10] = [
     ("function", NO_SCRIPTS),
 ];
 const NO_SCRIPTS: &str =
-    "there are no scripts here, so locks that are released by one stay until they expire";
+    "scripts are not supported, so a lock that a script would release stays until it expires";
 
-/// A word about a transaction.
+/// A command about transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum TransactionCommand {
     Multi,
     Exec,
     Discard,
 }
 
-impl Word {
+impl TransactionCommand {
     fn of(name: &[u8]) -> Option<Self> {
         let all = [("multi", Self::Multi), ("exec", Self::Exec), ("discard", Self::Discard)];
         all.into_iter().find(|(word, _)| is(name, word)).map(|(_, word)| word)
@@ -202,109 +204,68 @@ impl Word {
     }
 }
 
-impl<'a> Turn<'_, 'a> {
-    /// Whether a command must not be executed because of what the connection was refused before; says so.
+impl<'a> Execution<'_, 'a> {
+    /// Replies an error if a command must not be executed because an earlier one was refused. Returns whether it did.
     ///
-    /// A client that pipelines does not wait for the refusal: what it meant for a transaction, or for another
-    /// database, is not done by itself, or in this one.
+    /// A client that pipelines does not wait for that refusal. Its commands were meant for a transaction, or for
+    /// another database: they must not run alone, or in database 0.
     #[cold]
-    fn is_barred(&mut self, name: &'a [u8]) -> bool {
+    fn reject_blocked(&mut self, name: &'a [u8]) -> bool {
         let spec = table::find(name);
-        if self.connection.in_transaction {
+        if self.connection.in_refused_transaction {
             let ends = spec.is_some_and(|spec| matches!(spec.id, Id::Quit | Id::Reset));
-            if ends || Word::of(name).is_some() {
+            if ends || TransactionCommand::of(name).is_some() {
                 return false;
             }
             self.error(
-                "ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come",
+                "ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed",
             );
             return true;
         }
-        let barred = spec.is_some_and(Spec::is_about_keys);
-        if barred {
+        let blocked = spec.is_some_and(CommandSpec::accesses_keys);
+        if blocked {
             self.error(
-                "ERR not executed: the selected database does not exist; SELECT 0 is the only one",
+                "ERR not executed: the selected database does not exist; only SELECT 0 is valid",
             );
         }
-        barred
+        blocked
     }
 
     /// Refuses a transaction as a whole.
-    fn transaction(&mut self, word: Word, count: usize) {
+    fn transaction(&mut self, word: TransactionCommand, count: usize) {
         if count != 1 {
             return self.error(wrong_number(word.name()).as_ref());
         }
         if !self.connection.authenticated {
             return self.error("NOAUTH Authentication required.");
         }
-        let began = std::mem::replace(&mut self.connection.in_transaction, word == Word::Multi);
-        self.connection.bar();
+        let began = std::mem::replace(
+            &mut self.connection.in_refused_transaction,
+            word == TransactionCommand::Multi,
+        );
+        self.connection.update_blocked();
         match (word, began) {
-            (Word::Multi, false) => self.error(
-                "ERR unknown command 'MULTI': there are no transactions here, and what follows is not executed until \
+            (TransactionCommand::Multi, false) => self.error(
+                "ERR unknown command 'MULTI': transactions are not supported, and commands are not executed until \
                  EXEC or DISCARD",
             ),
-            (Word::Multi, true) => self.error("ERR MULTI calls can not be nested"),
-            (Word::Exec, true) => {
+            (TransactionCommand::Multi, true) => self.error("ERR MULTI calls can not be nested"),
+            (TransactionCommand::Exec, true) => {
                 self.error("EXECABORT Transaction discarded because of previous errors.");
             }
-            (Word::Discard, true) => self.reply(|out| out.ok()),
-            (Word::Exec, false) => self.error("ERR EXEC without MULTI"),
-            (Word::Discard, false) => self.error("ERR DISCARD without MULTI"),
+            (TransactionCommand::Discard, true) => self.reply(|out| out.ok()),
+            (TransactionCommand::Exec, false) => self.error("ERR EXEC without MULTI"),
+            (TransactionCommand::Discard, false) => self.error("ERR DISCARD without MULTI"),
         }
     }
 }
 
-/// Up to so many bytes, and none from a zero byte on, as C has it.
-pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
-    let bytes = &bytes[..bytes.len().min(most)];
-    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
-}
-
-/// As plainly as SET does it.
+/// Makes the change of a SET without options.
 #[inline]
-fn plainly(value: &[u8], get: bool) -> Change<'_> {
-    Change::Set { value, when: When::Always, life: Life::Ever, get }
+fn plain_set(value: &[u8], get: bool) -> Change<'_> {
+    Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get }
 }
 
-fn lives(seconds: bool, moment: bool) -> Shape {
-    Shape::Life { seconds, moment }
-}
-
-/// There are too few or too many arguments for a command.
-pub(super) fn wrong_number(command: &str) -> Complaint {
-    format!("ERR wrong number of arguments for '{command}' command").into()
-}
-
-/// There is no such command within a command.
-pub(super) fn unknown_part(container: &str, part: &[u8]) -> Complaint {
-    let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
-    let container = container.to_uppercase();
-    format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
-}
-
-/// The part of a command that is asked for, where there is such a part and it takes so many arguments.
-pub(super) fn part_of<T: Copy>(
-    container: &str,
-    parts: &[(&str, i8, T)],
-    arguments: &[&[u8]],
-) -> Result<T, Complaint> {
-    let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
-    let Some(&(name, arity, part)) = named else {
-        return Err(unknown_part(container, arguments[1]));
-    };
-    let told = parts::find(container.as_bytes(), name.as_bytes());
-    debug_assert!(
-        told.is_some_and(|told| told.arity == arity),
-        "COMMAND tells {container} {name} otherwise"
-    );
-    if !takes(arity, arguments.len()) {
-        return Err(wrong_number(&format!("{container}|{name}")));
-    }
-    Ok(part)
-}
-
-/// Whether an argument is this word, whatever its case.
-pub(super) fn is(argument: &[u8], word: &str) -> bool {
-    argument.eq_ignore_ascii_case(word.as_bytes())
+fn ttl(seconds: bool, absolute: bool) -> ReplyKind {
+    ReplyKind::Ttl { seconds, absolute }
 }

@@ -1,13 +1,12 @@
-//! Patterns with `*`, `?` and `[...]`, as `KEYS` and `SCAN` take them.
+//! Glob patterns with `*`, `?` and `[...]`, as `KEYS` and `SCAN` take them.
 //!
-//! Where a star could stand for more, only the last one is tried again, which is enough: whatever an earlier one could
-//! have taken in addition, the later one can take as well. So the time is at most the product of both lengths, whatever
-//! the pattern.
+//! On a mismatch, only the last star is extended. That is enough: any byte that an earlier star could match in
+//! addition, the last star can match as well. So the time is at most the product of the two lengths, for any pattern.
 
-/// Whether all of `text` is what `pattern` describes. With `fold` without regard to the case of ASCII letters.
+/// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     let (mut at, mut place) = (0, 0);
-    // Behind the last star, and where the text goes on that it does not stand for.
+    // After the last star: the position in the pattern, and the position in the text up to which the star matches.
     let mut star: Option<(usize, usize)> = None;
     loop {
         if pattern.get(at) == Some(&b'*') {
@@ -19,7 +18,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
             continue;
         }
         if place == text.len() {
-            // A longer star leaves less text for what is missing.
+            // Extending a star would leave less text for the rest of the pattern.
             return at == pattern.len();
         }
         match one(&pattern[at..], text[place], fold) {
@@ -35,7 +34,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     }
 }
 
-/// How much of the pattern stands for this byte, if its beginning does.
+/// Returns the length of the pattern's first element if it matches this byte.
 fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
     let same = |a: u8, b: u8| a == b || fold && a.eq_ignore_ascii_case(&b);
     match pattern {
@@ -45,12 +44,13 @@ fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
             let (hit, used) = class(rest, byte, fold);
             hit.then_some(1 + used)
         }
-        [b'\\', meant, ..] => same(*meant, byte).then_some(2),
-        [meant, ..] => same(*meant, byte).then_some(1),
+        [b'\\', literal, ..] => same(*literal, byte).then_some(2),
+        [literal, ..] => same(*literal, byte).then_some(1),
     }
 }
 
-/// Whether a class behind its bracket has this byte, and how long it is. One without an end goes to the pattern's.
+/// Returns whether a class matches this byte, and the length of the class after its bracket. A class without an end
+/// extends to the end of the pattern.
 fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
     let small = |byte: u8| if fold { byte.to_ascii_lowercase() } else { byte };
     let byte = small(byte);
@@ -61,8 +61,8 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
         match class.get(at..).unwrap_or_default() {
             [] => return (hit != not, at),
             [b']', ..] => return (hit != not, at + 1),
-            [b'\\', meant, ..] => {
-                hit |= small(*meant) == byte;
+            [b'\\', literal, ..] => {
+                hit |= small(*literal) == byte;
                 at += 2;
             }
             [from, b'-', to, ..] => {
@@ -70,8 +70,8 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
                 hit |= (from..=to).contains(&byte);
                 at += 3;
             }
-            [meant, ..] => {
-                hit |= small(*meant) == byte;
+            [literal, ..] => {
+                hit |= small(*literal) == byte;
                 at += 1;
             }
         }
@@ -82,7 +82,7 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
 mod tests {
     use super::*;
 
-    /// As it is described: a star stands for nothing, or for one more byte.
+    /// The definition: a star matches nothing, or one more byte.
     fn slow(pattern: &[u8], text: &[u8]) -> bool {
         match pattern {
             [] => text.is_empty(),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_those_of_redis() {
+    fn patterns_match_like_redis() {
         let cases = [
             ("*", "", true),
             ("h?llo", "hello", true),
@@ -134,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn trying_only_the_last_star_again_is_enough() {
-        // All patterns and texts of few letters.
+    fn extending_only_the_last_star_is_enough() {
+        // All patterns and texts over few letters.
         let words = |letters: &[u8], longest: u32| -> Vec<Vec<u8>> {
             let n = letters.len();
             let word = |length: u32, i: usize| {

@@ -1,17 +1,16 @@
-//! INFO: what the server knows of itself, under the names by which Redis's dashboards and exporters read it.
+//! INFO: the server's statistics, under the names that Redis's dashboards and exporters read.
 
 use crate::command::COMPATIBLE;
-use crate::command::config::policy;
-use crate::command::context::ServerFigures;
-use crate::command::dispatch::is;
-use crate::command::obey::Turn;
-use crate::db::Figures;
+use crate::command::arguments::is;
+use crate::command::context::ServerStats;
+use crate::command::execute::Execution;
+use crate::db::Stats;
 use crate::log::Fsync;
 use std::fmt::{Display, Write};
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Ticks of a second, as Linux tells them in `/proc`.
+/// Clock ticks in a second in Linux's `/proc`.
 const TICKS: f64 = 100.0;
 
 /// The lines of a section.
@@ -19,7 +18,7 @@ struct Lines<'s>(&'s mut String);
 
 impl Lines<'_> {
     fn line(&mut self, name: &str, value: impl Display) {
-        // Nothing fails that is written into memory.
+        // Writing to memory does not fail.
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 
@@ -29,14 +28,14 @@ impl Lines<'_> {
         }
     }
 
-    /// Bytes, once more for people.
+    /// Writes a number of bytes, and again in human-readable form.
     fn bytes(&mut self, name: &str, bytes: u64) {
         self.line(name, bytes);
         self.line(&format!("{name}_human"), human(bytes));
     }
 }
 
-type Section = fn(&Turn<'_, '_>, &ServerFigures, &Figures, &mut Lines<'_>);
+type Section = fn(&Execution<'_, '_>, &ServerStats, &Stats, &mut Lines<'_>);
 
 const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
@@ -50,29 +49,29 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Keyspace", keyspace),
 ];
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// INFO.
     pub(super) fn info(&mut self, names: &[&'a [u8]]) {
-        self.run();
+        self.execute_batch();
         let all = ["default", "all", "everything"];
         let is_wanted = |section: &str| {
             let named = |name: &&[u8]| is(name, section) || all.iter().any(|all| is(name, all));
             names.is_empty() || names.iter().any(named)
         };
-        let (server, figures) = (self.server.figures(), self.db.figures());
+        let (server, stats) = (self.server.stats(), self.db.stats());
         let mut text = String::new();
         for (name, section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
             let _ = write!(text, "# {name}\r\n");
-            section(self, &server, &figures, &mut Lines(&mut text));
+            section(self, &server, &stats, &mut Lines(&mut text));
         }
         self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
     }
 }
 
-fn server(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn server(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
@@ -92,7 +91,7 @@ fn server(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines
     out.line("server_threads", server.threads);
 }
 
-fn clients(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn clients(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
@@ -102,44 +101,44 @@ fn clients(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Line
     ]);
 }
 
-fn memory(turn: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     let resident = resident();
-    let used = figures.memory + server.buffers;
+    let used = stats.memory + server.buffers;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
-    // What it was at most is not noted where it is used; the system's peak is.
+    // Usage is not tracked at each allocation, so the process's peak stands in for it.
     out.bytes("used_memory_peak", peak().max(used));
-    out.line("used_memory_dataset", figures.memory);
+    out.line("used_memory_dataset", stats.memory);
     out.line("mem_clients_normal", server.buffers);
     out.bytes("total_system_memory", system_memory());
-    out.bytes("maxmemory", figures.max_memory);
-    out.line("maxmemory_policy", policy(turn.db.eviction()));
+    out.bytes("maxmemory", stats.max_memory);
+    out.line("maxmemory_policy", execution.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
     out.line("mem_allocator", "system");
     out.line("lazyfree_pending_objects", 0);
 }
 
-fn persistence(turn: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
-    let options = turn.db.options();
+fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    let options = execution.db.options();
     let status = |fine| if fine { "ok" } else { "err" };
     out.lines(&[
         ("loading", 0),
         ("async_loading", 0),
-        ("rdb_changes_since_last_save", figures.since_snapshot),
-        ("rdb_bgsave_in_progress", figures.snapshot_runs.into()),
-        ("rdb_last_save_time", turn.saved_at()),
+        ("rdb_changes_since_last_save", stats.entries_since_snapshot),
+        ("rdb_bgsave_in_progress", stats.snapshot_in_progress.into()),
+        ("rdb_last_save_time", execution.saved_at()),
     ]);
-    out.line("rdb_last_bgsave_status", status(!figures.snapshot_failed));
-    out.line("rdb_last_load_keys_loaded", turn.db.opened().snapshot_keys);
+    out.line("rdb_last_bgsave_status", status(!stats.snapshot_failed));
+    out.line("rdb_last_load_keys_loaded", execution.db.opened().snapshot_keys);
     out.line("aof_enabled", u8::from(options.folder.is_some()));
     out.line("aof_rewrite_in_progress", 0);
     out.line("aof_rewrite_scheduled", 0);
     out.line("aof_last_bgrewrite_status", "ok");
-    out.line("aof_last_write_status", status(turn.db.log().writable()));
-    out.line("aof_current_size", figures.log_bytes);
-    out.line("log_last_entry", figures.last);
-    out.line("log_safe_entry", turn.db.log().safe());
+    out.line("aof_last_write_status", status(execution.db.log().writable()));
+    out.line("aof_current_size", stats.log_bytes);
+    out.line("log_last_entry", stats.last_entry);
+    out.line("log_safe_entry", execution.db.log().safe());
     out.line(
         "log_fsync",
         match options.fsync {
@@ -148,10 +147,10 @@ fn persistence(turn: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &
             Fsync::Never => "no",
         },
     );
-    out.line("snapshot_longest_pause_usec", figures.snapshot_pause.as_micros());
+    out.line("snapshot_longest_pause_usec", stats.snapshot_pause.as_micros());
 }
 
-fn stats(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -159,26 +158,26 @@ fn stats(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut 
         ("total_net_input_bytes", server.bytes_in),
         ("total_net_output_bytes", server.bytes_out),
         ("rejected_connections", server.rejected),
-        ("expired_keys", figures.expired),
-        ("evicted_keys", figures.evicted),
-        ("keyspace_hits", figures.hits),
-        ("keyspace_misses", figures.misses),
+        ("expired_keys", stats.expired),
+        ("evicted_keys", stats.evicted),
+        ("keyspace_hits", stats.hits),
+        ("keyspace_misses", stats.misses),
         ("pubsub_channels", 0),
         ("pubsub_patterns", 0),
         ("latest_fork_usec", 0),
     ]);
 }
 
-fn replication(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+fn replication(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     out.line("role", "master");
     out.line("connected_slaves", 0);
     out.line("master_failover_state", "no-failover");
     out.line("master_replid", &server.run_id);
-    out.line("master_repl_offset", figures.last);
+    out.line("master_repl_offset", stats.last_entry);
     out.line("repl_backlog_active", 0);
 }
 
-fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn cpu(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     let (user, system) = times();
     for (name, seconds) in
         [("sys", system), ("user", user), ("sys_children", 0.0), ("user_children", 0.0)]
@@ -187,13 +186,13 @@ fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
     }
 }
 
-fn cluster(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+fn cluster(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.line("cluster_enabled", 0);
 }
 
-fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
-    if figures.keys > 0 {
-        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", figures.keys, figures.ending));
+fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    if stats.keys > 0 {
+        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.expires));
     }
 }
 
@@ -202,7 +201,7 @@ fn ratio(one: u64, other: u64) -> f64 {
     one as f64 / other.max(1) as f64
 }
 
-/// Bytes as Redis shows them to people.
+/// Formats bytes as Redis does for people.
 fn human(bytes: u64) -> String {
     const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
     let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) else {
@@ -211,12 +210,12 @@ fn human(bytes: u64) -> String {
     format!("{:.2}{unit}", ratio(bytes, 1 << shift))
 }
 
-/// Bytes of memory that the process has, where the system tells.
+/// Returns the resident memory of the process, if the system reports it.
 pub(super) fn resident() -> u64 {
     crate::state::heap::resident() as u64
 }
 
-/// What it had at most.
+/// Returns the peak of the resident memory.
 fn peak() -> u64 {
     kilobytes("/proc/self/status", "VmHWM:")
 }
@@ -225,7 +224,7 @@ fn system_memory() -> u64 {
     kilobytes("/proc/meminfo", "MemTotal:")
 }
 
-/// A number of kilobytes from a file with a name before each, in bytes.
+/// Reads a value in kilobytes from a file of named values, and returns it in bytes.
 fn kilobytes(file: &str, name: &str) -> u64 {
     let text = read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -233,10 +232,10 @@ fn kilobytes(file: &str, name: &str) -> u64 {
     number.unwrap_or(0) << 10
 }
 
-/// Seconds of computing of the process: its own, and the system's for it.
+/// Returns the process's CPU time in seconds: user and system.
 fn times() -> (f64, f64) {
     let text = read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, which may hold anything, stands in brackets.
+    // The name of the program, which may contain anything, is in parentheses.
     let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
     let mut next = || fields.next().unwrap_or(0.0) / TICKS;

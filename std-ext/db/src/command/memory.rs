@@ -1,13 +1,13 @@
-//! MEMORY: what is taken by one key, or by all.
+//! MEMORY: memory usage of one key or of the server.
 
-use crate::ask::Look;
-use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of};
-use crate::command::obey::Turn;
-use crate::command::shape::Shape;
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
+use crate::command::execute::Execution;
+use crate::command::reply::ReplyKind;
+use crate::request::Query;
 use crate::state::number;
 
 #[derive(Clone, Copy)]
-enum Part {
+enum Subcommand {
     Usage,
     Doctor,
     Stats,
@@ -16,13 +16,13 @@ enum Part {
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 6] = [
-    ("usage", -3, Part::Usage),
-    ("doctor", 2, Part::Doctor),
-    ("stats", 2, Part::Stats),
-    ("malloc-stats", 2, Part::MallocStats),
-    ("purge", 2, Part::Purge),
-    ("help", 2, Part::Help),
+const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+    ("usage", -3, Subcommand::Usage),
+    ("doctor", 2, Subcommand::Doctor),
+    ("stats", 2, Subcommand::Stats),
+    ("malloc-stats", 2, Subcommand::MallocStats),
+    ("purge", 2, Subcommand::Purge),
+    ("help", 2, Subcommand::Help),
 ];
 
 const HELP: [&str; 12] = [
@@ -40,11 +40,11 @@ const HELP: [&str; 12] = [
     "    sampled up to <count> times (default: 5, 0 means sample all).",
 ];
 
-impl<'a> Turn<'_, 'a> {
+impl<'a> Execution<'_, 'a> {
     /// MEMORY.
-    pub(super) fn memory(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        match part_of("memory", &PARTS, arguments)? {
-            Part::Usage => {
+    pub(super) fn memory(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        match subcommand("memory", &SUBCOMMANDS, arguments)? {
+            Subcommand::Usage => {
                 match &arguments[3..] {
                     [] => {}
                     [option, samples] if is(option, "samples") => {
@@ -54,38 +54,38 @@ impl<'a> Turn<'_, 'a> {
                     }
                     _ => return Err(SYNTAX),
                 }
-                self.batch.look(arguments[2], Look::Memory, Shape::IntegerOrNull);
+                self.batch.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull);
             }
-            Part::Doctor => {
-                self.reply(|out| out.verbatim(*b"txt", b"No memory problem is looked for here."));
+            Subcommand::Doctor => {
+                self.reply(|out| out.verbatim(*b"txt", b"Memory diagnostics are not supported."));
             }
-            Part::Stats => self.memory_stats(),
-            Part::MallocStats => {
+            Subcommand::Stats => self.memory_stats(),
+            Subcommand::MallocStats => {
                 self.reply(|out| {
                     out.verbatim(*b"txt", b"Stats not supported for the current allocator");
                 });
             }
-            Part::Purge => {
-                crate::state::heap::give_back();
+            Subcommand::Purge => {
+                crate::state::heap::trim();
                 self.reply(|out| out.ok());
             }
-            Part::Help => self.help(&HELP),
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
 
     fn memory_stats(&mut self) {
-        self.run();
-        let (figures, server) = (self.db.figures(), self.server.figures());
-        let each = figures.memory.checked_div(figures.keys).unwrap_or(0);
+        self.execute_batch();
+        let (stats, server) = (self.db.stats(), self.server.stats());
+        let each = stats.memory.checked_div(stats.keys).unwrap_or(0);
         let resident = super::info::resident();
         self.reply(|out| {
             let lines = [
-                ("total.allocated", figures.memory + server.buffers),
+                ("total.allocated", stats.memory + server.buffers),
                 ("clients.normal", server.buffers),
-                ("keys.count", figures.keys),
+                ("keys.count", stats.keys),
                 ("keys.bytes-per-key", each),
-                ("dataset.bytes", figures.memory),
+                ("dataset.bytes", stats.memory),
                 ("allocator.resident", resident),
             ];
             out.map(lines.len());

@@ -1,43 +1,38 @@
-//! Commands: what clients of Redis ask, in terms of the database.
+//! Redis commands in terms of the database.
 //!
-//! `obey` takes what a connection has received, finds the requests in it, gathers what they ask of keys (`plan`)
-//! and asks it at once; what is about the whole database or the connection waits until what was gathered before is
-//! done.
+//! `process_input` parses the requests that a connection has received. Commands about keys are collected in a batch
+//! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
+//! batch collected so far, so that effects and replies keep their order.
 
-mod about;
+mod arguments;
+mod batch;
 mod client;
+mod command_info;
 mod config;
 mod connection;
 mod context;
 mod dispatch;
 mod docs;
+mod execute;
+mod expiration;
 mod glob;
 mod info;
-mod keyed;
-mod life;
+mod keyspace;
 mod memory;
-mod obey;
-mod parts;
-mod plan;
-mod shape;
+mod reply;
+mod strings;
+mod subcommands;
 mod table;
-mod whole;
 
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod tests;
 
+pub use batch::Scratch;
 pub use connection::Connection;
-pub use context::{ClientFacts, Context, NotSet, ServerFacts, ServerFigures, same_secret};
-pub use obey::{Obeyed, Then, obey};
-pub use plan::Scratch;
+pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use execute::{NextStep, Outcome, process_input};
 
-/// The Redis whose commands and answers these are.
+/// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";
-/// So many commands are gathered at most.
-const MOST_GATHERED: usize = 512;
-/// So many keys are asked for at once, but for those of one command.
-const MOST_ASKED: usize = 4096;
-/// With so many bytes to be sent a pipeline is put down for a while.
-const ENOUGH: usize = 1 << 20;

@@ -1,17 +1,17 @@
-//! What Redis answers, held against what is answered here: byte by byte, one request at a time and as pipelines.
+//! Compares replies with those of Redis byte by byte, as single requests and as pipelines.
 
-use super::Then;
-use super::parts::{self, PARTS};
+use super::NextStep;
+use super::subcommands::{self, SUBCOMMANDS};
 use super::table::{self, COMMANDS};
 use super::tests::Client;
 use crate::resp::{inline, read, write};
 
-/// Requests and what Redis answered; the first lines say how it is written.
+/// Requests and Redis's replies. The first lines of the file describe its format.
 const ANSWERS: &str = include_str!("../../tests/redis-7.txt");
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
-/// One request, in RESP2 and RESP3.
+/// A request, with its replies in RESP2 and RESP3.
 #[derive(Default)]
 struct Row {
     line: &'static str,
@@ -20,7 +20,7 @@ struct Row {
     closed: bool,
 }
 
-/// Text with backslashes as bytes.
+/// Converts text with backslash escapes to bytes.
 fn bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -46,7 +46,7 @@ fn bytes(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Sections, each of which begins with an empty database.
+/// Returns the sections, each of which begins with an empty database.
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
     let mut sections: Vec<(&str, Vec<Row>)> = Vec::new();
     for line in ANSWERS.lines().skip_while(|line| !line.is_empty()) {
@@ -79,7 +79,7 @@ fn sections() -> Vec<(&'static str, Vec<Row>)> {
     sections
 }
 
-/// The number in the answer to TTL.
+/// Returns the number in a reply to TTL.
 fn seconds(answer: &[u8]) -> Option<i64> {
     let digits = answer.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -87,7 +87,7 @@ fn seconds(answer: &[u8]) -> Option<i64> {
 
 fn is_answer(row: &Row, protocol: usize, answer: &[u8]) -> bool {
     let wanted = &row.answers[protocol];
-    // A slow machine takes some of the time that a key has.
+    // On a slow machine, some of the key's time has passed.
     if row.line.starts_with("> TTL")
         && let (Some(wanted @ 1..), Some(left)) = (seconds(wanted), seconds(answer))
     {
@@ -100,10 +100,11 @@ fn shown(answer: &[u8]) -> String {
     answer.escape_ascii().to_string()
 }
 
-/// How many of the rows are answered otherwise, each of which is printed.
+/// Returns how many replies differ, and prints each of those.
 fn differing<'r>(answers: impl Iterator<Item = (&'r Row, usize, Vec<u8>)>) -> usize {
-    let wrong = answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
-    wrong
+    let differing_replies =
+        answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
+    differing_replies
         .inspect(|(row, protocol, answer)| {
             let wanted = shown(&row.answers[*protocol]);
             println!("{}\n  RESP{}: {wanted}\n  here:  {}", row.line, protocol + 2, shown(answer));
@@ -122,44 +123,45 @@ fn client(protocol: usize) -> Client {
 #[test]
 fn requests_are_answered_as_redis_does() {
     let sections = sections();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
         for protocol in 0..2 {
             let mut client = client(protocol);
-            wrong += differing(rows.iter().map(|row| (row, protocol, client.send(&row.request))));
+            differing_replies +=
+                differing(rows.iter().map(|row| (row, protocol, client.send(&row.request))));
         }
     }
-    assert_eq!(wrong, 0);
+    assert_eq!(differing_replies, 0);
 }
 
 #[test]
 fn pipelines_are_answered_as_redis_does() {
     let sections = sections();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
         for protocol in 0..2 {
             let mut client = client(protocol);
             let input: Vec<u8> = rows.iter().flat_map(|row| row.request.clone()).collect();
             let all = client.send(&input);
             let mut rest = &all[..];
-            wrong += differing(rows.iter().map(|row| {
+            differing_replies += differing(rows.iter().map(|row| {
                 let length = match read::reply(rest) {
                     Ok(read::Found::Reply(_, length)) => length,
-                    other => panic!("{other:?} where {} is to be answered", row.line),
+                    other => panic!("{other:?} in reply to {}", row.line),
                 };
                 let (answer, behind) = rest.split_at(length);
                 rest = behind;
                 (row, protocol, answer.to_vec())
             }));
-            assert_eq!(rest, b"", "replies that nobody asked for");
+            assert_eq!(rest, b"", "replies without a request");
         }
     }
-    assert_eq!(wrong, 0, "replies of pipelines differ");
+    assert_eq!(differing_replies, 0, "replies of pipelines differ");
 }
 
 #[test]
-fn sums_of_fractions_are_those_of_redis() {
-    let (mut client, mut rows, mut wrong) = (Client::new(), 0, 0);
+fn float_sums_match_redis() {
+    let (mut client, mut rows, mut differing_replies) = (Client::new(), 0, 0);
     let lines = FLOATS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
@@ -169,40 +171,40 @@ fn sums_of_fractions_are_those_of_redis() {
             "infinite" => b"-ERR increment would produce NaN or Infinity\r\n".to_vec(),
             sum => format!("${}\r\n{sum}\r\n", sum.len()).into_bytes(),
         };
-        client.send(&asked(&[b"SET", b"n", value.as_bytes()]));
-        let answer = client.send(&asked(&[b"INCRBYFLOAT", b"n", by.as_bytes()]));
+        client.send(&request(&[b"SET", b"n", value.as_bytes()]));
+        let answer = client.send(&request(&[b"INCRBYFLOAT", b"n", by.as_bytes()]));
         if answer != wanted {
             println!("{value} + {by}\n  Redis: {sum}\n  here:  {}", shown(&answer));
-            wrong += 1;
+            differing_replies += 1;
         }
         rows += 1;
     }
     assert!(rows >= 400, "{rows} rows");
-    assert_eq!(wrong, 0, "sums that differ from those of Redis");
+    assert_eq!(differing_replies, 0, "sums that differ from those of Redis");
 }
 
-fn asked(words: &[&[u8]]) -> Vec<u8> {
+fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     write::request(&mut bytes, words);
     bytes
 }
 
 #[test]
-fn bytes_are_taken_as_redis_takes_them() {
+fn malformed_input_is_answered_as_redis_does() {
     let sections = sections();
     let (_, rows) = sections.iter().find(|(name, _)| *name == "bytes as they are").unwrap();
-    let mut wrong = 0;
+    let mut differing_replies = 0;
     for row in rows {
         let mut client = Client::new();
         let answer = client.send_some(&row.request);
-        wrong += differing(std::iter::once((row, 0, answer)));
-        assert_eq!(client.then() != Then::GoOn, row.closed, "{}", row.line);
+        differing_replies += differing(std::iter::once((row, 0, answer)));
+        assert_eq!(client.next() != NextStep::Continue, row.closed, "{}", row.line);
     }
-    assert_eq!(wrong, 0);
+    assert_eq!(differing_replies, 0);
 }
 
 #[test]
-fn the_table_is_that_of_redis() {
+fn the_command_table_matches_redis() {
     let lines = ABOUT_COMMANDS.lines().filter(|line| !line.starts_with('#'));
     let mut names = 0;
     for line in lines {
@@ -211,7 +213,9 @@ fn the_table_is_that_of_redis() {
             panic!("{line}")
         };
         let spec = match name.split_once('|') {
-            Some((command, part)) => parts::find(command.as_bytes(), part.as_bytes()).unwrap(),
+            Some((command, part)) => {
+                subcommands::find(command.as_bytes(), part.as_bytes()).unwrap()
+            }
             None => table::find(name.as_bytes()).unwrap(),
         };
         let keys = [first, last, step].map(|place| place.parse::<i8>().unwrap());
@@ -234,6 +238,6 @@ fn the_table_is_that_of_redis() {
         );
         names += 1;
     }
-    // Redis 7.0 does not have two of the subcommands.
-    assert_eq!(names, COMMANDS.len() + PARTS.len() - 2);
+    // Redis 7.0 lacks two of the subcommands.
+    assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 2);
 }

@@ -1,7 +1,7 @@
-//! The table of commands: what each is called, how many arguments it takes, where its keys stand.
+//! The command table: names, arities and key positions.
 //!
-//! A name is found without regard to case: its bytes, folded, are one number, which is looked for in a small table
-//! that is made while this is compiled.
+//! A name is found in any case. Its bytes, folded to lower case, form one number, and a hash table of these numbers is
+//! computed at compile time.
 
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,42 +71,42 @@ pub(crate) enum Id {
     Quit,
 }
 
-/// What is known of a command before it is obeyed.
+/// The static properties of a command.
 #[derive(Debug)]
-pub(crate) struct Spec {
+pub(crate) struct CommandSpec {
     pub(crate) name: &'static str,
     pub(crate) id: Id,
-    /// How many arguments, its name among them; at least so many where it is negative.
+    /// The number of arguments, including the name; if negative, the minimum.
     pub(crate) arity: i8,
-    /// The places of its first and last key and from one to the next; no keys where the first is 0, and the last is
-    /// counted from the end where it is negative.
+    /// The positions of the first and the last key, and the step between keys. The first is 0 for no keys; a negative
+    /// last counts from the end.
     pub(crate) keys: (i8, i8, i8),
-    /// As `COMMAND INFO` shows them.
+    /// The flags of `COMMAND INFO`.
     pub(crate) flags: &'static str,
-    /// As `COMMAND INFO` shows them, without their `@`.
+    /// The categories of `COMMAND INFO`, without `@`.
     pub(crate) categories: &'static str,
 }
 
-impl Spec {
-    /// Whether it takes so many arguments, its name among them.
+impl CommandSpec {
+    /// Returns whether the command takes this many arguments, including its name.
     #[inline]
     pub(crate) fn takes(&self, count: usize) -> bool {
         takes(self.arity, count)
     }
 
-    /// Whether it reads or changes keys of the database that a connection has selected.
-    pub(crate) fn is_about_keys(&self) -> bool {
+    /// Returns whether the command reads or changes keys of the selected database.
+    pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.flags.split(' ').any(|flag| matches!(flag, "readonly" | "write"));
         flagged || matches!(self.id, Id::Memory | Id::Object)
     }
 
-    /// Whether those who have not said the password may use it.
-    pub(crate) fn is_for_strangers(&self) -> bool {
+    /// Returns whether a client may use the command before it has authenticated.
+    pub(crate) fn allowed_unauthenticated(&self) -> bool {
         matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)
     }
 }
 
-/// Whether a command of this arity takes so many arguments.
+/// Returns whether a command of this arity takes this many arguments.
 #[inline]
 pub(super) fn takes(arity: i8, count: usize) -> bool {
     let wanted = usize::from(arity.unsigned_abs());
@@ -118,8 +118,8 @@ pub(super) const fn spec(
     keys: (i8, i8, i8),
     flags: &'static str,
     categories: &'static str,
-) -> Spec {
-    Spec { name, id, arity, keys, flags, categories }
+) -> CommandSpec {
+    CommandSpec { name, id, arity, keys, flags, categories }
 }
 
 pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -128,8 +128,8 @@ const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
-/// All commands. Names, flags and categories are those of Redis 7.
-pub(crate) static COMMANDS: [Spec; 62] = [
+/// All commands, with Redis 7's names, flags and categories.
+pub(crate) static COMMANDS: [CommandSpec; 62] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -229,16 +229,16 @@ pub(crate) static COMMANDS: [Spec; 62] = [
     ),
 ];
 
-/// The longest name. What is longer is no command.
+/// The longest name; anything longer is no command.
 const LONGEST: usize = 16;
-/// Makes letters small, of which alone names consist; and nothing else becomes one of them.
+/// Folds letters to lower case. Names consist of letters only, and no other byte becomes a letter.
 const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
-/// Places of the table by names. About a quarter is in use.
+/// Slots of the hash table. About a quarter is in use.
 const PLACES: usize = 256;
-/// A place that is not in use.
+/// An unused slot.
 const FREE: u8 = u8::MAX;
 
-/// The table by names: where in [`COMMANDS`] a name stands, at the place of its fold or the next that was free.
+/// The hash table: the folded name and the index in [`COMMANDS`], at the slot of its hash or the next free one.
 static BY_NAME: [(u128, u8); PLACES] = by_name();
 
 const fn by_name() -> [(u128, u8); PLACES] {
@@ -257,8 +257,8 @@ const fn by_name() -> [(u128, u8); PLACES] {
     table
 }
 
-/// A name of up to [`LONGEST`] bytes as a number, without regard to case. No two names of one length have the same:
-/// the two ends are read by as wide words as there are, and overlap.
+/// Folds a name of up to [`LONGEST`] bytes to a number. Different names of one length have different numbers: the words
+/// read from the two ends overlap and so cover all bytes.
 #[inline]
 const fn fold(name: &[u8]) -> u128 {
     let wide = match name {
@@ -283,16 +283,16 @@ const fn fold(name: &[u8]) -> u128 {
     wide | SMALL
 }
 
-/// Where the search for a folded name begins.
+/// Returns the slot where the search begins.
 #[inline]
 const fn place(folded: u128, length: usize) -> usize {
     let mixed = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(21) ^ (length as u64) << 40;
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % PLACES
 }
 
-/// The command of this name.
+/// Returns the command of this name.
 #[inline]
-pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
+pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
     if name.len() > LONGEST {
         return None;
     }
@@ -326,12 +326,12 @@ mod tests {
     }
 
     fn capitals_turn(name: &str) -> String {
-        let turn = |(n, c): (usize, char)| if n % 2 == 0 { c.to_ascii_uppercase() } else { c };
-        name.chars().enumerate().map(turn).collect()
+        let execution = |(n, c): (usize, char)| if n % 2 == 0 { c.to_ascii_uppercase() } else { c };
+        name.chars().enumerate().map(execution).collect()
     }
 
     #[test]
-    fn what_only_looks_like_a_name_is_not_found() {
+    fn similar_names_are_not_found() {
         for spec in &COMMANDS {
             let name = spec.name.as_bytes();
             for at in 0..name.len() {
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn searches_are_short() {
-        let probes = |spec: &Spec| {
+        let probes = |spec: &CommandSpec| {
             let from = place(fold(spec.name.as_bytes()), spec.name.len());
             let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
             let at = BY_NAME.iter().position(|&(_, m)| usize::from(m) == n).unwrap();

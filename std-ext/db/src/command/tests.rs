@@ -1,21 +1,22 @@
-//! Commands as a client sends them, with the bytes that it gets.
+//! Tests of commands at the level of bytes.
 
+use super::execute::REPLY_CHUNK;
 use super::*;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
 use std::cell::RefCell;
 
-/// A server that knows little, and has a password or none.
+/// A server with few settings, and optionally a password.
 #[derive(Default)]
 struct Server {
     password: Option<&'static [u8]>,
     timeout: RefCell<String>,
 }
 
-impl ServerFacts for Server {
-    fn figures(&self) -> ServerFigures {
-        ServerFigures { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerFigures::default() }
+impl ServerApi for Server {
+    fn stats(&self) -> ServerStats {
+        ServerStats { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerStats::default() }
     }
 
     fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
@@ -24,13 +25,13 @@ impl ServerFacts for Server {
         each("maxmemory", b"the database's own is shown");
     }
 
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
         for (number, change) in changes.iter().enumerate() {
             let why = match *change {
-                ("timeout", b"x") => NotSet::Wrong("argument couldn't be parsed".into()),
+                ("timeout", b"x") => SettingError::Invalid("argument couldn't be parsed".into()),
                 ("timeout", _) => continue,
-                ("port", _) => NotSet::Fixed,
-                _ => NotSet::Unknown,
+                ("port", _) => SettingError::Immutable,
+                _ => SettingError::Unknown,
             };
             return Err((number, why));
         }
@@ -42,14 +43,14 @@ impl ServerFacts for Server {
 
     fn reset_counters(&self) {}
 
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
-        each(&other.facts());
+        each(&other.info());
     }
 
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         let mut killed = 0;
-        self.clients(but, &mut |facts| killed += u64::from(wanted(facts)));
+        self.clients(but, &mut |info| killed += u64::from(wanted(info)));
         killed
     }
 
@@ -70,7 +71,7 @@ pub(super) struct Client {
     server: Server,
     connection: Connection,
     scratch: Scratch,
-    then: Then,
+    next: NextStep,
 }
 
 impl Client {
@@ -83,52 +84,52 @@ impl Client {
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, server.has_password());
         let (session, scratch) = (db.session(), Scratch::default());
-        Self { db, session, server, connection, scratch, then: Then::GoOn }
+        Self { db, session, server, connection, scratch, next: NextStep::Continue }
     }
 
-    fn obey(&mut self, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
+    fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let mut context = Context {
             session: &mut self.session,
             db: &self.db,
             server: &self.server,
             scratch: &mut self.scratch,
         };
-        obey(&mut self.connection, &mut context, input, out)
+        process_input(&mut self.connection, &mut context, input, out)
     }
 
-    /// Sends bytes, all of which have to be obeyed; what is answered.
+    /// Sends bytes, all of which must be consumed. Returns the replies.
     pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        while !input.is_empty() && self.then == Then::GoOn {
-            let obeyed = self.obey(input, &mut out);
-            self.then = obeyed.then;
-            input = &input[obeyed.consumed..];
-            assert!(obeyed.consumed > 0 || obeyed.then != Then::GoOn, "{input:?}");
+        while !input.is_empty() && self.next == NextStep::Continue {
+            let outcome = self.process(input, &mut out);
+            self.next = outcome.next;
+            input = &input[outcome.consumed..];
+            assert!(outcome.consumed > 0 || outcome.next != NextStep::Continue, "{input:?}");
         }
         out
     }
 
-    /// Sends bytes, which may ask for nothing, or end before a request does.
+    /// Sends bytes, which may contain no request or end within one.
     pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        while self.then == Then::GoOn {
-            let obeyed = self.obey(input, &mut out);
-            self.then = obeyed.then;
-            input = &input[obeyed.consumed..];
-            if obeyed.consumed == 0 {
+        while self.next == NextStep::Continue {
+            let outcome = self.process(input, &mut out);
+            self.next = outcome.next;
+            input = &input[outcome.consumed..];
+            if outcome.consumed == 0 {
                 break;
             }
         }
         out
     }
 
-    /// What is to be done with the connection.
-    pub(super) fn then(&self) -> Then {
-        self.then
+    /// Returns what to do with the connection.
+    pub(super) fn next(&self) -> NextStep {
+        self.next
     }
 
-    /// Sends a line of words, as one request.
-    fn ask(&mut self, line: &str) -> String {
+    /// Sends a line of words as one request.
+    fn command(&mut self, line: &str) -> String {
         let mut input = Vec::new();
         write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
         String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
@@ -157,23 +158,23 @@ fn a_pipeline_is_answered_in_its_order() {
 }
 
 #[test]
-fn subcommands_are_told() {
+fn command_info_lists_subcommands() {
     const ENCODING: &str =
         "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
     let mut client = Client::new();
-    let told = client.ask("command info OBJECT|encoding object|none none|none");
-    assert_eq!(told, format!("*3 {ENCODING} $-1 $-1"));
-    let told = client.ask("command info object");
-    assert!(told.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {told}");
-    let told = client.ask("command list");
-    assert!(told.contains("$6 object $15 object|encoding"), "{told}");
-    assert_eq!(client.ask("command list filterby pattern object|e*"), "*1 $15 object|encoding");
+    let reply = client.command("command info OBJECT|encoding object|none none|none");
+    assert_eq!(reply, format!("*3 {ENCODING} $-1 $-1"));
+    let reply = client.command("command info object");
+    assert!(reply.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not listed: {reply}");
+    let reply = client.command("command list");
+    assert!(reply.contains("$6 object $15 object|encoding"), "{reply}");
+    assert_eq!(client.command("command list filterby pattern object|e*"), "*1 $15 object|encoding");
 }
 
 #[test]
 fn keys_of_a_command_are_among_its_arguments() {
     let mut client = Client::new();
-    let names = table::COMMANDS.iter().chain(&parts::PARTS).map(|spec| spec.name);
+    let names = table::COMMANDS.iter().chain(&subcommands::SUBCOMMANDS).map(|spec| spec.name);
     for name in names {
         for count in 0..6 {
             let given: Vec<String> = (0..count).map(|n| format!("a{n}")).collect();
@@ -192,31 +193,31 @@ fn keys_of_a_command_are_among_its_arguments() {
 #[test]
 fn hello_chooses_the_protocol() {
     let mut client = Client::new();
-    assert_eq!(client.ask("get a"), "$-1");
-    let hello = client.ask("hello 3 setname rose");
+    assert_eq!(client.command("get a"), "$-1");
+    let hello = client.command("hello 3 setname rose");
     let wanted = "%7 $6 server $5 redis $7 version $6 7.0.15 $5 proto :3 $2 id :7 $4 mode $10 standalone \
         $4 role $6 master $7 modules *0";
     assert_eq!(hello, wanted);
-    assert_eq!(client.ask("get a"), "_");
-    assert_eq!(client.ask("client getname"), "$4 rose");
-    // What was asked before is answered as it was asked.
+    assert_eq!(client.command("get a"), "_");
+    assert_eq!(client.command("client getname"), "$4 rose");
+    // Earlier commands are answered in the earlier protocol.
     let answers = client.send(b"get a\r\nhello 2\r\nget a\r\n");
     assert!(answers.starts_with(b"_\r\n*14\r\n") && answers.ends_with(b"*0\r\n$-1\r\n"));
 }
 
 #[test]
-fn strangers_say_the_password_first() {
+fn commands_require_authentication() {
     let server = || Server { password: Some(b"sesame"), ..Server::default() };
     let mut client = Client::of(server());
     let refused = "-NOAUTH Authentication required.";
     for line in
         ["get a", "set a b", "ping", "client id", "config get *", "shutdown", "info", "command"]
     {
-        assert_eq!(client.ask(line), refused, "{line}");
+        assert_eq!(client.command(line), refused, "{line}");
     }
-    // What is no command, and what has too few arguments, is said to anybody.
-    assert!(client.ask("foo").starts_with("-ERR unknown command"));
-    assert!(client.ask("get").starts_with("-ERR wrong number of arguments"));
+    // Unknown commands and wrong numbers of arguments are reported without authentication.
+    assert!(client.command("foo").starts_with("-ERR unknown command"));
+    assert!(client.command("get").starts_with("-ERR wrong number of arguments"));
     let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
     for line in [
         "auth a",
@@ -226,27 +227,27 @@ fn strangers_say_the_password_first() {
         "auth rose sesame",
         "hello 3 auth default a",
     ] {
-        assert_eq!(client.ask(line), wrong, "{line}");
-        assert_eq!(client.ask("get a"), refused, "{line}");
+        assert_eq!(client.command(line), wrong, "{line}");
+        assert_eq!(client.command("get a"), refused, "{line}");
     }
-    assert!(client.ask("hello 3").starts_with("-NOAUTH HELLO must be called"));
-    assert_eq!(client.ask("reset"), "+RESET");
-    assert_eq!(client.ask("get a"), refused);
-    assert_eq!(client.ask("auth sesame"), "+OK");
-    assert_eq!(client.ask("get a"), "$-1");
-    assert_eq!(client.ask("reset"), "+RESET");
-    assert_eq!(client.ask("get a"), refused);
-    assert!(client.ask("hello 3 auth default sesame").starts_with("%7"));
-    assert_eq!(client.ask("get a"), "_");
-    // Within one pipeline, too.
+    assert!(client.command("hello 3").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(client.command("reset"), "+RESET");
+    assert_eq!(client.command("get a"), refused);
+    assert_eq!(client.command("auth sesame"), "+OK");
+    assert_eq!(client.command("get a"), "$-1");
+    assert_eq!(client.command("reset"), "+RESET");
+    assert_eq!(client.command("get a"), refused);
+    assert!(client.command("hello 3 auth default sesame").starts_with("%7"));
+    assert_eq!(client.command("get a"), "_");
+    // Also within one pipeline.
     let mut client = Client::of(server());
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
     assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
-    assert_eq!(client.then, Then::Close);
+    assert_eq!(client.next, NextStep::Close);
 }
 
 #[test]
-fn strangers_may_not_send_much() {
+fn unauthenticated_requests_are_limited() {
     let server = || Server { password: Some(b"sesame"), ..Server::default() };
     let mut client = Client::of(server());
     assert_eq!(
@@ -257,7 +258,7 @@ fn strangers_may_not_send_much() {
     let answer = client.send(b"*1\r\n$16385\r\n");
     assert_eq!(answer, b"-ERR Protocol error: unauthenticated bulk length\r\n");
     let mut client = Client::of(server());
-    client.ask("auth sesame");
+    client.command("auth sesame");
     let mut request = Vec::new();
     write::request(&mut request, &[&b"SET"[..], b"k", &b"x".repeat(20_000)]);
     assert_eq!(client.send(&request), b"+OK\r\n");
@@ -266,12 +267,12 @@ fn strangers_may_not_send_much() {
 #[test]
 fn clients_are_listed() {
     let mut client = Client::new();
-    client.ask("client setname rose");
-    assert_eq!(client.ask("client setinfo lib-name petals"), "+OK");
-    assert_eq!(client.ask("client setinfo LIB-VER 1.0"), "+OK");
-    assert_eq!(client.ask("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
+    client.command("client setname rose");
+    assert_eq!(client.command("client setinfo lib-name petals"), "+OK");
+    assert_eq!(client.command("client setinfo LIB-VER 1.0"), "+OK");
+    assert_eq!(client.command("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
     let wrong = "-ERR lib-ver cannot contain spaces, newlines or special characters.";
-    assert_eq!(client.ask("client setinfo lib-ver '1 0'"), wrong);
+    assert_eq!(client.command("client setinfo lib-ver '1 0'"), wrong);
     let lines = |reply: Reply| match reply {
         Reply::Bulk(text) => String::from_utf8(text).unwrap().lines().map(str::to_owned).collect(),
         other => panic!("{other:?}"),
@@ -284,7 +285,7 @@ fn clients_are_listed() {
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
         "{own}"
     );
-    // The names that a client's library reads as numbers.
+    // Fields that client libraries parse as numbers.
     for name in ["id", "multi", "qbuf", "qbuf-free", "argv-mem", "obl", "oll", "omem", "tot-mem"] {
         let value = own.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         assert!(value.is_some_and(|value| value.parse::<i64>().is_ok()), "{name}: {own}");
@@ -301,73 +302,73 @@ fn clients_are_listed() {
 #[test]
 fn settings_are_those_of_the_database_and_the_server() {
     let mut client = Client::new();
-    assert_eq!(client.ask("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
-    assert_eq!(client.ask("config set timeout 7 maxmemory 2mb"), "+OK");
+    assert_eq!(client.command("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
+    assert_eq!(client.command("config set timeout 7 maxmemory 2mb"), "+OK");
     assert_eq!(
-        client.ask("config get timeout maxmemory"),
+        client.command("config get timeout maxmemory"),
         "*4 $9 maxmemory $7 2097152 $7 timeout $1 7"
     );
     let failed = |name: &str, why: &str| {
         format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
     };
     assert_eq!(
-        client.ask("config set timeout x"),
+        client.command("config set timeout x"),
         failed("timeout", "argument couldn't be parsed")
     );
-    assert_eq!(client.ask("config set port 1"), failed("port", "can't set immutable config"));
+    assert_eq!(client.command("config set port 1"), failed("port", "can't set immutable config"));
     assert_eq!(
-        client.ask("config set appendonly no"),
+        client.command("config set appendonly no"),
         failed("appendonly", "can't set immutable config")
     );
-    // One that is wrong, and none is changed.
-    client.ask("config set maxmemory 1 maxmemory-policy foo");
-    assert_eq!(client.ask("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
+    // If one is invalid, none is changed.
+    client.command("config set maxmemory 1 maxmemory-policy foo");
+    assert_eq!(client.command("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
 }
 
 #[test]
-fn full_memory_is_said() {
+fn out_of_memory_is_reported() {
     let mut client = Client::new();
-    client.ask("set a b");
-    client.ask("config set maxmemory 1");
+    client.command("set a b");
+    client.command("config set maxmemory 1");
     let full = "-OOM command not allowed when used memory > 'maxmemory'.";
     for line in ["set a c", "append a c", "incr n", "mset a 1 b 2", "setrange a 0 x", "getset a b"]
     {
-        assert_eq!(client.ask(line), full, "{line}");
+        assert_eq!(client.command(line), full, "{line}");
     }
-    assert_eq!(client.ask("get a"), "$1 b");
-    assert_eq!(client.ask("del a"), ":1");
+    assert_eq!(client.command("get a"), "$1 b");
+    assert_eq!(client.command("del a"), ":1");
 }
 
 #[test]
-fn a_log_that_is_closed_is_said() {
+fn a_closed_log_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
     client.session = client.db.session();
-    assert_eq!(client.ask("set a b"), "+OK");
-    assert_eq!(client.ask("config get appendonly"), "*2 $10 appendonly $3 yes");
-    assert_eq!(client.ask("save"), "+OK");
-    assert_eq!(client.ask("bgsave"), "+Background saving started");
+    assert_eq!(client.command("set a b"), "+OK");
+    assert_eq!(client.command("config get appendonly"), "*2 $10 appendonly $3 yes");
+    assert_eq!(client.command("save"), "+OK");
+    assert_eq!(client.command("bgsave"), "+Background saving started");
     client.db.close().unwrap();
     for line in ["set a c", "del a", "mset a 1 b 2", "flushall"] {
-        assert!(client.ask(line).starts_with("-MISCONF "), "{line}");
+        assert!(client.command(line).starts_with("-MISCONF "), "{line}");
     }
-    assert_eq!(client.ask("get a"), "$1 b");
+    assert_eq!(client.command("get a"), "$1 b");
 }
 
 #[test]
-fn replies_wait_for_the_entries_that_they_tell_of() {
+fn replies_wait_for_the_entries_they_show() {
     let folder = tempfile::tempdir().unwrap();
     let mut client = Client::new();
     client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
     client.session = client.db.session();
-    let mut lsn = |input: &str| client.obey(input.as_bytes(), &mut Vec::new()).lsn;
+    let mut lsn = |input: &str| client.process(input.as_bytes(), &mut Vec::new()).lsn;
     assert_eq!(lsn("ping\r\nget a\r\n"), 0);
     let first = lsn("set a 1\r\n");
     assert!(first > 0);
     let second = lsn("mset a 1 b 2 c 3\r\nping\r\n");
     assert!(second > first);
-    for looks in [
+    for reads in [
         "get a\r\n",
         "keys *\r\n",
         "dbsize\r\n",
@@ -375,18 +376,18 @@ fn replies_wait_for_the_entries_that_they_tell_of() {
         "randomkey\r\n",
         "\"get\" a\r\n",
     ] {
-        assert_eq!(lsn(looks), second, "{looks} does not wait for what it tells of");
+        assert_eq!(lsn(reads), second, "{reads} does not wait for the entries it shows");
     }
 }
 
 #[test]
-fn walks_find_all_keys() {
+fn scans_visit_all_keys() {
     let mut client = Client::new();
     let names: Vec<String> = (0..1000).map(|n| format!("rose:{n}")).collect();
     for name in &names {
-        client.ask(&format!("set {name} {name}"));
+        client.command(&format!("set {name} {name}"));
     }
-    client.ask("set tulip 1");
+    client.command("set tulip 1");
     let mut found = Vec::new();
     let (mut from, mut steps) = ("0".to_owned(), 0);
     loop {
@@ -414,28 +415,29 @@ fn walks_find_all_keys() {
     assert_eq!(sorted(found), sorted(names.clone()));
     let Reply::Array(keys) = client.reply("keys rose:?[0-4]") else { panic!() };
     assert_eq!(keys.len(), 45);
-    assert_eq!(client.ask("dbsize"), ":1001");
+    assert_eq!(client.command("dbsize"), ":1001");
 }
 
 #[test]
-fn much_is_answered_in_parts() {
+fn long_replies_are_made_in_parts() {
     let mut client = Client::new();
     let long = "x".repeat(100_000);
-    client.ask(&format!("set long {long}"));
+    client.command(&format!("set long {long}"));
     let mut input = b"get long\r\n".repeat(1000);
     let mut answered = 0;
     let mut parts = 0;
     while !input.is_empty() {
         let mut out = Vec::new();
-        let obeyed = client.obey(&input, &mut out);
-        assert!(obeyed.consumed > 0);
-        // The first part is as long as it can be; then fewer are gathered.
+        let outcome = client.process(&input, &mut out);
+        assert!(outcome.consumed > 0);
+        // The first part is as long as possible; then batches become smaller.
         assert!(
             parts == 0
-                || out.len() <= ENOUGH.max(obeyed.commands * 100_011) && obeyed.commands <= 128
+                || out.len() <= REPLY_CHUNK.max(outcome.commands * 100_011)
+                    && outcome.commands <= 128
         );
         answered += out.len();
-        input.drain(..obeyed.consumed);
+        input.drain(..outcome.consumed);
         parts += 1;
     }
     assert_eq!(answered, 1000 * (100_000 + "$100000\r\n\r\n".len()));
@@ -443,9 +445,9 @@ fn much_is_answered_in_parts() {
 }
 
 #[test]
-fn keys_that_are_too_long_are_no_keys() {
+fn keys_that_are_too_long_do_not_exist() {
     let mut client = Client::new();
-    let key = "k".repeat(crate::ask::LONGEST_KEY + 1);
+    let key = "k".repeat(crate::request::LONGEST_KEY + 1);
     for (line, wanted) in [
         ("get", "$-1"),
         ("exists", ":0"),
@@ -453,29 +455,29 @@ fn keys_that_are_too_long_are_no_keys() {
         ("mget a", "*2 $-1 $-1"),
         ("ttl", ":-2"),
     ] {
-        assert_eq!(client.ask(&format!("{line} {key}")), wanted, "{line}");
+        assert_eq!(client.command(&format!("{line} {key}")), wanted, "{line}");
     }
     assert_eq!(
-        client.ask(&format!("set {key} 1")),
+        client.command(&format!("set {key} 1")),
         "-ERR key exceeds maximum allowed size (65535 bytes)"
     );
     assert_eq!(
-        client.ask(&format!("mset a 1 {key} 1")),
+        client.command(&format!("mset a 1 {key} 1")),
         "-ERR key exceeds maximum allowed size (65535 bytes)"
     );
-    assert_eq!(client.ask("exists a"), ":0");
+    assert_eq!(client.command("exists a"), ":0");
     let key = &key[1..];
-    assert_eq!(client.ask(&format!("set {key} 1")), "+OK");
-    assert_eq!(client.ask(&format!("get {key}")), "$1 1");
+    assert_eq!(client.command(&format!("set {key} 1")), "+OK");
+    assert_eq!(client.command(&format!("get {key}")), "$1 1");
 }
 
 #[test]
 fn info_has_what_dashboards_read() {
     let mut client = Client::new();
-    client.ask("mset a 1 b 2");
-    client.ask("expire a 100");
-    client.ask("get a");
-    client.ask("get missing");
+    client.command("mset a 1 b 2");
+    client.command("expire a 100");
+    client.command("get a");
+    client.command("get missing");
     let Reply::Bulk(text) = client.reply("info") else { panic!() };
     let text = String::from_utf8(text).unwrap();
     let value = |name: &str| {
@@ -533,23 +535,22 @@ fn info_has_what_dashboards_read() {
     let Reply::Bulk(text) = client.reply("info Keyspace nonsense cpu") else { panic!() };
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("# CPU\r\n") && text.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{text}");
-    assert_eq!(client.ask("info nonsense"), "$0");
+    assert_eq!(client.command("info nonsense"), "$0");
 }
 
 #[test]
-fn commands_are_described() {
+fn command_describes_the_commands() {
     let mut client = Client::new();
     let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *0 *0";
-    assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
+    assert_eq!(client.command("command info GET foo"), format!("*2 {get} $-1"));
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
-    let docs =
-        "*2 $3 get *6 $7 summary $24 Gives the value of a key $5 since $5 1.0.0 $5 group $6 string";
-    assert_eq!(client.ask("command docs get foo"), docs);
+    let docs = "*2 $3 get *6 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string";
+    assert_eq!(client.command("command docs get foo"), docs);
     let Reply::Array(docs) = client.reply("command docs") else { panic!() };
     assert_eq!(docs.len(), 2 * table::COMMANDS.len());
     assert_eq!(
-        client.ask("command list filterby pattern INCR*"),
+        client.command("command list filterby pattern INCR*"),
         "*3 $4 incr $6 incrby $11 incrbyfloat"
     );
     let Reply::Array(fast) = client.reply("command list filterby aclcat fast") else { panic!() };
@@ -560,25 +561,25 @@ fn commands_are_described() {
 }
 
 #[test]
-fn the_end_is_told() {
+fn shutdown_and_quit_end_the_connection() {
     for (line, then) in [
-        ("shutdown", Then::Shutdown { save: false }),
-        ("shutdown nosave now force", Then::Shutdown { save: false }),
-        ("SHUTDOWN SAVE", Then::Shutdown { save: true }),
-        ("quit", Then::Close),
+        ("shutdown", NextStep::Shutdown { save: false }),
+        ("shutdown nosave now force", NextStep::Shutdown { save: false }),
+        ("SHUTDOWN SAVE", NextStep::Shutdown { save: true }),
+        ("quit", NextStep::Close),
     ] {
         let mut client = Client::new();
         let input = format!("set a 1\r\n{line}\r\nset a 2\r\n");
         let mut out = Vec::new();
-        let obeyed = client.obey(input.as_bytes(), &mut out);
-        assert_eq!((obeyed.then, obeyed.consumed), (then, 9 + line.len() + 2), "{line}");
+        let outcome = client.process(input.as_bytes(), &mut out);
+        assert_eq!((outcome.next, outcome.consumed), (then, 9 + line.len() + 2), "{line}");
         assert!(out.starts_with(b"+OK\r\n"));
         assert_eq!(client.db.get("a").unwrap().as_deref(), Some(&b"1"[..]), "{line}");
     }
 }
 
 #[test]
-fn the_time_is_told() {
+fn times_are_reported() {
     let mut client = Client::new();
     let Reply::Array(time) = client.reply("time") else { panic!() };
     let number = |reply: &Reply| match reply {
@@ -587,7 +588,7 @@ fn the_time_is_told() {
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(number(&time[0]).abs_diff(now.as_secs()) < 1000 && number(&time[1]) < 1_000_000);
-    client.ask("set a 1 px 100000");
+    client.command("set a 1 px 100000");
     let Reply::Integer(left) = client.reply("pttl a") else { panic!() };
     assert!((40_000..=100_000).contains(&left), "{left}");
     let Reply::Integer(idle) = client.reply("object idletime a") else { panic!() };

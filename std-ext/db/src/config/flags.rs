@@ -1,10 +1,11 @@
-//! The command line, which clap makes of the [table](super::table): how flags are read, `--help`, completions for
-//! shells, and the manual page.
+//! The command line, made from the [table](super::table) with clap: flags, `--help`, shell completions and the manual
+//! page.
 
-use super::source::{Given, PREFIX, Place};
+use super::error::ConfigError;
+use super::render::sample;
+use super::source::{Origin, PREFIX, RawSetting};
 use super::table::{self, GROUPS, Setting};
 use super::value::Kind;
-use super::{ConfigError, sample};
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -13,44 +14,44 @@ use clap_complete::Shell;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-/// What the program is called.
+/// The name of the program.
 const NAME: &str = "hedgerow-db";
-/// Flags that are no settings. Those of them that take no value come first.
-const OTHERS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
+/// Flags that are not settings. Those that take no value come first.
+const ACTIONS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
 const SWITCHES: usize = 4;
 
-/// What the arguments of the program ask for.
+/// What the arguments ask for.
 #[derive(Debug)]
-pub(super) enum Read {
-    /// To serve.
+pub(super) enum Parsed {
+    /// Serve.
     Serve(Arguments),
-    /// To print a text.
-    Show(String),
+    /// Print a text and exit.
+    Print(String),
 }
 
-/// The settings that the arguments give.
+/// The settings given by the arguments.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
     pub(super) file: Option<PathBuf>,
-    pub(super) given: Vec<Given>,
+    pub(super) given: Vec<RawSetting>,
 }
 
-/// Returns the command line as clap knows it: a flag for each setting of the table.
+/// Returns the command line: a flag for each setting of the table.
 fn command() -> Command {
     let settings = GROUPS.iter().flat_map(|group| {
         group.settings.iter().map(|setting| flag(setting).help_heading(group.name))
     });
-    let instead = |name| Arg::new(name).long(name).help_heading("Instead of serving");
+    let instead = |name| Arg::new(name).long(name).help_heading("Other actions");
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
-            "An in-memory key-value database on one node, durable, for clients of Redis and gRPC",
+            "A durable in-memory key-value database on one node, for clients of Redis and gRPC",
         )
         .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
         .after_help(format!(
-            "Each setting can also be given in FILE, as a line of its name and its value, or by the environment: \
-             maxmemory-policy is {PREFIX}MAXMEMORY_POLICY there, and {PREFIX}CONFIG is FILE. Flags win over the \
-             environment, the environment over the file."
+            "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
+             maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
+             environment, and the environment overrides the file."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -60,32 +61,32 @@ fn command() -> Command {
             Arg::new("file")
                 .value_name("FILE")
                 .value_hint(ValueHint::FilePath)
-                .help("A file of settings."),
+                .help("Configuration file."),
         )
         .args(settings)
-        .arg(instead("help").short('h').action(ArgAction::HelpShort).help("Prints this."))
+        .arg(instead("help").short('h').action(ArgAction::HelpShort).help("Print this help."))
         .arg(
             instead("version")
                 .short('V')
                 .short_alias('v')
                 .action(ArgAction::Version)
-                .help("Prints the version."),
+                .help("Print the version."),
         )
         .arg(
             instead("sample")
                 .action(ArgAction::SetTrue)
-                .help("Prints a file of all settings, at their defaults."),
+                .help("Print a configuration file with all settings at their defaults."),
         )
-        .arg(instead("man").action(ArgAction::SetTrue).help("Prints the manual page."))
+        .arg(instead("man").action(ArgAction::SetTrue).help("Print the manual page."))
         .arg(
             instead("completions")
                 .value_name("SHELL")
                 .value_parser(value_parser!(Shell))
-                .help("Prints the completions of a shell."),
+                .help("Print the completions for a shell."),
         )
 }
 
-/// The flag of a setting.
+/// Returns the flag of a setting.
 fn flag(setting: &'static Setting) -> Arg {
     let hint = match setting.kind {
         Kind::File => ValueHint::FilePath,
@@ -95,17 +96,17 @@ fn flag(setting: &'static Setting) -> Arg {
     };
     let arg = Arg::new(setting.name)
         .long(setting.name)
-        .value_name(stands_for(setting.kind))
+        .value_name(value_name(setting.kind))
         .value_hint(hint)
         .value_parser(Words(setting.kind))
         .hide_possible_values(true)
-        .help(format!("{} Takes {}.", setting.text, setting.kind));
-    // What is not given is left to the other sources: the default is shown only.
+        .help(format!("{} Expects {}.", setting.help, setting.kind));
+    // clap only displays the default: if the flag is missing, the other sources decide.
     if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
 }
 
-/// What stands for a value in `--help`.
-fn stands_for(kind: Kind) -> &'static str {
+/// Returns the placeholder for a value in `--help`.
+fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
         Kind::Number { .. } => "NUMBER",
@@ -113,7 +114,7 @@ fn stands_for(kind: Kind) -> &'static str {
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",
         Kind::File => "FILE",
-        Kind::Folder => "FOLDER",
+        Kind::Folder => "DIR",
         Kind::Addresses => "ADDRESSES",
         Kind::Address => "ADDRESS",
         Kind::Mode => "MODE",
@@ -121,8 +122,8 @@ fn stands_for(kind: Kind) -> &'static str {
     }
 }
 
-/// Takes any value, as a file and the environment do: [`Kind::read`] decides for all three. Completions know the words
-/// of a choice by this.
+/// Accepts any value, because [`Kind::parse`] validates the values of all sources. It exists so that shell completions
+/// offer the words of a choice.
 #[derive(Clone)]
 struct Words(Kind);
 
@@ -169,44 +170,48 @@ pub fn completions(shell: &str) -> Option<String> {
     })
 }
 
-/// Reads the arguments, of which the program's name is not one: a file, and flags as `--name value` or `--name=value`.
-pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigError> {
-    let words = std::iter::once(NAME.to_owned()).chain(joined(words));
+/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`.
+pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, ConfigError> {
+    let words = std::iter::once(NAME.to_owned()).chain(join_values(words));
     let found = match command().try_get_matches_from(words) {
         Ok(found) => found,
         Err(why) => {
             return match why.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                    Ok(Read::Show(why.render().to_string()))
+                    Ok(Parsed::Print(why.render().to_string()))
                 }
-                _ => Err(explained(&why)),
+                _ => Err(to_config_error(&why)),
             };
         }
     };
     if found.get_flag("sample") {
-        return Ok(Read::Show(sample()));
+        return Ok(Parsed::Print(sample()));
     }
     if found.get_flag("man") {
-        return Ok(Read::Show(manual()));
+        return Ok(Parsed::Print(manual()));
     }
     if let Some(shell) = found.get_one::<Shell>("completions") {
-        return Ok(Read::Show(completions(&shell.to_string()).unwrap_or_default()));
+        return Ok(Parsed::Print(completions(&shell.to_string()).unwrap_or_default()));
     }
     let given = table::all().filter_map(|Setting { name, .. }| {
         found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
         let value = found.get_one::<String>(name)?.clone();
-        Some(Given { name: (*name).to_owned(), value, place: Place::Flag(format!("--{name}")) })
+        Some(RawSetting {
+            name: (*name).to_owned(),
+            value,
+            origin: Origin::Flag(format!("--{name}")),
+        })
     });
     let given = given.collect();
-    Ok(Read::Serve(Arguments {
+    Ok(Parsed::Serve(Arguments {
         file: found.get_one("file").map(|file: &String| file.into()),
         given,
     }))
 }
 
-/// Joins each flag with its values, which go on until the next flag, as in Redis's command line: some settings take
+/// Joins each flag with its values, which extend to the next flag, as in Redis's command line: some settings take
 /// several words, and some words begin with a hyphen.
-fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
+fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut all = Vec::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
@@ -219,7 +224,7 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
             None => (flag, None),
         };
         let name = name.to_ascii_lowercase();
-        let switch = OTHERS[..SWITCHES].contains(&&*name);
+        let switch = ACTIONS[..SWITCHES].contains(&&*name);
         let value = value.or_else(|| {
             let more = || words.next_if(|word| !switch && !word.starts_with("--"));
             let values: Vec<String> = std::iter::from_fn(more).collect();
@@ -234,7 +239,7 @@ fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// An error of clap's in the words that a file's or the environment's would have.
-fn explained(why: &clap::Error) -> ConfigError {
+fn to_config_error(why: &clap::Error) -> ConfigError {
     let text = |kind| match why.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
@@ -242,23 +247,24 @@ fn explained(why: &clap::Error) -> ConfigError {
     // As in `--port <NUMBER>`.
     let arg = text(ContextKind::InvalidArg);
     let flag = arg.split(' ').next().unwrap_or_default().to_owned();
-    let place = Place::Flag(flag.clone());
+    let origin = Origin::Flag(flag.clone());
     match (why.kind(), flag.strip_prefix("--")) {
         (ErrorKind::UnknownArgument, Some(name)) => {
-            let (name, meant) = (name.to_owned(), table::meant(name));
-            ConfigError::Unknown { place, name, meant }
+            let (name, suggestion) = (name.to_owned(), table::suggestion(name));
+            ConfigError::Unknown { origin, name, suggestion }
         }
         (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue).is_empty() => {
-            ConfigError::Form(place, "a value is missing behind it")
+            ConfigError::Syntax(origin, "the value is missing")
         }
         (ErrorKind::InvalidValue, _) => {
             let shells: Vec<String> =
                 <Shell as clap::ValueEnum>::value_variants().iter().map(Shell::to_string).collect();
-            let (value, wanted) = (text(ContextKind::InvalidValue), shells.join(", "));
-            ConfigError::Wrong { place, name: "completions", value, wanted }
+            let value = text(ContextKind::InvalidValue);
+            let expected = format!("one of {}", shells.join(", "));
+            ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
-        (ErrorKind::TooManyValues, _) => ConfigError::Form(place, "it takes no value"),
-        _ => ConfigError::Form(place, "flags look like this: --name value"),
+        (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "this flag takes no value"),
+        _ => ConfigError::Syntax(origin, "expected a flag of the form --name value"),
     }
 }
 
@@ -267,25 +273,25 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn arguments(words: &[&str]) -> Result<Read, ConfigError> {
+    fn arguments(words: &[&str]) -> Result<Parsed, ConfigError> {
         read(words.iter().map(|word| (*word).to_owned()))
     }
 
     fn shown(words: &[&str]) -> String {
         match arguments(words).unwrap() {
-            Read::Show(text) => text,
-            Read::Serve(arguments) => panic!("{arguments:?}"),
+            Parsed::Print(text) => text,
+            Parsed::Serve(arguments) => panic!("{arguments:?}"),
         }
     }
 
     fn served(words: &[&str]) -> Arguments {
         match arguments(words).unwrap() {
-            Read::Serve(arguments) => arguments,
-            Read::Show(text) => panic!("{text}"),
+            Parsed::Serve(arguments) => arguments,
+            Parsed::Print(text) => panic!("{text}"),
         }
     }
 
-    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+    fn pairs(given: &[RawSetting]) -> Vec<(&str, &str)> {
         given.iter().map(|given| (&*given.name, &*given.value)).collect()
     }
 
@@ -295,11 +301,11 @@ mod tests {
         let ours = command();
         let others = ours.get_arguments().filter_map(Arg::get_long);
         let others: Vec<&str> = others.filter(|name| table::find(name).is_none()).collect();
-        assert_eq!(others, OTHERS);
+        assert_eq!(others, ACTIONS);
     }
 
     #[test]
-    fn flags_have_values_until_the_next() {
+    fn flag_values_extend_to_the_next_flag() {
         let read = served(&["my.conf", "--bind", "10.0.0.1", "-::1", "--port=7000", "--DIR", "a"]);
         assert_eq!(read.file.as_deref(), Some(Path::new("my.conf")));
         // In the order of the table.
@@ -308,22 +314,23 @@ mod tests {
         assert_eq!(pairs(&served(&["--port", "1", "--port", "2"]).given), [("port", "2")]);
         assert_eq!(served(&[]), Arguments::default());
         let refused = [
-            (&["--port"][..], "--port: a value is missing behind it"),
-            (&["--port", "--dir", "a"], "--port: a value is missing behind it"),
-            (&["a", "b"], "b: flags look like this: --name value"),
-            (&["-x"], "-x: flags look like this: --name value"),
-            (&["--man=yes"], "--man: it takes no value"),
+            (&["--port"][..], "--port: the value is missing"),
+            (&["--port", "--dir", "a"], "--port: the value is missing"),
+            (&["a", "b"], "b: expected a flag of the form --name value"),
+            (&["-x"], "-x: expected a flag of the form --name value"),
+            (&["--man=yes"], "--man: this flag takes no value"),
             (
                 &["--completions", "cmd"],
-                "--completions: 'cmd' is no value for completions, which takes bash, elvish, fish, powershell, zsh",
+                "--completions: invalid value 'cmd' for completions: \
+                 expected one of bash, elvish, fish, powershell, zsh",
             ),
         ];
-        for (words, wanted) in refused {
-            assert_eq!(arguments(words).unwrap_err().to_string(), wanted, "{words:?}");
+        for (words, expected) in refused {
+            assert_eq!(arguments(words).unwrap_err().to_string(), expected, "{words:?}");
         }
     }
 
-    /// Whatever is made of the table has all of it.
+    /// Everything made from the table contains all settings.
     #[test]
     fn help_manual_and_completions_have_every_setting() {
         let version = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n");
@@ -344,9 +351,9 @@ mod tests {
                 let known = ["--", "-l "].map(|hyphens| format!("{hyphens}{}", setting.name));
                 assert!(known.iter().any(|name| text.contains(name)), "{what}: {}", setting.name);
             }
-            // The words of a choice too, where a shell completes them.
+            // The words of a choice too, for shells that complete them.
             if ["bash", "fish", "zsh"].contains(&what) {
-                assert!(text.contains("allkeys-random"), "{what} knows no words of a choice");
+                assert!(text.contains("allkeys-random"), "{what} lacks the words of a choice");
             }
         }
     }

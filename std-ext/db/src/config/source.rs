@@ -1,75 +1,71 @@
-//! Where settings come from: a file and the environment; flags are read in `flags.rs`. Each becomes names and values,
-//! with the place of each.
+//! The sources of settings: a file and environment variables, each read into names and values with their origin. Flags
+//! are read in `flags.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What variables of the environment begin with.
+/// The prefix of environment variables.
 pub(super) const PREFIX: &str = "HEDGEROW_DB_";
 
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Origin {
     /// A line of a file.
     Line(PathBuf, usize),
-    /// A variable of the environment.
+    /// An environment variable.
     Variable(String),
     /// A flag.
     Flag(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{}, line {line}", file.display()),
-            Self::Variable(name) => write!(f, "the environment's {name}"),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => f.write_str(name),
         }
     }
 }
 
-/// A name and a value that were found somewhere.
+/// A name and a value as they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct RawSetting {
     pub(super) name: String,
     pub(super) value: String,
-    pub(super) place: Place,
+    pub(super) origin: Origin,
 }
 
-/// A place, and what is wrong there.
-pub(super) type Bad = (Place, &'static str);
+/// Where a syntax error is, and what is wrong.
+pub(super) type SyntaxError = (Origin, &'static str);
 
-/// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says
-/// nothing.
-pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<Given>, Bad> {
+/// Parses a file: each line is a name and a value, parts of which may be quoted. `#` begins a comment line.
+pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>, SyntaxError> {
     let mut all = Vec::new();
-    // Some editors mark a text as Unicode by its first letter.
+    // Some editors begin a file with a byte order mark.
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let place = Place::Line(path.to_owned(), i + 1);
+        let origin = Origin::Line(path.to_owned(), i + 1);
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         match words(line) {
-            Err(why) => return Err((place, why)),
+            Err(why) => return Err((origin, why)),
             Ok(mut words) => {
                 let name = words.remove(0);
                 if words.is_empty() {
-                    return Err((
-                        place,
-                        "a value is missing behind the name; an empty one is \"\"",
-                    ));
+                    return Err((origin, "the value is missing; write \"\" for an empty one"));
                 }
-                all.push(Given { name, value: words.join(" "), place });
+                all.push(RawSetting { name, value: words.join(" "), origin });
             }
         }
     }
     Ok(all)
 }
 
-/// Words with spaces between. In double quotes `\n`, `\r`, `\t`, `\xff` and `\` before any letter are understood; in
-/// single ones only `\'`. As Redis has it.
+/// Splits a line into words, as Redis does. Double quotes allow `\n`, `\r`, `\t`, `\xff` and `\` before any other
+/// character; single quotes allow only `\'`.
 fn words(line: &str) -> Result<Vec<String>, &'static str> {
     let mut all = Vec::new();
     let mut rest = line.chars().peekable();
@@ -81,7 +77,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
         if let Some(quote) = quote {
             rest.next();
             loop {
-                match rest.next().ok_or("a quote is not closed")? {
+                match rest.next().ok_or("unclosed quote")? {
                     c if c == quote => break,
                     '\\' if quote == '"' => word.push(escaped(&mut rest)?),
                     '\\' if rest.peek() == Some(&'\'') => word.extend(rest.next()),
@@ -89,7 +85,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
                 }
             }
             if rest.peek().is_some_and(|c| !c.is_whitespace()) {
-                return Err("a closing quote has no space behind it");
+                return Err("a closing quote must be followed by a space");
             }
         } else {
             while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
@@ -101,7 +97,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
 }
 
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, &'static str> {
-    Ok(match rest.next().ok_or("a quote is not closed")? {
+    Ok(match rest.next().ok_or("unclosed quote")? {
         'n' => '\n',
         'r' => '\r',
         't' => '\t',
@@ -110,15 +106,15 @@ fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, 
             let byte = digits.and_then(|digits| u8::from_str_radix(&digits, 16).ok());
             byte.filter(u8::is_ascii)
                 .map(char::from)
-                .ok_or("\\x needs two hexadecimal digits, up to 7f")?
+                .ok_or("\\x must be followed by two hexadecimal digits, up to 7f")?
         }
         other => other,
     })
 }
 
-/// Variables that begin with `HEDGEROW_DB_`. Kubernetes sets some for a service that is called as the program is: those
-/// are no settings.
-pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Given> {
+/// Returns the variables that begin with `HEDGEROW_DB_`. Kubernetes sets such variables for a service named
+/// hedgerow-db; those are skipped.
+pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<RawSetting> {
     let mut all = Vec::new();
     for (variable, value) in variables {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
@@ -131,9 +127,9 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             continue;
         }
         let name = rest.to_ascii_lowercase().replace('_', "-");
-        all.push(Given { name, value, place: Place::Variable(variable) });
+        all.push(RawSetting { name, value, origin: Origin::Variable(variable) });
     }
-    // In whatever order the system has them: the same error each time.
+    // The order of variables is random; sorting them makes the reported error deterministic.
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
@@ -143,7 +139,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+    fn pairs(given: &[RawSetting]) -> Vec<(&str, &str)> {
         given.iter().map(|given| (&*given.name, &*given.value)).collect()
     }
 
@@ -152,24 +148,24 @@ mod tests {
         let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\n\
             requirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
         let given = file(Path::new("a.conf"), text).unwrap();
-        let wanted = [
+        let expected = [
             ("port", "7000"),
             ("bind", "10.0.0.1 -::1"),
             ("requirepass", "a bA\""),
             ("unixsocket", ""),
         ];
-        assert_eq!(pairs(&given), wanted);
-        assert_eq!(given[1].place.to_string(), "a.conf, line 4");
+        assert_eq!(pairs(&given), expected);
+        assert_eq!(given[1].origin.to_string(), "a.conf, line 4");
         for (text, line) in
             [("port", 1), ("port 1\ndir \"a", 2), ("dir \"a\"b", 1), ("dir \"\\xzz\"", 1)]
         {
-            let (place, _) = file(Path::new("a.conf"), text).unwrap_err();
-            assert_eq!(place, Place::Line("a.conf".into(), line), "{text}");
+            let (origin, _) = file(Path::new("a.conf"), text).unwrap_err();
+            assert_eq!(origin, Origin::Line("a.conf".into(), line), "{text}");
         }
     }
 
     #[test]
-    fn what_kubernetes_says_of_a_service_is_no_setting() {
+    fn variables_set_by_kubernetes_are_skipped() {
         let variables = [
             ("HEDGEROW_DB_PORT", "tcp://10.3.0.7:6379"),
             ("HEDGEROW_DB_PORT_6379_TCP_ADDR", "10.3.0.7"),

@@ -1,176 +1,178 @@
-//! The table of all settings, of which everything else about them is made: how each source is read, `--help`,
-//! `CONFIG GET`, the sample file and the page of documentation.
+//! The table of all settings. The readers of all sources, `--help`, `CONFIG GET`, the sample file and the documentation
+//! are made from it.
 
 use super::value::Kind;
 
-/// One setting.
+/// A setting.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Setting {
-    /// Its name: that of Redis where Redis has one like it.
+    /// The name: Redis's name if Redis has the same setting.
     pub name: &'static str,
-    /// What values it takes.
+    /// Which values it takes.
     pub kind: Kind,
-    /// Its value where nobody gives one.
+    /// The default value.
     pub default: &'static str,
-    /// Whether `CONFIG SET` changes it while the server runs.
-    pub live: bool,
+    /// Whether `CONFIG SET` can change it while the server runs.
+    pub modifiable: bool,
     /// What it does.
-    pub text: &'static str,
+    pub help: &'static str,
 }
 
-/// Settings of one subject.
+/// A group of settings.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Group {
-    /// The subject.
+    /// The group's title.
     pub name: &'static str,
-    /// Its settings.
+    /// The group's settings.
     pub settings: &'static [Setting],
 }
 
-const fn fixed(
+const fn immutable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
-    text: &'static str,
+    help: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, live: false, text }
+    Setting { name, kind, default, modifiable: false, help }
 }
 
-const fn live(
+const fn modifiable(
     name: &'static str,
     kind: Kind,
     default: &'static str,
-    text: &'static str,
+    help: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, live: true, text }
+    Setting { name, kind, default, modifiable: true, help }
 }
 
-const PORT: Kind = Kind::Number { least: 0, most: 65_535 };
+const PORT: Kind = Kind::Number { min: 0, max: 65_535 };
 
 /// All settings.
 pub const GROUPS: &[Group] = &[
-    Group { name: "Where it listens", settings: LISTENING },
+    Group { name: "Network", settings: NETWORK },
     Group { name: "Clients", settings: CLIENTS },
     Group { name: "Durability", settings: DURABILITY },
     Group { name: "Memory and threads", settings: MEMORY },
     Group { name: "TLS", settings: TLS },
-    Group { name: "Watching it", settings: WATCHING },
+    Group { name: "Monitoring", settings: MONITORING },
 ];
 
-const LISTENING: &[Setting] = &[
-    fixed("port", PORT, "6379", "Port for clients; 0 for none."),
-    fixed(
+const NETWORK: &[Setting] = &[
+    immutable("port", PORT, "6379", "TCP port for clients; 0 for none."),
+    immutable(
         "bind",
         Kind::Addresses,
         "127.0.0.1 -::1",
-        "Addresses to listen on, of this machine. One behind a `-` may be missing there. `*` is all of IPv4, `::*` all \
-         of IPv6.",
+        "Addresses of this machine to listen on. An address behind `-` may be missing. `*` is every IPv4 address, \
+         `::*` every IPv6 address.",
     ),
-    fixed(
+    immutable(
         "grpc-port",
         PORT,
         "0",
-        "Port for gRPC on the first address of `bind`; 0 for none. The password goes into `authorization: Bearer`.",
+        "Port for gRPC on the first address of `bind`; 0 for none. Clients send the password as `authorization: \
+         Bearer`.",
     ),
-    fixed("unixsocket", Kind::File, "", "Path of a Unix socket to listen on as well."),
-    fixed(
+    immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on; empty for none."),
+    immutable(
         "unixsocketperm",
         Kind::Mode,
         "",
-        "Permissions of that socket, in octal. Empty: as the process makes files.",
+        "Permissions of the Unix socket, in octal. Empty: the umask decides.",
     ),
 ];
 
 const CLIENTS: &[Setting] = &[
-    live(
+    modifiable(
         "requirepass",
         Kind::Text,
         "",
-        "The password that clients must say (`AUTH`). Empty: none.",
+        "Password that clients must send with `AUTH`; empty for none.",
     ),
-    live(
+    modifiable(
         "protected-mode",
         Kind::Flag,
         "yes",
-        "Without a password, whether clients of other machines are turned away.",
+        "Whether clients on other machines are refused while no password is set.",
     ),
-    live(
+    modifiable(
         "maxclients",
-        Kind::Number { least: 1, most: 10_000_000 },
+        Kind::Number { min: 1, max: 10_000_000 },
         "10000",
-        "How many clients may be connected at once. Lower where the system allows fewer open files.",
+        "Maximum number of connected clients. It is lowered if the limit of open files is lower.",
     ),
-    live(
+    modifiable(
         "timeout",
-        Kind::Number { least: 0, most: 2_147_483 },
+        Kind::Number { min: 0, max: 2_147_483 },
         "0",
         "Seconds of silence after which a client is disconnected; 0 for never.",
     ),
-    fixed(
+    immutable(
         "tcp-keepalive",
-        Kind::Number { least: 0, most: 32_767 },
+        Kind::Number { min: 0, max: 32_767 },
         "300",
-        "Seconds of silence after which the system asks whether a client's machine is still there; 0 for never.",
+        "Seconds of silence after which TCP keepalive probes a client; 0 for never.",
     ),
-    live(
+    modifiable(
         "client-output-buffer-limit",
         Kind::OutputLimits,
         "normal 1gb 0 0",
-        "A client is disconnected when more bytes of answers than the first number wait for it, or more than the \
-         second for as many seconds as the third says; 0 for no limit. Other classes than `normal` are taken and have \
-         no effect.",
+        "A client is disconnected if more bytes of replies are waiting for it than the first number, or more than \
+         the second number for the given seconds; 0 for no limit. Classes other than `normal` have no effect.",
     ),
-    live(
+    modifiable(
         "client-query-buffer-limit",
-        Kind::Bytes { least: 1 << 20 },
+        Kind::Bytes { min: 1 << 20 },
         "1gb",
         "A client that sends a longer request is disconnected.",
     ),
-    fixed(
+    immutable(
         "shutdown-timeout",
-        Kind::Number { least: 0, most: 86_400 },
+        Kind::Number { min: 0, max: 86_400 },
         "10",
-        "Seconds that the end waits for clients to take the answers to what they have sent.",
+        "Seconds that a shutdown waits for clients to read the replies to what they have sent.",
     ),
 ];
 
 const DURABILITY: &[Setting] = &[
-    fixed(
+    immutable(
         "dir",
         Kind::Folder,
         "./hedgerow-db-data",
-        "The folder of log and snapshots; made where it is missing.",
+        "Directory of the log and the snapshots. It is created if it is missing.",
     ),
-    fixed(
-        "persistence",
+    immutable(
+        "appendonly",
         Kind::Flag,
         "yes",
-        "With `no` nothing is kept in files: the end loses all.",
+        "With `no`, nothing is written to disk, and all data is lost at shutdown.",
     ),
-    fixed(
+    immutable(
         "appendfsync",
         Kind::Choice(&["always", "everysec", "no"]),
         "everysec",
-        "When the log is forced to the disk: before a change is acknowledged, once a second, or when the system likes.",
+        "When the log is flushed to disk with fsync: before a change is acknowledged, every second, or when the \
+         operating system decides.",
     ),
-    fixed(
+    immutable(
         "snapshot-after",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "64mb",
-        "A snapshot is made when the log has grown to so many bytes, and to twice the last snapshot; 0 for never.",
+        "Size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the \
+         last snapshot; 0 for never.",
     ),
 ];
 
 const MEMORY: &[Setting] = &[
-    live(
+    modifiable(
         "maxmemory",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "0",
-        "Bytes of memory for keys, values and their tables; 0 for as much as there is.",
+        "Maximum memory for keys, values and their tables; 0 for no limit.",
     ),
-    live(
+    modifiable(
         "maxmemory-policy",
         Kind::Choice(&[
             "noeviction",
@@ -181,101 +183,101 @@ const MEMORY: &[Setting] = &[
             "volatile-ttl",
         ]),
         "noeviction",
-        "What happens at that limit: changes that need memory are refused, or keys go. `volatile-` takes only keys \
-         that have an end.",
+        "What happens at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
+         policies evict only keys with an expiration.",
     ),
-    fixed(
+    immutable(
         "compressed",
-        Kind::Bytes { least: 0 },
+        Kind::Bytes { min: 0 },
         "0",
-        "Bytes of memory in which values of 64 bytes and more are kept, compressed where they are cold; 0 for none.",
+        "Memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for no \
+         compression.",
     ),
-    fixed(
+    immutable(
         "shards",
-        Kind::Number { least: 0, most: 16_384 },
+        Kind::Number { min: 0, max: 16_384 },
         "0",
-        "Parts of the keys that change independently, made a power of two; 0 for eight a core.",
+        "Number of shards that change independently, rounded up to a power of two; 0 for eight a core.",
     ),
-    fixed(
+    immutable(
         "threads",
-        Kind::Number { least: 0, most: 1024 },
+        Kind::Number { min: 0, max: 1024 },
         "0",
         "Threads that serve clients; 0 for one a core.",
     ),
 ];
 
 const TLS: &[Setting] = &[
-    fixed(
+    immutable(
         "tls-port",
         PORT,
         "0",
-        "Port for clients that speak TLS, on the same addresses; 0 for none.",
+        "TCP port for clients with TLS, on the addresses of `bind`; 0 for none.",
     ),
-    fixed(
-        "tls-cert-file",
+    immutable("tls-cert-file", Kind::File, "", "Server certificate and its chain, in PEM."),
+    immutable("tls-key-file", Kind::File, "", "Private key of the certificate, in PEM."),
+    immutable(
+        "tls-ca-cert-file",
         Kind::File,
         "",
-        "The server's certificate and those it leads to, in PEM.",
+        "Certificates that sign those of clients, in PEM.",
     ),
-    fixed("tls-key-file", Kind::File, "", "The key of that certificate, in PEM."),
-    fixed("tls-ca-cert-file", Kind::File, "", "Certificates in PEM that sign those of clients."),
-    fixed(
+    immutable(
         "tls-auth-clients",
         Kind::Choice(&["yes", "no", "optional"]),
         "yes",
-        "Whether clients must show a certificate, need none, or may show one, which then must be good.",
+        "Whether clients must send a certificate, need none, or may send one, which must then be valid.",
     ),
-    fixed(
+    immutable(
         "grpc-tls",
         Kind::Flag,
         "no",
-        "Whether `grpc-port` speaks TLS, with the same certificate; it asks clients \
-          for none.",
+        "Whether `grpc-port` uses TLS, with the same certificate. It requires no client certificates.",
     ),
 ];
 
-const WATCHING: &[Setting] = &[
-    fixed(
+const MONITORING: &[Setting] = &[
+    immutable(
         "loglevel",
         Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
         "notice",
-        "What is written to standard error.",
+        "What is logged to standard error.",
     ),
-    fixed(
+    immutable(
         "metrics-port",
         PORT,
         "0",
-        "Port of `/metrics` for Prometheus, `/livez` and `/readyz`, by HTTP; 0 for none.",
+        "HTTP port of `/metrics` for Prometheus, `/livez` and `/readyz`; 0 for none.",
     ),
-    fixed(
+    immutable(
         "metrics-bind",
         Kind::Address,
         "127.0.0.1",
-        "The address of that port. It asks for no password.",
+        "Address of the metrics port. It requires no password.",
     ),
 ];
 
-/// All settings, in order.
+/// Returns all settings in order.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
     GROUPS.iter().flat_map(|group| group.settings)
 }
 
-/// The setting of a name, in whatever case.
+/// Returns the setting of this name, in any case.
 pub fn find(name: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.name.eq_ignore_ascii_case(name))
 }
 
-/// What to write instead of names that somebody may bring from Redis.
+/// Names of Redis's settings, and the settings here that come closest.
 const FROM_REDIS: &[(&str, &str)] = &[
-    ("appendonly", "persistence"),
+    ("auto-aof-rewrite-min-size", "snapshot-after"),
     ("save", "snapshot-after"),
     ("io-threads", "threads"),
     ("client-output-limit", "client-output-buffer-limit"),
     ("maxmemory-clients", "client-output-buffer-limit"),
 ];
 
-/// The name that somebody may have meant.
-pub(super) fn meant(name: &str) -> Option<&'static str> {
+/// Returns the setting that a wrong name may have meant.
+pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if let Some((_, ours)) = FROM_REDIS.iter().find(|(theirs, _)| *theirs == name) {
         return Some(ours);
@@ -284,7 +286,7 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
     (near.0 <= 2.max(name.len() / 4)).then_some(near.1)
 }
 
-/// How many letters have to be put in, taken out or changed.
+/// Returns the Levenshtein distance of two names.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
@@ -309,24 +311,24 @@ mod tests {
         let mut names = BTreeSet::new();
         for setting in all() {
             assert!(names.insert(setting.name), "{} is there twice", setting.name);
-            let read = setting.kind.read(setting.default);
+            let read = setting.kind.parse(setting.default);
             assert!(read.is_ok(), "{}: {read:?}", setting.name);
-            assert!(setting.text.ends_with('.'), "{}", setting.name);
+            assert!(setting.help.ends_with('.'), "{}", setting.name);
         }
     }
 
     #[test]
-    fn mistaken_names_lead_to_those_that_were_meant() {
+    fn wrong_names_get_suggestions() {
         let cases = [
             ("max-memory", Some("maxmemory")),
             ("MAXMEMORY_POLICY", Some("maxmemory-policy")),
             ("prot", Some("port")),
-            ("appendonly", Some("persistence")),
+            ("save", Some("snapshot-after")),
             ("io-threads", Some("threads")),
             ("lua-time-limit", None),
         ];
-        for (name, wanted) in cases {
-            assert_eq!(meant(name), wanted, "{name}");
+        for (name, expected) in cases {
+            assert_eq!(suggestion(name), expected, "{name}");
         }
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!((distance("", "abc"), distance("abc", "")), (3, 3));

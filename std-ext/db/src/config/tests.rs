@@ -1,6 +1,11 @@
-//! Tests of how sources go together, and of what is made of the table.
+//! Tests of the sources together, and of what is made from the table.
 
 use super::*;
+use crate::log::Fsync;
+use crate::options::Eviction;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -9,17 +14,17 @@ fn words(words: &[&str]) -> Vec<String> {
 fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
     match Config::read(words(flags), variables)? {
-        Wish::Serve(config) => Ok(*config),
-        other @ Wish::Show(_) => panic!("{other:?}"),
+        Invocation::Serve(config) => Ok(*config),
+        other @ Invocation::Print(_) => panic!("{other:?}"),
     }
 }
 
-fn complaint(flags: &[&str], variables: &[(&str, &str)]) -> String {
+fn error_text(flags: &[&str], variables: &[(&str, &str)]) -> String {
     read(flags, variables).unwrap_err().to_string()
 }
 
 #[test]
-fn later_sources_win() {
+fn later_sources_override_earlier_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\ntimeout 1\nMAXCLIENTS 5\nthreads 3\n").unwrap();
@@ -29,16 +34,16 @@ fn later_sources_win() {
     let found = ["port", "timeout", "maxclients", "threads", "dir"].map(|name| config.get(name));
     assert_eq!(found, ["7001", "2", "7", "3", "./hedgerow-db-data"]);
     assert_eq!(config.file(), Some(&*path));
-    // The environment can name the file, an argument wins over it.
+    // The environment can name the file; an argument overrides it.
     let config = read(&[], &[("HEDGEROW_DB_CONFIG", file)]).unwrap();
     assert_eq!(config.get("port"), "7001");
     let missing = [("HEDGEROW_DB_CONFIG", "/nowhere/a.conf")];
     assert!(read(&[file], &missing).is_ok());
-    assert!(complaint(&[], &missing).starts_with("/nowhere/a.conf cannot be read: "));
+    assert!(error_text(&[], &missing).starts_with("/nowhere/a.conf cannot be read: "));
 }
 
 #[test]
-fn a_program_with_flags_of_its_own_reads_the_other_sources() {
+fn load_reads_file_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\ntimeout 1\n").unwrap();
@@ -49,27 +54,27 @@ fn a_program_with_flags_of_its_own_reads_the_other_sources() {
 }
 
 #[test]
-fn complaints_say_where_and_what_would_be_right() {
+fn errors_name_the_origin_and_what_is_expected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
     fs::write(&path, "port 7001\nappendfsync sometimes\n").unwrap();
     let file = path.to_str().unwrap();
     let wanted = format!(
-        "{file}, line 2: 'sometimes' is no value for appendfsync, which takes always, everysec, no"
+        "{file}, line 2: invalid value 'sometimes' for appendfsync: expected one of always, everysec, no"
     );
-    assert_eq!(complaint(&[file], &[]), wanted);
+    assert_eq!(error_text(&[file], &[]), wanted);
     fs::write(&path, "prot 7001\n").unwrap();
-    let wanted = format!("{file}, line 1: there is no setting 'prot'; did you mean 'port'?");
-    assert_eq!(complaint(&[file], &[]), wanted);
-    let wanted = "the environment's HEDGEROW_DB_TIMEOUT: 'soon' is no value for timeout, \
-                  which takes a number from 0 to 2147483";
-    assert_eq!(complaint(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
-    let wanted = "--lua-time-limit: there is no setting 'lua-time-limit'; --help shows all";
-    assert_eq!(complaint(&["--lua-time-limit", "5"], &[]), wanted);
+    let wanted = format!("{file}, line 1: unknown setting 'prot'; did you mean 'port'?");
+    assert_eq!(error_text(&[file], &[]), wanted);
+    let wanted = "environment variable HEDGEROW_DB_TIMEOUT: invalid value 'soon' for timeout: \
+                  expected a number from 0 to 2147483";
+    assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
+    let wanted = "--lua-time-limit: unknown setting 'lua-time-limit'; --help lists all";
+    assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
 }
 
 #[test]
-fn settings_that_do_not_go_together_are_refused() {
+fn conflicting_settings_are_refused() {
     let cases: [&[&str]; 6] = [
         &["--port", "0"],
         &[
@@ -88,7 +93,7 @@ fn settings_that_do_not_go_together_are_refused() {
         &["--tls-port", "7000", "--tls-cert-file", "a", "--tls-key-file", "b"],
     ];
     for flags in cases {
-        assert!(matches!(read(flags, &[]), Err(ConfigError::Contrary(_))), "{flags:?}");
+        assert!(matches!(read(flags, &[]), Err(ConfigError::Conflict(_))), "{flags:?}");
     }
     assert!(read(&["--port", "0", "--unixsocket", "/tmp/x"], &[]).is_ok());
 }
@@ -102,7 +107,7 @@ fn grpc_is_not_left_open_by_mistake() {
     }
     assert_eq!(grpc(&[]).unwrap().grpc(), Some(([127, 0, 0, 1], 7000).into()));
     for flags in [&["--bind", "*"][..], &["--grpc-tls", "yes"], &["--port", "7000"]] {
-        assert!(matches!(grpc(flags), Err(ConfigError::Contrary(_))), "{flags:?}");
+        assert!(matches!(grpc(flags), Err(ConfigError::Conflict(_))), "{flags:?}");
     }
     for flags in [["--requirepass", "word"], ["--protected-mode", "no"]] {
         assert!(grpc(&[&["--bind", "*"], &flags[..]].concat()).is_ok(), "{flags:?}");
@@ -110,7 +115,7 @@ fn grpc_is_not_left_open_by_mistake() {
 }
 
 #[test]
-fn every_setting_arrives_where_it_works() {
+fn every_setting_reaches_its_option() {
     let flags = [
         ["--port", "7000"],
         ["--bind", "10.0.0.1 -::1"],
@@ -135,7 +140,7 @@ fn every_setting_arrives_where_it_works() {
         ["--metrics-port", "9000"],
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
-        ["--persistence", "yes"],
+        ["--appendonly", "yes"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();
@@ -146,11 +151,12 @@ fn every_setting_arrives_where_it_works() {
         (server.unix.as_deref(), server.unix_mode),
         (Some(Path::new("/run/x")), Some(0o660))
     );
-    assert_eq!((server.password.as_deref(), server.protected), (Some("word"), false));
-    assert_eq!((server.max_clients, server.threads, server.most_output), (77, 5, 9 << 20));
-    assert_eq!((server.soft_output, server.most_input), (2 << 20, 5 << 20));
-    assert_eq!(server.soft_output_for, Duration::from_secs(30));
-    let seconds = [server.timeout, server.keepalive, server.stop_within].map(|time| time.as_secs());
+    assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
+    assert_eq!((server.max_clients, server.threads, server.output_buffer_limit), (77, 5, 9 << 20));
+    assert_eq!((server.soft_output_buffer_limit, server.query_buffer_limit), (2 << 20, 5 << 20));
+    assert_eq!(server.soft_output_buffer_time, Duration::from_secs(30));
+    let seconds =
+        [server.timeout, server.tcp_keepalive, server.shutdown_timeout].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 3]);
     let options = config.options();
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));
@@ -159,7 +165,7 @@ fn every_setting_arrives_where_it_works() {
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");
-    // All but TLS and gRPC, which are tried by themselves.
+    // All but TLS and gRPC, which other tests cover.
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);
         !setting.name.contains("tls-")
@@ -167,12 +173,12 @@ fn every_setting_arrives_where_it_works() {
             && !flags.iter().any(|[name, _]| *name == flag)
     });
     assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
-    assert_eq!(read(&["--persistence", "no"], &[]).unwrap().options().folder, None);
+    assert_eq!(read(&["--appendonly", "no"], &[]).unwrap().options().folder, None);
 }
 
 #[test]
 fn the_sample_is_a_file_of_defaults() {
-    // With the marks of comments taken from the settings, it says what nobody needs to say.
+    // With its comment marks removed from the settings, the sample sets every setting to its default.
     let known = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let name = rest.split(' ').next()?;
@@ -181,13 +187,13 @@ fn the_sample_is_a_file_of_defaults() {
     let text: Vec<String> = sample().lines().filter_map(known).collect();
     assert_eq!(text.len(), table::all().count());
     let mut config = Config::default();
-    config.take(source::file(Path::new("sample"), &text.join("\n")).unwrap()).unwrap();
+    config.apply(source::file(Path::new("sample"), &text.join("\n")).unwrap()).unwrap();
     assert_eq!(config.values, Config::default().values);
 }
 
-/// What is made of the table, and stands in the repository for people.
+/// The files in the repository that are made from the table.
 #[test]
-fn committed_files_are_what_the_table_says() {
+fn committed_files_match_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("hedgerow-db.conf")).unwrap();
     assert!(text == sample(), "hedgerow-db.conf is not what `hedgerow-db --sample` shows");

@@ -1,25 +1,25 @@
-//! What values settings take.
+//! The kinds of values that settings take.
 
 use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What values a setting takes.
+/// Which values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// `yes` or `no`.
     Flag,
-    /// A whole number.
+    /// An integer.
     Number {
-        /// Not less.
-        least: u64,
-        /// Not more.
-        most: u64,
+        /// The minimum.
+        min: u64,
+        /// The maximum.
+        max: u64,
     },
-    /// Bytes, with `k`, `kb`, `m`, `mb`, `g` or `gb` behind the number.
+    /// Bytes, as a number with an optional `k`, `kb`, `m`, `mb`, `g` or `gb`.
     Bytes {
-        /// Not less.
-        least: u64,
+        /// The minimum.
+        min: u64,
     },
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -27,109 +27,109 @@ pub enum Kind {
     Text,
     /// The path of a file, or nothing.
     File,
-    /// The path of a folder.
+    /// The path of a directory.
     Folder,
-    /// Addresses of machines, with spaces between.
+    /// IP addresses separated by spaces.
     Addresses,
-    /// One of those.
+    /// One IP address.
     Address,
     /// Permissions in octal, or nothing.
     Mode,
-    /// Limits of the answers that wait for a client, as Redis has them: for each class of clients its name, two
-    /// numbers of bytes and one of seconds.
+    /// Limits of unsent replies in Redis's format: for each class of clients its name, two numbers of bytes and a
+    /// number of seconds.
     OutputLimits,
 }
 
 impl Kind {
-    /// The value as it is kept: words in lower case, bytes as a number.
+    /// Normalizes a value: words in lower case, bytes as a number.
     ///
     /// # Errors
-    /// What would be right, where this is not.
-    pub fn read(self, value: &str) -> Result<String, String> {
-        let wanted = || self.to_string();
+    /// What is expected instead.
+    pub fn parse(self, value: &str) -> Result<String, String> {
+        let expected = || self.to_string();
         let lower = value.to_ascii_lowercase();
         match self {
             Self::Flag => match &*lower {
                 "yes" | "no" => Ok(lower),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
-            Self::Number { least, most } => {
-                let number = value.parse().ok().filter(|n| (least..=most).contains(n));
-                number.map(|n: u64| n.to_string()).ok_or_else(wanted)
+            Self::Number { min, max } => {
+                let number = value.parse().ok().filter(|n| (min..=max).contains(n));
+                number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
-            Self::Bytes { least } => {
-                let bytes = read_bytes(&lower).filter(|n| *n >= least);
-                bytes.map(|n| n.to_string()).ok_or_else(wanted)
+            Self::Bytes { min } => {
+                let bytes = read_bytes(&lower).filter(|n| *n >= min);
+                bytes.map(|n| n.to_string()).ok_or_else(expected)
             }
             Self::Choice(words) => {
                 let word = words.contains(&&*lower);
-                word.then_some(lower).ok_or_else(wanted)
+                word.then_some(lower).ok_or_else(expected)
             }
             Self::Text | Self::File | Self::Folder => Ok(value.to_owned()),
             Self::Addresses => match read_addresses(value) {
                 Some(some) if !some.is_empty() => Ok(value.to_owned()),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
             Self::Address => match read_addresses(value).as_deref() {
                 Some([_]) => Ok(value.to_owned()),
-                _ => Err(wanted()),
+                _ => Err(expected()),
             },
             Self::Mode => {
                 let mode = u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777);
-                (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(wanted)
+                (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(expected)
             }
             Self::OutputLimits => {
                 let limits = output_limits(&lower).filter(|&(hard, ..)| {
-                    // A client has to be able to change it back.
-                    hard == 0 || hard >= LEAST_OUTPUT
+                    // A lower limit would cut off the reply to the CONFIG SET that raises it again.
+                    hard == 0 || hard >= MIN_OUTPUT_LIMIT
                 });
                 let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
-                limits.map(shown).ok_or_else(wanted)
+                limits.map(shown).ok_or_else(expected)
             }
         }
     }
 }
 
 impl std::fmt::Display for Kind {
-    /// What would be right.
+    /// Writes what is expected.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag => f.write_str("yes or no"),
-            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
-            Self::Bytes { least: 0 } => f.write_str("bytes, as 1000, 64kb, 100mb or 2gb"),
-            Self::Bytes { least } => {
-                write!(f, "bytes, as 64kb, 100mb or 2gb, not less than {least}")
+            Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Bytes { min: 0 } => f.write_str("bytes, such as 1000, 64kb, 100mb or 2gb"),
+            Self::Bytes { min } => {
+                write!(f, "bytes, such as 64kb, 100mb or 2gb, at least {min}")
             }
-            Self::Choice(words) => f.write_str(&words.join(", ")),
-            Self::Text => f.write_str("a text"),
+            Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Text => f.write_str("a string"),
             Self::File | Self::Folder => f.write_str("a path"),
-            Self::Addresses => f.write_str("addresses, as 127.0.0.1 or ::1, with spaces between"),
-            Self::Address => f.write_str("an address, as 127.0.0.1"),
-            Self::Mode => f.write_str("permissions in octal, as 770"),
+            Self::Addresses => f.write_str("IP addresses separated by spaces, such as 127.0.0.1 ::1"),
+            Self::Address => f.write_str("an IP address, such as 127.0.0.1"),
+            Self::Mode => f.write_str("permissions in octal, such as 770"),
             Self::OutputLimits => f.write_str(
-                "`normal`, bytes, bytes and seconds, as normal 1gb 256mb 60, the first not less than 64kb",
+                "`normal`, bytes, bytes and seconds, such as normal 1gb 256mb 60, the first at least 64kb",
             ),
         }
     }
 }
 
-/// Bytes as Redis reads them: `k` is a thousand, `kb` 1024.
+/// Parses bytes as Redis does: `k` is 1,000, `kb` is 1,024.
 fn read_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = number::unit(&text[digits.len()..])? as u64;
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// Bytes of a value that was read.
+/// Converts a normalized value to bytes.
 pub(crate) fn bytes(value: &str) -> u64 {
     read_bytes(value).unwrap_or(0)
 }
 
-/// The least that [`Kind::OutputLimits`] allows for all answers that wait, where it limits them.
-const LEAST_OUTPUT: u64 = 64 << 10;
+/// The lowest hard limit that [`Kind::OutputLimits`] accepts.
+const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
 
-/// Of limits of the answers that wait those of the class `normal`, which are the last ones that are given: two numbers
-/// of bytes and one of seconds. `None` if there are none, or a word is wrong.
+/// Parses limits of unsent replies, and returns those of the class `normal`: two numbers of bytes and one of seconds.
+/// The last ones win. `None` if there are none, or a word is invalid.
 pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else { return None };
@@ -142,11 +142,11 @@ pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
             _ => return None,
         }
     }
-    // Seconds are kept as milliseconds.
+    // The seconds are stored as milliseconds.
     normal.filter(|limits| u32::try_from(limits.2).is_ok())
 }
 
-/// Addresses, and whether each may be missing.
+/// Parses addresses, each with whether it may be missing on this machine.
 pub(super) fn read_addresses(text: &str) -> Option<Vec<(IpAddr, bool)>> {
     let one = |word: &str| {
         let (word, optional) = word.strip_prefix('-').map_or((word, false), |word| (word, true));
@@ -166,10 +166,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_or_it_is_said_what_would_be_right() {
+    fn invalid_values_report_what_is_expected() {
         let choice = Kind::Choice(&["always", "no"]);
-        let number = Kind::Number { least: 1, most: 9 };
-        let bytes = Kind::Bytes { least: 1000 };
+        let number = Kind::Number { min: 1, max: 9 };
+        let bytes = Kind::Bytes { min: 1000 };
         let good = [
             (Kind::Flag, "Yes", "yes"),
             (choice, "ALWAYS", "always"),
@@ -189,8 +189,8 @@ mod tests {
                 "normal 0 1024 7",
             ),
         ];
-        for (kind, text, wanted) in good {
-            assert_eq!(kind.read(text).as_deref(), Ok(wanted), "{text}");
+        for (kind, text, expected) in good {
+            assert_eq!(kind.parse(text).as_deref(), Ok(expected), "{text}");
         }
         let bad = [
             (Kind::Flag, "true"),
@@ -217,12 +217,12 @@ mod tests {
             (Kind::OutputLimits, "other 0 0 0"),
         ];
         for (kind, text) in bad {
-            assert_eq!(kind.read(text), Err(kind.to_string()), "{text}");
+            assert_eq!(kind.parse(text), Err(kind.to_string()), "{text}");
         }
     }
 
     #[test]
-    fn addresses_may_be_allowed_to_be_missing() {
+    fn addresses_may_be_optional() {
         let read = read_addresses("127.0.0.1 -[::1]").unwrap();
         assert_eq!(read, [(Ipv4Addr::LOCALHOST.into(), false), (Ipv6Addr::LOCALHOST.into(), true)]);
     }

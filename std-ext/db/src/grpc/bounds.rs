@@ -1,11 +1,12 @@
-//! What a connection may use: it counts among the clients, and is closed when it is silent for too long. The bytes of
-//! its requests and answers in memory are counted, whatever number of calls they belong to.
+//! Limits of a gRPC connection: it counts as a client, and closes when it is silent for too long. The bytes of all its
+//! requests and responses in memory are counted, in however many calls.
 //!
-//! An answer is counted while it is made, until the last of it is handed to the system in small pieces: HTTP/2 takes
-//! those as the client reads.
+//! A response is counted from its creation until its last bytes are handed to HTTP/2, which takes them in small pieces
+//! as the client reads.
 
+use crate::gauge::Gauge;
 use crate::server::listen::keep_alive;
-use crate::server::live::Live;
+use crate::server::runtime_config::RuntimeConfig;
 use futures_util::Stream;
 use futures_util::stream;
 use http_body::{Body as HttpBody, Frame};
@@ -16,7 +17,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,35 +28,35 @@ use tonic::codegen::{Service, StdError, http};
 use tonic::server::NamedService;
 use tonic::transport::server::Connected;
 
-/// Bytes of an answer that HTTP/2 is given at a time.
+/// Bytes of a response that HTTP/2 gets at a time.
 const PIECE: usize = 64 << 10;
-/// How often a connection looks whether it is silent for too long, at most.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long it is before connections are taken again where the system had no room for one.
-const NO_ROOM: Duration = Duration::from_millis(50);
+/// How often a connection checks its silence at most.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The delay after a failed accept.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// A connection, as calls know it.
+/// A connection, as its calls see it.
 #[derive(Clone)]
-pub(super) struct Peer(Arc<Counted>);
+pub(super) struct Peer(Arc<Usage>);
 
-struct Counted {
-    live: Arc<Live>,
-    /// Bytes of its requests in memory.
-    input: AtomicUsize,
-    /// Bytes of answers in memory.
-    output: AtomicUsize,
-    /// Calls that the server works on, which is not the client's silence.
-    busy: AtomicUsize,
+struct Usage {
+    runtime_config: Arc<RuntimeConfig>,
+    /// Bytes of requests in memory.
+    input: Gauge,
+    /// Bytes of responses in memory.
+    output: Gauge,
+    /// Calls that are being executed: meanwhile the client is not silent.
+    busy: Gauge,
 }
 
 impl Peer {
-    pub(super) fn new(live: &Arc<Live>) -> Self {
-        let live = Arc::clone(live);
-        let none = AtomicUsize::default;
-        Self(Arc::new(Counted { live, input: none(), output: none(), busy: none() }))
+    pub(super) fn new(runtime_config: &Arc<RuntimeConfig>) -> Self {
+        let runtime_config = Arc::clone(runtime_config);
+        let none = Gauge::default;
+        Self(Arc::new(Usage { runtime_config, input: none(), output: none(), busy: none() }))
     }
 
-    /// The connection that a request came by.
+    /// Returns the connection of a request.
     pub(super) fn of(extensions: &http::Extensions) -> Option<Self> {
         #[cfg(feature = "tls")]
         {
@@ -68,43 +68,41 @@ impl Peer {
         extensions.get::<Self>().cloned()
     }
 
-    /// Nothing of an answer, to which more comes.
-    pub(super) fn reserve(&self) -> Reserved {
-        Reserved { of: self.clone(), bytes: 0 }
+    /// Makes an empty reservation for a response.
+    pub(super) fn reserve(&self) -> Reservation {
+        Reservation { peer: self.clone(), bytes: 0 }
     }
 
-    /// While this is there the client need not send anything.
+    /// Marks the connection as busy until the result is dropped: the timeout does not apply.
     pub(super) fn busy(&self) -> Busy {
-        // Relaxed: a count by itself.
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
+        self.0.busy.add(1);
         Busy(self.clone())
     }
 }
 
-/// A call that the server works on.
+/// A call that is being executed.
 pub(super) struct Busy(Peer);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // Relaxed: a count by itself.
-        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.busy.sub(1);
     }
 }
 
-/// Bytes of an answer that are counted until this is dropped.
-pub(super) struct Reserved {
-    of: Peer,
+/// Bytes of a response, counted until this is dropped.
+pub(super) struct Reservation {
+    peer: Peer,
     bytes: usize,
 }
 
-impl Reserved {
-    /// Counts `bytes` more. Returns whether they are within the limit.
+impl Reservation {
+    /// Adds bytes. Returns whether they are within the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let counted = &self.of.0;
-        // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = counted.output.fetch_add(bytes, Ordering::Relaxed);
+        let usage = &self.peer.0;
+        // Add before comparing, so that two calls cannot both take the last bytes.
+        let before = usage.output.add(bytes as u64) as usize;
         self.bytes += bytes;
-        before.saturating_add(bytes) <= counted.live.buffer_limits().hard
+        before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().hard
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -112,88 +110,88 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        // Relaxed: as above.
-        self.of.0.output.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.peer.0.output.sub(self.bytes as u64);
     }
 }
 
-/// The answers of a connection have reached the limit.
-pub(super) fn too_much() -> Status {
+/// Returns the error for responses beyond the limit.
+pub(super) fn output_limit_error() -> Status {
     Status::resource_exhausted(
-        "the answers would be larger than client-output-buffer-limit; what was to be changed is changed",
+        "the responses exceed client-output-buffer-limit; changes of this call were made",
     )
 }
 
-/// The connections of a listener, as long as there may be more.
+/// Returns the stream of accepted connections within `maxclients`.
 pub(super) fn incoming(
     listener: TcpListener,
-    live: Arc<Live>,
+    runtime_config: Arc<RuntimeConfig>,
 ) -> impl Stream<Item = io::Result<Socket>> {
-    stream::unfold((listener, live), |(listener, live)| async {
+    stream::unfold((listener, runtime_config), |(listener, runtime_config)| async {
         loop {
             let Ok((stream, from)) = listener.accept().await else {
-                // Out of descriptors, as a rule.
-                tokio::time::sleep(NO_ROOM).await;
+                // Usually the process is out of file descriptors.
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             };
             let local = from.ip().to_canonical().is_loopback();
-            if live.denies_others() && !local || !live.admit() {
-                // A client that is not told why sees its connection end.
+            // `admit` comes last, because it counts the client.
+            if runtime_config.denies_remote() && !local || !runtime_config.admit() {
+                // Dropping the socket closes the connection without an error message.
                 continue;
             }
-            // What cannot be set is slower, no more.
+            // Without this option, the connection is only slower.
             let _ = stream.set_nodelay(true);
-            keep_alive(&SockRef::from(&stream), live.keepalive());
-            let socket = Socket::new(stream, &live);
-            return Some((Ok(socket), (listener, live)));
+            keep_alive(&SockRef::from(&stream), runtime_config.keepalive());
+            let socket = Socket::new(stream, &runtime_config);
+            return Some((Ok(socket), (listener, runtime_config)));
         }
     })
 }
 
-/// The socket of a connection, which fails when the client was silent for too long.
+/// A connection's socket. Reading fails after too much silence.
 pub(super) struct Socket {
     stream: TcpStream,
     peer: Peer,
-    touched: Instant,
-    look: Pin<Box<Sleep>>,
+    last_active: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, live: &Arc<Live>) -> Self {
-        let look = Box::pin(tokio::time::sleep(LOOK.min(Duration::from_millis(100))));
-        Self { stream, peer: Peer::new(live), touched: Instant::now(), look }
+    fn new(stream: TcpStream, runtime_config: &Arc<RuntimeConfig>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(CHECK_INTERVAL.min(Duration::from_millis(100))));
+        Self { stream, peer: Peer::new(runtime_config), last_active: Instant::now(), timer }
     }
 
-    /// Looks now and then whether the client was silent for too long.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Checks now and then whether the client was silent for too long.
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.look.as_mut().poll(context));
-            let (counted, now) = (&self.peer.0, Instant::now());
-            let timeout = counted.live.timeout();
-            // Relaxed: a count by itself.
-            if counted.busy.load(Ordering::Relaxed) > 0 {
-                self.touched = now;
-            } else if !timeout.is_zero() && now - self.touched >= timeout {
+            ready!(self.timer.as_mut().poll(context));
+            let (usage, now) = (&self.peer.0, Instant::now());
+            let timeout = usage.runtime_config.timeout();
+            if usage.busy.get() > 0 {
+                self.last_active = now;
+            } else if !timeout.is_zero() && now - self.last_active >= timeout {
                 return Poll::Ready(());
             }
-            let next = if timeout.is_zero() { LOOK } else { LOOK.min(timeout / 2) };
-            self.look.as_mut().reset(now + next.max(Duration::from_millis(10)));
+            let next =
+                if timeout.is_zero() { CHECK_INTERVAL } else { CHECK_INTERVAL.min(timeout / 2) };
+            self.timer.as_mut().reset(now + next.max(Duration::from_millis(10)));
         }
     }
 
-    /// Notes that something went out.
-    fn wrote(&mut self, done: &Poll<io::Result<usize>>) {
+    /// Notes that bytes were sent.
+    fn note_write(&mut self, done: &Poll<io::Result<usize>>) {
         if matches!(done, Poll::Ready(Ok(1..))) {
-            self.touched = Instant::now();
+            self.last_active = Instant::now();
         }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.peer.0.live.leave();
+        self.peer.0.runtime_config.leave();
     }
 }
 
@@ -213,10 +211,10 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if let Poll::Ready(done) = Pin::new(&mut this.stream).poll_read(context, into) {
-            this.touched = Instant::now();
+            this.last_active = Instant::now();
             return Poll::Ready(done);
         }
-        ready!(this.poll_silence(context));
+        ready!(this.poll_timeout(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -228,7 +226,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(&done);
+        self.note_write(&done);
         done
     }
 
@@ -238,7 +236,7 @@ impl AsyncWrite for Socket {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.wrote(&done);
+        self.note_write(&done);
         done
     }
 
@@ -255,11 +253,11 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A service whose requests and answers are counted.
+/// A service that counts requests and responses.
 #[derive(Clone)]
 pub(super) struct Bounded<S> {
     pub(super) service: S,
-    /// Bytes of a request's message, at most.
+    /// The longest message of a request, in bytes.
     pub(super) longest: usize,
 }
 
@@ -290,27 +288,27 @@ where
         let (mut parts, mut body) = request.into_parts();
         if let Some(peer) = &peer {
             parts.extensions.insert(peer.clone());
-            body = Body::new(Input { body, of: peer.clone(), counted: 0, most });
+            body = Body::new(Input { body, peer: peer.clone(), usage: 0, most });
         }
         let answer = self.service.call(http::Request::from_parts(parts, body));
         Box::pin(async move {
-            // What the server works on is not the client's silence.
+            // While a call is being executed, the client is not silent.
             let busy = peer.as_ref().map(Peer::busy);
             let (mut parts, body) = answer.await?.into_parts();
             drop(busy);
-            let kept = parts.extensions.remove::<Arc<Reserved>>();
+            let kept = parts.extensions.remove::<Arc<Reservation>>();
             let body = Output { body: Body::new(body), rest: Bytes::new(), kept };
             Ok(http::Response::from_parts(parts, Body::new(body)))
         })
     }
 }
 
-/// The body of a request, which is counted as it comes.
+/// The body of a request, counted as it arrives.
 struct Input {
     body: Body,
-    of: Peer,
-    counted: usize,
-    /// More than that is not in memory, however much has come: messages before it are gone.
+    peer: Peer,
+    usage: usize,
+    /// The most that is counted: earlier messages of a long stream are not in memory any more.
     most: usize,
 }
 
@@ -324,13 +322,13 @@ impl HttpBody for Input {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let come = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        let more = come.map_or(0, Bytes::len).min(self.most - self.counted);
-        self.counted += more;
-        let counted = &self.of.0;
-        // Relaxed: the number alone is meant, and each call adds before it looks.
-        let before = counted.input.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > counted.live.buffer_limits().input {
-            let text = "the requests of this connection are larger than client-query-buffer-limit";
+        let more = come.map_or(0, Bytes::len).min(self.most - self.usage);
+        self.usage += more;
+        let usage = &self.peer.0;
+        // Add before comparing, so that two calls cannot both take the last bytes.
+        let before = usage.input.add(more as u64) as usize;
+        if before.saturating_add(more) > usage.runtime_config.buffer_limits().input {
+            let text = "the requests of this connection exceed client-query-buffer-limit";
             return Poll::Ready(Some(Err(Status::resource_exhausted(text))));
         }
         Poll::Ready(frame)
@@ -343,17 +341,16 @@ impl HttpBody for Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        // Relaxed: as above.
-        self.of.0.input.fetch_sub(self.counted, Ordering::Relaxed);
+        self.peer.0.input.sub(self.usage as u64);
     }
 }
 
-/// The body of an answer, in pieces, so that what is counted is not let go before it is taken.
+/// The body of a response, in pieces, so that bytes stay counted until they are taken.
 struct Output {
     body: Body,
     rest: Bytes,
-    /// What counts the answer, if it is one message.
-    kept: Option<Arc<Reserved>>,
+    /// The reservation of a response that is one message.
+    kept: Option<Arc<Reservation>>,
 }
 
 impl HttpBody for Output {
@@ -368,7 +365,8 @@ impl HttpBody for Output {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
-                    // The last of the data was taken, and the client's next call may come before this is dropped.
+                    // All data was taken. Release the reservation now, because the client's next call may come before
+                    // this is dropped.
                     Err(trailers) => {
                         self.kept = None;
                         return Poll::Ready(Some(Ok(trailers)));

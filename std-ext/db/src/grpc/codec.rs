@@ -1,4 +1,4 @@
-//! Messages as prost reads and writes them, with a bound on how much larger than its bytes one becomes in memory.
+//! prost's codec, with a limit for messages that are much larger in memory than on the wire.
 
 use crate::limits::GRPC_PARTS;
 use prost::Message;
@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Prost's codec, which refuses messages of more than [`GRPC_PARTS`].
+/// A codec that refuses messages with more parts than [`GRPC_PARTS`].
 #[derive(Debug)]
 pub(crate) struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// Reads messages that have no more than [`GRPC_PARTS`].
+/// A decoder that refuses messages with more parts than [`GRPC_PARTS`].
 #[derive(Debug)]
 pub(crate) struct BoundedDecoder<U>(ProstDecoder<U>);
 
@@ -47,7 +47,7 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         if parts(bytes.chunk()) > GRPC_PARTS {
-            let text = format!("a message of more than {GRPC_PARTS} parts");
+            let text = format!("the message has more than {GRPC_PARTS} parts");
             return Err(Status::resource_exhausted(text));
         }
         self.0.decode(bytes)
@@ -58,7 +58,7 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
     }
 }
 
-/// How many fields a message has, up to where it is no message.
+/// Counts the fields of an encoded message, up to the first invalid one.
 fn parts(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while let Some(tag) = number(&mut bytes) {
@@ -76,7 +76,7 @@ fn parts(mut bytes: &[u8]) -> usize {
     count
 }
 
-/// The number that the bytes begin with, seven bits a byte, which leaves them.
+/// Parses a varint and removes it from the bytes.
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -96,7 +96,7 @@ mod tests {
     use crate::grpc::api::{BatchRequest, DeleteRequest, Operation, SetRequest};
 
     #[test]
-    fn parts_are_counted_as_they_are_sent() {
+    fn parts_of_messages_are_counted() {
         for many in [0, 1, 2, 300] {
             let batch = BatchRequest { operations: vec![Operation::default(); many] };
             assert_eq!(parts(&batch.encode_to_vec()), many);
@@ -106,11 +106,11 @@ mod tests {
         let set = SetRequest {
             key: "k".into(),
             value: "v".into(),
-            lives: Some(7),
+            ttl: Some(7),
             ..SetRequest::default()
         };
         assert_eq!(parts(&set.encode_to_vec()), 3);
-        // Whatever the bytes are, it comes to an end.
+        // Any bytes end the count.
         for seed in 0..=u8::MAX {
             let bytes: Vec<u8> = (0..64_u8).map(|n| seed.wrapping_mul(n).wrapping_add(n)).collect();
             assert!(parts(&bytes) <= bytes.len());

@@ -6,7 +6,7 @@ pub struct GetRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetResponse {
-    /// Missing where the key is.
+    /// Not set if the key does not exist.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub value: ::core::option::Option<::prost::bytes::Bytes>,
 }
@@ -18,16 +18,16 @@ pub struct SetRequest {
     pub value: ::prost::bytes::Bytes,
     #[prost(enumeration = "When", tag = "3")]
     pub when: i32,
-    /// Milliseconds from now until the key ends; without it the key lives until it is removed.
+    /// Milliseconds until the key expires. If it is not set, the key does not expire.
     #[prost(uint64, optional, tag = "4")]
-    pub lives: ::core::option::Option<u64>,
-    /// The key goes on to live as long as it did.
+    pub ttl: ::core::option::Option<u64>,
+    /// Keeps the expiration that the key has. Ignored if `ttl` is set.
     #[prost(bool, tag = "5")]
-    pub keep_life: bool,
+    pub keep_ttl: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetResponse {
-    /// Whether it was stored, which `when` may forbid.
+    /// Whether the value was stored: `when` may forbid it.
     #[prost(bool, tag = "1")]
     pub stored: bool,
 }
@@ -38,7 +38,7 @@ pub struct DeleteRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteResponse {
-    /// How many were there.
+    /// How many of the keys existed.
     #[prost(uint64, tag = "1")]
     pub removed: u64,
 }
@@ -91,9 +91,9 @@ pub mod answer {
         Delete(super::DeleteResponse),
         #[prost(message, tag = "4")]
         Add(super::AddResponse),
-        /// Why this operation was refused; nothing has changed then.
+        /// Why the operation failed. It has changed nothing.
         #[prost(string, tag = "5")]
-        Refused(::prost::alloc::string::String),
+        Error(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -103,13 +103,13 @@ pub struct BatchRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchResponse {
-    /// One for each operation, in their order.
+    /// One for each operation, in order.
     #[prost(message, repeated, tag = "1")]
     pub answers: ::prost::alloc::vec::Vec<Answer>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ScanRequest {
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     #[prost(bytes = "bytes", tag = "1")]
     pub prefix: ::prost::bytes::Bytes,
     #[prost(bool, tag = "2")]
@@ -129,7 +129,7 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
-    /// Only keys that begin so.
+    /// Only keys with this prefix.
     #[prost(bytes = "bytes", tag = "1")]
     pub prefix: ::prost::bytes::Bytes,
     #[prost(bool, tag = "2")]
@@ -137,7 +137,7 @@ pub struct WatchRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchResponse {
-    /// The number of the log's entry that made the change.
+    /// The log entry of the change.
     #[prost(uint64, tag = "1")]
     pub number: u64,
     #[prost(oneof = "watch_response::Kind", tags = "2, 3, 4")]
@@ -147,10 +147,10 @@ pub struct WatchResponse {
 pub mod watch_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
-        /// The key was stored or changed. Its value, if wanted, is the one at the time of telling.
+        /// The key was set or changed. The value, if requested, is the current one.
         #[prost(message, tag = "2")]
         Changed(super::Entry),
-        /// The key was removed. Keys that end by themselves are not told.
+        /// The key was removed. Keys that expire or are evicted are not reported.
         #[prost(bytes, tag = "3")]
         Removed(::prost::bytes::Bytes),
         /// All keys were removed.
@@ -158,14 +158,14 @@ pub mod watch_response {
         Cleared(bool),
     }
 }
-/// Until when a key lives, where something is stored.
+/// When a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum When {
     Always = 0,
-    /// Only where the key is missing.
+    /// If the key does not exist.
     Absent = 1,
-    /// Only where it is there.
+    /// If the key exists.
     Present = 2,
 }
 impl When {
@@ -281,7 +281,7 @@ pub mod database_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// One key's value.
+        /// Returns the value of a key.
         pub async fn get(
             &mut self,
             request: impl tonic::IntoRequest<super::GetRequest>,
@@ -303,7 +303,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Get"));
             self.inner.unary(req, path, codec).await
         }
-        /// Stores a value.
+        /// Sets the value of a key.
         pub async fn set(
             &mut self,
             request: impl tonic::IntoRequest<super::SetRequest>,
@@ -325,7 +325,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Set"));
             self.inner.unary(req, path, codec).await
         }
-        /// Removes keys, all at once.
+        /// Removes keys atomically.
         pub async fn delete(
             &mut self,
             request: impl tonic::IntoRequest<super::DeleteRequest>,
@@ -347,7 +347,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Delete"));
             self.inner.unary(req, path, codec).await
         }
-        /// Adds to a number.
+        /// Adds to an integer.
         pub async fn add(
             &mut self,
             request: impl tonic::IntoRequest<super::AddRequest>,
@@ -369,7 +369,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Add"));
             self.inner.unary(req, path, codec).await
         }
-        /// Many operations in one message: those of one key in order, each by itself atomic.
+        /// Executes many operations. Each is atomic, and operations on one key are executed in order.
         pub async fn batch(
             &mut self,
             request: impl tonic::IntoRequest<super::BatchRequest>,
@@ -391,7 +391,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Batch"));
             self.inner.unary(req, path, codec).await
         }
-        /// A stream of batches, answered in order. Many may be under way.
+        /// Executes a stream of batches and responds in order. Many batches may be pending.
         pub async fn pipeline(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::BatchRequest>,
@@ -416,7 +416,8 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Pipeline"));
             self.inner.streaming(req, path, codec).await
         }
-        /// All keys, with their values if wanted. A key that is there all the time is told, maybe twice.
+        /// Returns all keys, optionally with their values. A key that exists during the whole scan is returned at least
+        /// once, maybe more often.
         pub async fn scan(
             &mut self,
             request: impl tonic::IntoRequest<super::ScanRequest>,
@@ -441,7 +442,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Scan"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Tells of changes from now on, once they are as safe as an acknowledgement.
+        /// Reports changes from now on, when they are as safe as acknowledged ones.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchRequest>,
@@ -481,27 +482,27 @@ pub mod database_server {
     /// Generated trait containing gRPC methods that should be implemented for use with DatabaseServer.
     #[async_trait]
     pub trait Database: std::marker::Send + std::marker::Sync + 'static {
-        /// One key's value.
+        /// Returns the value of a key.
         async fn get(
             &self,
             request: tonic::Request<super::GetRequest>,
         ) -> std::result::Result<tonic::Response<super::GetResponse>, tonic::Status>;
-        /// Stores a value.
+        /// Sets the value of a key.
         async fn set(
             &self,
             request: tonic::Request<super::SetRequest>,
         ) -> std::result::Result<tonic::Response<super::SetResponse>, tonic::Status>;
-        /// Removes keys, all at once.
+        /// Removes keys atomically.
         async fn delete(
             &self,
             request: tonic::Request<super::DeleteRequest>,
         ) -> std::result::Result<tonic::Response<super::DeleteResponse>, tonic::Status>;
-        /// Adds to a number.
+        /// Adds to an integer.
         async fn add(
             &self,
             request: tonic::Request<super::AddRequest>,
         ) -> std::result::Result<tonic::Response<super::AddResponse>, tonic::Status>;
-        /// Many operations in one message: those of one key in order, each by itself atomic.
+        /// Executes many operations. Each is atomic, and operations on one key are executed in order.
         async fn batch(
             &self,
             request: tonic::Request<super::BatchRequest>,
@@ -512,7 +513,7 @@ pub mod database_server {
             >
             + std::marker::Send
             + 'static;
-        /// A stream of batches, answered in order. Many may be under way.
+        /// Executes a stream of batches and responds in order. Many batches may be pending.
         async fn pipeline(
             &self,
             request: tonic::Request<tonic::Streaming<super::BatchRequest>>,
@@ -523,7 +524,8 @@ pub mod database_server {
             >
             + std::marker::Send
             + 'static;
-        /// All keys, with their values if wanted. A key that is there all the time is told, maybe twice.
+        /// Returns all keys, optionally with their values. A key that exists during the whole scan is returned at least
+        /// once, maybe more often.
         async fn scan(
             &self,
             request: tonic::Request<super::ScanRequest>,
@@ -534,7 +536,7 @@ pub mod database_server {
             >
             + std::marker::Send
             + 'static;
-        /// Tells of changes from now on, once they are as safe as an acknowledgement.
+        /// Reports changes from now on, when they are as safe as acknowledged ones.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchRequest>,
@@ -1011,5 +1013,5 @@ pub mod database_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// `hedgerow.proto` as reflection tells it.
-pub const DESCRIPTION: &[u8] = b"\n\xc4\x10\n\x0ehedgerow.proto\x12\x0ehedgerow.db.v1\"\x1e\n\nGetRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\"2\n\x0bGetResponse\x12\x19\n\x05value\x18\x01 \x01(\x0cH\x00R\x05value\x88\x01\x01B\x08\n\x06_value\"\xa0\x01\n\nSetRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0cR\x05value\x12(\n\x04when\x18\x03 \x01(\x0e2\x14.hedgerow.db.v1.WhenR\x04when\x12\x19\n\x05lives\x18\x04 \x01(\x04H\x00R\x05lives\x88\x01\x01\x12\x1b\n\tkeep_life\x18\x05 \x01(\x08R\x08keepLifeB\x08\n\x06_lives\"%\n\x0bSetResponse\x12\x16\n\x06stored\x18\x01 \x01(\x08R\x06stored\"#\n\rDeleteRequest\x12\x12\n\x04keys\x18\x01 \x03(\x0cR\x04keys\"*\n\x0eDeleteResponse\x12\x18\n\x07removed\x18\x01 \x01(\x04R\x07removed\".\n\nAddRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x0e\n\x02by\x18\x02 \x01(\x12R\x02by\"\x1f\n\x0bAddResponse\x12\x10\n\x03sum\x18\x01 \x01(\x12R\x03sum\"\xbd\x01\n\tOperation\x12.\n\x03get\x18\x01 \x01(\x0b2\x1a.hedgerow.db.v1.GetRequestH\x00R\x03get\x12.\n\x03set\x18\x02 \x01(\x0b2\x1a.hedgerow.db.v1.SetRequestH\x00R\x03set\x12\x18\n\x06delete\x18\x03 \x01(\x0cH\x00R\x06delete\x12.\n\x03add\x18\x04 \x01(\x0b2\x1a.hedgerow.db.v1.AddRequestH\x00R\x03addB\x06\n\x04kind\"\xf9\x01\n\x06Answer\x12/\n\x03get\x18\x01 \x01(\x0b2\x1b.hedgerow.db.v1.GetResponseH\x00R\x03get\x12/\n\x03set\x18\x02 \x01(\x0b2\x1b.hedgerow.db.v1.SetResponseH\x00R\x03set\x128\n\x06delete\x18\x03 \x01(\x0b2\x1e.hedgerow.db.v1.DeleteResponseH\x00R\x06delete\x12/\n\x03add\x18\x04 \x01(\x0b2\x1b.hedgerow.db.v1.AddResponseH\x00R\x03add\x12\x1a\n\x07refused\x18\x05 \x01(\tH\x00R\x07refusedB\x06\n\x04kind\"I\n\x0cBatchRequest\x129\n\noperations\x18\x01 \x03(\x0b2\x19.hedgerow.db.v1.OperationR\noperations\"A\n\rBatchResponse\x120\n\x07answers\x18\x01 \x03(\x0b2\x16.hedgerow.db.v1.AnswerR\x07answers\"F\n\x0bScanRequest\x12\x16\n\x06prefix\x18\x01 \x01(\x0cR\x06prefix\x12\x1f\n\x0bwith_values\x18\x02 \x01(\x08R\nwithValues\"?\n\x0cScanResponse\x12/\n\x07entries\x18\x01 \x03(\x0b2\x15.hedgerow.db.v1.EntryR\x07entries\">\n\x05Entry\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x19\n\x05value\x18\x02 \x01(\x0cH\x00R\x05value\x88\x01\x01B\x08\n\x06_value\"G\n\x0cWatchRequest\x12\x16\n\x06prefix\x18\x01 \x01(\x0cR\x06prefix\x12\x1f\n\x0bwith_values\x18\x02 \x01(\x08R\nwithValues\"\x9a\x01\n\rWatchResponse\x12\x16\n\x06number\x18\x01 \x01(\x04R\x06number\x121\n\x07changed\x18\x02 \x01(\x0b2\x15.hedgerow.db.v1.EntryH\x00R\x07changed\x12\x1a\n\x07removed\x18\x03 \x01(\x0cH\x00R\x07removed\x12\x1a\n\x07cleared\x18\x04 \x01(\x08H\x00R\x07clearedB\x06\n\x04kind*+\n\x04When\x12\n\n\x06ALWAYS\x10\x00\x12\n\n\x06ABSENT\x10\x01\x12\x0b\n\x07PRESENT\x10\x022\xb3\x04\n\x08Database\x12>\n\x03Get\x12\x1a.hedgerow.db.v1.GetRequest\x1a\x1b.hedgerow.db.v1.GetResponse\x12>\n\x03Set\x12\x1a.hedgerow.db.v1.SetRequest\x1a\x1b.hedgerow.db.v1.SetResponse\x12G\n\x06Delete\x12\x1d.hedgerow.db.v1.DeleteRequest\x1a\x1e.hedgerow.db.v1.DeleteResponse\x12>\n\x03Add\x12\x1a.hedgerow.db.v1.AddRequest\x1a\x1b.hedgerow.db.v1.AddResponse\x12D\n\x05Batch\x12\x1c.hedgerow.db.v1.BatchRequest\x1a\x1d.hedgerow.db.v1.BatchResponse\x12K\n\x08Pipeline\x12\x1c.hedgerow.db.v1.BatchRequest\x1a\x1d.hedgerow.db.v1.BatchResponse(\x010\x01\x12C\n\x04Scan\x12\x1b.hedgerow.db.v1.ScanRequest\x1a\x1c.hedgerow.db.v1.ScanResponse0\x01\x12F\n\x05Watch\x12\x1c.hedgerow.db.v1.WatchRequest\x1a\x1d.hedgerow.db.v1.WatchResponse0\x01b\x06proto3";
+/// The descriptors of `hedgerow.proto`, for reflection.
+pub const DESCRIPTION: &[u8] = b"\n\xb8\x10\n\x0ehedgerow.proto\x12\x0ehedgerow.db.v1\"\x1e\n\nGetRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\"2\n\x0bGetResponse\x12\x19\n\x05value\x18\x01 \x01(\x0cH\x00R\x05value\x88\x01\x01B\x08\n\x06_value\"\x98\x01\n\nSetRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0cR\x05value\x12(\n\x04when\x18\x03 \x01(\x0e2\x14.hedgerow.db.v1.WhenR\x04when\x12\x15\n\x03ttl\x18\x04 \x01(\x04H\x00R\x03ttl\x88\x01\x01\x12\x19\n\x08keep_ttl\x18\x05 \x01(\x08R\x07keepTtlB\x06\n\x04_ttl\"%\n\x0bSetResponse\x12\x16\n\x06stored\x18\x01 \x01(\x08R\x06stored\"#\n\rDeleteRequest\x12\x12\n\x04keys\x18\x01 \x03(\x0cR\x04keys\"*\n\x0eDeleteResponse\x12\x18\n\x07removed\x18\x01 \x01(\x04R\x07removed\".\n\nAddRequest\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x0e\n\x02by\x18\x02 \x01(\x12R\x02by\"\x1f\n\x0bAddResponse\x12\x10\n\x03sum\x18\x01 \x01(\x12R\x03sum\"\xbd\x01\n\tOperation\x12.\n\x03get\x18\x01 \x01(\x0b2\x1a.hedgerow.db.v1.GetRequestH\x00R\x03get\x12.\n\x03set\x18\x02 \x01(\x0b2\x1a.hedgerow.db.v1.SetRequestH\x00R\x03set\x12\x18\n\x06delete\x18\x03 \x01(\x0cH\x00R\x06delete\x12.\n\x03add\x18\x04 \x01(\x0b2\x1a.hedgerow.db.v1.AddRequestH\x00R\x03addB\x06\n\x04kind\"\xf5\x01\n\x06Answer\x12/\n\x03get\x18\x01 \x01(\x0b2\x1b.hedgerow.db.v1.GetResponseH\x00R\x03get\x12/\n\x03set\x18\x02 \x01(\x0b2\x1b.hedgerow.db.v1.SetResponseH\x00R\x03set\x128\n\x06delete\x18\x03 \x01(\x0b2\x1e.hedgerow.db.v1.DeleteResponseH\x00R\x06delete\x12/\n\x03add\x18\x04 \x01(\x0b2\x1b.hedgerow.db.v1.AddResponseH\x00R\x03add\x12\x16\n\x05error\x18\x05 \x01(\tH\x00R\x05errorB\x06\n\x04kind\"I\n\x0cBatchRequest\x129\n\noperations\x18\x01 \x03(\x0b2\x19.hedgerow.db.v1.OperationR\noperations\"A\n\rBatchResponse\x120\n\x07answers\x18\x01 \x03(\x0b2\x16.hedgerow.db.v1.AnswerR\x07answers\"F\n\x0bScanRequest\x12\x16\n\x06prefix\x18\x01 \x01(\x0cR\x06prefix\x12\x1f\n\x0bwith_values\x18\x02 \x01(\x08R\nwithValues\"?\n\x0cScanResponse\x12/\n\x07entries\x18\x01 \x03(\x0b2\x15.hedgerow.db.v1.EntryR\x07entries\">\n\x05Entry\x12\x10\n\x03key\x18\x01 \x01(\x0cR\x03key\x12\x19\n\x05value\x18\x02 \x01(\x0cH\x00R\x05value\x88\x01\x01B\x08\n\x06_value\"G\n\x0cWatchRequest\x12\x16\n\x06prefix\x18\x01 \x01(\x0cR\x06prefix\x12\x1f\n\x0bwith_values\x18\x02 \x01(\x08R\nwithValues\"\x9a\x01\n\rWatchResponse\x12\x16\n\x06number\x18\x01 \x01(\x04R\x06number\x121\n\x07changed\x18\x02 \x01(\x0b2\x15.hedgerow.db.v1.EntryH\x00R\x07changed\x12\x1a\n\x07removed\x18\x03 \x01(\x0cH\x00R\x07removed\x12\x1a\n\x07cleared\x18\x04 \x01(\x08H\x00R\x07clearedB\x06\n\x04kind*+\n\x04When\x12\n\n\x06ALWAYS\x10\x00\x12\n\n\x06ABSENT\x10\x01\x12\x0b\n\x07PRESENT\x10\x022\xb3\x04\n\x08Database\x12>\n\x03Get\x12\x1a.hedgerow.db.v1.GetRequest\x1a\x1b.hedgerow.db.v1.GetResponse\x12>\n\x03Set\x12\x1a.hedgerow.db.v1.SetRequest\x1a\x1b.hedgerow.db.v1.SetResponse\x12G\n\x06Delete\x12\x1d.hedgerow.db.v1.DeleteRequest\x1a\x1e.hedgerow.db.v1.DeleteResponse\x12>\n\x03Add\x12\x1a.hedgerow.db.v1.AddRequest\x1a\x1b.hedgerow.db.v1.AddResponse\x12D\n\x05Batch\x12\x1c.hedgerow.db.v1.BatchRequest\x1a\x1d.hedgerow.db.v1.BatchResponse\x12K\n\x08Pipeline\x12\x1c.hedgerow.db.v1.BatchRequest\x1a\x1d.hedgerow.db.v1.BatchResponse(\x010\x01\x12C\n\x04Scan\x12\x1b.hedgerow.db.v1.ScanRequest\x1a\x1c.hedgerow.db.v1.ScanResponse0\x01\x12F\n\x05Watch\x12\x1c.hedgerow.db.v1.WatchRequest\x1a\x1d.hedgerow.db.v1.WatchResponse0\x01b\x06proto3";

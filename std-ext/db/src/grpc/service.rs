@@ -1,4 +1,4 @@
-//! What each call does.
+//! The calls of the service.
 
 use super::api::database_server::Database;
 use super::api::{
@@ -6,12 +6,13 @@ use super::api::{
     Entry, GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
-use super::bounds::{Busy, Peer, Reserved, too_much};
-use crate::ask::{self, Ask, Change, Life, Look, Refusal, Together};
+use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
-use crate::limits::{GRPC_EVENTS, GRPC_PAUSE, GRPC_WALK, GRPC_WATCHES};
+use crate::gauge::Gauge;
+use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
 use crate::log::Lsn;
-use crate::watch::{Changed, Event, Watch, WatchError};
+use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
+use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream};
@@ -19,86 +20,89 @@ use prost::bytes::Bytes;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Batches of a stream that are made and wait to be safe.
-const UNDER_WAY: usize = 64;
-/// Keys that a message of a walk has, about.
-const SCANNED: usize = 256;
-/// Events that wait to be sent to a watcher.
-const EVENTS: usize = 256;
-/// Bytes that an answer takes besides its value, about.
-const HEAD: usize = 64;
-/// How often a watch looks whether it is still wanted.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Executed batches of a stream whose responses wait for the log.
+const MAX_PENDING_BATCHES: usize = 64;
+/// Keys that a scan reads at a time.
+const SCAN_KEYS: usize = 256;
+/// Events that may wait for a watcher.
+const WATCH_QUEUE: usize = 256;
+/// Approximate bytes of an answer besides its value.
+const ANSWER_OVERHEAD: usize = 64;
+/// How often a watch checks whether it is still wanted.
+const WATCH_POLL: Duration = Duration::from_millis(200);
 
-type Answered<T> = Result<Response<T>, Status>;
+type RpcResult<T> = Result<Response<T>, Status>;
 
-/// The database, as tonic calls it.
+/// The database as a tonic service.
 pub(super) struct Service {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     db: Db,
-    /// The log has gone on.
+    /// Notified when the log makes progress.
     progress: Arc<Notify>,
-    /// The server stops.
+    /// Notified when the server stops.
     end: Arc<Notify>,
-    watches: AtomicUsize,
+    watches: Gauge,
 }
 
 impl Service {
     pub(super) fn new(db: Db) -> Self {
         let (progress, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let told = Arc::clone(&progress);
-        db.log().on_progress(Box::new(move || told.notify_waiters()));
-        Self { shared: Arc::new(Shared { db, progress, end, watches: AtomicUsize::new(0) }) }
+        let notify = Arc::clone(&progress);
+        db.log().on_progress(Box::new(move || notify.notify_waiters()));
+        Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
     }
 
     pub(super) fn end(&self) -> Arc<Notify> {
         Arc::clone(&self.shared.end)
     }
 
-    /// Asks one thing, and answers when it is safe.
-    async fn ask(&self, peer: &Peer, kind: operation::Kind) -> Result<Held<answer::Kind>, Status> {
+    /// Executes one operation, and waits until it is safe.
+    async fn execute(
+        &self,
+        peer: &Peer,
+        kind: operation::Kind,
+    ) -> Result<Accounted<answer::Kind>, Status> {
         let operation = Operation { kind: Some(kind) };
         let mut reserved = peer.reserve();
         let mut made = Err(unexpected());
         let lsn = {
-            let asked = [asked(&operation, self.shared.db.now())?];
-            self.shared.db.with(|session| {
-                session.run(&asked, &mut |_, found| {
-                    made = if reserved.grow(HEAD + length(found)) {
-                        told(&operation, found).map_err(refused)
+            let to_request = [to_request(&operation, self.shared.db.now())?];
+            self.shared.db.with_session(|session| {
+                session.execute(&to_request, &mut |_, found| {
+                    made = if reserved.grow(ANSWER_OVERHEAD + length(found)) {
+                        to_answer(&operation, found).map_err(status_of)
                     } else {
-                        Err(too_much())
+                        Err(output_limit_error())
                     };
                 })
             })
         };
         drop(operation);
-        self.shared.safe(lsn).await?;
+        self.shared.wait_safe(lsn).await?;
         Ok((made?, reserved))
     }
 }
 
-/// Something of an answer, with what counts its bytes.
-type Held<T> = (T, Reserved);
+/// A message, with the reservation of its bytes.
+type Accounted<T> = (T, Reservation);
 
-/// An answer that is counted until it is out.
-fn held<T>((message, reserved): Held<T>) -> Response<T> {
+/// Makes a response whose bytes stay reserved until it is sent.
+fn accounted<T>((message, reserved): Accounted<T>) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(Arc::new(reserved));
     response
 }
 
-/// A stream of messages, each of which is held until the next is asked for: then it is on its way.
-fn held_stream<T, H>(
+/// Makes a stream whose messages stay reserved until the next one is requested: then they are on their way.
+fn accounted_stream<T, H>(
     messages: impl Stream<Item = Result<(T, H), Status>> + Send + 'static,
 ) -> BoxStream<'static, Result<T, Status>>
 where
@@ -109,37 +113,37 @@ where
         drop(before);
         let message: Result<(T, H), Status> = messages.next().await?;
         Some(match message {
-            Ok((message, held)) => (Ok(message), (messages, Some(held))),
+            Ok((message, accounted)) => (Ok(message), (messages, Some(accounted))),
             Err(why) => (Err(why), (messages, None)),
         })
     };
     stream::unfold((messages.boxed(), None), next).boxed()
 }
 
-/// The connection of a request.
+/// Returns the connection of a request.
 fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
     request.extensions().get::<Peer>().cloned().ok_or_else(unexpected)
 }
 
-/// Bytes of an answer's value.
-fn length(found: ask::Answer<'_>) -> usize {
-    if let ask::Answer::Bytes(value) = found { value.len() } else { 0 }
+/// Returns the length of an answer's value.
+fn length(found: request::Answer<'_>) -> usize {
+    if let request::Answer::Bytes(value) = found { value.len() } else { 0 }
 }
 
-/// How many bytes of a stream's answers are in memory.
+/// Bytes of a stream's responses in memory.
 #[derive(Default)]
-struct Flow {
-    bytes: AtomicUsize,
+struct OutputWindow {
+    bytes: Gauge,
     fewer: Notify,
 }
 
-impl Flow {
-    /// Waits until the next batch may be made.
-    async fn room(&self) {
+impl OutputWindow {
+    /// Waits until the next batch may be executed.
+    async fn wait_for_space(&self) {
         loop {
             let fewer = self.fewer.notified();
-            // Relaxed: only the number counts, and the thread that lowers it notifies afterwards.
-            if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
+            // The thread that lowers the number notifies afterwards, so no wake-up is lost.
+            if self.bytes.get() < GRPC_PAUSE as u64 {
                 return;
             }
             fewer.await;
@@ -147,228 +151,245 @@ impl Flow {
     }
 }
 
-/// Bytes of a stream's answers, until this is dropped.
-struct Flowing {
-    flow: Arc<Flow>,
-    reserved: Reserved,
+/// Counts the bytes of a response until this is dropped.
+struct WindowBytes {
+    window: Arc<OutputWindow>,
+    reserved: Reservation,
 }
 
-impl Flowing {
-    fn new(flow: &Arc<Flow>, reserved: Reserved) -> Self {
-        // Relaxed: as in `room`.
-        flow.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
-        Self { flow: Arc::clone(flow), reserved }
+impl WindowBytes {
+    fn new(window: &Arc<OutputWindow>, reserved: Reservation) -> Self {
+        window.bytes.add(reserved.bytes() as u64);
+        Self { window: Arc::clone(window), reserved }
     }
 }
 
-impl Drop for Flowing {
+impl Drop for WindowBytes {
     fn drop(&mut self) {
-        // Relaxed: as in `room`.
-        self.flow.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
-        self.flow.fewer.notify_one();
+        self.window.bytes.sub(self.reserved.bytes() as u64);
+        self.window.fewer.notify_one();
     }
 }
 
-/// How far a walk is.
-struct Walk {
-    /// Keys that were found and not told.
+/// The state of a scan.
+struct ScanState {
+    /// Keys that were found but not sent.
     keys: VecDeque<Bytes>,
-    /// Where it goes on, if there is more.
+    /// The next cursor, if there are more keys.
     next: Option<u64>,
-    /// The last entry of the log when the keys were found, and how often changes had been undone before.
+    /// The last log entry when the keys were found, and the number of rollbacks before that.
     seen: (Lsn, u64),
 }
 
 fn unexpected() -> Status {
-    Status::internal("the database answered something else than it was asked")
+    Status::internal("unexpected answer from the database")
 }
 
-fn refused(refusal: Refusal) -> Status {
-    let text = refusal.to_string();
-    match refusal {
-        Refusal::Memory => Status::resource_exhausted(text),
-        Refusal::Log => Status::unavailable(text),
-        Refusal::NoSuchKey => Status::not_found(text),
-        Refusal::KeyTooLong | Refusal::ValueTooLong => Status::invalid_argument(text),
-        Refusal::Overflow | Refusal::NotFinite => Status::out_of_range(text),
+fn status_of(error: RequestError) -> Status {
+    let text = error.to_string();
+    match error {
+        RequestError::OutOfMemory => Status::resource_exhausted(text),
+        RequestError::LogUnavailable => Status::unavailable(text),
+        RequestError::NoSuchKey => Status::not_found(text),
+        RequestError::KeyTooLong | RequestError::ValueTooLong => Status::invalid_argument(text),
+        RequestError::Overflow | RequestError::NotFinite => Status::out_of_range(text),
         _ => Status::failed_precondition(text),
     }
 }
 
 impl Shared {
-    /// Waits until an entry is safe.
-    async fn safe(&self, lsn: Lsn) -> Result<(), Status> {
+    /// Waits until a log entry is safe.
+    async fn wait_safe(&self, lsn: Lsn) -> Result<(), Status> {
         loop {
-            // Before the log is asked, so that nothing that is told meanwhile is missed.
-            let told = self.progress.notified();
-            let mut told = std::pin::pin!(told);
-            told.as_mut().enable();
+            // Register before asking the log: otherwise progress in between would be missed.
+            let notified = self.progress.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
             match self.db.log().commit(lsn) {
                 Ok(true) => return Ok(()),
-                Ok(false) => told.await,
+                Ok(false) => notified.await,
                 Err(why) => return Err(Status::unavailable(why.to_string())),
             }
         }
     }
 
-    /// Makes operations; their answers, and the entry that must be safe before they are told.
-    fn run(
+    /// Executes operations. Returns their answers, and the log entry that must be safe before they are sent.
+    fn execute(
         &self,
         peer: &Peer,
         operations: &[Operation],
-    ) -> Result<(Held<Vec<Answer>>, Lsn), Status> {
+    ) -> Result<(Accounted<Vec<Answer>>, Lsn), Status> {
         let now = self.db.now();
-        let asks: Vec<Ask<'_>> =
-            operations.iter().map(|operation| asked(operation, now)).collect::<Result<_, _>>()?;
+        let requests: Vec<DbRequest<'_>> = operations
+            .iter()
+            .map(|operation| to_request(operation, now))
+            .collect::<Result<_, _>>()?;
         let mut answers = vec![Answer::default(); operations.len()];
         let mut reserved = peer.reserve();
-        let mut fits = reserved.grow(HEAD * operations.len());
-        let lsn = self.db.with(|session| {
-            session.run(&asks, &mut |number, found| {
+        let mut fits = reserved.grow(ANSWER_OVERHEAD * operations.len());
+        let lsn = self.db.with_session(|session| {
+            session.execute(&requests, &mut |number, found| {
                 fits = fits && reserved.grow(length(found));
                 if fits {
-                    let told = told(&operations[number], found);
-                    let refused = |refusal: Refusal| answer::Kind::Refused(refusal.to_string());
-                    answers[number].kind = Some(told.unwrap_or_else(refused));
+                    let made = to_answer(&operations[number], found);
+                    let status_of = |error: RequestError| answer::Kind::Error(error.to_string());
+                    answers[number].kind = Some(made.unwrap_or_else(status_of));
                 }
             })
         });
-        if fits { Ok(((answers, reserved), lsn)) } else { Err(too_much()) }
+        if fits { Ok(((answers, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
-    /// A part of a walk.
+    /// Returns the next part of a scan.
     fn scan(
         &self,
         peer: &Peer,
         request: &ScanRequest,
-        walk: &mut Walk,
-    ) -> Result<(Held<Vec<Entry>>, Lsn), Status> {
+        scan_state: &mut ScanState,
+    ) -> Result<(Accounted<Vec<Entry>>, Lsn), Status> {
         let (mut entries, mut reserved, mut lsn) = (Vec::new(), peer.reserve(), 0);
         let mut fits = true;
-        self.db.with(|session| {
+        self.db.with_session(|session| {
             let rollbacks = self.db.rollbacks();
-            if let (Some(from), true) = (walk.next, walk.keys.is_empty()) {
-                let next = session.scan(from, SCANNED, &mut |key| {
+            if let (Some(from), true) = (scan_state.next, scan_state.keys.is_empty()) {
+                let next = session.scan(from, SCAN_KEYS, &mut |key| {
                     if key.starts_with(&request.prefix) {
-                        walk.keys.push_back(Bytes::copy_from_slice(key));
+                        scan_state.keys.push_back(Bytes::copy_from_slice(key));
                     }
                 });
-                walk.next = (next != 0).then_some(next);
-                // That a key is there is told no sooner than a restart keeps it.
-                walk.seen = (self.db.log().last(), rollbacks);
+                scan_state.next = (next != 0).then_some(next);
+                // A key is not reported before its log entry is safe.
+                scan_state.seen = (self.db.log().last(), rollbacks);
             }
-            lsn = walk.seen.0;
-            while fits && reserved.bytes() < GRPC_WALK {
-                let Some(key) = walk.keys.pop_front() else { break };
+            lsn = scan_state.seen.0;
+            while fits && reserved.bytes() < GRPC_SCAN {
+                let Some(key) = scan_state.keys.pop_front() else { break };
                 let mut value = None;
                 if request.with_values {
-                    let made = session.run(&[Ask::Look(&key, Look::Value)], &mut |_, found| {
-                        fits = reserved.grow(length(found));
-                        if let (ask::Answer::Bytes(found), true) = (found, fits) {
-                            value = Some(Bytes::copy_from_slice(found));
-                        }
-                    });
+                    let made =
+                        session.execute(&[DbRequest::Read(&key, Query::Value)], &mut |_, found| {
+                            fits = reserved.grow(length(found));
+                            if let (request::Answer::Bytes(found), true) = (found, fits) {
+                                value = Some(Bytes::copy_from_slice(found));
+                            }
+                        });
                     lsn = lsn.max(made);
                 }
-                fits = fits && reserved.grow(HEAD + key.len());
-                // A key that is gone by now is not told.
+                fits = fits && reserved.grow(ANSWER_OVERHEAD + key.len());
+                // A key that was removed meanwhile is not reported.
                 if value.is_some() || !request.with_values {
                     entries.push(Entry { key, value });
                 }
             }
-            // A rollback since the keys were seen may have undone some of them.
-            if self.db.rollbacks() != walk.seen.1 {
+            // A rollback since the keys were found may have undone some of them.
+            if self.db.rollbacks() != scan_state.seen.1 {
                 lsn = Lsn::MAX;
             }
         });
-        if fits { Ok(((entries, reserved), lsn)) } else { Err(too_much()) }
+        if fits { Ok(((entries, reserved), lsn)) } else { Err(output_limit_error()) }
     }
 
-    /// What a watcher is told of a change.
-    fn told(&self, event: Event, with_values: bool) -> Told {
-        let kind = match event.changed {
-            Changed::Key(key) => {
+    /// Converts a change to a message for a watcher.
+    fn watch_response(&self, event: Event, with_values: bool) -> WatchResult {
+        let kind = match event.kind {
+            EventKind::Changed(key) => {
                 let value = if with_values { self.db.get(&key) } else { Ok(None) };
                 let value = value.map_err(|why| Status::unavailable(why.to_string()))?;
                 let value = value.map(Bytes::from);
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
-            Changed::Removed(key) => watch_response::Kind::Removed(key.into()),
-            Changed::Cleared => watch_response::Kind::Cleared(true),
+            EventKind::Removed(key) => watch_response::Kind::Removed(key.into()),
+            EventKind::Cleared => watch_response::Kind::Cleared(true),
         };
-        Ok(WatchResponse { number: event.number, kind: Some(kind) })
+        Ok(WatchResponse { number: event.lsn, kind: Some(kind) })
     }
 
-    /// Tells of changes as long as somebody listens.
-    fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
-        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_EVENTS)), Handle::current());
+    /// Sends changes to a watcher as long as it listens.
+    fn watch(
+        &self,
+        peer: &Peer,
+        mut watch: Watch,
+        with_values: bool,
+        to: &mpsc::Sender<QueuedEvent>,
+    ) {
+        let (space, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
-            let told = match watch.next(PATIENCE) {
+            let message = match watch.next(WATCH_POLL) {
                 Ok(None) => continue,
-                Ok(Some(event)) => self.told(event, with_values),
-                Err(why @ WatchError::Behind) => Err(Status::data_loss(why.to_string())),
+                Ok(Some(event)) => self.watch_response(event, with_values),
+                Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
-            let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
+            let bytes = message.as_ref().map_or(0, prost::Message::encoded_len);
             let mut reserved = peer.reserve();
-            let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
-            let ends = told.is_err();
-            // One value may be larger than all the room.
-            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_EVENTS) as u32);
+            let message = if reserved.grow(ANSWER_OVERHEAD + bytes) {
+                message
+            } else {
+                Err(output_limit_error())
+            };
+            let ends = message.is_err();
+            // A single value may be larger than the limit.
+            let space = Arc::clone(&space).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
             let permit = runtime.block_on(async {
-                match select(pin!(room), pin!(to.closed())).await {
+                match select(pin!(space), pin!(to.closed())).await {
                     Either::Left((permit, _)) => permit.ok(),
                     Either::Right(_) => None,
                 }
             });
             let Some(permit) = permit else { return };
-            let told = told.map(|told| (told, (permit, reserved)));
-            if to.blocking_send(told).is_err() || ends {
+            let message = message.map(|message| (message, (permit, reserved)));
+            if to.blocking_send(message).is_err() || ends {
                 return;
             }
         }
     }
 }
 
-type Told = Result<WatchResponse, Status>;
-/// What is told, with what counts its bytes until it is out.
-type Waiting = Result<(WatchResponse, (OwnedSemaphorePermit, Reserved)), Status>;
+type WatchResult = Result<WatchResponse, Status>;
+/// A message for a watcher, with what counts its bytes until it is sent.
+type QueuedEvent = Result<(WatchResponse, (OwnedSemaphorePermit, Reservation)), Status>;
 
-/// An operation in the database's own words.
-fn asked(operation: &Operation, now: u64) -> Result<Ask<'_>, Status> {
+/// Converts an operation to a request.
+fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
     let kind = operation.kind.as_ref();
-    let kind = kind.ok_or_else(|| Status::invalid_argument("an operation of no kind"))?;
+    let kind = kind.ok_or_else(|| Status::invalid_argument("an operation without a kind"))?;
     Ok(match kind {
-        operation::Kind::Get(get) => Ask::Look(&get.key, Look::Value),
+        operation::Kind::Get(get) => DbRequest::Read(&get.key, Query::Value),
         operation::Kind::Set(set) => {
-            let when = match When::try_from(set.when) {
-                Ok(When::Always) => ask::When::Always,
-                Ok(When::Absent) => ask::When::Absent,
-                Ok(When::Present) => ask::When::Present,
-                Err(_) => return Err(Status::invalid_argument("`when` has no such value")),
+            let condition = match When::try_from(set.when) {
+                Ok(When::Always) => request::SetCondition::Always,
+                Ok(When::Absent) => request::SetCondition::IfAbsent,
+                Ok(When::Present) => request::SetCondition::IfPresent,
+                Err(_) => return Err(Status::invalid_argument("invalid value of `when`")),
             };
-            let life = match set.lives {
-                Some(time) => Life::Until(now.saturating_add(time)),
-                None if set.keep_life => Life::Keep,
-                None => Life::Ever,
+            let expiry = match set.ttl {
+                Some(time) => Expiry::At(now.saturating_add(time)),
+                None if set.keep_ttl => Expiry::Keep,
+                None => Expiry::Never,
             };
-            Ask::Change(&set.key, Change::Set { value: &set.value, when, life, get: false })
+            DbRequest::Change(
+                &set.key,
+                Change::Set { value: &set.value, condition, expiry, get: false },
+            )
         }
-        operation::Kind::Delete(key) => Ask::Change(key, Change::Delete),
-        operation::Kind::Add(add) => Ask::Change(&add.key, Change::Add(add.by)),
+        operation::Kind::Delete(key) => DbRequest::Change(key, Change::Delete),
+        operation::Kind::Add(add) => DbRequest::Change(&add.key, Change::Increment(add.by)),
     })
 }
 
-/// An answer in the words of gRPC.
-fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, Refusal> {
+/// Converts an answer to a message.
+fn to_answer(
+    operation: &Operation,
+    found: request::Answer<'_>,
+) -> Result<answer::Kind, RequestError> {
     let (found, int) = match found {
-        ask::Answer::Refused(refusal) => return Err(refusal),
-        ask::Answer::Int(int) => (found, int),
+        request::Answer::Error(error) => return Err(error),
+        request::Answer::Int(int) => (found, int),
         _ => (found, 0),
     };
     Ok(match operation.kind {
         Some(operation::Kind::Set(_)) => {
-            answer::Kind::Set(SetResponse { stored: found == ask::Answer::Done })
+            answer::Kind::Set(SetResponse { stored: found == request::Answer::Done })
         }
         Some(operation::Kind::Delete(_)) => {
             answer::Kind::Delete(DeleteResponse { removed: int.cast_unsigned() })
@@ -376,7 +397,7 @@ fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, R
         Some(operation::Kind::Add(_)) => answer::Kind::Add(AddResponse { sum: int }),
         _ => {
             let value = match found {
-                ask::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
+                request::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
                 _ => None,
             };
             answer::Kind::Get(GetResponse { value })
@@ -388,130 +409,132 @@ fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, R
 impl Database for Service {
     type PipelineStream = BoxStream<'static, Result<BatchResponse, Status>>;
     type ScanStream = BoxStream<'static, Result<ScanResponse, Status>>;
-    type WatchStream = BoxStream<'static, Told>;
+    type WatchStream = BoxStream<'static, WatchResult>;
 
-    async fn get(&self, request: Request<GetRequest>) -> Answered<GetResponse> {
+    async fn get(&self, request: Request<GetRequest>) -> RpcResult<GetResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Get(request.into_inner())).await? {
-            (answer::Kind::Get(found), reserved) => Ok(held((found, reserved))),
+        match self.execute(&peer, operation::Kind::Get(request.into_inner())).await? {
+            (answer::Kind::Get(found), reserved) => Ok(accounted((found, reserved))),
             _ => Err(unexpected()),
         }
     }
 
-    async fn set(&self, request: Request<SetRequest>) -> Answered<SetResponse> {
+    async fn set(&self, request: Request<SetRequest>) -> RpcResult<SetResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
+        match self.execute(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
             answer::Kind::Set(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
-    async fn delete(&self, request: Request<DeleteRequest>) -> Answered<DeleteResponse> {
+    async fn delete(&self, request: Request<DeleteRequest>) -> RpcResult<DeleteResponse> {
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
-        let lsn = self.shared.db.with(|session| {
-            session.run(&[Ask::Together(Together::DeleteAll(&keys))], &mut |_, found| {
-                made = match found {
-                    ask::Answer::Refused(refusal) => Err(refused(refusal)),
-                    ask::Answer::Int(removed) => Ok(removed.cast_unsigned()),
-                    _ => Err(unexpected()),
-                };
-            })
+        let lsn = self.shared.db.with_session(|session| {
+            session.execute(
+                &[DbRequest::MultiKey(MultiKeyOp::DeleteAll(&keys))],
+                &mut |_, found| {
+                    made = match found {
+                        request::Answer::Error(error) => Err(status_of(error)),
+                        request::Answer::Int(removed) => Ok(removed.cast_unsigned()),
+                        _ => Err(unexpected()),
+                    };
+                },
+            )
         });
         let removed = made?;
-        self.shared.safe(lsn).await?;
+        self.shared.wait_safe(lsn).await?;
         Ok(Response::new(DeleteResponse { removed }))
     }
 
-    async fn add(&self, request: Request<AddRequest>) -> Answered<AddResponse> {
+    async fn add(&self, request: Request<AddRequest>) -> RpcResult<AddResponse> {
         let peer = peer_of(&request)?;
-        match self.ask(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
+        match self.execute(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
             answer::Kind::Add(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
-    async fn batch(&self, request: Request<BatchRequest>) -> Answered<BatchResponse> {
+    async fn batch(&self, request: Request<BatchRequest>) -> RpcResult<BatchResponse> {
         let peer = peer_of(&request)?;
         let ((answers, reserved), lsn) =
-            self.shared.run(&peer, &request.into_inner().operations)?;
-        self.shared.safe(lsn).await?;
-        Ok(held((BatchResponse { answers }, reserved)))
+            self.shared.execute(&peer, &request.into_inner().operations)?;
+        self.shared.wait_safe(lsn).await?;
+        Ok(accounted((BatchResponse { answers }, reserved)))
     }
 
     async fn pipeline(
         &self,
         request: Request<Streaming<BatchRequest>>,
-    ) -> Answered<Self::PipelineStream> {
-        let (peer, flow) = (peer_of(&request)?, Arc::<Flow>::default());
+    ) -> RpcResult<Self::PipelineStream> {
+        let (peer, window) = (peer_of(&request)?, Arc::<OutputWindow>::default());
         let shared = Arc::clone(&self.shared);
-        // Each batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
-        // be told.
+        // Execute each batch when it arrives, if earlier responses leave room. Only its response waits for the log, so
+        // later batches are not delayed.
         let made = request.into_inner().then(move |batch| {
-            let (shared, peer, flow) = (Arc::clone(&shared), peer.clone(), Arc::clone(&flow));
+            let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
             async move {
-                flow.room().await;
-                let ((answers, reserved), lsn) = shared.run(&peer, &batch?.operations)?;
-                Ok((answers, Flowing::new(&flow, reserved), lsn))
+                window.wait_for_space().await;
+                let ((answers, reserved), lsn) = shared.execute(&peer, &batch?.operations)?;
+                Ok((answers, WindowBytes::new(&window, reserved), lsn))
             }
         });
         let shared = Arc::clone(&self.shared);
         let answers = made.map(move |made: Result<_, Status>| {
             let shared = Arc::clone(&shared);
             async move {
-                let (answers, flowing, lsn) = made?;
-                shared.safe(lsn).await?;
-                Ok((BatchResponse { answers }, flowing))
+                let (answers, bytes, lsn) = made?;
+                shared.wait_safe(lsn).await?;
+                Ok((BatchResponse { answers }, bytes))
             }
         });
-        Ok(Response::new(held_stream(answers.buffered(UNDER_WAY))))
+        Ok(Response::new(accounted_stream(answers.buffered(MAX_PENDING_BATCHES))))
     }
 
-    async fn scan(&self, request: Request<ScanRequest>) -> Answered<Self::ScanStream> {
+    async fn scan(&self, request: Request<ScanRequest>) -> RpcResult<Self::ScanStream> {
         let peer = peer_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
-        let walk = Walk { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
-        let parts = stream::try_unfold(walk, move |mut walk| {
+        let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
+        let parts = stream::try_unfold(scan_state, move |mut scan_state| {
             let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
             async move {
-                while walk.next.is_some() || !walk.keys.is_empty() {
-                    let ((entries, reserved), lsn) = shared.scan(&peer, &request, &mut walk)?;
+                while scan_state.next.is_some() || !scan_state.keys.is_empty() {
+                    let ((entries, reserved), lsn) =
+                        shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {
-                        shared.safe(lsn).await?;
-                        return Ok(Some(((ScanResponse { entries }, reserved), walk)));
+                        shared.wait_safe(lsn).await?;
+                        return Ok(Some(((ScanResponse { entries }, reserved), scan_state)));
                     }
-                    // A long walk that finds nothing lets others have the thread.
+                    // A long scan that finds nothing lets other calls run.
                     tokio::task::yield_now().await;
                 }
                 Ok(None)
             }
         });
-        Ok(Response::new(held_stream(parts)))
+        Ok(Response::new(accounted_stream(parts)))
     }
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Answered<Self::WatchStream> {
-        /// One watch less, when dropped.
-        struct Counted(Arc<Shared>);
-        impl Drop for Counted {
+    async fn watch(&self, request: Request<WatchRequest>) -> RpcResult<Self::WatchStream> {
+        /// Counts a watch until it is dropped.
+        struct WatchGuard(Arc<Shared>);
+        impl Drop for WatchGuard {
             fn drop(&mut self) {
-                // Relaxed: a count by itself.
-                self.0.watches.fetch_sub(1, Ordering::Relaxed);
+                self.0.watches.sub(1);
             }
         }
         let peer = peer_of(&request)?;
         let request = request.into_inner();
         let shared = Arc::clone(&self.shared);
-        // Relaxed: a count by itself.
-        let before = shared.watches.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&shared));
-        if before >= GRPC_WATCHES {
-            return Err(Status::resource_exhausted("there are too many watches"));
+        let before = shared.watches.add(1);
+        let counted = WatchGuard(Arc::clone(&shared));
+        if before >= GRPC_WATCHES as u64 {
+            return Err(Status::resource_exhausted("too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);
-        let (to, events) = mpsc::channel(EVENTS);
+        let (to, events) = mpsc::channel(WATCH_QUEUE);
         let end = Arc::clone(&shared.end);
-        // A watcher has nothing to send, however long nothing changes, so it is not idle.
+        // A watcher sends nothing for as long as nothing changes, so the timeout must not apply to it.
         let busy: Busy = peer.busy();
         tokio::task::spawn_blocking(move || {
             counted.0.watch(&peer, watch, request.with_values, &to);
@@ -520,6 +543,6 @@ impl Database for Service {
             events.recv().await.map(|event| (event, (events, busy)))
         });
         let ended = async move { end.notified().await };
-        Ok(Response::new(held_stream(events.take_until(Box::pin(ended)))))
+        Ok(Response::new(accounted_stream(events.take_until(Box::pin(ended)))))
     }
 }

@@ -1,22 +1,22 @@
-//! Changes as the log has them: of single keys, each as it came out, so that making them again in the same order gives
-//! the same.
+//! The changes in a log entry. Each is the outcome of a request, without its conditions, so that replaying the entries
+//! in order restores the same state.
 //!
 //! ```text
-//! change: kind 8 | key's length, varint | key | what the kind has
+//! change: kind 8 | key's length, varint | key | operands of the kind
 //! ```
 //!
-//! A later version may add kinds, and reads all that an earlier one wrote. An earlier one refuses a log with a kind
-//! that it does not know, and changes nothing.
+//! A later version may add kinds, and reads all that earlier versions wrote. An earlier version rejects a log with a
+//! kind that it does not know, and leaves the log unchanged.
 
-use crate::ask::{Change, Life, LiveWhen, When};
+use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
 use std::ops::Range;
 
 const SET: u8 = 1;
-const SET_ENDING: u8 = 2;
-const SET_KEEPING: u8 = 3;
+const SET_WITH_TTL: u8 = 2;
+const SET_KEEP_TTL: u8 = 3;
 const DELETE: u8 = 4;
-const END: u8 = 5;
-const ENDLESS: u8 = 6;
+const EXPIRE: u8 = 5;
+const PERSIST: u8 = 6;
 const ADD: u8 = 7;
 const APPEND: u8 = 8;
 const WRITE: u8 = 9;
@@ -24,16 +24,16 @@ const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
 const CLOCK: u8 = 12;
 
-/// One change of an entry of the log.
+/// One change in a log entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Logged<'a> {
-    /// Of a key: without conditions, and without an answer.
+pub(crate) enum LoggedOp<'a> {
+    /// A change of one key.
     Change(&'a [u8], Change<'a>),
-    /// All keys of these slots are removed.
+    /// Removes all keys of these slots.
     Clear(u16, u16),
-    /// The value and the end of the first key become those of the second, and the first is removed.
+    /// Moves the value and the TTL of the first key to the second, and removes the first.
     Rename(&'a [u8], &'a [u8]),
-    /// All keys that had ended by then are removed: the clock was set back, to the time of the entry.
+    /// Removes all keys that had expired by this time: the clock was set back from it to the time of the entry.
     Clock(u64),
 }
 
@@ -50,50 +50,50 @@ fn bytes(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
-/// Writes that a value was stored.
-pub(crate) fn set(key: &[u8], value: &[u8], life: Life, into: &mut Vec<u8>) {
-    into.push(match life {
-        Life::Ever => SET,
-        Life::Until(_) => SET_ENDING,
-        Life::Keep => SET_KEEPING,
+/// Encodes that a value was stored.
+pub(crate) fn set(key: &[u8], value: &[u8], expiry: Expiry, into: &mut Vec<u8>) {
+    into.push(match expiry {
+        Expiry::Never => SET,
+        Expiry::At(_) => SET_WITH_TTL,
+        Expiry::Keep => SET_KEEP_TTL,
     });
     bytes(key, into);
-    if let Life::Until(end) = life {
+    if let Expiry::At(end) = expiry {
         number(end, into);
     }
     bytes(value, into);
 }
 
-/// Writes that a key was removed.
+/// Encodes that a key was removed.
 pub(crate) fn delete(key: &[u8], into: &mut Vec<u8>) {
     into.push(DELETE);
     bytes(key, into);
 }
 
-/// Writes until when a key lives now.
-pub(crate) fn live(key: &[u8], until: Option<u64>, into: &mut Vec<u8>) {
-    into.push(if until.is_some() { END } else { ENDLESS });
+/// Encodes that the expiration of a key was set or removed.
+pub(crate) fn expire(key: &[u8], until: Option<u64>, into: &mut Vec<u8>) {
+    into.push(if until.is_some() { EXPIRE } else { PERSIST });
     bytes(key, into);
     if let Some(end) = until {
         number(end, into);
     }
 }
 
-/// Writes that a number was added to.
+/// Encodes that `by` was added to a number.
 pub(crate) fn add(key: &[u8], by: i64, into: &mut Vec<u8>) {
     into.push(ADD);
     bytes(key, into);
     into.extend_from_slice(&by.to_le_bytes());
 }
 
-/// Writes that a value was appended to.
+/// Encodes that a value was appended to.
 pub(crate) fn append(key: &[u8], tail: &[u8], into: &mut Vec<u8>) {
     into.push(APPEND);
     bytes(key, into);
     bytes(tail, into);
 }
 
-/// Writes that part of a value was overwritten.
+/// Encodes that part of a value was overwritten.
 pub(crate) fn write(key: &[u8], at: usize, part: &[u8], into: &mut Vec<u8>) {
     into.push(WRITE);
     bytes(key, into);
@@ -101,28 +101,31 @@ pub(crate) fn write(key: &[u8], at: usize, part: &[u8], into: &mut Vec<u8>) {
     bytes(part, into);
 }
 
-/// Writes that all keys of these slots were removed.
+/// Encodes that all keys of these slots were removed.
 pub(crate) fn clear(slots: Range<u16>, into: &mut Vec<u8>) {
     into.push(CLEAR);
     number(slots.start.into(), into);
     number(slots.end.into(), into);
 }
 
-/// Writes that a key has another name. Not while a snapshot is written: a snapshot may hold one of the
-/// keys as it was before and the other as it was after, and neither has the value then.
+/// Encodes that a key was renamed.
+///
+/// Not used while a snapshot is written. A snapshot may contain the old key as of after the rename, and the new key as
+/// of before: replay would then have no value to move.
 pub(crate) fn rename(from: &[u8], to: &[u8], into: &mut Vec<u8>) {
     into.push(RENAME);
     bytes(from, into);
     bytes(to, into);
 }
 
-/// Writes that the clock was set back, which had reached this time.
-pub(crate) fn clock(ended: u64, into: &mut Vec<u8>) {
+/// Encodes that the clock was set back. `latest` is the time that it had reached.
+pub(crate) fn clock(latest: u64, into: &mut Vec<u8>) {
     into.push(CLOCK);
-    number(ended, into);
+    number(latest, into);
 }
 
-/// Reads changes in order. An entry whose checksum is right and whose changes are not was written by something else.
+/// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote
+/// it.
 pub(crate) struct Changes<'a>(&'a [u8]);
 
 impl<'a> Changes<'a> {
@@ -163,46 +166,52 @@ impl<'a> Changes<'a> {
         self.take(length)
     }
 
-    fn change(&mut self) -> Option<Logged<'a>> {
+    fn change(&mut self) -> Option<LoggedOp<'a>> {
         let kind = self.byte()?;
         if kind == CLEAR {
             let (from, to) = (self.number()?, self.number()?);
-            return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+            return Some(LoggedOp::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
         }
         if kind == CLOCK {
-            return Some(Logged::Clock(self.number()?));
+            return Some(LoggedOp::Clock(self.number()?));
         }
         let key = self.bytes()?;
         if kind == RENAME {
-            return Some(Logged::Rename(key, self.bytes()?));
+            return Some(LoggedOp::Rename(key, self.bytes()?));
         }
-        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let expire =
+            |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let change = match kind {
-            SET | SET_ENDING | SET_KEEPING => {
-                let life = match kind {
-                    SET => Life::Ever,
-                    SET_ENDING => Life::Until(self.number()?),
-                    _ => Life::Keep,
+            SET | SET_WITH_TTL | SET_KEEP_TTL => {
+                let expiry = match kind {
+                    SET => Expiry::Never,
+                    SET_WITH_TTL => Expiry::At(self.number()?),
+                    _ => Expiry::Keep,
                 };
-                Change::Set { value: self.bytes()?, when: When::Always, life, get: false }
+                Change::Set {
+                    value: self.bytes()?,
+                    condition: SetCondition::Always,
+                    expiry,
+                    get: false,
+                }
             }
             DELETE => Change::Delete,
-            END => live(Life::Until(self.number()?)),
-            ENDLESS => live(Life::Ever),
-            ADD => Change::Add(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            EXPIRE => expire(Expiry::At(self.number()?)),
+            PERSIST => expire(Expiry::Never),
+            ADD => Change::Increment(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
             APPEND => Change::Append(self.bytes()?),
             WRITE => {
                 let at = usize::try_from(self.number()?).ok()?;
-                Change::Write { at, bytes: self.bytes()? }
+                Change::SetRange { offset: at, bytes: self.bytes()? }
             }
             _ => return None,
         };
-        Some(Logged::Change(key, change))
+        Some(LoggedOp::Change(key, change))
     }
 }
 
 impl<'a> Iterator for Changes<'a> {
-    type Item = Result<Logged<'a>, &'static str>;
+    type Item = Result<LoggedOp<'a>, &'static str>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -212,7 +221,7 @@ impl<'a> Iterator for Changes<'a> {
         if change.is_none() {
             self.0 = &[];
         }
-        Some(change.ok_or("an entry holds something that is no change"))
+        Some(change.ok_or("an entry contains an unknown or truncated change"))
     }
 }
 
@@ -224,37 +233,43 @@ mod tests {
     fn changes_are_read_as_they_were_written() {
         let mut log = Vec::new();
         let long = vec![7; 300];
-        set(b"a", &long, Life::Ever, &mut log);
-        set(b"", b"", Life::Until(u64::MAX), &mut log);
-        set(b"c", b"v", Life::Keep, &mut log);
+        set(b"a", &long, Expiry::Never, &mut log);
+        set(b"", b"", Expiry::At(u64::MAX), &mut log);
+        set(b"c", b"v", Expiry::Keep, &mut log);
         delete(b"d", &mut log);
-        live(b"e", Some(5), &mut log);
-        live(b"f", None, &mut log);
+        expire(b"e", Some(5), &mut log);
+        expire(b"f", None, &mut log);
         add(b"g", i64::MIN, &mut log);
         append(b"h", b"tail", &mut log);
         write(b"i", 1000, b"part", &mut log);
         clear(0..16_384, &mut log);
         rename(b"j", b"k", &mut log);
         clock(1 << 50, &mut log);
-        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
-        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let set = |value, expiry| Change::Set {
+            value,
+            condition: SetCondition::Always,
+            expiry,
+            get: false,
+        };
+        let expire =
+            |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         let wanted = [
-            Logged::Change(b"a", set(&long, Life::Ever)),
-            Logged::Change(b"", set(b"", Life::Until(u64::MAX))),
-            Logged::Change(b"c", set(b"v", Life::Keep)),
-            Logged::Change(b"d", Change::Delete),
-            Logged::Change(b"e", live(Life::Until(5))),
-            Logged::Change(b"f", live(Life::Ever)),
-            Logged::Change(b"g", Change::Add(i64::MIN)),
-            Logged::Change(b"h", Change::Append(b"tail")),
-            Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
-            Logged::Clear(0, 16_384),
-            Logged::Rename(b"j", b"k"),
-            Logged::Clock(1 << 50),
+            LoggedOp::Change(b"a", set(&long, Expiry::Never)),
+            LoggedOp::Change(b"", set(b"", Expiry::At(u64::MAX))),
+            LoggedOp::Change(b"c", set(b"v", Expiry::Keep)),
+            LoggedOp::Change(b"d", Change::Delete),
+            LoggedOp::Change(b"e", expire(Expiry::At(5))),
+            LoggedOp::Change(b"f", expire(Expiry::Never)),
+            LoggedOp::Change(b"g", Change::Increment(i64::MIN)),
+            LoggedOp::Change(b"h", Change::Append(b"tail")),
+            LoggedOp::Change(b"i", Change::SetRange { offset: 1000, bytes: b"part" }),
+            LoggedOp::Clear(0, 16_384),
+            LoggedOp::Rename(b"j", b"k"),
+            LoggedOp::Clock(1 << 50),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));
-        // Cut anywhere, it is a beginning of them, and an error at the end or none.
+        // A truncated entry gives the first changes, and then an error or the end.
         for end in 0..log.len() {
             let read: Vec<_> = Changes::new(&log[..end]).collect();
             for (read, wanted) in read.iter().zip(&wanted) {

@@ -1,31 +1,31 @@
-//! What log and snapshots do with files: few things, behind a trait, so that a test can have a disk that fails.
+//! The file operations of the log and of snapshots, behind a trait: tests use disks that fail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where files are kept.
+/// A file system.
 pub trait Disk: Send + Sync {
-    /// A new file to write, empty; one of that name is emptied.
+    /// Creates a file for writing. An existing file of that name is truncated.
     ///
     /// # Errors
     /// The system's.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// A file that is there, to write at its end.
+    /// Opens an existing file for appending.
     ///
     /// # Errors
     /// The system's.
     fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// A file that is there, to read.
+    /// Opens an existing file for reading.
     ///
     /// # Errors
     /// The system's.
     fn read(&self, path: &Path) -> io::Result<File>;
 
-    /// Gives a file another name; one that has it goes.
+    /// Renames a file. Replaces a file that has the new name.
     ///
     /// # Errors
     /// The system's.
@@ -37,47 +37,47 @@ pub trait Disk: Send + Sync {
     /// The system's.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a folder that are text.
+    /// Returns the names in a folder that are valid UTF-8.
     ///
     /// # Errors
     /// The system's.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Forces a folder's names to the disk.
+    /// Syncs the names in a folder.
     ///
     /// # Errors
     /// The system's.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
-/// A file that is written. One thread writes at a time; another may force meanwhile.
+/// A file that is being written. One thread writes at a time; another may sync meanwhile.
 pub trait DiskFile: Send + Sync {
-    /// Writes all of it at the end; after an error any part of it may be there.
+    /// Appends all bytes. After an error, any part of them may be in the file.
     ///
     /// # Errors
     /// The system's.
     fn write(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Whether this path leads to the file. Where the system does not tell, it is taken for granted.
+    /// Whether `path` is still a name of this file. True if the system cannot tell.
     fn is_at(&self, path: &Path) -> bool {
         let _ = path;
         true
     }
 
-    /// Forces to the disk what was written.
+    /// Syncs what was written (`fdatasync`).
     ///
     /// # Errors
     /// The system's.
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts the file to a length, where the next write goes.
+    /// Truncates the file. The next write appends there.
     ///
     /// # Errors
     /// The system's.
     fn cut(&self, length: u64) -> io::Result<()>;
 }
 
-/// The system's files.
+/// The system's own files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;
 
@@ -113,7 +113,7 @@ impl Disk for SystemDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        // Elsewhere a folder cannot be opened as a file, and names are forced with the files.
+        // Other systems cannot open a folder as a file, and sync names together with files.
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 }

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to: for tests of what is left then.
+//! A disk with injected faults, for tests of recovery.
 
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use std::collections::HashMap;
@@ -7,91 +7,92 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of which a disk writes all or none: fewer than any that there is.
+/// The bytes that a disk writes atomically: fewer than on any real disk.
 const PAGE: usize = 16;
 
 /// The system's files, with faults. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct FaultyDisk {
-    plan: Arc<Mutex<Plan>>,
+    state: Arc<Mutex<DiskState>>,
 }
 
-/// What fails, and what is known of the files.
+/// The faults, and what was synced of each file.
 #[derive(Default)]
-struct Plan {
+struct DiskState {
     faults: Faults,
-    /// Bytes of each file that is being written, and how many of them were forced.
-    files: HashMap<u64, Written>,
+    /// The open files: their length, and how much of it was synced.
+    files: HashMap<u64, FileState>,
     next: u64,
-    /// Names given since the last time that a folder was forced: the old and the new.
+    /// Renames since the last sync of a folder: old and new name.
     renamed: Vec<(PathBuf, PathBuf)>,
-    /// What had such a name before, as it was forced.
+    /// Files that these renames have replaced, with their synced contents.
     replaced: Vec<(PathBuf, Vec<u8>)>,
     counts: Counts,
 }
 
-/// What fails.
+/// The operations that fail.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each fault is there or not, by itself")]
 #[non_exhaustive]
 pub struct Faults {
-    /// How many more bytes can be written until the disk is full; a write that does not fit leaves what does.
+    /// Bytes that can still be written before the disk is full. Of a write that does not fit, the part that does is
+    /// written.
     pub room: Option<u64>,
-    /// Forcing a file fails.
+    /// Syncing a file fails.
     pub sync: bool,
-    /// Forcing a folder fails.
+    /// Syncing a folder fails.
     pub sync_folder: bool,
-    /// Cutting a file fails.
+    /// Truncating a file fails.
     pub cut: bool,
-    /// Making a file fails.
+    /// Creating a file fails.
     pub create: bool,
-    /// Giving a file another name fails.
+    /// Renaming a file fails.
     pub rename: bool,
 }
 
-/// How often things were done.
+/// Numbers of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Writes, also those that failed.
+    /// Writes, including failed ones.
     pub writes: u64,
-    /// Files forced.
+    /// Syncs of files.
     pub syncs: u64,
 }
 
-struct Written {
+struct FileState {
     path: PathBuf,
     length: u64,
-    forced: u64,
+    synced: u64,
 }
 
 impl FaultyDisk {
-    /// One on which nothing fails yet.
+    /// Returns a disk without faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Changes what fails.
+    /// Changes the faults.
     pub fn change(&self, how: impl FnOnce(&mut Faults)) {
-        how(&mut self.plan().faults);
+        how(&mut self.state().faults);
     }
 
-    /// How often things were done so far.
+    /// Returns how many operations there were so far.
     pub fn counts(&self) -> Counts {
-        self.plan().counts
+        self.state().counts
     }
 
-    /// Copies to the folder `to` what a loss of power now would leave of the folder `from` at worst: of each file what
-    /// was forced, under the name that was.
+    /// Copies to the folder `to` what a power failure would leave of the folder `from` in the worst case: of each file
+    /// the synced part, under its synced name.
     ///
     /// # Errors
     /// The system's.
-    pub fn copy_forced(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub fn copy_synced(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.copy(from, to, &mut |_| 0)
     }
 
-    /// As `copy_forced`, of a disk that has written of the rest whatever `keeps` says of each some bytes: the others
-    /// are zero.
+    /// As `copy_synced`, for a disk that has also written some of the pages that were not synced: those for which
+    /// `keeps` returns true. The others are zero.
     ///
     /// # Errors
     /// The system's.
@@ -107,52 +108,52 @@ impl FaultyDisk {
         })
     }
 
-    /// Copies a folder; `tear` says how many bytes are left of what was not forced of a file.
+    /// Copies a folder. `tear` gets the part of a file that was not synced, and returns how many bytes of it are left.
     fn copy(
         &self,
         from: &Path,
         to: &Path,
         tear: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> io::Result<()> {
-        // Nothing is written meanwhile.
-        let plan = self.plan();
+        // Held, so that nothing is written meanwhile.
+        let state = self.state();
         for name in SystemDisk.list(from)? {
             let now = from.join(name);
-            let mut forced = now.clone();
-            for (old, _) in plan.renamed.iter().rev().filter(|(_, new)| *new == now) {
-                forced.clone_from(old);
+            let mut synced = now.clone();
+            for (old, _) in state.renamed.iter().rev().filter(|(_, new)| *new == now) {
+                synced.clone_from(old);
             }
-            let copy = to.join(forced.file_name().unwrap_or_default());
+            let copy = to.join(synced.file_name().unwrap_or_default());
             let mut bytes = std::fs::read(&now)?;
-            if let Some(file) = plan.files.values().find(|file| file.path == now) {
-                let whole = usize::try_from(file.forced).unwrap_or(usize::MAX).min(bytes.len());
+            if let Some(file) = state.files.values().find(|file| file.path == now) {
+                let whole = usize::try_from(file.synced).unwrap_or(usize::MAX).min(bytes.len());
                 let left = tear(&mut bytes[whole..]);
                 bytes.truncate(whole + left);
             }
             std::fs::write(&copy, bytes)?;
         }
-        for (path, bytes) in plan.replaced.iter().rev() {
+        for (path, bytes) in state.replaced.iter().rev() {
             std::fs::write(to.join(path.file_name().unwrap_or_default()), bytes)?;
         }
         Ok(())
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, DiskState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(
         &self,
-        plan: &mut Plan,
+        state: &mut DiskState,
         path: &Path,
         inner: Arc<dyn DiskFile>,
         length: u64,
     ) -> Arc<dyn DiskFile> {
-        // Who opens a file anew goes on with it.
-        plan.files.retain(|_, file| file.path != path);
-        plan.next += 1;
-        let number = plan.next;
-        plan.files.insert(number, Written { path: path.into(), length, forced: length });
+        // If a file is opened again, only the new handle counts.
+        state.files.retain(|_, file| file.path != path);
+        state.next += 1;
+        let number = state.next;
+        state.files.insert(number, FileState { path: path.into(), length, synced: length });
         Arc::new(FaultyFile { disk: self.clone(), number, inner })
     }
 }
@@ -163,19 +164,19 @@ fn fault(what: &str) -> io::Error {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut plan = self.plan();
-        if plan.faults.create {
-            return Err(fault("no file is made"));
+        let mut state = self.state();
+        if state.faults.create {
+            return Err(fault("creating a file"));
         }
         let made = SystemDisk.create(path)?;
-        Ok(self.file(&mut plan, path, made, 0))
+        Ok(self.file(&mut state, path, made, 0))
     }
 
     fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut plan = self.plan();
+        let mut state = self.state();
         let length = std::fs::metadata(path)?.len();
         let opened = SystemDisk.reopen(path)?;
-        Ok(self.file(&mut plan, path, opened, length))
+        Ok(self.file(&mut state, path, opened, length))
     }
 
     fn read(&self, path: &Path) -> io::Result<File> {
@@ -183,28 +184,28 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        if plan.faults.rename {
-            return Err(fault("no file is renamed"));
+        let mut state = self.state();
+        if state.faults.rename {
+            return Err(fault("renaming a file"));
         }
         if let Ok(mut before) = std::fs::read(to) {
-            if let Some(file) = plan.files.values().find(|file| file.path == to) {
-                before.truncate(usize::try_from(file.forced).unwrap_or(usize::MAX));
+            if let Some(file) = state.files.values().find(|file| file.path == to) {
+                before.truncate(usize::try_from(file.synced).unwrap_or(usize::MAX));
             }
-            plan.replaced.push((to.into(), before));
+            state.replaced.push((to.into(), before));
         }
         SystemDisk.rename(from, to)?;
-        plan.files.retain(|_, file| file.path != to);
-        for file in plan.files.values_mut().filter(|file| file.path == from) {
+        state.files.retain(|_, file| file.path != to);
+        for file in state.files.values_mut().filter(|file| file.path == from) {
             file.path = to.into();
         }
-        plan.renamed.push((from.into(), to.into()));
+        state.renamed.push((from.into(), to.into()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        plan.files.retain(|_, file| file.path != path);
+        let mut state = self.state();
+        state.files.retain(|_, file| file.path != path);
         SystemDisk.remove(path)
     }
 
@@ -213,12 +214,12 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
-        let mut plan = self.plan();
-        if plan.faults.sync_folder {
-            return Err(fault("the folder is not forced"));
+        let mut state = self.state();
+        if state.faults.sync_folder {
+            return Err(fault("syncing a folder"));
         }
-        plan.renamed.clear();
-        plan.replaced.clear();
+        state.renamed.clear();
+        state.replaced.clear();
         Ok(())
     }
 }
@@ -230,17 +231,17 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    fn note(&self, plan: &mut Plan, how: impl FnOnce(&mut Written)) {
-        // It may have been opened anew since.
-        plan.files.get_mut(&self.number).map(how);
+    fn update(&self, state: &mut DiskState, how: impl FnOnce(&mut FileState)) {
+        // None if the file was opened again since.
+        state.files.get_mut(&self.number).map(how);
     }
 }
 
 impl DiskFile for FaultyFile {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        plan.counts.writes += 1;
-        let fits = match &mut plan.faults.room {
+        let mut state = self.disk.state();
+        state.counts.writes += 1;
+        let fits = match &mut state.faults.room {
             None => bytes.len(),
             Some(room) => {
                 let fits = bytes.len().min(usize::try_from(*room).unwrap_or(usize::MAX));
@@ -249,7 +250,7 @@ impl DiskFile for FaultyFile {
             }
         };
         self.inner.write(&bytes[..fits])?;
-        self.note(&mut plan, |file| file.length += fits as u64);
+        self.update(&mut state, |file| file.length += fits as u64);
         if fits < bytes.len() {
             return Err(io::Error::new(ErrorKind::StorageFull, "injected: the disk is full"));
         }
@@ -261,24 +262,24 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        plan.counts.syncs += 1;
-        if plan.faults.sync {
-            return Err(fault("the file is not forced"));
+        let mut state = self.disk.state();
+        state.counts.syncs += 1;
+        if state.faults.sync {
+            return Err(fault("syncing a file"));
         }
-        self.note(&mut plan, |file| file.forced = file.length);
+        self.update(&mut state, |file| file.synced = file.length);
         Ok(())
     }
 
     fn cut(&self, length: u64) -> io::Result<()> {
-        let mut plan = self.disk.plan();
-        if plan.faults.cut {
-            return Err(fault("the file is not cut"));
+        let mut state = self.disk.state();
+        if state.faults.cut {
+            return Err(fault("truncating a file"));
         }
         self.inner.cut(length)?;
-        self.note(&mut plan, |file| {
+        self.update(&mut state, |file| {
             file.length = length;
-            file.forced = file.forced.min(length);
+            file.synced = file.synced.min(length);
         });
         Ok(())
     }

@@ -1,17 +1,17 @@
-//! The folder of a database: its log and snapshots, which one process at a time may touch.
+//! The folder with the log and the snapshots of a database. Only one process may have it open.
 
-use crate::log::Corrupt;
 use crate::log::disk::{Disk, SystemDisk};
+use crate::log::open_error::OpenError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The file whose lock says that the folder is in use. It stays; only its lock counts.
+/// The file that an open folder keeps locked (`flock`). The file itself is never removed.
 const LOCK: &str = "lock";
 
-/// A folder that nobody else has open, until this is dropped.
+/// A folder that no other process has open. The lock is released when this is dropped.
 pub struct Folder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
@@ -19,49 +19,49 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Claims a folder, which is made where it is missing.
+    /// Locks a folder. Creates it if it is missing.
     ///
     /// # Errors
-    /// [`Corrupt::InUse`] while another has it, or the system's.
-    pub fn claim(path: &Path) -> Result<Arc<Self>, Corrupt> {
+    /// [`OpenError::InUse`] if another process has the folder open, and [`OpenError::Io`].
+    pub fn claim(path: &Path) -> Result<Arc<Self>, OpenError> {
         Self::claim_on(path, Arc::new(SystemDisk))
     }
 
-    /// Claims a folder on a disk of the caller's.
+    /// As [`claim`](Self::claim), with the file operations of `disk`.
     ///
     /// # Errors
-    /// As [`claim`](Self::claim).
-    pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, Corrupt> {
-        make(path, &*disk).map_err(|why| Corrupt::Io(path.into(), why))?;
+    /// As `claim`.
+    pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
+        make(path, &*disk).map_err(|why| OpenError::Io(path.into(), why))?;
         let file = path.join(LOCK);
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
-        let lock = open.map_err(|why| Corrupt::Io(file.clone(), why))?;
+        let lock = open.map_err(|why| OpenError::Io(file.clone(), why))?;
         // `File::try_lock` needs Rust 1.89.
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, _lock: lock })),
-            Err(Errno::WOULDBLOCK) => Err(Corrupt::InUse(path.into())),
-            Err(why) => Err(Corrupt::Io(file, why.into())),
+            Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.into())),
+            Err(why) => Err(OpenError::Io(file, why.into())),
         }
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the folder.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The disk that it is on.
+    /// Returns the file operations.
     pub(crate) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
 
-    /// The numbers of the files named `prefix` and twenty digits, in order.
-    pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, Corrupt> {
-        let names = self.disk.list(&self.path).map_err(|why| self.refused(why))?;
+    /// Returns the numbers of the files named `prefix` and twenty digits, in ascending order.
+    pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, OpenError> {
+        let names = self.disk.list(&self.path).map_err(|why| self.io_error(why))?;
         let number = |name: &String| {
             let digits = name.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS)?;
             let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -72,22 +72,22 @@ impl Folder {
         Ok(numbers)
     }
 
-    /// Removes what a process left that died while it wrote a file of that name.
-    pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), Corrupt> {
+    /// Removes a temporary file that a crash has left.
+    pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), OpenError> {
         match self.disk.remove(&self.at(name)) {
             Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
-                Err(Corrupt::Io(self.at(name), why))
+                Err(OpenError::Io(self.at(name), why))
             }
             _ => Ok(()),
         }
     }
 
-    pub(crate) fn refused(&self, why: std::io::Error) -> Corrupt {
-        Corrupt::Io(self.path.clone(), why)
+    pub(crate) fn io_error(&self, why: std::io::Error) -> OpenError {
+        OpenError::Io(self.path.clone(), why)
     }
 }
 
-/// Makes a folder where it is missing, and those that it is in, so that their names last.
+/// Creates a folder and its missing parents, and syncs the names of each.
 fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -100,10 +100,10 @@ fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     disk.sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
-/// As many as the largest number has, so that names sort as numbers do.
+/// The number of digits of the largest number, so that names sort as numbers do.
 const DIGITS: usize = 20;
 
-/// The name of the file of a number.
+/// Returns the name of a file with a number.
 pub(crate) fn numbered_name(prefix: &str, number: u64) -> String {
     format!("{prefix}{number:020}")
 }

@@ -1,6 +1,6 @@
-//! Entries as bytes, and back: what is taken for an entry was written as one.
+//! The format of segments and entries.
 //!
-//! A file of the log is a header and entries, one behind the other, whose numbers follow each other:
+//! A segment is a header and entries with consecutive numbers:
 //!
 //! ```text
 //! header: "hedgelog", version u32, salt u32, crc u32 of these
@@ -8,34 +8,37 @@
 //! mark:   2^32 - 1 u32, 0 u32, lsn u64, 0 u64, check u32 of these
 //! ```
 //!
-//! A mark stands between entries and says that everything up to this one had been forced to the disk when it was
-//! written. A loss of power may leave any parts of what was not forced, but nothing of what was can be missing.
+//! A sync mark stands between entries and says that all entries up to its number had been synced when it was written.
+//! After a power failure any entries that were not synced may be missing, but none before a mark.
 //!
-//! All numbers are little-endian; crc is CRC-32 (IEEE), and the check one that begins with the salt. The salt is drawn
-//! when the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for
-//! one where a reader looks behind a damage for what was written later. The check of the head alone makes that search
-//! one pass, and a length is trusted before the changes are read.
+//! All numbers are little-endian. `crc` is CRC-32 (IEEE); `check` is the same with the salt as its initial value.
+//!
+//! - The salt is drawn at random when the log is created. A client that stores a value that looks like an entry does
+//!   not know it, so recovery does not take such a value for an entry when it searches a torn tail.
+//! - The header has a check of its own. So the search is one pass over the tail, and recovery can trust a length before
+//!   it has read the changes.
 
-use crate::log::{Lsn, crc};
+use crate::log::api::Lsn;
+use crate::log::crc;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 const MAGIC: &[u8; 8] = b"hedgelog";
 const VERSION: u32 = 1;
-/// Bytes of a file before its first entry.
-pub(crate) const HEADER: usize = 20;
+/// Bytes of a segment before its first entry.
+pub(crate) const FILE_HEADER: usize = 20;
 /// Bytes of an entry before its changes.
-pub(crate) const HEAD: usize = 28;
-/// Most bytes of changes in an entry.
-pub(crate) const LONGEST: usize = u32::MAX as usize - 1;
-/// What a mark has in place of a length.
-const MARK: u32 = u32::MAX;
-/// Bytes read at once.
+pub(crate) const ENTRY_HEADER: usize = 28;
+/// The most bytes of changes in one entry.
+pub(crate) const MAX_CHANGES: usize = u32::MAX as usize - 1;
+/// Stands in place of the length in a sync mark.
+const SYNC_MARK: u32 = u32::MAX;
+/// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
 
-/// The header of a file.
-pub(crate) fn header(salt: u32) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
+/// Returns the header of a segment.
+pub(crate) fn file_header(salt: u32) -> [u8; FILE_HEADER] {
+    let mut bytes = [0; FILE_HEADER];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[12..16].copy_from_slice(&salt.to_le_bytes());
@@ -44,51 +47,59 @@ pub(crate) fn header(salt: u32) -> [u8; HEADER] {
     bytes
 }
 
-/// The salt that a header gives.
-fn salt(bytes: &[u8; HEADER]) -> Result<u32, &'static str> {
+/// Returns the salt in a segment's header.
+fn salt(bytes: &[u8; FILE_HEADER]) -> Result<u32, &'static str> {
     if &bytes[..8] != MAGIC {
-        return Err("it does not begin as a log does");
+        return Err("not a segment of the log: the magic number is wrong");
     }
     if crc::of(&bytes[..16]) != u32_at(bytes, 16) {
-        return Err("its header is not as it was written");
+        return Err("the header has a wrong checksum");
     }
     if u32_at(bytes, 8) != VERSION {
-        return Err("it was written by another version");
+        return Err("the format version is not supported");
     }
     Ok(u32_at(bytes, 12))
 }
 
-/// The crc of changes that [`put`] wants, which is counted before the lock is taken that gives the number.
+/// Returns the checksum of changes for [`encode`]. It takes longest, so it is computed before the lock is taken under
+/// which an entry gets its number.
 pub(crate) fn crc(changes: &[u8]) -> u32 {
     crc::of(changes)
 }
 
-/// Writes an entry behind what is in `buffer`. The changes are at most [`LONGEST`].
-pub(crate) fn put(buffer: &mut Vec<u8>, salt: u32, lsn: Lsn, time: u64, crc: u32, changes: &[u8]) {
-    let head = Head { length: changes.len() as u32, crc, lsn, time };
-    buffer.reserve(HEAD + changes.len());
-    buffer.extend_from_slice(&head.bytes(salt));
+/// Appends an entry to `buffer`. The changes have at most [`MAX_CHANGES`] bytes.
+pub(crate) fn encode(
+    buffer: &mut Vec<u8>,
+    salt: u32,
+    lsn: Lsn,
+    time: u64,
+    crc: u32,
+    changes: &[u8],
+) {
+    let header = EntryHeader { length: changes.len() as u32, crc, lsn, time };
+    buffer.reserve(ENTRY_HEADER + changes.len());
+    buffer.extend_from_slice(&header.bytes(salt));
     buffer.extend_from_slice(changes);
 }
 
-/// Writes a mark behind what is in `buffer`: all entries up to `forced` are on the disk.
-pub(crate) fn mark(buffer: &mut Vec<u8>, salt: u32, forced: Lsn) {
-    let head = Head { length: MARK, crc: 0, lsn: forced, time: 0 };
-    buffer.extend_from_slice(&head.bytes(salt));
+/// Appends a sync mark to `buffer`: all entries up to `synced` are synced.
+pub(crate) fn sync_mark(buffer: &mut Vec<u8>, salt: u32, synced: Lsn) {
+    let header = EntryHeader { length: SYNC_MARK, crc: 0, lsn: synced, time: 0 };
+    buffer.extend_from_slice(&header.bytes(salt));
 }
 
-/// What stands before the changes, or what a mark is.
-struct Head {
+/// The header of an entry, or a sync mark.
+struct EntryHeader {
     length: u32,
     crc: u32,
     lsn: Lsn,
     time: u64,
 }
 
-impl Head {
+impl EntryHeader {
     #[inline]
-    fn bytes(&self, salt: u32) -> [u8; HEAD] {
-        let mut bytes = [0; HEAD];
+    fn bytes(&self, salt: u32) -> [u8; ENTRY_HEADER] {
+        let mut bytes = [0; ENTRY_HEADER];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.lsn.to_le_bytes());
@@ -99,10 +110,10 @@ impl Head {
     }
 }
 
-/// The head in the first [`HEAD`] bytes, where they are one.
-fn head(bytes: &[u8], salt: u32) -> Option<Head> {
+/// Parses the first [`ENTRY_HEADER`] bytes. Returns None if the check is wrong.
+fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
     let check = crc::after(salt, &bytes[..24]);
-    (check == u32_at(bytes, 24)).then(|| Head {
+    (check == u32_at(bytes, 24)).then(|| EntryHeader {
         length: u32_at(bytes, 0),
         crc: u32_at(bytes, 4),
         lsn: u64_at(bytes, 8),
@@ -110,55 +121,55 @@ fn head(bytes: &[u8], salt: u32) -> Option<Head> {
     })
 }
 
-/// What a reader finds next.
+/// What the reader found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step<'a> {
-    /// An entry: its place, its number, its time and its changes.
+pub(crate) enum Item<'a> {
+    /// An entry: its offset, number, time and changes.
     Entry(u64, Lsn, u64, &'a [u8]),
-    /// Nothing more.
+    /// The end of the file.
     End,
-    /// What is no entry, and why not.
-    Bad(&'static str),
+    /// No valid entry, and why.
+    Invalid(&'static str),
 }
 
-/// What stands behind a place that is no entry.
+/// What follows the first invalid entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Behind {
-    /// Whether it says that what is missing there had been forced to the disk.
-    pub(crate) forced: bool,
-    /// How many entries are whole. Where it was forced they are not counted to the end.
+pub(crate) struct Tail {
+    /// Whether there is proof that the invalid entry had been synced.
+    pub(crate) synced: bool,
+    /// The number of valid entries. The search ends early if `synced` is set.
     pub(crate) entries: u64,
 }
 
-/// Reads a file of the log from its begin.
+/// Reads a segment from its beginning.
 pub(crate) struct Reader {
     file: File,
     length: u64,
     salt: u32,
-    /// What the last mark said.
+    /// The number in the last sync mark that was read.
     marked: Lsn,
-    /// The place of the next entry.
+    /// The offset of the next entry.
     at: u64,
-    /// What was read, from that place on where `begin` stands.
+    /// Bytes of the file. Those from index `begin` on belong to the offset `at`.
     buffer: Vec<u8>,
     begin: usize,
 }
 
 impl Reader {
-    /// Reads the header. The inner error says why it is none.
+    /// Reads the header. The inner error says why it is invalid.
     pub(crate) fn new(mut file: File) -> io::Result<Result<Self, &'static str>> {
         let length = file.metadata()?.len();
-        if length < HEADER as u64 {
-            return Ok(Err("it ends within its header"));
+        if length < FILE_HEADER as u64 {
+            return Ok(Err("the file ends inside its header"));
         }
-        let mut bytes = [0; HEADER];
+        let mut bytes = [0; FILE_HEADER];
         file.read_exact(&mut bytes)?;
         Ok(salt(&bytes).map(|salt| Self {
             file,
             length,
             salt,
             marked: 0,
-            at: HEADER as u64,
+            at: FILE_HEADER as u64,
             buffer: Vec::new(),
             begin: 0,
         }))
@@ -168,67 +179,67 @@ impl Reader {
         self.salt
     }
 
-    /// Up to which entry all had been forced to the disk, as far as was read; 0 where nothing says so.
+    /// Returns the number in the last sync mark that was read, and 0 if there was none.
     pub(crate) fn marked(&self) -> Lsn {
         self.marked
     }
 
-    /// Bytes of the file.
+    /// Returns the length of the file.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where the next entry stands, or what is none.
+    /// Returns the offset of the next entry, or of the invalid one.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// The next entry, whose number should be `wanted`.
-    pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Step<'_>> {
-        let head = loop {
+    /// Reads the next entry, whose number has to be `wanted`.
+    pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Item<'_>> {
+        let header = loop {
             let left = self.length - self.at;
             if left == 0 {
-                return Ok(Step::End);
+                return Ok(Item::End);
             }
-            if left < HEAD as u64 {
-                return Ok(Step::Bad("it ends within the head of an entry"));
+            if left < ENTRY_HEADER as u64 {
+                return Ok(Item::Invalid("the file ends inside an entry's header"));
             }
-            self.fill(HEAD)?;
-            let Some(head) = head(&self.buffer[self.begin..], self.salt) else {
-                return Ok(Step::Bad("the head of an entry is not as it was written"));
+            self.fill(ENTRY_HEADER)?;
+            let Some(header) = entry_header(&self.buffer[self.begin..], self.salt) else {
+                return Ok(Item::Invalid("an entry's header has a wrong checksum"));
             };
-            if head.length != MARK {
-                break head;
+            if header.length != SYNC_MARK {
+                break header;
             }
-            if head.lsn >= wanted {
-                return Ok(Step::Bad("entries are missing that were forced to the disk"));
+            if header.lsn >= wanted {
+                return Ok(Item::Invalid("entries are missing that had been synced"));
             }
-            self.marked = head.lsn;
-            self.pass(HEAD);
+            self.marked = header.lsn;
+            self.advance(ENTRY_HEADER);
         };
-        if head.lsn != wanted {
-            return Ok(Step::Bad("an entry does not have the number that follows"));
+        if header.lsn != wanted {
+            return Ok(Item::Invalid("an entry's number is out of order"));
         }
-        if u64::from(head.length) > self.length - self.at - HEAD as u64 {
-            return Ok(Step::Bad("it ends within an entry"));
+        if u64::from(header.length) > self.length - self.at - ENTRY_HEADER as u64 {
+            return Ok(Item::Invalid("the file ends inside an entry"));
         }
-        let whole = HEAD + head.length as usize;
+        let whole = ENTRY_HEADER + header.length as usize;
         self.fill(whole)?;
-        let changes = self.begin + HEAD..self.begin + whole;
-        if crc(&self.buffer[changes.clone()]) != head.crc {
-            return Ok(Step::Bad("an entry is not as it was written"));
+        let changes = self.begin + ENTRY_HEADER..self.begin + whole;
+        if crc(&self.buffer[changes.clone()]) != header.crc {
+            return Ok(Item::Invalid("an entry has a wrong checksum"));
         }
         let at = self.at;
-        self.pass(whole);
-        Ok(Step::Entry(at, head.lsn, head.time, &self.buffer[changes]))
+        self.advance(whole);
+        Ok(Item::Entry(at, header.lsn, header.time, &self.buffer[changes]))
     }
 
-    fn pass(&mut self, bytes: usize) {
+    fn advance(&mut self, bytes: usize) {
         self.begin += bytes;
         self.at += bytes as u64;
     }
 
-    /// Has the buffer hold `wanted` bytes from `at` on, which the file has.
+    /// Fills the buffer so that it has `wanted` bytes from `at` on. The file has that many.
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         let held = self.buffer.len() - self.begin;
         if held >= wanted {
@@ -242,45 +253,47 @@ impl Reader {
         self.file.read_exact(&mut self.buffer[held..])
     }
 
-    /// What stands at `at` and behind it, of which entry `missing` should be the first. No entry's number is above
-    /// `most`.
-    pub(crate) fn behind(&mut self, missing: Lsn, most: Lsn) -> io::Result<Behind> {
-        let mut behind = Behind::default();
+    /// Searches the rest of the file, from the invalid entry on. Its number should be `missing`, and no valid entry has
+    /// a number above `most`.
+    pub(crate) fn scan_tail(&mut self, missing: Lsn, most: Lsn) -> io::Result<Tail> {
+        let mut tail = Tail::default();
         let mut window = vec![0; CHUNK];
         let mut from = self.at;
-        while from + HEAD as u64 <= self.length {
+        while from + ENTRY_HEADER as u64 <= self.length {
             let held = (self.length - from).min(CHUNK as u64) as usize;
             read_at(&mut self.file, from, &mut window[..held])?;
             let mut place = 0;
-            while place + HEAD <= held {
+            while place + ENTRY_HEADER <= held {
                 let bytes = &window[place..held];
                 place += 1;
                 if !(missing..=most).contains(&u64_at(bytes, 8)) {
                     continue;
                 }
-                let Some(head) = head(bytes, self.salt) else { continue };
-                if head.length == MARK {
-                    behind.forced = true;
-                    return Ok(behind);
+                let Some(header) = entry_header(bytes, self.salt) else { continue };
+                if header.length == SYNC_MARK {
+                    tail.synced = true;
+                    return Ok(tail);
                 }
-                let whole = HEAD + head.length as usize;
-                let good = match bytes.get(HEAD..whole) {
-                    Some(changes) => crc(changes) == head.crc,
-                    None => self.holds(from + (place - 1 + HEAD) as u64, &head)?,
+                let whole = ENTRY_HEADER + header.length as usize;
+                let good = match bytes.get(ENTRY_HEADER..whole) {
+                    Some(changes) => crc(changes) == header.crc,
+                    None => {
+                        self.has_changes_of(from + (place - 1 + ENTRY_HEADER) as u64, &header)?
+                    }
                 };
                 if good {
-                    behind.entries += 1;
+                    tail.entries += 1;
                     place += whole - 1;
                 }
             }
             from += place as u64;
         }
-        Ok(behind)
+        Ok(tail)
     }
 
-    /// Whether the changes from `begin` on are those of a head.
-    fn holds(&mut self, begin: u64, head: &Head) -> io::Result<bool> {
-        let mut left = head.length as usize;
+    /// Whether the bytes from `begin` on are the changes that `header` describes.
+    fn has_changes_of(&mut self, begin: u64, header: &EntryHeader) -> io::Result<bool> {
+        let mut left = header.length as usize;
         if left as u64 > self.length - begin {
             return Ok(false);
         }
@@ -293,7 +306,7 @@ impl Reader {
             crc = crc::after(crc, &part[..some]);
             left -= some;
         }
-        Ok(crc == head.crc)
+        Ok(crc == header.crc)
     }
 }
 
@@ -302,14 +315,14 @@ fn read_at(file: &mut File, at: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.read_exact(bytes)
 }
 
-/// A number of four bytes; they are there.
+/// Returns the `u32` at an index. Panics if the bytes end before.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(four)
 }
 
-/// A number of eight bytes; they are there.
+/// Returns the `u64` at an index. Panics if the bytes end before.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     eight.copy_from_slice(&bytes[at..at + 8]);
@@ -329,16 +342,16 @@ mod tests {
     }
 
     fn written(salt: u32, entries: &[(Lsn, &[u8])]) -> Vec<u8> {
-        let mut bytes = header(salt).to_vec();
+        let mut bytes = file_header(salt).to_vec();
         for &(lsn, changes) in entries {
-            put(&mut bytes, salt, lsn, lsn * 10, crc(changes), changes);
+            encode(&mut bytes, salt, lsn, lsn * 10, crc(changes), changes);
         }
         bytes
     }
 
     fn next(reader: &mut Reader, lsn: Lsn) -> (Lsn, u64, Vec<u8>) {
         match reader.next(lsn).unwrap() {
-            Step::Entry(_, lsn, time, changes) => (lsn, time, changes.to_vec()),
+            Item::Entry(_, lsn, time, changes) => (lsn, time, changes.to_vec()),
             other => panic!("{other:?} is no entry"),
         }
     }
@@ -352,86 +365,86 @@ mod tests {
         assert_eq!(next(&mut reader, 6), (6, 60, b"".to_vec()));
         assert_eq!(next(&mut reader, 7), (7, 70, long));
         assert_eq!(next(&mut reader, 8), (8, 80, b"end".to_vec()));
-        assert_eq!(reader.next(9).unwrap(), Step::End);
+        assert_eq!(reader.next(9).unwrap(), Item::End);
         assert_eq!(reader.at(), bytes.len() as u64);
     }
 
     #[test]
-    fn what_stands_behind_is_found_across_windows() {
+    fn the_tail_is_searched_across_chunks() {
         let long = vec![7; CHUNK + 5];
-        for gap in [1, HEAD, CHUNK - HEAD, CHUNK - 3, CHUNK, 2 * CHUNK + 1] {
-            let mut bytes = header(9).to_vec();
-            bytes.resize(HEADER + gap, 0x55);
+        for gap in [1, ENTRY_HEADER, CHUNK - ENTRY_HEADER, CHUNK - 3, CHUNK, 2 * CHUNK + 1] {
+            let mut bytes = file_header(9).to_vec();
+            bytes.resize(FILE_HEADER + gap, 0x55);
             for (lsn, changes) in [(7, &b"late"[..]), (8, &long), (9, b""), (10, b"last")] {
-                put(&mut bytes, 9, lsn, 1, crc(changes), changes);
+                encode(&mut bytes, 9, lsn, 1, crc(changes), changes);
             }
-            mark(&mut bytes, 9, 6);
+            sync_mark(&mut bytes, 9, 6);
             bytes.extend([0; 5]);
             let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-            assert!(matches!(reader.next(6).unwrap(), Step::Bad(_)));
-            let mut behind = |missing, most| {
-                let behind = reader.behind(missing, most).unwrap();
-                (behind.forced, behind.entries)
+            assert!(matches!(reader.next(6).unwrap(), Item::Invalid(_)));
+            let mut tail = |missing, most| {
+                let tail = reader.scan_tail(missing, most).unwrap();
+                (tail.synced, tail.entries)
             };
-            assert_eq!(behind(7, 1000), (false, 4), "behind {gap} bytes");
-            assert_eq!(behind(8, 9), (false, 2), "entries of other numbers");
-            assert!(behind(6, 1000).0, "the mark");
-            assert!(behind(5, 6).0, "the mark");
-            assert!(!behind(5, 5).0, "a mark of another number");
+            assert_eq!(tail(7, 1000), (false, 4), "behind {gap} bytes");
+            assert_eq!(tail(8, 9), (false, 2), "entries of other numbers");
+            assert!(tail(6, 1000).0, "the mark");
+            assert!(tail(5, 6).0, "the mark");
+            assert!(!tail(5, 5).0, "a mark of another number");
         }
     }
 
     #[test]
-    fn marks_are_passed_over() {
+    fn sync_marks_are_skipped() {
         let mut bytes = written(9, &[(1, b"one"), (2, b"two")]);
-        mark(&mut bytes, 9, 1);
-        mark(&mut bytes, 9, 2);
-        put(&mut bytes, 9, 3, 30, crc(b"three"), b"three");
-        mark(&mut bytes, 9, 3);
+        sync_mark(&mut bytes, 9, 1);
+        sync_mark(&mut bytes, 9, 2);
+        encode(&mut bytes, 9, 3, 30, crc(b"three"), b"three");
+        sync_mark(&mut bytes, 9, 3);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(next(&mut reader, 1), (1, 10, b"one".to_vec()));
         assert_eq!(next(&mut reader, 2), (2, 20, b"two".to_vec()));
         assert_eq!(next(&mut reader, 3), (3, 30, b"three".to_vec()));
-        assert_eq!(reader.next(4).unwrap(), Step::End);
+        assert_eq!(reader.next(4).unwrap(), Item::End);
         assert_eq!(reader.marked(), 3);
         assert_eq!(reader.at(), bytes.len() as u64);
-        // It tells of an entry that is not there.
-        mark(&mut bytes, 9, 4);
+        // A mark for an entry that is missing.
+        sync_mark(&mut bytes, 9, 4);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
         (1..4).for_each(|lsn| assert_eq!(next(&mut reader, lsn).0, lsn));
-        assert!(matches!(reader.next(4).unwrap(), Step::Bad(_)));
-        assert!(reader.behind(4, 1000).unwrap().forced);
+        assert!(matches!(reader.next(4).unwrap(), Item::Invalid(_)));
+        assert!(reader.scan_tail(4, 1000).unwrap().synced);
     }
 
     #[test]
-    fn a_value_that_looks_like_an_entry_is_none() {
-        // Written with another salt, as whoever does not know it must.
+    fn a_value_that_looks_like_an_entry_is_not_taken_for_one() {
+        // Encoded with another salt, since a client cannot know the right one.
         let mut forged = Vec::new();
-        put(&mut forged, 8, 7, 1, crc(b"forged"), b"forged");
+        encode(&mut forged, 8, 7, 1, crc(b"forged"), b"forged");
         let mut bytes = written(9, &[(5, b"one")]);
         bytes.extend([1; 40]);
         bytes.extend(forged);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(next(&mut reader, 5), (5, 50, b"one".to_vec()));
-        assert!(matches!(reader.next(6).unwrap(), Step::Bad(_)));
-        assert_eq!(reader.behind(5, 1000).unwrap(), Behind::default());
+        assert!(matches!(reader.next(6).unwrap(), Item::Invalid(_)));
+        assert_eq!(reader.scan_tail(5, 1000).unwrap(), Tail::default());
     }
 
     #[test]
-    fn a_length_beyond_the_file_is_not_believed() {
-        let mut bytes = header(9).to_vec();
+    fn a_length_beyond_the_file_is_rejected() {
+        let mut bytes = file_header(9).to_vec();
         let mut entry = Vec::new();
-        put(&mut entry, 9, 1, 1, 0, &[0; 64]);
-        bytes.extend(&entry[..HEAD + 63]);
+        encode(&mut entry, 9, 1, 1, 0, &[0; 64]);
+        bytes.extend(&entry[..ENTRY_HEADER + 63]);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-        assert_eq!(reader.next(1).unwrap(), Step::Bad("it ends within an entry"));
-        assert_eq!(reader.behind(1, 9).unwrap(), Behind::default());
+        assert_eq!(reader.next(1).unwrap(), Item::Invalid("the file ends inside an entry"));
+        assert_eq!(reader.scan_tail(1, 9).unwrap(), Tail::default());
     }
 
     #[test]
     fn every_byte_of_a_header_counts() {
-        let good = header(9);
-        for at in 0..HEADER {
+        let good = file_header(9);
+        for at in 0..FILE_HEADER {
             let mut bytes = good;
             bytes[at] ^= 1;
             assert!(salt(&bytes).is_err(), "byte {at}");

@@ -1,39 +1,39 @@
-//! Whether the log can be written: one state, and the ways from one to the next.
+//! Whether the log can be written: a state machine.
 //!
 //! ```text
 //! Healthy --a write fails--> Full --a write succeeds--> Healthy
-//! Healthy, Full, Closing --the disk lost something, or the files are gone--> Failed
-//! Healthy, Full --close--> Closing --all was tried--> Closed
+//! Healthy, Full, Closing --a sync fails, or a segment was removed--> Failed
+//! Healthy, Full --close--> Closing --the last write was tried--> Closed
 //! ```
 //!
-//! The lock of the state is taken last of all.
+//! A thread that holds the lock of the state takes no other lock.
 
-use crate::log::LogError;
+use crate::log::api::LogError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whether the log can be written.
 #[derive(Clone, Debug)]
 pub(super) enum Condition {
-    /// Entries are written as they come.
+    /// Entries are accepted and written.
     Healthy,
-    /// The last write failed. No change begins, and the log's thread tries again.
+    /// The last write failed. No change begins, and the log's thread retries the write.
     Full(LogError),
-    /// No entry is taken; those that were taken are being written.
+    /// New entries are rejected. Those that were accepted are being written.
     Closing,
-    /// No entry is taken. What is not safe never will be.
+    /// New entries are rejected. Entries that are not safe never will be.
     Closed,
-    /// As `Closed`, because of this.
+    /// As `Closed`, because of this error.
     Failed(LogError),
 }
 
-/// The state, to be asked by any thread.
+/// The condition of the log, shared by all threads.
 pub(super) struct Health {
     condition: Mutex<Condition>,
-    /// Whether the condition is `Healthy`, to be asked without a lock.
+    /// Whether the condition is `Healthy`: a copy that is read without the lock.
     writable: AtomicBool,
-    /// Entries that are not safe have to be rolled back.
-    rolls_back: AtomicBool,
+    /// Whether the owner still has to roll back entries that are not safe.
+    needs_rollback: AtomicBool,
 }
 
 impl Health {
@@ -41,12 +41,12 @@ impl Health {
         Self {
             condition: Mutex::new(Condition::Healthy),
             writable: AtomicBool::new(true),
-            rolls_back: AtomicBool::new(false),
+            needs_rollback: AtomicBool::new(false),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Condition> {
-        // No thread panics in the middle of a change, so a poisoned condition is whole.
+        // A poisoned lock is fine: no thread panics in the middle of a change.
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,14 +61,15 @@ impl Health {
 
     #[inline]
     pub(super) fn writable(&self) -> bool {
-        // Relaxed: a change asks under the lock of its shard. A rollback follows each failure and takes all these
-        // locks, so a change that it does not undo comes after it and sees that no change may begin. What writes asks
-        // under the lock of `back`, under which the log fails and heals.
+        // Relaxed: a thread that changes something calls this under the lock of its shard. A rollback follows each
+        // failure and takes the locks of all shards. So a change either comes before the rollback, which undoes it, or
+        // after it, and then sees that no change may begin. Threads that write the file call this under the lock of
+        // `writer`, under which the condition changes.
         self.writable.load(Ordering::Relaxed)
     }
 
-    /// Whether entries are taken. Those that are appended on a full disk are rolled back.
-    pub(super) fn takes(&self) -> Result<(), LogError> {
+    /// Whether entries are accepted. Entries that are appended while the disk is full are rolled back.
+    pub(super) fn accepts_entries(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) => Ok(()),
             Condition::Closing | Condition::Closed => Err(LogError::Closed),
@@ -76,7 +77,7 @@ impl Health {
         }
     }
 
-    /// Whether a new file may be begun.
+    /// Whether a new segment may be created.
     pub(super) fn is_healthy(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy => Ok(()),
@@ -85,14 +86,14 @@ impl Health {
         }
     }
 
-    /// Whether what is not safe may yet become so.
+    /// Whether entries that are not safe may still become safe.
     #[inline]
-    pub(super) fn goes_on(&self) -> Result<(), LogError> {
-        if self.writable() { Ok(()) } else { self.goes_on_unhealthy() }
+    pub(super) fn can_progress(&self) -> Result<(), LogError> {
+        if self.writable() { Ok(()) } else { self.can_progress_unhealthy() }
     }
 
     #[cold]
-    fn goes_on_unhealthy(&self) -> Result<(), LogError> {
+    fn can_progress_unhealthy(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) | Condition::Closing => Ok(()),
             Condition::Closed => Err(LogError::Closed),
@@ -100,75 +101,76 @@ impl Health {
         }
     }
 
-    /// A write failed. Whether it is the first.
-    pub(super) fn full(&self, why: &LogError) -> bool {
+    /// Records that a write failed. Returns whether it is the first.
+    pub(super) fn write_failed(&self, why: &LogError) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Healthy);
         if first {
             *condition = Condition::Full(why.clone());
-            self.refuse();
+            self.stop_changes();
         }
         first
     }
 
-    /// A write succeeded. Whether it is the first after one that failed.
+    /// Records that a write succeeded. Returns whether it is the first after a failed one.
     #[inline]
-    pub(super) fn healthy(&self) -> bool {
-        !self.writable() && self.heals()
+    pub(super) fn write_succeeded(&self) -> bool {
+        !self.writable() && self.recover()
     }
 
     #[cold]
-    fn heals(&self) -> bool {
+    fn recover(&self) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Full(_));
         if first {
             *condition = Condition::Healthy;
-            // Relaxed: as in `writable`.
+            // Relaxed: for the reason given in `writable`.
             self.writable.store(true, Ordering::Relaxed);
         }
         first
     }
 
-    /// What is not safe never will be. The first reason stays.
-    pub(super) fn failed(&self, why: LogError) -> LogError {
+    /// Records that entries that are not safe never will be. If there was an earlier error, it stays, and is returned.
+    pub(super) fn fail(&self, why: LogError) -> LogError {
         let mut condition = self.lock();
         if let Condition::Failed(first) = &*condition {
             return first.clone();
         }
         *condition = Condition::Failed(why.clone());
-        self.refuse();
+        self.stop_changes();
         why
     }
 
-    /// No more entries are taken.
-    pub(super) fn closing(&self) {
+    /// Rejects further entries.
+    pub(super) fn begin_close(&self) {
         let mut condition = self.lock();
         if matches!(*condition, Condition::Healthy | Condition::Full(_)) {
             *condition = Condition::Closing;
         }
-        // Relaxed: as in `writable`.
+        // Relaxed: for the reason given in `writable`.
         self.writable.store(false, Ordering::Relaxed);
     }
 
-    /// All was tried that could be.
-    pub(super) fn closed(&self) {
+    /// Records that everything was written that could be.
+    pub(super) fn finish_close(&self) {
         let mut condition = self.lock();
         if !matches!(*condition, Condition::Failed(_)) {
             *condition = Condition::Closed;
         }
     }
 
-    fn refuse(&self) {
-        // Relaxed: as in `writable`.
+    fn stop_changes(&self) {
+        // Relaxed: for the reason given in `writable`.
         self.writable.store(false, Ordering::Relaxed);
-        // Relaxed: the thread that takes this takes locks before it acts on it.
-        self.rolls_back.store(true, Ordering::Relaxed);
+        // Relaxed: the thread that clears this flag takes the locks of all shards before it acts on it.
+        self.needs_rollback.store(true, Ordering::Relaxed);
     }
 
-    /// Whether entries have to be rolled back; the caller sees to it.
+    /// Returns whether a rollback is due, and clears the flag: the caller has to do it.
     pub(super) fn take_rollback(&self) -> bool {
-        // Relaxed: as in `refuse`.
-        self.rolls_back.load(Ordering::Relaxed) && self.rolls_back.swap(false, Ordering::Relaxed)
+        // Relaxed: for the reason given in `stop_changes`.
+        self.needs_rollback.load(Ordering::Relaxed)
+            && self.needs_rollback.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -187,38 +189,51 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_heals() {
+    fn a_full_disk_recovers() {
         let health = Health::new();
-        assert!(health.writable() && !health.take_rollback() && !health.healthy());
-        assert!(health.full(&write()) && !health.full(&write()), "the first failure counts");
+        assert!(health.writable() && !health.take_rollback() && !health.write_succeeded());
+        assert!(
+            health.write_failed(&write()) && !health.write_failed(&write()),
+            "the first failure counts"
+        );
         assert!(!health.writable() && health.is_full());
-        assert!(health.takes().is_ok() && health.goes_on().is_ok() && health.is_healthy().is_err());
+        assert!(
+            health.accepts_entries().is_ok()
+                && health.can_progress().is_ok()
+                && health.is_healthy().is_err()
+        );
         assert!(health.take_rollback() && !health.take_rollback(), "one thread rolls back");
-        assert!(health.healthy() && health.writable());
+        assert!(health.write_succeeded() && health.writable());
     }
 
     #[test]
-    fn a_failure_is_the_end() {
+    fn a_failure_is_final() {
         let health = Health::new();
-        assert!(matches!(health.failed(sync()), LogError::Sync(_)));
-        assert!(matches!(health.failed(write()), LogError::Sync(_)), "the first reason stays");
+        assert!(matches!(health.fail(sync()), LogError::Sync(_)));
+        assert!(matches!(health.fail(write()), LogError::Sync(_)), "the first reason stays");
         assert!(health.take_rollback());
-        for change in [Health::closing, Health::closed] {
+        for change in [Health::begin_close, Health::finish_close] {
             change(&health);
-            assert!(!health.healthy() && !health.full(&write()) && !health.writable());
-            for asked in [health.takes(), health.goes_on(), health.is_healthy()] {
+            assert!(
+                !health.write_succeeded() && !health.write_failed(&write()) && !health.writable()
+            );
+            for asked in [health.accepts_entries(), health.can_progress(), health.is_healthy()] {
                 assert!(matches!(asked, Err(LogError::Sync(_))), "{asked:?}");
             }
         }
     }
 
     #[test]
-    fn what_was_taken_is_written_before_the_end() {
+    fn accepted_entries_are_written_before_the_close() {
         let health = Health::new();
-        health.closing();
-        assert!(matches!(health.takes(), Err(LogError::Closed)) && !health.writable());
-        assert!(health.goes_on().is_ok() && !health.full(&write()) && !health.healthy());
-        health.closed();
-        assert!(matches!(health.goes_on(), Err(LogError::Closed)) && !health.take_rollback());
+        health.begin_close();
+        assert!(matches!(health.accepts_entries(), Err(LogError::Closed)) && !health.writable());
+        assert!(
+            health.can_progress().is_ok()
+                && !health.write_failed(&write())
+                && !health.write_succeeded()
+        );
+        health.finish_close();
+        assert!(matches!(health.can_progress(), Err(LogError::Closed)) && !health.take_rollback());
     }
 }

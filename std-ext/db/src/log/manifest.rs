@@ -1,59 +1,61 @@
-//! What a folder must have: a small file, so that a log that was removed or shortened is not taken for a new one.
+//! The manifest: a small file from which recovery learns that a segment, or the end of one, is missing.
 //!
 //! ```text
-//! "hedgeman", version u32, newest u64, kept u64, crc u32 of these
+//! "hedgeman", version u32, newest u64, synced u64, crc u32 of these
 //! ```
 //!
-//! `newest` is the first entry of the newest file of the log, and all entries up to `kept` had been forced to the disk,
-//! when this was written: after a file was begun, and when the log was closed. Both only grow, so one that is older
-//! than the log, as a crash leaves it, says less and nothing wrong.
+//! `newest` is the first entry of the newest segment, and all entries up to `synced` had been synced. It is written
+//! after a segment was created, and when the log is closed. Both numbers only grow. A crash may leave a manifest that
+//! is older than the log; its numbers are smaller then, and still true.
 //!
-//! A folder without a manifest is new, or an earlier version's, or its owner has removed the manifest to go on with
-//! what is left.
+//! A folder without a manifest is new, or was written by an earlier version, or its owner has removed the manifest to
+//! continue with what is left.
 
+use crate::log::api::Lsn;
+use crate::log::crc;
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn, crc};
+use crate::log::open_error::OpenError;
 use std::io::{self, ErrorKind, Read};
 
-/// The file's name, and that under which it is made.
+/// The file's name, and its temporary name while it is written.
 pub(super) const NAME: &str = "manifest";
 const NEW: &str = "manifest.new";
 const MAGIC: &[u8; 8] = b"hedgeman";
 const VERSION: u32 = 1;
 const BYTES: usize = 32;
 
-/// What a folder must have.
+/// What the folder has to contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// The first entry of the newest file of the log.
+    /// The first entry of the newest segment.
     pub(super) newest: Lsn,
-    /// All entries up to this one had been forced to the disk.
-    pub(super) kept: Lsn,
+    /// All entries up to this one had been synced.
+    pub(super) synced: Lsn,
 }
 
 impl Manifest {
-    /// Reads that of a folder, if it has one.
-    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, Corrupt> {
+    /// Reads the manifest of a folder, if there is one.
+    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, OpenError> {
         folder.remove_leftover(NEW)?;
         let file = folder.at(NAME);
         let mut bytes = Vec::new();
         let read = folder.disk().read(&file);
         match read.and_then(|file| file.take(BYTES as u64 + 1).read_to_end(&mut bytes)) {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(Corrupt::Io(file, why)),
+            Err(why) => return Err(OpenError::Io(file, why)),
             Ok(_) => {}
         }
-        let manifest = parse(&bytes).map_err(|why| Corrupt::Damaged { file, offset: 0, why })?;
+        let manifest = parse(&bytes).map_err(|why| OpenError::Damaged { file, offset: 0, why })?;
         Ok(Some(manifest))
     }
 
-    /// Writes it, in place of the one before, and forces it to the disk.
+    /// Replaces the manifest by this one, and syncs it.
     pub(super) fn write(self, folder: &Folder) -> io::Result<()> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.newest.to_le_bytes());
-        bytes.extend(self.kept.to_le_bytes());
+        bytes.extend(self.synced.to_le_bytes());
         bytes.extend(crc::of(&bytes).to_le_bytes());
         let (disk, new) = (folder.disk(), folder.at(NEW));
         let file = disk.create(&new)?;
@@ -66,15 +68,15 @@ impl Manifest {
 
 fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
     if bytes.len() != BYTES || &bytes[..8] != MAGIC {
-        return Err("it is no manifest");
+        return Err("not a manifest: its length or magic number is wrong");
     }
     if crc::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
-        return Err("it is not as it was written");
+        return Err("the checksum is wrong");
     }
     if u32_at(bytes, 8) != VERSION {
-        return Err("it was written by another version");
+        return Err("the format version is not supported");
     }
-    Ok(Manifest { newest: u64_at(bytes, 12), kept: u64_at(bytes, 20) })
+    Ok(Manifest { newest: u64_at(bytes, 12), synced: u64_at(bytes, 20) })
 }
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
         let path = tempfile::tempdir().unwrap();
         let folder = Folder::claim(path.path()).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap(), None);
-        let written = Manifest { newest: 7, kept: 1 << 40 };
+        let written = Manifest { newest: 7, synced: 1 << 40 };
         written.write(&folder).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap(), Some(written));
         let file = path.path().join(NAME);
@@ -97,7 +99,7 @@ mod tests {
             for bytes in [&bad[..], &good[..at], &[&good[..], &[0]].concat()] {
                 std::fs::write(&file, bytes).unwrap();
                 let read = Manifest::read(&folder);
-                assert!(matches!(read, Err(Corrupt::Damaged { .. })), "byte {at}: {read:?}");
+                assert!(matches!(read, Err(OpenError::Damaged { .. })), "byte {at}: {read:?}");
             }
         }
     }

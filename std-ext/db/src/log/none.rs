@@ -1,9 +1,9 @@
-//! The log of a database that keeps nothing.
+//! The log of a database without persistence.
 
-use crate::log::{Log, LogError, Lsn};
+use crate::log::api::{Log, LogError, Lsn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts entries and forgets them: all are as safe as they will ever be.
+/// Numbers the entries and discards them. All of them count as safe.
 #[derive(Debug, Default)]
 pub struct NoLog {
     last: AtomicU64,
@@ -11,7 +11,7 @@ pub struct NoLog {
 }
 
 impl NoLog {
-    /// One without entries.
+    /// Returns a log without entries.
     pub fn new() -> Self {
         Self::default()
     }
@@ -22,17 +22,17 @@ impl Log for NoLog {
         if !self.writable() {
             return Err(LogError::Closed);
         }
-        // Relaxed: only that no two get the same number counts.
+        // Relaxed: only the numbers have to be unique.
         Ok(self.last.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn writable(&self) -> bool {
-        // Relaxed: a change that runs beside `close` may come before it.
+        // Relaxed: a change that runs concurrently with `close` may come before it.
         !self.closed.load(Ordering::Relaxed)
     }
 
     fn last(&self) -> Lsn {
-        // Relaxed: a number, nothing is read behind it.
+        // Relaxed: a number that orders nothing.
         self.last.load(Ordering::Relaxed)
     }
 
@@ -58,7 +58,7 @@ impl Log for NoLog {
         Ok(())
     }
 
-    fn force(&self) -> Result<(), LogError> {
+    fn sync(&self) -> Result<(), LogError> {
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Log for NoLog {
     }
 
     fn close(&self) -> Result<(), LogError> {
-        // Relaxed: as in `writable`.
+        // Relaxed: for the reason given in `writable`.
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }

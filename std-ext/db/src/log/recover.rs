@@ -1,226 +1,240 @@
-//! Opening a log: what it holds is told in order, a torn end is cut off, and any other damage is refused.
+//! Recovery of the log at startup: replays the entries in order, truncates a torn tail, and rejects any other damage.
 //!
-//! A process that dies leaves at most a torn end. A machine that loses power leaves of what was not forced to the disk
-//! any parts, in any order: what is no entry may have entries behind it. So from the first place on that is no entry
-//! all is cut off, unless a mark behind it, or another file, says that what is missing had been forced: then it was
-//! there once and may have been acknowledged, and to go on without it would be to lose it silently, so the log is not
-//! opened. What is cut off and has whole entries is kept in a file of its own.
+//! A crash of the process leaves at most one incomplete entry at the end. A power failure leaves an arbitrary subset of
+//! the pages that were not synced, so a valid entry may follow an invalid one. Recovery therefore truncates the last
+//! segment at its first invalid entry, unless it finds proof that the missing entries had been synced: a sync mark
+//! behind that place, or a later segment. Synced entries may have been acknowledged, and to continue without them would
+//! lose them silently, so the log is not opened then. If the torn tail contains valid entries, it is copied to a file
+//! of its own first.
 //!
-//! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
+//! The [manifest](Manifest) tells recovery of a missing segment, and of a missing end after a clean shutdown.
 
+use crate::log::api::Lsn;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{Behind, HEAD, Reader, Step};
+use crate::log::frame::{ENTRY_HEADER, Item, Reader, Tail};
 use crate::log::manifest::Manifest;
-use crate::log::{Corrupt, Lsn};
+use crate::log::open_error::OpenError;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-/// The names of the log's files begin so; the number of the first entry follows.
+/// The prefix of the segments' names. The number of the first entry follows.
 pub(crate) const NAME: &str = "log-";
-/// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
-/// have been its first follows.
-const KEPT: &str = "cut-";
-/// A file that is being made.
+/// The prefix of the names of files with a torn tail that contains valid entries. The number that its first entry
+/// should have follows.
+const SAVED_TAIL: &str = "cut-";
+/// The temporary name of a new segment.
 pub(super) const NEW: &str = "log.new";
-/// A file that is made on a full disk, and removed, to see whether there is room again.
+/// The name of a file that tests whether a full disk has room again.
 pub(super) const PROBE: &str = "log.probe";
 
-/// Takes an entry: its number, its time and its changes; or says why they cannot be what was written.
+/// Applies an entry: its number, its time and its changes. Returns an error if no server can have written them.
 pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
 
-/// What was found when a log was opened.
+/// What recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// How many entries were replayed.
+    /// Number of entries that were replayed.
     pub entries: u64,
-    /// The number of the last entry; 0 where there was never one.
+    /// The number of the last entry; 0 if there never was one.
     pub last: Lsn,
-    /// The time of the last entry that was read; 0 where none was.
+    /// The time of the last entry that was read; 0 if none was.
     pub time: u64,
-    /// The torn end that was cut off.
+    /// The torn tail that was truncated.
     pub cut: Option<Cut>,
 }
 
-/// A torn end that was cut off.
+/// A torn tail that was truncated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// The file.
+    /// The segment.
     pub file: PathBuf,
-    /// Where it ends now.
+    /// The length of the segment now.
     pub offset: u64,
-    /// How many bytes went.
+    /// The number of bytes that were removed.
     pub bytes: u64,
-    /// How many whole entries were among them, behind what is none.
+    /// The number of valid entries among them, behind the first invalid one.
     pub entries: u64,
 }
 
-/// A file of the log.
+/// A segment: a file of the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(super) struct Segment {
     pub(super) first: Lsn,
     pub(super) bytes: u64,
-    /// Up to which entry it says that all were forced to the disk.
+    /// The number in its last sync mark: all entries up to it had been synced.
     pub(super) marked: Lsn,
 }
 
-/// What a log goes on from.
-pub(super) struct Found {
-    /// The files before the last, oldest first.
-    pub(super) closed: Vec<Part>,
-    /// The last file and its salt, where there is one.
-    pub(super) open: Option<(Part, u32)>,
+/// What an opened log continues from.
+pub(super) struct OpenedLog {
+    /// All segments but the last, oldest first.
+    pub(super) closed: Vec<Segment>,
+    /// The last segment and its salt, if there is one.
+    pub(super) open: Option<(Segment, u32)>,
     pub(super) recovered: Recovered,
     /// Whether the folder has a manifest.
-    pub(super) listed: bool,
+    pub(super) has_manifest: bool,
 }
 
-/// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
-/// is what a snapshot saw; cuts off a torn end.
+/// Reads the log of a folder: calls `replay` with the entries from `from` on, checks that the log reaches to
+/// `snapshot_lsn`, the last entry that the snapshot contains, and truncates a torn tail.
 pub(super) fn recover(
     folder: &Folder,
-    wanted: Lsn,
-    above: Lsn,
+    from: Lsn,
+    snapshot_lsn: Lsn,
     replay: &mut Replay<'_>,
-) -> Result<Found, Corrupt> {
+) -> Result<OpenedLog, OpenError> {
     folder.remove_leftover(NEW)?;
     folder.remove_leftover(PROBE)?;
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
-    let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
-    if listed && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
+    let (has_manifest, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
+    // Without this check a folder whose newest segment was removed would open, and lose the entries in it.
+    if has_manifest && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
         let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
-        return Err(Corrupt::Lost { file, found: None, wanted });
+        return Err(OpenError::Lost { file, found: None, wanted });
     }
     let Some(&oldest) = firsts.first() else {
-        // Only a snapshot that needs no entries stands without a log.
-        return if wanted > above {
-            let recovered = Recovered { last: above, ..Recovered::default() };
-            Ok(Found { closed: Vec::new(), open: None, recovered, listed })
+        // Without a log, only a snapshot that needs no further entries can be opened.
+        return if from > snapshot_lsn {
+            let recovered = Recovered { last: snapshot_lsn, ..Recovered::default() };
+            Ok(OpenedLog { closed: Vec::new(), open: None, recovered, has_manifest })
         } else {
-            Err(Corrupt::Gap { file: folder.path().into(), wanted, found: above.saturating_add(1) })
+            Err(OpenError::Gap {
+                file: folder.path().into(),
+                wanted: from,
+                found: snapshot_lsn.saturating_add(1),
+            })
         };
     };
-    // Parts that end before what is wanted wait to be dropped, and need not be read.
-    let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
-        return Err(Corrupt::Gap { file: path(folder, oldest), wanted, found: oldest });
+    // Segments that end before `from` were about to be removed, and need not be read.
+    let Some(begin) = firsts.iter().rposition(|&first| first <= from) else {
+        return Err(OpenError::Gap { file: path(folder, oldest), wanted: from, found: oldest });
     };
-    let mut found = Found {
+    let mut found = OpenedLog {
         closed: Vec::new(),
         open: None,
-        listed,
+        has_manifest,
         recovered: Recovered { last: firsts[begin].saturating_sub(1), ..Recovered::default() },
     };
     for &first in &firsts[..begin] {
         let file = path(folder, first);
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
-        let bytes = size.map_err(|why| Corrupt::Io(file, why))?.len();
-        found.closed.push(Part { first, bytes, marked: 0 });
+        let bytes = size.map_err(|why| OpenError::Io(file, why))?.len();
+        found.closed.push(Segment { first, bytes, marked: 0 });
     }
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
-        found.closed.extend(found.open.take().map(|(part, _)| part));
+        found.closed.extend(found.open.take().map(|(segment, _)| segment));
         let is_last = at + 1 == firsts.len();
-        found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
+        found.open = Some(read(folder, first, is_last, from, &mut found.recovered, replay)?);
     }
-    settle(folder, above, manifest.kept, &mut found)?;
+    verify_and_truncate(folder, snapshot_lsn, manifest.synced, &mut found)?;
     Ok(found)
 }
 
-/// Of a file that has another behind it: it was forced before that was begun.
-const CLOSED: Behind = Behind { forced: true, entries: 0 };
+/// A segment with a later one behind it: it was synced before that one was begun, so it has no torn tail.
+const CLOSED: Tail = Tail { synced: true, entries: 0 };
 
 fn path(folder: &Folder, first: Lsn) -> PathBuf {
     folder.at(&numbered_name(NAME, first))
 }
 
-/// Reads one file; notes in `recovered` what it adds.
+/// Reads one segment, and adds what it contains to `recovered`.
 fn read(
     folder: &Folder,
     first: Lsn,
     is_last: bool,
-    wanted: Lsn,
+    from: Lsn,
     recovered: &mut Recovered,
     replay: &mut Replay<'_>,
-) -> Result<(Part, u32), Corrupt> {
+) -> Result<(Segment, u32), OpenError> {
     let file = path(folder, first);
     let next = recovered.last.saturating_add(1);
     if first != next {
-        return Err(Corrupt::Gap { file, wanted: next, found: first });
+        return Err(OpenError::Gap { file, wanted: next, found: first });
     }
-    let refused = |why| Corrupt::Io(file.clone(), why);
-    let damaged = |offset, why| Corrupt::Damaged { file: file.clone(), offset, why };
-    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(refused)?;
+    let io_error = |why| OpenError::Io(file.clone(), why);
+    let damaged = |offset, why| OpenError::Damaged { file: file.clone(), offset, why };
+    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(io_error)?;
     let mut reader = opened.map_err(|why| damaged(0, why))?;
     loop {
         let next = recovered.last.saturating_add(1);
-        match reader.next(next).map_err(refused)? {
-            Step::Entry(at, lsn, time, changes) => {
+        match reader.next(next).map_err(io_error)? {
+            Item::Entry(at, lsn, time, changes) => {
                 if lsn == Lsn::MAX {
-                    return Err(damaged(at, "no number follows that of an entry"));
+                    return Err(damaged(at, "an entry has the largest number there is"));
                 }
-                if lsn >= wanted {
+                if lsn >= from {
                     replay(lsn, time, changes).map_err(|why| damaged(at, why))?;
                     recovered.entries += 1;
                 }
                 recovered.last = lsn;
                 recovered.time = recovered.time.max(time);
             }
-            Step::End => break,
-            Step::Bad(why) => {
+            Item::End => break,
+            Item::Invalid(why) => {
                 let at = reader.at();
                 let bytes = reader.length() - at;
-                // No more numbers can have been given than there is room for entries.
-                let most = next.saturating_add(bytes / HEAD as u64);
-                let behind =
-                    if is_last { reader.behind(next, most).map_err(refused)? } else { CLOSED };
-                if behind.forced {
+                // A bound for the search: the tail has no room for more entries.
+                let most = next.saturating_add(bytes / ENTRY_HEADER as u64);
+                let tail =
+                    if is_last { reader.scan_tail(next, most).map_err(io_error)? } else { CLOSED };
+                // Synced entries may have been acknowledged: this is damage, and not a torn tail.
+                if tail.synced {
                     return Err(damaged(at, why));
                 }
-                let entries = behind.entries;
+                let entries = tail.entries;
                 recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes, entries });
                 break;
             }
         }
     }
-    Ok((Part { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
+    Ok((Segment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
-/// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
-fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), Corrupt> {
-    let Some((part, _)) = found.open else { return Ok(()) };
-    let file = path(folder, part.first);
-    if found.recovered.last < above {
-        let why = "it ends before entries that the snapshot was made after";
-        return Err(Corrupt::Damaged { file, offset: part.bytes, why });
+/// Checks that the log reaches to `snapshot_lsn` and to `synced`, the number in the manifest. Truncates the torn tail
+/// only afterwards, so that a log that is rejected stays as it is.
+fn verify_and_truncate(
+    folder: &Folder,
+    snapshot_lsn: Lsn,
+    synced: Lsn,
+    found: &mut OpenedLog,
+) -> Result<(), OpenError> {
+    let Some((segment, _)) = found.open else { return Ok(()) };
+    let file = path(folder, segment.first);
+    if found.recovered.last < snapshot_lsn {
+        let why = "the log ends before an entry that the snapshot contains";
+        return Err(OpenError::Damaged { file, offset: segment.bytes, why });
     }
-    if found.recovered.last < kept {
-        return Err(Corrupt::Lost { file, found: Some(found.recovered.last), wanted: kept });
+    if found.recovered.last < synced {
+        return Err(OpenError::Lost { file, found: Some(found.recovered.last), wanted: synced });
     }
     if let Some(cut) = &found.recovered.cut {
-        let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {
+        let cutting = save_tail(folder, cut, found.recovered.last + 1).and_then(|()| {
             let file = folder.disk().reopen(&file)?;
             file.cut(cut.offset)?;
             file.sync()
         });
-        cutting.map_err(|why| Corrupt::Io(file, why))?;
+        cutting.map_err(|why| OpenError::Io(file, why))?;
     }
     Ok(())
 }
 
-/// Copies what will be cut off, of which `first` would be the first entry, where whole entries are in it: nobody was
-/// promised that they last, but they may be wanted.
-fn keep(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
+/// Copies a torn tail, whose first entry should be `first`, if it contains valid entries. None of them was acknowledged
+/// as durable, but an operator may want them.
+fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
     if cut.entries == 0 {
         return Ok(());
     }
-    let mut from = folder.disk().read(&cut.file)?;
-    from.seek(SeekFrom::Start(cut.offset))?;
-    let copy = folder.disk().create(&folder.at(&numbered_name(KEPT, first)))?;
-    let (mut part, mut left) = (vec![0; 1 << 20], cut.bytes);
+    let mut source = folder.disk().read(&cut.file)?;
+    source.seek(SeekFrom::Start(cut.offset))?;
+    let copy = folder.disk().create(&folder.at(&numbered_name(SAVED_TAIL, first)))?;
+    let (mut chunk, mut left) = (vec![0; 1 << 20], cut.bytes);
     while left > 0 {
         let some = left.min(1 << 20) as usize;
-        from.read_exact(&mut part[..some])?;
-        copy.write(&part[..some])?;
+        source.read_exact(&mut chunk[..some])?;
+        copy.write(&chunk[..some])?;
         left -= some as u64;
     }
     copy.sync()?;

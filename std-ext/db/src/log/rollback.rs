@@ -1,40 +1,41 @@
-//! Which entries were rolled back.
+//! The numbers of entries that were rolled back.
 
-use crate::log::Lsn;
+use crate::log::api::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The numbers of entries that were rolled back.
+/// The numbers of all entries that were rolled back, as ranges.
 #[derive(Default)]
-pub(super) struct RolledBack {
-    /// The last of them; 0 where there is none.
+pub(super) struct RolledBackRanges {
+    /// The highest of them; 0 if there is none.
     last: AtomicU64,
-    /// First and last of each run, in order. There is one for each time that the disk was full.
-    runs: Mutex<Vec<(Lsn, Lsn)>>,
+    /// First and last number of each range, ascending. Each time that the disk was full adds one.
+    ranges: Mutex<Vec<(Lsn, Lsn)>>,
 }
 
-impl RolledBack {
-    /// Notes the entries from `first` to `last`, before `safe` passes them; none where `last` is less.
-    pub(super) fn note(&self, first: Lsn, last: Lsn) {
+impl RolledBackRanges {
+    /// Adds the entries from `first` to `last`, before `safe` passes them. Does nothing if `last` is less than `first`.
+    pub(super) fn add(&self, first: Lsn, last: Lsn) {
         if first <= last {
-            self.runs.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
-            // Relaxed: `safe` passes these numbers with a release later, and `has` is asked behind its acquire.
+            self.ranges.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
+            // Relaxed: `safe` passes these numbers later, with a release store, and callers of `contains` have loaded
+            // `safe` with acquire.
             self.last.store(last, Ordering::Relaxed);
         }
     }
 
-    /// Whether an entry was rolled back. A number that has not been given yet was not.
+    /// Whether an entry was rolled back. False for numbers that were not assigned yet.
     #[inline]
-    pub(super) fn has(&self, lsn: Lsn) -> bool {
-        // Relaxed: as in `note`.
-        lsn <= self.last.load(Ordering::Relaxed) && self.finds(lsn)
+    pub(super) fn contains(&self, lsn: Lsn) -> bool {
+        // Relaxed: for the reason given in `add`.
+        lsn <= self.last.load(Ordering::Relaxed) && self.finds_range(lsn)
     }
 
     #[cold]
-    fn finds(&self, lsn: Lsn) -> bool {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = runs.partition_point(|(_, last)| *last < lsn);
-        runs.get(behind).is_some_and(|(first, _)| *first <= lsn)
+    fn finds_range(&self, lsn: Lsn) -> bool {
+        let ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = ranges.partition_point(|(_, last)| *last < lsn);
+        ranges.get(behind).is_some_and(|(first, _)| *first <= lsn)
     }
 }
 
@@ -43,13 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_found() {
-        let all = RolledBack::default();
-        assert!(!all.has(0) && !all.has(1));
+    fn ranges_are_found() {
+        let all = RolledBackRanges::default();
+        assert!(!all.contains(0) && !all.contains(1));
         for (first, last) in [(3, 5), (7, 6), (9, 9)] {
-            all.note(first, last);
+            all.add(first, last);
         }
-        let found: Vec<Lsn> = (0..20).filter(|lsn| all.has(*lsn)).collect();
+        let found: Vec<Lsn> = (0..20).filter(|lsn| all.contains(*lsn)).collect();
         assert_eq!(found, [3, 4, 5, 9]);
     }
 }

@@ -1,11 +1,11 @@
-//! Lines of words with quotes, as somebody types them: `set "a key" 'a value'`.
+//! Splits inline commands, lines of words with quotes: `set "a key" 'a value'`.
 //!
-//! Within double quotes stand `\n`, `\r`, `\t`, `\a`, `\b`, `\x` with two hexadecimal digits, and a backslash before
-//! any other character for itself; within single quotes `\'`. A quote ends where a word ends.
+//! Double quotes allow `\n`, `\r`, `\t`, `\a`, `\b`, `\x` with two hexadecimal digits, and a backslash before any other
+//! character for that character; single quotes allow `\'`. A closing quote ends the word.
 
-use super::parse::Wrong;
+use super::parse::ParseError;
 
-/// What is being read.
+/// The state of the parser.
 #[derive(Clone, Copy, PartialEq)]
 enum Within {
     Word,
@@ -13,11 +13,11 @@ enum Within {
     Double,
 }
 
-/// The words of a line.
+/// Splits a line into words.
 ///
 /// # Errors
-/// [`Wrong::Quotes`] where a quote has no end, or something follows upon its end.
-pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, Wrong> {
+/// [`ParseError::Quotes`] if a quote is not closed, or if its end is not followed by a space.
+pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, ParseError> {
     // As in Redis, a zero byte ends the line.
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut words = Vec::new();
@@ -39,13 +39,13 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// The word that begins at `at`, and where it ends.
-fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
+/// Parses the word that begins at `at`. Returns the word, and where the next one may begin.
+fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), ParseError> {
     let mut word = Vec::new();
     let mut within = Within::Word;
     loop {
         let Some(&byte) = line.get(at) else {
-            return if within == Within::Word { Ok((word, at)) } else { Err(Wrong::Quotes) };
+            return if within == Within::Word { Ok((word, at)) } else { Err(ParseError::Quotes) };
         };
         let next = line.get(at + 1).copied();
         at += 1;
@@ -55,11 +55,11 @@ fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
             (Within::Word, b'\'') => within = Within::Single,
             (Within::Double, b'"') | (Within::Single, b'\'') => {
                 let ends = next.is_none_or(is_space);
-                return if ends { Ok((word, at)) } else { Err(Wrong::Quotes) };
+                return if ends { Ok((word, at)) } else { Err(ParseError::Quotes) };
             }
             (Within::Double, b'\\') if next.is_some() => {
-                let (meant, used) = escaped(&line[at..]);
-                word.push(meant);
+                let (byte, used) = escaped(&line[at..]);
+                word.push(byte);
                 at += used;
             }
             (Within::Single, b'\\') if next == Some(b'\'') => {
@@ -71,7 +71,7 @@ fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
     }
 }
 
-/// What is meant by what stands behind a backslash, which is not nothing, and how long that is.
+/// Parses an escape after its backslash, which must not be empty. Returns the byte and the length of the escape.
 fn escaped(behind: &[u8]) -> (u8, usize) {
     let hex = |at: usize| behind.get(at).and_then(|&byte| char::from(byte).to_digit(16));
     match behind[0] {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_words_together() {
+    fn quotes_group_words() {
         let cases: [(&str, &[&str]); 10] = [
             ("get  rose\t", &["get", "rose"]),
             ("set \"a key\" 'a value'", &["set", "a key", "a value"]),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn quotes_without_an_end_are_refused() {
         for line in ["\"", "set 'a", "\"a\"b", "'a'\"b\"", "\"a\\\"", "\"a\0\""] {
-            assert_eq!(split(line.as_bytes()), Err(Wrong::Quotes), "{line}");
+            assert_eq!(split(line.as_bytes()), Err(ParseError::Quotes), "{line}");
         }
     }
 }

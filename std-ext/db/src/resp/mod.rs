@@ -1,14 +1,14 @@
-//! RESP, the protocol of Redis and its clients, in both versions and both directions.
+//! RESP, Redis's protocol, in both versions and both directions.
 //!
-//! A server reads requests ([`parse`]) and writes replies ([`write`](mod@write)); a client writes requests and reads
-//! replies ([`read`]). All of it works on buffers in memory and knows nothing of sockets or commands.
+//! A server parses requests ([`parse`]) and writes replies ([`write`](mod@write)); a client writes requests and parses
+//! replies ([`read`]). Everything works on buffers in memory, independent of sockets and commands.
 
 pub mod inline;
 pub mod parse;
 pub mod read;
 pub mod write;
 
-/// Which of the two versions is spoken: a client begins with the second and may ask for the third (`HELLO 3`).
+/// The version of RESP. A connection begins with 2, and a client may switch to 3 (`HELLO 3`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Protocol {
     /// RESP2.

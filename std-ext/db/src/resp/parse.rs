@@ -1,29 +1,29 @@
-//! Requests: what a client sends, found in a buffer without copying any of it.
+//! Parses requests without copying their arguments.
 //!
-//! A request is an array of bulk strings, or a line of words ("inline", as typed into a terminal). [`Requests`] yields
-//! one after the other as slices of the buffer. Where the buffer ends too soon it says how long it must be for another
-//! try to be worth it, and keeps what it has found of a request of many arguments, so that no byte of such a request
-//! is looked at again and again while it arrives.
+//! A request is an array of bulk strings, or an inline command: a line of words. [`Requests`] yields the requests of a
+//! buffer one by one, as slices of it. If the buffer ends too soon, it returns how long the buffer must become before
+//! another attempt can succeed. Of a request with many arguments it keeps the positions found so far, so that no byte
+//! is parsed again and again while the request arrives.
 //!
-//! As Redis does, nothing looks at the two bytes behind a bulk string, nor at the byte behind a `\r`.
+//! As in Redis, the two bytes after a bulk string and the byte after a `\r` are not checked.
 
 use memchr::{memchr, memchr3};
 use std::error::Error;
 use std::fmt;
 
-/// Most arguments that a request may have.
+/// The maximum number of arguments of a request.
 pub const MOST_ARGUMENTS: i64 = 1 << 20;
-/// Longest argument, in bytes: Redis's `proto-max-bulk-len`.
+/// The maximum length of an argument in bytes: Redis's `proto-max-bulk-len`.
 pub const LONGEST_ARGUMENT: i64 = 512 << 20;
-/// Longest line of words.
+/// The maximum length of an inline command.
 pub const LONGEST_LINE: usize = 64 << 10;
 
-/// The least that an argument takes: `$0\r\n\r\n`.
+/// The least bytes that an argument takes: `$0\r\n\r\n`.
 const SHORTEST: usize = 6;
-/// From so many arguments on, what was found of a request that has not arrived as a whole is kept.
+/// From this many arguments on, the positions in an incomplete request are kept.
 const MANY: usize = 16;
 
-/// How much a request may hold.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     arguments: i64,
@@ -31,68 +31,68 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many arguments.
+    /// Returns the maximum number of arguments.
     pub(crate) const fn arguments(self) -> usize {
         self.arguments.cast_unsigned() as usize
     }
 
-    /// Bytes of each.
+    /// Returns the maximum length of an argument.
     pub(crate) const fn argument(self) -> usize {
         self.argument.cast_unsigned() as usize
     }
 
-    /// Of those who may do everything.
+    /// The limits of an authenticated client.
     pub const FULL: Self = Self { arguments: MOST_ARGUMENTS, argument: LONGEST_ARGUMENT };
-    /// Of those who have not said the password yet: enough to say it.
-    pub const STRANGER: Self = Self { arguments: 10, argument: 16 << 10 };
+    /// The limits of an unauthenticated client: enough for AUTH and HELLO.
+    pub const UNAUTHENTICATED: Self = Self { arguments: 10, argument: 16 << 10 };
 }
 
-/// What a buffer begins with.
+/// What was found at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A request of so many bytes, the arguments of which were handed out.
+    /// A request of this many bytes, whose arguments were returned.
     Request(usize),
-    /// A line of so many bytes that has quotes in it; [`inline::split`](super::inline::split) takes it apart.
+    /// An inline command of this many bytes that contains quotes; [`inline::split`](super::inline::split) parses it.
     Quoted(usize),
-    /// So many bytes that ask for nothing.
+    /// This many bytes without a request.
     Nothing(usize),
-    /// The beginning of a request. It takes a buffer of at least so many bytes, which it does not have yet.
+    /// An incomplete request. The buffer must have at least this many bytes before another attempt can succeed.
     Unfinished(usize),
-    /// No request. Where the next one begins nobody knows, so this connection is over.
-    Wrong(Wrong),
+    /// No valid request. The connection must close, because nobody can tell where the next request begins.
+    Invalid(ParseError),
 }
 
-/// Why something is no request. Displayed in Redis's words.
+/// Why a request is invalid, displayed in Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wrong {
-    /// The number of arguments is none, or too high.
+pub enum ParseError {
+    /// The number of arguments is invalid or too high.
     Count,
-    /// The length of an argument is no number, or too high.
+    /// The length of an argument is invalid or too high.
     Length,
-    /// An argument begins with another byte than `$`.
+    /// An argument begins with this byte instead of `$`.
     Expected(u8),
-    /// More arguments than somebody unknown may send.
-    CountOfStranger,
-    /// A longer argument than somebody unknown may send.
-    LengthOfStranger,
-    /// A line is longer than [`LONGEST_LINE`].
+    /// More arguments than an unauthenticated client may send.
+    UnauthenticatedCount,
+    /// A longer argument than an unauthenticated client may send.
+    UnauthenticatedLength,
+    /// An inline command is longer than [`LONGEST_LINE`].
     Line,
-    /// A quote in a line has no end, or a word goes on behind it.
+    /// A quote is not closed, or its end is not followed by a space.
     Quotes,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Protocol error: ")?;
         f.write_str(match self {
             Self::Count => "invalid multibulk length",
             Self::Length => "invalid bulk length",
-            Self::CountOfStranger => "unauthenticated multibulk length",
-            Self::LengthOfStranger => "unauthenticated bulk length",
+            Self::UnauthenticatedCount => "unauthenticated multibulk length",
+            Self::UnauthenticatedLength => "unauthenticated bulk length",
             Self::Line => "too big inline request",
             Self::Quotes => "unbalanced quotes in request",
-            // A control character would end the error too soon.
+            // A control character could end the error line too soon.
             Self::Expected(byte) => {
                 let shown = if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' };
                 return write!(f, "expected '$', got '{shown}'");
@@ -101,28 +101,28 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl Error for Wrong {}
+impl Error for ParseError {}
 
-/// Finds the requests of one connection.
+/// The parser of one connection's requests.
 #[derive(Debug, Default)]
 pub struct Requests {
-    rest: Option<Box<Rest>>,
+    partial: Option<Box<Partial>>,
 }
 
-/// What was found of a request that has not arrived as a whole. Places are counted from its first byte.
+/// The parsed part of an incomplete request. Offsets count from its first byte.
 #[derive(Debug)]
-struct Rest {
+struct Partial {
     arguments: Vec<(usize, usize)>,
     /// Where the next argument begins.
     at: usize,
     left: usize,
-    /// Below so many bytes there is nothing new to be found.
+    /// With fewer bytes than this, nothing new can be parsed.
     wanted: usize,
 }
 
 impl Requests {
-    /// Finds what `input` begins with and puts its arguments into `arguments`. After [`Found::Unfinished`] the next
-    /// `input` begins with the same bytes and has more of them, otherwise with those behind what was found.
+    /// Parses what `input` begins with, and stores its arguments in `arguments`. After [`Found::Unfinished`], the next
+    /// `input` must begin with the same bytes and have more of them; otherwise it must begin after what was found.
     #[inline]
     pub fn next<'a>(
         &mut self,
@@ -131,7 +131,8 @@ impl Requests {
         arguments: &mut Vec<&'a [u8]>,
     ) -> Found {
         arguments.clear();
-        if self.rest.is_some() {
+        // Rare: a request of many arguments has not arrived completely.
+        if self.partial.is_some() {
             return self.go_on(input, limits, arguments);
         }
         match input.first() {
@@ -140,14 +141,14 @@ impl Requests {
             None => return Found::Unfinished(1),
         }
         let (count, at) = match number(input, 1) {
-            Number::Is(count, at) => (count, at),
+            Number::Value(count, at) => (count, at),
             Number::Unfinished => return Found::Unfinished(input.len() + 1),
-            Number::Wrong => return Found::Wrong(Wrong::Count),
+            Number::Invalid => return Found::Invalid(ParseError::Count),
         };
         if count > limits.arguments {
-            return Found::Wrong(match count {
-                ..=MOST_ARGUMENTS => Wrong::CountOfStranger,
-                _ => Wrong::Count,
+            return Found::Invalid(match count {
+                ..=MOST_ARGUMENTS => ParseError::UnauthenticatedCount,
+                _ => ParseError::Count,
             });
         }
         if count <= 0 {
@@ -177,7 +178,7 @@ impl Requests {
                     {
                         let places = arguments.iter().map(|argument| place(input, argument));
                         let arguments = places.collect();
-                        self.rest = Some(Box::new(Rest { arguments, at, left, wanted }));
+                        self.partial = Some(Box::new(Partial { arguments, at, left, wanted }));
                     }
                     return found;
                 }
@@ -186,7 +187,7 @@ impl Requests {
         Found::Request(at)
     }
 
-    /// Goes on with a request whose beginning was found before.
+    /// Continues a request that was incomplete before.
     #[cold]
     fn go_on<'a>(
         &mut self,
@@ -194,90 +195,91 @@ impl Requests {
         limits: Limits,
         arguments: &mut Vec<&'a [u8]>,
     ) -> Found {
-        let Some(rest) = &mut self.rest else { return Found::Unfinished(input.len() + 1) };
-        if input.len() < rest.wanted {
-            return Found::Unfinished(rest.wanted);
+        let Some(partial) = &mut self.partial else { return Found::Unfinished(input.len() + 1) };
+        if input.len() < partial.wanted {
+            return Found::Unfinished(partial.wanted);
         }
-        while rest.left > 0 {
-            match element(input, rest.at, rest.left, limits) {
+        while partial.left > 0 {
+            match element(input, partial.at, partial.left, limits) {
                 Ok((argument, next)) => {
-                    rest.arguments.push(place(input, argument));
-                    (rest.at, rest.left) = (next, rest.left - 1);
+                    partial.arguments.push(place(input, argument));
+                    (partial.at, partial.left) = (next, partial.left - 1);
                 }
                 Err(Found::Unfinished(wanted)) => {
-                    rest.wanted = wanted;
+                    partial.wanted = wanted;
                     return Found::Unfinished(wanted);
                 }
                 Err(found) => {
-                    self.rest = None;
+                    self.partial = None;
                     return found;
                 }
             }
         }
-        arguments.extend(rest.arguments.iter().map(|&(from, to)| &input[from..to]));
-        let used = rest.at;
-        self.rest = None;
+        arguments.extend(partial.arguments.iter().map(|&(from, to)| &input[from..to]));
+        let used = partial.at;
+        self.partial = None;
         Found::Request(used)
     }
 }
 
-/// Where in `input` a part of it lies.
+/// Returns the offsets of a slice within `input`.
 fn place(input: &[u8], part: &[u8]) -> (usize, usize) {
     let from = part.as_ptr().addr() - input.as_ptr().addr();
     (from, from + part.len())
 }
 
-/// The argument that begins at `at`, behind which `left - 1` more have to come, and where the next begins.
+/// Parses the argument at `at`, after which `left - 1` more must follow. Returns it, and where the next one begins.
 #[inline(always)]
 fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8], usize), Found> {
     let wanted = |end: usize| Found::Unfinished(end + SHORTEST * (left - 1));
     match input.get(at) {
         Some(b'$') => {}
-        Some(&other) => return Err(Found::Wrong(Wrong::Expected(other))),
+        Some(&other) => return Err(Found::Invalid(ParseError::Expected(other))),
         None => return Err(wanted(at + SHORTEST)),
     }
     let (length, from) = match number(input, at + 1) {
-        Number::Is(length, from) => (length, from),
-        // What has to come behind a length is at least its last digit or line end, and the argument's own.
+        Number::Value(length, from) => (length, from),
+        // At least the last digit or the end of the line must follow, and the argument itself.
         Number::Unfinished => return Err(wanted((at + SHORTEST).max(input.len() + 1))),
-        Number::Wrong => return Err(Found::Wrong(Wrong::Length)),
+        Number::Invalid => return Err(Found::Invalid(ParseError::Length)),
     };
     if !(0..=limits.argument).contains(&length) {
-        return Err(Found::Wrong(match length {
-            0..=LONGEST_ARGUMENT => Wrong::LengthOfStranger,
-            _ => Wrong::Length,
+        return Err(Found::Invalid(match length {
+            0..=LONGEST_ARGUMENT => ParseError::UnauthenticatedLength,
+            _ => ParseError::Length,
         }));
     }
     let to = from + length.cast_unsigned() as usize;
+    // The two bytes after the argument must be there, although they are not checked.
     if input.len() < to + 2 {
         return Err(wanted(to + 2));
     }
     Ok((&input[from..to], to + 2))
 }
 
-/// A line's number, and where the next line begins.
+/// A number at the end of a line, and where the next line begins.
 enum Number {
-    Is(i64, usize),
+    Value(i64, usize),
     Unfinished,
-    Wrong,
+    Invalid,
 }
 
-/// The number that stands at `at`. Nearly all have one or two digits.
+/// Parses the number at `at`. Nearly all numbers have one or two digits, which this handles without a loop.
 #[inline(always)]
 fn number(input: &[u8], at: usize) -> Number {
     if let Some(&[a, b, c, _]) = input.get(at..).and_then(|rest| rest.first_chunk()) {
         let (first, second) = (a.wrapping_sub(b'0'), b.wrapping_sub(b'0'));
         if b == b'\r' && first < 10 {
-            return Number::Is(i64::from(first), at + 3);
+            return Number::Value(i64::from(first), at + 3);
         }
         if c == b'\r' && matches!(first, 1..10) && second < 10 {
-            return Number::Is(i64::from(first) * 10 + i64::from(second), at + 4);
+            return Number::Value(i64::from(first) * 10 + i64::from(second), at + 4);
         }
     }
     any_number(input, at)
 }
 
-/// As Redis has numbers: a minus or none, no zeros before others.
+/// Parses a number as Redis does: an optional minus, and no leading zeros.
 #[cold]
 #[inline(never)]
 fn any_number(input: &[u8], at: usize) -> Number {
@@ -287,36 +289,36 @@ fn any_number(input: &[u8], at: usize) -> Number {
     for (place, &byte) in input.iter().enumerate().skip(first) {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
-            // A zero is alone.
+            // A leading zero.
             if place > first && sum == 0 {
-                return Number::Wrong;
+                return Number::Invalid;
             }
-            // The lowest number of all is none that anybody needs.
+            // The lowest i64 overflows here; no length is negative, so that does not matter.
             let Some(more) = sum.checked_mul(10).and_then(|sum| sum.checked_add(digit.into()))
             else {
-                return Number::Wrong;
+                return Number::Invalid;
             };
             sum = more;
         } else if byte == b'\r' {
             if place == first || negative && sum == 0 {
-                return Number::Wrong;
+                return Number::Invalid;
             }
             let number = if negative { -sum } else { sum };
             let whole = input.len() > place + 1;
-            return if whole { Number::Is(number, place + 2) } else { Number::Unfinished };
+            return if whole { Number::Value(number, place + 2) } else { Number::Unfinished };
         } else {
-            return Number::Wrong;
+            return Number::Invalid;
         }
     }
     Number::Unfinished
 }
 
-/// A request that is a line of words.
+/// Parses an inline command.
 #[cold]
 fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
     let Some(end) = memchr(b'\n', &input[..input.len().min(LONGEST_LINE + 1)]) else {
         if input.len() > LONGEST_LINE {
-            return Found::Wrong(Wrong::Line);
+            return Found::Invalid(ParseError::Line);
         }
         return Found::Unfinished(input.len() + 1);
     };
@@ -325,7 +327,7 @@ fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
         return Found::Quoted(end + 1);
     }
     let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-    // These two stand between words, but do not end one.
+    // Vertical tab and form feed are skipped before a word, but do not end one.
     let words = words.map(|word| match word.iter().position(|byte| !matches!(byte, 0x0b | 0x0c)) {
         Some(from) => &word[from..],
         None => &[],
@@ -339,28 +341,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_found_of_many_arguments_is_not_looked_at_again() {
+    fn a_long_request_is_not_parsed_again() {
         let whole = [b"*1000\r\n".to_vec(), b"$3\r\nabc\r\n".repeat(1000)].concat();
         let mut requests = Requests::default();
-        // Until so many bytes have come nothing is looked at, then what is new.
+        // Below `least` bytes, nothing is parsed; then only what is new.
         let (mut from, mut least) = (0, 500);
         for end in (500..whole.len()).step_by(500) {
             let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());
             let Found::Unfinished(wanted) = found else { panic!("{found:?}") };
             assert!(wanted > end && wanted <= whole.len());
-            let rest = requests.rest.as_ref().expect("what was found is kept");
-            assert_eq!(rest.arguments.len() + rest.left, 1000);
+            let partial = requests.partial.as_ref().expect("the parsed part is kept");
+            assert_eq!(partial.arguments.len() + partial.left, 1000);
             if end < least {
-                assert_eq!((rest.at, wanted), (from, least), "looked at again");
+                assert_eq!((partial.at, wanted), (from, least), "parsed again");
             } else {
-                assert!(rest.at + 9 > end, "only {} of {end} were looked at", rest.at);
+                assert!(partial.at + 9 > end, "only {} of {end} were parsed", partial.at);
             }
-            (from, least) = (rest.at, wanted);
+            (from, least) = (partial.at, wanted);
         }
         let mut arguments = Vec::new();
         let found = requests.next(&whole, Limits::FULL, &mut arguments);
         assert_eq!(found, Found::Request(whole.len()));
         assert!(arguments.len() == 1000 && arguments.iter().all(|argument| argument == b"abc"));
-        assert!(requests.rest.is_none());
+        assert!(requests.partial.is_none());
     }
 }

@@ -1,90 +1,90 @@
-//! Replies, as a client reads them: both versions of the protocol in one.
+//! Parses replies of both versions of RESP, for clients.
 
 use memchr::memchr;
 use std::error::Error;
 use std::fmt;
 
-/// So deep may arrays lie within arrays.
+/// The maximum depth of nested replies.
 const DEEPEST: usize = 64;
-/// Longest line without a length before it: numbers, and the texts of errors.
+/// The maximum length of a line without a length prefix: numbers and errors.
 const LONGEST_LINE: usize = 64 << 10;
-/// Longest text with a length before it, and most replies in an array.
+/// The maximum length of a bulk string, and of an array.
 const LONGEST: usize = 1 << 30;
-/// The least that a reply takes.
+/// The least bytes that a reply takes.
 const SHORTEST: usize = 3;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// A short text such as `OK`.
+    /// A simple string such as `OK`.
     Simple(Vec<u8>),
-    /// An error: a code in capitals, then what is wrong.
+    /// An error: a code in capitals, then a message.
     Error(Vec<u8>),
     /// An integer.
     Integer(i64),
-    /// Bytes of any kind.
+    /// A bulk string.
     Bulk(Vec<u8>),
-    /// There is nothing.
+    /// Null.
     Null,
-    /// Replies in order.
+    /// An array.
     Array(Vec<Reply>),
-    /// Pairs of replies; RESP3.
+    /// A map; RESP3.
     Map(Vec<(Reply, Reply)>),
-    /// Replies in no order; RESP3.
+    /// A set; RESP3.
     Set(Vec<Reply>),
-    /// Replies that nobody asked for; RESP3.
+    /// A push message, which answers no request; RESP3.
     Push(Vec<Reply>),
-    /// A number with a fraction; RESP3.
+    /// A double; RESP3.
     Double(f64),
-    /// Yes or no; RESP3.
+    /// A boolean; RESP3.
     Boolean(bool),
-    /// An integer of any size, as digits; RESP3.
+    /// A big number, as digits; RESP3.
     BigNumber(Vec<u8>),
-    /// A text of a kind such as `txt`; RESP3.
+    /// A verbatim string with its format, such as `txt`; RESP3.
     Verbatim([u8; 3], Vec<u8>),
 }
 
-/// What a buffer begins with.
+/// What was found at the beginning of a buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// A reply of so many bytes.
+    /// A reply of this many bytes.
     Reply(Reply, usize),
-    /// The beginning of one. It takes a buffer of at least so many bytes, which it does not have yet.
+    /// An incomplete reply. The buffer must have at least this many bytes before another attempt can succeed.
     Unfinished(usize),
 }
 
-/// Something that is no reply.
+/// Why a reply is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// No reply begins with this byte.
+    /// No type of reply begins with this byte.
     Mark(u8),
-    /// A length or number is none.
+    /// A length or a number is invalid.
     Number,
-    /// A line, a text or an array is longer than any that is sent.
+    /// A line, a string or an array is too long.
     TooLong,
-    /// A text does not end where its length says.
+    /// A string does not end where its length says.
     End,
-    /// Arrays within arrays, deeper than any that are sent.
+    /// Replies are nested too deeply.
     TooDeep,
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mark(byte) => write!(f, "a reply begins with byte {byte}"),
-            Self::Number => f.write_str("a reply has a length or number that is none"),
-            Self::TooLong => f.write_str("a reply is too long"),
-            Self::End => f.write_str("a text in a reply does not end where its length says"),
-            Self::TooDeep => f.write_str("a reply lies too deep in others"),
+            Self::Mark(byte) => write!(f, "invalid reply type: byte {byte}"),
+            Self::Number => f.write_str("invalid length or number in a reply"),
+            Self::TooLong => f.write_str("reply too long"),
+            Self::End => f.write_str("a string in a reply does not end where its length says"),
+            Self::TooDeep => f.write_str("replies nested too deeply"),
         }
     }
 }
 
 impl Error for Malformed {}
 
-/// Why there is no reply, or not yet.
+/// Why parsing stopped.
 enum Stop {
     Unfinished(usize),
     Malformed(Malformed),
@@ -96,10 +96,10 @@ impl From<Malformed> for Stop {
     }
 }
 
-/// Reads the reply that `input` begins with.
+/// Parses the reply at the beginning of `input`.
 ///
 /// # Errors
-/// When it begins with something else. Where the next reply begins nobody knows then.
+/// If it is invalid. Then nobody can tell where the next reply begins.
 pub fn reply(input: &[u8]) -> Result<Found, Malformed> {
     let mut reader = Reader { input, at: 0, owed: 0 };
     match reader.reply(0) {
@@ -112,7 +112,7 @@ pub fn reply(input: &[u8]) -> Result<Found, Malformed> {
 struct Reader<'a> {
     input: &'a [u8],
     at: usize,
-    /// How many replies have to come behind the one that is being read, at least.
+    /// The number of replies that must follow the current one.
     owed: usize,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
                 let many = self.many(count, depth)?;
                 if mark == b'~' { Reply::Set(many) } else { Reply::Push(many) }
             }
-            // Attributes say something about the reply behind them, which is what is wanted.
+            // Attributes precede the reply that they describe; only the reply is returned.
             b'|' => {
                 let count = self.count()?.ok_or(Malformed::Number)?;
                 self.owed += 1;
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
     }
 
     fn many(&mut self, count: usize, depth: usize) -> Result<Vec<Reply>, Stop> {
-        // What a length claims is not allocated before it has come.
+        // The capacity depends on the bytes received, not on the length that the reply announces.
         let mut many = Vec::with_capacity(count.min(self.input.len() / SHORTEST));
         self.owed += count;
         for _ in 0..count {
@@ -191,12 +191,12 @@ impl<'a> Reader<'a> {
         Ok(pairs)
     }
 
-    /// The input is too short for this, which ends at `end` at the soonest.
+    /// Returns how long the buffer must be at least, if the current element ends at `end` or later.
     fn unfinished(&self, end: usize) -> Stop {
         Stop::Unfinished(end.max(self.input.len() + 1).saturating_add(SHORTEST * self.owed))
     }
 
-    /// The rest of the line.
+    /// Returns the rest of the line.
     fn line(&mut self) -> Result<&'a [u8], Stop> {
         let rest = &self.input[self.at..];
         let Some(end) = memchr(b'\n', &rest[..rest.len().min(LONGEST_LINE)]) else {
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         Ok(number.ok_or(Malformed::Number)?)
     }
 
-    /// How long something is; none where there is nothing.
+    /// Parses a length; `None` for null.
     fn count(&mut self) -> Result<Option<usize>, Stop> {
         match self.number()? {
             -1 => Ok(None),

@@ -1,8 +1,8 @@
-//! Replies and requests, written behind what a buffer holds.
+//! Writes replies and requests to the end of a buffer.
 
 use super::Protocol;
 
-/// Writes replies in one of the two versions behind what a buffer holds.
+/// Writes replies in one version of RESP to the end of a buffer.
 #[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
@@ -10,42 +10,42 @@ pub struct Writer<'o> {
 }
 
 impl<'o> Writer<'o> {
-    /// Writes into `out` from now on.
+    /// Makes a writer that appends to `out`.
     #[inline]
     pub fn new(out: &'o mut Vec<u8>, protocol: Protocol) -> Self {
         Self { out, protocol }
     }
 
-    /// How many bytes the buffer holds.
+    /// Returns the length of the buffer.
     #[inline]
     pub fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Whether the buffer holds nothing.
+    /// Returns whether the buffer is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }
 
-    /// The version that is written.
+    /// Returns the version of RESP.
     #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// `+OK`.
+    /// Writes `+OK`.
     #[inline]
     pub fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");
     }
 
-    /// A short text without line ends.
+    /// Writes a simple string, which must not contain line ends.
     pub fn simple(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error: a code in capitals, then what is wrong. Line ends in it become spaces.
+    /// Writes an error: a code in capitals, then a message. Line ends become spaces.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         self.out.push(b'-');
         let clean = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
@@ -53,7 +53,7 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// An integer.
+    /// Writes an integer.
     #[inline]
     pub fn integer(&mut self, n: i64) {
         match n {
@@ -63,7 +63,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Bytes of any kind.
+    /// Writes a bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.out.reserve(bytes.len() + 16);
@@ -72,7 +72,7 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// The same, of several pieces.
+    /// Writes a bulk string made of several pieces.
     pub fn bulk_of(&mut self, pieces: &[&[u8]]) {
         let length = pieces.iter().map(|piece| piece.len()).sum();
         self.out.reserve(length + 16);
@@ -83,7 +83,7 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// That there is nothing.
+    /// Writes null.
     #[inline]
     pub fn null(&mut self) {
         match self.protocol {
@@ -92,7 +92,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// That there is nothing where an array would be.
+    /// Writes null instead of an array.
     pub fn null_array(&mut self) {
         match self.protocol {
             Protocol::Two => self.out.extend_from_slice(b"*-1\r\n"),
@@ -100,13 +100,13 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// The beginning of an array of `count` replies, which follow.
+    /// Begins an array of `count` replies.
     #[inline]
     pub fn array(&mut self, count: usize) {
         self.length(b'*', count);
     }
 
-    /// The beginning of `count` pairs of replies; of an array of twice as many in RESP2.
+    /// Begins a map of `count` pairs; in RESP2, an array of twice as many replies.
     pub fn map(&mut self, count: usize) {
         match self.protocol {
             Protocol::Two => self.length(b'*', 2 * count),
@@ -114,7 +114,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// The beginning of `count` replies in no order; of an array in RESP2.
+    /// Begins a set of `count` replies; in RESP2, an array.
     pub fn set(&mut self, count: usize) {
         match self.protocol {
             Protocol::Two => self.length(b'*', count),
@@ -122,7 +122,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// The beginning of `count` replies that nobody asked for; of an array in RESP2.
+    /// Begins a push message of `count` replies; in RESP2, an array.
     pub fn push(&mut self, count: usize) {
         match self.protocol {
             Protocol::Two => self.length(b'*', count),
@@ -130,7 +130,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// A number with a fraction; its digits as bytes in RESP2.
+    /// Writes a double; in RESP2, a bulk string.
     pub fn double(&mut self, x: f64) {
         let text = if x.is_nan() {
             "nan".to_owned()
@@ -145,7 +145,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Yes or no; 1 or 0 in RESP2.
+    /// Writes a boolean; in RESP2, 1 or 0.
     pub fn boolean(&mut self, yes: bool) {
         match (self.protocol, yes) {
             (Protocol::Two, _) => self.integer(yes.into()),
@@ -154,7 +154,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// An integer of any size, as digits; bytes in RESP2.
+    /// Writes a big number; in RESP2, a bulk string.
     pub fn big_number(&mut self, digits: &str) {
         match self.protocol {
             Protocol::Two => self.bulk(digits.as_bytes()),
@@ -162,7 +162,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// A text for people, of a kind such as `txt`; bytes in RESP2.
+    /// Writes a verbatim string with a format such as `txt`; in RESP2, a bulk string.
     pub fn verbatim(&mut self, kind: [u8; 3], text: &[u8]) {
         match self.protocol {
             Protocol::Two => self.bulk(text),
@@ -176,7 +176,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// What was written somewhere else.
+    /// Appends bytes that are encoded already.
     #[inline]
     pub fn raw(&mut self, written: &[u8]) {
         self.out.extend_from_slice(written);
@@ -196,7 +196,7 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// A length on a line of its own. Nearly all have up to three digits.
+/// Writes a length on its own line. Nearly all lengths have up to three digits, which are written without a loop.
 #[inline]
 fn length_line(out: &mut Vec<u8>, mark: u8, length: usize) {
     let digit = |tens: usize| b'0' + (length / tens % 10) as u8;

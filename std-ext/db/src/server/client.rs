@@ -1,106 +1,106 @@
-//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its
-//! part of a turn.
+//! One client's connection: bytes in, commands executed, replies out. Nothing here blocks, and each client gets a
+//! bounded share of an event-loop cycle.
 
+use super::client_list::ClientList;
 use super::output::Output;
-use super::register::Register;
-use super::room::Room;
 use super::stream::Stream;
-use crate::command::{Connection, Then};
-use crate::limits::{PAUSE, PAUSE_OF_STRANGER};
+use super::worker_context::WorkerContext;
+use crate::command::{self, Connection, NextStep};
+use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::Lsn;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// A client that has taken no byte for so long does not read. If half the limit waits, the longer time counts, so that
-/// a slow network does not pass for a client that does not read.
+/// A client that has taken no byte for this long is stalled: it does not read its replies. From half of the output
+/// limit on, the longer time applies, so that a slow network is not mistaken for a stalled client.
 pub(super) const STALL: Duration = Duration::from_millis(30);
 pub(super) const LONG_STALL: Duration = Duration::from_secs(1);
-/// How often a thread looks whether clients that it does not read from have taken something.
-pub(super) const LOOK: Duration = Duration::from_millis(10);
-/// Batches of commands that are obeyed in a turn.
+/// How often a worker checks whether a paused client has taken some of its replies.
+pub(super) const RECHECK: Duration = Duration::from_millis(10);
+/// Batches of commands executed for one client in a cycle.
 const BATCHES: usize = 16;
-/// Bytes that are written in a turn.
+/// Bytes written to one client in a cycle.
 const WRITE: usize = 1 << 20;
-/// How long what still comes from a client is read and thrown away, after it was told the end. Without that the system
-/// takes back what was sent and not yet read.
+/// How long the server goes on reading, and discarding, after it has closed its side. Closing the socket at once would
+/// reset the connection, and the client would lose replies that it has not read yet.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
-/// How long a client that is to end may go without reading any of its last answers.
-const LAST_WORDS: Duration = Duration::from_secs(60);
-/// What a client is told whose last answers were withdrawn, before it is closed.
-const UNDONE: &[u8] =
-    b"-MISCONF Errors writing to the log, so what was changed here, or seen of others' changes, \
-was undone. Please check the server's log for details about the error.\r\n";
+/// How long a closing client may go without reading any of its last replies.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The error that a client gets before it is closed, if its last replies were withdrawn.
+const ROLLED_BACK: &[u8] =
+    b"-MISCONF Errors writing to the log: unacknowledged changes that this connection \
+made or read were rolled back. Check the server's log for details.\r\n";
 const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Commands come and are answered.
+    /// Commands are read and answered.
     Open,
-    /// No more commands are obeyed; it ends when all answers are out.
+    /// No more commands are executed; the connection closes when all replies are sent.
     Closing,
-    /// It was told the end, which it may take until then to see.
+    /// The server has closed its side and discards input until this time, or until the client closes.
     Lingering(Instant),
-    /// Gone.
+    /// Closed.
     Dead,
 }
 
-/// Why a client is closed by the server.
+/// Why the server closes a client that did nothing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// Nothing came for too long.
+    /// The client was silent for longer than `timeout`.
     Idle,
-    /// It had its time to see the end.
+    /// The time to discard input is over.
     Lingered,
 }
 
-/// One client.
+/// A client.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Client {
     stream: Stream,
     connection: Connection,
     output: Output,
-    /// What came and was not obeyed.
+    /// Input that was received but not executed.
     input: Vec<u8>,
-    /// How long `input` has to be before it is worth looking at.
+    /// The length of `input` below which no complete request can be in it.
     wanted: usize,
-    /// What has to be safe before the answers of this turn are sent.
+    /// The log entry that must be safe before the replies of this cycle are sent.
     lsn: Lsn,
-    /// Commands whose answers may not go yet, and when the turn began in which the first of them came.
+    /// Commands whose replies wait for the log, and the start of the cycle in which the first of them came.
     unanswered: (u64, Instant),
     state: State,
-    /// There may be something to read.
+    /// The socket may have input.
     readable: bool,
-    /// The other side sends no more, or there is an error to be read: a short read is not all.
+    /// The client has closed its side, or the socket has an error: a short read does not mean that all input was read.
     half_closed: bool,
-    /// There is no more to read.
-    ended: bool,
-    /// `input` holds what could be obeyed, had there been time or room.
+    /// All input was read.
+    input_ended: bool,
+    /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
-    /// The socket takes nothing at the moment.
+    /// The socket accepts no more output at the moment.
     blocked: bool,
-    /// The system was asked to tell when it does.
-    asked: bool,
-    /// What has come by now is answered, then it ends.
-    last: Option<u32>,
-    /// On a list of the loop's.
+    /// The poll reports when the socket becomes writable.
+    writable_event_requested: bool,
+    /// Set at shutdown: the cycles in which input has been read since. Requests received by then are still answered.
+    shutdown_cycles: Option<u32>,
+    /// Whether the client is on the worker's list of this name.
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) parked: bool,
     pub(super) paused: bool,
-    /// Something came since it was noted for others.
+    /// Input was executed since the client list was last updated.
     pub(super) used: bool,
-    /// What others know of it has to be noted soon.
+    /// The name changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
-    /// Where the name was that was noted: another one stands elsewhere.
+    /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
-    touched: Instant,
-    /// When answers were taken, or began to wait.
-    taken: Instant,
-    /// Since when more than the soft limit waits.
-    over: Option<Instant>,
+    last_active: Instant,
+    /// When the client last took output, or when its output began to wait.
+    last_progress: Instant,
+    /// Since when the output has been over the soft limit.
+    over_soft_limit_since: Option<Instant>,
 }
 
 impl Client {
@@ -116,11 +116,11 @@ impl Client {
             state: State::Open,
             readable: true,
             half_closed: false,
-            ended: false,
+            input_ended: false,
             backlog: false,
             blocked: false,
-            asked: false,
-            last: None,
+            writable_event_requested: false,
+            shutdown_cycles: None,
             queued: false,
             dirty: false,
             parked: false,
@@ -128,14 +128,14 @@ impl Client {
             used: false,
             renamed: false,
             noted: (0, 0),
-            touched: now,
-            taken: now,
-            over: None,
+            last_active: now,
+            last_progress: now,
+            over_soft_limit_since: None,
         }
     }
 
-    /// What the loop was told of the socket.
-    pub(super) fn told(&mut self, readable: bool, half_closed: bool, writable: bool) {
+    /// Notes an event that the poll reported for the socket.
+    pub(super) fn on_event(&mut self, readable: bool, half_closed: bool, writable: bool) {
         self.readable |= readable || half_closed;
         self.half_closed |= half_closed;
         self.blocked &= !writable;
@@ -149,14 +149,14 @@ impl Client {
         self.connection.id()
     }
 
-    /// Notes what others may know of it.
-    pub(super) fn note(&mut self, register: &Register) {
+    /// Updates this client's entry in the client list.
+    pub(super) fn note(&mut self, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
-        register.note(&self.connection.facts(), self.touched);
+        client_list.note(&self.connection.info(), self.last_active);
     }
 
-    /// Bytes of memory in its buffers.
+    /// Returns the bytes of memory in the client's buffers.
     pub(super) fn buffers(&self) -> usize {
         self.input.capacity() + self.output.capacity()
     }
@@ -173,136 +173,147 @@ impl Client {
         self.output.is_held()
     }
 
-    /// Has the system tell when there is room to write, while that is waited for.
-    pub(super) fn ask_for_room(&mut self, registry: &Registry, token: Token) {
-        if self.blocked == self.asked || self.is_dead() {
+    /// Asks the poll to report when the socket becomes writable, as long as output waits for that.
+    pub(super) fn request_writable_event(&mut self, registry: &Registry, token: Token) {
+        if self.blocked == self.writable_event_requested || self.is_dead() {
             return;
         }
-        self.asked = self.blocked;
-        if self.stream.reregister(registry, token, self.asked).is_err() {
+        self.writable_event_requested = self.blocked;
+        if self.stream.reregister(registry, token, self.writable_event_requested).is_err() {
             self.state = State::Dead;
         }
     }
 
-    /// Whether another turn would read or obey something.
-    pub(super) fn wants_turn(&self, room: &Room) -> bool {
+    /// Returns whether another cycle would read or execute something.
+    pub(super) fn wants_service(&self, context: &WorkerContext) -> bool {
         match self.state {
-            State::Open => (self.readable || self.backlog) && self.goes_on(room),
+            State::Open => (self.readable || self.backlog) && self.may_read(context),
             State::Lingering(_) => self.readable,
             State::Closing | State::Dead => false,
         }
     }
 
-    /// Whether it would want a turn, but for the answers that wait.
-    pub(super) fn is_paused(&self, room: &Room) -> bool {
-        self.state == State::Open && (self.readable || self.backlog) && !self.goes_on(room)
+    /// Returns whether only waiting replies keep the worker from reading more of this client.
+    pub(super) fn is_paused(&self, context: &WorkerContext) -> bool {
+        self.state == State::Open && (self.readable || self.backlog) && !self.may_read(context)
     }
 
-    /// Whether commands are read beside the answers that wait.
-    fn goes_on(&self, room: &Room) -> bool {
+    /// Returns whether commands are read although replies are waiting.
+    fn may_read(&self, context: &WorkerContext) -> bool {
         let waiting = self.output.waiting();
         if !self.connection.is_authenticated() {
-            return waiting < PAUSE_OF_STRANGER;
+            return waiting < UNAUTHENTICATED_OUTPUT_PAUSE;
         }
-        // What waits for the log goes on by itself.
-        if waiting < PAUSE || self.output.is_held() {
-            return waiting < PAUSE;
+        // Replies held for the log are no sign of a client that does not read, and the log will release them. So no
+        // command is read beyond the pause.
+        if waiting < OUTPUT_PAUSE || self.output.is_held() {
+            return waiting < OUTPUT_PAUSE;
         }
-        does_not_read(waiting, room.limits.hard, room.now.saturating_duration_since(self.taken))
+        // A client that takes nothing may be writing a whole pipeline before it reads a reply. If the server stopped
+        // reading, the two would wait for each other for ever. A client that takes some is only slow, and can wait.
+        let since_progress = context.now.saturating_duration_since(self.last_progress);
+        is_stalled(waiting, context.limits.hard, since_progress)
     }
 
-    /// Tries to write, whether or not the system has told of room: it tells late.
-    pub(super) fn probe(&mut self, room: &mut Room) {
+    /// Tries to write although the poll has reported nothing: on some systems, it reports late.
+    pub(super) fn probe(&mut self, context: &mut WorkerContext) {
         self.blocked = false;
         if self.wants_write() {
-            self.write(room);
+            self.write(context);
         }
     }
 
-    /// Whether something could be written, or it is to be seen whether it ends.
+    /// Returns whether there is something to write, or a closing client that has nothing left to write.
     pub(super) fn wants_write(&self) -> bool {
         let ends = || self.state == State::Closing && self.output.waiting() == 0;
         !self.blocked && (self.output.is_sendable() || self.stream.holds_back() || ends())
     }
 
-    /// What has come by now is the last that is answered.
-    pub(super) fn finish_soon(&mut self) {
-        if self.state == State::Open && self.last.is_none() {
-            self.last = Some(0);
+    /// Begins shutdown for this client: what it has sent by now is still answered.
+    pub(super) fn finish(&mut self) {
+        if self.state == State::Open && self.shutdown_cycles.is_none() {
+            self.shutdown_cycles = Some(0);
             self.readable = true;
         }
     }
 
-    /// Closes it without another word.
+    /// Closes the client without another reply.
     pub(super) fn kill(&mut self) {
         self.state = State::Dead;
     }
 
-    /// Reads and obeys its part of a turn.
-    pub(super) fn serve(&mut self, room: &mut Room) {
+    /// Reads and executes the client's share of a cycle.
+    pub(super) fn serve(&mut self, context: &mut WorkerContext) {
         match self.state {
             State::Open => {}
-            State::Lingering(_) => return self.discard(room),
+            State::Lingering(_) => return self.discard(context),
             State::Closing | State::Dead => return,
         }
-        if self.output.waiting() < PAUSE {
-            self.taken = room.now;
+        // Below the pause, no client counts as stalled: start its time again.
+        if self.output.waiting() < OUTPUT_PAUSE {
+            self.last_progress = context.now;
         }
         if self.backlog {
-            self.obey_input(room);
+            self.process_buffered(context);
         }
+        // Read only if the buffered input is used up: otherwise input would grow without bound.
         if self.state == State::Open && self.readable && !self.backlog {
-            self.read(room);
+            self.read(context);
         }
-        if self.state == State::Open && !self.backlog && self.is_through() {
+        if self.state == State::Open && !self.backlog && self.is_input_finished() {
             self.state = State::Closing;
         }
     }
 
-    /// Whether all has come that is to be answered.
-    fn is_through(&mut self) -> bool {
-        /// A client that never stops sending is answered so many turns more.
-        const LAST_TURNS: u32 = 64;
-        let stops = self.last.as_mut().is_some_and(|turns| {
-            *turns += 1;
-            !self.readable || *turns >= LAST_TURNS
+    /// Returns whether all requests to answer have been read.
+    fn is_input_finished(&mut self) -> bool {
+        /// A client that never stops sending gets this many more cycles at shutdown.
+        const MAX_SHUTDOWN_CYCLES: u32 = 64;
+        let stops = self.shutdown_cycles.as_mut().is_some_and(|cycles| {
+            *cycles += 1;
+            !self.readable || *cycles >= MAX_SHUTDOWN_CYCLES
         });
-        self.ended || stops
+        self.input_ended || stops
     }
 
-    fn read(&mut self, room: &mut Room) {
-        // What is left of before goes in front where it is short: then most commands are obeyed where they were read.
-        let space = room.scratch.len();
+    fn read(&mut self, context: &mut WorkerContext) {
+        let space = context.scratch.len();
         let kept = self.input.len();
+        // If the rest of the last read is short, copy it in front of the new bytes: then most commands are parsed where
+        // they were read, and `input` stays empty. A long request collects in `input`, so that each byte is copied
+        // once.
         let joins = kept <= space / 4 && self.wanted <= space;
         let from = if joins { kept } else { 0 };
-        room.scratch[..from].copy_from_slice(&self.input[..from]);
-        let got = match self.stream.read(&mut room.scratch[from..]) {
+        context.scratch[..from].copy_from_slice(&self.input[..from]);
+        let got = match self.stream.read(&mut context.scratch[from..]) {
             Ok(0) => {
-                (self.ended, self.readable) = (true, false);
+                (self.input_ended, self.readable) = (true, false);
                 return;
             }
             Ok(got) => got,
             Err(e) => return self.read_failed(&e),
         };
         let short = from + got < space && self.stream.short_read_is_all();
+        // A short read has emptied the socket, so the next event reports new bytes; trying again would cost a system
+        // call for each request. After a half close, no event follows, so read on to the end.
         self.readable = !short || self.half_closed;
-        self.touched = room.now;
-        room.counters.bytes_in.add(got as u64);
+        self.last_active = context.now;
+        context.counters.bytes_in.add(got as u64);
         if joins {
-            let scratch = std::mem::take(&mut room.scratch);
-            let used = self.obey(room, &scratch[..from + got]);
-            self.keep(room, &scratch[used..from + got]);
-            room.scratch = scratch;
+            let scratch = std::mem::take(&mut context.scratch);
+            let used = self.process_input(context, &scratch[..from + got]);
+            self.buffer_rest(context, &scratch[used..from + got]);
+            context.scratch = scratch;
         } else {
-            // Not all that is announced is believed at once: room grows with what has come.
+            // Memory grows with the bytes received, not with the length that a request announces: a client must not
+            // make the server allocate 512 MiB by a few bytes.
             let more = self.wanted.saturating_sub(kept).min(kept.max(1 << 20)).max(got);
             self.input.reserve_exact(more);
-            self.input.extend_from_slice(&room.scratch[..got]);
-            self.obey_input(room);
+            self.input.extend_from_slice(&context.scratch[..got]);
+            self.process_buffered(context);
         }
-        if self.input.len().max(self.wanted) > room.limits.input && self.state == State::Open {
-            self.output.open(|| room.pool.take()).extend_from_slice(TOO_LARGE);
+        if self.input.len().max(self.wanted) > context.limits.input && self.state == State::Open {
+            self.output.open(|| context.pool.take()).extend_from_slice(TOO_LARGE);
             self.input = Vec::new();
             self.state = State::Closing;
         }
@@ -316,157 +327,176 @@ impl Client {
         }
     }
 
-    /// Obeys what was kept.
-    fn obey_input(&mut self, room: &mut Room) {
+    /// Executes buffered input.
+    fn process_buffered(&mut self, context: &mut WorkerContext) {
         let input = std::mem::take(&mut self.input);
-        let used = self.obey(room, &input);
+        let used = self.process_input(context, &input);
         if used == 0 {
             self.input = input;
             return;
         }
-        self.keep(room, &input[used..]);
-        room.pool.give(input);
+        self.buffer_rest(context, &input[used..]);
+        context.pool.give(input);
     }
 
-    /// Keeps what was not obeyed, in a buffer of its size: the idle cost little.
-    fn keep(&mut self, room: &mut Room, rest: &[u8]) {
+    /// Buffers the bytes that were not executed, in a buffer from the pool, so that an idle client holds no memory.
+    fn buffer_rest(&mut self, context: &mut WorkerContext, rest: &[u8]) {
         if rest.is_empty() {
-            room.pool.give(std::mem::take(&mut self.input));
+            context.pool.give(std::mem::take(&mut self.input));
             return;
         }
         if self.input.capacity() == 0 {
-            self.input = room.pool.take();
+            self.input = context.pool.take();
         }
         self.input.clear();
         self.input.extend_from_slice(rest);
     }
 
-    /// Obeys the complete commands at the beginning of `input`, as far as answers have room; how many bytes those were.
-    fn obey(&mut self, room: &mut Room, input: &[u8]) -> usize {
+    /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
+    /// bytes consumed.
+    fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
         self.backlog = false;
         let mut used = 0;
-        // A turn makes no more answers of a client that does not read than of one that does.
+        // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
+        // allows.
         let before = self.output.waiting();
         for batch in 0.. {
             let rest = &input[used..];
+            // Fewer bytes than `wanted` hold no complete request: parsing them again would cost quadratic time for a
+            // long request that arrives in pieces.
             if rest.is_empty() || rest.len() < self.wanted || self.state != State::Open {
                 break;
             }
             let waiting = self.output.waiting();
-            if batch == BATCHES || waiting - before >= PAUSE || !self.goes_on(room) {
+            // Leave the rest for the next cycle: one client's pipeline must not delay the others, nor fill memory with
+            // replies.
+            if batch == BATCHES || waiting - before >= OUTPUT_PAUSE || !self.may_read(context) {
                 self.backlog = true;
                 break;
             }
-            self.connection.set_room(room.limits.hard.saturating_sub(waiting));
-            let out = self.output.open(|| room.pool.take());
-            let done = room.obey(&mut self.connection, rest, out);
-            used += done.consumed;
+            // A reply beyond this would close the client anyway, so it is not even made.
+            self.connection.set_reply_limit(context.limits.hard.saturating_sub(waiting));
+            let out = self.output.open(|| context.pool.take());
+            let outcome = command::process_input(
+                &mut self.connection,
+                &mut context.command_context(),
+                rest,
+                out,
+            );
+            context.counters.commands.add(outcome.commands as u64);
+            used += outcome.consumed;
             if self.unanswered.0 == 0 {
-                self.unanswered.1 = room.now;
+                self.unanswered.1 = context.now;
             }
-            self.unanswered.0 += done.commands as u64;
-            self.wanted = done.wanted;
-            self.lsn = self.lsn.max(done.lsn);
+            self.unanswered.0 += outcome.commands as u64;
+            self.wanted = outcome.needed;
+            self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted;
-            match done.then {
-                Then::GoOn => {}
-                Then::Close => self.state = State::Closing,
-                Then::Drop => self.drop_slow(room),
-                Then::Shutdown { save } => {
-                    room.shutdown(save);
+            match outcome.next {
+                NextStep::Continue => {}
+                NextStep::Close => self.state = State::Closing,
+                NextStep::Drop => self.drop_slow(context),
+                NextStep::Shutdown { save } => {
+                    context.shutdown(save);
                     self.state = State::Closing;
                 }
             }
-            if done.consumed == 0 {
+            // Only an incomplete request is left.
+            if outcome.consumed == 0 {
                 break;
             }
         }
         used
     }
 
-    /// Ends the turn for its answers, where all up to `safe` is; what has to be, for those that are left.
-    pub(super) fn settle(&mut self, safe: Lsn, room: &mut Room) {
-        self.output.settle(std::mem::take(&mut self.lsn), safe);
-        self.count_answered(room);
+    /// Ends the cycle: holds its replies until their log entry is safe, or releases them if it is already.
+    pub(super) fn finish_cycle(&mut self, safe: Lsn, context: &mut WorkerContext) {
+        self.output.hold_until(std::mem::take(&mut self.lsn), safe);
+        self.count_answered(context);
     }
 
-    /// Counts the commands that are answered, unless answers still wait for the log.
-    fn count_answered(&mut self, room: &mut Room) {
+    /// Counts the latency of answered commands, unless their replies still wait for the log.
+    fn count_answered(&mut self, context: &mut WorkerContext) {
         if !self.output.is_held() {
-            room.answer(std::mem::take(&mut self.unanswered.0), self.unanswered.1);
+            context.count_answered(std::mem::take(&mut self.unanswered.0), self.unanswered.1);
         }
     }
 
-    /// What has to be safe for the answers of this turn.
-    pub(super) fn needs(&self) -> Lsn {
+    /// Returns the log entry that must be safe before the replies of this cycle are sent.
+    pub(super) fn required_lsn(&self) -> Lsn {
         self.lsn
     }
 
-    /// Lets answers go that waited for entries up to `safe`.
-    pub(super) fn release(&mut self, safe: Lsn, room: &mut Room) {
+    /// Releases the replies that waited for entries up to `safe`.
+    pub(super) fn release(&mut self, safe: Lsn, context: &mut WorkerContext) {
         self.output.release(safe);
-        self.count_answered(room);
+        self.count_answered(context);
     }
 
-    /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection
-    /// ends, so that nobody takes another answer for it. Whether it has to.
-    pub(super) fn fail(&mut self, room: &Room) -> bool {
+    /// Withdraws all held replies because the log failed: a change that may be lost is never acknowledged. The client
+    /// gets an error instead and is closed, because it could not tell which command a later reply belongs to. Returns
+    /// whether there were held replies.
+    pub(super) fn withdraw_replies(&mut self, context: &WorkerContext) -> bool {
         if !self.output.is_held() {
             return false;
         }
-        self.output.withdraw();
+        self.output.withdraw_held();
         self.unanswered.0 = 0;
-        // The answers of a turn wait together, so the error begins where an answer began.
-        self.output.open(Vec::new).extend_from_slice(UNDONE);
-        self.output.settle(0, 0);
+        // The replies of a cycle are held together, so this error begins at a reply boundary.
+        self.output.open(Vec::new).extend_from_slice(ROLLED_BACK);
+        self.output.hold_until(0, 0);
         self.state = State::Closing;
-        room.counters.failed.add(1);
+        context.counters.failed.add(1);
         true
     }
 
-    /// Writes its part of a turn.
-    pub(super) fn write(&mut self, room: &mut Room) {
-        match self.try_write(room) {
+    /// Writes the client's share of a cycle.
+    pub(super) fn write(&mut self, context: &mut WorkerContext) {
+        match self.try_write(context) {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.state = State::Dead,
             Ok(()) => {}
         }
         if let Some(buffer) = self.output.take_empty() {
-            room.pool.give(buffer);
+            context.pool.give(buffer);
         }
-        self.check_output(room);
+        self.check_output(context);
         if self.state == State::Closing && self.output.waiting() == 0 && !self.stream.holds_back() {
-            self.end(room);
+            self.close_stream(context);
         }
     }
 
-    /// Closes it where more waits than may.
-    pub(super) fn check_output(&mut self, room: &Room) {
-        let (waiting, limits) = (self.output.waiting(), &room.limits);
-        // What waits for the log is not the client's delay.
+    /// Closes the client if its output exceeds the limits.
+    pub(super) fn check_output(&mut self, context: &WorkerContext) {
+        let (waiting, limits) = (self.output.waiting(), &context.limits);
+        // Replies that wait for the log are no delay of the client.
         if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
-            self.over = None;
+            self.over_soft_limit_since = None;
         } else {
-            self.over.get_or_insert(room.now);
+            self.over_soft_limit_since.get_or_insert(context.now);
         }
-        let over = |since| room.now.saturating_duration_since(since) >= limits.soft_for;
-        if self.state != State::Dead && (waiting > limits.hard || self.over.is_some_and(over)) {
-            self.drop_slow(room);
+        let over_soft_limit_since =
+            |since| context.now.saturating_duration_since(since) >= limits.soft_time;
+        if self.state != State::Dead
+            && (waiting > limits.hard
+                || self.over_soft_limit_since.is_some_and(over_soft_limit_since))
+        {
+            self.drop_slow(context);
         }
     }
 
-    /// Closes it without its answers, which are more than may wait.
+    /// Closes a client whose replies exceed the output limit, without sending them.
     #[cold]
-    fn drop_slow(&mut self, room: &Room) {
-        tracing::debug!("a client is closed: its answers reached client-output-buffer-limit");
-        room.counters.slow.add(1);
+    fn drop_slow(&mut self, context: &WorkerContext) {
+        tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
+        context.counters.slow.add(1);
         self.state = State::Dead;
         self.output = Output::default();
     }
 
-    fn try_write(&mut self, room: &mut Room) -> io::Result<()> {
+    fn try_write(&mut self, context: &mut WorkerContext) -> io::Result<()> {
         let mut budget = WRITE;
         while budget > 0 && !self.output.sendable().is_empty() {
             let bytes = self.output.sendable();
@@ -475,45 +505,45 @@ impl Client {
                 return Err(ErrorKind::WriteZero.into());
             }
             if let Some(buffer) = self.output.advance(sent) {
-                room.pool.give(buffer);
+                context.pool.give(buffer);
             }
-            (self.touched, self.taken) = (room.now, room.now);
-            room.counters.bytes_out.add(sent as u64);
+            (self.last_active, self.last_progress) = (context.now, context.now);
+            context.counters.bytes_out.add(sent as u64);
             budget -= sent;
         }
         self.stream.push()
     }
 
-    /// All was said.
-    fn end(&mut self, room: &Room) {
-        if self.stream.finish().is_err() || self.ended {
+    /// Closes the server's side after the last reply.
+    fn close_stream(&mut self, context: &WorkerContext) {
+        if self.stream.finish().is_err() || self.input_ended {
             self.state = State::Dead;
             return;
         }
-        let linger = if self.last.is_some() { LINGER_AT_STOP } else { LINGER };
-        self.state = State::Lingering(room.now + linger);
+        let linger = if self.shutdown_cycles.is_some() { LINGER_AT_STOP } else { LINGER };
+        self.state = State::Lingering(context.now + linger);
         self.input = Vec::new();
         self.readable = true;
     }
 
-    /// Reads what still comes and throws it away.
-    fn discard(&mut self, room: &mut Room) {
-        match self.stream.read(&mut room.scratch) {
+    /// Reads and discards input.
+    fn discard(&mut self, context: &mut WorkerContext) {
+        match self.stream.read(&mut context.scratch) {
             Ok(0) => self.state = State::Dead,
             Ok(_) => {}
             Err(e) => self.read_failed(&e),
         }
     }
 
-    /// Whether it has to be closed by now.
+    /// Returns why the client is due to be closed, if it is.
     pub(super) fn overdue(&self, now: Instant, timeout: Duration) -> Option<Overdue> {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
-            // What waits for the log is not the client's delay.
+            // Replies that wait for the log are no delay of the client.
             State::Open | State::Closing if !self.output.is_held() => {
                 let closing = self.state == State::Closing;
-                let timeout = if timeout.is_zero() && closing { LAST_WORDS } else { timeout };
-                let idle = now.saturating_duration_since(self.touched);
+                let timeout = if timeout.is_zero() && closing { CLOSE_TIMEOUT } else { timeout };
+                let idle = now.saturating_duration_since(self.last_active);
                 (!timeout.is_zero() && idle >= timeout).then_some(Overdue::Idle)
             }
             _ => None,
@@ -521,12 +551,12 @@ impl Client {
     }
 }
 
-/// Whether a client does not read: `waiting` bytes wait for it, and it has taken none for the time `since`.
-fn does_not_read(waiting: usize, limit: usize, since: Duration) -> bool {
+/// Returns whether a client is stalled: `waiting` bytes wait for it, and it has taken none for the time `since`.
+fn is_stalled(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
 }
 
-/// Where the name of a connection stands, and how long it is.
+/// Returns the address and length of a connection's name.
 fn name_at(connection: &Connection) -> (usize, usize) {
     let name = connection.name();
     (name.as_ptr().addr(), name.len())
@@ -537,17 +567,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_reads_slowly_is_not_read_far_ahead_of() {
+    fn a_slow_reader_is_not_stalled() {
         let limit = 64 << 20;
         for (waiting, millis, wanted) in [
-            (PAUSE, 0, false),
-            (PAUSE, 29, false),
-            (PAUSE, 30, true),
+            (OUTPUT_PAUSE, 0, false),
+            (OUTPUT_PAUSE, 29, false),
+            (OUTPUT_PAUSE, 30, true),
             (limit / 2, 30, false),
             (limit, 999, false),
             (limit, 1000, true),
         ] {
-            let reads_none = does_not_read(waiting, limit, Duration::from_millis(millis));
+            let reads_none = is_stalled(waiting, limit, Duration::from_millis(millis));
             assert_eq!(reads_none, wanted, "read ahead: {waiting} bytes after {millis} ms");
         }
     }

@@ -1,49 +1,50 @@
-//! What the server counts: each thread its own, added up when somebody asks.
+//! The server's counters and latency histogram: each worker counts for itself, and readers add them up.
 
-use super::latency::Latency;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A number that only grows, written by one thread and read by any.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     pub(crate) fn add(&self, more: u64) {
-        // One thread writes, so no sum is lost. Relaxed: a figure for people; nothing else is known from it.
+        // Only one thread writes, so no addition is lost. Relaxed: a statistic; no other memory is published through
+        // it.
         self.0.store(self.get() + more, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        // Relaxed: as above.
+        // Relaxed: as in `add`.
         self.0.load(Ordering::Relaxed)
     }
 }
 
 macro_rules! counters {
     ($($(#[doc = $text:literal])* $name:ident,)*) => {
-        /// One thread's counts, on cache lines of their own.
+        /// One worker's counters, on cache lines of their own.
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub(crate) struct Counters {
-            $($(#[doc = $text])* pub(crate) $name: Count,)*
-            /// How long commands took, from the beginning of a turn to their answers.
+            $($(#[doc = $text])* pub(crate) $name: Counter,)*
+            /// The latency of commands, from the start of the cycle that read them to their replies.
             pub(crate) latency: Latency,
         }
 
-        /// Counts at a moment.
+        /// The sums of all workers' counters.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Counted {
+        pub struct CounterTotals {
             $($(#[doc = $text])* pub $name: u64,)*
         }
 
-        impl Counted {
-            /// Adds a thread's counts.
+        impl CounterTotals {
+            /// Adds a worker's counters.
             pub(crate) fn add(&mut self, of: &Counters) {
                 $(self.$name += of.$name.get();)*
             }
 
-            /// What was counted since then.
+            /// Returns the difference to an earlier reading.
             pub(crate) fn since(mut self, then: &Self) -> Self {
                 $(self.$name = self.$name.saturating_sub(then.$name);)*
                 self
@@ -53,28 +54,128 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Connections that were taken.
+    /// Connections accepted.
     connections,
-    /// Connections that ended.
+    /// Connections closed.
     ended,
-    /// Connections refused because there were too many.
+    /// Connections refused because of `maxclients`.
     rejected,
     /// Connections refused by protected mode.
     denied,
-    /// Connections closed because nothing came for too long.
+    /// Connections closed because of `timeout`.
     idle,
-    /// Connections closed because they did not read what they asked for.
+    /// Connections closed because the client did not read its replies.
     slow,
-    /// Connections closed because the log failed before their answers were safe.
+    /// Connections closed because the log failed before their replies were safe.
     failed,
-    /// Commands that were obeyed.
+    /// Commands executed.
     commands,
     /// Bytes read.
     bytes_in,
     /// Bytes written.
     bytes_out,
-    /// Turns of the loop that had work.
-    turns,
-    /// Turns in which answers had to wait for the log.
-    parked,
+    /// Event-loop cycles that had work.
+    eventloop_cycles,
+    /// Cycles whose replies had to wait for the log.
+    waits_for_log,
+}
+
+/// Upper bounds of the buckets, in nanoseconds. One more bucket has no bound.
+const BOUNDS: [u64; 20] = [
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    25_000_000_000,
+];
+const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// One worker's latency histogram.
+#[derive(Debug, Default)]
+pub(crate) struct Latency {
+    buckets: [Counter; BUCKETS],
+    /// The sum of all commands' latencies, in nanoseconds.
+    sum: Counter,
+}
+
+impl Latency {
+    /// Adds commands that were answered together, each with this latency.
+    pub(crate) fn add(&self, commands: u64, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS.partition_point(|bound| *bound < nanoseconds)].add(commands);
+        self.sum.add(nanoseconds.saturating_mul(commands));
+    }
+}
+
+/// The sum of several workers' histograms.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latencies {
+    buckets: [u64; BUCKETS],
+    sum: u64,
+}
+
+#[cfg(feature = "metrics")]
+impl Latencies {
+    /// Adds a worker's histogram.
+    pub(crate) fn add(&mut self, latency: &Latency) {
+        self.buckets.iter_mut().zip(&latency.buckets).for_each(|(all, one)| *all += one.get());
+        self.sum = self.sum.wrapping_add(latency.sum.get());
+    }
+
+    /// Returns the number of commands.
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// Returns the sum of all latencies, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        Duration::from_nanos(self.sum).as_secs_f64()
+    }
+
+    /// Returns each bucket's upper bound, in seconds, and the number of commands in that bucket alone.
+    pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = BOUNDS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64());
+        bounds.chain([f64::INFINITY]).zip(self.buckets).collect()
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_counted_in_the_bucket_of_their_time() {
+        let (one, other) = (Latency::default(), Latency::default());
+        one.add(3, Duration::from_micros(10));
+        one.add(2, Duration::from_nanos(10_001));
+        other.add(1, Duration::from_secs(3600));
+        let mut all = Latencies::default();
+        all.add(&one);
+        all.add(&other);
+        let filled: Vec<_> = all.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(0.000_01, 3), (0.000_025, 2), (f64::INFINITY, 1)], "wrong buckets");
+        assert_eq!(all.count(), 6);
+        assert!((all.seconds() - 3_600.000_050_002).abs() < 1e-9, "{}", all.seconds());
+    }
+
+    #[test]
+    fn bounds_rise() {
+        assert!(BOUNDS.is_sorted());
+    }
 }

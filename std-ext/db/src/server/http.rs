@@ -1,10 +1,11 @@
-//! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
+//! The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz`.
 //!
-//! One thread serves all connections and waits for none of them. Each connection is answered once and closed; its
-//! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
-//! is answered however many others have sent half of one.
+//! One thread serves all connections without blocking on any of them. Each connection is answered once and closed; the
+//! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
+//! probe that sends a complete request is answered however many other clients have sent half of one.
 
-use super::{Watcher, metrics};
+use super::handles::ServerMonitor;
+use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
 use mio::net::{TcpListener, TcpStream};
@@ -18,103 +19,107 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long what still comes is read and thrown away after the answer, so that the system does not take it back.
+/// How long input is read and discarded after the answer. Closing at once could reset the connection before the answer
+/// is read.
 const LINGER: Duration = Duration::from_secs(1);
-/// How often the time of connections is looked at.
+/// How often the connections' deadlines are checked.
 const SWEEP: Duration = Duration::from_millis(100);
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// Tokens of connections begin here.
+/// The first token of a connection.
 const FIRST: usize = 2;
 
-/// Answers until it is dropped. It is there before the server is, so that it can say that the server is not ready yet.
-pub struct Http {
+/// Serves until it is dropped. It starts before the database server, so that it can say that the server is not ready
+/// yet.
+pub struct HttpServer {
     address: SocketAddr,
-    watched: Arc<OnceLock<Watcher>>,
+    server_slot: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
     end: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Http {
+impl HttpServer {
     /// Listens on an address.
     ///
     /// # Errors
-    /// Where that cannot be done.
+    /// If the address cannot be bound.
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let mut listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let watched: Arc<OnceLock<Watcher>> = Arc::default();
+        let server_slot: Arc<OnceLock<ServerMonitor>> = Arc::default();
         let loading: Arc<OnceLock<Arc<Progress>>> = Arc::default();
         let end: Arc<AtomicBool> = Arc::default();
-        let of = Told { server: Arc::clone(&watched), loading: Arc::clone(&loading) };
-        let ends = Arc::clone(&end);
+        let source = Source { server: Arc::clone(&server_slot), loading: Arc::clone(&loading) };
+        let closing = Arc::clone(&end);
         let serve = move || {
-            if let Err(why) = Desk::new(poll, listener, of).serve(&ends) {
-                tracing::error!("/metrics, /livez and /readyz are served no more: {why}");
+            if let Err(why) = EventLoop::new(poll, listener, source).serve(&closing) {
+                tracing::error!(
+                    "the HTTP server for /metrics, /livez and /readyz has stopped: {why}"
+                );
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
-        Ok(Self { address, watched, loading, end, waker, thread: Some(thread) })
+        Ok(Self { address, server_slot, loading, end, waker, thread: Some(thread) })
     }
 
-    /// Tells of this server from now on.
-    pub fn watch(&self, server: Watcher) {
-        // The first one stays.
-        let _ = self.watched.set(server);
+    /// Sets the server to report on. Later calls have no effect.
+    pub fn set_server(&self, server: ServerMonitor) {
+        // Fails if one is set already.
+        let _ = self.server_slot.set(server);
     }
 
-    /// Tells how far the data is loaded, until there is a server.
-    pub fn load(&self, progress: &Arc<Progress>) {
-        // The first one stays.
+    /// Sets the progress of loading to report on until there is a server.
+    pub fn set_progress(&self, progress: &Arc<Progress>) {
+        // Fails if one is set already.
         let _ = self.loading.set(Arc::clone(progress));
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> Option<SocketAddr> {
         Some(self.address)
     }
 }
 
-impl Drop for Http {
+impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Relaxed: the thread is woken after this was set, and waking orders.
+        // Relaxed: the thread is woken after the store, and the wake-up orders the two.
         self.end.store(true, Ordering::Relaxed);
         let woken = self.waker.wake();
         if let Some(thread) = self.thread.take().filter(|_| woken.is_ok()) {
-            // One that panicked has said so.
+            // A panic in the thread has printed its message.
             let _ = thread.join();
         }
     }
 }
 
-impl fmt::Debug for Http {
+impl fmt::Debug for HttpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("address", &self.address()).finish()
     }
 }
 
 /// A connection.
-struct Visitor {
+struct Connection {
     stream: TcpStream,
-    /// What came of the request's head.
+    /// The part of the request's head received so far.
     input: Vec<u8>,
-    /// The answer, once there is one, and how much of it is out.
+    /// The answer, if there is one, and the bytes of it that were sent.
     output: Vec<u8>,
     sent: usize,
-    /// When it has to be gone.
+    /// When the connection is closed at the latest.
     until: Instant,
-    /// The answer is out; what still comes is thrown away.
-    lingers: bool,
+    /// The answer is sent, and input is discarded.
+    lingering: bool,
 }
 
-impl Visitor {
-    /// Goes on as far as the socket lets it; whether the connection goes on.
-    fn step(&mut self, of: &Told) -> io::Result<bool> {
+impl Connection {
+    /// Serves the connection as far as the socket allows. Returns whether it stays open.
+    fn step(&mut self, source: &Source) -> io::Result<bool> {
         while self.output.is_empty() {
             let mut bytes = [0; 2048];
             let got = self.stream.read(&mut bytes)?;
@@ -123,7 +128,7 @@ impl Visitor {
             }
             let seen = self.input.len();
             self.input.extend_from_slice(&bytes[..got]);
-            if let Some(answer) = answer(&self.input, seen, of) {
+            if let Some(answer) = answer(&self.input, seen, source) {
                 (self.output, self.input) = (answer, Vec::new());
             }
         }
@@ -133,12 +138,12 @@ impl Visitor {
                 sent => self.sent += sent,
             }
         }
-        if !self.lingers {
-            self.lingers = true;
+        if !self.lingering {
+            self.lingering = true;
             self.until = Instant::now() + LINGER;
             self.stream.shutdown(Shutdown::Write)?;
         }
-        // Not all that a client sends without an end.
+        // A bounded amount: a client may send without end.
         for _ in 0..16 {
             if self.stream.read(&mut [0; 4096])? == 0 {
                 break;
@@ -148,32 +153,33 @@ impl Visitor {
     }
 }
 
-/// What there is to tell of: the server, once there is one, and how far the data is loaded until then.
-struct Told {
-    server: Arc<OnceLock<Watcher>>,
+/// What to report on: the server if there is one, and the progress of loading before that.
+struct Source {
+    server: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
 }
 
-/// The thread's listener and connections.
-struct Desk {
+/// The listener and its connections.
+struct EventLoop {
     poll: Poll,
     listener: TcpListener,
-    visitors: Slab<Visitor>,
-    of: Told,
+    connections: Slab<Connection>,
+    source: Source,
 }
 
-impl Desk {
-    fn new(poll: Poll, listener: TcpListener, of: Told) -> Self {
-        Self { poll, listener, visitors: Slab::new(), of }
+impl EventLoop {
+    fn new(poll: Poll, listener: TcpListener, source: Source) -> Self {
+        Self { poll, listener, connections: Slab::new(), source }
     }
 
     fn serve(mut self, end: &AtomicBool) -> io::Result<()> {
         let mut events = Events::with_capacity(HTTP_CONNECTIONS);
         // Relaxed: as in `drop`.
         while !end.load(Ordering::Relaxed) {
-            // A connection that could not be taken is tried again then, too: the system tells of it once.
-            let patience = (!self.visitors.is_empty()).then_some(SWEEP);
-            match self.poll.poll(&mut events, patience.or(Some(10 * SWEEP))) {
+            // Accepting is retried at this interval as well: the poll reports a connection that could not be accepted
+            // only once.
+            let timeout = (!self.connections.is_empty()).then_some(SWEEP);
+            match self.poll.poll(&mut events, timeout.or(Some(10 * SWEEP))) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
@@ -184,25 +190,26 @@ impl Desk {
             }
             self.accept();
             let now = Instant::now();
-            self.visitors.retain(|_, visitor| now < visitor.until);
+            self.connections.retain(|_, connection| now < connection.until);
         }
         Ok(())
     }
 
     fn step(&mut self, key: usize) {
-        // An event of a connection that is gone by now may meet its successor, whom it does no harm.
-        let Some(visitor) = self.visitors.get_mut(key) else { return };
-        let goes_on = match visitor.step(&self.of) {
+        // The event may be one of a closed connection whose key was reused. For the new one it is only a spurious
+        // event.
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let goes_on = match connection.step(&self.source) {
             Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
             Ok(goes_on) => goes_on,
         };
         if !goes_on {
-            // Its socket is closed, and told of no more.
-            drop(self.visitors.remove(key));
+            // This closes the socket, which removes it from the poll.
+            drop(self.connections.remove(key));
         }
     }
 
-    /// Accepts connections: a bounded number at a time, so that open ones need not wait.
+    /// Accepts connections, a bounded number at a time, so that open ones are not delayed.
     fn accept(&mut self) {
         for _ in 0..HTTP_CONNECTIONS {
             let mut stream = match self.listener.accept() {
@@ -210,14 +217,15 @@ impl Desk {
                 Err(why) if why.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(_) => return,
             };
-            if self.visitors.len() == HTTP_CONNECTIONS {
-                // One that was answered rather than one that was not.
-                let oldest = self.visitors.iter().min_by_key(|(_, one)| (!one.lingers, one.until));
+            if self.connections.len() == HTTP_CONNECTIONS {
+                // Prefer a connection that was answered already.
+                let oldest =
+                    self.connections.iter().min_by_key(|(_, one)| (!one.lingering, one.until));
                 if let Some(key) = oldest.map(|(key, _)| key) {
-                    drop(self.visitors.remove(key));
+                    drop(self.connections.remove(key));
                 }
             }
-            let entry = self.visitors.vacant_entry();
+            let entry = self.connections.vacant_entry();
             let (key, token) = (entry.key(), Token(FIRST + entry.key()));
             let interest = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, token, interest).is_err() {
@@ -225,28 +233,29 @@ impl Desk {
             }
             let (input, output) = (Vec::new(), Vec::new());
             let until = Instant::now() + HTTP_WITHIN;
-            entry.insert(Visitor { stream, input, output, sent: 0, until, lingers: false });
-            // What came with the connection is told once it is registered; so is room to write.
+            entry.insert(Connection { stream, input, output, sent: 0, until, lingering: false });
+            // Bytes that came before registration are reported by no event, so try at once.
             self.step(key);
         }
     }
 }
 
-/// The answer to a request, once its head is there or too long. Its end was not in the first `seen` bytes.
-fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
+/// Returns the answer to a request if its head is complete or too long. The first `seen` bytes do not contain the end
+/// of the head.
+fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
     let new = &input[seen.saturating_sub(3)..];
-    let ends = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
-    let whole = ends(b"\r\n\r\n") || ends(b"\n\n");
+    let closing = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
+    let whole = closing(b"\r\n\r\n") || closing(b"\n\n");
     if !whole && input.len() <= HTTP_HEAD {
         return None;
     }
     let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = str::from_utf8(line).unwrap_or_default();
     let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-        _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
-        ["GET" | "HEAD", target, _] => page(target, of),
-        [_, _, _] => (405, "only GET\n".to_owned()),
-        _ => (400, "no request of HTTP\n".to_owned()),
+        _ if !whole || input.len() > HTTP_HEAD => (431, "request too long\n".to_owned()),
+        ["GET" | "HEAD", target, _] => page(target, source),
+        [_, _, _] => (405, "only GET is supported\n".to_owned()),
+        _ => (400, "invalid HTTP request\n".to_owned()),
     };
     let reason = match status {
         200 => "OK",
@@ -268,26 +277,26 @@ fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
     Some(answer.into_bytes())
 }
 
-/// What stands at a path: a status and a text.
-fn page(target: &str, of: &Told) -> (u16, String) {
-    let (of, loading) = (of.server.get(), of.loading.get());
+/// Returns the status and the text of a path.
+fn page(target: &str, source: &Source) -> (u16, String) {
+    let (source, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
         "/livez" => (200, "ok\n".to_owned()),
-        "/readyz" => match of {
+        "/readyz" => match source {
             None => (503, not_loaded(loading)),
             Some(server) if server.is_ready() => (200, "ok\n".to_owned()),
             Some(server) if server.log_fails() => {
                 (503, "not ready: the log cannot be written\n".to_owned())
             }
-            Some(_) => (503, "not ready: it ends\n".to_owned()),
+            Some(_) => (503, "not ready: shutting down\n".to_owned()),
         },
-        "/metrics" => (200, metrics::text(of, loading)),
-        _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
+        "/metrics" => (200, metrics::text(source, loading)),
+        _ => (404, "not found; try /metrics, /livez or /readyz\n".to_owned()),
     }
 }
 
-/// Why it is not ready while the data is loaded.
+/// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
-    format!("not ready: the data is being loaded{}\n", far.unwrap_or_default())
+    format!("not ready: loading{}\n", far.unwrap_or_default())
 }

@@ -1,84 +1,109 @@
-//! Where clients arrive: one listener a thread, among which the system deals out connections, where it can.
+//! Listeners: each worker has its own for each address, and the kernel distributes the connections where it can.
 
-use super::stream::Socket;
-use super::{Address, Bind, ServerConfig};
+use super::socket::Socket;
+use crate::config::{Bind, ServerConfig};
 use mio::event::Source;
 use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Connections that the system keeps for us until they are taken.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 1024;
-/// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets
-/// all.
+/// Whether SO_REUSEPORT distributes connections evenly. Other systems have the option too, but the last listener gets
+/// all connections.
 const SHARES: bool = cfg!(target_os = "linux");
 
-/// A connection that was taken, before it is a client.
-pub(super) struct Arrival {
+/// An address that a server listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// TCP with TLS.
+    Tls(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Tls(address) => write!(f, "{address} (TLS)"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// An accepted connection that is not a client yet.
+pub(super) struct Accepted {
     pub(super) socket: Socket,
     pub(super) tls: bool,
-    /// Who it is, as `CLIENT LIST` shows it.
+    /// The client's address, as `CLIENT LIST` shows it.
     pub(super) name: String,
-    /// To which address it was made, as `CLIENT LIST` shows it.
+    /// The server's address, as `CLIENT LIST` shows it.
     pub(super) to: String,
-    /// Whether it comes from this machine.
+    /// Whether the client is on this machine.
     pub(super) local: bool,
 }
 
-/// A listener of one thread.
-pub(super) enum Door {
-    Tcp { listener: TcpListener, tls: bool, keepalive: Duration },
-    Unix { listener: UnixListener, path: PathBuf },
+/// A worker's listener.
+pub(super) enum Listener {
+    Tcp { socket_listener: TcpListener, tls: bool, keepalive: Duration },
+    Unix { socket_listener: UnixListener, path: PathBuf },
 }
 
-/// Opens all doors: those of each thread, and the addresses.
+/// Opens the listeners of all workers, and returns them with the addresses.
 pub(super) fn open(
     config: &ServerConfig,
     threads: usize,
-) -> io::Result<(Vec<Vec<Door>>, Vec<Address>)> {
-    let mut doors: Vec<Vec<Door>> = (0..threads).map(|_| Vec::new()).collect();
+) -> io::Result<(Vec<Vec<Listener>>, Vec<Address>)> {
+    let mut listeners: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     let bare = config.binds.iter().map(|bind| (bind, false));
     for (bind, tls) in bare.chain(config.tls_binds.iter().map(|bind| (bind, true))) {
         let Some(first) = open_first(bind)? else { continue };
         let address = first.local_addr()?.as_socket().unwrap_or(bind.address);
-        let mut listeners = vec![first];
+        let mut sockets = vec![first];
         if SHARES {
             for _ in 1..threads {
-                listeners.push(listen(address, true).map_err(|e| cannot(&address, &e))?);
+                sockets.push(listen(address, true).map_err(|e| cannot(&address, &e))?);
             }
         }
-        for (of_thread, listener) in doors.iter_mut().zip(listeners) {
-            let listener = TcpListener::from_std(listener.into());
-            of_thread.push(Door::Tcp { listener, tls, keepalive: config.keepalive });
+        for (of_thread, socket_listener) in listeners.iter_mut().zip(sockets) {
+            let socket_listener = TcpListener::from_std(socket_listener.into());
+            of_thread.push(Listener::Tcp { socket_listener, tls, keepalive: config.tcp_keepalive });
         }
         addresses.push(if tls { Address::Tls(address) } else { Address::Tcp(address) });
     }
     if let Some(path) = &config.unix {
-        doors[0].push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
+        listeners[0]
+            .push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
         addresses.push(Address::Unix(path.clone()));
     }
-    Ok((doors, addresses))
+    Ok((listeners, addresses))
 }
 
-/// The first listener of an address; `None` where the machine has no such address and that is no matter.
+/// Opens the first listener of an address. `None` if the address is optional and this machine does not have it.
 fn open_first(bind: &Bind) -> io::Result<Option<socket2::Socket>> {
-    // A listener that shares its address would be let in beside another process's: one that does not share tells.
+    // With SO_REUSEPORT, binding succeeds although another process listens on the port. A probe without the option
+    // finds that out.
     let probe = listen(bind.address, false).map(drop);
     match probe.and_then(|()| listen(bind.address, SHARES)) {
-        Ok(listener) => Ok(Some(listener)),
+        Ok(socket_listener) => Ok(Some(socket_listener)),
         Err(e) if bind.optional && is_missing(&e) => Ok(None),
         Err(e) => Err(cannot(&bind.address, &e)),
     }
 }
 
 fn is_missing(why: &io::Error) -> bool {
-    // Protocols that the system was built without have no kind of their own.
+    // A protocol that is not compiled into the kernel has no `ErrorKind` (97 is EAFNOSUPPORT).
     matches!(why.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || why.raw_os_error() == Some(97)
 }
@@ -93,7 +118,7 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Connections of a server that has just ended do not keep this one from its port.
+    // Otherwise connections of the previous process, in TIME_WAIT, would keep this one from the port.
     socket.set_reuse_address(true)?;
     if shares {
         socket.set_reuse_port(true)?;
@@ -104,28 +129,29 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Door> {
+fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        // Someone listens: removing the file would take the socket from a running server.
         if UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        // A process that was killed left it.
+        // A killed process left it behind.
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
+    let socket_listener = UnixListener::bind(path)?;
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    Ok(Door::Unix { listener, path: path.to_owned() })
+    Ok(Listener::Unix { socket_listener, path: path.to_owned() })
 }
 
-impl Door {
+impl Listener {
     fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Tcp { listener, .. } => listener,
-            Self::Unix { listener, .. } => listener,
+            Self::Tcp { socket_listener, .. } => socket_listener,
+            Self::Unix { socket_listener, .. } => socket_listener,
         }
     }
 
@@ -137,31 +163,32 @@ impl Door {
         self.source().deregister(registry)
     }
 
-    /// Takes a connection.
-    pub(super) fn accept(&self) -> io::Result<Arrival> {
+    /// Accepts a connection.
+    pub(super) fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp { listener, tls, keepalive } => {
-                let (socket, from) = listener.accept()?;
-                // What cannot be set is slower, or found dead later: no reason to send anybody away.
+            Self::Tcp { socket_listener, tls, keepalive } => {
+                let (socket, from) = socket_listener.accept()?;
+                // If an option cannot be set, the connection is slower, or a dead peer is noticed later. Neither is a
+                // reason to refuse it.
                 let _ = socket.set_nodelay(true);
                 keep_alive(&SockRef::from(&socket), *keepalive);
                 let local = from.ip().to_canonical().is_loopback();
-                // Of a connection that has ended by now the system tells no address.
+                // The kernel knows no address of a connection that has ended by now.
                 let to = socket.local_addr().map(|to| to.to_string()).unwrap_or_default();
                 let name = from.to_string();
-                Ok(Arrival { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
+                Ok(Accepted { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
-            Self::Unix { listener, path } => {
-                let (socket, _) = listener.accept()?;
+            Self::Unix { socket_listener, path } => {
+                let (socket, _) = socket_listener.accept()?;
                 let name = format!("{}:0", path.display());
                 let to = name.clone();
-                Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, to, local: true })
+                Ok(Accepted { socket: Socket::Unix(socket), tls: false, name, to, local: true })
             }
         }
     }
 }
 
-/// Has the system ask after so much silence whether the other side is there. What cannot be set is found dead later.
+/// Enables TCP keepalive after this much silence. If it cannot be set, a dead peer is noticed later.
 pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
     if !after.is_zero() {
         let probes = TcpKeepalive::new().with_time(after);
@@ -170,10 +197,10 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
     }
 }
 
-impl Drop for Door {
+impl Drop for Listener {
     fn drop(&mut self) {
         if let Self::Unix { path, .. } = self {
-            // Whoever finds it later finds that nobody listens.
+            // If this fails, the next start finds that nobody listens on the socket, and removes it.
             let _ = std::fs::remove_file(path);
         }
     }

@@ -1,14 +1,19 @@
-//! The doors while the data is being loaded: clients can connect, and are told that they have to wait.
+//! The server while the data is being loaded: clients can connect, and get `-LOADING` replies.
 //!
-//! One thread serves all doors. Each request is answered by `-LOADING`, but `INFO`, which tells how far it is. When the
-//! data is there, the doors go to the server, and with them each connection that has sent only whole requests; the
-//! others are closed.
+//! One thread serves all listeners. `INFO` is answered with the progress, every other request with an error. When the
+//! data is loaded, the server takes over the listeners and all connections that are between two requests; the others
+//! are closed.
 
-use super::listen::{Arrival, Door};
-use super::stream::Stream;
-use super::{Address, Server, ServerConfig};
+use super::listen::Address;
+use super::listen::{Accepted, Listener};
+use super::serve::{Bound, Server};
+use super::stream::{Stream, Tls};
 use crate::Db;
-use crate::limits::{LOADING_BYTES as BYTES, LOADING_CONNECTIONS as MOST, LOADING_LAST as LAST};
+use crate::config::ServerConfig;
+use crate::limits::{
+    LOADING_BYTES as MAX_BYTES, LOADING_CONNECTIONS as MAX_CONNECTIONS,
+    LOADING_LAST as MAX_DISCARDED,
+};
 use crate::progress::Progress;
 use crate::resp::Protocol;
 use crate::resp::parse::{Found, Limits, Requests};
@@ -23,67 +28,69 @@ use std::thread::{self, JoinHandle};
 const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
 const WAKER: Token = Token(0);
 
-/// Answers clients while the data is being loaded. When dropped, the doors are closed.
+/// Answers clients while the data is being loaded. Dropping it closes the listeners.
 pub struct Loading {
-    config: ServerConfig,
-    addresses: Vec<Address>,
+    /// What the listeners were made of. The listeners themselves are with the thread until it ends.
+    bound: Bound,
     waker: Waker,
-    thread: Option<JoinHandle<Left>>,
+    thread: Option<JoinHandle<Handover>>,
 }
 
-/// What the server takes over: the doors of each of its threads, and the connections that they accepted.
-type Left = (Vec<Vec<Door>>, Vec<Arrival>);
+/// What the server takes over: the listeners of each of its workers, and the connections accepted by them.
+type Handover = (Vec<Vec<Listener>>, Vec<Accepted>);
 
 impl Loading {
-    /// Opens the doors of a server.
+    /// Opens a server's listeners.
     ///
     /// # Errors
     /// As [`Server::bind`].
-    pub fn start(mut config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
-        let (mut doors, addresses) = Server::prepare(&mut config)?;
+    pub fn start(config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
+        let mut bound = Bound::open(config)?;
+        let mut listeners = std::mem::take(&mut bound.listeners);
+        let config = &bound.config;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        for (number, door) in doors.iter_mut().flatten().enumerate() {
-            door.register(poll.registry(), Token(number + 1))?;
+        for (number, listener) in listeners.iter_mut().flatten().enumerate() {
+            listener.register(poll.registry(), Token(number + 1))?;
         }
-        let desk = Desk {
-            first: doors.iter().flatten().count() + 1,
+        let event_loop = EventLoop {
+            first: listeners.iter().flatten().count() + 1,
             poll,
-            doors,
-            visitors: Slab::new(),
+            listeners,
+            connections: Slab::new(),
             progress,
-            // A client that may not use the server may not ask about its progress either.
-            tells: config.password.as_ref().is_none_or(String::is_empty),
-            tells_others: !config.protected,
-            most: config.max_clients.min(MOST),
-            #[cfg(feature = "tls")]
-            tls: config.tls_loaded.clone(),
+            // A client that needs a password to use the server needs one to read its progress.
+            answers_info: config.password.as_ref().is_none_or(String::is_empty),
+            answers_remote_info: !config.protected_mode,
+            max_connections: config.max_clients.min(MAX_CONNECTIONS),
+            tls: bound.tls.clone(),
         };
         let thread = thread::Builder::new().name("hedgerow-db-loading".into());
-        let thread = Some(thread.spawn(move || desk.run())?);
-        Ok(Self { config, addresses, waker, thread })
+        let thread = Some(thread.spawn(move || event_loop.run())?);
+        Ok(Self { bound, waker, thread })
     }
 
-    /// Where it listens.
+    /// Returns the addresses that it listens on.
     pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+        &self.bound.addresses
     }
 
-    /// The server, now that there is a database. Connected clients stay connected, but for those that are in the
-    /// middle of a request, or that use TLS.
+    /// Makes a server of the listeners and an open database. Connected clients stay connected, except those in the
+    /// middle of a request and those that use TLS.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// If the operating system refuses.
     pub fn finish(mut self, db: Db) -> io::Result<Server> {
-        let (doors, early) = self.end().unwrap_or_default();
-        let (config, addresses) =
-            (std::mem::take(&mut self.config), std::mem::take(&mut self.addresses));
-        Server::over(db, config, doors, addresses, early)
+        let (listeners, early) = self.end().unwrap_or_default();
+        let config = std::mem::take(&mut self.bound.config);
+        let addresses = std::mem::take(&mut self.bound.addresses);
+        let bound = Bound { config, listeners, addresses, tls: self.bound.tls.clone() };
+        Server::over(db, bound, early)
     }
 
-    fn end(&mut self) -> Option<Left> {
+    fn end(&mut self) -> Option<Handover> {
         let thread = self.thread.take()?;
-        // A thread that cannot be woken is woken by the next client.
+        // If waking fails, the next client wakes the thread.
         let _ = self.waker.wake();
         thread.join().ok()
     }
@@ -96,7 +103,7 @@ impl Drop for Loading {
 }
 
 /// A connection.
-struct Visitor {
+struct Connection {
     stream: Stream,
     requests: Requests,
     input: Vec<u8>,
@@ -105,42 +112,41 @@ struct Visitor {
     to: String,
     local: bool,
     tls: bool,
-    /// It ends when the output is out, and what still comes is thrown away.
-    ends: bool,
-    thrown: usize,
+    /// The connection closes when its output is sent; input is discarded.
+    closing: bool,
+    discarded: usize,
 }
 
-/// What the thread has.
-struct Desk {
+/// The state of the thread.
+struct EventLoop {
     poll: Poll,
-    doors: Vec<Vec<Door>>,
-    /// Tokens of connections begin here.
+    listeners: Vec<Vec<Listener>>,
+    /// The first token of a connection.
     first: usize,
-    visitors: Slab<Visitor>,
+    connections: Slab<Connection>,
     progress: Arc<Progress>,
-    tells: bool,
-    tells_others: bool,
-    most: usize,
-    #[cfg(feature = "tls")]
-    tls: Option<Arc<rustls::ServerConfig>>,
+    answers_info: bool,
+    answers_remote_info: bool,
+    max_connections: usize,
+    tls: Tls,
 }
 
-impl Desk {
-    fn run(mut self) -> Left {
+impl EventLoop {
+    fn run(mut self) -> Handover {
         let mut events = Events::with_capacity(256);
-        let mut ends = false;
-        while !ends {
+        let mut closing = false;
+        while !closing {
             match self.poll.poll(&mut events, None) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => {
-                    tracing::error!("clients are not answered while the data is loaded: {why}");
+                    tracing::error!("cannot answer clients while the data is being loaded: {why}");
                     break;
                 }
                 Ok(()) => {}
             }
             for event in &events {
                 match event.token() {
-                    WAKER => ends = true,
+                    WAKER => closing = true,
                     Token(token) if token < self.first => self.accept(token - 1),
                     Token(token) => self.step(token - self.first),
                 }
@@ -149,73 +155,64 @@ impl Desk {
         self.hand_over()
     }
 
-    /// Ends, with what the server takes over.
-    fn hand_over(mut self) -> Left {
+    /// Stops, and returns what the server takes over.
+    fn hand_over(mut self) -> Handover {
         let registry = self.poll.registry();
-        for door in self.doors.iter_mut().flatten() {
-            // Its server is told of connections by another poll.
-            let _ = door.deregister(registry);
+        for listener in self.listeners.iter_mut().flatten() {
+            // The server registers it with another poll.
+            let _ = listener.deregister(registry);
         }
         let mut early = Vec::new();
-        for mut visitor in self.visitors.drain() {
-            let between = visitor.input.is_empty() && visitor.output.is_empty() && !visitor.ends;
-            if !between || visitor.stream.deregister(registry).is_err() {
+        for mut connection in self.connections.drain() {
+            let between =
+                connection.input.is_empty() && connection.output.is_empty() && !connection.closing;
+            if !between || connection.stream.deregister(registry).is_err() {
                 continue;
             }
-            let Visitor { stream, name, to, local, tls, .. } = visitor;
+            let Connection { stream, name, to, local, tls, .. } = connection;
             match stream {
-                Stream::Bare(socket) => early.push(Arrival { socket, tls, name, to, local }),
-                // What encryption has agreed on stays here.
+                Stream::Bare(socket) => early.push(Accepted { socket, tls, name, to, local }),
+                // The TLS session cannot move, because the server makes its own.
                 #[cfg(feature = "tls")]
                 Stream::Tls(_) => {}
             }
         }
-        (self.doors, early)
+        (self.listeners, early)
     }
 
-    fn accept(&mut self, door: usize) {
+    fn accept(&mut self, listener: usize) {
         let mut taken = Vec::new();
-        if let Some(door) = self.doors.iter().flatten().nth(door) {
+        if let Some(listener) = self.listeners.iter().flatten().nth(listener) {
             loop {
-                match door.accept() {
-                    Ok(arrival) => taken.push(arrival),
+                match listener.accept() {
+                    Ok(accepted) => taken.push(accepted),
                     Err(why)
                         if matches!(
                             why.kind(),
                             ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                         ) => {}
-                    // Also if there are no descriptors left: then new connections wait for the server.
+                    // This includes running out of file descriptors: then new connections wait in the backlog for the
+                    // server.
                     Err(_) => break,
                 }
-                if taken.len() + self.visitors.len() > self.most {
-                    // Without an answer: the socket is closed.
+                if taken.len() + self.connections.len() > self.max_connections {
+                    // Dropping the socket closes the connection without a reply.
                     taken.pop();
                 }
             }
         }
-        for arrival in taken {
-            self.welcome(arrival);
+        for accepted in taken {
+            self.add_connection(accepted);
         }
     }
 
-    fn welcome(&mut self, arrival: Arrival) {
-        let Arrival { socket, tls, name, to, local } = arrival;
-        #[cfg(feature = "tls")]
-        let stream = match &self.tls {
-            Some(config) if tls => {
-                let Ok(stream) = super::tls::TlsStream::new(socket, Arc::clone(config)) else {
-                    return;
-                };
-                Stream::Tls(Box::new(stream))
-            }
-            _ => Stream::Bare(socket),
-        };
-        #[cfg(not(feature = "tls"))]
-        let stream = Stream::Bare(socket);
-        let entry = self.visitors.vacant_entry();
+    fn add_connection(&mut self, accepted: Accepted) {
+        let Accepted { socket, tls, name, to, local } = accepted;
+        let Ok(stream) = Stream::new(socket, tls, &self.tls) else { return };
+        let entry = self.connections.vacant_entry();
         let (key, token) = (entry.key(), Token(self.first + entry.key()));
         let (input, output, requests) = (Vec::new(), Vec::new(), Requests::default());
-        let visitor = Visitor {
+        let connection = Connection {
             stream,
             requests,
             input,
@@ -224,38 +221,38 @@ impl Desk {
             to,
             local,
             tls,
-            ends: false,
-            thrown: 0,
+            closing: false,
+            discarded: 0,
         };
-        let visitor = entry.insert(visitor);
+        let connection = entry.insert(connection);
         let registry = self.poll.registry();
-        let registered = visitor.stream.register(registry, token);
-        // Room to write is told as well: it is seldom worth asking for it only when it is missing.
-        if registered.and_then(|()| visitor.stream.reregister(registry, token, true)).is_err() {
-            self.visitors.remove(key);
+        let registered = connection.stream.register(registry, token);
+        // Writable events are requested from the start: few connections have more output than the socket takes at once.
+        if registered.and_then(|()| connection.stream.reregister(registry, token, true)).is_err() {
+            self.connections.remove(key);
             return;
         }
         self.step(key);
     }
 
-    /// Goes on with a connection as far as its socket lets it.
+    /// Serves a connection as far as its socket allows.
     fn step(&mut self, key: usize) {
-        let Some(visitor) = self.visitors.get_mut(key) else { return };
-        let tells = self.tells && (visitor.local || self.tells_others);
-        let progress = tells.then_some(&*self.progress);
-        let goes_on = match visitor.step(progress) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let answers_info = self.answers_info && (connection.local || self.answers_remote_info);
+        let progress = answers_info.then_some(&*self.progress);
+        let goes_on = match connection.step(progress) {
             Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
             Ok(()) => false,
         };
         if !goes_on {
-            let mut visitor = self.visitors.remove(key);
-            let _ = visitor.stream.deregister(self.poll.registry());
+            let mut connection = self.connections.remove(key);
+            let _ = connection.stream.deregister(self.poll.registry());
         }
     }
 }
 
-impl Visitor {
-    /// Reads, answers and writes until the socket does no more, which is an error; `Ok` at the end of the connection.
+impl Connection {
+    /// Reads, answers and writes until the socket would block, which is an error. `Ok` at the end of the connection.
     fn step(&mut self, progress: Option<&Progress>) -> io::Result<()> {
         loop {
             while !self.output.is_empty() {
@@ -263,17 +260,17 @@ impl Visitor {
                 self.output.drain(..sent);
             }
             self.stream.push()?;
-            if self.ends && self.thrown == 0 {
+            if self.closing && self.discarded == 0 {
                 self.stream.finish()?;
             }
             let mut bytes = [0; 4096];
             let got = self.stream.read(&mut bytes)?;
-            if got == 0 || self.thrown > LAST {
+            if got == 0 || self.discarded > MAX_DISCARDED {
                 return Ok(());
             }
-            if self.ends {
-                // Else the system would take back what was sent and not yet read.
-                self.thrown += got;
+            if self.closing {
+                // Closing with unread input would reset the connection, and the client would lose its last replies.
+                self.discarded += got;
                 continue;
             }
             self.input.extend_from_slice(&bytes[..got]);
@@ -281,11 +278,11 @@ impl Visitor {
         }
     }
 
-    /// Answers the requests that have come.
+    /// Answers the requests received so far.
     fn answer(&mut self, progress: Option<&Progress>) {
         let (mut used, mut arguments) = (0, Vec::new());
         let mut out = Writer::new(&mut self.output, Protocol::Two);
-        while !self.ends {
+        while !self.closing {
             match self.requests.next(&self.input[used..], Limits::FULL, &mut arguments) {
                 Found::Request(bytes) => {
                     used += bytes;
@@ -295,7 +292,7 @@ impl Visitor {
                         }
                         b"quit" => {
                             out.ok();
-                            self.ends = true;
+                            self.closing = true;
                         }
                         _ => out.error(LOADING),
                     }
@@ -306,33 +303,33 @@ impl Visitor {
                 }
                 Found::Nothing(bytes) => used += bytes,
                 Found::Unfinished(_) => break,
-                Found::Wrong(why) => {
+                Found::Invalid(why) => {
                     out.error(format!("ERR {why}"));
-                    self.ends = true;
+                    self.closing = true;
                 }
             }
         }
         self.input.drain(..used);
-        if self.input.len() > BYTES && !self.ends {
+        if self.input.len() > MAX_BYTES && !self.closing {
             Writer::new(&mut self.output, Protocol::Two).error(LOADING);
-            self.ends = true;
+            self.closing = true;
         }
     }
 }
 
-/// What INFO tells meanwhile.
+/// Returns what INFO answers.
 fn info(progress: &Progress) -> String {
     let mut text = "# Persistence\r\n".to_owned();
-    // Nothing fails that is written into memory.
+    // Writing to a string does not fail.
     let _ = write!(
         text,
         "loading:1\r\nasync_loading:0\r\nloading_start_time:{}\r\nloading_total_bytes:{}\r\n\
          loading_loaded_bytes:{}\r\nloading_loaded_perc:{:.2}\r\nloading_eta_seconds:{}\r\n",
-        progress.began_at(),
+        progress.started_at(),
         progress.total(),
         progress.done(),
         progress.percent(),
-        progress.left().as_secs()
+        progress.remaining().as_secs()
     );
     text
 }

@@ -1,9 +1,10 @@
-//! What `/metrics` shows: the figures of a server in the format OpenMetrics, which Prometheus reads.
+//! The `/metrics` page in the OpenMetrics format, which Prometheus reads.
 //!
-//! Threads count for themselves, and nothing is counted here: a page is made of their counts when it is asked for.
+//! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format asks for.
+//! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
-use super::Watcher;
-use super::counters::Counted;
+use super::counters::CounterTotals;
+use super::handles::ServerMonitor;
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -14,45 +15,43 @@ use prometheus_client::registry::Registry;
 use std::fmt::{Error, Formatter};
 use std::sync::Arc;
 
-/// What the format is called in HTTP.
+/// The content type of the page.
 pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// How each page ends.
+/// The last line of each page.
 pub(super) const END: &str = "# EOF\n";
 
-/// Returns the page: of the server if there is one, else of how far the data is loaded.
-pub(super) fn text(server: Option<&Watcher>, loading: Option<&Arc<Progress>>) -> String {
+/// Returns the page: of the server if there is one, else of the progress of loading.
+pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress>>) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     let (server, loading) = (server.cloned(), loading.cloned());
-    registry.register_collector(Box::new(Figures { server, loading }));
+    registry.register_collector(Box::new(Metrics { server, loading }));
     let mut text = String::with_capacity(12 << 10);
-    text::encode(&mut text, &registry).expect("a text takes all");
+    text::encode(&mut text, &registry).expect("writing to a string does not fail");
     text
 }
 
-/// What figures are told of.
-struct Figures {
-    server: Option<Watcher>,
+/// What a page reports on.
+struct Metrics {
+    server: Option<ServerMonitor>,
     loading: Option<Arc<Progress>>,
 }
 
-impl std::fmt::Debug for Figures {
+impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
         f.debug_struct("Figures").finish_non_exhaustive()
     }
 }
 
-impl Collector for Figures {
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = Page(encoder);
         let Some(server) = &self.server else { return early(&mut page, self.loading.as_deref()) };
-        page.labelled_gauge("info", "The program.", &[("version", env!("CARGO_PKG_VERSION"))], 1)?;
-        page.gauge("uptime_seconds", "Since it was started.", server.uptime().as_secs())?;
-        page.gauge(
-            "ready",
-            "Whether it takes commands and changes.",
-            u32::from(server.is_ready()),
-        )?;
-        page.gauge("loading", "Whether the data is being loaded.", 0)?;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        page.labelled_gauge("info", "The version of the program.", &version, 1)?;
+        let uptime = server.uptime().as_secs();
+        page.gauge("uptime_in_seconds", "Seconds since the start.", uptime)?;
+        page.gauge("ready", READY, u32::from(server.is_ready()))?;
+        page.gauge("loading", LOADING, 0)?;
         clients(&mut page, server)?;
         commands(&mut page, server)?;
         keys(&mut page, server)?;
@@ -60,17 +59,17 @@ impl Collector for Figures {
     }
 }
 
-/// A page as it is written.
+/// A page that is being written.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    /// A number that only grows. The format adds `_total` to its name.
+    /// Writes a counter. The format adds `_total` to its name.
     fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// Such numbers, each for a reason.
+    /// Writes counters that differ in their reason.
     fn counters<V: EncodeCounterValue>(
         &mut self,
         name: &str,
@@ -84,7 +83,7 @@ impl Page<'_> {
         })
     }
 
-    /// A number that also falls.
+    /// Writes a gauge.
     fn gauge(
         &mut self,
         name: &str,
@@ -107,84 +106,91 @@ impl Page<'_> {
     }
 }
 
-/// The figures that there are before there is a server.
+const READY: &str = "Whether commands and changes are accepted.";
+const LOADING: &str = "Whether the data is being loaded.";
+
+/// Writes the metrics that exist before there is a server.
 fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
     let (total, done) = loading.map_or((0, 0), |progress| (progress.total(), progress.done()));
-    page.gauge("ready", "Whether it takes commands and changes.", 0)?;
-    page.gauge("loading", "Whether the data is being loaded.", 1)?;
-    page.gauge("loading_bytes", "Bytes of the files that are loaded.", total)?;
-    page.gauge("loaded_bytes", "Bytes of them that are loaded.", done)
+    page.gauge("ready", READY, 0)?;
+    page.gauge("loading", LOADING, 1)?;
+    page.gauge("loading_total_bytes", "Bytes of the files to load.", total)?;
+    page.gauge("loading_loaded_bytes", "Bytes loaded so far.", done)
 }
 
-fn clients(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { connections, rejected, denied, idle, slow, failed, .. } = server.counted();
-    page.gauge("clients", "Clients that are connected.", server.clients())?;
-    page.gauge("max_clients", "Clients that may be.", server.max_clients())?;
-    page.gauge("client_buffer_bytes", "Memory in buffers of clients.", server.buffers())?;
-    page.counter("connections", "Connections that were taken.", connections)?;
+fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = server.totals();
+    page.gauge("connected_clients", "Connected clients.", server.clients())?;
+    page.gauge("maxclients", "Maximum number of clients.", server.max_clients())?;
+    let buffers = server.buffers();
+    page.gauge("mem_clients_normal_bytes", "Memory of clients' buffers.", buffers)?;
+    page.counter("connections_received", "Connections accepted.", connections)?;
     page.counters(
-        "connections_refused",
-        "Connections that were refused.",
+        "rejected_connections",
+        "Connections refused.",
         &[("maxclients", rejected), ("protected-mode", denied)],
     )?;
     page.counters(
-        "connections_closed",
-        "Connections that the server closed.",
-        &[("timeout", idle), ("does not read", slow), ("log failed", failed)],
+        "closed_connections",
+        "Connections closed by the server.",
+        &[("timeout", idle), ("output-buffer-limit", slow), ("log-failure", failed)],
     )
 }
 
-fn commands(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let Counted { commands, bytes_in, bytes_out, turns, parked, .. } = server.counted();
-    page.counter("commands", "Commands that were obeyed.", commands)?;
-    page.counter("received_bytes", "Bytes from clients.", bytes_in)?;
-    page.counter("sent_bytes", "Bytes to clients.", bytes_out)?;
-    page.counter("turns", "Turns of the threads that had work.", turns)?;
-    page.counter("parked_turns", "Turns in which answers had to wait for the log.", parked)?;
-    let took = server.latencies();
+fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let CounterTotals { commands, bytes_in, bytes_out, eventloop_cycles, waits_for_log, .. } =
+        server.totals();
+    page.counter("commands_processed", "Commands executed.", commands)?;
+    page.counter("net_input_bytes", "Bytes read from clients.", bytes_in)?;
+    page.counter("net_output_bytes", "Bytes written to clients.", bytes_out)?;
+    page.counter("eventloop_cycles", "Event-loop cycles that had work.", eventloop_cycles)?;
+    let help = "Event-loop cycles whose replies had to wait for the log.";
+    page.counter("eventloop_waits_for_log", help, waits_for_log)?;
+    let latency = server.latencies();
     let (name, help) = (
-        "command_seconds",
-        "From the turn in which a command of RESP is read to its answer, waits for the log included.",
+        "command_duration_seconds",
+        "Time from the event-loop cycle that reads a command to its reply, including waits for the log.",
     );
     let mut metric = page.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    metric.encode_histogram::<NoLabelSet>(took.seconds(), took.count(), &took.buckets(), None)
+    let (sum, count) = (latency.seconds(), latency.count());
+    metric.encode_histogram::<NoLabelSet>(sum, count, &latency.buckets(), None)
 }
 
-fn keys(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
-    page.gauge("keys", "Keys.", figures.keys)?;
-    page.gauge("ending_keys", "Keys with an end.", figures.ending)?;
-    page.gauge("memory_bytes", "Memory for keys, values and tables.", figures.memory)?;
-    page.gauge("max_memory_bytes", "What it may be; 0 for any.", figures.max_memory)?;
-    page.counter("expired_keys", "Keys that came to their end.", figures.expired)?;
-    page.counter("evicted_keys", "Keys that were evicted.", figures.evicted)?;
-    page.counter("hits", "Reads that found a value.", figures.hits)?;
-    page.counter("misses", "Reads that found none.", figures.misses)?;
-    page.gauge("shards", "Parts that change independently.", figures.shards)
+fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let stats = server.db().stats();
+    page.gauge("db_keys", "Keys.", stats.keys)?;
+    page.gauge("db_keys_expiring", "Keys with an expiration.", stats.expires)?;
+    let help = "Memory of keys, values and tables.";
+    page.gauge("used_memory_dataset_bytes", help, stats.memory)?;
+    page.gauge("maxmemory_bytes", "Maximum memory; 0 for no limit.", stats.max_memory)?;
+    page.counter("expired_keys", "Keys removed because they expired.", stats.expired)?;
+    page.counter("evicted_keys", "Keys evicted because of maxmemory.", stats.evicted)?;
+    page.counter("keyspace_hits", "Reads that found a value.", stats.hits)?;
+    page.counter("keyspace_misses", "Reads that found none.", stats.misses)?;
+    page.gauge("shards", "Shards that change independently.", stats.shards)
 }
 
-fn log(page: &mut Page<'_>, server: &Watcher) -> Result<(), Error> {
-    let figures = server.db().figures();
+fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let stats = server.db().stats();
     let log = server.db().log();
-    page.counter("log_entries", "Last entry of the log.", figures.last)?;
-    page.counter("log_safe_entries", "Last entry that may be acknowledged.", log.safe())?;
-    page.gauge("log_bytes", "Bytes of the log's files.", figures.log_bytes)?;
+    page.counter("log_entries", "The last entry of the log.", stats.last_entry)?;
+    page.counter("log_safe_entries", "The last entry that may be acknowledged.", log.safe())?;
+    page.gauge("aof_current_size_bytes", "Size of the log.", stats.log_bytes)?;
     page.gauge("log_writable", "Whether the log can be written.", u32::from(log.writable()))?;
-    page.gauge("snapshot_entries", "Entries since the last snapshot.", figures.since_snapshot)?;
-    page.gauge("snapshot_running", "Whether one is made.", u32::from(figures.snapshot_runs))?;
+    let changes = stats.entries_since_snapshot;
+    page.gauge("rdb_changes_since_last_save", "Log entries since the last snapshot.", changes)?;
+    let running = u32::from(stats.snapshot_in_progress);
+    page.gauge("rdb_bgsave_in_progress", "Whether a snapshot is being written.", running)?;
+    let fine = u32::from(!stats.snapshot_failed);
+    page.gauge("rdb_last_bgsave_status", "Whether the last snapshot succeeded.", fine)?;
     page.gauge(
-        "snapshot_failed",
-        "Whether the last one failed.",
-        u32::from(figures.snapshot_failed),
-    )?;
-    page.gauge(
-        "snapshot_timestamp_seconds",
-        "When the last one was made since the start; 0 for never.",
-        figures.snapshot_at,
+        "rdb_last_save_timestamp_seconds",
+        "When the last snapshot since the start was written; 0 for never.",
+        stats.last_snapshot_at,
     )?;
     page.gauge(
         "snapshot_pause_seconds",
-        "The longest time for which the last one kept a shard locked.",
-        figures.snapshot_pause.as_secs_f64(),
+        "The longest time for which the last snapshot locked a shard.",
+        stats.snapshot_pause.as_secs_f64(),
     )
 }

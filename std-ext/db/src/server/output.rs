@@ -1,46 +1,46 @@
-//! What a client is to be sent: answers, and how far they may go out already.
+//! The output buffer of a client: replies in order, and how far they may be sent.
 //!
-//! Answers leave in order. One that shows a change goes no sooner than the log says that the change is safe; what was
-//! answered behind it waits with it.
+//! A reply that shows a change is held until the log says that the change is safe. Replies behind it wait too, because
+//! replies leave in order.
 
 use crate::log::Lsn;
 use std::collections::VecDeque;
 
-/// A chunk that has this many bytes gets no more: what is sent is freed in pieces of about this size, and bytes that
-/// wait are never moved.
+/// A chunk of this size gets no more bytes: sent bytes are freed in pieces of about this size, and waiting bytes are
+/// never moved.
 const CHUNK: usize = 64 << 10;
 
-/// Answers on their way to one client. Places count from the first byte that it was ever sent.
+/// Replies on their way to one client. Offsets count from the first byte that the connection ever sent.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    /// Chunks that get no more bytes, in order. Only the first is sent from. Mostly there are none.
+    /// Full chunks, in order. Bytes are sent from the first one. There are seldom any.
     full: VecDeque<Vec<u8>>,
     /// Bytes in `full`.
     full_bytes: usize,
-    /// The chunk that answers are appended to. It is sent from if none is full.
+    /// The chunk that replies are appended to. Bytes are sent from it if none is full.
     last: Vec<u8>,
-    /// The place of the first byte in all chunks.
+    /// The offset of the first byte in all chunks.
     base: u64,
-    /// What is before was sent.
+    /// Bytes before this offset were sent.
     sent: u64,
-    /// What is before may be sent.
+    /// Bytes before this offset may be sent.
     free: u64,
-    /// What is before a place may be sent when an entry of the log is safe.
-    held: VecDeque<Mark>,
+    /// For each held range of replies: its end, and the log entry that must be safe before it is sent.
+    held: VecDeque<Hold>,
 }
 
 #[derive(Debug)]
-struct Mark {
+struct Hold {
     lsn: Lsn,
     end: u64,
 }
 
 impl Output {
-    /// Where answers are appended: a short chunk, or `buffer`, which must be empty.
+    /// Returns the buffer that replies are appended to: the last chunk, or `buffer`, which must be empty.
     #[inline]
     pub(super) fn open(&mut self, buffer: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
         if self.full.is_empty() && self.sent > self.base {
-            self.forget_sent();
+            self.drop_sent();
         }
         if self.last.len() >= CHUNK {
             self.close_last();
@@ -55,43 +55,43 @@ impl Output {
     fn close_last(&mut self) {
         let mut full = std::mem::take(&mut self.last);
         self.full_bytes += full.len();
-        // Twice the bytes of a long reply would be kept for as long as it waits.
+        // Otherwise a long reply would occupy up to twice its size for as long as it waits.
         if full.capacity() - full.len() > full.len() / 2 {
             full.shrink_to_fit();
         }
         self.full.push_back(full);
     }
 
-    /// Bytes that were not sent.
+    /// Returns the number of bytes that were not sent yet.
     pub(super) fn waiting(&self) -> usize {
         (self.end() - self.sent) as usize
     }
 
-    /// Bytes of memory in the buffers.
+    /// Returns the bytes of memory in the buffers.
     pub(super) fn capacity(&self) -> usize {
         self.full.iter().map(Vec::capacity).sum::<usize>() + self.last.capacity()
     }
 
-    /// Whether answers wait for the log.
+    /// Returns whether replies wait for the log.
     pub(super) fn is_held(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Ends a turn in which all that was appended needs `lsn` to be safe, where all up to `safe` is.
-    pub(super) fn settle(&mut self, lsn: Lsn, safe: Lsn) {
+    /// Ends a cycle: everything appended in it needs `lsn` to be safe. Entries up to `safe` are.
+    pub(super) fn hold_until(&mut self, lsn: Lsn, safe: Lsn) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
         if end > seen {
             match self.held.back_mut() {
-                // What stands before it waits longer anyway.
+                // The replies before these wait for a later entry, so these need no range of their own.
                 Some(last) if last.lsn >= lsn => last.end = end,
-                _ => self.held.push_back(Mark { lsn, end }),
+                _ => self.held.push_back(Hold { lsn, end }),
             }
         }
         self.release(safe);
     }
 
-    /// Lets go what waited for entries up to `safe`.
+    /// Releases replies that waited for entries up to `safe`.
     pub(super) fn release(&mut self, safe: Lsn) {
         while let Some(mark) = self.held.front()
             && mark.lsn <= safe
@@ -101,8 +101,8 @@ impl Output {
         }
     }
 
-    /// Takes back what waits for the log, for good.
-    pub(super) fn withdraw(&mut self) {
+    /// Removes all replies that wait for the log.
+    pub(super) fn withdraw_held(&mut self) {
         self.held.clear();
         loop {
             let begin = self.base + self.full_bytes as u64;
@@ -115,19 +115,19 @@ impl Output {
         }
     }
 
-    /// Whether there is something that may be sent now.
+    /// Returns whether there are bytes that may be sent now.
     pub(super) fn is_sendable(&self) -> bool {
         self.sent < self.free
     }
 
-    /// What may be sent now, or the beginning of it.
+    /// Returns bytes that may be sent now: all of them, or those in the first chunk.
     pub(super) fn sendable(&self) -> &[u8] {
         let first = self.full.front().unwrap_or(&self.last);
         let to = first.len().min((self.free - self.base) as usize);
         &first[(self.sent - self.base) as usize..to]
     }
 
-    /// Counts bytes of [`sendable`](Self::sendable) as sent. A chunk that is not needed any more comes back.
+    /// Counts bytes of [`sendable`](Self::sendable) as sent. Returns a chunk that is completely sent, for reuse.
     pub(super) fn advance(&mut self, sent: usize) -> Option<Vec<u8>> {
         self.sent += sent as u64;
         debug_assert!(self.sent <= self.free, "sent before it was allowed");
@@ -142,7 +142,7 @@ impl Output {
         Some(done)
     }
 
-    /// Gives the buffer away where all was sent.
+    /// Returns the last buffer for reuse if everything was sent.
     pub(super) fn take_empty(&mut self) -> Option<Vec<u8>> {
         if self.sent != self.end() || self.last.capacity() == 0 {
             return None;
@@ -157,9 +157,9 @@ impl Output {
         self.base + (self.full_bytes + self.last.len()) as u64
     }
 
-    /// Takes out of the only chunk what was sent of it.
+    /// Removes the sent bytes from the only chunk.
     #[cold]
-    fn forget_sent(&mut self) {
+    fn drop_sent(&mut self) {
         let gone = (self.sent - self.base) as usize;
         if self.last.len() < CHUNK + gone {
             self.last.drain(..gone);
@@ -174,11 +174,11 @@ mod tests {
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {
         output.open(Vec::new).extend_from_slice(text.as_bytes());
-        output.settle(lsn, safe);
+        output.hold_until(lsn, safe);
     }
 
     #[test]
-    fn what_is_safe_goes_out_at_once() {
+    fn safe_replies_are_sendable_at_once() {
         let mut output = Output::default();
         say(&mut output, "abc", 3, 3);
         assert_eq!(output.sendable(), b"abc");
@@ -193,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_safe_holds_all_that_follows() {
+    fn a_held_reply_holds_those_behind_it() {
         let mut output = Output::default();
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 5, 1);
-        // A later answer that needs nothing waits behind it.
+        // A later reply that needs no entry waits behind it.
         say(&mut output, "c", 0, 1);
         say(&mut output, "d", 7, 1);
         assert_eq!(output.sendable(), b"a");
@@ -216,19 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_withdrawn_never_goes_out() {
+    fn withdrawn_replies_are_never_sent() {
         let mut output = Output::default();
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 2, 1);
-        output.withdraw();
+        output.withdraw_held();
         output.release(9);
         assert_eq!(output.sendable(), b"a");
         assert_eq!(output.waiting(), 1);
     }
 
-    /// Against one long text, over chunks of any length that end anywhere.
+    /// Compares with one contiguous buffer, over chunks of any length that end anywhere.
     #[test]
-    fn chunks_are_sent_in_order_and_given_back() {
+    fn chunks_are_sent_in_order_and_reused() {
         let mut output = Output::default();
         let (mut all, mut got, mut given) = (Vec::new(), Vec::new(), 0);
         for turn in 0..200_u32 {
@@ -236,7 +236,7 @@ mod tests {
             output.open(Vec::new).extend_from_slice(&text);
             all.extend_from_slice(&text);
             // Every third waits for the next but one.
-            output.settle(u64::from(turn), u64::from(turn - turn % 3));
+            output.hold_until(u64::from(turn), u64::from(turn - turn % 3));
             assert_eq!(output.waiting(), all.len() - got.len());
             let mut budget = turn as usize % 5 * CHUNK;
             while budget > 0 && !output.sendable().is_empty() {
@@ -252,17 +252,17 @@ mod tests {
             got.extend_from_slice(output.sendable());
             output.advance(output.sendable().len());
         }
-        assert!(got == all, "chunks were sent in another order, or not at all");
+        assert!(got == all, "chunks were not sent in order");
         assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
-        // What is withdrawn may begin in a chunk before the last.
+        // Withdrawn bytes may begin in a chunk before the last.
         output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);
-        output.settle(1, 1);
+        output.hold_until(1, 1);
         for lsn in 2..5 {
             output.open(Vec::new).extend_from_slice(&vec![2; CHUNK]);
-            output.settle(lsn, 1);
+            output.hold_until(lsn, 1);
         }
         output.advance(10);
-        output.withdraw();
+        output.withdraw_held();
         assert_eq!((output.waiting(), output.sendable().len()), (CHUNK - 10, CHUNK - 10));
     }
 }

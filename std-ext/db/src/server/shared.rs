@@ -1,113 +1,118 @@
-//! What the threads of a server share: how far they are from their end, where connections are handed over, and who
-//! waits for the log.
+//! What the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide statistics.
 
-use super::ServerConfig;
-use super::counters::{Counted, Counters};
+use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
-use super::latency::Latencies;
-use super::listen::Arrival;
-use super::live::Live;
-use super::register::Register;
+use super::counters::Latencies;
+use super::counters::{CounterTotals, Counters};
+use super::listen::Accepted;
+use super::runtime_config::RuntimeConfig;
+use super::stream::Tls;
 use crate::Db;
+use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
+use crate::config::ServerConfig;
+use crate::gauge::Gauge;
+use crate::lock::lock;
 use crate::log::Log;
 use mio::Waker;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
-/// How far a server is.
+/// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// It serves.
-    Serves,
-    /// It takes no more connections, answers what has come, and ends.
-    Ends,
-    /// It ends without a look back.
-    EndsNow,
+    /// It serves clients.
+    Serving,
+    /// It accepts no more connections, answers what clients have sent, and exits.
+    Stopping,
+    /// It exits at once.
+    StoppingNow,
 }
 
-/// What the threads of a server share.
+/// What the workers of a server share.
 pub(super) struct Shared {
     pub(super) db: Db,
-    /// What acknowledges: the database's own, except in tests.
+    /// The log that acknowledges changes: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
     pub(super) config: ServerConfig,
-    pub(super) live: Arc<Live>,
-    pub(super) began: Instant,
-    /// The port that clients use; 0 without one.
+    pub(super) tls: Tls,
+    pub(super) runtime_config: Arc<RuntimeConfig>,
+    pub(super) started: Instant,
+    /// The TCP port for clients; 0 without one.
     pub(super) port: u16,
-    /// Forty hexadecimal digits, others at each start.
+    /// Forty hexadecimal digits, different at each start, as `INFO` shows them.
     pub(super) run_id: String,
-    pub(super) desks: Vec<Desk>,
-    next_id: AtomicU64,
-    end: Mutex<End>,
-    /// Whether the end has begun: what threads look at each turn.
-    ends: AtomicBool,
-    pace: Mutex<Pace>,
-    /// What was counted when counting was begun anew.
-    forgotten: Mutex<Counted>,
+    pub(super) workers: Vec<WorkerHandle>,
+    next_id: Gauge,
+    exit: Mutex<Exit>,
+    /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
+    stopping: AtomicBool,
+    commands_per_second: Mutex<CommandRate>,
+    /// The totals when `CONFIG RESETSTAT` was last used.
+    totals_at_reset: Mutex<CounterTotals>,
 }
 
-/// How many commands are obeyed in a second.
-struct Pace {
+/// Commands executed in a second.
+struct CommandRate {
     at: Instant,
     commands: u64,
-    a_second: u64,
+    per_second: u64,
 }
 
-struct End {
+struct Exit {
     phase: Phase,
     save: Option<bool>,
 }
 
-/// Where one thread is reached by others.
-pub(super) struct Desk {
+/// How other threads reach a worker.
+pub(super) struct WorkerHandle {
     pub(super) waker: Waker,
     pub(super) counters: Arc<Counters>,
-    /// Clients of this thread.
-    pub(super) clients: AtomicUsize,
-    pub(super) register: Register,
-    /// Bytes in buffers of its clients, when it last looked.
-    pub(super) buffers: AtomicUsize,
-    inbox: Mutex<Vec<Arrival>>,
-    /// Whether it has answers that wait for the log. A lock and no atomic: the thread sets it and then asks the log,
-    /// the log's thread does the reverse, and one of the two has to see the other.
-    waits: Mutex<bool>,
+    /// Clients of this worker.
+    pub(super) clients: Gauge,
+    pub(super) client_list: ClientList,
+    /// Bytes in buffers of its clients, as of its last sweep.
+    pub(super) buffers: Gauge,
+    inbox: Mutex<Vec<Accepted>>,
+    /// Whether the worker has replies that wait for the log. This is a lock and no atomic: the worker sets it and then
+    /// asks the log, the log's thread makes progress and then reads it, and one of the two must see the other.
+    waits_for_log: Mutex<bool>,
 }
 
-impl Desk {
+impl WorkerHandle {
     pub(super) fn new(waker: Waker) -> Self {
         Self {
             waker,
             counters: Arc::default(),
-            clients: AtomicUsize::new(0),
-            register: Register::default(),
-            buffers: AtomicUsize::new(0),
+            clients: Gauge::default(),
+            client_list: ClientList::default(),
+            buffers: Gauge::default(),
             inbox: Mutex::default(),
-            waits: Mutex::default(),
+            waits_for_log: Mutex::default(),
         }
     }
 
-    /// Says that this thread is to be woken when the log has made progress. The log has to be asked after this.
+    /// Registers this worker to be woken when the log makes progress. The worker must ask the log again after this
+    /// call.
     pub(super) fn wait_for_log(&self) {
-        *lock(&self.waits) = true;
+        *lock(&self.waits_for_log) = true;
     }
 
-    /// Connections that other threads have taken for this one. Whoever brings some wakes it.
-    pub(super) fn arrivals(&self) -> Vec<Arrival> {
+    /// Takes the connections that other workers have accepted for this one. The worker that hands one over also wakes
+    /// this one.
+    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
         std::mem::take(&mut *lock(&self.inbox))
     }
 
     pub(super) fn wake(&self) {
         if let Err(why) = self.waker.wake() {
-            tracing::error!("a thread of the server cannot be woken: {why}");
+            tracing::error!("cannot wake a server thread: {why}");
         }
     }
 
-    /// Clients of this thread, about.
-    pub(super) fn load(&self) -> usize {
-        // Relaxed: only a hint where the next client goes.
-        self.clients.load(Ordering::Relaxed)
+    /// Returns about how many clients this worker has.
+    pub(super) fn load(&self) -> u64 {
+        self.clients.get()
     }
 }
 
@@ -115,149 +120,213 @@ impl Shared {
     pub(super) fn new(
         db: Db,
         log: Arc<dyn Log>,
-        config: ServerConfig,
+        (config, tls): (ServerConfig, Tls),
         port: u16,
-        desks: Vec<Desk>,
+        workers: Vec<WorkerHandle>,
     ) -> Arc<Self> {
-        let began = Instant::now();
+        let started = Instant::now();
         let shared = Arc::new(Self {
             db,
             log,
-            live: Arc::new(Live::new(&config)),
+            runtime_config: Arc::new(RuntimeConfig::new(&config)),
             config,
-            began,
+            tls,
+            started,
             port,
             run_id: run_id(),
-            desks,
-            next_id: AtomicU64::new(1),
-            end: Mutex::new(End { phase: Phase::Serves, save: None }),
-            ends: AtomicBool::new(false),
-            pace: Mutex::new(Pace { at: began, commands: 0, a_second: 0 }),
-            forgotten: Mutex::default(),
+            workers,
+            next_id: Gauge::new(1),
+            exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
+            stopping: AtomicBool::new(false),
+            commands_per_second: Mutex::new(CommandRate {
+                at: started,
+                commands: 0,
+                per_second: 0,
+            }),
+            totals_at_reset: Mutex::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&shared);
         shared.log.on_progress(Box::new(move || {
             if let Some(shared) = weak.upgrade() {
-                shared.log_moved();
+                shared.wake_waiting();
             }
         }));
         shared
     }
 
-    /// Wakes the threads that wait for the log.
-    fn log_moved(&self) {
-        for desk in &self.desks {
-            if std::mem::take(&mut *lock(&desk.waits)) {
-                desk.wake();
+    /// Wakes the workers whose replies wait for the log.
+    fn wake_waiting(&self) {
+        for worker in &self.workers {
+            if std::mem::take(&mut *lock(&worker.waits_for_log)) {
+                worker.wake();
             }
         }
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Relaxed: threads are woken after this was set, and waking orders; a turn later is as good.
-        if self.ends.load(Ordering::Relaxed) { lock(&self.end).phase } else { Phase::Serves }
+        // Relaxed: workers are woken after the store, and the wake-up orders the two. A worker that reads the old value
+        // acts one cycle later.
+        if self.stopping.load(Ordering::Relaxed) { lock(&self.exit).phase } else { Phase::Serving }
     }
 
-    /// The end, more urgent each time.
+    /// Begins shutdown; a second call makes it immediate.
     pub(super) fn stop(&self) {
         {
-            let mut end = lock(&self.end);
-            end.phase = if end.phase == Phase::Serves { Phase::Ends } else { Phase::EndsNow };
+            let mut exit = lock(&self.exit);
+            exit.phase =
+                if exit.phase == Phase::Serving { Phase::Stopping } else { Phase::StoppingNow };
         }
-        self.wake_to_end();
+        self.wake_all();
     }
 
-    fn wake_to_end(&self) {
+    fn wake_all(&self) {
         // Relaxed: as in `phase`.
-        self.ends.store(true, Ordering::Relaxed);
-        self.desks.iter().for_each(Desk::wake);
+        self.stopping.store(true, Ordering::Relaxed);
+        self.workers.iter().for_each(WorkerHandle::wake);
     }
 
-    /// The end, as a client asks for it.
+    /// Begins the shutdown that a client has requested.
     pub(super) fn shutdown(&self, save: bool) {
         {
-            let mut end = lock(&self.end);
-            end.phase = end.phase.max(Phase::Ends);
-            end.save.get_or_insert(save);
+            let mut exit = lock(&self.exit);
+            exit.phase = exit.phase.max(Phase::Stopping);
+            exit.save.get_or_insert(save);
         }
-        self.wake_to_end();
+        self.wake_all();
     }
 
-    /// What the client that asked for the end said about saving.
+    /// Returns what the SHUTDOWN command said about a snapshot.
     pub(super) fn save(&self) -> Option<bool> {
-        lock(&self.end).save
+        lock(&self.exit).save
     }
 
     pub(super) fn next_id(&self) -> u64 {
-        // Relaxed: numbers have to differ, no more.
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        self.next_id.add(1)
     }
 
-    /// Where a connection that `own` took is served: there, unless another has clearly less to do.
-    pub(super) fn desk_for_next(&self, own: usize) -> usize {
-        let least = (0..self.desks.len()).min_by_key(|&i| self.desks[i].load()).unwrap_or(own);
-        if self.desks[least].load() + 1 < self.desks[own].load() { least } else { own }
+    /// Chooses the worker for a connection that `own` has accepted: `own`, unless another has clearly fewer clients.
+    pub(super) fn worker_for_next(&self, own: usize) -> usize {
+        // Prefer the accepting worker: handing a connection over costs a wake-up.
+        let least = (0..self.workers.len()).min_by_key(|&i| self.workers[i].load()).unwrap_or(own);
+        if self.workers[least].load() + 1 < self.workers[own].load() { least } else { own }
     }
 
-    /// Has another thread serve a connection.
-    pub(super) fn hand_over(&self, to: usize, arrival: Arrival) {
-        lock(&self.desks[to].inbox).push(arrival);
-        self.desks[to].wake();
+    /// Hands a connection over to another worker.
+    pub(super) fn hand_over(&self, to: usize, accepted: Accepted) {
+        lock(&self.workers[to].inbox).push(accepted);
+        self.workers[to].wake();
     }
 
-    /// What all threads have counted.
-    pub(super) fn counted(&self) -> Counted {
-        let mut all = Counted::default();
-        self.desks.iter().for_each(|desk| all.add(&desk.counters));
+    /// Returns the sums of all workers' counters.
+    pub(super) fn totals(&self) -> CounterTotals {
+        let mut all = CounterTotals::default();
+        self.workers.iter().for_each(|worker| all.add(&worker.counters));
         all
     }
 
-    /// How long commands took in all threads.
+    /// Returns the latency histogram of all workers.
     #[cfg(feature = "metrics")]
     pub(super) fn latencies(&self) -> Latencies {
         let mut all = Latencies::default();
-        self.desks.iter().for_each(|desk| all.add(&desk.counters.latency));
+        self.workers.iter().for_each(|worker| all.add(&worker.counters.latency));
         all
     }
 
-    /// What they have counted since that was forgotten.
-    pub(super) fn counted_anew(&self) -> Counted {
-        self.counted().since(&lock(&self.forgotten))
+    /// Returns the totals since `CONFIG RESETSTAT`.
+    pub(super) fn totals_since_reset(&self) -> CounterTotals {
+        self.totals().since(&lock(&self.totals_at_reset))
     }
 
-    pub(super) fn forget_counted(&self) {
-        *lock(&self.forgotten) = self.counted();
+    pub(super) fn reset_totals(&self) {
+        *lock(&self.totals_at_reset) = self.totals();
     }
 
-    /// Bytes in buffers of clients, about.
+    /// Returns about how many bytes the clients' buffers have.
     pub(super) fn buffers(&self) -> u64 {
-        // Relaxed: a figure for people.
-        let of = |desk: &Desk| desk.buffers.load(Ordering::Relaxed);
-        self.desks.iter().map(of).sum::<usize>() as u64
+        self.workers.iter().map(|worker| worker.buffers.get()).sum()
     }
 
-    /// How many commands are obeyed in a second, as a stretch of a second or more has it.
-    pub(super) fn pace(&self) -> u64 {
-        let mut pace = lock(&self.pace);
-        let (now, commands) = (Instant::now(), self.counted().commands);
-        let time = now.saturating_duration_since(pace.at).as_millis() as u64;
+    /// Returns the commands executed in a second, measured over the last second or more.
+    pub(super) fn commands_per_second(&self) -> u64 {
+        let mut commands_per_second = lock(&self.commands_per_second);
+        let (now, commands) = (Instant::now(), self.totals().commands);
+        let time = now.saturating_duration_since(commands_per_second.at).as_millis() as u64;
         if time >= 1000 {
-            let more = commands - pace.commands;
-            *pace = Pace { at: now, commands, a_second: more * 1000 / time };
+            let more = commands - commands_per_second.commands;
+            *commands_per_second =
+                CommandRate { at: now, commands, per_second: more * 1000 / time };
         }
-        pace.a_second
+        commands_per_second.per_second
     }
 }
 
-/// Digits that differ at each start: the standard library's hash keys are random.
+impl ServerApi for Shared {
+    fn stats(&self) -> ServerStats {
+        let totals = self.totals_since_reset();
+        ServerStats {
+            port: self.port,
+            uptime: self.started.elapsed().as_secs(),
+            run_id: self.run_id.clone(),
+            config_file: self.config.config_file.clone(),
+            threads: self.workers.len(),
+            clients: self.runtime_config.clients() as u64,
+            max_clients: self.runtime_config.max_clients() as u64,
+            connections: totals.connections,
+            rejected: totals.rejected,
+            commands: totals.commands,
+            commands_per_second: self.commands_per_second(),
+            bytes_in: totals.bytes_in,
+            bytes_out: totals.bytes_out,
+            buffers: self.buffers(),
+        }
+    }
+
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        self.runtime_config.for_each_setting(each);
+    }
+
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        self.runtime_config.set(&self.db, changes)
+    }
+
+    fn reset_counters(&self) {
+        self.reset_totals();
+    }
+
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
+        let now = Instant::now();
+        for worker in &self.workers {
+            worker.client_list.show(but, now, each);
+        }
+    }
+
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
+        let now = Instant::now();
+        let mut killed = 0;
+        for worker in &self.workers {
+            let of_worker = worker.client_list.kill(but, now, wanted);
+            if of_worker > 0 {
+                // A worker closes its own clients.
+                worker.wake();
+            }
+            killed += of_worker;
+        }
+        killed
+    }
+
+    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+        self.runtime_config.password_is(user, password)
+    }
+
+    fn has_password(&self) -> bool {
+        self.runtime_config.has_password()
+    }
+}
+
+/// Returns digits that differ at each start: the standard library's hash keys are random.
 fn run_id() -> String {
     let hash = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
     let mut digits = format!("{:016x}{:016x}{:016x}", hash(), hash(), hash());
     digits.truncate(40);
     digits
-}
-
-/// What is behind these locks is whole between any two statements, so a thread that panicked does not matter.
-pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

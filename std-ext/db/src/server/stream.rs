@@ -1,52 +1,38 @@
-//! A client's socket: TCP or a Unix socket, bare or in TLS.
+//! A client's connection: a socket, with or without TLS.
 
+use super::socket::Socket;
 #[cfg(feature = "tls")]
-use super::tls::TlsStream;
-use mio::net::TcpStream;
-use mio::net::UnixStream;
+use super::tls::{self, TlsStream};
+use crate::config::ServerConfig;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
-/// A bare socket.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+/// The certificates of the listeners that speak TLS, read once at the start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tls {
+    #[cfg(feature = "tls")]
+    config: Option<Arc<rustls::ServerConfig>>,
 }
 
-impl Socket {
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.shutdown(how),
-            Self::Unix(socket) => socket.shutdown(how),
-        }
+impl Tls {
+    /// Reads the files that the configuration names.
+    #[cfg(feature = "tls")]
+    pub(super) fn load(config: &ServerConfig) -> io::Result<Self> {
+        Ok(Self { config: config.tls.as_ref().map(tls::load).transpose()? })
+    }
+
+    /// Without the feature, there is nothing to read.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")]
+    pub(super) fn load(_: &ServerConfig) -> io::Result<Self> {
+        Ok(Self {})
     }
 }
 
-impl Read for Socket {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.read(into),
-            Self::Unix(socket) => socket.read(into),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.write(bytes),
-            Self::Unix(socket) => socket.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What commands are read from and answers written to. Nothing here blocks.
+/// A connection that commands are read from and replies are written to. No method blocks.
 #[derive(Debug)]
 pub(super) enum Stream {
     Bare(Socket),
@@ -55,7 +41,25 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Has the loop told when there is something to read and, with `writes`, when there is room to write.
+    /// Wraps an accepted socket, in TLS if its listener speaks that.
+    #[cfg(feature = "tls")]
+    pub(super) fn new(socket: Socket, speaks_tls: bool, tls: &Tls) -> io::Result<Self> {
+        match &tls.config {
+            Some(config) if speaks_tls => {
+                Ok(Self::Tls(Box::new(TlsStream::new(socket, Arc::clone(config))?)))
+            }
+            _ => Ok(Self::Bare(socket)),
+        }
+    }
+
+    /// Wraps an accepted socket.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")]
+    pub(super) fn new(socket: Socket, _: bool, _: &Tls) -> io::Result<Self> {
+        Ok(Self::Bare(socket))
+    }
+
+    /// Registers the connection with a poll, for input.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
@@ -63,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// As `register`, where it was registered before.
+    /// Changes the registration: for input and, if `writes`, for writable events.
     pub(super) fn reregister(
         &mut self,
         registry: &Registry,
@@ -78,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Ends the loop's interest.
+    /// Removes the registration.
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.deregister(socket),
@@ -86,7 +90,7 @@ impl Stream {
         }
     }
 
-    /// Reads some bytes; 0 where the other side sends no more.
+    /// Reads some bytes; 0 if the client sends no more.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Bare(socket) => socket.read(into),
@@ -95,7 +99,7 @@ impl Stream {
         }
     }
 
-    /// Whether a read that did not fill its buffer says that nothing more is there.
+    /// Returns whether a read that did not fill its buffer has read everything.
     pub(super) fn short_read_is_all(&self) -> bool {
         matches!(self, Self::Bare(_))
     }
@@ -109,7 +113,7 @@ impl Stream {
         }
     }
 
-    /// Writes what encryption holds back.
+    /// Writes the encrypted bytes that the socket did not take yet.
     #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS can fail"))]
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
@@ -119,7 +123,7 @@ impl Stream {
         }
     }
 
-    /// Whether encryption holds something back.
+    /// Returns whether there are encrypted bytes that the socket did not take yet.
     pub(super) fn holds_back(&self) -> bool {
         match self {
             Self::Bare(_) => false,
@@ -128,7 +132,7 @@ impl Stream {
         }
     }
 
-    /// Says to the other side that nothing more comes.
+    /// Closes the writing side.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {

@@ -1,44 +1,46 @@
-//! Tests of what is told to clients, and when, over a log that does as it is told.
+//! Tests of when replies are sent, with a log that tests control.
 
 use super::*;
-use crate::Options;
-use crate::log::{LogError, Lsn};
+use crate::log::{Log, LogError, Lsn};
+use crate::{Db, Options};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
-type Told = Box<dyn Fn() + Send + Sync>;
+type Callback = Box<dyn Fn() + Send + Sync>;
 
 /// A log that is as safe as a test says.
 #[derive(Default)]
 struct Slow {
     state: Mutex<State>,
-    asked: Condvar,
-    told: Mutex<Vec<Told>>,
+    committed: Condvar,
+    callbacks: Mutex<Vec<Callback>>,
 }
 
 #[derive(Default)]
 struct State {
     safe: Lsn,
-    asked: Lsn,
+    committed: Lsn,
     fails: bool,
-    /// Becomes safe between the first time that it is asked for an entry and the second, and tells nobody.
+    /// Becomes safe between the first and the second `commit` of an entry, without a notification.
     sly: bool,
     /// How often it was asked how safe it is.
-    looked: usize,
+    reads: usize,
 }
 
 impl Slow {
-    /// Waits until it is asked for an entry.
-    fn until_asked(&self, lsn: Lsn) {
+    /// Waits until `commit` was called for an entry.
+    fn until_committed(&self, lsn: Lsn) {
         let state = self.state.lock().unwrap();
-        drop(self.asked.wait_while(state, |state| state.asked < lsn).unwrap());
+        drop(self.committed.wait_while(state, |state| state.committed < lsn).unwrap());
     }
 
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
-        for told in &*self.told.lock().unwrap() {
-            told();
+        for callback in &*self.callbacks.lock().unwrap() {
+            callback();
         }
     }
 }
@@ -58,9 +60,9 @@ impl Log for Slow {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let mut state = self.state.lock().unwrap();
-        let again = state.asked >= lsn;
-        state.asked = state.asked.max(lsn);
-        self.asked.notify_all();
+        let again = state.committed >= lsn;
+        state.committed = state.committed.max(lsn);
+        self.committed.notify_all();
         if state.sly && again {
             state.safe = lsn;
         }
@@ -73,12 +75,12 @@ impl Log for Slow {
 
     fn safe(&self) -> Lsn {
         let mut state = self.state.lock().unwrap();
-        state.looked += 1;
+        state.reads += 1;
         state.safe
     }
 
-    fn on_progress(&self, told: Told) {
-        self.told.lock().unwrap().push(told);
+    fn on_progress(&self, callback: Callback) {
+        self.callbacks.lock().unwrap().push(callback);
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
@@ -89,7 +91,7 @@ impl Log for Slow {
         Ok(())
     }
 
-    fn force(&self) -> Result<(), LogError> {
+    fn sync(&self) -> Result<(), LogError> {
         Ok(())
     }
 
@@ -102,8 +104,8 @@ impl Log for Slow {
     }
 }
 
-/// Ends a server, also where a test fails, which else would wait for it.
-struct AtOnce<'a>(&'a Stopper);
+/// Stops a server at once, even if the test fails: otherwise that would wait for the server.
+struct AtOnce<'a>(&'a StopHandle);
 
 impl Drop for AtOnce<'_> {
     fn drop(&mut self) {
@@ -112,17 +114,17 @@ impl Drop for AtOnce<'_> {
     }
 }
 
-/// A server of one thread over such a log, which is ended when the test is through.
-fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+/// Runs a server of one thread with such a log, until the test is done.
+fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }
 
-fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     let log: Arc<Slow> = Arc::default();
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stopper();
+    let stopper = server.stop_handle();
     let connect = || {
         let client = TcpStream::connect(address).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -143,7 +145,7 @@ fn expect(client: &mut TcpStream, wanted: &str) {
     assert_eq!(String::from_utf8_lossy(&got), wanted);
 }
 
-/// Whether nothing has come. What must not come would be there: the server has answered what was sent later.
+/// Checks that nothing has arrived. A wrong reply would be there, because the server has answered a later request.
 fn expect_silence(client: &mut TcpStream) {
     client.set_nonblocking(true).unwrap();
     let got = client.read(&mut [0; 64]);
@@ -152,19 +154,19 @@ fn expect_silence(client: &mut TcpStream) {
 }
 
 #[test]
-fn answers_wait_until_the_log_is_safe_and_others_do_not() {
+fn replies_wait_only_for_their_own_entries() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
-        // What changed nothing is answered meanwhile, but not what saw that change, nor what stands behind one.
+        log.until_committed(1);
+        // A reply without changes is sent meanwhile, but not one that saw the change, nor one behind it.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
         one.write_all(b"PING\r\n").unwrap();
         two.write_all(b"GET rose\r\n").unwrap();
         let mut three = connect();
         three.write_all(b"SET violet blue\r\n").unwrap();
-        log.until_asked(2);
+        log.until_committed(2);
         for client in [&mut one, &mut two, &mut three] {
             expect_silence(client);
         }
@@ -178,55 +180,56 @@ fn answers_wait_until_the_log_is_safe_and_others_do_not() {
 }
 
 #[test]
-fn progress_that_was_told_too_soon_is_seen() {
+fn progress_between_two_commits_is_not_missed() {
     serve(|log, connect, _| {
         log.set(|state| state.sly = true);
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut client, "+OK\r\n");
-        // It was asked again before anything else was done.
-        assert_eq!(log.state.lock().unwrap().looked, 0);
+        // The worker asked again before it did anything else.
+        assert_eq!(log.state.lock().unwrap().reads, 0);
     });
 }
 
 #[test]
-fn what_is_not_safe_is_never_told() {
+fn unsafe_replies_are_never_sent() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
         log.set(|state| state.safe = 1);
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
         one.write_all(b"PING\r\nSET rose white\r\n").unwrap();
-        log.until_asked(2);
+        log.until_committed(2);
         log.set(|state| state.fails = true);
-        // It ends, without an answer to what may be lost.
+        // The connection closes without a reply that may be lost.
         let mut rest = Vec::new();
         let _ = one.read_to_end(&mut rest);
-        let told = String::from_utf8_lossy(&rest);
-        assert!(!told.contains("OK"), "what may be lost was told: {told}");
-        // Others are served on.
+        let received = String::from_utf8_lossy(&rest);
+        assert!(!received.contains("OK"), "a reply that may be lost was sent: {received}");
+        // Other clients are served.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
     });
 }
 
-/// Entries behind those that were undone may be safe before the thread hears of it: they say nothing of what it holds.
+/// After a rollback, later entries may be safe before the worker notices: they say nothing about the replies that it
+/// holds.
 #[test]
-fn what_was_undone_is_never_told() {
+fn rolled_back_replies_are_never_sent() {
     let db = Db::open(Options::in_memory()).unwrap();
     serve_over(db.clone(), |log, connect, _| {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
-        // A log that is closed cannot be written, so what is not safe is undone.
+        log.until_committed(1);
+        // A closed log cannot be written, so unsafe changes are rolled back.
         db.close().unwrap();
         db.roll_back();
         log.set(|state| state.safe = 9);
-        let mut told = Vec::new();
-        let _ = client.read_to_end(&mut told);
-        let told = String::from_utf8(told).unwrap();
-        let is_one_error = told.starts_with("-MISCONF ") && told.lines().count() == 1;
-        assert!(is_one_error, "a change that was undone is acknowledged: {told:?}");
+        let mut received = Vec::new();
+        let _ = client.read_to_end(&mut received);
+        let received = String::from_utf8(received).unwrap();
+        let is_one_error = received.starts_with("-MISCONF ") && received.lines().count() == 1;
+        assert!(is_one_error, "a change that was rolled back is acknowledged: {received:?}");
         let mut other = connect();
         other.write_all(b"PING\r\nGET rose\r\n").unwrap();
         expect(&mut other, "+PONG\r\n");
@@ -234,11 +237,11 @@ fn what_was_undone_is_never_told() {
 }
 
 #[test]
-fn the_end_waits_for_what_waits_for_the_log() {
+fn shutdown_waits_for_held_replies() {
     serve(|log, connect, stopper| {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
-        log.until_asked(1);
+        log.until_committed(1);
         stopper.stop();
         log.set(|state| state.safe = 1);
         expect(&mut client, "+OK\r\n");

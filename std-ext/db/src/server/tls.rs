@@ -1,80 +1,53 @@
-//! TLS by rustls, over sockets that never block.
+//! TLS with rustls over non-blocking sockets.
 
-use super::stream::Socket;
+use super::socket::Socket;
+use crate::config::{ClientCertificates, TlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConnection};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Whether clients must show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ClientCertificates {
-    /// They must.
-    #[default]
-    Required,
-    /// They may, and then it must be good.
-    Optional,
-    /// They are not asked.
-    Ignored,
-}
-
-/// Which certificates the server shows and trusts: files in PEM.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// The server's certificate, and those that lead from it to one that clients trust.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// Certificates that sign those of clients.
-    pub authorities: Option<PathBuf>,
-    /// Whether clients must show one.
-    pub clients: ClientCertificates,
-}
-
-impl TlsFiles {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Where one cannot be read or does not hold what it should; the text names it.
-    pub(super) fn load(&self) -> io::Result<Arc<rustls::ServerConfig>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let builder = if self.clients == ClientCertificates::Ignored {
-            builder.with_no_client_auth()
-        } else {
-            let file = self.authorities.as_deref().ok_or_else(|| {
-                let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
-                io::Error::new(io::ErrorKind::InvalidInput, why)
-            })?;
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|e| bad(file, &e))?;
-            }
-            let mut verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            if self.clients == ClientCertificates::Optional {
-                verifier = verifier.allow_unauthenticated();
-            }
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
-        };
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| bad(&self.key, &e))?;
-        let config = builder
-            .with_single_cert(certificates(&self.certificate)?, key)
-            .map_err(|e| bad(&self.certificate, &e))?;
-        Ok(Arc::new(config))
-    }
+/// Reads the certificate files.
+///
+/// # Errors
+/// If a file cannot be read or does not hold what it should; the text names it.
+pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let builder = if files.clients == ClientCertificates::Ignored {
+        builder.with_no_client_auth()
+    } else {
+        let file = files.authorities.as_deref().ok_or_else(|| {
+            let why = "tls-port requires tls-ca-cert-file, or tls-auth-clients no";
+            io::Error::new(io::ErrorKind::InvalidInput, why)
+        })?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|e| bad(file, &e))?;
+        }
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        if files.clients == ClientCertificates::Optional {
+            verifier = verifier.allow_unauthenticated();
+        }
+        builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
+    };
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, &e))?;
+    let config = builder
+        .with_single_cert(certificates(&files.certificate)?, key)
+        .map_err(|e| bad(&files.certificate, &e))?;
+    Ok(Arc::new(config))
 }
 
 fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|e| bad(file, &e));
     match all {
-        Ok(none) if none.is_empty() => Err(bad(file, &"there is no certificate in it")),
+        Ok(none) if none.is_empty() => Err(bad(file, &"the file contains no certificate")),
         all => all,
     }
 }
@@ -83,7 +56,7 @@ fn bad(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {why}", file.display()))
 }
 
-/// A socket in TLS. What it holds of either direction is bounded by rustls: some records of 16 KiB.
+/// A TLS connection. rustls bounds its buffers to some records of 16 KiB in each direction.
 #[derive(Debug)]
 pub(super) struct TlsStream {
     pub(super) socket: Socket,
@@ -98,7 +71,7 @@ impl TlsStream {
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.tls.reader().read(into) {
-                // It ended without a goodbye, as many clients do.
+                // Many clients close without a close_notify alert.
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
@@ -107,7 +80,7 @@ impl TlsStream {
                 return Ok(0);
             }
             if let Err(why) = self.tls.process_new_packets() {
-                // The alert tells the other side; whether it arrives changes nothing.
+                // The alert tells the client why. It does not matter whether it arrives.
                 let _ = self.tls.write_tls(&mut self.socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
@@ -146,7 +119,7 @@ impl TlsStream {
 
     pub(super) fn say_goodbye(&mut self) {
         self.tls.send_close_notify();
-        // A client that does not take it sees the socket end.
+        // A client that does not take the alert sees the socket close.
         let _ = self.push();
     }
 }

@@ -1,45 +1,46 @@
-//! One thread of the server: its listeners, its clients, and the turns in which it serves them.
+//! A worker: one thread of the server, with its listeners, its clients and its event loop.
 //!
-//! A turn: ask the system who has something; read and obey for each; ask the log once for all that was changed; write
-//! what may be told. Answers that the log does not call safe yet are parked; its progress wakes the thread.
+//! A cycle polls for events, reads and executes commands for each ready client, asks the log once to commit all changes
+//! of the cycle, and writes the replies that may be shown. Replies whose log entry is not safe yet are parked; progress
+//! of the log wakes the worker.
 
 use super::client::{self, Client, Overdue};
-use super::listen::{Arrival, Door};
-use super::room::Room;
+use super::listen::{Accepted, Listener};
 use super::shared::{Phase, Shared};
-use super::stream::{Socket, Stream};
+use super::socket::Socket;
+use super::stream::Stream;
+use super::worker_context::WorkerContext;
 use crate::command::Connection;
 use crate::log::Lsn;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The waker's token; doors follow, then clients.
+/// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
-/// Connections that are taken from one listener in a turn.
+/// Connections accepted from one listener in a cycle.
 const ACCEPTS: usize = 128;
 const EVENTS: usize = 1024;
 const SWEEP: Duration = Duration::from_secs(1);
 const SWEEP_SOON: Duration = Duration::from_millis(20);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-const DENIED: &[u8] = b"-DENIED hedgerow-db is running in protected mode because protected mode is enabled and no \
-password is set. In this mode connections are only accepted from the loopback interface. If you want to connect from \
-other computers you may adopt one of the following solutions: 1) Set a password with the setting 'requirepass'. \
-2) Turn protected mode off with 'protected-mode no', if you are sure that nobody who must not can reach the port. \
-3) Connect from the machine on which the server runs.\r\n";
+const PROTECTED_MODE: &[u8] = b"-DENIED hedgerow-db is running in protected mode because protected mode is enabled and \
+no password is set. In this mode connections are only accepted from the loopback interface. If you want to connect \
+from other computers you may adopt one of the following solutions: 1) Set a password with the setting 'requirepass'. \
+2) Turn protected mode off with 'protected-mode no', if only trusted machines can reach the port. 3) Connect from the \
+machine on which the server runs.\r\n";
 
-/// Numbers to go through, while others are noted for the next time; neither list is allocated each time.
+/// A list of indices: one is processed while the next is filled. The two buffers alternate, so that no cycle allocates.
 #[derive(Default)]
-struct List {
+struct WorkList {
     now: Vec<usize>,
     spare: Vec<usize>,
 }
 
-impl List {
+impl WorkList {
     fn take(&mut self) -> Vec<usize> {
         std::mem::replace(&mut self.now, std::mem::take(&mut self.spare))
     }
@@ -55,37 +56,37 @@ pub(super) struct Worker {
     number: usize,
     shared: Arc<Shared>,
     poll: Poll,
-    doors: Vec<Door>,
-    /// Tokens of clients begin here, also when the doors are closed.
+    listeners: Vec<Listener>,
+    /// The first client token. It does not change when the listeners are closed.
     first_client: usize,
     clients: Slab<Client>,
-    /// Who is served in the next turn.
-    ready: List,
-    /// Who is written to at the end of this turn.
-    dirty: List,
-    /// Whose answers wait for the log.
-    parked: List,
-    /// Clients that are not read from until they take answers.
-    paused: List,
-    /// When that is looked at again.
-    next_look: Instant,
-    /// What the log has to have safe before all of those are free.
+    /// Clients to serve in the next cycle.
+    ready: WorkList,
+    /// Clients with output to write at the end of this cycle.
+    dirty: WorkList,
+    /// Clients whose replies wait for the log.
+    parked: WorkList,
+    /// Clients whose input is not read until they take replies.
+    paused: WorkList,
+    /// When the paused clients are checked next.
+    next_recheck: Instant,
+    /// The log entry that must be safe before all parked replies are released.
     parked_until: Lsn,
-    /// Up to where the log was safe when it was last asked: it stays so.
+    /// The last entry known to be safe.
     safe: Lsn,
-    /// How often changes had been undone then.
+    /// The number of rollbacks when the log was last asked.
     rollbacks: u64,
-    /// Doors at which more may wait.
-    crowded: List,
+    /// Listeners that may have more connections waiting.
+    pending_accepts: WorkList,
     /// Another thread woke this one.
     woken: bool,
-    /// Since when it is told to end.
-    ending: Option<Instant>,
+    /// When shutdown began.
+    stopping_since: Option<Instant>,
     next_sweep: Instant,
     lingering: bool,
-    /// It was said that connections cannot be taken.
+    /// A warning that connections cannot be accepted was logged.
     warned: bool,
-    room: Room,
+    context: WorkerContext,
 }
 
 impl Worker {
@@ -93,84 +94,88 @@ impl Worker {
         shared: &Arc<Shared>,
         number: usize,
         poll: Poll,
-        doors: Vec<Door>,
+        listeners: Vec<Listener>,
     ) -> io::Result<Self> {
-        let mut doors = doors;
-        for (i, door) in doors.iter_mut().enumerate() {
-            door.register(poll.registry(), Token(i + 1))?;
+        let mut listeners = listeners;
+        for (i, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), Token(i + 1))?;
         }
-        let counters = Arc::clone(&shared.desks[number].counters);
-        let room = Room::new(shared, counters);
+        let counters = Arc::clone(&shared.workers[number].counters);
+        let context = WorkerContext::new(shared, counters);
         Ok(Self {
             number,
             shared: Arc::clone(shared),
             poll,
-            first_client: doors.len() + 1,
-            // A door may have let connections in before it was registered.
-            crowded: List { now: (0..doors.len()).collect(), spare: Vec::new() },
+            first_client: listeners.len() + 1,
+            // Connections may have arrived before the listener was registered with the poll, which reports only new
+            // ones.
+            pending_accepts: WorkList { now: (0..listeners.len()).collect(), spare: Vec::new() },
             woken: true,
-            doors,
+            listeners,
             clients: Slab::new(),
-            ready: List::default(),
-            dirty: List::default(),
-            parked: List::default(),
-            paused: List::default(),
-            next_look: room.now,
+            ready: WorkList::default(),
+            dirty: WorkList::default(),
+            parked: WorkList::default(),
+            paused: WorkList::default(),
+            next_recheck: context.now,
             parked_until: 0,
             safe: 0,
             rollbacks: shared.db.rollbacks(),
-            ending: None,
-            next_sweep: room.now,
+            stopping_since: None,
+            next_sweep: context.now,
             lingering: false,
             warned: false,
-            room,
+            context,
         })
     }
 
-    /// Serves until the end: clients that connected before there was a database, and later ones.
-    pub(super) fn run(mut self, early: Vec<Arrival>) -> io::Result<()> {
+    /// Runs the event loop until shutdown. `early` are connections accepted while the data was being loaded.
+    pub(super) fn run(mut self, early: Vec<Accepted>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
-        for arrival in early {
-            self.receive(arrival);
+        for accepted in early {
+            self.admit(accepted);
         }
-        while !self.is_over() {
-            match self.poll.poll(&mut events, self.patience()) {
+        while !self.is_finished() {
+            match self.poll.poll(&mut events, self.poll_timeout()) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
-            self.room.begin();
+            self.context.begin_cycle();
             for event in &events {
                 let token = event.token().0;
                 if token >= self.first_client {
                     let readable = event.is_readable() || event.is_error();
                     let half_closed = event.is_read_closed() || event.is_error();
-                    self.told(
+                    self.on_event(
                         token - self.first_client,
                         readable,
                         half_closed,
                         event.is_writable(),
                     );
                 } else if token > WAKER.0 {
-                    self.crowded.now.push(token - 1);
+                    self.pending_accepts.now.push(token - 1);
                 } else {
                     self.woken = true;
                 }
             }
-            self.turn();
+            self.run_cycle();
         }
         for _ in self.clients.drain() {
-            self.shared.live.leave();
+            self.shared.runtime_config.leave();
         }
         Ok(())
     }
 
-    /// How long the system may let this thread sleep.
-    fn patience(&self) -> Option<Duration> {
+    /// Returns how long the poll may block.
+    fn poll_timeout(&self) -> Option<Duration> {
         if !self.ready.now.is_empty() || !self.dirty.now.is_empty() {
             Some(Duration::ZERO)
         } else if !self.paused.now.is_empty() {
-            Some(client::LOOK)
-        } else if !self.crowded.now.is_empty() || self.lingering || self.ending.is_some() {
+            Some(client::RECHECK)
+        } else if !self.pending_accepts.now.is_empty()
+            || self.lingering
+            || self.stopping_since.is_some()
+        {
             Some(SWEEP_SOON)
         } else if !self.clients.is_empty() {
             Some(SWEEP)
@@ -179,30 +184,31 @@ impl Worker {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.ending.is_some_and(|since| {
+    fn is_finished(&self) -> bool {
+        self.stopping_since.is_some_and(|since| {
             self.clients.is_empty()
-                || since.elapsed() >= self.shared.config.stop_within
-                || self.shared.phase() == Phase::EndsNow
+                || since.elapsed() >= self.shared.config.shutdown_timeout
+                || self.shared.phase() == Phase::StoppingNow
         })
     }
 
-    fn told(&mut self, key: usize, readable: bool, half_closed: bool, writable: bool) {
-        // An event of a connection that is closed by now may meet its successor, whom it does no harm.
+    fn on_event(&mut self, key: usize, readable: bool, half_closed: bool, writable: bool) {
+        // The event may be one of a closed client whose key was reused. For the new client it is only a spurious event.
         let Some(client) = self.clients.get_mut(key) else { return };
-        client.told(readable, half_closed, writable);
+        client.on_event(readable, half_closed, writable);
         self.queue(key);
     }
 
-    /// Notes what a client wants of the next turn, or of the end of this one.
+    /// Puts a client on the lists of what it needs: service in the next cycle, a later check, or a write at the end of
+    /// this cycle.
     fn queue(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        if client.wants_turn(&self.room) {
+        if client.wants_service(&self.context) {
             if !client.queued {
                 client.queued = true;
                 self.ready.now.push(key);
             }
-        } else if !client.paused && client.is_paused(&self.room) {
+        } else if !client.paused && client.is_paused(&self.context) {
             client.paused = true;
             self.paused.now.push(key);
         }
@@ -212,109 +218,113 @@ impl Worker {
         }
     }
 
-    /// Looks whether those that were not read from are read from again.
-    fn look_after_paused(&mut self) {
-        if self.paused.now.is_empty() || self.room.now < self.next_look {
+    /// Checks whether paused clients have taken replies, so that they are read again.
+    fn recheck_paused(&mut self) {
+        if self.paused.now.is_empty() || self.context.now < self.next_recheck {
             return;
         }
-        self.next_look = self.room.now + client::LOOK;
+        self.next_recheck = self.context.now + client::RECHECK;
         let paused = self.paused.take();
         for &key in &paused {
             if let Some(client) = self.clients.get_mut(key) {
                 client.paused = false;
-                client.probe(&mut self.room);
-                self.after(key);
+                client.probe(&mut self.context);
+                self.update(key);
             }
         }
         self.paused.give_back(paused);
     }
 
-    fn turn(&mut self) {
-        self.arrivals();
-        self.look_after_paused();
-        if self.ending.is_none() && self.shared.phase() != Phase::Serves {
-            self.begin_to_end();
+    fn run_cycle(&mut self) {
+        self.accept_connections();
+        self.recheck_paused();
+        // Before clients are served, so that what they have sent by now is still read.
+        if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
+            self.begin_shutdown();
         }
         if !self.ready.now.is_empty() {
-            self.room.counters.turns.add(1);
+            self.context.counters.eventloop_cycles.add(1);
         }
-        if self.sees_rollback() {
-            self.release(true);
+        if self.notice_rollback() {
+            self.release_parked(true);
         }
-        let mut needs = 0;
+        let mut required_lsn = 0;
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.queued = false;
-            client.serve(&mut self.room);
-            needs = needs.max(client.needs());
+            client.serve(&mut self.context);
+            required_lsn = required_lsn.max(client.required_lsn());
         }
-        self.settle(&served, needs);
+        // One commit for all clients of the cycle: under `always`, they share one flush.
+        self.commit_replies(&served, required_lsn);
         for &key in &served {
-            self.after(key);
+            self.update(key);
         }
         self.ready.give_back(served);
-        self.write();
-        self.room.end();
-        if self.room.now >= self.next_sweep || self.lingering || self.ending.is_some() {
+        self.write_replies();
+        self.context.end_cycle();
+        if self.context.now >= self.next_sweep || self.lingering || self.stopping_since.is_some() {
             self.sweep();
         }
     }
 
-    /// Asks the log what may be told of what was answered in this turn and before.
-    fn settle(&mut self, served: &[usize], needs: Lsn) {
-        let needs = needs.max(self.parked_until);
+    /// Asks the log which replies of this and earlier cycles may be sent, once for all clients.
+    fn commit_replies(&mut self, served: &[usize], required_lsn: Lsn) {
+        let required_lsn = required_lsn.max(self.parked_until);
         let before = self.safe;
-        let mut failed = needs > before && self.ask_log(needs);
-        // [RB-2] Numbers behind those that were undone may be safe by now, so what is known from before counts.
-        if self.sees_rollback() {
+        // Nothing to ask if all that this cycle showed was safe before.
+        let mut failed = required_lsn > before && self.request_commit(required_lsn);
+        // [RB-2] Entries after the undone ones may be safe by now, so a safe number says nothing about a reply that
+        // waits for an undone entry. After a rollback, only what was known to be safe before counts.
+        if self.notice_rollback() {
             (failed, self.safe) = (true, before);
         }
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.settle(self.safe, &mut self.room);
+            client.finish_cycle(self.safe, &mut self.context);
             if client.is_held() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
             }
         }
         if failed || self.safe != before {
-            self.release(failed);
+            self.release_parked(failed);
         }
-        self.parked_until = if self.parked.now.is_empty() { 0 } else { needs };
+        self.parked_until = if self.parked.now.is_empty() { 0 } else { required_lsn };
     }
 
-    /// Whether changes were undone since this was last asked.
-    fn sees_rollback(&mut self) -> bool {
+    /// Returns whether changes were rolled back since the last call.
+    fn notice_rollback(&mut self) -> bool {
         let rollbacks = self.shared.db.rollbacks();
         std::mem::replace(&mut self.rollbacks, rollbacks) != rollbacks
     }
 
-    /// Has the log see to it that entries up to `needs` become safe; whether it says that they never will be.
-    fn ask_log(&mut self, needs: Lsn) -> bool {
+    /// Asks the log to make entries up to `required_lsn` safe. Returns whether it has failed.
+    fn request_commit(&mut self, required_lsn: Lsn) -> bool {
         let log = &self.shared.log;
-        let mut outcome = log.commit(needs);
+        let mut outcome = log.commit(required_lsn);
         if matches!(outcome, Ok(false)) {
-            self.room.counters.parked.add(1);
-            self.shared.desks[self.number].wait_for_log();
-            // What became safe before that was said woke nobody.
-            outcome = log.commit(needs);
+            self.context.counters.waits_for_log.add(1);
+            self.shared.workers[self.number].wait_for_log();
+            // Ask again: entries that became safe before this worker was registered woke nobody.
+            outcome = log.commit(required_lsn);
         }
         self.safe = match outcome {
-            Ok(true) => needs,
+            Ok(true) => required_lsn,
             _ => self.safe.max(log.safe()),
         };
         outcome.is_err()
     }
 
-    /// Lets parked answers go as far as the log is safe, and takes back the others where it failed.
-    fn release(&mut self, failed: bool) {
+    /// Releases parked replies as far as the log is safe, and withdraws the others if the log failed.
+    fn release_parked(&mut self, failed: bool) {
         let parked = self.parked.take();
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.release(self.safe, &mut self.room);
-            if failed && client.fail(&self.room) {
-                tracing::debug!("a client is closed: the log failed before its answer was safe");
+            client.release(self.safe, &mut self.context);
+            if failed && client.withdraw_replies(&self.context) {
+                tracing::debug!("closing a client: the log failed before its replies were safe");
             }
             client.parked = client.is_held();
             if client.parked {
@@ -326,56 +336,55 @@ impl Worker {
         self.parked.give_back(parked);
     }
 
-    fn write(&mut self) {
+    fn write_replies(&mut self) {
         let dirty = self.dirty.take();
         for &key in &dirty {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.dirty = false;
-            client.write(&mut self.room);
-            self.after(key);
+            client.write(&mut self.context);
+            self.update(key);
         }
         self.dirty.give_back(dirty);
     }
 
-    /// Follows up what became of a client.
-    fn after(&mut self, key: usize) {
+    /// Updates lists and poll registrations after something happened to a client.
+    fn update(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        client.ask_for_room(self.poll.registry(), Token(self.first_client + key));
+        client.request_writable_event(self.poll.registry(), Token(self.first_client + key));
         if client.is_dead() {
-            self.forget(key);
+            self.remove(key);
             return;
         }
         self.lingering |= client.is_lingering();
         if client.renamed {
-            client.note(&self.shared.desks[self.number].register);
+            client.note(&self.shared.workers[self.number].client_list);
         }
         self.queue(key);
     }
 
-    fn forget(&mut self, key: usize) {
+    fn remove(&mut self, key: usize) {
         let Some(mut client) = self.clients.try_remove(key) else { return };
-        // A socket that is closed is not told of anyway.
+        // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
-        self.shared.desks[self.number].register.forget(client.id());
-        self.room.counters.ended.add(1);
+        self.shared.workers[self.number].client_list.forget(client.id());
+        self.context.counters.ended.add(1);
         if self.clients.is_empty() {
-            // Nothing is swept then. Relaxed: a figure for people.
-            self.shared.desks[self.number].buffers.store(0, Ordering::Relaxed);
+            // Without clients, no sweep would reset this.
+            self.shared.workers[self.number].buffers.set(0);
         }
         self.leave();
     }
 
     fn leave(&self) {
-        self.shared.live.leave();
-        // Relaxed: only a hint where the next client goes.
-        self.shared.desks[self.number].clients.fetch_sub(1, Ordering::Relaxed);
+        self.shared.runtime_config.leave();
+        self.shared.workers[self.number].clients.sub(1);
     }
 
-    /// Closes whom nothing was heard of for too long.
+    /// Closes clients that were silent for too long, and updates what other threads see of the others.
     fn sweep(&mut self) {
-        let now = self.room.now;
-        let timeout = self.shared.live.timeout();
-        let desk = &self.shared.desks[self.number];
+        let now = self.context.now;
+        let timeout = self.shared.runtime_config.timeout();
+        let worker = &self.shared.workers[self.number];
         let notes = now >= self.next_sweep;
         if notes {
             self.next_sweep = now + SWEEP;
@@ -385,15 +394,15 @@ impl Worker {
         let mut buffers = 0;
         for (key, client) in &mut self.clients {
             if notes && client.used {
-                client.note(&desk.register);
+                client.note(&worker.client_list);
             }
             buffers += client.buffers();
-            client.check_output(&self.room);
+            client.check_output(&self.context);
             match client.overdue(now, timeout) {
                 None => {}
                 Some(Overdue::Lingered) => client.kill(),
                 Some(Overdue::Idle) => {
-                    self.room.counters.idle.add(1);
+                    self.context.counters.idle.add(1);
                     client.kill();
                 }
             }
@@ -402,51 +411,50 @@ impl Worker {
             }
             self.lingering |= client.is_lingering();
         }
-        // Relaxed: a figure for people.
-        desk.buffers.store(buffers, Ordering::Relaxed);
+        worker.buffers.set(buffers as u64);
         if notes && self.number == 0 {
-            self.shared.pace();
+            self.shared.commands_per_second();
         }
         for key in gone {
-            self.forget(key);
+            self.remove(key);
         }
     }
 
-    /// No more doors; who is here gets answers to what has come.
-    fn begin_to_end(&mut self) {
-        self.ending = Some(self.room.now);
-        self.doors.clear();
-        self.crowded.now.clear();
+    /// Closes the listeners; connected clients still get replies to what they have sent.
+    fn begin_shutdown(&mut self) {
+        self.stopping_since = Some(self.context.now);
+        self.listeners.clear();
+        self.pending_accepts.now.clear();
         let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.clients[key].finish_soon();
+            self.clients[key].finish();
             self.queue(key);
         }
     }
 
-    /// Takes connections, at the doors and from other threads.
-    fn arrivals(&mut self) {
+    /// Accepts connections from the listeners and from other workers.
+    fn accept_connections(&mut self) {
         if std::mem::take(&mut self.woken) {
             self.close_killed();
-            for arrival in self.shared.desks[self.number].arrivals() {
-                self.adopt(arrival);
+            for accepted in self.shared.workers[self.number].take_accepted() {
+                self.add_client(accepted);
             }
         }
-        if self.crowded.now.is_empty() {
+        if self.pending_accepts.now.is_empty() {
             return;
         }
-        let crowded = self.crowded.take();
-        for &door in &crowded {
-            if self.accept(door) && !self.crowded.now.contains(&door) {
-                self.crowded.now.push(door);
+        let pending_accepts = self.pending_accepts.take();
+        for &listener in &pending_accepts {
+            if self.accept(listener) && !self.pending_accepts.now.contains(&listener) {
+                self.pending_accepts.now.push(listener);
             }
         }
-        self.crowded.give_back(crowded);
+        self.pending_accepts.give_back(pending_accepts);
     }
 
-    /// Closes the clients that others have killed.
+    /// Closes the clients that CLIENT KILL has marked, from this or other workers.
     fn close_killed(&mut self) {
-        let mut killed = self.shared.desks[self.number].register.killed();
+        let mut killed = self.shared.workers[self.number].client_list.killed();
         if killed.is_empty() {
             return;
         }
@@ -454,18 +462,18 @@ impl Worker {
         let is_killed = |client: &Client| killed.binary_search(&client.id()).is_ok();
         let keys = self.clients.iter().filter(|(_, client)| is_killed(client));
         for key in keys.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.forget(key);
+            self.remove(key);
         }
     }
 
-    /// Whether more may wait at this door.
-    fn accept(&mut self, door: usize) -> bool {
+    /// Accepts connections. Returns whether more may be waiting.
+    fn accept(&mut self, listener: usize) -> bool {
         for _ in 0..ACCEPTS {
-            let Some(door) = self.doors.get(door) else { return false };
-            match door.accept() {
-                Ok(arrival) => {
+            let Some(listener) = self.listeners.get(listener) else { return false };
+            match listener.accept() {
+                Ok(accepted) => {
                     self.warned = false;
-                    self.receive(arrival);
+                    self.admit(accepted);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e)
@@ -474,9 +482,9 @@ impl Worker {
                         ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                     ) => {}
                 Err(e) => {
-                    // Out of descriptors, as a rule: it is tried again, when some may be free.
+                    // Usually the process is out of file descriptors. Try again later, and warn once.
                     if !std::mem::replace(&mut self.warned, true) {
-                        tracing::warn!("connections cannot be taken: {e}");
+                        tracing::warn!("cannot accept connections: {e}");
                     }
                     return true;
                 }
@@ -485,78 +493,60 @@ impl Worker {
         true
     }
 
-    fn receive(&mut self, mut arrival: Arrival) {
-        let live = &self.shared.live;
-        if live.denies_others() && !arrival.local {
-            self.room.counters.denied.add(1);
-            refuse(&mut arrival.socket, DENIED);
+    fn admit(&mut self, mut accepted: Accepted) {
+        let runtime_config = &self.shared.runtime_config;
+        if runtime_config.denies_remote() && !accepted.local {
+            self.context.counters.denied.add(1);
+            refuse(&mut accepted.socket, PROTECTED_MODE);
             return;
         }
-        if !self.shared.live.admit() {
-            self.room.counters.rejected.add(1);
-            refuse(&mut arrival.socket, TOO_MANY);
+        if !self.shared.runtime_config.admit() {
+            self.context.counters.rejected.add(1);
+            refuse(&mut accepted.socket, TOO_MANY);
             return;
         }
-        self.room.counters.connections.add(1);
-        let desk = self.shared.desk_for_next(self.number);
-        // Relaxed: only a hint where the next client goes.
-        self.shared.desks[desk].clients.fetch_add(1, Ordering::Relaxed);
-        if desk == self.number {
-            self.adopt(arrival);
+        self.context.counters.connections.add(1);
+        let worker = self.shared.worker_for_next(self.number);
+        self.shared.workers[worker].clients.add(1);
+        if worker == self.number {
+            self.add_client(accepted);
         } else {
-            self.shared.hand_over(desk, arrival);
+            self.shared.hand_over(worker, accepted);
         }
     }
 
-    fn adopt(&mut self, arrival: Arrival) {
-        let stream = match self.wrap(arrival.socket, arrival.tls) {
+    fn add_client(&mut self, accepted: Accepted) {
+        let stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
-                tracing::warn!("{} cannot be served: {why}", arrival.name);
+                tracing::warn!("cannot serve {}: {why}", accepted.name);
                 return self.leave();
             }
         };
-        let must_authenticate = self.shared.live.has_password();
-        let (id, local) = (self.shared.next_id(), arrival.to);
-        let connection = Connection::new(id, arrival.name, local, must_authenticate);
-        let key = self.clients.insert(Client::new(stream, connection, self.room.now));
+        let must_authenticate = self.shared.runtime_config.has_password();
+        let (id, local) = (self.shared.next_id(), accepted.to);
+        let connection = Connection::new(id, accepted.name, local, must_authenticate);
+        let key = self.clients.insert(Client::new(stream, connection, self.context.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         if client.stream().register(self.poll.registry(), token).is_err() {
-            return self.forget(key);
+            return self.remove(key);
         }
-        client.note(&self.shared.desks[self.number].register);
-        if self.ending.is_some() {
-            client.finish_soon();
+        client.note(&self.shared.workers[self.number].client_list);
+        if self.stopping_since.is_some() {
+            client.finish();
         }
         self.queue(key);
     }
-
-    #[cfg(feature = "tls")]
-    fn wrap(&self, socket: Socket, tls: bool) -> io::Result<Stream> {
-        match &self.shared.config.tls_loaded {
-            Some(config) if tls => {
-                let stream = super::tls::TlsStream::new(socket, Arc::clone(config))?;
-                Ok(Stream::Tls(Box::new(stream)))
-            }
-            _ => Ok(Stream::Bare(socket)),
-        }
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn wrap(&self, socket: Socket, _: bool) -> io::Result<Stream> {
-        Ok(Stream::Bare(socket))
-    }
 }
 
-/// Says why not, as far as the socket takes it at once.
+/// Tells a client why it is refused, if the socket takes the text at once.
 fn refuse(socket: &mut Socket, why: &[u8]) {
     let _ = socket.write(why);
 }
 
-/// Ends the whole server where a thread of it ends by a panic: half of a server is worse than none, since its clients
-/// would wait for ever.
+/// Stops the whole server if a worker panics: otherwise the clients of that worker would wait for ever while the server
+/// looks healthy.
 pub(super) struct Guard(pub(super) Arc<Shared>);
 
 impl Drop for Guard {

@@ -1,72 +1,77 @@
-//! What a thread asks with.
+//! Sessions: how a thread sends requests to the database.
+//!
+//! [`Session::execute`] answers a batch of requests. Reads go straight to the shards' published states; changes are
+//! queued by shard and made under the shard's lock, one shard after the other.
 
-mod look;
-mod moment;
-mod together;
-mod walk;
+mod multi_key;
+mod multi_read;
+mod read;
+mod scan;
 
-use crate::ask::{Answer, Ask, Look, Refusal};
 use crate::buffers::KEPT;
 use crate::log::Lsn;
+use crate::request::{Answer, Query, Request, RequestError};
+use crate::state::State;
+use crate::state::counters::Counters;
 use crate::state::shard::Reader;
-use crate::state::{Counters, State};
 use hedgerow::left_right::Lookup;
-use look::tell;
-use moment::Moment;
+use multi_read::MultiRead;
+use read::answer_query;
 use std::sync::Arc;
 
-/// So many asks have what they will touch fetched at a time: more than a processor fetches at once, fewer than its
-/// first cache has room for.
+/// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its
+/// first-level cache.
 const AHEAD: usize = 32;
-/// So few do not wait long enough for fetching to pay.
+/// With fewer requests than this, prefetching costs more than the wait that it saves.
 const FEW: usize = 3;
-/// An entry of the log that has grown to so many bytes is not made longer.
+/// A log entry of this many bytes is written before more changes are added to it.
 const LONG_ENTRY: usize = 16 << 20;
 
-/// What happened since a session began to answer.
+/// What happened since this batch of requests began: it decides whether a rollback invalidates the answers.
 #[derive(Clone, Copy, Default)]
 struct Since {
-    /// How often changes had been undone then.
+    /// The number of rollbacks when the batch began, or when a lock was last taken.
     rollbacks: u64,
-    /// Something was answered.
+    /// A request was answered.
     answered: bool,
-    /// Something was looked at without the lock of its shard.
-    looked: bool,
-    /// Changes were undone between two answers.
-    parted: bool,
+    /// A shard was read without its lock.
+    read_unlocked: bool,
+    /// A rollback came between two answers.
+    split: bool,
 }
 
 impl Since {
-    /// Notes that something is answered, under the locks of the shards that it is about: nothing of them is undone
-    /// meanwhile, and whether it is later, its entry says.
+    /// Notes an answer that is given under the locks of its shards. No change in them is undone meanwhile; a later
+    /// rollback is covered by the answer's log entry.
     fn answer_locked(&mut self, state: &State) {
         let rollbacks = state.rollbacks();
         if rollbacks != self.rollbacks {
-            self.parted |= self.answered;
+            self.split |= self.answered;
             self.rollbacks = rollbacks;
         }
         self.answered = true;
     }
 
-    fn look(&mut self) {
-        (self.looked, self.answered) = (true, true);
+    fn note_read(&mut self) {
+        (self.read_unlocked, self.answered) = (true, true);
     }
 }
 
-/// A thread's way to the database. Made by [`Db::session`](crate::Db::session); belongs to one thread at a time.
+/// A thread's access to the database, made by [`Db::session`](crate::Db::session). One thread uses it at a time.
 pub struct Session {
     readers: Box<[Reader]>,
-    /// By shard, the numbers of asks that wait for its lock; and which shards have some.
+    /// For each shard, the numbers of the requests that wait for its lock.
     queues: Box<[Vec<u32>]>,
+    /// The shards whose queue is not empty.
     queued: Vec<u32>,
-    /// Of the asks that are next: the shard, and what is known of the key.
+    /// Of the prefetched requests: the shard, and the key's hash and position.
     begun: Vec<(usize, Lookup)>,
-    moment: Moment,
-    /// The entry of the log that is being made.
+    multi_read: MultiRead,
+    /// The log entry that is being built.
     entry: Vec<u8>,
     since: Since,
     counters: Arc<Counters>,
-    // Dropped last: readers are gone when the shards go.
+    // Declared last and so dropped last: the readers must be gone before the shards are.
     state: Arc<State>,
 }
 
@@ -75,159 +80,174 @@ impl Session {
         let readers: Box<[Reader]> = state.shards.iter().map(|shard| shard.reader()).collect();
         let queues = readers.iter().map(|_| Vec::new()).collect();
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
-        let counters = state.count();
-        let moment = Moment::default();
+        let counters = state.register_counters();
+        let multi_read = MultiRead::default();
         let since = Since::default();
-        Self { readers, queues, queued, begun, moment, entry, since, counters, state }
+        Self { readers, queues, queued, begun, multi_read, entry, since, counters, state }
     }
 
-    /// Answers all asks, each once, by `answer(its number, ...)`: not in order where changes are among them.
+    /// Answers every request once, by `answer(its number, ...)`. If the batch contains changes, answers come out of
+    /// order.
     ///
-    /// Those of one key take effect in order; a change and an ask for another key may change places, until the first is
-    /// answered. Each linearizes where its shard's state is shown, or looked at.
+    /// Requests for one key take effect in order. A change may be made after a later request for another key, until
+    /// the first of the two is answered. Each request linearizes when its shard's state is published or read.
     ///
-    /// Returns the log's entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
-    /// may be shown to anybody: also of looks, which may have seen what is not safe yet.
+    /// Returns the log entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
+    /// may be shown to a client. This holds for reads too, which may have seen changes that are not safe yet.
     ///
-    /// Looks are wait-free, but while [`Ask::Together`] is shown; changes lock their shards.
-    pub fn run(&mut self, asks: &[Ask<'_>], answer: &mut impl FnMut(usize, Answer<'_>)) -> Lsn {
+    /// Reads are wait-free, except while a [`Request::MultiKey`] is being published; changes lock their shards.
+    pub fn execute(
+        &mut self,
+        requests: &[Request<'_>],
+        answer: &mut impl FnMut(usize, Answer<'_>),
+    ) -> Lsn {
         let mut lsn = 0;
-        // Of a run that an answer ended by a panic.
+        // A panic in `answer` may have left queues from an earlier call.
         self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
-        // Before anything is looked at, and before this waits for what is being shown.
+        // Counted before any state is read, so that a rollback from now on is noticed at the end.
         self.since = Since { rollbacks: self.state.rollbacks(), ..Since::default() };
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
-        self.state.together.wait();
-        // Asks before this one are answered already.
+        self.state.publish_gate.wait();
+        // Requests before this number are answered already.
         let mut next = 0;
-        for (first, part) in asks.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part)) {
+        for (first, part) in requests.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part))
+        {
             self.fetch(part);
-            for (at, ask) in part.iter().enumerate() {
+            for (at, request) in part.iter().enumerate() {
                 let number = first + at;
                 if number < next {
                     continue;
                 }
-                match ask {
-                    Ask::LookAtOnce(_, _, several) => {
-                        self.since.look();
-                        lsn = lsn.max(self.change_queued(asks, answer));
-                        let others = asks[number + 1..].iter().take(several.saturating_sub(1));
-                        let others = others.take_while(|ask| matches!(ask, Ask::Look(..)));
+                match request {
+                    Request::MultiRead(_, _, several) => {
+                        self.since.note_read();
+                        // Queued changes come first, because the multi-read may be about their keys.
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        let others = requests[number + 1..].iter().take(several.saturating_sub(1));
+                        let others = others.take_while(|next| matches!(next, Request::Read(..)));
                         next = number + 1 + others.count();
-                        let found = self.look_at_once(number, &asks[number..next], now, answer);
+                        let group = &requests[number..next];
+                        let shards = (&*self.state, &*self.readers);
+                        let found = self.multi_read.execute(shards, number, group, now, answer);
                         lsn = lsn.max(found.lsn);
                         hits += found.hits;
                         misses += (next - number) as u64 - found.hits;
                     }
-                    Ask::Look(key, look) => {
+                    Request::Read(key, query) => {
                         let begun @ (shard, _) = self.begun[at];
+                        // A read behind a queued change of its shard waits with it; otherwise it would overtake a
+                        // change of the same key.
                         if !self.queues[shard].is_empty() {
                             self.queues[shard].push(number as u32);
                             continue;
                         }
-                        self.since.look();
+                        self.since.note_read();
                         let answer = |found: Answer<'_>| answer(number, found);
-                        let found = self.look(begun, key, *look, now, answer);
+                        let found = self.read(begun, key, *query, now, answer);
                         if found {
                             hits += 1;
                         } else {
                             misses += 1;
                         }
-                        lsn = lsn.max(self.state.shards[shard].figures().shown());
+                        lsn = lsn.max(self.state.shards[shard].stats().published_lsn());
                     }
-                    Ask::Change(..) => {
+                    Request::Change(..) => {
                         let (shard, _) = self.begun[at];
                         if self.queues[shard].is_empty() {
                             self.queued.push(shard as u32);
                         }
                         self.queues[shard].push(number as u32);
                     }
-                    Ask::Together(together) => {
-                        lsn = lsn.max(self.change_queued(asks, answer));
-                        let (made, found) = self.together(*together);
+                    Request::MultiKey(op) => {
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        let (made, found) = self.multi_key(*op);
                         lsn = lsn.max(made);
                         answer(number, found);
-                        self.state.together.wait();
+                        self.state.publish_gate.wait();
                     }
                 }
             }
         }
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        let lsn = lsn.max(self.change_queued(asks, answer));
-        // A session lives as long as its thread, so it would keep the longest entry there ever was.
+        let lsn = lsn.max(self.change_queued(requests, answer));
+        // A session lives as long as its thread: without this, it would keep the memory of the longest entry.
         if self.entry.capacity() > KEPT {
             self.entry = Vec::new();
         }
-        // [RB-1] What was looked at may have been undone since: it never becomes safe.
-        let undone = self.since.looked && self.state.rollbacks() != self.since.rollbacks;
-        if undone || self.since.parted { Lsn::MAX } else { lsn }
+        // [RB-1] A rollback may have undone what an unlocked read saw. That change never becomes safe, so neither do
+        // these answers.
+        let undone = self.since.read_unlocked && self.state.rollbacks() != self.since.rollbacks;
+        if undone || self.since.split { Lsn::MAX } else { lsn }
     }
 
-    /// Has the processor fetch what these asks will touch, so that it waits for memory once, not for one after the
-    /// other; notes the shard of each and what is known of its key.
-    fn fetch(&mut self, asks: &[Ask<'_>]) {
+    /// Prefetches the memory that these requests will touch, so that the cache misses overlap. Notes the shard of each
+    /// request and the begun lookup of its key.
+    fn fetch(&mut self, requests: &[Request<'_>]) {
         self.begun.clear();
-        for ask in asks {
-            let key = match ask {
-                Ask::Look(key, _) | Ask::LookAtOnce(key, ..) | Ask::Change(key, _) => key,
-                // Locks its shards anyway.
-                Ask::Together(_) => &&[][..],
+        for request in requests {
+            let key = match request {
+                Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => {
+                    key
+                }
+                // It computes its shards when it locks them.
+                Request::MultiKey(_) => &&[][..],
             };
             let shard = self.state.shard_of(key);
             self.begun.push((shard, self.readers[shard].enter().begin_lookup(*key)));
         }
-        if asks.len() < FEW {
+        if requests.len() < FEW {
             return;
         }
         for (shard, lookup) in &self.begun {
-            self.readers[*shard].enter().likely(*lookup, |record, ()| record.fetch());
+            self.readers[*shard].enter().likely(*lookup, |record, ()| record.prefetch());
         }
     }
 
-    /// Answers a look; whether the key was there.
+    /// Answers a read from its shard's published state. Returns whether the key exists.
     #[inline]
-    fn look(
+    fn read(
         &self,
         (shard, lookup): (usize, Lookup),
         key: &[u8],
-        look: Look,
+        query: Query,
         now: u64,
         answer: impl FnOnce(Answer<'_>),
     ) -> bool {
         let snapshot = self.readers[shard].enter();
         let there = snapshot.end_lookup(lookup, key).map(|(record, ())| *record);
-        let alive = there.filter(|record| !record.has_ended(now));
-        tell(alive, look, now, self.state.cold.as_deref(), answer);
+        let alive = there.filter(|record| !record.is_expired(now));
+        answer_query(alive, query, now, self.state.cold.as_deref(), answer);
         alive.is_some()
     }
 
-    /// Makes the changes that wait, shard by shard.
+    /// Executes the queued requests, shard by shard.
     fn change_queued(
         &mut self,
-        asks: &[Ask<'_>],
+        requests: &[Request<'_>],
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Lsn {
         if self.queued.is_empty() {
             return 0;
         }
         let mut last = 0;
-        let admitted = self.state.admits(|| asks.iter().map(Ask::adds).sum());
+        let admitted = self.state.admit_change(|| requests.iter().map(Request::added_bytes).sum());
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
-            last = last.max(self.change_shard(shard as usize, &queue, asks, admitted, answer));
+            last = last.max(self.change_shard(shard as usize, &queue, requests, admitted, answer));
             queue.clear();
             self.queues[shard as usize] = queue;
         }
         last
     }
 
+    /// Executes one shard's queue under its lock, and appends the changes to the log as one entry.
     fn change_shard(
         &mut self,
         number: usize,
         queue: &[u32],
-        asks: &[Ask<'_>],
-        admitted: Result<bool, Refusal>,
+        requests: &[Request<'_>],
+        admitted: Result<bool, RequestError>,
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Lsn {
         let state = &self.state;
@@ -235,62 +255,62 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         self.since.answer_locked(state);
-        let time = core.at(state.clock.now());
-        // Once changes were undone, no more are made until the log can be written.
+        let time = core.advance_time(state.clock.now());
+        // Checked under the lock: after a rollback, no change is made until the log can be written again.
         let mut admitted = admitted;
         if !state.log.writable() {
-            admitted = Err(Refusal::Log);
+            admitted = Err(RequestError::LogUnavailable);
         }
-        // A refusal for the log's sake tells nothing of the state, and waits for nothing.
-        let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
+        // An error because of the log says nothing about the state, so it need not wait for a log entry.
+        let (mut made, mut shown, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {
             let number = number as usize;
-            match (&asks[number], admitted) {
-                (Ask::Look(key, look), _) => {
-                    told = true;
-                    let alive = core.find(key).filter(|record| !record.has_ended(time));
+            match (&requests[number], admitted) {
+                (Request::Read(key, query), _) => {
+                    shown = true;
+                    let alive = core.find(key).filter(|record| !record.is_expired(time));
                     let cold = state.cold.as_deref();
                     if alive.is_some() {
                         hits += 1;
                     } else {
                         misses += 1;
                     }
-                    tell(alive, *look, time, cold, |found| answer(number, found));
+                    answer_query(alive, *query, time, cold, |found| answer(number, found));
                 }
-                (Ask::Change(..), Err(refusal)) => answer(number, Answer::Refused(refusal)),
-                (Ask::Change(key, change), Ok(full)) => {
+                (Request::Change(..), Err(error)) => answer(number, Answer::Error(error)),
+                (Request::Change(key, change), Ok(full)) => {
                     let answer = &mut |made: Answer<'_>| answer(number, made);
                     let log = &mut self.entry;
-                    crate::state::change(&mut core, (time, full), key, change, log, answer);
+                    crate::state::apply_change(&mut core, (time, full), key, change, log, answer);
                 }
-                (Ask::LookAtOnce(..) | Ask::Together(_), _) => {
+                (Request::MultiRead(..) | Request::MultiKey(_), _) => {
                     unreachable!("those are never queued")
                 }
             }
             if self.entry.len() >= LONG_ENTRY {
-                made = state.finish(shard, &mut core, time, &self.entry);
+                made = state.log_and_publish(shard, &mut core, time, &self.entry);
                 self.entry.clear();
             }
         }
-        let made = state.finish(shard, &mut core, time, &self.entry).max(made);
+        let made = state.log_and_publish(shard, &mut core, time, &self.entry).max(made);
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        // What was looked at may be of an entry before.
-        if told { made.max(shard.figures().shown()) } else { made }
+        // A read may have seen an earlier entry of the shard that is not safe yet.
+        if shown { made.max(shard.stats().published_lsn()) } else { made }
     }
 
-    /// Milliseconds since 1970, by which keys end.
+    /// Returns the time by which keys expire, in milliseconds since 1970.
     pub fn now(&self) -> u64 {
         self.state.clock.now()
     }
 
-    /// How many keys there are, with those that have ended and were not removed yet.
+    /// Returns the number of keys, including expired ones that have not been removed yet.
     pub fn len(&self) -> usize {
-        self.state.together.wait();
-        self.state.shards.iter().map(|shard| shard.figures().keys()).sum()
+        self.state.publish_gate.wait();
+        self.state.shards.iter().map(|shard| shard.stats().keys()).sum()
     }
 
-    /// Whether there are no keys.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

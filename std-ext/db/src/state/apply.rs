@@ -1,220 +1,230 @@
-//! What a change does, and what it answers: by the state, the change and the time alone, so that making the same
-//! changes again gives the same state.
+//! Applying a change to a key. Outcome and answer depend only on the state, the change and the time, so replaying the
+//! same changes gives the same state.
 //!
-//! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
+//! The log entry contains the outcome of a change, not its conditions. Of an addition it contains the summand.
 
-use crate::ask::{
-    Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, LongDouble, Refusal, When,
-};
 use crate::log::change;
+use crate::request::{
+    Answer, Change, ExpireCondition, Expiry, LONGEST_KEY, LONGEST_VALUE, LongDouble, RequestError,
+    SetCondition,
+};
 use crate::state::number;
 use crate::state::record::Record;
-use crate::state::rope::LONGEST_HERE;
+use crate::state::rope::MAX_INLINE;
 use crate::state::shard::Core;
 
-/// One change of one key as it is made.
-pub(crate) struct Deed<'a, 'd> {
+/// The change of one key.
+pub(crate) struct Apply<'a, 'd> {
     pub(crate) core: &'d mut Core,
     pub(crate) time: u64,
-    /// Whether what needs memory is refused.
+    /// Whether memory is full: changes that need memory are rejected.
     pub(crate) full: bool,
-    /// What becomes the log's entry.
+    /// The log entry, to which the change is appended.
     pub(crate) log: &'d mut Vec<u8>,
     pub(crate) key: &'a [u8],
 }
 
 type Reply<'r> = &'r mut dyn FnMut(Answer<'_>);
 
-impl Deed<'_, '_> {
-    /// Makes the change and answers once.
-    pub(crate) fn make(&mut self, change: &Change<'_>, answer: Reply<'_>) {
+impl Apply<'_, '_> {
+    /// Applies the change and calls `answer` once.
+    pub(crate) fn run(&mut self, change: &Change<'_>, answer: Reply<'_>) {
         if self.key.len() > LONGEST_KEY {
-            return answer(Answer::Refused(Refusal::KeyTooLong));
+            return answer(Answer::Error(RequestError::KeyTooLong));
         }
-        let there = self.core.find(self.key);
-        let alive = there.filter(|record| !record.has_ended(self.time));
-        let grows = !matches!(change, Change::Delete | Change::Take | Change::Live { .. });
+        let stored = self.core.find(self.key);
+        let current = stored.filter(|record| !record.is_expired(self.time));
+        let grows = !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. });
         if grows && self.full {
-            return answer(Answer::Refused(Refusal::Memory));
+            return answer(Answer::Error(RequestError::OutOfMemory));
         }
         match *change {
-            Change::Set { value, when, life, get } => {
-                self.set(there, alive, value, (when, life, get), answer);
+            Change::Set { value, condition, expiry, get } => {
+                self.set(stored, current, value, (condition, expiry, get), answer);
             }
             Change::Delete => {
-                self.remove(there, alive);
-                answer(Answer::Int(alive.is_some().into()));
+                self.remove(stored, current);
+                answer(Answer::Int(current.is_some().into()));
             }
-            Change::Take => {
-                self.remove(there, alive);
-                self.value(alive, answer);
+            Change::GetDelete => {
+                self.remove(stored, current);
+                self.value(current, answer);
             }
-            Change::Live { life, when, get } => {
-                let done = self.live(alive, life, when);
-                if get { self.value(alive, answer) } else { answer(Answer::Int(done.into())) }
+            Change::Expire { expiry, condition, get } => {
+                let done = self.set_expiry(current, expiry, condition);
+                if get { self.value(current, answer) } else { answer(Answer::Int(done.into())) }
             }
-            Change::Add(by) => match self.add(there, alive, by) {
+            Change::Increment(by) => match self.add(stored, current, by) {
                 Ok(sum) => answer(Answer::Int(sum)),
-                Err(refusal) => answer(Answer::Refused(refusal)),
+                Err(refusal) => answer(Answer::Error(refusal)),
             },
-            Change::AddFloat(by) => match self.add_float(there, alive, by) {
+            Change::IncrementFloat(by) => match self.add_float(stored, current, by) {
                 Ok(sum) => answer(Answer::Bytes(sum.as_bytes())),
-                Err(refusal) => answer(Answer::Refused(refusal)),
+                Err(refusal) => answer(Answer::Error(refusal)),
             },
             Change::Append(tail) => {
-                let length = length(alive);
-                answer(self.splice(there, alive, length, tail, true));
+                let length = length(current);
+                answer(self.splice(stored, current, length, tail, true));
             }
-            Change::Write { at, bytes } => answer(self.splice(there, alive, at, bytes, false)),
+            Change::SetRange { offset: at, bytes } => {
+                answer(self.splice(stored, current, at, bytes, false));
+            }
         }
     }
 
-    /// A record that was taken out is still there to be read: it is freed after it was shown that it is gone.
+    /// Answers with a record's value. A record that was just removed can still be read: it is freed only after the
+    /// removal was published.
     fn value(&self, record: Option<Record>, answer: Reply<'_>) {
         match record {
             Some(record) => self.core.read(record, |value| answer(Answer::Bytes(value))),
-            None => answer(Answer::Nothing),
+            None => answer(Answer::Nil),
         }
     }
 
     fn set(
         &mut self,
-        there: Option<Record>,
-        alive: Option<Record>,
+        stored: Option<Record>,
+        current: Option<Record>,
         value: &[u8],
-        (when, life, get): (When, Life, bool),
+        (condition, expiry, get): (SetCondition, Expiry, bool),
         answer: Reply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
-            return answer(Answer::Refused(Refusal::ValueTooLong));
+            return answer(Answer::Error(RequestError::ValueTooLong));
         }
-        let forbidden = match when {
-            When::Always => false,
-            When::Absent => alive.is_some(),
-            When::Present => alive.is_none(),
+        let forbidden = match condition {
+            SetCondition::Always => false,
+            SetCondition::IfAbsent => current.is_some(),
+            SetCondition::IfPresent => current.is_none(),
         };
         if !forbidden {
-            let ends = match life {
-                Life::Keep => alive.and_then(|record| record.ends()),
-                Life::Ever => None,
-                Life::Until(end) => Some(end),
+            let expires_at = match expiry {
+                Expiry::Keep => current.and_then(|record| record.expires_at()),
+                Expiry::Never => None,
+                Expiry::At(end) => Some(end),
             };
-            if ends.is_some_and(|end| end <= self.time) {
-                self.remove(there, alive);
+            if expires_at.is_some_and(|end| end <= self.time) {
+                self.remove(stored, current);
             } else {
-                self.core.put(there, self.key, value, ends);
-                let life = if ends.is_none() { Life::Ever } else { life };
-                change::set(self.key, self.logged(value), life, self.log);
+                self.core.put(stored, self.key, value, expires_at);
+                let expiry = if expires_at.is_none() { Expiry::Never } else { expiry };
+                change::set(self.key, self.logged(value), expiry, self.log);
             }
         }
         match (get, forbidden) {
-            (true, _) => self.value(alive, answer),
-            (false, true) => answer(Answer::Nothing),
+            (true, _) => self.value(current, answer),
+            (false, true) => answer(Answer::Nil),
             (false, false) => answer(Answer::Done),
         }
     }
 
-    /// What the entry holds of a value. If entries are not written to files, they are read for their keys only, so a
-    /// long value is not copied into them.
+    /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,
+    /// and only for the keys: then a long value is not copied.
     fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
-        let is_read = value.len() <= LONGEST_HERE || self.core.is_logged();
+        let is_read = value.len() <= MAX_INLINE || self.core.is_logged();
         if is_read { value } else { &[] }
     }
 
-    /// Removes what is there. That something has ended the log knows without being told.
-    fn remove(&mut self, there: Option<Record>, alive: Option<Record>) {
-        if let Some(record) = there {
+    /// Removes the stored record. An expired one needs no log entry, since replay expires it by itself.
+    fn remove(&mut self, stored: Option<Record>, current: Option<Record>) {
+        if let Some(record) = stored {
             self.core.remove(record);
         }
-        if alive.is_some() {
+        if current.is_some() {
             change::delete(self.key, self.log);
         }
     }
 
-    fn live(&mut self, alive: Option<Record>, life: Life, when: LiveWhen) -> bool {
-        let Some(record) = alive else { return false };
-        let ends = record.ends();
-        let wanted = match life {
-            Life::Keep => return false,
-            Life::Ever if ends.is_none() => return false,
-            Life::Ever => None,
-            Life::Until(end) => Some(end),
+    fn set_expiry(
+        &mut self,
+        current: Option<Record>,
+        expiry: Expiry,
+        condition: ExpireCondition,
+    ) -> bool {
+        let Some(record) = current else { return false };
+        let expires_at = record.expires_at();
+        let wanted = match expiry {
+            Expiry::Keep => return false,
+            Expiry::Never if expires_at.is_none() => return false,
+            Expiry::Never => None,
+            Expiry::At(end) => Some(end),
         };
-        // No end is the latest.
-        let (new, old) = (wanted.unwrap_or(u64::MAX), ends.unwrap_or(u64::MAX));
-        let allowed = match when {
-            LiveWhen::Always => true,
-            LiveWhen::Endless => ends.is_none(),
-            LiveWhen::Ending => ends.is_some(),
-            LiveWhen::Later => new > old,
-            LiveWhen::Sooner => new < old,
-            LiveWhen::EndingSooner => ends.is_some() && new < old,
+        // No expiration is later than any.
+        let (new, old) = (wanted.unwrap_or(u64::MAX), expires_at.unwrap_or(u64::MAX));
+        let allowed = match condition {
+            ExpireCondition::Always => true,
+            ExpireCondition::NoExpiry => expires_at.is_none(),
+            ExpireCondition::HasExpiry => expires_at.is_some(),
+            ExpireCondition::Later => new > old,
+            ExpireCondition::Sooner => new < old,
+            ExpireCondition::HasExpiryAndSooner => expires_at.is_some() && new < old,
         };
         if !allowed {
             return false;
         }
         if wanted.is_some_and(|end| end <= self.time) {
-            self.remove(alive, alive);
+            self.remove(current, current);
             return true;
         }
-        self.core.put_moved(alive, self.key, record, wanted);
-        change::live(self.key, wanted, self.log);
+        self.core.put_moved(current, self.key, record, wanted);
+        change::expire(self.key, wanted, self.log);
         true
     }
 
-    /// Reads a value as a number. None is as long as values that may have to be put together.
+    /// Parses a value as a number. No number is so long that it is stored in pieces.
     fn number<N>(&self, record: Record, read: impl FnOnce(&[u8]) -> Option<N>) -> Option<N> {
-        let is_short = record.value().length() <= LONGEST_HERE;
+        let is_short = record.value().length() <= MAX_INLINE;
         is_short.then(|| self.core.read(record, read)).flatten()
     }
 
     fn add(
         &mut self,
-        there: Option<Record>,
-        alive: Option<Record>,
+        stored: Option<Record>,
+        current: Option<Record>,
         by: i64,
-    ) -> Result<i64, Refusal> {
-        let old = alive.map_or(Some(0), |record| self.number(record, number::integer));
-        let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
-        let ends = alive.and_then(|record| record.ends());
+    ) -> Result<i64, RequestError> {
+        let old = current.map_or(Some(0), |record| self.number(record, number::integer));
+        let sum =
+            old.ok_or(RequestError::NotAnInteger)?.checked_add(by).ok_or(RequestError::Overflow)?;
+        let expires_at = current.and_then(|record| record.expires_at());
         let mut text = itoa::Buffer::new();
-        self.core.put(there, self.key, text.format(sum).as_bytes(), ends);
+        self.core.put(stored, self.key, text.format(sum).as_bytes(), expires_at);
         change::add(self.key, by, self.log);
         Ok(sum)
     }
 
     fn add_float(
         &mut self,
-        there: Option<Record>,
-        alive: Option<Record>,
+        stored: Option<Record>,
+        current: Option<Record>,
         by: LongDouble,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, RequestError> {
         let read = |record| self.number(record, LongDouble::parse);
-        let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(Refusal::NotAFloat)?;
-        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(Refusal::NotFinite)?;
-        let ends = alive.and_then(|record| record.ends());
-        self.core.put(there, self.key, text.as_bytes(), ends);
-        let life = if ends.is_some() { Life::Keep } else { Life::Ever };
-        change::set(self.key, text.as_bytes(), life, self.log);
+        let old = current.map_or(Some(LongDouble::ZERO), read).ok_or(RequestError::NotAFloat)?;
+        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(RequestError::NotFinite)?;
+        let expires_at = current.and_then(|record| record.expires_at());
+        self.core.put(stored, self.key, text.as_bytes(), expires_at);
+        let expiry = if expires_at.is_some() { Expiry::Keep } else { Expiry::Never };
+        change::set(self.key, text.as_bytes(), expiry, self.log);
         Ok(text)
     }
 
-    /// Overwrites a value from `at` on, zeros before it where it is shorter. `appends` where `at` is its end.
+    /// Writes `part` at `at`, and zeros before it if the value is shorter. `appends` if `at` is the value's length.
     fn splice(
         &mut self,
-        there: Option<Record>,
-        alive: Option<Record>,
+        stored: Option<Record>,
+        current: Option<Record>,
         at: usize,
         part: &[u8],
         appends: bool,
     ) -> Answer<'static> {
-        let before = length(alive);
-        if part.is_empty() && (alive.is_some() || !appends) {
+        let before = length(current);
+        if part.is_empty() && (current.is_some() || !appends) {
             return Answer::count(before);
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
-        let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
-        self.core.write(there, alive, self.key, (at, part));
+        let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
+        self.core.write(stored, current, self.key, (at, part));
         if appends {
             change::append(self.key, self.logged(part), self.log);
         } else {

@@ -1,218 +1,208 @@
-//! Making room where memory is at its limit: keys go, of a sample those that matter least.
+//! Eviction: when memory has reached its limit, keys are removed by a sampled policy, as in Redis.
 //!
-//! A step takes a bounded time, unless it has not yet freed as many bytes as the changes add that it is made for: so
-//! memory stays near the limit, however fast it is written to. What is too much after a step is evicted by the next,
-//! which the next change makes or the maintenance thread; a change is refused only if there is no key left that may go.
+//! An eviction step takes a bounded time. Only if it has not freed as many bytes as the pending changes add, it
+//! continues: so memory stays near the limit at any rate of writes. The rest is evicted by later steps, before later
+//! changes or by the maintenance thread. A change is rejected only if no key may be evicted.
 
 use crate::log::change;
 use crate::options::Eviction;
+use crate::request::RequestError;
 use crate::state::State;
-use crate::state::record::{Record, UsedAt, Value};
+use crate::state::record::{AccessTime, Record, Value};
 use crate::state::shard::Core;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Keys of which the worst goes, at least: as Redis's `maxmemory-samples`, and some more.
+/// The least number of keys in a sample: as Redis's `maxmemory-samples`, and some more.
 const SAMPLE: usize = 8;
-/// Buckets that are visited at a time, while a shard is locked.
+/// The most buckets that are scanned for a sample.
 const BUCKETS: usize = 64;
-/// Keys that go before it is looked up what is left, and how long it took; of one shard, at most.
-const ROUND: usize = 16;
-/// Of a shard so many keys stay for each that goes at a time: the others are a choice.
-const PART: usize = 256;
-/// For so long a change evicts: as Redis with its `maxmemory-eviction-tenacity` of 10.
+/// The most keys that are evicted together from one shard. After as many the step checks memory and time.
+const BATCH: usize = 16;
+/// A shard must have this many keys for each key that is evicted together: fewer would leave the sample no choice.
+const KEYS_PER_VICTIM: usize = 256;
+/// The time of an eviction step before a change: as in Redis with `maxmemory-eviction-tenacity` 10.
 pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
-/// For so long the maintenance thread does, at a time.
+/// The time of an eviction step of the maintenance thread.
 pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
 
-/// What memory is allowed, and what happens at that limit.
-pub(crate) struct Limit {
-    bytes: AtomicUsize,
-    eviction: AtomicU8,
-}
-
-const ALL: [Eviction; 6] = [
-    Eviction::Never,
-    Eviction::Lru,
-    Eviction::Random,
-    Eviction::VolatileLru,
-    Eviction::VolatileRandom,
-    Eviction::VolatileTtl,
-];
-
-impl Limit {
-    pub(crate) fn new(bytes: usize, eviction: Eviction) -> Self {
-        let limit = Self { bytes: AtomicUsize::new(bytes), eviction: AtomicU8::new(0) };
-        limit.set_eviction(eviction);
-        limit
-    }
-
-    /// 0 for no limit.
-    pub(crate) fn bytes(&self) -> usize {
-        // Relaxed: a setting by itself.
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_bytes(&self, bytes: usize) {
-        // Relaxed: as above.
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn eviction(&self) -> Eviction {
-        // Relaxed: a setting by itself.
-        ALL[usize::from(self.eviction.load(Ordering::Relaxed))]
-    }
-
-    pub(crate) fn set_eviction(&self, how: Eviction) {
-        let place = ALL.iter().position(|one| *one == how).unwrap_or(0);
-        // Relaxed: a setting by itself.
-        self.eviction.store(place as u8, Ordering::Relaxed);
-    }
-}
-
-/// How much a record is worth keeping: the least goes.
-fn worth(record: Record, how: Eviction, now: UsedAt) -> u64 {
-    match how {
-        Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.used()),
-        Eviction::VolatileTtl => record.ends().unwrap_or(u64::MAX),
+/// Returns how much a record is worth keeping. The key with the lowest value is evicted.
+fn priority(record: Record, policy: Eviction, now: AccessTime) -> u64 {
+    match policy {
+        Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.last_access()),
+        Eviction::VolatileTtl => record.expires_at().unwrap_or(u64::MAX),
         Eviction::Never | Eviction::Random | Eviction::VolatileRandom => 0,
     }
 }
 
-fn only_ending(how: Eviction) -> bool {
-    matches!(how, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
+fn only_with_ttl(policy: Eviction) -> bool {
+    matches!(policy, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
 }
 
-/// What came of a step.
+/// The outcome of an eviction step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum MakeRoom {
     /// Memory is within the limit.
-    Enough,
-    /// The time was over; there is more to evict.
-    Some,
-    /// Memory is over the limit, and no key is left that may go.
-    Nothing,
+    Done,
+    /// The time is over, and memory is above the limit.
+    TimedOut,
+    /// Memory is above the limit, and no key may be evicted.
+    NoVictim,
 }
 
-/// Evicts keys until memory is within the limit, or for `time` if that frees as many bytes as will be added. The caller
-/// holds no shard.
-pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> Made {
-    let (max, how) = (state.limit.bytes(), state.limit.eviction());
+/// Evicts keys until memory is within the limit, or until `time` is over and `added` bytes were freed. The caller holds
+/// no shard's lock.
+pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> MakeRoom {
+    let (max, policy) = (state.limit.bytes(), state.limit.eviction());
     if max == 0 || state.memory() <= max {
-        return Made::Enough;
+        return MakeRoom::Done;
     }
-    if how == Eviction::Never {
-        return Made::Nothing;
+    if policy == Eviction::Never {
+        return MakeRoom::NoVictim;
     }
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
-    let (added, mut freed, mut unseen) = (added(), 0, 0);
+    let (added, mut freed, mut since_check) = (added(), 0, 0);
     loop {
-        // All shards in turn, from any on: few keys that may go are found too.
+        // Begins at a random shard and goes through all: so it also finds a few keys in one shard.
         let first = random.next() as usize % shards;
-        let mut turn = (0..shards).map(|step| (first + step) % shards);
+        let mut order = (0..shards).map(|step| (first + step) % shards);
         let over = state.memory().saturating_sub(max);
-        let Some(gone) = turn.find_map(|shard| evict_some(state, shard, how, random.next(), over))
+        let Some(evicted) =
+            order.find_map(|shard| evict_some(state, shard, policy, random.next(), over))
         else {
-            return if fits(state, max) { Made::Enough } else { Made::Nothing };
+            return if fits(state, max) { MakeRoom::Done } else { MakeRoom::NoVictim };
         };
-        freed += gone.bytes;
-        unseen += gone.keys;
+        freed += evicted.bytes;
+        since_check += evicted.keys;
         if state.memory() <= max {
-            return Made::Enough;
+            return MakeRoom::Done;
         }
-        if unseen >= ROUND {
-            unseen = 0;
-            state.weigh_cold();
+        if since_check >= BATCH {
+            since_check = 0;
+            state.update_cold_memory();
             if freed >= added && began.elapsed() >= time {
-                return Made::Some;
+                return MakeRoom::TimedOut;
             }
         }
     }
 }
 
-/// Whether memory is within the limit when all threads have noted what they removed. A thread that evicts the last key
-/// notes that the key is gone before it notes the bytes, both under the shard's lock.
+impl State {
+    /// Evicts if necessary, and returns whether only changes that need no memory are admitted. `added` returns the
+    /// approximate number of bytes that the changes add.
+    ///
+    /// If the log fails after this check, the caller notices under the shard's lock.
+    pub(crate) fn admit_change(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
+        if !self.log.writable() {
+            return Err(RequestError::LogUnavailable);
+        }
+        Ok(make_room(self, BEFORE_CHANGE, added) == MakeRoom::NoVictim)
+    }
+}
+
+/// Checks the memory again, under each shard's lock: another thread may have evicted the last key and not yet updated
+/// the memory. It does both under the shard's lock.
 fn fits(state: &State, max: usize) -> bool {
     state.shards.iter().for_each(|shard| drop(shard.lock()));
     state.memory() <= max
 }
 
-/// Keys that were evicted, and the bytes that they took.
+/// The keys that were evicted, and their bytes.
 #[derive(Default)]
-struct Gone {
+struct Evicted {
     keys: usize,
     bytes: usize,
 }
 
-/// Evicts keys of a shard, each the worst of a sample, until they took so many bytes; none if no key may go. Several go
-/// together where there are many: the log's entry and the publish, which cost more than finding a key, serve for all.
-fn evict_some(state: &State, number: usize, how: Eviction, from: u64, over: usize) -> Option<Gone> {
+/// Evicts keys of a shard until they took `over` bytes, each the lowest of a sample. Returns None if no key may be
+/// evicted. If the shard has many keys, several go together: the log entry and the publish, which cost more than
+/// finding a key, are shared.
+fn evict_some(
+    state: &State,
+    number: usize,
+    policy: Eviction,
+    from: u64,
+    over: usize,
+) -> Option<Evicted> {
     let shard = &state.shards[number];
-    let mut place = Place { at: from, ends: 0 };
-    // Where few may go, all of the shard is looked through, and others have turns meanwhile.
-    while place.ends < 2 {
-        if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
+    let mut cursor = Cursor { at: from, wraps: 0 };
+    // Each iteration holds the lock for a bounded time. If few keys may be evicted, the loop scans the whole shard, and
+    // other threads get the lock meanwhile.
+    while cursor.wraps < 2 {
+        if shard.stats().keys() == 0 || only_with_ttl(policy) && shard.stats().keys_with_ttl() == 0
+        {
             return None;
         }
-        let most = (shard.figures().keys() / PART).clamp(1, ROUND);
+        let most = (shard.stats().keys() / KEYS_PER_VICTIM).clamp(1, BATCH);
         let mut core = shard.lock();
         if !state.log.writable() {
             return None;
         }
-        let time = core.at(state.clock.now());
-        let (mut gone, mut log) = (Gone::default(), Vec::new());
-        while gone.keys < most && gone.bytes <= over {
-            // What is removed is seen until it is published: a walk that began anew could meet it again.
-            let last = if gone.keys == 0 { 2 } else { 1 };
-            let Some(record) = worst(&core, how, UsedAt::of(time), &mut place, last) else { break };
-            let away = match record.value() {
-                Value::Away(_, length) => length,
-                Value::Here(_) | Value::Long(..) => 0,
+        let time = core.advance_time(state.clock.now());
+        let (mut evicted, mut log) = (Evicted::default(), Vec::new());
+        while evicted.keys < most && evicted.bytes <= over {
+            // The scan sees a removed key until it is published. A scan that wraps around could choose the same key
+            // twice.
+            let last = if evicted.keys == 0 { 2 } else { 1 };
+            let Some(record) = pick_victim(&core, policy, AccessTime::of(time), &mut cursor, last)
+            else {
+                break;
             };
-            gone.bytes += record.memory() + away;
-            gone.keys += 1;
+            let compressed = match record.value() {
+                Value::Compressed(_, length) => length,
+                Value::Inline(_) | Value::Rope(..) => 0,
+            };
+            evicted.bytes += record.memory() + compressed;
+            evicted.keys += 1;
             change::delete(record.key(), &mut log);
             core.remove(record);
         }
-        if gone.keys > 0 {
-            state.finish(shard, &mut core, time, &log);
+        if evicted.keys > 0 {
+            state.log_and_publish(shard, &mut core, time, &log);
             state.shrink(shard, &mut core);
-            // Relaxed: a figure by itself.
-            state.evicted.fetch_add(gone.keys as u64, Ordering::Relaxed);
-            return Some(gone);
+            // Relaxed: a count.
+            state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);
+            return Some(evicted);
         }
     }
     None
 }
 
-/// Where a walk through a shard is, and how often it has come to the shard's end.
-struct Place {
+/// The position of a scan, and how often it has reached the end of the shard.
+struct Cursor {
     at: u64,
-    ends: u32,
+    wraps: u32,
 }
 
-/// The worst of a sample of the keys that may go, from a place on, until the walk has come to its last end.
-fn worst(core: &Core, how: Eviction, now: UsedAt, place: &mut Place, last: u32) -> Option<Record> {
-    let (mut worst, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
-    while seen < SAMPLE && buckets < BUCKETS && place.ends < last {
-        let next = core.scan(place.at, |record| {
-            if only_ending(how) && record.ends().is_none() {
+/// Scans a sample of the keys that may be evicted, from the cursor on, and returns the lowest. Stops when the cursor
+/// has wrapped around `last` times.
+fn pick_victim(
+    core: &Core,
+    policy: Eviction,
+    now: AccessTime,
+    cursor: &mut Cursor,
+    last: u32,
+) -> Option<Record> {
+    let (mut victim, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
+    while seen < SAMPLE && buckets < BUCKETS && cursor.wraps < last {
+        let next = core.scan(cursor.at, |record| {
+            if only_with_ttl(policy) && record.expires_at().is_none() {
                 return;
             }
             seen += 1;
-            let worth = worth(record, how, now);
-            if worst.is_none_or(|(least, _)| worth < least) {
-                worst = Some((worth, record));
+            let priority = priority(record, policy, now);
+            if victim.is_none_or(|(least, _)| priority < least) {
+                victim = Some((priority, record));
             }
         });
         buckets += 1;
-        place.at = next.unwrap_or(0);
-        place.ends += u32::from(next.is_none());
+        cursor.at = next.unwrap_or(0);
+        cursor.wraps += u32::from(next.is_none());
     }
-    worst.map(|(_, record)| record)
+    victim.map(|(_, record)| record)
 }
 
-/// SplitMix64, begun at a random place. (Steele, Lea and Flood.)
+/// SplitMix64 with a random seed. (Steele, Lea and Flood.)
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -235,15 +225,15 @@ mod tests {
     use crate::clock::{Clock, TimeSource};
     use crate::log::none::NoLog;
     use crate::options::Options;
-    use crate::state::Shards;
+    use crate::state::load::LoadingShards;
     use std::sync::{Arc, mpsc};
 
-    /// Another thread has removed the only key that may go, and has not yet noted the bytes.
+    /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
     #[test]
-    fn room_that_another_thread_makes_is_room() {
+    fn memory_that_another_thread_frees_counts() {
         let mut options = Options::in_memory();
         (options.shards, options.eviction) = (1, Eviction::VolatileTtl);
-        let shards = Shards::new(&options);
+        let shards = LoadingShards::new(&options);
         let end = u64::MAX / 2;
         shards.load(b"ends", Some(end), &[b'v'; 1000]);
         let clock = Clock::starting(TimeSource::System, 0);
@@ -253,19 +243,19 @@ mod tests {
         let mut core = shard.lock();
         let record = core.find(b"ends").unwrap();
         core.remove(record);
-        let by = shard.note(&core, Some(1));
+        let by = shard.update_stats(&core, Some(1));
         let (sender, made) = mpsc::channel();
         let other = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
             sender.send(make_room(&other, BEFORE_CHANGE, || 0)).unwrap();
         });
-        // Time enough to look at figures that do not fit together.
+        // Enough time to read a key count and a memory that do not match.
         let early = made.recv_timeout(Duration::from_millis(200));
-        assert!(early.is_err(), "a change does not wait for room that is made: {early:?}");
-        state.grown(by);
-        core.show(1, 1);
+        assert!(early.is_err(), "a change does not wait for memory that is being freed: {early:?}");
+        state.add_memory(by);
+        core.publish(1, 1);
         drop(core);
-        assert_eq!(made.recv().unwrap(), Made::Enough);
+        assert_eq!(made.recv().unwrap(), MakeRoom::Done);
         thread.join().unwrap();
     }
 }

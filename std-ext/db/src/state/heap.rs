@@ -1,70 +1,71 @@
-//! Giving unused memory back to the system.
+//! Returning unused memory to the system.
 //!
-//! glibc's allocator gives back by itself only what lies at the end of a heap, so one small allocation behind 100 MB of
-//! free memory keeps all of it in the process. The maintenance thread therefore compares the resident set with what the
-//! database uses, and asks the allocator to give back the pages that are free (`malloc_trim`) if the difference is
-//! large and has grown since the last time. What is freed while the allocator is asked, it may miss; so it is asked
-//! again later, less often each time that it gives back little. That holds an allocator's lock for a time that grows
-//! with the free memory; so it is done seldom, and never by a thread that serves clients. Other allocators give back by
-//! themselves.
+//! glibc's allocator returns memory by itself only from the end of its heap. One small allocation behind 100 MB of free
+//! memory keeps all of it in the process. So the maintenance thread compares the resident set with the memory that the
+//! database uses. If the difference is large and has increased since the last time, it calls `malloc_trim`, which
+//! returns free pages.
+//!
+//! `malloc_trim` may miss what is freed while it runs, so it is called again later, less and less often while it
+//! returns little. It holds the allocator's lock for a time that grows with the free memory. Therefore it is called
+//! rarely, and never by a thread that serves clients. Other allocators return memory by themselves.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The resident set is looked up so often.
+/// The pause between two look-ups of the resident set.
 const PAUSE: Duration = Duration::from_millis(500);
-/// So much more than the database uses may stay with the process, and an eighth.
+/// The process may keep this much more than the database uses, and an eighth of that.
 const SLACK: usize = 32 << 20;
-/// The allocator is asked again after so long at first, and after so long at most, although no more is free than it
-/// left the last time.
+/// If a trim has left free memory, it is retried after the first pause. The pause doubles up to the second while a trim
+/// returns little.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 #[derive(Default)]
-pub(crate) struct Heap(Mutex<Seen>);
+pub(crate) struct HeapTrimmer(Mutex<TrimState>);
 
 #[derive(Default)]
-struct Seen {
+struct TrimState {
     at: Option<Instant>,
-    /// The least by which the resident set was larger than what the database used, since memory was given back.
+    /// The smallest difference between resident set and used memory since the last trim.
     least: usize,
-    /// Whether there was much to give back when it was last looked up.
+    /// Whether a trim seemed due at the last look-up.
     is_due: bool,
-    /// When the allocator is asked again, and after which pause.
+    /// When to trim again, and after which pause.
     retry: Option<(Instant, Duration)>,
 }
 
-impl Heap {
-    /// Gives memory back if the process has much more than the database uses: has had so twice in turn, since what was
-    /// removed is freed a little later.
-    pub(crate) fn look_after(&self, used: usize) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl HeapTrimmer {
+    /// Trims the heap if the process has much more memory than the database uses. Two consecutive look-ups must agree,
+    /// since removed records are freed a little later.
+    pub(crate) fn trim_if_due(&self, used: usize) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if seen.at.is_some_and(|at| now < at + PAUSE) {
+        if state.at.is_some_and(|at| now < at + PAUSE) {
             return;
         }
-        seen.at = Some(now);
+        state.at = Some(now);
         let free = resident().saturating_sub(used);
-        if seen.is_to_give_back(free, used, now) {
-            give_back();
-            seen.gave_back(free, resident().saturating_sub(used), now);
+        if state.should_trim(free, used, now) {
+            trim();
+            state.trimmed(free, resident().saturating_sub(used), now);
         }
     }
 }
 
-impl Seen {
-    /// Whether the allocator is to be asked now, where so much is free beside what is used.
-    fn is_to_give_back(&mut self, free: usize, used: usize, now: Instant) -> bool {
+impl TrimState {
+    /// Whether to trim now. `free` is the memory of the process beyond the `used` bytes.
+    fn should_trim(&mut self, free: usize, used: usize, now: Instant) -> bool {
         self.least = self.least.min(free);
         let much = SLACK + used / 8;
         let is_time = self.retry.is_some_and(|(at, _)| at <= now);
         let was_due = self.is_due;
-        // What the last time could not give back is asked for again only after a pause.
+        // What the last trim could not return is tried again only after the pause.
         self.is_due = free - self.least >= much || free >= much && is_time;
         self.is_due && was_due
     }
 
-    /// Notes that the allocator was asked, and how much was free before and after.
-    fn gave_back(&mut self, before: usize, after: usize, now: Instant) {
+    /// Records a trim, and how much was free before and after it.
+    fn trimmed(&mut self, before: usize, after: usize, now: Instant) {
         self.least = after;
         let (first, longest) = RETRY;
         let pause = match self.retry {
@@ -77,11 +78,11 @@ impl Seen {
     }
 }
 
-/// Gives unused memory back to the system. The time grows with the free memory.
-pub(crate) fn give_back() {
+/// Returns unused memory to the system. Takes longer the more memory is free.
+pub(crate) fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // SAFETY: of the C library, with this signature.
+        // SAFETY: this is the C library's declaration. The function has no precondition.
         unsafe extern "C" {
             safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
         }
@@ -89,9 +90,9 @@ pub(crate) fn give_back() {
     }
 }
 
-/// Bytes of the process in memory; 0 where the system does not tell.
+/// Returns the resident set size of the process in bytes, and 0 if the system does not tell.
 pub(crate) fn resident() -> usize {
-    /// Of memory, as the systems that have the file count.
+    /// The unit of the file, on the systems that have it.
     const PAGE: usize = 4096;
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.as_deref().and_then(|line| line.split(' ').nth(1)?.parse::<usize>().ok());
@@ -100,33 +101,33 @@ pub(crate) fn resident() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{PAUSE, RETRY, SLACK, Seen};
+    use super::{PAUSE, RETRY, SLACK, TrimState};
     use std::time::{Duration, Instant};
 
     #[test]
-    fn what_was_freed_too_late_is_given_back_later() {
-        let (mut seen, mut now) = (Seen::default(), Instant::now());
-        let mut is_asked = |seen: &mut Seen, free| {
+    fn memory_that_is_freed_too_late_is_returned_later() {
+        let (mut state, mut now) = (TrimState::default(), Instant::now());
+        let mut is_asked = |state: &mut TrimState, free| {
             now += PAUSE;
-            seen.is_to_give_back(free, 0, now).then_some(now)
+            state.should_trim(free, 0, now).then_some(now)
         };
-        assert!(is_asked(&mut seen, 3 * SLACK).is_none(), "asked at once");
-        let at = is_asked(&mut seen, 3 * SLACK).expect("much is free twice in turn");
-        // Two thirds were freed after the allocator had looked at them.
-        seen.gave_back(3 * SLACK, 2 * SLACK, at);
+        assert!(is_asked(&mut state, 3 * SLACK).is_none(), "asked at once");
+        let at = is_asked(&mut state, 3 * SLACK).expect("much is free twice in turn");
+        // Two thirds were freed too late for the trim.
+        state.trimmed(3 * SLACK, 2 * SLACK, at);
         let again =
-            (0..20).find_map(|_| is_asked(&mut seen, 2 * SLACK)).expect("never asked again");
+            (0..20).find_map(|_| is_asked(&mut state, 2 * SLACK)).expect("never asked again");
         assert!(again >= at + RETRY.0, "asked again at once");
     }
 
     #[test]
-    fn what_cannot_be_given_back_is_asked_for_ever_less_often() {
-        let (mut seen, began) = (Seen::default(), Instant::now());
+    fn memory_that_cannot_be_returned_is_trimmed_less_and_less_often() {
+        let (mut state, began) = (TrimState::default(), Instant::now());
         let (mut now, mut asked) = (began, 0);
         while now < began + Duration::from_secs(3600) {
             now += PAUSE;
-            if seen.is_to_give_back(2 * SLACK, 0, now) {
-                seen.gave_back(2 * SLACK, 2 * SLACK, now);
+            if state.should_trim(2 * SLACK, 0, now) {
+                state.trimmed(2 * SLACK, 2 * SLACK, now);
                 asked += 1;
             }
         }

@@ -1,261 +1,101 @@
-//! The state: all shards, and what they share.
+//! The state of a database: its shards, and what they share.
 //!
 //! # Synchronization
-//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers that
-//! come meanwhile wait until all of it is shown ([TG](together)).
-//! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
-//!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
-//!   sees that it has changed, and does not tell what it saw.
-//! - **[RB-2]** the count is raised with release before the log is asked about entries behind the rollback → a thread
-//!   that was told that such an entry is safe sees the new count, and does not take it for an earlier one's.
+//! A rollback undoes changes that readers may have seen. It holds the locks of all shards. Readers that come meanwhile
+//! wait at the [publish gate](publish_gate) until it is complete.
 //!
-//! No model checks these two orderings: this crate uses the standard library's atomics, locks and threads, and whole
-//! maps, which the model checker cannot replace; and x86-64 orders such stores and loads by itself. Tests and mutations
-//! check the comparisons of the count. For the orderings, this argument stands in: both pairs pass a message. The count
-//! is stored, then an entry with release; the entry is loaded with acquire, then the count. The library's model of
-//! published blocks covers that shape (`PB-1`, `PB-2` in its `sync/published_loom.rs`).
+//! - **[RB-1]** The rollback raises the count of rollbacks. Then it stores its entry's number as each shard's published
+//!   LSN, with release → a session that loads this LSN (acquire) and compares the count with the one from before its
+//!   read sees that it has changed, and discards what it read.
+//! - **[RB-2]** The count is raised, with release, before the log counts any entry behind the rollback as safe → a
+//!   thread that learns that such an entry is safe sees the new count, and does not take the entry for one from before
+//!   the rollback.
+//!
+//! No model checks these two orderings. This crate uses std's atomics, locks and threads, and whole maps, which the
+//! model checker cannot replace. x86-64 orders these stores and loads in hardware, so no test there fails without them.
+//! Tests and mutations check the comparisons of the count. For the orderings this argument stands in: both pairs pass a
+//! message. The writer stores the count and then, with release, an LSN. The reader loads the LSN with acquire and then
+//! the count. The library's model of published blocks covers this pattern (`PB-1`, `PB-2` in `sync/published_loom.rs`).
 
 pub(crate) mod apply;
-pub(crate) mod care;
 pub(crate) mod cold;
+pub(crate) mod counters;
 pub(crate) mod evict;
 pub(crate) mod heap;
+pub(crate) mod limit;
+pub(crate) mod load;
+pub(crate) mod maintenance;
 pub(crate) mod number;
+pub(crate) mod publish_gate;
 pub(crate) mod record;
 pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slots;
-pub(crate) mod together;
 
-use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
-use crate::log::change::{self, Changes, Logged};
+use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
+use crate::request::Change;
 use crate::watch::Watchers;
-use apply::Deed;
-use cold::Cold;
-use evict::{Limit, Made};
-use heap::Heap;
+use apply::Apply;
+use cold::ColdStore;
+use counters::Counters;
+use heap::HeapTrimmer;
+use limit::MemoryLimit;
+use load::LoadingShards;
+use publish_gate::PublishGate;
 use shard::{Core, Shard};
-use slots::{Deal, SLOTS, slot};
-use std::ops::Range;
+use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use together::Together;
-
-/// Shards a processor.
-const SHARDS: usize = 8;
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
-    pub(crate) deal: Deal,
+    pub(crate) sharding: Sharding,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) cold: Option<Arc<Cold>>,
-    pub(crate) together: Together,
+    pub(crate) cold: Option<Arc<ColdStore>>,
+    pub(crate) publish_gate: PublishGate,
     pub(crate) watchers: Watchers,
-    pub(crate) limit: Limit,
-    pub(crate) heap: Heap,
-    /// Of all shards: records and tables.
+    pub(crate) limit: MemoryLimit,
+    pub(crate) heap_trimmer: HeapTrimmer,
+    /// Bytes of records and tables, in all shards.
     memory: AtomicUsize,
-    /// What values in `cold` take, as it was looked up last.
+    /// Bytes of the values in `cold`, as of the last look-up.
     pub(crate) cold_memory: AtomicUsize,
-    /// How often changes were undone.
+    /// Number of rollbacks.
     rollbacks: AtomicU64,
-    /// The entry of the log that set the clock back last, and from when.
+    /// The log entry that set the clock back last, and the time before.
     set_back: Mutex<(Lsn, u64)>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    /// Snapshots that are being written. Raised before a shard is locked for one, so a thread that locks a shard
-    /// after a snapshot has been through it sees the raised number.
+    /// Number of snapshots that are being written. Raised before the first shard is locked for one. So a thread that
+    /// locks a shard after the snapshot did sees the raised number.
     snapshots: AtomicUsize,
-    /// Of all threads that ask, or have asked.
+    /// The counters of all threads, also of threads that have ended.
     counters: Mutex<Vec<Arc<Counters>>>,
 }
 
-/// What one thread has counted. Only that thread stores.
-#[derive(Default)]
-#[repr(align(64))]
-pub(crate) struct Counters {
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn add(to: &AtomicU64, number: u64) {
-        // Relaxed: a figure by itself, and this thread is the only one that stores.
-        let now = to.load(Ordering::Relaxed) + number;
-        // Relaxed: as above.
-        to.store(now, Ordering::Relaxed);
-    }
-}
-
-/// The shards of a database, empty.
-pub(crate) struct Shards {
-    all: Box<[Shard]>,
-    deal: Deal,
-    cold: Option<Arc<Cold>>,
-}
-
-impl Shards {
-    pub(crate) fn new(options: &Options) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
-        let number = number.next_power_of_two().clamp(1, SLOTS.into());
-        let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
-        let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { all: shards, deal: Deal::new(number), cold }
-    }
-
-    fn at(&self, key: &[u8]) -> &Shard {
-        &self.all[self.deal.shard(slot(key))]
-    }
-
-    /// Room for so many keys of these slots.
-    pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
-        let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
-        for shard in &self.all[first..=last] {
-            shard.lock().reserve(keys / (last - first + 1));
-        }
-    }
-
-    /// Stores a key of a snapshot.
-    pub(crate) fn load(&self, key: &[u8], ends: Option<u64>, value: &[u8]) {
-        let mut core = self.at(key).lock();
-        let there = core.find(key);
-        core.put(there, key, value, ends);
-    }
-
-    /// Makes the changes of an entry of the log again, but those of keys that a snapshot has them of: `from` is told a
-    /// key's slot and gives the first entry that counts.
-    pub(crate) fn replay(
-        &self,
-        entry: Lsn,
-        time: u64,
-        changes: &[u8],
-        from: impl Fn(u16) -> Lsn,
-    ) -> Result<(), &'static str> {
-        let mut log = Vec::new();
-        for change in Changes::new(changes) {
-            match change? {
-                Logged::Change(key, change) => {
-                    if entry >= from(slot(key)) {
-                        let mut core = self.at(key).lock();
-                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
-                        // another then.
-                        core.at(time);
-                        let deed =
-                            &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
-                        let mut refused = false;
-                        deed.make(&change, &mut |made| {
-                            refused = matches!(made, Answer::Refused(_));
-                        });
-                        core.show_soon();
-                        log.clear();
-                        if refused {
-                            return Err("an entry holds a change that was never made");
-                        }
-                    }
-                }
-                Logged::Rename(key, to) => {
-                    let (key_counts, to_counts) =
-                        (entry >= from(slot(key)), entry >= from(slot(to)));
-                    if key_counts != to_counts {
-                        return Err(
-                            "an entry renames a key that a snapshot has, to one that it has not",
-                        );
-                    }
-                    if key_counts && !self.rename(time, key, to) {
-                        return Err("an entry renames a key that was not there");
-                    }
-                }
-                Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
-                Logged::Clock(ended) => self.set_back(entry, time, ended, &from),
-            }
-        }
-        Ok(())
-    }
-
-    /// Renames a key again; whether it was there.
-    fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
-        let mut numbers = [key, to].map(|key| self.deal.shard(slot(key))).to_vec();
-        let place = |numbers: &[usize], key: &[u8]| {
-            let shard = self.deal.shard(slot(key));
-            numbers.iter().position(|number| *number == shard).expect("both are locked")
-        };
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
-        for core in &mut cores {
-            core.at(time);
-        }
-        let (one, other) = (place(&numbers, key), place(&numbers, to));
-        let found = cores[one].find(key).filter(|record| !record.has_ended(time));
-        let Some(record) = found else { return false };
-        let there = cores[other].find(to);
-        cores[other].put_moved(there, to, record, record.ends());
-        cores[one].remove_moved(record);
-        for core in &mut cores {
-            core.show_soon();
-        }
-        true
-    }
-
-    /// Removes what had ended when the clock was set back to `time`.
-    fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
-        for shard in &self.all {
-            let mut core = shard.lock();
-            core.remove_where(|record| {
-                record.has_ended(ended) && entry >= from(slot(record.key()))
-            });
-            core.set_back(time);
-            core.show(0, 0);
-        }
-    }
-
-    fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
-        for (number, shard) in self.all.iter().enumerate() {
-            let own = self.deal.slots(number);
-            if own.start < slots.end && slots.start < own.end {
-                let mut core = shard.lock();
-                core.remove_where(|record| {
-                    let slot = slot(record.key());
-                    slots.contains(&slot) && entry >= from(slot)
-                });
-                core.show(0, 0);
-            }
-        }
-    }
-
-    /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
-    pub(crate) fn show(&self, undoes: bool) -> usize {
-        let show = |shard: &Shard| {
-            let mut core = shard.lock();
-            core.show(0, 0);
-            if undoes {
-                core.begin_to_undo();
-            }
-            shard.note(&core, None)
-        };
-        self.all.iter().map(show).sum::<isize>().unsigned_abs()
-    }
-}
-
 impl State {
-    pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
-        let memory = shards.show(options.folder.is_some()).into();
-        let Shards { all, deal, cold } = shards;
+    pub(crate) fn new(
+        shards: LoadingShards,
+        log: Arc<dyn Log>,
+        clock: Clock,
+        options: &Options,
+    ) -> Self {
+        let memory = shards.finish_loading(options.folder.is_some()).into();
+        let (all, sharding, cold) = shards.into_parts();
         Self {
             shards: all,
-            deal,
+            sharding,
             clock,
             log,
             cold,
-            together: Together::default(),
+            publish_gate: PublishGate::default(),
             watchers: Watchers::default(),
-            limit: Limit::new(options.max_memory, options.eviction),
-            heap: Heap::default(),
+            limit: MemoryLimit::new(options.max_memory, options.eviction),
+            heap_trimmer: HeapTrimmer::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             rollbacks: AtomicU64::new(0),
@@ -269,106 +109,126 @@ impl State {
 
     #[inline]
     pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
-        self.deal.shard(slot(key))
+        self.sharding.shard(slot(key))
     }
 
-    /// Keys, values and tables, about.
+    /// Returns the approximate bytes of keys, values and tables.
     pub(crate) fn memory(&self) -> usize {
-        // Relaxed: figures, each by itself.
+        // Relaxed: counts, each by itself.
         self.memory.load(Ordering::Relaxed) + self.cold_memory.load(Ordering::Relaxed)
     }
 
-    /// Looks up what values in `cold` take.
-    pub(crate) fn weigh_cold(&self) {
+    /// Looks up the bytes of the values in `cold`.
+    pub(crate) fn update_cold_memory(&self) {
         if let Some(cold) = &self.cold {
-            // Relaxed: a figure by itself.
+            // Relaxed: a count.
             self.cold_memory.store(cold.memory(), Ordering::Relaxed);
         }
     }
 
-    fn grown(&self, by: isize) {
+    fn add_memory(&self, by: isize) {
         if by != 0 {
-            // Relaxed: a figure by itself; additions of all threads come to the same in any order.
+            // Relaxed: a count; additions commute.
             self.memory.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
         }
     }
 
-    /// Logs what was changed in a shard, and has readers see it. The entry, `Lsn::MAX` if there cannot be one any more.
-    pub(crate) fn finish(&self, shard: &Shard, core: &mut Core, time: u64, log: &[u8]) -> Lsn {
-        // What has ended may have been removed, which the log knows by itself.
+    /// Logs the changes that were made in a shard, and publishes them to readers. Returns the number of the log entry,
+    /// 0 if there is nothing to log, and `Lsn::MAX` if the log accepts no entry.
+    pub(crate) fn log_and_publish(
+        &self,
+        shard: &Shard,
+        core: &mut Core,
+        time: u64,
+        log: &[u8],
+    ) -> Lsn {
+        // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
+        // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
-        self.grown(shard.note(core, entry));
-        shard.figures().begin();
-        core.show(shard.figures().shown(), self.log.safe());
-        shard.figures().end();
-        self.told(entry, log)
+        // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
+        // LSN, and answer before the change is safe.
+        self.add_memory(shard.update_stats(core, entry));
+        shard.stats().begin_publish();
+        core.publish(shard.stats().published_lsn(), self.log.safe());
+        shard.stats().end_publish();
+        self.notify_watchers(entry, log)
     }
 
-    /// As `finish`, of shards whose changes readers are to see at once.
-    pub(crate) fn finish_all(&self, cores: &mut Cores<'_>, time: u64, log: &[u8]) -> Lsn {
+    /// As `log_and_publish`, for several shards: readers see either none of the changes or all of them.
+    pub(crate) fn log_and_publish_all(
+        &self,
+        cores: &mut LockedShards<'_>,
+        time: u64,
+        log: &[u8],
+    ) -> Lsn {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
+        // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
-            self.grown(self.shards[*number].note(core, entry));
-            self.shards[*number].figures().begin();
+            self.add_memory(self.shards[*number].update_stats(core, entry));
+            self.shards[*number].stats().begin_publish();
         }
-        let _showing = (cores.len() > 1).then(|| self.together.begin());
-        self.show_all(cores);
-        self.told(entry, log)
+        let _publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
+        self.publish_all(cores);
+        self.notify_watchers(entry, log)
     }
 
-    /// Has readers see locked shards whose figures say that they are being shown.
-    fn show_all(&self, cores: &mut Cores<'_>) {
+    /// Publishes locked shards. Their versions are odd already.
+    fn publish_all(&self, cores: &mut LockedShards<'_>) {
         let safe = self.log.safe();
         for (number, core) in cores.iter_mut() {
-            core.show(self.shards[*number].figures().shown(), safe);
+            core.publish(self.shards[*number].stats().published_lsn(), safe);
         }
         for (number, _) in cores.iter() {
-            self.shards[*number].figures().end();
+            self.shards[*number].stats().end_publish();
         }
     }
 
-    /// Undoes what the log does not have, since it cannot be written: from then on all that is shown is committed. The
-    /// caller holds no shard.
+    /// Undoes the changes whose log entries are not safe, because the log cannot be written. All that readers see
+    /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {
         let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // The disk has room again, and the log has written all entries.
         if self.log.writable() {
             return;
         }
-        // Before the count is raised: a session that knows the new one waits until all is shown.
-        let _showing = self.together.begin();
-        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. Before the log calls anything safe behind what
-        // is undone, and before that can be seen.
+        // Before the count is raised: a session that sees the new count waits until all shards are published.
+        let _publishing = self.publish_gate.begin();
+        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
+        // the rollback as safe, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
-            let entry = (shard.figures().shown() > safe).then_some(mark);
+            let entry = (shard.stats().published_lsn() > safe).then_some(mark);
             core.roll_back(safe);
-            self.grown(shard.note(core, entry));
-            shard.figures().begin();
+            self.add_memory(shard.update_stats(core, entry));
+            shard.stats().begin_publish();
         }
-        self.show_all(&mut cores);
+        self.publish_all(&mut cores);
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
+        // The log has discarded the entry that set the clock back, so the clock continues from where it was.
         if entry > safe && entry < mark {
             self.clock.raise(from);
         }
         tracing::warn!(
-            "changes that the log could not keep are undone; their clients were not told of success"
+            "changes that the log could not write were rolled back; no client was told that they succeeded"
         );
     }
 
-    /// Follows a system clock that was set back: removes what had ended, says so in the log, and goes on from the
-    /// system's time. Keys of a shard wait while it is walked, and then those of all for a moment.
+    /// Follows a system clock that was set back: removes the keys that had expired, logs that, and continues from the
+    /// system's time. Blocks each shard while it is scanned, and then all shards for a moment.
     pub(crate) fn follow_clock(&self) {
         let Some(latest) = self.clock.ahead() else { return };
         for shard in &self.shards {
             let mut core = shard.lock();
-            let time = core.at(self.clock.now());
-            core.remove_where(|record| record.has_ended(time));
-            self.finish(shard, &mut core, time, &[]);
+            let time = core.advance_time(self.clock.now());
+            core.remove_where(|record| record.is_expired(time));
+            self.log_and_publish(shard, &mut core, time, &[]);
         }
-        // Since then the time stands, so that nothing can have come that had ended by it.
+        // The clock has not moved since the scan, so no further key can have expired by it.
         let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // Checked under the locks: no change may begin on a log that cannot be written.
         if !self.log.writable() {
             return;
         }
@@ -378,76 +238,64 @@ impl State {
         }
         let mut entry = Vec::new();
         change::clock(latest, &mut entry);
-        let entry = self.finish_all(&mut cores, now, &entry);
+        let entry = self.log_and_publish_all(&mut cores, now, &entry);
         *self.set_back.lock().unwrap_or_else(PoisonError::into_inner) = (entry, latest);
         drop(cores);
         let seconds = (latest - now) / 1000;
         tracing::warn!(
-            "the system's clock was set back by {seconds} s; keys that had ended by then are removed"
+            "the system's clock was set back by {seconds} s; keys that had expired were removed"
         );
     }
 
-    /// How often changes were undone. What was seen before the number changed may be gone.
+    /// Returns the number of rollbacks. Data that was read before the number changed may have been undone.
     #[inline]
     pub(crate) fn rollbacks(&self) -> u64 {
         // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a
-        // rollback counts it.
+        // rollback sees it counted.
         self.rollbacks.load(Ordering::Acquire)
     }
 
-    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
-    /// takes then.
+    /// Shrinks a shard's table if most of it is empty and readers see all changes. Updates the shard's memory.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
-        core.shrink(shard.figures().shown(), self.log.safe());
-        self.grown(shard.note(core, None));
+        core.shrink(shard.stats().published_lsn(), self.log.safe());
+        self.add_memory(shard.update_stats(core, None));
     }
 
-    /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
+    /// Notifies watchers of a log entry, under the locks of the shards that it changed. Returns its number.
     #[inline]
-    fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
+    fn notify_watchers(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
         let entry = entry.unwrap_or(0);
         if entry != 0 {
-            self.watchers.tell(entry, changes);
+            self.watchers.push(entry, changes);
         }
         entry
     }
 
-    /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.
-    pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> Cores<'_> {
+    /// Locks shards in ascending order, so that threads that lock several cannot deadlock.
+    pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> LockedShards<'_> {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
-    /// Says that a snapshot will be written, as long as the result lives.
-    pub(crate) fn begin_snapshot(&self) -> Snapshotting<'_> {
-        // Relaxed: the shards' locks order it.
+    /// Announces a snapshot for as long as the result lives.
+    pub(crate) fn begin_snapshot(&self) -> SnapshotGuard<'_> {
+        // Relaxed: ordered by the shards' locks.
         self.snapshots.fetch_add(1, Ordering::Relaxed);
-        Snapshotting(&self.snapshots)
+        SnapshotGuard(&self.snapshots)
     }
 
-    /// Whether a snapshot is being written that may have been through one of the shards that the caller has locked, and
-    /// not through another.
+    /// Whether a snapshot may have been through one of the shards that the caller has locked, and not through another.
     pub(crate) fn is_snapshotting(&self) -> bool {
-        // Relaxed: as in `begin_snapshot`.
+        // Relaxed: for the reason given in `begin_snapshot`.
         self.snapshots.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
-    /// the shard.
-    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
-        if !self.log.writable() {
-            return Err(Refusal::Log);
-        }
-        Ok(evict::make_room(self, evict::BEFORE_CHANGE, added) == Made::Nothing)
-    }
-
-    pub(crate) fn count(&self) -> Arc<Counters> {
+    pub(crate) fn register_counters(&self) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= 64 {
-            // What threads have counted that are gone is kept by the first.
+            // The first counters collect those of threads that have ended.
             let first = Arc::clone(&all[0]);
             let mut number = 0;
             all.retain(|one| {
@@ -455,7 +303,7 @@ impl State {
                 let gone = number > 1 && Arc::strong_count(one) == 1;
                 if gone {
                     for (to, from) in [(&first.hits, &one.hits), (&first.misses, &one.misses)] {
-                        // Relaxed: figures; who stored them has gone.
+                        // Relaxed: counts. The thread that stored them has ended.
                         to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
                     }
                 }
@@ -469,10 +317,10 @@ impl State {
         counters
     }
 
-    /// Looks that found a value, and that found none.
-    pub(crate) fn counted(&self) -> (u64, u64) {
+    /// Returns the number of lookups that found a key, and of those that did not.
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Relaxed: figures, each by itself.
+        // Relaxed: counts, each by itself.
         let sum = |of: fn(&Counters) -> &AtomicU64| {
             // Relaxed: as above.
             all.iter().map(|one| of(one).load(Ordering::Relaxed)).sum()
@@ -481,63 +329,27 @@ impl State {
     }
 }
 
-/// A snapshot is being written, as long as this lives.
-pub(crate) struct Snapshotting<'a>(&'a AtomicUsize);
+/// A snapshot is being written while this lives.
+pub(crate) struct SnapshotGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Snapshotting<'_> {
+impl Drop for SnapshotGuard<'_> {
     fn drop(&mut self) {
-        // Relaxed: a thread that sees this late logs more than is needed.
+        // Relaxed: a thread that sees this late logs more than it needs to.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Locked shards, by number.
-pub(crate) type Cores<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
+/// Locked shards and their numbers.
+pub(crate) type LockedShards<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
 
-/// Makes a change of a key whose shard is locked.
-pub(crate) fn change(
+/// Applies a change of a key whose shard is locked.
+pub(crate) fn apply_change(
     core: &mut Core,
     (time, full): (u64, bool),
     key: &[u8],
     change: &Change<'_>,
     log: &mut Vec<u8>,
-    answer: &mut dyn FnMut(crate::ask::Answer<'_>),
+    answer: &mut dyn FnMut(crate::request::Answer<'_>),
 ) {
-    Deed { core, time, full, log, key }.make(change, answer);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ask::Life;
-    use crate::log::change;
-
-    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
-    /// replayed.
-    #[test]
-    fn an_entry_is_replayed_at_its_own_time() {
-        let mut options = Options::in_memory();
-        options.shards = 1;
-        let shards = Shards::new(&options);
-        shards.load(b"key", Some(103), b"5");
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        change::set(b"other", b"", Life::Ever, &mut first);
-        change::add(b"key", 1, &mut second);
-        shards.replay(1, 105, &first, |_| 1).unwrap();
-        shards.replay(2, 100, &second, |_| 1).unwrap();
-        let core = shards.at(b"key").lock();
-        let record = core.find(b"key").unwrap();
-        assert_eq!(record.ends(), Some(103), "replayed at another time");
-        core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));
-    }
-
-    #[test]
-    fn what_cannot_have_been_made_is_refused() {
-        let shards = Shards::new(&Options::in_memory());
-        shards.load(b"key", None, b"rose");
-        let mut entry = Vec::new();
-        change::add(b"key", 1, &mut entry);
-        assert!(shards.replay(7, 100, &entry, |_| 8).is_ok(), "the snapshot has it");
-        assert!(shards.replay(8, 100, &entry, |_| 8).is_err());
-    }
+    Apply { core, time, full, log, key }.run(change, answer);
 }

@@ -1,6 +1,7 @@
-//! Numbers as text, as Redis takes and writes them.
+//! Numbers as text, in Redis's notation.
 
-/// An integer of 64 bits as it would be written: no blanks, no plus, no zeros in front.
+/// Parses a 64-bit integer. Accepts only the text that formatting it would give: no spaces, no plus sign, no leading
+/// zeros.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -25,7 +26,7 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() }
 }
 
-/// How many bytes a unit is, in small letters, as Redis has them: of 1,000 or 1,024.
+/// Returns the bytes of a unit in lower case, as Redis defines it: `k` is 1,000 and `kb` is 1,024.
 pub(crate) fn unit(name: &str) -> Option<usize> {
     Some(match name {
         "" | "b" => 1,

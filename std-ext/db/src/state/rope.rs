@@ -1,40 +1,40 @@
-//! Long values: bytes that several records share, so that a change costs what it changes.
+//! Long values, in ropes that records share, so that the cost of a change depends on what it changes.
 //!
-//! A record does not change once readers may see it ([`record`](super::record)), so every change of a key makes a new
-//! one. A value of up to [`LONGEST_HERE`] bytes lies in its record and is copied. A longer one lies in a *rope*, to
-//! which records point, and the new record points to
+//! A record is immutable once readers may see it ([`record`](super::record)), so every change of a key makes a new
+//! record. A value of up to [`MAX_INLINE`] bytes is stored in the record and copied. A longer one is stored in a
+//! *rope*, and the new record points to one of these:
 //!
-//! - the same rope, where the value stays as it is: `EXPIRE`, `PERSIST`, `GETEX`, `RENAME`;
-//! - the same rope with a greater length, where bytes are appended and the last piece has room: readers of an older
-//!   record look at the bytes before its length only, so that the bytes behind it may be written;
-//! - a new rope that shares all pieces but those which differ: `APPEND` with further pieces, `SETRANGE`.
+//! - the same rope, if the value stays as it is: `EXPIRE`, `PERSIST`, `GETEX`, `RENAME`;
+//! - the same rope with a greater length, if bytes are appended and the last piece has room. Readers of an older record
+//!   read only the bytes before its length, so the bytes behind may be written;
+//! - a new rope that shares all unchanged pieces: `APPEND` that needs further pieces, `SETRANGE`.
 //!
-//! A rope is an array of pieces of one size. A value that is stored at once is one piece, of its length: it is read
-//! without being put together. A change that such a piece has no room for, or that overwrites part of one longer than
-//! [`PIECE`], moves the value to pieces of [`PIECE`] bytes (of a power of two as long as one is enough). That copies
-//! the value once, as storing it did; all later changes copy the pieces that they touch and the array, a pointer for
-//! each 256 KiB. A value of several pieces is put together for a command that reads more than one of them.
+//! A rope is an array of pieces of equal size. A value that is stored as a whole is one piece of its own length, and
+//! can be read in place. Two changes move it to pieces of [`PIECE`] bytes: one for which that piece has no room, and
+//! one that overwrites part of a value longer than [`PIECE`]. (If one piece is enough, its size is a power of two.)
+//! Moving copies the value once, as storing it did. Later changes copy the pieces that they touch, and the array: a
+//! pointer for each 256 KiB. A command that reads more than one piece has to assemble them.
 //!
-//! The log holds what was changed, and where ([`log::change`](crate::log::change)): `RENAME` only the two names, but
-//! while a snapshot is written. A snapshot may hold one of the two keys as it was before and the other as it was after;
-//! then neither has the value to be moved, so the log has it.
+//! The log contains what was changed, and where ([`log::change`](crate::log::change)). Of a `RENAME` it contains only
+//! the two names, except while a snapshot is being written. Such a snapshot may contain one key as of before the rename
+//! and the other as of after it. Replay would then have no value to move, so the log entry contains the value.
 //!
 //! # Synchronization
-//! The writer holds the shard's lock. Bytes are written behind the length of the newest record that leads to
-//! them, before the next one is shown: showing it (a publish of the map) releases them to its readers. Nobody else
-//! looks there. `filled` tells whether a record is the newest; it is read and stored under the lock.
+//! The writer holds the shard's lock. It writes bytes behind the length of the newest record of the rope, before it
+//! publishes the next record. That publish releases them to its readers. No reader accesses these bytes before.
+//! `filled` tells whether a record is the newest; it is read and stored under the lock.
 
-use crate::ask::Answer;
+use crate::request::Answer;
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Longest value that lies in its record.
-pub(crate) const LONGEST_HERE: usize = (1 << 14) - 1;
-/// Bytes of a piece of a value that has several.
+/// The longest value that is stored in its record.
+pub(crate) const MAX_INLINE: usize = (1 << 14) - 1;
+/// Bytes of a piece, if a value has several.
 const PIECE: usize = 256 << 10;
-/// What the allocator and the counts take for each piece, about, and its place in the array.
+/// The approximate overhead of a piece: allocator, reference counts, and its place in the array.
 const PER_PIECE: usize = 48;
 /// The same for the rope.
 const PER_ROPE: usize = 64;
@@ -43,45 +43,51 @@ const PER_ROPE: usize = 64;
 pub(crate) struct Rope {
     /// Bytes of each piece.
     size: usize,
-    /// Bytes that some record may look at.
+    /// Bytes that records may refer to: the length of the newest record.
     filled: AtomicUsize,
     pieces: Box<[Arc<Piece>]>,
 }
 
 struct Piece(Box<[UnsafeCell<u8>]>);
 
-// SAFETY: bytes are written only where no reader looks, by the holder of the shard's lock, and shown afterwards.
+// SAFETY: only the holder of the shard's lock writes, and only bytes that no reader accesses. It publishes them
+// afterwards.
 unsafe impl Send for Piece {}
 // SAFETY: as above.
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    /// All bytes zero.
+    /// Returns a piece of zeros.
     fn zeroed(size: usize) -> Self {
         let bytes = Box::into_raw(vec![0_u8; size].into_boxed_slice());
-        // SAFETY: a cell of a byte is laid out as the byte, and these were just allocated.
+        // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just allocated.
         Self(unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) })
     }
 
     fn of(bytes: &[u8]) -> Self {
         let bytes: *mut [u8] = Box::into_raw(Box::from(bytes));
-        // SAFETY: a cell of a byte is laid out as the byte, and these were just allocated.
+        // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just allocated.
         Self(unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) })
     }
 
+    /// Returns some of the bytes.
+    ///
     /// # Safety
-    /// Nobody writes to these bytes as long as the result is used.
+    /// No thread writes these bytes while the result lives.
     unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         let cells = &self.0[range];
-        // SAFETY: as the caller says; a cell of a byte is laid out as the byte.
+        // SAFETY: the caller excludes writes, and `UnsafeCell<u8>` has the layout of `u8`.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) }
     }
 
+    /// Overwrites some of the bytes.
+    ///
     /// # Safety
-    /// Nobody else reads or writes these bytes meanwhile.
+    /// No other thread reads or writes these bytes meanwhile.
     unsafe fn write(&self, at: usize, bytes: &[u8]) {
         let cells = &self.0[at..at + bytes.len()];
-        // SAFETY: as the caller says; within the piece, as was just checked, and the cells allow it.
+        // SAFETY: the caller excludes other accesses, the slice above has checked the bounds, and the cells permit
+        // writes.
         unsafe {
             UnsafeCell::raw_get(cells.as_ptr())
                 .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
@@ -90,21 +96,21 @@ impl Piece {
 }
 
 impl Rope {
-    /// A value that is stored at once.
+    /// Returns a rope with a value as one piece.
     pub(crate) fn of(value: &[u8]) -> Arc<Self> {
         let filled = AtomicUsize::new(value.len());
         Arc::new(Self { size: value.len(), filled, pieces: [Arc::new(Piece::of(value))].into() })
     }
 
-    /// Bytes of memory that a value of this length takes in this rope.
+    /// Returns the bytes of memory that a value of this length takes in this rope.
     pub(crate) fn memory(&self, length: usize) -> usize {
         length.div_ceil(self.size.max(1)).max(1) * (self.size + PER_PIECE) + PER_ROPE
     }
 
-    /// What `with` makes of a part of a value of this length, which a record has.
+    /// Calls `with` with a part of the value that a record of this length has, and returns the result.
     ///
     /// # Safety
-    /// A record with this length leads here as long as that takes.
+    /// A record with this length points to the rope until this returns.
     pub(crate) unsafe fn read<R>(
         &self,
         length: usize,
@@ -119,7 +125,7 @@ impl Rope {
         let within = |piece: usize| {
             let begin = piece * self.size;
             let range = part.start.max(begin) - begin..part.end.min(begin + self.size) - begin;
-            // SAFETY: what is before a record's length is not written as long as the record is there.
+            // SAFETY: bytes before a record's length are not written while the record lives.
             unsafe { self.pieces[piece].bytes(range) }
         };
         if first == last {
@@ -130,7 +136,7 @@ impl Rope {
         with(&all)
     }
 
-    /// Answers with a value of this length, which a record has, as it lies here.
+    /// Answers with the value that a record of this length has, in its pieces.
     ///
     /// # Safety
     /// As for [`read`](Self::read).
@@ -138,7 +144,7 @@ impl Rope {
     pub(crate) unsafe fn read_pieces(&self, length: usize, answer: impl FnOnce(Answer<'_>)) {
         let within = |piece: usize| {
             let used = self.size.min(length - piece * self.size);
-            // SAFETY: what is before a record's length is not written as long as the record is there.
+            // SAFETY: bytes before a record's length are not written while the record lives.
             unsafe { self.pieces[piece].bytes(0..used) }
         };
         match length.div_ceil(self.size.max(1)) {
@@ -151,11 +157,12 @@ impl Rope {
         }
     }
 
-    /// The rope of the value with part of it overwritten from `at` on, zeros in between where it is shorter: this one,
-    /// if only bytes behind it had to be written. O(the part, the pieces that it touches, the number of pieces).
+    /// Returns a rope of the value with `part` written at `at`. If the value ends before `at`, the gap is filled with
+    /// zeros. The result is this rope if only bytes behind the value had to be written. O(length of `part`, pieces that
+    /// it touches, number of pieces).
     ///
     /// # Safety
-    /// The caller has the lock of the shard whose newest record of this value leads here, with this length.
+    /// The caller holds the lock of the shard whose newest record of this value points here, with this length.
     pub(crate) unsafe fn write(
         self: &Arc<Self>,
         length: usize,
@@ -163,18 +170,19 @@ impl Rope {
         part: &[u8],
     ) -> Arc<Self> {
         let total = length.max(at + part.len());
-        // Relaxed: under the lock.
+        // Relaxed: read and stored under the lock.
         let newest = self.filled.load(Ordering::Relaxed) == length;
         let fits = self.size == PIECE || self.size <= PIECE && total <= self.size;
         if newest && fits && at >= length && total <= self.size * self.pieces.len() {
-            // SAFETY: behind the newest record's length nobody looks.
+            // SAFETY: no reader accesses bytes behind the newest record's length.
             unsafe { self.put(at, part) };
-            // Relaxed: under the lock.
+            // Relaxed: read and stored under the lock.
             self.filled.store(total, Ordering::Relaxed);
             return Arc::clone(self);
         }
         let mut next = if newest && fits { self.shared() } else { self.moved(length, total) };
-        // Relaxed: under the lock. What is behind the length may be written through the next one only.
+        // Relaxed: read and stored under the lock. From now on only the new rope may write the shared bytes behind the
+        // length: no record of this one counts as the newest.
         self.filled.store(usize::MAX, Ordering::Relaxed);
         next.filled = AtomicUsize::new(total);
         let number = total.div_ceil(next.size);
@@ -186,26 +194,27 @@ impl Rope {
         let touched = at / next.size..(at + part.len()).div_ceil(next.size);
         for piece in touched {
             let begin = piece * next.size;
-            // Bytes before the length are looked at, unless nobody else has the piece.
+            // Readers access the bytes before the length, so a shared piece has to be copied. Without the copy they
+            // would see a change that was not published.
             if at.max(begin) < length && Arc::get_mut(&mut next.pieces[piece]).is_none() {
                 let used = next.size.min(length - begin);
                 let copy = Piece::zeroed(next.size);
-                // SAFETY: what records look at is not written; and nobody has the copy.
+                // SAFETY: bytes before the length are not written, and no other thread has the copy.
                 unsafe { copy.write(0, next.pieces[piece].bytes(0..used)) };
                 next.pieces[piece] = Arc::new(copy);
             }
         }
-        // SAFETY: behind the length, or in pieces that nobody else has.
+        // SAFETY: these bytes are behind the length, or in pieces that no other rope shares.
         unsafe { next.put(at, part) };
         Arc::new(next)
     }
 
-    /// One with the same pieces.
+    /// Returns a rope that shares all pieces.
     fn shared(&self) -> Self {
         Self { size: self.size, filled: AtomicUsize::new(0), pieces: self.pieces.clone() }
     }
 
-    /// One with pieces of its own, for a value that will be longer.
+    /// Returns a rope with copies of the pieces, for a value of `total` bytes.
     fn moved(&self, length: usize, total: usize) -> Self {
         let size = if total > PIECE { PIECE } else { total.next_power_of_two() };
         let new = || Arc::new(Piece::zeroed(size));
@@ -214,21 +223,21 @@ impl Rope {
         for (piece, old) in self.pieces.iter().enumerate() {
             let begin = piece * self.size;
             let used = self.size.min(length.saturating_sub(begin));
-            // SAFETY: what records look at is not written; and nobody has the new pieces.
+            // SAFETY: bytes before the length are not written, and no other thread has the new pieces.
             unsafe { next.put(begin, old.bytes(0..used)) };
         }
         next
     }
 
-    /// Writes to the pieces.
+    /// Writes bytes, across pieces.
     ///
     /// # Safety
-    /// Nobody else reads or writes these bytes meanwhile.
+    /// No other thread reads or writes these bytes meanwhile.
     unsafe fn put(&self, mut at: usize, mut part: &[u8]) {
         while !part.is_empty() {
             let within = at % self.size;
             let (now, rest) = part.split_at(part.len().min(self.size - within));
-            // SAFETY: as the caller says.
+            // SAFETY: the caller excludes other accesses.
             unsafe { self.pieces[at / self.size].write(within, now) };
             (at, part) = (at + now.len(), rest);
         }
@@ -240,11 +249,11 @@ mod tests {
     use super::*;
 
     fn value(rope: &Rope, length: usize) -> Vec<u8> {
-        // SAFETY: the tests keep the rope, and write behind the lengths that they look at.
+        // SAFETY: the tests keep the rope alive, and write only behind the lengths that they read.
         unsafe { rope.read(length, 0..length, <[u8]>::to_vec) }
     }
 
-    /// All that was there before is as it was: as readers of older records see it.
+    /// Older ropes and lengths keep their values, as readers of older records see them.
     #[test]
     fn older_lengths_and_ropes_do_not_change() {
         let mut random = 7_u64;
@@ -263,22 +272,22 @@ mod tests {
                     1 => wanted.len() + next(PIECE),
                     _ => next(wanted.len() + 1),
                 };
-                // SAFETY: nobody else has the newest.
+                // SAFETY: this is the newest rope, and no other thread has it.
                 rope = unsafe { rope.write(wanted.len(), at, &part) };
                 wanted.resize(wanted.len().max(at + part.len()), 0);
                 wanted[at..at + part.len()].copy_from_slice(&part);
                 seen.push((Arc::clone(&rope), wanted.clone()));
             }
             for (rope, wanted) in &seen {
-                assert!(value(rope, wanted.len()) == *wanted, "an older value was written to");
+                assert!(value(rope, wanted.len()) == *wanted, "an older value was overwritten");
             }
         }
     }
 
     #[test]
-    fn a_change_of_one_that_is_not_the_newest_is_made_to_a_copy() {
+    fn a_change_of_an_older_rope_is_made_to_a_copy() {
         let rope = Rope::of(b"rose");
-        // SAFETY: nobody else has it; of one that is not the newest any more, that is seen.
+        // SAFETY: no other thread has the rope. `write` itself notices if it is not the newest.
         let [red, white, grown, other] = unsafe {
             let (red, white) = (rope.write(4, 4, b" is red"), rope.write(4, 4, b" is white"));
             // There is room behind it.
@@ -289,7 +298,7 @@ mod tests {
         let seen = [(&red, 11), (&white, 13), (&grown, 12), (&other, 12)];
         let values = seen.map(|(rope, length)| String::from_utf8(value(rope, length)).unwrap());
         let wanted = ["rose is red", "rose is white", "rose is red!", "rose is red?"];
-        assert_eq!(values, wanted, "one was changed through another");
+        assert_eq!(values, wanted, "one rope was changed through another");
     }
 
     #[test]
@@ -298,7 +307,7 @@ mod tests {
         let mut length = 4 * PIECE;
         let mut ropes = 0;
         for _ in 0..1000 {
-            // SAFETY: nobody else has it.
+            // SAFETY: this is the newest rope, and no other thread has it.
             let next = unsafe { rope.write(length, length, &[2; 1000]) };
             ropes += usize::from(!Arc::ptr_eq(&rope, &next));
             if length > 4 * PIECE {

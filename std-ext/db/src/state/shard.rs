@@ -1,20 +1,19 @@
-//! A shard: a left-right map of records, the one who may write to it, and what was taken out of it and is still looked
-//! at.
+//! A shard: a left-right map of records, its writer, and the records that were removed from the map and not freed yet.
 //!
-//! A record that was taken out is looked at by readers of the state before. It is freed when a later state has been
-//! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_pending`]).
+//! Readers of an earlier state may still use a removed record. It is freed once a later state was published and no
+//! reader can have an earlier one. The map's writer knows when that is ([`WriteHandle::is_pending`]).
 //!
 //! # Rollback
-//! Where the log cannot be written, what it does not have is undone. So each record that is put in or taken out is
-//! noted ([`Step`]) until the log's entry of that change is safe, and until then none that was taken out is freed.
-//! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
-//! successor, has to leave it readable as it was until then.
+//! If the log cannot be written, the changes whose entries are not safe are undone. So every insertion and removal is
+//! recorded ([`Undo`]) until its log entry is safe, and until then no removed record is freed. [`Core::roll_back`]
+//! undoes the steps in reverse order. A change that modifies a record in place, or shares a part of it with its
+//! successor, must leave it readable as it was until then.
 
-use crate::ask::Answer;
 use crate::log::Lsn;
-use crate::state::cold::Cold;
-use crate::state::record::{Lent, Record, UsedAt, Value};
-use crate::state::rope::{LONGEST_HERE, Rope};
+use crate::request::Answer;
+use crate::state::cold::ColdStore;
+use crate::state::record::{AccessTime, Record, RopeRef, Value};
+use crate::state::rope::{MAX_INLINE, Rope};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
@@ -25,172 +24,177 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
-/// A shard's state, which stays as it is as long as this lives.
+/// A published state of a shard, which does not change while this lives.
 pub(crate) type Entered<'a> = Snapshot<'a, Record, (), DefaultHashBuilder, Inline>;
 type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
-/// Tables with room for fewer keys are not made smaller.
-const LEAST_ROOM: usize = 64;
+/// Tables with a smaller capacity are not shrunk.
+const MIN_CAPACITY: usize = 64;
 
-/// A shard, as all threads share it.
+/// A shard, shared by all threads.
 pub(crate) struct Shard {
     core: Mutex<Core>,
     factory: Factory,
-    figures: Figures,
+    stats: ShardStats,
 }
 
-/// What is known of a shard without its lock. Each is stored under the lock and stands for itself, but for `shown`.
+/// What other threads may know of a shard without its lock. The counts are stored under the lock, each by itself.
 #[derive(Default)]
-pub(crate) struct Figures {
-    /// The log's last entry that changed what readers see. Stored before it is shown: who sees a state and then loads
-    /// this is told that state's entry, or a later one.
-    shown: AtomicU64,
-    /// Odd while a state is being shown.
-    turn: AtomicU64,
+pub(crate) struct ShardStats {
+    /// The last log entry that changed what readers see. Stored before its state is published. So a reader that has
+    /// seen a state, and loads this afterwards, gets the entry of that state or of a later one.
+    published_lsn: AtomicU64,
+    /// The version of the published state. Odd while a state is being published.
+    version: AtomicU64,
     keys: AtomicUsize,
-    ending: AtomicUsize,
+    with_ttl: AtomicUsize,
     memory: AtomicUsize,
 }
 
-impl Figures {
-    /// Says that a state will be shown. The caller has the shard's lock.
-    pub(crate) fn begin(&self) {
-        // Relaxed: only who has the lock stores this.
-        let turn = self.turn.load(Ordering::Relaxed);
-        // [MO-1] Relaxed: the fence behind it orders it before what is shown.
-        self.turn.store(turn + 1, Ordering::Relaxed);
-        // [MO-1] Release: whoever sees what is shown sees the odd number, or a later one.
+impl ShardStats {
+    /// Makes the version odd. The caller holds the shard's lock.
+    pub(crate) fn begin_publish(&self) {
+        // Relaxed: only the holder of the lock stores the version.
+        let version = self.version.load(Ordering::Relaxed);
+        // [MO-1] Relaxed: ordered before the publish by the fence below.
+        self.version.store(version + 1, Ordering::Relaxed);
+        // [MO-1] Release: pairs with the fence of the reader in `multi_read`. A reader that sees anything of the new
+        // state sees the odd version or a later one, and retries.
         fence(Ordering::Release);
     }
 
-    /// Says that it has been shown.
-    pub(crate) fn end(&self) {
-        // Relaxed: as in `begin`.
-        let turn = self.turn.load(Ordering::Relaxed);
-        // [MO-2] Release: whoever sees this sees what was shown.
-        self.turn.store(turn + 1, Ordering::Release);
+    /// Makes the version even.
+    pub(crate) fn end_publish(&self) {
+        // Relaxed: only the holder of the lock stores the version.
+        let version = self.version.load(Ordering::Relaxed);
+        // [MO-2] Release: pairs with the acquire in `version`. A reader that sees this version sees the state that was
+        // published before.
+        self.version.store(version + 1, Ordering::Release);
     }
 
-    /// The number of the state that is shown, if none is being shown just now.
-    pub(crate) fn turn(&self) -> Option<u64> {
-        // [MO-2] Acquire: sees what was shown before.
-        let turn = self.turn.load(Ordering::Acquire);
-        turn.is_multiple_of(2).then_some(turn)
+    /// Returns the version of the published state, and None while a state is being published.
+    pub(crate) fn version(&self) -> Option<u64> {
+        // [MO-2] Acquire: pairs with the release in `end_publish`, so the caller sees the state of this version.
+        let version = self.version.load(Ordering::Acquire);
+        version.is_multiple_of(2).then_some(version)
     }
 
-    /// Whether that state is still the one that is shown. A fence has been passed since it was looked at.
-    pub(crate) fn is_still(&self, turn: u64) -> bool {
-        // [MO-1] Relaxed: the caller's fence orders it behind the look.
-        self.turn.load(Ordering::Relaxed) == turn
+    /// Whether this version is still current. The caller has executed a fence since it read the state.
+    pub(crate) fn is_still(&self, version: u64) -> bool {
+        // [MO-1] Relaxed: the caller's fence orders it after the read of the state.
+        self.version.load(Ordering::Relaxed) == version
     }
 
-    pub(crate) fn shown(&self) -> Lsn {
-        // [RB-1] Acquire: pairs with the release in `note`. That it is the state's entry or a later one needs no more
-        // than the look before, which has acquired what was stored before the state was shown.
-        self.shown.load(Ordering::Acquire)
+    pub(crate) fn published_lsn(&self) -> Lsn {
+        // [RB-1] Acquire: pairs with the release in `update_stats`, so a thread that gets the entry of a rollback sees
+        // the rollback counted. For the LSN itself this load needs no ordering: the thread has acquired the state, and
+        // the LSN was stored before it.
+        self.published_lsn.load(Ordering::Acquire)
     }
 
     pub(crate) fn keys(&self) -> usize {
-        // Relaxed: a figure by itself.
+        // Relaxed: a count.
         self.keys.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn ending(&self) -> usize {
-        // Relaxed: a figure by itself.
-        self.ending.load(Ordering::Relaxed)
+    pub(crate) fn keys_with_ttl(&self) -> usize {
+        // Relaxed: a count.
+        self.with_ttl.load(Ordering::Relaxed)
     }
 }
 
-/// A record came into the map, or went out of it.
+/// One step that a rollback can undo.
 #[derive(Clone, Copy)]
-enum Step {
-    /// It came, and no record of its key was there.
-    In {
+enum Undo {
+    /// A record was inserted. Its key had none.
+    Inserted {
         record: Record,
-        /// Whether its ticket is one that another record had: that one has it again when this step is undone.
-        borrowed: bool,
+        /// Whether the record has taken over another record's ticket. Undoing this step leaves the ticket to the other
+        /// record.
+        moved_in: bool,
     },
-    /// It went, or gave its place to another.
-    Out {
+    /// A record was removed or replaced.
+    Removed {
         record: Record,
-        /// Whether another record has its ticket now.
-        moved: bool,
-        /// Whether the record that has its place has the ticket of another, as above.
-        borrowed: bool,
+        /// Whether another record has taken over its ticket.
+        moved_out: bool,
+        /// Whether the record that replaced it has taken over another record's ticket.
+        moved_in: bool,
     },
 }
 
-/// Whose ticket a new record has, if its value is compressed elsewhere.
+/// Where the ticket of a new record comes from, if its value is compressed.
 #[derive(Clone, Copy)]
-struct Ticket {
-    /// That of the record whose place it takes.
-    keeps: bool,
-    /// That of any record.
-    borrowed: bool,
+struct TicketOrigin {
+    /// From the record that it replaces.
+    from_old: bool,
+    /// From any other record, or the replaced one.
+    moved_in: bool,
 }
 
-impl Ticket {
-    const ITS_OWN: Self = Self { keeps: false, borrowed: false };
+impl TicketOrigin {
+    const NEW: Self = Self { from_old: false, moved_in: false };
 }
 
-/// What the lock guards.
+/// The part of a shard that its lock protects.
 pub(crate) struct Core {
     writer: Writer,
-    /// For walks; sees what is shown.
-    eyes: Reader,
-    cold: Option<Arc<Cold>>,
-    /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
-    fresh: Vec<Step>,
-    waiting: Vec<Step>,
-    /// The entry of the log after which no step in `waiting` is undone.
-    waiting_for: Lsn,
-    /// What waits for a snapshot, or for the log to have that entry safe; by entry.
-    held: VecDeque<(Lsn, Step)>,
+    /// For scans. Sees the published state.
+    reader: Reader,
+    cold: Option<Arc<ColdStore>>,
+    /// Undo steps since the last publish; of the publish before; and those that may not be dropped yet.
+    unpublished: Vec<Undo>,
+    retired: Vec<Undo>,
+    /// The last log entry of the steps in `retired`.
+    retired_lsn: Lsn,
+    /// Steps that wait for the end of a snapshot, or until this log entry is safe. Ascending.
+    deferred: VecDeque<(Lsn, Undo)>,
     snapshots: usize,
-    /// Whether records that are put in are noted.
-    undoes: bool,
-    /// Of the records in the map.
+    /// Whether insertions are recorded, so that a rollback can undo them.
+    records_undo: bool,
+    /// Bytes of the records in the map, and the number of keys with a TTL.
     bytes: usize,
-    ending: usize,
-    /// The latest at which something was changed here: time does not go back.
+    with_ttl: usize,
+    /// The latest time of a change in this shard. Time does not go back.
     time: u64,
-    /// Where the walk that removes what has ended goes on.
-    pub(super) walked: u64,
-    /// New values are put together here.
-    pub(super) room: Vec<u8>,
+    /// Where the active expire cycle continues.
+    pub(super) expire_cursor: u64,
+    /// A buffer in which new values are assembled.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Shard {
-    pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
-        let (writer, eyes) =
+    pub(crate) fn new(cold: Option<Arc<ColdStore>>) -> Self {
+        let (writer, reader) =
             LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
-        let factory = eyes.factory();
+        let factory = reader.factory();
         let core = Core {
             writer,
-            eyes,
+            reader,
             cold,
-            fresh: Vec::new(),
-            waiting: Vec::new(),
-            waiting_for: 0,
-            held: VecDeque::new(),
+            unpublished: Vec::new(),
+            retired: Vec::new(),
+            retired_lsn: 0,
+            deferred: VecDeque::new(),
             snapshots: 0,
-            undoes: false,
+            records_undo: false,
             bytes: 0,
-            ending: 0,
+            with_ttl: 0,
             time: 0,
-            walked: 0,
-            room: Vec::new(),
+            expire_cursor: 0,
+            scratch: Vec::new(),
         };
-        Self { core: Mutex::new(core), factory, figures: Figures::default() }
+        Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
     }
 
-    /// A thread that panicked left a whole shard: each step leaves one, and what was not shown is shown with the next.
+    /// Locks the shard. After a panic of another holder its state is still consistent: each step leaves it so, and what
+    /// was not published yet is published with the next change.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As `lock`, if nobody has it.
+    /// As `lock`, but returns None if another thread holds the lock.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
         self.core.try_lock().ok()
     }
@@ -199,23 +203,23 @@ impl Shard {
         self.factory.handle()
     }
 
-    pub(crate) fn figures(&self) -> &Figures {
-        &self.figures
+    pub(crate) fn stats(&self) -> &ShardStats {
+        &self.stats
     }
 
-    /// Notes what has changed, before it is shown. By how much the memory has grown or shrunk.
-    pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
-        let Figures { shown, keys, ending, memory, .. } = &self.figures;
+    /// Updates the statistics before a state is published. Returns by how many bytes the memory has changed.
+    pub(crate) fn update_stats(&self, core: &Core, entry: Option<Lsn>) -> isize {
+        let ShardStats { published_lsn, keys, with_ttl, memory, .. } = &self.stats;
         if let Some(entry) = entry {
-            // [RB-1] Release: a look that sees the entry of a rollback sees that there was one. Showing the state
-            // releases this, too.
-            shown.store(entry, Ordering::Release);
+            // [RB-1] Release: pairs with the acquire in `published_lsn`, so a thread that gets the entry of a rollback
+            // sees the rollback counted. Publishing the state releases this store, too.
+            published_lsn.store(entry, Ordering::Release);
         }
         let now = core.memory();
-        // Relaxed: figures, each by itself.
+        // Relaxed: counts, each by itself.
         keys.store(core.len(), Ordering::Relaxed);
         // Relaxed: as above.
-        ending.store(core.ending, Ordering::Relaxed);
+        with_ttl.store(core.with_ttl, Ordering::Relaxed);
         // Relaxed: as above; stored under the lock only.
         now.wrapping_sub(memory.swap(now, Ordering::Relaxed)).cast_signed()
     }
@@ -230,155 +234,179 @@ impl Core {
         self.bytes + self.writer.stats().memory_bytes
     }
 
-    /// The time at which something is changed: that of the clock, but for what has been seen here.
-    pub(crate) fn at(&mut self, now: u64) -> u64 {
+    /// Returns the time of a change: `now`, or the time of the shard's last change if that is later.
+    pub(crate) fn advance_time(&mut self, now: u64) -> u64 {
         self.time = self.time.max(now);
         self.time
     }
 
-    /// The key's record, though it may have ended.
+    /// Returns the record of a key, even if it has expired.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Record> {
         self.writer.get_key_value(key).map(|(record, ())| *record)
     }
 
-    /// What `with` makes of a record's value.
+    /// Calls `with` with the value of a record and returns the result.
     pub(crate) fn read<R>(&self, record: Record, with: impl FnOnce(&[u8]) -> R) -> R {
         read(record, self.cold.as_deref(), with)
     }
 
-    /// Stores a value in place of `old`, which the key has.
-    pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
-        if self.cold.is_none() && value.len() <= LONGEST_HERE {
-            return self.place(old, key, Value::Here(value), ends, Ticket::ITS_OWN);
+    /// Stores a value. `old` is the key's present record.
+    pub(crate) fn put(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<u64>,
+    ) {
+        // The common case, kept short so that it is inlined.
+        if self.cold.is_none() && value.len() <= MAX_INLINE {
+            return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
         }
-        self.put_elsewhere(old, key, value, ends);
+        self.put_out_of_line(old, key, value, expires_at);
     }
 
-    /// As `put`, where the value may be kept outside of its record.
+    /// As `put`, for a value that may be stored outside of its record.
     #[inline(never)]
-    fn put_elsewhere(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
-        let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
-        match kept {
-            Value::Here(value) if value.len() > LONGEST_HERE => {
+    fn put_out_of_line(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<u64>,
+    ) {
+        let stored = self.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
+        match stored {
+            Value::Inline(value) if value.len() > MAX_INLINE => {
                 let rope = Rope::of(value);
                 self.place(
                     old,
                     key,
-                    Value::Long(Lent::of(&rope), value.len()),
-                    ends,
-                    Ticket::ITS_OWN,
+                    Value::Rope(RopeRef::of(&rope), value.len()),
+                    expires_at,
+                    TicketOrigin::NEW,
                 );
             }
-            kept => self.place(old, key, kept, ends, Ticket::ITS_OWN),
+            stored => self.place(old, key, stored, expires_at, TicketOrigin::NEW),
         }
     }
 
-    /// Stores the value of a record of this shard or another under a key, in place of `old`, which the key has: shares
-    /// a long value, so that it takes no time by its length. The caller removes the record, if it is not `old`, with
-    /// [`remove_moved`](Self::remove_moved).
+    /// Stores the value of another record, in this shard or another, under `key`. `old` is the present record of `key`.
+    ///
+    /// A long value is shared, so this takes the same time for a value of any length. If `record` is not `old`, the
+    /// caller removes it with [`remove_moved`](Self::remove_moved).
     pub(crate) fn put_moved(
         &mut self,
         old: Option<Record>,
         key: &[u8],
         record: Record,
-        ends: Option<u64>,
+        expires_at: Option<u64>,
     ) {
-        let is_old = old.is_some_and(|old| old.is(record));
-        self.place(old, key, record.value(), ends, Ticket { keeps: is_old, borrowed: true });
+        let is_old = old.is_some_and(|old| old.is_same(record));
+        self.place(
+            old,
+            key,
+            record.value(),
+            expires_at,
+            TicketOrigin { from_old: is_old, moved_in: true },
+        );
     }
 
-    /// Overwrites part of a record's value. Long values stay out of `cold`, since they change.
+    /// Overwrites part of a value. Long values are not compressed, since they are likely to change again.
     pub(crate) fn write(
         &mut self,
         old: Option<Record>,
-        alive: Option<Record>,
+        current: Option<Record>,
         key: &[u8],
         (at, part): (usize, &[u8]),
     ) {
-        let ends = alive.and_then(|record| record.ends());
-        let length = alive.map_or(0, |record| record.value().length());
+        let expires_at = current.and_then(|record| record.expires_at());
+        let length = current.map_or(0, |record| record.value().length());
         let total = length.max(at + part.len());
-        if total <= LONGEST_HERE {
-            let mut room = std::mem::take(&mut self.room);
-            room.clear();
-            if let Some(record) = alive {
-                self.read(record, |value| room.extend_from_slice(value));
+        if total <= MAX_INLINE {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.clear();
+            if let Some(record) = current {
+                self.read(record, |value| scratch.extend_from_slice(value));
             }
-            room.resize(total, 0);
-            room[at..at + part.len()].copy_from_slice(part);
-            self.put(old, key, &room, ends);
-            self.room = room;
+            scratch.resize(total, 0);
+            scratch[at..at + part.len()].copy_from_slice(part);
+            self.put(old, key, &scratch, expires_at);
+            self.scratch = scratch;
             return;
         }
-        let rope = if let Some(Value::Long(lent, _)) = alive.as_ref().map(Record::value) {
-            Arc::clone(&lent.rope())
+        let rope = if let Some(Value::Rope(rope_ref, _)) = current.as_ref().map(Record::value) {
+            Arc::clone(&rope_ref.rope())
         } else {
-            alive.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
+            current.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
         };
-        // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has it.
+        // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
+        // is new.
         let rope = unsafe { rope.write(length, at, part) };
-        self.place(old, key, Value::Long(Lent::of(&rope), total), ends, Ticket::ITS_OWN);
+        self.place(old, key, Value::Rope(RopeRef::of(&rope), total), expires_at, TicketOrigin::NEW);
     }
 
-    /// Stores a record in place of `old`, which the key has.
+    /// Inserts a record. `old` is the key's present record.
     #[inline(always)]
     fn place(
         &mut self,
         old: Option<Record>,
         key: &[u8],
         value: Value<'_>,
-        ends: Option<u64>,
-        Ticket { keeps, borrowed }: Ticket,
+        expires_at: Option<u64>,
+        TicketOrigin { from_old, moved_in }: TicketOrigin,
     ) {
-        let new = Record::new(key, value, ends, UsedAt::of(self.time));
+        let new = Record::new(key, value, expires_at, AccessTime::of(self.time));
         self.bytes += new.memory();
-        self.ending += usize::from(ends.is_some());
+        self.with_ttl += usize::from(expires_at.is_some());
         self.writer.insert(new, ());
         match old {
-            Some(record) => self.retire(Step::Out { record, moved: keeps, borrowed }),
-            None if self.undoes => self.fresh.push(Step::In { record: new, borrowed }),
+            Some(record) => self.retire(Undo::Removed { record, moved_out: from_old, moved_in }),
+            None if self.records_undo => {
+                self.unpublished.push(Undo::Inserted { record: new, moved_in });
+            }
             None => {}
         }
     }
 
-    /// Removes a record that is there.
+    /// Removes a record that is in the map.
     pub(crate) fn remove(&mut self, record: Record) {
         let was_there = self.writer.remove(record.key());
         debug_assert!(was_there, "a record is removed twice, and would be freed twice");
-        self.retire(Step::Out { record, moved: false, borrowed: false });
+        self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
     }
 
-    /// Removes a record whose value another has now.
+    /// Removes a record whose value another record has taken over.
     pub(crate) fn remove_moved(&mut self, record: Record) {
         self.writer.remove(record.key());
-        self.retire(Step::Out { record, moved: true, borrowed: false });
+        self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
     }
 
-    /// Removes all.
+    /// Removes all records.
     pub(crate) fn clear(&mut self) {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
         for record in all {
-            self.retire(Step::Out { record, moved: false, borrowed: false });
+            self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
         }
         self.writer.shrink_to_fit();
     }
 
-    /// Makes the table smaller if less than a quarter of it is in use. Readers see all changes, and those of a state
-    /// before are waited for. `entry` and `safe` are as in [`show`](Self::show). O(capacity), which is paid for by the
-    /// removals before.
+    /// Shrinks the table if less than a quarter of it is in use. O(capacity), which the removals before have paid for.
+    ///
+    /// Publishes all changes, and waits for readers of earlier states. `entry` and `safe` are as in
+    /// [`publish`](Self::publish).
     pub(super) fn shrink(&mut self, entry: Lsn, safe: Lsn) {
-        let (used, room) = (self.writer.len(), self.writer.capacity());
-        if room < LEAST_ROOM || used >= room / 4 {
+        let (used, capacity) = (self.writer.len(), self.writer.capacity());
+        if capacity < MIN_CAPACITY || used >= capacity / 4 {
             return;
         }
         self.writer.shrink_to_fit();
-        self.show(entry, safe);
-        // The larger table is freed when the last reader has left it.
+        self.publish(entry, safe);
+        // The larger table is freed once the last reader has left it.
         self.writer.wait_for_readers();
     }
 
-    /// Removes all that are `wanted`.
+    /// Removes all records for which `wanted` returns true.
     pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(Record) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
         let gone: Vec<Record> = all.filter(|record| wanted(*record)).collect();
@@ -387,133 +415,139 @@ impl Core {
         }
     }
 
-    /// Goes on from an earlier time than was seen here. The caller has removed what had ended.
+    /// Sets the shard's time back. The caller has removed the expired keys.
     pub(crate) fn set_back(&mut self, time: u64) {
         self.time = time;
     }
 
-    /// Notes that a record was taken out, as `step` says.
-    fn retire(&mut self, step: Step) {
-        if let Step::Out { record, .. } = step {
+    /// Records a removal for reclamation and undo.
+    fn retire(&mut self, step: Undo) {
+        if let Undo::Removed { record, .. } = step {
             self.bytes -= record.memory();
-            self.ending -= usize::from(record.ends().is_some());
+            self.with_ttl -= usize::from(record.expires_at().is_some());
         }
-        self.fresh.push(step);
+        self.unpublished.push(step);
     }
 
-    /// Notes from now on what a rollback has to undo.
-    pub(crate) fn begin_to_undo(&mut self) {
-        self.undoes = true;
+    /// Records from now on what a rollback has to undo.
+    pub(crate) fn enable_undo(&mut self) {
+        self.records_undo = true;
     }
 
-    /// Whether the entries of changes are written to files. During replay they are not, either.
+    /// Whether log entries are written to files. False also during replay.
     pub(crate) fn is_logged(&self) -> bool {
-        self.undoes
+        self.records_undo
     }
 
-    /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
+    /// Undoes the changes of log entries after `safe`. The caller publishes the result.
     pub(crate) fn roll_back(&mut self, safe: Lsn) {
-        let from = self.held.partition_point(|(entry, _)| *entry <= safe);
-        let mut steps: Vec<Step> = self.held.drain(from..).map(|(_, step)| step).collect();
-        if self.waiting_for > safe {
-            steps.append(&mut self.waiting);
+        let from = self.deferred.partition_point(|(entry, _)| *entry <= safe);
+        let mut steps: Vec<Undo> = self.deferred.drain(from..).map(|(_, step)| step).collect();
+        if self.retired_lsn > safe {
+            steps.append(&mut self.retired);
         }
-        // What a panic kept from being logged, if there is any.
-        steps.append(&mut self.fresh);
+        // A panic may have left changes without a log entry.
+        steps.append(&mut self.unpublished);
+        // In reverse order: an earlier step of a key expects the record that it left.
         for step in steps.into_iter().rev() {
             match step {
-                Step::In { record, borrowed: false } => self.remove(record),
-                Step::In { record, borrowed: true } => self.remove_moved(record),
-                Step::Out { record, borrowed, .. } => {
+                Undo::Inserted { record, moved_in: false } => self.remove(record),
+                // The other record owns the ticket again, so freeing this one must not free the compressed value.
+                Undo::Inserted { record, moved_in: true } => self.remove_moved(record),
+                Undo::Removed { record, moved_in, .. } => {
                     self.bytes += record.memory();
-                    self.ending += usize::from(record.ends().is_some());
-                    let there = self.find(record.key());
+                    self.with_ttl += usize::from(record.expires_at().is_some());
+                    let successor = self.find(record.key());
                     self.writer.insert(record, ());
-                    if let Some(record) = there {
-                        self.retire(Step::Out { record, moved: borrowed, borrowed: false });
+                    if let Some(record) = successor {
+                        self.retire(Undo::Removed { record, moved_out: moved_in, moved_in: false });
                     }
                 }
             }
         }
     }
 
-    /// Has readers see all changes. No change up to now belongs to an entry of the log behind `entry`, and those up to
+    /// Publishes all changes to readers. None of them belongs to a log entry after `entry`, and the entries up to
     /// `safe` are safe.
-    pub(crate) fn show(&mut self, entry: Lsn, safe: Lsn) {
+    pub(crate) fn publish(&mut self, entry: Lsn, safe: Lsn) {
+        // A publish without changes would wait for readers for nothing.
         if !self.writer.has_changes() {
             return;
         }
-        // This waits until nobody looks at the state before the one shown now.
+        // Waits until no reader uses the state before the present one. So no reader can reach the records in `retired`
+        // any more.
         self.writer.publish();
-        self.free_waiting(safe);
-        std::mem::swap(&mut self.fresh, &mut self.waiting);
-        self.waiting_for = entry;
+        self.reclaim_retired(safe);
+        std::mem::swap(&mut self.unpublished, &mut self.retired);
+        self.retired_lsn = entry;
     }
 
-    /// As `show`, where much has been changed since: nobody looks yet.
-    pub(crate) fn show_soon(&mut self) {
-        if self.fresh.len() >= 1 << 10 {
-            self.show(0, 0);
+    /// Publishes only after many changes: during loading, no reader looks.
+    pub(crate) fn publish_if_large(&mut self) {
+        if self.unpublished.len() >= 1 << 10 {
+            self.publish(0, 0);
         }
     }
 
-    /// Frees what no reader can look at any more and the log has safe, without waiting. Returns whether no reader looks
-    /// at an earlier state.
-    pub(crate) fn tidy(&mut self, safe: Lsn) -> bool {
-        let settled = !self.writer.has_changes() && !self.writer.is_pending();
-        if settled && !self.waiting.is_empty() {
-            self.free_waiting(safe);
+    /// Frees the records that no reader can reach and no rollback needs. Does not wait for readers. Returns whether all
+    /// readers have left the earlier states.
+    pub(crate) fn reclaim(&mut self, safe: Lsn) -> bool {
+        let quiescent = !self.writer.has_changes() && !self.writer.is_pending();
+        if quiescent && !self.retired.is_empty() {
+            self.reclaim_retired(safe);
         } else {
-            self.free_held(safe);
+            self.reclaim_deferred(safe);
         }
-        settled
+        quiescent
     }
 
-    /// What has waited since before a state was shown that is the earliest anybody can be looking at.
-    fn free_waiting(&mut self, safe: Lsn) {
-        self.free_held(safe);
-        let entry = self.waiting_for;
+    /// Frees the records in `retired`: they were removed before the earliest state that a reader can have was
+    /// published.
+    fn reclaim_retired(&mut self, safe: Lsn) {
+        self.reclaim_deferred(safe);
+        let entry = self.retired_lsn;
+        // A rollback may still put these records back.
         if entry > safe {
-            self.held.extend(self.waiting.drain(..).map(|step| (entry, step)));
+            self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
         } else if self.snapshots != 0 {
-            // Only what a snapshot may read has to stay.
-            let gone = self.waiting.drain(..).filter(|step| matches!(step, Step::Out { .. }));
-            self.held.extend(gone.map(|step| (entry, step)));
+            // A snapshot needs the removed records only.
+            let gone = self.retired.drain(..).filter(|step| matches!(step, Undo::Removed { .. }));
+            self.deferred.extend(gone.map(|step| (entry, step)));
         } else {
-            for step in self.waiting.drain(..) {
+            for step in self.retired.drain(..) {
                 step.free(self.cold.as_deref());
             }
         }
-        if self.waiting.capacity() > 1 << 12 {
-            self.waiting = Vec::new();
+        if self.retired.capacity() > 1 << 12 {
+            self.retired = Vec::new();
         }
     }
 
-    /// What was held up, as far as the log is safe, unless a snapshot is made.
+    /// Frees the deferred records whose log entries are safe, unless a snapshot is being written.
     #[inline]
-    fn free_held(&mut self, safe: Lsn) {
-        if !self.held.is_empty() && self.snapshots == 0 {
-            self.free_held_up_to(safe);
+    fn reclaim_deferred(&mut self, safe: Lsn) {
+        if !self.deferred.is_empty() && self.snapshots == 0 {
+            self.reclaim_deferred_up_to(safe);
         }
     }
 
     #[inline(never)]
-    fn free_held_up_to(&mut self, safe: Lsn) {
-        while self.held.front().is_some_and(|(entry, _)| *entry <= safe) {
-            let Some((_, step)) = self.held.pop_front() else { break };
+    fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
+        while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
+            let Some((_, step)) = self.deferred.pop_front() else { break };
             step.free(self.cold.as_deref());
         }
-        if self.held.is_empty() && self.held.capacity() > 1 << 12 {
-            self.held = VecDeque::new();
+        if self.deferred.is_empty() && self.deferred.capacity() > 1 << 12 {
+            self.deferred = VecDeque::new();
         }
     }
 
-    /// Visits what is shown, from a hash on; where to go on.
+    /// Visits published records in the bucket of a hash. Returns the hash to continue from.
     pub(crate) fn scan(&self, from: u64, mut each: impl FnMut(Record)) -> Option<u64> {
-        self.eyes.enter().scan(from, |record, ()| each(*record))
+        self.reader.enter().scan(from, |record, ()| each(*record))
     }
 
-    /// All records, none of which is freed until `end_snapshot`.
+    /// Returns all records. None of them is freed until `end_snapshot`.
     pub(crate) fn begin_snapshot(&mut self) -> Vec<Record> {
         self.snapshots += 1;
         self.writer.iter().map(|(record, ())| *record).collect()
@@ -521,78 +555,87 @@ impl Core {
 
     pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
         self.snapshots -= 1;
-        self.free_held(safe);
+        self.reclaim_deferred(safe);
     }
 
-    /// Room for so many keys more.
+    /// Reserves room for more keys.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.writer.reserve(keys);
     }
 }
 
-/// What `with` makes of a record's value.
+/// Calls `with` with the value of a record and returns the result.
 #[inline]
-pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
+pub(crate) fn read<R>(
+    record: Record,
+    cold: Option<&ColdStore>,
+    with: impl FnOnce(&[u8]) -> R,
+) -> R {
     match record.value() {
-        Value::Here(value) => with(value),
+        Value::Inline(value) => with(value),
         value => read_part(value, cold, 0..value.length(), with),
     }
 }
 
-/// Answers with a record's value, in pieces if it lies in several.
+/// Answers with a record's value, in the pieces in which it is stored.
 #[inline]
-pub(crate) fn read_pieces(record: Record, cold: Option<&Cold>, answer: impl FnOnce(Answer<'_>)) {
+pub(crate) fn read_pieces(
+    record: Record,
+    cold: Option<&ColdStore>,
+    answer: impl FnOnce(Answer<'_>),
+) {
     match record.value() {
-        Value::Here(value) => answer(Answer::Bytes(value)),
+        Value::Inline(value) => answer(Answer::Bytes(value)),
         // SAFETY: the value belongs to a record that the caller holds.
-        Value::Long(lent, length) => unsafe { lent.rope().read_pieces(length, answer) },
-        Value::Away(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read_pieces(length, answer) },
+        Value::Compressed(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
     }
 }
 
-/// What `with` makes of a part of a record's value: of a long one only that is read.
+/// Calls `with` with a part of a value and returns the result. Of a long value only that part is read.
 pub(crate) fn read_part<R>(
     value: Value<'_>,
-    cold: Option<&Cold>,
+    cold: Option<&ColdStore>,
     part: Range<usize>,
     with: impl FnOnce(&[u8]) -> R,
 ) -> R {
     match value {
-        Value::Here(value) => with(&value[part]),
-        // SAFETY: the caller that has the value has its record.
-        Value::Long(lent, length) => unsafe { lent.rope().read(length, part, with) },
-        Value::Away(ticket, _) => {
+        Value::Inline(value) => with(&value[part]),
+        // SAFETY: the caller that has the value holds its record.
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read(length, part, with) },
+        Value::Compressed(ticket, _) => {
             let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
             value.expect("a ticket leads to its value as long as its record is there")
         }
     }
 }
 
-impl Step {
-    /// Frees the record of a step that will not be undone, if it went.
-    fn free(self, cold: Option<&Cold>) {
-        let Self::Out { record, moved, .. } = self else { return };
-        if let (Value::Away(ticket, _), Some(cold), false) = (record.value(), cold, moved) {
-            cold.drop(ticket);
+impl Undo {
+    /// Frees the record of a step that will not be undone, if the step removed it.
+    fn free(self, cold: Option<&ColdStore>) {
+        let Self::Removed { record, moved_out, .. } = self else { return };
+        if let (Value::Compressed(ticket, _), Some(cold), false) = (record.value(), cold, moved_out)
+        {
+            cold.remove(ticket);
         }
-        // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
-        // it are done, and no rollback puts it back. An earlier step that names it goes before this one.
+        // SAFETY: the record was removed from the map, all readers have left every state that had it, no snapshot needs
+        // it, and no rollback reinserts it. Steps of the same record are freed in order, so this is the last one.
         unsafe { record.free() };
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        // Sessions hold what the shard is part of, so all readers have gone.
+        // Sessions own the shard, so there are no readers any more.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
-        let held = self.held.drain(..).map(|(_, step)| step);
-        let steps = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(held);
+        let deferred = self.deferred.drain(..).map(|(_, step)| step);
+        let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
         let gone = steps.filter_map(|step| match step {
-            Step::In { .. } => None,
-            Step::Out { record, .. } => Some(record),
+            Undo::Inserted { .. } => None,
+            Undo::Removed { record, .. } => Some(record),
         });
         for record in gone.chain(all) {
-            // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.
+            // SAFETY: no reader is left, and dropping the map does not access its entries.
             unsafe { record.free() };
         }
     }

@@ -1,15 +1,15 @@
-//! From a key to its slot and shard.
+//! Hash slots, and which shard has which.
 
 use std::ops::Range;
 
-/// Slots, as many as in a Redis Cluster, where a key has the same one.
+/// The number of hash slots. A key has the same slot as in Redis Cluster.
 pub(crate) const SLOTS: u16 = 1 << 14;
 
-/// So many bytes of a key are taken at once.
+/// The bytes that one step of the checksum takes.
 const STRIDE: usize = 8;
 
-/// CRC-16/XMODEM of one byte, and of one byte with up to seven zero bytes behind it: what each byte of a stride adds
-/// to the sum does not depend on the others, so that they need not wait for each other.
+/// CRC-16/XMODEM of a byte that is followed by 0 to 7 zero bytes. With these tables each byte of a stride contributes
+/// to the checksum independently, so the processor looks them up in parallel.
 static TABLES: [[u16; 256]; STRIDE] = {
     let mut tables = [[0; 256]; STRIDE];
     let mut byte = 0;
@@ -35,9 +35,9 @@ static TABLES: [[u16; 256]; STRIDE] = {
     tables
 };
 
-/// CRC-16/XMODEM.
+/// Returns the CRC-16/XMODEM checksum.
 #[inline]
-fn sum(bytes: &[u8]) -> u16 {
+fn crc16(bytes: &[u8]) -> u16 {
     let (strides, rest) = bytes.as_chunks::<STRIDE>();
     let whole = strides.iter().fold(0_u16, |sum, stride| {
         let [first, second] = sum.to_be_bytes();
@@ -51,23 +51,24 @@ fn sum(bytes: &[u8]) -> u16 {
     rest.iter().fold(whole, next)
 }
 
-/// The key's slot: of what stands between the first `{` and the next `}` where that is something, else of all of it.
+/// Returns the hash slot of a key. If the key has a hash tag, which is text between the first `{` and the next `}`,
+/// only that counts.
 #[inline]
 pub(crate) fn slot(key: &[u8]) -> u16 {
     let part = memchr::memchr(b'{', key).and_then(|open| {
         let inner = &key[open + 1..];
         memchr::memchr(b'}', inner).filter(|length| *length != 0).map(|length| &inner[..length])
     });
-    sum(part.unwrap_or(key)) % SLOTS
+    crc16(part.unwrap_or(key)) % SLOTS
 }
 
-/// How slots are dealt out to a power of two of shards.
+/// Assigns slots to shards. The number of shards is a power of two.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deal {
+pub(crate) struct Sharding {
     shift: u32,
 }
 
-impl Deal {
+impl Sharding {
     pub(crate) fn new(shards: usize) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= usize::from(SLOTS));
         Self { shift: SLOTS.ilog2() - shards.ilog2() }
@@ -78,7 +79,7 @@ impl Deal {
         usize::from(slot >> self.shift)
     }
 
-    /// The slots of a shard.
+    /// Returns the slots of a shard.
     pub(crate) fn slots(self, shard: usize) -> Range<u16> {
         (shard << self.shift) as u16..((shard + 1) << self.shift) as u16
     }
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_redis() {
-        // Of the Redis Cluster specification, and `CLUSTER KEYSLOT` of Redis 7.
+        // From the Redis Cluster specification, and from `CLUSTER KEYSLOT` of Redis 7.
         assert_eq!(slot(b"123456789"), 0x31C3);
         assert_eq!((slot(b"foo"), slot(b"bar"), slot(b"")), (12182, 5061, 0));
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
@@ -99,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_those_of_polynomials() {
-        // As the sum is defined: bit by bit.
+    fn checksums_are_those_of_the_definition() {
+        // The definition, bit by bit.
         let plain = |bytes: &[u8]| {
             bytes.iter().fold(0_u16, |sum, byte| {
                 (0..8).fold(sum ^ u16::from(*byte) << 8, |sum, _| {
@@ -112,9 +113,9 @@ mod tests {
         for from in 0..40 {
             for to in from..bytes.len() {
                 assert_eq!(
-                    sum(&bytes[from..to]),
+                    crc16(&bytes[from..to]),
                     plain(&bytes[from..to]),
-                    "the sum of {from}..{to}"
+                    "the checksum of {from}..{to}"
                 );
             }
         }
@@ -123,13 +124,13 @@ mod tests {
     #[test]
     fn every_slot_has_its_shard() {
         for shards in [1, 2, 32, 16_384] {
-            let deal = Deal::new(shards);
+            let sharding = Sharding::new(shards);
             for shard in 0..shards {
-                for slot in deal.slots(shard) {
-                    assert_eq!(deal.shard(slot), shard);
+                for slot in sharding.slots(shard) {
+                    assert_eq!(sharding.shard(slot), shard);
                 }
             }
-            assert_eq!(deal.slots(shards - 1).end, SLOTS);
+            assert_eq!(sharding.slots(shards - 1).end, SLOTS);
         }
     }
 }

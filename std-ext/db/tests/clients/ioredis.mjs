@@ -48,7 +48,7 @@ class Server {
     let said = "";
     for await (const part of this.process.stdout) {
       said += part;
-      if (said.endsWith("Ctrl-C ends it.\n")) return this;
+      if (said.endsWith("Press Ctrl-C to stop.\n")) return this;
     }
     throw new Error(`it did not start: ${said}`);
   }

@@ -44,7 +44,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen([PROGRAM, *self.flags], stdout=subprocess.PIPE)
         self.said = io.TextIOWrapper(self.process.stdout)
-        while (line := self.said.readline()) != "Ctrl-C ends it.\n":
+        while (line := self.said.readline()) != "Press Ctrl-C to stop.\n":
             assert line, "it did not start"
 
     def end(self, how=signal.SIGTERM):

@@ -102,7 +102,7 @@ class Server:
             [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning"],
             stdout=subprocess.PIPE, text=True, env=environment,
         )
-        while (line := self.process.stdout.readline()) != "Ctrl-C ends it.\n":
+        while (line := self.process.stdout.readline()) != "Press Ctrl-C to stop.\n":
             assert line, "the server did not start"
 
     def __enter__(self):

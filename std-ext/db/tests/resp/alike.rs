@@ -1,13 +1,13 @@
-//! Whether the parsers do what the slow ones do. For tests and for fuzzing.
+//! Compares the parsers with the slow ones, for tests and for fuzzing.
 
 use crate::slow;
-use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
+use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::{inline, read};
 
-/// Requests, how many bytes they are, and what is wrong with the next one.
-pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<Wrong>);
+/// The requests, the bytes that they take, and what is wrong with the next one.
+pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>);
 
-/// Requests that come in pieces, as a server takes them.
+/// Parses requests that arrive in pieces, as a server does.
 pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usize) -> Taken {
     let (mut found, mut from, mut to) = (Vec::new(), 0, 0);
     let mut requests = Requests::default();
@@ -28,7 +28,7 @@ pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usi
                 Err(why) => return (found, from, Some(why)),
             },
             Found::Nothing(used) => used,
-            Found::Wrong(why) => return (found, from, Some(why)),
+            Found::Invalid(why) => return (found, from, Some(why)),
             Found::Unfinished(least) => {
                 assert!(least > to - from, "{least} of {from}..{to} in {input:?}");
                 if to == input.len() {
@@ -39,18 +39,18 @@ pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usi
                 continue;
             }
         };
-        // So many bytes it took, at the least.
+        // It took at least the announced bytes.
         assert!(used >= wanted && used <= to - from, "{used} of {wanted} in {input:?}");
         (from, wanted) = (from + used, 0);
     }
 }
 
-/// Whether a reply is read as the slow parser reads it, and none of its beginnings is one.
+/// Checks that a reply is parsed as the slow parser does, and that none of its prefixes is a reply.
 pub(crate) fn read_alike(input: &[u8]) {
     let wanted = slow::reply(input);
     let found = read::reply(input);
     match (&found, &wanted) {
-        // Not a number is not even itself.
+        // NaN does not equal itself.
         (Ok(read::Found::Reply(reply, used)), Some((wanted, length))) => {
             assert_eq!((format!("{reply:?}"), used), (format!("{wanted:?}"), length));
             for end in 0..*used {

@@ -1,18 +1,18 @@
 //! builds: default
 //!
-//! RESP in both directions: bytes that come in pieces, bytes that were damaged, and bytes of any kind, held against
-//! parsers that are slow and plain.
+//! RESP in both directions: bytes that arrive in pieces, damaged bytes, and arbitrary bytes, compared with slow and
+//! simple parsers.
 
 mod alike;
 mod slow;
 
 use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
+use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
 
-/// Numbers that look random, the same each time.
+/// Pseudo-random numbers, the same each time.
 struct Dice(u64);
 
 impl Dice {
@@ -27,16 +27,16 @@ impl Dice {
         (0..self.roll(most + 1)).map(|_| self.roll(256) as u8).collect()
     }
 
-    /// Bytes that are likely to mean something.
+    /// Returns bytes that are likely to mean something.
     fn babble(&mut self, words: &[&[u8]], most: usize) -> Vec<u8> {
         (0..self.roll(most + 1)).flat_map(|_| words[self.roll(words.len())].to_vec()).collect()
     }
 }
 
-/// Whether bytes are taken as they are by the slow parser, in one piece and in others.
+/// Checks that bytes are parsed as by the slow parser, in one piece and in several.
 fn agree(input: &[u8], dice: &mut Dice) {
-    for (limits, stranger) in [(Limits::FULL, false), (Limits::STRANGER, true)] {
-        let wanted = slow::requests(input, stranger);
+    for (limits, unauthenticated) in [(Limits::FULL, false), (Limits::UNAUTHENTICATED, true)] {
+        let wanted = slow::requests(input, unauthenticated);
         assert_eq!(taken(input, limits, || input.len()), wanted, "{}", input.escape_ascii());
         assert_eq!(taken(input, limits, || 1), wanted, "{}", input.escape_ascii());
         let most = 1 + dice.roll(30);
@@ -61,7 +61,7 @@ fn requests_are_the_same_in_any_pieces() {
         let taken = taken(&input, Limits::FULL, || dice.roll(most));
         assert_eq!(taken, (wanted, input.len(), None));
         agree(&input, &mut dice);
-        // Damaged, it is another input, and taken by both in the same way.
+        // Damaged, it is another input, which both must parse in the same way.
         for _ in 0..3 {
             if let Some(last) = input.len().checked_sub(1) {
                 let at = dice.roll(last + 1);
@@ -73,7 +73,7 @@ fn requests_are_the_same_in_any_pieces() {
 }
 
 #[test]
-fn bytes_of_any_kind_are_requests_or_not() {
+fn arbitrary_bytes_are_parsed_like_the_slow_parser() {
     let words: [&[u8]; 22] = [
         b"*",
         b"$",
@@ -113,20 +113,23 @@ fn bytes_of_any_kind_are_requests_or_not() {
 fn limits_hold() {
     let last = |input: &[u8], limits| taken(input, limits, || input.len()).2;
     let full = |input: &str| last(input.as_bytes(), Limits::FULL);
-    assert_eq!((full("*1048576\r\n"), full("*1048577\r\n")), (None, Some(Wrong::Count)));
+    assert_eq!((full("*1048576\r\n"), full("*1048577\r\n")), (None, Some(ParseError::Count)));
     assert_eq!(full("*1\r\n$536870912\r\n"), None);
-    assert_eq!(full("*1\r\n$536870913\r\n"), Some(Wrong::Length));
-    let stranger = |input: &str| last(input.as_bytes(), Limits::STRANGER);
-    assert_eq!((stranger("*10\r\n"), stranger("*11\r\n")), (None, Some(Wrong::CountOfStranger)));
-    assert_eq!(stranger("*1\r\n$16384\r\n"), None);
-    assert_eq!(stranger("*1\r\n$16385\r\n"), Some(Wrong::LengthOfStranger));
+    assert_eq!(full("*1\r\n$536870913\r\n"), Some(ParseError::Length));
+    let unauthenticated = |input: &str| last(input.as_bytes(), Limits::UNAUTHENTICATED);
+    assert_eq!(
+        (unauthenticated("*10\r\n"), unauthenticated("*11\r\n")),
+        (None, Some(ParseError::UnauthenticatedCount))
+    );
+    assert_eq!(unauthenticated("*1\r\n$16384\r\n"), None);
+    assert_eq!(unauthenticated("*1\r\n$16385\r\n"), Some(ParseError::UnauthenticatedLength));
     assert_eq!(full(&"x".repeat(65_536)), None);
-    assert_eq!(full(&"x".repeat(65_537)), Some(Wrong::Line));
+    assert_eq!(full(&"x".repeat(65_537)), Some(ParseError::Line));
     assert_eq!(full(&format!("{}\n", "x".repeat(65_536))), None);
 }
 
 #[test]
-fn a_long_value_says_how_long_it_is() {
+fn an_incomplete_value_announces_its_length() {
     let mut requests = Requests::default();
     let mut input = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n".to_vec();
     let whole = input.len() + 1_000_002;
@@ -137,7 +140,7 @@ fn a_long_value_says_how_long_it_is() {
     }
 }
 
-/// A reply of any shape.
+/// Returns a random reply.
 fn any_reply(dice: &mut Dice, depth: usize) -> Reply {
     let line = |dice: &mut Dice| {
         let mut line = dice.bytes(20);
@@ -198,7 +201,7 @@ fn written(reply: &Reply, out: &mut Writer<'_>) {
     }
 }
 
-/// What becomes of a reply in RESP2.
+/// Converts a reply to RESP2.
 fn plain(reply: &Reply) -> Reply {
     let all = |many: &[Reply]| many.iter().map(plain).collect();
     match reply {
@@ -214,7 +217,7 @@ fn plain(reply: &Reply) -> Reply {
 }
 
 #[test]
-fn replies_are_read_as_they_were_written() {
+fn written_replies_are_read_back() {
     let mut dice = Dice(3);
     for _ in 0..1500 {
         let reply = any_reply(&mut dice, 0);
@@ -230,7 +233,7 @@ fn replies_are_read_as_they_were_written() {
 }
 
 #[test]
-fn bytes_of_any_kind_are_replies_or_not() {
+fn arbitrary_replies_are_parsed_like_the_slow_parser() {
     let words: [&[u8]; 26] = [
         b"*",
         b"$",
@@ -274,7 +277,7 @@ fn bytes_of_any_kind_are_replies_or_not() {
 }
 
 #[test]
-fn arrays_are_deep_up_to_a_limit() {
+fn nesting_is_limited() {
     let deep = |depth: usize| [b"*1\r\n".repeat(depth), b"_\r\n".to_vec()].concat();
     assert!(matches!(read::reply(&deep(64)), Ok(read::Found::Reply(..))));
     assert_eq!(read::reply(&deep(65)), Err(read::Malformed::TooDeep));

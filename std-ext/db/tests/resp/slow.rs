@@ -1,20 +1,23 @@
-//! RESP once more, slow and plain: what the parsers are held against, by tests and by fuzzing.
+//! A slow and simple second implementation of RESP, with which tests and fuzzing compare the parsers.
 
 use hedgerow_db::resp::inline;
-use hedgerow_db::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, Wrong};
+use hedgerow_db::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, ParseError};
 use hedgerow_db::resp::read::Reply;
 
-/// Something, and how many bytes it took.
+/// A value, and the bytes that it took.
 type Taken<T> = Option<(T, usize)>;
 
-/// The requests in `input`, how many bytes they are, and what is wrong with the next one.
-pub(crate) fn requests(input: &[u8], stranger: bool) -> (Vec<Vec<Vec<u8>>>, usize, Option<Wrong>) {
+/// Returns the requests in `input`, the bytes that they take, and what is wrong with the next one.
+pub(crate) fn requests(
+    input: &[u8],
+    unauthenticated: bool,
+) -> (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>) {
     let (mut found, mut at) = (Vec::new(), 0);
     loop {
         let rest = &input[at..];
         let next = match rest.first() {
             None => return (found, at, None),
-            Some(b'*') => array(rest, stranger),
+            Some(b'*') => array(rest, unauthenticated),
             Some(_) => words(rest),
         };
         match next {
@@ -30,37 +33,37 @@ pub(crate) fn requests(input: &[u8], stranger: bool) -> (Vec<Vec<Vec<u8>>>, usiz
     }
 }
 
-fn words(input: &[u8]) -> Result<Taken<Vec<Vec<u8>>>, Wrong> {
+fn words(input: &[u8]) -> Result<Taken<Vec<Vec<u8>>>, ParseError> {
     match input.iter().take(LONGEST_LINE + 1).position(|byte| *byte == b'\n') {
         Some(end) => Ok(Some((inline::split(&input[..end])?, end + 1))),
-        None if input.len() > LONGEST_LINE => Err(Wrong::Line),
+        None if input.len() > LONGEST_LINE => Err(ParseError::Line),
         None => Ok(None),
     }
 }
 
-fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, Wrong> {
-    let Some((count, mut at)) = number(input, 1).ok_or(Wrong::Count)? else { return Ok(None) };
+fn array(input: &[u8], unauthenticated: bool) -> Result<Taken<Vec<Vec<u8>>>, ParseError> {
+    let Some((count, mut at)) = number(input, 1).ok_or(ParseError::Count)? else { return Ok(None) };
     if count > MOST_ARGUMENTS {
-        return Err(Wrong::Count);
+        return Err(ParseError::Count);
     }
-    if stranger && count > 10 {
-        return Err(Wrong::CountOfStranger);
+    if unauthenticated && count > 10 {
+        return Err(ParseError::UnauthenticatedCount);
     }
     let mut arguments = Vec::new();
     for _ in 0..count {
         match input.get(at) {
             None => return Ok(None),
             Some(b'$') => {}
-            Some(other) => return Err(Wrong::Expected(*other)),
+            Some(other) => return Err(ParseError::Expected(*other)),
         }
-        let Some((length, from)) = number(input, at + 1).ok_or(Wrong::Length)? else {
+        let Some((length, from)) = number(input, at + 1).ok_or(ParseError::Length)? else {
             return Ok(None);
         };
         if !(0..=LONGEST_ARGUMENT).contains(&length) {
-            return Err(Wrong::Length);
+            return Err(ParseError::Length);
         }
-        if stranger && length > 16 << 10 {
-            return Err(Wrong::LengthOfStranger);
+        if unauthenticated && length > 16 << 10 {
+            return Err(ParseError::UnauthenticatedLength);
         }
         let to = from + usize::try_from(length).expect("it is positive");
         if input.len() < to + 2 {
@@ -72,7 +75,7 @@ fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, Wrong> {
     Ok(Some((arguments, at)))
 }
 
-/// A number as it would be printed, then a return and any byte. None where it is no number.
+/// Parses a number in its canonical form, followed by a carriage return and any byte. `None` if it is no number.
 fn number(input: &[u8], at: usize) -> Option<Taken<i64>> {
     let text: Vec<u8> = input[at..].iter().copied().take_while(|byte| *byte != b'\r').collect();
     let end = at + text.len();
@@ -86,7 +89,7 @@ fn number(input: &[u8], at: usize) -> Option<Taken<i64>> {
     Some((input.len() > end + 1).then_some((number, end + 2)))
 }
 
-/// The reply that `input` begins with; none where it is unfinished, or no reply.
+/// Returns the reply at the beginning of `input`; `None` if it is incomplete or invalid.
 pub(crate) fn reply(input: &[u8]) -> Taken<Reply> {
     nested(input, 0)
 }
@@ -152,7 +155,7 @@ fn nested(input: &[u8], depth: usize) -> Taken<Reply> {
         Some(reply)
     };
     let pairs = matches!(mark, b'%' | b'|');
-    // Nobody has so many bytes.
+    // No input has so many bytes.
     if count > input.len() {
         return None;
     }

@@ -1,7 +1,7 @@
-//! A server in the test's process, and clients that speak in bytes.
+//! A server in the test's process, and clients that send bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
+use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use std::time::Duration;
 /// A server that runs until it is dropped.
 pub struct Running {
     pub address: SocketAddr,
-    pub stopper: Stopper,
-    pub watcher: Watcher,
-    thread: Option<JoinHandle<io::Result<Ended>>>,
+    pub stopper: StopHandle,
+    pub watcher: ServerMonitor,
+    thread: Option<JoinHandle<io::Result<ServerExit>>>,
 }
 
 impl Running {
@@ -26,7 +26,7 @@ impl Running {
         Self::beside(db, change, |_| ()).0
     }
 
-    /// A server, and what is started beside it.
+    /// Starts a server, and something beside it.
     pub fn beside<T>(
         db: Db,
         change: impl FnOnce(&mut ServerConfig),
@@ -41,7 +41,7 @@ impl Running {
             _ => None,
         };
         let address = server.addresses().iter().find_map(tcp).unwrap();
-        let (stopper, watcher) = (server.stopper(), server.watcher());
+        let (stopper, watcher) = (server.stop_handle(), server.monitor());
         let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
         (Self { address, stopper, watcher, thread }, started)
@@ -51,14 +51,14 @@ impl Running {
         Client::new(TcpStream::connect(self.address).unwrap())
     }
 
-    /// Ends it.
-    pub fn end(self) -> Ended {
+    /// Stops the server.
+    pub fn end(self) -> ServerExit {
         self.stopper.stop();
         self.joined()
     }
 
-    /// Waits until it has ended.
-    pub fn joined(mut self) -> Ended {
+    /// Waits until the server has stopped.
+    pub fn joined(mut self) -> ServerExit {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
 }
@@ -73,7 +73,7 @@ impl Drop for Running {
     }
 }
 
-/// A client that fails a test sooner than it waits for ever.
+/// A client whose reads time out, so that a test fails rather than wait for ever.
 pub struct Client(pub TcpStream);
 
 impl Client {
@@ -107,9 +107,12 @@ impl Client {
     #[track_caller]
     pub fn expect_end(&mut self) {
         let mut rest = Vec::new();
-        // Bytes that it never read can make the end a rude one.
+        // Unread bytes can turn the end of the connection into a reset.
         let end = self.0.read_to_end(&mut rest);
-        assert!(!end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock), "it did not end");
+        assert!(
+            !end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock),
+            "the connection did not end"
+        );
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
 }
@@ -128,12 +131,12 @@ pub fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// Answers that are these numbers.
+/// Returns integer replies of these numbers.
 pub fn numbers(all: impl Iterator<Item = usize>) -> Vec<u8> {
     all.flat_map(|n| format!(":{n}\r\n").into_bytes()).collect()
 }
 
-/// Waits until something is so, which it will be soon.
+/// Waits until a condition holds, which must be soon.
 #[track_caller]
 pub fn until(so: impl Fn() -> bool) {
     for _ in 0..20_000 {
@@ -142,24 +145,24 @@ pub fn until(so: impl Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("it did not come to be so");
+    panic!("the condition did not become true");
 }
 
-/// A figure that the system tells of this process; 0 where it does not.
+/// Returns a number from the process's status; 0 if the system does not have it.
 pub fn status(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Bytes of memory that the process has at most from now on, as [`memory_since`] tells.
+/// Starts to measure the peak memory of the process for [`memory_since`].
 pub fn begin_of_memory() -> usize {
-    // Where the system does not know that, the peak of before counts as well.
+    // Without this file, the peak before counts as well.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     status("VmHWM:") << 10
 }
 
-/// How many bytes more the process had in memory since then at most.
+/// Returns how many bytes the peak memory has grown since then.
 pub fn memory_since(before: usize) -> usize {
     (status("VmHWM:") << 10).saturating_sub(before)
 }

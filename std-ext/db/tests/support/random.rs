@@ -1,4 +1,4 @@
-//! Numbers for tests: as random as the library's tests have them, from a seed that a failure can be run again with.
+//! Random numbers for tests, from a seed with which a failure can be repeated.
 
 #[path = "../../../../tests/support/rng.rs"]
 #[allow(dead_code, reason = "each test uses some of it")]

@@ -1,0 +1,60 @@
+//! Binds the worker pool of `hedgerow-std-ext` to `FenceMap`.
+
+use crate::fence::{ByType, Computed, FenceMap, Op, Ranking};
+use alloc::vec::Vec;
+use hedgerow_std_ext::FencedMap;
+
+/// A pool of threads that make contended changes to a [`FenceMap`] for their callers, and keep its fences balanced.
+///
+/// [`hedgerow_std_ext::FenceWorkers`] describes requests, limits, and failures.
+///
+/// ```
+/// use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
+/// use std::sync::Arc;
+///
+/// let hits = Arc::new(FenceMap::<u64, u32>::new());
+/// let workers = FenceWorkers::spawn(Arc::clone(&hits), 1)?;
+/// let ticket = workers.submit(7, |n| Op::Insert(n.unwrap_or(0) + 1)).unwrap();
+/// assert_eq!(ticket.wait().unwrap().after, Some(1));
+/// assert_eq!(hits.get(&7), Some(1));
+/// # std::io::Result::Ok(())
+/// ```
+pub type FenceWorkers<K, V, R = ByType> = hedgerow_std_ext::FenceWorkers<FenceMap<K, V, R>>;
+
+/// What each key of some changes had before.
+pub type Answers<V> = Vec<Option<V>>;
+/// Changes of several keys.
+pub type Changes<K, V> = Vec<(K, Op<V>)>;
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FencedMap for FenceMap<K, V, R> {
+    type Key = K;
+    type Value<'a> = V;
+    type Op = Op<V>;
+    type Computed = Computed<V>;
+    type Before = Option<V>;
+
+    #[inline]
+    fn compute<F>(&self, key: K, f: F) -> Computed<V>
+    where
+        F: FnMut(Option<V>) -> Op<V>,
+    {
+        self.compute(key, f)
+    }
+
+    fn apply_each(&self, changes: &[(K, Op<V>)]) -> Vec<Option<V>> {
+        self.apply_each(changes)
+    }
+
+    #[inline]
+    fn worker_of(&self, key: &K, workers: usize, hot_only: bool) -> Option<usize> {
+        self.worker_of(key, workers, hot_only)
+    }
+
+    fn mark_hot(&self, threshold: usize, calls: usize) -> usize {
+        self.update_contention(threshold, calls)
+    }
+
+    fn rebalance_step(&self, budget: usize) -> bool {
+        self.rebalance_step(budget)
+    }
+}

@@ -1,0 +1,281 @@
+//! Background tasks, in two threads: one runs the active expire cycle and eviction, the other writes snapshots when the
+//! log has grown or a client asks for one.
+
+use crate::error::Error;
+use crate::lock::lock;
+use crate::log::folder::Folder;
+use crate::log::{LogError, Lsn};
+use crate::snapshot::{self, Writer};
+use crate::state::record::Record;
+use crate::state::{State, maintenance, shard};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The pause between two rounds over all shards; the pause if a round has left much to do.
+const PAUSE: Duration = Duration::from_millis(100);
+const SHORT_PAUSE: Duration = Duration::from_millis(2);
+
+/// The delay after a failed snapshot before another one starts automatically.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+
+pub(crate) struct BackgroundTasks {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether the snapshot thread was started.
+    can_snapshot: bool,
+}
+
+struct Shared {
+    folder: Option<Arc<Folder>>,
+    /// The log size from which on a snapshot is written; 0 for never.
+    snapshot_after: u64,
+    status: Mutex<Status>,
+    wakeup: Condvar,
+    /// Held while a snapshot is written, so that there is one at a time.
+    snapshot_lock: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Status {
+    stopping: bool,
+    /// The next round is due at once.
+    woken: bool,
+    /// The snapshot thread must start a snapshot.
+    snapshot_requested: bool,
+    snapshot: SnapshotStatus,
+}
+
+/// The name and the function of a thread.
+type Work = (&'static str, fn(&Shared, &State));
+
+/// The state of snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SnapshotStatus {
+    /// A snapshot is being written, or was requested.
+    pub(crate) in_progress: bool,
+    /// When the last one was written, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) failed: bool,
+    pub(crate) entry: Lsn,
+    pub(crate) pause: Duration,
+    bytes: u64,
+}
+
+impl BackgroundTasks {
+    pub(crate) fn start(
+        state: &Arc<State>,
+        folder: Option<Arc<Folder>>,
+        snapshot_after: u64,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            folder,
+            snapshot_after,
+            status: Mutex::default(),
+            wakeup: Condvar::new(),
+            snapshot_lock: Mutex::default(),
+        });
+        // Two threads, so that keys expire while a snapshot is written.
+        let work: [Work; 2] = [
+            ("hedgerow-db-expire", Shared::run_periodic),
+            ("hedgerow-db-snapshot", Shared::run_snapshots),
+        ];
+        let started = work.map(|(name, work)| {
+            let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
+            let thread = std::thread::Builder::new().name(name.into());
+            // Without its thread, an expired key is removed only when a command accesses it.
+            let thread = thread.spawn(move || work(&shared, &state));
+            thread.map_err(|why| tracing::error!("cannot start the thread {name}: {why}")).ok()
+        });
+        let can_snapshot = started[1].is_some();
+        Self { shared, threads: Mutex::new(started.into_iter().flatten().collect()), can_snapshot }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.shared.status().stopping = true;
+        self.shared.wakeup.notify_all();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a background thread has panicked");
+            }
+        }
+    }
+
+    /// Starts the next round at once.
+    pub(crate) fn wake(&self) {
+        self.shared.status().woken = true;
+        self.shared.wakeup.notify_all();
+    }
+
+    pub(crate) fn snapshot_status(&self) -> SnapshotStatus {
+        self.shared.status().snapshot
+    }
+
+    pub(crate) fn snapshot_now(&self, state: &State) -> Result<(), Error> {
+        self.shared.snapshot(state)
+    }
+
+    /// Starts a snapshot in the background. Returns false if one is being written already.
+    pub(crate) fn snapshot_soon(&self) -> bool {
+        self.can_snapshot && self.shared.request_snapshot()
+    }
+}
+
+impl Shared {
+    fn status(&self) -> MutexGuard<'_, Status> {
+        lock(&self.status)
+    }
+
+    /// Requests a snapshot. Returns false if one is being written already.
+    fn request_snapshot(&self) -> bool {
+        let mut status = self.status();
+        if status.snapshot.in_progress {
+            return false;
+        }
+        (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
+        drop(status);
+        self.wakeup.notify_all();
+        true
+    }
+
+    fn run_periodic(&self, state: &State) {
+        let (mut pause, mut not_before) = (PAUSE, Instant::now());
+        loop {
+            let status = self
+                .wakeup
+                .wait_timeout_while(self.status(), pause, |now| !now.stopping && !now.woken);
+            let snapshot = {
+                let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
+                if status.stopping {
+                    return;
+                }
+                status.woken = false;
+                status.snapshot
+            };
+            pause = if maintenance::run_cycle(state) { SHORT_PAUSE } else { PAUSE };
+            let due = self.snapshot_after.max(2 * snapshot.bytes);
+            let due = self.snapshot_after != 0 && self.folder.is_some() && state.log.bytes() >= due;
+            if due
+                && !snapshot.in_progress
+                && Instant::now() >= not_before
+                && self.request_snapshot()
+            {
+                not_before = Instant::now() + RETRY_DELAY;
+            }
+            // The next growth of the log need not wait for the delay after a failure.
+            if !due {
+                not_before = Instant::now();
+            }
+        }
+    }
+
+    /// Writes snapshots when they are requested.
+    fn run_snapshots(&self, state: &State) {
+        loop {
+            let idle = |now: &mut Status| !now.stopping && !now.snapshot_requested;
+            let status = self.wakeup.wait_while(self.status(), idle);
+            let mut status = status.unwrap_or_else(PoisonError::into_inner);
+            if status.stopping {
+                return;
+            }
+            status.snapshot_requested = false;
+            drop(status);
+            if let Err(why) = self.snapshot(state)
+                && !self.status().stopping
+            {
+                tracing::error!("{why}");
+            }
+        }
+    }
+
+    fn snapshot(&self, state: &State) -> Result<(), Error> {
+        /// Clears `in_progress`, even after a panic, unless another snapshot was requested.
+        struct Ends<'a>(&'a Shared);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                let mut status = self.0.status();
+                status.snapshot.in_progress = status.snapshot_requested;
+            }
+        }
+        let _one = lock(&self.snapshot_lock);
+        let _ends = Ends(self);
+        let Some(folder) = &self.folder else { return Ok(()) };
+        self.status().snapshot.in_progress = true;
+        let made = write_snapshot(folder, state, &|| self.status().stopping);
+        let snapshot = &mut self.status().snapshot;
+        snapshot.failed = made.is_err();
+        *snapshot = SnapshotStatus {
+            in_progress: true,
+            failed: false,
+            at: state.clock.now() / 1000,
+            ..made?
+        };
+        Ok(())
+    }
+}
+
+/// Rotates the log, writes all shards, and drops the log before the snapshot.
+fn write_snapshot(
+    folder: &Arc<Folder>,
+    state: &State,
+    stopping: &dyn Fn() -> bool,
+) -> Result<SnapshotStatus, Error> {
+    let snapshot_error = |why| Error::Snapshot(Arc::new(why));
+    let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
+    let mut writer = Writer::create(folder).map_err(snapshot_error)?;
+    let mut pause = Duration::ZERO;
+    let writing = state.begin_snapshot();
+    for number in 0..state.shards.len() {
+        if stopping() {
+            return Err(snapshot_error(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "the database is closed",
+            )));
+        }
+        let took = write_shard(number, state, &mut writer).map_err(snapshot_error)?;
+        pause = pause.max(took);
+    }
+    drop(writing);
+    let last = state.log.last();
+    // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
+    state.log.sync()?;
+    // The flush has made all entries up to `last` safe, unless a rollback undid some that the snapshot holds. From now
+    // on, none of them can be undone.
+    if state.rollbacks() != rollbacks {
+        return Err(LogError::RolledBack.into());
+    }
+    let bytes = writer.finish(last, state.clock.now()).map_err(snapshot_error)?;
+    state.log.drop_before(first)?;
+    snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;
+    Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
+}
+
+/// Writes a shard as of one point in time. Returns how long the shard was locked.
+fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<Duration> {
+    /// Releases the records held for the snapshot, even after a panic or an error.
+    struct Held<'a>(&'a State, &'a shard::Shard);
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.1.lock().end_snapshot(self.0.log.safe());
+        }
+    }
+    let shard = &state.shards[number];
+    let mut core = shard.lock();
+    let began = Instant::now();
+    let records: Vec<Record> = core.begin_snapshot();
+    // Entries are appended under this lock, so every change in these records has an entry up to this one.
+    let floor = state.log.last();
+    let time = core.advance_time(state.clock.now());
+    drop(core);
+    let pause = began.elapsed();
+    let _held = Held(state, shard);
+    writer.section(state.sharding.slots(number), floor)?;
+    for record in records.into_iter().filter(|record| !record.is_expired(time)) {
+        shard::read(record, state.cold.as_deref(), |value| {
+            writer.entry(record.key(), record.expires_at(), value)
+        })?;
+    }
+    Ok(pause)
+}

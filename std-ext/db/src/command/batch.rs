@@ -1,0 +1,415 @@
+//! A batch: the requests of a pipeline's commands, executed by the session together, and the steps that turn the
+//! answers into replies in the commands' order.
+//!
+//! No command allocates once the thread's buffers ([`Scratch`]) have grown. They are reused for each pipeline, although
+//! their contents borrow from another input buffer each time.
+
+use crate::Session;
+use crate::buffers::emptied;
+use crate::command::reply::{ReplyKind, error_text};
+use crate::log::Lsn;
+use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
+use crate::resp::Protocol;
+use crate::resp::write::Writer;
+use std::ops::Range;
+
+/// A thread's buffers, reused for each pipeline.
+#[derive(Default)]
+pub struct Scratch {
+    batch: Batch<'static>,
+    arguments: Vec<&'static [u8]>,
+}
+
+impl Scratch {
+    /// Takes the buffers out. They are empty.
+    pub(super) fn take<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
+        (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
+    }
+
+    /// Puts the buffers back, and frees those that have become large.
+    pub(super) fn put_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
+        self.arguments = emptied(arguments);
+        self.batch = Batch {
+            requests: emptied(batch.requests),
+            steps: emptied(batch.steps),
+            prepared: emptied(batch.prepared),
+            pairs: emptied(batch.pairs),
+            keys: emptied(batch.keys),
+            deferred: emptied(batch.deferred),
+            stored: emptied(batch.stored),
+            stored_bytes: emptied(batch.stored_bytes),
+            changes: false,
+            wants_time: false,
+        };
+    }
+}
+
+/// A step in writing the replies.
+#[derive(Clone, Copy, Debug)]
+enum ReplyStep {
+    /// Writes the prepared reply bytes up to this offset.
+    Prepared(usize),
+    /// Converts this many answers to a reply.
+    Answers(ReplyKind, usize),
+}
+
+/// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
+struct DeferredKeys {
+    request: usize,
+    what: DeferredOp,
+    range: Range<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum DeferredOp {
+    SetAll,
+    SetAllIfAbsent,
+    DeleteAll,
+}
+
+/// An answer that arrived out of order. Its bytes are in a buffer.
+#[derive(Clone, Copy)]
+enum StoredAnswer {
+    Done,
+    Nil,
+    Int(i64),
+    ExpiresAt(Option<u64>),
+    Error(RequestError),
+    Bytes(usize, usize),
+}
+
+/// The requests of a pipeline, and the steps that make its replies.
+#[derive(Default)]
+pub(crate) struct Batch<'a> {
+    requests: Vec<Request<'a>>,
+    steps: Vec<ReplyStep>,
+    prepared: Vec<u8>,
+    pairs: Vec<(&'a [u8], &'a [u8])>,
+    keys: Vec<&'a [u8]>,
+    deferred: Vec<DeferredKeys>,
+    stored: Vec<StoredAnswer>,
+    stored_bytes: Vec<u8>,
+    /// Whether there is a change: then answers arrive in any order.
+    changes: bool,
+    /// Whether a reply depends on the current time.
+    wants_time: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Returns whether the batch has no step.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Returns the number of requests.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Returns the bytes of prepared replies.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.prepared.len()
+    }
+
+    /// Adds a reply that needs no answer.
+    pub(super) fn push_reply(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
+        write(&mut Writer::new(&mut self.prepared, protocol));
+        match self.steps.last_mut() {
+            Some(ReplyStep::Prepared(end)) => *end = self.prepared.len(),
+            _ => self.steps.push(ReplyStep::Prepared(self.prepared.len())),
+        }
+    }
+
+    /// Adds a read of one key.
+    #[inline]
+    pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+        self.wants_time |= matches!(kind, ReplyKind::Ttl { .. });
+        self.requests.push(Request::Read(key, query));
+        self.steps.push(ReplyStep::Answers(kind, 1));
+    }
+
+    /// Adds the same read of several keys, in one snapshot.
+    pub(super) fn multi_read(&mut self, keys: &[&'a [u8]], query: Query, kind: ReplyKind) {
+        // The first one announces the group.
+        let request = |(at, key): (usize, &&'a [u8])| match at {
+            0 if keys.len() > 1 => Request::MultiRead(key, query, keys.len()),
+            _ => Request::Read(key, query),
+        };
+        self.requests.extend(keys.iter().enumerate().map(request));
+        self.steps.push(ReplyStep::Answers(kind, keys.len()));
+    }
+
+    /// Adds a change of one key.
+    #[inline]
+    pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
+        self.changes = true;
+        self.requests.push(Request::Change(key, change));
+        self.steps.push(ReplyStep::Answers(kind, 1));
+    }
+
+    /// Adds an atomic change of several keys.
+    pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
+        self.changes = true;
+        self.requests.push(Request::MultiKey(op));
+        self.steps.push(ReplyStep::Answers(kind, 1));
+    }
+
+    /// Adds the removal of several keys.
+    pub(super) fn delete_all(&mut self, keys: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(keys);
+        self.defer(DeferredOp::DeleteAll, from..self.keys.len());
+        self.multi_key(MultiKeyOp::DeleteAll(&[]), ReplyKind::Integer);
+    }
+
+    /// Adds an MSET: `arguments` alternate between keys and values. If `absent`, the values are stored only if none of
+    /// the keys exists.
+    pub(super) fn set_all(&mut self, arguments: &[&'a [u8]], absent: bool) {
+        let from = self.pairs.len();
+        self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
+        let range = from..self.pairs.len();
+        if absent {
+            self.defer(DeferredOp::SetAllIfAbsent, range);
+            self.multi_key(MultiKeyOp::SetAllIfAbsent(&[]), ReplyKind::Integer);
+        } else {
+            self.defer(DeferredOp::SetAll, range);
+            self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
+        }
+    }
+
+    fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
+        self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
+    }
+
+    /// Executes all requests and writes the replies. Returns the log entry that must be safe before the replies are
+    /// sent, and whether all replies fit into `max_out` bytes of `out`. If not, the rest is left out.
+    pub(super) fn execute(
+        &mut self,
+        session: &mut Session,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+        max_out: usize,
+    ) -> (Lsn, bool) {
+        let now = if self.wants_time { session.now() } else { 0 };
+        // Values that arrive out of order are copied to another buffer first.
+        let max_stored = max_out.saturating_sub(out.len());
+        let mut full = false;
+        let mut replies = ReplyWriter {
+            out: Writer::new(out, protocol),
+            max_out,
+            full: false,
+            steps: &self.steps,
+            prepared: &self.prepared,
+            written: 0,
+            missing_answers: 0,
+            sum: 0,
+            error: None,
+            now,
+        };
+        let mut lsn = 0;
+        if !self.requests.is_empty() {
+            // From here on, no buffer of keys grows, so requests may borrow from them.
+            let mut requests = shortened(std::mem::take(&mut self.requests));
+            for deferred in &self.deferred {
+                let range = deferred.range.clone();
+                requests[deferred.request] = Request::MultiKey(match deferred.what {
+                    DeferredOp::SetAll => MultiKeyOp::SetAll(&self.pairs[range]),
+                    DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&self.pairs[range]),
+                    DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&self.keys[range]),
+                });
+            }
+            // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
+            // order.
+            if self.changes && requests.len() > 1 {
+                let stored = &mut self.stored;
+                let bytes = &mut self.stored_bytes;
+                stored.resize(requests.len(), StoredAnswer::Nil);
+                lsn = session.execute(&requests, &mut |request, answer| {
+                    stored[request] = store(answer, bytes, max_stored, &mut full);
+                });
+                for stored in stored.iter() {
+                    replies.answer(stored.answer(bytes));
+                }
+            } else {
+                // Without changes, answers arrive in order and are written as they come.
+                lsn = session.execute(&requests, &mut |_, answer| replies.answer(answer));
+            }
+            self.requests = emptied(requests);
+        }
+        replies.prepared();
+        full |= replies.full;
+        self.clear();
+        (lsn, !full)
+    }
+
+    fn clear(&mut self) {
+        self.requests.clear();
+        self.steps.clear();
+        self.prepared.clear();
+        self.pairs.clear();
+        self.keys.clear();
+        self.deferred.clear();
+        self.stored.clear();
+        self.stored_bytes.clear();
+        (self.changes, self.wants_time) = (false, false);
+    }
+}
+
+/// Shortens the lifetime of the requests.
+fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
+    requests
+}
+
+/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
+fn store(answer: Answer<'_>, bytes: &mut Vec<u8>, max_out: usize, full: &mut bool) -> StoredAnswer {
+    match answer {
+        Answer::Done => StoredAnswer::Done,
+        Answer::Nil => StoredAnswer::Nil,
+        Answer::Int(n) => StoredAnswer::Int(n),
+        Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
+        Answer::Error(error) => StoredAnswer::Error(error),
+        Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
+        Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
+    }
+}
+
+fn store_bytes(
+    pieces: &[&[u8]],
+    bytes: &mut Vec<u8>,
+    max_out: usize,
+    full: &mut bool,
+) -> StoredAnswer {
+    let from = bytes.len();
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > max_out.saturating_sub(from) {
+        *full = true;
+        return StoredAnswer::Nil;
+    }
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+    StoredAnswer::Bytes(from, bytes.len())
+}
+
+impl StoredAnswer {
+    fn answer(self, bytes: &[u8]) -> Answer<'_> {
+        match self {
+            Self::Done => Answer::Done,
+            Self::Nil => Answer::Nil,
+            Self::Int(n) => Answer::Int(n),
+            Self::ExpiresAt(until) => Answer::ExpiresAt(until),
+            Self::Error(error) => Answer::Error(error),
+            Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
+        }
+    }
+}
+
+/// Converts answers that arrive in order to replies.
+struct ReplyWriter<'o, 'b> {
+    out: Writer<'o>,
+    /// The longest that the output may become, and whether it would have become longer.
+    max_out: usize,
+    full: bool,
+    /// The remaining steps.
+    steps: &'b [ReplyStep],
+    prepared: &'b [u8],
+    /// How much of the prepared replies was written.
+    written: usize,
+    /// Answers that the first step still needs; 0 if it has none yet.
+    missing_answers: usize,
+    sum: i64,
+    error: Option<RequestError>,
+    now: u64,
+}
+
+impl ReplyWriter<'_, '_> {
+    /// Writes the prepared replies up to the next step that needs an answer.
+    #[inline]
+    fn prepared(&mut self) {
+        while let Some((&ReplyStep::Prepared(end), rest)) = self.steps.split_first() {
+            if self.fits(end - self.written) {
+                self.out.raw(&self.prepared[self.written..end]);
+            }
+            (self.written, self.steps) = (end, rest);
+        }
+    }
+
+    /// Returns whether `bytes` more bytes fit into the output. If they do not, the connection will be closed, so
+    /// nothing after them is sent either.
+    #[inline]
+    fn fits(&mut self, bytes: usize) -> bool {
+        let fits = self.out.len() + bytes <= self.max_out;
+        if !fits {
+            self.full = true;
+        }
+        fits
+    }
+
+    #[inline]
+    fn answer(&mut self, answer: Answer<'_>) {
+        let bytes = match answer {
+            Answer::Bytes(value) => value.len(),
+            Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            _ => 0,
+        };
+        if !self.fits(bytes) {
+            return;
+        }
+        self.prepared();
+        match self.steps.split_first() {
+            Some((&ReplyStep::Answers(kind, 1), rest))
+                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
+            {
+                kind.write(&mut self.out, answer, self.now);
+                self.steps = rest;
+            }
+            Some((&ReplyStep::Answers(kind, count), _)) => self.answer_of(kind, count, answer),
+            _ => debug_assert!(false, "an answer without a step"),
+        }
+    }
+
+    /// Processes one of several answers to a command.
+    fn answer_of(&mut self, kind: ReplyKind, count: usize, answer: Answer<'_>) {
+        if self.missing_answers == 0 {
+            self.missing_answers = count;
+            if kind == ReplyKind::Values {
+                self.out.array(count);
+            }
+        }
+        match (kind, answer) {
+            (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
+            (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
+            (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
+            _ => kind.write(&mut self.out, answer, self.now),
+        }
+        self.missing_answers -= 1;
+        if self.missing_answers == 0 {
+            if kind == ReplyKind::Sum {
+                match self.error.take() {
+                    Some(error) => self.out.error(error_text(error)),
+                    None => self.out.integer(self.sum),
+                }
+                self.sum = 0;
+            }
+            self.steps = &self.steps[1..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emptied_buffers_keep_their_memory() {
+        let text = b"rose".to_vec();
+        let mut requests: Vec<Request<'_>> = Vec::with_capacity(100);
+        requests.push(Request::Read(&text, Query::Value));
+        let (at, capacity) = (requests.as_ptr().addr(), requests.capacity());
+        let mut again: Vec<Request<'static>> = emptied(requests);
+        assert!(again.is_empty());
+        again.push(Request::Read(b"rose", Query::Value));
+        assert_eq!((again.as_ptr().addr(), again.capacity()), (at, capacity));
+        let large: Vec<u8> = emptied(vec![0_u8; crate::buffers::KEPT + 1]);
+        assert_eq!(large.capacity(), 0);
+    }
+}

@@ -1,0 +1,193 @@
+//! COMMAND: information about the commands.
+
+use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
+use crate::command::docs::{DOCS, Docs};
+use crate::command::execute::Execution;
+use crate::command::glob;
+use crate::command::subcommands;
+use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::resp::write::Writer;
+
+#[derive(Clone, Copy)]
+enum Subcommand {
+    Count,
+    List,
+    Info,
+    Docs,
+    GetKeys,
+    Help,
+}
+
+const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+    ("count", 2, Subcommand::Count),
+    ("list", -2, Subcommand::List),
+    ("info", -2, Subcommand::Info),
+    ("docs", -2, Subcommand::Docs),
+    ("getkeys", -4, Subcommand::GetKeys),
+    ("help", 2, Subcommand::Help),
+];
+
+const HELP: [&str; 17] = [
+    "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "(no subcommand)",
+    "    Return details about all Redis commands.",
+    "COUNT",
+    "    Return the total number of commands in this Redis server.",
+    "LIST",
+    "    Return a list of all commands in this Redis server.",
+    "INFO [<command-name> ...]",
+    "    Return details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "GETKEYS <full-command>",
+    "    Return the keys from a full Redis command.",
+];
+
+impl<'a> Execution<'_, 'a> {
+    /// COMMAND.
+    pub(super) fn command(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        if arguments.len() == 1 {
+            self.infos(&[]);
+            return Ok(());
+        }
+        match subcommand("command", &SUBCOMMANDS, arguments)? {
+            Subcommand::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
+            Subcommand::List => self.names(&arguments[2..])?,
+            Subcommand::Info => self.infos(&arguments[2..]),
+            Subcommand::Docs => self.docs(&arguments[2..]),
+            Subcommand::GetKeys => self.getkeys(&arguments[2..])?,
+            Subcommand::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// COMMAND INFO; without names, for all commands.
+    fn infos(&mut self, names: &[&[u8]]) {
+        self.reply(|out| {
+            if names.is_empty() {
+                out.array(COMMANDS.len());
+                for spec in &COMMANDS {
+                    write_spec(spec, out);
+                }
+                return;
+            }
+            out.array(names.len());
+            for name in names {
+                match find_spec(name) {
+                    Some(spec) => write_spec(spec, out),
+                    None => out.null(),
+                }
+            }
+        });
+    }
+
+    fn names(&mut self, filter: &[&[u8]]) -> Result<(), CommandError> {
+        let is_wanted: &dyn Fn(&CommandSpec) -> bool = match filter {
+            [] => &|_| true,
+            [by, how, what] if is(by, "filterby") => match how {
+                // There are no modules.
+                how if is(how, "module") => &|_| false,
+                how if is(how, "aclcat") => {
+                    &|spec| spec.categories.split(' ').any(|category| is(what, category))
+                }
+                how if is(how, "pattern") => {
+                    &|spec| glob::matches(what, spec.name.as_bytes(), true)
+                }
+                _ => return Err(SYNTAX),
+            },
+            _ => return Err(SYNTAX),
+        };
+        let all =
+            || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(subcommands::of(spec)));
+        let wanted = || all().filter(|spec| is_wanted(spec));
+        self.reply(|out| {
+            out.array(wanted().count());
+            wanted().for_each(|spec| out.bulk(spec.name.as_bytes()));
+        });
+        Ok(())
+    }
+
+    /// COMMAND DOCS; without names, for all commands. Unknown names are left out, as in Redis.
+    fn docs(&mut self, names: &[&[u8]]) {
+        let docs = |name: &&[u8]| {
+            let spec = table::find(name)?;
+            DOCS.iter().find(|docs| docs.name == spec.name)
+        };
+        let some: Vec<&Docs> = names.iter().filter_map(docs).collect();
+        let all: Vec<&Docs> = if names.is_empty() { DOCS.iter().collect() } else { some };
+        self.reply(|out| {
+            out.map(all.len());
+            for docs in all {
+                out.bulk(docs.name.as_bytes());
+                out.map(3);
+                let texts =
+                    [("summary", docs.summary), ("since", docs.since), ("group", docs.group)];
+                for (name, text) in texts {
+                    out.bulk(name.as_bytes());
+                    out.bulk(text.as_bytes());
+                }
+            }
+        });
+    }
+
+    fn getkeys(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
+        let mut spec = table::find(command[0]);
+        // If the command has subcommands, the second argument names one.
+        if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
+            spec = subcommands::find(command[0], command[1]);
+        }
+        let spec = spec.ok_or("ERR Invalid command specified")?;
+        if spec.keys.0 == 0 {
+            return Err("ERR The command has no key arguments".into());
+        }
+        if !spec.takes(command.len()) {
+            return Err("ERR Invalid number of arguments specified for command".into());
+        }
+        let places = places(spec.keys, command.len());
+        self.reply(|out| {
+            out.array(places.clone().count());
+            places.for_each(|place| out.bulk(command[place]));
+        });
+        Ok(())
+    }
+}
+
+/// Returns the positions of the keys among this many arguments.
+fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> + Clone {
+    let place = |place: i8| usize::from(place.unsigned_abs());
+    let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
+    (place(first)..=last).step_by(place(step).max(1))
+}
+
+/// Returns the command of this name, or the subcommand if the name contains a bar.
+fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
+    match name.iter().position(|&byte| byte == b'|') {
+        None => table::find(name),
+        Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),
+    }
+}
+
+/// Writes what COMMAND INFO replies for a command.
+fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
+    out.array(10);
+    out.bulk(spec.name.as_bytes());
+    out.integer(spec.arity.into());
+    let words = |text: &'static str| text.split(' ').filter(|word| !word.is_empty());
+    out.set(words(spec.flags).count());
+    words(spec.flags).for_each(|flag| out.simple(flag));
+    out.integer(spec.keys.0.into());
+    out.integer(spec.keys.1.into());
+    out.integer(spec.keys.2.into());
+    out.set(words(spec.categories).count());
+    words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
+    // No tips and no key specifications.
+    (0..2).for_each(|_| out.array(0));
+    let is_subcommand = spec.name.contains('|');
+    let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
+    out.array(parts().count());
+    parts().for_each(|part| write_spec(part, out));
+}

@@ -1,0 +1,247 @@
+//! From the bytes that a connection has received to its replies.
+
+use crate::command::batch::Batch;
+use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
+use crate::command::context::{Context, ServerApi};
+use crate::log::Lsn;
+use crate::resp::inline;
+use crate::resp::parse::{Found, ParseError};
+use crate::resp::write::Writer;
+use crate::{Db, Session};
+
+/// A batch is executed when it has this many keys. One command may exceed it.
+const MAX_BATCH_KEYS: usize = 4096;
+/// Input is left for later when its replies have this many bytes.
+pub(super) const REPLY_CHUNK: usize = 1 << 20;
+
+/// The outcome of processing input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Bytes that were consumed. If there are some, more complete requests may follow them.
+    pub consumed: usize,
+    /// Bytes that the next request needs at least, counted from there; 0 if unknown.
+    pub needed: usize,
+    /// Commands that were executed.
+    pub commands: usize,
+    /// The log entry that must be safe before the replies may be sent.
+    pub lsn: Lsn,
+    /// What to do with the connection.
+    pub next: NextStep,
+}
+
+/// What to do with a connection after its replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NextStep {
+    /// Wait for more input.
+    #[default]
+    Continue,
+    /// Send the replies, then close.
+    Close,
+    /// Close at once: the replies exceed the limit, and were not made.
+    Drop,
+    /// Send the replies, then shut the server down.
+    Shutdown {
+        /// Whether to write a snapshot first.
+        save: bool,
+    },
+}
+
+/// Executes the complete requests at the beginning of `input`, and appends their replies to `out`. After
+/// [`NextStep::Close`], [`NextStep::Drop`] or [`NextStep::Shutdown`], it must not be called for this connection again.
+pub fn process_input(
+    connection: &mut Connection,
+    context: &mut Context<'_>,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let (batch, mut arguments) = context.scratch.take();
+    let start = out.len();
+    let (session, db, server) = (&mut *context.session, context.db, context.server);
+    let max_out = start.saturating_add(connection.reply_limit);
+    let next = NextStep::Continue;
+    let mut execution =
+        Execution { connection, session, db, server, out, max_out, batch, lsn: 0, next };
+    let mut outcome = Outcome::default();
+    let batch_limit = execution.connection.batch_limit;
+    while outcome.commands < batch_limit && execution.next == NextStep::Continue {
+        // For each request anew: the last one may have been AUTH.
+        let limits = execution.connection.limits();
+        let rest = &input[outcome.consumed..];
+        match execution.connection.requests.next(rest, limits, &mut arguments) {
+            Found::Request(consumed) => {
+                execution.handle_request(&arguments);
+                outcome.consumed += consumed;
+                outcome.commands += 1;
+            }
+            Found::Quoted(consumed) => {
+                execution.execute_inline(&rest[..consumed]);
+                outcome.consumed += consumed;
+                outcome.commands += 1;
+            }
+            Found::Nothing(consumed) => outcome.consumed += consumed,
+            Found::Unfinished(wanted) => {
+                outcome.needed = wanted;
+                break;
+            }
+            Found::Invalid(why) => {
+                execution.protocol_error(why);
+                break;
+            }
+        }
+        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input.
+        if execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK {
+            break;
+        }
+    }
+    execution.execute_batch();
+    (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
+    context.scratch.put_back(execution.batch, arguments);
+    // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
+    // after long ones, and grows again.
+    let long = out.len() - start >= REPLY_CHUNK;
+    connection.batch_limit =
+        if long { (batch_limit / 4).max(1) } else { (batch_limit * 2).min(MAX_BATCH_COMMANDS) };
+    outcome
+}
+
+/// The state of executing the commands of one pipeline.
+pub(super) struct Execution<'t, 'a> {
+    pub(super) connection: &'t mut Connection,
+    pub(super) session: &'t mut Session,
+    pub(super) db: &'t Db,
+    pub(super) server: &'t dyn ServerApi,
+    pub(super) out: &'t mut Vec<u8>,
+    /// The longest that `out` may become.
+    pub(super) max_out: usize,
+    pub(super) batch: Batch<'a>,
+    /// The log entry that must be safe before `out` may be sent.
+    pub(super) lsn: Lsn,
+    pub(super) next: NextStep,
+}
+
+impl<'a> Execution<'_, 'a> {
+    #[inline]
+    fn handle_request(&mut self, arguments: &[&'a [u8]]) {
+        // Nearly all connections want replies, so the other modes are out of line.
+        if self.connection.reply_mode == ReplyMode::All {
+            self.execute(arguments);
+        } else {
+            self.execute_muted(arguments);
+        }
+    }
+
+    /// Executes a command whose reply the client does not want (CLIENT REPLY OFF or SKIP).
+    #[cold]
+    fn execute_muted(&mut self, arguments: &[&'a [u8]]) {
+        self.execute_batch();
+        if self.next == NextStep::Drop {
+            return;
+        }
+        let before = self.out.len();
+        let replies = self.connection.reply_mode;
+        if replies == ReplyMode::SkipNext {
+            self.connection.reply_mode = ReplyMode::SkipThis;
+        }
+        self.execute(arguments);
+        self.execute_batch();
+        // Only CLIENT REPLY ON can have changed the mode, and that command is answered.
+        if self.connection.reply_mode != ReplyMode::All {
+            self.out.truncate(before);
+            // A reply that is not sent needs no room.
+            if self.next == NextStep::Drop {
+                self.next = NextStep::Continue;
+            }
+        }
+        if self.connection.reply_mode == ReplyMode::SkipThis {
+            self.connection.reply_mode = ReplyMode::All;
+        }
+    }
+
+    /// Executes an inline command with quotes. Its words are not in the input buffer, so the batch, which borrows from
+    /// that, cannot hold them.
+    #[cold]
+    fn execute_inline(&mut self, line: &[u8]) {
+        let words = match inline::split(line) {
+            Ok(words) => words,
+            Err(why) => return self.protocol_error(why),
+        };
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        if words.is_empty() {
+            return;
+        }
+        self.execute_batch();
+        let mut execution = Execution {
+            connection: self.connection,
+            session: self.session,
+            db: self.db,
+            server: self.server,
+            out: self.out,
+            max_out: self.max_out,
+            batch: Batch::default(),
+            lsn: self.lsn,
+            next: self.next,
+        };
+        execution.handle_request(&words);
+        execution.execute_batch();
+        (self.lsn, self.next) = (execution.lsn, execution.next);
+    }
+
+    /// Replies to a malformed request. The connection closes, because nobody can tell where the next request begins.
+    #[cold]
+    fn protocol_error(&mut self, why: ParseError) {
+        match why {
+            // The byte as it was sent, even if it is no character.
+            ParseError::Expected(byte) => {
+                let text: [&[u8]; 3] = [b"ERR Protocol error: expected '$', got '", &[byte], b"'"];
+                self.error(text.concat());
+            }
+            _ => self.error(format!("ERR {why}")),
+        }
+        self.next = NextStep::Close;
+    }
+
+    /// Executes the batch and appends its replies.
+    pub(super) fn execute_batch(&mut self) {
+        if !self.batch.is_empty() {
+            let (protocol, most) = (self.connection.protocol, self.max_out);
+            let (lsn, all) = self.batch.execute(self.session, protocol, self.out, most);
+            self.lsn = self.lsn.max(lsn);
+            if !all {
+                self.next = NextStep::Drop;
+            }
+        }
+    }
+
+    /// Returns whether a reply of `bytes` bytes fits into the output. If it does not, the connection ends.
+    pub(super) fn fits(&mut self, bytes: usize) -> bool {
+        let fits = self.out.len().saturating_add(bytes) <= self.max_out;
+        if !fits {
+            self.next = NextStep::Drop;
+        }
+        fits
+    }
+
+    /// Notes that a command has read the whole database: its reply must wait for the newest log entry.
+    pub(super) fn wait_for_last_entry(&mut self) {
+        self.lsn = self.lsn.max(self.db.log().last());
+    }
+
+    /// Adds a reply that needs nothing from the database.
+    pub(super) fn reply(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        if self.batch.is_empty() {
+            write(&mut Writer::new(self.out, self.connection.protocol));
+            self.fits(0);
+        } else {
+            self.batch.push_reply(self.connection.protocol, write);
+            // Replies within the batch count towards the output as well.
+            if self.batch.reply_bytes() >= REPLY_CHUNK {
+                self.execute_batch();
+            }
+        }
+    }
+
+    /// Adds an error reply.
+    pub(super) fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.reply(|out| out.error(text));
+    }
+}

@@ -1,0 +1,205 @@
+//! Commands that set an expiration: SET and its variants, EXPIRE and its variants.
+
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
+use crate::command::execute::Execution;
+use crate::command::reply::ReplyKind;
+use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
+use crate::state::number;
+
+/// Whether a time is relative to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeBase {
+    Relative,
+    Absolute,
+}
+
+/// The unit of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+type TimeFormat = (TimeBase, Unit);
+
+/// Returns the time format that an option of SET names.
+fn format(option: &[u8]) -> Option<TimeFormat> {
+    let options = [
+        ("ex", (TimeBase::Relative, Unit::Seconds)),
+        ("px", (TimeBase::Relative, Unit::Milliseconds)),
+        ("exat", (TimeBase::Absolute, Unit::Seconds)),
+        ("pxat", (TimeBase::Absolute, Unit::Milliseconds)),
+    ];
+    options.iter().find(|(name, _)| is(option, name)).map(|&(_, format)| format)
+}
+
+fn invalid(name: &str) -> CommandError {
+    format!("ERR invalid expire time in '{name}' command").into()
+}
+
+/// Converts a time to milliseconds since 1970; the result may be negative.
+fn absolute_ms(
+    (from, unit): TimeFormat,
+    time: i64,
+    now: impl FnOnce() -> u64,
+    name: &str,
+) -> Result<i64, CommandError> {
+    let time = match unit {
+        Unit::Seconds => time.checked_mul(1000),
+        Unit::Milliseconds => Some(time),
+    };
+    let now = || i64::try_from(now()).unwrap_or(i64::MAX);
+    let time_ms = match from {
+        TimeBase::Relative => time.and_then(|time| time.checked_add(now())),
+        TimeBase::Absolute => time,
+    };
+    time_ms.ok_or_else(|| invalid(name))
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// Returns the expiration for a time that must be positive.
+    fn expiry(&self, format: TimeFormat, time: &[u8], name: &str) -> Result<Expiry, CommandError> {
+        let time = number::integer(time).ok_or(NOT_AN_INTEGER)?;
+        if time <= 0 {
+            return Err(invalid(name));
+        }
+        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        Ok(Expiry::At(end.unsigned_abs()))
+    }
+
+    /// SET with options.
+    pub(super) fn set(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let (key, value) = (arguments[1], arguments[2]);
+        let (mut condition, mut get) = (SetCondition::Always, false);
+        let mut expiry: Option<(TimeFormat, &[u8])> = None;
+        let mut keeps = false;
+        let mut options = arguments[3..].iter();
+        while let Some(option) = options.next() {
+            if is(option, "nx") && condition != SetCondition::IfPresent {
+                condition = SetCondition::IfAbsent;
+            } else if is(option, "xx") && condition != SetCondition::IfAbsent {
+                condition = SetCondition::IfPresent;
+            } else if is(option, "get") {
+                get = true;
+            } else if is(option, "keepttl") && expiry.is_none() {
+                keeps = true;
+            } else if let Some(format) = format(option)
+                && !keeps
+                // The same option given twice: Redis takes the last one.
+                && expiry.is_none_or(|(before, _)| before == format)
+                && let Some(time) = options.next()
+            {
+                expiry = Some((format, *time));
+            } else {
+                return Err(SYNTAX);
+            }
+        }
+        let expiry = match expiry {
+            Some((format, time)) => self.expiry(format, time, "set")?,
+            None if keeps => Expiry::Keep,
+            None => Expiry::Never,
+        };
+        let kind = if get { ReplyKind::Value } else { ReplyKind::Done };
+        self.batch.change(key, Change::Set { value, condition, expiry, get }, kind);
+        Ok(())
+    }
+
+    /// SETEX and PSETEX.
+    pub(super) fn set_ex(
+        &mut self,
+        arguments: &[&'a [u8]],
+        unit: Unit,
+        name: &'static str,
+    ) -> Result<(), CommandError> {
+        let expiry = self.expiry((TimeBase::Relative, unit), arguments[2], name)?;
+        let (value, condition) = (arguments[3], SetCondition::Always);
+        let set = Change::Set { value, condition, expiry, get: false };
+        self.batch.change(arguments[1], set, ReplyKind::Done);
+        Ok(())
+    }
+
+    /// GETEX.
+    pub(super) fn get_ex(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let key = arguments[1];
+        let expiry = match &arguments[2..] {
+            [] => {
+                self.batch.read(key, Query::Pieces, ReplyKind::Value);
+                return Ok(());
+            }
+            [option] if is(option, "persist") => Expiry::Never,
+            [option, time] => {
+                let format = format(option).ok_or(SYNTAX)?;
+                self.expiry(format, time, "getex")?
+            }
+            _ => return Err(SYNTAX),
+        };
+        let live = Change::Expire { expiry, condition: ExpireCondition::Always, get: true };
+        self.batch.change(key, live, ReplyKind::Value);
+        Ok(())
+    }
+
+    /// PERSIST.
+    pub(super) fn persist(&mut self, key: &'a [u8]) {
+        let live = Change::Expire {
+            expiry: Expiry::Never,
+            condition: ExpireCondition::Always,
+            get: false,
+        };
+        self.batch.change(key, live, ReplyKind::Integer);
+    }
+
+    /// EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT.
+    pub(super) fn expire(
+        &mut self,
+        arguments: &[&'a [u8]],
+        format: TimeFormat,
+        name: &'static str,
+    ) -> Result<(), CommandError> {
+        let condition = condition(&arguments[3..])?;
+        let time = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
+        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        // A time before 1970 has the effect of 1970: the key is removed.
+        let expiry = Expiry::At(u64::try_from(end).unwrap_or(0));
+        self.batch.change(
+            arguments[1],
+            Change::Expire { expiry, condition, get: false },
+            ReplyKind::Integer,
+        );
+        Ok(())
+    }
+}
+
+/// Reads the options of EXPIRE.
+fn condition(options: &[&[u8]]) -> Result<ExpireCondition, CommandError> {
+    let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
+    for option in options {
+        if is(option, "nx") {
+            nx = true;
+        } else if is(option, "xx") {
+            xx = true;
+        } else if is(option, "gt") {
+            gt = true;
+        } else if is(option, "lt") {
+            lt = true;
+        } else {
+            let option = String::from_utf8_lossy(shown(option, usize::MAX)).into_owned();
+            return Err(format!("ERR Unsupported option {option}").into());
+        }
+    }
+    if nx && (xx || gt || lt) {
+        let text = "ERR NX and XX, GT or LT options at the same time are not compatible";
+        return Err(text.into());
+    }
+    if gt && lt {
+        return Err("ERR GT and LT options at the same time are not compatible".into());
+    }
+    Ok(match (nx, xx, gt, lt) {
+        (true, ..) => ExpireCondition::NoExpiry,
+        // A key without expiration counts as expiring latest of all, so XX adds nothing to GT.
+        (_, _, true, _) => ExpireCondition::Later,
+        (_, true, _, true) => ExpireCondition::HasExpiryAndSooner,
+        (_, _, _, true) => ExpireCondition::Sooner,
+        (_, true, ..) => ExpireCondition::HasExpiry,
+        _ => ExpireCondition::Always,
+    })
+}

@@ -1,0 +1,118 @@
+//! How answers of the database become replies.
+
+use crate::request::{Answer, RequestError};
+use crate::resp::write::Writer;
+use crate::state::number;
+
+/// How the answers to one command's requests become its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplyKind {
+    /// A bulk string, or null.
+    Value,
+    /// An array of as many bulk strings or nulls as there are keys.
+    Values,
+    /// OK, or null if it was not done.
+    Done,
+    /// 1, or 0 if it was not done.
+    DoneAsInteger,
+    /// An integer.
+    Integer,
+    /// An integer, or null.
+    IntegerOrNull,
+    /// The sum of integers.
+    Sum,
+    /// A bulk string, empty if the key is missing.
+    Range,
+    /// The remaining time to live, or the expiration time.
+    Ttl {
+        /// In seconds, not milliseconds.
+        seconds: bool,
+        /// The expiration time itself.
+        absolute: bool,
+    },
+    /// The type of the key's value.
+    Type,
+    /// The encoding that Redis would use for the value.
+    Encoding,
+    /// The number of references to the value.
+    Shared,
+    /// An error because access frequencies are not tracked, or null.
+    Frequency,
+}
+
+/// Redis stores values up to this length in one allocation with their header.
+pub(super) const EMBSTR_MAX: usize = 44;
+
+impl ReplyKind {
+    /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970.
+    #[inline]
+    pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
+        match (self, answer) {
+            (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),
+            // A key that is too long cannot exist, so reading it is no error.
+            (Self::Value | Self::Values | Self::Done, Answer::Nil)
+            | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
+            (Self::Done, Answer::Done) => out.ok(),
+            (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
+            (_, Answer::Error(error)) => out.error(error_text(error)),
+            _ => self.write_rare(out, answer, now),
+        }
+    }
+
+    #[inline(never)]
+    fn write_rare(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
+        match (self, answer) {
+            (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
+            (Self::Range, _) => out.bulk(b""),
+            (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
+                Answer::ExpiresAt(Some(end)) => {
+                    let shown = if absolute { end } else { end.saturating_sub(now) };
+                    let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
+                    i64::try_from(shown).unwrap_or(i64::MAX)
+                }
+                Answer::ExpiresAt(None) => -1,
+                _ => -2,
+            }),
+            (Self::Value | Self::Values, Answer::Pieces(pieces)) => out.bulk_of(pieces),
+            (Self::Type, Answer::Int(1)) => out.simple("string"),
+            (Self::Type, _) => out.simple("none"),
+            (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
+            (Self::Shared, Answer::Int(1)) => out.integer(1),
+            (Self::Frequency, Answer::Int(1)) => out.error(NO_FREQUENCY),
+            _ => out.null(),
+        }
+    }
+}
+
+/// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.
+fn encoding(value: &[u8]) -> &'static str {
+    if number::integer(value).is_some() {
+        "int"
+    } else if value.len() <= EMBSTR_MAX {
+        "embstr"
+    } else {
+        "raw"
+    }
+}
+
+const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+    that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+/// Returns the error reply, in Redis's words if Redis has the same error.
+pub(crate) fn error_text(error: RequestError) -> &'static str {
+    match error {
+        RequestError::NotAnInteger => "ERR value is not an integer or out of range",
+        RequestError::NotAFloat => "ERR value is not a valid float",
+        RequestError::Overflow => "ERR increment or decrement would overflow",
+        RequestError::NotFinite => "ERR increment would produce NaN or Infinity",
+        RequestError::KeyTooLong => "ERR key exceeds maximum allowed size (65535 bytes)",
+        RequestError::ValueTooLong => {
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        }
+        RequestError::NoSuchKey => "ERR no such key",
+        RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        RequestError::LogUnavailable => {
+            "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."
+        }
+    }
+}

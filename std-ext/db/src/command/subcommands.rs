@@ -1,0 +1,65 @@
+//! The table of subcommands, as `COMMAND` shows them.
+
+use super::table::{CommandSpec, Id, NONE, spec};
+
+/// The key is the second argument.
+const KEY: (i8, i8, i8) = (2, 2, 1);
+const PLAIN: &str = "noscript loading stale";
+const ADMIN: &str = "admin noscript loading stale";
+const ABOUT: &str = "loading stale";
+
+/// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
+/// of Redis 7, and count the command's name as an argument.
+pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
+    spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
+    spec(("client|list", Id::Client, -2), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|info", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|reply", Id::Client, 3), NONE, PLAIN, "slow connection"),
+    spec(("client|setinfo", Id::Client, 4), NONE, PLAIN, "slow connection"),
+    spec(("client|no-evict", Id::Client, 3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|no-touch", Id::Client, 3), NONE, PLAIN, "slow connection"),
+    spec(("client|getredir", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|kill", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|unblock", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|trackinginfo", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|help", Id::Client, 2), NONE, ABOUT, "slow connection"),
+    spec(("command|count", Id::Command, 2), NONE, ABOUT, "slow connection"),
+    spec(("command|list", Id::Command, -2), NONE, ABOUT, "slow connection"),
+    spec(("command|info", Id::Command, -2), NONE, ABOUT, "slow connection"),
+    spec(("command|docs", Id::Command, -2), NONE, ABOUT, "slow connection"),
+    spec(("command|getkeys", Id::Command, -4), NONE, ABOUT, "slow connection"),
+    spec(("command|help", Id::Command, 2), NONE, ABOUT, "slow connection"),
+    spec(("config|get", Id::Config, -3), NONE, ADMIN, "admin slow dangerous"),
+    spec(("config|set", Id::Config, -4), NONE, ADMIN, "admin slow dangerous"),
+    spec(("config|resetstat", Id::Config, 2), NONE, ADMIN, "admin slow dangerous"),
+    spec(("config|rewrite", Id::Config, 2), NONE, ADMIN, "admin slow dangerous"),
+    spec(("config|help", Id::Config, 2), NONE, ABOUT, "slow"),
+    spec(("memory|usage", Id::Memory, -3), KEY, "readonly", "read slow"),
+    spec(("memory|doctor", Id::Memory, 2), NONE, "", "slow"),
+    spec(("memory|stats", Id::Memory, 2), NONE, "", "slow"),
+    spec(("memory|malloc-stats", Id::Memory, 2), NONE, "", "slow"),
+    spec(("memory|purge", Id::Memory, 2), NONE, "", "slow"),
+    spec(("memory|help", Id::Memory, 2), NONE, ABOUT, "slow"),
+    spec(("object|encoding", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
+    spec(("object|idletime", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
+    spec(("object|freq", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
+    spec(("object|refcount", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
+    spec(("object|help", Id::Object, 2), NONE, ABOUT, "keyspace slow"),
+];
+
+/// Returns the subcommands of a command.
+pub(crate) fn of(command: &CommandSpec) -> impl Iterator<Item = &'static CommandSpec> + Clone {
+    let id = command.id;
+    SUBCOMMANDS.iter().filter(move |part| part.id == id)
+}
+
+/// Returns the subcommand of this name.
+pub(crate) fn find(command: &[u8], name: &[u8]) -> Option<&'static CommandSpec> {
+    SUBCOMMANDS.iter().find(|part| {
+        let (container, part) = part.name.split_once('|').unwrap_or_default();
+        command.eq_ignore_ascii_case(container.as_bytes())
+            && name.eq_ignore_ascii_case(part.as_bytes())
+    })
+}

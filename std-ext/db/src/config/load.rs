@@ -1,0 +1,312 @@
+//! The settings of one start: gathered from all sources, checked, and converted to options of the database and its
+//! servers.
+
+use super::error::ConfigError;
+#[cfg(feature = "cli")]
+use super::flags;
+#[cfg(feature = "grpc")]
+use super::server::GrpcOptions;
+use super::server::{Bind, ServerConfig};
+#[cfg(feature = "tls")]
+use super::server::{ClientCertificates, TlsFiles};
+use super::source::{self, RawSetting};
+use super::table::{self, Setting};
+use super::value;
+use crate::log::Fsync;
+use crate::options::{Eviction, Options};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The settings of one start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The values in the order of the table.
+    pub(super) values: Vec<String>,
+    file: Option<PathBuf>,
+}
+
+/// What the command line asks for.
+#[cfg(feature = "cli")]
+#[derive(Clone, Debug)]
+pub enum Invocation {
+    /// Serve with this configuration.
+    Serve(Box<Config>),
+    /// Print this text and exit: help, version, sample file, completions or manual page.
+    Print(String),
+}
+
+impl Default for Config {
+    /// All settings at their defaults.
+    fn default() -> Self {
+        let read = |setting: &Setting| {
+            setting.kind.parse(setting.default).expect("a test parses all defaults")
+        };
+        Self { values: table::all().map(read).collect(), file: None }
+    }
+}
+
+impl Config {
+    /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
+    /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says where the error is and what is expected.
+    #[cfg(feature = "cli")]
+    pub fn read(
+        arguments: impl IntoIterator<Item = String>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Invocation, ConfigError> {
+        let arguments = match flags::read(arguments.into_iter())? {
+            flags::Parsed::Print(text) => return Ok(Invocation::Print(text)),
+            flags::Parsed::Serve(arguments) => arguments,
+        };
+        let environment: Vec<_> = environment.into_iter().collect();
+        let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
+        let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
+        let file = arguments.file.or_else(|| named.map(PathBuf::from));
+        let config = Self::from_sources(file, environment, arguments.given)?;
+        Ok(Invocation::Serve(Box::new(config)))
+    }
+
+    /// Reads the settings from a file, if one is given, and from variables that begin with `HEDGEROW_DB_`, which
+    /// override it. This is for programs with a command line of their own.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says where the error is and what is expected.
+    pub fn load(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::from_sources(file, environment, Vec::new())
+    }
+
+    /// Reads the settings of all three sources.
+    fn from_sources(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: Vec<RawSetting>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self { file, ..Self::default() };
+        if let Some(path) = config.file.clone() {
+            let text =
+                fs::read_to_string(&path).map_err(|why| ConfigError::File(path.clone(), why))?;
+            config.apply(source::file(&path, &text)?)?;
+        }
+        config.apply(source::environment(environment.into_iter()))?;
+        config.apply(flags)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(super) fn apply(&mut self, all: Vec<RawSetting>) -> Result<(), ConfigError> {
+        for RawSetting { name, value, origin } in all {
+            let index = table::all().position(|setting| setting.name.eq_ignore_ascii_case(&name));
+            let Some(index) = index else {
+                let suggestion = table::suggestion(&name);
+                return Err(ConfigError::Unknown { origin, name, suggestion });
+            };
+            let setting = table::all().nth(index).expect("the index was found there");
+            match setting.kind.parse(&value) {
+                Ok(value) => self.values[index] = value,
+                Err(expected) => {
+                    let name = setting.name;
+                    return Err(ConfigError::InvalidValue { origin, name, value, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the settings against each other.
+    fn check(&self) -> Result<(), ConfigError> {
+        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
+        if self.number("tls-port") != 0 {
+            if cfg!(not(feature = "tls")) {
+                return conflict("tls-port requires a build with the feature `tls`");
+            }
+            if self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty() {
+                return conflict("tls-port requires tls-cert-file and tls-key-file");
+            }
+            if self.get("tls-auth-clients") != "no" && self.get("tls-ca-cert-file").is_empty() {
+                return conflict("tls-port requires tls-ca-cert-file, or tls-auth-clients no");
+            }
+        }
+        let ports = ["port", "tls-port", "grpc-port", "metrics-port"].map(|name| self.number(name));
+        if ports[..3] == [0; 3] && self.get("unixsocket").is_empty() {
+            return conflict(
+                "port, tls-port, grpc-port and unixsocket are all off: no client could connect",
+            );
+        }
+        for (i, port) in ports.iter().enumerate() {
+            if *port != 0 && ports[..i].contains(port) {
+                return conflict("port, tls-port, grpc-port and metrics-port must differ");
+            }
+        }
+        self.check_grpc()
+    }
+
+    fn check_grpc(&self) -> Result<(), ConfigError> {
+        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
+        let Some(address) = self.grpc() else { return Ok(()) };
+        if cfg!(not(feature = "grpc")) {
+            return conflict("grpc-port requires a build with the feature `grpc`");
+        }
+        let open = self.get("requirepass").is_empty() && self.flag("protected-mode");
+        if open && !address.ip().is_loopback() {
+            return conflict(
+                "grpc-port on an address that other machines can reach requires requirepass, or protected-mode no",
+            );
+        }
+        if self.flag("grpc-tls")
+            && (self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty())
+        {
+            return conflict("grpc-tls requires tls-cert-file and tls-key-file");
+        }
+        Ok(())
+    }
+
+    /// Returns the value of a setting.
+    ///
+    /// # Panics
+    /// If the table has no setting of that name.
+    pub fn get(&self, name: &str) -> &str {
+        let index = table::all().position(|setting| setting.name == name);
+        &self.values[index.expect("the name of a setting")]
+    }
+
+    /// Returns the names and values of all settings, in the order of the table.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        table::all().map(|setting| setting.name).zip(self.values.iter().map(String::as_str))
+    }
+
+    /// Returns the file that was read, if there was one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        value::bytes(self.get(name))
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.get(name) == "yes"
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.get(name)).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    fn port(&self, name: &str) -> Option<u16> {
+        u16::try_from(self.number(name)).ok().filter(|port| *port != 0)
+    }
+
+    /// Returns the options of the database.
+    pub fn options(&self) -> Options {
+        let mut options = if self.flag("appendonly") {
+            Options::at(self.get("dir"))
+        } else {
+            Options::in_memory()
+        };
+        options.fsync = match self.get("appendfsync") {
+            "always" => Fsync::Always,
+            "no" => Fsync::Never,
+            _ => Fsync::EverySecond,
+        };
+        options.shards = self.number("shards") as usize;
+        options.max_memory = self.number("maxmemory") as usize;
+        options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();
+        options.compressed = self.number("compressed") as usize;
+        options.snapshot_after = self.number("snapshot-after");
+        options
+    }
+
+    /// Returns the configuration of the server.
+    pub fn server(&self) -> ServerConfig {
+        let binds = self.binds("port");
+        let tls_binds = self.binds("tls-port");
+        let mut server = ServerConfig { binds, tls_binds, ..ServerConfig::default() };
+        #[cfg(feature = "tls")]
+        if let (Some(certificate), Some(key)) =
+            (self.path("tls-cert-file"), self.path("tls-key-file"))
+            && !server.tls_binds.is_empty()
+        {
+            let clients = match self.get("tls-auth-clients") {
+                "no" => ClientCertificates::Ignored,
+                "optional" => ClientCertificates::Optional,
+                _ => ClientCertificates::Required,
+            };
+            let authorities = self.path("tls-ca-cert-file");
+            server.tls = Some(TlsFiles { certificate, key, authorities, clients });
+        }
+        server.unix = self.path("unixsocket");
+        server.unix_mode = u32::from_str_radix(self.get("unixsocketperm"), 8).ok();
+        server.threads = self.number("threads") as usize;
+        server.max_clients = self.number("maxclients") as usize;
+        server.timeout = Duration::from_secs(self.number("timeout"));
+        server.tcp_keepalive = Duration::from_secs(self.number("tcp-keepalive"));
+        let output = value::output_limits(self.get("client-output-buffer-limit"));
+        let (hard, soft, soft_for) = output.unwrap_or_default();
+        (server.output_buffer_limit, server.soft_output_buffer_limit) =
+            (hard as usize, soft as usize);
+        server.soft_output_buffer_time = Duration::from_secs(soft_for);
+        server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;
+        server.shutdown_timeout = Duration::from_secs(self.number("shutdown-timeout"));
+        server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
+        server.protected_mode = self.flag("protected-mode");
+        server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
+        // Settings of Redis that clients read, although nothing can be set here.
+        for (name, value) in [("save", ""), ("databases", "1")] {
+            server.settings.push((name.to_owned(), value.to_owned()));
+        }
+        server.config_file =
+            self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        server
+    }
+
+    /// Returns the address of the metrics server, if there is one.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        let address = value::read_addresses(self.get("metrics-bind"))?.first()?.0;
+        Some(SocketAddr::new(address, self.port("metrics-port")?))
+    }
+
+    /// Returns the address of the gRPC server, if there is one.
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        Some(self.binds("grpc-port").first()?.address)
+    }
+
+    /// Returns the options of the gRPC server, after reading its certificate files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    #[cfg(feature = "grpc")]
+    pub fn grpc_options(&self) -> Result<GrpcOptions, ConfigError> {
+        let threads = self.number("threads") as usize;
+        let password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS changes it"))]
+        let mut options = GrpcOptions { threads, password, ..GrpcOptions::default() };
+        #[cfg(feature = "tls")]
+        if self.flag("grpc-tls") {
+            let read = |name: &str| {
+                let path = PathBuf::from(self.get(name));
+                fs::read(&path).map_err(|why| ConfigError::File(path, why))
+            };
+            options.tls = Some((read("tls-cert-file")?, read("tls-key-file")?));
+        }
+        Ok(options)
+    }
+
+    /// Returns what is logged: a value of `loglevel`.
+    pub fn log_level(&self) -> &str {
+        self.get("loglevel")
+    }
+
+    fn binds(&self, port: &str) -> Vec<Bind> {
+        let Some(port) = self.port(port) else { return Vec::new() };
+        let all = value::read_addresses(self.get("bind")).unwrap_or_default();
+        let bind =
+            |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
+        all.into_iter().map(bind).collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! The configuration of the servers: plain data, which [`Config`](super::Config) fills in and the servers read.
+
+#[cfg(feature = "grpc")]
+use crate::limits::GRPC_MESSAGE;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// The address. Port 0 chooses a free one.
+    pub address: SocketAddr,
+    /// Whether the address is skipped if this machine does not have it.
+    pub optional: bool,
+}
+
+/// The configuration of a server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The TCP addresses.
+    pub binds: Vec<Bind>,
+    /// The TCP addresses for TLS.
+    pub tls_binds: Vec<Bind>,
+    /// The certificates for TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsFiles>,
+    /// The path of a Unix socket.
+    pub unix: Option<PathBuf>,
+    /// The permissions of the Unix socket.
+    pub unix_mode: Option<u32>,
+    /// The number of threads; 0 for one a core.
+    pub threads: usize,
+    /// The maximum number of clients.
+    pub max_clients: usize,
+    /// The silence after which a client is closed; zero for never.
+    pub timeout: Duration,
+    /// The silence after which TCP keepalive probes a client; zero for never.
+    pub tcp_keepalive: Duration,
+    /// A client with more bytes of unsent replies than this is closed; 0 for no limit. From 512 KiB on, the server
+    /// reads more commands of a client only if that client takes none of its replies.
+    pub output_buffer_limit: usize,
+    /// A client with more bytes of unsent replies than this for longer than
+    /// [`soft_output_buffer_time`](Self::soft_output_buffer_time) is closed; 0 for no limit.
+    pub soft_output_buffer_limit: usize,
+    /// How long a client may exceed [`soft_output_buffer_limit`](Self::soft_output_buffer_limit).
+    pub soft_output_buffer_time: Duration,
+    /// A client that sends a longer request is closed.
+    pub query_buffer_limit: usize,
+    /// How long a shutdown waits for clients to read their last replies.
+    pub shutdown_timeout: Duration,
+    /// The password that clients must send.
+    pub password: Option<String>,
+    /// Whether clients on other machines are refused while there is no password.
+    pub protected_mode: bool,
+    /// The names and values that `CONFIG GET` shows.
+    pub settings: Vec<(String, String)>,
+    /// The configuration file, if there is one, as `INFO` shows it.
+    pub config_file: String,
+}
+
+impl Default for ServerConfig {
+    /// Serves this machine only, on any free port.
+    fn default() -> Self {
+        Self {
+            binds: vec![Bind { address: ([127, 0, 0, 1], 0).into(), optional: false }],
+            tls_binds: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            unix: None,
+            unix_mode: None,
+            threads: 0,
+            max_clients: 10_000,
+            timeout: Duration::ZERO,
+            tcp_keepalive: Duration::from_secs(300),
+            output_buffer_limit: 1 << 30,
+            soft_output_buffer_limit: 0,
+            soft_output_buffer_time: Duration::ZERO,
+            query_buffer_limit: 1 << 30,
+            shutdown_timeout: Duration::from_secs(10),
+            password: None,
+            protected_mode: true,
+            settings: Vec::new(),
+            config_file: String::new(),
+        }
+    }
+}
+
+/// Whether clients must send a certificate.
+#[cfg(feature = "tls")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClientCertificates {
+    /// They must.
+    #[default]
+    Required,
+    /// They may; a certificate that is sent must be valid.
+    Optional,
+    /// They are not asked for one.
+    Ignored,
+}
+
+/// The certificate files of a server, in PEM.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate and its chain.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// The certificates that sign those of clients.
+    pub authorities: Option<PathBuf>,
+    /// Whether clients must send a certificate.
+    #[cfg(feature = "tls")]
+    pub clients: ClientCertificates,
+}
+
+/// The configuration of a gRPC server.
+#[cfg(feature = "grpc")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GrpcOptions {
+    /// The number of threads; 0 for one a core.
+    pub threads: usize,
+    /// The password that clients must send as `authorization: Bearer`.
+    pub password: Option<String>,
+    /// The maximum number of connections.
+    pub max_clients: usize,
+    /// The silence after which a connection is closed; zero for never.
+    pub timeout: Duration,
+    /// The longest message of a request, in bytes.
+    pub longest_message: usize,
+    /// The most bytes of requests that one connection may have in memory.
+    pub query_buffer_limit: usize,
+    /// The most bytes of responses that one connection may have in memory; 0 for no limit.
+    pub output_buffer_limit: usize,
+    /// How long a shutdown waits for clients to read their responses.
+    pub shutdown_timeout: Duration,
+    /// The certificate chain and the key, in PEM.
+    #[cfg(feature = "tls")]
+    pub tls: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[cfg(feature = "grpc")]
+impl Default for GrpcOptions {
+    /// One thread a core, no password, 10,000 connections, 64 MiB a message, 1 GiB a connection, no TLS.
+    fn default() -> Self {
+        let ServerConfig {
+            max_clients,
+            timeout,
+            query_buffer_limit,
+            output_buffer_limit,
+            shutdown_timeout,
+            ..
+        } = ServerConfig::default();
+        Self {
+            threads: 0,
+            password: None,
+            max_clients,
+            timeout,
+            longest_message: GRPC_MESSAGE,
+            query_buffer_limit,
+            output_buffer_limit,
+            shutdown_timeout,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}

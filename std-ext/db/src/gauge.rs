@@ -1,0 +1,42 @@
+//! A shared number that stands for itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that any thread reads and writes: a limit, a statistic or a hint. No other memory is published through it,
+/// so every access is relaxed.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed: see the type.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        // Relaxed: see the type.
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds, and returns the value before.
+    pub(crate) fn add(&self, more: u64) -> u64 {
+        // Relaxed: see the type.
+        self.0.fetch_add(more, Ordering::Relaxed)
+    }
+
+    pub(crate) fn sub(&self, less: u64) {
+        // Relaxed: see the type.
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// Raises the value if it is lower, and returns the value before.
+    pub(crate) fn raise(&self, value: u64) -> u64 {
+        // Relaxed: see the type.
+        self.0.fetch_max(value, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,3 @@
+//! The messages and the service, generated from `hedgerow.proto`.
+
+include!("generated.rs");

@@ -1,0 +1,76 @@
+//! Handles to a running server, for other threads: one stops it, the other reads its state.
+
+#[cfg(feature = "metrics")]
+use super::counters;
+use super::counters::CounterTotals;
+use super::shared::{Phase, Shared};
+#[cfg(feature = "metrics")]
+use crate::Db;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stops a server. Clones stop the same server.
+#[derive(Clone)]
+pub struct StopHandle(pub(super) Arc<Shared>);
+
+impl StopHandle {
+    /// Shuts the server down. The first call stops accepting connections; what clients have sent by now is answered,
+    /// and the server exits when the replies are sent, at the latest after
+    /// [`shutdown_timeout`](crate::config::ServerConfig::shutdown_timeout). A second call makes it exit at once.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// Reads the state of a running server.
+#[derive(Clone)]
+pub struct ServerMonitor(pub(super) Arc<Shared>);
+
+impl ServerMonitor {
+    /// Returns the counters since the start.
+    pub fn totals(&self) -> CounterTotals {
+        self.0.totals()
+    }
+
+    /// Returns the latency histogram.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn latencies(&self) -> counters::Latencies {
+        self.0.latencies()
+    }
+
+    /// Returns the number of clients.
+    pub fn clients(&self) -> usize {
+        self.0.runtime_config.clients()
+    }
+
+    /// Returns the bytes of memory in clients' buffers, as of a second ago or less.
+    pub fn buffers(&self) -> u64 {
+        self.0.buffers()
+    }
+
+    /// Returns the time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Returns whether the server accepts commands and changes: not during shutdown, and not while the log cannot be
+    /// written.
+    pub fn is_ready(&self) -> bool {
+        self.0.phase() == Phase::Serving && !self.log_fails()
+    }
+
+    /// Returns whether the log cannot be written.
+    pub fn log_fails(&self) -> bool {
+        !self.0.log.writable()
+    }
+
+    /// Returns the limit of clients.
+    pub fn max_clients(&self) -> usize {
+        self.0.runtime_config.max_clients()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+}

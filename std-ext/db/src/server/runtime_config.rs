@@ -1,0 +1,242 @@
+//! The configuration that can change while the server runs. The RESP server and gRPC share one, so all ports honour it.
+
+use crate::Db;
+use crate::command::{SettingError, same_secret};
+use crate::config::ServerConfig;
+use crate::config::table::{self, Setting};
+use crate::config::value;
+use crate::config::value::Kind;
+use crate::gauge::Gauge;
+use crate::lock::lock;
+use crate::options::Eviction;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The limits of one client's buffers, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BufferLimits {
+    /// A client with more bytes of unsent replies than this is closed; [`usize::MAX`] for no limit.
+    pub(crate) hard: usize,
+    /// A client with more bytes than this for longer than [`soft_time`](Self::soft_time) is closed; 0 for no limit.
+    pub(crate) soft: usize,
+    /// How long the soft limit may be exceeded.
+    pub(crate) soft_time: Duration,
+    /// The longest request.
+    pub(crate) input: usize,
+}
+
+/// The configuration that can change while the server runs, what `CONFIG GET` shows, and the number of clients.
+#[derive(Debug)]
+pub(crate) struct RuntimeConfig {
+    max_clients: Gauge,
+    clients: Gauge,
+    /// In milliseconds.
+    timeout: Gauge,
+    /// The silence after which TCP keepalive probes a client. Does not change.
+    #[cfg(feature = "grpc")]
+    keepalive: Duration,
+    protected: AtomicBool,
+    has_password: AtomicBool,
+    /// Any bytes, as `AUTH` takes them.
+    password: Mutex<Option<Vec<u8>>>,
+    hard_output: Gauge,
+    soft_output: Gauge,
+    /// In milliseconds.
+    soft_output_time: Gauge,
+    max_input: Gauge,
+    /// The settings' names and values, as `CONFIG GET` shows them.
+    displayed: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+/// Returns the hard limit for a setting, where 0 means no limit.
+fn hard_limit(setting: usize) -> u64 {
+    if setting == 0 { u64::MAX } else { setting as u64 }
+}
+
+impl RuntimeConfig {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
+        let password = config.password.clone().filter(|password| !password.is_empty());
+        let displayed =
+            config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        Self {
+            max_clients: Gauge::new(config.max_clients as u64),
+            clients: Gauge::new(0),
+            timeout: Gauge::new(config.timeout.as_millis() as u64),
+            #[cfg(feature = "grpc")]
+            keepalive: config.tcp_keepalive,
+            protected: AtomicBool::new(config.protected_mode),
+            has_password: AtomicBool::new(password.is_some()),
+            password: Mutex::new(password.map(String::into_bytes)),
+            hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
+            soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
+            soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
+            max_input: Gauge::new(config.query_buffer_limit as u64),
+            displayed: Mutex::new(displayed.collect()),
+        }
+    }
+
+    pub(crate) fn max_clients(&self) -> usize {
+        self.max_clients.get() as usize
+    }
+
+    /// Counts a client in, and returns whether it may stay. Each thread adds before it compares, so no two threads
+    /// admit the same last client.
+    pub(crate) fn admit(&self) -> bool {
+        let before = self.clients.add(1);
+        if before >= self.max_clients.get() {
+            self.leave();
+            return false;
+        }
+        true
+    }
+
+    /// Counts a client out.
+    pub(crate) fn leave(&self) {
+        self.clients.sub(1);
+    }
+
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.get() as usize
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout.get())
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.keepalive
+    }
+
+    /// Returns whether clients on other machines are refused.
+    pub(crate) fn denies_remote(&self) -> bool {
+        // Relaxed: the flag stands for itself.
+        self.protected.load(Ordering::Relaxed) && !self.has_password()
+    }
+
+    /// Returns the buffer limits. A reader may see some old and some new ones, which does no harm for one cycle.
+    pub(crate) fn buffer_limits(&self) -> BufferLimits {
+        BufferLimits {
+            hard: usize::try_from(self.hard_output.get()).unwrap_or(usize::MAX),
+            soft: self.soft_output.get() as usize,
+            soft_time: Duration::from_millis(self.soft_output_time.get()),
+            input: self.max_input.get() as usize,
+        }
+    }
+
+    pub(crate) fn has_password(&self) -> bool {
+        // Relaxed: the flag stands for itself; the password is read under its lock.
+        self.has_password.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether this is the user's password; any is if none is set.
+    pub(crate) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+        let expected = lock(&self.password);
+        let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
+        right && user == b"default"
+    }
+
+    /// Calls `each` with each setting's name and value.
+    pub(crate) fn for_each_setting(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in &*lock(&self.displayed) {
+            each(name, value);
+        }
+    }
+
+    /// Changes all of these settings, or none.
+    ///
+    /// # Errors
+    /// The index of the first setting that cannot be changed, and why.
+    pub(crate) fn set(
+        &self,
+        db: &Db,
+        changes: &[(&str, &[u8])],
+    ) -> Result<(), (usize, SettingError)> {
+        let mut read = Vec::new();
+        for (number, (name, value)) in changes.iter().enumerate() {
+            read.push(parse_change(name, value).map_err(|why| (number, why))?);
+        }
+        // Two clients that change settings at the same time take turns: this lock is held until all are applied.
+        let mut displayed = lock(&self.displayed);
+        for (setting, value) in read {
+            self.apply(db, setting.name, &value);
+            match displayed.iter_mut().find(|(displayed, _)| displayed == setting.name) {
+                Some((_, old)) => *old = value,
+                None => displayed.push((setting.name.to_owned(), value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a setting. Each modifiable setting of the table has an arm here.
+    fn apply(&self, db: &Db, name: &str, value: &[u8]) {
+        // Only the password may hold other bytes than text.
+        let text = str::from_utf8(value).unwrap_or_default();
+        let number = || text.parse::<u64>().unwrap_or(0);
+        match name {
+            "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
+            "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
+            "maxclients" => self.max_clients.set(number()),
+            "timeout" => self.timeout.set(number() * 1000),
+            // Relaxed: the flag stands for itself.
+            "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
+            "client-query-buffer-limit" => {
+                self.max_input.set(value::bytes(text));
+            }
+            "client-output-buffer-limit" => {
+                let (hard, soft, soft_time) = value::output_limits(text).unwrap_or_default();
+                self.hard_output.set(hard_limit(hard as usize));
+                self.soft_output.set(soft);
+                self.soft_output_time.set(soft_time * 1000);
+            }
+            "requirepass" => {
+                let password = Some(value.to_vec()).filter(|password| !password.is_empty());
+                let mut expected = lock(&self.password);
+                // Relaxed: the flag stands for itself.
+                self.has_password.store(password.is_some(), Ordering::Relaxed);
+                *expected = password;
+            }
+            _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
+        }
+    }
+}
+
+/// Returns a modifiable setting and its parsed value.
+fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), SettingError> {
+    let setting = table::find(name).ok_or(SettingError::Unknown)?;
+    if !setting.modifiable {
+        return Err(SettingError::Immutable);
+    }
+    if setting.kind == Kind::Text {
+        return Ok((setting, value.to_vec()));
+    }
+    let text =
+        str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
+    let read = setting.kind.parse(text).map_err(SettingError::Invalid)?;
+    Ok((setting, read.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// Sets each to its default; a setting without an arm in `apply` panics.
+    #[test]
+    fn every_modifiable_setting_takes_effect() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let runtime_config = RuntimeConfig::new(&ServerConfig::default());
+        let all: Vec<_> = table::all().filter(|setting| setting.modifiable).collect();
+        let changes: Vec<(&str, &[u8])> =
+            all.iter().map(|setting| (setting.name, setting.default.as_bytes())).collect();
+        assert_eq!(runtime_config.set(&db, &changes), Ok(()));
+        let mut displayed = 0;
+        runtime_config.for_each_setting(&mut |_, _| displayed += 1);
+        assert_eq!(displayed, changes.len());
+        assert_eq!(
+            runtime_config.buffer_limits(),
+            RuntimeConfig::new(&ServerConfig::default()).buffer_limits()
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The server: its listeners, and the threads that serve it.
+
+use super::handles::{ServerMonitor, StopHandle};
+use super::listen::{self, Accepted, Address, Listener};
+#[cfg(feature = "grpc")]
+use super::runtime_config::RuntimeConfig;
+use super::shared::{Shared, WorkerHandle};
+use super::stream::Tls;
+use super::worker::{self, Guard, Worker};
+use crate::Db;
+use crate::config::ServerConfig;
+use crate::log::Log;
+use mio::{Poll, Waker};
+use std::io;
+use std::sync::Arc;
+use std::thread;
+#[cfg(feature = "grpc")]
+use std::time::Duration;
+
+/// What a server listens with: its configuration, the listeners of each thread, their addresses, and the certificates.
+pub(super) struct Bound {
+    pub(super) config: ServerConfig,
+    pub(super) listeners: Vec<Vec<Listener>>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) tls: Tls,
+}
+
+impl Bound {
+    /// Completes the configuration, and opens the listeners of each thread.
+    pub(super) fn open(mut config: ServerConfig) -> io::Result<Self> {
+        if config.threads == 0 {
+            config.threads = thread::available_parallelism().map_or(1, usize::from);
+        }
+        let tls = Tls::load(&config)?;
+        let (listeners, addresses) = listen::open(&config, config.threads)?;
+        Ok(Self { config, listeners, addresses, tls })
+    }
+}
+
+/// A server that is bound to its addresses.
+pub struct Server {
+    shared: Arc<Shared>,
+    threads: Vec<(Poll, Vec<Listener>)>,
+    addresses: Vec<Address>,
+    /// Connections accepted while the data was being loaded.
+    early: Vec<Accepted>,
+}
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerExit {
+    /// What the SHUTDOWN command said about saving a snapshot, if a client has sent one.
+    pub save: Option<bool>,
+}
+
+impl Server {
+    /// Binds the listeners. Clients can connect from now on, and are served as soon as the server [runs](Self::run).
+    ///
+    /// # Errors
+    /// If an address cannot be bound (the text names it), or a certificate cannot be used.
+    pub fn bind(db: Db, config: ServerConfig) -> io::Result<Self> {
+        let log = Arc::clone(db.log());
+        Self::bind_with(db, log, config)
+    }
+
+    /// As `bind`, with the log that decides when replies may be sent.
+    pub(super) fn bind_with(db: Db, log: Arc<dyn Log>, config: ServerConfig) -> io::Result<Self> {
+        Self::with_listeners(db, log, Bound::open(config)?)
+    }
+
+    /// Makes a server of open listeners and the connections that they have accepted already.
+    pub(super) fn over(db: Db, bound: Bound, early: Vec<Accepted>) -> io::Result<Self> {
+        let log = Arc::clone(db.log());
+        Ok(Self { early, ..Self::with_listeners(db, log, bound)? })
+    }
+
+    fn with_listeners(db: Db, log: Arc<dyn Log>, bound: Bound) -> io::Result<Self> {
+        let Bound { config, listeners, addresses, tls } = bound;
+        let mut workers = Vec::new();
+        let mut threads = Vec::new();
+        for listeners in listeners {
+            let poll = Poll::new()?;
+            workers.push(WorkerHandle::new(Waker::new(poll.registry(), worker::WAKER)?));
+            threads.push((poll, listeners));
+        }
+        let port = addresses.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(address.port()),
+            _ => None,
+        });
+        let shared = Shared::new(db, log, (config, tls), port.unwrap_or(0), workers);
+        Ok(Self { shared, threads, addresses, early: Vec::new() })
+    }
+
+    /// Returns the addresses that the server listens on.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shared.config.shutdown_timeout
+    }
+
+    /// Returns the configuration that all ports share.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn runtime_config(&self) -> Arc<RuntimeConfig> {
+        Arc::clone(&self.shared.runtime_config)
+    }
+
+    /// Returns a handle that stops the server from any thread.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(Arc::clone(&self.shared))
+    }
+
+    /// Returns a handle that reads the server's state from any thread.
+    pub fn monitor(&self) -> ServerMonitor {
+        ServerMonitor(Arc::clone(&self.shared))
+    }
+
+    /// Serves clients until the server is stopped. The database stays open.
+    ///
+    /// # Errors
+    /// If a thread cannot be started, or had to stop.
+    pub fn run(self) -> io::Result<ServerExit> {
+        let Self { shared, threads, mut early, .. } = self;
+        let mut running = Vec::new();
+        let mut outcome = Ok(());
+        for (number, (poll, listeners)) in threads.into_iter().enumerate() {
+            let of_thread = Arc::clone(&shared);
+            let early = std::mem::take(&mut early);
+            let serve = move || {
+                let _guard = Guard(Arc::clone(&of_thread));
+                let worker = Worker::new(&of_thread, number, poll, listeners);
+                let done = worker.and_then(|worker| worker.run(early));
+                if done.is_err() {
+                    of_thread.stop();
+                }
+                done
+            };
+            match thread::Builder::new().name(format!("hedgerow-db-{number}")).spawn(serve) {
+                Ok(thread) => running.push(thread),
+                Err(why) => {
+                    shared.stop();
+                    outcome = Err(why);
+                    break;
+                }
+            }
+        }
+        for thread in running {
+            let done =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
+            outcome = outcome.and(done);
+        }
+        // Connections handed to a worker that had exited already.
+        shared.workers.iter().for_each(|handle| drop(handle.take_accepted()));
+        outcome.map(|()| ServerExit { save: shared.save() })
+    }
+}

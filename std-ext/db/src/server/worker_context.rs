@@ -1,0 +1,105 @@
+//! What a worker shares with the client that it serves: buffers, session, limits and counters.
+
+use super::counters::Counters;
+use super::runtime_config::BufferLimits;
+use super::shared::Shared;
+use crate::Session;
+use crate::command::{Context, Scratch};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes read from a client at a time.
+const SCRATCH: usize = 64 << 10;
+/// Larger buffers are freed instead of pooled.
+const LARGEST_POOLED: usize = 64 << 10;
+/// Buffers in the pool at most.
+const MAX_POOLED: usize = 64;
+
+/// What a worker shares with the client that it serves.
+pub(super) struct WorkerContext {
+    pub(super) scratch: Vec<u8>,
+    pub(super) pool: BufferPool,
+    pub(super) counters: Arc<Counters>,
+    /// The start of this cycle.
+    pub(super) now: Instant,
+    /// Commands that came in this cycle and whose replies may be sent.
+    answered: u64,
+    /// The clients' buffer limits, read once a cycle.
+    pub(super) limits: BufferLimits,
+    session: Session,
+    commands: Scratch,
+    shared: Arc<Shared>,
+}
+
+impl WorkerContext {
+    pub(super) fn new(shared: &Arc<Shared>, counters: Arc<Counters>) -> Self {
+        Self {
+            scratch: vec![0; SCRATCH],
+            pool: BufferPool::default(),
+            counters,
+            now: Instant::now(),
+            answered: 0,
+            limits: shared.runtime_config.buffer_limits(),
+            session: shared.db.session(),
+            commands: Scratch::default(),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Begins a cycle.
+    pub(super) fn begin_cycle(&mut self) {
+        self.now = Instant::now();
+        self.limits = self.shared.runtime_config.buffer_limits();
+    }
+
+    /// Returns what commands are executed with.
+    pub(super) fn command_context(&mut self) -> Context<'_> {
+        Context {
+            session: &mut self.session,
+            db: &self.shared.db,
+            server: &*self.shared,
+            scratch: &mut self.commands,
+        }
+    }
+
+    /// Counts commands whose replies may be sent now and that came in the cycle that began `then`.
+    pub(super) fn count_answered(&mut self, commands: u64, then: Instant) {
+        if then == self.now {
+            self.answered += commands;
+        } else if commands > 0 {
+            self.counters.latency.add(commands, self.now.saturating_duration_since(then));
+        }
+    }
+
+    /// Records the latency of this cycle's commands, now that their replies are written. The clock is read once a
+    /// cycle, not once a command.
+    pub(super) fn end_cycle(&mut self) {
+        let commands = std::mem::take(&mut self.answered);
+        if commands > 0 {
+            self.counters.latency.add(commands, self.now.elapsed());
+        }
+    }
+
+    /// Starts the shutdown that a client has requested.
+    pub(super) fn shutdown(&self, save: bool) {
+        self.shared.shutdown(save);
+    }
+}
+
+/// Empty buffers with capacity: an idle client holds none, and an active one does not allocate.
+#[derive(Debug, Default)]
+pub(super) struct BufferPool(Vec<Vec<u8>>);
+
+impl BufferPool {
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_POOLED && self.0.len() < MAX_POOLED
+        {
+            buffer.clear();
+            self.0.push(buffer);
+        }
+    }
+}

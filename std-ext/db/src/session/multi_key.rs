@@ -1,0 +1,172 @@
+//! Atomic changes of keys in several shards.
+
+use super::Session;
+use crate::limits::MAX_MULTI_KEY_BYTES;
+use crate::log::{Lsn, change};
+use crate::request::{
+    Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
+    SetCondition,
+};
+use crate::state::record::Record;
+use crate::state::shard::{self, Core};
+use crate::state::{LockedShards, State};
+use std::sync::Arc;
+
+impl Session {
+    /// Executes the operation. Returns the log entry that must be safe before the answer is shown.
+    pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
+        let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
+            Err(error) => return (0, Answer::Error(error)),
+            Ok(full) => full,
+        };
+        let state = Arc::clone(&self.state);
+        let shard = |key: &&[u8]| state.shard_of(key);
+        let (grows, shards) = match op {
+            MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
+                if let Err(error) = check_sizes(pairs) {
+                    return (0, Answer::Error(error));
+                }
+                (true, pairs.iter().map(|(key, _)| shard(key)).collect())
+            }
+            MultiKeyOp::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
+            MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
+            MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
+        };
+        if grows && full {
+            return (0, Answer::Error(RequestError::OutOfMemory));
+        }
+        let mut cores = state.lock_all(shards);
+        // Checked under the locks: a rollback takes all of them, so it cannot begin between this and the change.
+        if !state.log.writable() {
+            return (0, Answer::Error(RequestError::LogUnavailable));
+        }
+        self.since.answer_locked(&state);
+        let now = state.clock.now();
+        let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
+        for (_, core) in &mut cores {
+            core.advance_time(time);
+        }
+        self.entry.clear();
+        let mut apply = Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry };
+        let answer = match op {
+            MultiKeyOp::SetAll(pairs) => apply.set_all(pairs),
+            MultiKeyOp::SetAllIfAbsent(pairs) => {
+                let absent = !pairs.iter().any(|(key, _)| apply.find_alive(key).is_some());
+                if absent {
+                    apply.set_all(pairs);
+                }
+                Answer::Int(absent.into())
+            }
+            MultiKeyOp::DeleteAll(keys) => {
+                Answer::count(keys.iter().filter(|key| apply.delete(key)).count())
+            }
+            MultiKeyOp::Rename { from, to, if_absent: absent } => apply.rename(from, to, absent),
+            MultiKeyOp::Clear => apply.clear(),
+        };
+        let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
+        let shown =
+            cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
+        (lsn.max(shown.unwrap_or(0)), answer)
+    }
+}
+
+fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
+    let mut all = 0_usize;
+    for (key, value) in pairs {
+        all = all.saturating_add(key.len()).saturating_add(value.len());
+        if all > MAX_MULTI_KEY_BYTES {
+            return Err(RequestError::ValueTooLong);
+        }
+        if key.len() > LONGEST_KEY {
+            return Err(RequestError::KeyTooLong);
+        }
+        if value.len() > LONGEST_VALUE {
+            return Err(RequestError::ValueTooLong);
+        }
+    }
+    Ok(())
+}
+
+/// Changes keys of several shards, all of which are locked.
+struct Apply<'a, 'c> {
+    state: &'a State,
+    cores: &'a mut LockedShards<'c>,
+    time: u64,
+    entry: &'a mut Vec<u8>,
+}
+
+impl Apply<'_, '_> {
+    fn core(&mut self, key: &[u8]) -> &mut Core {
+        let shard = self.state.shard_of(key);
+        let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
+        &mut self.cores[place.expect("every shard of the operation is locked")].1
+    }
+
+    fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
+        let time = self.time;
+        self.core(key).find(key).filter(|record| !record.is_expired(time))
+    }
+
+    fn change(&mut self, key: &[u8], change: &Change<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+        let (time, mut entry) = (self.time, std::mem::take(self.entry));
+        crate::state::apply_change(self.core(key), (time, false), key, change, &mut entry, answer);
+        *self.entry = entry;
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
+        let change = Change::Set { value, condition: SetCondition::Always, expiry, get: false };
+        self.change(key, &change, &mut |_| {});
+    }
+
+    fn set_all(&mut self, pairs: &[(&[u8], &[u8])]) -> Answer<'static> {
+        for (key, value) in pairs {
+            self.set(key, value, Expiry::Never);
+        }
+        Answer::Done
+    }
+
+    fn delete(&mut self, key: &[u8]) -> bool {
+        let mut deleted = false;
+        self.change(key, &Change::Delete, &mut |made| deleted = made == Answer::Int(1));
+        deleted
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8], absent: bool) -> Answer<'static> {
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
+        }
+        let Some(record) = self.find_alive(from) else {
+            return Answer::Error(RequestError::NoSuchKey);
+        };
+        // Nothing is changed, so nothing is logged.
+        if absent && self.find_alive(to).is_some() {
+            return Answer::Int(0);
+        }
+        if from != to {
+            let there = self.core(to).find(to);
+            self.core(to).put_moved(there, to, record, record.expires_at());
+            // A snapshot in progress may contain one of the keys before this change and the other after it. An entry
+            // that names both keys could not be replayed on it, so the value is logged as well.
+            if self.state.is_snapshotting() {
+                let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
+                let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
+                shard::read(record, cold, |value| change::set(to, value, expiry, entry));
+                change::delete(from, self.entry);
+            } else {
+                change::rename(from, to, self.entry);
+            }
+            self.core(from).remove_moved(record);
+        }
+        if absent { Answer::Int(1) } else { Answer::Done }
+    }
+
+    fn clear(&mut self) -> Answer<'static> {
+        for (number, core) in self.cores.iter_mut() {
+            if core.len() != 0 {
+                core.clear();
+                change::clear(self.state.sharding.slots(*number), self.entry);
+            }
+        }
+        Answer::Done
+    }
+}

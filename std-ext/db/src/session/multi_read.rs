@@ -1,0 +1,138 @@
+//! Reads of several keys in one snapshot across shards.
+//!
+//! Each shard publishes its state separately, and a single read sees one shard. A multi-read enters all its shards and
+//! then checks that none of them has published a new state since before it entered the first one. If so, all entered
+//! states were current at one point in time. Otherwise it tries again, and after some attempts it locks the shards.
+//!
+//! # Synchronization
+//! A shard's version ([`Figures`](crate::state::shard::ShardStats)) is odd while the writer publishes a state.
+//! - **[MO-1]** The writer stores the odd version, followed by a fence, before it publishes → a reader that has entered
+//!   the new state and then loads the version behind its own fence sees that the version has changed.
+//! - **[MO-2]** The writer stores the even version with release after it has published → a reader that loads it with
+//!   acquire enters that state or a later one.
+//! - **[MO-3]** The fence between entering and the second load of the versions is sequentially consistent: of two
+//!   multi-reads, the one whose fence comes later sees everything that the other saw. So all multi-reads agree on the
+//!   order in which shards published.
+
+use super::read::answer_query;
+use crate::buffers::emptied;
+use crate::log::Lsn;
+use crate::request::{Answer, Request};
+use crate::state::State;
+use crate::state::record::Record;
+use crate::state::shard::{Entered, Reader};
+use std::sync::atomic::{Ordering, fence};
+
+/// Attempts without locks.
+const ATTEMPTS: usize = 32;
+
+/// The result of a multi-read.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The log entry that must be safe before the answers are shown.
+    pub(super) lsn: Lsn,
+    /// How many of the keys exist.
+    pub(super) hits: u64,
+}
+
+/// The buffers of multi-reads, kept from one to the next.
+#[derive(Default)]
+pub(super) struct MultiRead {
+    /// The shards of all keys, sorted.
+    shards: Vec<usize>,
+    versions: Vec<u64>,
+    /// Memory for the entered states, as a type without a lifetime: the session may move to another thread between
+    /// two calls.
+    entered: Vec<EnteredMemory>,
+}
+
+/// As large as [`Entered`].
+type EnteredMemory = [usize; size_of::<Entered<'static>>() / size_of::<usize>()];
+
+impl MultiRead {
+    /// Answers reads, numbered from `first` on, in one snapshot.
+    pub(super) fn execute(
+        &mut self,
+        (state, readers): (&State, &[Reader]),
+        first: usize,
+        requests: &[Request<'_>],
+        now: u64,
+        answer: &mut impl FnMut(usize, Answer<'_>),
+    ) -> Found {
+        let Self { mut shards, mut versions, entered } = std::mem::take(self);
+        let mut entered = emptied(entered);
+        let keys = requests.iter().filter_map(|request| Some(request.query()?.0));
+        shards.clear();
+        shards.extend(keys.map(|key| state.shard_of(key)));
+        shards.sort_unstable();
+        shards.dedup();
+        let mut found = Found::default();
+        if (0..ATTEMPTS).any(|_| enter_all((state, readers), &shards, &mut versions, &mut entered))
+        {
+            let find =
+                |at: usize, key: &[u8]| entered[at].get_key_value(key).map(|(there, ())| *there);
+            found.hits = answer_all(state, &shards, (first, requests), now, find, answer);
+        } else {
+            // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
+            entered.clear();
+            let mut cores = state.lock_all(shards.clone());
+            let now = state.clock.now();
+            let time =
+                cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
+            let find = |at: usize, key: &[u8]| cores[at].1.find(key);
+            found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
+        }
+        let shown = shards.iter().map(|shard| state.shards[*shard].stats().published_lsn());
+        found.lsn = shown.max().unwrap_or(0);
+        let entered = emptied(entered);
+        // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
+        let shards = emptied(shards);
+        *self = Self { shards, versions, entered };
+        found
+    }
+}
+
+/// Enters the states of these shards. Returns whether they form one snapshot: not if a shard published meanwhile.
+fn enter_all<'s>(
+    (state, readers): (&State, &'s [Reader]),
+    shards: &[usize],
+    versions: &mut Vec<u64>,
+    entered: &mut Vec<Entered<'s>>,
+) -> bool {
+    let stats = |shard: &usize| state.shards[*shard].stats();
+    versions.clear();
+    entered.clear();
+    for shard in shards {
+        // A shard that is publishing has no version to compare with: try again.
+        let Some(version) = stats(shard).version() else {
+            std::hint::spin_loop();
+            return false;
+        };
+        versions.push(version);
+    }
+    entered.extend(shards.iter().map(|shard| readers[*shard].enter()));
+    // [MO-3] SeqCst: every multi-read passes this fence, so their order is the same for all.
+    fence(Ordering::SeqCst);
+    shards.iter().zip(versions).all(|(shard, version)| stats(shard).is_still(*version))
+}
+
+/// Answers all reads with what `find` returns for the index of a shard in `shards` and a key. Returns how many keys
+/// exist.
+fn answer_all(
+    state: &State,
+    shards: &[usize],
+    (first, requests): (usize, &[Request<'_>]),
+    time: u64,
+    find: impl Fn(usize, &[u8]) -> Option<Record>,
+    answer: &mut impl FnMut(usize, Answer<'_>),
+) -> u64 {
+    let mut hits = 0;
+    for (at, request) in requests.iter().enumerate() {
+        let Some((key, query)) = request.query() else { continue };
+        let index = shards.binary_search(&state.shard_of(key)).expect("each key's shard is there");
+        let alive = find(index, key).filter(|record| !record.is_expired(time));
+        hits += u64::from(alive.is_some());
+        answer_query(alive, query, time, state.cold.as_deref(), |found| answer(first + at, found));
+    }
+    hits
+}

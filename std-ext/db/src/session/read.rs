@@ -1,0 +1,72 @@
+//! How a read is answered from a record.
+
+use crate::request::{Answer, Query};
+use crate::state::cold::ColdStore;
+use crate::state::record::{AccessTime, Record};
+use crate::state::shard;
+use std::ops::Range;
+
+/// Answers a query from the record that was found, if it is alive.
+#[inline]
+pub(super) fn answer_query(
+    alive: Option<Record>,
+    query: Query,
+    now: u64,
+    cold: Option<&ColdStore>,
+    answer: impl FnOnce(Answer<'_>),
+) {
+    let Some(record) = alive else {
+        return answer(match query {
+            Query::Exists | Query::Length => Answer::Int(0),
+            Query::Range(..) => Answer::Bytes(b""),
+            Query::Value
+            | Query::Pieces
+            | Query::Prefix(_)
+            | Query::Expiry
+            | Query::MemoryUsage
+            | Query::IdleTime => Answer::Nil,
+        });
+    };
+    let used = AccessTime::of(now);
+    // The queries that do not count as a use return here, before the record is touched.
+    match query {
+        Query::IdleTime => {
+            return answer(Answer::count((used.since(record.last_access()) / 1000) as usize));
+        }
+        Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
+        Query::Expiry => return answer(Answer::ExpiresAt(record.expires_at())),
+        Query::Prefix(most) => {
+            let value = record.value();
+            let range = 0..value.length().min(most);
+            return shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
+        }
+        Query::Value | Query::Pieces | Query::Exists | Query::Length | Query::Range(..) => {
+            record.touch(used);
+        }
+    }
+    match query {
+        Query::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
+        Query::Pieces => shard::read_pieces(record, cold, answer),
+        Query::Range(from, to) => {
+            let value = record.value();
+            let range = byte_range(value.length(), from, to);
+            shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
+        }
+        Query::Length => answer(Answer::count(record.value().length())),
+        Query::Exists | Query::Prefix(_) | Query::IdleTime | Query::MemoryUsage | Query::Expiry => {
+            answer(Answer::Int(1));
+        }
+    }
+}
+
+/// Converts GETRANGE's offsets, both inclusive and counted from the end if negative, to a range within `length` bytes.
+fn byte_range(length: usize, from: i64, to: i64) -> Range<usize> {
+    let length = length.cast_signed() as i64;
+    if from < 0 && to < 0 && from > to {
+        return 0..0;
+    }
+    let offset = |at: i64| if at < 0 { (length + at).max(0) } else { at };
+    let (from, to) = (offset(from), offset(to).min(length - 1));
+    let at = |offset: i64| offset.cast_unsigned() as usize;
+    if from > to { 0..0 } else { at(from)..at(to) + 1 }
+}

@@ -1,0 +1,83 @@
+//! Scans over all keys, whose position is a number that a client can keep.
+
+use super::Session;
+use crate::state::evict::Random;
+
+/// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
+const PLACE: u32 = 53;
+
+impl Session {
+    /// Visits about `count` keys from a cursor on. Returns the next cursor, or 0 if all keys were visited.
+    ///
+    /// A key that exists during the whole scan is visited at least once, maybe more often. A scan begins with cursor 0.
+    /// Wait-free.
+    pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
+        // A scan waits for a rollback in progress, so it does not visit changes that are being undone.
+        self.state.publish_gate.wait();
+        let shards = self.readers.len();
+        let within = PLACE - shards.ilog2();
+        let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
+        if shard >= shards {
+            return 0;
+        }
+        let (mut at, now, mut visited) = (low << (64 - within), self.now(), 0);
+        loop {
+            let next = self.readers[shard].enter().scan(at, |record, ()| {
+                visited += 1;
+                if !record.is_expired(now) {
+                    each(record.key());
+                }
+            });
+            let Some(next) = next else {
+                (shard, at) = (shard + 1, 0);
+                if shard == shards {
+                    return 0;
+                }
+                if visited >= count {
+                    return (shard as u64) << within;
+                }
+                continue;
+            };
+            // A cursor holds only the upper bits of a position. If these have not advanced, returning it would repeat
+            // the same keys for ever.
+            let upper = next >> (64 - within);
+            if visited >= count && upper > low_of(from, within, shard) {
+                return (shard as u64) << within | upper;
+            }
+            at = next;
+        }
+    }
+
+    /// Returns a random key, if there is one.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        self.state.publish_gate.wait();
+        let mut random = Random::new();
+        let shards = self.readers.len();
+        let (first, now) = (random.next() as usize % shards, self.now());
+        for shard in (0..shards).map(|step| (first + step) % shards) {
+            if self.state.shards[shard].stats().keys() == 0 {
+                continue;
+            }
+            // From a random position to the end, and then from the beginning.
+            for start in [random.next(), 0] {
+                let (mut at, mut found) = (Some(start), Vec::new());
+                while let (Some(from), true) = (at, found.is_empty()) {
+                    at = self.readers[shard].enter().scan(from, |record, ()| {
+                        if !record.is_expired(now) {
+                            found.push(record.key().to_vec());
+                        }
+                    });
+                }
+                if !found.is_empty() {
+                    return Some(found.swap_remove(random.next() as usize % found.len()));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Returns the position within the shard at which the call began, or 0 if it began in another shard.
+fn low_of(from: u64, within: u32, shard: usize) -> u64 {
+    if (from >> within) as usize == shard { from & ((1 << within) - 1) } else { 0 }
+}

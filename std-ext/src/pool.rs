@@ -1,0 +1,431 @@
+//! The worker pool: each worker takes requests out of its queue, does them in key order, and the first one rebalances.
+//!
+//! # Synchronization
+//! Requests and results go through the mutexes of [`queue`](crate::queue) and [`ticket`](crate::ticket). `mode` is a
+//! hint and relaxed: a caller that reads an old value takes the other path, and both paths are correct. The queues
+//! decide under their mutexes whether they are closed.
+
+use crate::affinity;
+use crate::builder::FenceWorkersBuilder;
+use crate::counters::{Counter, StripedCounter};
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::map::FencedMap;
+use crate::queue::Queue;
+use crate::ticket::{Canceled, Promise, Server};
+use crate::worker::{Progress, Worker};
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{hint, io, mem, thread};
+
+/// Rebalancing steps for which a fence stays hot. Requests that are handed over do not conflict, so whether the fence
+/// is still contended shows only while its callers make their changes in place.
+const HOT_STEPS: usize = 64;
+/// The pause between two rebalancing steps grows to at most this many paces while there is nothing to do.
+const LONGEST_PAUSE: u32 = 16;
+/// How often a worker finds its queue empty before it sleeps.
+const SPINS: u32 = 32;
+/// Changes from which on a worker applies the batches that it has gathered. Enough to have several in each leaf, few
+/// enough for their bookkeeping to stay in a core's caches.
+const GATHERED: usize = 1 << 12;
+/// The `mode` of a pool that accepts no more requests.
+const CLOSED: usize = usize::MAX;
+
+std::thread_local! {
+    /// Whether this thread is a worker. A worker makes its own changes in place: it would wait for itself.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// One change, with a closure of any type.
+pub(crate) trait Job<M>: Send {
+    fn run(self: Box<Self>, map: &M);
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+pub(crate) struct Compute<M: FencedMap, F> {
+    pub(crate) key: M::Key,
+    pub(crate) f: F,
+    pub(crate) promise: Promise<M::Computed>,
+}
+
+impl<M, F> Job<M> for Compute<M, F>
+where
+    M: FencedMap + 'static,
+    M::Key: Send,
+    M::Computed: Send,
+    F: for<'a> FnMut(Option<M::Value<'a>>) -> M::Op + Send + 'static,
+{
+    fn run(self: Box<Self>, map: &M) {
+        let Self { key, f, promise } = *self;
+        promise.keep(catch_unwind(AssertUnwindSafe(|| map.compute(key, f))));
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// One change and its key, by which the worker sorts.
+type Single<M> = (<M as FencedMap>::Key, Box<dyn Job<M>>);
+/// Changes of several keys.
+pub(crate) type Changes<M> = Vec<(<M as FencedMap>::Key, <M as FencedMap>::Op)>;
+/// What each key of a batch had before.
+pub(crate) type Answers<M> = Vec<<M as FencedMap>::Before>;
+/// Changes that came together. The promise is None if the caller wants no results.
+type Batch<M> = (Changes<M>, Option<Promise<Answers<M>>>);
+
+pub(crate) enum Request<M: FencedMap> {
+    Single(Single<M>),
+    Batch(Changes<M>, Option<Promise<Answers<M>>>),
+}
+
+/// What the workers and their callers share.
+pub(crate) struct Pool<M: FencedMap> {
+    pub(crate) map: Arc<M>,
+    pub(crate) queues: Vec<Queue<Request<M>>>,
+    /// The number of hot fences; at least 1 if all requests are handed over; or `CLOSED`. At 0 callers need not ask
+    /// whose key it is.
+    mode: AtomicUsize,
+    pub(crate) settings: FenceWorkersBuilder,
+    pub(crate) stats: Stats,
+}
+
+pub(crate) struct Stats {
+    pub(crate) in_place: StripedCounter,
+    pub(crate) delegated: Counter,
+    pub(crate) drains: Counter,
+    pub(crate) drained: Counter,
+    pub(crate) most_drained: Counter,
+    pub(crate) steps: Counter,
+    pub(crate) changes: Counter,
+    /// Workers whose thread ended before the shutdown.
+    pub(crate) died: Counter,
+}
+
+impl Stats {
+    fn new() -> Self {
+        Self {
+            in_place: StripedCounter::new(),
+            delegated: Counter::default(),
+            drains: Counter::default(),
+            drained: Counter::default(),
+            most_drained: Counter::default(),
+            steps: Counter::default(),
+            changes: Counter::default(),
+            died: Counter::default(),
+        }
+    }
+}
+
+/// The state of one worker.
+struct WorkerState<M: FencedMap> {
+    number: usize,
+    requests: Vec<Request<M>>,
+    singles: Vec<Single<M>>,
+    batches: Vec<Batch<M>>,
+    /// Changes in `batches`.
+    gathered: usize,
+    /// How often in a row the queue was empty.
+    spins: u32,
+    /// When to rebalance next. None if it is not this worker's job, or if that time is beyond the clock's range.
+    due: Option<Instant>,
+    last_step: Instant,
+    pause: Duration,
+}
+
+/// Runs users' code; a panic that no ticket reports ends here, and not the worker.
+fn contain(work: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+        // The payload's destructor may panic as well. If the payload of that panic does so again, it is leaked.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        dropped.unwrap_or_else(mem::forget);
+    }
+}
+
+impl<M: FencedMap> Pool<M> {
+    pub(crate) fn new(map: Arc<M>, settings: FenceWorkersBuilder) -> Self {
+        let queues = (0..settings.workers).map(|_| Queue::new(settings.queue)).collect();
+        let mode = AtomicUsize::new(usize::from(settings.threshold == 0));
+        Self { map, queues, mode, settings, stats: Stats::new() }
+    }
+
+    fn mode(&self) -> usize {
+        // relaxed: a hint.
+        self.mode.load(Ordering::Relaxed)
+    }
+
+    /// Whether all requests are done in place.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.mode() == 0
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mode() == CLOSED
+    }
+
+    /// Returns the number of hot fences, and 0 if all requests are handed over anyway.
+    pub(crate) fn hot_fences(&self) -> usize {
+        match self.mode() {
+            CLOSED => 0,
+            _ if self.settings.threshold == 0 => 0,
+            hot => hot,
+        }
+    }
+
+    /// Returns the worker that does requests for `key`, and None if the caller does them in place.
+    #[cold]
+    pub(crate) fn worker_of(&self, key: &M::Key) -> Option<usize> {
+        if IS_WORKER.get() {
+            return None;
+        }
+        self.map.worker_of(key, self.queues.len(), self.settings.threshold > 0)
+    }
+
+    fn run_single(&self, (_, job): Single<M>) {
+        contain(|| job.run(&self.map));
+    }
+
+    fn run_singles(&self, singles: &mut Vec<Single<M>>) {
+        // If a key's `Ord` panics, all elements are still there, in some order.
+        contain(|| singles.sort_by(|one, other| one.0.cmp(&other.0)));
+        singles.drain(..).for_each(|single| self.run_single(single));
+    }
+
+    /// Applies all changes of several batches, with one lock for each leaf.
+    fn run_batches(&self, batches: &mut Vec<Batch<M>>) {
+        if batches.is_empty() {
+            return;
+        }
+        let apply = |changes: &[(M::Key, M::Op)]| {
+            catch_unwind(AssertUnwindSafe(|| self.map.apply_each(changes)))
+        };
+        // A batch that is alone need not be copied.
+        if batches.len() == 1
+            && let Some((changes, promise)) = batches.pop()
+        {
+            let answers = apply(&changes);
+            contain(|| match promise {
+                Some(promise) => promise.keep(answers),
+                None => drop(answers),
+            });
+            return;
+        }
+        let all: Vec<_> = batches.iter().flat_map(|(changes, _)| changes).cloned().collect();
+        match apply(&all) {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                for (changes, promise) in batches.drain(..) {
+                    let own = answers.by_ref().take(changes.len());
+                    match promise {
+                        Some(promise) => {
+                            let own = own.collect();
+                            contain(|| promise.keep(Ok(own)));
+                        }
+                        None => own.for_each(drop),
+                    }
+                }
+            }
+            Err(payload) => {
+                let mut payload = Some(payload);
+                for promise in batches.drain(..).filter_map(|(_, promise)| promise) {
+                    // A payload cannot be cloned: the first ticket gets it.
+                    let payload = payload.take().unwrap_or_else(|| Box::new(Canceled));
+                    contain(|| promise.keep(Err(payload)));
+                }
+                contain(|| drop(payload));
+            }
+        }
+    }
+
+    /// Takes all requests out of the worker's queue and does them. Returns how many changes there were.
+    fn drain(&self, worker: &mut WorkerState<M>) -> usize {
+        let changes = self.queues[worker.number].take(&mut worker.requests);
+        if changes == 0 {
+            return 0;
+        }
+        self.stats.drains.add(1);
+        self.stats.drained.add(changes);
+        self.stats.most_drained.raise_to(changes);
+        for request in worker.requests.drain(..) {
+            // Requests of one kind are gathered. A request of the other kind flushes them first: two requests for one
+            // key have to be done in the order of their arrival.
+            match request {
+                Request::Single(single) => {
+                    self.run_batches(&mut worker.batches);
+                    worker.singles.push(single);
+                }
+                Request::Batch(changes, promise) => {
+                    self.run_singles(&mut worker.singles);
+                    worker.gathered += changes.len();
+                    worker.batches.push((changes, promise));
+                    if worker.gathered >= GATHERED {
+                        self.run_batches(&mut worker.batches);
+                        worker.gathered = 0;
+                    }
+                }
+            }
+        }
+        self.run_singles(&mut worker.singles);
+        self.run_batches(&mut worker.batches);
+        changes
+    }
+
+    /// Marks hot fences and takes a rebalancing step, if they are due.
+    fn rebalance(&self, worker: &mut WorkerState<M>) {
+        let now = Instant::now();
+        if worker.due.is_none_or(|due| now < due) {
+            return;
+        }
+        // The threshold is for one pace. If the thread slept longer, more conflicts have been counted meanwhile.
+        let since = now.saturating_duration_since(mem::replace(&mut worker.last_step, now));
+        let paces = since.as_micros() / self.settings.pace.as_micros().max(1);
+        let paces = usize::try_from(paces).unwrap_or(usize::MAX).max(1);
+        let threshold = self.settings.threshold.max(1).saturating_mul(paces);
+        let hot = self.map.mark_hot(threshold, HOT_STEPS);
+        let before = self.mode();
+        let hot = hot.max(usize::from(self.settings.threshold == 0));
+        if before != CLOSED && before != hot {
+            // relaxed: a hint. The exchange fails if the pool was closed meanwhile, so `CLOSED` stays.
+            let _ = self.mode.compare_exchange(before, hot, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let mut changed = false;
+        // It runs no users' code, but an allocation in it may fail.
+        contain(|| changed = self.map.rebalance_step(self.settings.step));
+        self.stats.steps.add(1);
+        self.stats.changes.add(usize::from(changed));
+        let (pace, longer) = (self.settings.pace, worker.pause.saturating_add(worker.pause / 4));
+        worker.pause = if changed || hot > 0 { pace } else { longer };
+        worker.pause = worker.pause.min(pace.saturating_mul(LONGEST_PAUSE));
+        // None if the time is beyond the clock's range: then it never comes.
+        worker.due = Instant::now().checked_add(worker.pause);
+    }
+
+    /// One step of a worker.
+    fn step(&self, worker: &mut WorkerState<M>) -> Progress {
+        let changes = self.drain(worker);
+        self.rebalance(worker);
+        if changes > 0 {
+            worker.spins = 0;
+            return Progress::More;
+        }
+        // While requests keep coming, the next one usually arrives sooner than the system puts a thread to sleep.
+        if !self.is_calm() && worker.spins < SPINS {
+            worker.spins += 1;
+            hint::spin_loop();
+            thread::yield_now();
+            return Progress::More;
+        }
+        // From here on producers wake the worker, unless a request came after `drain`.
+        if !self.queues[worker.number].try_idle() {
+            return Progress::More;
+        }
+        let left = |due: Instant| due.saturating_duration_since(Instant::now());
+        worker.due.map_or(Progress::Idle, |due| Progress::Later(left(due)))
+    }
+
+    fn worker(&self, number: usize) -> WorkerState<M> {
+        WorkerState {
+            number,
+            requests: Vec::new(),
+            singles: Vec::new(),
+            batches: Vec::new(),
+            gathered: 0,
+            spins: 0,
+            due: (number == 0).then(Instant::now),
+            last_step: Instant::now(),
+            pause: self.settings.pace,
+        }
+    }
+
+    /// Accepts no more requests, ends the threads, and does the requests that they left.
+    pub(crate) fn close(&self, threads: &Mutex<Vec<Worker>>) {
+        // relaxed: a hint; the queues reject requests themselves. It is stored before they close, so that a caller
+        // whose request is rejected can tell a shutdown from a worker that has died.
+        self.mode.store(CLOSED, Ordering::Relaxed);
+        self.queues.iter().for_each(Queue::close);
+        // Joined without the lock: a request that runs may call this, too.
+        let threads = mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The thread ends after the step that is running.
+            let _ = thread.shutdown();
+        }
+        // The queues are closed, so each has to be drained only until it is empty.
+        let previous = Server::all_workers(self.id()).enter();
+        for number in 0..self.queues.len() {
+            let mut worker = self.worker(number);
+            while self.drain(&mut worker) > 0 {}
+        }
+        previous.enter();
+    }
+
+    /// Returns a number that no other pool has while this one exists: its address.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Fails all requests of a worker that has died, and closes its queue: callers do later ones in place.
+    fn abandon(&self, worker: &mut WorkerState<M>) {
+        self.stats.died.add(1);
+        let queue = &self.queues[worker.number];
+        queue.close();
+        // Dropping a request drops its promise, which fails its ticket.
+        worker.singles.drain(..).for_each(|single| contain(|| drop(single)));
+        worker.batches.drain(..).for_each(|batch| contain(|| drop(batch)));
+        worker.requests.drain(..).for_each(|request| contain(|| drop(request)));
+        queue.take(&mut worker.requests);
+        worker.requests.drain(..).for_each(|request| contain(|| drop(request)));
+    }
+}
+
+/// Owned by a worker's thread, which drops it when it ends. If the pool is not closed then, the worker has died.
+pub(crate) struct WorkerGuard<M: FencedMap> {
+    pool: Arc<Pool<M>>,
+    worker: WorkerState<M>,
+}
+
+impl<M: FencedMap> WorkerGuard<M> {
+    pub(crate) fn new(pool: &Arc<Pool<M>>, number: usize) -> Self {
+        Self { pool: Arc::clone(pool), worker: pool.worker(number) }
+    }
+}
+
+impl<M: FencedMap> Drop for WorkerGuard<M> {
+    fn drop(&mut self) {
+        // `close` does the requests that workers leave at a shutdown.
+        if !self.pool.is_closed() {
+            self.pool.abandon(&mut self.worker);
+        }
+    }
+}
+
+impl<M> Pool<M>
+where
+    M: FencedMap + Send + Sync + 'static,
+    M::Key: Send,
+    M::Op: Send,
+    M::Computed: Send,
+    M::Before: Send,
+{
+    /// Starts the thread of one worker.
+    pub(crate) fn start(self: &Arc<Self>, number: usize) -> io::Result<Worker> {
+        let mut guard = WorkerGuard::new(self, number);
+        let mut has_begun = false;
+        let name = format!("{}-{number}", self.settings.name);
+        Worker::spawn(name, 0, move |_| {
+            if !has_begun {
+                has_begun = true;
+                IS_WORKER.set(true);
+                Server::worker(guard.pool.id(), number).enter();
+                let processors = &guard.pool.settings.processors;
+                if let Some(at) = number.checked_rem(processors.len()) {
+                    let _ = affinity::pin_to(processors[at]);
+                }
+            }
+            let WorkerGuard { pool, worker } = &mut guard;
+            pool.step(worker)
+        })
+    }
+}
