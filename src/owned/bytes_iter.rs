@@ -1,10 +1,10 @@
 //! Iteration over a `BytesMap`.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use super::iter::Walk;
 use super::nodes::Nodes;
-use super::removed::RemovedBytes;
+use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::List;
@@ -13,13 +13,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// An iterator over the entries of a [`BytesMap`](super::BytesMap), made by [`BytesMap::iter`](super::BytesMap::iter).
+/// An iterator over the entries of a [`BytesMap`], made by [`BytesMap::iter`].
 /// It has a guard of its own, as each entry that it returns.
-pub struct BytesIter<'a>(Walk<'a, Fused, Guard<'a>>);
+pub struct BytesIter<'a>(Walk<'a, InlineNode, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
     #[inline]
-    pub(super) fn new(nodes: &'a Nodes<Fused>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<InlineNode>) -> Self {
         Self(Walk::new(nodes, pin()))
     }
 }
@@ -44,16 +44,16 @@ impl fmt::Debug for BytesIter<'_> {
     }
 }
 
-/// An iterator over the keys and values of a [`BytesMap`](super::BytesMap), borrowed from what
-/// [`BytesMap::pin`](super::BytesMap::pin) returns.
+/// An iterator over the keys and values of a [`BytesMap`], borrowed from what
+/// [`BytesMap::pin`] returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 #[derive(Clone)]
-pub struct PinnedBytesIter<'a>(Walk<'a, Fused>);
+pub struct PinnedBytesIter<'a>(Walk<'a, InlineNode>);
 
 impl<'a> PinnedBytesIter<'a> {
     #[inline]
-    pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<InlineNode>, guard: &'a Guard<'a>) -> Self {
         Self(Walk::new(nodes, guard))
     }
 }
@@ -76,6 +76,16 @@ impl fmt::Debug for PinnedBytesIter<'_> {
 }
 
 impl<S> BytesMap<S> {
+    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
+    /// ```
+    pub fn iter(&self) -> BytesIter<'_> {
+        BytesIter::new(&self.nodes)
+    }
+
     /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
     /// key that it returns.
     ///
@@ -121,12 +131,34 @@ impl<S> BytesMap<S> {
     pub fn drain(&self) -> impl Iterator<Item = RemovedBytes<'_>> + use<'_, S> {
         self.extract_if(|_, _| true)
     }
+
+    /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
+    /// map.retain(|_, colour| colour == b"red");
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        self.nodes.retain(|node| keep(node.key(), node.value()));
+    }
+
+    /// Removes every entry, bin by bin; keeps the table's memory.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
 }
 
 /// An iterator that takes entries out of a [`BytesMap`], made by [`BytesMap::extract_if`] and [`BytesMap::drain`]. What
 /// it was not asked for stays in the map. It has one guard until it is dropped.
 pub struct BytesExtractIf<'a, F> {
-    walk: Walk<'a, Fused, Guard<'a>>,
+    walk: Walk<'a, InlineNode, Guard<'a>>,
     wanted: F,
 }
 
@@ -150,11 +182,11 @@ impl<F> fmt::Debug for BytesExtractIf<'_, F> {
 
 /// The keys and values of a [`BytesMap`] that is given up for them, each copied out of the allocation that they shared.
 pub struct BytesIntoIter {
-    left: List<Fused>,
+    left: List<InlineNode>,
 }
 
 impl BytesIntoIter {
-    pub(super) fn new(mut nodes: Nodes<Fused>) -> Self {
+    pub(super) fn new(mut nodes: Nodes<InlineNode>) -> Self {
         Self { left: nodes.drain() }
     }
 }

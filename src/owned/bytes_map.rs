@@ -1,10 +1,10 @@
 //! `BytesMap`: strings to strings, each pair fused into one allocation.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
-use super::fused::Fused;
-use super::map::fail;
+use super::inline_node::InlineNode;
+use super::map::reserve_failed;
 use super::nodes::Nodes;
-use super::removed::RemovedBytes;
+use super::removed_bytes::RemovedBytes;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
 use crate::bins::tags;
@@ -42,7 +42,7 @@ use core::hash::BuildHasher;
 /// ```
 pub struct BytesMap<S = DefaultHashBuilder> {
     hash_builder: S,
-    pub(super) nodes: Nodes<Fused>,
+    pub(super) nodes: Nodes<InlineNode>,
 }
 
 impl BytesMap {
@@ -69,7 +69,7 @@ impl BytesMap {
     #[inline]
     pub fn with_capacity(capacity: usize) -> Self {
         let made = Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default());
-        made.unwrap_or_else(|(why, _)| fail(why))
+        made.unwrap_or_else(|(why, _)| reserve_failed(why))
     }
 }
 
@@ -107,11 +107,11 @@ impl<S> BytesMap<S> {
         }
     }
 
-    pub(super) fn nodes(&self) -> &Nodes<Fused> {
+    pub(super) fn nodes(&self) -> &Nodes<InlineNode> {
         &self.nodes
     }
 
-    pub(super) fn into_nodes(self) -> Nodes<Fused> {
+    pub(super) fn into_nodes(self) -> Nodes<InlineNode> {
         let Self { hash_builder, nodes } = self;
         // Before this returns, as a panic of its destructor would then leak what it returns.
         drop(hash_builder);
@@ -164,7 +164,7 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     #[inline(always)]
-    pub(super) fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, Fused>> {
+    pub(super) fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, InlineNode>> {
         self.nodes.get(self.hash(key), move |node| node.key() == key, guard)
     }
 
@@ -218,7 +218,7 @@ impl<S: BuildHasher> BytesMap<S> {
         &'a self,
         key: &[u8],
         guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Fused>>, Busy> {
+    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
         self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)
     }
 
@@ -266,13 +266,13 @@ impl<S: BuildHasher> BytesMap<S> {
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     pub(super) fn fresh(
-        way: Way,
+        mode: Way,
         hash: tags::Hash,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Fresh<Fused>, Why> {
-        way.room()?;
-        Fused::new(hash, key, value)
+    ) -> Result<Fresh<InlineNode>, Why> {
+        mode.room()?;
+        InlineNode::new(hash, key, value)
     }
 
     /// Stores a copy of `value` under a copy of `key`; returns the entry that this replaces.
@@ -295,7 +295,7 @@ impl<S: BuildHasher> BytesMap<S> {
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
         let done = self.insert_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
-        done.unwrap_or_else(give_up)
+        done.unwrap_or_else(out_of_memory)
     }
 
     /// As [`insert`](Self::insert), but neither waits, nor panics, nor aborts, and keeps the map's
@@ -313,9 +313,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().trying();
+        let mode = self.nodes.retired().trying();
         let done = match try_pin() {
-            Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
+            Ok(guard) => self.insert_by(mode, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Why::Alloc),
         };
         done.map_err(|why| why.of(key, value))
@@ -324,13 +324,13 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn insert_by(
         &self,
-        way: Way,
+        mode: Way,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<Option<RemovedBytes<'_>>, Why> {
-        let fresh = Self::fresh(way, self.hash(key), key, value)?;
-        match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
+        let fresh = Self::fresh(mode, self.hash(key), key, value)?;
+        match self.nodes.insert(fresh, |node| node.key() == key, mode.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedBytes)),
             Err((why, _)) => Err(why.into()),
         }
@@ -352,7 +352,7 @@ impl<S: BuildHasher> BytesMap<S> {
         value: V,
     ) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
-        unless_occupied(done.unwrap_or_else(give_up), key, value)
+        unless_occupied(done.unwrap_or_else(out_of_memory), key, value)
     }
 
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits, nor panics, nor aborts, and keeps
@@ -371,9 +371,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().trying();
+        let mode = self.nodes.retired().trying();
         let done = match try_pin() {
-            Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
+            Ok(guard) => self.insert_if_absent_by(mode, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Why::Alloc),
         };
         match done {
@@ -385,16 +385,16 @@ impl<S: BuildHasher> BytesMap<S> {
     /// Stores `value` under `key` unless the key has a value; returns whether it did.
     fn insert_if_absent_by(
         &self,
-        way: Way,
+        mode: Way,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<bool, Why> {
         let hash = self.hash(key);
-        if self.find_by(way, hash, key, guard)?.is_some() {
+        if self.find_by(mode, hash, key, guard)?.is_some() {
             return Ok(false);
         }
-        match self.store_absent(Self::fresh(way, hash, key, value)?, key, way, guard) {
+        match self.store_absent(Self::fresh(mode, hash, key, value)?, key, mode, guard) {
             Ok(()) => Ok(true),
             Err(found) => found.map(|_| false),
         }
@@ -403,24 +403,24 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn find_by<'a>(
         &'a self,
-        way: Way,
+        mode: Way,
         hash: tags::Hash,
         key: &[u8],
         guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Fused>>, Busy> {
-        self.nodes.find(hash, |node| node.key() == key, way, guard)
+    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
+        self.nodes.find(hash, |node| node.key() == key, mode, guard)
     }
 
     /// Stores a new entry, unless there is one; says which, or why it cannot tell.
     pub(super) fn store_absent<'a>(
         &'a self,
-        fresh: Fresh<Fused>,
+        fresh: Fresh<InlineNode>,
         key: &[u8],
-        way: Way,
+        mode: Way,
         guard: &'a Guard<'_>,
-    ) -> Result<(), Result<Live<'a, Fused>, Why>> {
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let stored = self.nodes.insert_if_absent(fresh, same, way, guard);
+    ) -> Result<(), Result<Live<'a, InlineNode>, Why>> {
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let stored = self.nodes.insert_if_absent(fresh, same, mode, guard);
         stored.map_err(|(found, _)| found.map_err(Why::from))
     }
 
@@ -449,8 +449,8 @@ impl<S: BuildHasher> BytesMap<S> {
         mut condition: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Option<RemovedBytes<'_>> {
         let key = key.as_ref();
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let wanted = |node: Shared<Fused>| {
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let wanted = |node: Shared<InlineNode>| {
             // SAFETY: met in the table under the guard.
             let node = unsafe { node.live() };
             condition(node.key(), node.value())
@@ -497,7 +497,7 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Computed<Ref<'_, [u8], [u8]>> {
         let guard = pin();
         let done = self.compute_by(Way::Waiting, key.as_ref(), f, &guard);
-        let found = done.unwrap_or_else(|(why, _)| give_up(why));
+        let found = done.unwrap_or_else(|(why, _)| out_of_memory(why));
         drop(key);
         Self::computed(found, &guard)
     }
@@ -518,9 +518,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes.retired().trying();
+        let mode = self.nodes.retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
-        match self.compute_by(way, key.as_ref(), f, &guard) {
+        match self.compute_by(mode, key.as_ref(), f, &guard) {
             Ok(found) => {
                 drop(key);
                 Ok(Self::computed(found, &guard))
@@ -531,11 +531,11 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// Borrows both, each with a guard of its own: another of `guard`'s reader.
     fn computed<'a>(
-        (before, after): Found<'_>,
+        (before, after): BeforeAfter<'_>,
         guard: &Guard<'a>,
     ) -> Computed<Ref<'a, [u8], [u8]>> {
         // SAFETY: met under the guard, or put there.
-        let borrow = |node: Live<'_, Fused>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
+        let borrow = |node: Live<'_, InlineNode>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
         Computed { before: before.map(borrow), after: after.map(borrow) }
     }
 
@@ -543,11 +543,11 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Way,
+        mode: Way,
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
         guard: &'a Guard<'_>,
-    ) -> Result<Found<'a>, (Why, Option<V>)> {
+    ) -> Result<BeforeAfter<'a>, (Why, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
         // Asked once: a hasher that says something else each time must not keep this from ending.
         let hash = self.hash(key);
@@ -555,32 +555,32 @@ impl<S: BuildHasher> BytesMap<S> {
         loop {
             let found = match known.take() {
                 Some(node) => Some(node),
-                None => self.find_by(way, hash, key, guard).map_err(busy)?,
+                None => self.find_by(mode, hash, key, guard).map_err(busy)?,
             };
             match (f(found.map(Live::value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(node)) => {
-                    let removed = self.nodes.remove_exactly(node, way, guard).map_err(busy)?;
+                    let removed = self.nodes.remove_exactly(node, mode, guard).map_err(busy)?;
                     if removed.is_some() {
                         return Ok((found, None));
                     }
-                    if !way.waits() {
+                    if !mode.waits() {
                         return Err((Why::Busy, None));
                     }
                 }
                 (Op::Insert(value), _) => {
-                    let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+                    let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
                         Ok(fresh) => fresh,
                         Err(why) => return Err((why, Some(value))),
                     };
                     let new = fresh.0;
                     let why = match found {
-                        Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
+                        Some(node) => match self.nodes.replace_exactly(node, fresh, mode, guard) {
                             // SAFETY: published while the guard is held.
                             Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
                             Err((why, _)) => why.map(Why::from),
                         },
-                        None => match self.store_absent(fresh, key, way, guard) {
+                        None => match self.store_absent(fresh, key, mode, guard) {
                             // SAFETY: as above.
                             Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
                             Err(Ok(node)) => {
@@ -593,7 +593,7 @@ impl<S: BuildHasher> BytesMap<S> {
                     match why {
                         Some(why) => return Err((why, Some(value))),
                         // The entry was replaced meanwhile: to look again counts as waiting.
-                        None if way.waits() => {}
+                        None if mode.waits() => {}
                         None => return Err((Why::Busy, Some(value))),
                     }
                 }
@@ -603,7 +603,7 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 /// What an operation found, and what it left.
-pub(super) type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
+pub(super) type BeforeAfter<'a> = (Option<Live<'a, InlineNode>>, Option<Live<'a, InlineNode>>);
 
 /// The answer of `insert_if_absent`, which stored them if `is_new`.
 fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
@@ -612,7 +612,7 @@ fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedE
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
-pub(super) fn give_up<T>(why: Why) -> T {
+pub(super) fn out_of_memory<T>(why: Why) -> T {
     fail(match why {
         Why::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,

@@ -1,7 +1,7 @@
 //! [`Entry`] of `HashMap`.
 
 use super::map::HashMap;
-use super::ops::give_up;
+use super::ops::out_of_memory;
 use crate::api::entry::{Entries, Entry, modify_or_insert, sealed::Sealed};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::pin;
@@ -82,13 +82,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let hash = self.hash(&key);
-        let fresh = Pair::new(hash, key, value).unwrap_or_else(give_up::<K, V, _, _>);
+        let fresh = Pair::new(hash, key, value).unwrap_or_else(out_of_memory::<K, V, _, _>);
         let node = fresh.0;
         match self.store_absent(fresh, Way::Waiting, &guard) {
             // SAFETY: published while the guard is held.
             Ok(()) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((Ok(_), fresh)) => Err(Pair::into_inner(fresh)),
-            Err((Err(why), _)) => give_up::<K, V, _, _>(why),
+            Err((Err(why), _)) => out_of_memory::<K, V, _, _>(why),
         }
     }
 }

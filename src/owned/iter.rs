@@ -1,7 +1,8 @@
 //! Iterators: some bins at a time, each bin as it was at one moment.
 
+use super::map::HashMap;
 use super::nodes::Nodes;
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::pair::Pair;
@@ -19,7 +20,7 @@ pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     pub(super) guard: G,
     position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
-    some: Vec<Raw<Shared<N>, ()>>,
+    current: Vec<Raw<Shared<N>, ()>>,
     next: usize,
     /// Those of the bins after, asked for while the others are handed out.
     ahead: Vec<Raw<Shared<N>, ()>>,
@@ -31,7 +32,7 @@ impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
             nodes,
             guard,
             position: Some(Position::START),
-            some: Vec::new(),
+            current: Vec::new(),
             next: 0,
             ahead: Vec::new(),
         }
@@ -42,14 +43,14 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
     #[inline(never)]
     fn refill(&mut self) -> Option<()> {
         self.next = 0;
-        self.some.clear();
-        core::mem::swap(&mut self.some, &mut self.ahead);
+        self.current.clear();
+        core::mem::swap(&mut self.current, &mut self.ahead);
         match self.position {
             Some(at) => {
                 self.position = self.nodes.snapshot(at, &mut self.ahead, self.guard.guard());
                 Some(())
             }
-            None => (!self.some.is_empty()).then_some(()),
+            None => (!self.current.is_empty()).then_some(()),
         }
     }
 }
@@ -75,7 +76,7 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
 
 impl<N: Node> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self { some: self.some.clone(), ahead: self.ahead.clone(), ..*self }
+        Self { current: self.current.clone(), ahead: self.ahead.clone(), ..*self }
     }
 }
 
@@ -85,7 +86,7 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     #[inline]
     fn next(&mut self) -> Option<Live<'a, N>> {
         loop {
-            if let Some(raw) = self.some.get(self.next) {
+            if let Some(raw) = self.current.get(self.next) {
                 self.next += 1;
                 // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
                 // guard is not freed as long as that is held.
@@ -96,7 +97,105 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), made by [`HashMap::iter`](super::HashMap::iter). It
+impl<K, V, S> HashMap<K, V, S> {
+    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing
+    /// but the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
+    ///
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its
+    /// end is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a
+    /// buffer for one bin. Waits while a writer is inside the next bin.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let mut all: Vec<_> = map.iter().map(|entry| (*entry.key(), *entry)).collect();
+    /// all.sort();
+    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.nodes)
+    }
+
+    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
+    /// key that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().map(|key| *key).collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Iter<'_, K, V> {
+        self.iter()
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them. What it was not asked for stays in the map.
+    ///
+    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
+    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
+    /// while another writer is inside an entry's bin. Allocates a buffer for some bins. The iterator holds one guard
+    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd: u32 = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value()).sum();
+    /// assert_eq!((odd, map.len()), (165, 5));
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
+        ExtractIf::new(&self.nodes, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
+    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.drain().map(|removed| *removed.key()).collect::<Vec<_>>(), [1]);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, S> {
+        self.extract_if(|_, _| true)
+    }
+
+    /// Keeps the entries for which `keep` says true.
+    ///
+    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
+    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
+    /// Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// map.retain(|key, _| key % 2 == 0);
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
+    }
+
+    /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
+    ///
+    /// An entry inserted meanwhile may stay.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+}
+
+/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`]. It
 /// has a guard of its own, as each entry that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
@@ -116,8 +215,8 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), borrowed from what
-/// [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the entries of a [`HashMap`], borrowed from what
+/// [`HashMap::pin`] returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
@@ -137,7 +236,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     }
 }
 
-/// An iterator over the keys of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin)
+/// An iterator over the keys of a [`HashMap`], borrowed from what [`HashMap::pin`]
 /// returns.
 pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
@@ -149,8 +248,8 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
     }
 }
 
-/// An iterator over the values of a [`HashMap`](super::HashMap), borrowed from what
-/// [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the values of a [`HashMap`], borrowed from what
+/// [`HashMap::pin`] returns.
 pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
@@ -185,8 +284,8 @@ macro_rules! clones {
 }
 clones!(PinnedIter PinnedKeys PinnedValues);
 
-/// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by
-/// [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it was not
+/// An iterator that takes entries out of a [`HashMap`], made by
+/// [`HashMap::extract_if`] and [`HashMap::drain`]. What it was not
 /// asked for stays in the map. It has one guard until it is dropped.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
@@ -220,7 +319,7 @@ impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     }
 }
 
-/// The entries themselves, of a [`HashMap`](super::HashMap) that is given up for them. Allocates nothing.
+/// The entries themselves, of a [`HashMap`] that is given up for them. Allocates nothing.
 pub struct IntoIter<K, V> {
     left: List<Pair<K, V>>,
 }

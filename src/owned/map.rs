@@ -97,7 +97,7 @@ impl<K, V, S> HashMap<K, V, S> {
     #[must_use]
     pub fn with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Self {
         Self::try_with_capacity_and_hasher(capacity, hash_builder)
-            .unwrap_or_else(|(why, _)| fail(why))
+            .unwrap_or_else(|(why, _)| reserve_failed(why))
     }
 
     /// As [`with_capacity_and_hasher`](Self::with_capacity_and_hasher), but says when there is no memory,
@@ -177,7 +177,7 @@ impl<K, V, S> HashMap<K, V, S> {
 }
 
 #[cold]
-pub(super) fn fail(why: TryReserveError) -> ! {
+pub(super) fn reserve_failed(why: TryReserveError) -> ! {
     match why {
         TryReserveError::CapacityOverflow => panic!("capacity overflow"),
         TryReserveError::Alloc => handle_alloc_error(core::alloc::Layout::new::<[usize; 16]>()),

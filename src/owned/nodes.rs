@@ -22,10 +22,10 @@ use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// What was replaced by a node that has been stored, or why it was not, and the node again.
-pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
+pub(super) type InsertResult<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
 
 /// What is there already, or the reason why that cannot be told; and the node that was not stored.
-pub(super) type NotAbsent<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
+pub(super) type InsertAbsentError<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
 
 /// Figures about a map of owned data by hashes, from [`HashMap::stats`](super::HashMap::stats) and
 /// [`BytesMap::stats`](super::BytesMap::stats).
@@ -171,10 +171,10 @@ impl<N: Node> Nodes<N> {
         &'a self,
         hash: Hash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Way,
+        mode: Way,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
-        match way {
+        match mode {
             Way::Waiting => Ok(self.get(hash, eq, guard)),
             Way::Trying(_) => self.try_get(hash, eq, guard),
         }
@@ -234,7 +234,7 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         guard: &Guard<'_>,
-    ) -> Stored<'_, N, Failure> {
+    ) -> InsertResult<'_, N, Failure> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
             Ok((before, _)) => {
@@ -251,15 +251,15 @@ impl<N: Node> Nodes<N> {
         &'a self,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Way,
+        mode: Way,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, N, Failure>> {
+    ) -> Result<(), InsertAbsentError<'a, N, Failure>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found: Option<_>| match found {
             None => Change::Entry(node, ()),
             Some(_) => Change::Keep,
         };
-        match self.alter(hash, eq, way.backoff(), decide, guard) {
+        match self.alter(hash, eq, mode.backoff(), decide, guard) {
             Ok((None, _)) => {
                 fresh.take();
                 Ok(())
@@ -277,16 +277,16 @@ impl<N: Node> Nodes<N> {
         &self,
         node: Live<'_, N>,
         fresh: Fresh<N>,
-        way: Way,
+        mode: Way,
         guard: &Guard<'_>,
-    ) -> Stored<'_, N, Option<Failure>> {
+    ) -> InsertResult<'_, N, Option<Failure>> {
         let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
         let same = move |other: Live<'_, N>| other.shared() == old;
         let decide = |found: Option<_>| match found {
             Some(_) => Change::Entry(new, ()),
             None => Change::Keep,
         };
-        match self.alter(hash, same, way.backoff(), decide, guard) {
+        match self.alter(hash, same, mode.backoff(), decide, guard) {
             Ok((before, Change::Entry(..))) => {
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
@@ -302,14 +302,14 @@ impl<N: Node> Nodes<N> {
         hash: Hash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(Shared<N>) -> bool,
-        way: Way,
+        mode: Way,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         let decide = |found: Option<Shared<N>>| match found {
             Some(node) if wanted(node) => Change::Remove,
             _ => Change::Keep,
         };
-        match self.alter(hash, eq, way.backoff(), decide, guard) {
+        match self.alter(hash, eq, mode.backoff(), decide, guard) {
             Ok((Some(node), Change::Remove)) => Ok(Some(self.unlinked(node))),
             Ok(_) => Ok(None),
             // A removal needs no memory.
@@ -326,12 +326,12 @@ impl<N: Node> Nodes<N> {
     pub(super) fn remove_exactly(
         &self,
         node: Live<'_, N>,
-        way: Way,
+        mode: Way,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         // Of a node that has become garbage this is no hash, but then it is nowhere.
         let (hash, node) = (node.hash(), node.shared());
-        self.remove(hash, move |other| other.shared() == node, |_| true, way, guard)
+        self.remove(hash, move |other| other.shared() == node, |_| true, mode, guard)
     }
 
     /// Adds the nodes of some bins from `position` on to `buffer`, asks for them, and tells the next position.
@@ -343,11 +343,11 @@ impl<N: Node> Nodes<N> {
     ) -> Option<Position> {
         let before = buffer.len();
         let next = self.table.snapshot(position, AT_ONCE, buffer);
-        Self::ask_for(&buffer[before..]);
+        Self::prefetch_nodes(&buffer[before..]);
         next
     }
 
-    fn ask_for(nodes: &[Raw<Shared<N>, ()>]) {
+    fn prefetch_nodes(nodes: &[Raw<Shared<N>, ()>]) {
         for raw in nodes {
             // SAFETY: the snapshot that they come from has been taken.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
@@ -368,7 +368,7 @@ impl<N: Node> Nodes<N> {
         _guard: &Guard<'_>,
     ) -> bool {
         let more = piece.next_bin(buffer);
-        Self::ask_for(buffer);
+        Self::prefetch_nodes(buffer);
         more
     }
 
@@ -381,7 +381,7 @@ impl<N: Node> Nodes<N> {
         mut each: impl FnMut(Live<'a, N>),
     ) -> Option<Cursor> {
         self.table.scan(cursor, budget, |bin| {
-            Self::ask_for(bin);
+            Self::prefetch_nodes(bin);
             for raw in bin {
                 // SAFETY: the bin's snapshot has been taken, and what it met under the guard is not freed
                 // as long as that is held.

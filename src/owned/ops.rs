@@ -18,7 +18,7 @@ use equivalent::Equivalent;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
-pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
+pub(super) fn out_of_memory<K, V, T, E>(_why: E) -> T {
     handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }
 
@@ -160,7 +160,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     ) -> Ref<'_, K, V> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
-        let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
+        let got = got.unwrap_or_else(out_of_memory::<K, V, _, _>).shared();
         // SAFETY: found, or inserted, under the guard.
         unsafe { Ref::of_pair(got, guard) }
     }
@@ -230,7 +230,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     }
 
     fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(self.hash(&key), key, value).unwrap_or_else(give_up::<K, V, _, _>)
+        Pair::new(self.hash(&key), key, value).unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Stores `value` under `key`; returns the entry that this replaces.
@@ -257,7 +257,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             &guard,
         ) {
             Ok(before) => before.map(Removed::new),
-            Err(why) => give_up::<K, V, _, _>(why),
+            Err(why) => out_of_memory::<K, V, _, _>(why),
         }
     }
 
@@ -274,7 +274,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
-        done.unwrap_or_else(give_up::<K, V, _, _>)
+        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
@@ -364,7 +364,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             // nowhere.
             let (pair, hash) = (node.fields(), node.hash());
             let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
-            let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
+            let fresh = fresh.unwrap_or_else(out_of_memory::<K, V, _, _>);
             let new = fresh.0;
             match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
                 Ok(before) => {
@@ -375,7 +375,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
                 Err((None, _)) => {}
-                Err(why) => return give_up::<K, V, _, _>(why),
+                Err(why) => return out_of_memory::<K, V, _, _>(why),
             }
         }
     }
@@ -402,7 +402,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = pin();
         let done = self.compute_by(Way::Waiting, key, f, &guard);
         // SAFETY: met under the guard, or put there.
-        unsafe { Ref::of_pairs(done.unwrap_or_else(give_up::<K, V, _, _>), guard) }
+        unsafe { Ref::of_pairs(done.unwrap_or_else(out_of_memory::<K, V, _, _>), guard) }
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

@@ -2,7 +2,7 @@
 
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
-use super::ops::give_up;
+use super::ops::out_of_memory;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
@@ -150,7 +150,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
         let got = self.map().get_or_insert_with_by(Way::Waiting, key, |_| make(), self.guard());
-        &got.unwrap_or_else(give_up::<K, V, _, _>).fields().value
+        &got.unwrap_or_else(out_of_memory::<K, V, _, _>).fields().value
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
@@ -168,8 +168,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().trying();
-        let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
+        let mode = self.map().nodes().retired().trying();
+        let got = self.map().get_or_insert_with_by(mode, key, |_| make(), self.guard())?;
         Ok(&got.fields().value)
     }
 }

@@ -4,7 +4,7 @@
 //! It stays where it is, and the others begin after it was taken.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Pinned;
@@ -21,21 +21,21 @@ use core::hash::{BuildHasher, Hash};
 
 /// Another thread's guard, of which no more is of interest than that it is there.
 #[derive(Clone, Copy)]
-struct Presence<'a>(&'a Guard<'a>);
+struct BorrowedGuard<'a>(&'a Guard<'a>);
 
 // SAFETY: shared, a guard offers nothing but its number, which never changes, and its presence; it is taken
 // and dropped by its own thread.
-unsafe impl Send for Presence<'_> {}
+unsafe impl Send for BorrowedGuard<'_> {}
 
 /// The nodes of some lanes.
 struct Walk<'a, N: Node> {
     piece: Piece<'a, Shared<N>, ()>,
-    guard: Presence<'a>,
+    guard: BorrowedGuard<'a>,
 }
 
 impl<'a, N: Node> Walk<'a, N> {
     fn all(nodes: &'a Nodes<N>, guard: &'a Guard<'_>) -> Self {
-        Self { piece: nodes.piece(), guard: Presence(guard) }
+        Self { piece: nodes.piece(), guard: BorrowedGuard(guard) }
     }
 }
 
@@ -48,7 +48,7 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
     }
 
     fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
-        let Presence(guard) = self.guard;
+        let BorrowedGuard(guard) = self.guard;
         let (mut bin, mut ahead) = (Vec::<Raw<Shared<N>, ()>>::new(), Vec::new());
         let mut more = true;
         while more && !folder.full() {
@@ -64,7 +64,7 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
 
 /// Entries of a [`HashMap`], borrowed by many threads under one guard; made by
 /// [`Pinned::par_iter`] (feature `rayon`).
-pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, Presence<'a>);
+pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, BorrowedGuard<'a>);
 
 impl<'a, K, V> ParallelIterator for ParIter<'a, K, V>
 where
@@ -74,7 +74,7 @@ where
     type Item = (&'a K, &'a V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        Nodewise(Walk::all(self.0, self.1.0))
+        ParNodes(Walk::all(self.0, self.1.0))
             .map(|node| {
                 let pair = node.fields();
                 (&pair.key, &pair.value)
@@ -85,22 +85,22 @@ where
 
 /// Entries of a [`BytesMap`], borrowed by many threads under one guard; made by
 /// [`Pinned::par_iter`] (feature `rayon`).
-pub struct ParBytesIter<'a>(&'a Nodes<Fused>, Presence<'a>);
+pub struct ParBytesIter<'a>(&'a Nodes<InlineNode>, BorrowedGuard<'a>);
 
 impl<'a> ParallelIterator for ParBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        Nodewise(Walk::all(self.0, self.1.0))
+        ParNodes(Walk::all(self.0, self.1.0))
             .map(|node| (node.key(), node.value()))
             .drive_unindexed(consumer)
     }
 }
 
 /// All nodes.
-struct Nodewise<'a, N: Node>(Walk<'a, N>);
+struct ParNodes<'a, N: Node>(Walk<'a, N>);
 
-impl<'a, N: Node + Send + Sync> ParallelIterator for Nodewise<'a, N> {
+impl<'a, N: Node + Send + Sync> ParallelIterator for ParNodes<'a, N> {
     type Item = Live<'a, N>;
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
@@ -133,7 +133,7 @@ impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>
     /// assert_eq!(sum, 499_500);
     /// ```
     pub fn par_iter(&self) -> ParIter<'_, K, V> {
-        ParIter(self.map().nodes(), Presence(self.guard()))
+        ParIter(self.map().nodes(), BorrowedGuard(self.guard()))
     }
 }
 
@@ -148,7 +148,7 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// assert_eq!(colours.pin().par_iter().map(|(_, colour)| colour.len()).sum::<usize>(), 8);
     /// ```
     pub fn par_iter(&self) -> ParBytesIter<'_> {
-        ParBytesIter(self.map().nodes(), Presence(self.guard()))
+        ParBytesIter(self.map().nodes(), BorrowedGuard(self.guard()))
     }
 }
 

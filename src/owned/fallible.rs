@@ -3,7 +3,7 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::HashMap;
-use super::nodes::NotAbsent;
+use super::nodes::InsertAbsentError;
 use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
@@ -19,7 +19,7 @@ use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 /// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
+pub(super) type BeforeAfter<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -42,9 +42,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
-        let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
+        let fresh = Self::fresh_by(mode, |key| self.hash(key), key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
@@ -72,9 +72,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         match try_pin() {
-            Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
+            Ok(guard) => self.insert_if_absent_by(mode, key, value, &guard),
             Err(_) => Err(Why::Alloc.of(key, value)),
         }
     }
@@ -95,8 +95,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let way = Way::Trying(Ok(()));
-        let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
+        let mode = Way::Trying(Ok(()));
+        let removed = self.nodes().remove(self.hash(key), same, |_| true, mode, &guard)?;
         Ok(removed.map(Removed::new))
     }
 
@@ -122,20 +122,20 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         // Before, because what is returned holds a guard.
         self.nodes().retired().free_share();
         let nothing = |why: Why| why.of((), None);
         let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
         let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
         let Some(node) = found else { return Ok(None) };
-        way.room().map_err(nothing)?;
+        mode.room().map_err(nothing)?;
         let pair = node.fields();
         let value = f(&pair.value);
         let fresh = Pair::new(node.hash(), pair.key.clone(), value);
         let fresh = fresh.map_err(|(_, value)| Why::Alloc.of((), Some(value)))?;
         let new = fresh.0;
-        match self.nodes().replace_exactly(node, fresh, way, &guard) {
+        match self.nodes().replace_exactly(node, fresh, mode, &guard) {
             Ok(before) => {
                 before.into_iter().for_each(Unlinked::retire);
                 // If what `f` owns panics now, no guard is leaked.
@@ -165,9 +165,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
-        let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
+        let got = self.get_or_insert_with_by(mode, key, |_| make(), &guard)?.shared();
         // SAFETY: found, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got, guard) })
     }
@@ -191,12 +191,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         // Before, because what is returned holds guards.
         self.nodes().retired().free_share();
         match try_pin() {
             Ok(guard) => {
-                let found = self.compute_by(way, key, f, &guard)?;
+                let found = self.compute_by(mode, key, f, &guard)?;
                 // SAFETY: met under the guard, or put there.
                 Ok(unsafe { Ref::of_pairs(found, guard) })
             }
@@ -207,23 +207,23 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     fn find_by<'a>(
         &'a self,
-        way: Way,
+        mode: Way,
         hash: tags::Hash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
-        self.nodes().find(hash, |node| node.fields().key == *key, way, guard)
+        self.nodes().find(hash, |node| node.fields().key == *key, mode, guard)
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     fn fresh_by(
-        way: Way,
+        mode: Way,
         hash: impl FnOnce(&K) -> tags::Hash,
         key: K,
         value: V,
     ) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
-        match way.room() {
+        match mode.room() {
             Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
@@ -234,34 +234,34 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Pair<K, V>>,
-        way: Way,
+        mode: Way,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Why>> {
+    ) -> Result<(), InsertAbsentError<'a, Pair<K, V>, Why>> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
-        let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
+        let stored = self.nodes().insert_if_absent(fresh, same, mode, guard);
         stored.map_err(|(found, fresh)| (found.map_err(Why::from), fresh))
     }
 
     #[inline(always)]
     pub(super) fn insert_if_absent_by(
         &self,
-        way: Way,
+        mode: Way,
         key: K,
         value: V,
         guard: &Guard<'_>,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let hash = self.hash(&key);
-        match self.find_by(way, hash, &key, guard) {
+        match self.find_by(mode, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
             Err(Busy) => return Err(Why::Busy.of(key, value)),
         }
-        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = Self::fresh_by(mode, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
-        match self.store_absent(fresh, way, guard) {
+        match self.store_absent(fresh, mode, guard) {
             Ok(()) => Ok(Ok(())),
             Err((Ok(_), fresh)) => Ok(Err(occupied(fresh))),
             Err((Err(why), fresh)) => Err(refused(why, fresh, |value| value)),
@@ -271,25 +271,25 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn get_or_insert_with_by<'a>(
         &'a self,
-        way: Way,
+        mode: Way,
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> Result<Live<'a, Pair<K, V>>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
-        match self.find_by(way, hash, &key, guard) {
+        match self.find_by(mode, hash, &key, guard) {
             Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
             Err(Busy) => return Err(Why::Busy.of(key, None)),
         }
-        if let Err(why) = way.room() {
+        if let Err(why) = mode.room() {
             return Err(why.of(key, None));
         }
         let value = make(&key);
-        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = Self::fresh_by(mode, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
         let node = fresh.0;
-        match self.store_absent(fresh, way, guard) {
+        match self.store_absent(fresh, mode, guard) {
             // SAFETY: published while the guard is held.
             Ok(()) => Ok(unsafe { node.live() }),
             // What is there is the answer: to look it up again would be to ask the key's `Eq` again.
@@ -303,17 +303,17 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
-        way: Way,
+        mode: Way,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Found<K, V>, TryInsertError<K, Option<V>>> {
+    ) -> Result<BeforeAfter<K, V>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
         let mut known = None;
         loop {
             let found = match known.take() {
                 Some(node) => Some(node),
-                None => match self.find_by(way, hash, &key, guard) {
+                None => match self.find_by(mode, hash, &key, guard) {
                     Ok(found) => found,
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
@@ -323,28 +323,28 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     let found = found.map(Live::shared);
                     return Ok((found, found));
                 }
-                (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
+                (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, mode, guard) {
                     Ok(Some(removed)) => {
                         removed.retire();
                         return Ok((Some(node.shared()), None));
                     }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
-                    Ok(None) if way.waits() => {}
+                    Ok(None) if mode.waits() => {}
                     Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
-                    let fresh = Self::fresh_by(way, |_| hash, key, value);
+                    let fresh = Self::fresh_by(mode, |_| hash, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     let new = fresh.0;
                     let (why, fresh) = match found {
-                        Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
+                        Some(node) => match self.nodes().replace_exactly(node, fresh, mode, guard) {
                             Ok(before) => {
                                 before.into_iter().for_each(Unlinked::retire);
                                 return Ok((Some(node.shared()), Some(new)));
                             }
                             Err((why, fresh)) => (why.map(Why::from), fresh),
                         },
-                        None => match self.store_absent(fresh, way, guard) {
+                        None => match self.store_absent(fresh, mode, guard) {
                             Ok(()) => return Ok((None, Some(new))),
                             Err((Ok(node), fresh)) => {
                                 known = Some(node);
@@ -355,7 +355,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     };
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
-                        None if way.waits() => key = Pair::into_inner(fresh).0,
+                        None if mode.waits() => key = Pair::into_inner(fresh).0,
                         None => return Err(refused(Why::Busy, fresh, Some)),
                     }
                 }

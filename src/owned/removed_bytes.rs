@@ -1,12 +1,12 @@
 //! An entry that was taken out of a `BytesMap`.
 
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use crate::reclaim::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
 
 /// An entry that was taken out of a [`BytesMap`](super::BytesMap), by whoever has this. Dereferences to the value.
-pub struct RemovedBytes<'a>(pub(super) Unlinked<'a, Fused>);
+pub struct RemovedBytes<'a>(pub(super) Unlinked<'a, InlineNode>);
 
 impl RemovedBytes<'_> {
     /// The entry's key.

@@ -1,8 +1,7 @@
 //! `BytesMap` as a whole: walks, room, garbage, figures.
 
-use super::bytes_iter::BytesIter;
 use super::bytes_map::BytesMap;
-use super::map::fail;
+use super::map::reserve_failed;
 use super::nodes::OwnedStats;
 use crate::error::TryReserveError;
 use crate::reclaim::guard::{Stalled, stalled};
@@ -66,38 +65,6 @@ impl<S> BytesMap<S> {
         stalled()
     }
 
-    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
-    /// ```
-    pub fn iter(&self) -> BytesIter<'_> {
-        BytesIter::new(&self.nodes)
-    }
-
-    /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
-    /// map.retain(|_, colour| colour == b"red");
-    /// assert_eq!(map.len(), 1);
-    /// ```
-    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()));
-    }
-
-    /// Removes every entry, bin by bin; keeps the table's memory.
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// map.clear();
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn clear(&self) {
-        self.retain(|_, _| false);
-    }
-
     /// Makes room for `additional` more entries in the table.
     ///
     /// # Panics
@@ -107,7 +74,7 @@ impl<S> BytesMap<S> {
     /// hedgerow::BytesMap::new().reserve(1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
-        self.try_reserve(additional).unwrap_or_else(|why| fail(why));
+        self.try_reserve(additional).unwrap_or_else(|why| reserve_failed(why));
     }
 
     /// As [`reserve`](Self::reserve), but says when it cannot.

@@ -12,13 +12,13 @@ use core::ptr::NonNull;
 
 /// What stands before the bytes of the key, which stand before those of the value.
 #[repr(C)]
-pub(super) struct Fused {
+pub(super) struct InlineNode {
     header: Header,
     key: u32,
     value: u32,
 }
 
-impl Fused {
+impl InlineNode {
     fn layout(key: u32, value: u32) -> Option<Layout> {
         let bytes = (key as usize).checked_add(value as usize)?;
         let (layout, _) = Layout::new::<Self>().extend(Layout::array::<u8>(bytes).ok()?).ok()?;
@@ -45,7 +45,7 @@ impl Fused {
 }
 
 // SAFETY: the header is the first field, and `free` works the layout out from the lengths as `new` did.
-unsafe impl Node for Fused {
+unsafe impl Node for InlineNode {
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: alive until the end of this.
         let (key, value) = unsafe { ((*node.as_ptr()).key, (*node.as_ptr()).value) };
@@ -61,7 +61,7 @@ impl<'a> Ref<'a, [u8], [u8]> {
     /// # Safety
     /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
     #[inline(always)]
-    pub(super) unsafe fn of_bytes(node: Shared<Fused>, guard: Guard<'a>) -> Self {
+    pub(super) unsafe fn of_bytes(node: Shared<InlineNode>, guard: Guard<'a>) -> Self {
         // SAFETY: alive as long as the guard is held.
         let node = unsafe { node.live() };
         let (key, value) = (NonNull::from(node.key()), NonNull::from(node.value()));
@@ -70,7 +70,7 @@ impl<'a> Ref<'a, [u8], [u8]> {
     }
 }
 
-impl<'a> Live<'a, Fused> {
+impl<'a> Live<'a, InlineNode> {
     #[inline(always)]
     pub(super) fn key(self) -> &'a [u8] {
         let len = self.fields().key as usize;

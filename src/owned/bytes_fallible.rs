@@ -2,8 +2,8 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
-use super::removed::RemovedBytes;
+use super::inline_node::InlineNode;
+use super::removed_bytes::RemovedBytes;
 use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
@@ -27,9 +27,9 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
         let key = key.as_ref();
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let way = Way::Trying(Ok(()));
-        let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let mode = Way::Trying(Ok(()));
+        let removed = self.nodes().remove(self.hash(key), same, |_| true, mode, &guard)?;
         Ok(removed.map(RemovedBytes))
     }
 
@@ -52,11 +52,11 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of((), None)) };
         // Owns `f`, which is gone before what is returned holds a guard.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
-        let done = self.compute_by(way, key.as_ref(), decide, &guard);
+        let done = self.compute_by(mode, key.as_ref(), decide, &guard);
         let (_, after) = done.map_err(|(why, value)| why.of((), value))?;
         let after = after.map(Live::shared);
         drop(key);

@@ -1,12 +1,9 @@
 //! `HashMap` as a whole: walks, room, garbage, figures.
 
-use super::iter::{ExtractIf, Iter};
-use super::map::{HashMap, fail};
+use super::map::{HashMap, reserve_failed};
 use super::nodes::OwnedStats;
 use crate::error::TryReserveError;
-use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Stalled, stalled};
-use crate::reclaim::removed::Removed;
 
 impl<K, V, S> HashMap<K, V, S> {
     /// Entries that were replaced or removed and are not dropped yet: exact when nobody writes meanwhile, of the
@@ -90,102 +87,6 @@ impl<K, V, S> HashMap<K, V, S> {
         stalled()
     }
 
-    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing
-    /// but the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
-    ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its
-    /// end is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a
-    /// buffer for one bin. Waits while a writer is inside the next bin.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// let mut all: Vec<_> = map.iter().map(|entry| (*entry.key(), *entry)).collect();
-    /// all.sort();
-    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
-    /// ```
-    pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.nodes)
-    }
-
-    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
-    /// key that it returns.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// assert_eq!(map.keys().map(|key| *key).collect::<Vec<_>>(), [1]);
-    /// ```
-    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, S> {
-        self.iter().map(Ref::into_key)
-    }
-
-    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// assert_eq!(map.values().map(|value| *value).collect::<Vec<_>>(), ['a']);
-    /// ```
-    pub fn values(&self) -> Iter<'_, K, V> {
-        self.iter()
-    }
-
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them. What it was not asked for stays in the map.
-    ///
-    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
-    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
-    /// while another writer is inside an entry's bin. Allocates a buffer for some bins. The iterator holds one guard
-    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
-    /// let odd: u32 = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value()).sum();
-    /// assert_eq!((odd, map.len()), (165, 5));
-    /// ```
-    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
-        ExtractIf::new(&self.nodes, wanted)
-    }
-
-    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
-    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
-    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// assert_eq!(map.drain().map(|removed| *removed.key()).collect::<Vec<_>>(), [1]);
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, S> {
-        self.extract_if(|_, _| true)
-    }
-
-    /// Keeps the entries for which `keep` says true.
-    ///
-    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
-    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
-    /// Allocates a buffer for one bin.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
-    /// map.retain(|key, _| key % 2 == 0);
-    /// assert_eq!(map.len(), 5);
-    /// ```
-    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
-    }
-
-    /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
-    ///
-    /// An entry inserted meanwhile may stay.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// map.clear();
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn clear(&self) {
-        self.retain(|_, _| false);
-    }
-
     /// Makes room for `additional` more entries, so that inserting them makes the table no larger. The entries
     /// themselves are allocated one by one.
     ///
@@ -197,7 +98,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// map.reserve(1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
-        self.try_reserve(additional).unwrap_or_else(|why| fail(why));
+        self.try_reserve(additional).unwrap_or_else(|why| reserve_failed(why));
     }
 
     /// As [`reserve`](Self::reserve), but says when it cannot.

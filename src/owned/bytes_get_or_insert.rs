@@ -1,8 +1,8 @@
 //! A value of a `BytesMap` that is found or stored in one step.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
-use super::bytes_map::{BytesMap, give_up};
-use super::fused::Fused;
+use super::bytes_map::{BytesMap, out_of_memory};
+use super::inline_node::InlineNode;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
 use crate::reclaim::errors::Why;
@@ -30,7 +30,7 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Ref<'_, [u8], [u8]> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Way::Waiting, key.as_ref(), make, &guard);
-        let got = got.unwrap_or_else(|(why, _)| give_up(why)).shared();
+        let got = got.unwrap_or_else(|(why, _)| out_of_memory(why)).shared();
         // If the key panics after the return value is made, its guard is leaked.
         drop(key);
         // SAFETY: found, or inserted, under the guard.
@@ -93,9 +93,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let mode = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
-        match self.get_or_insert_with_by(way, key.as_ref(), make, &guard).map(Live::shared) {
+        match self.get_or_insert_with_by(mode, key.as_ref(), make, &guard).map(Live::shared) {
             Ok(got) => {
                 drop(key);
                 // SAFETY: found, or inserted, under the guard.
@@ -108,24 +108,24 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn get_or_insert_with_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Way,
+        mode: Way,
         key: &[u8],
         make: impl FnOnce() -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, Fused>, (Why, Option<V>)> {
+    ) -> Result<Live<'a, InlineNode>, (Why, Option<V>)> {
         let hash = self.hash(key);
-        let found = self.find_by(way, hash, key, guard);
+        let found = self.find_by(mode, hash, key, guard);
         if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
             return Ok(node);
         }
-        way.room().map_err(|why| (why, None))?;
+        mode.room().map_err(|why| (why, None))?;
         let value = make();
-        let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+        let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
             Ok(fresh) => fresh,
             Err(why) => return Err((why, Some(value))),
         };
         let node = fresh.0;
-        match self.store_absent(fresh, key, way, guard) {
+        match self.store_absent(fresh, key, mode, guard) {
             // SAFETY: published while the guard is held.
             Ok(()) => Ok(unsafe { node.live() }),
             Err(Ok(found)) => Ok(found),
@@ -146,9 +146,9 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> &[u8] {
-        let (map, way) = (self.map(), Way::Waiting);
-        let got = map.get_or_insert_with_by(way, key.as_ref(), make, self.guard());
-        got.unwrap_or_else(|(why, _)| give_up(why)).value()
+        let (map, mode) = (self.map(), Way::Waiting);
+        let got = map.get_or_insert_with_by(mode, key.as_ref(), make, self.guard());
+        got.unwrap_or_else(|(why, _)| out_of_memory(why)).value()
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
@@ -166,8 +166,8 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&[u8], TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().trying();
-        match self.map().get_or_insert_with_by(way, key.as_ref(), make, self.guard()) {
+        let mode = self.map().nodes().retired().trying();
+        match self.map().get_or_insert_with_by(mode, key.as_ref(), make, self.guard()) {
             Ok(got) => Ok(got.value()),
             Err((why, value)) => Err(why.of(key, value)),
         }
