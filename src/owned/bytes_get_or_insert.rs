@@ -1,7 +1,7 @@
 //! A value of a `BytesMap` that is found or stored in one step.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
-use super::bytes_map::{BytesMap, out_of_memory};
+use super::bytes_map::{BytesMap, insertion_failed};
 use super::inline_node::InlineNode;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
@@ -30,7 +30,7 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Ref<'_, [u8], [u8]> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Way::Waiting, key.as_ref(), make, &guard);
-        let got = got.unwrap_or_else(|(why, _)| out_of_memory(why)).shared();
+        let got = got.unwrap_or_else(|(why, _)| insertion_failed(why)).shared();
         // If the key panics after the return value is made, its guard is leaked.
         drop(key);
         // SAFETY: found, or inserted, under the guard.
@@ -148,7 +148,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     ) -> &[u8] {
         let (map, mode) = (self.map(), Way::Waiting);
         let got = map.get_or_insert_with_by(mode, key.as_ref(), make, self.guard());
-        got.unwrap_or_else(|(why, _)| out_of_memory(why)).value()
+        got.unwrap_or_else(|(why, _)| insertion_failed(why)).value()
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the

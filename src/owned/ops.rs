@@ -225,7 +225,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get_cloned(key).unwrap_or_default()
     }
 
-    /// Whether `key` has an entry.
+    /// Returns `true` if `key` has an entry.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
