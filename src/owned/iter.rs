@@ -1,4 +1,6 @@
-//! Iterators: some bins at a time, each bin as it was at one moment.
+//! Iteration over a `HashMap`: its iterators, and the methods that visit or remove many entries.
+//!
+//! An iterator copies the pointers of a few bins at a time. Each bin's copy is a consistent snapshot.
 
 use super::map::HashMap;
 use super::nodes::Nodes;
@@ -14,15 +16,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// The nodes of a table.
+/// An iterator over the nodes of a table.
+///
+/// The guard, or a guard from the same slot, must be held as long as a node that this returns is used.
 pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     nodes: &'a Nodes<N>,
     pub(super) guard: G,
     position: Option<Position>,
-    /// The nodes of some bins, those before `next` already handed out.
+    /// The nodes of a few bins. The iterator has returned those before index `next`.
     current: Vec<Raw<Shared<N>, ()>>,
     next: usize,
-    /// Those of the bins after, asked for while the others are handed out.
+    /// The nodes of the bins that follow. Their cache lines load while the caller works on `current`.
     ahead: Vec<Raw<Shared<N>, ()>>,
 }
 
@@ -56,8 +60,8 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
 }
 
 impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
-    /// Takes out the next node for which `wanted` returns true. Skips one that somebody else has replaced or removed
-    /// after `wanted` was called for it.
+    /// Removes the next node for which `wanted` returns `true`. Skips a node that another thread has replaced or removed
+    /// since `wanted` saw it.
     pub(super) fn take_next(
         &mut self,
         mut wanted: impl FnMut(Live<'_, N>) -> bool,
@@ -67,6 +71,7 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
             if !wanted(node) {
                 continue;
             }
+            // By address: if another thread has stored a new entry for the key, `wanted` has not decided about that one.
             if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Way::Waiting, &self.guard) {
                 return Some(taken);
             }
@@ -88,8 +93,8 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
         loop {
             if let Some(raw) = self.current.get(self.next) {
                 self.next += 1;
-                // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
-                // guard is not freed as long as that is held.
+                // SAFETY: the snapshot that filled the buffer is complete. It found the node under `self.guard`, which
+                // keeps the node alive.
                 return Some(unsafe { raw.whole().0.live() });
             }
             self.refill()?;
@@ -98,12 +103,14 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
 }
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing
-    /// but the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
+    /// Returns an iterator over all entries, in no particular order.
     ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its
-    /// end is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a
-    /// buffer for one bin. Waits while a writer is inside the next bin.
+    /// The iterator has a guard of its own, so it borrows only the map. [`Pinned::iter`](super::Pinned::iter) returns
+    /// plain references.
+    ///
+    /// The iterator sees each bin as a consistent snapshot. It returns a key that is present all the time exactly once,
+    /// also while the table grows. It returns a key that is inserted or removed meanwhile at most once. Waits while a
+    /// writer is inside the next bin. Allocates a buffer for a few bins.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -115,8 +122,8 @@ impl<K, V, S> HashMap<K, V, S> {
         Iter::new(&self.nodes)
     }
 
-    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
-    /// key that it returns.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and so
+    /// has each key that it returns.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -126,7 +133,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.iter().map(Ref::into_key)
     }
 
-    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    /// Returns an iterator over all values, with the guarantees of [`iter`](Self::iter). A `Ref` dereferences to the
+    /// value.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -136,13 +144,14 @@ impl<K, V, S> HashMap<K, V, S> {
         self.iter()
     }
 
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them. What it was not asked for stays in the map.
+    /// Returns an iterator that removes the entries for which `wanted` returns `true`.
     ///
-    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
-    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
-    /// while another writer is inside an entry's bin. Allocates a buffer for some bins. The iterator holds one guard
-    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
+    /// Each call of `next` removes one entry, atomically. Entries that the caller does not request stay in the map. The
+    /// iterator visits entries as [`iter`](Self::iter) does. `wanted` runs while no lock is held. If another thread
+    /// replaces or removes an entry after `wanted` has seen it, the iterator skips the entry.
+    ///
+    /// Blocks while another writer is inside an entry's bin. Allocates a buffer for a few bins. The iterator holds one
+    /// guard until it is dropped. Until then, no map drops an entry that was removed meanwhile.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -153,9 +162,10 @@ impl<K, V, S> HashMap<K, V, S> {
         ExtractIf::new(&self.nodes, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
-    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
-    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
+    /// Returns an iterator that removes all entries, one with each call of `next`.
+    ///
+    /// Entries that the caller does not request stay in the map, and an entry that is inserted meanwhile may stay.
+    /// Blocks, allocates and holds a guard as [`extract_if`](Self::extract_if) does.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -166,11 +176,10 @@ impl<K, V, S> HashMap<K, V, S> {
         self.extract_if(|_, _| true)
     }
 
-    /// Keeps the entries for which `keep` says true.
+    /// Removes the entries for which `keep` returns `false`.
     ///
-    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
-    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
-    /// Allocates a buffer for one bin.
+    /// `keep` runs while no lock is held. If a bin changes after `keep` has seen its entries, `keep` runs again for all
+    /// of them. A `keep` that writes to the same bin each time never ends. Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -181,9 +190,9 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
     }
 
-    /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
+    /// Removes every entry, bin by bin. Keeps the table's memory.
     ///
-    /// An entry inserted meanwhile may stay.
+    /// An entry that is inserted meanwhile may stay. Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -195,8 +204,9 @@ impl<K, V, S> HashMap<K, V, S> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`]. It
-/// has a guard of its own, as each entry that it returns.
+/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`].
+///
+/// The iterator has a guard of its own, and so has each entry that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
@@ -210,15 +220,15 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
-        // SAFETY: met under the guard, of which the entry gets another.
+        // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of_pair(node, self.0.guard.again()) })
     }
 }
 
-/// An iterator over the entries of a [`HashMap`], borrowed from what
-/// [`HashMap::pin`] returns.
+/// An iterator over the entries of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
+/// returns.
 ///
-/// A clone goes on from the same place, and reads the bins that follow for itself.
+/// A clone continues from the same position, and reads the later bins by itself.
 pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
 
 impl<'a, K, V> PinnedIter<'a, K, V> {
@@ -236,7 +246,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     }
 }
 
-/// An iterator over the keys of a [`HashMap`], borrowed from what [`HashMap::pin`]
+/// An iterator over the keys of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
 pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
@@ -248,8 +258,8 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
     }
 }
 
-/// An iterator over the values of a [`HashMap`], borrowed from what
-/// [`HashMap::pin`] returns.
+/// An iterator over the values of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
+/// returns.
 pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
@@ -284,9 +294,9 @@ macro_rules! clones {
 }
 clones!(PinnedIter PinnedKeys PinnedValues);
 
-/// An iterator that takes entries out of a [`HashMap`], made by
-/// [`HashMap::extract_if`] and [`HashMap::drain`]. What it was not
-/// asked for stays in the map. It has one guard until it is dropped.
+/// An iterator that removes entries from a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`].
+///
+/// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,
@@ -319,7 +329,7 @@ impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     }
 }
 
-/// The entries themselves, of a [`HashMap`] that is given up for them. Allocates nothing.
+/// An iterator over the owned entries of a [`HashMap`], made by its `into_iter`. Allocates nothing.
 pub struct IntoIter<K, V> {
     left: List<Pair<K, V>>,
 }
@@ -327,7 +337,8 @@ pub struct IntoIter<K, V> {
 impl<K, V> IntoIter<K, V> {
     pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
         let all = Self { left: nodes.drain() };
-        // Garbage goes now: if a destructor panicked when this has returned, what it returns would leak.
+        // Drops the garbage now: if one of its destructors panicked after the return value is made, the entries would
+        // leak.
         drop(nodes);
         all
     }
@@ -337,7 +348,7 @@ impl<K, V> Iterator for IntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // The list's nodes are nobody else's.
+        // The list owns its nodes, so `Fresh` may take one over.
         self.left.pop().map(|node| Pair::into_inner(Fresh(node)))
     }
 
@@ -355,9 +366,9 @@ impl<K, V> Drop for IntoIter<K, V> {
     }
 }
 
-// SAFETY: the nodes are this iterator's alone.
+// SAFETY: only this iterator has pointers to its nodes.
 unsafe impl<K: Send, V: Send> Send for IntoIter<K, V> {}
-// SAFETY: shared, it shows nothing but its length.
+// SAFETY: a shared reference gives access only to the length.
 unsafe impl<K: Sync, V: Sync> Sync for IntoIter<K, V> {}
 
 impl<K, V> fmt::Debug for IntoIter<K, V> {

@@ -1,4 +1,4 @@
-//! `HashMap` as a whole: walks, room, garbage, figures.
+//! `HashMap`: its memory. Removed entries that wait to be dropped, a limit for them, capacity, and statistics.
 
 use super::map::{HashMap, reserve_failed};
 use super::nodes::OwnedStats;
@@ -6,8 +6,10 @@ use crate::error::TryReserveError;
 use crate::reclaim::guard::{Stalled, stalled};
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// Entries that were replaced or removed and are not dropped yet: exact when nobody writes meanwhile, of the
-    /// recent past otherwise. A [`Removed`](super::Removed) that is still held is not among them. Lock-free.
+    /// Returns the number of entries that were replaced or removed, and that the map has not dropped yet.
+    ///
+    /// The number is exact if no thread writes meanwhile, and slightly out of date otherwise. It does not include an
+    /// entry whose [`Removed`](super::Removed) a thread still holds. Lock-free.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -19,20 +21,21 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retired().pending()
     }
 
-    /// Sets how many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
-    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_update`](Self::try_update), [`try_compute`](Self::try_compute),
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, as it is at first: any number.
+    /// Limits the number of [`pending`](Self::pending) entries, for the methods that can fail.
     ///
-    /// Where more are pending, such a method first drops those above the limit, and refuses where it cannot, since
-    /// readers may be looking at them. So a guard that is held for ever bounds the memory instead of eating it:
-    /// entries and garbage together grow by those methods until `limit` entries wait, and each thread that is
-    /// just inserting adds one. All other methods neither look at the limit nor refuse; what they remove or
-    /// replace counts.
+    /// These methods respect the limit: [`try_insert`](Self::try_insert),
+    /// [`try_insert_if_absent`](Self::try_insert_if_absent), [`try_update`](Self::try_update),
+    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, the default,
+    /// is no limit.
     ///
-    /// A reader that is only just looking something up counts as any other, so a method that was refused may succeed
-    /// when it is tried again. Threads collect their garbage in batches: with a limit of less than some hundred
-    /// entries for each of them, writers have to ask for barriers more often.
+    /// If more entries are pending than the limit, such a method first drops the excess. If it cannot, because readers
+    /// may still use the entries, it fails. So memory stays bounded even if a thread holds a guard for ever: through
+    /// these methods, entries and garbage grow until `limit` entries are pending, plus one for each thread that is
+    /// inserting. All other methods ignore the limit. The entries that they remove or replace count as pending.
+    ///
+    /// A short lookup delays the drop of an entry as any other reader does, so a method that failed may succeed when the
+    /// caller repeats it. Threads collect garbage in batches. If the limit is less than a few hundred entries for each
+    /// thread, writers need memory barriers of all threads more often.
     ///
     /// ```
     /// use hedgerow::{HashMap, error::TryInsertError, owned::pin};
@@ -48,7 +51,7 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retired().set_limit(limit);
     }
 
-    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    /// Returns the limit that [`set_pending_limit`](Self::set_pending_limit) has set.
     ///
     /// ```
     /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().pending_limit(), None);
@@ -57,12 +60,12 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retired().limit()
     }
 
-    /// Drops the garbage that no reader can be looking at any more, all at once.
+    /// Drops all pending entries that no reader can use any more.
     ///
-    /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
-    /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
-    /// destructors, with nothing locked. If one panics, the entries that are left wait for the next time. Within a
-    /// destructor of an entry that this map is dropping it drops nothing.
+    /// Operations that write do this by themselves, a few entries at a time, and some hundreds of entries late. Call
+    /// this method to drop them now. It executes a memory barrier on all threads, checks each reader's slot, and runs
+    /// the destructors while no lock is held. If a destructor panics, the remaining entries stay pending. If a
+    /// destructor of an entry of this map calls it, it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -73,8 +76,10 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retired().collect();
     }
 
-    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be
-    /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
+    /// Returns the readers whose guards are older than the youngest batch of garbage.
+    ///
+    /// No map can drop entries that such a reader may use. All maps share their readers, so the readers of other maps are
+    /// included. Checks each reader's slot. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -87,11 +92,12 @@ impl<K, V, S> HashMap<K, V, S> {
         stalled()
     }
 
-    /// Makes room for `additional` more entries, so that inserting them makes the table no larger. The entries
-    /// themselves are allocated one by one.
+    /// Makes room for `additional` more entries, so the table need not grow when they are inserted. Each insertion still
+    /// allocates its entry.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, u64>::new();
@@ -101,10 +107,10 @@ impl<K, V, S> HashMap<K, V, S> {
         self.try_reserve(additional).unwrap_or_else(|why| reserve_failed(why));
     }
 
-    /// As [`reserve`](Self::reserve), but says when it cannot.
+    /// Makes room for `additional` more entries as [`reserve`](Self::reserve) does, or returns an error.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity overflows the address space, or the allocator fails.
     ///
     /// ```
     /// use hedgerow::error::TryReserveError;
@@ -115,8 +121,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.reserve(additional)
     }
 
-    /// Drops all garbage and gives back what memory the table does not need, by moving its pointers to a new
-    /// one. The table stays as it is where there is no memory for that.
+    /// Drops all pending entries, and moves the table's pointers to a smaller table. If there is no memory for that, the
+    /// table stays unchanged.
     ///
     /// ```
     /// let mut map: hedgerow::HashMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -128,7 +134,7 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Returns figures about the map. Walks its table's directory.
+    /// Returns statistics of the map. Visits each part of the table's directory.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
