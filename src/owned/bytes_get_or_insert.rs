@@ -1,5 +1,5 @@
-//! A value of a `BytesMap` that is found or stored in one step.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `BytesMap`: the `get_or_insert` family, which returns the value of a key or stores one.
+#![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::bytes_map::{BytesMap, insertion_failed};
 use super::inline_node::InlineNode;
@@ -12,7 +12,7 @@ use crate::reclaim::retired::Way;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
-    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps a copy of what it returns; see
+    /// Returns the value of `key`. If the key is absent, inserts a copy of the value that `make` returns; see
     /// [`HashMap::get_or_insert_with`](super::HashMap::get_or_insert_with).
     ///
     /// # Panics
@@ -31,13 +31,14 @@ impl<S: BuildHasher> BytesMap<S> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Way::Waiting, key.as_ref(), make, &guard);
         let got = got.unwrap_or_else(|(why, _)| insertion_failed(why)).shared();
-        // If the key panics after the return value is made, its guard is leaked.
+        // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
+        // value would leak, and keep the garbage of all maps.
         drop(key);
-        // SAFETY: found, or inserted, under the guard.
+        // SAFETY: the call found the node under this guard, or inserted it.
         unsafe { Ref::of_bytes(got, guard) }
     }
 
-    /// Returns the value of `key`, and stores a copy of `value` if there is none. Blocks, allocates and panics as
+    /// Returns the value of `key`. If the key is absent, inserts a copy of `value`. Blocks, allocates and panics as
     /// [`get_or_insert_with`](Self::get_or_insert_with) does.
     ///
     /// ```
@@ -53,11 +54,12 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get_or_insert_with(key, || value)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
-    /// `make` runs, returns that thread's value, or the error of `make`.
+    /// Returns the value of `key`. If the key is absent, calls `make`, and inserts its value if it succeeds.
+    ///
+    /// If another thread inserts the key while `make` runs, returns that thread's value, or the error of `make`.
     ///
     /// # Errors
-    /// The error of `make`. Then nothing is inserted.
+    /// The error of `make`. The map inserts nothing then.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -70,7 +72,7 @@ impl<S: BuildHasher> BytesMap<S> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, [u8], [u8]>, E> {
         if let Some(found) = self.get(key.as_ref()) {
-            // If one of these panics after the return value is made, its guard is leaked.
+            // As in `get_or_insert_with`: before the return value is made.
             drop((key, make));
             return Ok(found);
         }
@@ -78,11 +80,11 @@ impl<S: BuildHasher> BytesMap<S> {
         Ok(self.get_or_insert(key, value))
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
-    /// map's [limit](Self::set_pending_limit).
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits,
+    /// nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -97,8 +99,9 @@ impl<S: BuildHasher> BytesMap<S> {
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
         match self.get_or_insert_with_by(mode, key.as_ref(), make, &guard).map(Live::shared) {
             Ok(got) => {
+                // As in `get_or_insert_with`: before the return value is made.
                 drop(key);
-                // SAFETY: found, or inserted, under the guard.
+                // SAFETY: the call found the node under this guard, or inserted it.
                 Ok(unsafe { Ref::of_bytes(got, guard) })
             }
             Err((why, value)) => Err(why.of(key, value)),
@@ -114,20 +117,23 @@ impl<S: BuildHasher> BytesMap<S> {
         guard: &'a Guard<'_>,
     ) -> Result<Live<'a, InlineNode>, (Why, Option<V>)> {
         let hash = self.hash(key);
+        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
         let found = self.find_by(mode, hash, key, guard);
         if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
             return Ok(node);
         }
         mode.room().map_err(|why| (why, None))?;
         let value = make();
+        // The caller gets `value` back from every failure below.
         let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
             Ok(fresh) => fresh,
             Err(why) => return Err((why, Some(value))),
         };
         let node = fresh.0;
         match self.store_absent(fresh, key, mode, guard) {
-            // SAFETY: published while the guard is held.
+            // SAFETY: inserted while the guard is held, which keeps the node alive.
             Ok(()) => Ok(unsafe { node.live() }),
+            // Another thread has inserted the key since the lookup: its value is in the map.
             Err(Ok(found)) => Ok(found),
             Err(Err(why)) => Err((why, Some(value))),
         }
@@ -135,7 +141,8 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
-    /// Returns the value of `key`, which is made by `make` if there is none: see [`BytesMap::get_or_insert_with`].
+    /// Returns the value of `key`. If the key is absent, inserts a copy of the value that `make` returns; see
+    /// [`BytesMap::get_or_insert_with`].
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -151,11 +158,12 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         got.unwrap_or_else(|(why, _)| insertion_failed(why)).value()
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
-    /// map's [limit](BytesMap::set_pending_limit), to which entries count that this very guard may have met.
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits,
+    /// nor panics, nor aborts, and respects the map's [limit](BytesMap::set_pending_limit). Entries that this guard
+    /// itself keeps alive count as pending.
     ///
     /// # Errors
-    /// Those of [`BytesMap::try_insert`]: with the value, if `make` has made one.
+    /// Those of [`BytesMap::try_insert`]. The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();

@@ -1,7 +1,7 @@
-//! Maps of owned data: keys and values of any type, each pair in an allocation of its own.
+//! Hash maps of owned data: keys and values of any type, with an allocation for each entry.
 //!
-//! The table holds pointers. A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`]; a map with a
-//! guard of its own ([`Pinned`], made by `pin`, `with_guard` and `pin_owned`) returns plain references. The map
+//! The table holds pointers to the entries. A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`].
+//! `pin`, `with_guard` and `pin_owned` return a map with a guard ([`Pinned`]), whose lookups return plain references. The map
 //! drops a removed entry when no guard is held that a lookup could have found the entry under.
 
 // rustdoc lists methods in the order of these modules: first the constructors, then operations on one key.

@@ -1,7 +1,7 @@
-//! Feature `rayon`: walking over a map of owned data, and filling one, on all cores.
+//! Feature `rayon`: parallel iteration over `HashMap` and `BytesMap`, and parallel insertion.
 //!
-//! One guard serves all threads: it is borrowed for as long as any of them, or what they were shown, is there.
-//! It stays where it is, and the others begin after it was taken.
+//! One guard serves all threads of an iteration. The iterator and its items borrow it, so it outlives all of them. The
+//! thread that took the guard starts the others, so every node that they find was in the table after that.
 
 use super::bytes_map::BytesMap;
 use super::inline_node::InlineNode;
@@ -19,15 +19,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// Another thread's guard, of which no more is of interest than that it is there.
+/// A guard of another thread, borrowed to prove that the guard is held.
 #[derive(Clone, Copy)]
 struct BorrowedGuard<'a>(&'a Guard<'a>);
 
-// SAFETY: shared, a guard offers nothing but its number, which never changes, and its presence; it is taken
-// and dropped by its own thread.
+// SAFETY: other threads only keep the borrow alive. Through a shared reference they could read the guard's reader
+// number, which never changes. The guard's own thread takes it and drops it.
 unsafe impl Send for BorrowedGuard<'_> {}
 
-/// The nodes of some lanes.
+/// A producer of the nodes of one piece of the table.
 struct Walk<'a, N: Node> {
     piece: Piece<'a, Shared<N>, ()>,
     guard: BorrowedGuard<'a>,
@@ -52,9 +52,10 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
         let (mut bin, mut ahead) = (Vec::<Raw<Shared<N>, ()>>::new(), Vec::new());
         let mut more = true;
         while more && !folder.full() {
+            // One bin ahead: its cache lines load while the folder consumes the bin before.
             more = Nodes::next_bin(&mut self.piece, &mut ahead, guard);
-            // SAFETY: the snapshot that filled the buffer has returned; and what it met under the guard is
-            // not freed as long as that is held.
+            // SAFETY: the snapshot that filled the buffer is complete. It found the node under the guard, which keeps the
+            // node alive.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole().0.live() }));
             core::mem::swap(&mut bin, &mut ahead);
         }
@@ -62,8 +63,8 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
     }
 }
 
-/// Entries of a [`HashMap`], borrowed by many threads under one guard; made by
-/// [`Pinned::par_iter`] (feature `rayon`).
+/// A parallel iterator over the entries of a [`HashMap`], made by [`Pinned::par_iter`] (feature `rayon`). All threads
+/// share one guard.
 pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, BorrowedGuard<'a>);
 
 impl<'a, K, V> ParallelIterator for ParIter<'a, K, V>
@@ -83,8 +84,8 @@ where
     }
 }
 
-/// Entries of a [`BytesMap`], borrowed by many threads under one guard; made by
-/// [`Pinned::par_iter`] (feature `rayon`).
+/// A parallel iterator over the entries of a [`BytesMap`], made by [`Pinned::par_iter`] (feature `rayon`). All threads
+/// share one guard.
 pub struct ParBytesIter<'a>(&'a Nodes<InlineNode>, BorrowedGuard<'a>);
 
 impl<'a> ParallelIterator for ParBytesIter<'a> {
@@ -97,7 +98,7 @@ impl<'a> ParallelIterator for ParBytesIter<'a> {
     }
 }
 
-/// All nodes.
+/// A parallel iterator over all nodes of a table.
 struct ParNodes<'a, N: Node>(Walk<'a, N>);
 
 impl<'a, N: Node + Send + Sync> ParallelIterator for ParNodes<'a, N> {
@@ -121,8 +122,9 @@ impl fmt::Debug for ParBytesIter<'_> {
 }
 
 impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
-    /// are done.
+    /// Returns a parallel iterator over all entries, which runs on rayon's threads (feature `rayon`).
+    ///
+    /// It gives the guarantees of [`iter`](Self::iter). This thread holds the guard until all threads are done.
     ///
     /// ```
     /// use rayon::prelude::*;
@@ -138,8 +140,9 @@ impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>
 }
 
 impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
-    /// are done.
+    /// Returns a parallel iterator over all entries, which runs on rayon's threads (feature `rayon`).
+    ///
+    /// It gives the guarantees of [`iter`](Self::iter). This thread holds the guard until all threads are done.
     ///
     /// ```
     /// use rayon::prelude::*;
@@ -158,7 +161,9 @@ where
     V: Send + Sync,
     S: BuildHasher + Default + Send + Sync,
 {
-    /// All threads insert into one map. Of two entries with one key, one stays.
+    /// Creates a map with the given entries. If several entries have the same key, the map keeps an arbitrary one.
+    ///
+    /// All threads insert into the same map.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::with_hasher(S::default());
         map.par_extend(entries);
@@ -184,7 +189,9 @@ where
     V: AsRef<[u8]> + Send,
     S: BuildHasher + Default + Send + Sync,
 {
-    /// All threads insert into one map. Of two entries with one key, one stays.
+    /// Creates a map with the given entries. If several entries have the same key, the map keeps an arbitrary one.
+    ///
+    /// All threads insert into the same map.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::default();
         map.par_extend(entries);
