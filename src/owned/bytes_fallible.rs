@@ -35,8 +35,8 @@ impl<S: BuildHasher> BytesMap<S> {
         Ok(removed.map(RemovedBytes))
     }
 
-    /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits, nor panics,
-    /// nor aborts, and respects the map's [limit](Self::set_pending_limit).
+    /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits, nor
+    /// panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
@@ -56,8 +56,8 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
         let mode = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of((), None)) };
-        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the guard
-        // of the return value would leak.
+        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the
+        // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         let done = self.compute_by(mode, key.as_ref(), decide, &guard);
         let (_, after) = done.map_err(|(why, value)| why.of((), value))?;

@@ -80,8 +80,8 @@ impl<S: BuildHasher> BytesMap<S> {
         Ok(self.get_or_insert(key, value))
     }
 
-    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits,
-    /// nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits, nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `make` returned, if it ran.
@@ -158,9 +158,9 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         got.unwrap_or_else(|(why, _)| insertion_failed(why)).value()
     }
 
-    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits,
-    /// nor panics, nor aborts, and respects the map's [limit](BytesMap::set_pending_limit). Entries that this guard
-    /// itself keeps alive count as pending.
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits, nor panics, nor aborts, and respects the map's [limit](BytesMap::set_pending_limit). Entries that this
+    /// guard itself keeps alive count as pending.
     ///
     /// # Errors
     /// Those of [`BytesMap::try_insert`]. The error contains the value that `make` returned, if it ran.

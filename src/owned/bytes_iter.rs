@@ -28,8 +28,8 @@ impl<'a> BytesIter<'a> {
 impl<'a> Iterator for BytesIter<'a> {
     type Item = Ref<'a, [u8], [u8]>;
 
-    // `inline`, here and elsewhere in `BytesMap`: without type parameters, the function would otherwise be compiled into
-    // the crate, also for users without a `BytesMap`.
+    // `inline`, here and elsewhere in `BytesMap`: without type parameters, the function would otherwise be compiled
+    // into the crate, also for users without a `BytesMap`.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
@@ -88,8 +88,8 @@ impl<S> BytesMap<S> {
         BytesIter::new(&self.nodes)
     }
 
-    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and so
-    /// has each key that it returns.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
+    /// so has each key that it returns.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

@@ -374,8 +374,8 @@ impl<S: BuildHasher> BytesMap<S> {
     /// neither waits, nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has a
-    /// value.
+    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has
+    /// a value.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -429,7 +429,8 @@ impl<S: BuildHasher> BytesMap<S> {
         self.nodes.find(hash, |node| node.key() == key, mode, guard)
     }
 
-    /// Inserts `fresh` if `key` is absent. Otherwise frees it, and returns the entry of `key` or the cause of the failure.
+    /// Inserts `fresh` if `key` is absent. Otherwise frees it, and returns the entry of `key` or the cause of the
+    /// failure.
     pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<InlineNode>,
@@ -493,8 +494,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Option<Ref<'_, [u8], [u8]>> {
-        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the guard
-        // of the return value would leak.
+        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the
+        // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         self.compute(key, decide).after
     }
@@ -502,8 +503,8 @@ impl<S: BuildHasher> BytesMap<S> {
     /// Inserts, replaces, removes or keeps the entry of `key`, as `f` decides from its value. Returns the entry before
     /// and after the operation.
     ///
-    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes the
-    /// entry meanwhile.
+    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
+    /// the entry meanwhile.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -525,8 +526,8 @@ impl<S: BuildHasher> BytesMap<S> {
         Self::computed(found, &guard)
     }
 
-    /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits, nor
-    /// panics, nor aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit).
+    /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits,
+    /// nor panics, nor aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not

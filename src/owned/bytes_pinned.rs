@@ -147,8 +147,8 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the rest,
-    /// or `None` at the end. [`FlatMap::scan`](crate::FlatMap::scan) describes the guarantees.
+    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the
+    /// rest, or `None` at the end. [`FlatMap::scan`](crate::FlatMap::scan) describes the guarantees.
     ///
     /// ```
     /// use hedgerow::owned::Cursor;

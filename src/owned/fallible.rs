@@ -23,7 +23,8 @@ use equivalent::Equivalent;
 pub(super) type BeforeAfter<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
-    /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits nor aborts, and respects the map's
+    /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits nor aborts, and respects the
+    /// map's
     /// [limit](Self::set_pending_limit).
     ///
     /// It may call the allocator. Dropping the returned [`Removed`] takes a short lock, for which it waits.
@@ -62,8 +63,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// neither waits nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has a
-    /// value.
+    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has
+    /// a value.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
@@ -104,8 +105,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     }
 
     /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits nor aborts,
-    /// and respects the map's [limit](Self::set_pending_limit). It cannot prevent that the key's `Clone` aborts if there
-    /// is no memory.
+    /// and respects the map's [limit](Self::set_pending_limit). It cannot prevent that the key's `Clone` aborts if
+    /// there is no memory.
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
@@ -158,8 +159,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits
-    /// nor aborts, and respects the map's [limit](Self::set_pending_limit).
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `make` returned, if it ran.
@@ -238,7 +239,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the failure.
+    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the
+    /// failure.
     #[inline(always)]
     pub(super) fn store_absent<'a>(
         &'a self,
@@ -315,8 +317,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Changes the entry of `key` as `f` decides. Returns the nodes before and after.
     ///
-    /// It calls the key's `Hash` once, and identifies the entry by its address. So it terminates even if `Hash` and `Eq`
-    /// give different answers each time.
+    /// It calls the key's `Hash` once, and identifies the entry by its address. So it terminates even if `Hash` and
+    /// `Eq` give different answers each time.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
@@ -379,8 +381,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     };
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
-                        // `f` decides again from the new value. The value that it returned is dropped; the key goes into
-                        // the next node.
+                        // `f` decides again from the new value. The value that it returned is dropped; the key goes
+                        // into the next node.
                         None if mode.waits() => key = Pair::into_inner(fresh).0,
                         None => return Err(refused(Why::Busy, fresh, Some)),
                     }

@@ -60,8 +60,8 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
 }
 
 impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
-    /// Removes the next node for which `wanted` returns `true`. Skips a node that another thread has replaced or removed
-    /// since `wanted` saw it.
+    /// Removes the next node for which `wanted` returns `true`. Skips a node that another thread has replaced or
+    /// removed since `wanted` saw it.
     pub(super) fn take_next(
         &mut self,
         mut wanted: impl FnMut(Live<'_, N>) -> bool,
@@ -71,7 +71,8 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
             if !wanted(node) {
                 continue;
             }
-            // By address: if another thread has stored a new entry for the key, `wanted` has not decided about that one.
+            // By address: if another thread has stored a new entry for the key, `wanted` has not decided about that
+            // one.
             if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Way::Waiting, &self.guard) {
                 return Some(taken);
             }
@@ -122,8 +123,8 @@ impl<K, V, S> HashMap<K, V, S> {
         Iter::new(&self.nodes)
     }
 
-    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and so
-    /// has each key that it returns.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
+    /// so has each key that it returns.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();

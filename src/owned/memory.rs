@@ -25,17 +25,17 @@ impl<K, V, S> HashMap<K, V, S> {
     ///
     /// These methods respect the limit: [`try_insert`](Self::try_insert),
     /// [`try_insert_if_absent`](Self::try_insert_if_absent), [`try_update`](Self::try_update),
-    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, the default,
-    /// is no limit.
+    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, the
+    /// default, is no limit.
     ///
-    /// If more entries are pending than the limit, such a method first drops the excess. If it cannot, because readers
-    /// may still use the entries, it fails. So memory stays bounded even if a thread holds a guard for ever: through
+    /// If more entries are pending than the limit, these methods first drop the excess. If they cannot, because readers
+    /// may still use the entries, they fail. So memory stays bounded even if a thread holds a guard for ever: through
     /// these methods, entries and garbage grow until `limit` entries are pending, plus one for each thread that is
     /// inserting. All other methods ignore the limit. The entries that they remove or replace count as pending.
     ///
-    /// A short lookup delays the drop of an entry as any other reader does, so a method that failed may succeed when the
-    /// caller repeats it. Threads collect garbage in batches. If the limit is less than a few hundred entries for each
-    /// thread, writers need memory barriers of all threads more often.
+    /// A short lookup delays the drop of an entry as any other reader does, so a method that failed may succeed when
+    /// the caller repeats it. Threads collect garbage in batches. If the limit is less than a few hundred entries for
+    /// each thread, writers need memory barriers of all threads more often.
     ///
     /// ```
     /// use hedgerow::{HashMap, error::TryInsertError, owned::pin};
@@ -78,8 +78,8 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Returns the readers whose guards are older than the youngest batch of garbage.
     ///
-    /// No map can drop entries that such a reader may use. All maps share their readers, so the readers of other maps are
-    /// included. Checks each reader's slot. Allocates nothing.
+    /// No map can drop entries that these readers may use. All maps share their readers, so the readers of other maps
+    /// are included. Checks each reader's slot. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -92,8 +92,8 @@ impl<K, V, S> HashMap<K, V, S> {
         stalled()
     }
 
-    /// Makes room for `additional` more entries, so the table need not grow when they are inserted. Each insertion still
-    /// allocates its entry.
+    /// Makes room for `additional` more entries, so the table need not grow when they are inserted. Each insertion
+    /// still allocates its entry.
     ///
     /// # Panics
     /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
@@ -121,8 +121,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.reserve(additional)
     }
 
-    /// Drops all pending entries, and moves the table's pointers to a smaller table. If there is no memory for that, the
-    /// table stays unchanged.
+    /// Drops all pending entries, and moves the table's pointers to a smaller table. If there is no memory for that,
+    /// the table stays unchanged.
     ///
     /// ```
     /// let mut map: hedgerow::HashMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();

@@ -197,8 +197,8 @@ impl<N: Node> Nodes<N> {
         let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.live() });
         let touch = |entry: Entry<'_, Shared<N>, ()>| {
             let word = entry.key();
-            // SAFETY: the word is a node's pointer. A writer may have replaced it since the tag was loaded, and its node
-            // may be freed: a prefetch may have any address.
+            // SAFETY: the word is a node's pointer. A writer may have replaced it since the tag was loaded, and its
+            // node may be freed: a prefetch may have any address.
             prefetch::read(unsafe { word.as_ptr().cast::<*const N>().read() });
         };
         let answer = |at, found: Option<Shared<N>>| {
@@ -250,7 +250,8 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the failure.
+    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the
+    /// failure.
     pub(super) fn insert_if_absent<'a>(
         &'a self,
         fresh: Fresh<N>,
@@ -337,7 +338,8 @@ impl<N: Node> Nodes<N> {
         mode: Way,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
-        // If the node is garbage, its header holds a link instead of a hash. Then no bin has it, and this finds nothing.
+        // If the node is garbage, its header holds a link instead of a hash. Then no bin has it, and this finds
+        // nothing.
         let (hash, node) = (node.hash(), node.shared());
         self.remove(hash, move |other| other.shared() == node, |_| true, mode, guard)
     }
@@ -381,7 +383,8 @@ impl<N: Node> Nodes<N> {
         more
     }
 
-    /// Calls `each` with nodes from `cursor` on, until it got at least `budget` of them. Returns the cursor of the rest.
+    /// Calls `each` with nodes from `cursor` on, until it got at least `budget` of them. Returns the cursor of the
+    /// rest.
     pub(super) fn scan<'a>(
         &'a self,
         cursor: Cursor,
@@ -428,8 +431,8 @@ impl<N: Node> Nodes<N> {
         &self.retired
     }
 
-    /// Removes the nodes for which `keep` returns `false`. Calls `keep` while no lock is held, and calls it again for all
-    /// nodes of a bin that another thread has changed meanwhile.
+    /// Removes the nodes for which `keep` returns `false`. Calls `keep` while no lock is held, and calls it again for
+    /// all nodes of a bin that another thread has changed meanwhile.
     pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
         let guard = pin();
         // SAFETY: the guard's promise.

@@ -149,8 +149,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map discards
     /// the result of `make`, and all callers get the value that is in the map.
     ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise it
-    /// blocks and allocates as [`insert`](Self::insert) does.
+    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
+    /// it blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -277,8 +277,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Stores `value` under `key` if the key is absent.
     ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise it
-    /// blocks and allocates as [`insert`](Self::insert) does.
+    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
+    /// it blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
     /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
@@ -362,10 +362,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// map.get_with("rose", |seen| seen.lock().unwrap().push(7));
     /// assert_eq!(map.get_with("rose", |seen| seen.lock().unwrap().len()), Some(1));
     /// ```
-    /// If another thread replaces or removes the entry meanwhile, the value leaves the map with the entry. A thread that
-    /// found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
-    /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows how
-    /// to remove such entries without losing a change.
+    /// If another thread replaces or removes the entry meanwhile, the value leaves the map with the entry. A thread
+    /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
+    /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows
+    /// how to remove such entries without losing a change.
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
@@ -376,9 +376,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
-            // The hash that the node was stored with, not `self.hash` of its key: a `Hash` that answers differently each
-            // time would send every attempt to another bin, and the loop would not end. If the node is garbage by now,
-            // its header holds no hash. Then no bin has the node, and the replacement fails.
+            // The hash that the node was stored with, not `self.hash` of its key: a `Hash` that answers differently
+            // each time would send every attempt to another bin, and the loop would not end. If the node is garbage by
+            // now, its header holds no hash. Then no bin has the node, and the replacement fails.
             let (pair, hash) = (node.fields(), node.hash());
             let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
             let fresh = fresh.unwrap_or_else(out_of_memory::<K, V, _, _>);
@@ -403,9 +403,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Inserts, replaces, removes or keeps the entry of `key`, as `f` decides from its value. Returns the entry before
     /// and after the operation.
     ///
-    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes the
-    /// entry meanwhile. Blocks while another writer is inside the key's bin, and allocates as [`insert`](Self::insert)
-    /// does for each value that `f` stores. `Op::Keep` waits and linearizes as [`get`](Self::get) does.
+    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
+    /// the entry meanwhile. Blocks while another writer is inside the key's bin, and allocates as
+    /// [`insert`](Self::insert) does for each value that `f` stores. `Op::Keep` waits and linearizes as
+    /// [`get`](Self::get) does.
     ///
     /// ```
     /// use hedgerow::Op;

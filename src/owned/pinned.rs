@@ -161,9 +161,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         &got.unwrap_or_else(out_of_memory::<K, V, _, _>).fields().value
     }
 
-    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits
-    /// nor aborts, and respects the map's [limit](HashMap::set_pending_limit). Entries that this guard itself keeps alive
-    /// count as pending.
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits nor aborts, and respects the map's [limit](HashMap::set_pending_limit). Entries that this guard itself
+    /// keeps alive count as pending.
     ///
     /// # Errors
     /// Those of [`HashMap::try_insert`]. The error contains the value that `make` returned, if it ran.
@@ -217,8 +217,8 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         PinnedValues(self.iter())
     }
 
-    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the rest,
-    /// or `None` at the end.
+    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the
+    /// rest, or `None` at the end.
     ///
     /// [`FlatMap::scan`](crate::FlatMap::scan) describes the guarantees. The caller may drop the guard between calls.
     ///

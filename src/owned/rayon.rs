@@ -54,8 +54,8 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
         while more && !folder.full() {
             // One bin ahead: its cache lines load while the folder consumes the bin before.
             more = Nodes::next_bin(&mut self.piece, &mut ahead, guard);
-            // SAFETY: the snapshot that filled the buffer is complete. It found the node under the guard, which keeps the
-            // node alive.
+            // SAFETY: the snapshot that filled the buffer is complete. It found the node under the guard, which keeps
+            // the node alive.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole().0.live() }));
             core::mem::swap(&mut bin, &mut ahead);
         }

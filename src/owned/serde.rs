@@ -1,8 +1,8 @@
 //! Feature `serde`: serialization of `HashMap` and `BytesMap` as maps.
 //!
 //! The keys and values of a [`BytesMap`] are bytes. In a human-readable format, those that are valid UTF-8 are written
-//! as text. A format without a type for bytes writes the others as lists of numbers, and most such formats reject a list
-//! as a key.
+//! as text. A format without a type for bytes writes the others as lists of numbers, and most such formats reject a
+//! list as a key.
 
 use super::bytes_map::BytesMap;
 use super::map::HashMap;
