@@ -34,9 +34,10 @@ const WAYS: u64 = 4;
 /// Inserts with the method that the key selects. Checks that an error returns the given key and value.
 fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
     let came_back = |error: TryInsertError<u64, Option<u64>>| match error {
-        TryInsertError::Alloc { key, value } => {
-            TryInsertError::Alloc { key, value: value.expect("the error contains the value of the closure") }
-        }
+        TryInsertError::Alloc { key, value } => TryInsertError::Alloc {
+            key,
+            value: value.expect("the error contains the value of the closure"),
+        },
         other => panic!("no other thread is here: {other}"),
     };
     match key % WAYS {

@@ -158,7 +158,10 @@ fn a_guard_keeps_found_entries_alive() {
         });
         map.reclaim();
         let kept = map.pending();
-        assert!(kept >= 100, "{kept} entries are pending: an entry under a guard is dropped or not counted");
+        assert!(
+            kept >= 100,
+            "{kept} entries are pending: an entry under a guard is dropped or not counted"
+        );
         assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
@@ -508,7 +511,8 @@ fn closures_may_call_back() {
 /// returns `Busy`.
 #[test]
 fn a_try_operation_runs_its_closure_once() {
-    let once = |asked| assert_eq!(asked, 1, "an operation that must not wait ran its closure again");
+    let once =
+        |asked| assert_eq!(asked, 1, "an operation that must not wait ran its closure again");
     let map: HashMap<u64, u64> = [(1, 1)].into();
     let words = BytesMap::from([("a", "1")]);
     for op in [Op::Insert(9), Op::Remove] {

@@ -111,5 +111,8 @@ fn input_that_does_not_fit_is_an_error() {
     let read = serde_json::from_str::<FlatTable<u64, u64, 1>>(&text);
     assert!(read.expect_err("seven slots at most").to_string().contains("the table is full"));
     assert!(serde_json::from_str::<FlatSet<u64>>(&text).is_err(), "a set is not read from a map");
-    assert!(serde_json::from_str::<FenceMap<u64, u64>>("[1]").is_err(), "a map is not read from a sequence");
+    assert!(
+        serde_json::from_str::<FenceMap<u64, u64>>("[1]").is_err(),
+        "a map is not read from a sequence"
+    );
 }

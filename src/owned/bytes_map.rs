@@ -171,7 +171,11 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     #[inline(always)]
-    pub(super) fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, InlineNode>> {
+    pub(super) fn find<'a>(
+        &'a self,
+        key: &[u8],
+        guard: &'a Guard<'_>,
+    ) -> Option<Live<'a, InlineNode>> {
         self.nodes.get(self.hash(key), move |node| node.key() == key, guard)
     }
 
@@ -561,7 +565,8 @@ impl<S: BuildHasher> BytesMap<S> {
         guard: &Guard<'a>,
     ) -> Computed<Ref<'a, [u8], [u8]>> {
         // SAFETY: `compute_by` found the nodes under `guard`, or inserted them, and the new guard protects the same.
-        let borrow = |node: Live<'_, InlineNode>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
+        let borrow =
+            |node: Live<'_, InlineNode>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
         Computed { before: before.map(borrow), after: after.map(borrow) }
     }
 

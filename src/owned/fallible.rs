@@ -361,14 +361,16 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     let new = fresh.0;
                     let (why, fresh) = match found {
-                        Some(node) => match self.nodes().replace_exactly(node, fresh, mode, guard) {
-                            Ok(before) => {
-                                // Not dropped: a destructor would run under the caller's guard.
-                                before.into_iter().for_each(Unlinked::retire);
-                                return Ok((Some(node.shared()), Some(new)));
+                        Some(node) => {
+                            match self.nodes().replace_exactly(node, fresh, mode, guard) {
+                                Ok(before) => {
+                                    // Not dropped: a destructor would run under the caller's guard.
+                                    before.into_iter().for_each(Unlinked::retire);
+                                    return Ok((Some(node.shared()), Some(new)));
+                                }
+                                Err((why, fresh)) => (why.map(Why::from), fresh),
                             }
-                            Err((why, fresh)) => (why.map(Why::from), fresh),
-                        },
+                        }
                         None => match self.store_absent(fresh, mode, guard) {
                             Ok(()) => return Ok((None, Some(new))),
                             // Another thread has inserted the key since the lookup.
