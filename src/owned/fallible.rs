@@ -24,8 +24,7 @@ pub(super) type BeforeAfter<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<P
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits nor aborts, and respects the
-    /// map's
-    /// [limit](Self::set_pending_limit).
+    /// map's [limit](Self::set_pending_limit).
     ///
     /// It may call the allocator. Dropping the returned [`Removed`] takes a short lock, for which it waits.
     ///
