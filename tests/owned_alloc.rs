@@ -1,8 +1,8 @@
 //! builds: asan
 //!
-//! Memory that runs out under the maps of owned data, and retired entries that must not use it up: an error returns the
-//! refused entry whole, all other operations succeed, and a limit bounds the memory behind a guard that is never
-//! dropped.
+//! `HashMap` and `BytesMap` when memory runs out, and while a limit bounds their garbage. A failed operation returns
+//! its arguments intact. All others take effect. A guard that is held for ever costs no more memory than the limit
+//! allows.
 
 mod support;
 
@@ -25,19 +25,20 @@ const FOR_EVER: u64 = u64::MAX;
 
 type Map = HashMap<u64, u64, Mapped>;
 type Strings = BytesMap<Mapped>;
-/// Success, or the returned entry.
+/// The result of an insertion: stored, or key and value returned.
 type Refused<K, V> = Result<(), TryInsertError<K, V>>;
 
-/// Every way to store without aborting.
+/// The number of methods that insert without aborting.
 const WAYS: u64 = 4;
 
-/// Stores by a method that the key chooses, and checks that an error returns the same entry.
+/// Inserts with the method that the key selects. Checks that an error returns the given key and value.
 fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
     let came_back = |error: TryInsertError<u64, Option<u64>>| match error {
-        TryInsertError::Alloc { key, value } => {
-            TryInsertError::Alloc { key, value: value.expect("the closure was asked") }
-        }
-        other => panic!("nobody else is here: {other}"),
+        TryInsertError::Alloc { key, value } => TryInsertError::Alloc {
+            key,
+            value: value.expect("the error contains the value of the closure"),
+        },
+        other => panic!("no other thread is here: {other}"),
     };
     match key % WAYS {
         0 => map.try_insert(key, value).map(drop),
@@ -66,16 +67,16 @@ fn store_strings(map: &Strings, key: u64, value: u64) -> Refused<[u8; 8], [u8; 8
                 Ok(())
             }
             Err(TryInsertError::Alloc { key, value }) => {
-                let value = value.expect("the closure was asked");
+                let value = value.expect("the error contains the value of the closure");
                 Err(TryInsertError::Alloc { key, value })
             }
-            Err(other) => panic!("nobody else is here: {other}"),
+            Err(other) => panic!("no other thread is here: {other}"),
         },
     }
 }
 
-/// Fills both maps with some allocations failing: those that were refused are not there, the others are.
-/// Returns how many allocations failed.
+/// Fills both maps while some allocations fail. The maps must contain exactly the entries whose insertion succeeded.
+/// Returns the number of failed allocations.
 fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u64 {
     let (map, strings) = (Map::with_hasher(hasher), Strings::with_hasher(hasher));
     let mut stored = StdMap::with_capacity(keys as usize);
@@ -89,14 +90,14 @@ fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u6
                 Err(TryInsertError::Alloc { key: same, value: given }) => {
                     assert!(same == key && given == value, "not what was given");
                 }
-                Err(other) => panic!("nobody else is here: {other}"),
+                Err(other) => panic!("no other thread is here: {other}"),
             }
             match store_strings(&strings, key, value) {
                 Ok(()) => assert!(stored_strings.insert(key, value).is_none()),
                 Err(TryInsertError::Alloc { key: same, value: given }) => {
                     assert!(same == key.to_le_bytes() && given == value.to_le_bytes());
                 }
-                Err(other) => panic!("nobody else is here: {other}"),
+                Err(other) => panic!("no other thread is here: {other}"),
             }
         }
     });
@@ -132,9 +133,9 @@ fn failing_allocations_lose_nothing() {
     });
 }
 
-/// Operations that need no memory for an entry work without.
+/// Operations that allocate no entry succeed without memory.
 #[test]
-fn without_memory_the_rest_goes_on() {
+fn operations_that_allocate_no_entry_succeed_without_memory() {
     let map: Map = HashMap::with_hasher(hashers::GOOD);
     let strings = Strings::with_hasher(hashers::GOOD);
     for key in 0..50_u64 {
@@ -162,7 +163,7 @@ fn without_memory_the_rest_goes_on() {
     assert!(counts.failures > 0 && map.is_empty() && strings.is_empty());
 }
 
-/// Returns the entry that each fallible method returns, if it refuses; the value is the key's.
+/// Calls each method that respects the limit, with a value equal to its key. Returns the key and value of each error.
 fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
     let guard = pin();
     let given = |error: TryInsertError<u64, Option<u64>>| {
@@ -181,9 +182,9 @@ fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
     ]
 }
 
-/// A guard that is held for ever costs `limit` entries, and one more.
+/// A guard that is held for ever keeps `limit` removed entries and one more from being dropped.
 #[test]
-fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
+fn a_guard_that_is_held_for_ever_keeps_as_many_entries_as_the_limit_says() {
     alone(|| {
         let map = HashMap::<u64, u64>::new();
         assert_eq!(map.pending_limit(), None);
@@ -200,13 +201,13 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
             Err(TryInsertError::Stalled { key: 7, value: 1, readers, .. }) => assert!(readers > 0),
             other => panic!("{other:?}"),
         }
-        // New keys are refused too: removing them again would leave as much.
+        // New keys fail too, because removing them again would add to the pending entries.
         for refused in attempts(&map, 1_000) {
             let (key, value) = refused.expect_err("there is no room");
             assert_eq!(key, value);
         }
         assert_eq!((map.len(), map.pending()), (1, 301));
-        // Operations that need no new entry succeed, and so do methods that cannot refuse.
+        // Operations that allocate no entry succeed, and so do those that ignore the limit.
         assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
         assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, || 0), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
@@ -215,7 +216,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         assert_eq!(map.pending(), 351);
         drop(guard);
         let taken = attempts(&map, 1_000).iter().all(Result::is_ok);
-        assert!(taken, "retired entries are not dropped with the guard");
+        assert!(taken, "pending entries are not dropped after the guard");
         assert!(map.pending() <= 301);
         map.set_pending_limit(None);
         let _guard = pin();
@@ -224,7 +225,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
 }
 
 #[test]
-fn a_limit_of_strings() {
+fn a_limit_bounds_the_garbage_of_strings() {
     alone(|| {
         let map = BytesMap::new();
         map.set_pending_limit(Some(10));
@@ -271,9 +272,9 @@ fn errors_explain_themselves() {
     assert_eq!(said.len(), 4);
 }
 
-/// One operation drops what is above the limit, and no more than two others beside.
+/// One operation drops the entries above the limit, and at most two others.
 #[test]
-fn a_limit_drops_no_more_than_it_has_to() {
+fn a_limit_drops_only_the_excess() {
     alone(|| {
         struct Counted(Arc<AtomicUsize>);
         impl Drop for Counted {
@@ -289,7 +290,7 @@ fn a_limit_drops_no_more_than_it_has_to() {
         map.set_pending_limit(Some(900));
         drop(guard);
         assert!(map.try_insert(2, Counted(dropped.clone())).is_ok());
-        // Those that were refused dropped what was given to them.
+        // The insertion has dropped the excess.
         let left = map.pending();
         assert!((899..=900).contains(&left), "{left} are left");
         map.set_pending_limit(Some(0));
@@ -298,9 +299,9 @@ fn a_limit_drops_no_more_than_it_has_to() {
     });
 }
 
-/// Threads that keep to a limit pass it by one entry each at the most, while somebody's guard stays.
+/// While another thread holds a guard, each thread that inserts exceeds the limit by at most one entry.
 #[test]
-fn threads_pass_the_limit_by_one_each() {
+fn threads_exceed_the_limit_by_one_each() {
     alone(|| {
         let map = HashMap::<u64, u64>::new();
         map.set_pending_limit(Some(500));
@@ -319,10 +320,10 @@ fn threads_pass_the_limit_by_one_each() {
     });
 }
 
-/// Threads share the only bag while there is no memory for more: the map drops removed entries even if any allocation
-/// fails.
+/// Threads that remove at the same time while there is no memory for a second bag, the list of removed entries: the
+/// map drops every entry, for any allocation that fails.
 #[test]
-fn without_memory_for_bags_what_is_taken_out_is_dropped() {
+fn removed_entries_are_dropped_without_memory_for_bags() {
     const EACH: u64 = 5_000;
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {

@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! A child of `fork` uses the maps of owned data, while other threads of its parent hold guards. One test, so that no
-//! other thread is inside a map, or in the allocator, when the process forks.
+//! Maps of owned data in a child of `fork`, while other threads of the parent hold guards.
+//! The file has only one test, so no other thread is inside a map or the allocator during the fork.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 mod support;
@@ -22,20 +22,20 @@ unsafe extern "C" {
     fn _exit(status: i32) -> !;
 }
 
-/// Runs `child` in a copy of this process; fails where that panics, or has not come to its end in a minute.
+/// Runs `child` in a copy of this process. Fails if it panics, or runs for more than a minute.
 fn forked(what: &str, child: impl FnOnce()) {
-    // SAFETY: the threads that the child lacks wait in channels or for this one, with no lock held.
+    // SAFETY: the threads that the child lacks hold no lock: they wait for a channel or for this thread.
     let pid = unsafe { fork() };
     assert!(pid >= 0, "no child");
     if pid == 0 {
-        // SAFETY: takes an integer; the signal ends the child, and nothing else.
+        // SAFETY: takes an integer. The signal ends only the child.
         unsafe { alarm(60) };
         let done = catch_unwind(AssertUnwindSafe(child)).is_ok();
-        // SAFETY: ends the child without the parent's destructors, which must not run here.
+        // SAFETY: ends the child. It must not run the destructors and exit handlers of the parent.
         unsafe { _exit(i32::from(!done)) }
     }
     let mut status = 0;
-    // SAFETY: the child is ours, and the status a place of our own.
+    // SAFETY: `pid` is a child of this process, and `status` a local variable.
     let ended = unsafe { waitpid(pid, &raw mut status, 0) };
     assert_eq!((ended, status), (pid, 0), "{what}: the child panicked, or hung");
 }
@@ -50,7 +50,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Uses maps in every way, those from before the fork and new ones.
+/// Uses every kind of operation, on maps from before the fork and on new ones.
 fn use_all<'a>(map: &HashMap<u64, Counted<'a>>, strings: &BytesMap, alive: &'a AtomicUsize) {
     let new = |n| {
         alive.fetch_add(1, Ordering::Relaxed);
@@ -73,13 +73,13 @@ fn use_all<'a>(map: &HashMap<u64, Counted<'a>>, strings: &BytesMap, alive: &'a A
     assert_eq!(map.len() as u64, KEYS - 1);
     let flat: FlatMap<u64, u64> = (0..KEYS).map(|n| (n, n)).collect();
     assert_eq!(flat.len() as u64, KEYS);
-    // More readers than there are slots so far.
+    // Needs more slots than the registry has so far.
     let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
     assert!(handles.iter().all(|handle| map.with_guard(&handle.pin()).get(&1).is_some()));
 }
 
 #[test]
-fn a_child_of_fork_goes_on_with_its_maps() {
+fn a_child_of_fork_can_use_its_maps() {
     let alive = AtomicUsize::new(0);
     let map: HashMap<u64, Counted<'_>> = (0..KEYS).map(|n| (n, Counted(n, &alive))).collect();
     alive.store(map.len(), Ordering::Relaxed);
@@ -87,27 +87,23 @@ fn a_child_of_fork_goes_on_with_its_maps() {
     let (held, is_held) = channel();
     let (go, may_go) = channel::<()>();
     thread::scope(|scope| {
-        // Should this thread panic, the other one is told by the end of the channel.
+        // If this thread panics, it drops the sender, and the other thread sees the end of the channel.
         let (map, go) = (&map, go);
         let reader = scope.spawn(move || {
             let map = map.pin();
             let value = map.get(&7).expect("it is there");
-            held.send(map.guard().reader_id()).expect("somebody listens");
-            may_go.recv().expect("somebody says so");
+            held.send(map.guard().reader_id()).expect("the test listens");
+            may_go.recv().expect("the test allows it");
             assert_eq!(value.0, 7);
         });
         let number = is_held.recv().expect("a guard is held");
 
-        forked("a guard held by a thread that the child has not got", || {
+        forked("a guard of a thread that the child lacks", || {
             use_all(map, &strings, &alive);
             map.reclaim();
-            // The guard was copied, its thread was not: nothing goes that it could have met.
+            // The child has the guard, but not its thread. No entry that the guard protects may be dropped.
             let pending = map.pending() as u64;
-            assert_eq!(
-                pending,
-                6 * KEYS + 1,
-                "an entry that a copied guard may have met was dropped"
-            );
+            assert_eq!(pending, 6 * KEYS + 1, "an entry under a copied guard was dropped");
             assert_eq!(alive.load(Ordering::Relaxed), map.len() + map.pending());
             assert!(map.stalled_readers().any(|stalled| stalled.reader == number));
             map.set_pending_limit(Some(100));
@@ -116,7 +112,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
                 Err(TryInsertError::Stalled { key: 1, readers: 1, .. }) => {}
                 other => panic!("{}", other.is_ok()),
             }
-            // Entries that are dropped with their map are dropped here.
+            // A map that is dropped drops its entries in spite of the guard.
             let here = AtomicUsize::new(500);
             let new: HashMap<u64, Counted<'_>> =
                 (0..500).map(|n| (n % 5, Counted(n, &here))).collect();
@@ -126,12 +122,12 @@ fn a_child_of_fork_goes_on_with_its_maps() {
             assert_eq!(here.load(Ordering::Relaxed), 0);
         });
 
-        // Nothing of that happened here.
+        // The parent sees no effect of the child.
         assert_eq!((map.len(), map.pending(), strings.len()), (2_000, 0, 1));
         drop(map.remove(&7));
         map.reclaim();
         assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (1, 2_000));
-        go.send(()).expect("it waits for that");
+        go.send(()).expect("the reader waits for it");
         reader.join().expect("it saw what it had found");
     });
     map.insert(7, Counted(7, &alive));

@@ -1,6 +1,7 @@
 //! builds: narrow
 //!
-//! The slots of all readers: tests use them up and return them. A process of its own, and one test at a time.
+//! The slots of all readers: they run out, and handles and threads return them. The file is a process of its own, and
+//! runs one test at a time.
 
 mod support;
 
@@ -17,12 +18,12 @@ static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 
-/// Held by a test as long as it runs.
+/// The lock that each test holds as long as it runs.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A thread that gets no slot for its guard is told so.
+/// If there is no slot for a guard, the operation returns an error.
 #[test]
-fn a_guard_that_cannot_be_had_is_an_error() {
+fn a_guard_without_a_slot_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let map = HashMap::<u64, u64>::new();
     let strings = BytesMap::new();
@@ -45,14 +46,14 @@ fn a_guard_that_cannot_be_had_is_an_error() {
             });
             assert!(counts.failures >= 7);
         });
-        thread.join().expect("it is only told");
+        thread.join().expect("the thread gets an error");
     });
     assert!(map.is_empty() && strings.is_empty());
 }
 
-/// However a handle goes: unused, used, as a guard that owns it, in another thread.
+/// A handle returns its slot in each case: unused, used, turned into a guard, or dropped in another thread.
 #[test]
-fn handles_that_are_dropped_give_their_slots_back() {
+fn dropped_handles_return_their_slots() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let check = |number: usize, what: &str| assert!(number < 8, "{what} keeps its slot");
     for _ in 0..100 {
@@ -65,14 +66,14 @@ fn handles_that_are_dropped_give_their_slots_back() {
             drop(guard);
             number
         });
-        check(thread.join().expect("it only drops"), "a handle of a thread that has ended");
+        check(thread.join().expect("the thread only drops"), "a handle of a thread that has ended");
     }
 }
 
-/// Destructors of thread-locals run one after the other. One that comes after the slot was given back, and takes a
-/// guard, gets another slot: somebody else may own that one by now.
+/// Destructors of thread-locals run one after the other. One that takes a guard after the thread has returned its slot
+/// gets another slot: another thread may own the first one by now.
 #[test]
-fn a_thread_that_ends_uses_its_slot_no_more() {
+fn a_thread_that_ends_does_not_use_a_returned_slot() {
     /// Takes guards when its thread ends.
     struct Late(mpsc::Sender<bool>);
     impl Drop for Late {
@@ -91,7 +92,7 @@ fn a_thread_that_ends_uses_its_slot_no_more() {
         LATE.set(Some(Late(sender)));
         drop(pin());
     });
-    thread.join().expect("it only takes guards");
-    let is_shared = receiver.recv().expect("it was dropped");
-    assert!(!is_shared, "a guard has the slot that its thread has given back");
+    thread.join().expect("the thread only takes guards");
+    let is_shared = receiver.recv().expect("the value was dropped");
+    assert!(!is_shared, "a guard has the slot that its thread has returned");
 }

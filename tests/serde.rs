@@ -1,6 +1,6 @@
 //! builds: portable
 //!
-//! Feature `serde`: every map is written as a map and read as one, every set as a sequence.
+//! Feature `serde`: every map is written and read as a map, every set as a sequence.
 
 use hedgerow::left_right::{LeftRightTable, WriteHandle};
 use hedgerow::{
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 type Model = BTreeMap<u64, u64>;
 
-/// Writes `map`, which has to be what is written of `model`, as text and as bytes, and reads both.
+/// Writes `map` as text and as bytes, and reads both. The text must be the same as that of `model`.
 fn there_and_back<M: Serialize + DeserializeOwned>(map: &M, model: &impl Serialize) -> [M; 2] {
     let text = serde_json::to_string(map).expect("it can be written");
     let sorted = |mut value: serde_json::Value| {
@@ -106,10 +106,13 @@ fn every_set_is_written_and_read_as_a_sequence() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
+fn input_that_does_not_fit_is_an_error() {
     let text = serde_json::to_string(&model()).expect("the model can be written");
     let read = serde_json::from_str::<FlatTable<u64, u64, 1>>(&text);
     assert!(read.expect_err("seven slots at most").to_string().contains("the table is full"));
-    assert!(serde_json::from_str::<FlatSet<u64>>(&text).is_err(), "a map is no sequence");
-    assert!(serde_json::from_str::<FenceMap<u64, u64>>("[1]").is_err(), "a sequence is no map");
+    assert!(serde_json::from_str::<FlatSet<u64>>(&text).is_err(), "a set is not read from a map");
+    assert!(
+        serde_json::from_str::<FenceMap<u64, u64>>("[1]").is_err(),
+        "a map is not read from a sequence"
+    );
 }

@@ -1,10 +1,10 @@
-//! Iteration over a `BytesMap`.
+//! Iteration over a `BytesMap`: its iterators, and the methods that visit or remove many entries.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use super::iter::Walk;
 use super::nodes::Nodes;
-use super::removed::RemovedBytes;
+use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::List;
@@ -13,13 +13,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// An iterator over the entries of a [`BytesMap`](super::BytesMap), made by [`BytesMap::iter`](super::BytesMap::iter).
-/// It has a guard of its own, as each entry that it returns.
-pub struct BytesIter<'a>(Walk<'a, Fused, Guard<'a>>);
+/// An iterator over the entries of a [`BytesMap`], made by [`BytesMap::iter`].
+///
+/// The iterator has a guard of its own, and so has each entry that it returns.
+pub struct BytesIter<'a>(Walk<'a, InlineNode, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
     #[inline]
-    pub(super) fn new(nodes: &'a Nodes<Fused>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<InlineNode>) -> Self {
         Self(Walk::new(nodes, pin()))
     }
 }
@@ -27,11 +28,12 @@ impl<'a> BytesIter<'a> {
 impl<'a> Iterator for BytesIter<'a> {
     type Item = Ref<'a, [u8], [u8]>;
 
-    // Inline, here and elsewhere in maps of bytes: compiled for whoever uses one, and for nobody else.
+    // `inline`, here and elsewhere in `BytesMap`: without type parameters, the function would otherwise be compiled
+    // into the crate, also for users without a `BytesMap`.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
-        // SAFETY: met under the guard, of which the entry gets another.
+        // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of_bytes(node, self.0.guard.again()) })
     }
 }
@@ -44,16 +46,16 @@ impl fmt::Debug for BytesIter<'_> {
     }
 }
 
-/// An iterator over the keys and values of a [`BytesMap`](super::BytesMap), borrowed from what
-/// [`BytesMap::pin`](super::BytesMap::pin) returns.
+/// An iterator over the keys and values of a [`BytesMap`], borrowed from the [`Pinned`](super::Pinned) that
+/// [`BytesMap::pin`] returns.
 ///
-/// A clone goes on from the same place, and reads the bins that follow for itself.
+/// A clone continues from the same position, and reads the later bins by itself.
 #[derive(Clone)]
-pub struct PinnedBytesIter<'a>(Walk<'a, Fused>);
+pub struct PinnedBytesIter<'a>(Walk<'a, InlineNode>);
 
 impl<'a> PinnedBytesIter<'a> {
     #[inline]
-    pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<InlineNode>, guard: &'a Guard<'a>) -> Self {
         Self(Walk::new(nodes, guard))
     }
 }
@@ -76,8 +78,18 @@ impl fmt::Debug for PinnedBytesIter<'_> {
 }
 
 impl<S> BytesMap<S> {
-    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
-    /// key that it returns.
+    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
+    /// ```
+    pub fn iter(&self) -> BytesIter<'_> {
+        BytesIter::new(&self.nodes)
+    }
+
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
+    /// so has each key that it returns.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -87,7 +99,8 @@ impl<S> BytesMap<S> {
         self.iter().map(Ref::into_key)
     }
 
-    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    /// Returns an iterator over all values, with the guarantees of [`iter`](Self::iter). A `Ref` dereferences to the
+    /// value.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -97,8 +110,9 @@ impl<S> BytesMap<S> {
         self.iter()
     }
 
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them. What it was not asked for stays in the map. It holds one guard until it is dropped; see
+    /// Returns an iterator that removes the entries for which `wanted` returns `true`, one with each call of `next`.
+    ///
+    /// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped; see
     /// [`HashMap::extract_if`](super::HashMap::extract_if).
     ///
     /// ```
@@ -110,8 +124,10 @@ impl<S> BytesMap<S> {
         BytesExtractIf { walk: Walk::new(self.nodes(), pin()), wanted }
     }
 
-    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
-    /// meanwhile may stay; so do all that it was not asked for; see [`HashMap::drain`](super::HashMap::drain).
+    /// Returns an iterator that removes all entries, one with each call of `next`.
+    ///
+    /// Entries that the caller does not request stay in the map, and an entry that is inserted meanwhile may stay; see
+    /// [`HashMap::drain`](super::HashMap::drain).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -121,12 +137,35 @@ impl<S> BytesMap<S> {
     pub fn drain(&self) -> impl Iterator<Item = RemovedBytes<'_>> + use<'_, S> {
         self.extract_if(|_, _| true)
     }
+
+    /// Removes the entries for which `keep` returns `false`; see [`HashMap::retain`](super::HashMap::retain).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
+    /// map.retain(|_, colour| colour == b"red");
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        self.nodes.retain(|node| keep(node.key(), node.value()));
+    }
+
+    /// Removes every entry, bin by bin. Keeps the table's memory.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
 }
 
-/// An iterator that takes entries out of a [`BytesMap`], made by [`BytesMap::extract_if`] and [`BytesMap::drain`]. What
-/// it was not asked for stays in the map. It has one guard until it is dropped.
+/// An iterator that removes entries from a [`BytesMap`], made by [`BytesMap::extract_if`] and [`BytesMap::drain`].
+///
+/// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
 pub struct BytesExtractIf<'a, F> {
-    walk: Walk<'a, Fused, Guard<'a>>,
+    walk: Walk<'a, InlineNode, Guard<'a>>,
     wanted: F,
 }
 
@@ -148,13 +187,14 @@ impl<F> fmt::Debug for BytesExtractIf<'_, F> {
     }
 }
 
-/// The keys and values of a [`BytesMap`] that is given up for them, each copied out of the allocation that they shared.
+/// An iterator over the owned entries of a [`BytesMap`], made by its `into_iter`. Copies each key and each value into a
+/// vector.
 pub struct BytesIntoIter {
-    left: List<Fused>,
+    left: List<InlineNode>,
 }
 
 impl BytesIntoIter {
-    pub(super) fn new(mut nodes: Nodes<Fused>) -> Self {
+    pub(super) fn new(mut nodes: Nodes<InlineNode>) -> Self {
         Self { left: nodes.drain() }
     }
 }
@@ -163,7 +203,7 @@ impl Iterator for BytesIntoIter {
     type Item = (Vec<u8>, Vec<u8>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The list's nodes are nobody else's.
+        // The list owns its nodes, so `Fresh` may take one over, and free it.
         let node = Fresh(self.left.pop()?);
         Some((node.live().key().to_vec(), node.live().value().to_vec()))
     }
@@ -182,9 +222,9 @@ impl Drop for BytesIntoIter {
     }
 }
 
-// SAFETY: the nodes are this iterator's alone.
+// SAFETY: only this iterator has pointers to its nodes.
 unsafe impl Send for BytesIntoIter {}
-// SAFETY: shared, it shows nothing but its length.
+// SAFETY: a shared reference gives access only to the length.
 unsafe impl Sync for BytesIntoIter {}
 
 impl fmt::Debug for BytesIntoIter {

@@ -1,10 +1,12 @@
-//! `BytesMap`: strings to strings, each pair fused into one allocation.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `BytesMap`: byte strings to byte strings, with key and value in one allocation.
+//!
+//! The functions whose names end in `_by` take a [`Mode`]. An operation that waits and its `try_` variant share them.
+#![allow(clippy::type_complexity)] // The signatures show the full results.
 
-use super::fused::Fused;
-use super::map::fail;
+use super::inline_node::InlineNode;
+use super::map::reserve_failed;
 use super::nodes::Nodes;
-use super::removed::RemovedBytes;
+use super::removed_bytes::RemovedBytes;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
@@ -19,18 +21,20 @@ use core::hash::BuildHasher;
 
 /// A concurrent hash map from byte strings to byte strings.
 ///
-/// Key and value are copied into one allocation behind the pointer that the table holds, so a look-up
-/// that misses the caches waits for fewer lines than in a map of two `String`s, and an entry takes two thirds of
-/// the memory. Whatever is [`AsRef<[u8]>`](AsRef) will do for either: `str`, `String`, slices, vectors.
+/// The map copies key and value into one allocation, to which the table has a pointer. A lookup that misses the caches
+/// waits for fewer cache lines than in a map of two `String`s, and an entry takes two thirds of the memory. Keys and
+/// values are [`AsRef<[u8]>`](AsRef): `str`, `String`, slices, vectors.
 ///
-/// Otherwise it is a [`HashMap`](super::HashMap), with the same guarantees: a lookup returns a [`Ref`], which borrows
-/// what it found and holds a [`Guard`]; it takes no lock and writes nothing but its thread's own announcement. All
-/// methods take `&self`. Guards may be held without a limit of time while any thread writes. [`pin`](Self::pin) takes
-/// one guard for many lookups, which then return plain slices.
+/// Otherwise it works as a [`HashMap`](super::HashMap), with the same guarantees. A lookup returns a [`Ref`], which
+/// borrows the entry and holds a [`Guard`]. The lookup takes no lock, and writes only to its thread's own slot in the
+/// registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain slices. A thread
+/// may hold a guard for any length of time while threads write. Every method takes `&self`, except
+/// [`shrink_to_fit`](Self::shrink_to_fit).
 ///
-/// It has no `entry`: an [`Entry`](crate::entry::Entry) owns its key and lends its value as `&mut V`, and here both are
-/// bytes of a fixed length in an allocation that readers share. [`get_or_insert_with`](Self::get_or_insert_with),
-/// [`update`](Self::update) and [`compute`](Self::compute) do what its chains do, each in one atomic step.
+/// The map has no method `entry`: an [`Entry`](crate::entry::Entry) owns its key and returns its value as `&mut V`, but
+/// here both are bytes of a fixed length, in an allocation that readers share. In place of chains of an `Entry`, use
+/// [`get_or_insert_with`](Self::get_or_insert_with), [`update`](Self::update) and [`compute`](Self::compute). Each of
+/// them is atomic.
 ///
 /// # Example
 /// ```
@@ -42,11 +46,11 @@ use core::hash::BuildHasher;
 /// ```
 pub struct BytesMap<S = DefaultHashBuilder> {
     hash_builder: S,
-    pub(super) nodes: Nodes<Fused>,
+    pub(super) nodes: Nodes<InlineNode>,
 }
 
 impl BytesMap {
-    /// An empty map; allocates nothing.
+    /// Creates an empty map. Allocates nothing.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::new().is_empty());
@@ -57,10 +61,11 @@ impl BytesMap {
         Self::default()
     }
 
-    /// An empty map with room for `capacity` entries before its table grows.
+    /// Creates an empty map with room for `capacity` entries before its table grows.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::with_capacity(1000);
@@ -69,12 +74,13 @@ impl BytesMap {
     #[inline]
     pub fn with_capacity(capacity: usize) -> Self {
         let made = Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default());
-        made.unwrap_or_else(|(why, _)| fail(why))
+        made.unwrap_or_else(|(why, _)| reserve_failed(why))
     }
 }
 
 impl<S> BytesMap<S> {
-    /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
+    /// Creates an empty map that hashes with `hash_builder`. Allocates nothing, and is `const`, so a `static` can hold
+    /// the map.
     ///
     /// ```
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -87,11 +93,10 @@ impl<S> BytesMap<S> {
         Self { hash_builder, nodes: Nodes::new() }
     }
 
-    /// An empty map with room for `capacity` entries before its table grows, that hashes with `hash_builder`;
-    /// or the hasher again, where there is no memory.
+    /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity overflows the address space, or the allocator fails. The error contains the hasher.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -107,18 +112,19 @@ impl<S> BytesMap<S> {
         }
     }
 
-    pub(super) fn nodes(&self) -> &Nodes<Fused> {
+    pub(super) fn nodes(&self) -> &Nodes<InlineNode> {
         &self.nodes
     }
 
-    pub(super) fn into_nodes(self) -> Nodes<Fused> {
+    pub(super) fn into_nodes(self) -> Nodes<InlineNode> {
         let Self { hash_builder, nodes } = self;
-        // Before this returns, as a panic of its destructor would then leak what it returns.
+        // Dropped here and not at the end of the scope: if its destructor panicked when the return value is made, the
+        // nodes would leak.
         drop(hash_builder);
         nodes
     }
 
-    /// The map's hasher.
+    /// Returns the map's hasher.
     ///
     /// ```
     /// use std::hash::BuildHasher;
@@ -128,7 +134,8 @@ impl<S> BytesMap<S> {
         &self.hash_builder
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
+    /// otherwise.
     ///
     /// ```
     /// assert_eq!(hedgerow::BytesMap::from([("rose", "red")]).len(), 1);
@@ -137,7 +144,7 @@ impl<S> BytesMap<S> {
         self.nodes.len()
     }
 
-    /// Returns how many entries there is room for before the table grows; see
+    /// Returns the number of entries that the table can hold before it grows; see
     /// [`HashMap::capacity`](super::HashMap::capacity).
     ///
     /// ```
@@ -147,7 +154,7 @@ impl<S> BytesMap<S> {
         self.nodes.capacity()
     }
 
-    /// Whether [`len`](Self::len) is 0.
+    /// Returns `true` if [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::new().is_empty());
@@ -164,7 +171,11 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     #[inline(always)]
-    pub(super) fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, Fused>> {
+    pub(super) fn find<'a>(
+        &'a self,
+        key: &[u8],
+        guard: &'a Guard<'_>,
+    ) -> Option<Live<'a, InlineNode>> {
         self.nodes.get(self.hash(key), move |node| node.key() == key, guard)
     }
 
@@ -179,13 +190,14 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
         let guard = pin();
         let found = self.find(key.as_ref(), &guard)?.shared();
-        // If the key panics after the return value is made, its guard is leaked.
+        // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
+        // value would leak, and keep the garbage of all maps.
         drop(key);
-        // SAFETY: found under the guard.
+        // SAFETY: `find` returned the node under this guard.
         Some(unsafe { Ref::of_bytes(found, guard) })
     }
 
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has both.
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -196,7 +208,8 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get(key)
     }
 
-    /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
+    /// Returns the value of `key` as [`get`](Self::get) does, but never waits; see
+    /// [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors
     /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
@@ -208,8 +221,9 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
         let found = self.try_find(key.as_ref(), &guard)?.map(Live::shared);
+        // As in `get`: before the return value is made.
         drop(key);
-        // SAFETY: found under the guard.
+        // SAFETY: `try_find` returned the node under this guard.
         Ok(found.map(|node| unsafe { Ref::of_bytes(node, guard) }))
     }
 
@@ -218,7 +232,7 @@ impl<S: BuildHasher> BytesMap<S> {
         &'a self,
         key: &[u8],
         guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Fused>>, Busy> {
+    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
         self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)
     }
 
@@ -232,7 +246,8 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get_with(key, <[u8]>::to_vec)
     }
 
-    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
+    /// Applies `f` to the value of `key` and returns its result, or `None` if the key is absent. `f` runs while no lock
+    /// is held.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -243,7 +258,7 @@ impl<S: BuildHasher> BytesMap<S> {
         self.find(key.as_ref(), &pin()).map(|node| f(node.value()))
     }
 
-    /// Returns a copy of the value of `key`, or no bytes. Inserts nothing.
+    /// Returns a copy of the value of `key`, or an empty vector if the key is absent. Inserts nothing.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -253,7 +268,7 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get_cloned(key).unwrap_or_default()
     }
 
-    /// Whether `key` has an entry.
+    /// Returns `true` if `key` has an entry.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::from([("rose", "red")]).contains_key("rose"));
@@ -263,26 +278,27 @@ impl<S: BuildHasher> BytesMap<S> {
         self.find(key.as_ref(), &pin()).is_some()
     }
 
-    /// A node, unless there is no memory for it or no room for what it may replace.
+    /// Allocates a node. Fails if there is no memory, if key or value is too long, or if the node that it may replace
+    /// would exceed the limit.
     #[inline(always)]
     pub(super) fn fresh(
-        way: Mode,
+        mode: Mode,
         hash: KeyHash,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Fresh<Fused>, Cause> {
-        way.room()?;
-        Fused::new(hash, key, value)
+    ) -> Result<Fresh<InlineNode>, Cause> {
+        mode.room()?;
+        InlineNode::new(hash, key, value)
     }
 
-    /// Stores a copy of `value` under a copy of `key`; returns the entry that this replaces.
+    /// Stores a copy of `value` under a copy of `key`, and returns the entry that it replaces.
     ///
-    /// Allocates the entry, and now and then growth, of which each insert does a bounded part. Blocks
-    /// while another writer is inside the key's bin. Running out of memory is handled as in std's collections;
-    /// growth that finds none is put off.
+    /// Blocks while another writer is inside the key's bin. Allocates the entry, and sometimes a larger table. Each
+    /// insertion moves a bounded number of entries there. If there is no memory for the entry, the process aborts, as
+    /// with the collections of std. If there is no memory for a larger table, the map postpones growth.
     ///
     /// # Panics
-    /// When either is longer than `u32::MAX` bytes.
+    /// If key or value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -295,15 +311,18 @@ impl<S: BuildHasher> BytesMap<S> {
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
         let done = self.insert_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
-        done.unwrap_or_else(give_up)
+        done.unwrap_or_else(insertion_failed)
     }
 
-    /// As [`insert`](Self::insert), but neither waits, nor panics, nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
+    /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits, nor panics, nor aborts, and
+    /// respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// When a writer is inside the key's bin, when there is no memory, when key or value is too long, or when too
-    /// many entries wait to be freed: key and value as they were given; the map stays as it was.
+    /// Each error returns `key` and `value` to the caller, and leaves the map unchanged.
+    /// - [`TryInsertError::Busy`] if a writer is inside the key's bin.
+    /// - [`TryInsertError::Alloc`] if there is no memory for the entry.
+    /// - [`TryInsertError::TooLong`] if key or value is longer than `u32::MAX` bytes.
+    /// - [`TryInsertError::Stalled`] if more entries are pending than the limit allows.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::new().try_insert("rose", "red").unwrap().is_none());
@@ -313,9 +332,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().non_blocking();
+        let mode = self.nodes.retired().non_blocking();
         let done = match try_pin() {
-            Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
+            Ok(guard) => self.insert_by(mode, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Cause::Alloc),
         };
         done.map_err(|why| why.of(key, value))
@@ -324,22 +343,22 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn insert_by(
         &self,
-        way: Mode,
+        mode: Mode,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<Option<RemovedBytes<'_>>, Cause> {
-        let fresh = Self::fresh(way, self.hash(key), key, value)?;
-        match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
+        let fresh = Self::fresh(mode, self.hash(key), key, value)?;
+        match self.nodes.insert(fresh, |node| node.key() == key, mode.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedBytes)),
             Err((why, _)) => Err(why.into()),
         }
     }
 
-    /// Stores `value` under `key` unless the key has a value.
+    /// Stores `value` under `key` if the key is absent.
     ///
     /// # Errors
-    /// [`OccupiedError`] if the key has a value: it hands key and value back.
+    /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -352,14 +371,15 @@ impl<S: BuildHasher> BytesMap<S> {
         value: V,
     ) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
-        unless_occupied(done.unwrap_or_else(give_up), key, value)
+        unless_occupied(done.unwrap_or_else(insertion_failed), key, value)
     }
 
-    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits, nor panics, nor aborts, and keeps
-    /// the map's [limit](Self::set_pending_limit).
+    /// Stores `value` under `key` if the key is absent, as [`insert_if_absent`](Self::insert_if_absent) does, but
+    /// neither waits, nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has
+    /// a value.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -371,9 +391,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().non_blocking();
+        let mode = self.nodes.retired().non_blocking();
         let done = match try_pin() {
-            Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
+            Ok(guard) => self.insert_if_absent_by(mode, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Cause::Alloc),
         };
         match done {
@@ -382,20 +402,22 @@ impl<S: BuildHasher> BytesMap<S> {
         }
     }
 
-    /// Stores `value` under `key` unless the key has a value; returns whether it did.
+    /// Stores `value` under `key` if the key is absent. Returns `true` if it did.
     fn insert_if_absent_by(
         &self,
-        way: Mode,
+        mode: Mode,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<bool, Cause> {
         let hash = self.hash(key);
-        if self.find_by(way, hash, key, guard)?.is_some() {
+        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
+        if self.find_by(mode, hash, key, guard)?.is_some() {
             return Ok(false);
         }
-        match self.store_absent(Self::fresh(way, hash, key, value)?, key, way, guard) {
+        match self.store_absent(Self::fresh(mode, hash, key, value)?, key, mode, guard) {
             Ok(()) => Ok(true),
+            // Another thread has inserted the key since the lookup, or the insertion failed.
             Err(found) => found.map(|_| false),
         }
     }
@@ -403,31 +425,32 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn find_by<'a>(
         &'a self,
-        way: Mode,
+        mode: Mode,
         hash: KeyHash,
         key: &[u8],
         guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Fused>>, Busy> {
-        self.nodes.find(hash, |node| node.key() == key, way, guard)
+    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
+        self.nodes.find(hash, |node| node.key() == key, mode, guard)
     }
 
-    /// Stores a new entry, unless there is one; says which, or why it cannot tell.
+    /// Inserts `fresh` if `key` is absent. Otherwise frees it, and returns the entry of `key` or the cause of the
+    /// failure.
     pub(super) fn store_absent<'a>(
         &'a self,
-        fresh: Fresh<Fused>,
+        fresh: Fresh<InlineNode>,
         key: &[u8],
-        way: Mode,
+        mode: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), Result<Live<'a, Fused>, Cause>> {
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let stored = self.nodes.insert_if_absent(fresh, same, way, guard);
+    ) -> Result<(), Result<Live<'a, InlineNode>, Cause>> {
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let stored = self.nodes.insert_if_absent(fresh, same, mode, guard);
         stored.map_err(|(found, _)| found.map_err(Cause::from))
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
     ///
-    /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
-    /// garbage away at once gets more lists for it, once.
+    /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. A map allocates more lists
+    /// for removed entries once, when two threads add to its only list at the same time.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -437,7 +460,8 @@ impl<S: BuildHasher> BytesMap<S> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes `key` if `condition` says so of its entry; see [`HashMap::remove_if`](super::HashMap::remove_if).
+    /// Removes `key` if `condition` returns `true` for its entry; see
+    /// [`HashMap::remove_if`](super::HashMap::remove_if).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -449,9 +473,9 @@ impl<S: BuildHasher> BytesMap<S> {
         mut condition: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Option<RemovedBytes<'_>> {
         let key = key.as_ref();
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let wanted = |node: NodePtr<Fused>| {
-            // SAFETY: met in the table under the guard.
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let wanted = |node: NodePtr<InlineNode>| {
+            // SAFETY: the table passes a node that it holds, and the guard keeps it alive.
             let node = unsafe { node.live() };
             condition(node.key(), node.value())
         };
@@ -459,9 +483,10 @@ impl<S: BuildHasher> BytesMap<S> {
         removed.ok().flatten().map(RemovedBytes)
     }
 
-    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
+    /// Replaces the value of `key` by the result of `f`. Returns the new value, or `None` if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
+    /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
+    /// meanwhile.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -473,15 +498,17 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Option<Ref<'_, [u8], [u8]>> {
-        // Owns `f`, which is gone before what is returned holds a guard.
+        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the
+        // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         self.compute(key, decide).after
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
-    /// there after it.
+    /// Inserts, replaces, removes or keeps the entry of `key`, as `f` decides from its value. Returns the entry before
+    /// and after the operation.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile.
+    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
+    /// the entry meanwhile.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -497,16 +524,18 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Computed<Ref<'_, [u8], [u8]>> {
         let guard = pin();
         let done = self.compute_by(Mode::Blocking, key.as_ref(), f, &guard);
-        let found = done.unwrap_or_else(|(why, _)| give_up(why));
+        let found = done.unwrap_or_else(|(why, _)| insertion_failed(why));
+        // As in `get`: before the return value is made.
         drop(key);
         Self::computed(found, &guard)
     }
 
-    /// As [`compute`](Self::compute), but neither waits, nor panics, nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit) if it is to insert.
+    /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits,
+    /// nor panics, nor aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
+    /// store it.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -518,10 +547,11 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes.retired().non_blocking();
+        let mode = self.nodes.retired().non_blocking();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
-        match self.compute_by(way, key.as_ref(), f, &guard) {
+        match self.compute_by(mode, key.as_ref(), f, &guard) {
             Ok(found) => {
+                // As in `get`: before the return value is made.
                 drop(key);
                 Ok(Self::computed(found, &guard))
             }
@@ -529,60 +559,66 @@ impl<S: BuildHasher> BytesMap<S> {
         }
     }
 
-    /// Borrows both, each with a guard of its own: another of `guard`'s reader.
+    /// Borrows both entries, each with a guard of its own. The guards use the slot of `guard`.
     fn computed<'a>(
-        (before, after): Found<'_>,
+        (before, after): BeforeAfter<'_>,
         guard: &Guard<'a>,
     ) -> Computed<Ref<'a, [u8], [u8]>> {
-        // SAFETY: met under the guard, or put there.
-        let borrow = |node: Live<'_, Fused>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
+        // SAFETY: `compute_by` found the nodes under `guard`, or inserted them, and the new guard protects the same.
+        let borrow =
+            |node: Live<'_, InlineNode>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
         Computed { before: before.map(borrow), after: after.map(borrow) }
     }
 
-    /// Returns what was found and what was left.
+    /// Changes the entry of `key` as `f` decides. Returns the nodes before and after.
     #[inline(always)]
     pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Mode,
+        mode: Mode,
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
         guard: &'a Guard<'_>,
-    ) -> Result<Found<'a>, (Cause, Option<V>)> {
+    ) -> Result<BeforeAfter<'a>, (Cause, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
-        // Asked once: a hasher that says something else each time must not keep this from ending.
+        // Computed once: a hasher that answers differently each time would send every attempt to another bin, and the
+        // loop would not end.
         let hash = self.hash(key);
+        // The entry that the last attempt to insert found. It replaces the next lookup.
         let mut known = None;
         loop {
             let found = match known.take() {
                 Some(node) => Some(node),
-                None => self.find_by(way, hash, key, guard).map_err(busy)?,
+                None => self.find_by(mode, hash, key, guard).map_err(busy)?,
             };
             match (f(found.map(Live::value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(node)) => {
-                    let removed = self.nodes.remove_exactly(node, way, guard).map_err(busy)?;
+                    let removed = self.nodes.remove_exactly(node, mode, guard).map_err(busy)?;
                     if removed.is_some() {
                         return Ok((found, None));
                     }
-                    if !way.waits() {
+                    // Another thread has replaced or removed the entry. A second attempt counts as waiting, so a `try_`
+                    // operation fails instead.
+                    if !mode.waits() {
                         return Err((Cause::Busy, None));
                     }
                 }
                 (Op::Insert(value), _) => {
-                    let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+                    let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
                         Ok(fresh) => fresh,
                         Err(why) => return Err((why, Some(value))),
                     };
                     let new = fresh.0;
                     let why = match found {
-                        Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
-                            // SAFETY: published while the guard is held.
+                        Some(node) => match self.nodes.replace_exactly(node, fresh, mode, guard) {
+                            // SAFETY: inserted while the guard is held, which keeps the node alive.
                             Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
                             Err((why, _)) => why.map(Cause::from),
                         },
-                        None => match self.store_absent(fresh, key, way, guard) {
+                        None => match self.store_absent(fresh, key, mode, guard) {
                             // SAFETY: as above.
                             Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
+                            // Another thread has inserted the key since the lookup.
                             Err(Ok(node)) => {
                                 known = Some(node);
                                 None
@@ -592,8 +628,8 @@ impl<S: BuildHasher> BytesMap<S> {
                     };
                     match why {
                         Some(why) => return Err((why, Some(value))),
-                        // The entry was replaced meanwhile: to look again counts as waiting.
-                        None if way.waits() => {}
+                        // Another thread has changed the entry. `f` decides again from the new value.
+                        None if mode.waits() => {}
                         None => return Err((Cause::Busy, Some(value))),
                     }
                 }
@@ -602,18 +638,18 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 }
 
-/// What an operation found, and what it left.
-pub(super) type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
+/// The nodes of a key before and after an operation.
+pub(super) type BeforeAfter<'a> = (Option<Live<'a, InlineNode>>, Option<Live<'a, InlineNode>>);
 
-/// The answer of `insert_if_absent`, which stored them if `is_new`.
+/// Makes the result of `insert_if_absent`: key and value come back if the map did not store them.
 fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
     if is_new { Ok(()) } else { Err(OccupiedError::new(key, value, ())) }
 }
 
-/// The end of an operation that waits: for want of memory, or because something is too long.
+/// Ends an operation that waits. It fails only if there is no memory, or if key or value is too long.
 #[cold]
-pub(super) fn give_up<T>(why: Cause) -> T {
-    fail(match why {
+pub(super) fn insertion_failed<T>(why: Cause) -> T {
+    reserve_failed(match why {
         Cause::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,
     })

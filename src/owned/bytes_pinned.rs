@@ -1,4 +1,4 @@
-//! A `BytesMap` with a guard: operations that return plain slices.
+//! `BytesMap`: methods that take a guard, and the operations of a pinned map, which return plain slices.
 
 use super::bytes_iter::PinnedBytesIter;
 use super::bytes_map::BytesMap;
@@ -25,7 +25,7 @@ impl<S> BytesMap<S> {
         Pinned::new(self, pin())
     }
 
-    /// As [`pin`](Self::pin), under a guard that the caller has; see
+    /// Returns the map with a guard that the caller has taken; see
     /// [`HashMap::with_guard`](super::HashMap::with_guard).
     ///
     /// ```
@@ -38,7 +38,7 @@ impl<S> BytesMap<S> {
         Pinned::new(self, guard)
     }
 
-    /// As [`pin`](Self::pin), with a guard that may move to another thread; see
+    /// Returns the map with a guard that may move to another thread; see
     /// [`HashMap::pin_owned`](super::HashMap::pin_owned).
     ///
     /// ```
@@ -74,7 +74,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         self.map().find(key.as_ref(), self.guard()).map(Live::value)
     }
 
-    /// As [`get`](Self::get), but never waits.
+    /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///
     /// # Errors
     /// [`Busy`] if a writer is inside the key's bin.
@@ -87,9 +87,10 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         Ok(self.map().try_find(key.as_ref(), self.guard())?.map(Live::value))
     }
 
-    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger
-    /// than the caches answers several times sooner. Linearizes one key after the other: an answer is never older than
-    /// one in front of it. The batch is not atomic.
+    /// Looks up each of `keys`, and stores the results in `values`.
+    ///
+    /// If the map is larger than the caches, this is several times faster than one [`get`](Self::get) for each key.
+    /// Linearizes one key after the other: a result is never older than the one before it. The batch is not atomic.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -146,8 +147,8 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown. Returns where to go on, or
-    /// `None` when all were shown. [`FlatMap::scan`](crate::FlatMap::scan) says what it promises.
+    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the
+    /// rest, or `None` at the end. [`FlatMap::scan`](crate::FlatMap::scan) describes the guarantees.
     ///
     /// ```
     /// use hedgerow::owned::Cursor;

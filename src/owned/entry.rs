@@ -1,7 +1,7 @@
 //! [`Entry`] of `HashMap`.
 
 use super::map::HashMap;
-use super::ops::give_up;
+use super::ops::out_of_memory;
 use crate::api::entry::Entry;
 use crate::api::or_insert::{entries_of_refs, entry_method, modify_or_insert};
 use crate::reclaim::borrowed::Ref;
@@ -21,13 +21,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let hash = self.hash(&key);
-        let fresh = Pair::new(hash, key, value).unwrap_or_else(give_up::<K, V, _, _>);
+        let fresh = Pair::new(hash, key, value).unwrap_or_else(out_of_memory::<K, V, _, _>);
         let node = fresh.0;
         match self.store_absent(fresh, Mode::Blocking, &guard) {
             // SAFETY: the entry was published while `guard` was held, which goes into the reference.
             Ok(()) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((Ok(_), fresh)) => Err(Pair::into_inner(fresh)),
-            Err((Err(why), _)) => give_up::<K, V, _, _>(why),
+            Err((Err(why), _)) => out_of_memory::<K, V, _, _>(why),
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Iterators: some bins at a time, each bin as it was at one moment.
+//! Iteration over a `HashMap`: its iterators, and the methods that visit or remove many entries.
+//!
+//! An iterator copies the pointers of a few bins at a time. Each bin's copy is a consistent snapshot.
 
+use super::map::HashMap;
 use super::nodes::Nodes;
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
@@ -13,15 +16,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// The nodes of a table.
+/// An iterator over the nodes of a table.
+///
+/// The guard, or a guard from the same slot, must be held as long as a node that this returns is used.
 pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     nodes: &'a Nodes<N>,
     pub(super) guard: G,
     position: Option<Position>,
-    /// The nodes of some bins, those before `next` already handed out.
-    some: Vec<Raw<NodePtr<N>, ()>>,
+    /// The nodes of a few bins. The iterator has returned those before index `next`.
+    current: Vec<Raw<NodePtr<N>, ()>>,
     next: usize,
-    /// Those of the bins after, asked for while the others are handed out.
+    /// The nodes of the bins that follow. Their cache lines load while the caller works on `current`.
     ahead: Vec<Raw<NodePtr<N>, ()>>,
 }
 
@@ -31,7 +36,7 @@ impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
             nodes,
             guard,
             position: Some(Position::START),
-            some: Vec::new(),
+            current: Vec::new(),
             next: 0,
             ahead: Vec::new(),
         }
@@ -42,21 +47,21 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
     #[inline(never)]
     fn refill(&mut self) -> Option<()> {
         self.next = 0;
-        self.some.clear();
-        core::mem::swap(&mut self.some, &mut self.ahead);
+        self.current.clear();
+        core::mem::swap(&mut self.current, &mut self.ahead);
         match self.position {
             Some(at) => {
                 self.position = self.nodes.snapshot(at, &mut self.ahead, self.guard.guard());
                 Some(())
             }
-            None => (!self.some.is_empty()).then_some(()),
+            None => (!self.current.is_empty()).then_some(()),
         }
     }
 }
 
 impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
-    /// Takes out the next node for which `wanted` returns true. Skips one that somebody else has replaced or removed
-    /// after `wanted` was called for it.
+    /// Removes the next node for which `wanted` returns `true`. Skips a node that another thread has replaced or
+    /// removed since `wanted` saw it.
     pub(super) fn take_next(
         &mut self,
         mut wanted: impl FnMut(Live<'_, N>) -> bool,
@@ -66,6 +71,8 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
             if !wanted(node) {
                 continue;
             }
+            // By address: if another thread has stored a new entry for the key, `wanted` has not decided about that
+            // one.
             if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Mode::Blocking, &self.guard) {
                 return Some(taken);
             }
@@ -75,7 +82,7 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
 
 impl<N: Node> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self { some: self.some.clone(), ahead: self.ahead.clone(), ..*self }
+        Self { current: self.current.clone(), ahead: self.ahead.clone(), ..*self }
     }
 }
 
@@ -85,10 +92,10 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     #[inline]
     fn next(&mut self) -> Option<Live<'a, N>> {
         loop {
-            if let Some(raw) = self.some.get(self.next) {
+            if let Some(raw) = self.current.get(self.next) {
                 self.next += 1;
-                // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
-                // guard is not freed as long as that is held.
+                // SAFETY: the snapshot that filled the buffer is complete. It found the node under `self.guard`, which
+                // keeps the node alive.
                 return Some(unsafe { raw.whole().0.live() });
             }
             self.refill()?;
@@ -96,8 +103,111 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), made by [`HashMap::iter`](super::HashMap::iter). It
-/// has a guard of its own, as each entry that it returns.
+impl<K, V, S> HashMap<K, V, S> {
+    /// Returns an iterator over all entries, in no particular order.
+    ///
+    /// The iterator has a guard of its own, so it borrows only the map. [`Pinned::iter`](super::Pinned::iter) returns
+    /// plain references.
+    ///
+    /// The iterator sees each bin as a consistent snapshot. It returns a key that is present all the time exactly once,
+    /// also while the table grows. It returns a key that is inserted or removed meanwhile at most once. Waits while a
+    /// writer is inside the next bin. Allocates a buffer for a few bins.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let mut all: Vec<_> = map.iter().map(|entry| (*entry.key(), *entry)).collect();
+    /// all.sort();
+    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.nodes)
+    }
+
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
+    /// so has each key that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().map(|key| *key).collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, with the guarantees of [`iter`](Self::iter). A `Ref` dereferences to the
+    /// value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Iter<'_, K, V> {
+        self.iter()
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns `true`.
+    ///
+    /// Each call of `next` removes one entry, atomically. Entries that the caller does not request stay in the map. The
+    /// iterator visits entries as [`iter`](Self::iter) does. `wanted` runs while no lock is held. If another thread
+    /// replaces or removes an entry after `wanted` has seen it, the iterator skips the entry.
+    ///
+    /// Blocks while another writer is inside an entry's bin. Allocates a buffer for a few bins. The iterator holds one
+    /// guard until it is dropped. Until then, no map drops an entry that was removed meanwhile.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd: u32 = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value()).sum();
+    /// assert_eq!((odd, map.len()), (165, 5));
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
+        ExtractIf::new(&self.nodes, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one with each call of `next`.
+    ///
+    /// Entries that the caller does not request stay in the map, and an entry that is inserted meanwhile may stay.
+    /// Blocks, allocates and holds a guard as [`extract_if`](Self::extract_if) does.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.drain().map(|removed| *removed.key()).collect::<Vec<_>>(), [1]);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, S> {
+        self.extract_if(|_, _| true)
+    }
+
+    /// Removes the entries for which `keep` returns `false`.
+    ///
+    /// `keep` runs while no lock is held. If a bin changes after `keep` has seen its entries, `keep` runs again for all
+    /// of them. A `keep` that writes to the same bin each time never ends. Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// map.retain(|key, _| key % 2 == 0);
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
+    }
+
+    /// Removes every entry, bin by bin. Keeps the table's memory.
+    ///
+    /// An entry that is inserted meanwhile may stay. Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+}
+
+/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`].
+///
+/// The iterator has a guard of its own, and so has each entry that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
@@ -111,15 +221,15 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
-        // SAFETY: met under the guard, of which the entry gets another.
+        // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of_pair(node, self.0.guard.again()) })
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), borrowed from what
-/// [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the entries of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
+/// returns.
 ///
-/// A clone goes on from the same place, and reads the bins that follow for itself.
+/// A clone continues from the same position, and reads the later bins by itself.
 pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
 
 impl<'a, K, V> PinnedIter<'a, K, V> {
@@ -137,7 +247,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     }
 }
 
-/// An iterator over the keys of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin)
+/// An iterator over the keys of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
 pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
@@ -149,8 +259,8 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
     }
 }
 
-/// An iterator over the values of a [`HashMap`](super::HashMap), borrowed from what
-/// [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the values of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
+/// returns.
 pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
@@ -185,9 +295,9 @@ macro_rules! clones {
 }
 clones!(PinnedIter PinnedKeys PinnedValues);
 
-/// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by
-/// [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it was not
-/// asked for stays in the map. It has one guard until it is dropped.
+/// An iterator that removes entries from a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`].
+///
+/// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,
@@ -220,7 +330,7 @@ impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     }
 }
 
-/// The entries themselves, of a [`HashMap`](super::HashMap) that is given up for them. Allocates nothing.
+/// An iterator over the owned entries of a [`HashMap`], made by its `into_iter`. Allocates nothing.
 pub struct IntoIter<K, V> {
     left: List<Pair<K, V>>,
 }
@@ -228,7 +338,8 @@ pub struct IntoIter<K, V> {
 impl<K, V> IntoIter<K, V> {
     pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
         let all = Self { left: nodes.drain() };
-        // Garbage goes now: if a destructor panicked when this has returned, what it returns would leak.
+        // Drops the garbage now: if one of its destructors panicked after the return value is made, the entries would
+        // leak.
         drop(nodes);
         all
     }
@@ -238,7 +349,7 @@ impl<K, V> Iterator for IntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // The list's nodes are nobody else's.
+        // The list owns its nodes, so `Fresh` may take one over.
         self.left.pop().map(|node| Pair::into_inner(Fresh(node)))
     }
 
@@ -256,9 +367,9 @@ impl<K, V> Drop for IntoIter<K, V> {
     }
 }
 
-// SAFETY: the nodes are this iterator's alone.
+// SAFETY: only this iterator has pointers to its nodes.
 unsafe impl<K: Send, V: Send> Send for IntoIter<K, V> {}
-// SAFETY: shared, it shows nothing but its length.
+// SAFETY: a shared reference gives access only to the length.
 unsafe impl<K: Sync, V: Sync> Sync for IntoIter<K, V> {}
 
 impl<K, V> fmt::Debug for IntoIter<K, V> {

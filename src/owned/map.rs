@@ -1,4 +1,4 @@
-//! `HashMap` itself: the typed, hashed face of the nodes.
+//! `HashMap`: its type, constructors and size.
 
 use super::nodes::Nodes;
 use crate::api::hasher::DefaultHashBuilder;
@@ -6,25 +6,29 @@ use crate::error::TryReserveError;
 use crate::reclaim::pair::Pair;
 use alloc::alloc::handle_alloc_error;
 
-/// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
+/// A concurrent hash map of owned keys and values, such as `String`s and boxes.
 ///
-/// A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard). It takes no
-/// lock, writes nothing but its thread's own announcement, and allocates nothing. [`pin`](Self::pin) takes one guard
-/// for many lookups, which then return plain references. All methods take `&self`, but for
-/// [`shrink_to_fit`](Self::shrink_to_fit).
+/// Threads share the map by reference if its keys and values are `Send` and `Sync`. Every method takes `&self`, except
+/// [`shrink_to_fit`](Self::shrink_to_fit), which takes `&mut self`.
+///
+/// A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard). The lookup
+/// takes no lock, allocates nothing, and writes only to its thread's own slot in the registry of readers.
+/// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references.
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
-///   bin by bin: each bin as of one moment, and every key that is present throughout exactly once.
-/// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
-///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
-/// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
-///   most two an operation; by [`reclaim`](Self::reclaim); or with the map.
-/// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs with nothing locked: it may panic, or call the map. If
-///   `Hash` or `Eq` lie, answers are wrong, and nothing worse. A slow destructor holds up its own thread only.
+/// - Every operation on one key is linearizable, also while the table grows.
+/// - `iter`, `retain` and `clear` work bin by bin. They see each bin as a consistent snapshot, and meet every key that
+///   is present throughout exactly once.
+/// - A thread may hold a guard for any length of time while it, or another thread, writes to this map or to others.
+///   Nothing deadlocks. The guard keeps alive the entries that are removed while it is held.
+/// - A replaced or removed entry is dropped once: by a later operation that writes to the map (each drops at most
+///   two), by [`reclaim`](Self::reclaim), or with the map.
+/// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs while no lock is held. It may panic or call the map. A
+///   `Hash` or `Eq` that is inconsistent leads to wrong answers, but never to undefined behaviour. A slow destructor
+///   delays only its own thread.
 ///
-/// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
-/// others may still be looking at the old one.
+/// Unlike the map of std, [`insert`](Self::insert) keeps the new key, not the old one. Key and value are one
+/// allocation, and other threads may still be reading the old key.
 ///
 /// # Example
 /// ```
@@ -44,7 +48,7 @@ pub struct HashMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> HashMap<K, V> {
-    /// An empty map; allocates nothing.
+    /// Creates an empty map. Allocates nothing.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, u32>::new();
@@ -55,10 +59,11 @@ impl<K, V> HashMap<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// An empty map with room for `capacity` entries before its table grows.
+    /// Creates an empty map with room for `capacity` entries before its table grows.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, u32>::with_capacity(1000);
@@ -71,7 +76,8 @@ impl<K, V> HashMap<K, V> {
 }
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
+    /// Creates an empty map that hashes with `hash_builder`. Allocates nothing, and is `const`, so a `static` can hold
+    /// the map.
     ///
     /// ```
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -84,10 +90,11 @@ impl<K, V, S> HashMap<K, V, S> {
         Self { hash_builder, nodes: Nodes::new() }
     }
 
-    /// An empty map with room for `capacity` entries before its table grows, that hashes with `hash_builder`.
+    /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -97,14 +104,14 @@ impl<K, V, S> HashMap<K, V, S> {
     #[must_use]
     pub fn with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Self {
         Self::try_with_capacity_and_hasher(capacity, hash_builder)
-            .unwrap_or_else(|(why, _)| fail(why))
+            .unwrap_or_else(|(why, _)| reserve_failed(why))
     }
 
-    /// As [`with_capacity_and_hasher`](Self::with_capacity_and_hasher), but says when there is no memory,
-    /// and gives the hasher back.
+    /// Creates an empty map as [`with_capacity_and_hasher`](Self::with_capacity_and_hasher) does, or returns an error
+    /// together with the hasher.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity overflows the address space, or the allocator fails.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -127,12 +134,13 @@ impl<K, V, S> HashMap<K, V, S> {
 
     pub(super) fn into_nodes(self) -> Nodes<Pair<K, V>> {
         let Self { hash_builder, nodes } = self;
-        // Before this returns, as a panic of its destructor would then leak what it returns.
+        // Dropped here and not at the end of the scope: if its destructor panicked when the return value is made, the
+        // nodes would leak.
         drop(hash_builder);
         nodes
     }
 
-    /// The map's hasher.
+    /// Returns the map's hasher.
     ///
     /// ```
     /// use std::hash::BuildHasher;
@@ -143,9 +151,10 @@ impl<K, V, S> HashMap<K, V, S> {
         &self.hash_builder
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
+    /// otherwise.
     ///
-    /// Lock-free, allocates nothing, constant time.
+    /// Lock-free. Allocates nothing. Takes constant time.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -155,8 +164,10 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.len()
     }
 
-    /// Returns how many entries there is room for before the table grows: a lower bound. Some bins may need overflow
-    /// lines before that. Lock-free, allocates nothing, constant time.
+    /// Returns the number of entries that the table can hold before it grows.
+    ///
+    /// The number is a lower bound. Some bins may need overflow lines before that. Lock-free. Allocates nothing. Takes
+    /// constant time.
     ///
     /// ```
     /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().capacity(), 0);
@@ -166,7 +177,7 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.capacity()
     }
 
-    /// Whether [`len`](Self::len) is 0.
+    /// Returns `true` if [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::HashMap::<u8, u8>::new().is_empty());
@@ -176,8 +187,9 @@ impl<K, V, S> HashMap<K, V, S> {
     }
 }
 
+/// Panics or aborts, as the collections of std do if they cannot reserve memory.
 #[cold]
-pub(super) fn fail(why: TryReserveError) -> ! {
+pub(super) fn reserve_failed(why: TryReserveError) -> ! {
     match why {
         TryReserveError::CapacityOverflow => panic!("capacity overflow"),
         TryReserveError::Alloc => handle_alloc_error(core::alloc::Layout::new::<[usize; 16]>()),

@@ -1,34 +1,34 @@
-//! Maps of owned data: keys and values of any type, each pair in an allocation of its own.
+//! Hash maps of owned data: keys and values of any type, with an allocation for each entry.
 //!
-//! The table holds pointers. A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`]; a map with a
-//! guard of its own ([`Pinned`], made by `pin`, `with_guard` and `pin_owned`) returns plain references. An entry that
-//! is taken out of the map is dropped when no guard is left under which it can have been found.
+//! The table holds pointers to the entries. A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`].
+//! `pin`, `with_guard` and `pin_owned` return a map with a guard ([`Pinned`]), whose lookups return plain references.
+//! The map drops a removed entry when every guard that was held at its removal has been dropped.
 
-// Documentation lists the methods of the first modules first.
+// rustdoc lists methods in the order of these modules: first the constructors, then operations on one key.
 mod map;
 
 mod ops;
 
 mod bytes_map;
 
+mod bytes_fallible;
+mod bytes_get_or_insert;
 mod bytes_iter;
-mod bytes_or_insert;
+mod bytes_memory;
 mod bytes_pinned;
-mod bytes_tries;
-mod bytes_whole;
 mod entry;
-mod fused;
+mod fallible;
+mod inline_node;
 mod iter;
+mod memory;
 mod nodes;
 mod pinned;
 #[cfg(feature = "rayon")]
 mod rayon;
-mod removed;
+mod removed_bytes;
 #[cfg(feature = "serde")]
 mod serde;
 mod traits;
-mod tries;
-mod whole;
 
 pub use crate::api::cursor::Cursor;
 pub use crate::api::hasher::DefaultHashBuilder;
@@ -43,4 +43,4 @@ pub use map::HashMap;
 pub use nodes::OwnedStats;
 #[cfg(feature = "rayon")]
 pub use rayon::{ParBytesIter, ParIter};
-pub use removed::RemovedBytes;
+pub use removed_bytes::RemovedBytes;

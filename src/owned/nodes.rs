@@ -1,4 +1,8 @@
-//! A table of nodes with its garbage: the part that all maps of owned data share.
+//! A hash table of nodes and the map's removed nodes: the part that `HashMap` and `BytesMap` share.
+//!
+//! Every operation here runs under a guard of the caller. A node that the table held while the guard was taken, or
+//! later, is not freed before the guard is dropped: `Retired` frees a node only if all guards are younger than its
+//! removal. The `SAFETY` comments call this *the guard's promise*.
 
 use crate::api::cursor::Cursor;
 use crate::api::failure::Failure;
@@ -22,20 +26,20 @@ use crate::table::write::{Altered, Change};
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// What was replaced by a node that has been stored, or why it was not, and the node again.
-pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
+/// The node that a stored one has replaced; or the cause of a failure, with the node that was not stored.
+pub(super) type InsertResult<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
 
-/// What is there already, or the reason why that cannot be told; and the node that was not stored.
-pub(super) type NotAbsent<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
+/// The entry that occupies the key, or the cause why the operation could not look; with the node that was not stored.
+pub(super) type InsertAbsentError<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
 
-/// Figures about a map of owned data by hashes, from [`HashMap::stats`](super::HashMap::stats) and
-/// [`BytesMap::stats`](super::BytesMap::stats).
+/// Statistics of a [`HashMap`](super::HashMap) or a [`BytesMap`](super::BytesMap), from
+/// [`HashMap::stats`](super::HashMap::stats) and [`BytesMap::stats`](super::BytesMap::stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedStats {
-    /// Entries; exact when nobody writes meanwhile.
+    /// Entries. Exact if no thread writes meanwhile.
     pub len: usize,
-    /// Entries that were replaced or removed and are not dropped yet.
+    /// Entries that were replaced or removed, and that the map has not dropped yet.
     pub pending: usize,
     /// Bins of the table.
     pub bins: usize,
@@ -43,24 +47,24 @@ pub struct OwnedStats {
     pub slots_per_bin: usize,
     /// Overflow lines in use.
     pub overflow_lines: usize,
-    /// Bytes that the map has allocated for its table and its lists of removed entries. The entries themselves, each of
-    /// which has an allocation of its own, come on top.
+    /// Bytes that the map has allocated for its table and its lists of removed entries. The entries are not included:
+    /// each has an allocation of its own.
     pub memory_bytes: usize,
-    /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
+    /// Bytes, of those, that the map no longer uses, and frees when it is shrunk or dropped.
     pub retired_bytes: usize,
 }
 
-/// A table of nodes, and what was taken out of it.
+/// A table of nodes, and the nodes that were removed from it.
 pub(super) struct Nodes<N: Node> {
     table: Table<NodePtr<N>, ()>,
     retired: Retired<N>,
 }
 
-// SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
+// SAFETY: a move takes all nodes along. No other thread has a reference to one, because references borrow the map.
 unsafe impl<N: Node + Send> Send for Nodes<N> {}
-// SAFETY: nodes are looked at by many threads, and dropped by any.
+// SAFETY: many threads may read a node, hence `N: Sync`. Any of them may drop it, hence `N: Send`.
 unsafe impl<N: Node + Send + Sync> Sync for Nodes<N> {}
-// As for the table: no user code runs while anything is in a state that a panic could leave behind.
+// As for the table: user code runs only while the table and the garbage are consistent, so a panic leaves them so.
 impl<N: Node> UnwindSafe for Nodes<N> {}
 impl<N: Node> RefUnwindSafe for Nodes<N> {}
 
@@ -75,7 +79,7 @@ impl<N: Node> Nodes<N> {
         Self { table, retired: Retired::new() }
     }
 
-    /// A table with room for so many entries.
+    /// Creates a table with room for `capacity` entries.
     pub(super) fn with_capacity(capacity: usize) -> Result<Self, TryReserveError> {
         if capacity == 0 {
             return Ok(Self::new());
@@ -87,7 +91,7 @@ impl<N: Node> Nodes<N> {
         Ok(nodes)
     }
 
-    /// Makes room for so many more.
+    /// Makes room for `additional` more entries.
     pub(super) fn reserve(&self, additional: usize) -> Result<(), TryReserveError> {
         if additional == 0 {
             return Ok(());
@@ -97,14 +101,15 @@ impl<N: Node> Nodes<N> {
     }
 
     fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
+        // Growth reads the hash of each node, so the nodes must stay alive.
         let _guard = try_pin()?;
         let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
         let grown = self.table.make_room(bins, &rehash, &mut Backoff::spinning());
         grown.map_err(|_| TryReserveError::Alloc)
     }
 
-    /// Drops all garbage, and moves the rest to a table of its size. The old one stays where there is no
-    /// memory for that.
+    /// Drops all garbage, and moves the entries to a table of their size. If there is no memory for that, the old table
+    /// stays.
     pub(super) fn shrink_to_fit(&mut self) {
         let mut all = List::new();
         self.retired.move_to(&mut all);
@@ -118,12 +123,11 @@ impl<N: Node> Nodes<N> {
         self.table.len()
     }
 
-    /// Entries that there is room for before the table grows.
+    /// Returns the number of entries that the table can hold before it grows.
     pub(super) fn capacity(&self) -> usize {
         self.table.capacity()
     }
 
-    /// Figures about the map.
     pub(super) fn stats(&self) -> OwnedStats {
         let usage = self.table.usage();
         OwnedStats {
@@ -137,7 +141,7 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// The node that `eq` knows, as long as the guard is held.
+    /// Returns the node for which `eq` returns `true`. It stays alive as long as the guard is held.
     #[inline(always)]
     pub(super) fn get<'a>(
         &'a self,
@@ -145,43 +149,43 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Option<Live<'a, N>> {
-        // SAFETY: met in the table under a guard: not freed as long as that is held.
+        // SAFETY: the table held the node while the caller held the guard, so the guard's promise keeps it alive.
         let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
         let found = self.table.get(hash, same, |entry| entry.key())?;
         // SAFETY: as above.
         Some(unsafe { found.live() })
     }
 
-    /// As `get`, but never waits.
+    /// Returns the node for which `eq` returns `true`, as `get` does, but never waits.
     pub(super) fn try_get<'a>(
         &'a self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
-        // SAFETY: as in `get`.
+        // SAFETY: the guard's promise.
         let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
         let found = self.table.get_slowly(hash, same, |entry| entry.key(), &mut Backoff::never());
-        // SAFETY: as in `get`.
+        // SAFETY: the guard's promise.
         found.map(|node| node.map(|node| unsafe { node.live() })).map_err(|_| Busy)
     }
 
-    /// `get` or `try_get`, as `way` has it.
+    /// Calls `get` or `try_get`, according to `mode`.
     #[inline(always)]
     pub(super) fn find<'a>(
         &'a self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Mode,
+        mode: Mode,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
-        match way {
+        match mode {
             Mode::Blocking => Ok(self.get(hash, eq, guard)),
             Mode::NonBlocking(_) => self.try_get(hash, eq, guard),
         }
     }
 
-    /// Looks up a window of keys; `eq` and `answer` are told their places in it.
+    /// Looks up a window of keys together, so their cache misses overlap. `eq` and `answer` get the index of the key.
     #[inline]
     pub(super) fn get_window<'a>(
         &'a self,
@@ -190,22 +194,22 @@ impl<N: Node> Nodes<N> {
         mut answer: impl FnMut(usize, Option<Live<'a, N>>),
         _guard: &'a Guard<'_>,
     ) {
-        // SAFETY: as in `get`.
+        // SAFETY: the guard's promise.
         let same = |at: usize, node: &NodePtr<N>| eq(at, unsafe { node.live() });
         let touch = |entry: Entry<'_, NodePtr<N>, ()>| {
             let word = entry.key();
-            // SAFETY: one word, which may have changed since its tag was seen, but is some pointer. What it
-            // points to does not matter to a prefetch.
+            // SAFETY: the word is a node's pointer. A writer may have replaced it since the tag was loaded, and its
+            // node may be freed: a prefetch may have any address.
             prefetch::read(unsafe { word.as_ptr().cast::<*const N>().read() });
         };
         let answer = |at, found: Option<NodePtr<N>>| {
-            // SAFETY: as in `get`.
+            // SAFETY: the guard's promise.
             answer(at, found.map(|node| unsafe { node.live() }));
         };
         self.table.get_window(hashes, same, |entry| entry.key(), touch, answer);
     }
 
-    /// Changes the entry that `eq` knows; returns the node before and whether it is still there.
+    /// Changes the entry for which `eq` returns `true`, as `decide` says. Returns the node before, and the change.
     #[inline(always)]
     fn alter(
         &self,
@@ -215,7 +219,7 @@ impl<N: Node> Nodes<N> {
         mut decide: impl FnMut(Option<NodePtr<N>>) -> Change<NodePtr<N>, ()>,
         _guard: &Guard<'_>,
     ) -> Result<Altered<NodePtr<N>, (), NodePtr<N>>, Failure> {
-        // SAFETY: as in `get`.
+        // SAFETY: the guard's promise.
         let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
         let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
         let decide = |found: Option<&NodePtr<N>>| decide(found.copied());
@@ -223,11 +227,11 @@ impl<N: Node> Nodes<N> {
     }
 
     fn hash_of(node: NodePtr<N>) -> KeyHash {
-        // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
+        // SAFETY: the table calls this with nodes that it holds, while the caller holds a guard.
         unsafe { node.live() }.hash()
     }
 
-    /// Puts `fresh` where `eq` says; returns what was there.
+    /// Inserts `fresh`, and returns the node of its key that it replaces.
     #[inline(always)]
     pub(super) fn insert(
         &self,
@@ -235,10 +239,11 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         guard: &Guard<'_>,
-    ) -> Stored<'_, N, Failure> {
+    ) -> InsertResult<'_, N, Failure> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
             Ok((before, _)) => {
+                // The table owns the node now. If `fresh` were dropped, it would free a node that readers can find.
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
             }
@@ -246,48 +251,52 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` where `eq` says if no entry is there; else hands `fresh` back, with that entry or the
-    /// reason why that cannot be told.
+    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the
+    /// failure.
     pub(super) fn insert_if_absent<'a>(
         &'a self,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Mode,
+        mode: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, N, Failure>> {
+    ) -> Result<(), InsertAbsentError<'a, N, Failure>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found: Option<_>| match found {
             None => Change::Entry(node, ()),
             Some(_) => Change::Keep,
         };
-        match self.alter(hash, eq, way.backoff(), decide, guard) {
+        match self.alter(hash, eq, mode.backoff(), decide, guard) {
             Ok((None, _)) => {
+                // The table owns the node now.
                 fresh.take();
                 Ok(())
             }
-            // SAFETY: met in the table under the guard.
+            // SAFETY: the guard's promise.
             Ok((Some(found), _)) => Err((Ok(unsafe { found.live() }), fresh)),
             Err(why) => Err((Err(why), fresh)),
         }
     }
 
-    /// Puts `fresh` in the place of this very node, if it is still there. Hands it back otherwise. The node was
-    /// found by the hash that `fresh` has; it is found again by its address, because keys that were equal once may say
-    /// something else now.
+    /// Replaces `node` by `fresh` if the table still holds `node`. Otherwise returns `fresh`.
+    ///
+    /// `fresh` has the hash by which the caller found `node`. This compares addresses, not keys. A key's `Eq` might say
+    /// something else than before, and an equal key might belong to an entry that another thread inserted meanwhile.
+    /// The address is unambiguous: the guard keeps `node` alive, so no other node has it.
     pub(super) fn replace_exactly(
         &self,
         node: Live<'_, N>,
         fresh: Fresh<N>,
-        way: Mode,
+        mode: Mode,
         guard: &Guard<'_>,
-    ) -> Stored<'_, N, Option<Failure>> {
+    ) -> InsertResult<'_, N, Option<Failure>> {
         let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
         let same = move |other: Live<'_, N>| other.shared() == old;
         let decide = |found: Option<_>| match found {
             Some(_) => Change::Entry(new, ()),
             None => Change::Keep,
         };
-        match self.alter(hash, same, way.backoff(), decide, guard) {
+        match self.alter(hash, same, mode.backoff(), decide, guard) {
+            // The table owns the node now.
             Ok((before, Change::Entry(..))) => {
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
@@ -297,45 +306,47 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Takes out the node that `eq` knows, if `wanted` says so.
+    /// Removes the node for which `eq` returns `true`, if `wanted` returns `true` for it too.
     pub(super) fn remove(
         &self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(NodePtr<N>) -> bool,
-        way: Mode,
+        mode: Mode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         let decide = |found: Option<NodePtr<N>>| match found {
             Some(node) if wanted(node) => Change::Remove,
             _ => Change::Keep,
         };
-        match self.alter(hash, eq, way.backoff(), decide, guard) {
+        match self.alter(hash, eq, mode.backoff(), decide, guard) {
             Ok((Some(node), Change::Remove)) => Ok(Some(self.unlinked(node))),
             Ok(_) => Ok(None),
-            // A removal needs no memory.
+            // A removal needs no memory, so the cause is a writer inside the bin.
             Err(_) => Err(Busy),
         }
     }
 
     fn unlinked(&self, node: NodePtr<N>) -> Unlinked<'_, N> {
-        // SAFETY: told by the table that this call has taken it out.
+        // SAFETY: the table returned the node to the call that removed it, and to no other.
         unsafe { self.retired.unlinked(node) }
     }
 
-    /// Takes out this very node, if it is still there.
+    /// Removes `node` if the table still holds it. Compares addresses, as `replace_exactly` does.
     pub(super) fn remove_exactly(
         &self,
         node: Live<'_, N>,
-        way: Mode,
+        mode: Mode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
-        // Of a node that has become garbage this is no hash, but then it is nowhere.
+        // If the node is garbage, its header holds a link instead of a hash. Then no bin has it, and this finds
+        // nothing.
         let (hash, node) = (node.hash(), node.shared());
-        self.remove(hash, move |other| other.shared() == node, |_| true, way, guard)
+        self.remove(hash, move |other| other.shared() == node, |_| true, mode, guard)
     }
 
-    /// Adds the nodes of some bins from `position` on to `buffer`, asks for them, and tells the next position.
+    /// Appends the nodes of the next few bins from `position` on to `buffer`, and prefetches them. Returns the next
+    /// position.
     pub(super) fn snapshot(
         &self,
         position: Position,
@@ -344,24 +355,24 @@ impl<N: Node> Nodes<N> {
     ) -> Option<Position> {
         let before = buffer.len();
         let next = self.table.snapshot(position, AT_ONCE, buffer);
-        Self::ask_for(&buffer[before..]);
+        Self::prefetch_nodes(&buffer[before..]);
         next
     }
 
-    fn ask_for(nodes: &[Raw<NodePtr<N>, ()>]) {
+    fn prefetch_nodes(nodes: &[Raw<NodePtr<N>, ()>]) {
         for raw in nodes {
-            // SAFETY: the snapshot that they come from has been taken.
+            // SAFETY: the snapshot that wrote them is complete, so no word is torn.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
         }
     }
 
-    /// All of a walk by many threads.
+    /// Returns the whole table as a piece, which threads split among themselves.
     #[cfg(feature = "rayon")]
     pub(super) fn piece(&self) -> Piece<'_, NodePtr<N>, ()> {
         Piece::whole(&self.table)
     }
 
-    /// Fills `buffer` with the nodes of the next bin of a piece and asks for them; false at the end.
+    /// Fills `buffer` with the nodes of the piece's next bin, and prefetches them. Returns `false` at the end.
     #[cfg(feature = "rayon")]
     pub(super) fn next_bin(
         piece: &mut Piece<'_, NodePtr<N>, ()>,
@@ -369,11 +380,12 @@ impl<N: Node> Nodes<N> {
         _guard: &Guard<'_>,
     ) -> bool {
         let more = piece.next_bin(buffer);
-        Self::ask_for(buffer);
+        Self::prefetch_nodes(buffer);
         more
     }
 
-    /// Shows nodes to `each`, from `cursor` on, until at least `budget` were shown; where to go on.
+    /// Calls `each` with nodes from `cursor` on, until it got at least `budget` of them. Returns the cursor of the
+    /// rest.
     pub(super) fn scan<'a>(
         &'a self,
         cursor: Cursor,
@@ -382,16 +394,15 @@ impl<N: Node> Nodes<N> {
         mut each: impl FnMut(Live<'a, N>),
     ) -> Option<Cursor> {
         self.table.scan(cursor, budget, |bin| {
-            Self::ask_for(bin);
+            Self::prefetch_nodes(bin);
             for raw in bin {
-                // SAFETY: the bin's snapshot has been taken, and what it met under the guard is not freed
-                // as long as that is held.
+                // SAFETY: the bin's snapshot is complete, and the guard's promise keeps its nodes alive.
                 each(unsafe { raw.whole().0.live() });
             }
         })
     }
 
-    /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
+    /// Moves all nodes to `fresh`, which has room for them. If that fails, `self` keeps all of them.
     fn move_to(&mut self, mut fresh: Self) {
         let mut failed = None;
         let target = &fresh.table;
@@ -412,7 +423,8 @@ impl<N: Node> Nodes<N> {
         if failed.is_none() {
             core::mem::swap(&mut self.table, &mut fresh.table);
         }
-        // Its nodes are those of ours, one way or the other.
+        // After success it is the old table, otherwise it has only some of the nodes. In both cases `self` owns all of
+        // them, and `fresh` must not free one.
         fresh.table = Table::new();
     }
 
@@ -420,24 +432,24 @@ impl<N: Node> Nodes<N> {
         &self.retired
     }
 
-    /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
-    /// changed meanwhile its nodes are asked about again.
+    /// Removes the nodes for which `keep` returns `false`. Calls `keep` while no lock is held, and calls it again for
+    /// all nodes of a bin that another thread has changed meanwhile.
     pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
         let guard = pin();
-        // SAFETY: as in `get`.
+        // SAFETY: the guard's promise.
         let keep = |node: &NodePtr<N>, (): &mut ()| keep(unsafe { node.live() });
-        // SAFETY: each is shown once, when it has been taken out of the table.
+        // SAFETY: the table passes each node once, after it has removed it.
         let gone = |node: &NodePtr<N>| unsafe { self.retired.add(*node) };
         self.table.retain(keep, gone);
-        // A slow destructor under it would keep the garbage of all maps.
+        // Before destructors run: under this guard, a slow one would keep the garbage of all maps.
         drop(guard);
         self.retired.free_share();
     }
 
-    /// Takes all nodes out of a map that nobody else uses.
+    /// Removes all nodes. The exclusive reference proves that no reader has one.
     pub(super) fn drain(&mut self) -> List<N> {
         let mut all = List::new();
-        // SAFETY: the table is dropped, or made anew, before anybody looks at it again.
+        // SAFETY: no other list has the nodes, and the next statement drops the table's pointers to them.
         self.table.for_each_mut(|node, ()| unsafe { all.push(node) });
         self.table = Table::new();
         all

@@ -1,4 +1,7 @@
-//! What is done to one entry.
+//! `HashMap`: operations on one key that may wait for another writer.
+//!
+//! Each of them takes a guard first, so every node that it finds stays alive until it returns. The variants that never
+//! wait are in `fallible`.
 
 use super::map::HashMap;
 use crate::api::hash::KeyHash;
@@ -16,9 +19,9 @@ use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// The end of an operation that waits, and so fails only for want of memory.
+/// Ends an operation that waits, and therefore fails only if there is no memory.
 #[cold]
-pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
+pub(super) fn out_of_memory<K, V, T, E>(_why: E) -> T {
     handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }
 
@@ -54,16 +57,16 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a writer is
-    /// inside the key's bin, which a key that is absent mostly does not notice. Linearizes when the bin's tags are
-    /// loaded.
+    /// Takes no lock, writes no shared memory, allocates nothing, and takes expected constant time. Waits while a
+    /// writer is inside the key's bin. If the key is absent, the bin's tags usually show that, and the lookup does not
+    /// wait. Linearizes when it loads the bin's tags.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.get("rose").as_deref(), Some(&1));
     /// assert!(map.get("thorn").is_none());
     /// ```
-    // Always: a `Ref` that a call returns goes through memory, which costs a nanosecond.
+    // `inline(always)`: a `Ref` that is returned by a call goes through memory, which costs a nanosecond.
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
     where
@@ -71,11 +74,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = pin();
         let found = self.find(key, &guard)?.shared();
-        // SAFETY: found under the guard.
+        // SAFETY: `find` returned the node under this guard.
         Some(unsafe { Ref::of_pair(found, guard) })
     }
 
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key beside the value.
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -89,8 +92,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get(key)
     }
 
-    /// As [`get`](Self::get), but never waits. An interrupt handler uses
-    /// [`Pinned::try_get`](super::Pinned::try_get) with a [`Handle`](super::Handle) of its own.
+    /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
+    ///
+    /// An interrupt handler should call [`Pinned::try_get`](super::Pinned::try_get), with a [`Handle`](super::Handle)
+    /// of its own.
     ///
     /// # Errors
     /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
@@ -105,12 +110,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
-        // SAFETY: found under the guard.
+        // SAFETY: `try_find` returned the node under this guard.
         Ok(Some(unsafe { Ref::of_pair(found, guard) }))
     }
 
-    /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does; `Clone` runs with
-    /// nothing locked.
+    /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does. `Clone` runs while no
+    /// lock is held.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -124,7 +129,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get_with(key, V::clone)
     }
 
-    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
+    /// Applies `f` to the value of `key` and returns its result, or `None` if the key is absent. `f` runs while no lock
+    /// is held.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -138,11 +144,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.find(key, &pin()).map(|node| f(&node.fields().value))
     }
 
-    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
+    /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
     ///
-    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
-    /// callers get the value that is in the map. If the key has a value, this waits and linearizes as
-    /// [`get`](Self::get) does, and allocates nothing; else it blocks and allocates as [`insert`](Self::insert) does.
+    /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map discards
+    /// the result of `make`, and all callers get the value that is in the map.
+    ///
+    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
+    /// it blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -160,12 +168,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     ) -> Ref<'_, K, V> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Mode::Blocking, key, make, &guard);
-        let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
-        // SAFETY: found, or inserted, under the guard.
+        let got = got.unwrap_or_else(out_of_memory::<K, V, _, _>).shared();
+        // SAFETY: the call found the node under this guard, or inserted it.
         unsafe { Ref::of_pair(got, guard) }
     }
 
-    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
+    /// Returns the value of `key`. If the key is absent, inserts `value`. Blocks and allocates as
     /// [`get_or_insert_with`](Self::get_or_insert_with) does.
     ///
     /// ```
@@ -176,11 +184,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get_or_insert_with(key, || value)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
-    /// `make` runs, returns that thread's value, or the error of `make`.
+    /// Returns the value of `key`. If the key is absent, calls `make`, and inserts its value if it succeeds.
+    ///
+    /// If another thread inserts the key while `make` runs, returns that thread's value, or the error of `make`.
     ///
     /// # Errors
-    /// The error of `make`. Then nothing is inserted.
+    /// The error of `make`. The map inserts nothing then.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, u8>::new();
@@ -193,7 +202,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, K, V>, E> {
         if let Some(found) = self.get(&key) {
-            // If one of these panics after the return value is made, its guard is leaked.
+            // Dropped before the return value is made: if one of them panicked afterwards, the guard of the return
+            // value would leak, and keep the garbage of all maps.
             drop((key, make));
             return Ok(found);
         }
@@ -201,7 +211,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Ok(self.get_or_insert(key, value))
     }
 
-    /// Returns a clone of the value of `key`, or the default value. Inserts nothing.
+    /// Returns a clone of the value of `key`, or the default value if the key is absent. Inserts nothing.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();
@@ -215,7 +225,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get_cloned(key).unwrap_or_default()
     }
 
-    /// Whether `key` has an entry.
+    /// Returns `true` if `key` has an entry.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -230,14 +240,17 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     }
 
     fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(self.hash(&key), key, value).unwrap_or_else(give_up::<K, V, _, _>)
+        Pair::new(self.hash(&key), key, value).unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// Stores `value` under `key`; returns the entry that this replaces.
+    /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
-    /// Allocates the entry, and now and then growth, of which each insert does a bounded part. Blocks while another
-    /// writer is inside the key's bin; expected constant time. Linearizes while it has the bin locked. Running out
-    /// of memory is handled as in std's collections; growth that finds none is put off.
+    /// Blocks while another writer is inside the key's bin. Takes expected constant time. Linearizes while it holds the
+    /// bin's lock.
+    ///
+    /// Allocates the entry, and sometimes a larger table. Each insertion moves a bounded number of entries there. If
+    /// there is no memory for the entry, the process aborts, as with the collections of std. If there is no memory for
+    /// a larger table, the map postpones growth.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, String>::new();
@@ -248,7 +261,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = pin();
         let fresh = self.fresh(key, value);
         let pair = fresh.0;
-        // SAFETY: alive: ours, or published while the guard is held.
+        // SAFETY: the node stays alive until this returns: `fresh` owns it at first, and when the table has it, the
+        // guard keeps it alive.
         let key = unsafe { &pair.live().fields().key };
         match self.nodes().insert(
             fresh,
@@ -257,15 +271,17 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             &guard,
         ) {
             Ok(before) => before.map(Removed::new),
-            Err(why) => give_up::<K, V, _, _>(why),
+            Err(why) => out_of_memory::<K, V, _, _>(why),
         }
     }
 
-    /// Stores `value` under `key` unless the key has a value. If it has one, waits and linearizes as [`get`](Self::get)
-    /// does, and allocates nothing; else blocks and allocates as [`insert`](Self::insert) does.
+    /// Stores `value` under `key` if the key is absent.
+    ///
+    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
+    /// it blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// [`OccupiedError`] if the key has a value: it hands key and value back.
+    /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, String>::new();
@@ -274,13 +290,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Mode::Blocking, key, value, &pin());
-        done.unwrap_or_else(give_up::<K, V, _, _>)
+        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
     ///
-    /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
-    /// garbage away at once gets more lists for it, once.
+    /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. A map allocates more lists
+    /// for removed entries once, when two threads add to its only list at the same time.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -294,10 +310,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes `key` if `condition` returns true for its entry.
+    /// Removes `key` if `condition` returns `true` for its entry.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks and
-    /// allocates as [`remove`](Self::remove) does.
+    /// `condition` runs while no lock is held, and runs again if another thread changes the key's bin meanwhile. Blocks
+    /// and allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -314,7 +330,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = pin();
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
         let wanted = |node: NodePtr<Pair<K, V>>| {
-            // SAFETY: met in the table under the guard.
+            // SAFETY: the table passes a node that it holds, and the guard keeps it alive.
             let pair = unsafe { node.live() }.fields();
             condition(&pair.key, &pair.value)
         };
@@ -322,11 +338,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         removed.ok().flatten().map(Removed::new)
     }
 
-    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
+    /// Replaces the value of `key` by the result of `f`. Returns the new value, or `None` if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
-    /// Allocates an entry, with a clone of the key, each time that `f` runs. Blocks while another writer is inside the
-    /// key's bin. Running out of memory is handled as in std's collections.
+    /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
+    /// meanwhile. Each run allocates an entry with a clone of the key. Blocks while another writer is inside the key's
+    /// bin. If there is no memory, the process aborts, as with the collections of std.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -335,9 +351,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     ///
     /// # Exactly once
-    /// Nobody waits for `f`, so others may write while it runs, and what it made of the old value is worth nothing
-    /// then. Where it is to run exactly once, or is dear, let the value bring the lock. Whoever wants that one
-    /// value waits, and nobody else; the value is changed where it is, which allocates nothing.
+    /// No thread waits for `f`. If another thread writes while `f` runs, the map discards the result. If `f` must run
+    /// exactly once, or is expensive, store values with a lock of their own. Then only threads that use the same value
+    /// wait. The value changes in place, which allocates nothing.
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -346,46 +362,51 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// map.get_with("rose", |seen| seen.lock().unwrap().push(7));
     /// assert_eq!(map.get_with("rose", |seen| seen.lock().unwrap().len()), Some(1));
     /// ```
-    /// An entry that is replaced or removed meanwhile takes its value along, changed or not: what
-    /// [`insert`](Self::insert) or [`remove`](Self::remove) returned may still be changed by those who had found it.
-    /// How to remove such entries and lose no change:
-    /// [in place](crate::docs::coming_from#values-that-are-changed-in-place).
+    /// If another thread replaces or removes the entry meanwhile, the value leaves the map with the entry. A thread
+    /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
+    /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows
+    /// how to remove such entries without losing a change.
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        // Before, because what is returned holds a guard.
+        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
         self.nodes().retired().free_share();
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
-            // Its own, by which it is found again. Of a node that has become garbage this is none, but then it is
-            // nowhere.
+            // The hash that the node was stored with, not `self.hash` of its key: a `Hash` that answers differently
+            // each time would send every attempt to another bin, and the loop would not end. If the node is garbage by
+            // now, its header holds no hash. Then no bin has the node, and the replacement fails.
             let (pair, hash) = (node.fields(), node.hash());
             let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
-            let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
+            let fresh = fresh.unwrap_or_else(out_of_memory::<K, V, _, _>);
             let new = fresh.0;
             match self.nodes().replace_exactly(node, fresh, Mode::Blocking, &guard) {
                 Ok(before) => {
+                    // Retired, not dropped: a destructor would run under the guard that this returns.
                     before.into_iter().for_each(Unlinked::retire);
-                    // If what `f` owns panics now, no guard is leaked.
+                    // Dropped before the return value is made: if the destructor of `f` panicked afterwards, the guard
+                    // of the return value would leak.
                     drop(f);
-                    // SAFETY: put there under the guard.
+                    // SAFETY: inserted under this guard.
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
+                // Another thread has replaced or removed the node, so `f` has seen an old value.
                 Err((None, _)) => {}
-                Err(why) => return give_up::<K, V, _, _>(why),
+                Err(why) => return out_of_memory::<K, V, _, _>(why),
             }
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
-    /// there after it.
+    /// Inserts, replaces, removes or keeps the entry of `key`, as `f` decides from its value. Returns the entry before
+    /// and after the operation.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile. Blocks while another
-    /// writer is inside the key's bin, and allocates as [`insert`](Self::insert) does for each value that `f` stores;
-    /// `Op::Keep` waits and linearizes as [`get`](Self::get) does.
+    /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
+    /// the entry meanwhile. Blocks while another writer is inside the key's bin, and allocates as
+    /// [`insert`](Self::insert) does for each value that `f` stores. `Op::Keep` waits and linearizes as
+    /// [`get`](Self::get) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -397,12 +418,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        // Before, because what is returned holds guards.
+        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
         self.nodes().retired().free_share();
         let guard = pin();
         let done = self.compute_by(Mode::Blocking, key, f, &guard);
-        // SAFETY: met under the guard, or put there.
-        unsafe { Ref::of_pairs(done.unwrap_or_else(give_up::<K, V, _, _>), guard) }
+        // SAFETY: `compute_by` found the nodes under this guard, or inserted them.
+        unsafe { Ref::of_pairs(done.unwrap_or_else(out_of_memory::<K, V, _, _>), guard) }
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

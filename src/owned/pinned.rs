@@ -1,8 +1,8 @@
-//! A `HashMap` with a guard: operations that return plain references.
+//! `HashMap`: methods that take a guard, and the operations of a pinned map, which return plain references.
 
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
-use super::ops::give_up;
+use super::ops::out_of_memory;
 use crate::api::batch::{WINDOW, hashes, same_length};
 use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
@@ -15,9 +15,10 @@ use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// Returns the map with a guard of this thread: for many operations in a row, which then return plain references.
+    /// Returns the map with a guard of this thread. Its lookups return plain references.
     ///
-    /// What is removed from any map meanwhile is not dropped before the guard is.
+    /// Use it for many operations in a row. Until the guard is dropped, no map drops an entry that was removed
+    /// meanwhile.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -31,8 +32,10 @@ impl<K, V, S> HashMap<K, V, S> {
         Pinned::new(self, pin())
     }
 
-    /// As [`pin`](Self::pin), under a guard that the caller has: for several maps under one guard, and for interrupt
-    /// handlers and tasks, which have a [`Handle`](super::Handle) of their own.
+    /// Returns the map with a guard that the caller has taken.
+    ///
+    /// Use it to read several maps under one guard. Interrupt handlers and tasks use it with the guard of a
+    /// [`Handle`](super::Handle) of their own.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -44,8 +47,10 @@ impl<K, V, S> HashMap<K, V, S> {
         Pinned::new(self, guard)
     }
 
-    /// As [`pin`](Self::pin), with a guard that may move to another thread: for futures, which may hold it across an
-    /// `await`. Claims a slot of the registry of readers; running out of memory is handled as in std's collections.
+    /// Returns the map with a guard that may move to another thread.
+    ///
+    /// Use it in futures, which may hold it across an `await`. Claims a slot in the registry of readers. If there is no
+    /// memory for a slot, the process aborts, as with the collections of std.
     ///
     /// ```
     /// # fn spawn<F: Future + Send>(_: F) {}
@@ -79,7 +84,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         self.map().find(key, self.guard()).map(|node| &node.fields().value)
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
+    /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
+    ///
+    /// Use it in interrupt handlers, and in code that must not spin.
     ///
     /// # Errors
     /// [`Busy`] if a writer is inside the key's bin.
@@ -110,11 +117,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         self.map().find(key, self.guard()).map(fields)
     }
 
-    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger
-    /// than the caches answers several times sooner.
+    /// Looks up each of `keys`, and stores the results in `values`.
     ///
-    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of it.
-    /// Allocates nothing. The batch is not atomic.
+    /// If the map is larger than the caches, this is several times faster than one [`get`](Self::get) for each key.
+    /// Waits and linearizes as `get` does, one key after the other: a result is never older than the one before it. The
+    /// batch is not atomic. Allocates nothing.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -142,7 +149,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         }
     }
 
-    /// Returns the value of `key`, which is made by `make` if there is none: see [`HashMap::get_or_insert_with`].
+    /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns; see
+    /// [`HashMap::get_or_insert_with`].
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -150,14 +158,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
         let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
-        &got.unwrap_or_else(give_up::<K, V, _, _>).fields().value
+        &got.unwrap_or_else(out_of_memory::<K, V, _, _>).fields().value
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
-    /// [limit](HashMap::set_pending_limit), to which entries count that this very guard may have met.
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits nor aborts, and respects the map's [limit](HashMap::set_pending_limit). Entries that this guard itself
+    /// keeps alive count as pending.
     ///
     /// # Errors
-    /// Those of [`HashMap::try_insert`]: with the value, if `make` has made one.
+    /// Those of [`HashMap::try_insert`]. The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -168,14 +177,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().non_blocking();
-        let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
+        let mode = self.map().nodes().retired().non_blocking();
+        let got = self.map().get_or_insert_with_by(mode, key, |_| make(), self.guard())?;
         Ok(&got.fields().value)
     }
 }
 
 impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
-    /// Returns an iterator over all entries, in no particular order: see [`HashMap::iter`].
+    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`].
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -188,7 +197,7 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         PinnedIter::new(self.map().nodes(), self.guard())
     }
 
-    /// Returns an iterator over all keys: see [`HashMap::iter`].
+    /// Returns an iterator over all keys; see [`HashMap::iter`].
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -198,7 +207,7 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         PinnedKeys(self.iter())
     }
 
-    /// Returns an iterator over all values: see [`HashMap::iter`].
+    /// Returns an iterator over all values; see [`HashMap::iter`].
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -208,9 +217,10 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         PinnedValues(self.iter())
     }
 
-    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown. Returns where to go on, or
-    /// `None` when all were shown. [`FlatMap::scan`](crate::FlatMap::scan) says what it promises. The guard need not be
-    /// held from one call to the next.
+    /// Calls `f` with entries from `cursor` on, until `f` got at least `budget` of them. Returns the cursor of the
+    /// rest, or `None` at the end.
+    ///
+    /// [`FlatMap::scan`](crate::FlatMap::scan) describes the guarantees. The caller may drop the guard between calls.
     ///
     /// ```
     /// use hedgerow::owned::Cursor;

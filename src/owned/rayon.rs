@@ -1,10 +1,10 @@
-//! Feature `rayon`: walking over a map of owned data, and filling one, on all cores.
+//! Feature `rayon`: parallel iteration over `HashMap` and `BytesMap`, and parallel insertion.
 //!
-//! One guard serves all threads: it is borrowed for as long as any of them, or what they were shown, is there.
-//! It stays where it is, and the others begin after it was taken.
+//! One guard serves all threads of an iteration. The iterator and its items borrow it, so it outlives all of them. The
+//! thread that took the guard starts the others, so every node that they find was in the table after that.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Pinned;
@@ -19,23 +19,23 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// Another thread's guard, of which no more is of interest than that it is there.
+/// A guard of another thread, borrowed to prove that the guard is held.
 #[derive(Clone, Copy)]
-struct Presence<'a>(&'a Guard<'a>);
+struct BorrowedGuard<'a>(&'a Guard<'a>);
 
-// SAFETY: shared, a guard offers nothing but its number, which never changes, and its presence; it is taken
-// and dropped by its own thread.
-unsafe impl Send for Presence<'_> {}
+// SAFETY: other threads only keep the borrow alive. Through a shared reference they could read the guard's reader
+// number, which never changes. The guard's own thread takes it and drops it.
+unsafe impl Send for BorrowedGuard<'_> {}
 
-/// The nodes of some lanes.
+/// A producer of the nodes of one piece of the table.
 struct Walk<'a, N: Node> {
     piece: Piece<'a, NodePtr<N>, ()>,
-    guard: Presence<'a>,
+    guard: BorrowedGuard<'a>,
 }
 
 impl<'a, N: Node> Walk<'a, N> {
     fn all(nodes: &'a Nodes<N>, guard: &'a Guard<'_>) -> Self {
-        Self { piece: nodes.piece(), guard: Presence(guard) }
+        Self { piece: nodes.piece(), guard: BorrowedGuard(guard) }
     }
 }
 
@@ -48,13 +48,14 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
     }
 
     fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
-        let Presence(guard) = self.guard;
+        let BorrowedGuard(guard) = self.guard;
         let (mut bin, mut ahead) = (Vec::<Raw<NodePtr<N>, ()>>::new(), Vec::new());
         let mut more = true;
         while more && !folder.full() {
+            // One bin ahead: its cache lines load while the folder consumes the bin before.
             more = Nodes::next_bin(&mut self.piece, &mut ahead, guard);
-            // SAFETY: the snapshot that filled the buffer has returned; and what it met under the guard is
-            // not freed as long as that is held.
+            // SAFETY: the snapshot that filled the buffer is complete. It found the node under the guard, which keeps
+            // the node alive.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole().0.live() }));
             core::mem::swap(&mut bin, &mut ahead);
         }
@@ -62,9 +63,9 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
     }
 }
 
-/// Entries of a [`HashMap`], borrowed by many threads under one guard; made by
-/// [`Pinned::par_iter`] (feature `rayon`).
-pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, Presence<'a>);
+/// A parallel iterator over the entries of a [`HashMap`], made by [`Pinned::par_iter`] (feature `rayon`). All threads
+/// share one guard.
+pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, BorrowedGuard<'a>);
 
 impl<'a, K, V> ParallelIterator for ParIter<'a, K, V>
 where
@@ -74,7 +75,7 @@ where
     type Item = (&'a K, &'a V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        Nodewise(Walk::all(self.0, self.1.0))
+        ParNodes(Walk::all(self.0, self.1.0))
             .map(|node| {
                 let pair = node.fields();
                 (&pair.key, &pair.value)
@@ -83,24 +84,24 @@ where
     }
 }
 
-/// Entries of a [`BytesMap`], borrowed by many threads under one guard; made by
-/// [`Pinned::par_iter`] (feature `rayon`).
-pub struct ParBytesIter<'a>(&'a Nodes<Fused>, Presence<'a>);
+/// A parallel iterator over the entries of a [`BytesMap`], made by [`Pinned::par_iter`] (feature `rayon`). All threads
+/// share one guard.
+pub struct ParBytesIter<'a>(&'a Nodes<InlineNode>, BorrowedGuard<'a>);
 
 impl<'a> ParallelIterator for ParBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        Nodewise(Walk::all(self.0, self.1.0))
+        ParNodes(Walk::all(self.0, self.1.0))
             .map(|node| (node.key(), node.value()))
             .drive_unindexed(consumer)
     }
 }
 
-/// All nodes.
-struct Nodewise<'a, N: Node>(Walk<'a, N>);
+/// A parallel iterator over all nodes of a table.
+struct ParNodes<'a, N: Node>(Walk<'a, N>);
 
-impl<'a, N: Node + Send + Sync> ParallelIterator for Nodewise<'a, N> {
+impl<'a, N: Node + Send + Sync> ParallelIterator for ParNodes<'a, N> {
     type Item = Live<'a, N>;
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
@@ -121,8 +122,9 @@ impl fmt::Debug for ParBytesIter<'_> {
 }
 
 impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
-    /// are done.
+    /// Returns a parallel iterator over all entries, which runs on rayon's threads (feature `rayon`).
+    ///
+    /// It gives the guarantees of [`iter`](Self::iter). This thread holds the guard until all threads are done.
     ///
     /// ```
     /// use rayon::prelude::*;
@@ -133,13 +135,14 @@ impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>
     /// assert_eq!(sum, 499_500);
     /// ```
     pub fn par_iter(&self) -> ParIter<'_, K, V> {
-        ParIter(self.map().nodes(), Presence(self.guard()))
+        ParIter(self.map().nodes(), BorrowedGuard(self.guard()))
     }
 }
 
 impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
-    /// are done.
+    /// Returns a parallel iterator over all entries, which runs on rayon's threads (feature `rayon`).
+    ///
+    /// It gives the guarantees of [`iter`](Self::iter). This thread holds the guard until all threads are done.
     ///
     /// ```
     /// use rayon::prelude::*;
@@ -148,7 +151,7 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// assert_eq!(colours.pin().par_iter().map(|(_, colour)| colour.len()).sum::<usize>(), 8);
     /// ```
     pub fn par_iter(&self) -> ParBytesIter<'_> {
-        ParBytesIter(self.map().nodes(), Presence(self.guard()))
+        ParBytesIter(self.map().nodes(), BorrowedGuard(self.guard()))
     }
 }
 
@@ -158,7 +161,9 @@ where
     V: Send + Sync,
     S: BuildHasher + Default + Send + Sync,
 {
-    /// All threads insert into one map. Of two entries with one key, one stays.
+    /// Creates a map with the given entries. If several entries have the same key, the map keeps an arbitrary one.
+    ///
+    /// All threads insert into the same map.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::with_hasher(S::default());
         map.par_extend(entries);
@@ -184,7 +189,9 @@ where
     V: AsRef<[u8]> + Send,
     S: BuildHasher + Default + Send + Sync,
 {
-    /// All threads insert into one map. Of two entries with one key, one stays.
+    /// Creates a map with the given entries. If several entries have the same key, the map keeps an arbitrary one.
+    ///
+    /// All threads insert into the same map.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::default();
         map.par_extend(entries);

@@ -1,7 +1,8 @@
-//! Feature `serde`: a map is written as a map, and read as one.
+//! Feature `serde`: serialization of `HashMap` and `BytesMap` as maps.
 //!
-//! The strings of a [`BytesMap`] are bytes. A format for people to read is given text instead, where they are
-//! any; one that has no bytes writes others as a list of numbers, which most do not take for a key.
+//! The keys and values of a [`BytesMap`] are bytes. In a human-readable format, those that are valid UTF-8 are written
+//! as text. A format without a type for bytes writes the others as lists of numbers, and most such formats reject a
+//! list as a key.
 
 use super::bytes_map::BytesMap;
 use super::map::HashMap;
@@ -15,16 +16,16 @@ use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
 impl<K: Serialize, V: Serialize, S> Serialize for HashMap<K, V, S> {
-    /// Writes the entries that `iter` sees, under one guard.
+    /// Writes the entries that `iter` returns, under one guard.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        // Some formats write the number of entries first, and it must be right though others write.
+        // Some formats write the number of entries first. A vector fixes that number while other threads write.
         serializer.collect_map(self.pin().iter().collect::<Vec<_>>())
     }
 }
 
 impl<S> Serialize for BytesMap<S> {
-    /// Writes the entries that `iter` sees, under one guard: as text what is UTF-8, in a format for people to
-    /// read, and everything as bytes in others.
+    /// Writes the entries that `iter` returns, under one guard. A human-readable format gets text for strings that are
+    /// valid UTF-8. All others are written as bytes.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         let map = self.pin();
         let entries = map.iter().map(|(key, value)| (Text(key), Text(value)));
@@ -32,6 +33,7 @@ impl<S> Serialize for BytesMap<S> {
     }
 }
 
+/// A key or a value that is text, if it can be and the format is human-readable.
 struct Text<'a>(&'a [u8]);
 
 impl Serialize for Text<'_> {
@@ -55,8 +57,7 @@ where
 }
 
 impl<'de, S: BuildHasher + Default> Deserialize<'de> for BytesMap<S> {
-    /// Reads text, bytes, or lists of numbers below 256; bytes alone from a format that is not for people to
-    /// read.
+    /// Reads text, bytes, or lists of numbers below 256 from a human-readable format, and bytes from any other format.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries(PhantomData))
     }
@@ -92,12 +93,12 @@ impl<'de, S: BuildHasher + Default> Fill<'de> for BytesMap<S> {
     }
 
     fn put<E: Error>(&mut self, key: Bytes<'de>, value: Bytes<'de>) -> Result<(), E> {
-        // Where `insert` would panic, since the input is too long, this is an error. Nobody else is there.
+        // Not `insert`, which panics if the input is too long. This cannot fail as busy: no other thread has the map.
         self.try_insert(key.0, value.0).map(drop).map_err(E::custom)
     }
 }
 
-/// A string of a [`BytesMap`], as it is read.
+/// A key or a value of a [`BytesMap`] that the deserializer has read.
 pub(crate) struct Bytes<'de>(Cow<'de, [u8]>);
 
 impl<'de> Deserialize<'de> for Bytes<'de> {
@@ -110,6 +111,7 @@ impl<'de> Deserialize<'de> for Bytes<'de> {
     }
 }
 
+/// A visitor that accepts text, bytes and lists of numbers.
 struct AnyBytes;
 
 impl<'de> Visitor<'de> for AnyBytes {

@@ -1,4 +1,4 @@
-//! The std traits that the maps have.
+//! The traits of std that `HashMap` and `BytesMap` implement.
 
 use super::bytes_iter::{BytesIntoIter, BytesIter};
 use super::bytes_map::BytesMap;
@@ -27,7 +27,7 @@ where
     V: Clone,
     S: BuildHasher + Clone,
 {
-    /// A map of the entries that `iter` sees, with the same limit.
+    /// Returns a map with clones of the entries that `iter` returns, and with the same limit of pending entries.
     fn clone(&self) -> Self {
         let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
         copy.set_pending_limit(self.pending_limit());
@@ -93,7 +93,8 @@ where
     V: PartialEq,
     S: BuildHasher,
 {
-    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    /// Returns `true` if both maps have equal entries. If other threads write meanwhile, the result does not describe a
+    /// single point in time.
     fn eq(&self, other: &Self) -> bool {
         let (these, those) = (self.pin(), other.pin());
         self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))
@@ -109,7 +110,7 @@ impl<S: Default> Default for BytesMap<S> {
 }
 
 impl<S> fmt::Debug for BytesMap<S> {
-    /// Keys and values as text, with what is not ASCII escaped.
+    /// Formats keys and values as text, and escapes bytes that are not printable ASCII.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         struct Text<'a>(&'a [u8]);
         impl fmt::Debug for Text<'_> {
@@ -170,7 +171,8 @@ impl<S> IntoIterator for BytesMap<S> {
 }
 
 impl<S: BuildHasher> PartialEq for BytesMap<S> {
-    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    /// Returns `true` if both maps have equal entries. If other threads write meanwhile, the result does not describe a
+    /// single point in time.
     fn eq(&self, other: &Self) -> bool {
         let (these, those) = (self.pin(), other.pin());
         self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))
@@ -180,7 +182,7 @@ impl<S: BuildHasher> PartialEq for BytesMap<S> {
 impl<S: BuildHasher> Eq for BytesMap<S> {}
 
 impl<S: BuildHasher + Clone> Clone for BytesMap<S> {
-    /// A map of the entries that `iter` sees, with the same limit.
+    /// Returns a map with clones of the entries that `iter` returns, and with the same limit of pending entries.
     fn clone(&self) -> Self {
         let mut copy = Self::with_hasher(self.hasher().clone());
         copy.set_pending_limit(self.pending_limit());

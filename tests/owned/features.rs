@@ -20,7 +20,7 @@ fn entry(n: u64) -> (String, Vec<u64>) {
 }
 
 #[test]
-fn a_map_is_written_as_one_and_read_as_one() {
+fn a_map_is_written_and_read_as_a_map() {
     let map: Map = (0..1_000).map(entry).collect();
     let text = serde_json::to_string(&map).expect("a map can be written");
     let model: StdMap<String, Vec<u64>> = serde_json::from_str(&text).expect("it is a map");
@@ -47,7 +47,7 @@ fn an_ordered_map_is_written_in_order() {
     assert!(serde_json::from_str::<OrdMap<String, u32>>("[1, 2]").is_err());
 }
 
-/// Strings of all kinds, some of them no text.
+/// Strings of all kinds. Some are not valid UTF-8.
 fn strings(but_text: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
     let text = |n: u32| (n.to_string().into(), "ß\n\"".repeat(n as usize % 7).into());
     let bytes = |n: u32| (n.to_le_bytes().into(), vec![n as u8 | 0x80; n as usize * 20]);
@@ -66,14 +66,14 @@ fn same(map: &BytesMap, entries: &[(Vec<u8>, Vec<u8>)]) -> bool {
 }
 
 #[test]
-fn strings_are_text_for_people_and_bytes_for_machines() {
+fn strings_are_text_in_readable_formats_and_bytes_in_others() {
     let entries = strings(true);
     let map: BytesMap = entries.iter().map(|(k, v)| (k, v)).collect();
     let text = serde_json::to_string(&map).expect("a map can be written");
     let model: StdMap<String, String> = serde_json::from_str(&text).expect("it is text");
     assert!(entries.iter().all(|(k, v)| model[str::from_utf8(k).unwrap()].as_bytes() == v));
     assert!(same(&serde_json::from_str(&text).expect("it can be read"), &entries));
-    // From a reader nothing can be borrowed.
+    // A reader offers no bytes to borrow, so the map must copy them.
     assert!(same(&serde_json::from_reader(text.as_bytes()).expect("it can be read"), &entries));
 
     let list: BytesMap =
@@ -95,7 +95,7 @@ fn strings_are_text_for_people_and_bytes_for_machines() {
     assert!(same(&back, &entries));
 }
 
-/// An input of one entry that announces as many as there can be.
+/// An iterator over one entry whose size hint is `usize::MAX`.
 struct Boastful<T>(Option<T>);
 
 impl<T> Iterator for Boastful<T> {
@@ -122,7 +122,7 @@ fn a_hint_is_not_believed() {
             same(&map, &[(b"rose".into(), b"red".into())]) && map.stats().memory_bytes < 100_000
         );
     });
-    assert_eq!(counts.failures, 0, "memory was asked for by a hint");
+    assert_eq!(counts.failures, 0, "a hint led to an allocation");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn all_cores_fill_a_map_and_walk_over_it() {
     assert_eq!(map.pin().par_iter().map(|(_, value)| *value).sum::<u64>(), 35_000);
 }
 
-/// A value that knows how many of its kind are alive, and whether it is.
+/// A value that counts the living values, and records whether it is alive itself.
 struct Mortal<'a>(u64, bool, &'a AtomicUsize);
 
 impl<'a> Mortal<'a> {
@@ -176,10 +176,10 @@ impl Drop for Mortal<'_> {
     }
 }
 
-/// All threads together meet each lasting key exactly once, even if the map grows. The entries stay as long as the
-/// guard of the thread that began the walk, even if others replace them and reclaim retired entries.
+/// All threads together visit each lasting key exactly once while the map grows. The visited entries stay alive as long
+/// as the guard of the thread that started the walk, also while other threads replace entries and reclaim garbage.
 #[test]
-fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
+fn a_parallel_walk_visits_lasting_keys_once_and_keeps_their_entries_alive() {
     for lasting in [3, 30, 1_000] {
         let alive = AtomicUsize::new(0);
         let map: HashMap<u64, Mortal<'_>> =
@@ -197,7 +197,7 @@ fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
             assert!(met.iter().all(|(key, value)| value.1 && value.0 % lasting == *key));
             assert!(met.into_iter().map(|(key, _)| key).eq(0..lasting));
         };
-        // At rest first: the fewer bins there are, the easier it is to cut in their midst.
+        // Without a writer first: the fewer bins there are, the likelier a split in the middle of the table.
         walk();
         std::thread::scope(|scope| {
             scope.spawn(|| {

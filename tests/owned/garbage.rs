@@ -1,6 +1,6 @@
 //! builds: asan tsan narrow portable
-//! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
-//! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
+//! Maps of owned data free removed entries while destructors are slow, never return, panic or write to the map, and
+//! while threads hold guards. Each test runs in a process of its own, because a guard affects all maps of a process.
 
 use crate::support;
 
@@ -17,14 +17,14 @@ use std::thread;
 use support::alone::alone;
 use support::{ignore, joined_scope, must_panic, panics, planned_panic};
 
-/// Slow values that were made and whose destructors have not ended.
+/// The number of `Slow` values whose destructors have not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// A value whose destructor says that it has begun, and then waits.
+/// A value whose destructor reports its start, and then waits.
 struct Slow(Option<(Sender<()>, Mutex<Receiver<()>>)>);
 
 impl Slow {
-    /// Returns the value, a receiver that hears when its destructor begins, and a sender that lets it end.
+    /// Returns a value, the receiver of its destructor's report, and the sender that lets the destructor end.
     fn new() -> (Self, Receiver<()>, Sender<()>) {
         let ((says, begun), (end, waits)) = (channel(), channel());
         ALIVE.fetch_add(1, Ordering::Relaxed);
@@ -41,22 +41,22 @@ impl Drop for Slow {
     fn drop(&mut self) {
         if let Some((says, waits)) = &self.0 {
             says.send(()).expect("the test waits for it");
-            // An error is an end too.
-            ignore(waits.lock().expect("nobody else").recv());
+            // If the test dropped the sender, the destructor ends as well.
+            ignore(waits.lock().expect("no other thread has the lock").recv());
         }
         ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Waits until a destructor runs that another thread has begun.
+/// Waits until another thread runs a destructor.
 fn wait_for(begun: &Receiver<()>) {
     begun.recv_timeout(std::time::Duration::from_secs(300)).expect("the destructor runs");
 }
 
-/// Entries that may wait while nothing is in the way of freeing them: some batches.
+/// The number of entries, a few batches, that may be pending although no guard protects them.
 const FEW: usize = 2_000;
 
-/// Replaces one entry after the other, as a writer does that finds the garbage freed.
+/// Replaces one entry again and again, and asserts that the map frees the garbage.
 fn assert_that_garbage_goes(map: &HashMap<u64, Slow>, while_what: &str) {
     (0..100_000).for_each(|_| ignore(map.insert(7, Slow::quick())));
     let kept = ALIVE.load(Ordering::Relaxed) - map.len();
@@ -64,7 +64,7 @@ fn assert_that_garbage_goes(map: &HashMap<u64, Slow>, while_what: &str) {
 }
 
 #[test]
-fn a_slow_destructor_holds_up_no_other_thread() {
+fn a_slow_destructor_delays_no_other_thread() {
     alone(|| {
         let map = Arc::new(HashMap::new());
         let (slow, begun, end) = Slow::new();
@@ -72,7 +72,7 @@ fn a_slow_destructor_holds_up_no_other_thread() {
         let theirs = map.clone();
         let other = thread::spawn(move || {
             drop(theirs.remove(&1));
-            // As any writer, until the garbage of before has been freed, the slow one among it.
+            // Writes until the map frees the earlier garbage, with the slow value in it.
             (0..2_000).for_each(|_| ignore(theirs.insert(2, Slow::quick())));
         });
         wait_for(&begun);
@@ -82,9 +82,9 @@ fn a_slow_destructor_holds_up_no_other_thread() {
     });
 }
 
-/// As above, with the slow destructor within `reclaim`, which has more to drop.
+/// A slow destructor inside `reclaim`, which has more entries to drop, delays no other thread.
 #[test]
-fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
+fn a_slow_destructor_in_reclaim_delays_no_other_thread() {
     alone(|| {
         let map = Arc::new(HashMap::new());
         let (slow, begun, end) = Slow::new();
@@ -105,9 +105,9 @@ fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
     });
 }
 
-/// Destructors that never return cost their threads, and an entry or two each.
+/// A destructor that never returns blocks its own thread, and keeps one or two entries.
 #[test]
-fn destructors_that_never_return_hold_up_no_other_thread() {
+fn destructors_that_never_return_delay_no_other_thread() {
     alone(|| {
         let map = Arc::new(HashMap::new());
         let mut ends = Vec::new();
@@ -126,7 +126,7 @@ fn destructors_that_never_return_hold_up_no_other_thread() {
     });
 }
 
-/// Asserts that entries of another map can be freed at once: no thread holds a guard.
+/// Asserts that no thread holds a guard: another map can free an entry at once.
 fn assert_that_nobody_holds_a_guard(while_what: &str) {
     let another: HashMap<u64, u64> = [(1, 1)].into();
     drop(another.remove(&1));
@@ -134,8 +134,8 @@ fn assert_that_nobody_holds_a_guard(while_what: &str) {
     assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
 }
 
-/// Runs `operation` on a map whose next garbage has a slow destructor, and checks that the thread that runs it holds no
-/// guard meanwhile.
+/// Runs `operation` on a map whose next garbage has a slow destructor. Checks that the thread holds no guard while the
+/// destructor runs.
 fn frees_without_a_guard<M: Send + Sync + 'static>(
     map: M,
     (name, operation): (&str, fn(&M)),
@@ -149,7 +149,7 @@ fn frees_without_a_guard<M: Send + Sync + 'static>(
     remove(&map, 1);
     (0..400).for_each(|_| insert(&map, 2, Slow::quick()));
     drop(guard);
-    // Taking these out is what moves the batch on, in which the slow one comes first.
+    // These removals seal the batch, in which the slow value comes first.
     (100..200).for_each(|key| insert(&map, key, Slow::quick()));
     let theirs = map.clone();
     let other = thread::spawn(move || operation(&theirs));
@@ -159,8 +159,8 @@ fn frees_without_a_guard<M: Send + Sync + 'static>(
     other.join().expect("it ends");
 }
 
-/// `retain` and its like free entries after they have given up their own guard, and operations that return a guard free
-/// them before they take it: a slow destructor holds up one thread, not what all maps free.
+/// `retain` and similar operations free entries after they have dropped their own guard. Operations that return a guard
+/// free entries before they take it. So a slow destructor delays one thread, and not the reclamation of all maps.
 #[test]
 fn no_guard_is_held_while_entries_are_freed() {
     type Map = HashMap<u64, Slow>;
@@ -228,10 +228,10 @@ fn no_guard_is_held_while_ordered_entries_are_freed() {
     });
 }
 
-/// The destructor of a key that bounds a leaf waits for this value once.
+/// The value that the next destructor of a cloned key drops. The map bounds its leaves with clones of keys.
 static BOUND: Mutex<Option<Slow>> = Mutex::new(None);
 
-/// A key whose clones, with which the map bounds its leaves, are slow to be dropped.
+/// A key whose clones have a slow destructor.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Bounding(u64, bool);
 
@@ -270,9 +270,9 @@ fn no_guard_is_held_while_bounds_are_freed() {
         for (name, operation) in operations {
             let map = Arc::new(Map::new());
             (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
-            // Leaves are joined, and their bounds come to more than a batch.
+            // The map merges leaves, which retires more than a batch of bounds.
             let (slow, begun, end) = Slow::new();
-            *BOUND.lock().expect("nobody panics") = Some(slow);
+            *BOUND.lock().expect("no thread panics") = Some(slow);
             let theirs = map.clone();
             let other = thread::spawn(move || (0..KEYS).for_each(|key| operation(&theirs, key)));
             wait_for(&begun);
@@ -296,14 +296,14 @@ fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
         });
     });
     let kept = map.pending();
-    assert_eq!(kept, 1, "{name}: an inner guard takes the outer one's protection");
+    assert_eq!(kept, 1, "{name}: an inner guard ends the outer one's protection");
     drop(outer);
     map.reclaim();
-    assert_eq!(map.pending(), 0, "{name}: a guard that was dropped goes on protecting");
+    assert_eq!(map.pending(), 0, "{name}: a dropped guard still protects");
 }
 
 #[test]
-fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
+fn an_inner_guard_does_not_end_the_protection_of_the_outer_one() {
     alone(|| {
         inner_guards_take_nothing("pin", pin);
         let handle = Handle::new();
@@ -311,20 +311,20 @@ fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
     });
 }
 
-/// An iterator, the entries that it returns, their clones, and the entries of a computation: each has a guard of its
-/// own, and protects its entry until it is dropped, independent of the others.
+/// An iterator, the entries that it returns, their clones and the results of `compute` have a guard each. Each keeps
+/// its entry alive until it is dropped, also if the others are dropped before.
 #[test]
 fn each_borrowed_entry_has_a_guard_of_its_own() {
     type Hashed = HashMap<u64, Slow>;
     type Ordered = OrdMap<u64, Slow>;
-    /// Drops `gone`, removes the entry, and looks whether `left` keeps it.
+    /// Drops `gone`, removes the entry, and checks that `left` keeps it alive.
     fn keeps<L>(name: &str, gone: impl Sized, left: L, remove: &(dyn Fn() -> usize + Sync)) {
         drop(gone);
         let mut pending = 0;
         thread::scope(|scope| pending = scope.spawn(remove).join().expect("it removes"));
-        assert_eq!(pending, 1, "{name}: a guard that is dropped takes the protection of others");
+        assert_eq!(pending, 1, "{name}: a dropped guard ends the protection of others");
         drop(left);
-        assert_eq!(remove(), 0, "{name}: a borrowed entry that was dropped goes on protecting");
+        assert_eq!(remove(), 0, "{name}: a dropped borrowed entry still protects");
     }
     alone(|| {
         let hashed = || -> Hashed { [(1, Slow::quick())].into() };
@@ -366,10 +366,10 @@ fn each_borrowed_entry_has_a_guard_of_its_own() {
     });
 }
 
-/// A handle returns its slot even if its guards were leaked, and so does a thread. Otherwise writers would check the
-/// slots of all threads that ever existed.
+/// A handle returns its slot for any order of drops of its guards, and so does a thread. Otherwise reclamation would
+/// check the slots of all threads that ever ran.
 #[test]
-fn slots_are_given_back_and_used_again() {
+fn slots_are_returned_and_reused() {
     alone(|| {
         let first = Handle::new().pin().reader_id();
         let ends: [(&str, fn()); 6] = [
@@ -389,14 +389,14 @@ fn slots_are_given_back_and_used_again() {
         for (name, end) in ends {
             (0..50).for_each(|_| end());
             let number = Handle::new().pin().reader_id();
-            assert_eq!(number, first, "{name} keeps its slot when it ends");
+            assert_eq!(number, first, "{name} does not return its slot");
         }
     });
 }
 
-/// A guard that is leaked holds for ever, and keeps entries alive until their map ends; no longer.
+/// A leaked guard keeps entries alive until their map is dropped, but no longer.
 #[test]
-fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
+fn a_leaked_guard_keeps_garbage_until_its_map_is_dropped() {
     alone(|| {
         thread::spawn(|| {
             std::mem::forget((pin(), Handle::new().pin(), Handle::new().into_guard()));
@@ -416,7 +416,7 @@ fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
     });
 }
 
-/// A thread that only updates frees what it replaces, though the guard that it is given would be in the way.
+/// A thread that only calls `update` frees the entries that it replaces, although each call returns a guard.
 #[test]
 fn updates_free_what_they_replace() {
     const TIMES: u64 = 100_000;
@@ -432,12 +432,12 @@ fn updates_free_what_they_replace() {
         for (name, operation) in operations {
             (0..TIMES).for_each(|_| operation());
             let kept = ALIVE.load(Ordering::Relaxed);
-            assert!(kept < FEW, "{name}: updates alone leave {kept} entries that could be freed");
+            assert!(kept < FEW, "{name}: updates alone keep {kept} entries that could be freed");
         }
     });
 }
 
-/// Destructors that were run.
+/// The number of destructors that have run.
 static RUN: AtomicUsize = AtomicUsize::new(0);
 
 /// A value whose destructor always panics, even while its thread unwinds, which would abort.
@@ -450,25 +450,25 @@ impl Drop for Bomb {
     }
 }
 
-/// Runs `attempt` with every number, and then until `rest` returns false; returns the number of panics.
+/// Calls `attempt` with every number, then `rest` until it returns `true`, and catches panics. Returns their number.
 fn panics_in(numbers: Range<u64>, attempt: impl Fn(u64), rest: impl Fn() -> bool) -> usize {
     let count = numbers.filter(|n| panics(|| attempt(*n))).count();
     let mut more = 0;
     while panics(|| ignore(rest())) || rest() {
         more += 1;
-        assert!(more < 10_000, "garbage does not end");
+        assert!(more < 10_000, "garbage is never freed completely");
     }
     count + more
 }
 
-/// Each panic comes out of the operation in which it happened. Nodes that were taken out with it wait for a later one.
+/// Each panic leaves the operation that ran the destructor. A later operation frees the other nodes of the same batch.
 #[test]
 fn destructors_that_all_panic_are_run_once_each() {
     const STORED: u64 = 1_500;
     let one_by_one = |(_, bomb): (u64, Bomb)| panics(|| drop(bomb)).then_some(());
     alone(|| {
         let map = HashMap::<u64, Bomb>::new();
-        // A computation frees before it computes: where that panics, there is no value yet.
+        // `compute` frees garbage before it calls the closure. If that panics, there is no new value yet.
         let made = AtomicUsize::new(0);
         let bomb = || {
             made.fetch_add(1, Ordering::Relaxed);
@@ -486,7 +486,7 @@ fn destructors_that_all_panic_are_run_once_each() {
         let run = RUN.load(Ordering::Relaxed);
         assert_eq!(run, made.into_inner() - map.len(), "dropped twice, or never");
         assert!(count > 700, "{count}");
-        // One after the other: two at a time would abort.
+        // One at a time: a second panic during unwinding would abort.
         assert_eq!(map.into_iter().filter_map(one_by_one).count(), 10);
 
         RUN.store(0, Ordering::Relaxed);
@@ -504,8 +504,8 @@ fn destructors_that_all_panic_are_run_once_each() {
     });
 }
 
-/// An entry that an unwinding thread removes is retired as usual. The thread frees no entry: a destructor of an
-/// unrelated entry might panic as well, and that would abort.
+/// Entries that an unwinding thread removes become garbage as usual, but the thread frees none: the destructor of
+/// an unrelated entry might panic too, which would abort the process.
 #[test]
 fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
     alone(|| {
@@ -521,14 +521,14 @@ fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
         };
         must_panic("an operation", message);
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
-        // From here on everything works as usual.
+        // After the panic, the thread frees garbage again.
         while panics(|| map.reclaim()) {}
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (399, 0));
         must_panic("the end of the map", || drop(map));
     });
 }
 
-/// A value that is counted, and may panic when it is dropped.
+/// A counted value that may panic when it is dropped.
 struct Armed {
     panics: bool,
     _counted: Slow,
@@ -542,10 +542,10 @@ impl Drop for Armed {
     }
 }
 
-/// A map drops its garbage when it becomes its entries, is shrunk or ends. If a destructor panics then, the entries are
-/// dropped all the same.
+/// A map drops its garbage in `into_iter`, in `shrink_to_fit` and in its own destructor. If a destructor of the garbage
+/// panics then, the entries are still dropped.
 #[test]
-fn a_panic_while_a_whole_map_goes_leaks_nothing() {
+fn a_panic_while_a_map_is_dropped_leaks_nothing() {
     alone(|| {
         let armed = |n| Armed { panics: n == 7, _counted: Slow::quick() };
         let hashed = || {
@@ -589,9 +589,9 @@ impl Drop for Odd {
     }
 }
 
-/// If the key of an operation panics, the map retires the entries that the operation has removed.
+/// If the destructor of an operation's key panics, the entry that the operation removed becomes garbage.
 #[test]
-fn a_key_that_panics_leaks_nothing_that_was_removed() {
+fn a_key_that_panics_leaks_no_removed_entry() {
     alone(|| {
         let hashed: HashMap<Odd, Slow> = [1, 3].map(|n| (Odd(n), Slow::quick())).into();
         let ordered: OrdMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
@@ -603,7 +603,7 @@ fn a_key_that_panics_leaks_nothing_that_was_removed() {
         must_panic("OrdMap::compute", || ignore(ordered.compute(Odd(1), |_| Op::Remove)));
         let waiting = (hashed.pending(), ordered.pending());
         assert_eq!(waiting, (2, 1), "a removed entry is leaked if the key's destructor panics");
-        // Those that were stored are odd too.
+        // The stored keys are odd too, so they panic.
         must_panic("the map's end", || drop(hashed));
         must_panic("the map's end", || drop(ordered));
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
@@ -616,16 +616,16 @@ impl AsRef<[u8]> for Odd {
     }
 }
 
-/// If a key or a closure panics when it is dropped by an operation that returns a borrowed entry, the entry's guard is
-/// dropped: a guard that is leaked keeps the garbage of all maps.
+/// If an operation that returns a borrowed entry drops a key or a closure, and that panics, the operation drops the
+/// entry's guard. A leaked guard would keep the garbage of all maps.
 #[test]
-fn what_panics_when_it_is_dropped_leaks_no_guard() {
+fn a_destructor_that_panics_leaks_no_guard() {
     type Operation = fn(&HashMap<Odd, u64>, &OrdMap<Odd, u64>, &BytesMap);
-    /// A closure's own value.
+    /// Makes a closure that owns a value with a destructor.
     fn owned() -> impl Fn() -> u64 {
         let odd = Odd(7);
         move || {
-            // The closure owns all of it: its number alone has no destructor.
+            // The closure captures the whole value, because its number alone has no destructor.
             let odd = &odd;
             odd.0
         }
@@ -686,12 +686,12 @@ fn what_panics_when_it_is_dropped_leaks_no_guard() {
 }
 
 thread_local! {
-    /// Destructors that this thread is in.
+    /// The depth of nested destructors of this thread.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 static DEEPEST: AtomicUsize = AtomicUsize::new(0);
 
-/// A value whose destructor puts a younger one into the next map of a ring, takes it out and reclaims.
+/// A value whose destructor inserts a new one into the next map of a ring, removes it and calls `reclaim`.
 struct Chain {
     age: usize,
     maps: Weak<Vec<HashMap<u64, Chain>>>,
@@ -710,10 +710,10 @@ impl Drop for Chain {
     }
 }
 
-/// However long a chain of destructors is that write and collect, the stack has a bounded number of them: one for
-/// each map, and eight at most.
+/// A chain of destructors that write and call `reclaim` nests to a bounded depth: one destructor for each map, and at
+/// most eight.
 #[test]
-fn destructors_that_collect_do_not_nest() {
+fn destructors_that_reclaim_nest_to_a_bounded_depth() {
     alone(|| {
         for (ring, bound) in [(1, 1), (2, 2), (12, 8)] {
             let maps: Arc<Vec<_>> = Arc::new((0..ring).map(|_| HashMap::new()).collect());
@@ -729,10 +729,10 @@ fn destructors_that_collect_do_not_nest() {
     });
 }
 
-/// A map in a thread-local: whether it ends before or after its thread's slot, everything is dropped, and its values'
-/// destructors may use maps.
+/// A map in a thread-local drops everything, whether it ends before its thread's slot or after it. The destructors of
+/// its values may use maps.
 #[test]
-fn maps_in_thread_locals_end_with_their_thread() {
+fn maps_in_thread_locals_are_dropped_with_their_thread() {
     static SHARED: LazyLock<HashMap<u64, u64>> = LazyLock::new(Default::default);
     struct Last(Slow);
     impl Drop for Last {
@@ -754,11 +754,11 @@ fn maps_in_thread_locals_end_with_their_thread() {
                 };
                 MAP.with(churn);
             };
-            thread::spawn(work).join().expect("a thread that ends in peace");
+            thread::spawn(work).join().expect("the thread ends without a panic");
         }
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
         let number = Handle::new().pin().reader_id();
-        assert!(number < 3, "threads that end leave their slots behind: {number}");
+        assert!(number < 3, "threads that end do not return their slots: {number}");
         SHARED.reclaim();
         assert_eq!(SHARED.pending(), 0);
     });

@@ -1,7 +1,7 @@
 //! builds: narrow portable tsan
 //!
-//! `HashMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
-//! explained by a sequential map. Each value is an allocation that says whether it is torn or freed.
+//! Linearizability of `HashMap` key by key, as of `FlatMap`: threads run random plans on shared maps, and a sequential
+//! map must explain the recorded results. Each value is an allocation that detects torn reads and reads after free.
 
 use crate::support;
 
@@ -20,7 +20,7 @@ use support::history::{Answer, Value};
 use support::rng::Rng;
 use support::{rounds, seed, within};
 
-/// A value in two words, which differ from those of a value that was dropped.
+/// A value of two words that a dropped value never has.
 struct Boxed(Box<[u64; 2]>);
 
 impl Boxed {
@@ -41,7 +41,7 @@ impl Drop for Boxed {
     }
 }
 
-/// Returns the result of an operation that may be refused only because a writer is in the way.
+/// Returns the key and value of an error, which must be `Busy`: there is memory, and no limit.
 fn busy<V>(
     why: TryInsertError<u64, V>,
     value: impl FnOnce(V) -> Option<Boxed>,

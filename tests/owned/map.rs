@@ -1,7 +1,6 @@
 //! builds: asan narrow portable tsan
 //!
-//! `HashMap` from outside: the time at which it drops entries, guards, threads that end, user code that panics or
-//! calls back.
+//! `HashMap` from outside: drops of entries, guards, threads that end, and user code that panics or calls the map.
 
 use crate::support;
 
@@ -24,7 +23,7 @@ const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
     send::<HashMap<String, Vec<u8>>>();
     sync::<HashMap<String, Vec<u8>>>();
-    // Not to be shared, but still to be moved: its values may be looked at by one thread only.
+    // A map with values that are not `Sync` can move to another thread, but threads cannot share it.
     send::<HashMap<u32, std::cell::Cell<u32>>>();
     unwind::<HashMap<String, String>>();
     send::<Handle>();
@@ -32,11 +31,11 @@ const _: () = {
     sync::<OwnedGuard>();
     send::<Removed<'static, String, String>>();
     sync::<Removed<'static, String, String>>();
-    // A pair of pointers a field, no more.
+    // Two pointers for each field.
     assert!(size_of::<HashMap<u64, u64, ()>>() <= 256);
 };
 
-/// Counts what is alive, and knows when it is dropped twice.
+/// A value that counts the living values, and detects a second drop.
 #[derive(Debug)]
 struct Counted {
     value: u64,
@@ -77,7 +76,7 @@ impl std::borrow::Borrow<u64> for Counted {
 
 type Counts = HashMap<Counted, Counted>;
 
-/// Random operations; at the end everything was dropped exactly once.
+/// After random operations, every key and value was dropped exactly once.
 #[test]
 fn every_key_and_value_is_dropped_exactly_once() {
     alone(|| {
@@ -121,7 +120,7 @@ fn every_key_and_value_is_dropped_exactly_once() {
         });
         assert_eq!(alive.load(Ordering::Relaxed), 2 * (map.len() + map.pending()));
         map.reclaim();
-        assert_eq!(map.pending(), 0, "nobody holds a guard");
+        assert_eq!(map.pending(), 0, "no thread holds a guard");
         assert_eq!(alive.load(Ordering::Relaxed), 2 * map.len());
         drop(map);
         assert_eq!(alive.load(Ordering::Relaxed), 0);
@@ -129,7 +128,7 @@ fn every_key_and_value_is_dropped_exactly_once() {
 }
 
 #[test]
-fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
+fn an_owning_iterator_that_is_dropped_early_drops_the_rest() {
     let alive = Arc::new(AtomicUsize::new(0));
     let map: Counts =
         (0..1000).map(|n| (Counted::new(n, &alive), Counted::new(n * n, &alive))).collect();
@@ -144,9 +143,9 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// An entry that a guard saw stays, even if other threads change the map.
+/// An entry that a thread found under a guard stays alive while any thread changes the map.
 #[test]
-fn a_guard_keeps_what_it_saw() {
+fn a_guard_keeps_found_entries_alive() {
     alone(|| {
         let map: HashMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
         let pinned = map.pin();
@@ -159,7 +158,10 @@ fn a_guard_keeps_what_it_saw() {
         });
         map.reclaim();
         let kept = map.pending();
-        assert!(kept >= 100, "{kept} entries wait: protected entries are dropped, or not counted");
+        assert!(
+            kept >= 100,
+            "{kept} entries are pending: an entry under a guard is dropped or not counted"
+        );
         assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
@@ -168,9 +170,9 @@ fn a_guard_keeps_what_it_saw() {
     });
 }
 
-/// Garbage is dropped by the operations that follow, where nobody holds a guard for ever.
+/// If no thread holds a guard for ever, later operations drop the garbage.
 #[test]
-fn garbage_goes_while_readers_come_and_go() {
+fn garbage_is_dropped_while_readers_come_and_go() {
     alone(|| {
         within(60, "dropping garbage", || {
             let map = HashMap::<u64, u64>::new();
@@ -181,7 +183,7 @@ fn garbage_goes_while_readers_come_and_go() {
                         ignore(map.get_with(&1, |value| *value));
                     }
                 });
-                // A reader that sleeps may keep a batch for as long as it does.
+                // A reader that sleeps may keep a batch alive as long as it sleeps.
                 let (mut kept, mut n) = (map.pending(), 0);
                 while n < 50_000 || kept > 2_000 {
                     map.insert(n % 10, n);
@@ -196,9 +198,9 @@ fn garbage_goes_while_readers_come_and_go() {
     });
 }
 
-/// Other threads drop the retired entries of threads that have ended.
+/// Other threads drop the garbage of threads that have ended.
 #[test]
-fn garbage_of_ended_threads_goes_too() {
+fn garbage_of_ended_threads_is_dropped() {
     alone(|| {
         within(60, "dropping others' garbage", || {
             let map = HashMap::<u64, u64>::new();
@@ -208,7 +210,7 @@ fn garbage_of_ended_threads_goes_too() {
                     scope.spawn(move || (0..10_000).for_each(|n| ignore(map.insert(hand, n))));
                 }
             });
-            // Each batch that is sealed has another bag looked after, and each insertion drops one more than it adds.
+            // Each sealed batch makes a thread visit another bag, and each insertion drops one entry more than it adds.
             let mut rounds = 0..300;
             while map.pending() > 600 && rounds.next().is_some() {
                 (0..1_000).for_each(|n| ignore(map.insert(0, n)));
@@ -220,7 +222,7 @@ fn garbage_of_ended_threads_goes_too() {
 }
 
 #[test]
-fn removed_entries_are_owned_when_nobody_looks() {
+fn removed_entries_are_owned_without_readers() {
     alone(|| {
         let map: HashMap<u64, String> = [(1, "one".into()), (2, "two".into())].into();
         let guard = pin();
@@ -228,12 +230,12 @@ fn removed_entries_are_owned_when_nobody_looks() {
         let removed = removed.expect_err("this very thread may be looking");
         assert_eq!((removed.key(), removed.as_str()), (&1, "one"));
         drop(guard);
-        let owned = removed.try_into_owned().expect("nobody holds a guard");
+        let owned = removed.try_into_owned().expect("no thread holds a guard");
         assert_eq!(owned, (1, "one".into()));
     });
 }
 
-/// A guard in a thread-local works if it is dropped before or after the thread's own slot.
+/// A guard in a thread-local works in either order of destruction: before the thread's own slot, or after it.
 #[test]
 fn guards_in_thread_locals_survive_the_end_of_their_thread() {
     alone(|| {
@@ -242,7 +244,7 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
         struct AtTheEnd(RefCell<Vec<Guard<'static>>>);
         impl Drop for AtTheEnd {
             fn drop(&mut self) {
-                // Perhaps the thread's own slot has gone by now: a guard can still be had.
+                // The thread may have returned its own slot. It still gets a guard.
                 let guard = pin();
                 assert_eq!(MAP.with_guard(&guard).get(&1).map(String::as_str), Some("one"));
             }
@@ -259,10 +261,10 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
                     assert_eq!(MAP.get_cloned(&1).as_deref(), Some("one"));
                 })
                 .join()
-                .expect("a thread that ends in peace");
+                .expect("the thread ends without a panic");
             }
         }
-        // The slots came back: eighty threads have not left eighty readers behind.
+        // The threads have returned their slots, so eighty threads have not left eighty readers behind.
         let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
         let highest = handles.iter().map(|handle| handle.pin().reader_id()).max();
         assert!(highest < Some(80), "slots are not reused: {highest:?}");
@@ -280,7 +282,7 @@ fn an_owned_guard_moves_between_threads() {
             guard
         })
         .join()
-        .expect("it has a guard");
+        .expect("the other thread has a guard");
         let pinned = map.with_guard(&guard);
         let one = pinned.get(&1).expect("it is there");
         map.remove(&1);
@@ -289,9 +291,9 @@ fn an_owned_guard_moves_between_threads() {
     });
 }
 
-/// If `Drop` panics in any operation, nothing else is lost or dropped twice.
+/// If a `Drop` panics, no other value is lost or dropped twice, in any operation that runs it.
 #[test]
-fn a_panicking_drop_harms_nobody_else() {
+fn a_panicking_drop_loses_no_other_value() {
     alone(|| {
         struct Fuse(Counted, bool);
         impl Drop for Fuse {
@@ -323,7 +325,8 @@ fn a_panicking_drop_harms_nobody_else() {
     });
 }
 
-/// `Drop` that writes to its map has no other `Drop` run within it, however much waits: the stack is finite.
+/// Inside a `Drop` that writes to its map, the map runs no other `Drop`, however many entries are pending. So the stack
+/// stays bounded.
 #[test]
 fn drops_that_call_back_do_not_nest() {
     alone(|| {
@@ -366,9 +369,9 @@ fn drops_that_call_back_do_not_nest() {
     });
 }
 
-/// `Drop` that panics, or calls back, where a limit has one operation drop several.
+/// A `Drop` may panic or call the map also when one operation drops several entries because of a limit.
 #[test]
-fn drops_that_a_limit_brings_about_may_do_as_they_like() {
+fn drops_because_of_a_limit_may_panic_and_call_back() {
     alone(|| {
         struct Rude(Counted, std::sync::Weak<HashMap<u64, Rude>>, bool);
         impl Drop for Rude {
@@ -395,7 +398,7 @@ fn drops_that_a_limit_brings_about_may_do_as_they_like() {
         }
         map.set_pending_limit(Some(0));
         while map.pending() > 0 {
-            // Each panic leaves the rest to the next time.
+            // After a panic, a later operation drops the remaining entries.
             assert!(
                 support::panics(|| map.reclaim()) || map.pending() == 0,
                 "collecting stops early"
@@ -407,7 +410,7 @@ fn drops_that_a_limit_brings_about_may_do_as_they_like() {
     });
 }
 
-/// `Drop` that calls the map it is in.
+/// A `Drop` may call the map that holds its value.
 #[test]
 fn a_drop_may_call_back() {
     struct Nosy(u64, std::sync::Weak<HashMap<u64, Nosy>>);
@@ -431,7 +434,7 @@ fn a_drop_may_call_back() {
     });
 }
 
-/// If `Hash` or `Eq` panics, the map does not change, and the operation drops the new entry.
+/// If `Hash` or `Eq` panics, the map stays unchanged, and the new entry is dropped.
 #[test]
 fn a_panicking_comparison_changes_nothing() {
     static ARMED: AtomicBool = AtomicBool::new(false);
@@ -481,7 +484,7 @@ fn a_panicking_comparison_changes_nothing() {
     assert_eq!(alive.load(Ordering::Relaxed), 100 + map.pending());
 }
 
-/// Closures that write to the very entry they are asked about.
+/// Closures may write to the entry that they decide about.
 #[test]
 fn closures_may_call_back() {
     within(60, "closures that call back", || {
@@ -504,10 +507,12 @@ fn closures_may_call_back() {
     });
 }
 
-/// Where the entry changes whenever the closure runs, an operation that waits goes on; a `try_` one says `Busy`.
+/// If the entry changes during each run of the closure, an operation that waits runs it again. A `try_` operation
+/// returns `Busy`.
 #[test]
-fn a_try_does_not_begin_again() {
-    let once = |asked| assert_eq!(asked, 1, "an operation that may not wait began again");
+fn a_try_operation_runs_its_closure_once() {
+    let once =
+        |asked| assert_eq!(asked, 1, "an operation that must not wait ran its closure again");
     let map: HashMap<u64, u64> = [(1, 1)].into();
     let words = BytesMap::from([("a", "1")]);
     for op in [Op::Insert(9), Op::Remove] {
@@ -534,7 +539,7 @@ fn a_try_does_not_begin_again() {
     }
 }
 
-/// Two maps, each written to under a guard with which the other is read.
+/// A guard protects lookups in two maps while both are written to.
 #[test]
 fn guards_serve_all_maps() {
     let (one, other) = (HashMap::<u64, String>::new(), HashMap::<u64, String>::new());

@@ -1,7 +1,6 @@
 //! builds: asan narrow
-//!
-//! The maps of owned data with user code: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts. Answers to a
-//! liar may be wrong; every operation ends, and the map drops everything once.
+//! Maps of owned data with hostile user code: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts.
+//! The results may be wrong then, but each operation must terminate, and the map must drop each value once.
 
 use crate::support;
 
@@ -18,14 +17,14 @@ use support::rng::{Rng, mix};
 use support::tracked::Tracked;
 use support::{ignore, within};
 
-/// How user code answers the n-th time that it is asked, instead of the truth.
+/// The answer of user code to its n-th call, instead of the truth.
 #[derive(Clone, Copy, Debug)]
 enum Lie {
     None,
     Constant,
-    /// Alternates between the truth and a lie.
+    /// Alternates between the truth and another answer.
     Alternating,
-    /// As above, two times each.
+    /// Alternates after two answers of each kind.
     Pairs,
     Random,
 }
@@ -100,7 +99,7 @@ impl Clone for Liar {
     }
 }
 
-/// Runs `work` once for every combination of lies, and asserts that all that it made is dropped once.
+/// Runs `work` once for every combination of lies, and asserts that each value it created is dropped once.
 fn with_all_lies(what: &'static str, work: fn(&dyn Fn(u64) -> Tracked)) {
     within(60, what, move || {
         for hash in Lie::ALL {
@@ -121,9 +120,9 @@ fn with_all_lies(what: &'static str, work: fn(&dyn Fn(u64) -> Tracked)) {
     });
 }
 
-/// Even if keys lie, each operation on a map of hashed keys ends, and the map drops everything once.
+/// For any answers of the keys, each operation on a map of hashed keys terminates, and the map drops each value once.
 #[test]
-fn hashed_keys_that_lie_let_everything_end() {
+fn operations_on_hashed_keys_that_lie_terminate() {
     with_all_lies("operations with keys that lie", |new| {
         let mut map = HashMap::<Liar, Tracked>::new();
         let key = |n| Liar(new(n));
@@ -162,16 +161,16 @@ fn hashed_keys_that_lie_let_everything_end() {
     });
 }
 
-/// As above, with keys in order, and bounds of ranges that change.
+/// Operations on ordered keys terminate too, also if the bounds of ranges change.
 #[test]
-fn ordered_keys_that_lie_let_everything_end() {
+fn operations_on_ordered_keys_that_lie_terminate() {
     with_all_lies("operations with ordered keys that lie", |new| {
         let map = OrdMap::<Liar, Tracked>::new();
         let key = |n| Liar(new(n));
         let mut rng = Rng::new(1);
         for step in 0..1_200 {
             let guard = pin();
-            // Enough for some leaves.
+            // Enough entries for several leaves.
             let (one, two) = (key(rng.next() % 400), key(rng.next() % 400));
             match step % 24 {
                 0..=9 => ignore(map.insert(one, new(step))),
@@ -213,7 +212,7 @@ fn ordered_keys_that_lie_let_everything_end() {
     });
 }
 
-/// Bounds that are others each time they are asked for.
+/// Bounds that differ with each call.
 struct Shifty(Cell<usize>, [Liar; 2]);
 
 impl RangeBounds<Liar> for Shifty {
@@ -232,7 +231,7 @@ impl RangeBounds<Liar> for Shifty {
     }
 }
 
-/// Bytes that are others each time they are asked for, hashed by a hasher that says something else each time.
+/// Bytes that differ with each call, and a hasher that gives a different hash each time.
 struct Fickle(Cell<u64>);
 
 impl AsRef<[u8]> for Fickle {
@@ -253,7 +252,7 @@ impl BuildHasher for Fickle {
 }
 
 #[test]
-fn strings_and_hashers_that_lie_let_everything_end() {
+fn operations_on_strings_and_hashers_that_lie_terminate() {
     within(60, "operations with strings that lie", || {
         let mut map = BytesMap::with_hasher(Fickle(Cell::new(0)));
         let mut rng = Rng::new(1);
@@ -281,16 +280,16 @@ fn strings_and_hashers_that_lie_let_everything_end() {
     });
 }
 
-/// Of the alignment of a page, so that each begins one.
+/// A value with the alignment of a page.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(align(4096))]
 struct Page(u16);
 
-/// Without a size.
+/// A value of size zero.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 struct Nothing;
 
-/// Of 64 KiB.
+/// A value of 64 KiB.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 struct Large([u16; 32_768]);
 
@@ -322,7 +321,7 @@ fn is_aligned<T>(value: &T) -> bool {
     std::ptr::from_ref(value).addr().is_multiple_of(align_of::<T>())
 }
 
-/// One operation of each kind on both maps, with values that know whether they were dropped.
+/// Runs one operation of each kind on both maps, with values that detect a second drop.
 fn stores_and_drops<K: Layout, V: Layout>() {
     let alive = Arc::new(AtomicUsize::new(0));
     let value = |n| (V::nth(n), Tracked::new(n.into(), &alive));
@@ -356,7 +355,7 @@ fn stores_and_drops<K: Layout, V: Layout>() {
         let removed = (hashed.remove(&K::nth(n)), ordered.remove(&K::nth(n)));
         let (key, found) = match removed.0.expect("it is there").try_into_owned() {
             Ok(owned) => owned,
-            // Another test's guard.
+            // Another test holds a guard.
             Err(shared) => (shared.key().clone(), value(n)),
         };
         assert!(key == K::nth(n) && is_aligned(&key) && is_whole(n, &found));

@@ -1,9 +1,11 @@
-//! What is done to a `BytesMap` without waiting and without aborting, beside what its twin that waits is next to.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `BytesMap`: `try_remove` and `try_update`, which neither wait nor abort.
+//!
+//! The other `try_` methods are beside the operations that wait, in `bytes_map` and `bytes_get_or_insert`.
+#![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::bytes_map::BytesMap;
-use super::fused::Fused;
-use super::removed::RemovedBytes;
+use super::inline_node::InlineNode;
+use super::removed_bytes::RemovedBytes;
 use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
@@ -14,10 +16,10 @@ use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
-    /// As [`remove`](Self::remove), but never waits.
+    /// Removes `key` and returns its entry as [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard; the map is as it was.
+    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard. The map is unchanged then.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -27,19 +29,19 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
         let key = key.as_ref();
-        let same = |node: Live<'_, Fused>| node.key() == key;
-        let way = Mode::NonBlocking(Ok(()));
-        let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
+        let same = |node: Live<'_, InlineNode>| node.key() == key;
+        let mode = Mode::NonBlocking(Ok(()));
+        let removed = self.nodes().remove(self.hash(key), same, |_| true, mode, &guard)?;
         Ok(removed.map(RemovedBytes))
     }
 
-    /// As [`update`](Self::update), but neither waits, nor panics, nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
+    /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits, nor
+    /// panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored; the key was
-    /// only lent. The map is as it was. `f` runs once at most: if the entry was replaced meanwhile, the answer is
-    /// `Busy`.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
+    /// store it, and no key, because the caller still has it. The map is unchanged. `f` runs at most once: if another
+    /// thread replaces the entry meanwhile, the error is `Busy`.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -52,15 +54,16 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
-        let way = self.nodes().retired().non_blocking();
+        let mode = self.nodes().retired().non_blocking();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of((), None)) };
-        // Owns `f`, which is gone before what is returned holds a guard.
+        // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the
+        // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
-        let done = self.compute_by(way, key.as_ref(), decide, &guard);
+        let done = self.compute_by(mode, key.as_ref(), decide, &guard);
         let (_, after) = done.map_err(|(why, value)| why.of((), value))?;
         let after = after.map(Live::shared);
         drop(key);
-        // SAFETY: put there under the guard.
+        // SAFETY: `compute_by` found the node under this guard, or inserted it.
         Ok(after.map(|node| unsafe { Ref::of_bytes(node, guard) }))
     }
 }

@@ -1,14 +1,13 @@
-//! `BytesMap` as a whole: walks, room, garbage, figures.
+//! `BytesMap`: its memory. Removed entries that wait to be freed, a limit for them, capacity, and statistics.
 
-use super::bytes_iter::BytesIter;
 use super::bytes_map::BytesMap;
-use super::map::fail;
+use super::map::reserve_failed;
 use super::nodes::OwnedStats;
 use crate::error::TryReserveError;
 use crate::reclaim::guard::{Stalled, stalled};
 
 impl<S> BytesMap<S> {
-    /// Entries that were replaced or removed and are not freed yet.
+    /// Returns the number of entries that were replaced or removed, and that the map has not freed yet.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -19,9 +18,11 @@ impl<S> BytesMap<S> {
         self.nodes.retired().pending()
     }
 
-    /// How many entries may be [`pending`](Self::pending) when something is inserted by
-    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_update`](Self::try_update) or
+    /// Limits the number of [`pending`](Self::pending) entries, for the methods that can fail.
+    ///
+    /// These methods respect the limit: [`try_insert`](Self::try_insert),
+    /// [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_update`](Self::try_update) and
     /// [`try_compute`](Self::try_compute); see [`HashMap::set_pending_limit`](super::HashMap::set_pending_limit).
     ///
     /// ```
@@ -35,7 +36,7 @@ impl<S> BytesMap<S> {
         self.nodes.retired().set_limit(limit);
     }
 
-    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    /// Returns the limit that [`set_pending_limit`](Self::set_pending_limit) has set.
     ///
     /// ```
     /// assert_eq!(hedgerow::BytesMap::new().pending_limit(), None);
@@ -44,8 +45,7 @@ impl<S> BytesMap<S> {
         self.nodes.retired().limit()
     }
 
-    /// Frees what no reader can be looking at any more, all at once; see
-    /// [`HashMap::reclaim`](super::HashMap::reclaim).
+    /// Frees all pending entries that no reader can use any more; see [`HashMap::reclaim`](super::HashMap::reclaim).
     ///
     /// ```
     /// hedgerow::BytesMap::new().reclaim();
@@ -54,7 +54,7 @@ impl<S> BytesMap<S> {
         self.nodes.retired().reclaim();
     }
 
-    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage; see
+    /// Returns the readers whose guards are older than the youngest batch of garbage, also those of other maps; see
     /// [`HashMap::stalled_readers`](super::HashMap::stalled_readers).
     ///
     /// ```
@@ -66,54 +66,23 @@ impl<S> BytesMap<S> {
         stalled()
     }
 
-    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
-    /// ```
-    pub fn iter(&self) -> BytesIter<'_> {
-        BytesIter::new(&self.nodes)
-    }
-
-    /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
-    /// map.retain(|_, colour| colour == b"red");
-    /// assert_eq!(map.len(), 1);
-    /// ```
-    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()));
-    }
-
-    /// Removes every entry, bin by bin; keeps the table's memory.
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// map.clear();
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn clear(&self) {
-        self.retain(|_, _| false);
-    }
-
     /// Makes room for `additional` more entries in the table.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
     ///
     /// ```
     /// hedgerow::BytesMap::new().reserve(1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
-        self.try_reserve(additional).unwrap_or_else(|why| fail(why));
+        self.try_reserve(additional).unwrap_or_else(|why| reserve_failed(why));
     }
 
-    /// As [`reserve`](Self::reserve), but says when it cannot.
+    /// Makes room for `additional` more entries as [`reserve`](Self::reserve) does, or returns an error.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity overflows the address space, or the allocator fails.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::new().try_reserve(usize::MAX).is_err());
@@ -122,7 +91,7 @@ impl<S> BytesMap<S> {
         self.nodes.reserve(additional)
     }
 
-    /// Frees all garbage and gives back what memory the table does not need.
+    /// Frees all pending entries, and moves the table's pointers to a smaller table.
     ///
     /// ```
     /// let mut map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -133,7 +102,7 @@ impl<S> BytesMap<S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Returns figures about the map. Walks its table's directory.
+    /// Returns statistics of the map. Visits each part of the table's directory.
     ///
     /// ```
     /// assert_eq!(hedgerow::BytesMap::new().stats().memory_bytes, 0);

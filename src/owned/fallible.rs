@@ -1,9 +1,10 @@
-//! What is stored without waiting and without aborting, and the bodies that such an operation shares with
-//! the one that waits.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `HashMap`: operations on one key that neither wait nor abort.
+//!
+//! The functions whose names end in `_by` take a [`Mode`]. An operation that waits and its `try_` variant share them.
+#![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::map::HashMap;
-use super::nodes::NotAbsent;
+use super::nodes::InsertAbsentError;
 use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
@@ -18,20 +19,20 @@ use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
+/// The nodes of a key before and after an operation.
+pub(super) type BeforeAfter<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
-    /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
+    /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits nor aborts, and respects the
+    /// map's [limit](Self::set_pending_limit).
     ///
-    /// It may call the allocator. What it returns is put away under a short lock, which it waits for, when that is
-    /// dropped.
+    /// It may call the allocator. Dropping the returned [`Removed`] takes a short lock, for which it waits.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there is
-    /// no memory for the entry, [`TryInsertError::Stalled`] when too many entries wait to be dropped; each
-    /// hands key and value back and leaves the map as it was.
+    /// Each error returns `key` and `value` to the caller, and leaves the map unchanged.
+    /// - [`TryInsertError::Busy`] if a writer is inside the key's bin.
+    /// - [`TryInsertError::Alloc`] if there is no memory for the entry.
+    /// - [`TryInsertError::Stalled`] if more entries are pending than the limit allows.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, String>::new();
@@ -42,12 +43,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().non_blocking();
+        let mode = self.nodes().retired().non_blocking();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, value)) };
-        let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
+        let fresh = Self::fresh_by(mode, |key| self.hash(key), key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
-        // SAFETY: alive: ours, or published while the guard is held.
+        // SAFETY: the node stays alive until this returns: `fresh` owns it at first, and when the table has it, the
+        // guard keeps it alive.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
         match self.nodes().insert(fresh, same, Backoff::never(), &guard) {
@@ -56,11 +58,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
+    /// Stores `value` under `key` if the key is absent, as [`insert_if_absent`](Self::insert_if_absent) does, but
+    /// neither waits nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    /// The outer error is one of [`try_insert`](Self::try_insert)'s. The inner one is an [`OccupiedError`]: the key has
+    /// a value.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
@@ -72,17 +75,17 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().non_blocking();
+        let mode = self.nodes().retired().non_blocking();
         match try_pin() {
-            Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
+            Ok(guard) => self.insert_if_absent_by(mode, key, value, &guard),
             Err(_) => Err(Cause::Alloc.of(key, value)),
         }
     }
 
-    /// As [`remove`](Self::remove), but never waits.
+    /// Removes `key` and returns its entry as [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard; the map is as it was.
+    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard. The map is unchanged then.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -95,18 +98,19 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let way = Mode::NonBlocking(Ok(()));
-        let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
+        let mode = Mode::NonBlocking(Ok(()));
+        let removed = self.nodes().remove(self.hash(key), same, |_| true, mode, &guard)?;
         Ok(removed.map(Removed::new))
     }
 
-    /// As [`update`](Self::update), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits nor aborts,
+    /// and respects the map's [limit](Self::set_pending_limit). It cannot prevent that the key's `Clone` aborts if
+    /// there is no memory.
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored; the key was
-    /// only lent. The map is as it was. `f` runs once at most: if the entry was replaced meanwhile, the answer is
-    /// `Busy`.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
+    /// store it, and no key, because the caller still has it. The map is unchanged. `f` runs at most once: if another
+    /// thread replaces the entry meanwhile, the error is `Busy`.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -122,39 +126,43 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let way = self.nodes().retired().non_blocking();
-        // Before, because what is returned holds a guard.
+        let mode = self.nodes().retired().non_blocking();
+        // Before `try_pin`: under a guard, a slow destructor would keep the garbage of all maps.
         self.nodes().retired().free_share();
         let nothing = |why: Cause| why.of((), None);
         let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
         let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
         let Some(node) = found else { return Ok(None) };
-        way.room().map_err(nothing)?;
+        // Before `f` runs: at the limit, the call would be in vain.
+        mode.room().map_err(nothing)?;
         let pair = node.fields();
         let value = f(&pair.value);
         let fresh = Pair::new(node.hash(), pair.key.clone(), value);
         let fresh = fresh.map_err(|(_, value)| Cause::Alloc.of((), Some(value)))?;
         let new = fresh.0;
-        match self.nodes().replace_exactly(node, fresh, way, &guard) {
+        match self.nodes().replace_exactly(node, fresh, mode, &guard) {
             Ok(before) => {
+                // Retired, not dropped: a destructor would run under the guard that this returns.
                 before.into_iter().for_each(Unlinked::retire);
-                // If what `f` owns panics now, no guard is leaked.
+                // Dropped before the return value is made: if the destructor of `f` panicked afterwards, the guard of
+                // the return value would leak.
                 drop(f);
-                // SAFETY: put there under the guard.
+                // SAFETY: inserted under this guard.
                 Ok(Some(unsafe { Ref::of_pair(new, guard) }))
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
+                // No cause: another thread has replaced the entry. A second attempt would be a way of waiting.
                 Err(why.map_or(Cause::Busy, Cause::from).of((), Some(value)))
             }
         }
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -165,19 +173,20 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().non_blocking();
+        let mode = self.nodes().retired().non_blocking();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
-        let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
-        // SAFETY: found, or inserted, under the guard.
+        let got = self.get_or_insert_with_by(mode, key, |_| make(), &guard)?.shared();
+        // SAFETY: the call found the node under this guard, or inserted it.
         Ok(unsafe { Ref::of_pair(got, guard) })
     }
 
-    /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit) where it is to insert.
+    /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits nor
+    /// aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
-    /// map is as it was. `f` runs once: if the entry was replaced meanwhile, the answer is `Busy`.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
+    /// store it. The map is unchanged. `f` runs at most once: if another thread replaces the entry meanwhile, the error
+    /// is `Busy`.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -191,13 +200,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().non_blocking();
-        // Before, because what is returned holds guards.
+        let mode = self.nodes().retired().non_blocking();
+        // Before `try_pin`: under a guard, a slow destructor would keep the garbage of all maps.
         self.nodes().retired().free_share();
         match try_pin() {
             Ok(guard) => {
-                let found = self.compute_by(way, key, f, &guard)?;
-                // SAFETY: met under the guard, or put there.
+                let found = self.compute_by(mode, key, f, &guard)?;
+                // SAFETY: `compute_by` found the nodes under this guard, or inserted them.
                 Ok(unsafe { Ref::of_pairs(found, guard) })
             }
             Err(_) => Err(Cause::Alloc.of(key, None)),
@@ -207,62 +216,66 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     fn find_by<'a>(
         &'a self,
-        way: Mode,
+        mode: Mode,
         hash: KeyHash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
-        self.nodes().find(hash, |node| node.fields().key == *key, way, guard)
+        self.nodes().find(hash, |node| node.fields().key == *key, mode, guard)
     }
 
-    /// A node, unless there is no memory for it or no room for what it may replace.
+    /// Allocates a node. Fails if there is no memory, or if the node that it may replace would exceed the limit.
     #[inline(always)]
     fn fresh_by(
-        way: Mode,
+        mode: Mode,
         hash: impl FnOnce(&K) -> KeyHash,
         key: K,
         value: V,
     ) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
-        match way.room() {
+        match mode.room() {
             Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
 
-    /// Stores `fresh`, if its key has no entry. Else hands it back, with the entry or the reason.
+    /// Inserts `fresh` if its key is absent. Otherwise returns it, with the entry of the key or the cause of the
+    /// failure.
     #[inline(always)]
     pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Pair<K, V>>,
-        way: Mode,
+        mode: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Cause>> {
+    ) -> Result<(), InsertAbsentError<'a, Pair<K, V>, Cause>> {
         let pair = fresh.0;
-        // SAFETY: alive: ours, or published while the guard is held.
+        // SAFETY: the node stays alive until this returns: `fresh` owns it at first, and when the table has it, the
+        // guard keeps it alive.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
-        let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
+        let stored = self.nodes().insert_if_absent(fresh, same, mode, guard);
         stored.map_err(|(found, fresh)| (found.map_err(Cause::from), fresh))
     }
 
     #[inline(always)]
     pub(super) fn insert_if_absent_by(
         &self,
-        way: Mode,
+        mode: Mode,
         key: K,
         value: V,
         guard: &Guard<'_>,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let hash = self.hash(&key);
-        match self.find_by(way, hash, &key, guard) {
+        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
+        match self.find_by(mode, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
             Err(Busy) => return Err(Cause::Busy.of(key, value)),
         }
-        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = Self::fresh_by(mode, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
-        match self.store_absent(fresh, way, guard) {
+        match self.store_absent(fresh, mode, guard) {
             Ok(()) => Ok(Ok(())),
+            // Another thread has inserted the key since the lookup.
             Err((Ok(_), fresh)) => Ok(Err(occupied(fresh))),
             Err((Err(why), fresh)) => Err(refused(why, fresh, |value| value)),
         }
@@ -271,49 +284,57 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn get_or_insert_with_by<'a>(
         &'a self,
-        way: Mode,
+        mode: Mode,
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> Result<Live<'a, Pair<K, V>>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
-        match self.find_by(way, hash, &key, guard) {
+        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
+        match self.find_by(mode, hash, &key, guard) {
             Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
             Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
-        if let Err(why) = way.room() {
+        // Before `make` runs: at the limit, the call would be in vain.
+        if let Err(why) = mode.room() {
             return Err(why.of(key, None));
         }
         let value = make(&key);
-        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = Self::fresh_by(mode, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
         let node = fresh.0;
-        match self.store_absent(fresh, way, guard) {
-            // SAFETY: published while the guard is held.
+        match self.store_absent(fresh, mode, guard) {
+            // SAFETY: inserted while the guard is held, which keeps the node alive.
             Ok(()) => Ok(unsafe { node.live() }),
-            // What is there is the answer: to look it up again would be to ask the key's `Eq` again.
+            // The entry that the insertion found, not a second lookup: an `Eq` that answers differently each time could
+            // then miss it.
             Err((Ok(found), _)) => Ok(found),
             Err((Err(why), fresh)) => Err(refused(why, fresh, Some)),
         }
     }
 
-    /// Calls the key's `Hash` once, and finds an entry again by its address: this ends even if `Hash` and `Eq` give
-    /// different answers each time. Returns what was found and what was left.
+    /// Changes the entry of `key` as `f` decides. Returns the nodes before and after.
+    ///
+    /// It calls the key's `Hash` once, and identifies the entry by its address. So it terminates even if `Hash` and
+    /// `Eq` give different answers each time.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
-        way: Mode,
+        mode: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Found<K, V>, TryInsertError<K, Option<V>>> {
+    ) -> Result<BeforeAfter<K, V>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
+        // The entry that the last attempt to insert found. It replaces the next lookup.
         let mut known = None;
         loop {
             let found = match known.take() {
+                // A lookup might miss the entry that the insertion found, if `Eq` answers differently each time. The
+                // loop would then go on without end.
                 Some(node) => Some(node),
-                None => match self.find_by(way, hash, &key, guard) {
+                None => match self.find_by(mode, hash, &key, guard) {
                     Ok(found) => found,
                     Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
@@ -323,29 +344,35 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     let found = found.map(Live::shared);
                     return Ok((found, found));
                 }
-                (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
+                (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, mode, guard) {
                     Ok(Some(removed)) => {
+                        // Not dropped: a destructor would run under the caller's guard.
                         removed.retire();
                         return Ok((Some(node.shared()), None));
                     }
-                    // The entry was replaced or removed meanwhile: to look again counts as waiting.
-                    Ok(None) if way.waits() => {}
+                    // Another thread has replaced or removed the entry. A second attempt counts as waiting, so a `try_`
+                    // operation fails instead.
+                    Ok(None) if mode.waits() => {}
                     Ok(None) | Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
-                    let fresh = Self::fresh_by(way, |_| hash, key, value);
+                    let fresh = Self::fresh_by(mode, |_| hash, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     let new = fresh.0;
                     let (why, fresh) = match found {
-                        Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
-                            Ok(before) => {
-                                before.into_iter().for_each(Unlinked::retire);
-                                return Ok((Some(node.shared()), Some(new)));
+                        Some(node) => {
+                            match self.nodes().replace_exactly(node, fresh, mode, guard) {
+                                Ok(before) => {
+                                    // Not dropped: a destructor would run under the caller's guard.
+                                    before.into_iter().for_each(Unlinked::retire);
+                                    return Ok((Some(node.shared()), Some(new)));
+                                }
+                                Err((why, fresh)) => (why.map(Cause::from), fresh),
                             }
-                            Err((why, fresh)) => (why.map(Cause::from), fresh),
-                        },
-                        None => match self.store_absent(fresh, way, guard) {
+                        }
+                        None => match self.store_absent(fresh, mode, guard) {
                             Ok(()) => return Ok((None, Some(new))),
+                            // Another thread has inserted the key since the lookup.
                             Err((Ok(node), fresh)) => {
                                 known = Some(node);
                                 (None, fresh)
@@ -355,7 +382,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     };
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
-                        None if way.waits() => key = Pair::into_inner(fresh).0,
+                        // `f` decides again from the new value. The value that it returned is dropped; the key goes
+                        // into the next node.
+                        None if mode.waits() => key = Pair::into_inner(fresh).0,
                         None => return Err(refused(Cause::Busy, fresh, Some)),
                     }
                 }

@@ -1,15 +1,16 @@
-//! An entry that was taken out of a `BytesMap`.
+//! `RemovedBytes`: an entry that an operation removed from a `BytesMap`.
 
-use super::fused::Fused;
+use super::inline_node::InlineNode;
 use crate::reclaim::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
 
-/// An entry that was taken out of a [`BytesMap`](super::BytesMap), by whoever has this. Dereferences to the value.
-pub struct RemovedBytes<'a>(pub(super) Unlinked<'a, Fused>);
+/// An entry that an operation has replaced in a [`BytesMap`](super::BytesMap) or removed from it. Dereferences to the
+/// value.
+pub struct RemovedBytes<'a>(pub(super) Unlinked<'a, InlineNode>);
 
 impl RemovedBytes<'_> {
-    /// The entry's key.
+    /// Returns the entry's key.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -19,7 +20,7 @@ impl RemovedBytes<'_> {
         self.0.live().key()
     }
 
-    /// The entry's value.
+    /// Returns the entry's value.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

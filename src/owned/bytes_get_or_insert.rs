@@ -1,8 +1,8 @@
-//! A value of a `BytesMap` that is found or stored in one step.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `BytesMap`: the `get_or_insert` family, which returns the value of a key or stores one.
+#![allow(clippy::type_complexity)] // The signatures show the full results.
 
-use super::bytes_map::{BytesMap, give_up};
-use super::fused::Fused;
+use super::bytes_map::{BytesMap, insertion_failed};
+use super::inline_node::InlineNode;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
 use crate::reclaim::errors::Cause;
@@ -12,7 +12,7 @@ use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
-    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps a copy of what it returns; see
+    /// Returns the value of `key`. If the key is absent, inserts a copy of the value that `make` returns; see
     /// [`HashMap::get_or_insert_with`](super::HashMap::get_or_insert_with).
     ///
     /// # Panics
@@ -30,14 +30,15 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Ref<'_, [u8], [u8]> {
         let guard = pin();
         let got = self.get_or_insert_with_by(Mode::Blocking, key.as_ref(), make, &guard);
-        let got = got.unwrap_or_else(|(why, _)| give_up(why)).shared();
-        // If the key panics after the return value is made, its guard is leaked.
+        let got = got.unwrap_or_else(|(why, _)| insertion_failed(why)).shared();
+        // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
+        // value would leak, and keep the garbage of all maps.
         drop(key);
-        // SAFETY: found, or inserted, under the guard.
+        // SAFETY: the call found the node under this guard, or inserted it.
         unsafe { Ref::of_bytes(got, guard) }
     }
 
-    /// Returns the value of `key`, and stores a copy of `value` if there is none. Blocks, allocates and panics as
+    /// Returns the value of `key`. If the key is absent, inserts a copy of `value`. Blocks, allocates and panics as
     /// [`get_or_insert_with`](Self::get_or_insert_with) does.
     ///
     /// ```
@@ -53,11 +54,12 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get_or_insert_with(key, || value)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
-    /// `make` runs, returns that thread's value, or the error of `make`.
+    /// Returns the value of `key`. If the key is absent, calls `make`, and inserts its value if it succeeds.
+    ///
+    /// If another thread inserts the key while `make` runs, returns that thread's value, or the error of `make`.
     ///
     /// # Errors
-    /// The error of `make`. Then nothing is inserted.
+    /// The error of `make`. The map inserts nothing then.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -70,7 +72,7 @@ impl<S: BuildHasher> BytesMap<S> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, [u8], [u8]>, E> {
         if let Some(found) = self.get(key.as_ref()) {
-            // If one of these panics after the return value is made, its guard is leaked.
+            // As in `get_or_insert_with`: before the return value is made.
             drop((key, make));
             return Ok(found);
         }
@@ -78,11 +80,11 @@ impl<S: BuildHasher> BytesMap<S> {
         Ok(self.get_or_insert(key, value))
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
-    /// map's [limit](Self::set_pending_limit).
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits, nor panics, nor aborts, and respects the map's [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    /// Those of [`try_insert`](Self::try_insert). The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -93,12 +95,13 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().non_blocking();
+        let mode = self.nodes().retired().non_blocking();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
-        match self.get_or_insert_with_by(way, key.as_ref(), make, &guard).map(Live::shared) {
+        match self.get_or_insert_with_by(mode, key.as_ref(), make, &guard).map(Live::shared) {
             Ok(got) => {
+                // As in `get_or_insert_with`: before the return value is made.
                 drop(key);
-                // SAFETY: found, or inserted, under the guard.
+                // SAFETY: the call found the node under this guard, or inserted it.
                 Ok(unsafe { Ref::of_bytes(got, guard) })
             }
             Err((why, value)) => Err(why.of(key, value)),
@@ -108,26 +111,29 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn get_or_insert_with_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Mode,
+        mode: Mode,
         key: &[u8],
         make: impl FnOnce() -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, Fused>, (Cause, Option<V>)> {
+    ) -> Result<Live<'a, InlineNode>, (Cause, Option<V>)> {
         let hash = self.hash(key);
-        let found = self.find_by(way, hash, key, guard);
+        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
+        let found = self.find_by(mode, hash, key, guard);
         if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
             return Ok(node);
         }
-        way.room().map_err(|why| (why, None))?;
+        mode.room().map_err(|why| (why, None))?;
         let value = make();
-        let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+        // The caller gets `value` back from every failure below.
+        let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
             Ok(fresh) => fresh,
             Err(why) => return Err((why, Some(value))),
         };
         let node = fresh.0;
-        match self.store_absent(fresh, key, way, guard) {
-            // SAFETY: published while the guard is held.
+        match self.store_absent(fresh, key, mode, guard) {
+            // SAFETY: inserted while the guard is held, which keeps the node alive.
             Ok(()) => Ok(unsafe { node.live() }),
+            // Another thread has inserted the key since the lookup: its value is in the map.
             Err(Ok(found)) => Ok(found),
             Err(Err(why)) => Err((why, Some(value))),
         }
@@ -135,7 +141,8 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
-    /// Returns the value of `key`, which is made by `make` if there is none: see [`BytesMap::get_or_insert_with`].
+    /// Returns the value of `key`. If the key is absent, inserts a copy of the value that `make` returns; see
+    /// [`BytesMap::get_or_insert_with`].
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -146,16 +153,17 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> &[u8] {
-        let (map, way) = (self.map(), Mode::Blocking);
-        let got = map.get_or_insert_with_by(way, key.as_ref(), make, self.guard());
-        got.unwrap_or_else(|(why, _)| give_up(why)).value()
+        let (map, mode) = (self.map(), Mode::Blocking);
+        let got = map.get_or_insert_with_by(mode, key.as_ref(), make, self.guard());
+        got.unwrap_or_else(|(why, _)| insertion_failed(why)).value()
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
-    /// map's [limit](BytesMap::set_pending_limit), to which entries count that this very guard may have met.
+    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
+    /// waits, nor panics, nor aborts, and respects the map's [limit](BytesMap::set_pending_limit). Entries that this
+    /// guard itself keeps alive count as pending.
     ///
     /// # Errors
-    /// Those of [`BytesMap::try_insert`]: with the value, if `make` has made one.
+    /// Those of [`BytesMap::try_insert`]. The error contains the value that `make` returned, if it ran.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -166,8 +174,8 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&[u8], TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().non_blocking();
-        match self.map().get_or_insert_with_by(way, key.as_ref(), make, self.guard()) {
+        let mode = self.map().nodes().retired().non_blocking();
+        match self.map().get_or_insert_with_by(mode, key.as_ref(), make, self.guard()) {
             Ok(got) => Ok(got.value()),
             Err((why, value)) => Err(why.of(key, value)),
         }
