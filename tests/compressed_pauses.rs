@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -44,7 +44,7 @@ impl Codec for Counting {
         panic!("not all at once")
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let mut turns = 0;
         Ok(Box::pin(poll_fn(move |_| {
             let (bytes, all) = DONE.get();

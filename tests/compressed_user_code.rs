@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use hedgerow::compressed::{
     Encode, ExportError, ImportError, Policy, ReadError, StoreError, TypedMap,
 };
@@ -666,7 +666,7 @@ impl Codec for Endless {
         None
     }
 
-    fn lesson(&self, _: Samples, _: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, _: Samples, _: usize) -> Result<TrainingTask, Samples> {
         let polls = self.0.clone();
         Ok(Box::pin(std::future::poll_fn(move |_| {
             polls.fetch_add(1, Relaxed);

@@ -3,9 +3,7 @@
 use super::codec::{Codec, Corrupt};
 use super::expiry::{Clock, Listener, RemovalCause};
 use super::hash::KeyHasher;
-use super::map::CompressedMap;
 use super::models::Named;
-use super::record::Shape;
 use super::types::{Merge, Policy};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +14,7 @@ use core::time::Duration;
 const SMALLEST: u32 = if cfg!(hedgerow_loom) { 8 } else { 10 };
 const LARGEST: u32 = 16;
 
-/// Makes a [`CompressedMap`]: how much memory, which codecs, and what is done when there is no more.
+/// Makes a  how much memory, which codecs, and what is done when there is no more.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -66,7 +64,7 @@ impl Builder {
         self
     }
 
-    /// Folds deferred changes into values; see [`modify_deferred`](CompressedMap::modify_deferred).
+    /// Folds deferred changes into values; see [`modify_deferred`](crate::CompressedMap::modify_deferred).
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
         self.merge = Some(Box::new(merge));
         self
@@ -168,12 +166,5 @@ impl Builder {
     pub(super) fn segment_bits(&self) -> u32 {
         let bytes = self.segment.unwrap_or(self.budget / 64).max(1);
         bytes.ilog2().clamp(SMALLEST, LARGEST)
-    }
-
-    /// The map, which allocates nothing of its budget yet but what codecs know without having learned.
-    #[must_use]
-    pub fn build(self) -> CompressedMap {
-        debug_assert!(Shape::new(self.segment_bits()).room() > 0);
-        CompressedMap::of(self)
     }
 }

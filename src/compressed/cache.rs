@@ -50,7 +50,7 @@ impl CompressedMap {
         value: &(impl AsRef<[u8]> + ?Sized),
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        let deadline = self.store.deadline(Some(time_to_live))?;
+        let deadline = self.store.expiry.deadline(Some(time_to_live))?;
         self.store.insert_until(key.as_ref(), value.as_ref(), deadline)
     }
 
@@ -67,7 +67,7 @@ impl CompressedMap {
     /// ```
     pub fn time_to_live(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Option<Duration>> {
         let deadline = self.store.deadline_of_key(key.as_ref())?;
-        Some(self.store.remaining(deadline))
+        Some(self.store.expiry.remaining(deadline))
     }
 
     /// Returns the key's value; if there is none, calls `make`, stores what it returns, and returns that.
@@ -117,7 +117,27 @@ impl CompressedMap {
         key: &(impl AsRef<[u8]> + ?Sized),
         make: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Result<Vec<u8>, E>, Corrupt> {
-        self.store.get_or_make(key.as_ref(), make)
+        let (key, store) = (key.as_ref(), &self.store);
+        loop {
+            if let Some(value) = store.get(key)? {
+                return Ok(Ok(value));
+            }
+            let Some(turn) = store.loads.begin(key) else {
+                store.loads.wait(key);
+                continue;
+            };
+            // Another thread may have stored a value between the lookup and the turn.
+            if let Some(value) = store.get(key)? {
+                return Ok(Ok(value));
+            }
+            let made = make();
+            if let Ok(value) = &made {
+                // The caller gets the value even if the map has no room for it.
+                let _ = store.insert(key, value);
+            }
+            drop(turn);
+            return Ok(made);
+        }
     }
 
     /// Frees the memory of expired entries: looks at about `entries` entries, going on where the last call ended, and

@@ -5,10 +5,11 @@
 //! the outcomes that it must have met by the end.
 
 use super::builder::Builder;
+use super::maintenance::SweepOutcome;
 use super::record::{Head, Location};
+use super::records::OpenSegment;
 use super::segment::Use;
-use super::store::{Open, Store};
-use super::sweep::Swept;
+use super::store::Store;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::bins::bin::Entry;
 use crate::sync::backoff::Backoff;
@@ -43,7 +44,7 @@ impl Store {
     }
 
     /// As `text`, but what was cold stays so.
-    fn look_at(&self, key: &str) -> String {
+    fn peek(&self, key: &str) -> String {
         let read = self.read(key.as_bytes(), Vec::new(), true);
         Self::whole(read.map(|read| read.unwrap().1))
     }
@@ -63,22 +64,22 @@ impl Store {
 
     /// Makes the next hot record lie where the very first one lay.
     fn reopen(&self) {
-        let number = self.pool.take(0, || false).expect("one is empty");
-        *self.hot.lock() = Some(Open::new(number, self.shape()));
+        let number = self.pool().take(0, || false).expect("one is empty");
+        *self.hot.lock() = Some(OpenSegment::new(number, self.shape()));
     }
 
     /// Removes the only record, which is the first one ever, and makes its segment the next to be taken.
     fn empty_first(&self) {
         assert!(self.remove(b"k"));
-        assert_eq!(self.sweep_some(0), Swept::Some);
+        assert_eq!(self.sweep(0), SweepOutcome::Advanced);
         self.take_all_but(1);
-        self.table.take_lent();
+        self.index.table.take_lent();
     }
 
     /// Seals the segment of the only record. Once it is empty, it is the next to be taken.
     fn seal_first(&self) -> usize {
         self.seal_hot();
-        let number = self.pool.oldest_hot().expect("one is sealed");
+        let number = self.pool().oldest_hot().expect("one is sealed");
         self.take_all_but(0);
         number
     }
@@ -86,32 +87,35 @@ impl Store {
     /// Removes the only record, which lies in this segment. Gives the segment back, unless another thread has to.
     fn free_first(&self, number: usize) -> bool {
         let _ = self.remove(b"k");
-        let settled = self.pool.segment(number).unwrap().is_settled();
+        let settled = self.pool().segment(number).unwrap().is_unused();
         if settled {
-            self.pool.give_back(number);
+            self.pool().give_back(number);
         }
         settled
     }
 
     /// Writes a cold record of the key to an empty segment. The key has no record yet.
     fn put_cold(&self, key: &str, n: u8) {
-        let number = self.pool.take(0, || false).expect("one is empty");
+        let number = self.pool().take(0, || false).expect("one is empty");
         let (key, head) = (key.as_bytes(), Head::raw(key.len(), LONG));
-        let mut open = Open::new(number, self.shape());
-        let at = self.write(&mut open, None, head, key, &[n; LONG]).expect("there is room");
-        self.models.count_up(head);
-        let (rehash, backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::spinning());
-        let link = |_: Option<&()>| Change::Entry(at.afar(), ());
+        let mut open = OpenSegment::new(number, self.shape());
+        let at =
+            self.records().append(&mut open, None, head, key, &[n; LONG]).expect("there is room");
+        self.models().count_up(head);
+        let (rehash, backoff) =
+            (|entry: &Afar| self.index.hash_of(Location::from(*entry)), Backoff::spinning());
+        let link = |_: Option<&()>| Change::Entry(at.entry(), ());
         let none = |_: &Afar| false;
         let nothing = |_: Entry<'_, Afar, ()>| MaybeUninit::new(());
-        let linked = self.table.alter(self.hash(key), none, nothing, rehash, backoff, link);
+        let linked =
+            self.index.table.alter(self.index.hash(key), none, nothing, rehash, backoff, link);
         assert!(linked.is_ok());
     }
 
     /// Keeps at most this many empty segments: those that became empty last.
     fn take_all_but(&self, left: usize) {
-        while self.pool.free() > left {
-            self.pool.take(0, || false).expect("some are empty");
+        while self.pool().free() > left {
+            self.pool().take(0, || false).expect("some are empty");
         }
     }
 
@@ -127,12 +131,12 @@ impl Store {
         let linked: usize = keys
             .iter()
             .filter_map(|key| {
-                let top = self.top(key.as_bytes())?;
-                let trace = self.trace(top);
-                Some(trace.links().map(|(at, head)| head.record(at.is_over())).sum::<usize>())
+                let top = self.index.top(key.as_bytes())?;
+                let chain = self.records().chain(top);
+                Some(chain.links().map(|(at, head)| head.record_len(at.is_hot())).sum::<usize>())
             })
             .sum();
-        let segments = (0..self.pool.numbers()).filter_map(|number| self.pool.segment(number));
+        let segments = (0..self.pool().numbers()).filter_map(|number| self.pool().segment(number));
         let (live, free): (Vec<usize>, Vec<bool>) =
             segments.map(|segment| (segment.live(), segment.is(Use::Free))).unzip();
         assert_eq!(live.iter().sum::<usize>(), linked, "live bytes");
@@ -148,8 +152,8 @@ fn loom_read_against_move_and_reuse() {
         map.put("k", 1);
         map.seal_hot();
         let other = map.clone();
-        let reader = thread::spawn(move || other.look_at("k"));
-        assert_eq!(map.sweep_some(1 << 10), Swept::Some);
+        let reader = thread::spawn(move || other.peek("k"));
+        assert_eq!(map.sweep(1 << 10), SweepOutcome::Advanced);
         map.write_over("k");
         saw(reader.join().unwrap());
     });
@@ -164,12 +168,12 @@ fn loom_read_against_removal_and_reuse_by_others() {
         map.put("k", 1);
         map.seal_hot();
         map.take_all_but(0);
-        let number = map.pool.oldest_hot().expect("one is sealed");
+        let number = map.pool().oldest_hot().expect("one is sealed");
         let (one, other) = (map.clone(), map.clone());
         let remover = thread::spawn(move || assert!(one.remove(b"k")));
-        let reader = thread::spawn(move || other.look_at("k"));
-        if map.pool.segment(number).unwrap().is_settled() {
-            map.pool.give_back(number);
+        let reader = thread::spawn(move || other.peek("k"));
+        if map.pool().segment(number).unwrap().is_unused() {
+            map.pool().give_back(number);
             map.write_over("k");
         }
         remover.join().unwrap();
@@ -185,8 +189,8 @@ fn loom_insert_against_sweep() {
         let other = map.clone();
         let writer = thread::spawn(move || other.put("k", 2));
         map.seal_hot();
-        let _ = map.sweep_some(1 << 10);
-        if map.pool.free() > 0 {
+        let _ = map.sweep(1 << 10);
+        if map.pool().free() > 0 {
             map.take_all_but(1);
             map.write_over("k");
         }
@@ -203,7 +207,7 @@ fn loom_read_against_reuse_by_who_has_not_opened_it() {
         map.put("k", 1);
         map.seal_hot();
         let (one, other) = (map.clone(), map.clone());
-        let reader = thread::spawn(move || other.look_at("k"));
+        let reader = thread::spawn(move || other.peek("k"));
         map.empty_first();
         map.reopen();
         let writer = thread::spawn(move || one.put("k", 2));
@@ -221,10 +225,10 @@ fn loom_read_against_removal_and_lending() {
         map.put("k", 1);
         map.seal_hot();
         let (one, other) = (map.clone(), map.clone());
-        let reader = thread::spawn(move || other.look_at("k"));
+        let reader = thread::spawn(move || other.peek("k"));
         map.empty_first();
-        assert!(map.lend());
-        let taker = thread::spawn(move || one.table.take_lent());
+        assert!(map.give_index_a_segment());
+        let taker = thread::spawn(move || one.index.table.take_lent());
         saw(reader.join().unwrap());
         taker.join().unwrap();
         map.assert_exact(&["k"]);
@@ -240,7 +244,7 @@ fn loom_update_against_sweep() {
         map.seal_hot();
         let other = map.clone();
         let sweeper = thread::spawn(move || {
-            let _ = other.sweep_some(1 << 10);
+            let _ = other.sweep(1 << 10);
         });
         let changed = map.update(b"k", |mut value| {
             value.fill(2);
@@ -261,12 +265,12 @@ fn loom_two_writers_at_the_end_of_a_segment() {
         while map.hot.lock().as_ref().is_none_or(|open| open.at + 40 <= map.shape().end()) {
             map.put("x", 0);
         }
-        let sealed = map.pool.hot();
+        let sealed = map.pool().hot();
         let other = map.clone();
         let writer = thread::spawn(move || other.put("k", 1));
         map.put("l", 2);
         writer.join().unwrap();
-        assert_eq!(map.pool.hot(), sealed + 1);
+        assert_eq!(map.pool().hot(), sealed + 1);
         saw(format!("{} {}", map.text("k"), map.text("l")));
         map.assert_exact(&["k", "l", "x"]);
     });
@@ -363,11 +367,11 @@ fn loom_removal_by_update_against_reuse() {
 fn loom_admission_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
         let map = Arc::new(store());
-        let number = map.pool.take(0, || true).expect("there is room");
-        map.pool.give_back(number);
+        let number = map.pool().take(0, || true).expect("there is room");
+        map.pool().give_back(number);
         map.take_all_but(1);
         map.put_cold("k", 1);
-        let place = map.top(b"k");
+        let place = map.index.top(b"k");
         let other = map.clone();
         let reader = thread::spawn(move || other.text("k"));
         if case == 1 {
@@ -395,9 +399,9 @@ fn loom_read_against_reuse_by_another_key() {
         map.put(KEY, 1);
         map.seal_hot();
         let other = map.clone();
-        let reader = thread::spawn(move || other.look_at(KEY));
+        let reader = thread::spawn(move || other.peek(KEY));
         assert!(map.remove(KEY.as_bytes()));
-        let _ = map.sweep_some(0);
+        let _ = map.sweep(0);
         map.take_all_but(1);
         map.reopen();
         map.put("A KEY of two words", 9);

@@ -5,10 +5,11 @@ use super::builder::Builder;
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
 use super::iter::{Iter, Keys};
-use super::read::Resolved;
+use super::read::ReadEntry;
+use super::record::Shape;
 use super::segment::Use;
 use super::store::Store;
-use super::transfer::{ExportError, ImportError};
+use super::transfer::{self, ExportError, ImportError};
 use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -53,10 +54,6 @@ impl CompressedMap {
     /// Makes a map with other codecs, another policy, or segments of another size.
     pub fn builder(budget: usize) -> Builder {
         Builder::new(budget)
-    }
-
-    pub(super) fn of(builder: Builder) -> Self {
-        Self { store: Store::new(builder) }
     }
 
     /// Stores a value, and says whether there was one before.
@@ -259,7 +256,7 @@ impl CompressedMap {
 
     /// Entries; exact where nobody writes meanwhile.
     pub fn len(&self) -> usize {
-        self.store.table.len()
+        self.store.index.table.len()
     }
 
     /// Whether there are none.
@@ -275,7 +272,7 @@ impl CompressedMap {
     /// assert!(map.iter().eq([(b"key".to_vec(), Ok(b"value".to_vec()))]));
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
+        Iter::new(&self.store)
     }
 
     /// All keys, in no order, as copies: those of damaged values too. Decompresses nothing.
@@ -310,8 +307,26 @@ impl CompressedMap {
     /// map.retain(|_, value| value.is_err() || value.is_ok_and(|value| value.len() > 5));
     /// assert!(map.is_empty());
     /// ```
-    pub fn retain(&self, keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
-        self.store.retain(keep);
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
+        let store = &self.store;
+        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = store.copy_bin(at, &mut entries);
+            for entry in entries.drain(..) {
+                let (key, hash) = (&*entry.key, store.index.hash(&entry.key));
+                let (top, generation) = (entry.chain.top, entry.chain.generation);
+                let value = store.fold(key, &entry.chain);
+                let mut now = Some(ReadEntry { top, generation, value, deadline: 0 });
+                while let Some(ReadEntry { top, generation, value, .. }) = now {
+                    let value = value.as_deref().map_err(|&corrupt| corrupt);
+                    if keep(key, value) || store.unlink_exactly(hash, top, generation) {
+                        break;
+                    }
+                    // A writer has changed the entry, or a sweep has moved it. `keep` decides again.
+                    now = store.read_entry(hash, |at| store.records().has_key(at, key), key);
+                }
+            }
+        }
     }
 
     /// Removes all entries that are there when it comes to them.
@@ -323,7 +338,13 @@ impl CompressedMap {
     /// assert!(map.is_empty());
     /// ```
     pub fn clear(&self) {
-        self.store.clear();
+        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = self.store.index.copy_bin(at, &mut entries);
+            for entry in entries.drain(..) {
+                self.store.remove(&entry.key);
+            }
+        }
     }
 
     /// Figures. Walks the index's directory and the list of segments.
@@ -335,7 +356,33 @@ impl CompressedMap {
     /// assert!(stats.len == 1 && stats.raw == 8 && stats.memory_bytes <= stats.budget);
     /// ```
     pub fn stats(&self) -> Stats {
-        self.store.stats()
+        let (store, pool) = (&self.store, self.store.pool());
+        let (own, in_segments) = (store.index.table.usage().bytes, pool.index_segments());
+        let (mut hot, mut dead) = (0, 0);
+        for number in 0..pool.numbers() {
+            let Some(segment) = pool.segment(number) else { continue };
+            if [Use::Hot, Use::Cold, Use::Swept].into_iter().any(|what| segment.is(what)) {
+                dead += segment.dead();
+            }
+            hot += segment.live();
+        }
+        let (_, cold) = store.models().cold();
+        Stats {
+            len: self.len(),
+            raw: store.raw.total(),
+            memory_bytes: store.bytes_but_index().saturating_add(own),
+            budget: store.memory.budget,
+            index: own + in_segments * store.shape().bytes(),
+            segments: pool.made() - in_segments,
+            hot_segments: pool.hot(),
+            free_segments: pool.free(),
+            hot: hot.saturating_sub(cold),
+            cold,
+            dead,
+            codecs: store.models().stats(),
+            hits: store.hits.total(),
+            misses: store.misses.total(),
+        }
     }
 
     /// Makes room ahead of writers, if any is wanted: compresses, compacts and folds, has codecs learn and the index
@@ -400,7 +447,7 @@ impl CompressedMap {
         &self,
         write: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<usize, ExportError<E>> {
-        self.store.export(write)
+        transfer::export(&self.store, write)
     }
 
     /// Inserts all that another map has exported; how many entries. `read` fills the front of what it is given and
@@ -418,7 +465,7 @@ impl CompressedMap {
         &self,
         read: impl FnMut(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, ImportError<E>> {
-        self.store.import(read)
+        transfer::import(&self.store, read)
     }
 
     /// Gives back what memory can be given back.
@@ -435,6 +482,15 @@ impl CompressedMap {
     }
 }
 
+impl Builder {
+    /// Builds the map. It allocates nothing of its budget yet, except the models that codecs have without training.
+    #[must_use]
+    pub fn build(self) -> CompressedMap {
+        debug_assert!(Shape::new(self.segment_bits()).room() > 0);
+        CompressedMap { store: Store::new(self) }
+    }
+}
+
 impl<'a> IntoIterator for &'a CompressedMap {
     type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
     type IntoIter = Iter<'a>;
@@ -448,66 +504,5 @@ impl fmt::Debug for CompressedMap {
     /// Figures only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompressedMap").field("stats", &self.stats()).finish()
-    }
-}
-
-impl Store {
-    pub(super) fn stats(&self) -> Stats {
-        let (own, lent) = (self.table.usage().bytes, self.pool.lent());
-        let (mut hot, mut dead) = (0, 0);
-        for number in 0..self.pool.numbers() {
-            let Some(segment) = self.pool.segment(number) else { continue };
-            if [Use::Hot, Use::Cold, Use::Swept].into_iter().any(|what| segment.is(what)) {
-                dead += segment.dead();
-            }
-            hot += segment.live();
-        }
-        let (_, cold) = self.models.cold();
-        Stats {
-            len: self.table.len(),
-            raw: self.raw.total(),
-            memory_bytes: self.bytes_but_index().saturating_add(own),
-            budget: self.budget,
-            index: own + lent * self.shape().bytes(),
-            segments: self.pool.made() - lent,
-            hot_segments: self.pool.hot(),
-            free_segments: self.pool.free(),
-            hot: hot.saturating_sub(cold),
-            cold,
-            dead,
-            codecs: self.models.stats(),
-            hits: self.hits.total(),
-            misses: self.misses.total(),
-        }
-    }
-
-    fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
-        let (mut position, mut met) = (Some(Position::START), Vec::new());
-        while let Some(at) = position {
-            position = self.meet_bin(at, &mut met);
-            for entry in met.drain(..) {
-                let (key, hash) = (&*entry.key, self.hash(&entry.key));
-                let (top, generation, value) = (entry.top, entry.generation, self.value_of(&entry));
-                let mut now = Some(Resolved { top, generation, value, deadline: 0 });
-                while let Some(Resolved { top, generation, value, .. }) = now {
-                    let value = value.as_deref().map_err(|&corrupt| corrupt);
-                    if keep(key, value) || self.unlink_exactly(hash, top, generation) {
-                        break;
-                    }
-                    // It has changed, or was only moved: asked again, until it is kept or gone.
-                    now = self.resolve(hash, |at| self.is_of(at, key), key);
-                }
-            }
-        }
-    }
-
-    fn clear(&self) {
-        let (mut position, mut met) = (Some(Position::START), Vec::new());
-        while let Some(at) = position {
-            position = self.meet_all(at, &mut met);
-            for entry in met.drain(..) {
-                self.remove(&entry.key);
-            }
-        }
     }
 }

@@ -22,22 +22,28 @@ pub mod codec;
 mod codec_lock;
 mod expiry;
 mod hash;
+mod index;
 mod iter;
-mod learn;
 mod loads;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
+mod maintenance;
+mod memory;
 mod models;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod models_loom;
 mod pool;
 mod read;
 mod record;
+mod records;
 mod segment;
 #[cfg(feature = "serde")]
 mod serde;
+mod steps;
 mod store;
 mod sweep;
+mod trainer;
+mod training;
 mod transfer;
 mod typed;
 mod types;

@@ -5,7 +5,7 @@
 //!   model. None is freed while the map is shared, so readers need no more than that.
 
 use super::codec::{Choice, Codec, Corrupt, Model, Work};
-use super::record::{Head, MOST_MODELS, RAW};
+use super::record::{Head, MAX_MODELS, RAW};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use alloc::boxed::Box;
@@ -40,10 +40,10 @@ pub(super) struct Slot {
 
 pub(super) struct Models {
     codecs: Vec<Named>,
-    slots: [AtomicPtr<Slot>; MOST_MODELS],
+    slots: [AtomicPtr<Slot>; MAX_MODELS],
     /// Records of each kind, raw ones first, and what they take.
-    records: [AtomicUsize; 1 + MOST_MODELS],
-    stored: [AtomicUsize; 1 + MOST_MODELS],
+    records: [AtomicUsize; 1 + MAX_MODELS],
+    stored: [AtomicUsize; 1 + MAX_MODELS],
 }
 
 impl Models {
@@ -106,7 +106,7 @@ impl Models {
 
     /// Drops the models that no record was compressed by and that `kept` does not name.
     pub(super) fn drop_unused(&mut self, kept: &[usize]) {
-        for index in 0..MOST_MODELS {
+        for index in 0..MAX_MODELS {
             // relaxed: `&mut self`.
             if !kept.contains(&index) && self.records[1 + index].load(Ordering::Relaxed) == 0 {
                 self.drop_slot(index);
@@ -125,7 +125,7 @@ impl Models {
 
     /// Heap bytes.
     pub(super) fn bytes(&self) -> usize {
-        let slots = (0..MOST_MODELS).filter_map(|index| self.slot(index));
+        let slots = (0..MAX_MODELS).filter_map(|index| self.slot(index));
         slots.fold(0, |sum, slot| sum.saturating_add(slot.bytes))
     }
 
@@ -136,7 +136,12 @@ impl Models {
 
     /// Fills `into` with what `stored` was before it was compressed.
     #[inline]
-    pub(super) fn expand(&self, head: Head, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+    pub(super) fn decompress(
+        &self,
+        head: Head,
+        stored: &[u8],
+        into: &mut [u8],
+    ) -> Result<(), Corrupt> {
         match head.model() {
             None if stored.len() == into.len() => {
                 into.copy_from_slice(stored);
@@ -167,20 +172,20 @@ impl Models {
 
     /// A cold record of this head was linked.
     pub(super) fn count_up(&self, head: Head) {
-        let kind = usize::from(head.kind).min(MOST_MODELS);
+        let kind = usize::from(head.kind).min(MAX_MODELS);
         // relaxed: counts order nothing.
         self.records[kind].fetch_add(1, Ordering::Relaxed);
         // relaxed: as above.
-        self.stored[kind].fetch_add(head.record(false), Ordering::Relaxed);
+        self.stored[kind].fetch_add(head.record_len(false), Ordering::Relaxed);
     }
 
     /// One was unlinked.
     pub(super) fn count_down(&self, head: Head) {
-        let kind = usize::from(head.kind).min(MOST_MODELS);
+        let kind = usize::from(head.kind).min(MAX_MODELS);
         // relaxed: counts order nothing.
         self.records[kind].fetch_sub(1, Ordering::Relaxed);
         // relaxed: as above.
-        self.stored[kind].fetch_sub(head.record(false), Ordering::Relaxed);
+        self.stored[kind].fetch_sub(head.record_len(false), Ordering::Relaxed);
     }
 
     /// Cold records, and what they take all together.
@@ -199,7 +204,7 @@ impl Models {
         let names = self.codecs.iter().map(|named| named.name);
         let mut all: Vec<_> = names.map(CodecStats::new).collect();
         all.push(CodecStats::new("none"));
-        for kind in 0..=MOST_MODELS {
+        for kind in 0..=MAX_MODELS {
             let slot = kind.checked_sub(1).and_then(|index| self.slot(index));
             let at = slot.map_or(self.codecs.len(), |slot| slot.codec);
             // relaxed: counts order nothing.
@@ -214,6 +219,6 @@ impl Models {
 
 impl Drop for Models {
     fn drop(&mut self) {
-        (0..MOST_MODELS).for_each(|index| self.drop_slot(index));
+        (0..MAX_MODELS).for_each(|index| self.drop_slot(index));
     }
 }

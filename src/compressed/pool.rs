@@ -22,7 +22,7 @@ const BLOCKS: usize = if cfg!(hedgerow_loom) { 3 } else { (usize::BITS - 10) as 
 /// Words of a new segment that are zeroed at a time.
 const ZEROED: usize = (4 << 10) / size_of::<usize>();
 /// With such a part of a cold segment dead it may be worth compacting.
-pub(super) const DEAD: usize = 10;
+pub(super) const COMPACT_PART: usize = 10;
 
 type Addresses = AtomicPtr<Word>;
 
@@ -43,7 +43,7 @@ struct Lists {
     /// Below this one none is vacant.
     vacant: usize,
     /// Segments that the index has.
-    lent: usize,
+    index_segments: usize,
     /// The next one, which is zeroed a little at a time, and how far.
     next: Option<(memory::Blank, usize)>,
 }
@@ -139,38 +139,38 @@ impl Pool {
     }
 
     /// A segment that is open and empty, of those that hold nothing or new ones, if `may_grow` says so, with nobody
-    /// else growing meanwhile. `spared` of them are left, and made first.
-    pub(super) fn take(&self, spared: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
-        self.take_in(&mut self.lists.lock(), spared, may_grow)
+    /// else growing meanwhile. `keep_free` of them are left, and made first.
+    pub(super) fn take(&self, keep_free: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
+        self.take_in(&mut self.lists.lock(), keep_free, may_grow)
     }
 
     /// The words of a segment that is taken as by `take`, for good: where they begin, and how many.
-    pub(super) fn lend(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
+    pub(super) fn take_for_index(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
         let mut lists = self.lists.lock();
         let number = self.take_in(&mut lists, self.reserve, may_grow)?;
-        self.segment(number)?.set_use(Use::Lent);
-        lists.lent += 1;
+        self.segment(number)?.set_use(Use::Index);
+        lists.index_segments += 1;
         let (block, index) = block_of(number);
         // relaxed: both were stored by who made the segment, under the lock that is held.
         let addresses = self.blocks[block].load(Ordering::Relaxed);
         // SAFETY: as in `segment`. relaxed: as above.
         let words = unsafe { &*addresses.add(index) }.load(Ordering::Relaxed);
-        let range = self.shape.lent();
+        let range = self.shape.index_words();
         Some((words.wrapping_add(range.start), range.len()))
     }
 
     /// Segments that the index has.
-    pub(super) fn lent(&self) -> usize {
-        self.lists.lock().lent
+    pub(super) fn index_segments(&self) -> usize {
+        self.lists.lock().index_segments
     }
 
     fn take_in(
         &self,
         lists: &mut Lists,
-        spared: usize,
+        keep_free: usize,
         may_grow: impl Fn() -> bool,
     ) -> Option<usize> {
-        while lists.free.len <= spared {
+        while lists.free.len <= keep_free {
             if lists.next.is_some() {
                 self.zero_next(lists, usize::MAX);
                 continue;
@@ -204,7 +204,7 @@ impl Pool {
     }
 
     /// Whether a segment is being made.
-    pub(super) fn coming(&self) -> usize {
+    pub(super) fn in_the_making(&self) -> usize {
         usize::from(self.lists.lock().next.is_some())
     }
 
@@ -247,13 +247,13 @@ impl Pool {
     pub(super) fn note_dead(&self, segment: Segment<'_>) {
         // Models sweep when they say so. relaxed: hints.
         let asked = !cfg!(hedgerow_loom) && !self.dead.load(Ordering::Relaxed);
-        if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), DEAD) {
+        if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), COMPACT_PART) {
             // relaxed: as above.
             self.dead.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether `deadest` is worth asking: it looks at all segments. It may be missed that one has come to be.
+    /// Whether `most_dead` is worth asking: it looks at all segments. It may be missed that one has come to be.
     pub(super) fn has_dead(&self) -> bool {
         // relaxed: a hint.
         self.dead.load(Ordering::Relaxed)
@@ -265,7 +265,7 @@ impl Pool {
     }
 
     /// The cold segment with the most dead bytes, and how many, if they are such a part of it.
-    pub(super) fn deadest(&self, part: usize) -> Option<(usize, usize)> {
+    pub(super) fn most_dead(&self, part: usize) -> Option<(usize, usize)> {
         // relaxed: a hint, which stands again for what comes to be dead meanwhile.
         self.dead.store(false, Ordering::Relaxed);
         let cold = |number| {
@@ -279,7 +279,7 @@ impl Pool {
     }
 
     /// The hot segment that was sealed first, to be swept.
-    pub(super) fn oldest_hot(&self) -> Option<usize> {
+    pub(super) fn take_oldest_hot(&self) -> Option<usize> {
         let mut lists = self.lists.lock();
         let number = self.pop(&mut lists.hot)?;
         self.segment(number)?.set_use(Use::Swept);
@@ -378,7 +378,7 @@ impl Pool {
         }
         let number = lists.vacant;
         let (block, _) = block_of(number);
-        if number >= self.shape.most_segments() || block >= BLOCKS {
+        if number >= self.shape.max_segments() || block >= BLOCKS {
             return false;
         }
         // relaxed: changes only under the lock, which is held.

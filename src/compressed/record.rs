@@ -21,9 +21,9 @@ pub(super) const MOST_OPERANDS: u8 = 8;
 const EXPIRES: u8 = 0x40;
 const DEADLINE_BYTES: usize = 6;
 /// The latest deadline, in milliseconds by the map's clock: eight thousand years.
-pub(super) const LAST_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
+pub(super) const MAX_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
 /// Kinds between are models.
-pub(super) const MOST_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
+pub(super) const MAX_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 /// Bytes in the longest head, without the word in front of it.
 pub(super) const LONGEST_HEAD: usize = 10 + DEADLINE_BYTES;
 /// Words that hold the longest head wherever it begins.
@@ -72,7 +72,7 @@ impl Shape {
 
     /// Words of a segment that can be lent: all from the first cache line behind the marks. Those stay, since
     /// somebody may yet mark a record of before.
-    pub(super) const fn lent(self) -> Range<usize> {
+    pub(super) const fn index_words(self) -> Range<usize> {
         whole_lines(self.begin() / WORD)..self.words()
     }
 
@@ -82,7 +82,7 @@ impl Shape {
     }
 
     /// Bytes that a record takes at most, with the word in front of it.
-    pub(super) const fn most(self) -> usize {
+    pub(super) const fn max_record(self) -> usize {
         self.room() - WORD
     }
 
@@ -94,12 +94,12 @@ impl Shape {
     }
 
     /// Segments that a location can name.
-    pub(super) const fn most_segments(self) -> usize {
+    pub(super) const fn max_segments(self) -> usize {
         AFAR_MAX >> (self.bits + 1)
     }
 
-    pub(super) const fn location(self, segment: usize, offset: usize, over: bool) -> Location {
-        Location((segment << self.bits | offset) << 1 | over as usize)
+    pub(super) const fn location(self, segment: usize, offset: usize, hot: bool) -> Location {
+        Location((segment << self.bits | offset) << 1 | hot as usize)
     }
 
     #[inline(always)]
@@ -127,19 +127,19 @@ impl Location {
 
     /// Whether it begins with a word that says what lies below.
     #[inline(always)]
-    pub(super) const fn is_over(self) -> bool {
+    pub(super) const fn is_hot(self) -> bool {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn afar(self) -> Afar {
+    pub(super) const fn entry(self) -> Afar {
         Afar(self.0)
     }
 }
 
 impl From<Afar> for Location {
     #[inline(always)]
-    fn from(afar: Afar) -> Self {
-        Self(afar.0)
+    fn from(entry: Afar) -> Self {
+        Self(entry.0)
     }
 }
 
@@ -161,7 +161,7 @@ impl Head {
     }
 
     /// The head of a value that expires then.
-    pub(super) const fn until(self, deadline: u64) -> Self {
+    pub(super) const fn with_deadline(self, deadline: u64) -> Self {
         Self { deadline, ..self }
     }
 
@@ -171,7 +171,7 @@ impl Head {
     }
 
     /// What a record of this head stores of a value and what it was compressed to.
-    pub(super) fn choose<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
+    pub(super) fn stored_bytes<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
         if self.kind == RAW { plain } else { &compressed[..self.stored] }
     }
 
@@ -198,9 +198,9 @@ impl Head {
     }
 
     /// Bytes of the whole record.
-    pub(super) const fn record(self, over: bool) -> usize {
+    pub(super) const fn record_len(self, hot: bool) -> usize {
         let bytes = self.len() + self.key + self.stored;
-        if over { (WORD + bytes).next_multiple_of(WORD) } else { bytes }
+        if hot { (WORD + bytes).next_multiple_of(WORD) } else { bytes }
     }
 
     pub(super) fn write(self, into: &mut [u8; LONGEST_HEAD]) -> usize {
@@ -287,8 +287,8 @@ mod tests {
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
                 let head = Head { kind, key: length / 2, stored: length, plain, deadline: 0 };
-                for deadline in [0, 1, LAST_DEADLINE] {
-                    let head = if head.is_operand() { head } else { head.until(deadline) };
+                for deadline in [0, 1, MAX_DEADLINE] {
+                    let head = if head.is_operand() { head } else { head.with_deadline(deadline) };
                     let len = head.write(&mut bytes);
                     assert_eq!(len, head.len());
                     assert_eq!(Head::read(&bytes), (head, len));
@@ -298,11 +298,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lent_has_no_marks() {
+    fn words_of_the_index_hold_no_marks() {
         for bits in [10, 13, 16] {
-            let (shape, room) = (Shape::new(bits), Shape::new(bits).lent());
+            let (shape, room) = (Shape::new(bits), Shape::new(bits).index_words());
             let last = Shape::mark(shape.bytes() - 1).0;
-            assert!(room.start > last, "what is lent has marks");
+            assert!(room.start > last, "a word of the index holds marks");
             assert_eq!(room.end, shape.words());
         }
     }
@@ -320,10 +320,10 @@ mod tests {
         for bits in [10, 16] {
             let shape = Shape::new(bits);
             for (segment, offset) in [(0, shape.begin()), (5, shape.end() - 1), (100, 999)] {
-                for over in [false, true] {
-                    let at = shape.location(segment, offset, over);
+                for hot in [false, true] {
+                    let at = shape.location(segment, offset, hot);
                     assert_eq!((shape.segment(at), shape.offset(at)), (segment, offset));
-                    assert!(at.is_over() == over && !at.is_none());
+                    assert!(at.is_hot() == hot && !at.is_none());
                 }
             }
         }

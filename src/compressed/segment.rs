@@ -51,7 +51,7 @@ pub(super) enum Use {
     /// Being swept.
     Swept,
     /// The index's, for good.
-    Lent,
+    Index,
 }
 
 #[derive(Clone, Copy)]
@@ -172,7 +172,7 @@ impl<'a> Segment<'a> {
     }
 
     /// Whether no record in it is linked, or may yet be.
-    pub(super) fn is_settled(self) -> bool {
+    pub(super) fn is_unused(self) -> bool {
         // [CM-3] acquire: pairs with [CM-2].
         self.word(LIVE).load(Ordering::Acquire) == 0
     }
@@ -180,7 +180,7 @@ impl<'a> Segment<'a> {
     /// Asks for what a look-up needs beside the record's first line: the rest of a short one, its mark, and the front.
     /// It would come to wait for each of them after the other.
     #[inline(always)]
-    pub(super) fn expect(self, offset: usize) {
+    pub(super) fn prefetch(self, offset: usize) {
         let (mark, _) = Shape::mark(offset);
         for index in [offset / WORD + LINE_BYTES / WORD, mark, GENERATION] {
             prefetch::read(self.words.wrapping_add(index));
@@ -189,7 +189,7 @@ impl<'a> Segment<'a> {
 
     /// Says that the record at `offset` was read. It may be another one by now, which does no harm.
     #[inline(always)]
-    pub(super) fn touch(self, offset: usize) -> bool {
+    pub(super) fn mark_read(self, offset: usize) -> bool {
         let (word, bit) = Shape::mark(offset);
         let before = self.load(word) & bit != 0;
         if !before {
@@ -200,13 +200,13 @@ impl<'a> Segment<'a> {
     }
 
     /// Forgets of the records of a word of marks that they were read.
-    pub(super) fn forget(self, word: usize) {
+    pub(super) fn clear_marks(self, word: usize) {
         if self.load(Shape::FRONT + word) != 0 {
             self.store(Shape::FRONT + word, 0);
         }
     }
 
-    pub(super) fn is_touched(self, offset: usize) -> bool {
+    pub(super) fn is_marked(self, offset: usize) -> bool {
         let (word, bit) = Shape::mark(offset);
         self.load(word) & bit != 0
     }

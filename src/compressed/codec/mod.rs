@@ -16,18 +16,18 @@
 //! one is plugged in by implementing the two traits: `benches/examples/own_codec.rs` does it.
 
 mod choice;
-pub(super) mod lesson;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod samples;
 mod small_text;
+pub(super) mod training;
 mod work;
 
 pub use choice::Choice;
-pub use lesson::{Lesson, Samples};
 #[cfg(feature = "lz4")]
 pub use lz4::Lz4;
 pub use small_text::SmallText;
+pub use training::{Samples, TrainingTask};
 pub use work::Work;
 
 use alloc::boxed::Box;
@@ -67,17 +67,17 @@ pub trait Codec: Send + Sync {
     /// use std::task::{Context, Poll, Waker};
     ///
     /// let samples: Samples = (0..500).map(|n| format!(r#"{{"id":{n},"name":"row {n}"}}"#)).collect();
-    /// let mut lesson = SmallText::new().lesson(samples, 1 << 20).unwrap();
+    /// let mut task = SmallText::new().start_training(samples, 1 << 20).unwrap();
     /// let mut stops = 0;
     /// let model = loop {
-    ///     match lesson.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    ///     match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
     ///         Poll::Ready(model) => break model,
     ///         Poll::Pending => stops += 1,
     ///     }
     /// };
     /// assert!(model.is_some() && stops > 10);
     /// ```
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let _ = room;
         Err(samples)
     }

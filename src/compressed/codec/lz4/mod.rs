@@ -3,8 +3,8 @@
 mod encode;
 mod train;
 
-use super::lesson::at_once;
-use super::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use super::training::at_once;
+use super::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use encode::{Dictionary, Encoder};
@@ -66,7 +66,7 @@ impl Codec for Lz4 {
         Some(Box::new(Blocks { dictionary }))
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let most = self.most(room);
         Ok(Box::pin(async move {
             let values: Vec<&[u8]> = samples.iter().collect();

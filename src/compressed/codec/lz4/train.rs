@@ -7,7 +7,7 @@
 //! best differs, so some lengths are tried, on samples that the dictionary was not made of.
 
 use super::encode::{Dictionary, Encoder};
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 use crate::compressed::codec::{Work, samples};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -175,7 +175,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     fn noise() -> impl FnMut() -> u8 {
         let mut word = 1_u64;

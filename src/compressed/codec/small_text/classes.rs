@@ -4,7 +4,7 @@
 //! class says how many bits follow, and these say which of its symbols it is. That takes one or two in a hundred
 //! more bits than a Huffman code would, and no table: all that is needed to find a code's end is in one word.
 
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 
 /// How many classes there are.
 pub(super) const CLASSES: usize = 8;
@@ -141,7 +141,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     #[test]
     fn each_symbol_has_a_code_of_its_own() {

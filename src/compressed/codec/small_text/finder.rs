@@ -5,7 +5,7 @@
 //! looked for; each symbol knows the longest of those that it begins with.
 
 use super::symbol::{COPIED, LONGEST, Symbol};
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -307,7 +307,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     fn parsed(texts: &[(&str, u32)], text: &[u8], window: usize) -> Vec<(usize, u32)> {
         let mut symbols: Vec<Symbol> = (0..=255).map(|byte| Symbol::new(&[byte])).collect();

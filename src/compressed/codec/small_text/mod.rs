@@ -15,8 +15,8 @@ mod train;
 
 pub(super) use finder::WINDOW;
 
-use super::lesson::at_once;
-use super::{Codec, Corrupt, Lesson, Model, Samples};
+use super::training::at_once;
+use super::{Codec, Corrupt, Model, Samples, TrainingTask};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use table::Table;
@@ -86,7 +86,7 @@ impl Codec for SmallText {
         Some(Box::new(at_once(train::train(samples, most))?))
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let most = Table::symbols_in(room).map(|fit| self.symbols.min(fit));
         Ok(Box::pin(async move {
             let values: Vec<&[u8]> = samples.iter().collect();

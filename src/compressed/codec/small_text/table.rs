@@ -4,7 +4,7 @@ use super::FEWEST;
 use super::classes::{CLASSES, Classes, LONGEST_CODE};
 use super::finder::{BIT, Finder, MOST};
 use super::symbol::{COPIED, LONGEST, Symbol};
-use crate::compressed::codec::lesson::{Turns, at_once};
+use crate::compressed::codec::training::{Turns, at_once};
 use crate::compressed::codec::{Corrupt, Model, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -15,7 +15,7 @@ use core::task::{Context, Poll, Waker};
 
 /// Learning that is not done yet. Each poll does what takes some tens of microseconds, and wakes nobody: whoever has
 /// the time polls again.
-pub type Lesson = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
+pub type TrainingTask = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
 
 /// What is done between two turns of others, in bytes of samples that are compressed.
 pub(in crate::compressed) const TURN: usize = 1 << 10;
@@ -100,8 +100,8 @@ impl Turns {
 }
 
 /// Does a turn's work; what was learned, at the end.
-pub(in crate::compressed) fn go_on(lesson: &mut Lesson) -> Poll<Option<Box<dyn Model>>> {
-    lesson.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+pub(in crate::compressed) fn poll(task: &mut TrainingTask) -> Poll<Option<Box<dyn Model>>> {
+    task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Does all of it.
