@@ -1,8 +1,8 @@
-//! Models of readers against what moves and overwrites records, and of the three races in which an entry could come
-//! to lead to two records, or to an old one.
+//! Models of readers against moves and reuse of records, and of the races in which an entry could refer to two records,
+//! or to an old one.
 //!
-//! Segments hold two records or so. The writer comes first (in the main thread, or spawned first); each model names
-//! the outcomes that it must have met by the end.
+//! A segment holds about two records. The writer comes first: it is the main thread, or is spawned first. Each model
+//! names the outcomes that it must have seen by the end.
 
 use super::builder::Builder;
 use super::maintenance::SweepOutcome;
@@ -23,9 +23,9 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-/// A key that can be torn.
+/// A key of two words, which a reader could see torn.
 const KEY: &str = "a key of two words";
-/// Words of a value: they are alike unless it is torn.
+/// Words of a value. They are equal unless a read was torn.
 const LONG: usize = 12;
 
 fn store() -> Store {
@@ -38,12 +38,12 @@ impl Store {
         assert!(self.insert(key.as_bytes(), &[n; LONG]).is_ok());
     }
 
-    /// The key's value, which must be whole.
+    /// Returns the key's value, which must be whole.
     fn text(&self, key: &str) -> String {
         Self::whole(self.get(key.as_bytes()).unwrap())
     }
 
-    /// As `text`, but what was cold stays so.
+    /// Returns what `text` does, but promotes nothing.
     fn peek(&self, key: &str) -> String {
         let read = self.read(key.as_bytes(), Vec::new(), true);
         Self::whole(read.map(|read| read.unwrap().1))
@@ -62,13 +62,13 @@ impl Store {
         }
     }
 
-    /// Makes the next hot record lie where the very first one lay.
+    /// Opens the segment in which the very first record was, so that the next hot record is written there.
     fn reopen(&self) {
         let number = self.pool().take(0, || false).expect("one is empty");
         *self.hot.lock() = Some(OpenSegment::new(number, self.shape()));
     }
 
-    /// Removes the only record, which is the first one ever, and makes its segment the next to be taken.
+    /// Removes the only record, which was the first one ever, and makes its segment the next to be taken.
     fn empty_first(&self) {
         assert!(self.remove(b"k"));
         assert_eq!(self.sweep(0), SweepOutcome::Advanced);
@@ -84,7 +84,7 @@ impl Store {
         number
     }
 
-    /// Removes the only record, which lies in this segment. Gives the segment back, unless another thread has to.
+    /// Removes the only record, which is in this segment. Gives the segment back, unless another thread has to.
     fn free_first(&self, number: usize) -> bool {
         let _ = self.remove(b"k");
         let settled = self.pool().segment(number).unwrap().is_unused();
@@ -144,7 +144,7 @@ impl Store {
     }
 }
 
-/// A record is moved away, and another one of the same key written where it was, while it is read.
+/// A sweep moves a record during a read, and another record of the same key is written to its location.
 #[test]
 fn loom_read_against_move_and_reuse() {
     explore(2, ["1"], |saw| {
@@ -159,8 +159,8 @@ fn loom_read_against_move_and_reuse() {
     });
 }
 
-/// Unlinked by one thread, written anew by another: the second must have seen the first. Of a sweep there is only what
-/// it does at its end, or the model would take hours.
+/// One thread unlinks the record and another reuses its location: the second must have seen the first. Only the end of
+/// a sweep is modelled, or the model would take hours.
 #[test]
 fn loom_read_against_removal_and_reuse_by_others() {
     explore(2, ["1", "None"], |saw| {
@@ -181,7 +181,7 @@ fn loom_read_against_removal_and_reuse_by_others() {
     });
 }
 
-/// A segment is sealed and swept between the moments when its only record is appended and when it is linked.
+/// A segment is sealed and swept after its only record is appended and before it is linked.
 #[test]
 fn loom_insert_against_sweep() {
     explore(2, ["2"], |saw| {
@@ -199,7 +199,7 @@ fn loom_insert_against_sweep() {
     });
 }
 
-/// One thread opens the segment anew, and another appends to it: the second must have seen what the first has.
+/// One thread opens the segment again, and another appends to it: the second must have seen what the first has seen.
 #[test]
 fn loom_read_against_reuse_by_who_has_not_opened_it() {
     explore(1, ["1", "2", "None"], |saw| {
@@ -217,7 +217,7 @@ fn loom_read_against_reuse_by_who_has_not_opened_it() {
     });
 }
 
-/// What was a record's is lent to the index by one thread, and taken and zeroed by another.
+/// One thread gives the index the segment of a record, and another takes and zeroes its words.
 #[test]
 fn loom_read_against_removal_and_lending() {
     explore(1, ["1", "None"], |saw| {
@@ -235,7 +235,7 @@ fn loom_read_against_removal_and_lending() {
     });
 }
 
-/// An update makes a new record while a sweep compresses the old one: one of the two is linked, once.
+/// An update appends a new record while a sweep compresses the old one: one of the two is linked, once.
 #[test]
 fn loom_update_against_sweep() {
     explore(2, ["2"], |saw| {
@@ -276,7 +276,7 @@ fn loom_two_writers_at_the_end_of_a_segment() {
     });
 }
 
-/// A read brings a cold value back while another is stored: the older one never returns.
+/// A read promotes a cold value while a writer stores another: the older value never returns.
 #[test]
 fn loom_admission_against_write() {
     explore(2, ["1 2", "2 2"], |saw| {
@@ -292,7 +292,7 @@ fn loom_admission_against_write() {
     });
 }
 
-/// A read brings a cold value back while its segment is swept.
+/// A read promotes a cold value while its segment is swept.
 #[test]
 fn loom_admission_against_move() {
     explore(2, ["1 1"], |saw| {
@@ -309,8 +309,8 @@ fn loom_admission_against_move() {
     });
 }
 
-/// Another thread removes a record after an update has read it, and writes another record of the key in its place: the
-/// update applies to the other record, or comes before it.
+/// Another thread removes a record after an update has read it, and writes another record of the key to its location.
+/// The update applies to the other record, or comes before it.
 #[test]
 fn loom_update_against_reuse() {
     explore(1, ["12", "2"], |saw| {
@@ -337,7 +337,7 @@ fn loom_update_against_reuse() {
     });
 }
 
-/// As above, with an update that removes the record.
+/// The same race, with an update that removes the record.
 #[test]
 fn loom_removal_by_update_against_reuse() {
     explore(1, ["2"], |saw| {
@@ -362,7 +362,7 @@ fn loom_removal_by_update_against_reuse() {
 }
 
 /// A read promotes a cold value. Meanwhile another thread removes its record and writes another cold record of the key
-/// in its place: the older value never returns.
+/// to its location: the older value never returns.
 #[test]
 fn loom_admission_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
@@ -387,7 +387,7 @@ fn loom_admission_against_reuse() {
     });
 }
 
-/// A record of another key, which shares a word with the first key, is written in the place of a record.
+/// A record of another key, which has a word in common with the first, is written to the location of a record.
 #[test]
 fn loom_read_against_reuse_by_another_key() {
     explore(1, ["1", "None"], |saw| {

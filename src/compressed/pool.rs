@@ -258,7 +258,7 @@ impl Pool {
         }
     }
 
-    /// Whether `most_dead` is worth asking: it looks at all segments. It may be missed that one has come to be.
+    /// Whether a call of `most_dead`, which examines all segments, is worth its time. The hint may miss a segment.
     pub(super) fn has_dead(&self) -> bool {
         // relaxed: a hint.
         self.dead.load(Ordering::Relaxed)

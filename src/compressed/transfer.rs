@@ -1,4 +1,4 @@
-//! Writing all entries to a stream of bytes, and reading them back. Values travel as they are stored.
+//! Export and import of all entries as a stream of bytes. Values are written as they are stored.
 //!
 //! ```text
 //! "hedgerow" 'C' 1
@@ -8,7 +8,8 @@
 //! 'z' | how many entries: u64 | sum: u32
 //! ```
 //!
-//! Numbers are little-endian; a sum is CRC-32 of all of its block before it. A model comes before what it made.
+//! Numbers are little-endian. A sum is the CRC-32 of its block before it. A model is written before the first value
+//! that it has compressed.
 
 use super::codec::{Corrupt, Model};
 use super::index::EntryCopy;
@@ -25,22 +26,22 @@ use core::time::Duration;
 use crc32fast::Hasher;
 
 const MAGIC: &[u8; 10] = b"hedgerowC\x01";
-/// The id of values that no model made.
+/// The id of values that are stored plain.
 const PLAIN: u8 = u8::MAX;
-/// Bytes for which memory is asked before they are seen to be there.
+/// Bytes that are allocated before the reader has delivered them.
 const PIECE: usize = 1 << 12;
-/// A key or value is shorter.
+/// All keys and values are shorter.
 const LONGEST: usize = 1 << 21;
 /// The most bytes of a model.
 const LONGEST_MODEL: usize = 1 << 26;
 
-/// Why an import ended before its end. What was imported until then stays.
+/// Why an import failed. The entries that it has inserted stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportError<E> {
-    /// The bytes cannot be had.
+    /// `read` failed.
     Read(E),
-    /// The bytes are not those of an export, or have changed, or end too soon.
+    /// The bytes are not those of an export, are damaged, or end too soon.
     Corrupt,
     /// Values were compressed by a codec that the map does not have.
     UnknownCodec {
@@ -49,11 +50,11 @@ pub enum ImportError<E> {
     },
     /// An entry cannot be stored.
     Store {
-        /// Why not.
+        /// The error of the map.
         error: StoreError,
-        /// Its key.
+        /// The entry's key.
         key: Vec<u8>,
-        /// Its value.
+        /// The entry's value.
         value: Vec<u8>,
     },
 }
@@ -85,23 +86,23 @@ impl<E> From<Corrupt> for ImportError<E> {
     }
 }
 
-/// Why an export ended before its end.
+/// Why an export failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportError<E> {
-    /// The bytes cannot be written.
+    /// `write` failed.
     Write(E),
     /// The bytes of a value are damaged. Without this entry the others can be exported.
     Corrupt {
         /// The entry's key.
         key: Vec<u8>,
     },
-    /// What the merge function makes of a value and its changes has 2 MiB or more, which no map holds.
+    /// The merge function made a value of 2 MiB or more, which no map stores.
     ValueTooLarge {
         /// The entry's key.
         key: Vec<u8>,
     },
-    /// A codec writes of a model more than 64 MiB, which [`import`](crate::CompressedMap::import) takes at most.
+    /// A model is written in more than 64 MiB, which [`import`](crate::CompressedMap::import) refuses.
     ModelTooLarge {
         /// The codec's name.
         codec: &'static str,
@@ -191,7 +192,7 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }
 
-    /// So many bytes; a length that lies costs no memory.
+    /// Reads `len` bytes. Memory grows with the bytes that were read, so a false length costs none.
     fn bytes(&mut self, len: usize) -> Result<Vec<u8>, ImportError<E>> {
         let mut bytes = Vec::new();
         while bytes.len() < len {
@@ -202,7 +203,7 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
         Ok(bytes)
     }
 
-    /// The block is whole.
+    /// Ends a block, and compares its checksum.
     fn end(&mut self) -> Result<(), ImportError<E>> {
         let sum = core::mem::take(&mut self.sum).finalize();
         let told = u32::from_le_bytes(self.array()?);
@@ -238,7 +239,7 @@ fn export_entry<E>(
     exported: &mut [bool; MAX_MODELS],
     entry: EntryCopy,
 ) -> Result<(), ExportError<E>> {
-    // A value that was compressed is decompressed to see that it can be.
+    // Each value is decompressed, so that an export contains no value that cannot be read.
     let Ok(value) = store.fold(&entry.key, &entry.chain) else {
         return Err(ExportError::Corrupt { key: entry.key });
     };
@@ -296,7 +297,7 @@ fn export_model<E>(
     if !fits {
         return Err(ExportError::ModelTooLarge { codec });
     }
-    // The builder has found the name to be short enough.
+    // The builder has checked the length of the name.
     out.put(&[b'm', id as u8, codec.len() as u8])?;
     out.put(codec.as_bytes())?;
     out.put_len(bytes.len())?;
@@ -367,7 +368,7 @@ fn import_entry<E>(
 ) -> Result<(), ImportError<E>> {
     let id = from.byte()?;
     let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
-    // No entry was longer, of any map.
+    // No map stores a longer entry.
     if key.max(plain).max(stored) >= LONGEST {
         return Err(ImportError::Corrupt);
     }
