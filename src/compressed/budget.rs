@@ -1,4 +1,4 @@
-//! What may be allocated within the budget.
+//! Decisions on what may be allocated within the budget.
 //!
 //! Segments are not freed while the map is shared, and the index grows with the number of entries. If segments are
 //! large enough, the index therefore takes its memory from them: a segment that was swept empty serves records again,
@@ -138,7 +138,7 @@ impl Store {
         } else {
             return Err(Shortage::Segment);
         };
-        // What the index still takes from the allocator: small tables, and directories of segments and lines.
+        // The index still takes small tables from the allocator, and directories of segments and lines.
         let more = if usage.bins < 1 << Bins::SEGMENT_BITS {
             Self::table_step(0)
         } else {

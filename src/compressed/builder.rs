@@ -56,7 +56,7 @@ impl Builder {
     /// Adds a codec. If a map has several, each value is stored in its shortest compressed form. A value that no codec
     /// makes a tenth shorter is stored plain.
     ///
-    /// A codec must not change the map that it belongs to: such a call may hang.
+    /// A codec must not change the map that it belongs to: that call may hang.
     ///
     /// # Panics
     /// The codec's name is longer than 255 bytes, for which an export has no room.

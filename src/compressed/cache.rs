@@ -82,7 +82,7 @@ impl CompressedMap {
     /// [`Corrupt`] if there is a value and its bytes are damaged; `make` does not run.
     ///
     /// # Panics
-    /// `make` asks for the same key. Without `std` the call waits forever instead.
+    /// `make` requests the value of the same key. Without `std` the call waits forever instead.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

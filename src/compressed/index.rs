@@ -67,8 +67,8 @@ impl Index {
         }
     }
 
-    /// Whether there is an entry that `wanted` accepts by its location. What `wanted` has read of the records is valid
-    /// if this returns true.
+    /// Whether there is an entry that `wanted` accepts by its location. If this returns true, the bytes of records that
+    /// `wanted` has read were valid.
     #[inline(always)]
     pub(super) fn find(&self, hash: Hash, wanted: impl Fn(Location) -> bool) -> bool {
         let wanted = |entry: &Afar| wanted(Location::from(*entry));

@@ -52,7 +52,7 @@ impl Loads {
         }
         drop(all);
         let own = own == Some(true);
-        assert!(!own, "a closure that makes the value of a key asks for that key's value");
+        assert!(!own, "a closure that computes the value of a key requests the same key");
         None
     }
 

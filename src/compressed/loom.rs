@@ -87,11 +87,11 @@ impl Store {
     /// Removes the only record, which is in this segment. Gives the segment back, unless another thread has to.
     fn free_first(&self, number: usize) -> bool {
         let _ = self.remove(b"k");
-        let settled = self.pool().segment(number).unwrap().is_unused();
-        if settled {
+        let unused = self.pool().segment(number).unwrap().is_unused();
+        if unused {
             self.pool().give_back(number);
         }
-        settled
+        unused
     }
 
     /// Writes a cold record of the key to an empty segment. The key has no record yet.
@@ -201,7 +201,7 @@ fn loom_insert_against_sweep() {
 
 /// One thread opens the segment again, and another appends to it: the second must have seen what the first has seen.
 #[test]
-fn loom_read_against_reuse_by_who_has_not_opened_it() {
+fn loom_read_against_reuse_by_a_thread_that_did_not_open_it() {
     explore(1, ["1", "2", "None"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -219,7 +219,7 @@ fn loom_read_against_reuse_by_who_has_not_opened_it() {
 
 /// One thread gives the index the segment of a record, and another takes and zeroes its words.
 #[test]
-fn loom_read_against_removal_and_lending() {
+fn loom_read_against_removal_and_use_by_the_index() {
     explore(1, ["1", "None"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -278,7 +278,7 @@ fn loom_two_writers_at_the_end_of_a_segment() {
 
 /// A read promotes a cold value while a writer stores another: the older value never returns.
 #[test]
-fn loom_admission_against_write() {
+fn loom_promotion_against_write() {
     explore(2, ["1 2", "2 2"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -294,7 +294,7 @@ fn loom_admission_against_write() {
 
 /// A read promotes a cold value while its segment is swept.
 #[test]
-fn loom_admission_against_move() {
+fn loom_promotion_against_move() {
     explore(2, ["1 1"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -364,7 +364,7 @@ fn loom_removal_by_update_against_reuse() {
 /// A read promotes a cold value. Meanwhile another thread removes its record and writes another cold record of the key
 /// to its location: the older value never returns.
 #[test]
-fn loom_admission_against_reuse() {
+fn loom_promotion_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
         let map = Arc::new(store());
         let number = map.pool().take(0, || true).expect("there is room");

@@ -26,7 +26,7 @@ pub(super) enum SweepOutcome {
     Nothing,
 }
 
-/// What a sweep does to the live records of its segment.
+/// The treatment of the live records of a swept segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SweepKind {
     /// Of a hot segment: records that were read stay hot, the others are compressed.
@@ -47,7 +47,7 @@ pub(super) struct Sweep {
     pub(super) end: usize,
 }
 
-/// What only one thread at a time may do, and its buffers.
+/// The work that only one thread at a time may do, and its buffers.
 pub(super) struct Maintenance {
     pub(super) sweep: Option<Sweep>,
     /// Where the search for the next segment to evict from begins.
@@ -71,7 +71,7 @@ pub(super) struct Compressor {
     pub(super) work: Option<Work>,
     /// The models in use, one for each codec at most.
     pub(super) current: Vec<usize>,
-    /// Which of them were of use lately.
+    /// Counts the recent losses of these models.
     pub(super) choice: Choice,
     pub(super) ratio: RatioMonitor,
     /// The work of all sweeps, in bytes of compressed values.
@@ -80,7 +80,7 @@ pub(super) struct Compressor {
     pub(super) no_alloc: bool,
 }
 
-/// Which segments a sweep may take to write to.
+/// A limit on the segments that a sweep may take to write to.
 #[derive(Clone, Copy)]
 pub(super) struct SegmentLimit {
     /// Free segments that it must leave.

@@ -1,13 +1,13 @@
-//! What a map counts of its memory, and hints about how much of the budget is left.
+//! Figures of a map's memory, and hints about how much of the budget is left.
 //!
 //! No memory is accessed on the strength of these figures. A decision that must not exceed the budget is made under
-//! the lock of what it allocates.
+//! the lock that protects the allocation.
 
 use super::models::Models;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 
-/// What the index lacks for one more entry.
+/// The resource that the index lacks for one more entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Shortage {
     /// A segment. Sweeping may free one.

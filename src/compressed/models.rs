@@ -152,7 +152,7 @@ impl Models {
         }
     }
 
-    /// Compresses by whichever model of `among` makes the value shortest. Returns the kind of the record and the bytes
+    /// Compresses by the model of `among` that makes the value shortest. Returns the kind of the record and the bytes
     /// written to `into`; `RAW` if no model saves a tenth.
     pub(super) fn compress(
         &self,

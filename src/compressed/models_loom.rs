@@ -36,7 +36,7 @@ impl Model for Watched {
 }
 
 #[test]
-fn loom_what_was_learned_is_seen_as_it_was_made() {
+fn loom_a_published_model_is_initialized() {
     explore(3, ["none", "7"], |saw| {
         let models = Arc::new(Models::new(Vec::new()));
         let other = models.clone();

@@ -431,7 +431,7 @@ mod tests {
             let text = payload.and_then(|payload| payload.downcast_ref::<&str>().copied());
             text.is_some_and(|text| text.ends_with("would be written beyond a segment"))
         };
-        let told = "was written without a look at the segment's end";
+        let told = "was written without a bounds check";
         for (at, len) in [(bytes - 8, 9), (bytes, 1), (0, bytes + 1), (usize::MAX, 1)] {
             assert!(
                 refused(&|| segment.put(at, [&[], &vec![1; len - 1], &[1]])),

@@ -23,7 +23,7 @@
 //! - The words of a record are stored before the bin is unlocked whose entry refers to it (`[SL-3]`).
 //!
 //! Live bytes are counted up when a record is appended and down when it is unlinked, each once. They are never set, so
-//! they are exact when no thread writes, in whatever order threads have counted.
+//! they are exact when no thread writes, in any order of counting.
 
 use super::record::{HEAD_WORDS, Head, LONGEST_HEAD, Location, Shape};
 use crate::bins::layout::LINE_BYTES;
@@ -99,7 +99,7 @@ impl<'a> Segment<'a> {
     }
 
     /// Returns how often the segment was opened. A reader that reads a record and then finds its bin unchanged has read
-    /// the generation of that record, in whatever order it loaded the two.
+    /// the generation of that record, in either order of the two loads.
     pub(super) fn generation(self) -> usize {
         self.load(GENERATION)
     }

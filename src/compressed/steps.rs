@@ -194,7 +194,7 @@ mod tests {
         let finds = || (0..1_000).any(|_| store.verify(200).is_err());
         assert!(!finds());
         let cold = |number: &usize| store.pool().segment(*number).is_some_and(|s| s.is(Use::Cold));
-        let number = (0..store.pool().numbers()).find(cold).expect("all was made cold");
+        let number = (0..store.pool().numbers()).find(cold).expect("all values are cold");
         let segment = store.pool().segment(number).expect("it is there");
         for at in [store.shape().begin(), segment.end() - 1, segment.end() / 2] {
             let mut byte = [0];

@@ -38,7 +38,7 @@ pub(super) struct Store {
     pub(super) hot: Lock<Option<OpenSegment>>,
     /// Whether a writer waits for the maintenance lock.
     pub(super) sweep_wanted: AtomicBool,
-    /// Which read marks of cold records are cleared next.
+    /// The place from which read marks of cold records are cleared next.
     pub(super) age_cursor: AtomicUsize,
     /// Bytes of keys and values.
     pub(super) raw: Counter,

@@ -56,7 +56,7 @@ impl Store {
         self.sweep_locked(&mut maintenance, bytes, None)
     }
 
-    /// Whether no sweep is under way, and none is needed.
+    /// Whether no sweep is under way, and no sweep is needed.
     fn has_enough(&self, maintenance: &Maintenance) -> bool {
         maintenance.sweep.is_none()
             && self.pool().free() > self.pool().reserve + 1
@@ -139,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Puts off a stuck sweep, and begins one of a segment that needs less room. Without such a segment there is no room
+    /// Puts off a stuck sweep, and begins one of a segment that needs less room. Without another segment there is no room
     /// left.
     #[cold]
     fn switch_segment(

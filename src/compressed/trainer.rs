@@ -1,4 +1,4 @@
-//! The state of training: which codec is trained, from which samples, and when to train again.
+//! The state of training: the codec that is trained, its samples, and the time to train again.
 
 use super::codec::{Model, Samples, TrainingTask};
 use super::codec_lock::CodecLock;
@@ -25,7 +25,7 @@ pub(super) struct RatioMonitor {
     is_trained: bool,
     plain: usize,
     stored: usize,
-    /// What 1000 bytes became in the first span after the last training.
+    /// The compressed length of 1000 bytes in the first span after the last training.
     reference: usize,
     /// Spans that must pass before the next training.
     pause: u32,
@@ -64,9 +64,9 @@ impl RatioMonitor {
     }
 }
 
-/// Whether codecs are to be trained, and how far training has got.
+/// The requests for training, and its state.
 pub(super) struct Training {
-    /// Whether codecs are to be trained.
+    /// Whether training is requested.
     due: AtomicBool,
     /// Whether codecs were trained once, so that the memory of their models is counted.
     done: AtomicBool,
@@ -86,7 +86,7 @@ impl Training {
         }
     }
 
-    /// Whether codecs are to be trained, by any thread that has the time.
+    /// Whether training is requested, from any thread that has the time.
     pub(super) fn is_due(&self) -> bool {
         // relaxed: a hint.
         self.due.load(Ordering::Relaxed)

@@ -106,7 +106,7 @@ impl Encode for [u8] {
     }
 }
 
-/// Keys and values are only passed through, so the map is `Send` and `Sync` whatever they are.
+/// Keys and values are only passed through, so the map is `Send` and `Sync` for all types.
 type Through<K, V> = fn(&K, &V) -> (K, V);
 
 /// A [`CompressedMap`] with typed keys and values.

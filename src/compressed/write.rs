@@ -29,7 +29,7 @@ const PIECE: usize = 1024;
 const WAITS: usize = 32;
 /// The length of one such wait in backoff steps: some microseconds.
 const SPINS: usize = 32;
-/// Attempts to make room for one entry of the index, before the writer reports that there is none.
+/// Attempts to make room for one entry of the index, before the write fails.
 const MAX_DROPS: usize = 64;
 
 /// The result of linking a record.
@@ -43,9 +43,9 @@ enum Linked {
     Other,
 }
 
-/// How long a writer goes on making room.
-struct Patience {
-    /// Sweeps that it may still do.
+/// What a writer may still do to make room.
+struct RoomBudget {
+    /// Sweeps that are left.
     sweeps: usize,
     backoff: Backoff,
 }
@@ -138,41 +138,41 @@ impl Store {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
         self.admit_record(size)?;
-        let mut patience = self.patience();
+        let mut tries = self.tries();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
                 return Ok(Appended::new(self, at));
             }
-            if !self.make_room(&mut patience) {
+            if !self.make_room(&mut tries) {
                 return Err(StoreError::BudgetExceeded);
             }
         }
     }
 
-    /// Returns the patience of a writer without room. It sweeps all segments twice before it fails, because other
+    /// Returns the limits of a writer without room. It sweeps all segments twice before it fails, because other
     /// writers may take the segments that it frees.
-    fn patience(&self) -> Patience {
+    fn tries(&self) -> RoomBudget {
         let sweeps = 2 * (self.pool().made() + 1) * self.shape().bytes() / SHARE;
-        Patience { sweeps, backoff: Backoff::spinning() }
+        RoomBudget { sweeps, backoff: Backoff::spinning() }
     }
 
     /// Sweeps a little if there is no segment. Returns false if that is of no use.
-    fn make_room(&self, patience: &mut Patience) -> bool {
+    fn make_room(&self, tries: &mut RoomBudget) -> bool {
         match self.sweep(SHARE) {
-            SweepOutcome::Advanced if patience.sweeps > 0 => patience.sweeps -= 1,
+            SweepOutcome::Advanced if tries.sweeps > 0 => tries.sweeps -= 1,
             SweepOutcome::Busy => {
                 // A codec that writes to its own map would wait for its own caller. It panics instead.
                 self.maintenance.refuse_holder();
                 self.training.trainer.refuse_holder();
-                let _ = patience.backoff.wait_long();
+                let _ = tries.backoff.wait_long();
             }
             // This thread has just trained codecs: there is no other thread to wait for.
             SweepOutcome::Training => {}
             // The hint of dead bytes may have been lost in a race, so the segments themselves are examined.
             SweepOutcome::Nothing
-                if patience.sweeps > 0 && self.pool().most_dead(COMPACT_PART).is_some() =>
+                if tries.sweeps > 0 && self.pool().most_dead(COMPACT_PART).is_some() =>
             {
-                patience.sweeps -= 1;
+                tries.sweeps -= 1;
             }
             _ => return false,
         }
@@ -190,8 +190,8 @@ impl Store {
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
-        let mut patience = None;
-        let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
+        let mut tries = None;
+        let mut make_room = || self.make_room(tries.get_or_insert_with(|| self.tries()));
         loop {
             let (mut chain, shortage) = (Chain::default(), Cell::new(None));
             let decide = |top: Option<Location>| {
@@ -453,11 +453,11 @@ mod tests {
     fn a_writer_that_trains_codecs_waits_for_nobody() {
         let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10).codec(Endless));
         store.insert(b"key", b"value").expect("there is room");
-        let mut patience = Patience { sweeps: 0, backoff: Backoff::brief() };
+        let mut tries = RoomBudget { sweeps: 0, backoff: Backoff::brief() };
         for _ in 0..100 {
-            assert!(store.make_room(&mut patience), "training ends by itself");
+            assert!(store.make_room(&mut tries), "training ends by itself");
         }
-        assert!(patience.backoff.may_wait(), "a writer waits though it is the one that trains");
+        assert!(tries.backoff.may_wait(), "a writer waits though it is the one that trains");
     }
 
     /// Making room for the index calls codecs between appending a record and linking it, and a codec may panic.
@@ -480,7 +480,7 @@ mod tests {
             at.linked();
         }));
         assert!(panicked.is_err());
-        assert_eq!(live(), before, "a record that nobody links counts as live");
+        assert_eq!(live(), before, "a record without an entry counts as live");
         assert_eq!(store.get(b"key"), Ok(Some(b"value".to_vec())));
     }
 }

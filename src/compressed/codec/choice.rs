@@ -10,15 +10,15 @@ const MODELS: usize = 4;
 /// Classes of lengths: up to 16 bytes, to 64, to 256, and so on.
 const LENGTHS: usize = 8;
 /// Losses in a row after which a model is tried less often with each further loss.
-const PATIENCE: u8 = 8;
+const MAX_LOSSES: u8 = 8;
 /// The rarest interval between two tries, as a power of two.
 const SELDOM: u8 = 5;
 /// A value longer than this is tried in part first.
 const LONG: usize = 4 << 10;
-/// The bytes of such a part.
+/// The bytes of this part.
 const PART: usize = 512;
 
-/// Compresses values by whichever of several models makes them shortest.
+/// Compresses each value by the model that makes it shortest.
 ///
 /// For each class of lengths it counts which models have lost in a row. They are tried only now and then, so that
 /// values that no model compresses cost little. A caller that compresses keeps one, and makes another when models
@@ -87,7 +87,7 @@ impl Choice {
         let mut tried = 0_u32;
         for (place, model) in models.enumerate() {
             let lost = losses[place.min(MODELS - 1)];
-            let seldom = (lost.saturating_sub(PATIENCE) / 2).min(SELDOM);
+            let seldom = (lost.saturating_sub(MAX_LOSSES) / 2).min(SELDOM);
             if !self.asked.is_multiple_of(1 << seldom) {
                 continue;
             }
@@ -194,7 +194,7 @@ mod tests {
         if let Some((_, length)) = best {
             let saved =
                 into[..length].iter().all(|&byte| usize::from(byte) == plain.len() - length);
-            assert!(saved, "what is in front is what the best made");
+            assert!(saved, "the front holds the best result");
         }
         best
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_is_tried_less_and_less_but_not_never() {
+    fn models_that_lose_are_tried_less_often() {
         let (winner, loser) = (Fixed::saving(50), Fixed::saving(20));
         let mut choice = Choice::new();
         for _ in 0..10_000 {
@@ -219,7 +219,7 @@ mod tests {
         }
         assert_eq!(winner.asked(), 10_000);
         let asked = loser.asked();
-        assert!((300..500).contains(&asked), "what loses was tried {asked} times");
+        assert!((300..500).contains(&asked), "the loser was tried {asked} times");
         // The losses of other lengths are counted separately.
         best(&mut choice, &[&loser, &winner], 1000);
         assert_eq!(loser.asked(), asked + 1);

@@ -8,7 +8,7 @@
 //! |---|---|---|
 #![cfg_attr(
     feature = "lz4",
-    doc = "| [`Lz4`] | what repeats itself or other values over many bytes | only what repeats itself |"
+    doc = "| [`Lz4`] | values that repeat themselves or each other over many bytes | only values that repeat themselves |"
 )]
 //! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!
@@ -96,7 +96,7 @@ pub trait Model: Send + Sync {
     /// enough room. The caller gives only as much room as is worth while. Allocates nothing, except what `work` keeps.
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize>;
 
-    /// Decompresses `stored` into `into`, which is as long as the value was. Allocates nothing, whatever the bytes.
+    /// Decompresses `stored` into `into`, which is as long as the value was. Allocates nothing, for any bytes.
     ///
     /// # Errors
     /// The model compresses no value of this length to these bytes. Not all such bytes are detected: only a checksum

@@ -17,7 +17,7 @@ const FARTHEST: usize = 0xffff;
 /// The most bytes by which a match is extended backwards.
 const FARTHEST_BACK: usize = 64;
 /// After each 2^6 bytes without a match the step becomes one byte longer.
-const PATIENCE: u32 = 6;
+const ACCELERATION: u32 = 6;
 
 /// An empty place of the dictionary's table.
 const NOWHERE: u16 = u16::MAX;
@@ -120,18 +120,18 @@ impl Encoder<'_> {
     /// Encodes the value into `into`. Returns the bytes written, or `None` if there are not enough.
     pub(super) fn encode(mut self, into: &mut [u8]) -> Option<usize> {
         let mut out = Out { into, used: 0 };
-        let (mut done, mut at, mut patience) = (0, 0, 1 << PATIENCE);
+        let (mut done, mut at, mut acceleration) = (0, 0, 1 << ACCELERATION);
         while at + LAST_MATCH <= self.plain.len() {
             let Some(found) = self.find(at, done) else {
-                at += patience >> PATIENCE;
-                patience += 1;
+                at += acceleration >> ACCELERATION;
+                acceleration += 1;
                 // Literals need room, too, except those that the next match may extend back over.
                 if at - done > out.left() + FARTHEST_BACK {
                     return None;
                 }
                 continue;
             };
-            patience = 1 << PATIENCE;
+            acceleration = 1 << ACCELERATION;
             out.sequence(&self.plain[done..found.at], Some(found))?;
             done = found.at + found.length;
             at = done;

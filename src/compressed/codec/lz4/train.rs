@@ -28,7 +28,7 @@ const RUN: usize = 8;
 /// The most hashes of runs, as a power of two.
 const HASH_BITS: u32 = 17;
 
-/// Returns a dictionary of at most `most` bytes, or `None` if none is worth while.
+/// Returns a dictionary of at most `most` bytes, or `None` if no dictionary is worth while.
 pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
     let turns = &mut Turns::default();
     let all = samples::spread(values, LOOKED_AT + TRIED_ON);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_many_have_in_common_is_found() {
+    fn runs_of_many_samples_are_found() {
         let mut noise = noise();
         let mut some = |len| (0..len).map(|_| noise()).collect::<Vec<u8>>();
         let (common, mut values) = (some(200), Vec::new());
@@ -201,11 +201,11 @@ mod tests {
         let dictionary = at_once(train(&values, 4 << 10)).expect("there is much in common");
         let of_all = |bytes: &[u8]| common.windows(bytes.len()).any(|part| part == bytes);
         let found = dictionary.bytes.windows(PIECES[0]).any(of_all);
-        assert!(found, "the dictionary has nothing that many have in common");
+        assert!(found, "the dictionary has no run of many samples");
     }
 
     #[test]
-    fn where_nothing_is_in_common_nothing_is_learned() {
+    fn samples_without_common_runs_give_no_dictionary() {
         let mut noise = noise();
         let values: Vec<Vec<u8>> = (0..500).map(|_| (0..100).map(|_| noise()).collect()).collect();
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();

@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dearer_and_shorter_is_not_followed() {
+    fn dearer_and_shorter_paths_are_not_followed() {
         let texts = |cost| [("abc", cost), ("bcdefg", 5)];
         assert_eq!(parsed(&texts(32 + DETOUR), b"abcdefg", 100)[0], (1, 32));
         assert_eq!(parsed(&texts(31 + DETOUR), b"abcdefg", 100)[0], (3, 31 + DETOUR));

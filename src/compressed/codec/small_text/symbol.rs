@@ -62,7 +62,7 @@ impl Symbol {
         (Self::starting(&bytes, length), Self::new(&bytes[length..self.len()]))
     }
 
-    /// Returns a hash in whose upper bits all bytes take part.
+    /// Returns a hash whose upper bits depend on all bytes.
     #[inline]
     pub(super) fn hash(self) -> u64 {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);

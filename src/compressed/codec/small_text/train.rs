@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn logarithms_are_near() {
         for x in (1..5000).chain([1 << 20, 12_345_678, u64::from(u32::MAX)]) {
-            #[expect(clippy::cast_precision_loss, reason = "what is compared is coarser")]
+            #[expect(clippy::cast_precision_loss, reason = "the comparison is coarser")]
             let exact = (x as f64).log2() * 256.0;
             assert!((f64::from(log2(x)) - exact).abs() < 6.0, "{x}: {} {exact}", log2(x));
         }
