@@ -112,7 +112,7 @@ fn shuffled(count: usize) -> Vec<usize> {
 fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
     let map = trained(budget);
     let refused = (0..budget).find(|&n| map.insert(&key(n), &value(like, n)).is_err());
-    (map, refused.expect("so many cannot be stored"))
+    (map, refused.expect("the map fills up"))
 }
 
 /// A sweep of a segment may meet values that an old model compressed well and the new one does not. Compressed again,

@@ -38,7 +38,7 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
             assert!(stats.memory_bytes <= budget, "over budget: {stats:?}");
             stored.is_err()
         });
-        let refused = refused.expect("so many cannot be stored") as usize;
+        let refused = refused.expect("the map fills up") as usize;
         assert!(refused > budget / 100, "{refused} of {budget}: {:?}", map.stats());
     }
 }

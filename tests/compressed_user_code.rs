@@ -267,7 +267,7 @@ fn closures_may_panic_and_call_the_map() {
 /// The answer of a dishonest model, from the lengths of the value and of the buffer.
 type Answer = fn(usize, usize) -> usize;
 
-/// A model that fills the buffer and returns any length. Whatever it stored decompresses to blanks.
+/// A model that fills the buffer and returns any length. It decompresses all bytes to blanks.
 #[derive(Clone)]
 struct Liar(Answer);
 

@@ -1,4 +1,4 @@
-//! Decisions on what may be allocated within the budget.
+//! Decisions on allocations within the budget.
 //!
 //! Segments are not freed while the map is shared, and the index grows with the number of entries. If segments are
 //! large enough, the index therefore takes its memory from them: a segment that was swept empty serves records again,
@@ -223,8 +223,8 @@ impl Store {
         self.memory.set_growing(growing);
     }
 
-    /// Zeroes a part of the next segment, so that it is there when a writer needs it. Returns whether there was anything
-    /// to do.
+    /// Zeroes a part of the next segment, so that it is there when a writer needs it. Returns whether there was
+    /// anything to do.
     pub(super) fn grow_some(&self) -> bool {
         if !self.memory.is_growing() {
             return false;

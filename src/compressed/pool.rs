@@ -2,7 +2,7 @@
 //!
 //! # Synchronization
 //! - `[CP-1]` release store of a segment's address, and of the block of addresses that holds it ↔ `[CP-2]` acquire
-//!   load: a thread that has a location finds zeroed words there, or what was written since.
+//!   load: a thread that has a location finds zeroed words there, or newer ones.
 //!
 //! The use of a segment and the lists change under the pool's lock.
 

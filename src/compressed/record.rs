@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Lengths are varints, seven bits a byte. A *hot* record begins on a word, which links the record below it: its
-//! location, or 0. The record below is the compressed form of the same value, or what a deferred change applies to. A
+//! location, or 0. The record below is the compressed form of the same value, or the value of a deferred change. A
 //! bit of a location says whether its record is hot. Cold records are packed byte by byte, and have no such word.
 
 use crate::bins::layout::whole_lines;

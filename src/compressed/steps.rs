@@ -77,8 +77,8 @@ impl Store {
         }
     }
 
-    /// Gives the index a few bins for entries to come. Returns whether it did. An index outside of segments takes only
-    /// what the next entries need, because its memory is not given back.
+    /// Gives the index a few bins for entries to come. Returns whether it did. An index outside of segments takes no
+    /// more than the next entries need, because its memory is not given back.
     fn grow_index(&self) -> bool {
         let table = &self.index.table;
         let len = table.len();
@@ -121,8 +121,8 @@ impl Store {
         removed
     }
 
-    /// Removes the entry that `wanted` accepts, for the map's own reasons, and calls the listener. Returns whether there
-    /// was one.
+    /// Removes the entry that `wanted` accepts, for the map's own reasons, and calls the listener. Returns whether
+    /// there was one.
     pub(super) fn discard(
         &self,
         hash: Hash,

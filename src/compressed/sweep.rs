@@ -1,8 +1,8 @@
 //! Sweeps: they empty the oldest hot segment, or the cold segment with the most dead bytes.
 //!
 //! One thread sweeps at a time, a few records at a time, under the maintenance lock. No other thread makes a segment
-//! ready for reuse, so while the lock is held a location identifies a record. A sweep moves each linked record, or links
-//! the record below it instead, and skips unlinked ones. A segment without live bytes is then given back. If live
+//! ready for reuse, so while the lock is held a location identifies a record. A sweep moves each linked record, or
+//! links the record below it instead, and skips unlinked ones. A segment without live bytes is then given back. If live
 //! bytes remain, a writer is between appending and linking, or between unlinking and counting: the segment waits for
 //! another sweep.
 
@@ -139,8 +139,8 @@ impl Store {
         }
     }
 
-    /// Puts off a stuck sweep, and begins one of a segment that needs less room. Without another segment there is no room
-    /// left.
+    /// Puts off a stuck sweep, and begins one of a segment that needs less room. Without another segment there is no
+    /// room left.
     #[cold]
     fn switch_segment(
         &self,
@@ -286,8 +286,8 @@ impl Store {
         Ok(size)
     }
 
-    /// Moves a hot record of a value: to the hot front if it was read; otherwise only the cold record below it stays, or
-    /// a new compressed one.
+    /// Moves a hot record of a value: to the hot front if it was read; otherwise only the cold record below it stays,
+    /// or a new compressed one.
     fn demote(&self, compressor: &mut Compressor, record: &SweptRecord<'_>) -> Result<(), Stuck> {
         let &SweptRecord { at, hash, head, key, stored, was_read, .. } = record;
         let below = self.records().below(at);

@@ -43,7 +43,7 @@ enum Linked {
     Other,
 }
 
-/// What a writer may still do to make room.
+/// The limits of a writer that makes room.
 struct RoomBudget {
     /// Sweeps that are left.
     sweeps: usize,
@@ -138,12 +138,12 @@ impl Store {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
         self.admit_record(size)?;
-        let mut tries = self.tries();
+        let mut attempts = self.attempts();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
                 return Ok(Appended::new(self, at));
             }
-            if !self.make_room(&mut tries) {
+            if !self.make_room(&mut attempts) {
                 return Err(StoreError::BudgetExceeded);
             }
         }
@@ -151,28 +151,28 @@ impl Store {
 
     /// Returns the limits of a writer without room. It sweeps all segments twice before it fails, because other
     /// writers may take the segments that it frees.
-    fn tries(&self) -> RoomBudget {
+    fn attempts(&self) -> RoomBudget {
         let sweeps = 2 * (self.pool().made() + 1) * self.shape().bytes() / SHARE;
         RoomBudget { sweeps, backoff: Backoff::spinning() }
     }
 
     /// Sweeps a little if there is no segment. Returns false if that is of no use.
-    fn make_room(&self, tries: &mut RoomBudget) -> bool {
+    fn make_room(&self, attempts: &mut RoomBudget) -> bool {
         match self.sweep(SHARE) {
-            SweepOutcome::Advanced if tries.sweeps > 0 => tries.sweeps -= 1,
+            SweepOutcome::Advanced if attempts.sweeps > 0 => attempts.sweeps -= 1,
             SweepOutcome::Busy => {
                 // A codec that writes to its own map would wait for its own caller. It panics instead.
                 self.maintenance.refuse_holder();
                 self.training.trainer.refuse_holder();
-                let _ = tries.backoff.wait_long();
+                let _ = attempts.backoff.wait_long();
             }
             // This thread has just trained codecs: there is no other thread to wait for.
             SweepOutcome::Training => {}
             // The hint of dead bytes may have been lost in a race, so the segments themselves are examined.
             SweepOutcome::Nothing
-                if tries.sweeps > 0 && self.pool().most_dead(COMPACT_PART).is_some() =>
+                if attempts.sweeps > 0 && self.pool().most_dead(COMPACT_PART).is_some() =>
             {
-                tries.sweeps -= 1;
+                attempts.sweeps -= 1;
             }
             _ => return false,
         }
@@ -190,8 +190,8 @@ impl Store {
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
-        let mut tries = None;
-        let mut make_room = || self.make_room(tries.get_or_insert_with(|| self.tries()));
+        let mut attempts = None;
+        let mut make_room = || self.make_room(attempts.get_or_insert_with(|| self.attempts()));
         loop {
             let (mut chain, shortage) = (Chain::default(), Cell::new(None));
             let decide = |top: Option<Location>| {
@@ -453,11 +453,11 @@ mod tests {
     fn a_writer_that_trains_codecs_waits_for_nobody() {
         let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10).codec(Endless));
         store.insert(b"key", b"value").expect("there is room");
-        let mut tries = RoomBudget { sweeps: 0, backoff: Backoff::brief() };
+        let mut attempts = RoomBudget { sweeps: 0, backoff: Backoff::brief() };
         for _ in 0..100 {
-            assert!(store.make_room(&mut tries), "training ends by itself");
+            assert!(store.make_room(&mut attempts), "training ends by itself");
         }
-        assert!(tries.backoff.may_wait(), "a writer waits though it is the one that trains");
+        assert!(attempts.backoff.may_wait(), "a writer waits though it is the one that trains");
     }
 
     /// Making room for the index calls codecs between appending a record and linking it, and a codec may panic.

@@ -93,7 +93,8 @@ pub trait Codec: Send + Sync {
 /// The result of training a [`Codec`]: compresses and decompresses, and never changes.
 pub trait Model: Send + Sync {
     /// Compresses `plain` into the front of `into`. Returns how many bytes it has written, or `None` if there is not
-    /// enough room. The caller gives only as much room as is worth while. Allocates nothing, except what `work` keeps.
+    /// enough room. The caller gives only as much room as is worth while. Allocates nothing, except memory that `work`
+    /// keeps.
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize>;
 
     /// Decompresses `stored` into `into`, which is as long as the value was. Allocates nothing, for any bytes.
