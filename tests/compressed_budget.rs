@@ -142,10 +142,10 @@ fn new_models_leave_room_for_sweeps() {
 fn models_stay_within_the_budget() {
     let budget = 512 << 10;
     let map = map(budget, 4 << 10);
-    let mut learned = 0;
+    let mut adopted = 0;
     for n in 0.. {
         if n % 100 == 0 && n < 300 {
-            learned += usize::from(map.train(&[&value(b'a', n)]));
+            adopted += usize::from(map.train(&[&value(b'a', n)]));
         }
         let stored = map.insert(&key(n), &value(b'a', n));
         let stats = map.stats();
@@ -154,7 +154,7 @@ fn models_stay_within_the_budget() {
             break;
         }
     }
-    assert_eq!(learned, 3);
+    assert_eq!(adopted, 3);
     for like in b'a'..b'q' {
         map.train(&[&value(like, 0)]);
         let stats = map.stats();

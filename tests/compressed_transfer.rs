@@ -126,7 +126,7 @@ fn memory_that_is_whole_is_found_whole() {
 
 /// Steps train codecs, so that no writer has to.
 #[test]
-fn steps_learn_ahead_of_writers() {
+fn steps_train_ahead_of_writers() {
     let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).build();
     assert!(!map.compress_step(1 << 12));
     let models = || map.stats().codecs[0].models;

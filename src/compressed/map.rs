@@ -145,11 +145,11 @@ impl CompressedMap {
         read.transpose().map(|read| read.map(|(len, _)| len))
     }
 
-    /// Returns the result of `look`, applied to the key's value. No lock is held while `look` runs, and it may use the
+    /// Returns the result of `read`, applied to the key's value. No lock is held while `read` runs, and it may use the
     /// map. Allocates the value.
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged. `look` does not run then.
+    /// [`Corrupt`] if there is a value and its bytes are damaged. `read` does not run then.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -159,9 +159,9 @@ impl CompressedMap {
     pub fn get_with<R>(
         &self,
         key: &(impl AsRef<[u8]> + ?Sized),
-        look: impl FnOnce(&[u8]) -> R,
+        read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, Corrupt> {
-        Ok(self.get(key)?.map(|value| look(&value)))
+        Ok(self.get(key)?.map(|value| read(&value)))
     }
 
     /// Returns the key's value, or an empty vector. Inserts nothing. Takes no lock; allocates the value.

@@ -83,8 +83,8 @@ impl<T, F> Deref for Formatted<T, F> {
 }
 
 impl<T, F> Encode for Formatted<T, F> {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(&self.bytes)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(&self.bytes)
     }
 }
 

@@ -19,8 +19,8 @@ use core::marker::PhantomData;
 /// struct Point(i32, i32);
 ///
 /// impl Encode for Point {
-///     fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-///         look([self.0.to_le_bytes(), self.1.to_le_bytes()].as_flattened())
+///     fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+///         read([self.0.to_le_bytes(), self.1.to_le_bytes()].as_flattened())
 ///     }
 /// }
 ///
@@ -33,8 +33,8 @@ use core::marker::PhantomData;
 /// assert!(Point::decode(&[1, 0, 0, 0, 2, 0, 0, 0]).is_some_and(|point| (point.0, point.1) == (1, 2)));
 /// ```
 pub trait Encode {
-    /// Calls `look` with the bytes.
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R;
+    /// Calls `read` with the bytes.
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R;
 }
 
 /// A type whose values can be decoded from their bytes.
@@ -46,8 +46,8 @@ pub trait Decode: Encode + Sized {
 macro_rules! numbers {
     ($($number:ty)*) => {$(
         impl Encode for $number {
-            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-                look(&self.to_le_bytes())
+            fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+                read(&self.to_le_bytes())
             }
         }
 
@@ -63,8 +63,8 @@ numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 macro_rules! bytes {
     ($($type:ty: $from:expr;)*) => {$(
         impl Encode for $type {
-            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-                (**self).with_bytes(look)
+            fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+                (**self).with_bytes(read)
             }
         }
 
@@ -83,8 +83,8 @@ bytes! {
 }
 
 impl<const N: usize> Encode for [u8; N] {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self)
     }
 }
 
@@ -95,14 +95,14 @@ impl<const N: usize> Decode for [u8; N] {
 }
 
 impl Encode for str {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self.as_bytes())
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self.as_bytes())
     }
 }
 
 impl Encode for [u8] {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self)
     }
 }
 

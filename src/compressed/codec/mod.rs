@@ -4,11 +4,11 @@
 //! changes. The caller keeps the model as long as a value that it has compressed, and the length of each value.
 //! Training again returns another model, and leaves the first unchanged.
 //!
-//! | codec | for | without having learned |
+//! | codec | for | without training |
 //! |---|---|---|
 #![cfg_attr(
     feature = "lz4",
-    doc = "| [`Lz4`] | values that repeat themselves or each other over many bytes | only values that repeat themselves |"
+    doc = "| [`Lz4`] | values that repeat themselves or each other | values that repeat themselves |"
 )]
 //! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!

@@ -50,15 +50,15 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
     for left in (0..GROWING).rev() {
         let samples = if left < GROWING / 2 { &samples } else { &few };
-        let seen = round.look(samples, true, turns).await;
+        let seen = round.count_symbols(samples, true, turns).await;
         round = seen.candidates(&round, turns).await.best(most + most / 4, turns).await;
     }
     for left in (0..PRUNING).rev() {
-        let seen = round.look(&samples, false, turns).await;
+        let seen = round.count_symbols(&samples, false, turns).await;
         let most = most + most / 8 * left;
         round = seen.candidates(&round, turns).await.best(most, turns).await;
     }
-    let seen = round.look(&samples, false, turns).await;
+    let seen = round.count_symbols(&samples, false, turns).await;
     Some(seen.table(&round, turns).await)
 }
 
@@ -99,7 +99,7 @@ impl Round {
         Self { symbols, finder }
     }
 
-    async fn look(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
+    async fn count_symbols(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
         let mut counts = vec![0; self.symbols.len()];
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let mut pairs = Pairs::new(if with_pairs { bytes.min(PAIRS) } else { 1 });

@@ -93,7 +93,7 @@ impl Model for Runs {
     }
 }
 
-/// A lesson without an end.
+/// Training without an end.
 struct Endless;
 
 impl Future for Endless {
