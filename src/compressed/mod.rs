@@ -14,6 +14,14 @@
 //!
 //! The labels are explained in `segment`, `pool` and `models`.
 
+// Layers. No file imports a file of a line above its own, and there is no cycle:
+// - public interface: `map`, `cache`, `iter`, `transfer`, `typed`, `serde`;
+// - operations: `read`, `write`, `sweep`, `steps` (maintenance outside of writes), `training`, `budget`;
+// - `store`, which only joins the parts below;
+// - `index`, `memory` (figures), `trainer`, `maintenance` (the state of sweeps), `expiry`, `loads`, `builder` (settings);
+// - `records` by location, over `pool` (all segments), `segment`, `record` (the layout) and `models`;
+// - `codec`, `types`.
+
 // rustdoc lists the methods of the first module first.
 mod map;
 

@@ -31,6 +31,7 @@ impl Named {
     }
 }
 
+/// A model and its codec.
 pub(super) struct Slot {
     model: Box<dyn Model>,
     codec: usize,
@@ -38,6 +39,7 @@ pub(super) struct Slot {
     bytes: usize,
 }
 
+/// The codecs of a map, and their models.
 pub(super) struct Models {
     codecs: Vec<Named>,
     slots: [AtomicPtr<Slot>; MAX_MODELS],

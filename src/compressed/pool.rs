@@ -34,6 +34,7 @@ struct List {
     len: usize,
 }
 
+/// What the pool's lock protects.
 #[derive(Default)]
 struct Lists {
     free: List,
@@ -48,6 +49,7 @@ struct Lists {
     next: Option<(memory::Blank, usize)>,
 }
 
+/// The segments of a map.
 pub(super) struct Pool {
     pub(super) shape: Shape,
     /// Segments that only sweeps may take, so that each sweep can finish.

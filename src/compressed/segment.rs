@@ -55,6 +55,7 @@ pub(super) enum Use {
     Index,
 }
 
+/// A reference to a segment, which its pool keeps live for `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
     words: *const Word,

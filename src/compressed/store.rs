@@ -25,6 +25,7 @@ use alloc::boxed::Box;
 /// With fewer segments than this, no second segment is reserved for folding operands.
 const MIN_FOR_RESERVE: usize = 8;
 
+/// A map: the parts that its operations share. The operations are in the files above this one.
 pub(super) struct Store {
     pub(super) index: Index,
     pub(super) memory: Memory,
