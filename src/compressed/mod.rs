@@ -18,7 +18,7 @@
 // - public interface: `map`, `cache`, `iter`, `transfer`, `typed`, `serde`;
 // - operations: `read`, `write`, `sweep`, `steps` (maintenance outside of writes), `training`, `budget`;
 // - `store`, which only joins the parts below;
-// - `index`, `memory` (figures), `trainer`, `maintenance` (the state of sweeps), `expiry`, `loads`, `builder` (settings);
+// - `index`, `memory` (figures), `trainer`, `maintenance` (the state of sweeps), `expiry`, `loads`, `builder`;
 // - `records` by location, over `pool` (all segments), `segment`, `record` (the layout) and `models`;
 // - `codec`, `types`.
 
