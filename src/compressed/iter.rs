@@ -39,7 +39,7 @@ impl Iterator for Iter<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let EntryCopy { key, chain } = self.next_entry()?;
-        let value = self.store.into_value(&key, chain);
+        let value = self.store.value_of(&key, chain);
         Some((key, value))
     }
 }

@@ -359,7 +359,7 @@ impl Store {
     ) -> Option<ReadEntry> {
         let chain = self.index.copy_chain(hash, wanted)?;
         let (top, generation, deadline) = (chain.top, chain.generation, chain.deadline());
-        let value = self.into_value(key, chain);
+        let value = self.value_of(key, chain);
         Some(ReadEntry { top, generation, value, deadline })
     }
 
@@ -379,7 +379,7 @@ impl Store {
 
     /// Returns the value of a chain as `fold` does. A value that is stored plain is not copied.
     #[inline]
-    pub(super) fn into_value(&self, key: &[u8], chain: CopiedChain) -> Result<Vec<u8>, Corrupt> {
+    pub(super) fn value_of(&self, key: &[u8], chain: CopiedChain) -> Result<Vec<u8>, Corrupt> {
         match chain.only() {
             Some((head, _)) if chain.is_complete() && head.model().is_none() => {
                 Ok(chain.into_bytes())
