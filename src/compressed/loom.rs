@@ -79,7 +79,7 @@ impl Store {
     /// Seals the segment of the only record. Once it is empty, it is the next to be taken.
     fn seal_first(&self) -> usize {
         self.seal_hot();
-        let number = self.pool().oldest_hot().expect("one is sealed");
+        let number = self.pool().take_oldest_hot().expect("one is sealed");
         self.take_all_but(0);
         number
     }
@@ -168,7 +168,7 @@ fn loom_read_against_removal_and_reuse_by_others() {
         map.put("k", 1);
         map.seal_hot();
         map.take_all_but(0);
-        let number = map.pool().oldest_hot().expect("one is sealed");
+        let number = map.pool().take_oldest_hot().expect("one is sealed");
         let (one, other) = (map.clone(), map.clone());
         let remover = thread::spawn(move || assert!(one.remove(b"k")));
         let reader = thread::spawn(move || other.peek("k"));

@@ -178,9 +178,11 @@ impl Pool {
     ) -> Option<usize> {
         while lists.free.len <= keep_free {
             if lists.next.is_some() {
+                // Memory that was begun is counted already: finishing it never exceeds the budget.
                 self.zero_next(lists, usize::MAX);
                 continue;
             }
+            // Asked under the lock: two threads that both passed the check could exceed the budget together.
             let number = if may_grow() { self.make(lists)? } else { return None };
             self.push(&mut lists.free, number);
         }
@@ -202,6 +204,7 @@ impl Pool {
             };
             let Some(blank) = blank else { return false };
             lists.next = Some((blank, 0));
+            // Counted before it is complete, so that no other allocation takes its share of the budget.
             // relaxed: a figure.
             self.made.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -243,6 +246,7 @@ impl Pool {
         let mut lists = self.lists.lock();
         let Some(segment) = self.segment(number) else { return };
         segment.seal(end, hot);
+        // Hot segments are swept in the order of their sealing. Cold ones are chosen by their dead bytes.
         if hot {
             self.push(&mut lists.hot, number);
         } else {
@@ -281,6 +285,7 @@ impl Pool {
         };
         let all = (0..self.numbers()).filter_map(cold);
         let (dead, number, segment) = all.max_by_key(|&(dead, number, _)| (dead, number))?;
+        // The hint was cleared for a segment that this caller may not want, but another may.
         self.note_dead(segment);
         self.is_part(dead, part).then_some((number, dead))
     }
@@ -299,6 +304,7 @@ impl Pool {
         let mut found = false;
         for _ in 0..lists.hot.len {
             let Some(number) = self.pop(&mut lists.hot) else { break };
+            // The queue is singly linked, so the others are popped and pushed again, which keeps their order.
             if number == wanted {
                 found = true;
                 if let Some(segment) = self.segment(number) {
