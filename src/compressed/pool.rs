@@ -34,7 +34,7 @@ struct List {
     len: usize,
 }
 
-/// What the pool's lock protects.
+/// The state that the pool's lock protects.
 #[derive(Default)]
 struct Lists {
     free: List,
