@@ -1,22 +1,21 @@
-//! What a map is made with.
+//! The settings of a map.
 
 use super::codec::{Codec, Corrupt};
 use super::expiry::{Clock, Listener, RemovalCause};
 use super::hash::KeyHasher;
-use super::map::CompressedMap;
 use super::models::Named;
-use super::record::Shape;
 use super::types::{Merge, Policy};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
-/// Sizes of segments, as powers of two.
+/// The sizes of segments, as powers of two.
 const SMALLEST: u32 = if cfg!(hedgerow_loom) { 8 } else { 10 };
 const LARGEST: u32 = 16;
 
-/// Makes a [`CompressedMap`]: how much memory, which codecs, and what is done when there is no more.
+/// Builds a [`CompressedMap`](crate::CompressedMap) from a budget, codecs, and a policy for the time when the budget is
+/// used up.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -54,33 +53,34 @@ impl Builder {
         }
     }
 
-    /// Adds a codec. Of several, the one that makes least of a value compresses it; values that none of them makes
-    /// a tenth smaller are stored as they are.
+    /// Adds a codec. If a map has several, each value is stored in its shortest compressed form. A value that no codec
+    /// makes a tenth shorter is stored plain.
     ///
-    /// A codec must not use the map that it belongs to, which may hang.
+    /// A codec must not change the map that it belongs to: that call may hang.
     ///
     /// # Panics
-    /// The codec's name has more than 255 bytes: what it compresses could be exported, but not imported.
+    /// The codec's name is longer than 255 bytes, for which an export has no room.
     pub fn codec(mut self, codec: impl Codec + 'static) -> Self {
         self.codecs.push(Named::new(codec));
         self
     }
 
-    /// Folds deferred changes into values; see [`modify_deferred`](CompressedMap::modify_deferred).
+    /// Sets the function that folds deferred changes into values; see
+    /// [`modify_deferred`](crate::CompressedMap::modify_deferred).
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
         self.merge = Some(Box::new(merge));
         self
     }
 
-    /// What is done at the budget.
+    /// Sets what the map does when its budget is used up.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Bytes in a segment, made a power of two from 1 KiB to 64 KiB. No entry is longer. By default a segment is a
-    /// sixtieth of the budget or less. From 16 KiB on the index takes its memory from segments, too, and no part of
-    /// the budget is kept for it.
+    /// Sets the bytes of a segment, rounded down to a power of two from 1 KiB to 64 KiB. No entry can be longer. The
+    /// default is a sixtieth of the budget or less. From 16 KiB on the index takes its memory from segments, too, so no
+    /// part of the budget is reserved for it.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment = Some(bytes);
         self
@@ -101,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long a value lives that is inserted without a time of its own. By default values do not expire.
+    /// Sets the time to live of values that are inserted without one. By default values do not expire.
     ///
     /// ```
     /// use std::time::Duration;
@@ -134,11 +134,11 @@ impl Builder {
         self
     }
 
-    /// Calls `listener` for each entry that the map removes by itself, with its key, its value and the cause: not for
-    /// what a caller removes or replaces, even if it had expired.
+    /// Calls `listener` with the key, the value and the cause for each entry that the map removes by itself. It is not
+    /// called for an entry that a caller removes or replaces, even if that had expired.
     ///
-    /// It runs in whichever thread makes room, while nothing is locked that a lookup needs, but others that make room
-    /// may wait for it. As a codec, it must not change the map. Each removal then allocates its value.
+    /// It runs in any thread that makes room. No lock is held that a lookup needs, but other threads that make room may
+    /// wait for it. Like a codec, it must not change the map. With a listener each removal allocates the value.
     ///
     /// ```
     /// use hedgerow::compressed::RemovalCause;
@@ -168,12 +168,5 @@ impl Builder {
     pub(super) fn segment_bits(&self) -> u32 {
         let bytes = self.segment.unwrap_or(self.budget / 64).max(1);
         bytes.ilog2().clamp(SMALLEST, LARGEST)
-    }
-
-    /// The map, which allocates nothing of its budget yet but what codecs know without having learned.
-    #[must_use]
-    pub fn build(self) -> CompressedMap {
-        debug_assert!(Shape::new(self.segment_bits()).room() > 0);
-        CompressedMap::of(self)
     }
 }

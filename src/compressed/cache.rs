@@ -1,4 +1,4 @@
-//! `CompressedMap` as a cache: the face of what expires, and of values that are made when they are asked for.
+//! `CompressedMap` as a cache: values that expire, and values that are computed on demand.
 
 use super::codec::Corrupt;
 use super::map::CompressedMap;
@@ -8,8 +8,8 @@ use core::convert::Infallible;
 use core::time::Duration;
 
 /// # As a cache
-/// With [`Policy::Evict`](super::Policy::Evict), a time to live and a listener, which a
-/// [`Builder`](super::Builder) sets, the map is a cache whose size is given in bytes.
+/// With [`Policy::Evict`](super::Policy::Evict), a time to live and a listener, all set by a
+/// [`Builder`](super::Builder), the map is a cache whose size is given in bytes.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -26,11 +26,12 @@ use core::time::Duration;
 /// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
 /// ```
 impl CompressedMap {
-    /// As [`insert`](Self::insert), of a value that expires after `time_to_live`, whatever the map's default is. From
-    /// then on no operation finds it; [`len`](Self::len) counts it until its memory is freed. `Duration::MAX` is never.
+    /// Stores a value that expires after `time_to_live`, and returns whether there was one before. The map's default
+    /// time to live does not apply. After its deadline no operation finds the value; [`len`](Self::len) counts it until
+    /// its memory is freed. `Duration::MAX` means never.
     ///
     /// Times are rounded to milliseconds. A change by [`update`](Self::update) or
-    /// [`modify_deferred`](Self::modify_deferred) leaves the time at which the value expires as it was.
+    /// [`modify_deferred`](Self::modify_deferred) does not move the deadline.
     ///
     /// # Errors
     /// Those of [`insert`](Self::insert), and [`StoreError::NoClock`] if the map was made without `std` and without a
@@ -50,11 +51,11 @@ impl CompressedMap {
         value: &(impl AsRef<[u8]> + ?Sized),
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        let deadline = self.store.deadline(Some(time_to_live))?;
+        let deadline = self.store.expiry.deadline(Some(time_to_live))?;
         self.store.insert_until(key.as_ref(), value.as_ref(), deadline)
     }
 
-    /// Returns how long the key's value still lives: `Some(None)` if it never expires, `None` if there is no value.
+    /// Returns the time that the key's value has left: `Some(None)` if it never expires, `None` if there is no value.
     /// Takes no lock.
     ///
     /// ```
@@ -67,21 +68,21 @@ impl CompressedMap {
     /// ```
     pub fn time_to_live(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Option<Duration>> {
         let deadline = self.store.deadline_of_key(key.as_ref())?;
-        Some(self.store.remaining(deadline))
+        Some(self.store.expiry.remaining(deadline))
     }
 
-    /// Returns the key's value; if there is none, calls `make`, stores what it returns, and returns that.
+    /// Returns the key's value. If there is none, calls `make`, stores its result, and returns that.
     ///
-    /// Of several threads that ask for the same key at once, one calls its closure; the others wait until it has ended,
-    /// by spinning at first and then by yielding to other threads, and take its value. If it panics, the next of them
-    /// calls its own closure. Nothing is locked meanwhile that another operation needs. What `make` returns is also
-    /// returned if there is no room to store it.
+    /// If several threads ask for the same key at once, one of them calls its closure. The others wait until it has
+    /// ended, first spinning and then yielding, and take its value. If the closure panics, the next thread calls its
+    /// own. Meanwhile no lock is held that another operation needs. The result of `make` is returned even if there is
+    /// no room to store it.
     ///
     /// # Errors
     /// [`Corrupt`] if there is a value and its bytes are damaged; `make` does not run.
     ///
     /// # Panics
-    /// `make` asks for the same key (without `std`, it waits for ever).
+    /// `make` requests the value of the same key. Without `std` the call waits forever instead.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -98,14 +99,15 @@ impl CompressedMap {
         Ok(made.unwrap_or_else(|never| match never {}))
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), where making the value may fail: then nothing is stored,
-    /// the error is returned, and the next thread that waits calls its own closure.
+    /// Returns the key's value, or the result of `make`, which may fail. If it fails, nothing is stored, the error is
+    /// returned, and the next waiting thread calls its own closure. See
+    /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// # Errors
     /// [`Corrupt`] outside if there is a value and its bytes are damaged; inside, the error of `make`.
     ///
     /// # Panics
-    /// As [`get_or_insert_with`](Self::get_or_insert_with).
+    /// The same as for [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -117,13 +119,34 @@ impl CompressedMap {
         key: &(impl AsRef<[u8]> + ?Sized),
         make: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Result<Vec<u8>, E>, Corrupt> {
-        self.store.get_or_make(key.as_ref(), make)
+        let (key, store) = (key.as_ref(), &self.store);
+        loop {
+            if let Some(value) = store.get(key)? {
+                return Ok(Ok(value));
+            }
+            let Some(turn) = store.loads.begin(key) else {
+                store.loads.wait(key);
+                continue;
+            };
+            // Another thread may have stored a value between the lookup and the turn.
+            if let Some(value) = store.get(key)? {
+                return Ok(Ok(value));
+            }
+            let made = make();
+            if let Ok(value) = &made {
+                // The caller gets the value even if the map has no room for it.
+                let _ = store.insert(key, value);
+            }
+            drop(turn);
+            return Ok(made);
+        }
     }
 
-    /// Frees the memory of expired entries: looks at about `entries` entries, going on where the last call ended, and
-    /// round; returns how many it has removed. [`compress_step`](Self::compress_step) does this as well.
+    /// Removes expired entries among about `entries` entries, and returns how many it has removed. Each call continues
+    /// where the last one ended, and begins again at the end of the map. [`compress_step`](Self::compress_step) does
+    /// this, too.
     ///
-    /// Takes no lock while it looks. Allocates what it copies.
+    /// Takes no lock while it searches. Allocates copies of the entries.
     ///
     /// ```
     /// use std::time::Duration;
@@ -132,7 +155,7 @@ impl CompressedMap {
     /// assert_eq!((map.len(), map.expire_step(64), map.len()), (1, 1, 0));
     /// ```
     pub fn expire_step(&self, entries: usize) -> usize {
-        // A bin has seven slots on 64 bits, and is half full or more.
+        // A bin has seven slots on 64 bits, and is at least half full.
         self.store.expire_some(entries.div_ceil(4))
     }
 }

@@ -1,16 +1,16 @@
-//! The locks under which codecs run. If a codec calls its own map, that call must not wait for itself.
+//! The locks that are held while a codec runs. If a codec changes its own map, that call must not wait for itself.
 
 use crate::facade::lock::{Guard, Lock};
 use crate::sync::holder::Holder;
 use core::ops::{Deref, DerefMut};
 
-/// A lock that knows which thread holds it, if there is `std` to ask.
+/// A lock that remembers the thread that holds it, if `std` can tell.
 pub(super) struct CodecLock<T> {
     lock: Lock<T>,
     holder: Holder,
 }
 
-/// The right to what is locked.
+/// Access to the locked value.
 pub(super) struct CodecGuard<'a, T> {
     guard: Guard<'a, T>,
     holder: &'a Holder,
@@ -21,7 +21,7 @@ impl<T> CodecLock<T> {
         Self { lock: Lock::new(value), holder: Holder::new() }
     }
 
-    /// Spins until the lock is ours. Panics if it is this thread's already, where that can be known.
+    /// Spins until it has the lock. Panics if this thread holds it already and `std` can tell.
     pub(super) fn lock(&self) -> CodecGuard<'_, T> {
         self.try_lock().unwrap_or_else(|| {
             self.refuse_holder();
@@ -29,7 +29,7 @@ impl<T> CodecLock<T> {
         })
     }
 
-    /// Takes the lock only if nobody holds it.
+    /// Takes the lock if no thread holds it.
     pub(super) fn try_lock(&self) -> Option<CodecGuard<'_, T>> {
         self.lock.try_lock().map(|guard| self.held(guard))
     }
@@ -39,8 +39,8 @@ impl<T> CodecLock<T> {
         CodecGuard { guard, holder: &self.holder }
     }
 
-    /// Panics if this thread holds the lock, where that can be known. A caller that waits until another thread gives
-    /// the lock back calls this first.
+    /// Panics if this thread holds the lock and `std` can tell. A caller that waits for another thread to release the
+    /// lock calls this first.
     #[cold]
     pub(super) fn refuse_holder(&self) {
         assert!(

@@ -1,28 +1,25 @@
-//! Entries that expire, and whom the map tells what it removes by itself.
+//! Time to live: the clock of a map, deadlines of entries, and the listener of removals.
 //!
-//! A deadline is a part of a record's head, so it goes where the record goes. An entry expires with the record that is
-//! lowest in its chain: what is deferred does not change when a value expires. From then on no operation finds it; its
-//! memory is free once a sweep, [`compress_step`](crate::CompressedMap::compress_step) or
-//! [`expire_step`](crate::CompressedMap::expire_step) comes to it.
+//! A deadline is part of a record's head, so it moves with the record. The deadline of an entry is that of the lowest
+//! record in its chain: a deferred change does not prolong a value's life. After its deadline no operation finds the
+//! entry. A sweep, [`compress_step`](crate::CompressedMap::compress_step) or
+//! [`expire_step`](crate::CompressedMap::expire_step) frees its memory later.
 
 use super::codec::Corrupt;
-use super::record::{Head, LAST_DEADLINE, Location};
-use super::store::Store;
+use super::record::MAX_DEADLINE;
 use super::types::StoreError;
-use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::lock::Lock;
 use crate::table::walk::Position;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Tells a map the time, for entries that expire.
+/// The clock of a map, for entries that expire.
 ///
-/// The map asks it while it looks keys up, with nothing locked that another lookup needs. If it runs backwards, entries
-/// that had expired may be found again.
+/// The map calls it during lookups, while it holds no lock that another lookup needs. If the clock goes backwards,
+/// lookups may find expired entries again.
 pub trait Clock: Send + Sync {
-    /// The time since a moment that stays the same.
+    /// Returns the time since a fixed moment.
     fn now(&self) -> Duration;
 }
 
@@ -36,25 +33,25 @@ impl<F: Fn() -> Duration + Send + Sync> Clock for F {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemovalCause {
-    /// Its time to live was over.
+    /// The entry's time to live was over.
     Expired,
-    /// It had not been read lately, and others needed its room: [`Policy::Evict`](super::Policy::Evict).
+    /// The entry was not read lately and the map needed its memory: [`Policy::Evict`](super::Policy::Evict).
     Evicted,
 }
 
-/// What a map calls for each entry that it removes by itself.
+/// A function that a map calls for each entry that it removes by itself.
 pub(super) type Listener = dyn Fn(&[u8], Result<&[u8], Corrupt>, RemovalCause) + Send + Sync;
 
-/// What a map knows of time, and whom it tells.
+/// The clock, the default time to live and the listener of a map.
 pub(super) struct Expiry {
-    pub(super) clock: Option<Box<dyn Clock>>,
-    /// How long entries live that are inserted without a time of their own.
-    pub(super) time_to_live: Option<Duration>,
+    clock: Option<Box<dyn Clock>>,
+    /// The time to live of entries that are inserted without one.
+    time_to_live: Option<Duration>,
     pub(super) listener: Option<Box<Listener>>,
     /// Whether any entry ever had a deadline.
     is_used: AtomicBool,
-    /// Where the next look for expired entries begins.
-    next: Lock<Position>,
+    /// Where the next search for expired entries begins.
+    pub(super) next: Lock<Position>,
 }
 
 impl Expiry {
@@ -67,19 +64,70 @@ impl Expiry {
         Self { clock: clock.or_else(system_clock), time_to_live, listener, is_used, next }
     }
 
+    /// Whether any entry may have a deadline.
     pub(super) fn is_used(&self) -> bool {
-        // relaxed: whoever sees an entry that expires has seen that it was linked, which came later; for others a hint.
+        // relaxed: a thread that sees an entry with a deadline has synchronized with the writer that linked it, which
+        // stored the flag before. For other threads it is a hint.
         self.is_used.load(Ordering::Relaxed)
     }
 
-    /// Milliseconds by the map's clock, from one on; 0 without a clock.
+    /// Whether entries that are inserted without a time to live expire.
+    pub(super) fn has_default(&self) -> bool {
+        self.time_to_live.is_some()
+    }
+
+    /// Whether a removal calls the listener, which allocates the value.
+    pub(super) fn has_listener(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// Returns the clock's time in milliseconds, plus one; 0 without a clock.
     fn now(&self) -> u64 {
         self.clock.as_ref().map_or(0, |clock| millis(clock.now()).saturating_add(1))
+    }
+
+    /// Returns the time for comparisons under a lock, where the clock cannot be called; 0 if no entry expires.
+    pub(super) fn now_if_used(&self) -> u64 {
+        if self.is_used() { self.now() } else { 0 }
+    }
+
+    /// Returns the deadline of an entry that is inserted now with this time to live, or with the default; 0 if it never
+    /// expires.
+    pub(super) fn deadline(&self, time_to_live: Option<Duration>) -> Result<u64, StoreError> {
+        let Some(time_to_live) = time_to_live.or(self.time_to_live) else { return Ok(0) };
+        if self.clock.is_none() {
+            return Err(StoreError::NoClock);
+        }
+        // Stored once only, so that inserts do not contend for the cache line.
+        if !self.is_used() {
+            // relaxed: see `is_used`.
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        let deadline = self.now().saturating_add(millis(time_to_live));
+        Ok(if deadline > MAX_DEADLINE { 0 } else { deadline })
+    }
+
+    /// Whether an entry with this deadline has expired.
+    #[inline(always)]
+    pub(super) fn has_passed(&self, deadline: u64) -> bool {
+        // Most entries never expire: their lookups do not call the clock.
+        deadline != 0 && self.is_over(deadline)
+    }
+
+    #[cold]
+    fn is_over(&self, deadline: u64) -> bool {
+        deadline <= self.now()
+    }
+
+    /// Returns the time that an entry with this deadline has left; `None` if it never expires.
+    pub(super) fn remaining(&self, deadline: u64) -> Option<Duration> {
+        let left = || Duration::from_millis(deadline.saturating_sub(self.now()));
+        (deadline != 0).then(left)
     }
 }
 
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
-#[allow(clippy::unnecessary_wraps, reason = "without an operating system there is none")]
+#[allow(clippy::unnecessary_wraps, reason = "there is none without an operating system")]
 fn system_clock() -> Option<Box<dyn Clock>> {
     let began = std::time::Instant::now();
     Some(Box::new(move || began.elapsed()))
@@ -92,98 +140,4 @@ fn system_clock() -> Option<Box<dyn Clock>> {
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-impl Store {
-    /// When an entry expires that is inserted now, and lives so long, or as long as entries do by default; 0 for never.
-    pub(super) fn deadline(&self, time_to_live: Option<Duration>) -> Result<u64, StoreError> {
-        let Some(time_to_live) = time_to_live.or(self.expiry.time_to_live) else { return Ok(0) };
-        if self.expiry.clock.is_none() {
-            return Err(StoreError::NoClock);
-        }
-        // Stored once, so that inserts do not take turns at a cache line.
-        if !self.expiry.is_used() {
-            // relaxed: see `is_used`.
-            self.expiry.is_used.store(true, Ordering::Relaxed);
-        }
-        let deadline = self.expiry.now().saturating_add(millis(time_to_live));
-        Ok(if deadline > LAST_DEADLINE { 0 } else { deadline })
-    }
-
-    /// Whether an entry with this deadline has expired.
-    #[inline(always)]
-    pub(super) fn has_passed(&self, deadline: u64) -> bool {
-        deadline != 0 && self.is_over(deadline)
-    }
-
-    #[cold]
-    fn is_over(&self, deadline: u64) -> bool {
-        deadline <= self.expiry.now()
-    }
-
-    /// The time of now, for comparisons that are made where no clock can be asked; 0 where nothing expires.
-    pub(super) fn now_if_used(&self) -> u64 {
-        if self.expiry.is_used() { self.expiry.now() } else { 0 }
-    }
-
-    /// How long an entry with this deadline still lives; None if it never expires.
-    pub(super) fn remaining(&self, deadline: u64) -> Option<Duration> {
-        let left = || Duration::from_millis(deadline.saturating_sub(self.expiry.now()));
-        (deadline != 0).then(left)
-    }
-
-    /// The deadline of what a record lies on in the end, or its own. Of one that is changing, some number.
-    #[inline(always)]
-    pub(super) fn deadline_of(&self, at: Location, head: Head) -> u64 {
-        if head.is_operand() { self.trace(at).deadline() } else { head.deadline }
-    }
-
-    /// Removes an entry for the map's own reasons, and tells the listener; whether it was there. `wanted` knows the
-    /// entry by what it leads to.
-    pub(super) fn discard(
-        &self,
-        hash: KeyHash,
-        key: &[u8],
-        wanted: impl Fn(Location) -> bool + Copy,
-        cause: RemovalCause,
-    ) -> bool {
-        let Some(listener) = &self.expiry.listener else {
-            return self.unlink(hash, wanted).is_some();
-        };
-        let Some(found) = self.resolve_any(hash, wanted, key) else { return false };
-        let gone = self.unlink_exactly(hash, found.top, found.generation);
-        if gone {
-            listener(key, found.value.as_deref().map_err(|&corrupt| corrupt), cause);
-        }
-        gone
-    }
-
-    /// Whether telling of a removal allocates.
-    pub(super) fn tells(&self) -> bool {
-        self.expiry.listener.is_some()
-    }
-
-    /// Removes the expired entries of the next `bins` bins; how many.
-    pub(super) fn expire_some(&self, bins: usize) -> usize {
-        if !self.expiry.is_used() {
-            return 0;
-        }
-        let mut position = *self.expiry.next.lock();
-        let (mut met, mut removed) = (Vec::new(), 0);
-        for _ in 0..bins {
-            let next = self.meet_all(position, &mut met);
-            for entry in met.drain(..).filter(|entry| self.has_passed(entry.deadline())) {
-                let exactly = |top| top == entry.top && self.generation(top) == entry.generation;
-                let hash = self.hash(&entry.key);
-                removed +=
-                    usize::from(self.discard(hash, &entry.key, exactly, RemovalCause::Expired));
-            }
-            position = next.unwrap_or(Position::START);
-            if next.is_none() {
-                break;
-            }
-        }
-        *self.expiry.next.lock() = position;
-        removed
-    }
 }

@@ -1,31 +1,29 @@
-//! Values that are made when somebody asks for them: once for a key, however many threads ask.
+//! Values that are computed on demand: once for a key, however many threads ask for it.
 
-use super::codec::Corrupt;
-use super::store::Store;
 use crate::facade::lock::Lock;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Keys whose values are being made.
+/// The keys whose values are being computed.
 pub(super) struct Loads(Lock<InFlight>);
 
 struct InFlight {
     loads: Vec<Load>,
-    /// The number of the next one.
+    /// The number of the next load.
     next: usize,
 }
 
 struct Load {
     key: Box<[u8]>,
     number: usize,
-    /// The thread that makes the value.
+    /// The thread that computes the value.
     holder: Holder,
 }
 
-/// The right to make a key's value; it ends when this is dropped.
-struct Turn<'a> {
+/// The right to compute a key's value. It ends when this is dropped.
+pub(super) struct Turn<'a> {
     loads: &'a Loads,
     number: usize,
 }
@@ -35,11 +33,12 @@ impl Loads {
         Self(Lock::new(InFlight { loads: Vec::new(), next: 0 }))
     }
 
-    /// The right to make the value, or None if another thread has it.
+    /// Returns the right to compute the key's value, or `None` if another thread has it.
     ///
     /// # Panics
-    /// The calling thread has it, where that can be known.
-    fn begin(&self, key: &[u8]) -> Option<Turn<'_>> {
+    /// The calling thread has the right already, and `std` can tell.
+    pub(super) fn begin(&self, key: &[u8]) -> Option<Turn<'_>> {
+        // Allocated before the lock, so that other threads do not wait for the allocator.
         let copy = Box::from(key);
         let mut all = self.0.lock();
         let own = all.loads.iter().find(|load| *load.key == *key).map(Load::is_own);
@@ -53,12 +52,12 @@ impl Loads {
         }
         drop(all);
         let own = own == Some(true);
-        assert!(!own, "a closure that makes the value of a key asks for that key's value");
+        assert!(!own, "a closure that computes the value of a key requests the same key");
         None
     }
 
-    /// Waits until no value of the key is being made.
-    fn wait(&self, key: &[u8]) {
+    /// Waits until no thread computes the key's value.
+    pub(super) fn wait(&self, key: &[u8]) {
         let mut backoff = Backoff::spinning();
         while self.0.lock().loads.iter().any(|load| *load.key == *key) {
             let _ = backoff.wait_long();
@@ -77,39 +76,8 @@ impl Drop for Turn<'_> {
         let mut all = self.loads.0.lock();
         let at = all.loads.iter().position(|load| load.number == self.number);
         let done = at.map(|at| all.loads.swap_remove(at));
-        // Its memory is freed with nothing locked.
+        // The key is freed after the lock is released.
         drop(all);
         drop(done);
-    }
-}
-
-impl Store {
-    /// The key's value, or what `make` makes, which is stored if there is room. If another thread is making it, this
-    /// waits for that.
-    pub(super) fn get_or_make<E>(
-        &self,
-        key: &[u8],
-        make: impl FnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Result<Vec<u8>, E>, Corrupt> {
-        loop {
-            if let Some(value) = self.get(key)? {
-                return Ok(Ok(value));
-            }
-            let Some(turn) = self.loads.begin(key) else {
-                self.loads.wait(key);
-                continue;
-            };
-            // Another thread may have been faster, between the look and the turn.
-            if let Some(value) = self.get(key)? {
-                return Ok(Ok(value));
-            }
-            let made = make();
-            if let Ok(value) = &made {
-                // What does not fit is still what was asked for.
-                let _ = self.insert(key, value);
-            }
-            drop(turn);
-            return Ok(made);
-        }
     }
 }

@@ -1,14 +1,15 @@
-//! Models of readers against what moves and overwrites records, and of the three races in which an entry could come
-//! to lead to two records, or to an old one.
+//! Models of readers against moves and reuse of records, and of the races in which an entry could refer to two records,
+//! or to an old one.
 //!
-//! Segments hold two records or so. The writer comes first (in the main thread, or spawned first); each model names
-//! the outcomes that it must have met by the end.
+//! A segment holds about two records. The writer comes first: it is the main thread, or is spawned first. Each model
+//! names the outcomes that it must have seen by the end.
 
 use super::builder::Builder;
+use super::maintenance::SweepOutcome;
 use super::record::{Head, Location};
+use super::records::OpenSegment;
 use super::segment::Use;
-use super::store::{Open, Store};
-use super::sweep::Swept;
+use super::store::Store;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::bins::bin::Entry;
 use crate::sync::backoff::Backoff;
@@ -22,9 +23,9 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-/// A key that can be torn.
+/// A key of two words, which a reader could see torn.
 const KEY: &str = "a key of two words";
-/// Words of a value: they are alike unless it is torn.
+/// Words of a value. They are equal unless a read was torn.
 const LONG: usize = 12;
 
 fn store() -> Store {
@@ -37,13 +38,13 @@ impl Store {
         assert!(self.insert(key.as_bytes(), &[n; LONG]).is_ok());
     }
 
-    /// The key's value, which must be whole.
+    /// Returns the key's value, which must be whole.
     fn text(&self, key: &str) -> String {
         Self::whole(self.get(key.as_bytes()).unwrap())
     }
 
-    /// As `text`, but what was cold stays so.
-    fn look_at(&self, key: &str) -> String {
+    /// Returns what `text` does, but promotes nothing.
+    fn peek(&self, key: &str) -> String {
         let read = self.read(key.as_bytes(), Vec::new(), true);
         Self::whole(read.map(|read| read.unwrap().1))
     }
@@ -61,57 +62,60 @@ impl Store {
         }
     }
 
-    /// Makes the next hot record lie where the very first one lay.
+    /// Opens the segment in which the very first record was, so that the next hot record is written there.
     fn reopen(&self) {
-        let number = self.pool.take(0, || false).expect("one is empty");
-        *self.hot.lock() = Some(Open::new(number, self.shape()));
+        let number = self.pool().take(0, || false).expect("one is empty");
+        *self.hot.lock() = Some(OpenSegment::new(number, self.shape()));
     }
 
-    /// Removes the only record, which is the first one ever, and makes its segment the next to be taken.
+    /// Removes the only record, which was the first one ever, and makes its segment the next to be taken.
     fn empty_first(&self) {
         assert!(self.remove(b"k"));
-        assert_eq!(self.sweep_some(0), Swept::Some);
+        assert_eq!(self.sweep(0), SweepOutcome::Advanced);
         self.take_all_but(1);
-        self.table.drain_arena();
+        self.index.table.drain_arena();
     }
 
     /// Seals the segment of the only record. Once it is empty, it is the next to be taken.
     fn seal_first(&self) -> usize {
         self.seal_hot();
-        let number = self.pool.oldest_hot().expect("one is sealed");
+        let number = self.pool().take_oldest_hot().expect("one is sealed");
         self.take_all_but(0);
         number
     }
 
-    /// Removes the only record, which lies in this segment. Gives the segment back, unless another thread has to.
+    /// Removes the only record, which is in this segment. Gives the segment back, unless another thread has to.
     fn free_first(&self, number: usize) -> bool {
         let _ = self.remove(b"k");
-        let settled = self.pool.segment(number).unwrap().is_settled();
-        if settled {
-            self.pool.give_back(number);
+        let unused = self.pool().segment(number).unwrap().is_unused();
+        if unused {
+            self.pool().give_back(number);
         }
-        settled
+        unused
     }
 
     /// Writes a cold record of the key to an empty segment. The key has no record yet.
     fn put_cold(&self, key: &str, n: u8) {
-        let number = self.pool.take(0, || false).expect("one is empty");
+        let number = self.pool().take(0, || false).expect("one is empty");
         let (key, head) = (key.as_bytes(), Head::raw(key.len(), LONG));
-        let mut open = Open::new(number, self.shape());
-        let at = self.write(&mut open, None, head, key, &[n; LONG]).expect("there is room");
-        self.models.count_up(head);
-        let (rehash, backoff) = (|indirect: &Indirect| self.rehash(*indirect), Backoff::spinning());
-        let link = |_: Option<&()>| Change::Entry(at.indirect(), ());
+        let mut open = OpenSegment::new(number, self.shape());
+        let at =
+            self.records().append(&mut open, None, head, key, &[n; LONG]).expect("there is room");
+        self.models().count_up(head);
+        let (rehash, backoff) =
+            (|entry: &Indirect| self.index.hash_of(Location::from(*entry)), Backoff::spinning());
+        let link = |_: Option<&()>| Change::Entry(at.entry(), ());
         let none = |_: &Indirect| false;
         let nothing = |_: Entry<'_, Indirect, ()>| MaybeUninit::new(());
-        let linked = self.table.alter(self.hash(key), none, nothing, rehash, backoff, link);
+        let linked =
+            self.index.table.alter(self.index.hash(key), none, nothing, rehash, backoff, link);
         assert!(linked.is_ok());
     }
 
     /// Keeps at most this many empty segments: those that became empty last.
     fn take_all_but(&self, left: usize) {
-        while self.pool.free() > left {
-            self.pool.take(0, || false).expect("some are empty");
+        while self.pool().free() > left {
+            self.pool().take(0, || false).expect("some are empty");
         }
     }
 
@@ -127,12 +131,12 @@ impl Store {
         let linked: usize = keys
             .iter()
             .filter_map(|key| {
-                let top = self.top(key.as_bytes())?;
-                let trace = self.trace(top);
-                Some(trace.links().map(|(at, head)| head.record(at.is_over())).sum::<usize>())
+                let top = self.index.top(key.as_bytes())?;
+                let chain = self.records().chain(top);
+                Some(chain.links().map(|(at, head)| head.record_len(at.is_hot())).sum::<usize>())
             })
             .sum();
-        let segments = (0..self.pool.numbers()).filter_map(|number| self.pool.segment(number));
+        let segments = (0..self.pool().numbers()).filter_map(|number| self.pool().segment(number));
         let (live, free): (Vec<usize>, Vec<bool>) =
             segments.map(|segment| (segment.live(), segment.is(Use::Free))).unzip();
         assert_eq!(live.iter().sum::<usize>(), linked, "live bytes");
@@ -140,7 +144,7 @@ impl Store {
     }
 }
 
-/// A record is moved away, and another one of the same key written where it was, while it is read.
+/// A sweep moves a record during a read, and another record of the same key is written to its location.
 #[test]
 fn loom_read_against_move_and_reuse() {
     explore(2, ["1"], |saw| {
@@ -148,15 +152,15 @@ fn loom_read_against_move_and_reuse() {
         map.put("k", 1);
         map.seal_hot();
         let other = map.clone();
-        let reader = thread::spawn(move || other.look_at("k"));
-        assert_eq!(map.sweep_some(1 << 10), Swept::Some);
+        let reader = thread::spawn(move || other.peek("k"));
+        assert_eq!(map.sweep(1 << 10), SweepOutcome::Advanced);
         map.write_over("k");
         saw(reader.join().unwrap());
     });
 }
 
-/// Unlinked by one thread, written anew by another: the second must have seen the first. Of a sweep there is only what
-/// it does at its end, or the model would take hours.
+/// One thread unlinks the record and another reuses its location: the second must have seen the first. Only the end of
+/// a sweep is modelled, or the model would take hours.
 #[test]
 fn loom_read_against_removal_and_reuse_by_others() {
     explore(2, ["1", "None"], |saw| {
@@ -164,12 +168,12 @@ fn loom_read_against_removal_and_reuse_by_others() {
         map.put("k", 1);
         map.seal_hot();
         map.take_all_but(0);
-        let number = map.pool.oldest_hot().expect("one is sealed");
+        let number = map.pool().take_oldest_hot().expect("one is sealed");
         let (one, other) = (map.clone(), map.clone());
         let remover = thread::spawn(move || assert!(one.remove(b"k")));
-        let reader = thread::spawn(move || other.look_at("k"));
-        if map.pool.segment(number).unwrap().is_settled() {
-            map.pool.give_back(number);
+        let reader = thread::spawn(move || other.peek("k"));
+        if map.pool().segment(number).unwrap().is_unused() {
+            map.pool().give_back(number);
             map.write_over("k");
         }
         remover.join().unwrap();
@@ -177,7 +181,7 @@ fn loom_read_against_removal_and_reuse_by_others() {
     });
 }
 
-/// A segment is sealed and swept between the moments when its only record is appended and when it is linked.
+/// A segment is sealed and swept after its only record is appended and before it is linked.
 #[test]
 fn loom_insert_against_sweep() {
     explore(2, ["2"], |saw| {
@@ -185,8 +189,8 @@ fn loom_insert_against_sweep() {
         let other = map.clone();
         let writer = thread::spawn(move || other.put("k", 2));
         map.seal_hot();
-        let _ = map.sweep_some(1 << 10);
-        if map.pool.free() > 0 {
+        let _ = map.sweep(1 << 10);
+        if map.pool().free() > 0 {
             map.take_all_but(1);
             map.write_over("k");
         }
@@ -195,15 +199,15 @@ fn loom_insert_against_sweep() {
     });
 }
 
-/// One thread opens the segment anew, and another appends to it: the second must have seen what the first has.
+/// One thread opens the segment again, and another appends to it: the second must have seen what the first has seen.
 #[test]
-fn loom_read_against_reuse_by_who_has_not_opened_it() {
+fn loom_read_against_reuse_by_a_thread_that_did_not_open_it() {
     explore(1, ["1", "2", "None"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
         map.seal_hot();
         let (one, other) = (map.clone(), map.clone());
-        let reader = thread::spawn(move || other.look_at("k"));
+        let reader = thread::spawn(move || other.peek("k"));
         map.empty_first();
         map.reopen();
         let writer = thread::spawn(move || one.put("k", 2));
@@ -213,25 +217,25 @@ fn loom_read_against_reuse_by_who_has_not_opened_it() {
     });
 }
 
-/// What was a record's is lent to the index by one thread, and taken and zeroed by another.
+/// One thread gives the index the segment of a record, and another takes and zeroes its words.
 #[test]
-fn loom_read_against_removal_and_lending() {
+fn loom_read_against_removal_and_use_by_the_index() {
     explore(1, ["1", "None"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
         map.seal_hot();
         let (one, other) = (map.clone(), map.clone());
-        let reader = thread::spawn(move || other.look_at("k"));
+        let reader = thread::spawn(move || other.peek("k"));
         map.empty_first();
-        assert!(map.lend());
-        let taker = thread::spawn(move || one.table.drain_arena());
+        assert!(map.give_index_a_segment());
+        let taker = thread::spawn(move || one.index.table.drain_arena());
         saw(reader.join().unwrap());
         taker.join().unwrap();
         map.assert_exact(&["k"]);
     });
 }
 
-/// An update makes a new record while a sweep compresses the old one: one of the two is linked, once.
+/// An update appends a new record while a sweep compresses the old one: one of the two is linked, once.
 #[test]
 fn loom_update_against_sweep() {
     explore(2, ["2"], |saw| {
@@ -240,7 +244,7 @@ fn loom_update_against_sweep() {
         map.seal_hot();
         let other = map.clone();
         let sweeper = thread::spawn(move || {
-            let _ = other.sweep_some(1 << 10);
+            let _ = other.sweep(1 << 10);
         });
         let changed = map.update(b"k", |mut value| {
             value.fill(2);
@@ -261,20 +265,20 @@ fn loom_two_writers_at_the_end_of_a_segment() {
         while map.hot.lock().as_ref().is_none_or(|open| open.at + 40 <= map.shape().end()) {
             map.put("x", 0);
         }
-        let sealed = map.pool.hot();
+        let sealed = map.pool().hot();
         let other = map.clone();
         let writer = thread::spawn(move || other.put("k", 1));
         map.put("l", 2);
         writer.join().unwrap();
-        assert_eq!(map.pool.hot(), sealed + 1);
+        assert_eq!(map.pool().hot(), sealed + 1);
         saw(format!("{} {}", map.text("k"), map.text("l")));
         map.assert_exact(&["k", "l", "x"]);
     });
 }
 
-/// A read brings a cold value back while another is stored: the older one never returns.
+/// A read promotes a cold value while a writer stores another: the older value never returns.
 #[test]
-fn loom_admission_against_write() {
+fn loom_promotion_against_write() {
     explore(2, ["1 2", "2 2"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -288,9 +292,9 @@ fn loom_admission_against_write() {
     });
 }
 
-/// A read brings a cold value back while its segment is swept.
+/// A read promotes a cold value while its segment is swept.
 #[test]
-fn loom_admission_against_move() {
+fn loom_promotion_against_move() {
     explore(2, ["1 1"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
@@ -305,8 +309,8 @@ fn loom_admission_against_move() {
     });
 }
 
-/// Another thread removes a record after an update has read it, and writes another record of the key in its place: the
-/// update applies to the other record, or comes before it.
+/// Another thread removes a record after an update has read it, and writes another record of the key to its location.
+/// The update applies to the other record, or comes before it.
 #[test]
 fn loom_update_against_reuse() {
     explore(1, ["12", "2"], |saw| {
@@ -333,7 +337,7 @@ fn loom_update_against_reuse() {
     });
 }
 
-/// As above, with an update that removes the record.
+/// The same race, with an update that removes the record.
 #[test]
 fn loom_removal_by_update_against_reuse() {
     explore(1, ["2"], |saw| {
@@ -358,16 +362,16 @@ fn loom_removal_by_update_against_reuse() {
 }
 
 /// A read promotes a cold value. Meanwhile another thread removes its record and writes another cold record of the key
-/// in its place: the older value never returns.
+/// to its location: the older value never returns.
 #[test]
-fn loom_admission_against_reuse() {
+fn loom_promotion_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
         let map = Arc::new(store());
-        let number = map.pool.take(0, || true).expect("there is room");
-        map.pool.give_back(number);
+        let number = map.pool().take(0, || true).expect("there is room");
+        map.pool().give_back(number);
         map.take_all_but(1);
         map.put_cold("k", 1);
-        let place = map.top(b"k");
+        let place = map.index.top(b"k");
         let other = map.clone();
         let reader = thread::spawn(move || other.text("k"));
         if case == 1 {
@@ -383,7 +387,7 @@ fn loom_admission_against_reuse() {
     });
 }
 
-/// A record of another key, which shares a word with the first key, is written in the place of a record.
+/// A record of another key, which has a word in common with the first, is written to the location of a record.
 #[test]
 fn loom_read_against_reuse_by_another_key() {
     explore(1, ["1", "None"], |saw| {
@@ -395,9 +399,9 @@ fn loom_read_against_reuse_by_another_key() {
         map.put(KEY, 1);
         map.seal_hot();
         let other = map.clone();
-        let reader = thread::spawn(move || other.look_at(KEY));
+        let reader = thread::spawn(move || other.peek(KEY));
         assert!(map.remove(KEY.as_bytes()));
-        let _ = map.sweep_some(0);
+        let _ = map.sweep(0);
         map.take_all_but(1);
         map.reopen();
         map.put("A KEY of two words", 9);

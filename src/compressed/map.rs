@@ -1,26 +1,27 @@
-//! `CompressedMap`: the face. No algorithm.
+//! The public interface of `CompressedMap`.
 
 use super::builder::Builder;
 #[cfg(feature = "lz4")]
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
 use super::iter::{Iter, Keys};
-use super::read::Resolved;
+use super::read::ReadEntry;
+use super::record::Shape;
 use super::segment::Use;
 use super::store::Store;
-use super::transfer::{ExportError, ImportError};
+use super::transfer::{self, ExportError, ImportError};
 use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// A concurrent map from bytes to bytes that keeps within a budget of memory: what is read often is kept plain, all
-/// else compressed, by itself.
+/// A concurrent map from bytes to bytes that stays within a budget of memory. It keeps values plain that are read
+/// often, and compresses all others, automatically.
 ///
-/// On 64 bits the records of one map, compressed, take 32 GiB at most; on 32 bits, what there is.
+/// On 64 bits the records of a map, compressed, can take 32 GiB; on 32 bits, the address space.
 ///
-/// Look-ups take no lock. Writers append to a log under a short lock, and compress what was not read lately a
-/// little at a time, as they need room; [`compress_step`](Self::compress_step) does that ahead of them.
+/// Lookups take no lock. A writer appends to a log under a short lock. As it needs room, it compresses a few values
+/// that were not read lately. [`compress_step`](Self::compress_step) does that ahead of writers.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -36,7 +37,8 @@ pub struct CompressedMap {
 }
 
 impl CompressedMap {
-    /// A map that takes so many bytes at most, with the default codecs, and refuses what does not fit.
+    /// Returns an empty map that takes at most `bytes` bytes, has the default codecs, and refuses values for which
+    /// there is no room.
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -50,25 +52,20 @@ impl CompressedMap {
         builder.build()
     }
 
-    /// Makes a map with other codecs, another policy, or segments of another size.
+    /// Returns a builder for a map with other codecs, another policy, or segments of another size.
     pub fn builder(budget: usize) -> Builder {
         Builder::new(budget)
     }
 
-    pub(super) fn of(builder: Builder) -> Self {
-        Self { store: Store::new(builder) }
-    }
-
-    /// Stores a value, and says whether there was one before.
+    /// Stores a value, and returns whether there was one before.
     ///
-    /// Takes a short lock to append. Where nobody calls [`compress_step`](Self::compress_step), or not often enough,
-    /// it may compress about a kibibyte of other values, or learn for as long, to make room; where there is none at
-    /// all, a segment at most. It linearizes where the
-    /// key's entry is made to lead to the new record.
+    /// Takes a short lock to append. If [`compress_step`](Self::compress_step) is not called often enough, the write
+    /// may compress about a kibibyte of other values, or train codecs for as long; without any room, at most a segment.
+    /// The call linearizes when the key's entry begins to refer to the new record.
     ///
     /// # Errors
-    /// [`StoreError::BudgetExceeded`] where there is no room, [`StoreError::ValueTooLarge`] where key and value are
-    /// longer than a segment; what was there before is there still.
+    /// [`StoreError::BudgetExceeded`] if there is no room, [`StoreError::ValueTooLarge`] if key and value are longer
+    /// than a segment. The value before stays.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -83,12 +80,12 @@ impl CompressedMap {
         self.store.insert(key.as_ref(), value.as_ref())
     }
 
-    /// Returns the key's value, None if there is none. Takes no lock; allocates the value.
+    /// Returns the key's value, or `None` if there is none. Takes no lock; allocates the value.
     ///
-    /// It linearizes where the key's bin is found unchanged after the record was copied.
+    /// The call linearizes when it finds the key's bin unchanged after it has copied the record.
     ///
     /// # Errors
-    /// [`Corrupt`] where there is a value and its bytes are damaged.
+    /// [`Corrupt`] if there is a value and its bytes are damaged.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -101,9 +98,9 @@ impl CompressedMap {
         self.store.get(key.as_ref())
     }
 
-    /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock.
-    /// Allocates where the value is stored in more than a kibibyte or has deferred changes, and nothing else: it
-    /// becomes hot as far as there are segments for that, which writes, [`get`](Self::get) and steps have made.
+    /// Reads the key's value into the front of a buffer. Returns its length, or `None` if there is no value. Takes no
+    /// lock. Allocates only if the stored value takes more than 1 KiB or has deferred changes. It promotes a cold value
+    /// only as far as writes, [`get`](Self::get) and steps have made segments for that.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
@@ -126,11 +123,11 @@ impl CompressedMap {
         read.transpose().map(|read| read.map(|(len, _)| len))
     }
 
-    /// As [`get_into`](Self::get_into), but nobody knows afterwards that the key was read: nothing becomes hot, nothing
-    /// is written. Allocates only where the value is stored in more than a kibibyte or has deferred changes.
+    /// Reads the key's value as [`get_into`](Self::get_into) does, but does not count as a read: it writes nothing and
+    /// promotes nothing. Allocates only if the stored value takes more than 1 KiB or has deferred changes.
     ///
     /// # Errors
-    /// Those of [`get_into`](Self::get_into).
+    /// The same as for [`get_into`](Self::get_into).
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -148,11 +145,11 @@ impl CompressedMap {
         read.transpose().map(|read| read.map(|(len, _)| len))
     }
 
-    /// What `look` makes of the key's value. Nothing is locked while it runs, and it may use the map. Allocates the
-    /// value.
+    /// Returns the result of `read`, applied to the key's value. No lock is held while `read` runs, and it may use the
+    /// map. Allocates the value.
     ///
     /// # Errors
-    /// [`Corrupt`] where there is a value and its bytes are damaged; `look` does not run.
+    /// [`Corrupt`] if there is a value and its bytes are damaged. `read` does not run then.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -162,12 +159,12 @@ impl CompressedMap {
     pub fn get_with<R>(
         &self,
         key: &(impl AsRef<[u8]> + ?Sized),
-        look: impl FnOnce(&[u8]) -> R,
+        read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, Corrupt> {
-        Ok(self.get(key)?.map(|value| look(&value)))
+        Ok(self.get(key)?.map(|value| read(&value)))
     }
 
-    /// Returns the key's value, or no bytes. Inserts nothing. Takes no lock; allocates the value.
+    /// Returns the key's value, or an empty vector. Inserts nothing. Takes no lock; allocates the value.
     ///
     /// # Errors
     /// [`Corrupt`] if there is a value and its bytes are damaged.
@@ -181,7 +178,7 @@ impl CompressedMap {
         Ok(self.get(key)?.unwrap_or_default())
     }
 
-    /// Whether the key has a value. Takes no lock and allocates nothing.
+    /// Returns whether the key has a value. Takes no lock and allocates nothing.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -191,7 +188,7 @@ impl CompressedMap {
         self.store.contains(key.as_ref())
     }
 
-    /// Removes the key's value, and says whether there was one. Allocates nothing.
+    /// Removes the key's value, and returns whether there was one. Allocates nothing.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -202,12 +199,12 @@ impl CompressedMap {
         self.store.remove(key.as_ref())
     }
 
-    /// Replaces the key's value by what `change` makes of it; None removes it. False where there is no value.
+    /// Replaces the key's value by the result of `change`; `None` removes it. Returns false if there is no value.
     ///
-    /// `change` runs with nothing locked, and again where somebody else wrote meanwhile.
+    /// No lock is held while `change` runs. If another thread has written meanwhile, it runs again.
     ///
     /// # Errors
-    /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] where the value cannot be read.
+    /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] if the value is damaged.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -223,7 +220,7 @@ impl CompressedMap {
         self.store.update(key.as_ref(), |value| Ok(change(value)))
     }
 
-    /// As `update`, with a change that may find the value to be damaged, which then stays.
+    /// Updates as `update` does. The change may find the value to be damaged, which then stays.
     pub(super) fn try_update(
         &self,
         key: &[u8],
@@ -232,11 +229,12 @@ impl CompressedMap {
         self.store.update(key, change)
     }
 
-    /// Notes a change without reading the value: the map's [`Merge`](super::Merge) folds it in when the value is
-    /// read, and for good when it is compressed, or when eight are waiting. A key that is not there comes to be.
+    /// Stores a change without reading the value. The map's [`Merge`](super::Merge) applies it whenever the value is
+    /// read, and for good when the value is compressed or eight changes are waiting. If the key has no value, the
+    /// change begins one.
     ///
     /// # Errors
-    /// Those of [`insert`](Self::insert); [`StoreError::NoMerge`] where the map was made without one.
+    /// Those of [`insert`](Self::insert); [`StoreError::NoMerge`] if the map was built without a merge function.
     ///
     /// ```
     /// use hedgerow::CompressedMap;
@@ -257,17 +255,17 @@ impl CompressedMap {
         self.store.defer(key.as_ref(), change.as_ref())
     }
 
-    /// Entries; exact where nobody writes meanwhile.
+    /// Returns the number of entries. It is exact if no thread writes meanwhile.
     pub fn len(&self) -> usize {
-        self.store.table.len()
+        self.store.index.table.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All entries, in no order, as copies. A value whose bytes are damaged is [`Corrupt`].
+    /// Returns copies of all entries, in no order. A value whose bytes are damaged is [`Corrupt`].
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -275,10 +273,10 @@ impl CompressedMap {
     /// assert!(map.iter().eq([(b"key".to_vec(), Ok(b"value".to_vec()))]));
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
+        Iter::new(&self.store)
     }
 
-    /// All keys, in no order, as copies: those of damaged values too. Decompresses nothing.
+    /// Returns copies of all keys, in no order, including those of damaged values. Decompresses nothing.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -289,7 +287,7 @@ impl CompressedMap {
         Keys(self.iter())
     }
 
-    /// All values, in no order, as copies; see [`iter`](Self::iter).
+    /// Returns copies of all values, in no order; see [`iter`](Self::iter).
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -300,8 +298,8 @@ impl CompressedMap {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. It
-    /// runs while nothing is locked, and runs again for an entry that was written meanwhile.
+    /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. No
+    /// lock is held while it runs. It runs again for an entry that another thread has written meanwhile.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -310,11 +308,29 @@ impl CompressedMap {
     /// map.retain(|_, value| value.is_err() || value.is_ok_and(|value| value.len() > 5));
     /// assert!(map.is_empty());
     /// ```
-    pub fn retain(&self, keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
-        self.store.retain(keep);
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
+        let store = &self.store;
+        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = store.copy_bin(at, &mut entries);
+            for entry in entries.drain(..) {
+                let (key, hash) = (&*entry.key, store.index.hash(&entry.key));
+                let (top, generation) = (entry.chain.top, entry.chain.generation);
+                let value = store.fold(key, &entry.chain);
+                let mut now = Some(ReadEntry { top, generation, value, deadline: 0 });
+                while let Some(ReadEntry { top, generation, value, .. }) = now {
+                    let value = value.as_deref().map_err(|&corrupt| corrupt);
+                    if keep(key, value) || store.unlink_exactly(hash, top, generation) {
+                        break;
+                    }
+                    // A writer has changed the entry, or a sweep has moved it. `keep` decides again.
+                    now = store.read_entry(hash, |at| store.records().has_key(at, key), key);
+                }
+            }
+        }
     }
 
-    /// Removes all entries that are there when it comes to them.
+    /// Removes all entries that it finds. An entry that is inserted meanwhile may stay.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -323,10 +339,16 @@ impl CompressedMap {
     /// assert!(map.is_empty());
     /// ```
     pub fn clear(&self) {
-        self.store.clear();
+        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = self.store.index.copy_bin(at, &mut entries);
+            for entry in entries.drain(..) {
+                self.store.remove(&entry.key);
+            }
+        }
     }
 
-    /// Figures. Walks the index's directory and the list of segments.
+    /// Returns statistics. Walks the index's directory and the list of segments.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -335,16 +357,41 @@ impl CompressedMap {
     /// assert!(stats.len == 1 && stats.raw == 8 && stats.memory_bytes <= stats.budget);
     /// ```
     pub fn stats(&self) -> Stats {
-        self.store.stats()
+        let (store, pool) = (&self.store, self.store.pool());
+        let (own, in_segments) = (store.index.table.usage().bytes, pool.index_segments());
+        let (mut hot, mut dead) = (0, 0);
+        for number in 0..pool.numbers() {
+            let Some(segment) = pool.segment(number) else { continue };
+            if [Use::Hot, Use::Cold, Use::Swept].into_iter().any(|what| segment.is(what)) {
+                dead += segment.dead();
+            }
+            hot += segment.live();
+        }
+        let (_, cold) = store.models().cold();
+        Stats {
+            len: self.len(),
+            raw: store.raw.total(),
+            memory_bytes: store.bytes_but_index().saturating_add(own),
+            budget: store.memory.budget,
+            index: own + in_segments * store.shape().bytes(),
+            segments: pool.made() - in_segments,
+            hot_segments: pool.hot(),
+            free_segments: pool.free(),
+            hot: hot.saturating_sub(cold),
+            cold,
+            dead,
+            codecs: store.models().stats(),
+            hits: store.hits.total(),
+            misses: store.misses.total(),
+        }
     }
 
-    /// Makes room ahead of writers, if any is wanted: compresses, compacts and folds, has codecs learn and the index
-    /// grow. Whether there was anything to do: where there was not, whoever calls may rest. For a main loop, or a
-    /// thread of its own.
+    /// Does maintenance ahead of writers: compresses, compacts, folds, trains codecs and grows the index. Returns
+    /// whether there was anything to do; if not, the caller may rest. For a main loop, or for a maintenance thread.
     ///
-    /// Does about as much as compressing `bytes` bytes takes, and at most one value, one turn of learning or some bins
-    /// of the index more, each of which is some kibibytes' worth. Locks what writers may want for a kibibyte's worth at
-    /// a time. Where somebody else is at it, it leaves it to them.
+    /// Does about as much work as compressing `bytes` bytes takes, and at most a few KiB more: one value, one turn of
+    /// training, or some bins of the index. Holds a lock that writers may want for about 1 KiB of work at a time. If
+    /// another thread does maintenance already, the call returns.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -354,21 +401,21 @@ impl CompressedMap {
         self.store.step(bytes)
     }
 
-    /// Has the codecs learn from these values, instead of from what the map holds when it first compresses. Whether
-    /// any did. Takes as long as they do.
+    /// Trains the codecs from these values, instead of from those in the map when it first compresses. Returns whether
+    /// any codec has a new model. Takes as long as training does.
     pub fn train(&self, samples: &[&[u8]]) -> bool {
         self.store.train(samples)
     }
 
-    /// Looks whether about `bytes` bytes of compressed records still are what was stored; how many it has looked at.
-    /// It goes on where the last call ended, and round; 0 says that there is nothing to look at, or that somebody is
-    /// compressing. For memory that may forget, where reads would find only some of the damage.
+    /// Verifies the checksums of about `bytes` bytes of compressed records, and returns how many it has verified. Each
+    /// call continues where the last one ended, and begins again at the end. It returns 0 if there is nothing to
+    /// verify, or another thread does maintenance. For memory that may lose bits: reads alone would find only some of
+    /// the damage.
     ///
-    /// Takes a lock that writers may want for as long. Allocates nothing.
+    /// Holds a lock that writers may want while it runs. Allocates nothing.
     ///
     /// # Errors
-    /// [`Corrupt`] where a segment that it has come to the end of is not what was written: any of the values in it,
-    /// and any key's place, may be wrong.
+    /// [`Corrupt`] if a segment that it has read to the end has changed. Any value in it may be wrong, and any key.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -378,11 +425,11 @@ impl CompressedMap {
         self.store.verify(bytes)
     }
 
-    /// Writes all entries as a stream of bytes, compressed as they are, and what codecs need to read them; how many
-    /// entries. Each is as it was at one moment. Allocates what it copies.
+    /// Writes all entries to a stream of bytes, compressed as they are, together with the models that decompress them.
+    /// Returns how many. Each entry is consistent as of a single point in time. Allocates copies of the entries.
     ///
     /// # Errors
-    /// [`ExportError`]; what was written until then is no whole export.
+    /// [`ExportError`]. The bytes that were written before are not a whole export.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -400,14 +447,15 @@ impl CompressedMap {
         &self,
         write: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<usize, ExportError<E>> {
-        self.store.export(write)
+        transfer::export(&self.store, write)
     }
 
-    /// Inserts all that another map has exported; how many entries. `read` fills the front of what it is given and
-    /// tells how much, as `std::io::Read::read` does. Values are compressed anew, by and by.
+    /// Inserts all entries that another map has exported, and returns how many. `read` fills the front of its buffer
+    /// and returns how many bytes it has filled, as `std::io::Read::read` does. Values are stored plain and compressed
+    /// again later.
     ///
     /// # Errors
-    /// [`ImportError`]; entries before the one that it is about stay. Bytes that were made to do harm do none.
+    /// [`ImportError`]. Entries before the failed one stay. Malicious bytes do no harm.
     ///
     /// ```
     /// use hedgerow::compressed::ImportError;
@@ -418,10 +466,10 @@ impl CompressedMap {
         &self,
         read: impl FnMut(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, ImportError<E>> {
-        self.store.import(read)
+        transfer::import(&self.store, read)
     }
 
-    /// Gives back what memory can be given back.
+    /// Compresses everything and frees the memory that is not in use.
     ///
     /// ```
     /// # let mut map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -435,6 +483,15 @@ impl CompressedMap {
     }
 }
 
+impl Builder {
+    /// Builds the map. It allocates nothing of its budget yet, except the models that codecs have without training.
+    #[must_use]
+    pub fn build(self) -> CompressedMap {
+        debug_assert!(Shape::new(self.segment_bits()).room() > 0);
+        CompressedMap { store: Store::new(self) }
+    }
+}
+
 impl<'a> IntoIterator for &'a CompressedMap {
     type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
     type IntoIter = Iter<'a>;
@@ -445,69 +502,8 @@ impl<'a> IntoIterator for &'a CompressedMap {
 }
 
 impl fmt::Debug for CompressedMap {
-    /// Figures only.
+    /// Shows statistics only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CompressedMap").field("stats", &self.stats()).finish()
-    }
-}
-
-impl Store {
-    pub(super) fn stats(&self) -> Stats {
-        let (own, lent) = (self.table.usage().bytes, self.pool.lent());
-        let (mut hot, mut dead) = (0, 0);
-        for number in 0..self.pool.numbers() {
-            let Some(segment) = self.pool.segment(number) else { continue };
-            if [Use::Hot, Use::Cold, Use::Swept].into_iter().any(|what| segment.is(what)) {
-                dead += segment.dead();
-            }
-            hot += segment.live();
-        }
-        let (_, cold) = self.models.cold();
-        Stats {
-            len: self.table.len(),
-            raw: self.raw.total(),
-            memory_bytes: self.bytes_but_index().saturating_add(own),
-            budget: self.budget,
-            index: own + lent * self.shape().bytes(),
-            segments: self.pool.made() - lent,
-            hot_segments: self.pool.hot(),
-            free_segments: self.pool.free(),
-            hot: hot.saturating_sub(cold),
-            cold,
-            dead,
-            codecs: self.models.stats(),
-            hits: self.hits.total(),
-            misses: self.misses.total(),
-        }
-    }
-
-    fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
-        let (mut position, mut met) = (Some(Position::START), Vec::new());
-        while let Some(at) = position {
-            position = self.meet_bin(at, &mut met);
-            for entry in met.drain(..) {
-                let (key, hash) = (&*entry.key, self.hash(&entry.key));
-                let (top, generation, value) = (entry.top, entry.generation, self.value_of(&entry));
-                let mut now = Some(Resolved { top, generation, value, deadline: 0 });
-                while let Some(Resolved { top, generation, value, .. }) = now {
-                    let value = value.as_deref().map_err(|&corrupt| corrupt);
-                    if keep(key, value) || self.unlink_exactly(hash, top, generation) {
-                        break;
-                    }
-                    // It has changed, or was only moved: asked again, until it is kept or gone.
-                    now = self.resolve(hash, |at| self.is_of(at, key), key);
-                }
-            }
-        }
-    }
-
-    fn clear(&self) {
-        let (mut position, mut met) = (Some(Position::START), Vec::new());
-        while let Some(at) = position {
-            position = self.meet_all(at, &mut met);
-            for entry in met.drain(..) {
-                self.remove(&entry.key);
-            }
-        }
     }
 }

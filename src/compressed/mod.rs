@@ -1,18 +1,28 @@
-//! A map of bytes that keeps more of them in the same memory: what is hot plain, what is cold compressed.
+//! A map of bytes that fits more values into its memory: hot values are stored plain, cold values compressed.
 //!
 //! # Synchronization
-//! Records lie in segments, which are only appended to, never move, and are not freed while the map is shared. The
-//! index is the crate's table, and an entry is one word, which leads to a record. The version of an entry's bin
-//! speaks for all that the entry leads to: whoever unlinks a record, or changes what it lies on, does so under the
-//! bin's lock, and a segment is written anew only after all its records were unlinked. So a look-up is
+//! Records are stored in segments. A segment is only appended to, never moves, and is not freed while the map is
+//! shared. The index is the crate's hash table; an entry is one word, the location of a record. The version of an
+//! entry's bin covers the whole chain of records that the entry refers to. A writer unlinks a record, or changes the
+//! link to the record below it, under the bin's lock. A segment is reused only after all its records were unlinked. A
+//! lookup therefore
 //!
-//! 1. the bin's state, acquire, and its tags ([SL-4], [FT-1]); the entry;
-//! 2. what it leads to, copied by relaxed loads;
-//! 3. an acquire fence and the state again ([SL-2]): unchanged, so the copy is whole and was the key's value.
+//! 1. loads the bin's state with acquire, its tags ([SL-4], [FT-1]), and the entry;
+//! 2. copies the records by relaxed loads;
+//! 3. executes an acquire fence and loads the state again ([SL-2]). If it is unchanged, the copy is whole and was the
+//!    key's value.
 //!
-//! The labels are in `segment`, `pool` and `models`.
+//! The labels are explained in `segment`, `pool` and `models`.
 
-// Documentation lists the methods of the first modules first.
+// Layers. No file imports a file of a line above its own, and there is no cycle:
+// - public interface: `map`, `cache`, `iter`, `transfer`, `typed`, `serde`;
+// - operations: `read`, `write`, `sweep`, `steps` (maintenance outside of writes), `training`, `budget`;
+// - `store`, which only joins the parts below;
+// - `index`, `memory` (figures), `trainer`, `maintenance` (the state of sweeps), `expiry`, `loads`, `builder`;
+// - `records` by location, over `pool` (all segments), `segment`, `record` (the layout) and `models`;
+// - `codec`, `types`.
+
+// rustdoc lists the methods of the first module first.
 mod map;
 
 mod budget;
@@ -22,22 +32,28 @@ pub mod codec;
 mod codec_lock;
 mod expiry;
 mod hash;
+mod index;
 mod iter;
-mod learn;
 mod loads;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
+mod maintenance;
+mod memory;
 mod models;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod models_loom;
 mod pool;
 mod read;
 mod record;
+mod records;
 mod segment;
 #[cfg(feature = "serde")]
 mod serde;
+mod steps;
 mod store;
 mod sweep;
+mod trainer;
+mod training;
 mod transfer;
 mod typed;
 mod types;

@@ -1,21 +1,21 @@
-//! The models of a map: what each record was compressed by, and what is compressed by now.
+//! The models of a map, by which records were compressed, and the codecs that made them.
 //!
 //! # Synchronization
-//! - `[CD-1]` release store of a model's address ↔ `[CD-2]` acquire load: who meets a record of a model finds the
-//!   model. None is freed while the map is shared, so readers need no more than that.
+//! - `[CD-1]` release store of a model's address ↔ `[CD-2]` acquire load: a reader of a record finds the model that
+//!   compressed it. No model is freed while the map is shared, so readers need nothing else.
 
 use super::codec::{Choice, Codec, Corrupt, Model, Work};
-use super::record::{Head, MOST_MODELS, RAW};
+use super::record::{Head, MAX_MODELS, RAW};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
 
-/// Bytes in the longest name that an export has room for.
+/// The bytes of the longest name for which an export has room.
 const LONGEST_NAME: usize = u8::MAX as usize;
 
-/// A codec, and what it said that it is called when it was added: later it may say anything.
+/// A codec, and its name when it was added. Asked again, it might return another name.
 pub(super) struct Named {
     name: &'static str,
     codec: Box<dyn Codec>,
@@ -23,7 +23,7 @@ pub(super) struct Named {
 
 impl Named {
     /// # Panics
-    /// The name is too long to be exported.
+    /// The name is too long for an export.
     pub(super) fn new(codec: impl Codec + 'static) -> Self {
         let (name, codec) = (codec.name(), Box::new(codec));
         assert!(name.len() <= LONGEST_NAME, "a codec's name has more than {LONGEST_NAME} bytes");
@@ -31,19 +31,21 @@ impl Named {
     }
 }
 
+/// A model and its codec.
 pub(super) struct Slot {
     model: Box<dyn Model>,
     codec: usize,
-    /// What it was said to take when it was added, and what it takes here.
+    /// The bytes that the model reported when it was added, and those of the slot.
     bytes: usize,
 }
 
+/// The codecs of a map, and their models.
 pub(super) struct Models {
     codecs: Vec<Named>,
-    slots: [AtomicPtr<Slot>; MOST_MODELS],
-    /// Records of each kind, raw ones first, and what they take.
-    records: [AtomicUsize; 1 + MOST_MODELS],
-    stored: [AtomicUsize; 1 + MOST_MODELS],
+    slots: [AtomicPtr<Slot>; MAX_MODELS],
+    /// Records of each kind, plain ones first, and the bytes that they take.
+    records: [AtomicUsize; 1 + MAX_MODELS],
+    stored: [AtomicUsize; 1 + MAX_MODELS],
 }
 
 impl Models {
@@ -60,30 +62,30 @@ impl Models {
         self.codecs.iter().map(|named| &*named.codec)
     }
 
-    /// One of them.
+    /// Returns one of the codecs.
     pub(super) fn codec(&self, index: usize) -> Option<&dyn Codec> {
         self.codecs.get(index).map(|named| &*named.codec)
     }
 
-    /// The codec of this name.
+    /// Returns the codec with this name.
     pub(super) fn named(&self, name: &[u8]) -> Option<&dyn Codec> {
         let named = self.codecs.iter().find(|named| named.name.as_bytes() == name)?;
         Some(&*named.codec)
     }
 
     fn slot(&self, index: usize) -> Option<&Slot> {
-        // [CD-2] acquire: pairs with [CD-1].
+        // [CD-2] acquire: pairs with the release in `add` [CD-1], so the model is initialized.
         let slot = self.slots.get(index)?.load(Ordering::Acquire);
-        // SAFETY: null, or a box that lives as long as the models are shared.
+        // SAFETY: null, or a box that is dropped only through `&mut Models`.
         unsafe { slot.as_ref() }
     }
 
-    /// The codec of a model.
+    /// Returns the codec of a model.
     pub(super) fn codec_of(&self, index: usize) -> Option<usize> {
         self.slot(index).map(|slot| slot.codec)
     }
 
-    /// The name of a model's codec.
+    /// Returns the name of a model's codec.
     pub(super) fn name_of(&self, index: usize) -> Option<&'static str> {
         self.codec_of(index).map(|codec| self.codecs[codec].name)
     }
@@ -92,22 +94,22 @@ impl Models {
         self.slot(index).map(|slot| &*slot.model)
     }
 
-    /// Adds a model of one of the codecs, which takes `bytes` bytes. Returns its index, or None if there is no place
-    /// for another. Only one thread at a time may call this.
+    /// Adds a model of one of the codecs, which takes `bytes` bytes. Returns its index, or `None` if no slot is free.
+    /// Only one thread at a time may call this.
     pub(super) fn add(&self, model: Box<dyn Model>, codec: usize, bytes: usize) -> Option<usize> {
-        // relaxed: whoever adds is the only one, and has seen what others added.
+        // relaxed: only one thread at a time adds, under the maintenance lock, so it has seen earlier additions.
         let free = |slot: &AtomicPtr<Slot>| slot.load(Ordering::Relaxed).is_null();
         let index = self.slots.iter().position(free)?;
         let slot = Box::into_raw(Box::new(Slot { model, codec, bytes }));
-        // [CD-1] release: pairs with [CD-2].
+        // [CD-1] release: pairs with the acquire in `slot` [CD-2].
         self.slots[index].store(slot, Ordering::Release);
         Some(index)
     }
 
-    /// Drops the models that no record was compressed by and that `kept` does not name.
+    /// Drops the models that compressed no stored record, except those in `kept`.
     pub(super) fn drop_unused(&mut self, kept: &[usize]) {
-        for index in 0..MOST_MODELS {
-            // relaxed: `&mut self`.
+        for index in 0..MAX_MODELS {
+            // relaxed: `&mut self` excludes other threads.
             if !kept.contains(&index) && self.records[1 + index].load(Ordering::Relaxed) == 0 {
                 self.drop_slot(index);
             }
@@ -115,28 +117,33 @@ impl Models {
     }
 
     fn drop_slot(&mut self, index: usize) {
-        // relaxed: `&mut self` says that all else happened before.
+        // relaxed: `&mut self` excludes other threads.
         let slot = self.slots[index].swap(ptr::null_mut(), Ordering::Relaxed);
         if !slot.is_null() {
-            // SAFETY: a box of `add`, which nobody shares any more.
+            // SAFETY: a box from `add`, and `&mut self` excludes other users.
             drop(unsafe { Box::from_raw(slot) });
         }
     }
 
-    /// Heap bytes.
+    /// Returns the bytes of all models on the heap.
     pub(super) fn bytes(&self) -> usize {
-        let slots = (0..MOST_MODELS).filter_map(|index| self.slot(index));
+        let slots = (0..MAX_MODELS).filter_map(|index| self.slot(index));
         slots.fold(0, |sum, slot| sum.saturating_add(slot.bytes))
     }
 
-    /// Those of one, which may say anything, and something else the next time.
+    /// Returns the bytes of a model. A caller's model may report any size, and another size next time.
     pub(super) fn bytes_of(model: &dyn Model) -> usize {
         model.bytes().saturating_add(size_of_val(model) + size_of::<Slot>())
     }
 
-    /// Fills `into` with what `stored` was before it was compressed.
+    /// Fills `into` with the value that was compressed to `stored`.
     #[inline]
-    pub(super) fn expand(&self, head: Head, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+    pub(super) fn decompress(
+        &self,
+        head: Head,
+        stored: &[u8],
+        into: &mut [u8],
+    ) -> Result<(), Corrupt> {
         match head.model() {
             None if stored.len() == into.len() => {
                 into.copy_from_slice(stored);
@@ -147,8 +154,8 @@ impl Models {
         }
     }
 
-    /// Compresses by the model of those named that makes least of it; its kind and how many bytes of `into`. Raw
-    /// where a tenth is not saved.
+    /// Compresses by the model of `among` that makes the value shortest. Returns the kind of the record and the bytes
+    /// written to `into`; `RAW` if no model saves a tenth.
     pub(super) fn compress(
         &self,
         among: &[usize],
@@ -165,28 +172,28 @@ impl Models {
         kind.unwrap_or((RAW, plain.len()))
     }
 
-    /// A cold record of this head was linked.
+    /// Counts a cold record that was appended.
     pub(super) fn count_up(&self, head: Head) {
-        let kind = usize::from(head.kind).min(MOST_MODELS);
-        // relaxed: counts order nothing.
+        let kind = usize::from(head.kind).min(MAX_MODELS);
+        // relaxed: a count, which orders nothing.
         self.records[kind].fetch_add(1, Ordering::Relaxed);
         // relaxed: as above.
-        self.stored[kind].fetch_add(head.record(false), Ordering::Relaxed);
+        self.stored[kind].fetch_add(head.record_len(false), Ordering::Relaxed);
     }
 
-    /// One was unlinked.
+    /// Counts a cold record that was unlinked.
     pub(super) fn count_down(&self, head: Head) {
-        let kind = usize::from(head.kind).min(MOST_MODELS);
-        // relaxed: counts order nothing.
+        let kind = usize::from(head.kind).min(MAX_MODELS);
+        // relaxed: a count, which orders nothing.
         self.records[kind].fetch_sub(1, Ordering::Relaxed);
         // relaxed: as above.
-        self.stored[kind].fetch_sub(head.record(false), Ordering::Relaxed);
+        self.stored[kind].fetch_sub(head.record_len(false), Ordering::Relaxed);
     }
 
-    /// Cold records, and what they take all together.
+    /// Returns the count of cold records, and the bytes of all of them.
     pub(super) fn cold(&self) -> (usize, usize) {
         let sum = |of: &[AtomicUsize]| {
-            // relaxed: counts order nothing.
+            // relaxed: a count, which orders nothing.
             let sum =
                 of.iter().fold(0, |sum: usize, n| sum.wrapping_add(n.load(Ordering::Relaxed)));
             usize::try_from(sum.cast_signed()).unwrap_or(0)
@@ -194,15 +201,15 @@ impl Models {
         (sum(&self.records), sum(&self.stored))
     }
 
-    /// Figures by codec; those of what no codec compressed come last.
+    /// Returns statistics by codec. The last row is for records that no codec compressed.
     pub(super) fn stats(&self) -> Vec<CodecStats> {
         let names = self.codecs.iter().map(|named| named.name);
         let mut all: Vec<_> = names.map(CodecStats::new).collect();
         all.push(CodecStats::new("none"));
-        for kind in 0..=MOST_MODELS {
+        for kind in 0..=MAX_MODELS {
             let slot = kind.checked_sub(1).and_then(|index| self.slot(index));
             let at = slot.map_or(self.codecs.len(), |slot| slot.codec);
-            // relaxed: counts order nothing.
+            // relaxed: a count, which orders nothing.
             all[at].records += self.records[kind].load(Ordering::Relaxed);
             // relaxed: as above.
             all[at].stored += self.stored[kind].load(Ordering::Relaxed);
@@ -214,6 +221,6 @@ impl Models {
 
 impl Drop for Models {
     fn drop(&mut self) {
-        (0..MOST_MODELS).for_each(|index| self.drop_slot(index));
+        (0..MAX_MODELS).for_each(|index| self.drop_slot(index));
     }
 }

@@ -1,4 +1,4 @@
-//! A model of the publication of what a codec has learned. The thread that adds it comes first (in the main thread).
+//! A model of the publication of a codec's model. The thread that adds it comes first: it is the main thread.
 
 use super::codec::{Corrupt, Model, Work};
 use super::models::Models;
@@ -10,10 +10,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-/// A model that the checker watches: a read that is not ordered after its making is reported.
+/// A model that loom watches: it reports a read that is not ordered after the initialization.
 struct Watched(UnsafeCell<usize>);
 
-// SAFETY: the cell is what the checker watches.
+// SAFETY: loom checks each access to the cell.
 unsafe impl Send for Watched {}
 // SAFETY: as above.
 unsafe impl Sync for Watched {}
@@ -30,13 +30,13 @@ impl Model for Watched {
     fn export(&self, _: &mut dyn FnMut(&[u8])) {}
 
     fn bytes(&self) -> usize {
-        // SAFETY: the checker reports it if this is not so: no thread writes any more.
+        // SAFETY: no thread writes any more; loom reports it otherwise.
         self.0.with(|place| unsafe { *place })
     }
 }
 
 #[test]
-fn loom_what_was_learned_is_seen_as_it_was_made() {
+fn loom_a_published_model_is_initialized() {
     explore(3, ["none", "7"], |saw| {
         let models = Arc::new(Models::new(Vec::new()));
         let other = models.clone();

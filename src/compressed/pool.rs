@@ -1,10 +1,10 @@
-//! All segments of a map: from a number to its address, and who may have one next.
+//! The segments of a map: their addresses by number, and lists of free and hot ones.
 //!
 //! # Synchronization
-//! - `[CP-1]` release store of a segment's address, and of the block of addresses that it is in ↔ `[CP-2]` acquire
-//!   load: who has a location finds zeroed words there, or what was written since.
+//! - `[CP-1]` release store of a segment's address, and of the block of addresses that holds it ↔ `[CP-2]` acquire
+//!   load: a thread that has a location finds zeroed words there, or newer ones.
 //!
-//! What segments are used for and the lists that they are in change under the pool's lock.
+//! The use of a segment and the lists change under the pool's lock.
 
 use super::record::Shape;
 use super::segment::{Segment, Use};
@@ -16,17 +16,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
 
-/// Addresses in the first block; each one after has twice as many.
+/// Addresses in the first block. Each further block has twice as many.
 const FIRST_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 4 };
 const BLOCKS: usize = if cfg!(hedgerow_loom) { 3 } else { (usize::BITS - 10) as usize };
-/// Words of a new segment that are zeroed at a time.
+/// Words of a new segment that one call zeroes.
 const ZEROED: usize = (4 << 10) / size_of::<usize>();
-/// With such a part of a cold segment dead it may be worth compacting.
-pub(super) const DEAD: usize = 10;
+/// A cold segment may be worth compacting if one part in this many is dead.
+pub(super) const COMPACT_PART: usize = 10;
 
 type Addresses = AtomicPtr<Word>;
 
-/// Segments in the order in which they came; 0 is none, others one more than their number.
+/// A queue of segments. 0 means none; other values are one more than a segment's number.
 #[derive(Default)]
 struct List {
     first: usize,
@@ -34,33 +34,35 @@ struct List {
     len: usize,
 }
 
+/// The state that the pool's lock protects.
 #[derive(Default)]
 struct Lists {
     free: List,
     hot: List,
-    /// Numbers that have been given out.
+    /// Numbers that were given out.
     count: usize,
-    /// Below this one none is vacant.
+    /// All numbers below this one are in use.
     vacant: usize,
-    /// Segments that the index has.
-    lent: usize,
-    /// The next one, which is zeroed a little at a time, and how far.
+    /// Segments that belong to the index.
+    index_segments: usize,
+    /// The next segment, which is zeroed a little at a time, and the words of it that are zeroed.
     next: Option<(memory::Unzeroed, usize)>,
 }
 
+/// The segments of a map.
 pub(super) struct Pool {
     pub(super) shape: Shape,
-    /// Segments that only sweeps may take, so that they come to their ends.
+    /// Segments that only sweeps may take, so that each sweep can finish.
     pub(super) reserve: usize,
     blocks: [AtomicPtr<Addresses>; BLOCKS],
     lists: Lock<Lists>,
-    /// Segments that there are.
+    /// Allocated segments.
     made: AtomicUsize,
-    /// Whether a cold one may be worth compacting.
+    /// Whether a cold segment may be worth compacting.
     dead: AtomicBool,
 }
 
-// SAFETY: the pointers are to memory that the pool owns, all words of which are accessed atomically.
+// SAFETY: the pool owns the memory behind the pointers, and all threads access its words atomically.
 unsafe impl Send for Pool {}
 // SAFETY: as above.
 unsafe impl Sync for Pool {}
@@ -87,94 +89,100 @@ impl Pool {
         }
     }
 
-    /// The segment of this number, if there is one.
+    /// Returns the segment with this number, if there is one.
     #[inline(always)]
     pub(super) fn segment(&self, number: usize) -> Option<Segment<'_>> {
         let (block, index) = block_of(number);
-        // [CP-2] acquire: pairs with [CP-1].
+        // [CP-2] acquire: pairs with the release in `publish` and `may_number` [CP-1], so the memory behind the pointer
+        // is initialized.
         let addresses = self.blocks.get(block)?.load(Ordering::Acquire);
         if addresses.is_null() {
             return None;
         }
-        // SAFETY: a block has so many addresses, and lives as long as the pool.
+        // SAFETY: `block_of` returns an index within the block, and a block lives as long as the pool.
         let address = unsafe { &*addresses.add(index) };
-        // [CP-2] acquire: pairs with [CP-1].
+        // [CP-2] acquire: pairs with the release in `publish` and `may_number` [CP-1], so the memory behind the pointer
+        // is initialized.
         let words = address.load(Ordering::Acquire);
-        // SAFETY: the words of a segment, which is not freed while the pool is shared.
+        // SAFETY: a segment's address is published after its words were zeroed, and the words are freed only through
+        // `&mut Pool`.
         (!words.is_null()).then(|| unsafe { Segment::new(words, self.shape) })
     }
 
-    /// Segments that there are.
+    /// Allocated segments.
     pub(super) fn made(&self) -> usize {
-        // relaxed: a figure; a decision that rests on it is made under the lock.
+        // relaxed: a figure. Decisions that rest on it are made under the lock.
         self.made.load(Ordering::Relaxed)
     }
 
-    /// Numbers of segments that were given out.
+    /// Returns the count of numbers that were given out.
     pub(super) fn numbers(&self) -> usize {
         self.lists.lock().count
     }
 
-    /// Bytes of everything.
+    /// Returns the bytes of all segments and blocks.
     pub(super) fn bytes(&self) -> usize {
         self.made() * self.shape.bytes() + self.addresses_bytes()
     }
 
-    /// Bytes of the blocks of addresses.
+    /// Returns the bytes of the blocks of addresses.
     fn addresses_bytes(&self) -> usize {
         let there = |&block: &usize| {
-            // relaxed: only whether it is there.
+            // relaxed: the pointer is only compared with null.
             !self.blocks[block].load(Ordering::Relaxed).is_null()
         };
         (0..BLOCKS).filter(there).map(|block| block_len(block) * size_of::<Addresses>()).sum()
     }
 
-    /// Bytes that one more segment takes.
+    /// Returns the bytes that one more segment takes.
     pub(super) fn next_bytes(&self) -> usize {
         let (block, _) = block_of(self.made());
-        // relaxed: only whether it is there.
+        // relaxed: the pointer is only compared with null.
         let there = self.blocks.get(block).is_some_and(|b| !b.load(Ordering::Relaxed).is_null());
         let addresses = if there { 0 } else { block_len(block) * size_of::<Addresses>() };
         self.shape.bytes() + addresses
     }
 
-    /// A segment that is open and empty, of those that hold nothing or new ones, if `may_grow` says so, with nobody
-    /// else growing meanwhile. `spared` of them are left, and made first.
-    pub(super) fn take(&self, spared: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
-        self.take_in(&mut self.lists.lock(), spared, may_grow)
+    /// Opens a free segment, or a new one if `may_grow` returns true. No other thread makes segments meanwhile. Leaves
+    /// `keep_free` segments free, and makes those first.
+    pub(super) fn take(&self, keep_free: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
+        self.take_in(&mut self.lists.lock(), keep_free, may_grow)
     }
 
-    /// The words of a segment that is taken as by `take`, for good: where they begin, and how many.
-    pub(super) fn lend(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
+    /// Takes a segment for the index, for good. Returns where the words begin that the index may use, and how many they
+    /// are.
+    pub(super) fn take_for_index(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
         let mut lists = self.lists.lock();
         let number = self.take_in(&mut lists, self.reserve, may_grow)?;
-        self.segment(number)?.set_use(Use::Lent);
-        lists.lent += 1;
+        self.segment(number)?.set_use(Use::Index);
+        lists.index_segments += 1;
         let (block, index) = block_of(number);
-        // relaxed: both were stored by who made the segment, under the lock that is held.
+        // relaxed: both pointers were stored under the lock, which is held.
         let addresses = self.blocks[block].load(Ordering::Relaxed);
         // SAFETY: as in `segment`. relaxed: as above.
         let words = unsafe { &*addresses.add(index) }.load(Ordering::Relaxed);
-        let range = self.shape.lent();
+        let range = self.shape.index_words();
         Some((words.wrapping_add(range.start), range.len()))
     }
 
-    /// Segments that the index has.
-    pub(super) fn lent(&self) -> usize {
-        self.lists.lock().lent
+    /// Segments that belong to the index.
+    pub(super) fn index_segments(&self) -> usize {
+        self.lists.lock().index_segments
     }
 
     fn take_in(
         &self,
         lists: &mut Lists,
-        spared: usize,
+        keep_free: usize,
         may_grow: impl Fn() -> bool,
     ) -> Option<usize> {
-        while lists.free.len <= spared {
+        while lists.free.len <= keep_free {
             if lists.next.is_some() {
+                // Memory that was begun is counted already: finishing it never exceeds the budget.
                 self.zero_next(lists, usize::MAX);
                 continue;
             }
+            // Asked under the lock: two threads that both passed the check could exceed the budget together.
             let number = if may_grow() { self.make(lists)? } else { return None };
             self.push(&mut lists.free, number);
         }
@@ -183,8 +191,9 @@ impl Pool {
         Some(number)
     }
 
-    /// Makes a little of the next segment, if `may_grow` says so; whether it is not complete yet. Memory that was
-    /// not in use may take the system as long as that of a whole segment takes a writer to fill.
+    /// Zeroes a part of the next segment, or begins one if `may_grow` returns true. Returns whether it is still
+    /// incomplete. The system may take as long for a whole segment of fresh memory as a writer takes to fill it, so
+    /// writers share the work.
     pub(super) fn grow(&self, may_grow: impl Fn() -> bool) -> bool {
         let mut lists = self.lists.lock();
         if lists.next.is_none() {
@@ -195,6 +204,7 @@ impl Pool {
             };
             let Some(blank) = blank else { return false };
             lists.next = Some((blank, 0));
+            // Counted before it is complete, so that no other allocation takes its share of the budget.
             // relaxed: a figure.
             self.made.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -203,12 +213,12 @@ impl Pool {
         lists.next.is_some()
     }
 
-    /// Whether a segment is being made.
-    pub(super) fn coming(&self) -> usize {
+    /// Returns 1 if a segment is being made.
+    pub(super) fn in_the_making(&self) -> usize {
         usize::from(self.lists.lock().next.is_some())
     }
 
-    /// Zeroes so many words more of the next segment, which then holds nothing, if those are all.
+    /// Zeroes `words` more words of the next segment. A complete segment becomes free.
     fn zero_next(&self, lists: &mut Lists, words: usize) {
         let Some((mut blank, done)) = lists.next.take() else { return };
         let end = done.saturating_add(words).min(self.shape.words());
@@ -221,21 +231,22 @@ impl Pool {
         self.push(&mut lists.free, number);
     }
 
-    /// Segments that hold nothing.
+    /// Returns the count of free segments.
     pub(super) fn free(&self) -> usize {
         self.lists.lock().free.len
     }
 
-    /// Sealed hot segments.
+    /// Returns the count of sealed hot segments.
     pub(super) fn hot(&self) -> usize {
         self.lists.lock().hot.len
     }
 
-    /// Seals an open segment.
+    /// Seals an open segment whose records end at `end`.
     pub(super) fn seal(&self, number: usize, end: usize, hot: bool) {
         let mut lists = self.lists.lock();
         let Some(segment) = self.segment(number) else { return };
         segment.seal(end, hot);
+        // Hot segments are swept in the order of their sealing. Cold ones are chosen by their dead bytes.
         if hot {
             self.push(&mut lists.hot, number);
         } else {
@@ -243,30 +254,30 @@ impl Pool {
         }
     }
 
-    /// A record of this segment was unlinked, or it was sealed.
+    /// Notes that a record of this segment was unlinked, or that it was sealed.
     pub(super) fn note_dead(&self, segment: Segment<'_>) {
-        // Models sweep when they say so. relaxed: hints.
+        // Loom models sweep explicitly. relaxed: hints.
         let asked = !cfg!(hedgerow_loom) && !self.dead.load(Ordering::Relaxed);
-        if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), DEAD) {
+        if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), COMPACT_PART) {
             // relaxed: as above.
             self.dead.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether `deadest` is worth asking: it looks at all segments. It may be missed that one has come to be.
+    /// Whether a call of `most_dead`, which examines all segments, is worth its time. The hint may miss a segment.
     pub(super) fn has_dead(&self) -> bool {
         // relaxed: a hint.
         self.dead.load(Ordering::Relaxed)
     }
 
-    /// Whether so many bytes are such a part of a segment.
+    /// Whether `bytes` bytes are one part in `part` of a segment.
     pub(super) fn is_part(&self, bytes: usize, part: usize) -> bool {
         bytes * part >= self.shape.room()
     }
 
-    /// The cold segment with the most dead bytes, and how many, if they are such a part of it.
-    pub(super) fn deadest(&self, part: usize) -> Option<(usize, usize)> {
-        // relaxed: a hint, which stands again for what comes to be dead meanwhile.
+    /// Returns the cold segment with the most dead bytes, and how many, if they are one part in `part` of it.
+    pub(super) fn most_dead(&self, part: usize) -> Option<(usize, usize)> {
+        // relaxed: a hint. It is set again by a record that is unlinked meanwhile.
         self.dead.store(false, Ordering::Relaxed);
         let cold = |number| {
             let segment = self.segment(number).filter(|segment| segment.is(Use::Cold))?;
@@ -274,24 +285,26 @@ impl Pool {
         };
         let all = (0..self.numbers()).filter_map(cold);
         let (dead, number, segment) = all.max_by_key(|&(dead, number, _)| (dead, number))?;
+        // The hint was cleared for a segment that this caller may not want, but another may.
         self.note_dead(segment);
         self.is_part(dead, part).then_some((number, dead))
     }
 
-    /// The hot segment that was sealed first, to be swept.
-    pub(super) fn oldest_hot(&self) -> Option<usize> {
+    /// Takes the hot segment that was sealed first, to sweep it.
+    pub(super) fn take_oldest_hot(&self) -> Option<usize> {
         let mut lists = self.lists.lock();
         let number = self.pop(&mut lists.hot)?;
         self.segment(number)?.set_use(Use::Swept);
         Some(number)
     }
 
-    /// Takes this sealed hot segment out of the row, to be swept.
+    /// Takes this sealed hot segment out of the queue, to sweep it.
     pub(super) fn take_hot(&self, wanted: usize) -> bool {
         let mut lists = self.lists.lock();
         let mut found = false;
         for _ in 0..lists.hot.len {
             let Some(number) = self.pop(&mut lists.hot) else { break };
+            // The queue is singly linked, so the others are popped and pushed again, which keeps their order.
             if number == wanted {
                 found = true;
                 if let Some(segment) = self.segment(number) {
@@ -304,14 +317,14 @@ impl Pool {
         found
     }
 
-    /// Takes a sealed cold segment, to be swept.
+    /// Takes a sealed cold segment, to sweep it.
     pub(super) fn take_cold(&self, number: usize) -> bool {
         let _lists = self.lists.lock();
         let cold = self.segment(number).filter(|segment| segment.is(Use::Cold));
         cold.inspect(|segment| segment.set_use(Use::Swept)).is_some()
     }
 
-    /// Gives a segment back of which every record was unlinked.
+    /// Makes a segment free. All its records were unlinked.
     pub(super) fn give_back(&self, number: usize) {
         let mut lists = self.lists.lock();
         let Some(segment) = self.segment(number) else { return };
@@ -340,19 +353,19 @@ impl Pool {
         Some(number)
     }
 
-    /// Frees the segments that hold nothing. Their numbers are given out again.
+    /// Frees the memory of all free segments. Their numbers are given out again.
     pub(super) fn shrink(&mut self) {
         let mut lists = self.lists.lock();
         self.zero_next(&mut lists, usize::MAX);
         while let Some(number) = self.pop(&mut lists.free) {
             let (block, index) = block_of(number);
-            // relaxed: `&mut self`: nobody reads.
+            // relaxed: `&mut self` excludes other threads.
             let addresses = self.blocks[block].load(Ordering::Relaxed);
             // SAFETY: as in `segment`.
             let address = unsafe { &*addresses.add(index) };
             // relaxed: as above.
             let words = address.swap(ptr::null_mut(), Ordering::Relaxed);
-            // SAFETY: made by `make` with so many words, and nobody reads them any more.
+            // SAFETY: `make` allocated this many words, and `&mut self` excludes readers.
             unsafe { memory::free_words(words, self.shape.words()) };
             // relaxed: as above.
             self.made.fetch_sub(1, Ordering::Relaxed);
@@ -370,18 +383,18 @@ impl Pool {
         Some(self.publish(lists, words))
     }
 
-    /// Whether there is a number for another segment, and a place for its address.
+    /// Whether there is a number for another segment, and a block for its address.
     fn may_number(&self, lists: &mut Lists) -> bool {
-        // Some were given back, if there are fewer than numbers.
+        // Numbers of freed segments are given out again.
         while lists.vacant < lists.count && self.segment(lists.vacant).is_some() {
             lists.vacant += 1;
         }
         let number = lists.vacant;
         let (block, _) = block_of(number);
-        if number >= self.shape.most_segments() || block >= BLOCKS {
+        if number >= self.shape.max_segments() || block >= BLOCKS {
             return false;
         }
-        // relaxed: changes only under the lock, which is held.
+        // relaxed: it changes only under the lock, which is held.
         if self.blocks[block].load(Ordering::Relaxed).is_null() {
             let mut made: Vec<Addresses> = Vec::new();
             if made.try_reserve_exact(block_len(block)).is_err() {
@@ -389,21 +402,22 @@ impl Pool {
             }
             made.resize_with(block_len(block), || AtomicPtr::new(ptr::null_mut()));
             let addresses = Box::into_raw(made.into_boxed_slice()).cast();
-            // [CP-1] release: pairs with [CP-2].
+            // [CP-1] release: pairs with the acquire in `segment` [CP-2], which hands out the memory behind the
+            // pointer.
             self.blocks[block].store(addresses, Ordering::Release);
         }
         true
     }
 
-    /// Gives these words the number that `may_number` has found.
+    /// Publishes a segment's words under the number that `may_number` has found.
     fn publish(&self, lists: &mut Lists, words: *mut Word) -> usize {
         let number = lists.vacant;
         let (block, index) = block_of(number);
-        // relaxed: changes only under the lock, which is held.
+        // relaxed: it changes only under the lock, which is held.
         let addresses = self.blocks[block].load(Ordering::Relaxed);
         // SAFETY: as in `segment`.
         let address = unsafe { &*addresses.add(index) };
-        // [CP-1] release: pairs with [CP-2].
+        // [CP-1] release: pairs with the acquire in `segment` [CP-2], which hands out the memory behind the pointer.
         address.store(words, Ordering::Release);
         lists.count = lists.count.max(number + 1);
         lists.vacant = number + 1;
@@ -414,17 +428,17 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         for (block, addresses) in self.blocks.iter().enumerate() {
-            // relaxed: `&mut self` says that all else happened before.
+            // relaxed: `&mut self` excludes other threads.
             let addresses = addresses.load(Ordering::Relaxed);
             if addresses.is_null() {
                 continue;
             }
-            // SAFETY: made by `make` as a boxed slice of this length, and nobody shares it any more.
+            // SAFETY: `may_number` made it as a boxed slice of this length, and `&mut self` excludes other users.
             let addresses = unsafe {
                 Box::from_raw(ptr::slice_from_raw_parts_mut(addresses, block_len(block)))
             };
             for address in &addresses {
-                // relaxed: as above. SAFETY: null, or made by `make` with so many words.
+                // relaxed: as above. SAFETY: null, or allocated by `make` with this many words.
                 unsafe { memory::free_words(address.load(Ordering::Relaxed), self.shape.words()) };
             }
         }

@@ -1,40 +1,41 @@
-//! Look-ups. They take no lock, and write nothing that another thread waits for.
+//! Lookups. They take no lock, and store nothing that another thread waits for.
 //!
-//! From the key's bin to what its entry leads to; the bytes are copied while they may be changing, and the bin's
-//! state is looked at once more before anybody believes them ([CM-1]). Only then are they decompressed.
+//! A lookup finds the key's entry, copies the record while it may be changing, and validates the bin ([CM-1]). Only
+//! then does it decompress the copy.
 
 use super::codec::Corrupt;
+use super::index::EntryCopy;
+use super::maintenance::SweepOutcome;
 use super::record::{Head, Location};
+use super::records::CopiedChain;
 use super::segment::{Scratch, Segment, Use};
-use super::store::{CHAIN, Store};
-use super::sweep::Swept;
+use super::store::Store;
 use super::types::{Policy, ReadError};
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::Ordering;
-use crate::sync::backoff::Backoff;
-use crate::sync::words::{Indirect, WORD};
-use crate::table::write::Change;
+use crate::sync::words::WORD;
+use crate::table::walk::Position;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::MaybeUninit;
 
-/// Stored bytes that are copied to the stack; longer ones need memory.
+/// Compressed bytes that are copied to the stack. Longer records need an allocation.
 const ON_STACK: usize = if usize::BITS == 64 { 1024 } else { 192 };
 const STACK_WORDS: usize = ON_STACK / WORD + 2;
 
-/// How often it is forgotten that cold records were read, while the hot front is written anew.
+/// How often all read marks of cold records are cleared while the hot front is rewritten once.
 const AGES: usize = 8;
 
-/// Where a value goes.
+/// The destination of a value.
 pub(super) trait Sink {
-    /// Whether who reads has memory allocated anyway.
+    /// Whether the reader allocates anyway.
     const ALLOCATES: bool;
 
-    /// Room for a value of so many bytes, if there is.
+    /// Returns room for a value of `len` bytes, if there is enough.
     fn room(&mut self, len: usize) -> Option<&mut [u8]>;
 
-    /// What the room for so many bytes holds.
+    /// Returns the value of `len` bytes that was written to the room.
     fn filled(&self, len: usize) -> &[u8];
 }
 
@@ -69,27 +70,27 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// How far a look-up has come with a record's bytes.
+/// How far a lookup has got with the bytes of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copied {
-    /// They were more than there was room for, or there is more to it than they.
+    /// Nothing was copied: the bytes are too long for the stack, or the record is an operand.
     Not,
-    /// They are the value, and where it goes has no room for it.
+    /// The bytes are the value, and the sink has no room for them.
     NoRoom,
-    /// They are the value, and where it goes.
+    /// The sink holds the value.
     Value,
-    /// They are to be decompressed.
+    /// The scratch memory holds the compressed value.
     Stored,
 }
 
-/// A record that a look-up has found.
+/// A record that a lookup has found.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
     pub(super) at: Location,
     pub(super) generation: usize,
     pub(super) head: Head,
-    /// When the entry expires; 0 for never.
-    deadline: u64,
+    /// The deadline of the entry; 0 if it never expires.
+    pub(super) deadline: u64,
     copied: Copied,
 }
 
@@ -100,44 +101,17 @@ impl Found {
     }
 }
 
-/// A key's value, folded, and what its entry led to.
-pub(super) struct Resolved {
+/// The folded value of a key, and the record that its entry referred to.
+pub(super) struct ReadEntry {
     pub(super) top: Location,
     pub(super) generation: usize,
     pub(super) value: Result<Vec<u8>, Corrupt>,
-    /// When it expires; 0 for never.
+    /// The deadline of the entry; 0 if it never expires.
     pub(super) deadline: u64,
 }
 
-/// The records of a chain, copied one after the other.
-#[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) top: usize,
-    generation: usize,
-    links: Vec<(Head, usize)>,
-    bytes: Vec<u8>,
-    /// Whether the walk reached the last record: damage may end a chain early, or make it endless.
-    whole: bool,
-}
-
-impl Gathered {
-    /// When the value expires; 0 for never.
-    pub(super) fn deadline(&self) -> u64 {
-        let base = self.links.last().filter(|(head, _)| !head.is_operand());
-        base.map_or(0, |(head, _)| head.deadline)
-    }
-
-    /// The only record, if it is one of a value.
-    pub(super) fn alone(&self) -> Option<(Head, &[u8])> {
-        match &self.links[..] {
-            &[(head, from)] if !head.is_operand() => Some((head, &self.bytes[from..])),
-            _ => None,
-        }
-    }
-}
-
 impl Store {
-    /// The key's topmost record; its bytes are copied if there is room.
+    /// Finds the key's topmost record, and copies its bytes if there is room.
     #[inline(always)]
     fn find<S: Sink>(
         &self,
@@ -148,7 +122,8 @@ impl Store {
     ) -> Option<Found> {
         let copy = |segment: Segment<'_>, head: Head, start: usize| match head.model() {
             _ if head.is_operand() => Copied::Not,
-            // Whoever may see the value sees it only if it is whole.
+            // A plain value is copied straight to the sink. If it changes meanwhile, the lookup copies it again
+            // before the caller sees it.
             None => match into.borrow_mut().room(head.stored) {
                 Some(into) => {
                     segment.copy_out(start, into);
@@ -156,13 +131,14 @@ impl Store {
                 }
                 None => Copied::NoRoom,
             },
+            // Decompression of torn bytes would waste time, so it waits until the copy is validated.
             Some(_) if segment.copy(start, head.stored, scratch) => Copied::Stored,
             Some(_) => Copied::Not,
         };
         self.find_by(hash, key, copy)
     }
 
-    /// The key's topmost record, unless the value has expired; `copy` is shown its bytes while they may be changing.
+    /// Finds the key's topmost record, unless the value has expired. `copy` gets its bytes while they may be changing.
     #[inline(always)]
     fn find_by(
         &self,
@@ -171,64 +147,61 @@ impl Store {
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
     ) -> Option<Found> {
         let found = Cell::new(Found::none());
-        let look = |indirect: &Indirect| self.look(Location::from(*indirect), key, &copy, &found);
-        self.table.get(hash, look, |_| MaybeUninit::new(()))?;
+        if !self.index.find(hash, |at| self.read_record(at, key, &copy, &found)) {
+            return None;
+        }
         let found = found.get();
-        (!self.has_passed(found.deadline)).then_some(found)
+        // After validation: a torn deadline must not hide a value.
+        (!self.expiry.has_passed(found.deadline)).then_some(found)
     }
 
-    /// When the key's value expires, 0 for never; None if there is no value.
+    /// Returns the deadline of the key's value, 0 if it never expires; `None` if there is no value.
     pub(super) fn deadline_of_key(&self, key: &[u8]) -> Option<u64> {
-        self.glance(key).map(|found| found.deadline)
+        self.find_key(key).map(|found| found.deadline)
     }
 
-    /// What the key's entry leads to, with nothing copied.
-    fn glance(&self, key: &[u8]) -> Option<Found> {
-        self.find_by(self.hash(key), key, |_, _, _| Copied::Not)
+    /// Finds the key's topmost record, and copies nothing.
+    fn find_key(&self, key: &[u8]) -> Option<Found> {
+        self.find_by(self.index.hash(key), key, |_, _, _| Copied::Not)
     }
 
-    /// Whether a record is the key's; what it says, if it is. All of it may be changing.
+    /// Reads a record into `found` if it has this key. All of it may be changing.
     #[inline(always)]
-    fn look(
+    fn read_record(
         &self,
         at: Location,
         key: &[u8],
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
         found: &Cell<Found>,
     ) -> bool {
-        let Some((segment, start)) = self.place(at) else { return false };
-        segment.expect(self.shape().offset(at));
+        let Some((segment, start)) = self.records().place(at) else { return false };
+        segment.prefetch(self.shape().offset(at));
+        // A head that is changing may claim any length; `head` refuses one that ends beyond the segment.
         let Some((head, len)) = segment.head(start) else { return false };
         if head.key != key.len() || !segment.equals(start + len, key) {
             return false;
         }
         let copied = copy(segment, head, start + len + head.key);
-        let (generation, deadline) = (segment.generation(), self.deadline_of(at, head));
+        let (generation, deadline) = (segment.generation(), self.records().deadline(at, head));
         found.set(Found { at, generation, head, deadline, copied });
         true
     }
 
     pub(super) fn contains(&self, key: &[u8]) -> bool {
-        let found = self.glance(key);
-        found.inspect(|found| self.touch(found.at)).is_some()
+        let found = self.find_key(key);
+        found.inspect(|found| self.records().mark_read(found.at)).is_some()
     }
 
-    fn touch(&self, at: Location) {
-        if let Some(segment) = self.pool.segment(self.shape().segment(at)) {
-            segment.touch(self.shape().offset(at));
-        }
-    }
-
-    /// Has the key's value go where it is wanted; its length. Unless it is only a glance, it is noted that the key was
-    /// read, and what was cold may become hot.
+    /// Writes the key's value to a sink, and returns its length. Unless `peek` is set, the record is marked as read and
+    /// a cold value may be promoted.
     #[inline(always)]
     pub(super) fn read<S: Sink>(
         &self,
         key: &[u8],
         mut into: S,
-        glance: bool,
+        peek: bool,
     ) -> Option<Result<(usize, S), ReadError>> {
-        let hash = self.hash(key);
+        let hash = self.index.hash(key);
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
         let mut scratch = Scratch::new(&mut room);
         let sink = RefCell::new(&mut into);
@@ -236,29 +209,34 @@ impl Store {
         let len = match found.copied {
             Copied::Value => Ok(found.head.stored),
             Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
-            Copied::Stored => self.expand(found.head, scratch.bytes(), &mut into),
-            // The key is looked up again, and may have another record by now.
+            Copied::Stored => self.decompress(found.head, scratch.bytes(), &mut into),
+            // The second lookup may find another record, of another length.
             Copied::Not => {
                 let (len, read) = self.read_long(hash, key, found, &mut into)?;
                 found = read;
                 len
             }
         };
-        if !glance && let Ok(len) = len {
-            self.was_read(hash, key, found, into.filled(len), S::ALLOCATES);
+        if !peek && let Ok(len) = len {
+            self.note_read(hash, key, found, into.filled(len), S::ALLOCATES);
         }
         Some(len.map(|len| (len, into)))
     }
 
     #[inline(always)]
-    fn expand(&self, head: Head, stored: &[u8], into: &mut impl Sink) -> Result<usize, ReadError> {
+    fn decompress(
+        &self,
+        head: Head,
+        stored: &[u8],
+        into: &mut impl Sink,
+    ) -> Result<usize, ReadError> {
         let need = head.plain;
         let into = into.room(need).ok_or(ReadError::BufferTooSmall { need })?;
-        let done = self.models.expand(head, stored, into);
+        let done = self.models().decompress(head, stored, into);
         done.map(|()| need).map_err(|Corrupt| ReadError::Corrupt)
     }
 
-    /// As `read`, of what is long or has to be folded; with the record that the value is of.
+    /// Reads a value that is too long for the stack or has operands. Returns also the record that the value is from.
     #[cold]
     fn read_long<S: Sink>(
         &self,
@@ -270,8 +248,8 @@ impl Store {
         let mut words = Vec::new();
         loop {
             if found.head.is_operand() {
-                let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                let Resolved { top, generation, value: Ok(value), .. } = resolved else {
+                let entry = self.read_entry(hash, |at| self.records().has_key(at, key), key)?;
+                let ReadEntry { top, generation, value: Ok(value), .. } = entry else {
                     return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
@@ -286,188 +264,153 @@ impl Store {
             let len = match found.copied {
                 Copied::Value => Ok(need),
                 Copied::NoRoom => Err(ReadError::BufferTooSmall { need }),
-                Copied::Stored => self.expand(found.head, scratch.bytes(), into),
+                Copied::Stored => self.decompress(found.head, scratch.bytes(), into),
+                // The record has changed, and the new one is longer or an operand.
                 Copied::Not => continue,
             };
             return Some((len, found));
         }
     }
 
-    /// `plain` was read of the record that was found.
+    /// Notes that `plain` was read from a record, and promotes a cold one that deserves it.
     #[inline(always)]
-    fn was_read(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
-        if found.at.is_over() {
-            self.touch(found.at);
+    fn note_read(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+        if found.at.is_hot() {
+            self.records().mark_read(found.at);
             self.hits.add(1);
             return;
         }
         self.misses.add(1);
-        let Some((segment, offset)) = self.place(found.at) else { return };
-        let again = segment.touch(offset);
-        // The second time, or while there is room, it becomes hot.
-        if (again || !self.is_scarce()) && !self.is_crowded() {
-            self.admit(hash, key, found, plain, may_allocate);
+        let Some((segment, offset)) = self.records().place(found.at) else { return };
+        let read_before = segment.mark_read(offset);
+        // A promotion takes room from other hot records, so the first read is not enough, unless there is room.
+        if (read_before || !self.memory.is_scarce()) && !self.memory.is_crowded() {
+            self.promote(hash, key, found, plain, may_allocate);
         }
     }
 
-    /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody, and allocates
-    /// nothing unless it may.
+    /// Links a plain copy on top of a cold record, if the entry still refers to that. Never waits, and allocates only
+    /// if it may.
     #[inline(never)]
-    fn admit(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
-        let head = Head::raw(key.len(), plain.len()).until(found.head.deadline);
-        let size = head.record(true);
-        // No record that fills a good part of a segment: it would push out too much.
+    fn promote(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+        let head = Head::raw(key.len(), plain.len()).with_deadline(found.head.deadline);
+        let size = head.record_len(true);
+        // A record that fills a quarter of a segment would push out too many others.
         if size > self.shape().room() / 4 {
             return;
         }
         let at = self.try_append_hot(found.at, head, key, plain, may_allocate);
+        // A writer may have stored another value since the read: then the old one must not come back.
         if let Some(at) = at
-            && !self.swing(hash, found.at, found.generation, at)
+            && !self.index.redirect(hash, found.at, found.generation, at)
         {
-            self.drop_record(at);
+            self.records().drop_record(at);
         }
-        if !self.is_scarce() {
+        if !self.memory.is_scarce() {
             return;
         }
+        // The reader pays for the room that it took, so that writers do not have to.
         self.age(size);
-        let sweep = if may_allocate { Self::sweep_some } else { Self::sweep_frugally };
+        let sweep = if may_allocate { Self::sweep } else { Self::sweep_without_alloc };
         let swept = sweep(self, 2 * size);
-        if swept == Swept::Nothing && at.is_none() {
-            // relaxed: a hint.
-            self.crowded.store(true, Ordering::Relaxed);
+        if swept == SweepOutcome::Nothing && at.is_none() {
+            self.memory.set_crowded();
         }
     }
 
-    /// Forgets of some cold records that they were read, as a record of so many bytes becomes hot: of all of them some
-    /// times while the hot front is written anew. Else each would have been read before at last, and most of what is
-    /// read for the second time would only push out what is read more often.
+    /// Clears some read marks of cold records, in proportion to the `bytes` that were promoted. Without that, every
+    /// record would be marked in the end, and each second read would promote a record that is read seldom.
     fn age(&self, bytes: usize) {
-        // Who is to be evicted is seen by the same marks.
+        // Eviction chooses its victims by the same marks.
         if self.policy == Policy::Evict {
             return;
         }
-        let (each, all) = (self.shape().mark_words(), self.pool.made());
-        let hot = (self.pool.hot() + 1) * self.shape().room();
+        let (each, all) = (self.shape().mark_words(), self.pool().made());
+        let hot = (self.pool().hot() + 1) * self.shape().room();
         let count = AGES as u64 * (all * each) as u64 * bytes as u64 / hot as u64;
         let count = (count as usize).clamp(1, each);
-        // relaxed: a place to go on from.
-        let from = self.aged.fetch_add(count, Ordering::Relaxed);
+        // relaxed: only a place to continue from.
+        let from = self.age_cursor.fetch_add(count, Ordering::Relaxed);
         for at in from..from.wrapping_add(count) {
-            let segment = self.pool.segment(at / each % all.max(1));
+            let segment = self.pool().segment(at / each % all.max(1));
             if let Some(segment) = segment.filter(|segment| segment.is(Use::Cold)) {
-                segment.forget(at % each);
+                segment.clear_marks(at % each);
             }
         }
     }
 
-    /// Lets the entry that leads to `from`, as it was opened in `generation`, lead to `to`.
-    fn swing(&self, hash: KeyHash, from: Location, generation: usize, to: Location) -> bool {
-        let same = |indirect: &Indirect| Location::from(*indirect) == from;
-        let decide = |found: Option<&Indirect>| match found {
-            // Else the segment was swept, and it is another record that lies there.
-            Some(_) if self.generation(from) == generation => Change::Entry(to.indirect(), ()),
-            _ => Change::Keep,
-        };
-        let rehash = |indirect: &Indirect| self.rehash(*indirect);
-        let swung =
-            self.table.alter(hash, same, |entry| entry.key(), rehash, Backoff::spinning(), decide);
-        matches!(swung, Ok((_, Change::Entry(..))))
+    /// Reads the entry that `wanted` accepts by its location, unless it has expired.
+    pub(super) fn read_entry(
+        &self,
+        hash: KeyHash,
+        wanted: impl Fn(Location) -> bool,
+        key: &[u8],
+    ) -> Option<ReadEntry> {
+        let entry = self.read_any_entry(hash, wanted, key)?;
+        (!self.expiry.has_passed(entry.deadline)).then_some(entry)
     }
 
-    /// Copies a record that may be changing, and all that it lies on.
-    pub(super) fn gather(&self, top: Location, into: &mut Gathered) {
-        into.links.clear();
-        into.bytes.clear();
-        into.whole = false;
-        into.top = top.0;
-        into.generation = self.generation(top);
-        let mut at = Some(top);
-        // Most chains are one record.
-        into.links.reserve_exact(1);
-        while let Some(here) = at.filter(|_| into.links.len() < CHAIN) {
-            let Some((segment, start)) = self.place(here) else { return };
-            let Some((head, len)) = segment.head(start) else { return };
-            let from = into.bytes.len();
-            into.bytes.resize(from + head.stored, 0);
-            segment.copy_out(start + len + head.key, &mut into.bytes[from..]);
-            into.links.push((head, from));
-            // Below a plain record lies a compressed one of the same value.
-            at = if head.is_operand() { self.below(here) } else { None };
+    /// Reads the entry that `wanted` accepts by its location, even if it has expired.
+    pub(super) fn read_any_entry(
+        &self,
+        hash: KeyHash,
+        wanted: impl Fn(Location) -> bool,
+        key: &[u8],
+    ) -> Option<ReadEntry> {
+        let chain = self.index.copy_chain(hash, wanted)?;
+        let (top, generation, deadline) = (chain.top, chain.generation, chain.deadline());
+        let value = self.value_of(key, chain);
+        Some(ReadEntry { top, generation, value, deadline })
+    }
+
+    /// Copies the entries of a bin that have not expired. Returns the next position.
+    pub(super) fn copy_bin(
+        &self,
+        position: Position,
+        into: &mut Vec<EntryCopy>,
+    ) -> Option<Position> {
+        let next = self.index.copy_bin(position, into);
+        // Checked after the copy: the writer of an entry with a deadline has set the flag before.
+        if self.expiry.is_used() {
+            into.retain(|entry| !self.expiry.has_passed(entry.chain.deadline()));
         }
-        into.whole = at.is_none();
+        next
     }
 
-    /// As `resolve_any`, if the entry has not expired.
-    pub(super) fn resolve(
-        &self,
-        hash: KeyHash,
-        wanted: impl Fn(Location) -> bool + Copy,
-        key: &[u8],
-    ) -> Option<Resolved> {
-        let resolved = self.resolve_any(hash, wanted, key)?;
-        (!self.has_passed(resolved.deadline)).then_some(resolved)
-    }
-
-    /// The value of the entry that `wanted` knows by what it leads to.
-    pub(super) fn resolve_any(
-        &self,
-        hash: KeyHash,
-        wanted: impl Fn(Location) -> bool + Copy,
-        key: &[u8],
-    ) -> Option<Resolved> {
-        let gathered = RefCell::new(Gathered::default());
-        let look = |indirect: &Indirect| {
-            let at = Location::from(*indirect);
-            let found = wanted(at);
-            if found {
-                self.gather(at, &mut gathered.borrow_mut());
-            }
-            found
-        };
-        self.table.get(hash, look, |_| MaybeUninit::new(()))?;
-        let gathered = gathered.into_inner();
-        let (top, generation) = (Location(gathered.top), gathered.generation);
-        let deadline = gathered.deadline();
-        let value = self.fold_all(key, gathered);
-        Some(Resolved { top, generation, value, deadline })
-    }
-
-    /// As `fold`. What is stored as it is becomes the value, with no copy.
+    /// Returns the value of a chain as `fold` does. A value that is stored plain is not copied.
     #[inline]
-    pub(super) fn fold_all(&self, key: &[u8], gathered: Gathered) -> Result<Vec<u8>, Corrupt> {
-        match gathered.alone() {
-            Some((head, _)) if gathered.whole && head.model().is_none() => Ok(gathered.bytes),
-            _ => self.fold(key, &gathered),
+    pub(super) fn value_of(&self, key: &[u8], chain: CopiedChain) -> Result<Vec<u8>, Corrupt> {
+        match chain.only() {
+            Some((head, _)) if chain.is_complete() && head.model().is_none() => {
+                Ok(chain.into_bytes())
+            }
+            _ => self.fold(key, &chain),
         }
     }
 
-    /// The value that a chain stands for.
-    pub(super) fn fold(&self, key: &[u8], gathered: &Gathered) -> Result<Vec<u8>, Corrupt> {
-        if !gathered.whole {
+    /// Returns the value of a chain: its base, decompressed, with all operands merged into it.
+    pub(super) fn fold(&self, key: &[u8], chain: &CopiedChain) -> Result<Vec<u8>, Corrupt> {
+        if !chain.is_complete() {
             return Err(Corrupt);
         }
-        let stored = |&(head, from): &(Head, usize)| &gathered.bytes[from..from + head.stored];
-        let operands: Vec<&[u8]> = {
-            let operands = gathered.links.iter().rev().filter(|(head, _)| head.is_operand());
-            operands.map(stored).collect()
-        };
-        let base = gathered.links.last().filter(|(head, _)| !head.is_operand());
+        let operands = chain.operands();
         let mut value = None;
-        if let Some(link) = base {
-            let mut plain = vec![0; link.0.plain];
-            self.models.expand(link.0, stored(link), &mut plain)?;
+        if let Some((head, stored)) = chain.base() {
+            let mut plain = vec![0; head.plain];
+            self.models().decompress(head, stored, &mut plain)?;
             value = Some(plain);
         }
         match (&self.merge, value) {
             (_, Some(value)) if operands.is_empty() => Ok(value),
             (Some(merge), value) => Ok(merge.merge(key, value.as_deref(), &operands)),
+            // A map without a merge function stores no operands: the memory is damaged.
             (None, _) => Err(Corrupt),
         }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
         let read = self.read(key, Vec::new(), false).transpose();
-        // A vector has room for any value: there is no other error.
+        // A vector has room for any value, so the only error is damage.
         read.map(|read| read.map(|(_, value)| value)).map_err(|_| Corrupt)
     }
 }
@@ -482,11 +425,11 @@ mod tests {
     use std::thread_local;
 
     thread_local! {
-        /// What others do while a value is decompressed.
+        /// Runs while a value is decompressed, as another thread might.
         static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
     }
 
-    /// Stores the first byte of what consists of that byte.
+    /// Compresses a value of equal bytes to one byte.
     struct One;
 
     impl Codec for One {
@@ -528,7 +471,7 @@ mod tests {
         }
     }
 
-    /// Overwrites a chain of records with bytes that are none.
+    /// The test overwrites the link in a chain of records.
     #[test]
     fn a_chain_that_is_damaged_is_not_folded() {
         let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
@@ -539,10 +482,10 @@ mod tests {
         store.insert(b"key", b"value").expect("there is room");
         store.defer(b"key", b"+").expect("there is room");
         assert_eq!(store.get(b"key"), Ok(Some(b"value+".to_vec())));
-        let top = store.top(b"key").expect("it is there");
-        let segment = store.pool.segment(store.shape().segment(top)).expect("it is there");
-        let beyond = store.shape().location(store.pool.numbers() + 7, 512, true);
-        // It leads nowhere, or round.
+        let top = store.index.top(b"key").expect("it is there");
+        let segment = store.pool().segment(store.shape().segment(top)).expect("it is there");
+        let beyond = store.shape().location(store.pool().numbers() + 7, 512, true);
+        // The link leads nowhere, or back to the record itself.
         for below in [beyond, top] {
             segment.set_below(store.shape().offset(top), below);
             let whole = store.get(b"key");
@@ -557,10 +500,10 @@ mod tests {
         store.insert(b"key", &[1; 40]).expect("there is room");
         store.sweep_hot();
         store.seal_cold();
-        let place = store.top(b"key").expect("it is there");
-        assert!(!place.is_over(), "it is not cold");
-        let (other, generation) = (store.clone(), store.generation(place));
-        // The record is removed, and another cold one of the key comes to lie in its place.
+        let place = store.index.top(b"key").expect("it is there");
+        assert!(!place.is_hot(), "it is not cold");
+        let (other, generation) = (store.clone(), store.records().generation(place));
+        // The record is removed, and another cold record of the key is written in its place.
         let replace = move || {
             for _ in 0..10 {
                 assert!(other.remove(b"key"));
@@ -568,8 +511,8 @@ mod tests {
                 other.sweep_cold();
                 other.insert(b"key", &[2; 40]).expect("there is room");
                 other.sweep_hot();
-                if other.top(b"key") == Some(place) {
-                    assert_ne!(other.generation(place), generation);
+                if other.index.top(b"key") == Some(place) {
+                    assert_ne!(other.records().generation(place), generation);
                     return;
                 }
             }

@@ -1,52 +1,53 @@
-//! Where records lie, and how one begins.
+//! The layout of records, and their locations.
 //!
 //! ```text
 //! (below) | kind | key's length | stored length | (plain length) | (deadline) | key | stored bytes
 //! ```
 //!
-//! Lengths are varints, seven bits a byte. A record that lies *on* another begins on a word, which says
-//! where that is, 0 for none; its location has a bit for that. Others are packed byte by byte.
+//! Lengths are varints, seven bits a byte. A *hot* record begins on a word, which links the record below it: its
+//! location, or 0. The record below is the compressed form of the same value, or the value of a deferred change. A
+//! bit of a location says whether its record is hot. Cold records are packed byte by byte, and have no such word.
 
 use crate::bins::layout::whole_lines;
 use crate::sync::words::{INDIRECT_MAX, Indirect, WORD};
 use core::ops::Range;
 
-/// Stored as it is.
+/// The kind of a value that is stored plain.
 pub(super) const RAW: u8 = 0;
-/// The first kind that is a deferred operand: at depth 1 of its chain, and so on.
+/// The kind of a deferred operand at the bottom of its chain. Those of operands above follow.
 const OPERAND: u8 = 240;
-/// Operands that may lie on each other.
+/// The most operands in a chain.
 pub(super) const MOST_OPERANDS: u8 = 8;
-/// Added to the kind of a value that has a deadline: six bytes of its head.
+/// Added to the kind of a value that has a deadline, which takes six bytes of the head.
 const EXPIRES: u8 = 0x40;
 const DEADLINE_BYTES: usize = 6;
-/// The latest deadline, in milliseconds by the map's clock: eight thousand years.
-pub(super) const LAST_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
-/// Kinds between are models.
-pub(super) const MOST_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
-/// Bytes in the longest head, without the word in front of it.
+/// The latest deadline, in milliseconds of the map's clock: eight thousand years.
+pub(super) const MAX_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
+/// The most models. Their kinds are between those of plain values and of operands.
+pub(super) const MAX_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
+/// Bytes of the longest head, without the link.
 pub(super) const LONGEST_HEAD: usize = 10 + DEADLINE_BYTES;
-/// Words that hold the longest head wherever it begins.
+/// Words that hold the longest head at any alignment.
 pub(super) const HEAD_WORDS: usize = (WORD - 1 + LONGEST_HEAD).div_ceil(WORD);
 
-/// The sizes that a map was made with.
+/// The size of a map's segments, and offsets that follow from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    /// Bytes in a segment, as a power of two.
+    /// The bytes of a segment, as a power of two.
     bits: u32,
 }
 
 impl Shape {
-    /// Words at the front of a segment, before the marks.
+    /// Words at the front of a segment, before the read marks.
     pub(super) const FRONT: usize = 6;
-    /// A mark is for so many bytes.
+    /// The bytes for which there is one read mark, as a power of two.
     const GRANULE_BITS: u32 = 4;
 
     pub(super) const fn new(bits: u32) -> Self {
         Self { bits }
     }
 
-    /// Bytes in a segment, all in all.
+    /// Returns the bytes of a segment.
     pub(super) const fn bytes(self) -> usize {
         1 << self.bits
     }
@@ -55,51 +56,51 @@ impl Shape {
         self.bytes() / WORD
     }
 
-    /// Words of marks.
+    /// Returns the words of read marks.
     pub(super) const fn mark_words(self) -> usize {
         (self.bytes() >> Self::GRANULE_BITS).div_ceil(usize::BITS as usize)
     }
 
-    /// Where the first record lies.
+    /// Returns the offset of the first record.
     pub(super) const fn begin(self) -> usize {
         (Self::FRONT + self.mark_words()) * WORD
     }
 
-    /// No record ends behind this. A head can be read from anywhere before.
+    /// Returns the offset at which records end. A head can be read from any offset before it.
     pub(super) const fn end(self) -> usize {
         self.bytes() - HEAD_WORDS * WORD
     }
 
-    /// Words of a segment that can be lent: all from the first cache line behind the marks. Those stay, since
-    /// somebody may yet mark a record of before.
-    pub(super) const fn lent(self) -> Range<usize> {
+    /// Returns the words of a segment that the index may use: all from the first cache line behind the marks. The marks
+    /// stay, because a reader may still mark a record that was there before.
+    pub(super) const fn index_words(self) -> Range<usize> {
         whole_lines(self.begin() / WORD)..self.words()
     }
 
-    /// Bytes of records that a segment holds.
+    /// Returns the bytes of records for which a segment has room.
     pub(super) const fn room(self) -> usize {
         self.end() - self.begin()
     }
 
-    /// Bytes that a record takes at most, with the word in front of it.
-    pub(super) const fn most(self) -> usize {
+    /// Returns the bytes of the longest record, without its link.
+    pub(super) const fn max_record(self) -> usize {
         self.room() - WORD
     }
 
-    /// Which mark is a record's: word and bit.
+    /// Returns the word and the bit of a record's read mark.
     pub(super) const fn mark(offset: usize) -> (usize, usize) {
         let granule = offset >> Self::GRANULE_BITS;
         let bits = usize::BITS as usize;
         (Self::FRONT + granule / bits, 1 << (granule % bits))
     }
 
-    /// Segments that a location can name.
-    pub(super) const fn most_segments(self) -> usize {
+    /// Returns how many segments a location can name.
+    pub(super) const fn max_segments(self) -> usize {
         INDIRECT_MAX >> (self.bits + 1)
     }
 
-    pub(super) const fn location(self, segment: usize, offset: usize, over: bool) -> Location {
-        Location((segment << self.bits | offset) << 1 | over as usize)
+    pub(super) const fn location(self, segment: usize, offset: usize, hot: bool) -> Location {
+        Location((segment << self.bits | offset) << 1 | hot as usize)
     }
 
     #[inline(always)]
@@ -113,45 +114,45 @@ impl Shape {
     }
 }
 
-/// Where a record lies: segment, offset, and whether it lies on another.
+/// The location of a record: its segment, its offset, and whether it is hot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Location(pub(super) usize);
 
 impl Location {
-    /// No record lies at the front of the first segment.
+    /// No record. The front of the first segment holds none.
     pub(super) const NONE: Self = Self(0);
 
     pub(super) const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it begins with a word that says what lies below.
+    /// Whether the record begins with a link to the record below.
     #[inline(always)]
-    pub(super) const fn is_over(self) -> bool {
+    pub(super) const fn is_hot(self) -> bool {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn indirect(self) -> Indirect {
+    pub(super) const fn entry(self) -> Indirect {
         Indirect(self.0)
     }
 }
 
 impl From<Indirect> for Location {
     #[inline(always)]
-    fn from(indirect: Indirect) -> Self {
-        Self(indirect.0)
+    fn from(entry: Indirect) -> Self {
+        Self(entry.0)
     }
 }
 
-/// How a record begins.
+/// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) kind: u8,
     pub(super) key: usize,
     pub(super) stored: usize,
-    /// Of the value, once it is decompressed; of an operand, as stored.
+    /// The length of the decompressed value; of an operand, its own.
     pub(super) plain: usize,
-    /// When the value expires, in milliseconds by the map's clock; 0 for never.
+    /// The deadline in milliseconds of the map's clock; 0 if the value never expires.
     pub(super) deadline: u64,
 }
 
@@ -160,22 +161,22 @@ impl Head {
         Self { kind: RAW, key, stored: value, plain: value, deadline: 0 }
     }
 
-    /// The head of a value that expires then.
-    pub(super) const fn until(self, deadline: u64) -> Self {
+    /// Returns the head with this deadline.
+    pub(super) const fn with_deadline(self, deadline: u64) -> Self {
         Self { deadline, ..self }
     }
 
-    /// The kind of an operand on `below` others.
+    /// Returns the kind of an operand with `below` operands below it.
     pub(super) const fn operand_kind(below: u8) -> u8 {
         OPERAND + below
     }
 
-    /// What a record of this head stores of a value and what it was compressed to.
-    pub(super) fn choose<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
+    /// Returns the bytes that a record with this head stores: the value or its compressed form.
+    pub(super) fn stored_bytes<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
         if self.kind == RAW { plain } else { &compressed[..self.stored] }
     }
 
-    /// How many operands lie below this one, if it is one.
+    /// Returns how many operands are below an operand of this kind; `None` for other kinds.
     pub(super) const fn operands_below(kind: u8) -> Option<u8> {
         kind.checked_sub(OPERAND)
     }
@@ -184,12 +185,12 @@ impl Head {
         self.kind >= OPERAND
     }
 
-    /// The model that it was compressed by.
+    /// Returns the model that compressed the value.
     pub(super) const fn model(self) -> Option<usize> {
         if self.kind == RAW || self.is_operand() { None } else { Some(self.kind as usize - 1) }
     }
 
-    /// Bytes that it takes itself.
+    /// Returns the bytes of the head.
     #[inline(always)]
     pub(super) const fn len(self) -> usize {
         let plain = if self.model().is_some() { varint_len(self.plain) } else { 0 };
@@ -197,10 +198,10 @@ impl Head {
         1 + varint_len(self.key) + varint_len(self.stored) + plain + deadline
     }
 
-    /// Bytes of the whole record.
-    pub(super) const fn record(self, over: bool) -> usize {
+    /// Returns the bytes of the whole record.
+    pub(super) const fn record_len(self, hot: bool) -> usize {
         let bytes = self.len() + self.key + self.stored;
-        if over { (WORD + bytes).next_multiple_of(WORD) } else { bytes }
+        if hot { (WORD + bytes).next_multiple_of(WORD) } else { bytes }
     }
 
     pub(super) fn write(self, into: &mut [u8; LONGEST_HEAD]) -> usize {
@@ -218,14 +219,14 @@ impl Head {
         at
     }
 
-    /// The head that begins here and its length. Of other bytes, some head.
+    /// Returns the head that begins here and its length; an arbitrary head for other bytes.
     #[inline(always)]
     pub(super) fn read(bytes: &[u8]) -> (Self, usize) {
         let kind = bytes[0];
         let (key, at) = varint(bytes, 1);
         let (stored, mut at) = varint(bytes, at);
         let mut head = Self { kind, key, stored, plain: stored, deadline: 0 };
-        // Most that are read are values as they are, which never expire.
+        // The common case: a plain value that never expires.
         if kind == RAW || head.is_operand() {
             return (head, at);
         }
@@ -260,7 +261,7 @@ fn put_varint(mut value: usize, into: &mut [u8], mut at: usize) -> usize {
     at + 1
 }
 
-/// Three bytes at most.
+/// Reads a varint of at most three bytes. Returns its value, and where it ends.
 #[inline(always)]
 fn varint(bytes: &[u8], at: usize) -> (usize, usize) {
     let first = usize::from(bytes[at]);
@@ -287,8 +288,8 @@ mod tests {
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
                 let head = Head { kind, key: length / 2, stored: length, plain, deadline: 0 };
-                for deadline in [0, 1, LAST_DEADLINE] {
-                    let head = if head.is_operand() { head } else { head.until(deadline) };
+                for deadline in [0, 1, MAX_DEADLINE] {
+                    let head = if head.is_operand() { head } else { head.with_deadline(deadline) };
                     let len = head.write(&mut bytes);
                     assert_eq!(len, head.len());
                     assert_eq!(Head::read(&bytes), (head, len));
@@ -298,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lent_has_no_marks() {
+    fn words_of_the_index_hold_no_marks() {
         for bits in [10, 13, 16] {
-            let (shape, room) = (Shape::new(bits), Shape::new(bits).lent());
+            let (shape, room) = (Shape::new(bits), Shape::new(bits).index_words());
             let last = Shape::mark(shape.bytes() - 1).0;
-            assert!(room.start > last, "what is lent has marks");
+            assert!(room.start > last, "a word of the index holds marks");
             assert_eq!(room.end, shape.words());
         }
     }
@@ -320,10 +321,10 @@ mod tests {
         for bits in [10, 16] {
             let shape = Shape::new(bits);
             for (segment, offset) in [(0, shape.begin()), (5, shape.end() - 1), (100, 999)] {
-                for over in [false, true] {
-                    let at = shape.location(segment, offset, over);
+                for hot in [false, true] {
+                    let at = shape.location(segment, offset, hot);
                     assert_eq!((shape.segment(at), shape.offset(at)), (segment, offset));
-                    assert!(at.is_over() == over && !at.is_none());
+                    assert!(at.is_hot() == hot && !at.is_none());
                 }
             }
         }

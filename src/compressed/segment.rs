@@ -1,28 +1,29 @@
-//! A segment: one allocation, of which no byte moves and which is not freed while the map is shared.
+//! A segment: one allocation, whose bytes never move, and which is not freed while the map is shared.
 //!
 //! ```text
 //! generation | live bytes | next in its list | what it is | end | sum | marks | records …
 //! ```
 //!
-//! All of it is words that are accessed atomically. Records are appended under the lock of whoever has the segment
-//! open, and change no more, but for the word that says what lies below.
+//! All of it is words, which are accessed atomically. Records are appended under the lock of the open segment.
+//! Afterwards they never change, except the word that links the record below.
 //!
 //! # Synchronization
-//! Whoever moves a record, or unlinks it, does so under the lock of its key's bin; a segment is written anew only
-//! after all its records were. So the bin's version speaks for what its entries lead to:
-//! - `[CM-1]` a release `atomic::fence`, after a segment's last record was unlinked and before a new word is stored,
-//!   by each thread that stores any: when it opens the segment, and before a record that it appends, since another
-//!   may have opened it ↔ `[SL-2]`: a reader that met any new word finds the bin's state moved on.
-//! - `[CM-2]` release subtraction of a record's bytes, after it was unlinked, by whoever did ↔ `[CM-3]` acquire load
-//!   of the count, before the segment is given back: so [CM-1] comes after all of them.
-//!   (Where the bin was locked to unlink it, `[SL-1]` alone would do for readers. Whoever subtracts has also read the
-//!   record's head, which must not be written anew before.)
-//! - `[SL-5]`, `[SL-4]`: who locks the bin from the state under which it followed the entry has read what was there:
-//!   else the unlinking came before that lock, which then would not have succeeded.
-//! - The words of a record are stored before the bin that leads to it is unlocked (`[SL-3]`).
+//! A writer moves or unlinks a record under the lock of its key's bin. A segment is reused only after all its records
+//! were unlinked. So the version of a bin covers the records that its entries refer to:
+//! - `[CM-1]` release `atomic::fence` between the unlinking of a segment's last record and the first store of a new
+//!   word. Each thread that stores a word executes it: when it opens the segment, and before it appends a record,
+//!   because another thread may have opened the segment ↔ `[SL-2]`: a reader that has loaded a new word finds the bin's
+//!   state changed.
+//! - `[CM-2]` release subtraction of a record's bytes, by the thread that unlinked it ↔ `[CM-3]` acquire load of the
+//!   count, before the segment is given back: so [CM-1] comes after all unlinking. (If the bin was locked for the
+//!   unlinking, `[SL-1]` alone would protect readers. But the subtracting thread has also read the record's head, which
+//!   must not be overwritten before.)
+//! - `[SL-5]`, `[SL-4]`: a writer that locks the bin from the state in which it followed the entry has read current
+//!   records. If a record was unlinked before, the lock fails.
+//! - The words of a record are stored before the bin is unlocked whose entry refers to it (`[SL-3]`).
 //!
-//! Live bytes are counted up where a record is appended and down where it is unlinked, each once, and are never
-//! set: at rest they are exact, whoever comes late.
+//! Live bytes are counted up when a record is appended and down when it is unlinked, each once. They are never set, so
+//! they are exact when no thread writes, in any order of counting.
 
 use super::record::{HEAD_WORDS, Head, LONGEST_HEAD, Location, Shape};
 use crate::facade::Word;
@@ -41,19 +42,20 @@ const USE: usize = 3;
 const END: usize = 4;
 const SUM: usize = 5;
 
-/// What a segment is used for.
+/// The use of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Use {
     Free = 0,
     Open,
     Hot,
     Cold,
-    /// Being swept.
+    /// A thread sweeps it.
     Swept,
-    /// The index's, for good.
-    Lent,
+    /// It belongs to the index, for good.
+    Index,
 }
 
+/// A reference to a segment, which its pool keeps live for `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a> {
     words: *const Word,
@@ -61,8 +63,8 @@ pub(super) struct Segment<'a> {
     pool: PhantomData<&'a Word>,
 }
 
-/// Begins to write where other words were: who opens a segment, and who appends a record, since somebody else may have
-/// opened it.
+/// Orders the following stores after the unlinking of old records. Called by each thread that opens a segment or
+/// appends to one, because another thread may have opened it.
 #[inline(always)]
 pub(super) fn begin() {
     // [CM-1] release fence: pairs with [SL-2].
@@ -71,7 +73,7 @@ pub(super) fn begin() {
 
 impl<'a> Segment<'a> {
     /// # Safety
-    /// `words` is the address of `shape.words()` words, zeroed when they were new, that stay live for `'a`.
+    /// `words` points to `shape.words()` words, zeroed when they were allocated, that stay live for `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(words: *const Word, shape: Shape) -> Self {
         Self { words, shape, pool: PhantomData }
@@ -80,8 +82,8 @@ impl<'a> Segment<'a> {
     #[inline(always)]
     fn word(self, index: usize) -> &'a AtomicUsize {
         debug_assert!(index < self.shape.words());
-        // SAFETY: within the segment, which lives for `'a`: what is stored is checked where it is, and what is loaded
-        // lies before the end of a record, which `head` has found to end within.
+        // SAFETY: the index is within the segment, which lives for `'a`. Stores check it at their callers. Loads are
+        // before the end of a record, which `head` has found to be within the segment.
         unsafe { &*self.words.add(index) }.control()
     }
 
@@ -93,17 +95,17 @@ impl<'a> Segment<'a> {
 
     #[inline(always)]
     fn store(self, index: usize, value: usize) {
-        // relaxed: as for `load`; a record is published by the bin that leads to it ([SL-3]).
+        // relaxed: as in `load`. A record is published by the bin whose entry refers to it ([SL-3]).
         self.word(index).store(value, Ordering::Relaxed);
     }
 
-    /// How often it was opened. A reader that looks at a record and then finds its bin unchanged has read the
-    /// generation that the record belongs to, in whatever order.
+    /// Returns how often the segment was opened. A reader that reads a record and then finds its bin unchanged has read
+    /// the generation of that record, in either order of the two loads.
     pub(super) fn generation(self) -> usize {
         self.load(GENERATION)
     }
 
-    /// Makes it ready to be appended to. The caller took it from the list of those that hold nothing.
+    /// Makes a free segment ready for new records. The caller has taken it from the list.
     pub(super) fn open(self) {
         begin();
         self.store(GENERATION, self.load(GENERATION).wrapping_add(1));
@@ -113,18 +115,18 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Nothing is appended any more.
+    /// Ends the segment at `end`: no record is appended any more.
     pub(super) fn seal(self, end: usize, hot: bool) {
         self.store(END, end);
         self.set_use(if hot { Use::Hot } else { Use::Cold });
     }
 
-    /// Where the records of a sealed one end.
+    /// Returns where the records of a sealed segment end.
     pub(super) fn end(self) -> usize {
         self.load(END)
     }
 
-    /// The checksum of a sealed cold one's records.
+    /// Returns the checksum of a sealed cold segment.
     pub(super) fn sum(self) -> u32 {
         self.load(SUM) as u32
     }
@@ -141,7 +143,7 @@ impl<'a> Segment<'a> {
         self.load(USE) == what as usize
     }
 
-    /// The next segment of the list that it is in, one more than its number.
+    /// Returns the next segment of its list: one more than a number, 0 for none.
     pub(super) fn next(self) -> usize {
         self.load(NEXT)
     }
@@ -151,45 +153,47 @@ impl<'a> Segment<'a> {
     }
 
     pub(super) fn live(self) -> usize {
-        // Somebody may have counted down before somebody else has counted up.
+        // Negative for a moment, if one thread counts down before another counts up.
         usize::try_from(self.load(LIVE).cast_signed()).unwrap_or(0)
     }
 
-    /// Bytes of records that are not linked, in a sealed one. What was left over at its end is not gained by moving
-    /// the others.
+    /// Returns the bytes of unlinked records in a sealed segment. The rest behind the last record does not count,
+    /// because compaction would not gain it.
     pub(super) fn dead(self) -> usize {
         self.end().saturating_sub(self.shape.begin()).saturating_sub(self.live())
     }
 
     pub(super) fn count_up(self, bytes: usize) {
-        // relaxed: counts order nothing.
+        // relaxed: a count, which orders nothing.
         self.word(LIVE).fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_down(self, bytes: usize) {
-        // [CM-2] release: pairs with [CM-3].
+        // [CM-2] release: pairs with the acquire in `is_unused` [CM-3], so the unlinking comes before any reuse.
         self.word(LIVE).fetch_sub(bytes, Ordering::Release);
     }
 
-    /// Whether no record in it is linked, or may yet be.
-    pub(super) fn is_settled(self) -> bool {
-        // [CM-3] acquire: pairs with [CM-2].
+    /// Whether no record in it is linked, or about to be linked.
+    pub(super) fn is_unused(self) -> bool {
+        // [CM-3] acquire: pairs with the release in `count_down` [CM-2]. If the count is 0, the thread that reuses the
+        // segment has seen all unlinking.
         self.word(LIVE).load(Ordering::Acquire) == 0
     }
 
-    /// Asks for what a look-up needs beside the record's first line: the rest of a short one, its mark, and the front.
-    /// It would come to wait for each of them after the other.
+    /// Prefetches the cache lines that a lookup needs beside the record's first: the rest of a short record, its mark,
+    /// and the segment's front. Without this the lookup would wait for each of them in sequence.
     #[inline(always)]
-    pub(super) fn expect(self, offset: usize) {
+    pub(super) fn prefetch(self, offset: usize) {
         let (mark, _) = Shape::mark(offset);
         for index in [offset / WORD + LINE_BYTES / WORD, mark, GENERATION] {
             prefetch::read(self.words.wrapping_add(index));
         }
     }
 
-    /// Says that the record at `offset` was read. It may be another one by now, which does no harm.
+    /// Marks the record at `offset` as read, and returns whether it was marked. If it is another record by now, that
+    /// one is marked, which does no harm.
     #[inline(always)]
-    pub(super) fn touch(self, offset: usize) -> bool {
+    pub(super) fn mark_read(self, offset: usize) -> bool {
         let (word, bit) = Shape::mark(offset);
         let before = self.load(word) & bit != 0;
         if !before {
@@ -199,33 +203,34 @@ impl<'a> Segment<'a> {
         before
     }
 
-    /// Forgets of the records of a word of marks that they were read.
-    pub(super) fn forget(self, word: usize) {
+    /// Clears one word of read marks.
+    pub(super) fn clear_marks(self, word: usize) {
         if self.load(Shape::FRONT + word) != 0 {
             self.store(Shape::FRONT + word, 0);
         }
     }
 
-    pub(super) fn is_touched(self, offset: usize) -> bool {
+    pub(super) fn is_marked(self, offset: usize) -> bool {
         let (word, bit) = Shape::mark(offset);
         self.load(word) & bit != 0
     }
 
-    /// What the record at `offset` lies on.
+    /// Returns the location of the record below the one at `offset`.
     pub(super) fn below(self, offset: usize) -> Location {
         Location(self.load(offset / WORD))
     }
 
-    /// The caller holds the lock of the bin that leads here, or has the only segment that knows the record.
+    /// Links `below` under the record at `offset`. The caller holds the lock of the bin, or is the only thread that has
+    /// the record.
     ///
     /// # Panics
-    /// The word would not lie within the segment.
+    /// The word is not within the segment.
     pub(super) fn set_below(self, offset: usize, below: Location) {
         assert!(offset < self.shape.bytes(), "a word would be written beyond a segment");
         self.store(offset / WORD, below.0);
     }
 
-    /// The head at `start`, its length, and whether a record can begin so.
+    /// Returns the head at `start` and its length, or `None` if the record would end beyond the segment.
     #[inline(always)]
     pub(super) fn head(self, start: usize) -> Option<(Head, usize)> {
         let mut words = [0usize; HEAD_WORDS];
@@ -235,14 +240,14 @@ impl<'a> Segment<'a> {
         for (index, word) in words.iter_mut().enumerate() {
             *word = self.load(start / WORD + index);
         }
-        // SAFETY: words are so many bytes.
+        // SAFETY: the words have exactly this many bytes, and any bytes are valid.
         let bytes: &[u8; HEAD_WORDS * WORD] = unsafe { &*(&raw const words).cast() };
         let within = &bytes[start % WORD..][..LONGEST_HEAD];
         let (head, len) = Head::read(within);
         (start + len + head.key + head.stored <= self.shape.end()).then_some((head, len))
     }
 
-    /// Whether these bytes lie at `at`; the caller has found them to end within the segment.
+    /// Whether the segment has these bytes at `at`. The caller has found that they end within the segment.
     #[inline(always)]
     pub(super) fn equals(self, at: usize, bytes: &[u8]) -> bool {
         debug_assert!(at + bytes.len() <= self.shape.bytes());
@@ -261,7 +266,7 @@ impl<'a> Segment<'a> {
         true
     }
 
-    /// Copies so many bytes from `at` to `into`, if it has room for the words that they lie in.
+    /// Copies `len` bytes from `at` to `into`, if it has room for the words that hold them.
     #[inline(always)]
     pub(super) fn copy(self, at: usize, len: usize, into: &Scratch<'_>) -> bool {
         let first = at / WORD;
@@ -274,7 +279,7 @@ impl<'a> Segment<'a> {
         true
     }
 
-    /// Copies bytes from `at` on to `into`.
+    /// Fills `into` with the bytes from `at` on.
     pub(super) fn copy_out(self, at: usize, into: &mut [u8]) {
         let (mut index, within) = (at / WORD, at % WORD);
         let here = if within == 0 { 0 } else { into.len().min(WORD - within) };
@@ -293,11 +298,11 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Appends bytes at `at`, one part after the other; what follows in their last word is lost. The caller has the
-    /// segment open.
+    /// Writes the parts one after the other from `at` on. The bytes behind them in their last word are lost. The caller
+    /// has the segment open.
     ///
     /// # Panics
-    /// They would not lie within the segment.
+    /// The bytes are not within the segment.
     #[inline(always)]
     pub(super) fn put(self, at: usize, [first, second, third]: [&[u8]; 3]) {
         let len = first.len().saturating_add(second.len()).saturating_add(third.len());
@@ -326,10 +331,10 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Replaces the kind of a record whose head is at `start`. The caller is the only one to know it.
+    /// Replaces the kind of the record whose head is at `start`. The caller is the only thread that has the record.
     ///
     /// # Panics
-    /// The head would not lie within the segment.
+    /// The head is not within the segment.
     pub(super) fn put_kind(self, start: usize, kind: u8) {
         assert!(start < self.shape.bytes(), "a kind would be written beyond a segment");
         let mut word = self.load(start / WORD).to_ne_bytes();
@@ -338,10 +343,10 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Words that a reader copies stored bytes to, while they may be changing.
+/// Memory to which a reader copies stored bytes while they may be changing.
 pub(super) struct Scratch<'a> {
     words: &'a [Cell<MaybeUninit<usize>>],
-    /// Where the bytes copied last begin, and how many they are.
+    /// Where the bytes begin that were copied last, and how many they are.
     holds: Cell<(usize, usize)>,
 }
 
@@ -351,16 +356,16 @@ impl<'a> Scratch<'a> {
         Self { words, holds: Cell::new((0, 0)) }
     }
 
-    /// Words that hold `len` bytes wherever they begin.
+    /// Returns the words that hold `len` bytes at any alignment.
     pub(super) const fn words_for(len: usize) -> usize {
         (len + WORD - 1).div_ceil(WORD)
     }
 
-    /// What was copied last. Nobody copies while it is looked at.
+    /// Returns the bytes that were copied last. The borrow prevents another copy meanwhile.
     pub(super) fn bytes(&mut self) -> &[u8] {
         let (at, len) = self.holds.get();
         debug_assert!(at + len <= self.words.len() * WORD);
-        // SAFETY: `copy` has written all words that these bytes lie in, and cannot while `self` is borrowed.
+        // SAFETY: `copy` has written all words of these bytes, and cannot run while `self` is borrowed.
         unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), len) }
     }
 }

@@ -50,7 +50,8 @@ pub trait Format {
 /// let map = TypedMap::<String, Formatted<Vec<f64>, Json>>::new(CompressedMap::with_budget(1 << 20));
 /// let point = Formatted::new(vec![0.5, 1.5]).expect("JSON can write it");
 /// map.insert("point", &point)?;
-/// assert_eq!(map.get("point")?.unwrap().into_inner(), [0.5, 1.5]);
+/// let point = map.get("point").expect("it is not damaged").expect("it is there");
+/// assert_eq!(point.into_inner(), [0.5, 1.5]);
 /// # Ok::<(), hedgerow::compressed::StoreError>(())
 /// ```
 pub struct Formatted<T, F> {
@@ -83,8 +84,8 @@ impl<T, F> Deref for Formatted<T, F> {
 }
 
 impl<T, F> Encode for Formatted<T, F> {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(&self.bytes)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(&self.bytes)
     }
 }
 

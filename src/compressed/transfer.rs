@@ -1,4 +1,4 @@
-//! Writing all entries to a stream of bytes, and reading them back. Values travel as they are stored.
+//! Export and import of all entries as a stream of bytes. Values are written as they are stored.
 //!
 //! ```text
 //! "hedgerow" 'C' 1
@@ -8,11 +8,12 @@
 //! 'z' | how many entries: u64 | sum: u32
 //! ```
 //!
-//! Numbers are little-endian; a sum is CRC-32 of all of its block before it. A model comes before what it made.
+//! Numbers are little-endian. A sum is the CRC-32 of its block before it. A model is written before the first value
+//! that it has compressed.
 
 use super::codec::{Corrupt, Model};
-use super::iter::Met;
-use super::record::MOST_MODELS;
+use super::index::EntryCopy;
+use super::record::MAX_MODELS;
 use super::store::Store;
 use super::types::StoreError;
 use crate::table::walk::Position;
@@ -25,22 +26,22 @@ use core::time::Duration;
 use crc32fast::Hasher;
 
 const MAGIC: &[u8; 10] = b"hedgerowC\x01";
-/// The id of values that no model made.
+/// The id of values that are stored plain.
 const PLAIN: u8 = u8::MAX;
-/// Bytes for which memory is asked before they are seen to be there.
+/// Bytes that are allocated before the reader has delivered them.
 const PIECE: usize = 1 << 12;
-/// A key or value is shorter.
+/// All keys and values are shorter.
 const LONGEST: usize = 1 << 21;
 /// The most bytes of a model.
 const LONGEST_MODEL: usize = 1 << 26;
 
-/// Why an import ended before its end. What was imported until then stays.
+/// Why an import failed. The entries that it has inserted stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportError<E> {
-    /// The bytes cannot be had.
+    /// `read` failed.
     Read(E),
-    /// The bytes are not those of an export, or have changed, or end too soon.
+    /// The bytes are not those of an export, are damaged, or end too soon.
     Corrupt,
     /// Values were compressed by a codec that the map does not have.
     UnknownCodec {
@@ -49,11 +50,11 @@ pub enum ImportError<E> {
     },
     /// An entry cannot be stored.
     Store {
-        /// Why not.
+        /// The error of the map.
         error: StoreError,
-        /// Its key.
+        /// The entry's key.
         key: Vec<u8>,
-        /// Its value.
+        /// The entry's value.
         value: Vec<u8>,
     },
 }
@@ -85,23 +86,23 @@ impl<E> From<Corrupt> for ImportError<E> {
     }
 }
 
-/// Why an export ended before its end.
+/// Why an export failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportError<E> {
-    /// The bytes cannot be written.
+    /// `write` failed.
     Write(E),
     /// The bytes of a value are damaged. Without this entry the others can be exported.
     Corrupt {
         /// The entry's key.
         key: Vec<u8>,
     },
-    /// What the merge function makes of a value and its changes has 2 MiB or more, which no map holds.
+    /// The merge function made a value of 2 MiB or more, which no map stores.
     ValueTooLarge {
         /// The entry's key.
         key: Vec<u8>,
     },
-    /// A codec writes of a model more than 64 MiB, which [`import`](crate::CompressedMap::import) takes at most.
+    /// A model is written in more than 64 MiB, which [`import`](crate::CompressedMap::import) refuses.
     ModelTooLarge {
         /// The codec's name.
         codec: &'static str,
@@ -191,7 +192,7 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }
 
-    /// So many bytes; a length that lies costs no memory.
+    /// Reads `len` bytes. Memory grows with the bytes that were read, so a false length costs none.
     fn bytes(&mut self, len: usize) -> Result<Vec<u8>, ImportError<E>> {
         let mut bytes = Vec::new();
         while bytes.len() < len {
@@ -202,7 +203,7 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
         Ok(bytes)
     }
 
-    /// The block is whole.
+    /// Ends a block, and compares its checksum.
     fn end(&mut self) -> Result<(), ImportError<E>> {
         let sum = core::mem::take(&mut self.sum).finalize();
         let told = u32::from_le_bytes(self.array()?);
@@ -211,188 +212,182 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
     }
 }
 
-impl Store {
-    pub(super) fn export<E>(
-        &self,
-        write: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<usize, ExportError<E>> {
-        let mut out = Out { write, sum: Hasher::new() };
-        (out.write)(MAGIC).map_err(ExportError::Write)?;
-        let mut told = [false; MOST_MODELS];
-        let (mut position, mut met, mut count) = (Some(Position::START), Vec::new(), 0);
-        while let Some(at) = position {
-            position = self.meet_bin(at, &mut met);
-            for entry in met.drain(..) {
-                self.export_entry(&mut out, &mut told, entry)?;
+pub(super) fn export<E>(
+    store: &Store,
+    write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<usize, ExportError<E>> {
+    let mut out = Out { write, sum: Hasher::new() };
+    (out.write)(MAGIC).map_err(ExportError::Write)?;
+    let mut exported = [false; MAX_MODELS];
+    let (mut position, mut entries, mut count) = (Some(Position::START), Vec::new(), 0);
+    while let Some(at) = position {
+        position = store.copy_bin(at, &mut entries);
+        for entry in entries.drain(..) {
+            export_entry(store, &mut out, &mut exported, entry)?;
+            count += 1;
+        }
+    }
+    out.put(b"z")?;
+    out.put(&(count as u64).to_le_bytes())?;
+    out.end()?;
+    Ok(count)
+}
+
+fn export_entry<E>(
+    store: &Store,
+    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    exported: &mut [bool; MAX_MODELS],
+    entry: EntryCopy,
+) -> Result<(), ExportError<E>> {
+    // Each value is decompressed, so that an export contains no value that cannot be read.
+    let Ok(value) = store.fold(&entry.key, &entry.chain) else {
+        return Err(ExportError::Corrupt { key: entry.key });
+    };
+    if value.len() >= LONGEST {
+        return Err(ExportError::ValueTooLarge { key: entry.key });
+    }
+    let stored = entry.only_record().and_then(|(head, stored)| Some((head.model()?, stored)));
+    if let Some((id, _)) = stored
+        && !core::mem::replace(&mut exported[id], true)
+    {
+        export_model(store, out, id)?;
+    }
+    match store.expiry.remaining(entry.chain.deadline()) {
+        Some(left) => {
+            out.put(b"x")?;
+            out.put(&(left.as_millis() as u64).to_le_bytes())?;
+        }
+        None => out.put(b"e")?,
+    }
+    let Some((id, stored)) = stored else {
+        return put_entry(out, PLAIN, &entry.key, value.len(), &value);
+    };
+    put_entry(out, id as u8, &entry.key, value.len(), stored)
+}
+
+fn put_entry<E>(
+    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    id: u8,
+    key: &[u8],
+    plain: usize,
+    stored: &[u8],
+) -> Result<(), ExportError<E>> {
+    out.put(&[id])?;
+    [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
+    out.put(key)?;
+    out.put(stored)?;
+    out.end()
+}
+
+fn export_model<E>(
+    store: &Store,
+    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    id: usize,
+) -> Result<(), ExportError<E>> {
+    let (Some(model), Some(codec)) = (store.models().model(id), store.models().name_of(id)) else {
+        return Ok(());
+    };
+    let (mut bytes, mut fits) = (Vec::new(), true);
+    model.export(&mut |part| {
+        fits &= part.len() <= LONGEST_MODEL - bytes.len();
+        if fits {
+            bytes.extend_from_slice(part);
+        }
+    });
+    if !fits {
+        return Err(ExportError::ModelTooLarge { codec });
+    }
+    // The builder has checked the length of the name.
+    out.put(&[b'm', id as u8, codec.len() as u8])?;
+    out.put(codec.as_bytes())?;
+    out.put_len(bytes.len())?;
+    out.put(&bytes)?;
+    out.end()
+}
+
+pub(super) fn import<E>(
+    store: &Store,
+    read: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) -> Result<usize, ImportError<E>> {
+    let mut from = In { read, sum: Hasher::new() };
+    if from.array()? != *MAGIC {
+        return Err(ImportError::Corrupt);
+    }
+    let mut models: [Option<Box<dyn Model>>; MAX_MODELS] = [const { None }; MAX_MODELS];
+    let mut count = 0;
+    from.sum = Hasher::new();
+    loop {
+        match from.byte()? {
+            b'm' => import_model(store, &mut from, &mut models)?,
+            b'e' => {
+                import_entry(store, &mut from, &models, None)?;
                 count += 1;
             }
-        }
-        out.put(b"z")?;
-        out.put(&(count as u64).to_le_bytes())?;
-        out.end()?;
-        Ok(count)
-    }
-
-    fn export_entry<E>(
-        &self,
-        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
-        told: &mut [bool; MOST_MODELS],
-        met: Met,
-    ) -> Result<(), ExportError<E>> {
-        // A value that was compressed is decompressed to see that it can be.
-        let Ok(value) = self.value_of(&met) else {
-            return Err(ExportError::Corrupt { key: met.key });
-        };
-        if value.len() >= LONGEST {
-            return Err(ExportError::ValueTooLarge { key: met.key });
-        }
-        let stored = met.as_stored().and_then(|(head, stored)| Some((head.model()?, stored)));
-        if let Some((id, _)) = stored
-            && !core::mem::replace(&mut told[id], true)
-        {
-            self.export_model(out, id)?;
-        }
-        match self.remaining(met.deadline()) {
-            Some(left) => {
-                out.put(b"x")?;
-                out.put(&(left.as_millis() as u64).to_le_bytes())?;
+            b'x' => {
+                let left = Duration::from_millis(u64::from_le_bytes(from.array()?));
+                import_entry(store, &mut from, &models, Some(left))?;
+                count += 1;
             }
-            None => out.put(b"e")?,
-        }
-        let Some((id, stored)) = stored else {
-            return Self::put_entry(out, PLAIN, &met.key, value.len(), &value);
-        };
-        Self::put_entry(out, id as u8, &met.key, value.len(), stored)
-    }
-
-    fn put_entry<E>(
-        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
-        id: u8,
-        key: &[u8],
-        plain: usize,
-        stored: &[u8],
-    ) -> Result<(), ExportError<E>> {
-        out.put(&[id])?;
-        [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
-        out.put(key)?;
-        out.put(stored)?;
-        out.end()
-    }
-
-    fn export_model<E>(
-        &self,
-        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
-        id: usize,
-    ) -> Result<(), ExportError<E>> {
-        let (Some(model), Some(codec)) = (self.models.model(id), self.models.name_of(id)) else {
-            return Ok(());
-        };
-        let (mut bytes, mut fits) = (Vec::new(), true);
-        model.export(&mut |part| {
-            fits &= part.len() <= LONGEST_MODEL - bytes.len();
-            if fits {
-                bytes.extend_from_slice(part);
+            b'z' => {
+                let told = u64::from_le_bytes(from.array()?);
+                from.end()?;
+                return if told == count as u64 { Ok(count) } else { Err(ImportError::Corrupt) };
             }
-        });
-        if !fits {
-            return Err(ExportError::ModelTooLarge { codec });
+            _ => return Err(ImportError::Corrupt),
         }
-        // The builder has found the name to be short enough.
-        out.put(&[b'm', id as u8, codec.len() as u8])?;
-        out.put(codec.as_bytes())?;
-        out.put_len(bytes.len())?;
-        out.put(&bytes)?;
-        out.end()
     }
+}
 
-    pub(super) fn import<E>(
-        &self,
-        read: impl FnMut(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<usize, ImportError<E>> {
-        let mut from = In { read, sum: Hasher::new() };
-        if from.array()? != *MAGIC {
+fn import_model<E>(
+    store: &Store,
+    from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
+    models: &mut [Option<Box<dyn Model>>; MAX_MODELS],
+) -> Result<(), ImportError<E>> {
+    let id = usize::from(from.byte()?);
+    let len = usize::from(from.byte()?);
+    let name = from.bytes(len)?;
+    let len = from.len()?;
+    if id >= MAX_MODELS || len > LONGEST_MODEL {
+        return Err(ImportError::Corrupt);
+    }
+    let bytes = from.bytes(len)?;
+    from.end()?;
+    let Some(codec) = store.models().named(&name) else {
+        let name = String::from_utf8_lossy(&name).into_owned();
+        return Err(ImportError::UnknownCodec { name });
+    };
+    models[id] = Some(codec.import(&bytes)?);
+    Ok(())
+}
+
+fn import_entry<E>(
+    store: &Store,
+    from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
+    models: &[Option<Box<dyn Model>>; MAX_MODELS],
+    time_to_live: Option<Duration>,
+) -> Result<(), ImportError<E>> {
+    let id = from.byte()?;
+    let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
+    // No map stores a longer entry.
+    if key.max(plain).max(stored) >= LONGEST {
+        return Err(ImportError::Corrupt);
+    }
+    let (key, stored) = (from.bytes(key)?, from.bytes(stored)?);
+    from.end()?;
+    let value = if id == PLAIN {
+        if plain != stored.len() {
             return Err(ImportError::Corrupt);
         }
-        let mut models: [Option<Box<dyn Model>>; MOST_MODELS] = [const { None }; MOST_MODELS];
-        let mut count = 0;
-        from.sum = Hasher::new();
-        loop {
-            match from.byte()? {
-                b'm' => self.import_model(&mut from, &mut models)?,
-                b'e' => {
-                    self.import_entry(&mut from, &models, None)?;
-                    count += 1;
-                }
-                b'x' => {
-                    let left = Duration::from_millis(u64::from_le_bytes(from.array()?));
-                    self.import_entry(&mut from, &models, Some(left))?;
-                    count += 1;
-                }
-                b'z' => {
-                    let told = u64::from_le_bytes(from.array()?);
-                    from.end()?;
-                    return if told == count as u64 {
-                        Ok(count)
-                    } else {
-                        Err(ImportError::Corrupt)
-                    };
-                }
-                _ => return Err(ImportError::Corrupt),
-            }
-        }
-    }
-
-    fn import_model<E>(
-        &self,
-        from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
-        models: &mut [Option<Box<dyn Model>>; MOST_MODELS],
-    ) -> Result<(), ImportError<E>> {
-        let id = usize::from(from.byte()?);
-        let len = usize::from(from.byte()?);
-        let name = from.bytes(len)?;
-        let len = from.len()?;
-        if id >= MOST_MODELS || len > LONGEST_MODEL {
-            return Err(ImportError::Corrupt);
-        }
-        let bytes = from.bytes(len)?;
-        from.end()?;
-        let Some(codec) = self.models.named(&name) else {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            return Err(ImportError::UnknownCodec { name });
-        };
-        models[id] = Some(codec.import(&bytes)?);
-        Ok(())
-    }
-
-    fn import_entry<E>(
-        &self,
-        from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
-        models: &[Option<Box<dyn Model>>; MOST_MODELS],
-        time_to_live: Option<Duration>,
-    ) -> Result<(), ImportError<E>> {
-        let id = from.byte()?;
-        let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
-        // No entry was longer, of any map.
-        if key.max(plain).max(stored) >= LONGEST {
-            return Err(ImportError::Corrupt);
-        }
-        let (key, stored) = (from.bytes(key)?, from.bytes(stored)?);
-        from.end()?;
-        let value = if id == PLAIN {
-            if plain != stored.len() {
-                return Err(ImportError::Corrupt);
-            }
-            stored
-        } else {
-            let model = models.get(usize::from(id)).and_then(|model| model.as_deref());
-            let mut value = alloc::vec![0; plain];
-            model.ok_or(Corrupt)?.decompress(&stored, &mut value)?;
-            value
-        };
-        let deadline = self.deadline(time_to_live);
-        match deadline.and_then(|deadline| self.insert_until(&key, &value, deadline)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(ImportError::Store { error, key, value }),
-        }
+        stored
+    } else {
+        let model = models.get(usize::from(id)).and_then(|model| model.as_deref());
+        let mut value = alloc::vec![0; plain];
+        model.ok_or(Corrupt)?.decompress(&stored, &mut value)?;
+        value
+    };
+    let deadline = store.expiry.deadline(time_to_live);
+    match deadline.and_then(|deadline| store.insert_until(&key, &value, deadline)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ImportError::Store { error, key, value }),
     }
 }

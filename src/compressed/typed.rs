@@ -1,4 +1,4 @@
-//! Keys and values of other types than bytes.
+//! Keys and values of types other than bytes.
 
 use super::codec::Corrupt;
 use super::map::CompressedMap;
@@ -11,8 +11,7 @@ use core::borrow::Borrow;
 use core::fmt;
 use core::marker::PhantomData;
 
-/// What can be seen as bytes. Values that are equal have the same bytes, and what a value is borrowed as has the
-/// value's.
+/// A type that can be viewed as bytes. Equal values have equal bytes, and a borrowed form has the bytes of its owner.
 ///
 /// ```
 /// use hedgerow::compressed::{Decode, Encode};
@@ -20,8 +19,8 @@ use core::marker::PhantomData;
 /// struct Point(i32, i32);
 ///
 /// impl Encode for Point {
-///     fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-///         look([self.0.to_le_bytes(), self.1.to_le_bytes()].as_flattened())
+///     fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+///         read([self.0.to_le_bytes(), self.1.to_le_bytes()].as_flattened())
 ///     }
 /// }
 ///
@@ -34,21 +33,21 @@ use core::marker::PhantomData;
 /// assert!(Point::decode(&[1, 0, 0, 0, 2, 0, 0, 0]).is_some_and(|point| (point.0, point.1) == (1, 2)));
 /// ```
 pub trait Encode {
-    /// Shows the bytes to `look`.
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R;
+    /// Calls `read` with the bytes.
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R;
 }
 
-/// What can be made of its bytes again.
+/// A type whose values can be decoded from their bytes.
 pub trait Decode: Encode + Sized {
-    /// The value that had these bytes; None where none had.
+    /// Returns the value that has these bytes; `None` if there is none.
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! numbers {
     ($($number:ty)*) => {$(
         impl Encode for $number {
-            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-                look(&self.to_le_bytes())
+            fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+                read(&self.to_le_bytes())
             }
         }
 
@@ -64,8 +63,8 @@ numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 macro_rules! bytes {
     ($($type:ty: $from:expr;)*) => {$(
         impl Encode for $type {
-            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-                (**self).with_bytes(look)
+            fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+                (**self).with_bytes(read)
             }
         }
 
@@ -84,8 +83,8 @@ bytes! {
 }
 
 impl<const N: usize> Encode for [u8; N] {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self)
     }
 }
 
@@ -96,21 +95,21 @@ impl<const N: usize> Decode for [u8; N] {
 }
 
 impl Encode for str {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self.as_bytes())
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self.as_bytes())
     }
 }
 
 impl Encode for [u8] {
-    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self)
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self)
     }
 }
 
-/// Keys and values go in and come out; none is kept.
+/// Keys and values are only passed through, so the map is `Send` and `Sync` for all types.
 type Through<K, V> = fn(&K, &V) -> (K, V);
 
-/// A [`CompressedMap`] of keys and values that are of these types.
+/// A [`CompressedMap`] with typed keys and values.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -128,7 +127,7 @@ pub struct TypedMap<K, V> {
 }
 
 impl<K: Decode, V: Decode> TypedMap<K, V> {
-    /// A map of these types over one of bytes, whose entries are taken to be of these types already.
+    /// Returns a typed map over a map of bytes, whose entries must already be of these types.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};
@@ -139,17 +138,17 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         Self { map, types: PhantomData }
     }
 
-    /// The map of bytes, for all that does not depend on types.
+    /// Returns the map of bytes, for everything that does not depend on types.
     pub const fn as_bytes(&self) -> &CompressedMap {
         &self.map
     }
 
-    /// The map of bytes itself.
+    /// Returns the map of bytes.
     pub fn into_bytes(self) -> CompressedMap {
         self.map
     }
 
-    /// Stores a value, and says whether there was one before; see [`CompressedMap::insert`].
+    /// Stores a value, and returns whether there was one before; see [`CompressedMap::insert`].
     ///
     /// # Errors
     /// Those of [`CompressedMap::insert`].
@@ -163,10 +162,10 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         key.with_bytes(|key| value.with_bytes(|value| self.map.insert(key, value)))
     }
 
-    /// The key's value; see [`CompressedMap::get`].
+    /// Returns the key's value; see [`CompressedMap::get`].
     ///
     /// # Errors
-    /// The bytes are damaged, or no `V`'s.
+    /// The bytes are damaged, or are not those of a `V`.
     pub fn get<Q>(&self, key: &Q) -> Result<Option<V>, Corrupt>
     where
         K: Borrow<Q>,
@@ -179,7 +178,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// Returns the key's value, or the default value. Inserts nothing; see [`CompressedMap::get_or_default`].
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged, or no `V`'s.
+    /// [`Corrupt`] if there is a value and its bytes are damaged, or are not those of a `V`.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};
@@ -197,7 +196,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         Ok(self.get(key)?.unwrap_or_default())
     }
 
-    /// Whether the key has a value; see [`CompressedMap::contains_key`].
+    /// Returns whether the key has a value; see [`CompressedMap::contains_key`].
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -206,7 +205,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         key.with_bytes(|key| self.map.contains_key(key))
     }
 
-    /// Removes the key's value, and says whether there was one; see [`CompressedMap::remove`].
+    /// Removes the key's value, and returns whether there was one; see [`CompressedMap::remove`].
     pub fn remove<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -215,7 +214,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         key.with_bytes(|key| self.map.remove(key))
     }
 
-    /// Replaces the key's value by what `change` makes of it; None removes it. False where there is no value; see
+    /// Replaces the key's value by the result of `change`; `None` removes it. Returns false if there is no value; see
     /// [`CompressedMap::update`].
     ///
     /// ```
@@ -228,7 +227,8 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`CompressedMap::update`]; [`StoreError::Corrupt`] where what is stored is no `V`, and stays.
+    /// Those of [`CompressedMap::update`]; [`StoreError::Corrupt`] if the stored bytes are not those of a `V`. They
+    /// stay.
     pub fn update<Q>(
         &self,
         key: &Q,
@@ -246,17 +246,18 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         })
     }
 
-    /// Entries; exact where nobody writes meanwhile.
+    /// Returns the number of entries. It is exact if no thread writes meanwhile.
     pub fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
 
-    /// All entries, in no order, as copies; see [`CompressedMap::iter`]. What is damaged, no `K` or no `V` is an error.
+    /// Returns copies of all entries, in no order; see [`CompressedMap::iter`]. An entry that is damaged, or is not a
+    /// `K` and a `V`, is an error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(K, V), Corrupt>> + '_ {
         self.map.iter().map(|(key, value)| {
             let (key, value) = (K::decode(&key), V::decode(&value?));
@@ -264,14 +265,14 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         })
     }
 
-    /// All keys, in no order, as copies; see [`CompressedMap::keys`]. What is no `K` is an error.
+    /// Returns copies of all keys, in no order; see [`CompressedMap::keys`]. A key that is not a `K` is an error.
     pub fn keys(&self) -> impl Iterator<Item = Result<K, Corrupt>> + '_ {
         self.map.keys().map(|key| K::decode(&key).ok_or(Corrupt))
     }
 }
 
 impl<K, V> fmt::Debug for TypedMap<K, V> {
-    /// Figures only.
+    /// Shows statistics only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.map.fmt(f)
     }

@@ -1,27 +1,27 @@
-//! Errors, figures, policies, and what folds deferred changes.
+//! Errors, statistics, the policy, and the merge function.
 
 use super::codec::Corrupt;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
-/// What a map does at its budget.
+/// The behaviour of a map whose budget is used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// What does not fit is refused.
+    /// Writes fail for which there is no room.
     #[default]
     Refuse,
-    /// Entries that were not read lately make room for it.
+    /// The map removes entries that were not read lately.
     Evict,
 }
 
-/// Folds deferred changes into a value; see
-/// [`modify_deferred`](crate::CompressedMap::modify_deferred).
+/// Folds deferred changes into a value; see [`modify_deferred`](crate::CompressedMap::modify_deferred).
 ///
-/// It must not change the map that it works for: see [`Codec`](super::codec::Codec).
+/// It must not change its own map: see [`Codec`](super::codec::Codec).
 pub trait Merge: Send + Sync {
-    /// The value that `operands`, the oldest first, make of `value` (None: the key had none).
+    /// Returns the value after `operands`, the oldest first, were applied to `value`, which is `None` if the key had
+    /// none.
     fn merge(&self, key: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8>;
 }
 
@@ -31,24 +31,24 @@ impl<F: Fn(&[u8], Option<&[u8]>, &[&[u8]]) -> Vec<u8> + Send + Sync> Merge for F
     }
 }
 
-/// Why something was not stored. Key and value were only lent, so the caller still has them.
+/// Why a value was not stored. The caller keeps key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Key and value together are longer than `most` bytes, which a segment holds.
+    /// Key and value together are longer than the `most` bytes for which a segment has room.
     ValueTooLarge {
-        /// What fits.
+        /// The longest key and value together.
         most: usize,
     },
-    /// There is no room for it within the budget.
+    /// The budget has no room for it.
     BudgetExceeded,
-    /// The allocator has no memory, the budget notwithstanding.
+    /// The allocator failed, although the budget has room.
     Alloc,
-    /// The map was made without a [`Merge`].
+    /// The map was built without a [`Merge`].
     NoMerge,
-    /// What was stored under the key is no longer what was stored.
+    /// The bytes that are stored for the key are damaged.
     Corrupt,
-    /// The value is to expire, and the map has no clock: it was made without `std` and without
+    /// The value has a time to live, and the map has no clock: it was built without `std` and without
     /// [`clock`](super::Builder::clock).
     NoClock,
 }
@@ -74,10 +74,10 @@ impl Error for StoreError {}
 pub enum ReadError {
     /// The value is longer than the buffer.
     BufferTooSmall {
-        /// Its length.
+        /// The length of the value.
         need: usize,
     },
-    /// What was stored under the key is no longer what was stored.
+    /// The bytes that are stored for the key are damaged.
     Corrupt,
 }
 
@@ -92,17 +92,17 @@ impl fmt::Display for ReadError {
 
 impl Error for ReadError {}
 
-/// Figures of one codec; see [`Stats`].
+/// Statistics of one codec; see [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CodecStats {
-    /// The codec's name, `none` for values that are stored as they are.
+    /// The codec's name; `none` for values that are stored plain.
     pub name: &'static str,
-    /// Records that it has compressed.
+    /// Stored records that it has compressed.
     pub records: usize,
-    /// Bytes that they take, keys included.
+    /// Bytes of these records, keys included.
     pub stored: usize,
-    /// Versions of what it has learned that are kept.
+    /// Models of this codec that the map keeps.
     pub models: usize,
 }
 
@@ -112,36 +112,36 @@ impl CodecStats {
     }
 }
 
-/// Figures of a map; exact where nobody writes meanwhile.
+/// Statistics of a map. They are exact if no thread writes meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Entries.
+    /// The number of entries.
     pub len: usize,
-    /// Bytes of all keys and values, as the caller knows them; of changes that are deferred, as they are stored.
+    /// Bytes of all keys and values before compression; of deferred changes as they are stored.
     pub raw: usize,
-    /// Bytes of everything that the map has allocated, and of itself.
+    /// Bytes that the map has allocated, and of the map itself.
     pub memory_bytes: usize,
-    /// What it may take.
+    /// Bytes that the map may take.
     pub budget: usize,
     /// Bytes of the index.
     pub index: usize,
-    /// Segments, and how many of them hold plain records, and hold nothing.
+    /// Segments of records.
     pub segments: usize,
-    /// Segments of plain records that are full.
+    /// Full segments of plain records.
     pub hot_segments: usize,
-    /// Segments that hold nothing.
+    /// Free segments.
     pub free_segments: usize,
-    /// Bytes that plain records take: what is hot, and what is not compressed yet.
+    /// Bytes of plain records: hot values, and values that are not compressed yet.
     pub hot: usize,
-    /// Bytes that compressed records take.
+    /// Bytes of compressed records.
     pub cold: usize,
-    /// Bytes of full segments that no entry leads to.
+    /// Bytes of unlinked records in full segments.
     pub dead: usize,
-    /// By codec, and at the end what no codec made smaller.
+    /// Statistics by codec. The last row is for values that no codec made shorter.
     pub codecs: Vec<CodecStats>,
-    /// Reads that found their key hot.
+    /// Reads of hot values.
     pub hits: usize,
-    /// Reads that found their key cold.
+    /// Reads of cold values.
     pub misses: usize,
 }

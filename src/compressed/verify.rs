@@ -1,33 +1,66 @@
-//! Looking for memory that does not hold any more what was stored in it.
+//! Scrubbing: finds memory that no longer holds the bytes that were stored in it.
 //!
-//! Cold records do not change from the time they are appended to the time their segment is written anew, so a
-//! segment that is full has a checksum, which was made as records were appended.
+//! A cold record never changes until its segment is reused. A full cold segment therefore has a checksum, which was
+//! computed while its records were appended.
 
 use super::codec::Corrupt;
+use super::pool::Pool;
 use super::segment::{Segment, Use};
-use super::store::{Open, Store};
 use crc32fast::Hasher;
 
-/// Bytes that are looked at at a time.
+/// Bytes that are read at a time.
 const PIECE: usize = 256;
 
-/// Where looking is: in which segment, as it was opened in which generation, and what was summed up so far.
+/// A scrub under way: the segment, the generation in which it was opened, and its checksum so far.
 #[derive(Default)]
-pub(super) struct Check {
+pub(super) struct Scrub {
     number: usize,
     generation: usize,
     at: usize,
     sum: Hasher,
 }
 
-impl Check {
-    /// Goes on with the next segment.
-    fn next(&mut self, count: usize) {
+impl Scrub {
+    /// Verifies about `bytes` bytes of cold segments. The caller holds the maintenance lock, so no segment is reused
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The checksum of a segment is wrong.
+    pub(super) fn advance(&mut self, pool: &Pool, bytes: usize) -> Result<usize, Corrupt> {
+        let count = pool.numbers();
+        let (mut done, mut passed) = (0, 0);
+        while done < bytes && passed < count {
+            let cold = pool.segment(self.number).filter(|segment| segment.is(Use::Cold));
+            let Some(segment) = cold else {
+                self.skip(count);
+                passed += 1;
+                continue;
+            };
+            // A segment that was reused since the last call has another checksum: begin again.
+            if self.at == 0 || self.generation != segment.generation() {
+                *self = Self { number: self.number, ..Self::default() };
+                (self.at, self.generation) = (pool.shape.begin(), segment.generation());
+            }
+            done += self.sum_up(segment, bytes - done);
+            if self.at >= segment.end() {
+                let whole = self.sum.clone().finalize() == segment.sum();
+                self.skip(count);
+                passed += 1;
+                if !whole {
+                    return Err(Corrupt);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Moves on to the next segment.
+    fn skip(&mut self, count: usize) {
         *self = Self { number: (self.number + 1) % count, ..Self::default() };
     }
 
-    /// Sums up to `most` bytes of the segment; how many.
-    fn go_on(&mut self, segment: Segment<'_>, most: usize) -> usize {
+    /// Adds up to `most` bytes of the segment to the checksum. Returns how many.
+    fn sum_up(&mut self, segment: Segment<'_>, most: usize) -> usize {
         let begin = self.at;
         let mut piece = [0; PIECE];
         while self.at < segment.end() && self.at - begin < most {
@@ -37,71 +70,5 @@ impl Check {
             self.at += piece.len();
         }
         self.at - begin
-    }
-}
-
-impl Store {
-    /// The cold segment is full: notes its checksum. The caller has the house.
-    pub(super) fn note_sum(&self, open: &Open) {
-        if let Some(segment) = self.pool.segment(open.number) {
-            segment.set_sum(open.sum.clone().finalize());
-        }
-    }
-
-    pub(super) fn verify(&self, bytes: usize) -> Result<usize, Corrupt> {
-        let Some(mut house) = self.house.try_lock() else { return Ok(0) };
-        let (check, count) = (&mut house.check, self.pool.numbers());
-        let (mut done, mut passed) = (0, 0);
-        while done < bytes && passed < count {
-            let cold = self.pool.segment(check.number).filter(|segment| segment.is(Use::Cold));
-            let Some(segment) = cold else {
-                check.next(count);
-                passed += 1;
-                continue;
-            };
-            // It was written anew since the last look.
-            if check.at == 0 || check.generation != segment.generation() {
-                *check = Check { number: check.number, ..Check::default() };
-                (check.at, check.generation) = (self.shape().begin(), segment.generation());
-            }
-            done += check.go_on(segment, bytes - done);
-            if check.at >= segment.end() {
-                let whole = check.sum.clone().finalize() == segment.sum();
-                check.next(count);
-                passed += 1;
-                if !whole {
-                    return Err(Corrupt);
-                }
-            }
-        }
-        Ok(done)
-    }
-}
-
-#[cfg(all(test, not(hedgerow_loom)))]
-mod tests {
-    use super::*;
-    use crate::compressed::builder::Builder;
-
-    #[test]
-    fn a_bit_that_turned_is_found() {
-        let mut store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
-        for n in 0..400u32 {
-            store.insert(&n.to_le_bytes(), &[n as u8; 60]).expect("there is room");
-        }
-        store.shrink();
-        let finds = || (0..1_000).any(|_| store.verify(200).is_err());
-        assert!(!finds());
-        let cold = |number: &usize| store.pool.segment(*number).is_some_and(|s| s.is(Use::Cold));
-        let number = (0..store.pool.numbers()).find(cold).expect("all was made cold");
-        let segment = store.pool.segment(number).expect("it is there");
-        for at in [store.shape().begin(), segment.end() - 1, segment.end() / 2] {
-            let mut byte = [0];
-            segment.copy_out(at, &mut byte);
-            segment.put_kind(at, byte[0] ^ 4);
-            assert!(finds(), "a bit that turned at {at} is not found");
-            segment.put_kind(at, byte[0]);
-            assert!(!finds(), "at {at}");
-        }
     }
 }

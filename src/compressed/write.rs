@@ -1,68 +1,80 @@
 //! Storing, changing and removing values.
 //!
-//! A record is appended first, then the key's entry is made to lead to it, under the lock of its bin and from the
-//! state in which it was found. What it led to before is unlinked by that, and by nobody else.
+//! A writer first appends a record. It then makes the key's entry refer to the record, under the lock of the bin and
+//! from the state in which it found the entry. The same critical section unlinks the chain before, so that only one
+//! writer counts it as dead.
 
-use super::budget::Shortage;
 use super::codec::Corrupt;
-use super::pool::DEAD;
-use super::read::Resolved;
+use super::maintenance::SweepOutcome;
+use super::memory::Shortage;
+use super::pool::COMPACT_PART;
+use super::read::ReadEntry;
 use super::record::{Head, Location, MOST_OPERANDS};
-use super::store::{Appended, Store, Trace};
-use super::sweep::Swept;
+use super::records::Chain;
+use super::store::{Appended, Store};
 use super::types::{Policy, StoreError};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Indirect, WORD};
+use crate::sync::words::WORD;
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-/// Bytes that are swept at a time where a writer has to wait for room.
+/// Bytes that a writer without room sweeps at a time.
 const SHARE: usize = 4096;
-/// At most so many for what is written where there is still some room, or thrice what is written.
+/// The most bytes that a writer sweeps while there is still some room, unless it wrote more than a third of this.
 const PIECE: usize = 1024;
-/// How often a writer waits for others who sweep, for each segment that is lacking,
+/// How often a writer waits for a sweep by another thread, for each missing segment.
 const WAITS: usize = 32;
-/// and how long: some microseconds.
+/// The length of one such wait in backoff steps: some microseconds.
 const SPINS: usize = 32;
+/// Attempts to make room for one entry of the index, before the write fails.
+const MAX_DROPS: usize = 64;
 
-/// What became of an entry.
+/// The result of linking a record.
 enum Linked {
-    /// What it led to before is unlinked. It had this deadline.
+    /// The entry referred to another chain before, with this deadline. That chain is unlinked.
     Replaced(u64),
     New,
     /// The index may not grow.
     NoRoom,
-    /// The entry is not what it was.
+    /// The entry does not satisfy the writer's condition.
     Other,
 }
 
+/// The limits of a writer that makes room.
+struct RoomBudget {
+    /// Sweeps that are left.
+    sweeps: usize,
+    backoff: Backoff,
+}
+
 impl Store {
-    /// Stores a value that lives as long as values do by default.
+    /// Stores a value with the map's default time to live.
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
-        // Mostly there is no such time, and then there is nothing to work out.
-        let deadline = if self.expiry.time_to_live.is_none() { 0 } else { self.deadline(None)? };
+        // Most maps have no default, and need no call of the clock.
+        let deadline = if self.expiry.has_default() { self.expiry.deadline(None)? } else { 0 };
         self.insert_until(key, value, deadline)
     }
 
-    /// Stores a value that expires at `deadline`; 0 for never.
+    /// Stores a value that expires at `deadline`; 0 means never.
     pub(super) fn insert_until(
         &self,
         key: &[u8],
         value: &[u8],
         deadline: u64,
     ) -> Result<bool, StoreError> {
-        let hash = self.hash(key);
-        let head = Head::raw(key.len(), value.len()).until(deadline);
+        let hash = self.index.hash(key);
+        let head = Head::raw(key.len(), value.len()).with_deadline(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
-        let linked = self.link(hash, at.at, |top| self.is_of(top, key), |_, _| true, true);
+        let wanted = |top| self.records().has_key(top, key);
+        let linked = self.link(hash, at.at, wanted, |_, _| true, true);
         let raw = (key.len() + value.len()).cast_signed();
         self.finish(&linked, at, raw)
     }
 
-    /// Counts what was linked, or takes back what was not.
+    /// Counts a linked record, or drops one that was not linked. Then sweeps for the writers to come.
     fn finish(
         &self,
         linked: &Result<Linked, Failure>,
@@ -70,8 +82,8 @@ impl Store {
         raw: isize,
     ) -> Result<bool, StoreError> {
         let replaced = match linked {
-            // What has expired was not there.
-            Ok(Linked::Replaced(deadline)) => Ok(!self.has_passed(*deadline)),
+            // An expired value counts as absent.
+            Ok(Linked::Replaced(deadline)) => Ok(!self.expiry.has_passed(*deadline)),
             Ok(Linked::New) => Ok(false),
             Ok(Linked::NoRoom | Linked::Other) => Err(StoreError::BudgetExceeded),
             Err(_) => Err(StoreError::Alloc),
@@ -86,31 +98,31 @@ impl Store {
         replaced
     }
 
-    /// Sweeps a little, so that the next ones find room: twice what was written, and more as room runs out.
+    /// Sweeps twice as much as was written, and more as room runs out, so that the next writers find room.
     fn pace(&self, bytes: usize) {
         if cfg!(hedgerow_loom) {
             return;
         }
         self.grow_some();
-        let lack = self.lack();
-        if lack == 0 {
-            self.learn_in_time();
+        let missing = self.missing_segments();
+        if missing == 0 {
+            self.train_in_time();
             return;
         }
-        let piece = ((bytes + 32) << lack).min(PIECE.max(3 * bytes));
-        let mut patience = WAITS * lack;
-        // Where others sweep, or learn, but do not keep up, it goes no faster than they.
-        while self.sweep_some(piece) == Swept::Busy && patience > 0 {
-            // Anew each time, so that it gives way to none that has nothing to do with it.
+        let piece = ((bytes + 32) << missing).min(PIECE.max(3 * bytes));
+        let mut waits = WAITS * missing;
+        // Backpressure: if another thread sweeps or trains and does not keep up, this writer slows down to its pace.
+        while self.sweep(piece) == SweepOutcome::Busy && waits > 0 {
+            // A new backoff each time: an old one would yield to threads that have nothing to do with the sweep.
             let mut backoff = Backoff::spinning();
             for _ in 0..SPINS {
                 let _ = backoff.wait_long();
             }
-            patience -= 1;
+            waits -= 1;
         }
     }
 
-    /// Appends a hot record, having made room for it if need be.
+    /// Appends a hot record, after making room for it if necessary.
     fn append(
         &self,
         below: Location,
@@ -118,101 +130,108 @@ impl Store {
         key: &[u8],
         value: &[u8],
     ) -> Result<Appended<'_>, StoreError> {
-        let most = self.shape().most();
-        // Lengths first: what a record of any two takes may be beyond counting.
+        let most = self.shape().max_record();
+        // The lengths are checked first, because the length of a record of any two may overflow.
         let long = key.len().max(value.len()) >= 1 << 21;
-        let size = if long { usize::MAX } else { head.record(true) };
+        let size = if long { usize::MAX } else { head.record_len(true) };
         if size > most {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
         self.admit_record(size)?;
-        let mut patience = self.patience();
+        let mut attempts = self.attempts();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
                 return Ok(Appended::new(self, at));
             }
-            if !self.make_room(&mut patience) {
+            if !self.make_room(&mut attempts) {
                 return Err(StoreError::BudgetExceeded);
             }
         }
     }
 
-    /// How often a writer sweeps before it gives up: all that there is, twice over, for others may take what is made
-    /// empty.
-    fn patience(&self) -> (usize, Backoff) {
-        (2 * (self.pool.made() + 1) * self.shape().bytes() / SHARE, Backoff::spinning())
+    /// Returns the limits of a writer without room. It sweeps all segments twice before it fails, because other
+    /// writers may take the segments that it frees.
+    fn attempts(&self) -> RoomBudget {
+        let sweeps = 2 * (self.pool().made() + 1) * self.shape().bytes() / SHARE;
+        RoomBudget { sweeps, backoff: Backoff::spinning() }
     }
 
-    /// Sweeps a little where there is no segment to be had; false where that is of no use.
-    fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
-        match self.sweep_some(SHARE) {
-            Swept::Some if *patience > 0 => *patience -= 1,
-            Swept::Busy => {
-                self.house.refuse_holder();
-                self.school.refuse_holder();
-                let _ = backoff.wait_long();
+    /// Sweeps a little if there is no segment. Returns false if that is of no use.
+    fn make_room(&self, attempts: &mut RoomBudget) -> bool {
+        match self.sweep(SHARE) {
+            SweepOutcome::Advanced if attempts.sweeps > 0 => attempts.sweeps -= 1,
+            SweepOutcome::Busy => {
+                // A codec that writes to its own map would wait for its own caller. It panics instead.
+                self.maintenance.refuse_holder();
+                self.training.trainer.refuse_holder();
+                let _ = attempts.backoff.wait_long();
             }
-            // This thread has trained codecs for a turn: there is nobody to wait for.
-            Swept::Later => {}
-            // Nobody may have noticed that there is something.
-            Swept::Nothing if *patience > 0 && self.pool.deadest(DEAD).is_some() => *patience -= 1,
+            // This thread has just trained codecs: there is no other thread to wait for.
+            SweepOutcome::Training => {}
+            // The hint of dead bytes may have been lost in a race, so the segments themselves are examined.
+            SweepOutcome::Nothing
+                if attempts.sweeps > 0 && self.pool().most_dead(COMPACT_PART).is_some() =>
+            {
+                attempts.sweeps -= 1;
+            }
             _ => return false,
         }
         true
     }
 
-    /// Lets the entry that `wanted` knows, or a new one if `new` says so, lead to `at`, if `still` says so of what
-    /// it leads to and of our own record.
+    /// Makes the entry that `wanted` accepts refer to `at`; a new entry, if there is none and `new` is set. `still`
+    /// decides under the bin's lock, from the top of the chain and the chain, whether to go ahead.
     fn link(
         &self,
         hash: KeyHash,
         at: Location,
-        wanted: impl Fn(Location) -> bool + Copy,
-        still: impl Fn(Option<Location>, &mut Trace) -> bool,
+        wanted: impl Fn(Location) -> bool,
+        still: impl Fn(Option<Location>, &mut Chain) -> bool,
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
-        let mut patience = None;
-        let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
+        let mut attempts = None;
+        let mut make_room = || self.make_room(attempts.get_or_insert_with(|| self.attempts()));
         loop {
-            let (mut trace, lack) = (Trace::default(), Cell::new(None));
-            let same = |indirect: &Indirect| wanted(Location::from(*indirect));
-            let decide = |found: Option<&Indirect>| {
-                let top = found.map(|indirect| Location::from(*indirect));
+            let (mut chain, shortage) = (Chain::default(), Cell::new(None));
+            let decide = |top: Option<Location>| {
                 match top {
-                    Some(top) => self.trace_into(top, &mut trace),
-                    None => trace.clear(),
+                    Some(top) => self.records().chain_into(top, &mut chain),
+                    None => chain.clear(),
                 }
-                lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
-                let may = (top.is_some() || new) && lack.get().is_none() && still(top, &mut trace);
-                if may { Change::Entry(at.indirect(), ()) } else { Change::Keep }
+                // Only a new entry may make the index grow.
+                let lacks = if top.is_none() && new { self.may_add_key().err() } else { None };
+                shortage.set(lacks);
+                let may = (top.is_some() || new) && lacks.is_none() && still(top, &mut chain);
+                if may { Change::Entry(at.entry(), ()) } else { Change::Keep }
             };
-            let rehash = |indirect: &Indirect| self.rehash(*indirect);
-            let key_of = |entry: crate::bins::bin::Entry<'_, Indirect, ()>| entry.key();
-            let backoff = Backoff::spinning();
-            let altered = self.table.alter(hash, same, key_of, rehash, backoff, decide);
-            if matches!(altered, Err(Failure::Alloc)) && self.table.has_arena() && drops < 64 {
-                // Of overflow lines there were none.
-                match self.table.arena_lacks_lines() {
-                    true if self.lend() || make_room() => continue,
+            let altered = self.index.alter(hash, &wanted, decide);
+            let table = &self.index.table;
+            if matches!(altered, Err(Failure::Alloc)) && table.has_arena() && drops < MAX_DROPS {
+                // The index needs an overflow line, and its segments have none left.
+                match table.arena_lacks_lines() {
+                    true if self.give_index_a_segment() || make_room() => continue,
                     true => return Ok(Linked::NoRoom),
-                    // Or somebody has lent some meanwhile.
+                    // Another writer has given it a segment meanwhile.
                     false => drops += 1,
                 }
                 continue;
             }
             return match altered? {
                 (Some(_), Change::Entry(..)) => {
-                    self.unlinked(&trace);
-                    Ok(Linked::Replaced(trace.deadline()))
+                    self.records().drop_chain(&chain);
+                    self.note_unlinked(&chain);
+                    Ok(Linked::Replaced(chain.deadline()))
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
-                _ if lack.get().is_some() => {
-                    if lack.get() == Some(Shortage::Segment) && make_room() {
+                _ if shortage.get().is_some() => {
+                    // Sweeping frees segments, but no part of the budget.
+                    if shortage.get() == Some(Shortage::Segment) && make_room() {
                         continue;
                     }
                     drops += 1;
-                    if self.policy == Policy::Evict && drops < 64 && self.evict_some(SHARE) {
+                    let may_evict = self.policy == Policy::Evict && drops < MAX_DROPS;
+                    if may_evict && self.evict_some(SHARE) {
                         continue;
                     }
                     Ok(Linked::NoRoom)
@@ -223,56 +242,43 @@ impl Store {
     }
 
     pub(super) fn remove(&self, key: &[u8]) -> bool {
-        let hash = self.hash(key);
-        let removed = self.unlink(hash, |top| self.is_of(top, key));
-        removed.is_some_and(|deadline| !self.has_passed(deadline))
+        let hash = self.index.hash(key);
+        let removed = self.unlink(hash, |top| self.records().has_key(top, key));
+        removed.is_some_and(|deadline| !self.expiry.has_passed(deadline))
     }
 
-    /// Removes the entry that `wanted` knows by what it leads to, and returns its deadline.
-    pub(super) fn unlink(
-        &self,
-        hash: KeyHash,
-        wanted: impl Fn(Location) -> bool + Copy,
-    ) -> Option<u64> {
-        let mut trace = Trace::default();
-        let same = |indirect: &Indirect| wanted(Location::from(*indirect));
-        let decide = |found: Option<&Indirect>| {
-            let Some(indirect) = found else { return Change::Keep };
-            self.trace_into(Location::from(*indirect), &mut trace);
-            Change::Remove
-        };
-        let rehash = |indirect: &Indirect| self.rehash(*indirect);
-        let backoff = Backoff::spinning();
-        let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
-        let removed = matches!(done, Ok((Some(_), Change::Remove)));
-        removed.then(|| {
-            self.unlinked(&trace);
-            trace.deadline()
-        })
+    /// Removes the entry that `wanted` accepts by its location, and returns its deadline.
+    pub(super) fn unlink(&self, hash: KeyHash, wanted: impl Fn(Location) -> bool) -> Option<u64> {
+        let chain = self.index.unlink(hash, wanted)?;
+        self.note_unlinked(&chain);
+        Some(chain.deadline())
     }
 
-    /// Removes the entry that leads to `at` as it was opened in `generation`.
+    /// Removes the entry that refers to `at`, as opened in `generation`.
     pub(super) fn unlink_exactly(&self, hash: KeyHash, at: Location, generation: usize) -> bool {
-        let wanted = |top| top == at && self.generation(at) == generation;
+        // The location alone may be that of a newer record of the key.
+        let wanted = |top| top == at && self.records().generation(at) == generation;
         self.unlink(hash, wanted).is_some()
     }
 
-    /// Stores what `change` makes of the value that there is. None: there is none.
+    /// Stores the result of `change`, applied to the value. Returns false if there is no value.
     ///
     /// # Errors
-    /// Those of storing, [`StoreError::Corrupt`], and what `change` has: then the value stays.
+    /// Those of storing, [`StoreError::Corrupt`], and those of `change`, which leave the value as it is.
     pub(super) fn update(
         &self,
         key: &[u8],
         mut change: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>, Corrupt>,
     ) -> Result<bool, StoreError> {
-        let hash = self.hash(key);
+        let hash = self.index.hash(key);
         loop {
-            let Some(resolved) = self.resolve(hash, |at| self.is_of(at, key), key) else {
+            let wanted = |at| self.records().has_key(at, key);
+            let Some(entry) = self.read_entry(hash, wanted, key) else {
                 return Ok(false);
             };
-            let Resolved { top, generation, value, deadline } = resolved;
+            let ReadEntry { top, generation, value, deadline } = entry;
             let changed = value.and_then(&mut change).map_err(|Corrupt| StoreError::Corrupt)?;
+            // `change` runs without a lock. If another thread has changed the entry, it runs again.
             let Some(value) = changed else {
                 if self.unlink_exactly(hash, top, generation) {
                     return Ok(true);
@@ -286,7 +292,7 @@ impl Store {
         }
     }
 
-    /// Stores a value if the entry still leads to `top`.
+    /// Stores a value if the entry still refers to `top`, as opened in `generation`.
     fn replace(
         &self,
         hash: KeyHash,
@@ -295,9 +301,11 @@ impl Store {
         deadline: u64,
         (top, generation): (Location, usize),
     ) -> Result<bool, StoreError> {
-        let head = Head::raw(key.len(), value.len()).until(deadline);
+        let head = Head::raw(key.len(), value.len()).with_deadline(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
-        let still = |_: Option<Location>, _: &mut Trace| self.generation(top) == generation;
+        // The location alone may be that of a newer record of the key.
+        let still =
+            |_: Option<Location>, _: &mut Chain| self.records().generation(top) == generation;
         let linked = self.link(hash, at.at, |found| found == top, still, false);
         if let Ok(Linked::Other) = linked {
             return Ok(false);
@@ -305,39 +313,42 @@ impl Store {
         self.finish(&linked, at, (key.len() + value.len()).cast_signed())
     }
 
-    /// Appends an operand that is folded into the value when that is read, or swept.
+    /// Links an operand, which a read folds into the value, and a sweep for good.
     pub(super) fn defer(&self, key: &[u8], operand: &[u8]) -> Result<(), StoreError> {
         if self.merge.is_none() {
             return Err(StoreError::NoMerge);
         }
-        let hash = self.hash(key);
+        let hash = self.index.hash(key);
         loop {
             let head = Head { kind: Head::operand_kind(0), ..Head::raw(key.len(), operand.len()) };
             let at = self.append(Location::NONE, head, key, operand)?;
             let (full, expired) = (Cell::new(false), Cell::new(None));
-            let now = self.now_if_used();
-            // What the record lies on is known only now; nobody else knows the record yet.
-            let still = |top: Option<Location>, trace: &mut Trace| {
+            let now = self.expiry.now_if_used();
+            // The record below is known only under the lock. No other thread has the operand yet, so its link and its
+            // kind can still be stored.
+            let still = |top: Option<Location>, chain: &mut Chain| {
                 let depth = top
-                    .and_then(|top| self.head(top))
+                    .and_then(|top| self.records().head(top))
                     .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
                 full.set(depth >= MOST_OPERANDS);
-                let deadline = trace.deadline();
+                let deadline = chain.deadline();
                 let is_over = deadline != 0 && deadline <= now;
-                expired.set(top.filter(|_| is_over).map(|top| (top, self.generation(top))));
-                self.set_operand(at.at, top.unwrap_or(Location::NONE), depth);
-                // Nothing is unlinked.
-                trace.clear();
+                let generation = |top| (top, self.records().generation(top));
+                expired.set(top.filter(|_| is_over).map(generation));
+                self.records().set_operand(at.at, top.unwrap_or(Location::NONE), depth);
+                // The chain stays linked below the operand.
+                chain.clear();
                 !full.get() && !is_over
             };
-            let linked = self.link(hash, at.at, |top| self.is_of(top, key), still, true);
+            let wanted = |top| self.records().has_key(top, key);
+            let linked = self.link(hash, at.at, wanted, still, true);
             if let Ok(Linked::Other) = linked {
                 drop(at);
                 if let Some((top, generation)) = expired.get() {
-                    // What has expired is not changed: there is no value any more.
+                    // A change must not revive an expired value: the entry is removed, and the change begins a new one.
                     self.unlink_exactly(hash, top, generation);
                 } else if full.get() {
-                    // Folds all there is, and then there is room for another.
+                    // Folds the whole chain, which makes room for another operand.
                     self.update(key, |value| Ok(Some(value)))?;
                 }
                 continue;
@@ -349,33 +360,30 @@ impl Store {
             return self.finish(&linked, at, raw).map(drop);
         }
     }
-
-    fn set_operand(&self, at: Location, below: Location, depth: u8) {
-        if let Some((segment, start)) = self.place(at) {
-            segment.set_below(start - WORD, below);
-            segment.put_kind(start, Head::operand_kind(depth.min(MOST_OPERANDS - 1)));
-        }
-    }
 }
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;
     use crate::compressed::builder::Builder;
-    use crate::compressed::codec::{Codec, Lesson, Model, Samples};
+    use crate::compressed::codec::{Codec, Model, Samples, TrainingTask};
     use alloc::boxed::Box;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// Removes the record of the key, and writes another one of it in the same place, as others may between what an
-    /// update reads and what it stores.
+    /// Removes the key's record, and writes another record of the key at the same location, as other threads may while
+    /// an update runs its closure.
     fn put_in_place(store: &Store, key: &[u8], value: &[u8]) {
-        let (place, generation) = (store.top(key), store.top(key).map(|at| store.generation(at)));
+        let (place, generation) =
+            (store.index.top(key), store.index.top(key).map(|at| store.records().generation(at)));
         for _ in 0..10 {
             assert!(store.remove(key));
             store.sweep_hot();
             store.insert(key, value).expect("there is room");
-            if store.top(key) == place {
-                assert_ne!(store.top(key).map(|at| store.generation(at)), generation);
+            if store.index.top(key) == place {
+                assert_ne!(
+                    store.index.top(key).map(|at| store.records().generation(at)),
+                    generation
+                );
                 return;
             }
         }
@@ -416,7 +424,7 @@ mod tests {
         assert_eq!(store.get(b"key"), Ok(Some(b"other".to_vec())), "{lost}");
     }
 
-    /// Its training never ends.
+    /// A codec whose training never ends.
     struct Endless;
 
     impl Codec for Endless {
@@ -432,7 +440,7 @@ mod tests {
             None
         }
 
-        fn lesson(&self, _: Samples, _: usize) -> Result<Lesson, Samples> {
+        fn start_training(&self, _: Samples, _: usize) -> Result<TrainingTask, Samples> {
             Ok(Box::pin(core::future::pending()))
         }
 
@@ -445,31 +453,34 @@ mod tests {
     fn a_writer_that_trains_codecs_waits_for_nobody() {
         let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10).codec(Endless));
         store.insert(b"key", b"value").expect("there is room");
-        let mut patience = (0, Backoff::brief());
+        let mut attempts = RoomBudget { sweeps: 0, backoff: Backoff::brief() };
         for _ in 0..100 {
-            assert!(store.make_room(&mut patience), "training ends by itself");
+            assert!(store.make_room(&mut attempts), "training ends by itself");
         }
-        assert!(patience.1.may_wait(), "a writer waits though it is the one that trains");
+        assert!(attempts.backoff.may_wait(), "a writer waits though it is the one that trains");
     }
 
-    /// Making room for the index calls codecs, after a record was appended and before it is linked.
+    /// Making room for the index calls codecs between appending a record and linking it, and a codec may panic.
     #[test]
     fn a_record_that_is_not_linked_is_dead() {
         let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
         store.insert(b"key", b"value").expect("there is room");
         let live = || -> usize {
-            (0..store.pool.numbers()).filter_map(|n| store.pool.segment(n)).map(|s| s.live()).sum()
+            (0..store.pool().numbers())
+                .filter_map(|n| store.pool().segment(n))
+                .map(|s| s.live())
+                .sum()
         };
         let before = live();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let head = Head::raw(3, 5);
             let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
-            let still = |_: Option<Location>, _: &mut Trace| panic!("a codec");
-            let _ = store.link(store.hash(b"key"), at.at, |_| true, still, true);
+            let still = |_: Option<Location>, _: &mut Chain| panic!("a codec");
+            let _ = store.link(store.index.hash(b"key"), at.at, |_| true, still, true);
             at.linked();
         }));
         assert!(panicked.is_err());
-        assert_eq!(live(), before, "a record that nobody links counts as live");
+        assert_eq!(live(), before, "a record without an entry counts as live");
         assert_eq!(store.get(b"key"), Ok(Some(b"value".to_vec())));
     }
 }

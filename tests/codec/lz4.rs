@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `Lz4` against `lz4_flex`, both ways.
+//! `Lz4` against `lz4_flex`, in both directions.
 
 use crate::support;
 
@@ -8,12 +8,13 @@ use hedgerow::compressed::codec::{Codec, Lz4, Model, Work};
 use lz4_flex::block;
 use support::values;
 
-/// Makes a model of a dictionary, unchanged.
+/// Returns a model with this dictionary.
 fn with(dictionary: &[u8]) -> Box<dyn Model> {
     Lz4::new().import(dictionary).expect("any bytes are a dictionary")
 }
 
-/// Compresses by us, decompresses by us and by `lz4_flex`: how many bytes it takes, if no more than `room`.
+/// Compresses by this crate, decompresses by this crate and by `lz4_flex`. Returns the compressed length, if it is at
+/// most `room`.
 fn round_trip(
     model: &dyn Model,
     dictionary: &[u8],
@@ -40,7 +41,7 @@ fn blocks_are_understood_by_others() {
             let most = block::get_maximum_output_size(plain.len());
             let length =
                 round_trip(&*model, &dictionary, &plain, most, &mut work).expect("there is room");
-            // No more room than that is needed, and with less there is an answer too.
+            // This room is enough, and with less there is an answer, too.
             assert_eq!(round_trip(&*model, &dictionary, &plain, length, &mut work), Some(length));
             assert_eq!(round_trip(&*model, &dictionary, &plain, length - 1, &mut work), None);
         }
@@ -65,7 +66,7 @@ fn blocks_of_others_are_understood() {
     }
 }
 
-/// A search stops when the literals so far do not fit, but a match may cover some of them.
+/// A search stops when the bytes that it has passed do not fit. A match may extend back over some of them.
 #[test]
 fn no_more_room_is_asked_for_than_is_needed() {
     let (model, mut work, mut stored) = (with(&[]), Work::small(), [0; 1000]);
@@ -76,12 +77,12 @@ fn no_more_room_is_asked_for_than_is_needed() {
             let plain: Vec<u8> = [one, other].into_iter().cycle().take(length).collect();
             let used = model.compress(&plain, &mut stored, &mut work).expect("there is room");
             let again = model.compress(&plain, &mut stored[..used], &mut work);
-            assert_eq!(again, Some(used), "a buffer of the used length is too small");
+            assert_eq!(again, Some(used), "the reported length is not enough room");
         }
     }
 }
 
-/// Where a block breaks the format's rules for its end, some decoders read over it.
+/// Some decoders read beyond a block whose last bytes are no literals.
 #[test]
 fn the_last_bytes_are_literals() {
     let (model, mut work, mut stored) = (with(&[]), Work::new(), [0; 100]);

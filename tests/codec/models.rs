@@ -1,7 +1,7 @@
 //! builds: asan narrow
 //!
-//! Properties of every codec: any value comes back unchanged; damaged bytes do no harm; an exported model works after
-//! its import; only training allocates; stacks are small.
+//! Properties of every codec: all values come back; damaged bytes do no harm; models survive export and import; only
+//! training allocates; small stacks are enough.
 
 use crate::support;
 
@@ -12,14 +12,15 @@ use support::alloc::counted;
 use support::rng::Rng;
 use support::values;
 
-/// The number of random inputs of each kind.
+/// Counts the allocations of each thread.
+/// Random inputs of each kind.
 const TURNS: usize = 1000;
 
 fn codecs() -> [Box<dyn Codec>; 3] {
     [Box::new(Lz4::new()), Box::new(SmallText::new()), Box::new(SmallText::with_symbols(400))]
 }
 
-/// A model, whose it is, and what to call it.
+/// A model, its codec, and its name in messages.
 struct Trained {
     name: &'static str,
     codec: Box<dyn Codec>,
@@ -33,7 +34,7 @@ fn models() -> &'static [Trained] {
         let mut models = Vec::new();
         for samples in [values::borrowed(&rows), values::borrowed(&mixed)] {
             for codec in codecs() {
-                let model = codec.train(&samples, 1 << 20).expect("there is something to learn");
+                let model = codec.train(&samples, 1 << 20).expect("the samples are alike");
                 models.push(Trained { name: codec.name(), codec, model });
             }
         }
@@ -46,7 +47,7 @@ fn models() -> &'static [Trained] {
     })
 }
 
-/// All kinds of values, but for the longest.
+/// Returns values of all kinds, except the longest.
 fn short() -> Vec<Vec<u8>> {
     let mut values = values::all();
     values.retain(|value| value.len() <= 4096);
@@ -60,7 +61,7 @@ fn exported(model: &dyn Model) -> Vec<u8> {
 }
 
 fn compressed(model: &dyn Model, plain: &[u8], work: &mut Work) -> Vec<u8> {
-    // No code of a byte is longer than two.
+    // No byte takes more than two bytes.
     let mut stored = vec![0; 2 * plain.len() + 16];
     let length = model.compress(plain, &mut stored, work).expect("there is room");
     stored.truncate(length);
@@ -81,7 +82,7 @@ fn all_values_come_back() {
                 let mut back = vec![1; plain.len()];
                 model.decompress(&stored, &mut back).expect(name);
                 assert!(back == *plain, "{name}: {plain:?}");
-                // With exactly that room it does the same, with less it says so.
+                // With exactly this room the result is the same; with less it is `None`.
                 assert_eq!(model.compress(plain, &mut stored, work), Some(length), "{name}");
                 let less = length.checked_sub(1).map(|less| &mut stored[..less]);
                 assert!(
@@ -133,7 +134,7 @@ fn damaged_values_do_no_harm() {
 }
 
 #[test]
-fn what_was_exported_does_the_same() {
+fn an_imported_model_does_the_same() {
     let (mut work, values) = (Work::new(), values::rows(200));
     for Trained { name, codec, model } in models() {
         let bytes = exported(&**model);
@@ -159,7 +160,7 @@ fn damaged_models_do_no_harm() {
                 break;
             }
             for _ in 0..=rng.below(4) {
-                // The first bytes say most.
+                // The first bytes matter most.
                 let at = if rng.one_in(2) { rng.below(bytes.len()) } else { rng.below(16) };
                 bytes[at] = rng.next() as u8;
             }
@@ -217,7 +218,7 @@ fn a_model_says_how_many_bytes_it_has() {
 fn a_small_stack_is_enough() {
     let (models, last) = (models(), values::all().pop().expect("there are values"));
     let (mut stored, mut back, mut work) = (vec![0; 3 * last.len()], last.clone(), Work::new());
-    // A thread's stack also has what the system puts there; unoptimised code takes some times as much.
+    // The system uses a part of a thread's stack, and unoptimized code takes several times as much.
     let thread = thread::Builder::new().stack_size(16 << 10).spawn(move || {
         for Trained { model, .. } in models {
             let length = model.compress(&last, &mut stored, &mut work).expect("there is room");

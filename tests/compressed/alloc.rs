@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! A `CompressedMap` states the memory that it has allocated, and refuses if it cannot allocate.
+//! `CompressedMap` reports the bytes that it has allocated, and fails cleanly if an allocation fails.
 
 use crate::support;
 
@@ -29,7 +29,7 @@ fn bytes_are_those_of_the_allocator() {
             map
         });
         let stats = map.stats();
-        // It counts itself, too.
+        // The map counts its own size, too.
         let live = counts.live.unsigned_abs() + size_of_val(&map);
         assert!(stats.memory_bytes <= budget, "{stats:?}");
         let off = stats.memory_bytes.abs_diff(live);
@@ -54,7 +54,7 @@ fn a_look_up_allocates_nothing() {
     assert_eq!(counts.allocations, 0, "a lookup allocates");
 }
 
-/// If any allocation fails, the map refuses the operation and keeps its entries.
+/// If any allocation fails, the map returns an error and keeps its entries.
 #[test]
 fn no_memory_is_an_error() {
     for spared in 0..60 {
@@ -82,11 +82,11 @@ fn no_memory_is_an_error() {
 type Script = Vec<Box<dyn FnOnce()>>;
 
 thread_local! {
-    /// Operations of other threads in the middle of a call: one at each allocation, the last one first.
+    /// Changes by other threads in the middle of a call: one at each allocation, the last one first.
     static MEANWHILE: RefCell<Script> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work`; each of its allocations runs the next step of `meanwhile`. Returns the number of steps that are left.
+/// Runs `work`, and the next change of `meanwhile` at each of its allocations. Returns how many changes were left.
 fn beside<R>(mut meanwhile: Script, work: impl FnOnce() -> R) -> (R, usize) {
     meanwhile.reverse();
     MEANWHILE.set(meanwhile);
@@ -99,8 +99,7 @@ fn beside<R>(mut meanwhile: Script, work: impl FnOnce() -> R) -> (R, usize) {
     (done, MEANWHILE.take().len())
 }
 
-/// A look-up allocates for a long stored value. Meanwhile another thread may replace the value by a longer or a
-/// shorter one.
+/// A stored value so long that a lookup has to allocate, and the changes that may happen during that allocation.
 #[test]
 fn a_value_may_change_its_length_while_it_is_read() {
     fn put(value: Vec<u8>) -> Box<dyn FnOnce()> {
@@ -121,20 +120,20 @@ fn a_value_may_change_its_length_while_it_is_read() {
     let cold = |value: &[u8]| {
         MAP.with(|map| {
             map.insert("key", value).expect("there is room");
-            // Pushes it out of the hot front: it becomes cold, and stored in more than a kibibyte.
+            // Pushes the value out of the hot front. Its compressed form takes more than 1 KiB.
             for n in 0..2_000 {
                 map.insert(&n.to_string(), &long(n)).expect("there is room");
                 map.remove(&n.to_string());
             }
             let mut codecs = map.stats().codecs.into_iter();
             assert!(codecs.any(|codec| codec.name == "nibbles" && codec.records > 0));
-            // So that the next read brings it back.
+            // Marks the value as read, so that the next read promotes it.
             assert!(map.contains_key("key"));
         });
     };
     MAP.with(|map| {
         assert!(map.train(&[&long(1), &long(2)]));
-        // There is room for such later on, too.
+        // The map has buffers for values of this length later, too.
         map.insert("key", &[7; 12_000]).expect("there is room");
     });
     let read = |len: usize| {
@@ -145,12 +144,12 @@ fn a_value_may_change_its_length_while_it_is_read() {
         }
     };
 
-    // Shorter than the old value and than the buffer; the buffer has no room for the old value.
+    // Shorter than before, and than the buffer. The buffer has no room for the value before.
     cold(&long(3));
     let (got, left) = beside(vec![put(b"short".to_vec())], read(100));
     assert_eq!((got, left), (Ok(Some(b"short".to_vec())), 0), "a stale length was believed");
 
-    // It has become deferred changes.
+    // The value has become a chain of deferred changes.
     cold(&long(4));
     let defer: Box<dyn FnOnce()> = Box::new(|| {
         MAP.with(|map| {
@@ -161,13 +160,13 @@ fn a_value_may_change_its_length_while_it_is_read() {
     let (got, left) = beside(vec![defer], read(100));
     assert_eq!((got, left), (Ok(Some(b"shorter".to_vec())), 0), "a stale length was believed");
 
-    // It is longer, and longer again, before memory for it is there.
+    // The value becomes longer, and longer again, before its memory is allocated.
     cold(&long(5));
     let longer: Vec<u8> = long(6).into_iter().cycle().take(12_000).collect();
     let (got, left) = beside(vec![put(longer.clone())], read(12_000));
     assert_eq!((got, left), (Ok(Some(longer)), 0), "a stale length was believed");
 
-    // It has gone.
+    // The value was removed.
     cold(&long(7));
     let remove: Box<dyn FnOnce()> = Box::new(|| assert!(MAP.with(|map| map.remove("key"))));
     assert_eq!(beside(vec![remove], read(100)), (Ok(None), 0));

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `CompressedMap` when its budget is used up: it still trains, and stores again after removals.
+//! `CompressedMap` with its budget used up: models stay within it, and removals always make room again.
 
 use crate::support;
 
@@ -12,7 +12,7 @@ use support::rng::Rng;
 const SEGMENT: usize = 4 << 10;
 const LEN: usize = 120;
 
-/// Compresses what begins like the last sample that it learned from very well, and other values hardly.
+/// A codec that compresses values very well that begin like its last sample, and others hardly.
 struct Fashion {
     model_bytes: usize,
 }
@@ -22,7 +22,7 @@ struct Taste {
     bytes: usize,
 }
 
-/// All of it follows from the first five bytes.
+/// Returns a value that follows from its first five bytes.
 fn value(like: u8, n: usize) -> [u8; LEN] {
     let mut value = [like; LEN];
     value[1..5].copy_from_slice(&(n as u32).to_le_bytes());
@@ -42,7 +42,7 @@ impl Codec for Fashion {
         None
     }
 
-    /// Requests more memory than it gets.
+    /// Ignores the limit on the size of the model.
     fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
         let like = *samples.last()?.first()?;
         Some(Box::new(Taste { like, bytes: self.model_bytes }))
@@ -95,7 +95,7 @@ fn map(budget: usize, model_bytes: usize) -> CompressedMap {
     builder.segment_bytes(SEGMENT).merge(last).build()
 }
 
-/// A map that has learned to like 'a', in no memory.
+/// Returns a map that was trained on values of 'a', with a model of no bytes.
 fn trained(budget: usize) -> CompressedMap {
     let map = map(budget, 0);
     assert!(map.train(&[&value(b'a', 0)]));
@@ -108,17 +108,17 @@ fn shuffled(count: usize) -> Vec<usize> {
     keys
 }
 
-/// A map to which values like these were added until one was refused, and how many they are.
+/// Returns a map to which values of one kind were added until one was refused, and how many they are.
 fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
     let map = trained(budget);
     let refused = (0..budget).find(|&n| map.insert(&key(n), &value(like, n)).is_err());
-    (map, refused.expect("the budget is too small"))
+    (map, refused.expect("the map fills up"))
 }
 
-/// Segments that are compacted hold what was compressed by an old model: compressed by a new one that is no good for
-/// it, it took more than there was, and no segment was left to go on in, ever.
+/// A sweep of a segment may meet values that an old model compressed well and the new one does not. Compressed again,
+/// they would fill more segments than the sweep frees, and no sweep could go on.
 #[test]
-fn what_is_learned_anew_does_not_use_up_what_sweeps_need() {
+fn new_models_leave_room_for_sweeps() {
     for budget in [128 << 10, 512 << 10] {
         let count = full(budget, b'a').1 * 4 / 5;
         let map = trained(budget);
@@ -137,15 +137,15 @@ fn what_is_learned_anew_does_not_use_up_what_sweeps_need() {
     }
 }
 
-/// Models stay as long as the map, and segments may have taken all that there was.
+/// Models stay as long as the map, and segments may have taken the whole budget.
 #[test]
-fn what_is_learned_stays_within_the_budget() {
+fn models_stay_within_the_budget() {
     let budget = 512 << 10;
     let map = map(budget, 4 << 10);
-    let mut learned = 0;
+    let mut adopted = 0;
     for n in 0.. {
         if n % 100 == 0 && n < 300 {
-            learned += usize::from(map.train(&[&value(b'a', n)]));
+            adopted += usize::from(map.train(&[&value(b'a', n)]));
         }
         let stored = map.insert(&key(n), &value(b'a', n));
         let stats = map.stats();
@@ -154,7 +154,7 @@ fn what_is_learned_stays_within_the_budget() {
             break;
         }
     }
-    assert_eq!(learned, 3);
+    assert_eq!(adopted, 3);
     for like in b'a'..b'q' {
         map.train(&[&value(like, 0)]);
         let stats = map.stats();
@@ -162,7 +162,7 @@ fn what_is_learned_stays_within_the_budget() {
     }
 }
 
-/// After a map has refused an entry, it stores removed entries again.
+/// A map that has refused values has room again after removals.
 #[test]
 fn a_map_that_has_refused_takes_again_what_was_removed() {
     support::rounds(6, Duration::from_secs(6), |round| {
@@ -205,10 +205,10 @@ fn a_map_that_has_refused_takes_again_what_was_removed() {
     });
 }
 
-/// Operands are short, and the values that they fold into are not: folding turns one segment into several, and none of
-/// them may be the last free one.
+/// Operands are short, and the folded values are long: one hot segment fills more than one cold segment, and the last
+/// free one must stay.
 #[test]
-fn what_was_put_off_leaves_room_to_compact() {
+fn deferred_changes_leave_room_to_compact() {
     for budget in [96 << 10, 200 << 10, 400 << 10] {
         let (map, count) = full(budget, b'b');
         let keys = shuffled(count);

@@ -1,7 +1,7 @@
 //! builds: default asan tsan narrow
 //!
-//! A compressed map as a cache: values that expire, the listener of its own removals, and values that the map computes
-//! once, at the first request.
+//! `CompressedMap` as a cache: values that expire, the listener of removals, and values that are computed once, on
+//! demand.
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Corrupt, SmallText};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A clock that goes when it is told to, in milliseconds.
+/// A clock that the test sets, in milliseconds.
 #[derive(Clone, Default)]
 struct Manual(Arc<AtomicU64>);
 
@@ -38,9 +38,9 @@ fn text(n: usize) -> String {
     )
 }
 
-/// All that a caller can ask of one key: none of it finds what has expired.
+/// No operation on a key finds an expired value.
 fn is_absent(map: &CompressedMap, key: &str) {
-    let told = "a look-up found an expired value";
+    let told = "an expired value was found";
     assert_eq!(map.get(key), Ok(None), "{told}");
     assert_eq!(map.get_into(key, &mut [0; 256]), Ok(None), "{told}");
     assert_eq!(map.peek_into(key, &mut [0; 256]), Ok(None), "{told}");
@@ -71,13 +71,13 @@ fn a_value_is_there_until_it_expires() {
         }
         time.set(1000);
         is_absent(&map, key);
-        assert_eq!(map.insert(key, &value), Ok(false), "an expired value counted as present");
+        assert_eq!(map.insert(key, &value), Ok(false), "an expired entry counted as a value");
         assert_eq!(map.time_to_live(key), Some(None));
         time.set(1_000_000);
         assert!(map.remove(key));
         map.insert_for(key, &value, Duration::ZERO).unwrap();
         is_absent(&map, key);
-        assert!(!map.remove(key), "an expired value counted as present");
+        assert!(!map.remove(key), "an expired entry counted as a value");
         assert_eq!(map.insert_for(key, &value, Duration::MAX), Ok(false));
         assert_eq!(map.time_to_live(key), Some(None));
         time.set(u64::MAX);
@@ -85,7 +85,7 @@ fn a_value_is_there_until_it_expires() {
     }
 }
 
-/// A map of a small budget, filled until most of it is compressed.
+/// Returns a map of a small budget, filled until most values are compressed.
 fn filled(time: &Manual, keys: usize) -> CompressedMap {
     let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).clock(time.clock());
     let map = builder.policy(Policy::Refuse).build();
@@ -103,7 +103,7 @@ fn filled(time: &Manual, keys: usize) -> CompressedMap {
 }
 
 #[test]
-fn a_deadline_goes_where_the_record_goes() {
+fn a_deadline_moves_with_its_record() {
     let (time, keys) = (Manual::default(), 2_000);
     let map = filled(&time, keys);
     let live = |n: usize| n.is_multiple_of(2).then(|| LIFE + Duration::from_millis(n as u64));
@@ -112,7 +112,7 @@ fn a_deadline_goes_where_the_record_goes() {
             let key = format!("key {n}");
             let left = map.time_to_live(&key);
             assert_eq!(left, Some(live(n)), "a deadline was lost in round {round}");
-            // The map promotes a value that is read twice, and demotes it later.
+            // A value that is read twice is promoted, and demoted later.
             assert_eq!(map.get(&key), Ok(Some(text(n).into_bytes())));
             if n % 7 == round {
                 map.update(&key, Some).unwrap();
@@ -151,7 +151,7 @@ fn memory_of_expired_entries_is_free_without_writers() {
 }
 
 #[test]
-fn an_export_takes_along_how_long_values_live() {
+fn an_export_contains_times_to_live() {
     let time = Manual::default();
     let keys = 2_000;
     let map = filled(&time, keys);
@@ -162,8 +162,8 @@ fn an_export_takes_along_how_long_values_live() {
         bytes.extend_from_slice(part);
         Ok::<_, ()>(())
     };
-    assert_eq!(map.export(write), Ok(keys), "an expired value was exported");
-    // By another clock.
+    assert_eq!(map.export(write), Ok(keys), "an expired entry was exported");
+    // The other map has another clock.
     let later = Manual::default();
     later.set(70_000);
     let other = CompressedMap::builder(1 << 20).codec(SmallText::new()).clock(later.clock());
@@ -199,7 +199,7 @@ fn a_deferred_change_neither_prolongs_nor_revives() {
 type Told = HashMap<Vec<u8>, (Vec<u8>, RemovalCause)>;
 
 #[test]
-fn each_entry_that_goes_by_itself_is_told_once_with_its_value() {
+fn the_listener_gets_each_removed_entry_once_with_its_value() {
     let told: Arc<Mutex<Told>> = Arc::default();
     let (note, time) = (told.clone(), Manual::default());
     let map = CompressedMap::builder(128 << 10)
@@ -232,13 +232,16 @@ fn each_entry_that_goes_by_itself_is_told_once_with_its_value() {
             }
         }
         let is_there = map.contains_key(&key);
-        assert!(is_there != is_told.is_some(), "key {n} is gone, and nobody was told, or is there");
+        assert!(
+            is_there != is_told.is_some(),
+            "key {n} is absent and the listener was not called, or the reverse"
+        );
     }
     assert!(expired > 0 && evicted > 0, "{expired} were told to have expired, {evicted} evicted");
 }
 
 #[test]
-fn a_value_is_made_once_however_many_ask() {
+fn a_value_is_computed_once_for_all_threads() {
     let map = CompressedMap::with_budget(1 << 20);
     let (threads, keys) = (4, 50);
     let made: Vec<AtomicUsize> = (0..keys).map(|_| AtomicUsize::new(0)).collect();
@@ -275,16 +278,16 @@ fn a_closure_that_fails_leaves_the_turn_to_the_next() {
         map.get_or_insert_with("key", || map.get_or_insert_with("key", Vec::new).unwrap())
     }));
     assert!(nested.is_err(), "it waits for itself");
-    // Another key is another turn.
+    // A closure may request the value of another key.
     let outer =
         map.get_or_insert_with("key", || map.get_or_insert_with("inner", || vec![1]).unwrap());
     assert_eq!((outer, map.get("inner")), (Ok(vec![1]), Ok(Some(vec![1]))));
-    // The map returns the value even if it cannot store it.
+    // A value without room is returned nevertheless.
     let long = map.get_or_insert_with("long", || vec![1; 1 << 20]);
     assert_eq!((long.map(|value| value.len()), map.contains_key("long")), (Ok(1 << 20), false));
 }
 
-/// A clock that returns the set time, another time at each call, or panics.
+/// A hasher that writes the true hash, or another each time, or panics.
 #[derive(Clone)]
 struct Liar(Arc<AtomicUsize>);
 
@@ -339,7 +342,7 @@ fn a_hasher_may_lie_and_panic() {
 
 #[test]
 fn without_a_clock_nothing_can_expire() {
-    // With `std` there is always one.
+    // With `std` there is always a clock.
     let map = CompressedMap::with_budget(1 << 20);
     assert_ne!(map.insert_for("key", "value", LIFE), Err(StoreError::NoClock));
     assert_eq!(StoreError::NoClock.to_string(), "the map has no clock");

@@ -1,7 +1,7 @@
 //! builds: portable tsan
 //!
-//! `CompressedMap` is linearizable key by key while values are compressed, moved, made hot, folded and compacted:
-//! random plans on maps of few segments, recorded and explained by a sequential map.
+//! `CompressedMap` is linearizable for each key while values are compressed, moved, promoted, folded and compacted. The
+//! test records random operations on maps of few segments, and explains them by a sequential map.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use support::nibbles::Nibbles;
 use support::rng::Rng;
 use support::{ignore, rounds, seed, within};
 
-/// The writes of a value, the oldest first: an insert begins anew, other operations append.
+/// The writes that a value contains, the oldest first. An insert begins a new value; other writes add to it.
 type Value = Vec<u32>;
 
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,9 @@ enum Call {
     Contains,
     Insert(u32),
     Remove,
-    /// Appends to a present value.
+    /// Adds to the value that it finds.
     Update(u32),
-    /// Appends to the value, present or not.
+    /// Adds to the value, or begins one.
     Defer(u32),
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Event<Call, Answer> {
     }
 }
 
-/// Two dozen bytes for each number, which say what they are.
+/// Returns 24 bytes for each number, from which the number can be read.
 fn bytes_of(value: &[u32]) -> Vec<u8> {
     value.iter().flat_map(|n| format!("<{n:010}-{n:010}>").into_bytes()).collect()
 }
@@ -86,7 +86,7 @@ fn merge(_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]) -> Vec<u8> {
     [value.unwrap_or_default(), &changes.concat()].concat()
 }
 
-/// One random operation; None where it was refused, and nothing happened.
+/// Does a random operation. Returns `None` if it was refused without effect.
 fn operate(map: &CompressedMap, key: &[u8], rng: &mut Rng, new: u32) -> Option<(Call, Answer)> {
     let was = |done: Result<bool, _>| done.ok().map(Answer::Was);
     Some(match rng.below(16) {
@@ -105,7 +105,7 @@ fn operate(map: &CompressedMap, key: &[u8], rng: &mut Rng, new: u32) -> Option<(
                 saw = Some(value_of(&bytes));
                 Some([bytes, bytes_of(&[new])].concat())
             });
-            // If the change failed, another thread removed the value that the closure saw.
+            // The values that a closure saw in a failed attempt do not count.
             let saw = saw.filter(|_| done.is_ok_and(|there| there));
             done.ok().map(|_| (Call::Update(new), Answer::Saw(saw)))?
         }
@@ -116,7 +116,7 @@ fn operate(map: &CompressedMap, key: &[u8], rng: &mut Rng, new: u32) -> Option<(
     })
 }
 
-/// Raised when dropped, by a panic too.
+/// A flag that is set when this is dropped, also by a panic.
 struct Flag<'a>(&'a AtomicBool);
 
 impl Drop for Flag<'_> {
@@ -127,7 +127,7 @@ impl Drop for Flag<'_> {
 
 const THREADS: usize = 3;
 
-/// Fills the map with other keys, and sweeps it, until told to stop.
+/// Fills the map with other keys, and sweeps it, until the flag is set.
 fn press(map: &CompressedMap, over: &AtomicBool, seed: u64) {
     let mut rng = Rng::new(seed);
     let mut n = 0u32;
@@ -176,7 +176,7 @@ fn play(seed: u64) {
         let players: Vec<_> = (0..THREADS).map(|thread| scope.spawn(player(thread))).collect();
         players.into_iter().map(|player| player.join().expect("a player panicked")).collect()
     });
-    // The value at rest is the result of the last operation.
+    // The value at the end is the last event of the history.
     let end = u64::MAX - 1;
     let last = |key: &Vec<u8>| {
         let answer = Answer::Saw(map.get_with(key, value_of).expect("it is whole"));
@@ -200,7 +200,7 @@ fn histories_of_keys_are_linearizable() {
     println!("{played} histories");
 }
 
-/// The checker refuses a history that no order explains.
+/// The check finds a history that no order explains.
 #[test]
 fn an_older_value_that_comes_back_is_found() {
     let event = |called, call, answer| Event { called, returned: called + 1, call, answer };

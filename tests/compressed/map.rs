@@ -1,6 +1,6 @@
 //! builds: asan narrow portable
 //!
-//! `CompressedMap` against std's `HashMap`, under budgets so small that everything that can happen does.
+//! `CompressedMap` against std's `HashMap`, under budgets so small that sweeps, folding and eviction all happen.
 
 use crate::support;
 
@@ -18,7 +18,7 @@ fn key(n: usize) -> Vec<u8> {
     format!("key-{n}").into_bytes()
 }
 
-/// Text of which the codec makes something, or none.
+/// Returns text that the codec compresses, or noise that it does not.
 fn value(rng: &mut Rng, most: usize) -> Vec<u8> {
     let len = rng.below(most + 1);
     if rng.below(8) == 0 {
@@ -27,7 +27,7 @@ fn value(rng: &mut Rng, most: usize) -> Vec<u8> {
     (0..len).map(|_| b"etaoin shrdlu,.\"{}"[rng.below(18)]).collect()
 }
 
-/// The index takes more memory than such entries: it must stop growing at the budget.
+/// The index takes more bytes than these entries do, so the index must respect the budget.
 #[test]
 fn entries_of_next_to_nothing_stay_within_the_budget() {
     for budget in [32 << 10, 64 << 10, 200 << 10] {
@@ -38,17 +38,17 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
             assert!(stats.memory_bytes <= budget, "over budget: {stats:?}");
             stored.is_err()
         });
-        let refused = refused.expect("the budget is too small") as usize;
+        let refused = refused.expect("the map fills up") as usize;
         assert!(refused > budget / 100, "{refused} of {budget}: {:?}", map.stats());
     }
 }
 
 #[test]
-fn values_come_back_whatever_was_moved() {
+fn values_come_back_after_any_move() {
     support::rounds(20, std::time::Duration::from_secs(20), |round| {
         let mut rng = Rng::new(support::seed() + u64::from(round));
         let budget = [32 << 10, 64 << 10, 200 << 10, 1 << 20][rng.below(4)];
-        // The index borrows segments of the largest size.
+        // The index takes its memory from the largest segments.
         let segment = match budget {
             ..=0xFFFF => [1 << 10, 4 << 10][rng.below(2)],
             _ => [1 << 10, 4 << 10, 16 << 10][rng.below(3)],
@@ -105,7 +105,7 @@ fn values_come_back_whatever_was_moved() {
                         if policy == Policy::Evict && !map.contains_key(&key) {
                             continue;
                         }
-                        // Making room for it may have evicted what it was to change.
+                        // Making room for the change may have evicted the value.
                         let whole = map.get(&key).expect("it is whole");
                         let value = model.entry(key).or_default();
                         value.extend_from_slice(&more);
@@ -137,7 +137,7 @@ fn values_come_back_whatever_was_moved() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_nothing_is_lost() {
+fn values_without_room_are_refused_and_nothing_is_lost() {
     let map = CompressedMap::builder(64 << 10).codec(Nibbles).build();
     let text = |n: usize| format!("{{\"the number\": {n:080}}}").into_bytes();
     let mut there = Vec::new();
@@ -156,7 +156,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_lost() {
     for &n in &there {
         assert_eq!(map.get(&key(n)), Ok(Some(text(n))));
     }
-    // Some room is made, and taken again.
+    // Removals make room, which new entries take.
     for &n in &there[..there.len() / 2] {
         assert!(map.remove(&key(n)));
     }

@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! How much of compressing and learning one call to a `CompressedMap` does: counted in bytes and turns, not timed.
+//! The amount of compression and training that one call of `CompressedMap` does, in bytes and turns instead of time.
 
 use crate::support;
 
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -13,16 +13,16 @@ use support::nibbles::Nibbles;
 use support::rng::Rng;
 
 thread_local! {
-    /// Bytes that were compressed in this thread, and turns of learning.
+    /// Bytes that this thread has compressed, and its turns of training.
     static DONE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// The number of polls that a training task takes.
+/// Turns that training takes.
 const TURNS: usize = 100;
-/// No entry is longer.
+/// The longest entry.
 const LONGEST: usize = 256;
 
-/// A codec that counts.
+/// A codec that counts its work.
 struct Counting;
 
 struct Counted(Box<dyn Model>);
@@ -44,7 +44,7 @@ impl Codec for Counting {
         panic!("not all at once")
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let mut turns = 0;
         Ok(Box::pin(poll_fn(move |_| {
             let (bytes, all) = DONE.get();
@@ -83,7 +83,7 @@ impl Model for Counted {
     }
 }
 
-/// Returns the bytes that `work` compressed, and the polls of training tasks.
+/// Returns the bytes that `work` has compressed, and its turns of training.
 fn done<R>(work: impl FnOnce() -> R) -> ((usize, usize), R) {
     let before = DONE.get();
     let result = work();
@@ -95,7 +95,7 @@ fn text(n: usize) -> String {
     format!("{{\"name\": \"number {n}\", \"rank\": {:040}, \"kind\": \"number\"}}", n * 7)
 }
 
-/// The most work of one call, and the number of calls that did any.
+/// The most work that one call did, and the number of calls that did any.
 #[derive(Debug, Default)]
 struct Most {
     bytes: usize,
@@ -113,7 +113,7 @@ impl Most {
 
 const WRITES: usize = 40_000;
 
-/// Stores entries and replaces them; returns the work of writes, and of steps of `bytes`, if any.
+/// Inserts entries, then replaces them. Returns the work of writes, and of steps of `bytes` bytes, if there are any.
 fn play(map: &CompressedMap, step: Option<usize>) -> [Most; 2] {
     let [mut writes, mut steps] = [(); 2].map(|()| Most::default());
     let mut rng = Rng::new(support::seed());
@@ -140,7 +140,7 @@ fn steps_leave_writers_nothing_to_do() {
     for bytes in [4 << 10, 16 << 10] {
         let map = map();
         let [write, step] = play(&map, Some(bytes));
-        // If the index borrows a segment just when both fronts need one.
+        // The exceptions: the index gets a segment when both fronts need one, too.
         assert!(write.calls <= WRITES / 100, "writes sweep beside steps: {write:?}");
         assert!(write.bytes <= 1024 + LONGEST, "a write sweeps too much: {write:?}");
         assert_eq!(write.turns, 0, "writes train beside steps: {write:?}");
@@ -162,7 +162,7 @@ fn steps_come_to_an_end_and_then_there_is_room() {
     play(&map, Some(4 << 10));
     let steps = (0..10_000).take_while(|_| map.compress_step(4 << 10)).count();
     assert!(steps < 10_000, "there is always something to do: {:?}", map.stats());
-    // A segment, of the few that they have made ready.
+    // One segment of those that steps have made available.
     let (work, ()) = done(|| {
         for n in 0..(16 << 10) / LONGEST {
             map.insert(&n.to_string(), &text(n)).expect("there is room");

@@ -1,7 +1,7 @@
 //! builds: narrow
 //!
-//! A `CompressedMap` of some tens of kibibytes: the most memory that it takes, and the smallest stack on which it runs.
-//! Most boards have words of half the length, and need half as much: `tests/embedded/src/packed.rs`.
+//! `CompressedMap` with some tens of KiB: its peak of memory, and the stack that it needs. Words are twice as long here
+//! as on most boards, where half as much is enough: `tests/embedded/src/packed.rs`.
 
 #![cfg(feature = "lz4")]
 
@@ -14,7 +14,7 @@ use std::thread;
 use support::alloc::{counted, peak};
 use support::rng::Rng;
 
-/// Text that readings have in common, as firmware would contain it.
+/// The text that readings have in common, as firmware would contain it.
 const COMMON: &[u8] = concat!(
     r#""state":"stopped","alarm":true"#,
     r#"{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,"#,
@@ -44,7 +44,7 @@ fn reading(n: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A codec that knows already, and never learns.
+/// A codec with a fixed dictionary and no training.
 struct Shipped;
 
 impl Codec for Shipped {
@@ -69,7 +69,7 @@ fn small(budget: usize) -> CompressedMap {
     CompressedMap::builder(budget).segment_bytes(1 << 10).codec(Shipped).build()
 }
 
-/// Fills the map, then writes what is random, and looks at it; rows that there was room for at once.
+/// Fills the map, then does random operations and checks them. Returns how many rows fit at first.
 fn play(map: &CompressedMap) -> usize {
     let mut model: Vec<Option<usize>> = vec![None; 2000];
     let mut into = [0; 160];
@@ -108,7 +108,7 @@ fn it_takes_no_more_than_its_budget_and_holds_more_than_that() {
             (map, first)
         });
         let stats = map.stats();
-        // The test's own allocations: the model, and a value or two.
+        // The test itself allocates the model, and a value or two.
         let own = 2000 * size_of::<Option<usize>>() + 1024;
         let most = most.cast_unsigned() - own + size_of_val(&map);
         println!("{budget}: {first} rows, at most {most} bytes: {stats:?}");
@@ -121,7 +121,7 @@ fn it_takes_no_more_than_its_budget_and_holds_more_than_that() {
 
 #[test]
 fn a_small_stack_is_enough() {
-    // A thread's stack also has what the system puts there; unoptimised code takes some times as much.
+    // The system uses a part of a thread's stack, and unoptimized code takes several times as much.
     let map = small(48 << 10);
     let thread = thread::Builder::new().stack_size(64 << 10).spawn(move || play(&map));
     assert!(thread.expect("a thread").join().expect("it ends") > 100);

@@ -1,6 +1,6 @@
 //! builds: asan tsan
 //!
-//! `CompressedMap` with many threads: histories of each key, and the content at rest.
+//! `CompressedMap` with many threads: the order of values that each thread reads, and the state at the end.
 
 use crate::support;
 
@@ -19,7 +19,7 @@ fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
 const MANY: usize = 300;
 const FEW: usize = 8;
 
-/// A value that says whose it is and which, many times over, so that a torn one is seen.
+/// Returns a value that repeats its key and version many times, so that a torn one is detected.
 fn value(key: usize, version: usize, len: usize) -> Vec<u8> {
     format!("<{key}.{version}>").into_bytes().into_iter().cycle().take(len.max(24)).collect()
 }
@@ -35,7 +35,7 @@ fn read(key: usize, value: &[u8]) -> usize {
     version.parse().expect("a number")
 }
 
-/// One writer a key: its readers never see versions go back, nor one that was not yet written.
+/// Each key has one writer. Its readers never see an older version again, nor one that was not written yet.
 #[test]
 fn no_reader_ever_sees_an_older_value_again() {
     rounds(6, Duration::from_secs(30), |round| {
@@ -99,7 +99,7 @@ fn no_reader_ever_sees_an_older_value_again() {
     });
 }
 
-/// Threads append to the same values, deferred or not: nothing is lost, and of each thread the order stays.
+/// Threads append to the same values, deferred or not. Nothing is lost, and the changes of each thread stay in order.
 #[test]
 fn no_deferred_change_is_lost() {
     rounds(4, Duration::from_secs(20), |round| {
@@ -127,7 +127,7 @@ fn no_deferred_change_is_lost() {
                                 }
                             }
                             map.modify_deferred(&[key as u8], &change).expect("there is room");
-                            // Pushes the others out of the hot front.
+                            // Pushes the other values out of the hot front.
                             let _ = map.insert(&[key as u8, thread, step], &[step; 150]);
                             let _ = map.remove(&[key as u8, thread, step.wrapping_sub(9)]);
                         }

@@ -1,6 +1,6 @@
 //! builds: asan narrow
 //!
-//! `CompressedMap`: entries that go from one map to another as bytes, hostile bytes, and memory that forgets.
+//! `CompressedMap`: export and import, malicious streams, damaged memory, and training by steps.
 
 use crate::support;
 
@@ -24,7 +24,7 @@ fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
     [value.unwrap_or_default(), &operands.concat()].concat()
 }
 
-/// Hot, cold, raw and deferred ones, of two codecs.
+/// Returns a map of hot, cold, plain and deferred values, compressed by two codecs.
 fn full() -> CompressedMap {
     let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).codec(Nibbles);
     let map = builder.segment_bytes(4 << 10).merge(append).build();
@@ -59,11 +59,11 @@ fn import(map: &CompressedMap, mut bytes: &[u8]) -> Result<usize, ImportError<st
 }
 
 #[test]
-fn what_was_exported_is_imported() {
+fn an_export_can_be_imported() {
     let map = full();
     let bytes = exported(&map);
     let other = CompressedMap::with_budget(1 << 20);
-    // The codecs of the tests are known to this map only.
+    // The other map does not have the codecs of this test.
     let unknown = import(&other, &bytes);
     let fresh = CompressedMap::builder(1 << 20).codec(SmallText::new()).codec(Nibbles).build();
     assert_eq!(import(&fresh, &bytes).expect("it is whole"), map.len());
@@ -73,7 +73,7 @@ fn what_was_exported_is_imported() {
     if let Err(error) = unknown {
         assert!(matches!(error, ImportError::UnknownCodec { .. }), "{error}");
     }
-    // Compressed as they were: fewer bytes than the entries have.
+    // Values are exported compressed: fewer bytes than the entries have.
     assert!(bytes.len() < map.stats().raw, "{} of {}", bytes.len(), map.stats().raw);
 }
 
@@ -96,7 +96,7 @@ fn bytes_that_changed_are_found() {
 }
 
 #[test]
-fn what_does_not_fit_is_handed_back() {
+fn an_import_returns_the_entry_that_does_not_fit() {
     let bytes = exported(&full());
     let small = CompressedMap::builder(40 << 10).codec(SmallText::new()).codec(Nibbles).build();
     let Err(ImportError::Store { error, key, value }) = import(&small, &bytes) else {
@@ -108,14 +108,14 @@ fn what_does_not_fit_is_handed_back() {
     assert_eq!(refused, Err(ExportError::Write("no")));
 }
 
-/// Verification visits all segments one after another, even if the map changes between.
+/// Each segment is verified, even if operations run between the calls.
 #[test]
 fn memory_that_is_whole_is_found_whole() {
     let map = full();
     let mut rng = Rng::new(support::seed());
     let mut seen = 0;
     for step in 0..support::effort(4_000) {
-        seen += map.verify_step(rng.below(3_000)).expect("nothing has forgotten anything");
+        seen += map.verify_step(rng.below(3_000)).expect("no memory is damaged");
         if step % 4 == 0 {
             let n = rng.below(3_000);
             let _ = map.insert(&key(n), &text(n + 1));
@@ -124,35 +124,35 @@ fn memory_that_is_whole_is_found_whole() {
     assert!(seen > map.stats().cold, "{seen} of {}", map.stats().cold);
 }
 
-/// Steps of maintenance train codecs, so that no writer does.
+/// Steps train codecs, so that no writer has to.
 #[test]
-fn steps_learn_ahead_of_writers() {
+fn steps_train_ahead_of_writers() {
     let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).build();
     assert!(!map.compress_step(1 << 12));
     let models = || map.stats().codecs[0].models;
     let mut n = 0;
     while models() == 0 {
-        assert!(n < 20_000, "nobody has learned anything: {:?}", map.stats());
+        assert!(n < 20_000, "no codec was trained: {:?}", map.stats());
         map.insert(&key(n), &text(n)).expect("there is room");
         map.compress_step(1 << 12);
         n += 1;
     }
     let stats = map.stats();
     assert_eq!(stats.cold, 0, "something was compressed before");
-    assert!(stats.hot < 512 << 10, "there was more to learn from than is taken: {stats:?}");
+    assert!(stats.hot < 512 << 10, "there were more samples than training takes: {stats:?}");
     assert!(map.train(&[&text(1), &text(2)]) || models() == 1);
 }
 
-/// A block of an export, with the sum that it has to have.
+/// Returns a block of an export, with its checksum.
 fn block(parts: &[&[u8]]) -> Vec<u8> {
     let bytes = parts.concat();
     [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
 }
 
-/// An attacker can compute checksums. Wrong lengths, numbers that name nothing, and blocks in any order return an
-/// error, and the entries in front of the fault are present.
+/// An attacker can compute checksums. False lengths, unknown numbers and blocks in any order are errors, and the
+/// entries before them stay.
 #[test]
-fn streams_that_were_made_to_do_harm_do_none() {
+fn malicious_streams_do_no_harm() {
     let four = |n: u32| n.to_le_bytes();
     let entry = |id: u8, lens: [u32; 3], key: &[u8], stored: &[u8]| {
         let lens = lens.map(four);
@@ -164,30 +164,30 @@ fn streams_that_were_made_to_do_harm_do_none() {
         |id: u8, len: u32, bytes: &[u8]| block(&[b"m", &[id, 7], b"nibbles", &four(len), bytes]);
     let most = u32::MAX;
     let hostile: Vec<Vec<u8>> = vec![
-        // A plain value has equal lengths.
+        // A plain value is as long as its stored bytes.
         entry(255, [3, 6, 5], b"key", b"value"),
         entry(255, [3, 0, 5], b"key", b"value"),
-        // Of a model that was not told of, or that there cannot be.
+        // A model that was not exported, or that cannot exist.
         entry(0, [3, 5, 5], b"key", b"value"),
         entry(31, [3, 5, 5], b"key", b"value"),
         entry(32, [3, 5, 5], b"key", b"value"),
         entry(254, [3, 5, 5], b"key", b"value"),
-        // Longer than any value, or than the bytes behind it.
+        // Longer than any entry, or than the rest of the stream.
         entry(255, [most, 5, 5], b"key", b"value"),
         entry(255, [3, most, 5], b"key", b"value"),
         entry(255, [3, 5, most], b"key", b"value"),
         entry(255, [(1 << 21) - 1, 5, 5], b"key", b"value"),
         entry(255, [4, 5, 5], b"key", b"value"),
-        // Models that are none, or longer than any.
+        // Bytes that are no model, or more than any model has.
         model(0, 15, b"no fifteen"),
         model(0, 3, b"abc"),
         model(0, most, b"abc"),
         model(32, 15, b"fifteen bytes.."),
         model(255, 15, b"fifteen bytes.."),
-        // Compressed to less than it says, or more.
+        // The stored bytes decompress to a shorter or longer value.
         [model(0, 15, b"fifteen bytes.."), entry(0, [3, 200_000, 1], b"key", b"v")].concat(),
         [model(0, 15, b"fifteen bytes.."), entry(0, [3, 5, 0], b"key", b"")].concat(),
-        // The end comes too early, and of another number.
+        // The end comes too early, or counts other entries.
         end(0),
         end(u64::MAX),
         b"z".to_vec(),
@@ -199,11 +199,11 @@ fn streams_that_were_made_to_do_harm_do_none() {
     for (index, bytes) in hostile.into_iter().enumerate() {
         let map = build();
         let bytes = [b"hedgerowC\x01", &good[..], &bytes, &end(2)].concat();
-        let error = import(&map, &bytes).expect_err("it was made to do harm").to_string();
+        let error = import(&map, &bytes).expect_err("the stream is malicious").to_string();
         assert_eq!(error, "the bytes are not what was exported", "stream {index}");
         assert_eq!((map.get("key"), map.len()), (Ok(Some(b"value".to_vec())), 1), "{index}");
     }
-    // A reader that says that it has read more than there was room for, or nothing for ever.
+    // A reader that claims to have read more bytes than there was room for, or reads nothing for ever.
     for told in [usize::MAX, 11, 0] {
         let error = build().import(|_| Ok::<_, std::io::Error>(told)).expect_err("it lies");
         assert!(matches!(error, ImportError::Corrupt), "{error}");

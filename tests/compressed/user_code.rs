@@ -1,11 +1,11 @@
 //! builds: asan
 //!
-//! `CompressedMap`: codecs, merges and closures that panic, lie, or call the map.
+//! `CompressedMap` with codecs, merge functions and closures that panic, lie, or call the map.
 
 use crate::support;
 
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use hedgerow::compressed::{
     Encode, ExportError, ImportError, Policy, ReadError, StoreError, TypedMap,
 };
@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use support::{ignore, must_panic, panics, planned_panic, within};
 
-/// The number of calls of a codec until one fails; 0 if none does.
+/// Counts down to the call of a codec that goes wrong; 0 means that no call does.
 #[derive(Clone, Default)]
 struct Fuse(Arc<AtomicUsize>);
 
@@ -36,7 +36,7 @@ impl Fuse {
     }
 }
 
-/// A codec that trains nothing: it has one model, of no bytes.
+/// The behaviour of a codec without training: it has one model, of no bytes.
 trait Untrained: Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
@@ -82,7 +82,7 @@ impl<T: Untrained> Model for Of<T> {
     }
 }
 
-/// Leaves out every second byte, which have to be blanks.
+/// Removes every second byte, which must be a blank.
 struct Blanks(Fuse);
 
 impl Codec for Blanks {
@@ -148,7 +148,7 @@ fn value(n: usize) -> Vec<u8> {
 
 const KEYS: usize = 1_500;
 
-/// If any call of the codec panics, all stored values are present, and the map works.
+/// If any call of the codec panics, all stored values stay, and the map works on.
 #[test]
 fn a_codec_that_panics_loses_nothing() {
     for doomed in 1..support::effort(120_usize) {
@@ -160,7 +160,7 @@ fn a_codec_that_panics_loses_nothing() {
         for n in 0..KEYS {
             let mut stored = None;
             let panicked = panics(|| stored = Some(map.insert(&key(n), &value(n))));
-            // A writer makes room for others before or after it stores its own entry.
+            // A writer makes room before it inserts its entry, or afterwards.
             match stored {
                 Some(Ok(_)) => there.push(n),
                 Some(Err(error)) => assert_eq!(error, StoreError::BudgetExceeded),
@@ -179,7 +179,7 @@ fn a_codec_that_panics_loses_nothing() {
     }
 }
 
-/// Panics whenever it is given one certain value.
+/// A codec that panics at one certain value.
 #[derive(Clone)]
 struct Picky(&'static [u8]);
 
@@ -198,8 +198,7 @@ impl Untrained for Picky {
     }
 }
 
-/// A value that a codec always panics at stays where it is, and is passed over: the writers after the first one
-/// go on.
+/// A sweep skips a value at which a codec always panics: only the first writer panics.
 #[test]
 fn a_value_that_no_codec_survives_stops_nobody() {
     let builder = CompressedMap::builder(160 << 10).codec(Of(Picky(b"doom")));
@@ -265,10 +264,10 @@ fn closures_may_panic_and_call_the_map() {
     assert!(map.is_empty());
 }
 
-/// The answer of a dishonest model, by the lengths of the value and of the buffer.
+/// The answer of a dishonest model, from the lengths of the value and of the buffer.
 type Answer = fn(usize, usize) -> usize;
 
-/// Fills the buffer and returns any length. It decompresses its values to blanks.
+/// A model that fills the buffer and returns any length. It decompresses all bytes to blanks.
 #[derive(Clone)]
 struct Liar(Answer);
 
@@ -286,19 +285,19 @@ impl Untrained for Liar {
     }
 }
 
-/// The key's value, by a buffer that is long enough for any.
+/// Returns the key's value, read into a buffer that is long enough for any.
 fn read(map: &CompressedMap, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
     let mut into = vec![0; 1 << 17];
     Ok(map.get_into(key, &mut into)?.map(|len| into[..len].to_vec()))
 }
 
-/// Of any length: some fill most of a segment.
+/// Returns a value of any length. Some fill most of a segment.
 fn any_value(n: usize, segment: usize) -> Vec<u8> {
     let noise = |at: usize| (at * 31 + n * 7919 + (at * n) / 13) as u8;
     (0..[40, 90, segment / 3, segment - 200][n % 4]).map(noise).collect()
 }
 
-/// A length beyond the buffer is an answer like "does not fit": nothing is stored by it, nothing is written by it.
+/// A length beyond the buffer counts as "does not fit": no value is stored or written by it.
 #[test]
 fn a_length_beyond_the_buffer_is_not_believed() {
     let lies: [Answer; 8] = [
@@ -313,7 +312,7 @@ fn a_length_beyond_the_buffer_is_not_believed() {
     ];
     for segment in [1 << 10, 4 << 10, 64 << 10] {
         for (index, lie) in lies.into_iter().enumerate() {
-            // Before and behind a codec whose answer is the best so far.
+            // The liar comes before and behind the codec with the best answer so far.
             for place in 0..3 {
                 let builder = CompressedMap::builder(160 * segment).segment_bytes(segment);
                 let blanks = || Blanks(Fuse::default());
@@ -341,7 +340,7 @@ fn a_length_beyond_the_buffer_is_not_believed() {
     }
 }
 
-/// A length within the buffer may be a lie, too: then the value is another one, and nothing else is.
+/// A length within the buffer may be a lie, too. Then this value is wrong, and no other.
 #[test]
 fn a_length_within_the_buffer_harms_only_its_own_value() {
     let lies: [Answer; 3] = [|_, _| 0, |_, _| 1, |_, room| room];
@@ -360,19 +359,20 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
     }
 }
 
-/// A merge may make a value of any length. If a segment does not hold it, a read folds it, and the map never stores it.
+/// A merge function may return a value of any length. If a segment has no room for it, it is folded by each read, and
+/// never stored.
 #[test]
 fn a_merge_of_any_length_stays_within_a_segment() {
     for len in [0, 1, 100, 4_000, 70_000, 1 << 21].into_iter().chain((936..1_030).step_by(4)) {
         let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
         let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
         let mut map = builder.merge(merge).build();
-        // So that the buffer of sweeps has room for a whole segment.
+        // Makes the buffers of sweeps as long as a segment.
         map.insert("long", &[1; 600]).expect("there is room");
         for n in 0..8 {
             map.modify_deferred(&key(n), "x").expect("there is room");
         }
-        // Pushes them out of the hot front.
+        // Pushes the operands out of the hot front.
         let again = (0..2_000).map(|n| 100 + n % 350);
         let stored = again.filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
         assert!(stored > 1_500, "a folded value of {len} bytes stops all writes: {stored} of 2000");
@@ -394,7 +394,7 @@ fn a_merge_of_any_length_stays_within_a_segment() {
     }
 }
 
-/// Stores every value as it is but for its last byte, and forgets what it was once it is told to.
+/// Stores all bytes of a value but the last, and returns errors once it is told to.
 #[derive(Clone, Default)]
 struct Forgetful(Arc<AtomicBool>);
 
@@ -417,8 +417,8 @@ impl Untrained for Forgetful {
     }
 }
 
-/// A damaged value is an error of every operation that needs the value, and of no other. No operation takes it for
-/// absent, and only a removal removes it.
+/// Damage is an error of every operation that needs the value, and of no other. No operation takes a damaged value for
+/// absent, and none removes it unless the caller requests that.
 #[test]
 fn damage_is_an_error_and_never_an_absence() {
     let forgets = Forgetful::default();
@@ -457,14 +457,14 @@ fn damage_is_an_error_and_never_an_absence() {
     assert_eq!(map.iter().filter(Result::is_err).count(), 100, "{lost}");
     let map = map.into_bytes();
 
-    // The caller's closure decides about damaged values; all others stay.
+    // The caller of `retain` decides; other operations keep damaged values.
     let mut told = 0;
     map.retain(|_, value| {
         told += usize::from(value.is_err());
         true
     });
     assert_eq!((told, map.len()), (100, 110), "a damaged value was removed unasked");
-    // It may be written over, and removed.
+    // A damaged value may be replaced and removed.
     assert_eq!(map.insert(&key(0), "new"), Ok(true));
     assert!(map.remove(&key(1)));
     map.retain(|_, value| value.is_ok());
@@ -477,9 +477,9 @@ fn damage_is_an_error_and_never_an_absence() {
     assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
 }
 
-/// An update returns an error for a value that is no `V`, and runs again if another thread replaces it by one.
+/// A value that is no `V` is an error, also if it became a `V` during the update.
 #[test]
-fn an_update_that_met_no_value_of_the_type_is_asked_anew() {
+fn an_update_of_a_value_of_another_type_runs_again() {
     struct Even(u64);
     impl Encode for Even {
         fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
@@ -504,7 +504,7 @@ fn an_update_that_met_no_value_of_the_type_is_asked_anew() {
         assert_eq!(map.update(&1, Some), Err(StoreError::Corrupt));
         let stored = || map.as_bytes().get(&1u64.to_le_bytes());
         assert_eq!(stored(), Ok(Some(3u64.to_le_bytes().to_vec())), "it stays");
-        // Good when it is looked at, another when it is stored.
+        // Good when it is read, and another value when it is stored.
         map.insert(&1, &Even(4)).expect("there is room");
         MEANWHILE.set(Some(|| MAP.with(|map| ignore(map.insert(&1, &Even(6))))));
         assert_eq!(map.update(&1, |Even(n)| Some(Even(n + 10))), Ok(true));
@@ -512,7 +512,7 @@ fn an_update_that_met_no_value_of_the_type_is_asked_anew() {
     });
 }
 
-/// A codec of any name, which may be another one at each call, and of models of any size.
+/// A codec that may return another name at each call, with models of any size.
 struct Strange {
     name: fn(usize) -> &'static str,
     asked: AtomicUsize,
@@ -586,7 +586,7 @@ fn dotted(n: usize) -> Vec<u8> {
     format!("{n:08}................................").into_bytes()
 }
 
-/// Some cold values of a codec, exported and imported by the same.
+/// Exports and imports cold values of the same codec.
 fn there_and_back(codec: impl Fn() -> Strange) -> Result<usize, String> {
     let build = || CompressedMap::builder(256 << 10).segment_bytes(1 << 10).codec(codec()).build();
     let mut map = build();
@@ -606,18 +606,18 @@ fn there_and_back(codec: impl Fn() -> Strange) -> Result<usize, String> {
     Ok(imported)
 }
 
-/// A codec's name is refused at once, or values of that codec can be exported and imported.
+/// Values of a codec with any name can be exported and imported, or the map refuses the codec.
 #[test]
-fn whatever_can_be_exported_can_be_imported() {
+fn a_codec_of_any_name_can_be_exported_and_imported() {
     let names: [fn(usize) -> &'static str; 4] = [
         |_| "",
         |_| NAME_OF_255,
-        // Another one each time that it is asked.
+        // Another name at each call.
         |asked| ["one", "two", "three", "four", "five"][asked % 5],
         |asked| if asked == 0 { "one" } else { NAME_OF_256 },
     ];
     for (index, name) in names.into_iter().enumerate() {
-        let told = "an exported entry cannot be imported";
+        let told = "an export cannot be imported";
         assert_eq!(there_and_back(|| Strange::named(name)), Ok(100), "{told}: name {index}");
     }
     let refused = std::panic::catch_unwind(|| {
@@ -632,7 +632,7 @@ fn whatever_can_be_exported_can_be_imported() {
     assert_eq!(told, Err("a model of codec \"large\" takes more than 67108864 bytes".into()));
 }
 
-/// A model may say that it takes any number of bytes: it counts as that.
+/// A model may report any size, and counts with that.
 #[test]
 fn a_model_of_any_size_is_counted() {
     for bytes in [usize::MAX, usize::MAX - 100, isize::MAX as usize, 1 << 40] {
@@ -649,7 +649,7 @@ fn a_model_of_any_size_is_counted() {
     }
 }
 
-/// Training tasks that never end.
+/// A codec whose training never ends.
 struct Endless(Arc<AtomicUsize>);
 
 impl Codec for Endless {
@@ -665,7 +665,7 @@ impl Codec for Endless {
         None
     }
 
-    fn lesson(&self, _: Samples, _: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, _: Samples, _: usize) -> Result<TrainingTask, Samples> {
         let polls = self.0.clone();
         Ok(Box::pin(std::future::poll_fn(move |_| {
             polls.fetch_add(1, Relaxed);
@@ -679,10 +679,10 @@ impl Codec for Endless {
 }
 
 #[test]
-fn a_lesson_that_never_ends_is_given_up() {
+fn training_that_never_ends_is_cancelled() {
     let polls = Arc::new(AtomicUsize::new(0));
     let told = polls.clone();
-    within(60, "an insert while training does not end", move || {
+    within(60, "an insert during training without end", move || {
         let builder = CompressedMap::builder(128 << 10).codec(Endless(polls));
         let map = builder.codec(Blanks(Fuse::default())).build();
         let there = (0..KEYS).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
@@ -691,17 +691,17 @@ fn a_lesson_that_never_ends_is_given_up() {
         assert!(read > 500, "{read}");
         assert!(map.stats().codecs[1].records > 0, "the other codec goes on");
     });
-    assert!(told.load(Relaxed) > 1_000, "a training task gets some time");
-    // Steps do not wait for ever either.
+    assert!(told.load(Relaxed) > 1_000, "training was cancelled too soon");
+    // Steps do not wait forever either.
     let polls = Arc::new(AtomicUsize::new(0));
-    within(60, "a step while training does not end", move || {
+    within(60, "a step during training without end", move || {
         let map = CompressedMap::builder(128 << 10).codec(Endless(polls)).build();
         (0..300).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         while map.compress_step(usize::MAX) {}
     });
 }
 
-/// Writes to the map that it learns from, until the map refuses.
+/// A codec that writes to its own map during training, until the map refuses.
 struct Author(Arc<OnceLock<Weak<CompressedMap>>>);
 
 impl Codec for Author {
@@ -724,10 +724,10 @@ impl Codec for Author {
     }
 }
 
-/// A codec must not wait during training for room that only the end of training makes.
+/// A codec in training must not wait for the room that only the end of its training makes.
 #[test]
-fn a_codec_that_writes_to_the_map_that_it_learns_from_is_told() {
-    within(60, "an insert by the codec that learns", || {
+fn a_codec_that_writes_to_its_own_map_during_training_panics() {
+    within(60, "an insert by a codec in training", || {
         let it = Arc::new(OnceLock::new());
         let map = Arc::new(CompressedMap::builder(128 << 10).codec(Author(it.clone())).build());
         it.set(Arc::downgrade(&map)).expect("it is set once");
@@ -735,14 +735,14 @@ fn a_codec_that_writes_to_the_map_that_it_learns_from_is_told() {
             (0..100_000).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         }));
         let told =
-            told.expect_err("a codec wrote to the map that it learns from, and was not told");
+            told.expect_err("a codec wrote to its own map during training, and did not panic");
         let told = support::message(&*told).to_owned();
         assert!(told.contains("codecs must not change their own map"), "{told}");
         assert_eq!(map.get(&key(0)), Ok(Some(value(0))));
     });
 }
 
-/// Budgets, sizes and steps at their ends.
+/// Extreme budgets, sizes and steps.
 #[test]
 fn any_parameter_is_taken() {
     let ends = [0, 1, 1 << 10, 1 << 20, u32::MAX as usize, isize::MAX as usize, usize::MAX];

@@ -1,27 +1,27 @@
-//! Which of several models a value is compressed by: the one that makes it smallest, without trying in vain for ever.
+//! The choice of a model for each value: the one that makes it shortest. Models that lose are tried less often.
 
 use super::{Model, Work};
 use core::fmt;
 
-/// A value is stored compressed where that saves more than one part in so many.
+/// A value is stored compressed if that saves more than one part in this many.
 const WORTH: usize = 10;
-/// So many models are remembered about.
+/// Models whose losses are counted.
 const MODELS: usize = 4;
-/// Lengths of values, by powers of two: up to 16 bytes, to 64, to 256, and so on.
+/// Classes of lengths: up to 16 bytes, to 64, to 256, and so on.
 const LENGTHS: usize = 8;
-/// A model that has lost so often in a row is tried less often with each loss that follows,
-const PATIENCE: u8 = 8;
-/// but still once in so many times, as a power of two.
+/// Losses in a row after which a model is tried less often with each further loss.
+const MAX_LOSSES: u8 = 8;
+/// The rarest interval between two tries, as a power of two.
 const SELDOM: u8 = 5;
-/// Of a value longer than this a part is tried first,
+/// A value longer than this is tried in part first.
 const LONG: usize = 4 << 10;
-/// of so many bytes.
+/// The bytes of this part.
 const PART: usize = 512;
 
-/// Compresses values by whichever of several models makes them smallest.
+/// Compresses each value by the model that makes it shortest.
 ///
-/// It remembers, for values of about the same length, which models have lost often: they are tried only now and
-/// then, so that values that no model compresses cost little. Kept by whoever compresses, and made anew when models
+/// For each class of lengths it counts which models have lost in a row. They are tried only now and then, so that
+/// values that no model compresses cost little. A caller that compresses keeps one, and makes another when models
 /// change.
 ///
 /// ```
@@ -42,21 +42,21 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Nothing has been tried.
+    /// Returns a choice that has tried no model.
     pub const fn new() -> Self {
         Self { losses: [[0; MODELS]; LENGTHS], asked: 0 }
     }
 
-    /// How many bytes a compressed value may take to be worth it: less than nine tenths of what it takes plain.
+    /// Returns how long a compressed value may be to be worth storing: less than nine tenths of the value.
     pub const fn worth(plain: usize) -> usize {
         plain - plain / WORTH
     }
 
-    /// Compresses `plain` into the front of `into` by one of the models: the model's place among them, and how many
-    /// bytes. `None` where none saves a tenth, or what it makes does not fit into both buffers; `into` holds anything
-    /// then, as `other` always does. Allocates nothing.
+    /// Compresses `plain` into the front of `into` by one of the models. Returns the model's index and the bytes
+    /// written. Returns `None` if no model saves a tenth, or the result does not fit into both buffers; `into` may hold
+    /// anything then, as `other` always may. Allocates nothing.
     ///
-    /// Models beyond the fourth share what is remembered about that.
+    /// Models beyond the fourth share one count of losses.
     pub fn best_of(
         &mut self,
         models: &[&dyn Model],
@@ -68,7 +68,7 @@ impl Choice {
         self.best_among(models.iter().copied(), plain, into, other, work)
     }
 
-    /// As `best_of`, of models that are looked up one after the other.
+    /// Compresses as `best_of` does, by models from an iterator.
     pub(in crate::compressed) fn best_among<'m>(
         &mut self,
         models: impl Iterator<Item = &'m dyn Model>,
@@ -87,18 +87,18 @@ impl Choice {
         let mut tried = 0_u32;
         for (place, model) in models.enumerate() {
             let lost = losses[place.min(MODELS - 1)];
-            let seldom = (lost.saturating_sub(PATIENCE) / 2).min(SELDOM);
+            let seldom = (lost.saturating_sub(MAX_LOSSES) / 2).min(SELDOM);
             if !self.asked.is_multiple_of(1 << seldom) {
                 continue;
             }
             tried |= 1 << place.min(31);
-            // Only what is smaller than the best so far counts.
+            // Only a shorter form than the best so far counts.
             let room =
                 best.map_or(Self::worth(plain.len()), |(_, length)| length).saturating_sub(1);
             let target = if best.is_none() { &mut *into } else { &mut *other };
             let room = room.min(target.len());
             let made = compressed(model, plain, &mut target[..room], work);
-            // A model may be anybody's: a length that the buffer does not have is no answer.
+            // A caller's model may return any length. One beyond the buffer is not believed.
             let Some(length) = made.filter(|&length| length <= room) else { continue };
             if best.is_some() {
                 let Some(front) = into.get_mut(..length) else { continue };
@@ -118,7 +118,7 @@ impl Choice {
     }
 }
 
-/// What the model makes of it, if a part of it gives hope.
+/// Compresses `plain` by the model. Tries parts of a long value first, and stops if neither becomes shorter.
 fn compressed(model: &dyn Model, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
     if plain.len() > LONG {
         let middle = plain.len() / 2;
@@ -126,7 +126,7 @@ fn compressed(model: &dyn Model, plain: &[u8], into: &mut [u8], work: &mut Work)
             let room = Choice::worth(PART).min(into.len());
             model.compress(part, &mut into[..room], work).is_some()
         };
-        // Either part will do: what begins with a header may go on otherwise.
+        // One part is enough: a value that begins with a header may go on differently.
         if !hope(&plain[..PART], into, work) && !hope(&plain[middle..middle + PART], into, work) {
             return None;
         }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// Makes each value this much shorter, and counts how often it was asked.
+    /// A model that makes each value this much shorter, and counts its calls.
     struct Fixed {
         saves: usize,
         asked: Mutex<usize>,
@@ -194,7 +194,7 @@ mod tests {
         if let Some((_, length)) = best {
             let saved =
                 into[..length].iter().all(|&byte| usize::from(byte) == plain.len() - length);
-            assert!(saved, "what is in front is what the best made");
+            assert!(saved, "the front holds the best result");
         }
         best
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_is_tried_less_and_less_but_not_never() {
+    fn models_that_lose_are_tried_less_often() {
         let (winner, loser) = (Fixed::saving(50), Fixed::saving(20));
         let mut choice = Choice::new();
         for _ in 0..10_000 {
@@ -219,8 +219,8 @@ mod tests {
         }
         assert_eq!(winner.asked(), 10_000);
         let asked = loser.asked();
-        assert!((300..500).contains(&asked), "what loses was tried {asked} times");
-        // Values of other lengths are another matter.
+        assert!((300..500).contains(&asked), "the loser was tried {asked} times");
+        // The losses of other lengths are counted separately.
         best(&mut choice, &[&loser, &winner], 1000);
         assert_eq!(loser.asked(), asked + 1);
     }

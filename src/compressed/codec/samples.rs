@@ -1,16 +1,17 @@
-//! Which of many samples are learned from.
+//! The selection of samples.
 
 use alloc::vec::Vec;
 
-/// No sample is looked at longer than this.
+/// The bytes of a sample that count.
 const LONG: usize = 4 << 10;
 
-/// Some of the values, from everywhere, which together have not many more than `bytes` bytes.
+/// Returns some of the values, from everywhere, of about `bytes` bytes in total.
 pub(super) fn spread<'a>(values: &[&'a [u8]], bytes: usize) -> Vec<&'a [u8]> {
     let cut = |value: &&'a [u8]| &value[..value.len().min(LONG)];
     let all: u128 = values.iter().map(|value| value.len().min(LONG) as u128).sum();
     let wanted = bytes as u128;
-    // Every value whose end lies beyond the next of evenly spread points, so that long ones do not count less.
+    // Takes each value whose end is beyond the next of evenly spread points, so that long values count as much as short
+    // ones.
     let mut chosen = Vec::new();
     let (mut passed, mut taken) = (0, 0);
     for value in values.iter().map(cut) {

@@ -1,5 +1,4 @@
-//! What compressors write down while they work: kept from value to value, so that none of them allocates, and none
-//! needs much stack.
+//! Working memory of compressors. It is kept from value to value, so that none of them allocates or needs much stack.
 
 use super::small_text::WINDOW;
 use alloc::boxed::Box;
@@ -8,15 +7,15 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 
-/// Places in a table of 16 KiB.
+/// Places of a table of 16 KiB.
 const PLACES: usize = 1 << 12;
-/// Places in one of 1 KiB.
+/// Places of a table of 1 KiB.
 const FEW_PLACES: usize = 1 << 8;
 
-/// Memory that compressors work in.
+/// Working memory of compressors.
 ///
-/// One is made for each thread that compresses, and given to each [`compress`](super::Model::compress). It
-/// remembers nothing that matters: what a value is compressed to does not depend on those before it.
+/// Each thread that compresses has its own, and passes it to each [`compress`](super::Model::compress). The compressed
+/// form of a value does not depend on the values before.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, Lz4, Work};
@@ -31,22 +30,22 @@ const FEW_PLACES: usize = 1 << 8;
 /// ```
 pub struct Work {
     places: Box<[u32]>,
-    /// The number of the next value's first byte, if the bytes of all values are numbered. A place that holds a
-    /// smaller number belongs to an earlier value, so none is ever cleared.
+    /// The number of the next value's first byte, counted over all values. A place with a smaller number belongs to an
+    /// earlier value, so no place is ever cleared.
     next: u32,
-    /// Ways through a text, as far as they are known.
+    /// Steps of the cheapest paths through a text.
     steps: Box<[u32]>,
-    /// What codecs from outside keep here.
+    /// Values that codecs of other crates keep here.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Work {
-    /// Takes 20 KiB. Aborts if the allocator has none.
+    /// Allocates 20 KiB. Aborts if the allocator has none.
     pub fn new() -> Self {
         Self::with_places(PLACES)
     }
 
-    /// Takes 1.5 KiB, for little memory: values are compressed a little less.
+    /// Allocates 1.5 KiB, for small budgets: values are compressed a little less.
     pub fn small() -> Self {
         Self::with_places(FEW_PLACES)
     }
@@ -56,8 +55,8 @@ impl Work {
         Self { places: vec![0; count].into(), next: 1, steps, kept: Vec::new() }
     }
 
-    /// What another codec keeps here from value to value; made when it is first asked for, which allocates. Each
-    /// type once.
+    /// Returns the value of a type that a codec of another crate keeps here, one for each type. The first call makes
+    /// it, which allocates.
     ///
     /// ```
     /// let mut work = hedgerow::compressed::codec::Work::new();
@@ -72,13 +71,13 @@ impl Work {
         self.kept[at].downcast_mut().expect("found by its type")
     }
 
-    /// How many bytes it has on the heap, without what others keep here.
+    /// Returns the bytes on the heap, without values that other codecs keep here.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.places) + size_of_val(&*self.steps)
     }
 
-    /// The table, and the number of the first of the next `length` bytes: what is smaller in the table is not of
-    /// theirs. `None` where they are beyond counting.
+    /// Returns the table, and the number of the first of the next `length` bytes: smaller numbers in the table belong
+    /// to earlier values. `None` if the length is beyond counting.
     #[cfg_attr(not(feature = "lz4"), expect(dead_code, reason = "for codecs that look back"))]
     pub(super) fn places(&mut self, length: usize) -> Option<(&mut [u32], u32)> {
         let length = u32::try_from(length).ok().filter(|&length| length < u32::MAX / 2)?;

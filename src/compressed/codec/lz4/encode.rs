@@ -1,40 +1,40 @@
-//! Makes blocks of the LZ4 format out of single values, with a dictionary whose table is made once.
+//! An LZ4 encoder for single values, with a dictionary whose table is built once.
 //!
-//! A table has, for the hash of each four bytes, where they stood last. One is of the value so far, another of the
-//! dictionary, which never changes and so costs nothing from value to value.
+//! A table maps the hash of four bytes to the place where they occurred last. One table is for the value so far. The
+//! other is for the dictionary; it never changes, so it costs nothing for each value.
 
 use alloc::boxed::Box;
 use alloc::vec;
 
-/// Shorter matches the format has no way to write.
+/// The shortest match that the format can encode.
 const MIN_MATCH: usize = 4;
-/// The format wants so many literals at the end,
+/// Literals that the format requires at the end of a block.
 const LAST_LITERALS: usize = 5;
-/// and no match that begins nearer to it than this.
+/// The least distance of a match's beginning from the end.
 const LAST_MATCH: usize = 12;
-/// How far back a match can be.
+/// The greatest distance of a match.
 const FARTHEST: usize = 0xffff;
-/// A match that was found is extended by so many bytes that stand before it.
+/// The most bytes by which a match is extended backwards.
 const FARTHEST_BACK: usize = 64;
-/// After so many bytes (as a power of two) without a match, steps get longer by one.
-const PATIENCE: u32 = 6;
+/// After each 2^6 bytes without a match the step becomes one byte longer.
+const ACCELERATION: u32 = 6;
 
-/// A place in the dictionary's table where nothing is.
+/// An empty place of the dictionary's table.
 const NOWHERE: u16 = u16::MAX;
 
-/// What values are compressed against.
+/// The bytes against which values are compressed, and their table.
 pub(super) struct Dictionary {
     pub(super) bytes: Box<[u8]>,
-    /// A power of two.
+    /// A power of two many.
     places: Box<[u16]>,
 }
 
 impl Dictionary {
-    /// Of at most 32 KiB.
+    /// Returns a dictionary of these bytes, at most 32 KiB.
     pub(super) fn new(bytes: Box<[u8]>) -> Self {
         debug_assert!(bytes.len() <= 1 << 15);
         let mut places: Box<[u16]> = vec![NOWHERE; bytes.len().next_power_of_two()].into();
-        // The later of two is nearer, which does not matter, and better, which does: a trainer puts it there.
+        // The later of two places wins. A trainer writes the best pieces last, so it is the better one.
         for (at, four) in bytes.windows(MIN_MATCH).enumerate() {
             places[place(four.try_into().expect("four bytes"), bits(places.len()))] = at as u16;
         }
@@ -49,7 +49,7 @@ impl Dictionary {
         self.bytes.len() + size_of_val(&*self.places)
     }
 
-    /// Where these four bytes are, if they are found at once.
+    /// Returns the place of these four bytes, if the table's entry for their hash is theirs.
     #[inline]
     fn find(&self, four: [u8; 4]) -> Option<usize> {
         let at = *self.places.get(place(four, bits(self.places.len())))?;
@@ -58,7 +58,7 @@ impl Dictionary {
     }
 }
 
-/// Of so many places' logarithm.
+/// Returns the logarithm of a count of places.
 #[inline]
 fn bits(places: usize) -> u32 {
     places.trailing_zeros()
@@ -75,7 +75,7 @@ fn four(bytes: &[u8], at: usize) -> [u8; 4] {
     bytes[at..at + MIN_MATCH].try_into().expect("four bytes")
 }
 
-/// In how many bytes both begin alike.
+/// Returns the length of the common prefix.
 #[inline]
 fn alike(one: &[u8], other: &[u8]) -> usize {
     let mut count = 0;
@@ -91,51 +91,51 @@ fn alike(one: &[u8], other: &[u8]) -> usize {
     count + one[count..].iter().zip(&other[count..]).take_while(|(a, b)| a == b).count()
 }
 
-/// In how many bytes both end alike.
+/// Returns the length of the common suffix.
 #[inline]
 fn alike_back(one: &[u8], other: &[u8]) -> usize {
     one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
-/// Bytes that are equal to earlier ones.
+/// A run of bytes that is equal to earlier ones.
 #[derive(Clone, Copy)]
 struct Match {
-    /// Where it begins in the value,
+    /// Where it begins in the value.
     at: usize,
-    /// how far back the earlier ones are,
+    /// The distance back to the earlier bytes.
     back: usize,
     length: usize,
 }
 
-/// One value.
+/// The encoder of one value.
 pub(super) struct Encoder<'a> {
     pub(super) plain: &'a [u8],
     pub(super) dictionary: &'a Dictionary,
-    /// Numbers of places; those from `first` on are of this value.
+    /// Numbers of places. Those from `first` on belong to this value.
     pub(super) places: &'a mut [u32],
     pub(super) first: u32,
 }
 
 impl Encoder<'_> {
-    /// How many bytes of `into` it takes; `None` where there are not so many.
+    /// Encodes the value into `into`. Returns the bytes written, or `None` if there are not enough.
     pub(super) fn encode(mut self, into: &mut [u8]) -> Option<usize> {
         let mut out = Out { into, used: 0 };
-        let (mut done, mut at, mut patience) = (0, 0, 1 << PATIENCE);
+        let (mut done, mut at, mut acceleration) = (0, 0, 1 << ACCELERATION);
         while at + LAST_MATCH <= self.plain.len() {
             let Some(found) = self.find(at, done) else {
-                at += patience >> PATIENCE;
-                patience += 1;
-                // What was passed by needs room too, but for what the next match takes back.
+                at += acceleration >> ACCELERATION;
+                acceleration += 1;
+                // Literals need room, too, except those that the next match may extend back over.
                 if at - done > out.left() + FARTHEST_BACK {
                     return None;
                 }
                 continue;
             };
-            patience = 1 << PATIENCE;
+            acceleration = 1 << ACCELERATION;
             out.sequence(&self.plain[done..found.at], Some(found))?;
             done = found.at + found.length;
             at = done;
-            // What is in the middle of a match may be the begin of another.
+            // The middle of a match may be the beginning of another.
             if let Some(four) = self.plain.get(at - 2..at + 2) {
                 let place = place(four.try_into().expect("four bytes"), bits(self.places.len()));
                 self.places[place] = self.first + (at - 2) as u32;
@@ -145,7 +145,7 @@ impl Encoder<'_> {
         Some(out.used)
     }
 
-    /// The better of the matches at `at`, extended back to `done` at most.
+    /// Returns the longer of the matches at `at`, extended back to `done` at most.
     #[inline]
     fn find(&mut self, at: usize, done: usize) -> Option<Match> {
         let four = four(self.plain, at);
@@ -189,7 +189,7 @@ impl Out<'_> {
         self.into.len() - self.used
     }
 
-    /// Literals and the match behind them; the last ones have none.
+    /// Writes literals and the match behind them. The last literals have no match.
     #[inline]
     fn sequence(&mut self, literals: &[u8], found: Option<Match>) -> Option<()> {
         debug_assert!(
@@ -217,7 +217,7 @@ impl Out<'_> {
         Some(())
     }
 
-    /// What of a length is not in the first byte.
+    /// Writes the part of a length that does not fit into the token.
     #[inline]
     fn rest(&mut self, length: usize) -> Option<()> {
         let Some(mut rest) = length.checked_sub(15) else { return Some(()) };

@@ -1,21 +1,21 @@
-//! The LZ4 format: what was there before is named by distance and length.
+//! The LZ4 codec: repeated bytes are encoded as distance and length.
 
 mod encode;
 mod train;
 
-use super::lesson::at_once;
-use super::{Codec, Corrupt, Lesson, Model, Samples, Work};
+use super::training::at_once;
+use super::{Codec, Corrupt, Model, Samples, TrainingTask, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use encode::{Dictionary, Encoder};
 
-/// A dictionary has so many bytes at most: values of twice as many are still near enough to it.
+/// The longest dictionary. Values of twice that length are still near enough to it.
 const MOST: usize = 32 << 10;
 
-/// Blocks of the LZ4 format, without or with a dictionary.
+/// A codec of LZ4 blocks, without or with a dictionary.
 ///
-/// Good at values of some hundred bytes and more that repeat themselves or each other; shorter ones have little to
-/// repeat, and need the dictionary. Decompresses by `lz4_flex`.
+/// For values of a hundred bytes and more that repeat themselves or each other. Shorter values have little to repeat,
+/// and need the dictionary. Decompresses by `lz4_flex`.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, Lz4};
@@ -27,12 +27,12 @@ pub struct Lz4 {
 }
 
 impl Lz4 {
-    /// With dictionaries of 16 KiB at most, which take 48 KiB.
+    /// Returns the codec with dictionaries of at most 16 KiB. A model then takes 48 KiB.
     pub const fn new() -> Self {
         Self { dictionary: 16 << 10 }
     }
 
-    /// With dictionaries of at most so many bytes: a model takes three times as much. Not more than 32 KiB.
+    /// Returns the codec with dictionaries of at most `bytes` bytes, and of 32 KiB. A model takes three times as much.
     #[must_use]
     pub const fn with_dictionary(bytes: usize) -> Self {
         Self { dictionary: if bytes > MOST { MOST } else { bytes } }
@@ -40,7 +40,7 @@ impl Lz4 {
 }
 
 impl Lz4 {
-    /// The longest dictionary whose model takes so many bytes: three times as much.
+    /// Returns the longest dictionary whose model fits into `room` bytes. A model takes three times as much.
     fn most(self, room: usize) -> usize {
         self.dictionary.min(room.saturating_sub(size_of::<Blocks>()) / 3)
     }
@@ -66,7 +66,7 @@ impl Codec for Lz4 {
         Some(Box::new(Blocks { dictionary }))
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let most = self.most(room);
         Ok(Box::pin(async move {
             let values: Vec<&[u8]> = samples.iter().collect();

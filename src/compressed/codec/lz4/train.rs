@@ -1,38 +1,38 @@
-//! Which bytes make the best dictionary: those that stand in many samples.
+//! Training of a dictionary: the bytes that occur in many samples.
 //!
-//! The way is that of COVER (Liao, Petri, Moffat, Wirth: "Effective Construction of Relative Lempel-Ziv
-//! Dictionaries", WWW 2016), in the quick form that zstd gave it. In how many samples each run of eight bytes
-//! stands is counted by its hash. The samples are cut into as many parts as the dictionary shall have pieces, and
-//! of each part the piece is taken whose runs stand in most samples; then these count no more. How long a piece is
-//! best differs, so some lengths are tried, on samples that the dictionary was not made of.
+//! The algorithm is COVER (Liao, Petri, Moffat, Wirth: "Effective Construction of Relative Lempel-Ziv Dictionaries",
+//! WWW 2016), in zstd's fast variant. It counts by hash in how many samples each run of eight bytes occurs. It cuts the
+//! samples into as many parts as the dictionary has pieces. From each part it takes the piece whose runs occur in most
+//! samples, and then sets the counts of these runs to zero. The best length of a piece differs, so several lengths are
+//! tried, on samples from which the dictionary was not made.
 
 use super::encode::{Dictionary, Encoder};
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 use crate::compressed::codec::{Work, samples};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// So many bytes of samples are looked at,
+/// Bytes of samples from which dictionaries are made.
 const LOOKED_AT: usize = 512 << 10;
-/// and so many more are what dictionaries are tried on.
+/// Further bytes of samples, on which dictionaries are tried.
 const TRIED_ON: usize = 64 << 10;
-/// For each byte of the dictionary there are so many of samples at least.
+/// The least bytes of samples for each byte of the dictionary.
 const BYTES_EACH: usize = 8;
-/// A dictionary that is shorter is none.
+/// The shortest dictionary that is worth while.
 const SHORTEST: usize = 256;
-/// Lengths of pieces that are tried.
+/// The lengths of pieces that are tried.
 const PIECES: [usize; 4] = [24, 48, 96, 240];
-/// How many bytes are counted together.
+/// The bytes of a run.
 const RUN: usize = 8;
-/// Hashes of runs at most, as a power of two.
+/// The most hashes of runs, as a power of two.
 const HASH_BITS: u32 = 17;
 
-/// At most so many bytes; `None` where none of them are worth it.
+/// Returns a dictionary of at most `most` bytes, or `None` if no dictionary is worth while.
 pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
     let turns = &mut Turns::default();
     let all = samples::spread(values, LOOKED_AT + TRIED_ON);
-    // One sample of eight is held back.
+    // One sample in eight is held back.
     let (mut seen, mut held) = (Vec::new(), Vec::new());
     for (at, &sample) in all.iter().enumerate() {
         if at % 8 == 7 { held.push(sample) } else { seen.push(sample) }
@@ -45,7 +45,7 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
     }
     let runs = Runs::of(&seen, turns).await;
     let plain = compressed(&held, &Dictionary::empty(), turns).await;
-    // One in fifty less at least, or it is not worth its place.
+    // A dictionary must save a fiftieth, or it is not worth its memory.
     let mut best = (plain - plain / 50, None);
     for piece in PIECES {
         let bytes = runs.clone().pieces(&seen, length, piece, turns).await;
@@ -59,7 +59,7 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
     best.1
 }
 
-/// How many bytes all these take.
+/// Returns the bytes of all samples, compressed.
 async fn compressed(samples: &[&[u8]], dictionary: &Dictionary, turns: &mut Turns) -> usize {
     let mut work = Work::new();
     let longest = samples.iter().map(|sample| sample.len()).max().unwrap_or(0);
@@ -74,13 +74,13 @@ async fn compressed(samples: &[&[u8]], dictionary: &Dictionary, turns: &mut Turn
     length
 }
 
-/// In how many samples each run of bytes stands, by its hash.
+/// In how many samples each run of bytes occurs, by its hash.
 #[derive(Clone)]
 struct Runs {
     counts: Box<[u16]>,
 }
 
-/// The hashes of all runs.
+/// Returns the hashes of all runs.
 fn hashes(bytes: &[u8], bits: u32) -> impl Iterator<Item = usize> {
     bytes.windows(RUN).map(move |run| {
         let run = u64::from_le_bytes(run.try_into().expect("eight bytes"));
@@ -93,7 +93,8 @@ impl Runs {
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let bits = bytes.max(1).ilog2().clamp(8, HASH_BITS);
         let mut counts: Box<[u16]> = vec![0; 1 << bits].into();
-        // The last sample in which each was seen: within one it counts once, since there LZ4 finds it anyway.
+        // The last sample in which each run was seen. Within one sample a run counts once, because LZ4 finds the
+        // repetition without a dictionary.
         let mut last = vec![u32::MAX; 1 << bits];
         for (number, sample) in (0..).zip(samples) {
             for hash in hashes(sample, bits) {
@@ -104,7 +105,7 @@ impl Runs {
             }
             turns.spend(sample.len() / 8).await;
         }
-        // What stands in one sample only is of no use to another.
+        // A run of one sample only is of no use to another.
         counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
         Self { counts }
     }
@@ -113,7 +114,7 @@ impl Runs {
         u64::from(self.counts[hash])
     }
 
-    /// At most `length` bytes in pieces of about `piece`, the best last.
+    /// Returns at most `length` bytes in pieces of about `piece` bytes, the best last.
     async fn pieces(
         mut self,
         samples: &[&[u8]],
@@ -134,7 +135,7 @@ impl Runs {
             }
         }
         chosen.sort_unstable();
-        // Those that are worth most stay, and stand last.
+        // The best pieces stay, and come last.
         let mut left = length;
         let mut kept: Vec<&[u8]> = Vec::new();
         for (_, bytes) in chosen.into_iter().rev() {
@@ -146,13 +147,14 @@ impl Runs {
         kept.concat().into()
     }
 
-    /// The piece that is worth most, and what: none where nothing is worth anything. Its runs are worth nothing then.
+    /// Returns the best piece and its worth; `None` if nothing is worth anything. Its runs are worth nothing
+    /// afterwards.
     fn best<'a>(&mut self, samples: &[&'a [u8]], piece: usize) -> Option<(u64, &'a [u8])> {
         let mut best: Option<(u64, &[u8])> = None;
         let runs = piece.saturating_sub(RUN) + 1;
         let bits = self.counts.len().ilog2();
         for &sample in samples {
-            // The worth of the last `runs` runs. One that stands twice counts twice, which is seldom.
+            // The worth of the last `runs` runs. A run that occurs twice counts twice, which is rare.
             let mut worth = 0;
             let mut behind = hashes(sample, bits);
             for (at, hash) in hashes(sample, bits).enumerate() {
@@ -175,7 +177,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     fn noise() -> impl FnMut() -> u8 {
         let mut word = 1_u64;
@@ -186,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_many_have_in_common_is_found() {
+    fn runs_of_many_samples_are_found() {
         let mut noise = noise();
         let mut some = |len| (0..len).map(|_| noise()).collect::<Vec<u8>>();
         let (common, mut values) = (some(200), Vec::new());
         for number in 0..1000 {
-            // What all begin with, and nobody else has, is as long as the longest piece.
+            // Each value begins with bytes of its own, as long as the longest piece.
             let (begin, end) = (some(PIECES[3]), some(common.len()));
             values.push([begin, if number % 3 == 0 { common.clone() } else { end }].concat());
         }
@@ -199,11 +201,11 @@ mod tests {
         let dictionary = at_once(train(&values, 4 << 10)).expect("there is much in common");
         let of_all = |bytes: &[u8]| common.windows(bytes.len()).any(|part| part == bytes);
         let found = dictionary.bytes.windows(PIECES[0]).any(of_all);
-        assert!(found, "the dictionary has nothing that many have in common");
+        assert!(found, "the dictionary has no run of many samples");
     }
 
     #[test]
-    fn where_nothing_is_in_common_nothing_is_learned() {
+    fn samples_without_common_runs_give_no_dictionary() {
         let mut noise = noise();
         let values: Vec<Vec<u8>> = (0..500).map(|_| (0..100).map(|_| noise()).collect()).collect();
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();

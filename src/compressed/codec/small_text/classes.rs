@@ -1,30 +1,30 @@
-//! How many bits a symbol takes.
+//! The lengths of codes.
 //!
-//! Symbols are numbered by how often they occur. A code begins with three bits that name one of eight classes; the
-//! class says how many bits follow, and these say which of its symbols it is. That takes one or two in a hundred
-//! more bits than a Huffman code would, and no table: all that is needed to find a code's end is in one word.
+//! Symbols are numbered by their frequency. A code begins with three bits that name one of eight classes. The class
+//! says how many bits follow, and these select one of its symbols. Such codes are one or two percent longer than
+//! Huffman codes, but need no table: one word holds all that is needed to find a code's end.
 
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 
-/// How many classes there are.
+/// The number of classes.
 pub(super) const CLASSES: usize = 8;
-/// Bits that name one.
+/// Bits that name a class.
 pub(super) const NAME: u32 = 3;
-/// A class has `2` to this many symbols at most.
+/// The bits that select a symbol in the largest class.
 pub(super) const WIDEST: u8 = 13;
-/// About as much work as it is to try all widths of the others where those of the first two are given.
+/// The work of trying all widths of the other classes, after those of the first two are fixed.
 const TRIED: usize = 128;
-/// The longest code.
+/// Bits of the longest code.
 pub(super) const LONGEST_CODE: u32 = NAME + WIDEST as u32;
 
-/// Which symbols take how many bits.
+/// The classes of symbols, by the length of their codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Classes {
-    /// Bits behind the class's name.
+    /// Bits behind the name of each class.
     widths: [u8; CLASSES],
     /// The number of each class's first symbol.
     firsts: [u32; CLASSES],
-    /// In each byte, how many bits a code of that class has.
+    /// In each byte, the bits of a code of that class.
     lengths: u64,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Code {
 }
 
 impl Classes {
-    /// `None` where a class is too wide.
+    /// Returns classes of these widths; `None` if one is too wide.
     pub(super) fn new(widths: [u8; CLASSES]) -> Option<Self> {
         let (mut firsts, mut lengths, mut first) = ([0; CLASSES], 0, 0);
         for class in 0..CLASSES {
@@ -50,7 +50,7 @@ impl Classes {
         Some(Self { widths, firsts, lengths })
     }
 
-    /// Those with which symbols that occur so often, the most frequent first, take the fewest bits.
+    /// Returns the classes with which symbols of these counts, the most frequent first, take the fewest bits.
     pub(super) async fn fitting(counts: &[u32], turns: &mut Turns) -> Self {
         let mut sums = alloc::vec![0; counts.len() + 1];
         for (at, &count) in counts.iter().enumerate() {
@@ -73,12 +73,12 @@ impl Classes {
         self.widths
     }
 
-    /// How many symbols have codes.
+    /// Returns how many symbols have codes.
     pub(super) fn room(&self) -> usize {
         self.firsts[CLASSES - 1] as usize + (1 << self.widths[CLASSES - 1])
     }
 
-    /// The code of the symbol of this number.
+    /// Returns the code of the symbol with this number.
     #[inline]
     pub(super) fn code(&self, number: u32) -> Code {
         let class = self.firsts.iter().filter(|&&first| first <= number).count() - 1;
@@ -86,7 +86,7 @@ impl Classes {
         Code { bits, length: u32::from(self.widths[class]) + NAME }
     }
 
-    /// The number of the symbol whose code the bits begin with, and the code's length.
+    /// Returns the number of the symbol whose code is lowest in `bits`, and the code's length.
     #[inline]
     pub(super) fn symbol(&self, bits: u64) -> (usize, u32) {
         let class = bits as usize % CLASSES;
@@ -96,19 +96,19 @@ impl Classes {
     }
 }
 
-/// All widths that do not fall are tried, but for those that cannot be the best.
+/// A search of all nondecreasing widths, except those that cannot be the best.
 struct Search<'a> {
-    /// How often the symbols before each occur together.
+    /// For each symbol, the sum of the counts before it.
     sums: &'a [u64],
     widths: [u8; CLASSES],
     best: ([u8; CLASSES], u64),
 }
 
 impl Search<'_> {
-    /// The classes from `class` on, of at least this width, for the symbols from `first` on.
+    /// Tries the classes from `class` on, at least this wide, for the symbols from `first` on.
     fn from(&mut self, class: usize, width: u8, first: usize, bits: u64) {
         let symbols = self.sums.len() - 1;
-        // What is left takes as much as this class at least.
+        // The rest takes at least as many bits as in this class.
         let left = self.sums[symbols] - self.sums[first];
         if bits + left * u64::from(width) >= self.best.1 && self.best.1 != u64::MAX {
             return;
@@ -124,8 +124,8 @@ impl Search<'_> {
         }
     }
 
-    /// Has a class be so wide: which symbol is the next one's first, and what all so far take. `None` where the
-    /// others can't hold the rest.
+    /// Sets the width of a class. Returns the first symbol of the next class, and the bits of all symbols so far;
+    /// `None` if the other classes cannot hold the rest.
     fn take(&mut self, class: usize, width: u8, first: usize, bits: u64) -> Option<(usize, u64)> {
         let symbols = self.sums.len() - 1;
         let most = CLASSES.saturating_sub(class) << WIDEST;
@@ -141,7 +141,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     #[test]
     fn each_symbol_has_a_code_of_its_own() {

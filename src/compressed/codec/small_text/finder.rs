@@ -1,42 +1,42 @@
-//! Which symbols a text begins with, and the cheapest way to write it with symbols.
+//! Finds symbols at the beginning of a text, and the cheapest way to write a text.
 //!
-//! One table has all symbols by their hash. Others, by the hashes of three and of six bytes, say which lengths
-//! there are at all of symbols that begin so: few, so that hardly one is looked for in vain. Only the longest is
-//! looked for; each symbol knows the longest of those that it begins with.
+//! One table has all symbols by their hash. Two others, by the hashes of three and of six bytes, hold the lengths of
+//! symbols with that beginning. There are few, so hardly any lookup is in vain. Only the longest symbol is looked up:
+//! it refers to the next shorter one that it begins with.
 
 use super::symbol::{COPIED, LONGEST, Symbol};
-use crate::compressed::codec::lesson::Turns;
+use crate::compressed::codec::training::Turns;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Symbols at most.
+/// The most symbols.
 pub(super) const MOST: usize = 1 << NUMBER_BITS;
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
-/// No symbol.
+/// The number that means no symbol.
 const NONE: u32 = NUMBER + 1;
-/// A cost is given in quarters of a bit.
+/// One bit, in units of cost.
 pub(super) const BIT: u32 = 4;
-/// The dearest.
+/// The highest cost of a symbol.
 pub(super) const DEAREST: u32 = 16 * BIT;
 
-/// Steps that are looked at together, at most.
+/// The most steps that are parsed together.
 pub(in crate::compressed::codec) const WINDOW: usize = 1024;
 
-/// Where there is a symbol of this length, single bytes are not tried.
+/// The length of a symbol from which on single bytes are not tried.
 const ALONE: usize = 5;
 
-/// Where a way comes no cheaper than by so much than another that leads farther, it is not followed: half of all
-/// places need no look for that, and a text takes a hundredth more, or less.
+/// The least saving for which a path is followed, beside another that leads farther. With it, half of all places need
+/// no lookup, and a text takes a percent more, or less.
 const DETOUR: u32 = 2 * BIT;
 
-/// Symbols of this length and longer are told apart by so many bytes,
+/// The shortest symbols in the table for long ones, by this many bytes.
 const MANY: usize = 6;
-/// and others by these.
+/// The bytes that select shorter symbols.
 const SOME: usize = 3;
 
-/// What a symbol costs, how long it is, and the number of the next shorter one that it begins with.
+/// The cost and the length of a symbol, and the number of the next shorter one that it begins with.
 #[derive(Clone, Copy)]
 struct Link(u32);
 
@@ -64,12 +64,12 @@ impl Link {
     }
 }
 
-/// Finds symbols.
+/// Finds symbols by their text.
 pub(super) struct Finder {
-    /// By the whole hash, a power of two, not more than half full: a symbol's number and one, and above it a part of
-    /// its hash. 0 is none.
+    /// By the hash of a symbol, at most half full: its number plus one, and a part of its hash above. 0 is empty. A
+    /// power of two many.
     entries: Box<[u32]>,
-    /// By the hash of six bytes, a power of two: a bit for each length of symbols that begin so.
+    /// By the hash of six bytes: a bit for each length of symbols with that beginning. A power of two many.
     long: Box<[u16]>,
     /// The same by the hash of three bytes, for shorter symbols.
     short: Box<[u8]>,
@@ -80,7 +80,7 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// Of at most [`MOST`] symbols, and what each costs. Those of one byte are all among them.
+    /// Returns a finder of at most [`MOST`] symbols with their costs. All symbols of one byte are among them.
     pub(super) async fn new(
         symbols: &[Symbol],
         cost: impl Fn(u32) -> u32,
@@ -143,18 +143,18 @@ impl Finder {
         (many.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (self.long.len() - 1)
     }
 
-    /// Places in tables for so many symbols.
+    /// Returns the places of each table for this many symbols.
     fn size(symbols: usize) -> usize {
         (2 * symbols).next_power_of_two()
     }
 
-    /// Bytes on the heap for so many symbols.
+    /// Returns the bytes on the heap for this many symbols.
     pub(super) fn bytes_for(symbols: usize) -> usize {
         let place = 2 * size_of::<u32>() + size_of::<u16>() + size_of::<u8>();
         Self::size(symbols) * place + symbols * size_of::<Link>() + size_of::<[u16; 256]>()
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.entries)
             + size_of_val(&*self.long)
@@ -163,7 +163,7 @@ impl Finder {
             + size_of_val(&*self.singles)
     }
 
-    /// The number of a symbol of more than one byte; `symbols` are those that this was made of.
+    /// Returns the number of a symbol of more than one byte. `symbols` are those of the finder.
     #[inline]
     fn entry(&self, symbol: Symbol, symbols: &[Symbol]) -> Option<u32> {
         const TAG: u32 = u32::MAX << (NUMBER_BITS + 1);
@@ -185,12 +185,12 @@ impl Finder {
         }
     }
 
-    /// The number of the longest symbol that the bytes begin with, of `most` bytes at most.
+    /// Returns the number of the longest symbol at the beginning of the bytes, of at most `most` bytes.
     #[inline]
     fn longest(&self, bytes: &[u8; COPIED], most: usize, symbols: &[Symbol]) -> u32 {
         let long = u32::from(self.long[self.of_many(bytes)]);
         let short = u32::from(self.short[self.of_some(bytes)]);
-        // Of two bytes there may always be one.
+        // A symbol of two bytes has no bit in the tables, so it is always tried.
         let mut lengths = (long | short | 4) & ((2 << most) - 1);
         while lengths > 3 {
             let length = lengths.ilog2();
@@ -202,7 +202,7 @@ impl Finder {
         u32::from(self.singles[usize::from(bytes[0])])
     }
 
-    /// The number of a symbol.
+    /// Returns the number of a symbol.
     pub(super) fn number(&self, symbol: Symbol, symbols: &[Symbol]) -> Option<usize> {
         let number = match symbol.len() {
             1 => u32::from(self.singles[usize::from(symbol.bytes()[0])]),
@@ -211,8 +211,8 @@ impl Finder {
         Some(number as usize)
     }
 
-    /// The cheapest way to write `text` with symbols: calls `each` with their numbers in order, as long as it says
-    /// that it goes on.
+    /// Finds the cheapest way to write `text` with symbols. Calls `each` with their numbers in order, until it returns
+    /// `None`.
     #[inline]
     pub(super) fn parse(
         &self,
@@ -227,7 +227,7 @@ impl Finder {
         Some(())
     }
 
-    /// As `parse`, of some bytes at the begin, not many fewer than `steps` has; the rest.
+    /// Parses the beginning of `text` as `parse` does, of nearly as many bytes as `steps` has. Returns the rest.
     #[inline]
     pub(super) fn parse_some<'t>(
         &self,
@@ -236,15 +236,15 @@ impl Finder {
         steps: &mut [u32],
         mut each: impl FnMut(u32) -> Option<()>,
     ) -> Option<&'t [u8]> {
-        // Symbols may reach beyond the window, so that none has to end where it does.
+        // Symbols may extend beyond the window, so that no symbol has to end there.
         let window = text.len().min(steps.len() - 1 - LONGEST);
         let steps = &mut steps[..=(window + LONGEST).min(text.len())];
         self.forward(symbols, text, steps, window);
-        // What a way costs by the byte: those that end later cost more, and have more behind them.
+        // The cost of a path for each byte. A path that ends later costs more, and has written more.
         let by_byte = |end: usize| (u64::from(steps[end] >> NUMBER_BITS) << 16) / end as u64;
         let end = (window..steps.len()).min_by_key(|&end| by_byte(end))?;
         self.back(&mut steps[..=end]);
-        // What is best near the end depends on what comes, which was not looked at.
+        // The best path near the end depends on the text behind, which was not parsed yet.
         let sure = if window == text.len() { window } else { window - LONGEST };
         let mut done = 0;
         while done < sure {
@@ -255,8 +255,8 @@ impl Finder {
         Some(&text[done..])
     }
 
-    /// For each place in the window and just behind it: the last symbol of the cheapest way there, and what the way
-    /// costs. A symbol of one byte is not tried where there is a long one, so that many places need no look.
+    /// Finds, for each place in the window and just behind it, the cheapest path there: its cost and its last symbol. A
+    /// single byte is not tried beside a long symbol, so that many places need no lookup.
     #[inline]
     fn forward(&self, symbols: &[Symbol], text: &[u8], steps: &mut [u32], window: usize) {
         let last = steps.len() - 1;
@@ -292,7 +292,7 @@ impl Finder {
         }
     }
 
-    /// Turns the cheapest way round: for each place on it, the symbol with which it goes on.
+    /// Reverses the cheapest path: stores at each of its places the symbol that begins there.
     #[inline]
     fn back(&self, steps: &mut [u32]) {
         let mut at = steps.len() - 1;
@@ -307,7 +307,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compressed::codec::lesson::at_once;
+    use crate::compressed::codec::training::at_once;
 
     fn parsed(texts: &[(&str, u32)], text: &[u8], window: usize) -> Vec<(usize, u32)> {
         let mut symbols: Vec<Symbol> = (0..=255).map(|byte| Symbol::new(&[byte])).collect();
@@ -334,12 +334,12 @@ mod tests {
     fn the_cheapest_way_is_found() {
         let texts = [("ab", 20), ("abc", 41), ("bcdefg", 5), ("cdefghijklmnopq", 9)];
         let texts = &texts.map(|(text, cost)| (&text[..text.len().min(LONGEST)], cost));
-        // The longest at the begin is not the best.
+        // The longest symbol at the beginning is not the best.
         assert_eq!(parsed(texts, b"abcdefg", 100), [(1, 32), (6, 5)]);
         assert_eq!(parsed(texts, b"abcdef", 100)[0], (3, 41));
         assert_eq!(parsed(texts, b"abcdefghijklmnopq", 100), [(2, 20), (15, 9)]);
         assert_eq!(parsed(texts, b"ab", 100), [(2, 20)]);
-        // Two ways to the same place, the dearer met last.
+        // Two paths to the same place: the dearer one is found last.
         let way = parsed(&[("ab", 40), ("bc", 33)], b"abc", 100);
         assert_eq!(way, [(1, 32), (2, 33)], "the dearer way");
         assert_eq!(
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dearer_and_shorter_is_not_followed() {
+    fn dearer_and_shorter_paths_are_not_followed() {
         let texts = |cost| [("abc", cost), ("bcdefg", 5)];
         assert_eq!(parsed(&texts(32 + DETOUR), b"abcdefg", 100)[0], (1, 32));
         assert_eq!(parsed(&texts(31 + DETOUR), b"abcdefg", 100)[0], (3, 31 + DETOUR));

@@ -1,11 +1,11 @@
-//! Short texts in short codes: a table of symbols of up to fifteen bytes, learned from samples.
+//! Short codes for short texts: a table of symbols of up to fifteen bytes, learned from samples.
 //!
-//! The idea is that of FSST (Boncz, Neumann, Leis: "FSST: Fast Random Access String Compression", VLDB 2020): what
-//! is frequent in all values stands in a table once, and a value is a row of references to it, so that it is read
-//! alone. FSST has 255 symbols of eight bytes, and a byte for each reference. Here there are some thousands of
-//! fifteen bytes, a reference takes 3 to 16 bits, fewer for what is more frequent, and symbols are chosen by how many
-//! bits they save. On four sets of real text values take 36 to 52 in a hundred less than with FSST, and 1.3 to 1.9
-//! times as long to read; to write, 5 to 9 times.
+//! The idea is that of FSST (Boncz, Neumann, Leis: "FSST: Fast Random Access String Compression", VLDB 2020): byte
+//! strings that are frequent in all values are stored once, in a table. A value is a sequence of references to the
+//! table, so it can be read alone. FSST has 255 symbols of eight bytes, and a byte for each reference. Here a table has
+//! thousands of symbols of up to fifteen bytes. A reference takes 3 to 16 bits, fewer for a more frequent symbol.
+//! Symbols are chosen by how many bits they save. On four sets of real text, values take 36 to 52 % less than with
+//! FSST; reading takes 1.3 to 1.9 times as long, and writing 5 to 9 times.
 
 mod classes;
 mod finder;
@@ -15,18 +15,18 @@ mod train;
 
 pub(super) use finder::WINDOW;
 
-use super::lesson::at_once;
-use super::{Codec, Corrupt, Lesson, Model, Samples};
+use super::training::at_once;
+use super::{Codec, Corrupt, Model, Samples, TrainingTask};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use table::Table;
 
-/// Tables of frequent symbols, for short texts that have words, names, numbers and syntax in common.
+/// A codec of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
-/// Needs training, which looks at half a mebibyte of samples at most: more samples make better tables, up to that.
-/// It takes up to some tenths of a second and some mebibytes. A model takes about 42 bytes for each symbol. Text of
-/// other words or another script than the samples' gets longer by it, not shorter. Compressing takes much longer than
-/// decompressing: of all ways to write a value with symbols, nearly the shortest is found.
+/// Needs training, which reads at most 512 KiB of samples; more samples make better tables up to that. Training takes
+/// up to some tenths of a second and some MiB. A model takes about 42 bytes for each symbol. Text with other words, or
+/// in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
+/// shortest sequence of symbols.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, SmallText, Work};
@@ -48,17 +48,17 @@ pub struct SmallText {
     symbols: usize,
 }
 
-/// Symbols with which it is worth while.
+/// The fewest symbols that are worth while.
 const FEWEST: usize = 300;
 
 impl SmallText {
-    /// With 4096 symbols at most, which take 170 KiB.
+    /// Returns the codec with at most 4096 symbols, which take 170 KiB.
     pub const fn new() -> Self {
         Self { symbols: 1 << 12 }
     }
 
-    /// With at most so many symbols, of which 256 are single bytes: more make values smaller, and the model larger.
-    /// Less than 300 counts as 300, more than 8192 as 8192.
+    /// Returns the codec with at most `most` symbols, from 300 to 8192. Single bytes are 256 of them. More symbols make
+    /// values shorter, and the model larger.
     #[must_use]
     pub const fn with_symbols(most: usize) -> Self {
         let symbols = if most < FEWEST { FEWEST } else { most };
@@ -86,7 +86,7 @@ impl Codec for SmallText {
         Some(Box::new(at_once(train::train(samples, most))?))
     }
 
-    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
         let most = Table::symbols_in(room).map(|fit| self.symbols.min(fit));
         Ok(Box::pin(async move {
             let values: Vec<&[u8]> = samples.iter().collect();

@@ -1,29 +1,29 @@
-//! A symbol: up to fifteen bytes of text and their number, in one word that is compared and copied whole.
+//! A symbol: up to fifteen bytes of text and their length, in one word that is compared and copied as a whole.
 
-/// The longest.
+/// The bytes of the longest symbol.
 pub(super) const LONGEST: usize = 15;
-/// How many bytes are copied for each, however short it is.
+/// The bytes that are copied for each symbol, however short it is.
 pub(super) const COPIED: usize = 16;
 
-/// The text in the lower fifteen bytes, those behind it 0; its length in the highest.
+/// The text in the lower fifteen bytes, padded with 0; its length in the highest byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Symbol(u128);
 
 impl Symbol {
-    /// Of 1 to [`LONGEST`] bytes.
+    /// Returns the symbol of 1 to [`LONGEST`] bytes.
     pub(super) fn new(text: &[u8]) -> Self {
         debug_assert!((1..=LONGEST).contains(&text.len()));
         Self::starting(&Self::padded(text), text.len())
     }
 
-    /// The first `length` bytes of sixteen.
+    /// Returns the symbol of the first `length` bytes.
     #[inline]
     pub(super) fn starting(bytes: &[u8; COPIED], length: usize) -> Self {
         let text = u128::from_le_bytes(*bytes) & !(u128::MAX << (8 * length));
         Self(text | (length as u128) << (8 * LONGEST))
     }
 
-    /// What `bytes` begins with, then zeroes.
+    /// Returns the first bytes of `bytes`, padded with 0.
     #[inline]
     pub(super) fn padded(bytes: &[u8]) -> [u8; COPIED] {
         if let Some(whole) = bytes.first_chunk() {
@@ -39,13 +39,13 @@ impl Symbol {
         (self.0 >> (8 * LONGEST)) as usize
     }
 
-    /// The text, and some bytes more.
+    /// Returns the text, and some more bytes.
     #[inline]
     pub(super) fn bytes(self) -> [u8; COPIED] {
         self.0.to_le_bytes()
     }
 
-    /// Both in a row, if that is not too long.
+    /// Returns the concatenation, if it is not too long.
     pub(super) fn joined(self, next: Self) -> Option<Self> {
         let (ours, theirs) = (self.len(), next.len());
         if ours + theirs > LONGEST {
@@ -56,13 +56,13 @@ impl Symbol {
         Some(Self(text | ((ours + theirs) as u128) << (8 * LONGEST)))
     }
 
-    /// Both parts, the first of `length` bytes, which is less than all.
+    /// Returns both parts. The first has `length` bytes, which is less than all.
     pub(super) fn split(self, length: usize) -> (Self, Self) {
         let bytes = self.bytes();
         (Self::starting(&bytes, length), Self::new(&bytes[length..self.len()]))
     }
 
-    /// Spreads all of it over the upper bits.
+    /// Returns a hash whose upper bits depend on all bytes.
     #[inline]
     pub(super) fn hash(self) -> u64 {
         let (low, high) = (self.0 as u64, (self.0 >> 64) as u64);

@@ -1,20 +1,20 @@
-//! Symbols and their codes: what compresses and decompresses.
+//! The model: symbols, their codes, compression and decompression.
 
 use super::FEWEST;
 use super::classes::{CLASSES, Classes, LONGEST_CODE};
 use super::finder::{BIT, Finder, MOST};
 use super::symbol::{COPIED, LONGEST, Symbol};
-use crate::compressed::codec::lesson::{Turns, at_once};
+use crate::compressed::codec::training::{Turns, at_once};
 use crate::compressed::codec::{Corrupt, Model, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// The first byte of what is exported.
+/// The first byte of an exported table.
 const VERSION: u8 = 1;
-/// Codes that fit into a word that is filled up to its last byte.
+/// Codes that a word holds after it was filled.
 const CODES: u32 = 56 / LONGEST_CODE;
 
-/// Symbols by their numbers.
+/// Symbols by their numbers, their codes, and how to find them.
 pub(super) struct Table {
     symbols: Box<[Symbol]>,
     classes: Classes,
@@ -22,7 +22,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Of all symbols of one byte and others, the most frequent first: not more than the classes have codes for.
+    /// Returns a table of these symbols, the most frequent first. All symbols of one byte are among them, and no more
+    /// than the classes have codes for.
     pub(super) async fn new(symbols: Box<[Symbol]>, classes: Classes, turns: &mut Turns) -> Self {
         let most = classes.room().min(MOST);
         debug_assert!(symbols.len() <= most, "{} symbols, and codes for {most}", symbols.len());
@@ -31,13 +32,13 @@ impl Table {
         Self { symbols, classes, finder }
     }
 
-    /// How many symbols a table has of which all takes so many bytes; `None` where they would be too few.
+    /// Returns the symbols of the largest table that fits into `room` bytes; `None` if they would be too few.
     pub(super) fn symbols_in(room: usize) -> Option<usize> {
         let bytes_for = |symbols: usize| {
             size_of::<Self>() + symbols * size_of::<Symbol>() + Finder::bytes_for(symbols)
         };
         let (mut few, mut many) = (FEWEST, MOST + 1);
-        // It grows with their number.
+        // The bytes grow with the number of symbols, so a binary search finds it.
         while many - few > 1 {
             let middle = usize::midpoint(few, many);
             if bytes_for(middle) <= room { few = middle } else { many = middle }
@@ -72,7 +73,7 @@ impl Table {
         complete.then(|| at_once(Self::new(symbols.into(), classes, &mut Turns::default())))
     }
 
-    /// The next code's symbol.
+    /// Reads the next code, and returns its symbol.
     #[inline]
     fn next(&self, bits: &mut Bits) -> Result<Symbol, Corrupt> {
         let (number, length) = self.classes.symbol(bits.word);
@@ -103,7 +104,7 @@ impl Model for Table {
                 done += symbol.len();
             }
         }
-        // No symbol may be copied whole any more, so the rest is written elsewhere first.
+        // A whole symbol could be copied beyond the end, so the rest is written to a buffer first.
         let rest = &mut into[done..];
         let (mut narrow, mut done) = ([0; 2 * COPIED], 0);
         while done < rest.len() {
@@ -134,25 +135,25 @@ impl Model for Table {
     }
 }
 
-/// Codes, one behind the other, the first bit lowest.
+/// A reader of codes, the first bit lowest.
 struct Bits<'a> {
     stored: &'a [u8],
-    /// The first byte that is not counted in `have`.
+    /// The first byte that `have` does not count.
     at: usize,
     word: u64,
-    /// Bits of `word`; those above are 0 or what comes next.
+    /// The valid bits of `word`. Those above are 0, or the same bits that the next fill adds.
     have: u32,
 }
 
 impl Bits<'_> {
-    /// Fills the word so that it has more than 55 bits, if there are so many.
+    /// Fills the word to more than 55 bits, if there are as many.
     #[inline]
     fn fill(&mut self) {
         let left = self.stored.len() - self.at;
         let more = if left >= 8 {
             u64::from_le_bytes(*self.stored[self.at..].first_chunk().expect("eight bytes"))
         } else if let Some(last) = self.stored.last_chunk::<8>() {
-            // None of them: a shift by all bits would be one by none.
+            // With no bytes left the shift would be by all bits, which `checked_shr` turns into 0.
             u64::from_le_bytes(*last).checked_shr(64 - 8 * left as u32).unwrap_or(0)
         } else {
             let mut last = [0; 8];
@@ -172,7 +173,7 @@ impl Bits<'_> {
         Ok(())
     }
 
-    /// Nothing is left but what fills the last byte.
+    /// Checks that only the padding of the last byte is left.
     fn end(self) -> Result<(), Corrupt> {
         let filling = !(u64::MAX << self.have.min(63));
         let whole = self.at == self.stored.len() && self.have < 8 && self.word == filling;
@@ -180,7 +181,7 @@ impl Bits<'_> {
     }
 }
 
-/// The other way round.
+/// A writer of codes.
 struct Out<'a> {
     into: &'a mut [u8],
     used: usize,
@@ -189,7 +190,7 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// `None` where there is no room.
+    /// Writes a code. Returns `None` if there is no room.
     #[inline]
     fn push(&mut self, bits: u64, length: u32) -> Option<()> {
         self.word |= bits << self.have;
@@ -204,7 +205,7 @@ impl Out<'_> {
         Some(())
     }
 
-    /// Fills the last byte with ones: so many are never a code, since the last class has codes of more than seven bits.
+    /// Fills the last byte with ones. They are no code, because codes of the last class have more than seven bits.
     fn end(self) -> Option<usize> {
         let bytes = self.have.div_ceil(8) as usize;
         let place = self.into.get_mut(self.used..self.used + bytes)?;

@@ -1,43 +1,42 @@
-//! Which symbols are worth having.
+//! Training: the choice of symbols.
 //!
-//! All begins with the single bytes. In each round the samples are written with the symbols there are, in the
-//! cheapest way; a symbol that follows another more often than chance would have it is a candidate together with
-//! it. Of all candidates, and of the symbols so far, those stay that save most bits: how often each occurs, times
-//! how much less it costs than the two that it would be written with. Symbols grow to twice their length in a
-//! round at most. At last some more rounds drop those that the others have made useless.
+//! Training begins with the single bytes. In each round it writes the samples with the current symbols, in the cheapest
+//! way. Two symbols that follow each other more often than by chance become a candidate. Of all candidates and current
+//! symbols, those stay that save most bits: how often each occurs, times how much less it costs than the two symbols
+//! that would replace it. Symbols at most double their length in a round. The last rounds only drop symbols that others
+//! have made useless.
 //!
-//! Time and memory are bounded: by how many bytes of samples are looked at, and by the table of pairs, which
-//! forgets what it has no room for.
+//! The bytes of samples and the size of the table of pairs bound time and memory. A full table forgets rare pairs.
 
 use super::classes::Classes;
 use super::finder::{BIT, DEAREST, Finder, WINDOW};
 use super::symbol::Symbol;
 use super::table::Table;
-use crate::compressed::codec::lesson::{Turns, sort};
 use crate::compressed::codec::samples;
+use crate::compressed::codec::training::{Turns, sort};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// So many bytes of samples are looked at,
+/// Bytes of samples that are read.
 const LOOKED_AT: usize = 512 << 10;
-/// and with fewer than these nothing is learned.
+/// With fewer bytes of samples, training returns nothing.
 const TOO_FEW: usize = 1 << 10;
 /// Rounds in which symbols grow.
 const GROWING: usize = 8;
-/// Rounds in which those that are of little use go.
+/// Rounds in which useless symbols are dropped.
 const PRUNING: usize = 2;
-/// For each symbol beyond single bytes there are so many bytes of samples: of less it would learn by heart.
+/// Bytes of samples for each symbol beyond single bytes. With fewer, training would learn the samples by heart.
 const BYTES_EACH: usize = 32;
-/// Places for pairs at most.
+/// The most places for pairs.
 const PAIRS: usize = 1 << 16;
-/// A pair that is seen less often is none.
+/// The least count of a pair that becomes a candidate.
 const SELDOM: u32 = 3;
 
-/// Single bytes.
+/// The number of single bytes.
 const SINGLES: usize = 256;
 
-/// Learns at most so many symbols.
+/// Returns a table of at most `most` symbols.
 pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     let turns = &mut Turns::default();
     let samples = samples::spread(values, LOOKED_AT);
@@ -47,42 +46,42 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     }
     let most = most.min(SINGLES + bytes / BYTES_EACH);
     let mut round = Round::first(turns).await;
-    // Short symbols, of which there are many in every sample, are found in fewer samples.
+    // The first rounds find short symbols, which are frequent, so fewer samples are enough.
     let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
     for left in (0..GROWING).rev() {
         let samples = if left < GROWING / 2 { &samples } else { &few };
-        let seen = round.look(samples, true, turns).await;
+        let seen = round.count_symbols(samples, true, turns).await;
         round = seen.candidates(&round, turns).await.best(most + most / 4, turns).await;
     }
     for left in (0..PRUNING).rev() {
-        let seen = round.look(&samples, false, turns).await;
+        let seen = round.count_symbols(&samples, false, turns).await;
         let most = most + most / 8 * left;
         round = seen.candidates(&round, turns).await.best(most, turns).await;
     }
-    let seen = round.look(&samples, false, turns).await;
+    let seen = round.count_symbols(&samples, false, turns).await;
     Some(seen.table(&round, turns).await)
 }
 
-/// Logarithm to the base of two, in 256ths.
+/// Returns the binary logarithm, in 256ths.
 fn log2(x: u64) -> u32 {
     let whole = x.max(1).ilog2();
-    // The next eight bits; between two powers the curve is a little above the line.
+    // The next eight bits. Between two powers the curve is a little above the straight line.
     let part = ((x.max(1) << 8 >> whole) & 0xff) as u32;
     whole << 8 | (part + ((part * (256 - part) * 88) >> 16)).min(255)
 }
 
-/// What something costs, in 256ths of a bit, that occurs `count` times of `total`.
+/// Returns the cost of a symbol that occurs `count` times of `total`, in 256ths of a bit.
 fn cost(total: u64, count: u64) -> u32 {
     log2(total) - log2(count.clamp(1, total))
 }
 
-/// Symbols, and how to find them.
+/// The symbols of a round, and how to find them.
 struct Round {
     symbols: Vec<Symbol>,
     finder: Finder,
 }
 
-/// What the samples are made of.
+/// The counts of symbols in the samples.
 struct Seen {
     /// How often each symbol occurs.
     counts: Vec<u32>,
@@ -100,7 +99,7 @@ impl Round {
         Self { symbols, finder }
     }
 
-    async fn look(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
+    async fn count_symbols(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
         let mut counts = vec![0; self.symbols.len()];
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let mut pairs = Pairs::new(if with_pairs { bytes.min(PAIRS) } else { 1 });
@@ -135,7 +134,7 @@ impl Seen {
         cost(self.total, u64::from(count))
     }
 
-    /// What might be symbols, each once.
+    /// Returns the candidates of the next round, each once.
     async fn candidates(&self, round: &Round, turns: &mut Turns) -> Candidates {
         let mut list = Vec::new();
         for (number, &symbol) in round.symbols.iter().enumerate() {
@@ -176,7 +175,7 @@ impl Seen {
         Candidates { singles: self.counts[..SINGLES].into(), list }
     }
 
-    /// What it costs to write a symbol with two others, or with its bytes.
+    /// Returns the cost of a symbol that is written with two others, or with its bytes.
     fn without(&self, symbol: Symbol, round: &Round) -> u32 {
         let of = |symbol: Symbol| {
             let number = round.finder.number(symbol, &round.symbols)?;
@@ -192,7 +191,7 @@ impl Seen {
         })
     }
 
-    /// The symbols in order of how often they occur, without those that do not.
+    /// Returns a table of the symbols by frequency, without those that do not occur.
     async fn table(&self, round: &Round, turns: &mut Turns) -> Table {
         let mut ranks: Vec<(u32, Symbol)> =
             self.counts.iter().copied().zip(round.symbols.iter().copied()).collect();
@@ -205,7 +204,7 @@ impl Seen {
     }
 }
 
-/// What might be a symbol.
+/// A candidate for the next round.
 struct Candidate {
     symbol: Symbol,
     saved: u64,
@@ -213,13 +212,13 @@ struct Candidate {
 }
 
 struct Candidates {
-    /// How often each single byte occurs: they stay.
+    /// How often each single byte occurs. Single bytes always stay.
     singles: Box<[u32]>,
     list: Vec<Candidate>,
 }
 
 impl Candidates {
-    /// The `most` that save most.
+    /// Returns the `most` symbols that save most bits.
     async fn best(self, most: usize, turns: &mut Turns) -> Round {
         let Self { singles: mut counts, mut list } = self;
         let most = most - SINGLES;
@@ -238,28 +237,28 @@ impl Candidates {
         let total = all.iter().map(|&count| u64::from(count)).sum();
         let cost = |number: u32| {
             let bits = cost(total, u64::from(all[number as usize]));
-            // From 256ths to quarters.
+            // From 256ths of a bit to quarters.
             (bits * BIT).div_ceil(256).clamp(1, DEAREST)
         };
         Round::new(symbols, cost, turns).await
     }
 }
 
-/// Which symbol follows which, how often.
+/// How often each pair of symbols occurs.
 struct Pairs {
-    /// The pair above, its count below; 0 is none.
+    /// The pair in the upper half of a word, its count in the lower; 0 is empty.
     places: Box<[u64]>,
 }
 
 impl Pairs {
-    /// How many places are looked at.
+    /// The places that a pair may take.
     const NEAR: usize = 8;
 
     fn new(places: usize) -> Self {
         Self { places: vec![0; places.next_power_of_two()].into() }
     }
 
-    /// One more of this pair, if there is a place for it. A full neighbourhood forgets those that are seen least.
+    /// Counts a pair, if there is a place for it. A full neighbourhood forgets its rarest pairs.
     fn count(&mut self, one: u32, other: u32) {
         let pair = one << 16 | other;
         let begin = (pair.wrapping_mul(0x9e37_79b1) >> 8) as usize;
@@ -281,7 +280,7 @@ impl Pairs {
         }
     }
 
-    /// All places, and what is there.
+    /// Returns all places and their pairs.
     fn iter(&self) -> impl Iterator<Item = Option<(usize, usize, u32)>> {
         self.places.iter().map(|&place| {
             let pair = (place >> 32) as usize;
@@ -297,7 +296,7 @@ mod tests {
     #[test]
     fn logarithms_are_near() {
         for x in (1..5000).chain([1 << 20, 12_345_678, u64::from(u32::MAX)]) {
-            #[expect(clippy::cast_precision_loss, reason = "what is compared is coarser")]
+            #[expect(clippy::cast_precision_loss, reason = "the comparison is coarser")]
             let exact = (x as f64).log2() * 256.0;
             assert!((f64::from(log2(x)) - exact).abs() < 6.0, "{x}: {} {exact}", log2(x));
         }

@@ -6,7 +6,7 @@ use crate::program::{Op, Program, Verb};
 use crate::world::{self, LASTING};
 use hedgerow::CompressedMap;
 use hedgerow::compressed::Policy;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, SmallText, Work};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Samples, SmallText, TrainingTask, Work};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -120,7 +120,7 @@ impl Codec for Runs {
         (samples.len() > 2).then(|| Box::new(*self) as Box<dyn Model>)
     }
 
-    fn lesson(&self, samples: Samples, _: usize) -> Result<Lesson, Samples> {
+    fn start_training(&self, samples: Samples, _: usize) -> Result<TrainingTask, Samples> {
         if self.0 == Wrong::Endless { Ok(Box::pin(Endless)) } else { Err(samples) }
     }
 

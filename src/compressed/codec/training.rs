@@ -1,7 +1,7 @@
-//! Learning a little at a time.
+//! Training in turns.
 //!
-//! What codecs learn by is written as it would be if it were done at once, but stops now and then for others to have
-//! a turn: the compiler makes of it what goes on where it stopped.
+//! Training is written as one `async` function that pauses after each turn of work. The compiler turns it into a state
+//! machine that continues where it paused.
 
 use super::Model;
 use alloc::boxed::Box;
@@ -13,16 +13,16 @@ use core::ops::Range;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
-/// Learning that is not done yet. Each poll does what takes some tens of microseconds, and wakes nobody: whoever has
-/// the time polls again.
-pub type Lesson = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
+/// Training that is not complete. Each poll does tens of microseconds of work and wakes no task: the caller polls again
+/// when it has the time.
+pub type TrainingTask = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
 
-/// What is done between two turns of others, in bytes of samples that are compressed.
+/// The work of one turn, in bytes of samples that are compressed.
 pub(in crate::compressed) const TURN: usize = 1 << 10;
-/// So many are sorted at once.
+/// Elements that are sorted in one turn.
 const SORTED: usize = 512;
 
-/// Samples of values, for who learns from them later.
+/// Samples of values, for training later.
 ///
 /// ```
 /// use hedgerow::compressed::codec::Samples;
@@ -37,17 +37,17 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// One after the other.
+    /// Returns the samples in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.ranges.iter().map(|range| &self.bytes[range.clone()])
     }
 
-    /// Bytes of all of them.
+    /// Returns the bytes of all samples.
     pub(in crate::compressed) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// One more of so many bytes, which are to be filled.
+    /// Adds a sample of `len` bytes, which the caller fills.
     pub(in crate::compressed) fn add(&mut self, len: usize) -> &mut [u8] {
         let from = self.bytes.len();
         self.bytes.resize(from + len, 0);
@@ -77,14 +77,14 @@ impl fmt::Debug for Samples {
     }
 }
 
-/// Lets others have a turn after some work.
+/// Pauses training after a turn of work.
 #[derive(Default)]
 pub(super) struct Turns {
     done: usize,
 }
 
 impl Turns {
-    /// So much was done: as much as it takes to compress so many bytes.
+    /// Notes work that takes as long as compressing `work` bytes, and pauses if the turn is over.
     #[inline]
     pub(super) async fn spend(&mut self, work: usize) {
         self.done += work;
@@ -99,12 +99,12 @@ impl Turns {
     }
 }
 
-/// Does a turn's work; what was learned, at the end.
-pub(in crate::compressed) fn go_on(lesson: &mut Lesson) -> Poll<Option<Box<dyn Model>>> {
-    lesson.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+/// Does one turn of training. Returns the model at the end.
+pub(in crate::compressed) fn poll(task: &mut TrainingTask) -> Poll<Option<Box<dyn Model>>> {
+    task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Does all of it.
+/// Runs training to its end without a pause.
 pub(super) fn at_once<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     loop {
@@ -114,7 +114,7 @@ pub(super) fn at_once<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Sorts a part at a time.
+/// Sorts a list, a part in each turn.
 pub(super) async fn sort<T>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, turns: &mut Turns) {
     let mut parts: Vec<Range<usize>> = core::iter::once(0..list.len()).collect();
     while let Some(part) = parts.pop() {

@@ -1,0 +1,182 @@
+//! The state of maintenance: the sweep under way, the buffers of the compressor, and the scrub of cold segments.
+//!
+//! One thread at a time holds it, under the maintenance lock.
+
+use super::codec::{Choice, Work};
+use super::record::{Head, Location};
+use super::records::OpenSegment;
+use super::segment::Scratch;
+use super::trainer::RatioMonitor;
+use super::verify::Scrub;
+use crate::api::hash::KeyHash;
+use crate::memory::AllocError;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+
+/// The result of a call that sweeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SweepOutcome {
+    /// Some records were swept.
+    Advanced,
+    /// Another thread holds the maintenance lock.
+    Busy,
+    /// Codecs have to be trained first, and this call did a turn of that.
+    Training,
+    /// There is nothing that would make room.
+    Nothing,
+}
+
+/// The treatment of the live records of a swept segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SweepKind {
+    /// Of a hot segment: records that were read stay hot, the others are compressed.
+    Demote,
+    /// Of a cold segment: all are copied to another segment.
+    Compact,
+    /// Of a cold segment: records that were not read are removed, the others are copied.
+    Evict,
+}
+
+/// A sweep under way.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep {
+    pub(super) number: usize,
+    pub(super) kind: SweepKind,
+    /// Where the next record begins.
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+/// The work that only one thread at a time may do, and its buffers.
+pub(super) struct Maintenance {
+    pub(super) sweep: Option<Sweep>,
+    /// Where the search for the next segment to evict from begins.
+    pub(super) eviction_cursor: usize,
+    /// The key and the stored bytes of a record that is being moved.
+    pub(super) record: Vec<MaybeUninit<usize>>,
+    /// The value of a record that is compressed again.
+    pub(super) plain: Vec<u8>,
+    pub(super) scrub: Scrub,
+    pub(super) compressor: Compressor,
+}
+
+/// Compresses values, and appends them to the open cold segment.
+pub(super) struct Compressor {
+    pub(super) cold: Option<OpenSegment>,
+    /// The best compressed form so far.
+    pub(super) out: Vec<u8>,
+    /// Room for the next attempt.
+    pub(super) spare: Vec<u8>,
+    /// Made with the first buffers for records.
+    pub(super) work: Option<Work>,
+    /// The models in use, one for each codec at most.
+    pub(super) current: Vec<usize>,
+    /// Counts the recent losses of these models.
+    pub(super) choice: Choice,
+    pub(super) ratio: RatioMonitor,
+    /// The work of all sweeps, in bytes of compressed values.
+    pub(super) worked: usize,
+    /// Whether the current call must not allocate.
+    pub(super) no_alloc: bool,
+}
+
+/// A limit on the segments that a sweep may take to write to.
+#[derive(Clone, Copy)]
+pub(super) struct SegmentLimit {
+    /// Free segments that it must leave.
+    pub(super) keep_free: usize,
+    /// Whether no segment may be made.
+    pub(super) no_alloc: bool,
+}
+
+impl Compressor {
+    fn new() -> Self {
+        Self {
+            cold: None,
+            out: Vec::new(),
+            spare: Vec::new(),
+            work: None,
+            current: Vec::new(),
+            choice: Choice::new(),
+            ratio: RatioMonitor::new(),
+            worked: 0,
+            no_alloc: false,
+        }
+    }
+
+    pub(super) fn add_work(&mut self, work: usize) {
+        self.worked = self.worked.wrapping_add(work);
+    }
+
+    pub(super) fn limit(&self, keep_free: usize) -> SegmentLimit {
+        SegmentLimit { keep_free, no_alloc: self.no_alloc }
+    }
+}
+
+impl Maintenance {
+    pub(super) fn new() -> Self {
+        Self {
+            sweep: None,
+            eviction_cursor: 0,
+            record: Vec::new(),
+            plain: Vec::new(),
+            scrub: Scrub::default(),
+            compressor: Compressor::new(),
+        }
+    }
+
+    /// Returns the bytes of all buffers.
+    pub(super) fn bytes(&self) -> usize {
+        let Compressor { work, current, .. } = &self.compressor;
+        self.bytes_for_records()
+            + work.as_ref().map_or(0, Work::bytes)
+            + current.capacity() * size_of::<usize>()
+    }
+
+    /// Returns the bytes of the buffers whose size depends on the longest record.
+    fn bytes_for_records(&self) -> usize {
+        self.record.capacity() * size_of::<usize>()
+            + self.plain.capacity()
+            + self.compressor.out.capacity()
+            + self.compressor.spare.capacity()
+    }
+
+    /// Returns what `bytes()` would be with room for records of `longest` bytes.
+    pub(super) fn bytes_for(&self, longest: usize) -> usize {
+        let others = self.bytes() - self.bytes_for_records();
+        others + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
+    }
+
+    /// Allocates buffers for records of `longest` bytes, and the compressors' memory if there is none.
+    pub(super) fn allocate(
+        &mut self,
+        longest: usize,
+        work: impl FnOnce() -> Option<Work>,
+    ) -> Result<(), AllocError> {
+        self.compressor.work = self.compressor.work.take().or_else(work);
+        let words = Scratch::words_for(longest);
+        let (mut record, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 3]);
+        record.try_reserve_exact(words).map_err(|_| AllocError)?;
+        for bytes in &mut bytes {
+            bytes.try_reserve_exact(longest).map_err(|_| AllocError)?;
+            bytes.resize(longest, 0);
+        }
+        record.resize(words, MaybeUninit::uninit());
+        self.record = record;
+        [self.plain, self.compressor.out, self.compressor.spare] = bytes;
+        Ok(())
+    }
+}
+
+/// A record that a sweep has copied out of its segment.
+pub(super) struct SweptRecord<'a> {
+    pub(super) at: Location,
+    pub(super) hash: KeyHash,
+    pub(super) head: Head,
+    pub(super) key: &'a [u8],
+    pub(super) stored: &'a [u8],
+    /// Whether it was read lately.
+    pub(super) was_read: bool,
+    /// Whether its copy counts as read.
+    pub(super) keeps_mark: bool,
+}

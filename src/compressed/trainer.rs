@@ -1,0 +1,228 @@
+//! The state of training: the codec that is trained, its samples, and the time to train again.
+
+use super::codec::{Model, Samples, TrainingTask};
+use super::codec_lock::CodecLock;
+use super::record::Head;
+use super::records::Records;
+use super::segment::Use;
+use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Bytes of samples that one codec is trained from.
+pub(super) const SAMPLES: usize = 128 * 1024;
+/// Bytes that are compressed between two checks of the compression ratio.
+const SPAN: usize = 1 << 20;
+/// Writes that leave training to the thread that last called for a step.
+const GRACE: usize = 256;
+/// Places of the hot front from which samples are taken.
+const PLACES: usize = 64;
+/// Segments that are examined at each place.
+const MAX_EXAMINED: usize = 64;
+
+/// Decides from the compression ratio when to train again.
+pub(super) struct RatioMonitor {
+    is_trained: bool,
+    plain: usize,
+    stored: usize,
+    /// The compressed length of 1000 bytes in the first span after the last training.
+    reference: usize,
+    /// Spans that must pass before the next training.
+    pause: u32,
+    /// The next pause. It doubles with each training, because training may be of no use.
+    next_pause: u32,
+}
+
+impl RatioMonitor {
+    pub(super) const fn new() -> Self {
+        Self { is_trained: false, plain: 0, stored: 0, reference: 0, pause: 0, next_pause: 1 }
+    }
+
+    /// Notes that `plain` bytes were compressed to `stored` bytes. Returns whether it is time to train again.
+    pub(super) fn note(&mut self, plain: usize, stored: usize) -> bool {
+        self.plain += plain;
+        self.stored += stored;
+        if !self.is_trained || self.plain < SPAN {
+            return false;
+        }
+        let now = self.stored.saturating_mul(1000) / self.plain;
+        (self.plain, self.stored) = (0, 0);
+        self.pause = self.pause.saturating_sub(1);
+        if self.reference == 0 {
+            self.reference = now;
+        }
+        // A seventh worse than after the last training.
+        now * 7 > self.reference * 8 && self.pause == 0
+    }
+
+    pub(super) fn note_training(&mut self) {
+        if self.is_trained {
+            self.pause = self.next_pause;
+            self.next_pause = self.next_pause.saturating_mul(2);
+        }
+        (self.is_trained, self.plain, self.stored, self.reference) = (true, 0, 0, 0);
+    }
+}
+
+/// The requests for training, and its state.
+pub(super) struct Training {
+    /// Whether training is requested.
+    due: AtomicBool,
+    /// Whether codecs were trained once, so that the memory of their models is counted.
+    done: AtomicBool,
+    /// Writes that still leave training to a thread that calls for steps.
+    grace: AtomicUsize,
+    /// The training lock: held while a thread trains codecs.
+    pub(super) trainer: CodecLock<Option<Trainer>>,
+}
+
+impl Training {
+    pub(super) fn new(due: bool) -> Self {
+        Self {
+            due: AtomicBool::new(due),
+            done: AtomicBool::new(false),
+            grace: AtomicUsize::new(0),
+            trainer: CodecLock::new(None),
+        }
+    }
+
+    /// Whether training is requested, from any thread that has the time.
+    pub(super) fn is_due(&self) -> bool {
+        // relaxed: a hint.
+        self.due.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_due(&self, due: bool) {
+        // relaxed: a hint.
+        self.due.store(due, Ordering::Relaxed);
+    }
+
+    /// Whether codecs were trained once, even without a result.
+    pub(super) fn is_done(&self) -> bool {
+        // relaxed: a hint.
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_done(&self) {
+        // relaxed: a hint.
+        self.done.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a thread calls for steps: writers leave training to it for a while.
+    pub(super) fn note_step(&self) {
+        // relaxed: a hint.
+        self.grace.store(GRACE, Ordering::Relaxed);
+    }
+
+    /// Whether a writer leaves training to a thread that calls for steps.
+    pub(super) fn is_driven(&self) -> bool {
+        // relaxed: a hint.
+        let left = self.grace.load(Ordering::Relaxed);
+        // relaxed: as above.
+        self.grace.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+}
+
+/// Clears the request for training if a codec panics: nothing is adopted, and the codec is not called again.
+pub(super) struct CancelOnPanic<'a>(pub(super) &'a Training);
+
+impl Drop for CancelOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.set_due(false);
+    }
+}
+
+/// Trains the codecs of a map, one after the other.
+pub(super) struct Trainer {
+    /// The codec that is trained now.
+    pub(super) codec: usize,
+    pub(super) stage: Stage,
+    /// Bytes that the models of the codecs may still take.
+    pub(super) room: usize,
+    /// The trained models, each with its codec.
+    pub(super) models: Vec<(usize, Box<dyn Model>)>,
+}
+
+pub(super) enum Stage {
+    Sampling(Sampling),
+    /// The task, and the polls that it has left.
+    Training(TrainingTask, u32),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Sampling(Sampling { samples: Samples::default(), place: 0, random: 0x9E37_79B9 })
+    }
+}
+
+impl Trainer {
+    pub(super) fn new(room: usize) -> Self {
+        Self { codec: 0, room, models: Vec::new(), stage: Stage::default() }
+    }
+
+    /// Ends the training of the current codec.
+    pub(super) fn finish_codec(&mut self, model: Option<Box<dyn Model>>) {
+        if let Some(model) = model {
+            self.room = self.room.saturating_sub(model.bytes());
+            self.models.push((self.codec, model));
+        }
+        self.codec += 1;
+        self.stage = Stage::default();
+    }
+}
+
+/// Samples of hot values, which are stored plain.
+pub(super) struct Sampling {
+    pub(super) samples: Samples,
+    /// The next place.
+    place: usize,
+    random: usize,
+}
+
+impl Sampling {
+    /// Samples one place of the hot front, up to `most` bytes of all places. Returns whether more samples are wanted.
+    /// The caller holds the maintenance lock, so no sweep frees the segments.
+    pub(super) fn advance(&mut self, records: &Records, most: usize) -> bool {
+        let pool = &records.pool;
+        let numbers = pool.numbers();
+        let is_plain = |number: &usize| {
+            let segment = pool.segment(*number);
+            segment.is_some_and(|segment| segment.is(Use::Hot) || segment.is(Use::Swept))
+        };
+        while self.place < PLACES {
+            let start = |place: usize| place * numbers / PLACES;
+            let range = start(self.place)..start(self.place + 1);
+            let found = range.take(MAX_EXAMINED).find(is_plain);
+            self.place += 1;
+            if let Some(number) = found {
+                let each = most / pool.hot().clamp(1, PLACES);
+                self.sample_segment(records, number, each.max(1), most);
+                return self.samples.len() < most;
+            }
+        }
+        false
+    }
+
+    /// Takes about `each` bytes of a segment's values, and at most `most` bytes of all segments.
+    fn sample_segment(&mut self, records: &Records, number: usize, each: usize, most: usize) {
+        let (shape, Some(segment)) = (records.shape(), records.pool.segment(number)) else {
+            return;
+        };
+        let full = (self.samples.len() + each).min(most);
+        // Records at random distances, so that a pattern in the data does not bias the samples.
+        let gap = (shape.room() / each).max(1);
+        let mut at = shape.begin();
+        while at < segment.end() && self.samples.len() < full {
+            let location = shape.location(number, at, true);
+            let Some((_, start)) = records.place(location) else { return };
+            let Some((head, len)): Option<(Head, usize)> = segment.head(start) else { return };
+            self.random = self.random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
+            let wanted = (self.random >> 16).is_multiple_of(gap) && !head.is_operand();
+            if wanted && self.samples.len() + head.stored <= most {
+                segment.copy_out(start + len + head.key, self.samples.add(head.stored));
+            }
+            at += head.record_len(true);
+        }
+    }
+}
