@@ -17,11 +17,11 @@ pub trait Entries: sealed::Sealed {
     type Key;
     /// The type of values.
     type Value;
-    /// What the map's `get` returns, and what methods that store a value return for it.
+    /// The return type of the map's `get`, and of methods that return the value that they store.
     type Found<'a>
     where
         Self: 'a;
-    /// What the map's `insert` and `remove` return for an entry that was there.
+    /// The return type of the map's `insert` and `remove` for an entry that was present.
     type Taken<'a>
     where
         Self: 'a;

@@ -10,8 +10,8 @@ use core::hash::{BuildHasher, Hasher};
 ///
 /// **It has no secret keys.** Anybody can choose keys that collide. For keys that an attacker chooses, pass a hasher
 /// with secret keys to `with_hasher`: for example a [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), if it gets
-/// its keys from entropy. Such a table is not all zeros: if it is a `static`, the linker stores the whole table in
-/// flash.
+/// its keys from entropy. With keys, the table is not all zeros: if it is a `static`, the linker stores the whole table
+/// in flash.
 ///
 /// ```
 /// use hedgerow::flat::FixedHashBuilder;

@@ -10,8 +10,8 @@ use foldhash::fast::FoldHasher;
 ///
 /// With feature `std`, the keys come from the operating system's entropy. Without it, they come from addresses and
 /// counters, and on a target without compare-and-swap they are constants. On a machine that starts the same way each
-/// time they are the same each time, so an attacker who knows the image can choose colliding keys. Give such a map a
-/// hasher of your own, with keys from a source of entropy.
+/// time they are the same each time, so an attacker who knows the image can choose colliding keys. There, give the map
+/// a hasher of your own, with keys from a source of entropy.
 ///
 /// ```
 /// use hedgerow::flat::DefaultHashBuilder;

@@ -1,4 +1,4 @@
-//! What all maps share: decisions and answers, failures, hashes and hashers, batches, cursors.
+//! Shared by all maps: decisions and answers, failures, hashes and hashers, batches, cursors.
 
 #[cfg(feature = "alloc")]
 pub(crate) mod batch;

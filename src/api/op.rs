@@ -20,7 +20,7 @@ pub struct Computed<V> {
     pub after: Option<V>,
 }
 
-/// The result of an attempt to change an entry: what was read of the entry that was found, and the change that was
+/// The result of an attempt to change an entry: the data read of the entry that was found, and the change that was
 /// made.
 pub(crate) type Altered<K, V, R = V> = (Option<R>, Change<K, V>);
 

@@ -133,8 +133,8 @@ pub(crate) use entries_of_copies;
 /// which neither waits nor aborts.
 macro_rules! or_insert_methods {
     ($Map:ident) => {
-        /// Returns the value of `key` after the call: what `modify` made of the value that was found, or the one that
-        /// `make` returned.
+        /// Returns the value of `key` after the call: the result of `modify` for the value that was found, or the one
+        /// that `make` returned.
         #[inline]
         fn found_or(
             &self,

@@ -166,8 +166,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         // fetched; and a tag says that the place holds an entry. So both are whole.
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
         let same = eq(&key);
-        // `eq` has read the key elsewhere, and that place may be overwritten once no entry refers to it. So what `eq`
-        // read was the key only if the entry still stands here.
+        // `eq` has read the key elsewhere, and that place may be overwritten once no entry refers to it. So `eq`
+        // read the key only if the entry is still in this slot.
         if words::is_indirect::<K>() && !self.seq().validate(state) {
             return Err(Changed);
         }

@@ -1,4 +1,4 @@
-//! One bin, and what all hash maps know of it: the half of the table that needs no allocator.
+//! A bin and its operations, shared by all hash maps: the half of the table that needs no allocator.
 #![cfg_attr(
     not(feature = "alloc"),
     allow(dead_code, reason = "some of it is for tables that grow")

@@ -113,7 +113,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces the value of `key` by what `f` returns for it, as std's atomics do; returns the value before.
+    /// Replaces the value of `key` by the result of `f`, as std's atomics do, and returns the old value.
     ///
     /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
     ///

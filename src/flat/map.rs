@@ -371,7 +371,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.alter_present(key, |_| Op::Remove).map(|(value, _)| value)
     }
 
-    /// Replaces the value of `key` by what `f` returns for it, and returns the new value; None if the key is absent.
+    /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
     /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
     /// atomic. An `f` that itself writes to that bin each time it runs never ends.
@@ -582,8 +582,8 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as the caller asks for
-    /// them. Entries that it has not returned stay in the map.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one for each call of `next`.
+    /// Entries that it has not returned stay in the map.
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
     /// again if anything in the key's bin changed meanwhile. The iterator goes from key to key as [`iter`](Self::iter)
@@ -598,7 +598,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         ExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one by one as the caller asks for them. Entries that it has not
+    /// Returns an iterator that removes all entries, one for each call of `next`. Entries that it has not
     /// returned stay in the map, and so may entries that are inserted meanwhile. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does.
     ///

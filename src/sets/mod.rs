@@ -15,7 +15,7 @@ pub use hash::{ElementRef, HashSet};
 pub use ordered::{FenceSet, OrdSet};
 
 /// Writes the operations of all sets. `$map` is the map that the set consists of, and `$p` its third parameter.
-/// `$borrow` makes a reference to an element of what the iterator returns.
+/// `$borrow` makes a reference to an element of an item of the map's iterator.
 macro_rules! common {
     (
         $set:ident<$t:ident, $p:ident>, $map:ident, $example:literal;

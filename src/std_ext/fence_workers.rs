@@ -21,7 +21,7 @@ use hedgerow_std_ext::FencedMap;
 /// ```
 pub type FenceWorkers<K, V, R = ByType> = hedgerow_std_ext::FenceWorkers<FenceMap<K, V, R>>;
 
-/// What each key of some changes had before.
+/// The previous value of each key of some changes.
 pub type Answers<V> = Vec<Option<V>>;
 /// Changes of several keys.
 pub type Changes<K, V> = Vec<(K, Op<V>)>;

@@ -52,11 +52,11 @@ mod imp {
         taken: AtomicUsize,
         /// All extents, the newest first. Only the holder of the lock of `room` publishes an extent.
         newest: Published<Description>,
-        room: Lock<Room>,
+        room: Lock<FreeMemory>,
     }
 
     /// The unused memory of extents.
-    struct Room {
+    struct FreeMemory {
         /// The unused rest of the newest extent.
         free: *mut Word,
         words: usize,
@@ -100,7 +100,7 @@ mod imp {
                 return Ok(store);
             }
             let (free, unused) = (ptr::null_mut(), ptr::null_mut());
-            let room = Lock::new(Room { free, words: 0, unused });
+            let room = Lock::new(FreeMemory { free, words: 0, unused });
             let bytes = AtomicUsize::new(size_of::<Store>());
             let store = Store { bytes, taken: AtomicUsize::new(0), newest: Published::new(), room };
             let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
@@ -138,7 +138,7 @@ mod imp {
                 return;
             }
             let Ok(store) = self.make() else { return };
-            let has_room = |room: Guard<'_, Room>| room.has(Self::stride());
+            let has_room = |room: Guard<'_, FreeMemory>| room.has(Self::stride());
             if store.room(backoff).map_or(true, has_room) {
                 return;
             }
@@ -224,7 +224,7 @@ mod imp {
     }
 
     impl Store {
-        fn room(&self, backoff: &Backoff) -> Result<Guard<'_, Room>, WouldWait> {
+        fn room(&self, backoff: &Backoff) -> Result<Guard<'_, FreeMemory>, WouldWait> {
             if backoff.may_wait() {
                 Ok(self.room.lock())
             } else {
@@ -234,7 +234,7 @@ mod imp {
 
         /// Takes segments from `extent` from now on. If there are free segments by now, returns it instead. `room` is
         /// this store's.
-        fn add(&self, room: &mut Room, extent: Extent, stride: usize) -> Option<Extent> {
+        fn add(&self, room: &mut FreeMemory, extent: Extent, stride: usize) -> Option<Extent> {
             if room.has(stride) {
                 return Some(extent);
             }
@@ -260,7 +260,7 @@ mod imp {
         }
     }
 
-    impl Room {
+    impl FreeMemory {
         fn has(&self, stride: usize) -> bool {
             self.words >= stride || !self.unused.is_null()
         }
@@ -399,7 +399,7 @@ mod imp {
             assert_eq!(extents.segments(), taken.len());
             let again = extents.segment(&backoff).unwrap();
             assert!(again.block() == block);
-            assert_eq!(fill(&again, 0), 0, "what was given back is not zeroed");
+            assert_eq!(fill(&again, 0), 0, "a returned segment is not zeroed");
         }
 
         /// Runs `work`, which must not wait for a lock that this thread holds.
@@ -409,8 +409,8 @@ mod imp {
                 work();
                 let _ = done.send(());
             });
-            let patience = std::time::Duration::from_secs(20);
-            let waited = is_done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            let time_limit = std::time::Duration::from_secs(20);
+            let waited = is_done.recv_timeout(time_limit) == Err(RecvTimeoutError::Timeout);
             assert!(!waited, "an operation that may not wait waits for the lock of the extents");
             assert!(worker.join().is_ok(), "see above");
         }
@@ -441,9 +441,9 @@ mod imp {
         fn a_directory_that_comes_too_late_is_dropped_while_the_lock_is_held() {
             let table: &'static Map = Box::leak(Box::new(Map::new()));
             table.extents.provide(bins(1), &Backoff::never());
-            let first = |born| {
+            let first = |initialized| {
                 let bits = Layout::<u64, u64>::SEGMENT_BITS;
-                table.make_directory(bits, born, ptr::null_mut(), &Backoff::never()).unwrap()
+                table.make_directory(bits, initialized, ptr::null_mut(), &Backoff::never()).unwrap()
             };
             let (made, late) = (first(true), first(true).expose_provenance());
             assert_eq!(table.extents.segments(), 2);

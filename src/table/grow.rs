@@ -4,8 +4,8 @@
 //! insert lifts the count above the target load claims the next segment and initializes all its bins. So at rest no
 //! segment is initialized in part, and every hint of the directory is right. A claim fails if there is no memory, if
 //! the caller may not wait, or if the user's `Hash` panics. The writer then returns the claim and leaves bins
-//! uninitialized: their keys stay in the bin that they would have come from, and the next insert that needs such a bin,
-//! or a bin that comes from it, initializes it.
+//! uninitialized: their keys stay in the bin that they would have come from. The next insert that needs one of these
+//! bins, or a bin that comes from it, initializes it.
 
 use super::directory::Directory;
 use super::split::Split;

@@ -200,8 +200,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(None)
     }
 
-    /// Calls `each` for every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each` fetches
-    /// may be torn until the caller validates the state once more.
+    /// Calls `each` for every entry of a bin as it was under `state` and `tags`, in a fixed order. The data that `each`
+    /// fetches may be torn until the caller validates the state once more.
     #[inline(always)]
     pub(super) fn visit<'a>(
         &'a self,

@@ -47,7 +47,7 @@ pub(crate) const AT_ONCE: usize = 16;
 
 impl<V: Copy> Table<Indirect, V> {
     /// Calls `each` with the keys of the bin at `position`, and with None before each attempt; returns the next
-    /// position. What `each` copied of the places that keys refer to is a consistent snapshot when this returns.
+    /// position. Copies that `each` made of the places that keys refer to are a consistent snapshot when this returns.
     pub(crate) fn follow(
         &self,
         position: Position,
@@ -161,8 +161,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         position.map(|position| Cursor::from_bits(position.to_bits()))
     }
 
-    /// Calls `each` for every entry of the bin at `position`, with its place, and with None before each attempt. What
-    /// `each` fetched of the entries is a consistent snapshot when this returns.
+    /// Calls `each` for every entry of the bin at `position`, with its place, and with None before each attempt. The
+    /// data that `each` fetched of the entries is a consistent snapshot when this returns.
     #[inline(always)]
     fn visit_at<'a>(
         &'a self,

@@ -307,7 +307,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             if !bin.seq().validate(state) {
                 return Err(Changed);
             }
-            // SAFETY: a tag says that there is an entry here, and the state was validated after the fetch, so the key
+            // SAFETY: a tag marks an entry here, and the state was validated after the fetch, so the key
             // is whole.
             let key = unsafe { key.assume_init() };
             hashes.push(rehash(&key)).map_err(|why| {

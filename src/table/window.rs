@@ -12,7 +12,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
-/// What the first pass found of a key's bin.
+/// A key's bin as the first pass read it.
 #[derive(Clone, Copy)]
 struct Step<'a, K, V> {
     bin: Bin<'a, K, V>,
@@ -32,8 +32,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// any is read, to prefetch what they refer to.
     ///
     /// The first pass reads the bins in the order of the keys, so answers that depend on these reads alone are in that
-    /// order. An answer of `get_slowly` is newer than the first pass. After one, what the first pass read has to hold
-    /// still: every found entry is validated anyway, and `get_rest` validates absences too.
+    /// order. An answer of `get_slowly` is newer than the first pass. After one, the results of the first pass must
+    /// still hold: every found entry is validated anyway, and `get_rest` validates absences too.
     // The loops go over slices: if the compiler knew the number of steps, it would unroll them and run out of
     // registers.
     #[inline(always)]

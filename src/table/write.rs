@@ -2,7 +2,7 @@
 //!
 //! A writer first looks its key up exactly as a reader does, and runs the user's `Eq` and closures with nothing locked.
 //! Then it locks the bin *from the state that it read*: the compare-and-swap succeeds only if nothing in the bin has
-//! changed since, so what the lookup found still holds. The few stores under the lock cannot fail and call no user
+//! changed since, so the result of the lookup still holds. The few stores under the lock cannot fail and call no user
 //! code. If the compare-and-swap fails, the writer looks the key up again.
 
 use super::overflow::{Head, Taken};

@@ -1,4 +1,4 @@
-//! The fences of a map as the user sees them: where they begin, what they hold, how loaded they are.
+//! The public statistics of a map's fences: their first keys, entries and loads.
 
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::fence::Fence;

@@ -1,7 +1,7 @@
 //! Rebalancing: a fence with more load than others hands leaves to a neighbour or is split, and idle fences are merged.
 //!
 //! Only the lists of leaves change. No entry moves, no leaf is locked, and no user code runs, not even `Ord`: fences
-//! store ranks. At worst, a lookup that runs meanwhile comes to a neighbour of the right leaf.
+//! store ranks. At worst, a lookup that runs meanwhile lands on a neighbour of the right leaf.
 //!
 //! # Synchronization
 //! - Fences are locked in key order and before the root, as for splits and merges, and only if their locks are free
@@ -26,7 +26,7 @@ const MOST: usize = FANOUT / 4;
 /// Most leaves in a fence that is given more: with fewer free places it would have to be split soon.
 const FULL: usize = FANOUT - FANOUT / 8;
 
-/// What was done to a fence.
+/// The action that was taken on a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Nothing,

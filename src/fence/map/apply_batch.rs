@@ -9,8 +9,8 @@ use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns what each key
-    /// had before.
+    /// Makes all of `changes` as of a single point in time, even if their keys belong to different leaves. Returns each
+    /// key's previous value.
     ///
     /// Keys may be in any order. Several changes of one key are made in the order of the slice, and each gets what the
     /// one before it left. No other operation sees some of the changes without the others: not a sequence of

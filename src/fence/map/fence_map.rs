@@ -239,9 +239,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Stores `value` under `key` and returns the value that it replaces. If the key is in the map, the old key stays.
     ///
-    /// Blocks while another writer is inside the key's leaf. May allocate a leaf, if the key's leaf is full, and what
-    /// leads to it. Running out of memory is handled as in std's collections. Logarithmic time, plus moving up to a
-    /// leaf of entries by one place. Linearizes when the leaf is locked.
+    /// Blocks while another writer is inside the key's leaf. If the key's leaf is full, it may allocate a leaf and
+    /// space for it in the fences. Running out of memory is handled as in std's collections. Logarithmic time, plus
+    /// moving up to a leaf of entries by one place. Linearizes when the leaf is locked.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();

@@ -79,7 +79,7 @@ pub struct Iter<'a, K, V, R> {
     end: Bound<K>,
     chunk: Chunk<'a, K, V>,
     back: BackResume<'a, K, V>,
-    /// The entries of a leaf that are to be returned from the end, in key order.
+    /// The entries of a leaf that the iterator returns next from the end, in key order.
     back_entries: Vec<(K, V)>,
 }
 

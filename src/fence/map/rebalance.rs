@@ -1,4 +1,4 @@
-//! `FenceMap`'s fences: what they hold, how loaded they are, and how to even out their load.
+//! `FenceMap`'s fences: their statistics, and how to even out their load.
 
 use super::fence_map::FenceMap;
 use crate::fence::balance::fence_loads::FenceLoad;
@@ -46,7 +46,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree().rebalance(budget)
     }
 
-    /// Returns where each fence begins, what it holds and how loaded it is, in key order.
+    /// Returns the first key, the entries and the load of each fence, in key order.
     ///
     /// The figures are exact if no thread writes meanwhile, and of the recent past otherwise. Waits for writers in the
     /// first leaf of a fence. Allocates the vector. Visits every leaf.

@@ -19,7 +19,7 @@ const MERGE: usize = 3;
 const KEYS: [u64; 4] = [10, 20, 30, 40];
 
 /// Returns a map with leaves that begin with 20, 30 and 40, and one before them. The first two are in the first fence.
-/// Fences that are to be merged have only one leaf each.
+/// Fences that a model merges have only one leaf each.
 fn two_fences(how: usize) -> Arc<Map> {
     let map = Map::new(ByType);
     for key in KEYS {
@@ -52,8 +52,8 @@ impl Map {
         }
     }
 
-    /// Changes the fences in one way. Which one is due is not what the models prove, so each fence is given a load that
-    /// makes this one due.
+    /// Changes the fences in one way. The models do not prove which change is due, so this gives each fence a load that
+    /// makes the wanted one due.
     fn rearrange(&self, how: usize) {
         let [first, second] = [fence(self, 0), fence(self, 1)];
         match how {
@@ -153,7 +153,7 @@ fn loom_get_against_a_root_that_grows() {
     });
 }
 
-/// A thread comes to a leaf that was just allocated by each word that may lead to it: by its place in a fence, directly
+/// A thread finds a leaf that was just allocated by each word that may lead to it: by its place in a fence, directly
 /// or after a move to the left, and as the first and the last leaf. It takes no lock of a leaf on the way.
 #[test]
 fn loom_a_leaf_that_is_published() {
@@ -200,11 +200,11 @@ fn loom_a_leaf_that_is_used_again() {
         let arena = Arc::new(Arena::<u64, Value>::new());
         let other = arena.clone();
         let leaf = arena.allocate(&Backoff::spinning()).ok().unwrap();
-        let (number, giver) = (leaf.as_ptr().addr(), leaf.as_ptr().expose_provenance());
+        let (number, exposed) = (leaf.as_ptr().addr(), leaf.as_ptr().expose_provenance());
         let thread = thread::spawn(move || {
             // SAFETY: the address of a leaf of the arena, which is freed after this.
             let leaf =
-                unsafe { Leaf::<u64, Value>::new(core::ptr::with_exposed_provenance_mut(giver)) };
+                unsafe { Leaf::<u64, Value>::new(core::ptr::with_exposed_provenance_mut(exposed)) };
             let version = leaf.begin();
             assert!(leaf.try_lock(version));
             leaf.unlock(version, Meta::RETIRED);

@@ -191,7 +191,7 @@ fn loom_get_against_a_bound_that_is_retired() {
     });
 }
 
-/// Returns whether the bound was freed, and what a reader found meanwhile.
+/// Returns whether the bound was freed, and the entry that a reader found meanwhile.
 fn merge_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
     let map = Map::of(&[10, 20, 30, 40, 35, 25]);
     for key in [20, 25, 30, 35] {

@@ -333,7 +333,7 @@ fn loom_write_to_entries_that_a_merge_moved() {
     });
 }
 
-/// 10 is inserted before 30. So no thread finds 30 to be the first key, in whatever order it reads the leaves.
+/// 10 is inserted before 30. So no thread finds 30 to be the first key, in any order of reading the leaves.
 #[test]
 fn loom_first_against_two_inserts_in_order() {
     explore(2, ["Some(10)", "Some(40)"], |saw| {
@@ -521,7 +521,7 @@ fn loom_range_against_a_write_and_a_lookup_behind_a_fence() {
         let writer = thread::spawn(move || touch(leaves(&writer)[1]));
         let reader = thread::spawn(move || read_both(leaves(&reader), before, [1, 0]));
         touch(leaves(&map)[0]);
-        // [RA-1] the user's own fence, as `docs::ordering` asks for: pairs with the one in `validate_all`.
+        // [RA-1] the user's own fence, as `docs::ordering` requires: pairs with the one in `validate_all`.
         atomic::fence(Ordering::SeqCst);
         let second = leaves(&map)[1].begin().write_count() != before[1];
         writer.join().unwrap();

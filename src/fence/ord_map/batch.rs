@@ -28,7 +28,7 @@ impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
     }
 }
 
-/// A change before it is made, with what owns its key.
+/// A change before it is made, with the owner of its key.
 enum PendingChange<K, V> {
     Entry(Fresh<Pair<K, V>>),
     /// Removes the entry of this key, or keeps it.
@@ -53,8 +53,8 @@ impl<K, V> PendingChange<K, V> {
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Makes all of `changes` as of a single point in time, whatever leaves their keys belong to. Returns, for each
-    /// change, the entry that it replaced or removed.
+    /// Makes all of `changes` as of a single point in time, even if their keys belong to different leaves. Returns, for
+    /// each change, the entry that it replaced or removed.
     ///
     /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before
     /// it left. No other operation sees some of the changes without the others: not

@@ -116,7 +116,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let way = self.owner().entries.non_blocking();
-        // Before the guard is taken: what is returned holds it, and no destructor should run under a guard.
+        // Before the guard is taken: the result holds it, and no destructor should run under a guard.
         self.owner().entries.free_share();
         let nothing = |why: Cause| why.of((), None);
         let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
@@ -186,7 +186,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.non_blocking();
-        // Before the guard is taken: what is returned holds guards, and no destructor should run under one.
+        // Before the guard is taken: the result holds guards, and no destructor should run under one.
         self.owner().entries.free_share();
         self.free_bounds();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };

@@ -125,7 +125,7 @@ struct Walk<'a, Q: ?Sized, B, K, V, R> {
     some: Vec<(Raw<K>, ())>,
     shown: usize,
     back: BackResume<'a, Raw<K>, ()>,
-    /// The entries of a leaf that are to be returned from the end, in key order.
+    /// The entries of a leaf that the iterator returns next from the end, in key order.
     back_entries: Vec<(Raw<K>, ())>,
     /// The last entry that was returned from the end.
     high: Option<Raw<K>>,

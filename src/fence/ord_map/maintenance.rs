@@ -56,7 +56,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Drops all retired entries that no reader can have any more.
     ///
     /// Operations that write do this by themselves, a few entries at a time and some hundreds of entries late. This
-    /// method does it at once: it asks for a barrier of all threads, checks each reader's slot, and runs the
+    /// method does it at once: it requests a barrier of all threads, checks each reader's slot, and runs the
     /// destructors with nothing locked. If one panics, the remaining entries wait for the next call. Inside of a
     /// destructor of an entry that this map is dropping, it drops nothing.
     ///
@@ -70,8 +70,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().bounds.reclaim();
     }
 
-    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries: what they
-    /// may be reading cannot be dropped. Checks each reader's slot; allocates nothing.
+    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries. The map
+    /// cannot drop entries that they may be reading. Checks each reader's slot; allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
@@ -110,7 +110,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.tree.rebalance(budget)
     }
 
-    /// Returns where each fence begins, what it holds and how loaded it is, in key order.
+    /// Returns the first key, the entries and the load of each fence, in key order.
     ///
     /// The figures are exact if no thread writes meanwhile, and of the recent past otherwise. Waits for writers in the
     /// first leaf of a fence. Allocates the vector, and clones a key for each fence. Visits every leaf.

@@ -310,10 +310,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
-    /// Allocates the entry, and now and then a leaf, with a clone of a key, and what leads to it. Blocks while another
-    /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time,
-    /// plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone` itself
-    /// inserts into the same leaf each time, the operation never ends.
+    /// Allocates the entry, and sometimes a leaf with a clone of a key and space for it in the fences. Blocks while
+    /// another writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic
+    /// time, plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone`
+    /// itself inserts into the same leaf each time, the operation never ends.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
@@ -405,7 +405,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        // Before the guard is taken: what is returned holds it, and no destructor should run under a guard.
+        // Before the guard is taken: the result holds it, and no destructor should run under a guard.
         self.owner().entries.free_share();
         let (guard, mut order) = (pin(), OrderCheck::new());
         loop {
@@ -449,7 +449,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        // Before the guard is taken: what is returned holds guards, and no destructor should run under one.
+        // Before the guard is taken: the result holds guards, and no destructor should run under one.
         self.owner().entries.free_share();
         self.free_bounds();
         let guard = pin();

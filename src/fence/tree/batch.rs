@@ -30,7 +30,7 @@ const MIN_TO_PLAN: usize = 8;
 /// Most splits of one leaf. Only inconsistent keys need more, however fast other writers fill the leaf again.
 const MAX_SPLITS: usize = 1_000;
 
-/// What a batch is to do.
+/// The operations of a batch.
 #[derive(Clone, Copy)]
 pub(crate) enum Request<'q, K, V> {
     Changes(&'q [(K, Op<V>)]),
@@ -73,7 +73,7 @@ impl<'q, K, V: Copy> Request<'q, K, V> {
     }
 }
 
-/// What a batch returns about a key's old entry: for plain data the value.
+/// The data that a batch returns about a key's old entry: for plain data the value.
 pub(crate) trait OldEntry<K, V>: Copy {
     /// Whether an insertion replaces an equal key, too.
     const REPLACES_KEYS: bool;
@@ -241,9 +241,9 @@ impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Makes all changes as of a single point in time. Returns what each key had before, in the order of the request.
+    /// Makes all changes as of a single point in time. Returns each key's old entry, in the order of the request.
     ///
-    /// Linearizes when the last leaf is locked, or, if nothing is to be changed, as a snapshot does. Calls `stored`
+    /// Linearizes when the last leaf is locked, or, if the batch changes nothing, as a snapshot does. Calls `stored`
     /// with the answers when all changes are stored, before any other user code runs.
     pub(crate) fn apply_atomically<H: OldEntry<K, V>>(
         &self,

@@ -2,11 +2,11 @@
 //!
 //! The root leads to a fence and the fence to a leaf. Both are hints ([`fence`](super::fence)), so the leaf's own
 //! bounds decide:
-//! - A search that comes to a leaf left of the right one walks on to the right neighbours.
-//! - A search that comes to a leaf right of the right one, or to a retired leaf, restarts a little further left.
+//! - A search that lands on a leaf left of the right one walks on to the right neighbours.
+//! - A search that lands on a leaf right of the right one, or on a retired leaf, restarts a little further left.
 //! - After some restarts it walks from the first leaf, which is never retired, and compares keys by `Ord` alone.
 //!
-//! So every search ends, whatever the ranks say.
+//! So every search ends, even if all ranks are wrong.
 //!
 //! # Synchronization
 //! - `[TR-1]` a writer's release store of the first leaf's address, or of a last one's ↔ `[TR-2]` an acquire load: a
@@ -46,7 +46,7 @@ pub(crate) struct Tree<K, V, R> {
     pub(crate) uses_fast_path: bool,
 }
 
-/// What a search looks for: the leaf of a key, or, if `below` is set, the leaf of the keys right before it.
+/// The target of a search: the leaf of a key, or, if `below` is set, the leaf of the keys right before it.
 #[derive(Clone, Copy)]
 pub(crate) struct Probe<S> {
     pub(crate) target: SearchKey<S>,
@@ -286,7 +286,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Searches for the leaf that `judge` accepts, and returns it with what `judge` found in it. None in a map that has
+    /// Searches for the leaf that `judge` accepts, and returns it with the result of `judge`. None in a map that has
     /// never had an entry.
     ///
     /// The last argument of `judge` says whether the leaf may begin behind the probe. It is false in a walk from the
@@ -300,19 +300,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         mut judge: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, Changed>,
     ) -> Result<Option<Location<'a, K, V, T>>, WouldWait> {
         let mut start = start;
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            let walks = tries >= TRIES;
+            let walks = attempts >= TRIES;
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {
                 let Some(head) = self.head() else { return Ok(None) };
                 head
-            } else if let Some((leaf, _)) = self.descend(probe, tries, backoff)? {
+            } else if let Some((leaf, _)) = self.descend(probe, attempts, backoff)? {
                 leaf
             } else if self.root.table().is_some() {
                 // The hints led to a place that a writer is changing.
-                tries += 1;
+                attempts += 1;
                 continue;
             } else {
                 return Ok(None);
@@ -340,7 +340,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     },
                 }
             }
-            tries += 1;
+            attempts += 1;
             if walks {
                 // The walk came to a leaf that was retired meanwhile, so it starts again from the first leaf.
                 backoff.again()?;

@@ -1,7 +1,7 @@
 //! A fence: an inner node of the tree, which lists up to 256 neighbouring leaves by the rank of their lower bounds.
 //!
 //! Everything in a fence is a hint, because writers change it in place while lookups search it. A lookup that meets
-//! half of a change comes to a neighbour of the right leaf, or to a retired leaf. It notices that by the leaf's bounds.
+//! half of a change lands on a neighbour of the right leaf, or on a retired leaf. It notices that by the leaf's bounds.
 //!
 //! # Synchronization
 //! - `[FN-1]` a writer's release store of a leaf's address ↔ `[FN-2]` a lookup's acquire load: a lookup that loads the
@@ -37,7 +37,7 @@ pub(crate) struct Fence {
     pub(super) unused: AtomicPtr<Fence>,
 }
 
-/// What came of an attempt to list a leaf.
+/// The outcome of an attempt to list a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listing {
     Done,
@@ -141,7 +141,7 @@ impl FenceEditor<'_> {
         self.set_leaf_load(at, LeafLoad::NEW);
     }
 
-    /// As `set`, for leaves that move to a lower index. A lookup that meets half of this comes to a leaf too far left,
+    /// As `set`, for leaves that move to a lower index. A lookup that meets half of this lands on a leaf too far left,
     /// from which it can walk. A leaf too far right would make it restart.
     fn set_low_first(&self, at: usize, low: usize, leaf: *mut Word) {
         // relaxed: a hint.

@@ -170,7 +170,7 @@ impl Meta {
     }
 }
 
-/// A leaf's state and meta as they were read: what the leaf is validated, or locked, against.
+/// A leaf's state and meta as a thread read them. The leaf is validated, or locked, against them.
 #[derive(Clone, Copy)]
 pub(crate) struct LeafVersion {
     state: State,
@@ -192,7 +192,7 @@ impl LeafVersion {
 /// A leaf, and the version under which it was read.
 pub(crate) type VersionedLeaf<'a, K, V> = (Leaf<'a, K, V>, LeafVersion);
 
-/// The leaf was written to since its version was read, so what was read of it is of no use.
+/// The leaf was written to since its version was read, so the data read of it is of no use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed;
 
@@ -328,7 +328,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
     }
 }
 
-/// What readers fetch. Fetched bytes may be torn until the version is validated.
+/// Fetches of readers. Fetched bytes may be torn until the version is validated.
 impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     #[inline(always)]
     fn fetch<T>(self, column: Column, at: usize) -> MaybeUninit<T> {
@@ -357,11 +357,11 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     pub(crate) unsafe fn integer_key(self, at: usize) -> K {
         debug_assert!(at < LeafLayout::<K, V>::ENTRIES);
         let offset = LeafLayout::<K, V>::KEYS * WORD + at * LeafLayout::<K, V>::KEY;
-        // SAFETY: inside the leaf; writers of such a leaf store nothing but integers as keys, and new words are 0.
+        // SAFETY: inside the leaf; writers of this leaf store nothing but integers as keys, and new words are 0.
         unsafe { words::fetch_integer(self.words, offset) }
     }
 
-    /// Returns the integer from which hints are counted, if the meta says that there is one.
+    /// Returns the integer from which hints are counted, if the meta has one.
     ///
     /// # Safety
     /// As [`Self::integer_key`].
@@ -377,7 +377,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         debug_assert!(at < version.meta.count());
         let key = self.fetch_key(at);
         self.check(version)?;
-        // SAFETY: unchanged since `version`, which says that there are more than `at` entries, so this is a whole key.
+        // SAFETY: unchanged since `version`, which counts more than `at` entries, so this is a whole key.
         Ok(unsafe { key.assume_init() })
     }
 
@@ -423,7 +423,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         if !version.meta.has_hi() {
             return Ok(self);
         }
-        // SAFETY: unchanged since `version`, which says that there is a leaf to the right. The write that linked that
+        // SAFETY: unchanged since `version`, which says that a leaf follows to the right. The write that linked that
         // leaf is seen ([SL-4]), and so is its allocation. Leaves are freed with the arena.
         Ok(unsafe { Self::new(next.assume_init()) })
     }
@@ -471,7 +471,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     }
 }
 
-/// What the owner of the lock stores.
+/// Stores by the owner of the lock.
 impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     #[inline(always)]
     fn put<T: Copy>(self, column: Column, at: usize, value: &T) {

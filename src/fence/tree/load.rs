@@ -144,7 +144,7 @@ impl Contention {
     }
 }
 
-/// What a tree records about its rebalancing.
+/// A tree's record of its rebalancing.
 pub(crate) struct BalanceState {
     /// Locked by the thread that rebalances: of two, one returns at once.
     pub(crate) round: Lock<Round>,

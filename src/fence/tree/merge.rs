@@ -13,7 +13,7 @@ use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use core::ptr;
 
-/// Two neighbouring leaves as they were read, and what the left one will be.
+/// Two neighbouring leaves as they were read, and the layout of the left one after the merge.
 struct MergePlan<'a, K, V> {
     left: VersionedLeaf<'a, K, V>,
     right: VersionedLeaf<'a, K, V>,

@@ -1,9 +1,9 @@
 //! The tree of `FenceMap` and `OrdMap`: leaves of entries, fences of leaves, a root of fences.
 //!
-//! | what | where |
+//! | topic | modules |
 //! |---|---|
 //! | a leaf | [`leaf`] (layout), [`hints`], [`search`] (a key's place in it), [`arena`] (its memory) |
-//! | what keys say | [`rank`] (an order-preserving number of each), [`policy`] (what becomes of removed keys) |
+//! | keys | [`rank`] (an order-preserving number of each), [`policy`] (how to handle removed keys) |
 //! | the way to a leaf | [`root`] and [`fence`] (hints by rank), [`descent`] (from a key to its leaf) |
 //! | one entry | [`read`], [`write`](mod@write), [`neighbour`] |
 //! | many entries | [`range`] and [`read_set`] (snapshots), [`walk`] and [`chunk`], [`estimate`], [`batch`] |

@@ -13,7 +13,7 @@ use crate::api::failure::Failure;
 use crate::sync::backoff::{Backoff, WouldWait};
 use core::ops::Bound;
 
-/// Which entry to find.
+/// The entry to find.
 #[derive(Clone, Copy)]
 pub(crate) enum Neighbour<S> {
     /// The first entry within this lower bound.

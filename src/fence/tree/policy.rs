@@ -1,4 +1,4 @@
-//! What a tree has to know about its keys: how to rank them, and what to do with keys that it removes or copies.
+//! A tree's policy for its keys: how to rank them, and how to handle keys that it removes or copies.
 //!
 //! For plain data only the ranks remain after compilation.
 

@@ -37,7 +37,7 @@ use core::mem::transmute_copy;
 ///
 /// # Another order
 /// A map's order is the `Ord` of its keys, which a ranking cannot change. As for std's `BTreeMap`, another order needs
-/// a key type with another `Ord`. Give such a type a ranking of its own for fast lookups: [`ByType`] does not support
+/// a key type with another `Ord`. Give that type a ranking of its own for fast lookups: [`ByType`] does not support
 /// `Reverse` and ranks all such keys 0.
 ///
 /// ```
@@ -71,8 +71,8 @@ pub trait Ranking<K: ?Sized> {
 /// - text and bytes, by their first eight bytes: `String`, `Box<str>`, `&str`, `str`; `Vec<u8>`, `Box<[u8]>`, `&[u8]`,
 ///   `[u8]`.
 ///
-/// Keys of other types are found by comparisons alone, which takes several times as long in a large map. Give such a
-/// map a [`Ranking`] of its own.
+/// Keys of other types are found by comparisons alone, which takes several times as long in a large map. Give a
+/// map of such keys a [`Ranking`] of its own.
 ///
 /// ```
 /// use hedgerow::fence::{ByType, Ranking};

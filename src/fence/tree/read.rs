@@ -50,7 +50,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             if !leaf.validate(version) {
                 return Err(Unsure);
             }
-            // SAFETY: validated since it was fetched, and `place` says that there is an entry.
+            // SAFETY: validated since it was fetched, and `place` is that of an entry.
             return Ok(Some(unsafe { value.assume_init() }));
         }
         // Between two entries the key belongs to this leaf, so it is absent. At either end the bounds decide, and the
@@ -72,7 +72,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.read_in_leaf(leaf, version, target, |leaf, at| leaf.fetch_value(at))
     }
 
-    /// As `get`, by a search that finds the right leaf whatever the hints say. Waits as far as `backoff` allows.
+    /// As `get`, by a search that finds the right leaf even if the hints are wrong. Waits as far as `backoff` allows.
     #[inline(never)]
     pub(crate) fn get_by_search<T: Copy>(
         &self,
@@ -88,7 +88,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             let value = read(location.leaf, location.place.at);
             if location.leaf.validate(location.version) {
-                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
+                // SAFETY: validated since it was fetched, and `place` is that of an entry.
                 return Ok(Some(unsafe { value.assume_init() }));
             }
             backoff.again()?;
@@ -114,7 +114,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     break;
                 }
                 read_set.push(location.leaf, location.version)?;
-                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
+                // SAFETY: validated since it was fetched, and `place` is that of an entry.
                 found.push(value.map(|value| unsafe { value.assume_init() }));
             }
             if found.is_empty() && self.head().is_none() {

@@ -61,7 +61,7 @@ impl<'a, K: Copy, V: Copy> ReadSet<'a, K, V> {
         self.inline[..self.len.min(INLINE)].iter().flatten().chain(&self.more).copied()
     }
 
-    /// Returns whether all leaves are unchanged, so that what was read of them is a consistent snapshot.
+    /// Returns whether all leaves are unchanged. If so, the data read of them is a consistent snapshot.
     pub(crate) fn validate_all(&self) -> bool {
         // The caller has validated each leaf when it read it. That is enough for one leaf.
         if self.len < 2 {

@@ -141,7 +141,7 @@ impl Root {
         Some(RootEditor { root: self, fences })
     }
 
-    /// Makes sure that there is an unused fence. False if that would mean waiting and `wait` is false.
+    /// Makes sure that an unused fence exists. Returns false if that would mean waiting and `wait` is false.
     fn reserve_fence(&self, wait: bool) -> Result<bool, AllocError> {
         let Some(editor) = self.acquire(wait) else { return Ok(false) };
         if !editor.fences.unused.is_null() {

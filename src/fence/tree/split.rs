@@ -115,7 +115,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !version.meta.has_hi() {
             self.set_tail(right, bound_rank);
         }
-        // The destination first: a reader that comes to it by way of the source finds it unlocked.
+        // The destination first: a reader that reaches it through the source finds it unlocked.
         right.unlock(right_version, meta.with_count(count - cut).with_shift(parts[1].scale.shift));
         let meta = version.meta.with_count(cut).with_hi(true);
         left.unlock(version, meta.with_shift(parts[0].scale.shift));
@@ -124,7 +124,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// Returns how many entries stay in the left leaf if an entry is to be inserted at `at`.
+    /// Returns how many entries stay in the left leaf if an insertion at `at` causes the split.
     ///
     /// An insertion at an end is probably one of ascending or descending keys. Then the split leaves nearly all entries
     /// in one leaf, so that such keys fill the leaves.

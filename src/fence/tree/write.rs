@@ -2,7 +2,7 @@
 //!
 //! A writer reads the leaf, decides with nothing locked, locks the leaf from the very version that it has read, and
 //! stores. If another writer was faster, the lock fails and the writer starts again. So user code never runs under a
-//! lock, and what was planned is still right when it is stored.
+//! lock, and a writer's plan is still right when it is stored.
 
 use super::descent::{Location, Tree};
 use super::hints::Scale;
@@ -15,7 +15,7 @@ use crate::api::op::Change;
 use crate::sync::backoff::Backoff;
 use core::mem::MaybeUninit;
 
-/// What an operation found, and its decision.
+/// The entry that an operation found, and the operation's decision.
 pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
 
 /// The hints that a leaf will have after a change.
@@ -30,9 +30,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Applies what `decide` returns to the entry of a key. `read` fetches what `decide` needs of the old entry.
     ///
     /// - `decide` runs with nothing locked, and again if the leaf has changed before it could be locked.
-    /// - `taken` is called with what was replaced or removed, before any other user code runs: if that panicked, the
+    /// - `taken` is called with the replaced or removed entry, before any other user code runs: if that panicked, the
     ///   entry would leak.
-    /// - Linearizes when the leaf is locked, or, if nothing is to be changed, when it is validated last.
+    /// - Linearizes when the leaf is locked, or, if the operation changes nothing, when it is validated last.
     #[inline(always)]
     pub(crate) fn alter<T: Copy>(
         &self,
@@ -72,7 +72,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     backoff.again()?;
                     continue;
                 }
-                // SAFETY: validated since it was fetched, and `place` says that there is an entry.
+                // SAFETY: validated since it was fetched, and `place` is that of an entry.
                 Some(unsafe { found.assume_init() })
             } else {
                 None

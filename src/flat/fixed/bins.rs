@@ -139,7 +139,7 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
     }
 }
 
-/// The bin and the slot of an entry, and what `read` fetched of it.
+/// The bin and the slot of an entry, and the data that `read` fetched of it.
 type Found<'a, K, V, R> = Option<(View<'a, K, V>, usize, R)>;
 
 /// The result of a search: the key's home, and the entry if there is one.

@@ -304,7 +304,7 @@ fn loom_fixed_locks_both_ways() {
         let first = bins.remove(mine);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?}"));
-        assert!(bins.all().is_empty(), "what was removed is there");
+        assert!(bins.all().is_empty(), "a removed entry is there");
         assert!(
             bins.is_known_absent(mine) && bins.is_known_absent(yours),
             "an absent key may seem to be there"

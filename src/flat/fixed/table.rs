@@ -440,7 +440,7 @@ where
         Ok(removed.map(|(value, _)| value))
     }
 
-    /// Replaces the value of `key` by what `f` returns for it, and returns the new value; None if the key is absent.
+    /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
     /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
     /// atomic. An `f` that itself writes to that bin each time it runs never ends.
