@@ -68,8 +68,8 @@ fn lookups_and_removals_allocate_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// While a map grows, each allocation in turn fails, once or for ever, those of bounds too. Refused entries come back,
-/// the others are in the map, and the map grows on as soon as there is memory.
+/// While a map grows, each allocation fails, one in each round, once or for ever, those of bounds too. Refused entries
+/// come back, the others are in the map, and the map grows on as soon as there is memory.
 #[test]
 fn an_insert_without_memory_hands_its_entry_back() {
     drop(pin());

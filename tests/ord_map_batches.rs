@@ -1,6 +1,6 @@
 //! builds: tsan
 //!
-//! `OrdMap`'s batches: against `BTreeMap` by one thread, their atomicity with several threads, and what is dropped.
+//! `OrdMap`'s batches: against `BTreeMap` by one thread, their atomicity with several threads, and drops.
 
 mod support;
 
@@ -201,7 +201,7 @@ fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
                     });
                     for had in map.apply_batch(changes.collect::<Vec<_>>()).iter().flatten() {
                         let alive = !had.dropped && !had.key().dropped;
-                        assert!(alive, "a batch tells of what was dropped");
+                        assert!(alive, "a batch returns a dropped entry");
                         assert_eq!(had.value, had.key().value * 2);
                     }
                 }
@@ -339,7 +339,7 @@ fn a_panic_after_a_batch_finds_it_done() {
     assert_eq!(
         alive.load(Ordering::Relaxed),
         0,
-        "what was told of a batch is lost or dropped twice"
+        "an entry that a batch returned is lost or dropped twice"
     );
 }
 

@@ -203,7 +203,7 @@ fn a_worker_that_always_has_more_still_ends() {
     })
     .unwrap();
     drop(worker);
-    assert!(ended.load(SeqCst), "dropping joins, so the step and what it owns are gone");
+    assert!(ended.load(SeqCst), "dropping joins, so the step and its captures are gone");
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod system {
     use rustix::thread::{CpuSet, sched_setaffinity};
 
     pub(super) fn pin_to(processor: usize) -> bool {
-        // `CpuSet::set` panics for such a number.
+        // `CpuSet::set` panics for this number.
         if processor >= CpuSet::MAX_CPU {
             return false;
         }

@@ -1,14 +1,14 @@
 //! Atomics and blocking primitives of this package: std's, or loom's in its models.
 //!
-//! The queue and the tickets are checked by models, so they block by what this file names. The worker pool is not
-//! modelled. It takes its atomics from here because no other file may name them.
+//! The queue and the tickets are checked by models, so they block by the primitives that this file names. The worker
+//! pool is not modelled. It takes its atomics from here because no other file may name them.
 
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) use loom::sync::atomic;
 #[cfg(not(hedgerow_loom))]
 pub(crate) use std::sync::atomic;
 
-/// What threads of an operating system block on.
+/// Primitives on which threads of an operating system block.
 pub(crate) mod blocking {
     #[cfg(hedgerow_loom)]
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -24,7 +24,7 @@ use std::{fmt, io, thread};
 ///
 /// Failed attempts to lock a leaf tell which fences are contended: a fence with at least
 /// [`threshold`](FenceWorkersBuilder::threshold) of them in one pace is *hot* for the next 64 rebalancing steps. The
-/// first worker takes such a step ([`rebalance_step`](FencedMap::rebalance_step)) every
+/// first worker takes a rebalancing step ([`rebalance_step`](FencedMap::rebalance_step)) every
 /// [`pace`](FenceWorkersBuilder::pace), and less and less often while there is nothing to do.
 ///
 /// # Requests

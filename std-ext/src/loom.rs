@@ -53,7 +53,7 @@ impl Drop for CountsDrops {
     }
 }
 
-/// A result that nobody takes is dropped once, by the promise or by the ticket, whichever comes last.
+/// A result that nobody takes is dropped once, by the later of the promise and the ticket.
 #[test]
 fn loom_drop_of_a_ticket_against_keep() {
     explore(3, ["1 false", "1 true"], |saw| {

@@ -1,4 +1,4 @@
-//! What the worker pool needs of a map.
+//! The worker pool's requirements on a map.
 
 /// An ordered map that divides its keys into *fences*: consecutive key ranges, each with its own load statistics.
 ///
@@ -13,7 +13,7 @@ pub trait FencedMap {
     type Op: Clone;
     /// The outcome of [`compute`](Self::compute).
     type Computed;
-    /// What [`apply_each`](Self::apply_each) returns for each key: its previous value, if it had one.
+    /// The answer of [`apply_each`](Self::apply_each) for each key: its previous value, if it had one.
     type Before;
 
     /// Calls `f` with the value of `key`, applies the decision that it returns, and returns the outcome. Atomic.

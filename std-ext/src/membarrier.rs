@@ -12,8 +12,8 @@
 //! If `barrier` returned true, at least one side reads the other's store. The kernel interrupts every processor that
 //! runs a thread of this process, and the interrupt executes a full fence. A thread that does not run has passed a full
 //! fence when it was switched out. So each thread's program is cut at a point between the call and the return. The
-//! caller sees, after the return, what a thread did before its cut. A thread sees, after its cut, what the caller did
-//! before the call.
+//! caller sees, after the return, all stores of a thread before its cut. A thread sees, after its cut, all stores of
+//! the caller before the call.
 //!
 //! Both functions are system calls that allocate nothing, take no lock, and may be called between `fork` and `exec`.
 //! They return false if the system is not Linux, if the kernel is older than 4.14, or if a seccomp filter rejects the
@@ -80,7 +80,7 @@ mod visit {
     use std::mem::MaybeUninit;
 
     // SAFETY: this is the declaration of glibc and of musl, one of which std links. The function has no precondition.
-    // The crate rustix has such a function, too, but returns an uninitialized number if the system rejects the call.
+    // The crate rustix has this function, too, but returns an uninitialized number if the system rejects the call.
     unsafe extern "C" {
         safe fn sched_getcpu() -> c_int;
     }

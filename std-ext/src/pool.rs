@@ -71,7 +71,7 @@ where
 type Single<M> = (<M as FencedMap>::Key, Box<dyn Job<M>>);
 /// Changes of several keys.
 pub(crate) type Changes<M> = Vec<(<M as FencedMap>::Key, <M as FencedMap>::Op)>;
-/// What each key of a batch had before.
+/// The previous value of each key of a batch.
 pub(crate) type Answers<M> = Vec<<M as FencedMap>::Before>;
 /// Changes that came together. The promise is None if the caller wants no results.
 type Batch<M> = (Changes<M>, Option<Promise<Answers<M>>>);
@@ -81,7 +81,7 @@ pub(crate) enum Request<M: FencedMap> {
     Batch(Changes<M>, Option<Promise<Answers<M>>>),
 }
 
-/// What the workers and their callers share.
+/// State that the workers and their callers share.
 pub(crate) struct Pool<M: FencedMap> {
     pub(crate) map: Arc<M>,
     pub(crate) queues: Vec<Queue<Request<M>>>,

@@ -104,7 +104,7 @@ impl Scheduler {
     /// ```
     pub fn add(&self, visit: impl FnMut(usize) -> Option<bool> + Send + 'static) {
         if self.worker.is_finished() {
-            // A panic has ended the thread. The list would keep the visit, and what it owns, for ever.
+            // A panic has ended the thread. The list would keep the visit, and its captures, for ever.
             return;
         }
         self.added.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(visit));

@@ -61,7 +61,7 @@ impl fmt::Display for Canceled {
 
 impl error::Error for Canceled {}
 
-/// What a ticket and its promise share.
+/// State that a ticket and its promise share.
 struct Channel<T> {
     state: Mutex<State<T>>,
     done: Condvar,

@@ -2,7 +2,7 @@
 //!
 //! # Synchronization
 //! One mutex guards two flags: `woken` and `stop`. It is not held while a step runs. The worker clears `woken` *before*
-//! a step, so a wake-up that comes during a step causes another step, and none is lost. The mutex also orders memory:
+//! a step, so a wake-up that comes during a step causes another step, and is not lost. The mutex also orders memory:
 //! the step after a wake-up sees what the waking thread wrote before it called [`Worker::wake`].
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -46,8 +46,8 @@ fn an_empty_map_allocates_nothing() {
     assert_eq!(counts.allocations, 0);
 }
 
-/// While a map grows, each allocation in turn fails, once or for ever. Refused entries come back, the others are in the
-/// map, and the map grows on as soon as there is memory.
+/// While a map grows, each allocation fails, one in each round, once or for ever. Refused entries come back, the others
+/// are in the map, and the map grows on as soon as there is memory.
 #[test]
 fn an_insert_without_memory_hands_its_entry_back() {
     for doomed in [1, FOR_EVER] {
@@ -123,7 +123,7 @@ fn all_memory_is_freed() {
             for n in 0..16_000 {
                 map.insert(mix(n), [n; 3]);
             }
-            assert!(map.stats().memory_bytes < bytes + bytes / 5, "what was removed makes room");
+            assert!(map.stats().memory_bytes < bytes + bytes / 5, "removed entries make room");
         }
     });
     assert_eq!(counts.live, 0);

@@ -260,7 +260,7 @@ fn batches_of_the_same_keys_exclude_each_other() {
     });
 }
 
-/// Each allocation in turn fails: then the batch has changed nothing.
+/// Each allocation fails, one in each round: then the batch has changed nothing.
 #[test]
 fn a_batch_that_finds_no_memory_changes_nothing() {
     let changes: Vec<_> = (0..600).map(|n| (mix(n) % 5_000, Op::Insert(n))).collect();

@@ -14,7 +14,7 @@ use std::ops::Bound;
 use support::rng::{Rng, mix};
 use support::walks::{every_fourth, meets_what_stays_once, same_from_both_ends};
 
-/// Asserts that map and model have the same entries, whatever the ranking.
+/// Asserts that map and model have the same entries, for any ranking.
 fn same<K: Copy + Ord + Debug, V: Copy + PartialEq + Debug, R: Ranking<K>>(
     map: &FenceMap<K, V, R>,
     model: &BTreeMap<K, V>,

@@ -165,12 +165,12 @@ fn a_uniform_load_moves_nothing() {
         work();
         map.rebalance_step(ALL);
     }
-    let settled = figures(&map);
+    let balanced = figures(&map);
     for _ in 0..10 {
         work();
         map.rebalance_step(ALL);
     }
-    assert_eq!(figures(&map), settled, "{:?}", map.stats());
+    assert_eq!(figures(&map), balanced, "{:?}", map.stats());
     fences_are_whole(&map);
 }
 

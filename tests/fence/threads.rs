@@ -1,6 +1,7 @@
 //! builds: asan portable tsan
 //!
-//! `FenceMap` while several threads write: what must hold at any time, and what must be left in the end.
+//! `FenceMap` while several threads write: conditions that hold at any time, and the entries that must be left in the
+//! end.
 
 use crate::support;
 

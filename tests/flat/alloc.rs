@@ -309,7 +309,7 @@ fn without_memory_the_rest_goes_on() {
                 assert!(map.remove(&key) == Some(key));
                 assert!(map.try_insert(key, key).is_ok());
             }
-            // Growth cannot happen, so inserts fill the slots that there are.
+            // Growth cannot happen, so inserts fill the existing slots.
             let mut added = 0_u64;
             while map.try_insert(1_000 + added, 0).is_ok() {
                 added += 1;

@@ -567,7 +567,7 @@ fn keys_may_borrow() {
     assert_eq!(sorted(&map), [("one", 2), ("two", 1)]);
 }
 
-/// The first entry of a map needs bins first: what the closure decided before they exist still holds then.
+/// The first entry of a map needs bins first: the closure's decision before they exist still holds then.
 #[test]
 fn the_first_compute_of_a_map_calls_its_closure_once() {
     let map: FlatMap<u32, u32> = FlatMap::new();

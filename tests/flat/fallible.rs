@@ -48,7 +48,7 @@ fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertErro
     ]
 }
 
-/// Fills the slots that there are, without another allocation; returns the next key.
+/// Fills the existing slots, without another allocation; returns the next key.
 fn fill_up(map: &Map) -> u64 {
     (0..1_000).find(|&key| map.try_insert(key, key).is_err()).expect("memory ends")
 }

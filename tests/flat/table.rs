@@ -323,7 +323,7 @@ fn churn_does_not_wear_a_table_out() {
         let key = random.next();
         match table.insert(key, key) {
             Ok(_) => keys.push(key),
-            Err(_) => assert!(keys.len() > load / 2, "full in turn {turn}"),
+            Err(_) => assert!(keys.len() > load / 2, "full in round {turn}"),
         }
     }
     assert_eq!(table.len(), keys.len());

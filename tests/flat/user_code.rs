@@ -388,7 +388,7 @@ fn closures_may_call_back_into_the_same_key() {
             assert_eq!(map.get_with(&7, |_| map.remove(&7)), Some(Some(41)));
             assert_eq!(map.get(&7), None);
 
-            // The closure writes to the map, and runs again on what it finds then.
+            // The closure writes to the map, and runs again on the value that it finds then.
             map.insert(7, 1);
             let mut turns = 0;
             let after = map.update(&7, |value| {
@@ -556,14 +556,14 @@ fn a_bin_that_is_always_being_written_does_not_hold_up_growth() {
 #[test]
 fn broken_comparisons_do_no_harm() {
     #[derive(Clone, Copy)]
-    struct Stranger(u64);
-    impl PartialEq for Stranger {
+    struct NeverEqual(u64);
+    impl PartialEq for NeverEqual {
         fn eq(&self, _: &Self) -> bool {
             false
         }
     }
-    impl Eq for Stranger {}
-    impl Hash for Stranger {
+    impl Eq for NeverEqual {}
+    impl Hash for NeverEqual {
         fn hash<H: Hasher>(&self, state: &mut H) {
             state.write_u64(self.0);
         }
@@ -602,7 +602,7 @@ fn broken_comparisons_do_no_harm() {
             }
         }
         assert!(map.iter().all(|(_, value)| value[0] == value[1] && value[0] < 600));
-        assert_eq!(map.iter().count(), map.len(), "the count is of what is there");
+        assert_eq!(map.iter().count(), map.len(), "the count is of the present entries");
         let mut kept = 0;
         map.retain(|_, _| {
             kept += 1;
@@ -618,7 +618,7 @@ fn broken_comparisons_do_no_harm() {
 
     within(TIME_LIMIT, "broken comparisons and hashes", || {
         for hasher in hashers::ALL {
-            abuse(hasher, Stranger);
+            abuse(hasher, NeverEqual);
             abuse(hasher, Moody);
         }
         abuse(Fickle::default(), |n| n);

@@ -135,7 +135,7 @@ fn a_thread_stopped_in_a_read_section_holds_up_one_publish_and_little_memory() {
                 let snapshot = handle.enter();
                 thread.stop();
                 let all: Model = snapshot.iter().map(|(k, v)| (k.value, v.value)).collect();
-                assert_eq!(all, held, "what a snapshot shows has changed");
+                assert_eq!(all, held, "the contents of a snapshot have changed");
                 drop(snapshot);
                 thread.stop();
             });
@@ -143,7 +143,7 @@ fn a_thread_stopped_in_a_read_section_holds_up_one_publish_and_little_memory() {
             // The sides are swapped once, and then not again.
             let second = game.change_until_published();
             let generation = game.writer.generation();
-            // Each key once, so that there is a note of each.
+            // Each key once, so that each has a note.
             (0..KEYS).for_each(|key| game.insert(key));
             let bytes = game.writer.stats().memory_bytes;
             for step in 0..20_000 {
@@ -204,7 +204,7 @@ fn threads_stopped_one_after_the_other_hold_up_a_publish_each() {
                 check(&handle, &held);
                 let guard = handle.get(&KEYS).expect("no thread removes it");
                 other.stop();
-                assert_eq!(guard.value, held[&KEYS], "what a guard holds has changed");
+                assert_eq!(guard.value, held[&KEYS], "the entry of a guard has changed");
                 drop(guard);
                 other.stop();
             });

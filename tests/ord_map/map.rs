@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `OrdMap` by one thread: every operation against `BTreeMap`, keys of many types, what is dropped and when, guards.
+//! `OrdMap` by one thread: every operation against `BTreeMap`, keys of many types, drops and their times, guards.
 
 use crate::support;
 
@@ -28,7 +28,7 @@ const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
     send::<OrdMap<String, Vec<u8>>>();
     sync::<OrdMap<String, Vec<u8>>>();
-    // Such a map can be moved, but not shared, because only one thread may read its values.
+    // This map can be moved, but not shared, because only one thread may read its values.
     send::<OrdMap<u32, std::cell::Cell<u32>>>();
     unwind::<OrdMap<String, String>>();
     send::<hedgerow::fence::OrdIntoIter<String, String>>();
@@ -37,7 +37,7 @@ const _: () = {
 type Texts = OrdMap<String, String>;
 type Model = BTreeMap<String, String>;
 
-/// Asserts that map and model have the same entries, whatever the ranking.
+/// Asserts that map and model have the same entries, for any ranking.
 fn same<K: Clone + Ord + Debug, V: PartialEq + Debug, R: Ranking<K>>(
     map: &OrdMap<K, V, R>,
     model: &BTreeMap<K, V>,
@@ -425,8 +425,8 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// An entry that was found under a guard stays, whatever other threads do to the map. So do the bounds of merged
-/// leaves, from which an iterator goes on.
+/// An entry that was found under a guard stays, even if other threads remove it from the map. So do the bounds of
+/// merged leaves, from which an iterator goes on.
 #[test]
 fn a_guard_keeps_what_it_saw() {
     alone(|| {

@@ -1,7 +1,7 @@
 //! builds: asan tsan
 //!
-//! `OrdMap` while several threads write: what must hold at any time, what must be left in the end, and what was
-//! dropped.
+//! `OrdMap` while several threads write: conditions that hold at any time, the entries that must be left in the end,
+//! and drops.
 
 use crate::support;
 

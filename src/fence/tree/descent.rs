@@ -28,7 +28,7 @@ use crate::sync::stripes::Counter;
 use core::ptr;
 
 /// Number of descents, each further left than the one before, until a search walks from the first leaf.
-const TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 pub(crate) struct Tree<K, V, R> {
     pub(crate) policy: R,
@@ -302,7 +302,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut start = start;
         let mut attempts = 0;
         loop {
-            let walks = attempts >= TRIES;
+            let walks = attempts >= MAX_ATTEMPTS;
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {

@@ -1,5 +1,5 @@
-//! Measures how long a database takes to open, from its log and from a snapshot, and what writing the snapshot costs
-//! concurrent writers: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
+//! Measures how long a database takes to open, from its log and from a snapshot, and how much writing the snapshot
+//! slows concurrent writers: `cargo run --release -p hedgerow-db --example recovery [KEYS [BYTES [PIPELINE]]]`.
 //!
 //! Fills a directory below the system's directory for temporary files with KEYS values of BYTES, in pipelines of
 //! PIPELINE.

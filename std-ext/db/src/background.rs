@@ -1,5 +1,5 @@
 //! Background tasks, in two threads: one runs the active expire cycle and eviction, the other writes snapshots when the
-//! log has grown or a client asks for one.
+//! log has grown or a client requests one.
 
 use crate::error::Error;
 use crate::lock::lock;
@@ -33,7 +33,7 @@ struct Shared {
     snapshot_after: u64,
     status: Mutex<Status>,
     wakeup: Condvar,
-    /// Held while a snapshot is written, so that there is one at a time.
+    /// Held while a snapshot is written, so that only one is written at a time.
     snapshot_lock: Mutex<()>,
 }
 

@@ -54,7 +54,7 @@ struct Inner {
     background: BackgroundTasks,
 }
 
-/// What opening the database has loaded.
+/// The data that was loaded when the database was opened.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Opened {
@@ -62,8 +62,8 @@ pub struct Opened {
     pub snapshot_keys: u64,
     /// Log entries after the snapshot.
     pub log_entries: u64,
-    /// Bytes truncated from the end of the log, from the first incomplete entry on. A crash during a write leaves such
-    /// an entry.
+    /// Bytes truncated from the end of the log, from the first incomplete entry on. A crash during a write leaves an
+    /// incomplete entry.
     pub truncated_bytes: u64,
     /// Complete entries among the truncated bytes, as a power failure may leave them if they were not flushed. They are
     /// saved in a file whose name begins with `cut-`.
@@ -403,7 +403,7 @@ impl Db {
     /// Stores several pairs atomically: readers see all of them or none.
     ///
     /// # Errors
-    /// As [`set`](Self::set); then none is stored.
+    /// As [`set`](Self::set); then no pair is stored.
     pub fn set_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
         self.execute(Request::MultiKey(MultiKeyOp::SetAll(pairs)), done)
     }
@@ -559,7 +559,7 @@ fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
     Ok(bytes)
 }
 
-/// Returns whether an entry sets the clock back. Such an entry holds nothing else.
+/// Returns whether an entry sets the clock back. An entry that does holds nothing else.
 fn is_set_back(changes: &[u8]) -> bool {
     matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))))
 }

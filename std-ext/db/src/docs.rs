@@ -13,7 +13,7 @@ pub mod configuration {
 }
 
 pub mod guarantees {
-    //! What an acknowledgement guarantees, and what survives a failure.
+    //! Guarantees of an acknowledgement, and the data that survives a failure.
     //!
     #![doc = include_str!("../docs/guarantees.md")]
     //!
@@ -24,7 +24,7 @@ pub mod guarantees {
 }
 
 pub mod limits {
-    //! What the database cannot do, and its limits.
+    //! Unsupported operations, and limits.
     //!
     #![doc = include_str!("../docs/limits.md")]
 }

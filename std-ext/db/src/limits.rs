@@ -1,5 +1,5 @@
-//! The limits: what one client can make the server hold, how long the server waits for clients, and which port honours
-//! which setting. The tables of the [page about them](crate::docs::limits) are made here.
+//! Limits: the memory that one client can use, the server's waits for clients, and the settings that each port honours.
+//! The tables of the [page about them](crate::docs::limits) are made here.
 //!
 //! Every buffer that a client can grow, and every wait that a client can cause, has a row here.
 
@@ -76,7 +76,7 @@ struct Buffer {
     limit: Limit,
     /// The setting that changes the limit, if there is one.
     setting: &'static str,
-    /// What happens beyond the limit.
+    /// The consequence beyond the limit.
     then: &'static str,
 }
 
@@ -190,7 +190,7 @@ const BUFFERS: &[Buffer] = &[
     buffer("HTTP: the head of a request", Limit::Bytes(HTTP_HEAD), "", "status 431"),
 ];
 
-/// What the server waits for, and how long at most.
+/// The events that the server waits for, and how long at most.
 const WAITS: &[(&str, &str)] = &[
     ("a command, or the rest of one; a TLS handshake", "`timeout`; without it, no limit"),
     ("a client that reads its replies", "`timeout`; without it, no limit of time"),
@@ -235,18 +235,18 @@ pub fn page() -> String {
     let mut line = |line: fmt::Arguments<'_>| {
         let _ = writeln!(text, "{line}");
     };
-    line(format_args!("# What one client can make the server hold\n"));
-    line(format_args!("| what | limit | setting | beyond it |\n|---|---|---|---|"));
+    line(format_args!("# Limits of one client\n"));
+    line(format_args!("| resource | limit | setting | beyond it |\n|---|---|---|---|"));
     for Buffer { what, limit, setting, then } in BUFFERS {
         let setting = if setting.is_empty() { String::new() } else { format!("`{setting}`") };
         line(format_args!("| {what} | {limit} | {setting} | {then} |"));
     }
     line(format_args!("\n# How long the server waits\n"));
-    line(format_args!("| for what | how long |\n|---|---|"));
+    line(format_args!("| event | how long |\n|---|---|"));
     for (what, long) in WAITS {
         line(format_args!("| {what} | {long} |"));
     }
-    line(format_args!("\n# Which port honours which setting\n"));
+    line(format_args!("\n# Settings that each port honours\n"));
     line(format_args!("| setting | {} |\n|---|---|---|---|---|---|", PORTS.join(" | ")));
     for (setting, ports) in PORT_SETTINGS {
         line(format_args!("| `{setting}` | {} |", ports.join(" | ")));

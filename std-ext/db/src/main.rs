@@ -253,7 +253,7 @@ fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpSer
     text
 }
 
-/// Says where the data is stored, and what was loaded.
+/// Returns a line about the data's folder and the loaded data.
 fn persistence_line(db: &Db) -> String {
     let Some(folder) = &db.options().folder else {
         return "Persistence is off: all data is lost at shutdown.".to_owned();

@@ -4,7 +4,7 @@ use crate::clock::TimeSource;
 use crate::log::Fsync;
 use std::path::PathBuf;
 
-/// What happens when memory reaches its limit.
+/// The policy when memory reaches its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Eviction {
     /// Changes that need memory are refused.
@@ -63,7 +63,7 @@ pub struct Options {
     pub shards: usize,
     /// Maximum memory for keys and values, in bytes; 0 for no limit.
     pub max_memory: usize,
-    /// What happens at that limit.
+    /// The policy at that limit.
     pub eviction: Eviction,
     /// Bytes of memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for
     /// no compression.

@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What to read of a key.
+/// A property of a key to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Query {
     /// Its value: [`Answer::Bytes`] or [`Answer::Nil`].
@@ -122,7 +122,7 @@ pub enum Change<'a> {
     SetRange {
         /// Where to write.
         offset: usize,
-        /// What to write; empty bytes change nothing.
+        /// The bytes to write; empty bytes change nothing.
         bytes: &'a [u8],
     },
 }

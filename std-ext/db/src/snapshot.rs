@@ -302,7 +302,7 @@ struct Footer {
     bytes: u64,
 }
 
-/// What is wrong with a file.
+/// The reason why a file cannot be read.
 enum ReadError {
     Io(io::Error),
     Damage(u64, &'static str),

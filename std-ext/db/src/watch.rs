@@ -77,11 +77,11 @@ impl Watchers {
 pub struct Event {
     /// The log entry of the change.
     pub lsn: Lsn,
-    /// What changed.
+    /// The kind of the change.
     pub kind: EventKind,
 }
 
-/// What changed.
+/// A change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {

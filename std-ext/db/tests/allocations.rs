@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! What a pipeline allocates once its buffers have grown: nothing for reads, and for changes only what the database
+//! Allocations of a pipeline whose buffers have grown: none for reads, and for changes only the data that the database
 //! stores.
 
 use hedgerow_db::command::{

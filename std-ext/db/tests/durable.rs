@@ -34,7 +34,7 @@ fn folder() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Snapshots are written only when a test asks for them.
+/// Snapshots are written only when a test requests them.
 fn options(path: &Path, fsync: Fsync, shards: usize) -> Options {
     let mut options = Options::at(path);
     (options.fsync, options.shards, options.snapshot_after) = (fsync, shards, 0);
@@ -341,7 +341,7 @@ fn time_does_not_go_back() {
 
 // ------------------------------------------------------------------------------------------ crashes at every step
 
-/// A disk that is photographed before each operation: what is left if the process dies there, and in the worst case if
+/// A disk that is photographed before each operation: its contents if the process dies there, and in the worst case if
 /// the power fails there.
 #[derive(Clone)]
 struct Watched {

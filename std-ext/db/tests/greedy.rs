@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Clients that make the server hold more than their share: what the server does for them, and where it stops. The
+//! Clients that use more than their share of the server's memory: how far it serves them, and where it stops. The
 //! tests measure the memory of their process, so they have their own process and run one at a time.
 
 mod support;

@@ -356,7 +356,7 @@ fn responses_are_bounded() {
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a stream that is not read");
         let mut count = 0;
-        let next = "a stream was made beyond what is read";
+        let next = "a stream was made beyond the read part";
         while let Some(batch) = answers.message().await.expect(next) {
             count += batch.answers.len();
         }
@@ -386,7 +386,7 @@ fn responses_are_bounded() {
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a watcher that does not read");
         for _ in 0..50 {
-            let event = events.message().await.expect("values were sent beyond what is read");
+            let event = events.message().await.expect("values were sent beyond the read part");
             assert!(event.is_some());
         }
         drop(server);

@@ -33,7 +33,7 @@ const STRIDE: u64 = 1 << 32;
 /// An expiration that no test reaches.
 const FAR: u64 = 1 << 50;
 
-/// The options of a round: each flush policy in turn, and a different number of shards each time.
+/// The options of a round: the next flush policy, and a different number of shards each time.
 fn options(folder: &Path, round: u64) -> Options {
     let mut options = Options::at(folder);
     options.fsync =
@@ -158,7 +158,7 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
     reader.join().unwrap()
 }
 
-/// What is known of a thread's keys.
+/// The known state of a thread's keys.
 #[derive(Default)]
 struct Known {
     registers: [Option<u64>; KEYS as usize],

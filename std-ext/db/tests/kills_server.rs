@@ -300,7 +300,7 @@ fn watch(mut client: Client, highest: &AtomicU64) {
     }
 }
 
-/// Requests snapshots, so that kills meet them whatever the clock says.
+/// Requests snapshots, so that kills meet them regardless of the server's schedule.
 fn have_saved(mut client: Client) {
     let mut line = String::new();
     while client.0.get_mut().write_all(b"BGSAVE\r\n").is_ok() {
@@ -319,7 +319,7 @@ fn number_of_all(client: &mut Client) -> u64 {
 
 // -------------------------------------------------------------------------------- the test that kills it
 
-/// The possible range of the shared number: from what was acknowledged or shown to what was sent.
+/// The possible range of the shared number: from the acknowledged or shown one to the sent one.
 type Between = RangeInclusive<u64>;
 
 #[derive(Default)]

@@ -140,7 +140,7 @@ fn a_directory_is_opened_once() {
     assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
 
-/// Wherever a byte differs in what a mark says was flushed, or another file follows: the log is refused.
+/// If a byte differs that was flushed according to a mark, or another file follows, the log is refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
@@ -214,7 +214,7 @@ fn unflushed_damage_is_truncated() {
     }
 }
 
-/// A disk without power may have written any part of what was not flushed.
+/// A disk without power may have written any part of the bytes that were not flushed.
 #[test]
 fn power_failures_keep_flushed_entries() {
     let mut given_up = 0;

@@ -289,7 +289,7 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     for _ in 0..rounds {
-        // Each key at most twice, so that reordering of what stands between cannot differ from the model's order.
+        // Each key at most twice, so that reordering the requests between cannot differ from the model's order.
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! The server over sockets: what clients send, valid or not, and what happens to clients that misbehave.
+//! The server over sockets: valid and invalid requests, and the treatment of clients that misbehave.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What commands share to read their arguments, and the errors that they reply.
+//! Functions by which all commands read their arguments, and the errors that they reply.
 
 use crate::command::subcommands;
 use crate::command::table::takes;

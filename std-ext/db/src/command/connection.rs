@@ -7,7 +7,7 @@ use std::time::Instant;
 /// Commands in a batch at most.
 pub(super) const MAX_BATCH_COMMANDS: usize = 512;
 
-/// Which replies a client wants (`CLIENT REPLY`).
+/// The replies that a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplyMode {
     /// All.
@@ -89,8 +89,8 @@ impl Connection {
     }
 
     /// Sets how many bytes of replies each call of [`process_input`](super::process_input) may append from now on. A
-    /// client that asks for more is dropped ([`NextStep::Drop`](super::NextStep::Drop)), and no more than this is made
-    /// of its replies.
+    /// client that requests more is dropped ([`NextStep::Drop`](super::NextStep::Drop)), and no more than these bytes
+    /// of its replies are made.
     pub fn set_reply_limit(&mut self, bytes: usize) {
         self.reply_limit = bytes;
     }

@@ -1,10 +1,10 @@
-//! What commands need besides their arguments: the database and the server.
+//! The context of commands: the database and the server.
 
 use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
 use crate::{Db, Session};
 
-/// What a connection's commands are executed with.
+/// The context in which a connection's commands are executed.
 pub struct Context<'c> {
     /// The thread's session.
     pub session: &'c mut Session,
@@ -16,7 +16,7 @@ pub struct Context<'c> {
     pub scratch: &'c mut Scratch,
 }
 
-/// What commands read and change of the server.
+/// The parts of the server that commands read and change.
 pub trait ServerApi {
     /// Returns the server's statistics.
     fn stats(&self) -> ServerStats;
@@ -41,8 +41,8 @@ pub trait ServerApi {
     /// executed.
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
 
-    /// Returns whether this is the user's password; any is if none is set. The time must not depend on the passwords'
-    /// contents, as with [`same_secret`].
+    /// Returns whether this is the user's password. Without a configured password, returns true. The time must not
+    /// depend on the passwords' contents, as with [`same_secret`].
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool;
 
     /// Returns whether there is a password.

@@ -1,4 +1,4 @@
-//! What COMMAND DOCS replies for each command.
+//! The replies of COMMAND DOCS, by command.
 
 /// The documentation of a command.
 pub(super) struct Docs {

@@ -25,11 +25,11 @@ pub struct Outcome {
     pub commands: usize,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
-    /// What to do with the connection.
+    /// The next step of the connection.
     pub next: NextStep,
 }
 
-/// What to do with a connection after its replies.
+/// The next step of a connection after its replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NextStep {
     /// Wait for more input.

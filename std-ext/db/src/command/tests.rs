@@ -320,7 +320,7 @@ fn settings_are_those_of_the_database_and_the_server() {
         client.command("config set appendonly no"),
         failed("appendonly", "can't set immutable config")
     );
-    // If one is invalid, none is changed.
+    // If one value is invalid, the server changes no setting.
     client.command("config set maxmemory 1 maxmemory-policy foo");
     assert_eq!(client.command("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
 }

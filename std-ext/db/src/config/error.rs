@@ -30,7 +30,7 @@ pub enum ConfigError {
         name: &'static str,
         /// The invalid value.
         value: String,
-        /// What is expected.
+        /// The expected values.
         expected: String,
     },
     /// Settings contradict each other.

@@ -20,7 +20,7 @@ const NAME: &str = "hedgerow-db";
 const ACTIONS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
 const SWITCHES: usize = 4;
 
-/// What the arguments ask for.
+/// The parsed arguments: the action that they request.
 #[derive(Debug)]
 pub(super) enum Parsed {
     /// Serve.

@@ -27,7 +27,7 @@ pub struct Config {
     file: Option<PathBuf>,
 }
 
-/// What the command line asks for.
+/// The action that the command line requests.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
 pub enum Invocation {
@@ -52,7 +52,7 @@ impl Config {
     /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name.
     ///
     /// # Errors
-    /// [`ConfigError`] says where the error is and what is expected.
+    /// [`ConfigError`] names the place of the error and the expected value.
     #[cfg(feature = "cli")]
     pub fn read(
         arguments: impl IntoIterator<Item = String>,
@@ -74,7 +74,7 @@ impl Config {
     /// override it. This is for programs with a command line of their own.
     ///
     /// # Errors
-    /// [`ConfigError`] says where the error is and what is expected.
+    /// [`ConfigError`] names the place of the error and the expected value.
     pub fn load(
         file: Option<PathBuf>,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -37,7 +37,7 @@ pub(super) struct RawSetting {
     pub(super) origin: Origin,
 }
 
-/// Where a syntax error is, and what is wrong.
+/// The place of a syntax error, and its description.
 pub(super) type SyntaxError = (Origin, &'static str);
 
 /// Parses a file: each line is a name and a value, parts of which may be quoted. `#` begins a comment line.

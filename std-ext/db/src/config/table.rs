@@ -9,13 +9,13 @@ use super::value::Kind;
 pub struct Setting {
     /// The name: Redis's name if Redis has the same setting.
     pub name: &'static str,
-    /// Which values it takes.
+    /// The values that it takes.
     pub kind: Kind,
     /// The default value.
     pub default: &'static str,
     /// Whether `CONFIG SET` can change it while the server runs.
     pub modifiable: bool,
-    /// What it does.
+    /// Its effect, as shown to users.
     pub help: &'static str,
 }
 
@@ -132,7 +132,7 @@ const CLIENTS: &[Setting] = &[
         "shutdown-timeout",
         Kind::Number { min: 0, max: 86_400 },
         "10",
-        "Seconds that a shutdown waits for clients to read the replies to what they have sent.",
+        "Seconds that a shutdown waits for clients to read the replies to their requests.",
     ),
 ];
 
@@ -183,7 +183,7 @@ const MEMORY: &[Setting] = &[
             "volatile-ttl",
         ]),
         "noeviction",
-        "What happens at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
+        "The policy at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
          policies evict only keys with an expiration.",
     ),
     immutable(
@@ -241,7 +241,7 @@ const MONITORING: &[Setting] = &[
         "loglevel",
         Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
         "notice",
-        "What is logged to standard error.",
+        "The least severe level that is logged to standard error.",
     ),
     immutable(
         "metrics-port",

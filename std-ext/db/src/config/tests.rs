@@ -1,4 +1,4 @@
-//! Tests of the sources together, and of what is made from the table.
+//! Tests of all sources together, and of the texts that are made from the table.
 
 use super::*;
 use crate::log::Fsync;

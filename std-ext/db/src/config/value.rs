@@ -3,7 +3,7 @@
 use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Which values a setting takes.
+/// The values that a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -44,7 +44,7 @@ impl Kind {
     /// Normalizes a value: words in lower case, bytes as a number.
     ///
     /// # Errors
-    /// What is expected instead.
+    /// A description of the expected values.
     pub fn parse(self, value: &str) -> Result<String, String> {
         let expected = || self.to_string();
         let lower = value.to_ascii_lowercase();

@@ -173,7 +173,7 @@ async fn serve(
     Ok(())
 }
 
-/// Admits a request if it carries the current password, or if none is set.
+/// Admits a request if it carries the current password, or if no password is set.
 fn authenticate(
     request: Request<()>,
     runtime_config: &RuntimeConfig,

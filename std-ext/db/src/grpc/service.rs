@@ -346,7 +346,7 @@ impl Shared {
 }
 
 type WatchResult = Result<WatchResponse, Status>;
-/// A message for a watcher, with what counts its bytes until it is sent.
+/// A message for a watcher, with the permit and the reservation that count its bytes until it is sent.
 type QueuedEvent = Result<(WatchResponse, (OwnedSemaphorePermit, Reservation)), Status>;
 
 /// Converts an operation to a request.

@@ -16,7 +16,7 @@ pub struct FaultyDisk {
     state: Arc<Mutex<DiskState>>,
 }
 
-/// The faults, and what was synced of each file.
+/// The faults, and the synced bytes of each file.
 #[derive(Default)]
 struct DiskState {
     faults: Faults,

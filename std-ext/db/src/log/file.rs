@@ -194,8 +194,8 @@ impl Log for FileLog {
         let shared = &*self.shared;
         let _sync = lock(&shared.sync_lock);
         if shared.fsync != Fsync::Always {
-            // Most of it is synced without the lock, so commits go on meanwhile. What they write need not be synced
-            // here.
+            // Most of it is synced without the lock, so commits go on meanwhile. Bytes that they write need not be
+            // synced here.
             return shared.sync_written();
         }
         shared.with_writer(|writer| shared.write_and_sync(writer))

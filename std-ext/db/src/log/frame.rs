@@ -14,7 +14,7 @@
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE); `check` is the same with the salt as its initial value.
 //!
 //! - The salt is drawn at random when the log is created. A client that stores a value that looks like an entry does
-//!   not know it, so recovery does not take such a value for an entry when it searches a torn tail.
+//!   not know it, so recovery does not take that value for an entry when it searches a torn tail.
 //! - The header has a check of its own. So the search is one pass over the tail, and recovery can trust a length before
 //!   it has read the changes.
 
@@ -121,7 +121,7 @@ fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
     })
 }
 
-/// What the reader found.
+/// An item that the reader found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// An entry: its offset, number, time and changes.
@@ -132,7 +132,7 @@ pub(crate) enum Item<'a> {
     Invalid(&'static str),
 }
 
-/// What follows the first invalid entry.
+/// The bytes from the first invalid entry on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tail {
     /// Whether there is proof that the invalid entry had been synced.

@@ -9,7 +9,7 @@
 //! is older than the log; its numbers are smaller then, and still true.
 //!
 //! A folder without a manifest is new, or was written by an earlier version, or its owner has removed the manifest to
-//! continue with what is left.
+//! continue with the remaining segments.
 
 use crate::log::api::Lsn;
 use crate::log::crc;
@@ -25,7 +25,7 @@ const MAGIC: &[u8; 8] = b"hedgeman";
 const VERSION: u32 = 1;
 const BYTES: usize = 32;
 
-/// What the folder has to contain.
+/// The contents that the folder must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Manifest {
     /// The first entry of the newest segment.

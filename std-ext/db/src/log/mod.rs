@@ -7,7 +7,7 @@
 //! - `frame`: the format of segments and entries.
 //! - `recover`: recovery at startup: replay, torn tails, damage.
 //! - `manifest`: the file by which recovery notices missing segments.
-//! - `health`, `rollback`: what happens if a write or `fdatasync` fails.
+//! - `health`, `rollback`: the steps after a write or `fdatasync` fails.
 //! - [`disk`], [`folder`]: the files. `faults` makes them fail in tests.
 
 mod api;

@@ -18,7 +18,7 @@ pub enum OpenError {
         file: PathBuf,
         /// The offset of the first invalid entry or block.
         offset: u64,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         why: &'static str,
     },
     /// Entries are missing between two segments.

@@ -30,7 +30,7 @@ pub(super) const PROBE: &str = "log.probe";
 /// Applies an entry: its number, its time and its changes. Returns an error if no server can have written them.
 pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
 
-/// What recovery found.
+/// The outcome of recovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
@@ -66,7 +66,7 @@ pub(super) struct Segment {
     pub(super) marked: Lsn,
 }
 
-/// What an opened log continues from.
+/// The state from which an opened log continues.
 pub(super) struct OpenedLog {
     /// All segments but the last, oldest first.
     pub(super) closed: Vec<Segment>,

@@ -51,7 +51,7 @@ const MAX_RETAINED: usize = 4 << 20;
 /// Bytes that must be free on a disk that was full, before changes are admitted again.
 const MIN_FREE: usize = 64 << 10;
 
-/// What the log's handle and its thread share.
+/// State that the log's handle and its thread share.
 pub(super) struct Shared {
     pub(super) folder: Arc<Folder>,
     pub(super) fsync: Fsync,
@@ -108,7 +108,7 @@ pub(super) struct Writer {
     pub(super) notify: bool,
 }
 
-/// What the log's thread has to do.
+/// Pending work of the log's thread.
 #[derive(Default)]
 pub(super) struct SyncRequest {
     /// Under `always`: sync up to this entry.
@@ -178,7 +178,7 @@ impl Shared {
         }
     }
 
-    /// Calls `with` under the lock of `writer`. If `with` asks for it, calls the callbacks afterwards.
+    /// Calls `with` under the lock of `writer`. If `with` sets `notify`, calls the callbacks afterwards.
     pub(super) fn with_writer<T>(&self, with: impl FnOnce(&mut Writer) -> T) -> T {
         let mut writer = lock(&self.writer);
         let result = with(&mut writer);
@@ -343,7 +343,8 @@ impl Shared {
         self.health.fail(why)
     }
 
-    /// Discards the entries that are not safe. The caller holds the locks of all shards, so none is appended meanwhile.
+    /// Discards the entries that are not safe. The caller holds the locks of all shards, so no entry is appended
+    /// meanwhile.
     pub(super) fn roll_back(&self) -> Option<Rollback> {
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;

@@ -47,7 +47,7 @@ impl Limits {
     pub const UNAUTHENTICATED: Self = Self { arguments: 10, argument: 16 << 10 };
 }
 
-/// What was found at the beginning of a buffer.
+/// The item that was found at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A request of this many bytes, whose arguments were returned.
@@ -121,8 +121,8 @@ struct Partial {
 }
 
 impl Requests {
-    /// Parses what `input` begins with, and stores its arguments in `arguments`. After [`Found::Unfinished`], the next
-    /// `input` must begin with the same bytes and have more of them; otherwise it must begin after what was found.
+    /// Parses the beginning of `input`, and stores its arguments in `arguments`. After [`Found::Unfinished`], the next
+    /// `input` must begin with the same bytes and have more of them; otherwise it must begin after the found bytes.
     #[inline]
     pub fn next<'a>(
         &mut self,
@@ -344,7 +344,7 @@ mod tests {
     fn a_long_request_is_not_parsed_again() {
         let whole = [b"*1000\r\n".to_vec(), b"$3\r\nabc\r\n".repeat(1000)].concat();
         let mut requests = Requests::default();
-        // Below `least` bytes, nothing is parsed; then only what is new.
+        // Below `least` bytes, nothing is parsed; then only the new bytes.
         let (mut from, mut least) = (0, 500);
         for end in (500..whole.len()).step_by(500) {
             let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());

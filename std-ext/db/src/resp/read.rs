@@ -45,7 +45,7 @@ pub enum Reply {
     Verbatim([u8; 3], Vec<u8>),
 }
 
-/// What was found at the beginning of a buffer.
+/// The item that was found at the beginning of a buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// A reply of this many bytes.

@@ -229,7 +229,7 @@ impl Client {
         !self.blocked && (self.output.is_sendable() || self.stream.holds_back() || ends())
     }
 
-    /// Begins shutdown for this client: what it has sent by now is still answered.
+    /// Begins shutdown for this client: requests that it has sent by now are still answered.
     pub(super) fn finish(&mut self) {
         if self.state == State::Open && self.shutdown_cycles.is_none() {
             self.shutdown_cycles = Some(0);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// What other threads see of one worker's clients. It is at most a second old; names are newer.
+/// One worker's clients as other threads see them. The list is at most a second old; names are newer.
 #[derive(Debug, Default)]
 pub(super) struct ClientList(Mutex<Entries>);
 

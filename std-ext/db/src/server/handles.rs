@@ -14,8 +14,8 @@ use std::time::Duration;
 pub struct StopHandle(pub(super) Arc<Shared>);
 
 impl StopHandle {
-    /// Shuts the server down. The first call stops accepting connections; what clients have sent by now is answered,
-    /// and the server exits when the replies are sent, at the latest after
+    /// Shuts the server down. The first call stops accepting connections. The server still answers the requests that
+    /// clients have sent by now, and exits when the replies are sent, at the latest after
     /// [`shutdown_timeout`](crate::config::ServerConfig::shutdown_timeout). A second call makes it exit at once.
     pub fn stop(&self) {
         self.0.stop();

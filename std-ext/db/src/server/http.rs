@@ -153,7 +153,7 @@ impl Connection {
     }
 }
 
-/// What to report on: the server if there is one, and the progress of loading before that.
+/// The source of reports: the server if there is one, and the progress of loading before that.
 struct Source {
     server: Arc<OnceLock<ServerMonitor>>,
     loading: Arc<OnceLock<Arc<Progress>>>,

@@ -30,13 +30,13 @@ const WAKER: Token = Token(0);
 
 /// Answers clients while the data is being loaded. Dropping it closes the listeners.
 pub struct Loading {
-    /// What the listeners were made of. The listeners themselves are with the thread until it ends.
+    /// The configuration of the listeners. The listeners themselves are with the thread until it ends.
     bound: Bound,
     waker: Waker,
     thread: Option<JoinHandle<Handover>>,
 }
 
-/// What the server takes over: the listeners of each of its workers, and the connections accepted by them.
+/// The parts that the server takes over: the listeners of each of its workers, and the connections accepted by them.
 type Handover = (Vec<Vec<Listener>>, Vec<Accepted>);
 
 impl Loading {

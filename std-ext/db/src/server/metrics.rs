@@ -1,6 +1,6 @@
 //! The `/metrics` page in the OpenMetrics format, which Prometheus reads.
 //!
-//! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format asks for.
+//! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format requires.
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
 use super::counters::CounterTotals;
@@ -30,7 +30,7 @@ pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress
     text
 }
 
-/// What a page reports on.
+/// The source of a page.
 struct Metrics {
     server: Option<ServerMonitor>,
     loading: Option<Arc<Progress>>,

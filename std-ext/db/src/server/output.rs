@@ -17,7 +17,7 @@ pub(super) struct Output {
     full: VecDeque<Vec<u8>>,
     /// Bytes in `full`.
     full_bytes: usize,
-    /// The chunk that replies are appended to. Bytes are sent from it if none is full.
+    /// The chunk that replies are appended to. Bytes are sent from it if no chunk is full.
     last: Vec<u8>,
     /// The offset of the first byte in all chunks.
     base: u64,

@@ -26,7 +26,8 @@ pub(crate) struct BufferLimits {
     pub(crate) input: usize,
 }
 
-/// The configuration that can change while the server runs, what `CONFIG GET` shows, and the number of clients.
+/// The configuration that can change while the server runs, the settings that `CONFIG GET` shows, and the number of
+/// clients.
 #[derive(Debug)]
 pub(crate) struct RuntimeConfig {
     max_clients: Gauge,
@@ -130,7 +131,7 @@ impl RuntimeConfig {
         self.has_password.load(Ordering::Relaxed)
     }
 
-    /// Returns whether this is the user's password; any is if none is set.
+    /// Returns whether this is the user's password. Without a configured password, returns true.
     pub(crate) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
         let expected = lock(&self.password);
         let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));

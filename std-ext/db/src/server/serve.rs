@@ -17,7 +17,7 @@ use std::thread;
 #[cfg(feature = "grpc")]
 use std::time::Duration;
 
-/// What a server listens with: its configuration, the listeners of each thread, their addresses, and the certificates.
+/// The bound parts of a server: its configuration, the listeners of each thread, their addresses, and the certificates.
 pub(super) struct Bound {
     pub(super) config: ServerConfig,
     pub(super) listeners: Vec<Vec<Listener>>,
@@ -50,7 +50,7 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerExit {
-    /// What the SHUTDOWN command said about saving a snapshot, if a client has sent one.
+    /// Whether the SHUTDOWN command requested or forbade a snapshot, if a client has sent one that says so.
     pub save: Option<bool>,
 }
 

@@ -1,4 +1,5 @@
-//! What the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide statistics.
+//! State that the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide
+//! statistics.
 
 use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
@@ -29,7 +30,7 @@ pub(super) enum Phase {
     StoppingNow,
 }
 
-/// What the workers of a server share.
+/// State that the workers of a server share.
 pub(super) struct Shared {
     pub(super) db: Db,
     /// The log that acknowledges changes: the database's own, except in tests.

@@ -114,7 +114,7 @@ impl Drop for AtOnce<'_> {
     }
 }
 
-/// Runs a server of one thread with such a log, until the test is done.
+/// Runs a server of one thread with a [`Slow`] log, until the test is done.
 fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHandle)) {
     serve_over(Db::open(Options::in_memory()).unwrap(), test);
 }

@@ -199,8 +199,8 @@ impl Worker {
         self.queue(key);
     }
 
-    /// Puts a client on the lists of what it needs: service in the next cycle, a later check, or a write at the end of
-    /// this cycle.
+    /// Puts a client on the lists for the steps that it needs: service in the next cycle, a later check, or a write at
+    /// the end of this cycle.
     fn queue(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.wants_service(&self.context) {
@@ -238,7 +238,7 @@ impl Worker {
     fn run_cycle(&mut self) {
         self.accept_connections();
         self.recheck_paused();
-        // Before clients are served, so that what they have sent by now is still read.
+        // Before clients are served, so that the requests that they have sent by now are still read.
         if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
             self.begin_shutdown();
         }
@@ -276,7 +276,7 @@ impl Worker {
         // Nothing to ask if all that this cycle showed was safe before.
         let mut failed = required_lsn > before && self.request_commit(required_lsn);
         // [RB-2] Entries after the undone ones may be safe by now, so a safe number says nothing about a reply that
-        // waits for an undone entry. After a rollback, only what was known to be safe before counts.
+        // waits for an undone entry. After a rollback, only the number that was known before counts.
         if self.notice_rollback() {
             (failed, self.safe) = (true, before);
         }
@@ -420,7 +420,7 @@ impl Worker {
         }
     }
 
-    /// Closes the listeners; connected clients still get replies to what they have sent.
+    /// Closes the listeners; connected clients still get replies to the requests that they have sent.
     fn begin_shutdown(&mut self) {
         self.stopping_since = Some(self.context.now);
         self.listeners.clear();

@@ -1,4 +1,4 @@
-//! What a worker shares with the client that it serves: buffers, session, limits and counters.
+//! State that a worker shares with the client that it serves: buffers, session, limits and counters.
 
 use super::counters::Counters;
 use super::runtime_config::BufferLimits;
@@ -15,7 +15,7 @@ const LARGEST_POOLED: usize = 64 << 10;
 /// Buffers in the pool at most.
 const MAX_POOLED: usize = 64;
 
-/// What a worker shares with the client that it serves.
+/// State that a worker shares with the client that it serves.
 pub(super) struct WorkerContext {
     pub(super) scratch: Vec<u8>,
     pub(super) pool: BufferPool,

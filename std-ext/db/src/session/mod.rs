@@ -27,7 +27,7 @@ const FEW: usize = 3;
 /// A log entry of this many bytes is written before more changes are added to it.
 const LONG_ENTRY: usize = 16 << 20;
 
-/// What happened since this batch of requests began: it decides whether a rollback invalidates the answers.
+/// Events since this batch of requests began. They decide whether a rollback invalidates the answers.
 #[derive(Clone, Copy, Default)]
 struct Since {
     /// The number of rollbacks when the batch began, or when a lock was last taken.

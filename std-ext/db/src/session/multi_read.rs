@@ -116,7 +116,7 @@ fn enter_all<'s>(
     shards.iter().zip(versions).all(|(shard, version)| stats(shard).is_still(*version))
 }
 
-/// Answers all reads with what `find` returns for the index of a shard in `shards` and a key. Returns how many keys
+/// Answers all reads with the results of `find` for the index of a shard in `shards` and a key. Returns how many keys
 /// exist.
 fn answer_all(
     state: &State,

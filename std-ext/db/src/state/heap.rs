@@ -59,7 +59,7 @@ impl TrimState {
         let much = SLACK + used / 8;
         let is_time = self.retry.is_some_and(|(at, _)| at <= now);
         let was_due = self.is_due;
-        // What the last trim could not return is tried again only after the pause.
+        // Memory that the last trim could not return is tried again only after the pause.
         self.is_due = free - self.least >= much || free >= much && is_time;
         self.is_due && was_due
     }
@@ -112,7 +112,7 @@ mod tests {
             state.should_trim(free, 0, now).then_some(now)
         };
         assert!(is_asked(&mut state, 3 * SLACK).is_none(), "asked at once");
-        let at = is_asked(&mut state, 3 * SLACK).expect("much is free twice in turn");
+        let at = is_asked(&mut state, 3 * SLACK).expect("much is free at two checks");
         // Two thirds were freed too late for the trim.
         state.trimmed(3 * SLACK, 2 * SLACK, at);
         let again =

@@ -3,7 +3,7 @@
 use crate::options::Eviction;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-/// The memory limit, and what happens when it is reached. Both can be set at run time.
+/// The memory limit, and the policy when it is reached. Both can be set at run time.
 pub(crate) struct MemoryLimit {
     bytes: AtomicUsize,
     eviction: AtomicU8,

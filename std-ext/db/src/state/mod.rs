@@ -1,4 +1,4 @@
-//! The state of a database: its shards, and what they share.
+//! The state of a database: its shards, and the data that they share.
 //!
 //! # Synchronization
 //! A rollback undoes changes that readers may have seen. It holds the locks of all shards. Readers that come meanwhile
@@ -8,8 +8,8 @@
 //!   LSN, with release → a session that loads this LSN (acquire) and compares the count with the one from before its
 //!   read sees that it has changed, and discards what it read.
 //! - **[RB-2]** The count is raised, with release, before the log counts any entry behind the rollback as safe → a
-//!   thread that learns that such an entry is safe sees the new count, and does not take the entry for one from before
-//!   the rollback.
+//!   thread that learns that one of these entries is safe sees the new count, and does not take the entry for one from
+//!   before the rollback.
 //!
 //! No model checks these two orderings. This crate uses std's atomics, locks and threads, and whole maps, which the
 //! model checker cannot replace. x86-64 orders these stores and loads in hardware, so no test there fails without them.

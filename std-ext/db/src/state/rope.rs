@@ -16,7 +16,7 @@
 //! pointer for each 256 KiB. A command that reads more than one piece has to assemble them.
 //!
 //! The log contains what was changed, and where ([`log::change`](crate::log::change)). Of a `RENAME` it contains only
-//! the two names, except while a snapshot is being written. Such a snapshot may contain one key as of before the rename
+//! the two names, except while a snapshot is being written. That snapshot may contain one key as of before the rename
 //! and the other as of after it. Replay would then have no value to move, so the log entry contains the value.
 //!
 //! # Synchronization

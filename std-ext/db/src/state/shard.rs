@@ -39,7 +39,8 @@ pub(crate) struct Shard {
     stats: ShardStats,
 }
 
-/// What other threads may know of a shard without its lock. The counts are stored under the lock, each by itself.
+/// Statistics of a shard that other threads may read without its lock. The counts are stored under the lock, each by
+/// itself.
 #[derive(Default)]
 pub(crate) struct ShardStats {
     /// The last log entry that changed what readers see. Stored before its state is published. So a reader that has
@@ -188,8 +189,8 @@ impl Shard {
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
     }
 
-    /// Locks the shard. After a panic of another holder its state is still consistent: each step leaves it so, and what
-    /// was not published yet is published with the next change.
+    /// Locks the shard. After a panic of another holder its state is still consistent: each step leaves it so, and
+    /// unpublished changes are published with the next change.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -429,7 +430,7 @@ impl Core {
         self.unpublished.push(step);
     }
 
-    /// Records from now on what a rollback has to undo.
+    /// Records from now on the changes that a rollback has to undo.
     pub(crate) fn enable_undo(&mut self) {
         self.records_undo = true;
     }

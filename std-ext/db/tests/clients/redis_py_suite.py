@@ -29,7 +29,7 @@ import xml.etree.ElementTree as ElementTree
 
 VERSION = "8.1.0"
 SHA256 = "6e1a19beef9225c83efd689c7e6b7da2d5215b1f42cd13b7fc3714d0a09c7b25"
-# What the suite imports. Other versions of these change nothing about the server.
+# The packages that the suite imports. Other versions of these change nothing about the server.
 NEEDED = [
     f"redis=={VERSION}", "hatchling", "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-timeout==2.4.0",
     "pytest-forked==1.7.5", "pytest-cov", "numpy", "redis-entraid==1.2.1", "pybreaker>=1.4", "aiohttp>=3.9",
@@ -182,7 +182,7 @@ def main():
             assert counted["passed"] > 1000, "the suite did not run"
             unexpected = sorted(failed.keys() - reasons.keys())
             if unexpected and not accepts:
-                # By function, whatever the file: more than was asked for does no harm.
+                # By function, in any file: to run more tests than needed does no harm.
                 functions = " or ".join(sorted({name.split("::")[-1] for name in unexpected}))
                 again, _ = suite(program, python, source, protocol, "-k", functions)
                 for name in unexpected:

@@ -4,7 +4,7 @@ use crate::slow;
 use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
 use hedgerow_db::resp::{inline, read};
 
-/// The requests, the bytes that they take, and what is wrong with the next one.
+/// The requests, the bytes that they take, and the error in the next one.
 pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<ParseError>);
 
 /// Parses requests that arrive in pieces, as a server does.

@@ -7,7 +7,7 @@ use hedgerow_db::resp::read::Reply;
 /// A value, and the bytes that it took.
 type Taken<T> = Option<(T, usize)>;
 
-/// Returns the requests in `input`, the bytes that they take, and what is wrong with the next one.
+/// Returns the requests in `input`, the bytes that they take, and the error in the next one.
 pub(crate) fn requests(
     input: &[u8],
     unauthenticated: bool,
@@ -155,7 +155,7 @@ fn nested(input: &[u8], depth: usize) -> Taken<Reply> {
         Some(reply)
     };
     let pairs = matches!(mark, b'%' | b'|');
-    // No input has so many bytes.
+    // No input has that many bytes.
     if count > input.len() {
         return None;
     }
