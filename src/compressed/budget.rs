@@ -4,6 +4,18 @@
 //! large enough, the index therefore takes its memory from them: a segment that was swept empty serves records again,
 //! or the index. In a small map a segment is hardly larger than a step of the index's growth. There, a segment is made
 //! only if the budget also has room for the index that its records will need.
+//!
+//! - A reader of a record in a segment that became part of the index reads words of bins. It finds its own bin changed,
+//!   as if other records had been written there ([CM-1]). The read marks of that segment stay allocated, because a late
+//!   reader may still set one.
+//! - If no memory is available, a write of a new key sweeps. If that makes no room, the write is refused.
+//! - One segment is reserved for sweeps. A sweep never needs more, because a copy takes no more bytes than its
+//!   original. Under a new model, a record is compressed again only if it does not become longer.
+//! - Operands may become longer by any amount when they are folded. With a merge function, and a budget of at least
+//!   eight segments, a second segment is therefore reserved, which folding never takes. If folding stops for lack of
+//!   room, cold segments are compacted into it.
+//! - Models stay as long as the map. A new model is kept only within the budget. For the next training, as many bytes
+//!   are left free as the last one needed, but at most a 64th of the budget.
 
 use super::codec::Work;
 use super::maintenance::Maintenance;

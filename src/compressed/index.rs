@@ -2,6 +2,11 @@
 //!
 //! The version of a bin covers its entries and the chains that they refer to. A change of either happens under the
 //! bin's lock; see `segment` for the protocol with readers.
+//!
+//! An entry is one location of 36 bits. The bits of seven entries are packed in four words, and overflow lines have
+//! half of the usual length: 13.5 bytes an entry, instead of 19.6 with whole words. A bin's words are packed within the
+//! bin and written under its lock, so a thread that stores one location may load and store its neighbours. With 36
+//! bits, the records of one map take 32 GiB at most.
 
 use super::hash::KeyHasher;
 use super::record::{Head, Location};

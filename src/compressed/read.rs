@@ -2,6 +2,13 @@
 //!
 //! A lookup finds the key's entry, copies the record while it may be changing, and validates the bin ([CM-1]). Only
 //! then does it decompress the copy.
+//!
+//! # Promotion
+//! A read of a cold record sets its mark. If the mark was set already, the read promotes the record: it copies it to
+//! the hot front. Each promotion clears some marks, so that all are cleared eight times while the front is rewritten
+//! once. Otherwise every record would be marked in the end, and under uniformly chosen keys each read would copy one
+//! record and push out another. A read into the caller's buffer allocates nothing for a promotion: it uses existing
+//! segments, and stops sweeping where it would have to allocate a segment, fold an operand or train.
 
 use super::codec::Corrupt;
 use super::index::EntryCopy;

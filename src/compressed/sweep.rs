@@ -5,6 +5,20 @@
 //! links the record below it instead, and skips unlinked ones. A segment without live bytes is then given back. If live
 //! bytes remain, a writer is between appending and linking, or between unlinking and counting: the segment waits for
 //! another sweep.
+//!
+//! # How much a caller sweeps
+//! Work is counted in bytes that are compressed. Bytes that are only copied or passed over count for less. The pool's
+//! room is the number of segments that are available without sweeping, including those that may still be allocated.
+//!
+//! - A step sweeps until there are some segments ahead.
+//! - A writer sweeps only if there are fewer: twice the bytes that it wrote, then four times, then eight times as room
+//!   decreases. The most is 1 KiB, or three times the bytes that it wrote if that is more.
+//! - A writer that finds no segment at all sweeps until there is one. The rules above are there to avoid that.
+//! - A thread that sweeps releases the maintenance lock after each KiB and lets a waiting writer in. If a writer finds
+//!   that other threads sweep, it waits a little, so that it is no faster than they are.
+//! - A new segment is zeroed piece by piece before it is needed, because the system provides memory page by page, too.
+//!
+//! A sweep advances past a record before it calls a codec for it, so a codec that panics stops no other thread.
 
 use super::codec::Work;
 use super::expiry::RemovalCause;

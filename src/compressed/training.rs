@@ -2,6 +2,12 @@
 //!
 //! Hot values are plain, so they are the samples. Training is a hand-polled future without a waker: each poll does
 //! tens of microseconds of work, in a step or within a write.
+//!
+//! Codecs are trained when there are enough hot records, and again when they compress an eighth worse than before.
+//! Samples are copied under the maintenance lock, one segment a step. The rest runs under the training lock alone, so
+//! other threads use the existing models meanwhile. There is no model at first, so nothing is compressed until the
+//! first training ends. Steps begin it when there are enough samples, and writers when half of the budget is in use.
+//! (Training is an `async` function, because the compiler divides it into steps better than one can by hand.)
 
 use super::codec::training::{self, TURN};
 use super::codec::{Choice, Model};

@@ -1,4 +1,21 @@
 //! The writer's notes between publishes.
+//!
+//! - **Dirty bins** are those in which the sides may differ. A publish copies them byte by byte and prefetches their
+//!   lines. After growth, or if more than a quarter of the bins are dirty, it copies all bins. It calls no hash, key or
+//!   closure again, cannot panic half way, and needs no memory.
+//! - **Retired entries** are boxed entries that readers may still see. Boxed entries belong to neither side. If an
+//!   entry was never on the read side, its removal frees it at once. Otherwise it is linked through the word of its
+//!   node that held its hash, which readers never read. It is freed once the swap after its removal is complete.
+//! - **Places, not hashes** tell whether an entry is on the read side, because a key may return any hash. Entries stay
+//!   in their slots, so while both sides have one layout, the read side has the entry in the same place. Growth notes a
+//!   bit for each slot to which it moves an entry that readers cannot see.
+//! - **Inconsistent keys**: an equal key may return another hash. A boxed entry stores the hash under which it was
+//!   placed. The hash of an inline one is computed again if the entry is behind its home bin. An entry that replaces
+//!   one of another hash moves, so that the overflow counts of bins match the entries in the table.
+//! - **Deferred changes** go into a hash table while a swap is incomplete because a reader is stuck. A deferred change
+//!   has the key's present entry, and its place on the read side. The writer's own lookups search that table first.
+//!   Once the swap is complete, the writer makes the changes. Those whose entries have a place come first, because
+//!   growth would move them.
 
 use super::bin::Bin;
 use super::bin::Hashed;

@@ -1,6 +1,31 @@
 //! One side: a hash table whose entries are copied as plain bytes, even if they are pointers.
 //!
 //! Both sides have the same layout, so a bin is copied to the other side without calling a key's `Hash`.
+//!
+//! # Measured with a prototype
+//! 1 M entries of `u64 → u64`. Publishing 10,000 changed entries took, in µs:
+//!
+//! - 60 by copying dirty bins;
+//! - 127 by finding entries again by remembered bin numbers;
+//! - 290 with entries stored once, in a slab, and replaced by number;
+//! - 370 by replaying operations;
+//! - 550 by copying the entries of dirty keys.
+//!
+//! The speed of single lookups, relative to hashbrown's without synchronization, with 1 k, 64 k and 1 M entries:
+//!
+//! | | 1 k | 64 k | 1 M |
+//! |---|--:|--:|--:|
+//! | a fence in each read section | 0.22 | 0.34 | 0.52 to 0.58 |
+//! | a compiler barrier instead | 0.63 | 0.57 | 0.50 to 0.64 |
+//! | and the side's address in the handle | 0.70 | 0.62 | 0.56 to 0.63 |
+//! | and the table's address in the handle | 0.74 | 0.65 | 0.59 to 0.67 |
+//! | validated words without a read section; readers would have to retry | 0.27 | 0.37 | 0.72 to 0.98 |
+//!
+//! To store small entries once, behind pointers, would halve the memory and cost 30 to 50 % of a lookup's speed. So
+//! `Storage` lets the user choose.
+//!
+//! Slots are filled from the highest down, because the highest ones are beside the head. If a bin has two cache lines,
+//! a lookup prefetches both before it reads the head.
 
 use super::bin::{Bin, Hashed, Slots};
 use core::marker::PhantomData;

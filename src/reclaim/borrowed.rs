@@ -1,4 +1,7 @@
 //! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
+//!
+//! A `compute` returns two `Ref`s, each with a guard of the same slot; the second guard costs an addition. A `Guard` is
+//! not `Clone`, because threads may share an `OwnedGuard`, and only one of them may count.
 
 use super::guard::{Guard, HasGuard};
 use super::node::NodePtr;

@@ -6,6 +6,10 @@
 //! the caller may not wait, or if the user's `Hash` panics. The writer then returns the claim and leaves bins
 //! uninitialized: their keys stay in the bin that they would have come from. The next insert that needs one of these
 //! bins, or a bin that comes from it, initializes it.
+//!
+//! Growth does not wait for busy bins either. If other threads write to a bin each time a split has just hashed its
+//! keys, the split leaves the bin whole after some attempts. Every lookup finds the keys there, and the next insert
+//! that needs the new bins tries again.
 
 use super::directory::Directory;
 use super::split::Split;

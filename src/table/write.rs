@@ -4,6 +4,9 @@
 //! Then it locks the bin *from the state that it read*: the compare-and-swap succeeds only if nothing in the bin has
 //! changed since, so the result of the lookup still holds. The few stores under the lock cannot fail and call no user
 //! code. If the compare-and-swap fails, the writer looks the key up again.
+//!
+//! Two changes were tried without gain: counting the entry before the lock, so that its stores need not finish before
+//! the next operation begins, and prefetching the line of the last slots too.
 
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};

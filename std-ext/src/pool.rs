@@ -1,5 +1,9 @@
 //! The worker pool: each worker takes requests out of its queue, does them in key order, and the first one rebalances.
 //!
+//! A fence in which attempts to lock a leaf often fail stays hot for 64 rebalancing steps, because requests that are
+//! handed over fail no attempt any more. At the end the queues are closed, the threads are joined, and the thread that
+//! ends the pool does the remaining requests.
+//!
 //! # Synchronization
 //! Requests and results go through the mutexes of [`queue`](crate::queue) and [`ticket`](crate::ticket). `mode` is a
 //! hint and relaxed: a caller that reads an old value takes the other path, and both paths are correct. The queues

@@ -8,6 +8,10 @@
 //!
 //! Locks are taken in key order, and a batch that fails to take one gives back the others. So among batches and writes
 //! that collide, the one with the greatest locked key goes on: it can fail only because some write was finished.
+//!
+//! The number of attempts has no bound: writes of other threads may make a batch plan again each time. A bound would
+//! need locks that are held while user code runs. If a batch changes nothing, it validates each leaf a second time
+//! instead of locking it, as ranges do ([RA-1]).
 
 use super::descent::Tree;
 use super::hints::Scale;

@@ -1,6 +1,18 @@
 //! A tree's policy for its keys: how to rank them, and how to handle keys that it removes or copies.
 //!
 //! For plain data only the ranks remain after compilation.
+//!
+//! # Owned keys
+//! The bounds of leaves outlive their entries, hence `K: Clone`. Before a leaf is split, its new bound is made
+//! ([`PendingBound`]): a clone in a node of its own, which is the upper bound of one leaf and the lower bound of the
+//! next. When the two are merged and unlocked, the bound is retired. Bounds are retired apart from entries, so no word
+//! in an entry has to tell the two apart. Bounds are few, because two leaves are merged only after half a leaf of
+//! removals. A leaf's hints are relative to a key that is used for its rank alone. The rank is stored in the word, so
+//! that key's entry may be gone.
+//!
+//! A removal gives the caller the removed entry before it merges leaves, because merging may run user code, which may
+//! panic. A batch does so too: its new entries belong to the caller until all of them are in their leaves, and then it
+//! reports the old ones before it does anything else.
 
 use super::rank::{Ranking, to_word};
 use crate::memory::AllocError;

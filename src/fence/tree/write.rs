@@ -3,6 +3,12 @@
 //! A writer reads the leaf, decides with nothing locked, locks the leaf from the very version that it has read, and
 //! stores. If another writer was faster, the lock fails and the writer starts again. So user code never runs under a
 //! lock, and a writer's plan is still right when it is stored.
+//!
+//! An insertion of an integer key first tries a short way. If the key is greater than all keys, it goes to the end. If
+//! the hints name one leaf, and the key is between two of its entries, it goes there. On average that moves half of the
+//! leaf's keys and values up by one place, and computes the hints of the blocks that begin with another key then. It
+//! takes 724 instructions (callgrind). It took 1,170 before wide registers moved the words
+//! ([`wide`](crate::sync::wide)) and while each hint was stored by itself.
 
 use super::descent::{Location, Tree};
 use super::hints::Scale;

@@ -8,6 +8,9 @@
 //! a growing table's bin. A lookup of an absent key mostly finds its filter bit clear, and ends. The counts tell when a
 //! bit may be cleared, so misses do not become slower and slower as entries are inserted and removed.
 //!
+//! With random keys in 80 % of the slots of a table that was just filled, 5 % of all misses search outside of their
+//! home. After long churn it is more, because no stray moves home when a slot there becomes free.
+//!
 //! # Synchronization
 //! Within one bin the protocol is that of [`bin`](crate::bins::bin). Only strays are new.
 //!

@@ -1,4 +1,14 @@
 //! `FlatTable`: hashing and types around the bins.
+//!
+//! An empty table is all zeros, so a `static` one is in `.bss`, and flash holds no copy of it. Several choices of the
+//! crate follow from that:
+//!
+//! - The default hasher of a table has size zero.
+//! - The first state of a reader's slot is 0, and a slot of a `LeftRightTable` does not store its number.
+//! - The writer of a `LeftRightTable` has a flag beside the last swap instead of an `Option`.
+//!
+//! `tests/fixed_static.rs` and `benches/flash/run` check it. On 32-bit targets flash is scarcer than time. There, all
+//! operations call one function through a `dyn` closure, and the `inline` attributes depend on the pointer's width.
 #![allow(clippy::type_complexity)] // Results name all that they hand back.
 
 use super::bins::{Altered, Failure, Position, value_of};
