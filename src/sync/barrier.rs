@@ -116,7 +116,7 @@ mod system {
         MODE.decide(membarrier::register);
     }
 
-    /// Cleared when the system refuses, so that not every batch of garbage asks in vain.
+    /// Cleared when the system refuses, so that later batches of garbage do not request barriers in vain.
     static MAY_VISIT: Hint<AtomicBool> = Hint::<AtomicBool>::new(true);
 
     /// Runs on every processor, which is a heavy barrier. Returns false if the system refuses that, or refused before.

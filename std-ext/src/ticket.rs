@@ -233,7 +233,7 @@ impl<T> Ticket<T> {
     /// # Panics
     /// If the result was taken before.
     ///
-    /// If a worker, inside one request, waits for a request that it has to do itself later: it would wait for ever.
+    /// If a worker, inside one request, waits for a request that it must do itself later. It would wait for ever.
     /// The request that waits fails, and the other one is done.
     ///
     /// ```

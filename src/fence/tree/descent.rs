@@ -224,7 +224,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 backoff,
             )?;
         }
-        // A descent before this one came to a leaf right of the right one, or to a retired leaf.
+        // A descent before this one landed on a leaf right of the right one, or on a retired leaf.
         if back > 0 {
             if at < back
                 && let Some(left) = fence_at.checked_sub(1).and_then(|before| table.fence(before))
@@ -342,7 +342,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             }
             attempts += 1;
             if walks {
-                // The walk came to a leaf that was retired meanwhile, so it starts again from the first leaf.
+                // The walk reached a leaf that was retired meanwhile, so it starts again from the first leaf.
                 backoff.again()?;
             }
         }

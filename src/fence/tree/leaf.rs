@@ -192,7 +192,7 @@ impl LeafVersion {
 /// A leaf, and the version under which it was read.
 pub(crate) type VersionedLeaf<'a, K, V> = (Leaf<'a, K, V>, LeafVersion);
 
-/// The leaf was written to since its version was read, so the data read of it is of no use.
+/// The leaf was written to since its version was read, so the data read of it must not be used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed;
 

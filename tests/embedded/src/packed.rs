@@ -99,7 +99,7 @@ impl Model for Forgetful {
 
 static TICKS: Counter = Counter::new();
 
-/// When the next tick is to come.
+/// The time of the next tick.
 pub fn on_interrupt() -> u32 {
     TICKS.add_one();
     TICK * board::TICKS_PER_HUNDRED

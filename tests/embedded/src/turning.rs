@@ -188,7 +188,7 @@ fn round(kind: usize, first: u32, random: &mut Random) -> u32 {
         }
     }
     let ended = critical_section::with(|_| {
-        // In this order: the look is by one of the readers.
+        // In this order, because the held entry borrows one of the readers.
         drop(HELD.replace(None));
         READERS.replace(None)
     });
