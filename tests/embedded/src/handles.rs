@@ -41,10 +41,10 @@ fn table() {
     assert_eq!(refused, TryInsertError::Full { key: n, value: of(n) });
     assert_eq!((n as usize, writer.len()), (TABLE.capacity(), TABLE.capacity()));
 
-    let look = readers[0].enter();
-    assert!(look.is_empty() && !writer.is_pending());
+    let snapshot = readers[0].enter();
+    assert!(snapshot.is_empty() && !writer.is_pending());
     writer.publish();
-    assert!(look.is_empty() && writer.is_pending(), "a look's state changed");
+    assert!(snapshot.is_empty() && writer.is_pending(), "a snapshot changed");
     assert!(writer.stalled_readers().eq([0]));
     let pending = TryInsertError::Busy { key: 0, value: of(1) };
     assert_eq!(writer.insert(0, of(1)), Err(pending));
@@ -54,10 +54,10 @@ fn table() {
     for reader in &readers[1..] {
         assert!((0..n).all(|key| reader.get(&key) == Some(of(key))), "a key vanished");
     }
-    drop(look);
+    drop(snapshot);
     writer.wait_for_readers();
 
-    writer.retain(|key, _| key % 3 != 0).expect("nobody looks");
+    writer.retain(|key, _| key % 3 != 0).expect("no reader is in the way");
     for key in 0..n {
         let kept = (key % 3 != 0).then(|| of(key));
         assert_eq!((writer.get(&key), writer.remove(&key)), (kept, Ok(kept)));
@@ -70,7 +70,7 @@ fn table() {
     println!("{} bytes, full at {n} keys", size_of::<Table>());
 }
 
-/// A map that grows, shows a state to one who looks at another, shrinks, and goes.
+/// A map grows, publishes while a reader has an older snapshot, shrinks, and is dropped.
 fn life<V, P>(
     name: &str,
     make: impl Fn() -> Handles<u32, V, DefaultHashBuilder, P>,
@@ -99,7 +99,7 @@ fn life<V, P>(
     let before = other.enter();
     assert!(writer.try_publish().is_ok());
     for key in 0..keys {
-        assert_eq!(before.get(&key), Some(&value(key, 1)), "a look's state changed");
+        assert_eq!(before.get(&key), Some(&value(key, 1)), "a snapshot changed");
         let generation = 1 + u32::from(key >= keys - keys / 4);
         let now = (key >= keys / 4).then(|| value(key, generation));
         assert_eq!(reader.enter().get(&key), now.as_ref(), "key {key}");
@@ -138,7 +138,7 @@ fn out_of_memory<P: Storage<u32, Reading>>(
         }
         n += 1;
         if n % 16 == 0 {
-            assert!(writer.try_publish().is_ok(), "nobody looks");
+            assert!(writer.try_publish().is_ok(), "no reader is in the way");
         }
     };
     assert_eq!(refused.into_parts(), (n, Reading::new(n, n)));

@@ -32,7 +32,7 @@ pub enum Reader {
     Inline(ReadHandle<u32, Reading, DefaultHashBuilder, Inline>),
 }
 
-pub enum Look<'a> {
+pub enum AnySnapshot<'a> {
     Table(SnapshotOf<'a, Table>),
     Boxed(Snapshot<'a, u32, Reading>),
     Inline(Snapshot<'a, u32, Reading, DefaultHashBuilder, Inline>),
@@ -51,7 +51,7 @@ pub fn make(kind: usize) -> (Writer, [Reader; 2]) {
     match kind {
         0 => {
             let mut writer = TABLE.writer().expect("the last round's writer is dropped");
-            writer.clear().expect("nobody looks");
+            writer.clear().expect("no reader is in the way");
             writer.publish();
             let reader = || Reader::Table(TABLE.reader().expect("as are its readers"));
             (Writer::Table(writer), [reader(), reader()])
@@ -168,11 +168,11 @@ impl Writer {
 }
 
 impl Reader {
-    pub fn enter(&self) -> Look<'_> {
+    pub fn enter(&self) -> AnySnapshot<'_> {
         match self {
-            Self::Table(reader) => Look::Table(reader.enter()),
-            Self::Boxed(reader) => Look::Boxed(reader.enter()),
-            Self::Inline(reader) => Look::Inline(reader.enter()),
+            Self::Table(reader) => AnySnapshot::Table(reader.enter()),
+            Self::Boxed(reader) => AnySnapshot::Boxed(reader.enter()),
+            Self::Inline(reader) => AnySnapshot::Inline(reader.enter()),
         }
     }
 
@@ -185,16 +185,16 @@ impl Reader {
     }
 }
 
-impl Look<'_> {
+impl AnySnapshot<'_> {
     pub fn get(&self, key: u32) -> Option<Reading> {
-        each!(Look of self, look => look.get(&key).copied())
+        each!(AnySnapshot of self, snapshot => snapshot.get(&key).copied())
     }
 
     pub fn len(&self) -> usize {
-        each!(Look of self, look => look.len())
+        each!(AnySnapshot of self, snapshot => snapshot.len())
     }
 
     pub fn publishes(&self) -> u32 {
-        each!(Look of self, look => look.generation() as u32)
+        each!(AnySnapshot of self, snapshot => snapshot.generation() as u32)
     }
 }

@@ -1,4 +1,4 @@
-//! A timer interrupt looks at a structure of two sides in the middle of the main loop's changes and
+//! A timer interrupt reads a structure of two sides in the middle of the main loop's changes and
 //! publishes.
 //!
 //! The main loop writes one *generation* after the other: it writes each of the watched keys anew, inserts and removes
@@ -16,9 +16,9 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use semihosting::println;
 
 #[cfg(not(feature = "negative-control"))]
-use crate::sides::{KINDS, Look, Reader, Writer, make};
+use crate::sides::{AnySnapshot, KINDS, Reader, Writer, make};
 #[cfg(feature = "negative-control")]
-use crate::unturned::{KINDS, Look, Reader, Writer, make};
+use crate::unturned::{AnySnapshot, KINDS, Reader, Writer, make};
 
 /// Keys that each generation writes and each interrupt looks up; the others come and go.
 const WATCHED: u32 = 12;
@@ -44,16 +44,16 @@ const ROUNDS: u32 = 200;
 /// The number of counters. The handler counts, except for the last one.
 const COUNTED: usize = 6;
 static COUNTS: [Counter; COUNTED] = [const { Counter::new() }; COUNTED];
-const LOOKS: usize = 0;
-/// Looks after the first change of a generation and before its publish, when the main loop does not wait.
+const READS: usize = 0;
+/// Reads after the first change of a generation and before its publish, when the main loop does not wait.
 const AMID_CHANGES: usize = 1;
-/// Looks amid a publish that met the generation before it.
-const BEFORE_TURN: usize = 2;
-/// Looks amid a publish that met the new generation.
-const AFTER_TURN: usize = 3;
-/// Looks that were held over a publish.
+/// Reads amid a publish that met the generation before it.
+const BEFORE_SWAP: usize = 2;
+/// Reads amid a publish that met the new generation.
+const AFTER_SWAP: usize = 3;
+/// Snapshots that were held over a publish.
 const HELD_OVER: usize = 4;
-/// Changes that found a held look in their way.
+/// Changes that found a held snapshot in their way.
 const IN_THE_WAY: usize = 5;
 
 static INTERRUPTS: Counter = Counter::new();
@@ -87,7 +87,7 @@ const KINDS_OF_WRONG: [&str; 8] = [
     "state that it had left behind",
     "state with a wrong number of keys or publishes",
     "key come or gone at a wrong time",
-    "look that disagrees with another",
+    "snapshot that disagrees with another",
 ];
 const TORN_VALUE: u32 = 1;
 const TORN_STATE: u32 = 2;
@@ -99,11 +99,11 @@ const DISAGREES: u32 = 7;
 
 /// The handler's readers, of the present round.
 static READERS: Slot<[Reader; 2]> = Slot::new();
-/// The look that the handler holds.
+/// The snapshot that the handler holds.
 static HELD: Slot<Held> = Slot::new();
 
 struct Held {
-    look: Look<'static>,
+    snapshot: AnySnapshot<'static>,
     generation: u32,
     /// The interrupt that ends it.
     until: u32,
@@ -125,11 +125,11 @@ pub fn run() -> i32 {
             assert_eq!(HEAP.used(), heap_at_rest, "memory was lost");
             rounds += 1;
         }
-        let [looks, changes, before, after, held, met] =
+        let [reads, changes, before, after, held, met] =
             [0, 1, 2, 3, 4, 5].map(|i: usize| COUNTS[i].get());
         println!(
-            "{name}: {rounds} rounds, {looks} preemptions: {changes} amid changes, {before} and {after} \
-             in a publish before and after the turn; {held} looks held over a publish, {met} changes met one"
+            "{name}: {rounds} rounds, {reads} preemptions: {changes} amid changes, {before} and {after} \
+             in a publish before and after the swap; {held} snapshots held over a publish, {met} changes met one"
         );
         too_little |= !enough();
     }
@@ -173,7 +173,10 @@ fn round(kind: usize, first: u32, random: &mut Random) -> u32 {
     // The handler begins when there is a generation for it to meet.
     for key in 0..board::KEYS {
         if let Some(value) = value_in(key, first) {
-            assert!(!writer.insert(key, value).expect("nobody looks"), "a new key was there");
+            assert!(
+                !writer.insert(key, value).expect("no reader is in the way"),
+                "a new key was there"
+            );
         }
     }
     publish(&mut writer, first);
@@ -188,7 +191,7 @@ fn round(kind: usize, first: u32, random: &mut Random) -> u32 {
         }
     }
     let ended = critical_section::with(|_| {
-        // In this order, because the held entry borrows one of the readers.
+        // In this order, because the held snapshot borrows one of the readers.
         drop(HELD.replace(None));
         READERS.replace(None)
     });
@@ -292,7 +295,7 @@ pub fn on_interrupt() -> u32 {
     INTERRUPTS.add_one();
     let mut random = Random::new(INTERRUPTS.get().wrapping_mul(0x9e37_79b1) | 1);
     if let Some(readers) = READERS.get() {
-        look(readers, &mut random);
+        read(readers, &mut random);
     }
     // Not evenly: a fixed period could fall into step with the main loop.
     (20 + random.below(700)) * board::TICKS_PER_HUNDRED / 100
@@ -303,12 +306,12 @@ pub fn took(ticks: u32) {
     LONGEST.store(LONGEST.load(SeqCst).max(ticks), SeqCst);
 }
 
-fn look(readers: &'static [Reader; 2], random: &mut Random) {
-    COUNTS[LOOKS].add_one();
+fn read(readers: &'static [Reader; 2], random: &mut Random) {
+    COUNTS[READS].add_one();
     let (phase, old, new) = (PHASE.load(SeqCst), OLD.load(SeqCst), NEW.load(SeqCst));
     let [reader, other] = readers;
-    let look = reader.enter();
-    let Some(generation) = check(&look, random) else { return };
+    let snapshot = reader.enter();
+    let Some(generation) = check(&snapshot, random) else { return };
     if generation != old && generation != new {
         report(ANOTHER_TIME, 0, [generation, old, new]);
     }
@@ -317,24 +320,24 @@ fn look(readers: &'static [Reader; 2], random: &mut Random) {
     }
     MET.store(generation, SeqCst);
     let keys = KEYS_IN[generation as usize % 2].load(SeqCst);
-    if look.len() as u32 != keys {
-        report(MISCOUNTED, 0, [generation, look.len() as u32, keys]);
+    if snapshot.len() as u32 != keys {
+        report(MISCOUNTED, 0, [generation, snapshot.len() as u32, keys]);
     }
     match phase {
         CHANGING => COUNTS[AMID_CHANGES].add_one(),
-        PUBLISHING if generation == old => COUNTS[BEFORE_TURN].add_one(),
-        PUBLISHING => COUNTS[AFTER_TURN].add_one(),
+        PUBLISHING if generation == old => COUNTS[BEFORE_SWAP].add_one(),
+        PUBLISHING => COUNTS[AFTER_SWAP].add_one(),
         _ => (),
     }
-    // One key by itself, by a reader that looks already and by one that perhaps does not.
+    // One key by itself, by a reader that has a snapshot already and by one that may have none.
     let key = random.below(board::KEYS);
     for single in [reader.get(key), other.get(key)] {
-        if single != look.get(key) {
+        if single != snapshot.get(key) {
             report(DISAGREES, key, single.map_or([0; 3], Reading::words));
         }
     }
     if let Some(held) = HELD.replace(None) {
-        let met = check(&held.look, random);
+        let met = check(&held.snapshot, random);
         if met.is_some_and(|met| met != held.generation) {
             report(DISAGREES, 0, [held.generation, generation, old]);
         }
@@ -346,15 +349,15 @@ fn look(readers: &'static [Reader; 2], random: &mut Random) {
     } else if random.below(HOLDS) == 0 {
         let until = INTERRUPTS.get() + 1 + random.below(LONG);
         let holder = &readers[random.below(2) as usize];
-        HELD.replace(Some(Held { look: holder.enter(), generation, until }));
+        HELD.replace(Some(Held { snapshot: holder.enter(), generation, until }));
     }
 }
 
 /// Reports a state that is wrong at any time; returns its generation, if it has one.
-fn check(look: &Look<'_>, random: &mut Random) -> Option<u32> {
+fn check(snapshot: &AnySnapshot<'_>, random: &mut Random) -> Option<u32> {
     let mut generation = None;
     for key in 0..WATCHED {
-        let Some(value) = look.get(key) else {
+        let Some(value) = snapshot.get(key) else {
             report(TORN_STATE, key, [generation.unwrap_or(0), 0, 0]);
             return None;
         };
@@ -370,14 +373,14 @@ fn check(look: &Look<'_>, random: &mut Random) -> Option<u32> {
     let generation = generation?;
     for _ in 0..SAMPLES {
         let key = WATCHED + random.below(board::KEYS - WATCHED);
-        let value = look.get(key);
+        let value = snapshot.get(key);
         if value != value_in(key, generation) {
             report(MISPLACED, key, value.map_or([generation, 0, 0], Reading::words));
         }
     }
     let publishes = generation - FIRST.load(SeqCst) + 1 + PUBLISHES_BEFORE.load(SeqCst);
-    if look.publishes() != publishes {
-        report(MISCOUNTED, 0, [generation, look.publishes(), publishes]);
+    if snapshot.publishes() != publishes {
+        report(MISCOUNTED, 0, [generation, snapshot.publishes(), publishes]);
     }
     Some(generation)
 }

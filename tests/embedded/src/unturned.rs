@@ -1,4 +1,4 @@
-//! The negative control of [`turning`](crate::turning): one side, which readers look at while it is written.
+//! The negative control of [`turning`](crate::turning): one side, which readers read while it is written.
 //!
 //! The run must fail on it, or it could not fail on two sides either.
 
@@ -15,10 +15,10 @@ static PUBLISHES: AtomicU32 = AtomicU32::new(0);
 
 pub struct Writer;
 pub struct Reader;
-/// With a lifetime, as looks have that a writer must wait for.
-pub struct Look<'a>(PhantomData<&'a Reader>);
+/// With a lifetime, as snapshots have that a writer must wait for.
+pub struct AnySnapshot<'a>(PhantomData<&'a Reader>);
 
-/// Never happens: nobody is ever in the way.
+/// Never happens: no reader is ever in the way.
 #[derive(Debug)]
 pub enum Never {}
 
@@ -69,8 +69,8 @@ impl Writer {
 }
 
 impl Reader {
-    pub fn enter(&self) -> Look<'_> {
-        Look(PhantomData)
+    pub fn enter(&self) -> AnySnapshot<'_> {
+        AnySnapshot(PhantomData)
     }
 
     pub fn get(&self, key: u32) -> Option<Reading> {
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-impl Look<'_> {
+impl AnySnapshot<'_> {
     pub fn get(&self, key: u32) -> Option<Reading> {
         PLACES[key as usize].get()
     }
