@@ -229,7 +229,7 @@ fn every_public_method_of_a_map_is_in_the_table_or_in_a_list() {
         let missing = found.difference(&names).collect::<Vec<_>>();
         assert!(
             missing.is_empty(),
-            "{of} has methods of which no row and no list knows: {missing:?}"
+            "{of} has methods that are in no row and in no list: {missing:?}"
         );
         let gone = names.difference(&found).collect::<Vec<_>>();
         assert!(gone.is_empty(), "no source has these methods of {of}: {gone:?}");

@@ -295,7 +295,7 @@ macro_rules! stores {
         let tried = map.try_get_or_insert_with(of(2), || make(21));
         assert_eq!(tried.map(|value| value.number()).ok(), Some(21));
         assert_eq!(map.get_or_insert_with(of(3), || make(30)).number(), 30);
-        assert_eq!((calls, map.len()), (3, 3), "made only if there is none");
+        assert_eq!((calls, map.len()), (3, 3), "an entry is made only if the key has none");
     }};
 }
 
@@ -676,7 +676,7 @@ impl Equivalent<u64> for Parts {
     }
 }
 
-/// A name of which upper case does not count; `Borrow` could not say so.
+/// A name whose case does not count, which `Borrow` could not express.
 struct AnyCase<'a>(&'a str);
 
 impl Equivalent<Name> for AnyCase<'_> {
@@ -691,7 +691,7 @@ impl Comparable<Name> for AnyCase<'_> {
     }
 }
 
-/// No type of which `ByType` knows a rank.
+/// A type for which `ByType` has no rank.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Name(&'static str);
 

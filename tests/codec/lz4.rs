@@ -13,8 +13,8 @@ fn with(dictionary: &[u8]) -> Box<dyn Model> {
     Lz4::new().import(dictionary).expect("any bytes are a dictionary")
 }
 
-/// Compresses by this crate, decompresses by this crate and by `lz4_flex`. Returns the compressed length, if it is at
-/// most `room`.
+/// Compresses by this crate, and decompresses by this crate and by `lz4_flex`. Returns the compressed length, if it is
+/// at most `room`.
 fn round_trip(
     model: &dyn Model,
     dictionary: &[u8],

@@ -115,7 +115,7 @@ fn a_map_that_is_rebalanced_at_random_is_a_btree_map() {
 #[test]
 fn load_is_the_number_of_recent_writes() {
     let map: FenceMap<u64, Wide> = (0..6_000).map(|n| (n, wide(n))).collect();
-    assert!(map.fences().iter().all(|fence| fence.load == 0), "nobody has looked");
+    assert!(map.fences().iter().all(|fence| fence.load == 0), "no step has measured the load");
     let load = || map.fences().iter().map(|fence| fence.load).collect::<Vec<_>>();
     for _ in 0..40 {
         map.rebalance_step(ALL);
@@ -135,7 +135,10 @@ fn load_is_the_number_of_recent_writes() {
     // The load is halved leaf by leaf, and rounded down.
     assert!((45..=50).contains(load().last().unwrap()));
     assert_eq!(figures(&map), 0, "so little is not worth a change");
-    assert!(map.fences().iter().all(|fence| fence.conflicts == 0), "one thread is in nobody's way");
+    assert!(
+        map.fences().iter().all(|fence| fence.conflicts == 0),
+        "one thread causes no conflicts"
+    );
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn an_attempt_that_fails_counts_as_a_conflict() {
     });
     assert_eq!(map.fences()[0].conflicts, 1, "a failed attempt is a conflict");
     map.update(&1, |value| value);
-    assert_eq!(map.fences()[0].conflicts, 1, "an attempt that succeeds is none");
+    assert_eq!(map.fences()[0].conflicts, 1, "a successful attempt was counted");
 }
 
 #[test]

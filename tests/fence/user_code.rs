@@ -158,7 +158,7 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
 
 #[test]
 fn operations_end_with_inconsistent_keys_or_ranks() {
-    within(300, "operations with an order that is none", || {
+    within(300, "operations with an inconsistent order", || {
         everything_ends(&FenceMap::<Fickle, u64>::new(), Fickle);
         everything_ends(&FenceMap::<Fickle, u64, Liar>::with_ranking(Liar), Fickle);
         everything_ends(&FenceMap::<u64, u64, Liar>::with_ranking(Liar), |key| key);

@@ -333,7 +333,7 @@ fn inserts_find_growth_done() {
         }
         done_by_inserts += bins() - before;
     }
-    // A thirty-second of a few entries is none.
+    // A thirty-second of a few entries rounds to zero.
     assert!(done_by_inserts <= 32, "inserts made {done_by_inserts} bins of {}", bins());
     assert_eq!(assert_consistent(&map).len() as u64, key);
 

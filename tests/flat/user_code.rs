@@ -237,8 +237,8 @@ fn a_batch_answers_in_order() {
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
 }
 
-/// Returns the overflow lines of a map of the keys `0..end`, of which one insert, from `from` on, meets a panic of
-/// `Hash` while it grows the map; and the overflow lines of a map without a panic.
+/// Returns the overflow lines of two maps of the keys `0..end`. In the first, one insert, from `from` on, meets a panic
+/// of `Hash` while it grows the map. In the second no `Hash` panics.
 fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
     let hasher = Watched::new(hashers::GOOD);
     let fuse = hasher.fuse.clone();

@@ -205,7 +205,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
 
 #[test]
 fn operations_end_with_inconsistent_keys() {
-    within(300, "operations with an order that is none", || {
+    within(300, "operations with an inconsistent order", || {
         everything_ends(OrdMap::<Fickle, _>::new(), Fickle);
         everything_ends(OrdMap::with_ranking(Liar), Fickle);
         everything_ends(OrdMap::with_ranking(Liar), |key| key);

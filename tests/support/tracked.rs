@@ -1,4 +1,4 @@
-//! A value that knows whether it was dropped, and how many of its kind have not been.
+//! A value that records whether it was dropped, and counts the values of its kind that were not.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};

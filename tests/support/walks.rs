@@ -29,8 +29,9 @@ pub(crate) fn every_fourth() -> impl Iterator<Item = u64> {
     (0..80_000).step_by(4)
 }
 
-/// Walks over [`every_fourth`] key from the end. Keys behind the walk are removed, so that their leaves are joined with
-/// the one in which it is; in front of it keys are inserted, so that leaves are split. `change(key, is_there)` does so.
+/// Walks over [`every_fourth`] key from the end. Keys behind the walk are removed, so that their leaves are merged with
+/// the walk's leaf. Keys in front of it are inserted, so that leaves are split. `change(key, is_there)` makes the
+/// changes.
 pub(crate) fn meets_what_stays_once(walk: impl Iterator<Item = u64>, change: impl Fn(u64, bool)) {
     let stays = |key: u64| key.is_multiple_of(32);
     let mut rng = Rng::new(7);

@@ -264,7 +264,7 @@ fn inline(code: &str) -> Vec<Module> {
     found
 }
 
-/// The groups of two and more files of which each leads to each other one.
+/// The groups of two or more files in which each file imports each other one, directly or through others.
 fn cycles(graph: &BTreeMap<String, BTreeSet<String>>) -> Groups {
     let reached = |from: &String| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);

@@ -143,7 +143,7 @@ fn quoted_end(chars: &[char], start: usize, quote: char) -> usize {
     (k + 1).min(chars.len())
 }
 
-/// The line in which the first block after line `i`, column `at` ends; `None` where the item ends
+/// The line in which the first block after line `i`, column `at` ends; `None` if the item ends
 /// without one.
 pub(crate) fn block_end(code: &[String], i: usize, at: usize) -> Option<usize> {
     let (mut braces, mut brackets) = (0_u32, 0_u32);

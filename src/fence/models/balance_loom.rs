@@ -212,7 +212,7 @@ fn loom_a_leaf_that_is_used_again() {
         });
         let taken = arena.allocate(&Backoff::spinning()).ok().unwrap();
         let version = taken.begin();
-        assert!(taken.try_lock(version), "a retired leaf is nobody else's");
+        assert!(taken.try_lock(version), "no other thread has a retired leaf");
         taken.unlock(version, Meta::RETIRED);
         saw((if taken.as_ptr().addr() == number { "the same" } else { "fresh" }).into());
         thread.join().unwrap();

@@ -40,7 +40,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let leaf = self.arena.allocate(backoff)?;
         let version = leaf.begin();
         let locked = leaf.try_lock(version);
-        assert!(locked, "a leaf that is not published is nobody else's");
+        assert!(locked, "no other thread has an unpublished leaf");
         leaf.put_hints(&LeafHints::EMPTY);
         leaf.unlock(version, Meta::ALL.listed());
         let begun = self.root.init(leaf.as_ptr(), wait, || {
@@ -53,7 +53,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         // Another thread was faster, or there is no memory. Either way this leaf was not published.
         let version = leaf.begin();
         let locked = leaf.try_lock(version);
-        assert!(locked, "a leaf that is not published is nobody else's");
+        assert!(locked, "no other thread has an unpublished leaf");
         leaf.unlock(version, Meta::RETIRED);
         self.arena.release(leaf);
         match begun {
@@ -101,7 +101,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         // [LF-1] The source is locked before the destination is written.
         let right_version = right.begin();
         let locked = right.try_lock(right_version);
-        assert!(locked, "a retired leaf is nobody else's");
+        assert!(locked, "no other thread has a retired leaf");
         left.copy_to(cut, right, 0, count - cut);
         right.put_lo(bound.key());
         right.put_hints(&parts[1].hints);

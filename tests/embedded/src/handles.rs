@@ -65,7 +65,7 @@ fn table() {
     // The next writer finds what this one has not published.
     drop(writer);
     assert_eq!(readers[0].enter().iter().count(), n as usize);
-    TABLE.writer().expect("there is none").publish();
+    TABLE.writer().expect("the last writer was dropped").publish();
     assert_eq!((readers[0].enter().len(), readers[0].enter().generation()), (0, 2));
     println!("{} bytes, full at {n} keys", size_of::<Table>());
 }
