@@ -237,6 +237,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             Ok(Some(raw)) => return Ok(raw),
             Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
+        // Before `make` runs: at the limit, the call would be in vain.
+        if let Err(why) = way.room() {
+            return Err(why.of(key, None));
+        }
         let value = make(&key);
         let fresh = Self::fresh_by(way, key, value)
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
