@@ -119,8 +119,9 @@ fn a_panic_fails_its_own_ticket() {
             let builder = Workers::builder().threshold(threshold);
             let workers = builder.spawn(Arc::clone(&map)).unwrap();
             let submit = |n: u64| {
-                let change =
-                    move |old: Option<&u64>| if n % 3 == 0 { planned_panic() } else { count(old) };
+                let change = move |old: Option<&u64>| {
+                    if n.is_multiple_of(3) { planned_panic() } else { count(old) }
+                };
                 workers.submit(name(n % 10), change).unwrap()
             };
             let tickets: Vec<_> = (0..300).map(submit).collect();
