@@ -101,7 +101,7 @@ fn one_thread_reads_what_it_has_written() {
     });
 }
 
-/// What a worker does with a batch is what `FenceMap` does with it.
+/// Both kinds of ordered map make the same of a batch.
 #[test]
 fn batches_mean_the_same_as_on_plain_maps() {
     use hedgerow::std_ext::FencedMap;

@@ -8,8 +8,8 @@ use crate::fence::tree::descent::Tree;
 use crate::fence::tree::policy::KeyPolicy;
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Returns which of `among` workers owns the fence of keys of `rank`. Each worker owns a run of neighbouring fences.
-    /// None if `hot_only` is set and the fence is not hot.
+    /// Returns which of `among` workers owns the fence of keys of this rank. Each worker owns a run of neighbouring
+    /// fences. None if `hot_only` is set and the fence is not hot.
     pub(crate) fn worker_of(&self, rank: usize, among: usize, hot_only: bool) -> Option<usize> {
         let Some(table) = self.root.table() else {
             return (!hot_only).then_some(0);
