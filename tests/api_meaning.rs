@@ -451,6 +451,16 @@ macro_rules! refuses {
         map.insert(of(1), of(12));
         let refused = map.try_update(&of(1), |value| of(value.number() + 5));
         assert!(matches!(refused, Err(TryInsertError::Stalled { key: (), .. })), "the limit");
+        let mut calls = 0;
+        let mut make = || {
+            calls += 1;
+            of(20)
+        };
+        let found = map.try_get_or_insert_with(of(1), &mut make);
+        assert_eq!(numbers(found.ok()), Some(12), "a lookup needs no room");
+        let refused = map.try_get_or_insert_with(of(2), &mut make).map(drop);
+        assert!(matches!(refused, Err(TryInsertError::Stalled { value: None, .. })), "no room");
+        assert_eq!(calls, 0, "no value is made at the limit");
         let removed = map.try_remove(&of(1)).expect("a removal needs no room");
         assert_eq!(numbers(removed), Some(12));
         drop(guard);

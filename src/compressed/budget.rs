@@ -52,16 +52,14 @@ const ASSUMED_RECORD: usize = 24;
 impl Store {
     /// Returns the bytes of everything, including what the index may take before a writer counts it again.
     pub(super) fn bytes(&self) -> usize {
-        // relaxed: a figure.
-        self.bytes_but_index().saturating_add(self.memory.table_bytes.load(Ordering::Relaxed))
+        self.bytes_but_index().saturating_add(self.memory.table_bytes.load())
     }
 
     /// Returns the bytes of everything but the index.
     pub(super) fn bytes_but_index(&self) -> usize {
-        // relaxed: a figure.
-        let models = self.memory.models_bytes.load(Ordering::Relaxed);
-        // relaxed: a figure. Saturating, because a caller's model may report any size.
-        (self.memory.fixed.load(Ordering::Relaxed) + self.pool().bytes()).saturating_add(models)
+        let models = self.memory.models_bytes.load();
+        // Saturating, because a caller's model may report any size.
+        (self.memory.fixed.load() + self.pool().bytes()).saturating_add(models)
     }
 
     /// Returns the bytes of one step of the index's growth.
@@ -106,8 +104,7 @@ impl Store {
             return self.provide_index(len);
         }
         let usage = self.index.table.usage();
-        // relaxed: a figure.
-        self.memory.bins.store(usage.bins, Ordering::Relaxed);
+        self.memory.bins.store(usage.bins);
         let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins;
         let (upto, more) = match (fits(len + CHECK_INTERVAL), fits(len + 1)) {
             (true, _) => (len + CHECK_INTERVAL, Self::lines_step()),
@@ -126,15 +123,13 @@ impl Store {
     /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile. Fails if that
     /// exceeds the budget.
     fn reserve_index(&self, now: usize, more: usize, upto: usize) -> Result<(), Shortage> {
-        // relaxed: a figure.
-        self.memory.table_bytes.store(now + more, Ordering::Relaxed);
+        self.memory.table_bytes.store(now + more);
         let may = self.bytes() <= self.memory.budget;
         if may {
             // relaxed: a bound, as in `may_add_key`.
             self.memory.table_checked_up_to.store(upto, Ordering::Relaxed);
         } else {
-            // relaxed: a figure.
-            self.memory.table_bytes.store(now, Ordering::Relaxed);
+            self.memory.table_bytes.store(now);
         }
         may.then_some(()).ok_or(Shortage::Budget)
     }
@@ -186,8 +181,7 @@ impl Store {
         let record = record.max(8);
         let entries = segments.saturating_mul(self.shape().room()) / record;
         let entries = entries.max(self.index.table.len() + 1);
-        // relaxed: a figure.
-        let bins = self.memory.bins.load(Ordering::Relaxed);
+        let bins = self.memory.bins.load();
         let more = Bins::bins_for(entries).saturating_sub(bins);
         let segments = more.div_ceil(1 << Bins::SEGMENT_BITS);
         let bins = segments << Bins::SEGMENT_BITS;
@@ -266,8 +260,7 @@ impl Store {
     /// Returns the bytes that an index in segments may still take from the allocator: for directories of its segments
     /// and lines, which are a fiftieth of them.
     fn directories_to_come(&self) -> usize {
-        // relaxed: a figure.
-        let now = self.memory.table_bytes.load(Ordering::Relaxed);
+        let now = self.memory.table_bytes.load();
         (self.memory.budget / DIRECTORIES + (8 << 10)).saturating_sub(now)
     }
 
@@ -279,8 +272,7 @@ impl Store {
     /// Returns the bytes that are reserved for models to come, and for training them.
     fn models_to_come(&self) -> usize {
         if self.training.is_done() || self.models().codecs().len() == 0 {
-            // relaxed: a figure.
-            return self.memory.retraining_bytes.load(Ordering::Relaxed);
+            return self.memory.retraining_bytes.load();
         }
         self.memory.max_models() / 2 + (self.memory.budget / 8).min(TRAINING)
     }
@@ -288,11 +280,10 @@ impl Store {
     /// Counts the bytes of a model before it is added, so that no segment takes them meanwhile. Returns false if that
     /// exceeds the budget.
     pub(super) fn reserve_model(&self, bytes: usize) -> bool {
-        // relaxed: a figure. Models are added under the maintenance lock only.
-        self.memory.models_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // Models are added under the maintenance lock only.
+        self.memory.models_bytes.add(bytes);
         if self.bytes() > self.memory.budget {
-            // relaxed: as above.
-            self.memory.models_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.memory.models_bytes.sub(bytes);
             return false;
         }
         true
@@ -334,7 +325,6 @@ impl Store {
     pub(super) fn count_fixed(&self, maintenance: &Maintenance) {
         let counters = self.raw.bytes() + self.hits.bytes() + self.misses.bytes();
         let fixed = size_of::<Self>() + counters + maintenance.bytes();
-        // relaxed: a figure.
-        self.memory.fixed.store(fixed, Ordering::Relaxed);
+        self.memory.fixed.store(fixed);
     }
 }

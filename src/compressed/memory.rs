@@ -4,8 +4,9 @@
 //! the lock that protects the allocation.
 
 use super::models::Models;
-use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicUsize};
 use crate::facade::lock::Lock;
+use crate::sync::hint::{Gauge, Hint};
 
 /// The resource that the index lacks for one more entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,106 +20,96 @@ pub(super) enum Shortage {
 pub(super) struct Memory {
     pub(super) budget: usize,
     /// Bytes that the index may take before a writer counts them again.
-    pub(super) table_bytes: AtomicUsize,
+    pub(super) table_bytes: Gauge<AtomicUsize>,
     /// Bins of the index, when a writer last counted them.
-    pub(super) bins: AtomicUsize,
+    pub(super) bins: Gauge<AtomicUsize>,
     /// Entries that the index may hold before a writer has to count its bytes again.
     pub(super) table_checked_up_to: AtomicUsize,
     /// Held while the index gets a segment.
     pub(super) index_growth: Lock<()>,
     /// Bytes of the map itself, of its counters, and of the buffers of sweeps.
-    pub(super) fixed: AtomicUsize,
-    pub(super) models_bytes: AtomicUsize,
+    pub(super) fixed: Gauge<AtomicUsize>,
+    pub(super) models_bytes: Gauge<AtomicUsize>,
     /// Bytes that are reserved for training codecs again.
-    pub(super) retraining_bytes: AtomicUsize,
+    pub(super) retraining_bytes: Gauge<AtomicUsize>,
     /// The longest record that the buffers of sweeps have room for.
     pub(super) longest: AtomicUsize,
     /// Whether a segment can only be had by sweeping another.
-    scarce: AtomicBool,
+    scarce: Hint<AtomicBool>,
     /// Segments that can be had without sweeping, up to the number that matters.
-    room: AtomicUsize,
+    room: Hint<AtomicUsize>,
     /// Whether no segment is free, and one can be made.
-    growing: AtomicBool,
+    growing: Hint<AtomicBool>,
     /// Whether a sweep found nothing that would make room for hot records.
-    crowded: AtomicBool,
+    crowded: Hint<AtomicBool>,
 }
 
 impl Memory {
     pub(super) fn new(budget: usize, fixed: usize) -> Self {
         Self {
             budget,
-            table_bytes: AtomicUsize::new(0),
-            bins: AtomicUsize::new(0),
+            table_bytes: Gauge::<AtomicUsize>::new(0),
+            bins: Gauge::<AtomicUsize>::new(0),
             table_checked_up_to: AtomicUsize::new(0),
             index_growth: Lock::new(()),
-            fixed: AtomicUsize::new(fixed),
-            models_bytes: AtomicUsize::new(0),
-            retraining_bytes: AtomicUsize::new(0),
+            fixed: Gauge::<AtomicUsize>::new(fixed),
+            models_bytes: Gauge::<AtomicUsize>::new(0),
+            retraining_bytes: Gauge::<AtomicUsize>::new(0),
             longest: AtomicUsize::new(0),
-            scarce: AtomicBool::new(false),
-            room: AtomicUsize::new(usize::MAX),
-            growing: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
+            scarce: Hint::<AtomicBool>::new(false),
+            room: Hint::<AtomicUsize>::new(usize::MAX),
+            growing: Hint::<AtomicBool>::new(false),
+            crowded: Hint::<AtomicBool>::new(false),
         }
     }
 
     /// Whether a segment can only be had by sweeping another.
     pub(super) fn is_scarce(&self) -> bool {
-        // relaxed: a hint.
-        self.scarce.load(Ordering::Relaxed)
+        self.scarce.load()
     }
 
     pub(super) fn set_scarce(&self, scarce: bool) {
-        // relaxed: a hint.
-        self.scarce.store(scarce, Ordering::Relaxed);
+        self.scarce.store(scarce);
     }
 
     /// Returns the segments that can be had without sweeping, up to the number that matters.
     pub(super) fn room(&self) -> usize {
-        // relaxed: a hint.
-        self.room.load(Ordering::Relaxed)
+        self.room.load()
     }
 
     pub(super) fn set_room(&self, segments: usize) {
-        // relaxed: a hint.
-        self.room.store(segments, Ordering::Relaxed);
+        self.room.store(segments);
     }
 
     /// Whether no segment is free, and one can be made.
     pub(super) fn is_growing(&self) -> bool {
-        // relaxed: a hint.
-        self.growing.load(Ordering::Relaxed)
+        self.growing.load()
     }
 
     pub(super) fn set_growing(&self, growing: bool) {
-        // relaxed: a hint.
-        self.growing.store(growing, Ordering::Relaxed);
+        self.growing.store(growing);
     }
 
     /// Whether a sweep found nothing that would make room for hot records, and no record was dropped since.
     pub(super) fn is_crowded(&self) -> bool {
-        // relaxed: a hint.
-        self.crowded.load(Ordering::Relaxed)
+        self.crowded.load()
     }
 
     pub(super) fn set_crowded(&self) {
-        // relaxed: a hint.
-        self.crowded.store(true, Ordering::Relaxed);
+        self.crowded.store(true);
     }
 
     /// Notes that a record was dropped, or a segment was taken: sweeping may find something again.
     pub(super) fn note_change(&self) {
         // Tested first, so that writers do not contend for the cache line.
         if self.is_crowded() {
-            // relaxed: a hint.
-            self.crowded.store(false, Ordering::Relaxed);
+            self.crowded.store(false);
         }
     }
 
     /// Counts the bytes of all models.
     pub(super) fn count_models(&self, models: &Models) {
-        // relaxed: a figure.
-        self.models_bytes.store(models.bytes(), Ordering::Relaxed);
+        self.models_bytes.store(models.bytes());
     }
 
     /// Returns the bytes that models may take.

@@ -12,6 +12,7 @@ use super::codec::{Choice, Codec, Corrupt, Model, Work};
 use super::record::{Head, MAX_MODELS, RAW};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::hint::Gauge;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -48,8 +49,8 @@ pub(super) struct Models {
     codecs: Vec<Named>,
     slots: [AtomicPtr<Slot>; MAX_MODELS],
     /// Records of each kind, plain ones first, and the bytes that they take.
-    records: [AtomicUsize; 1 + MAX_MODELS],
-    stored: [AtomicUsize; 1 + MAX_MODELS],
+    records: [Gauge<AtomicUsize>; 1 + MAX_MODELS],
+    stored: [Gauge<AtomicUsize>; 1 + MAX_MODELS],
 }
 
 impl Models {
@@ -57,8 +58,8 @@ impl Models {
         Self {
             codecs,
             slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            records: core::array::from_fn(|_| AtomicUsize::new(0)),
-            stored: core::array::from_fn(|_| AtomicUsize::new(0)),
+            records: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(0)),
+            stored: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(0)),
         }
     }
 
@@ -113,8 +114,7 @@ impl Models {
     /// Drops the models that compressed no stored record, except those in `kept`.
     pub(super) fn drop_unused(&mut self, kept: &[usize]) {
         for index in 0..MAX_MODELS {
-            // relaxed: `&mut self` excludes other threads.
-            if !kept.contains(&index) && self.records[1 + index].load(Ordering::Relaxed) == 0 {
+            if !kept.contains(&index) && self.records[1 + index].load() == 0 {
                 self.drop_slot(index);
             }
         }
@@ -179,27 +179,21 @@ impl Models {
     /// Counts a cold record that was appended.
     pub(super) fn count_up(&self, head: Head) {
         let kind = usize::from(head.kind).min(MAX_MODELS);
-        // relaxed: a count, which orders nothing.
-        self.records[kind].fetch_add(1, Ordering::Relaxed);
-        // relaxed: as above.
-        self.stored[kind].fetch_add(head.record_len(false), Ordering::Relaxed);
+        self.records[kind].add(1);
+        self.stored[kind].add(head.record_len(false));
     }
 
     /// Counts a cold record that was unlinked.
     pub(super) fn count_down(&self, head: Head) {
         let kind = usize::from(head.kind).min(MAX_MODELS);
-        // relaxed: a count, which orders nothing.
-        self.records[kind].fetch_sub(1, Ordering::Relaxed);
-        // relaxed: as above.
-        self.stored[kind].fetch_sub(head.record_len(false), Ordering::Relaxed);
+        self.records[kind].sub(1);
+        self.stored[kind].sub(head.record_len(false));
     }
 
     /// Returns the count of cold records, and the bytes of all of them.
     pub(super) fn cold(&self) -> (usize, usize) {
-        let sum = |of: &[AtomicUsize]| {
-            // relaxed: a count, which orders nothing.
-            let sum =
-                of.iter().fold(0, |sum: usize, n| sum.wrapping_add(n.load(Ordering::Relaxed)));
+        let sum = |of: &[Gauge<AtomicUsize>]| {
+            let sum = of.iter().fold(0, |sum: usize, n| sum.wrapping_add(n.load()));
             usize::try_from(sum.cast_signed()).unwrap_or(0)
         };
         (sum(&self.records), sum(&self.stored))
@@ -213,10 +207,8 @@ impl Models {
         for kind in 0..=MAX_MODELS {
             let slot = kind.checked_sub(1).and_then(|index| self.slot(index));
             let at = slot.map_or(self.codecs.len(), |slot| slot.codec);
-            // relaxed: a count, which orders nothing.
-            all[at].records += self.records[kind].load(Ordering::Relaxed);
-            // relaxed: as above.
-            all[at].stored += self.stored[kind].load(Ordering::Relaxed);
+            all[at].records += self.records[kind].load();
+            all[at].stored += self.stored[kind].load();
             all[at].models += usize::from(slot.is_some());
         }
         all

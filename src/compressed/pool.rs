@@ -12,6 +12,7 @@ use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::memory;
+use crate::sync::hint::{Gauge, Hint};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -57,9 +58,9 @@ pub(super) struct Pool {
     blocks: [AtomicPtr<Addresses>; BLOCKS],
     lists: Lock<Lists>,
     /// Allocated segments.
-    made: AtomicUsize,
+    made: Gauge<AtomicUsize>,
     /// Whether a cold segment may be worth compacting.
-    dead: AtomicBool,
+    dead: Hint<AtomicBool>,
 }
 
 // SAFETY: the pool owns the memory behind the pointers, and all threads access its words atomically.
@@ -84,8 +85,8 @@ impl Pool {
             reserve,
             blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             lists: Lock::new(Lists::default()),
-            made: AtomicUsize::new(0),
-            dead: AtomicBool::new(false),
+            made: Gauge::<AtomicUsize>::new(0),
+            dead: Hint::<AtomicBool>::new(false),
         }
     }
 
@@ -111,8 +112,8 @@ impl Pool {
 
     /// Allocated segments.
     pub(super) fn made(&self) -> usize {
-        // relaxed: a figure. Decisions that rest on it are made under the lock.
-        self.made.load(Ordering::Relaxed)
+        // Decisions that rest on this number are made under the lock.
+        self.made.load()
     }
 
     /// Returns the count of numbers that were given out.
@@ -205,8 +206,7 @@ impl Pool {
             let Some(blank) = blank else { return false };
             lists.next = Some((blank, 0));
             // Counted before it is complete, so that no other allocation takes its share of the budget.
-            // relaxed: a figure.
-            self.made.fetch_add(1, Ordering::Relaxed);
+            self.made.add(1);
             return true;
         }
         self.zero_next(&mut lists, ZEROED);
@@ -256,18 +256,16 @@ impl Pool {
 
     /// Notes that a record of this segment was unlinked, or that it was sealed.
     pub(super) fn note_dead(&self, segment: Segment<'_>) {
-        // Loom models sweep explicitly. relaxed: hints.
-        let asked = !cfg!(hedgerow_loom) && !self.dead.load(Ordering::Relaxed);
+        // Loom models sweep explicitly.
+        let asked = !cfg!(hedgerow_loom) && !self.dead.load();
         if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), COMPACT_PART) {
-            // relaxed: as above.
-            self.dead.store(true, Ordering::Relaxed);
+            self.dead.store(true);
         }
     }
 
     /// Whether a call of `most_dead`, which examines all segments, is worth its time. The hint may miss a segment.
     pub(super) fn has_dead(&self) -> bool {
-        // relaxed: a hint.
-        self.dead.load(Ordering::Relaxed)
+        self.dead.load()
     }
 
     /// Whether `bytes` bytes are one part in `part` of a segment.
@@ -277,8 +275,8 @@ impl Pool {
 
     /// Returns the cold segment with the most dead bytes, and how many, if they are one part in `part` of it.
     pub(super) fn most_dead(&self, part: usize) -> Option<(usize, usize)> {
-        // relaxed: a hint. It is set again by a record that is unlinked meanwhile.
-        self.dead.store(false, Ordering::Relaxed);
+        // A record that is unlinked meanwhile sets the hint again.
+        self.dead.store(false);
         let cold = |number| {
             let segment = self.segment(number).filter(|segment| segment.is(Use::Cold))?;
             Some((segment.dead(), number, segment))
@@ -367,8 +365,7 @@ impl Pool {
             let words = address.swap(ptr::null_mut(), Ordering::Relaxed);
             // SAFETY: `make` allocated this many words, and `&mut self` excludes readers.
             unsafe { memory::free_words(words, self.shape.words()) };
-            // relaxed: as above.
-            self.made.fetch_sub(1, Ordering::Relaxed);
+            self.made.sub(1);
         }
         lists.vacant = 0;
     }
@@ -378,8 +375,7 @@ impl Pool {
             return None;
         }
         let words = memory::words(self.shape.words()).ok()?.take();
-        // relaxed: a figure.
-        self.made.fetch_add(1, Ordering::Relaxed);
+        self.made.add(1);
         Some(self.publish(lists, words))
     }
 

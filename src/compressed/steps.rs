@@ -8,7 +8,6 @@ use super::store::Store;
 use super::sweep::COMPACT_FIRST_PART;
 use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
-use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::Indirect;
 use crate::table::walk::Position;
@@ -66,10 +65,8 @@ impl Store {
 
     /// Leaves the maintenance lock to a writer that has no room and waits for it.
     fn yield_to_writer(&self) {
-        // relaxed: a hint.
-        if self.sweep_wanted.load(Ordering::Relaxed) {
-            // relaxed: a hint.
-            self.sweep_wanted.store(false, Ordering::Relaxed);
+        if self.sweep_wanted.load() {
+            self.sweep_wanted.store(false);
             let mut backoff = Backoff::spinning();
             for _ in 0..YIELD {
                 let _ = backoff.wait_long();

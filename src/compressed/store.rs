@@ -17,6 +17,7 @@ use super::types::{Merge, Policy};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::facade::atomic::{AtomicBool, AtomicUsize};
 use crate::facade::lock::Lock;
+use crate::sync::hint::Hint;
 use crate::sync::stripes::Counter;
 use crate::sync::words::Indirect;
 use crate::table::Table;
@@ -38,7 +39,7 @@ pub(super) struct Store {
     /// The hot segment to which records are appended.
     pub(super) hot: Lock<Option<OpenSegment>>,
     /// Whether a writer waits for the maintenance lock.
-    pub(super) sweep_wanted: AtomicBool,
+    pub(super) sweep_wanted: Hint<AtomicBool>,
     /// The place from which read marks of cold records are cleared next.
     pub(super) age_cursor: AtomicUsize,
     /// Bytes of keys and values.
@@ -68,7 +69,7 @@ impl Store {
             policy: builder.policy,
             loads: Loads::new(),
             hot: Lock::new(None),
-            sweep_wanted: AtomicBool::new(false),
+            sweep_wanted: Hint::<AtomicBool>::new(false),
             age_cursor: AtomicUsize::new(0),
             raw: Counter::new(),
             hits: Counter::new(),

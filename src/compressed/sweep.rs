@@ -60,8 +60,7 @@ impl Store {
             return if done { SweepOutcome::Training } else { SweepOutcome::Busy };
         }
         let Some(mut maintenance) = self.maintenance.try_lock() else {
-            // relaxed: a hint.
-            self.sweep_wanted.store(true, Ordering::Relaxed);
+            self.sweep_wanted.store(true);
             return SweepOutcome::Busy;
         };
         if self.has_enough(&maintenance) {

@@ -5,7 +5,8 @@ use super::codec_lock::CodecLock;
 use super::record::Head;
 use super::records::Records;
 use super::segment::Use;
-use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::hint::Hint;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -67,11 +68,11 @@ impl RatioMonitor {
 /// The requests for training, and its state.
 pub(super) struct Training {
     /// Whether training is requested.
-    due: AtomicBool,
+    due: Hint<AtomicBool>,
     /// Whether codecs were trained once, so that the memory of their models is counted.
-    done: AtomicBool,
+    done: Hint<AtomicBool>,
     /// Writes that still leave training to a thread that calls for steps.
-    grace: AtomicUsize,
+    grace: Hint<AtomicUsize>,
     /// The training lock: held while a thread trains codecs.
     pub(super) trainer: CodecLock<Option<Trainer>>,
 }
@@ -79,47 +80,40 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(due: bool) -> Self {
         Self {
-            due: AtomicBool::new(due),
-            done: AtomicBool::new(false),
-            grace: AtomicUsize::new(0),
+            due: Hint::<AtomicBool>::new(due),
+            done: Hint::<AtomicBool>::new(false),
+            grace: Hint::<AtomicUsize>::new(0),
             trainer: CodecLock::new(None),
         }
     }
 
     /// Whether training is requested, from any thread that has the time.
     pub(super) fn is_due(&self) -> bool {
-        // relaxed: a hint.
-        self.due.load(Ordering::Relaxed)
+        self.due.load()
     }
 
     pub(super) fn set_due(&self, due: bool) {
-        // relaxed: a hint.
-        self.due.store(due, Ordering::Relaxed);
+        self.due.store(due);
     }
 
     /// Whether codecs were trained once, even without a result.
     pub(super) fn is_done(&self) -> bool {
-        // relaxed: a hint.
-        self.done.load(Ordering::Relaxed)
+        self.done.load()
     }
 
     pub(super) fn set_done(&self) {
-        // relaxed: a hint.
-        self.done.store(true, Ordering::Relaxed);
+        self.done.store(true);
     }
 
     /// Notes that a thread calls for steps: writers leave training to it for a while.
     pub(super) fn note_step(&self) {
-        // relaxed: a hint.
-        self.grace.store(GRACE, Ordering::Relaxed);
+        self.grace.store(GRACE);
     }
 
     /// Whether a writer leaves training to a thread that calls for steps.
     pub(super) fn is_driven(&self) -> bool {
-        // relaxed: a hint.
-        let left = self.grace.load(Ordering::Relaxed);
-        // relaxed: as above.
-        self.grace.store(left.saturating_sub(1), Ordering::Relaxed);
+        let left = self.grace.load();
+        self.grace.store(left.saturating_sub(1));
         left > 0
     }
 }

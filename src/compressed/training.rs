@@ -15,7 +15,6 @@ use super::maintenance::Compressor;
 use super::models::Models;
 use super::store::Store;
 use super::trainer::{CancelOnPanic, SAMPLES, Stage, Trainer};
-use crate::facade::atomic::Ordering;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
@@ -180,8 +179,7 @@ impl Store {
             any |= self.adopt(compressor, model, codec);
         }
         let reserved = bytes.min(self.memory.budget / RETRAINING);
-        // relaxed: a figure.
-        self.memory.retraining_bytes.store(reserved, Ordering::Relaxed);
+        self.memory.retraining_bytes.store(reserved);
         self.training.set_done();
         any
     }

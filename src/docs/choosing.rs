@@ -33,7 +33,7 @@
 //! | grow now instead of later | [`reserve`], [`with_capacity`] | they make the bins at once |
 //! | remove by a rule | [`retain`] | it locks nothing while your closure decides |
 //! | change many keys of an ordered map atomically | [`apply_batch`] | no thread sees a part of it |
-//! | let a thread balance an ordered map | `std_ext::FenceWorkers` | [when it helps](super::moving_load) |
+//! | let a thread balance an ordered map | `std_ext::FenceWorkers`, `OrdWorkers` | [when](super::moving_load) |
 //! | show many changes together | [`publish`] of a [`LeftRightMap`] | before that, no reader sees any of them |
 //! | read many keys of one snapshot | [`enter`] of a [`LeftRightMap`] | all its gets see one published state |
 //!

@@ -4,11 +4,11 @@ use super::pair::Pair;
 use super::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
+
 /// An entry that the caller has taken out of a [`HashMap`](crate::HashMap). Dereferences to the value.
 ///
 /// Readers that found the entry before may still be using it. It is shared with them until they are gone, and dropped
 /// then. [`try_into_owned`](Self::try_into_owned) tells whether they are gone. Leaking this leaks the entry.
-/// [`try_into_owned`](Self::try_into_owned) tells whether they are. Leaking it leaks the entry.
 pub struct Removed<'a, K, V>(Unlinked<'a, Pair<K, V>>);
 
 impl<'a, K, V> Removed<'a, K, V> {

@@ -4,7 +4,7 @@
 //!
 //! - A [`Worker`] does in the background what a main loop would do otherwise.
 //! - A [`Grower`] and a [`Compressor`] take growth and compression off inserts.
-//! - [`FenceWorkers`] make changes to contended key ranges for their callers.
+//! - [`FenceWorkers`] and [`OrdWorkers`] make changes to contended key ranges for their callers.
 //! - A [`Ticket`] is the result of a request that another thread may have to do first.
 //!
 //! ```
@@ -33,7 +33,7 @@ mod fence_workers;
 mod grower;
 
 pub use compressor::Compressor;
-pub use fence_workers::{Answers, Changes, FenceWorkers};
+pub use fence_workers::{Answers, Changes, FenceWorkers, OrdWorkers};
 pub use grower::Grower;
 pub use hedgerow_std_ext::{
     Canceled, FenceWorkersBuilder, FencedMap, Progress, Promise, Ticket, TrySubmitError,

@@ -76,11 +76,18 @@ macro_rules! add_and_subtract {
     };
 }
 
-/// Implements a compare-and-swap for `Hint<$atomic>`.
-macro_rules! compare_and_swap {
+/// Implements a swap and a compare-and-swap for `Hint<$atomic>`.
+macro_rules! swap_and_compare {
     ($atomic:ident, $value:ty) => {
         #[allow(dead_code)] // Every hint has the same methods, whether or not this build uses all.
         impl Hint<$atomic> {
+            /// Stores `new`, and returns the value before.
+            #[inline(always)]
+            pub(crate) fn swap(&self, new: $value) -> $value {
+                // relaxed: see the type.
+                self.0.swap(new, Ordering::Relaxed)
+            }
+
             /// Stores `new` if the value is `current`, and returns true if it was.
             #[inline(always)]
             pub(crate) fn compare_exchange(&self, current: $value, new: $value) -> bool {
@@ -98,5 +105,5 @@ load_and_store!(Gauge, AtomicIsize, isize);
 load_and_store!(Private, AtomicUsize, usize);
 add_and_subtract!(AtomicUsize, usize);
 add_and_subtract!(AtomicIsize, isize);
-compare_and_swap!(AtomicBool, bool);
-compare_and_swap!(AtomicUsize, usize);
+swap_and_compare!(AtomicBool, bool);
+swap_and_compare!(AtomicUsize, usize);

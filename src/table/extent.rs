@@ -21,12 +21,13 @@ pub(crate) use imp::Extents;
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod imp {
     use crate::bins::layout::Layout;
-    use crate::facade::atomic::{AtomicUsize, Ordering};
+    use crate::facade::atomic::AtomicUsize;
     use crate::facade::lock::{Guard, Lock};
     use crate::facade::{Word, advise_huge};
     use crate::memory::{self, AllocError};
     use crate::sync::backoff::{Backoff, WouldWait};
     use crate::sync::cache::LINE_BYTES;
+    use crate::sync::hint::Gauge;
     use crate::sync::published::Published;
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
@@ -47,9 +48,9 @@ mod imp {
 
     struct Store {
         /// Bytes of all extents, and of this.
-        bytes: AtomicUsize,
+        bytes: Gauge<AtomicUsize>,
         /// Segments that were taken and not returned.
-        taken: AtomicUsize,
+        taken: Gauge<AtomicUsize>,
         /// All extents, the newest first. Only the holder of the lock of `room` publishes an extent.
         newest: Published<Description>,
         room: Lock<FreeMemory>,
@@ -101,8 +102,9 @@ mod imp {
             }
             let (free, unused) = (ptr::null_mut(), ptr::null_mut());
             let room = Lock::new(FreeMemory { free, words: 0, unused });
-            let bytes = AtomicUsize::new(size_of::<Store>());
-            let store = Store { bytes, taken: AtomicUsize::new(0), newest: Published::new(), room };
+            let bytes = Gauge::<AtomicUsize>::new(size_of::<Store>());
+            let taken = Gauge::<AtomicUsize>::new(0);
+            let store = Store { bytes, taken, newest: Published::new(), room };
             let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
             // SAFETY: just made by `with_tail`; it is freed with `self` once it is published.
             if !unsafe { self.store.publish_first(made) } {
@@ -147,8 +149,7 @@ mod imp {
                 let unused = store.add(&mut room, extent, Self::stride());
                 drop(room);
                 if unused.is_none() {
-                    // relaxed: a figure.
-                    store.bytes.fetch_add(whole + size_of::<Description>(), Ordering::Relaxed);
+                    store.bytes.add(whole + size_of::<Description>());
                 }
             }
         }
@@ -162,8 +163,7 @@ mod imp {
             else {
                 return Segment::new(bins);
             };
-            // relaxed: a figure.
-            store.taken.fetch_add(1, Ordering::Relaxed);
+            store.taken.add(1);
             // SAFETY: `stride` words of an extent, which `take` hands to one caller only. Their old contents have no
             // destructor.
             unsafe { block.write_bytes(0, Self::stride()) };
@@ -186,8 +186,7 @@ mod imp {
                 // SAFETY: the first bytes of a segment that no other thread uses; a segment has two words or more.
                 unsafe { block.cast::<*mut Word>().write(room.unused) };
                 room.unused = block;
-                // relaxed: a figure.
-                store.taken.fetch_sub(1, Ordering::Relaxed);
+                store.taken.sub(1);
             }
         }
 
@@ -202,14 +201,12 @@ mod imp {
 
         /// Returns the bytes of all extents, used or not.
         pub(crate) fn bytes(&self) -> usize {
-            // relaxed: a figure.
-            self.store().map_or(0, |store| store.bytes.load(Ordering::Relaxed))
+            self.store().map_or(0, |store| store.bytes.load())
         }
 
         /// Returns the number of segments that are in extents.
         pub(crate) fn segments(&self) -> usize {
-            // relaxed: a figure.
-            self.store().map_or(0, |store| store.taken.load(Ordering::Relaxed))
+            self.store().map_or(0, |store| store.taken.load())
         }
     }
 

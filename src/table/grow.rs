@@ -17,8 +17,9 @@ use super::{Failure, Table, low_bits};
 use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
 use crate::bins::tags::Depth;
-use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::backoff::Backoff;
+use crate::sync::hint::Hint;
 use core::mem;
 
 /// The largest number of segments that one insert initializes: a bound on its work.
@@ -31,7 +32,7 @@ const MAX_BITS: u32 = usize::BITS - 8;
 /// A segment that this writer has claimed and not finished. The destructor, which only a failure or a panic runs,
 /// returns the claim, unless other writers have claimed further segments.
 struct Claim<'a> {
-    claimed: &'a AtomicUsize,
+    claimed: &'a Hint<AtomicUsize>,
     first: usize,
     next: usize,
 }
@@ -39,25 +40,18 @@ struct Claim<'a> {
 impl Drop for Claim<'_> {
     #[cold]
     fn drop(&mut self) {
-        // relaxed: a hint; `initialize_bin` checks the bins themselves.
-        let _ = self.claimed.compare_exchange(
-            self.next,
-            self.first,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        self.claimed.compare_exchange(self.next, self.first);
     }
 }
 
 /// A move to a larger table that is not finished. The destructor, which only a failure or a panic runs, notes that the
 /// move was interrupted.
-struct Move<'a>(&'a AtomicBool);
+struct Move<'a>(&'a Hint<AtomicBool>);
 
 impl Drop for Move<'_> {
     #[cold]
     fn drop(&mut self) {
-        // relaxed: a hint; `initialize_bin` checks the bins themselves.
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true);
     }
 }
 
@@ -80,14 +74,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Whether `wanted` bins have been claimed.
     #[inline]
     pub(crate) fn has(&self, wanted: usize) -> bool {
-        // relaxed: a hint; growth checks the bins themselves.
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.interrupted.load() {
             return false;
         }
         match self.directory() {
             Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
-            // relaxed: a hint; `initialize_bin` checks the bins themselves.
-            _ => wanted <= self.claimed.load(Ordering::Relaxed),
+            _ => wanted <= self.claimed.load(),
         }
     }
 
@@ -96,8 +88,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let bins = match self.directory() {
             None => 0,
             Some(directory) if directory.is_small() => directory.root_bins(),
-            // relaxed: a hint; it counts bins for the user only.
-            Some(_) => self.claimed.load(Ordering::Relaxed),
+            Some(_) => self.claimed.load(),
         };
         // The table may hold more entries than its bins are for, if growth failed.
         Layout::<K, V>::entries_for(bins).max(self.len())
@@ -110,8 +101,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
-        // relaxed: a hint, here only a size.
-        let asked = self.claimed.load(Ordering::Relaxed);
+        let asked = self.claimed.load();
         self.extents.provide(wanted.saturating_sub(asked), backoff);
         self.grow_to(wanted, usize::MAX, rehash, backoff)
     }
@@ -135,8 +125,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             return Ok(false);
         }
         if budget > 0 {
-            // relaxed: a hint, here only a size.
-            self.extents.provide_ahead(self.claimed.load(Ordering::Relaxed), backoff);
+            self.extents.provide_ahead(self.claimed.load(), backoff);
             self.grow_to(wanted, budget, rehash, backoff)?;
         }
         Ok(!self.has(wanted))
@@ -158,8 +147,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if self.directory().is_none() {
             self.make_first_directory(backoff)?;
         }
-        // relaxed: a hint; `initialize_bin` checks the bins themselves.
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.interrupted.load() {
             self.finish_move(rehash, backoff)?;
         }
         while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
@@ -170,19 +158,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         let segment = 1 << Layout::<K, V>::SEGMENT_BITS;
         while budget > 0 {
-            // relaxed: a hint; `initialize_bin` checks the bins themselves.
-            let first = self.claimed.load(Ordering::Relaxed);
+            let first = self.claimed.load();
             if first >= wanted {
                 break;
             }
-            // relaxed: a hint; the claim only spreads the work over writers.
-            let claim = self.claimed.compare_exchange(
-                first,
-                first + segment,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            if claim.is_err() {
+            // The claim only spreads the work over writers: `initialize_bin` checks the bins themselves.
+            if !self.claimed.compare_exchange(first, first + segment) {
                 backoff.again()?;
                 continue;
             }
@@ -222,8 +203,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let Some(directory) = self.directory() else { return Ok(()) };
-        // relaxed: a hint; `initialize_bin` checks the bins themselves.
-        self.interrupted.store(false, Ordering::Relaxed);
+        self.interrupted.store(false);
         let under_way = Move(&self.interrupted);
         for bin in 0..directory.root_bins() {
             self.try_initialize_bin(bin, rehash, backoff)?;

@@ -39,6 +39,7 @@ use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::hint::Hint;
 use crate::sync::stripes::Counter;
 use crate::sync::words::Indirect;
 use alloc::vec::Vec;
@@ -69,11 +70,11 @@ pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
     directory: AtomicPtr<Head<K, V>>,
     /// The number of bins that writers have claimed to initialize, in a table of full segments: the next segment's
-    /// first bin.
-    claimed: AtomicUsize,
+    /// first bin. Growth checks the bins themselves.
+    claimed: Hint<AtomicUsize>,
     /// Whether a move to a larger table was interrupted: the table has uninitialized bins, and no thread is moving
     /// keys.
-    interrupted: AtomicBool,
+    interrupted: Hint<AtomicBool>,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
     extents: Extents<K, V>,
@@ -100,8 +101,8 @@ impl<K, V> Table<K, V> {
         {
             Self {
                 directory: AtomicPtr::new(Directory::none()),
-                claimed: AtomicUsize::new(0),
-                interrupted: AtomicBool::new(false),
+                claimed: Hint::<AtomicUsize>::new(0),
+                interrupted: Hint::<AtomicBool>::new(false),
                 growth: Lock::new(()),
                 extents: Extents::new(),
                 pool: Pool::new(Arena::none()),
@@ -284,8 +285,7 @@ impl<K, V> Table<K, V> {
         let guard = self.lock_growth(backoff);
         let published = guard.is_ok() && self.replace_directory(expected, made);
         if published && !small {
-            // relaxed: a hint; `initialize_bin` checks the bins themselves.
-            self.claimed.store(bins, Ordering::Relaxed);
+            self.claimed.store(bins);
         }
         let busy = guard.err();
         if !published {

@@ -3,7 +3,7 @@
 /// An ordered map that divides its keys into *fences*: consecutive key ranges, each with its own load statistics.
 ///
 /// [`FenceWorkers`](crate::FenceWorkers) are generic over this trait, so that this package depends on no map.
-/// `hedgerow` implements it for `FenceMap`.
+/// `hedgerow` implements it for `FenceMap` and `OrdMap`.
 pub trait FencedMap {
     /// A key. The pool sorts requests by it.
     type Key: Clone + Ord;

@@ -10,3 +10,5 @@ mod support;
 mod threads;
 #[cfg(not(any(build_narrow, build_portable, build_tsan)))]
 mod user_code;
+#[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
+mod workers;

@@ -479,6 +479,28 @@ fn a_limit_bounds_pending_entries() {
     });
 }
 
+/// If another writer replaces an entry while a closure runs, the closure runs again. The rebalancer counts that as it
+/// counts a failed attempt to lock a leaf.
+#[test]
+fn closures_that_run_again_count_as_conflicts() {
+    let map: OrdMap<u64, u64> = [(1, 0)].into();
+    let conflicts = || map.fences().iter().map(|fence| fence.conflicts).sum::<usize>();
+    for op in [None, Some(Op::Insert(7)), Some(Op::Remove)] {
+        let (before, mut calls) = (conflicts(), 0);
+        let mut replace_once = || {
+            calls += 1;
+            if calls == 1 {
+                map.insert(1, 5);
+            }
+        };
+        match op {
+            None => drop(map.update(&1, |_| (replace_once(), 6).1)),
+            Some(op) => drop(map.compute(1, |_| (replace_once(), op).1)),
+        }
+        assert_eq!((calls, conflicts()), (2, before + 1), "a conflict of {op:?}");
+    }
+}
+
 #[test]
 fn a_scan_can_be_interrupted() {
     let map: Texts = (0..2_000).map(|n| (name(n, false), String::new())).collect();

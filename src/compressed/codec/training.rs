@@ -3,7 +3,7 @@
 //! Training is written as one `async` function that pauses after each turn of work. The compiler turns it into a state
 //! machine that continues where it paused.
 
-use super::Model;
+use super::model::Model;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;

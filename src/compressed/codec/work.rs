@@ -1,6 +1,5 @@
 //! Working memory of compressors. It is kept from value to value, so that none of them allocates or needs much stack.
 
-use super::small_text::WINDOW;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,6 +10,8 @@ use core::fmt;
 const PLACES: usize = 1 << 12;
 /// Places of a table of 1 KiB.
 const FEW_PLACES: usize = 1 << 8;
+/// The most steps of paths through a text that are kept at once.
+pub(super) const WINDOW: usize = 1024;
 
 /// Working memory of compressors.
 ///

@@ -8,10 +8,9 @@ use crate::fence::tree::descent::Tree;
 use crate::fence::tree::policy::KeyPolicy;
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Returns which of `among` workers owns the fence of `key`. Each worker owns a run of neighbouring fences. None if
-    /// `hot_only` is set and the fence is not hot.
-    pub(crate) fn worker_of(&self, key: &K, among: usize, hot_only: bool) -> Option<usize> {
-        let rank = self.search_key(key).rank;
+    /// Returns which of `among` workers owns the fence of keys of this rank. Each worker owns a run of neighbouring
+    /// fences. None if `hot_only` is set and the fence is not hot.
+    pub(crate) fn worker_of(&self, rank: usize, among: usize, hot_only: bool) -> Option<usize> {
         let Some(table) = self.root.table() else {
             return (!hot_only).then_some(0);
         };
@@ -45,12 +44,17 @@ mod tests {
     #[test]
     fn each_worker_has_a_run_of_fences() {
         let tree = Tree::<u64, u64, _>::new(ByType);
-        assert_eq!((tree.worker_of(&1, 3, false), tree.worker_of(&1, 3, true)), (Some(0), None));
+        let rank = |key: u64| tree.search_key(&key).rank;
+        let first = rank(1);
+        assert_eq!(
+            (tree.worker_of(first, 3, false), tree.worker_of(first, 3, true)),
+            (Some(0), None)
+        );
         (1..9).for_each(|n| tree.start_fence_at(&(n * 10)).unwrap());
-        let of = |key| tree.worker_of(&key, 3, false).unwrap();
+        let of = |key| tree.worker_of(rank(key), 3, false).unwrap();
         let all: alloc::vec::Vec<_> = (0..9).map(|n| of(n * 10 + 5)).collect();
         assert_eq!(all, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
         assert_eq!(tree.update_contention(1, 1), 0);
-        assert_eq!((tree.update_contention(0, 1), tree.worker_of(&85, 3, true)), (9, Some(2)));
+        assert_eq!((tree.update_contention(0, 1), tree.worker_of(rank(85), 3, true)), (9, Some(2)));
     }
 }

@@ -19,7 +19,8 @@ pub struct FenceLoad<K> {
     pub entries: usize,
     /// Its load, as [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step) measured it last.
     pub load: usize,
-    /// Failed attempts to lock one of its leaves, since the fence was made.
+    /// Failed attempts to lock one of its leaves, since the fence was made. In an [`OrdMap`](crate::OrdMap) also
+    /// closures that ran again because another thread had replaced the entry.
     pub conflicts: usize,
     /// Leaves that it gave to neighbours or got from them, since the fence was made.
     pub moved_leaves: usize,

@@ -9,7 +9,6 @@
 //! - A moved leaf is listed in its new fence first. Then the root's boundary changes, and only then the old fence drops
 //!   the leaf. So a lookup finds the leaf at any time, or one further left from which it walks on.
 
-use crate::facade::atomic::Ordering;
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::fence::{FANOUT, Fence, FenceEditor};
 use crate::fence::tree::load::LoadSum;
@@ -108,8 +107,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             } else {
                 return Action::Nothing;
             };
-        // relaxed: a figure.
-        self.balance.merges.fetch_add(1, Ordering::Relaxed);
+        self.balance.merges.add(1);
         merged
     }
 
@@ -153,8 +151,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         for fence in [source, destination] {
             fence.counters.add_moved(count);
         }
-        // relaxed: a figure.
-        self.balance.moved.fetch_add(count, Ordering::Relaxed);
+        self.balance.moved.add(count);
         Some(())
     }
 
@@ -171,8 +168,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         if !move_to_new_fence(&editor, &mut root, cut) {
             return None;
         }
-        // relaxed: a figure.
-        self.balance.splits.fetch_add(1, Ordering::Relaxed);
+        self.balance.splits.add(1);
         Some(())
     }
 }

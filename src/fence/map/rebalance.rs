@@ -83,7 +83,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     #[cfg(feature = "std-ext")]
     pub(crate) fn worker_of(&self, key: &K, among: usize, hot_only: bool) -> Option<usize> {
-        self.tree().worker_of(key, among, hot_only)
+        self.tree().worker_of(self.tree().search_key(key).rank, among, hot_only)
     }
 
     #[cfg(feature = "std-ext")]

@@ -237,6 +237,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             Ok(Some(raw)) => return Ok(raw),
             Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
+        // Before `make` runs: at the limit, the call would be in vain.
+        if let Err(why) = way.room() {
+            return Err(why.of(key, None));
+        }
         let value = make(&key);
         let fresh = Self::fresh_by(way, key, value)
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
@@ -291,7 +295,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     Ok(None) if order.is_contradicted_by_any([found, known.flatten()]) => {
                         return Ok((None, None));
                     }
-                    Ok(None) => {}
+                    Ok(None) => self.count_conflict(found),
                     Ok(Some(removed)) => {
                         removed.retire();
                         return Ok((found.map(Raw::shared), None));
@@ -315,7 +319,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                         {
                             return Ok((None, None));
                         }
-                        Err((None, fresh)) => key = Pair::into_inner(fresh).0,
+                        Err((None, fresh)) => {
+                            self.count_conflict(found.or(known.flatten()));
+                            key = Pair::into_inner(fresh).0;
+                        }
                         Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
                     }
                 }

@@ -149,4 +149,14 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
         self
     }
+
+    #[cfg(feature = "std-ext")]
+    pub(crate) fn worker_of(&self, key: &K, among: usize, hot_only: bool) -> Option<usize> {
+        self.tree().worker_of(self.search_key(key).rank, among, hot_only)
+    }
+
+    #[cfg(feature = "std-ext")]
+    pub(crate) fn update_contention(&self, threshold: usize, rounds: usize) -> usize {
+        self.tree().update_contention(threshold, rounds)
+    }
 }

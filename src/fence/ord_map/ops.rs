@@ -281,6 +281,14 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         unsafe { self.owner().entries.unlinked(raw.shared()) }
     }
 
+    /// Counts that another writer replaced or removed an entry while a closure ran. The tree counts the same in a map
+    /// of plain data, where the closure runs between reading the leaf and locking it.
+    pub(super) fn count_conflict(&self, entry: Option<Raw<K>>) {
+        if let Some(raw) = entry {
+            self.tree().count_conflict(raw.rank);
+        }
+    }
+
     /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
     pub(super) fn store(
         &self,
@@ -427,7 +435,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
                 Err((None, _)) if order.is_contradicted_by_any([Some(raw), seen]) => return None,
-                Err((None, _)) => {}
+                Err((None, _)) => self.count_conflict(Some(raw)),
                 Err(why) => return out_of_memory::<K, V, _, _>(why),
             }
         }

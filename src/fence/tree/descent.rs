@@ -24,6 +24,7 @@ use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::CachePadded;
+use crate::sync::hint::Hint;
 use crate::sync::stripes::Counter;
 use core::ptr;
 
@@ -37,7 +38,7 @@ pub(crate) struct Tree<K, V, R> {
     head: AtomicPtr<Word>,
     /// The last leaf, or one that was the last lately, and the rank of its lower bound: where ascending keys go.
     tail: AtomicPtr<Word>,
-    tail_low: AtomicUsize,
+    tail_low: Hint<AtomicUsize>,
     pub(crate) arena: Arena<K, V>,
     pub(crate) balance: BalanceState,
     pub(crate) len: CachePadded<Counter>,
@@ -124,7 +125,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 root: Root::new(),
                 head: AtomicPtr::new(ptr::null_mut()),
                 tail: AtomicPtr::new(ptr::null_mut()),
-                tail_low: AtomicUsize::new(usize::MAX),
+                tail_low: Hint::<AtomicUsize>::new(usize::MAX),
                 arena: Arena::new(),
                 balance: BalanceState::new(),
                 len: CachePadded::new(Counter::new()),
@@ -164,8 +165,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the last leaf, or one that was the last lately, unless it begins behind `rank`.
     #[inline(always)]
     pub(crate) fn tail_for(&self, rank: usize) -> Option<Leaf<'_, K, V>> {
-        // relaxed: a hint.
-        if rank < self.tail_low.load(Ordering::Relaxed) {
+        if rank < self.tail_low.load() {
             return None;
         }
         self.tail()
@@ -180,8 +180,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn set_tail(&self, leaf: Leaf<'_, K, V>, low: usize) {
         // [TR-1] release: pairs with [TR-2] in `tail`, so a thread that loads the address sees the leaf allocated.
         self.tail.store(leaf.as_ptr(), Ordering::Release);
-        // relaxed: a hint.
-        self.tail_low.store(low, Ordering::Relaxed);
+        self.tail_low.store(low);
     }
 
     /// Returns the leaf to which the hints lead, or a leaf about `back` places before it.

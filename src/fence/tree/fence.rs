@@ -14,6 +14,7 @@ use super::load::{CONFLICT, FenceCounters, LeafLoad};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::sync::hint::{Gauge, Hint};
 use core::hint::select_unpredictable;
 use core::ptr;
 
@@ -23,13 +24,13 @@ pub(crate) const FANOUT: usize = if cfg!(hedgerow_loom) { 4 } else { 256 };
 #[repr(C, align(64))]
 pub(crate) struct Fence {
     /// The rank of each leaf's lower bound; `usize::MAX` at and above `count`.
-    lows: [AtomicUsize; FANOUT],
+    lows: [Hint<AtomicUsize>; FANOUT],
     leaves: [AtomicPtr<Word>; FANOUT],
     /// The [`LeafLoad`] of each leaf, which moves with the leaf.
-    leaf_loads: [AtomicUsize; FANOUT],
+    leaf_loads: [Gauge<AtomicUsize>; FANOUT],
     pub(crate) counters: FenceCounters,
     /// Never 0 in a fence that the root leads to.
-    count: AtomicUsize,
+    count: Hint<AtomicUsize>,
     lock: Lock<()>,
     /// The fence that was allocated before this one; guarded by the root's lock.
     pub(super) older: AtomicPtr<Fence>,
@@ -49,11 +50,11 @@ pub(crate) enum Listing {
 impl Fence {
     pub(crate) fn new() -> Self {
         Self {
-            lows: core::array::from_fn(|_| AtomicUsize::new(usize::MAX)),
+            lows: core::array::from_fn(|_| Hint::<AtomicUsize>::new(usize::MAX)),
             leaves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            leaf_loads: core::array::from_fn(|_| AtomicUsize::new(LeafLoad::NEW.0)),
+            leaf_loads: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(LeafLoad::NEW.0)),
             counters: FenceCounters::new(),
-            count: AtomicUsize::new(0),
+            count: Hint::<AtomicUsize>::new(0),
             lock: Lock::new(()),
             older: AtomicPtr::new(ptr::null_mut()),
             unused: AtomicPtr::new(ptr::null_mut()),
@@ -62,8 +63,8 @@ impl Fence {
 
     #[inline(always)]
     pub(crate) fn count(&self) -> usize {
-        // relaxed: a hint to lookups, and exact under the lock [FN-3].
-        self.count.load(Ordering::Relaxed)
+        // Exact under the lock [FN-3], and a hint to lookups.
+        self.count.load()
     }
 
     /// Returns the index of the last leaf whose rank is at most `rank`, or 0.
@@ -76,8 +77,7 @@ impl Fence {
             let middle = at + half;
             debug_assert!(middle < FANOUT);
             // SAFETY: the halves add up to less than `FANOUT`, a power of two.
-            // relaxed: a hint.
-            let low = unsafe { self.lows.get_unchecked(middle) }.load(Ordering::Relaxed);
+            let low = unsafe { self.lows.get_unchecked(middle) }.load();
             // A branch would be mispredicted half of the time.
             at = select_unpredictable(low <= rank, middle, at);
             half /= 2;
@@ -88,8 +88,8 @@ impl Fence {
 
     #[inline(always)]
     pub(crate) fn low(&self, at: usize) -> usize {
-        // relaxed: a hint to lookups, and exact under the lock [FN-3].
-        self.lows[at].load(Ordering::Relaxed)
+        // Exact under the lock [FN-3], and a hint to lookups.
+        self.lows[at].load()
     }
 
     /// Returns the leaf at `at`. Null if no leaf was ever listed there.
@@ -103,8 +103,8 @@ impl Fence {
 
     /// Counts a failed attempt to lock the leaf of a key of this rank.
     pub(crate) fn count_conflict(&self, rank: usize) {
-        // relaxed: a figure. If the upper half overflows, the carry is lost.
-        self.leaf_loads[self.pick(rank)].fetch_add(CONFLICT << LeafLoad::HALF, Ordering::Relaxed);
+        // If the upper half overflows, the carry is lost.
+        self.leaf_loads[self.pick(rank)].add(CONFLICT << LeafLoad::HALF);
         self.counters.add_conflict();
     }
 
@@ -136,23 +136,20 @@ impl FenceEditor<'_> {
     fn set(&self, at: usize, low: usize, leaf: *mut Word) {
         // [FN-1] release: pairs with [FN-2] in `leaf`, so a lookup that loads the address sees the leaf's state.
         self.fence.leaves[at].store(leaf, Ordering::Release);
-        // relaxed: a hint.
-        self.fence.lows[at].store(low, Ordering::Relaxed);
+        self.fence.lows[at].store(low);
         self.set_leaf_load(at, LeafLoad::NEW);
     }
 
     /// As `set`, for leaves that move to a lower index. A lookup that meets half of this lands on a leaf too far left,
     /// from which it can walk. A leaf too far right would make it restart.
     fn set_low_first(&self, at: usize, low: usize, leaf: *mut Word) {
-        // relaxed: a hint.
-        self.fence.lows[at].store(low, Ordering::Relaxed);
+        self.fence.lows[at].store(low);
         // [FN-1] release: pairs with [FN-2] in `leaf`, so a lookup that loads the address sees the leaf's state.
         self.fence.leaves[at].store(leaf, Ordering::Release);
     }
 
     fn set_count(&self, count: usize) {
-        // relaxed: a hint.
-        self.fence.count.store(count, Ordering::Relaxed);
+        self.fence.count.store(count);
     }
 
     fn copy(&self, from: usize, to: usize) {
@@ -259,18 +256,17 @@ impl FenceEditor<'_> {
     /// Sets the greatest rank, so that no search ends here. The leaf's address stays, for lookups that have read the
     /// old rank already.
     fn clear_low(&self, at: usize) {
-        // relaxed: a hint.
-        self.fence.lows[at].store(usize::MAX, Ordering::Relaxed);
+        self.fence.lows[at].store(usize::MAX);
     }
 
     pub(crate) fn leaf_load(&self, at: usize) -> LeafLoad {
-        // relaxed: only the owner of the lock stores it; writers add conflicts to it at any time.
-        LeafLoad(self.fence.leaf_loads[at].load(Ordering::Relaxed))
+        // Only the owner of the lock stores it; writers add conflicts to it at any time.
+        LeafLoad(self.fence.leaf_loads[at].load())
     }
 
     pub(crate) fn set_leaf_load(&self, at: usize, leaf_load: LeafLoad) {
-        // relaxed: as above. A conflict that is counted at the same time is lost.
-        self.fence.leaf_loads[at].store(leaf_load.0, Ordering::Relaxed);
+        // A conflict that is counted at the same time is lost.
+        self.fence.leaf_loads[at].store(leaf_load.0);
     }
 
     /// Sets the fence's load to the sum of its leaves' loads, and returns it.

@@ -10,8 +10,11 @@
 //! counters, or moves them with their leaves, holds the fence's lock `[FN-3]`. A conflict that is counted at the same
 //! time may be lost, or be counted for a neighbouring leaf.
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::atomic::AtomicUsize;
 use crate::facade::lock::Lock;
+use crate::sync::hint::Gauge;
+#[cfg(feature = "std-ext")]
+use crate::sync::hint::Hint;
 
 /// How many writes a failed attempt to lock a leaf counts for: about as much time is lost by it.
 pub(super) const CONFLICT: usize = 8;
@@ -44,9 +47,9 @@ impl LeafLoad {
 /// Counters of one fence.
 pub(crate) struct FenceCounters {
     /// The recent writes of its leaves when they were counted last.
-    load: AtomicUsize,
-    conflicts: AtomicUsize,
-    moved: AtomicUsize,
+    load: Gauge<AtomicUsize>,
+    conflicts: Gauge<AtomicUsize>,
+    moved: Gauge<AtomicUsize>,
     #[cfg(feature = "std-ext")]
     pub(crate) contention: Contention,
 }
@@ -54,49 +57,42 @@ pub(crate) struct FenceCounters {
 impl FenceCounters {
     pub(crate) fn new() -> Self {
         Self {
-            load: AtomicUsize::new(0),
-            conflicts: AtomicUsize::new(0),
-            moved: AtomicUsize::new(0),
+            load: Gauge::<AtomicUsize>::new(0),
+            conflicts: Gauge::<AtomicUsize>::new(0),
+            moved: Gauge::<AtomicUsize>::new(0),
             #[cfg(feature = "std-ext")]
             contention: Contention::new(),
         }
     }
 
     pub(crate) fn load(&self) -> usize {
-        // relaxed: a figure.
-        self.load.load(Ordering::Relaxed)
+        self.load.load()
     }
 
     pub(super) fn set_load(&self, load: usize) {
-        // relaxed: a figure.
-        self.load.store(load, Ordering::Relaxed);
+        self.load.store(load);
     }
 
     pub(crate) fn conflicts(&self) -> usize {
-        // relaxed: a figure.
-        self.conflicts.load(Ordering::Relaxed)
+        self.conflicts.load()
     }
 
     pub(super) fn add_conflict(&self) {
-        // relaxed: a figure.
-        self.conflicts.fetch_add(1, Ordering::Relaxed);
+        self.conflicts.add(1);
     }
 
     pub(crate) fn moved(&self) -> usize {
-        // relaxed: a figure.
-        self.moved.load(Ordering::Relaxed)
+        self.moved.load()
     }
 
     pub(crate) fn add_moved(&self, leaves: usize) {
-        // relaxed: a figure.
-        self.moved.fetch_add(leaves, Ordering::Relaxed);
+        self.moved.add(leaves);
     }
 
     /// Sets all counters to 0, for a fence that is used again for other keys.
     pub(super) fn reset(&self) {
         for figure in [&self.load, &self.conflicts, &self.moved] {
-            // relaxed: figures.
-            figure.store(0, Ordering::Relaxed);
+            figure.store(0);
         }
         #[cfg(feature = "std-ext")]
         self.contention.reset();
@@ -107,39 +103,34 @@ impl FenceCounters {
 #[cfg(feature = "std-ext")]
 pub(crate) struct Contention {
     /// The fence's conflicts at the last update.
-    counted: AtomicUsize,
+    counted: Hint<AtomicUsize>,
     /// Updates until the fence stops being hot.
-    hot_rounds: AtomicUsize,
+    hot_rounds: Hint<AtomicUsize>,
 }
 
 #[cfg(feature = "std-ext")]
 impl Contention {
     fn new() -> Self {
-        Self { counted: AtomicUsize::new(0), hot_rounds: AtomicUsize::new(0) }
+        Self { counted: Hint::<AtomicUsize>::new(0), hot_rounds: Hint::<AtomicUsize>::new(0) }
     }
 
     fn reset(&self) {
-        // relaxed: figures.
-        self.counted.store(0, Ordering::Relaxed);
-        // relaxed: as above.
-        self.hot_rounds.store(0, Ordering::Relaxed);
+        self.counted.store(0);
+        self.hot_rounds.store(0);
     }
 
     pub(crate) fn is_hot(&self) -> bool {
-        // relaxed: a hint.
-        self.hot_rounds.load(Ordering::Relaxed) > 0
+        self.hot_rounds.load() > 0
     }
 
     /// Returns whether the fence is hot, given its `conflicts` so far. A fence becomes hot with `threshold` conflicts
     /// since the last call, and stays so for `rounds` calls.
     pub(crate) fn update(&self, conflicts: usize, threshold: usize, rounds: usize) -> bool {
-        // relaxed: one thread at a time updates, and others only read.
-        let new = conflicts.saturating_sub(self.counted.swap(conflicts, Ordering::Relaxed));
-        // relaxed: as above.
-        let left = self.hot_rounds.load(Ordering::Relaxed).saturating_sub(1);
+        // One thread at a time updates, and others only read.
+        let new = conflicts.saturating_sub(self.counted.swap(conflicts));
+        let left = self.hot_rounds.load().saturating_sub(1);
         let left = if new >= threshold { rounds } else { left };
-        // relaxed: as above.
-        self.hot_rounds.store(left, Ordering::Relaxed);
+        self.hot_rounds.store(left);
         left > 0
     }
 }
@@ -149,11 +140,11 @@ pub(crate) struct BalanceState {
     /// Locked by the thread that rebalances: of two, one returns at once.
     pub(crate) round: Lock<Round>,
     /// Leaves that were moved to a neighbouring fence.
-    pub(crate) moved: AtomicUsize,
+    pub(crate) moved: Gauge<AtomicUsize>,
     /// Fences that were split because of their load.
-    pub(crate) splits: AtomicUsize,
+    pub(crate) splits: Gauge<AtomicUsize>,
     /// Fences that were merged because they had little load.
-    pub(crate) merges: AtomicUsize,
+    pub(crate) merges: Gauge<AtomicUsize>,
 }
 
 impl BalanceState {
@@ -161,9 +152,9 @@ impl BalanceState {
         pub(crate) fn new() -> Self {
             Self {
                 round: Lock::new(Round { at: 0, so_far: LoadSum::NONE, previous: None }),
-                moved: AtomicUsize::new(0),
-                splits: AtomicUsize::new(0),
-                merges: AtomicUsize::new(0),
+                moved: Gauge::<AtomicUsize>::new(0),
+                splits: Gauge::<AtomicUsize>::new(0),
+                merges: Gauge::<AtomicUsize>::new(0),
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::memory::{self, AllocError};
+use crate::sync::hint::Hint;
 use core::hint::select_unpredictable;
 use core::ptr;
 
@@ -22,22 +23,22 @@ const FIRST: usize = 4;
 
 /// A table of fences. Its `room` slots follow it in memory.
 pub(crate) struct RootTable {
-    count: AtomicUsize,
+    count: Hint<AtomicUsize>,
     /// A power of two.
     room: usize,
     older: *mut RootTable,
 }
 
 struct Slot {
-    low: AtomicUsize,
+    low: Hint<AtomicUsize>,
     fence: AtomicPtr<Fence>,
 }
 
 impl RootTable {
     fn make(room: usize) -> Result<*mut Self, AllocError> {
-        let header = Self { count: AtomicUsize::new(0), room, older: ptr::null_mut() };
+        let header = Self { count: Hint::<AtomicUsize>::new(0), room, older: ptr::null_mut() };
         memory::with_tail(header, room, || Slot {
-            low: AtomicUsize::new(usize::MAX),
+            low: Hint::<AtomicUsize>::new(usize::MAX),
             fence: AtomicPtr::new(ptr::null_mut()),
         })
     }
@@ -51,14 +52,14 @@ impl RootTable {
 
     #[inline(always)]
     pub(crate) fn count(&self) -> usize {
-        // relaxed: a hint to lookups, and exact under the lock [RT-3].
-        self.count.load(Ordering::Relaxed)
+        // Exact under the lock [RT-3], and a hint to lookups.
+        self.count.load()
     }
 
     #[inline(always)]
     pub(crate) fn low(&self, at: usize) -> usize {
-        // relaxed: a hint to lookups, and exact under the lock [RT-3].
-        self.slot(at).low.load(Ordering::Relaxed)
+        // Exact under the lock [RT-3], and a hint to lookups.
+        self.slot(at).low.load()
     }
 
     /// Returns the index of the last fence whose rank is at most `rank`, or 0.
@@ -87,13 +88,11 @@ impl RootTable {
         let slot = self.slot(at);
         // [RT-1] release: pairs with [RT-2] in `fence`, so a lookup that loads the address sees the fence initialized.
         slot.fence.store(ptr::from_ref(fence).cast_mut(), Ordering::Release);
-        // relaxed: a hint.
-        slot.low.store(low, Ordering::Relaxed);
+        slot.low.store(low);
     }
 
     fn set_count(&self, count: usize) {
-        // relaxed: a hint.
-        self.count.store(count, Ordering::Relaxed);
+        self.count.store(count);
     }
 }
 
@@ -340,8 +339,7 @@ impl<'a> RootEditor<'a> {
 
     /// Sets the rank at which the fence at `at` begins.
     pub(crate) fn set_low(&self, at: usize, low: usize) {
-        // relaxed: a hint.
-        self.table().slot(at).low.store(low, Ordering::Relaxed);
+        self.table().slot(at).low.store(low);
     }
 
     /// Takes the fence at `at`, which is not the first one, off the table.
@@ -353,7 +351,7 @@ impl<'a> RootEditor<'a> {
             table.set(index - 1, table.low(index), moved);
         }
         table.set_count(count - 1);
-        // relaxed: a hint. The greatest rank, so that no search ends here.
-        table.slot(count - 1).low.store(usize::MAX, Ordering::Relaxed);
+        // The greatest rank, so that no search ends here.
+        table.slot(count - 1).low.store(usize::MAX);
     }
 }

@@ -4,7 +4,6 @@ use super::descent::Tree;
 use super::leaf::LeafLayout;
 use super::policy::KeyPolicy;
 use super::root::RootTable;
-use crate::facade::atomic::Ordering;
 
 /// Figures about a [`FenceMap`](crate::FenceMap), from [`FenceMap::stats`](crate::FenceMap::stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +33,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn stats(&self) -> FenceStats {
         let (bytes, retired_bytes) = self.root.bytes();
         let balance = &self.balance;
-        // relaxed: figures.
-        let [moved_leaves, splits, joins] = [&balance.moved, &balance.splits, &balance.merges]
-            .map(|figure| figure.load(Ordering::Relaxed));
+        let [moved_leaves, splits, joins] =
+            [&balance.moved, &balance.splits, &balance.merges].map(|figure| figure.load());
         FenceStats {
             len: self.len.total(),
             entries_per_leaf: LeafLayout::<K, V>::ENTRIES,

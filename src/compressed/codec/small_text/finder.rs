@@ -21,9 +21,6 @@ pub(super) const BIT: u32 = 4;
 /// The highest cost of a symbol.
 pub(super) const DEAREST: u32 = 16 * BIT;
 
-/// The most steps that are parsed together.
-pub(in crate::compressed::codec) const WINDOW: usize = 1024;
-
 /// The length of a symbol from which on single bytes are not tried.
 const ALONE: usize = 5;
 

@@ -13,13 +13,11 @@ mod symbol;
 mod table;
 mod train;
 
-pub(super) use finder::WINDOW;
-
 use super::training::at_once;
 use super::{Codec, Corrupt, Model, Samples, TrainingTask};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use table::Table;
+use table::{FEWEST, Table};
 
 /// A codec of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
@@ -47,9 +45,6 @@ use table::Table;
 pub struct SmallText {
     symbols: usize,
 }
-
-/// The fewest symbols that are worth while.
-const FEWEST: usize = 300;
 
 impl SmallText {
     /// Returns the codec with at most 4096 symbols, which take 170 KiB.

@@ -1,6 +1,5 @@
 //! The model: symbols, their codes, compression and decompression.
 
-use super::FEWEST;
 use super::classes::{CLASSES, Classes, LONGEST_CODE};
 use super::finder::{BIT, Finder, MOST};
 use super::symbol::{COPIED, LONGEST, Symbol};
@@ -9,6 +8,8 @@ use crate::compressed::codec::{Corrupt, Model, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+/// The fewest symbols that are worth while.
+pub(super) const FEWEST: usize = 300;
 /// The first byte of an exported table.
 const VERSION: u8 = 1;
 /// Codes that a word holds after it was filled.

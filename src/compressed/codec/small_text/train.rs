@@ -9,11 +9,12 @@
 //! The bytes of samples and the size of the table of pairs bound time and memory. A full table forgets rare pairs.
 
 use super::classes::Classes;
-use super::finder::{BIT, DEAREST, Finder, WINDOW};
+use super::finder::{BIT, DEAREST, Finder};
 use super::symbol::Symbol;
 use super::table::Table;
 use crate::compressed::codec::samples;
 use crate::compressed::codec::training::{Turns, sort};
+use crate::compressed::codec::work::WINDOW;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
