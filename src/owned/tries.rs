@@ -7,19 +7,16 @@ use super::nodes::NotAbsent;
 use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{Found, Ref};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::{Live, Shared};
+use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
-
-/// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's

@@ -8,8 +8,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-/// An entry of a map, if there is one.
-type Found<K, V> = Option<Shared<Pair<K, V>>>;
+/// The entries before and after an operation.
+pub(crate) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
 use core::ptr::NonNull;
 
 /// A borrowed entry of a map of owned data. Dereferences to the value.
@@ -97,7 +97,7 @@ impl<'a, K, V> Ref<'a, K, V> {
     /// That of [`of_pair`](Self::of_pair), for both.
     #[inline(always)]
     pub(crate) unsafe fn of_pairs(
-        (before, after): (Found<K, V>, Found<K, V>),
+        (before, after): Found<K, V>,
         guard: Guard<'a>,
     ) -> Computed<Self> {
         // SAFETY: the caller's promise.

@@ -8,17 +8,13 @@ use super::raw::{Doubt, Raw};
 use crate::api::op::{Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{Found, Ref};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::Shared;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use equivalent::Comparable;
-
-/// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
