@@ -62,10 +62,10 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Drops the garbage that no reader can be looking at any more, all at once.
     ///
-    /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
-    /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
-    /// destructors, with nothing locked. If one panics, the entries that are left wait for the next time. Within a
-    /// destructor of an entry that this map is dropping it drops nothing.
+    /// Operations that write drop a few entries each, some hundreds of entries late. Call this to drop all of them now.
+    /// It executes a memory barrier on all threads, reads each reader's slot, and runs the destructors while no lock is
+    /// held. If a destructor panics, the remaining entries are dropped later. If a destructor of this map's entries
+    /// calls this, it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();

@@ -236,7 +236,7 @@ impl<N: Node> Garbage<N> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
-    /// The place of a reader's bag. While there is one bag, nobody has to know the reader's number.
+    /// Returns the place of a reader's bag. While there is one bag, `reader` is not called.
     #[inline]
     fn place(&self, reader: impl FnOnce() -> usize) -> &Place<N> {
         self.more().map_or(&self.first, |more| &*more[reader() % BAGS])
