@@ -4,11 +4,11 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow_db::request::{Answer, Request, Query};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
+use hedgerow_db::request::{Answer, Query, Request};
 use hedgerow_db::snapshot::Writer;
 use hedgerow_db::{Db, Options};
 use libfuzzer_sys::fuzz_target;

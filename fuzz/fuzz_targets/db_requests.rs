@@ -11,7 +11,8 @@ mod slow;
 
 use arbitrary::Arbitrary;
 use hedgerow_db::command::{
-    ClientInfo, Connection, Context, SettingError, Scratch, ServerApi, ServerStats, NextStep, process_input,
+    ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
+    process_input,
 };
 use hedgerow_db::resp::parse::Limits;
 use hedgerow_db::resp::read::{self, Found};

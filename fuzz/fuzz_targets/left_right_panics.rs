@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Storage, ReadGuard, ReadHandle, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, ReadGuard, ReadHandle, Snapshot, Storage, WriteHandle,
 };
 use hedgerow_fuzz::fuse::{self, Fused as Plain, step};
 use hedgerow_fuzz::hashing::Hashing;

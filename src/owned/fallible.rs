@@ -8,19 +8,16 @@ use super::nodes::InsertAbsentError;
 use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{BeforeAfter, Ref};
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::{Live, NodePtr};
+use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
-
-/// The nodes of a key before and after an operation.
-pub(super) type BeforeAfter<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits nor aborts, and respects the

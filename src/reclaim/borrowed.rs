@@ -10,10 +10,10 @@ use crate::api::op::Computed;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
-
-/// An entry of a map, if there is one.
-type Found<K, V> = Option<NodePtr<Pair<K, V>>>;
 use core::ptr::NonNull;
+
+/// The nodes of a key before and after an operation.
+pub(crate) type BeforeAfter<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 /// A borrowed entry of a map of owned data. Dereferences to the value.
 ///
@@ -100,7 +100,7 @@ impl<'a, K, V> Ref<'a, K, V> {
     /// As [`of_pair`](Self::of_pair), for both.
     #[inline(always)]
     pub(crate) unsafe fn of_pairs(
-        (before, after): (Found<K, V>, Found<K, V>),
+        (before, after): BeforeAfter<K, V>,
         guard: Guard<'a>,
     ) -> Computed<Self> {
         // SAFETY: the caller promises what `of_pair` requires.

@@ -7,17 +7,13 @@ use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::fence::tree::rank::Ranking;
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{BeforeAfter, Ref};
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::NodePtr;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode};
 use equivalent::Comparable;
-
-/// The entry that an operation found, and the entry that it left.
-pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -266,7 +262,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Found<K, V>, TryInsertError<K, Option<V>>> {
+    ) -> Result<BeforeAfter<K, V>, TryInsertError<K, Option<V>>> {
         let (mut order, mut known) = (OrderCheck::new(), None);
         loop {
             let found = match known.take() {

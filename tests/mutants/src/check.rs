@@ -122,9 +122,7 @@ impl Check {
     fn command(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Model { name, .. } => {
-                cargo.args(["--", "--exact", Self::package_of(name).1])
-            }
+            Self::Model { name, .. } => cargo.args(["--", "--exact", Self::package_of(name).1]),
             Self::Test { name, .. } => cargo.args(["--", "--exact", name]),
             Self::Fuzz(target) => {
                 cargo.arg("run").args(Self::fuzz_options(target));

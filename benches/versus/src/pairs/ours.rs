@@ -1,6 +1,6 @@
 //! `LeftRightMap`: small values in both sides, larger ones boxed once.
 
-use hedgerow::left_right::{Boxed, Handles, Inline, Storage, ReadHandle, WriteHandle};
+use hedgerow::left_right::{Boxed, Handles, Inline, ReadHandle, Storage, WriteHandle};
 use std::marker::PhantomData;
 
 use super::{HELD, OURS, Pair, Reader, Writer};
