@@ -138,20 +138,25 @@ impl Index {
         })
     }
 
-    /// Removes the entry that `wanted` accepts, and counts its chain as dead. Returns the chain.
-    pub(super) fn unlink(&self, hash: KeyHash, wanted: impl Fn(Location) -> bool) -> Option<Chain> {
-        let mut chain = Chain::default();
+    /// Removes the entry that `wanted` accepts, and counts its chain as dead. `chain`, empty at first, is then that
+    /// chain. Returns whether there was an entry.
+    pub(super) fn unlink(
+        &self,
+        hash: KeyHash,
+        wanted: impl Fn(Location) -> bool,
+        chain: &mut Chain,
+    ) -> bool {
         let decide = |found: Option<Location>| {
             let Some(top) = found else { return Change::Keep };
-            self.records.chain_into(top, &mut chain);
+            self.records.chain_into(top, chain);
             Change::Remove
         };
         let done = self.alter(hash, wanted, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));
-        removed.then(|| {
-            self.records.drop_chain(&chain);
-            chain
-        })
+        if removed {
+            self.records.drop_chain(chain);
+        }
+        removed
     }
 
     /// Whether an entry refers to this record, directly or through the records above it.

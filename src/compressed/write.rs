@@ -249,9 +249,12 @@ impl Store {
 
     /// Removes the entry that `wanted` accepts by its location, and returns its deadline.
     pub(super) fn unlink(&self, hash: KeyHash, wanted: impl Fn(Location) -> bool) -> Option<u64> {
-        let chain = self.index.unlink(hash, wanted)?;
-        self.note_unlinked(&chain);
-        Some(chain.deadline())
+        let mut chain = Chain::default();
+        let removed = self.index.unlink(hash, wanted, &mut chain);
+        removed.then(|| {
+            self.note_unlinked(&chain);
+            chain.deadline()
+        })
     }
 
     /// Removes the entry that refers to `at`, as opened in `generation`.
