@@ -7,7 +7,7 @@ use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
-use crate::reclaim::node::List;
+use crate::reclaim::node::{List, Live};
 use crate::reclaim::retired::Fresh;
 use alloc::vec::Vec;
 use core::fmt;
@@ -34,7 +34,7 @@ impl<'a> Iterator for BytesIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
-        Some(unsafe { Ref::of_bytes(node, self.0.guard.again()) })
+        Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
 
@@ -65,7 +65,7 @@ impl<'a> Iterator for PinnedBytesIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|node| (node.key(), node.value()))
+        self.0.next().map(Live::entry)
     }
 }
 
@@ -85,7 +85,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
     /// ```
     pub fn iter(&self) -> BytesIter<'_> {
-        BytesIter::new(&self.nodes)
+        BytesIter::new(self.nodes())
     }
 
     /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
@@ -146,7 +146,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.len(), 1);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()));
+        self.nodes().retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin. Keeps the table's memory.

@@ -15,7 +15,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.pending(), 1);
     /// ```
     pub fn pending(&self) -> usize {
-        self.nodes.retired().pending()
+        self.nodes().retired().pending()
     }
 
     /// Limits the number of [`pending`](Self::pending) entries, for the methods that can fail.
@@ -33,7 +33,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.pending(), 101);
     /// ```
     pub fn set_pending_limit(&self, limit: Option<usize>) {
-        self.nodes.retired().set_limit(limit);
+        self.nodes().retired().set_limit(limit);
     }
 
     /// Returns the limit that [`set_pending_limit`](Self::set_pending_limit) has set.
@@ -42,7 +42,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(hedgerow::BytesMap::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
-        self.nodes.retired().limit()
+        self.nodes().retired().limit()
     }
 
     /// Frees all pending entries that no reader can use any more; see [`HashMap::reclaim`](super::HashMap::reclaim).
@@ -51,7 +51,7 @@ impl<S> BytesMap<S> {
     /// hedgerow::BytesMap::new().reclaim();
     /// ```
     pub fn reclaim(&self) {
-        self.nodes.retired().reclaim();
+        self.nodes().retired().reclaim();
     }
 
     /// Returns the readers whose guards are older than the youngest batch of garbage, also those of other maps; see
@@ -88,7 +88,7 @@ impl<S> BytesMap<S> {
     /// assert!(hedgerow::BytesMap::new().try_reserve(usize::MAX).is_err());
     /// ```
     pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
-        self.nodes.reserve(additional)
+        self.nodes().reserve(additional)
     }
 
     /// Frees all pending entries, and moves the table's pointers to a smaller table.
@@ -99,7 +99,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.len(), 1);
     /// ```
     pub fn shrink_to_fit(&mut self) {
-        self.nodes.shrink_to_fit();
+        self.inner.nodes.shrink_to_fit();
     }
 
     /// Returns statistics of the map. Visits each part of the table's directory.
@@ -108,6 +108,6 @@ impl<S> BytesMap<S> {
     /// assert_eq!(hedgerow::BytesMap::new().stats().memory_bytes, 0);
     /// ```
     pub fn stats(&self) -> OwnedStats {
-        self.nodes.stats()
+        self.nodes().stats()
     }
 }

@@ -120,7 +120,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.nodes)
+        Iter::new(self.nodes())
     }
 
     /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
@@ -160,7 +160,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!((odd, map.len()), (165, 5));
     /// ```
     pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
-        ExtractIf::new(&self.nodes, wanted)
+        ExtractIf::new(self.nodes(), wanted)
     }
 
     /// Returns an iterator that removes all entries, one with each call of `next`.
@@ -188,7 +188,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
+        self.nodes().retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin. Keeps the table's memory.
@@ -222,7 +222,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
-        Some(unsafe { Ref::of_pair(node, self.0.guard.again()) })
+        Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
 
@@ -242,8 +242,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let pair = self.0.next()?.fields();
-        Some((&pair.key, &pair.value))
+        self.0.next().map(Live::entry)
     }
 }
 
@@ -314,10 +313,7 @@ impl<'a, K, V, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'a, K, V, F> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let wanted = &mut self.wanted;
-        let taken = self.walk.take_next(|node| {
-            let pair = node.fields();
-            wanted(&pair.key, &pair.value)
-        });
+        let taken = self.walk.take_next(|node| wanted(node.key(), node.value()));
         taken.map(Removed::new)
     }
 }

@@ -1,5 +1,6 @@
 //! `HashMap`: its type, constructors and size.
 
+use super::hashed::Hashed;
 use super::nodes::Nodes;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
@@ -43,8 +44,7 @@ use alloc::alloc::handle_alloc_error;
 /// assert_eq!(capitals.remove("Kenya").as_deref().map(String::as_str), Some("Nairobi"));
 /// ```
 pub struct HashMap<K, V, S = DefaultHashBuilder> {
-    hash_builder: S,
-    pub(super) nodes: Nodes<Pair<K, V>>,
+    pub(super) inner: Hashed<Pair<K, V>, S>,
 }
 
 impl<K, V> HashMap<K, V> {
@@ -87,7 +87,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     #[must_use]
     pub const fn with_hasher(hash_builder: S) -> Self {
-        Self { hash_builder, nodes: Nodes::new() }
+        Self { inner: Hashed::new(hash_builder) }
     }
 
     /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
@@ -122,22 +122,11 @@ impl<K, V, S> HashMap<K, V, S> {
         capacity: usize,
         hash_builder: S,
     ) -> Result<Self, (TryReserveError, S)> {
-        match Nodes::with_capacity(capacity) {
-            Ok(nodes) => Ok(Self { hash_builder, nodes }),
-            Err(why) => Err((why, hash_builder)),
-        }
+        Hashed::with_capacity(capacity, hash_builder).map(|inner| Self { inner })
     }
 
     pub(super) fn nodes(&self) -> &Nodes<Pair<K, V>> {
-        &self.nodes
-    }
-
-    pub(super) fn into_nodes(self) -> Nodes<Pair<K, V>> {
-        let Self { hash_builder, nodes } = self;
-        // Dropped here and not at the end of the scope: if its destructor panicked when the return value is made, the
-        // nodes would leak.
-        drop(hash_builder);
-        nodes
+        &self.inner.nodes
     }
 
     /// Returns the map's hasher.
@@ -148,7 +137,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// map.hasher().hash_one(7);
     /// ```
     pub fn hasher(&self) -> &S {
-        &self.hash_builder
+        &self.inner.hash_builder
     }
 
     /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
@@ -161,7 +150,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes().len()
     }
 
     /// Returns the number of entries that the table can hold before it grows.
@@ -174,7 +163,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert!(hedgerow::HashMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
     /// ```
     pub fn capacity(&self) -> usize {
-        self.nodes.capacity()
+        self.nodes().capacity()
     }
 
     /// Returns `true` if [`len`](Self::len) is 0.

@@ -18,7 +18,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// map.reclaim();
     /// ```
     pub fn pending(&self) -> usize {
-        self.nodes.retired().pending()
+        self.nodes().retired().pending()
     }
 
     /// Limits the number of [`pending`](Self::pending) entries, for the methods that can fail.
@@ -48,7 +48,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.pending(), 101);
     /// ```
     pub fn set_pending_limit(&self, limit: Option<usize>) {
-        self.nodes.retired().set_limit(limit);
+        self.nodes().retired().set_limit(limit);
     }
 
     /// Returns the limit that [`set_pending_limit`](Self::set_pending_limit) has set.
@@ -57,7 +57,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
-        self.nodes.retired().limit()
+        self.nodes().retired().limit()
     }
 
     /// Drops all pending entries that no reader can use any more.
@@ -73,7 +73,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// map.reclaim();
     /// ```
     pub fn reclaim(&self) {
-        self.nodes.retired().reclaim();
+        self.nodes().retired().reclaim();
     }
 
     /// Returns the readers whose guards are older than the youngest batch of garbage.
@@ -118,7 +118,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
     /// ```
     pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
-        self.nodes.reserve(additional)
+        self.nodes().reserve(additional)
     }
 
     /// Drops all pending entries, and moves the table's pointers to a smaller table. If there is no memory for that,
@@ -131,7 +131,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!((map.len(), map.pending()), (10, 0));
     /// ```
     pub fn shrink_to_fit(&mut self) {
-        self.nodes.shrink_to_fit();
+        self.inner.nodes.shrink_to_fit();
     }
 
     /// Returns statistics of the map. Visits each part of the table's directory.
@@ -142,6 +142,6 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert!(stats.len == 1000 && stats.memory_bytes < 40_000);
     /// ```
     pub fn stats(&self) -> OwnedStats {
-        self.nodes.stats()
+        self.nodes().stats()
     }
 }

@@ -18,6 +18,7 @@ mod bytes_memory;
 mod bytes_pinned;
 mod entry;
 mod fallible;
+mod hashed;
 mod inline_node;
 mod iter;
 mod memory;

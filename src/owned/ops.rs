@@ -4,57 +4,19 @@
 //! wait are in `fallible`.
 
 use super::map::HashMap;
-use crate::api::hash::KeyHash;
-use crate::api::hasher::mixes_well;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{Live, NodePtr};
-use crate::reclaim::pair::Pair;
+use crate::reclaim::guard::{pin, try_pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode, Unlinked};
-use crate::sync::backoff::Backoff;
-use alloc::alloc::handle_alloc_error;
+use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// Ends an operation that waits, and therefore fails only if there is no memory.
-#[cold]
-pub(super) fn out_of_memory<K, V, T, E>(_why: E) -> T {
-    handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
-}
-
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
-    #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
-        KeyHash::spread(self.hasher().hash_one(key), mixes_well::<S>())
-    }
-
-    #[inline(always)]
-    pub(super) fn find<'a, Q>(
-        &'a self,
-        key: &Q,
-        guard: &'a Guard<'_>,
-    ) -> Option<Live<'a, Pair<K, V>>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.nodes().get(self.hash(key), move |node| key.equivalent(&node.fields().key), guard)
-    }
-
-    #[inline(always)]
-    pub(super) fn try_find<'a, Q>(
-        &'a self,
-        key: &Q,
-        guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.nodes().try_get(self.hash(key), |node| key.equivalent(&node.fields().key), guard)
-    }
-
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
     /// Takes no lock, writes no shared memory, allocates nothing, and takes expected constant time. Waits while a
@@ -73,9 +35,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
-        let found = self.find(key, &guard)?.shared();
+        let found = self.inner.find(key, &guard)?.shared();
         // SAFETY: `find` returned the node under this guard.
-        Some(unsafe { Ref::of_pair(found, guard) })
+        Some(unsafe { Ref::of(found, guard) })
     }
 
     /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
@@ -109,9 +71,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
-        // SAFETY: `try_find` returned the node under this guard.
-        Ok(Some(unsafe { Ref::of_pair(found, guard) }))
+        let found = self.inner.find_in(Mode::NonBlocking(Ok(())), key, &guard)?.map(Live::shared);
+        // SAFETY: `find_in` returned the node under this guard.
+        Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
     /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does. `Clone` runs while no
@@ -141,7 +103,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.find(key, &pin()).map(|node| f(&node.fields().value))
+        self.inner.find(key, &pin()).map(|node| f(node.value()))
     }
 
     /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
@@ -166,11 +128,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce(&K) -> V,
     ) -> Ref<'_, K, V> {
-        let guard = pin();
-        let got = self.get_or_insert_with_by(Mode::Blocking, key, make, &guard);
-        let got = got.unwrap_or_else(out_of_memory::<K, V, _, _>).shared();
-        // SAFETY: the call found the node under this guard, or inserted it.
-        unsafe { Ref::of_pair(got, guard) }
+        let got = self.inner.get_or_insert_by(Mode::Blocking, key, make);
+        got.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Returns the value of `key`. If the key is absent, inserts `value`. Blocks and allocates as
@@ -236,11 +195,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.find(key, &pin()).is_some()
-    }
-
-    fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(self.hash(&key), key, value).unwrap_or_else(out_of_memory::<K, V, _, _>)
+        self.inner.find(key, &pin()).is_some()
     }
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
@@ -258,20 +213,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let guard = pin();
-        let fresh = self.fresh(key, value);
-        let pair = fresh.0;
-        // SAFETY: the node stays alive until this returns: `fresh` owns it at first, and when the table has it, the
-        // guard keeps it alive.
-        let key = unsafe { &pair.live().fields().key };
-        match self.nodes().insert(
-            fresh,
-            |node| node.fields().key == *key,
-            Backoff::spinning(),
-            &guard,
-        ) {
+        match self.inner.insert_by(Mode::Blocking, key, value) {
             Ok(before) => before.map(Removed::new),
-            Err(why) => out_of_memory::<K, V, _, _>(why),
+            Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
     }
 
@@ -289,7 +233,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Mode::Blocking, key, value, &pin());
+        let done = self.inner.insert_if_absent_by(Mode::Blocking, key, value);
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
@@ -322,19 +266,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub fn remove_if<Q>(
         &self,
         key: &Q,
-        mut condition: impl FnMut(&K, &V) -> bool,
+        condition: impl FnMut(&K, &V) -> bool,
     ) -> Option<Removed<'_, K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let guard = pin();
-        let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let wanted = |node: NodePtr<Pair<K, V>>| {
-            // SAFETY: the table passes a node that it holds, and the guard keeps it alive.
-            let pair = unsafe { node.live() }.fields();
-            condition(&pair.key, &pair.value)
-        };
-        let removed = self.nodes().remove(self.hash(key), same, wanted, Mode::Blocking, &guard);
+        let removed = self.inner.remove_by(Mode::Blocking, key, condition);
         removed.ok().flatten().map(Removed::new)
     }
 
@@ -366,37 +303,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
     /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows
     /// how to remove such entries without losing a change.
-    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
+    pub fn update<Q>(&self, key: &Q, f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
-        self.nodes().retired().free_share();
-        let guard = pin();
-        loop {
-            let node = self.find(key, &guard)?;
-            // The hash that the node was stored with, not `self.hash` of its key: a `Hash` that answers differently
-            // each time would send every attempt to another bin, and the loop would not end. If the node is garbage by
-            // now, its header holds no hash. Then no bin has the node, and the replacement fails.
-            let (pair, hash) = (node.fields(), node.hash());
-            let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
-            let fresh = fresh.unwrap_or_else(out_of_memory::<K, V, _, _>);
-            let new = fresh.0;
-            match self.nodes().replace_exactly(node, fresh, Mode::Blocking, &guard) {
-                Ok(before) => {
-                    // Retired, not dropped: a destructor would run under the guard that this returns.
-                    before.into_iter().for_each(Unlinked::retire);
-                    // Dropped before the return value is made: if the destructor of `f` panicked afterwards, the guard
-                    // of the return value would leak.
-                    drop(f);
-                    // SAFETY: inserted under this guard.
-                    return Some(unsafe { Ref::of_pair(new, guard) });
-                }
-                // Another thread has replaced or removed the node, so `f` has seen an old value.
-                Err((None, _)) => {}
-                Err(why) => return out_of_memory::<K, V, _, _>(why),
-            }
+        let mode = Mode::Blocking;
+        match self.inner.update_by(mode, |map, guard| map.find_in(mode, key, guard), f) {
+            Ok(new) => new,
+            Err((why, _)) => out_of_memory::<K, V, _, _>(why),
         }
     }
 
@@ -418,12 +333,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
-        self.nodes().retired().free_share();
-        let guard = pin();
-        let done = self.compute_by(Mode::Blocking, key, f, &guard);
-        // SAFETY: `compute_by` found the nodes under this guard, or inserted them.
-        unsafe { Ref::of_pairs(done.unwrap_or_else(out_of_memory::<K, V, _, _>), guard) }
+        let done = self.inner.compute_by(Mode::Blocking, key, f);
+        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

@@ -2,14 +2,15 @@
 
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
-use super::ops::out_of_memory;
 use crate::api::batch::{WINDOW, hashes, same_length};
 use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::errors::refused;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::map::NodeMap;
 use crate::reclaim::node::Live;
-use crate::reclaim::pair::Pair;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -81,7 +82,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map().find(key, self.guard()).map(|node| &node.fields().value)
+        self.map().inner.find(key, self.guard()).map(Live::value)
     }
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
@@ -99,8 +100,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.map().try_find(key, self.guard())?;
-        Ok(found.map(|node| &node.fields().value))
+        let found = self.map().inner.find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        Ok(found.map(Live::value))
     }
 
     /// Returns the key and the value of `key`'s entry.
@@ -114,7 +115,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.map().find(key, self.guard()).map(fields)
+        self.map().inner.find(key, self.guard()).map(Live::entry)
     }
 
     /// Looks up each of `keys`, and stores the results in `values`.
@@ -138,12 +139,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         Q: Hash + Equivalent<K> + ?Sized,
     {
         same_length(keys.len(), values.len());
-        let map = self.map();
+        let map = &self.map().inner;
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            map.nodes().get_window(
-                &hashes(keys.len(), |at| map.hash(keys[at]))[..keys.len()],
-                |at, node| keys[at].equivalent(&node.fields().key),
-                |at, found| values[at] = found.map(|node| &node.fields().value),
+            map.nodes.get_window(
+                &hashes(keys.len(), |at| map.hash_of(keys[at]))[..keys.len()],
+                |at, node| keys[at].equivalent(node.key()),
+                |at, found| values[at] = found.map(Live::value),
                 self.guard(),
             );
         }
@@ -157,8 +158,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
-        &got.unwrap_or_else(out_of_memory::<K, V, _, _>).fields().value
+        let (map, mode) = (&self.map().inner, Mode::Blocking);
+        let got = map.get_or_insert_under(mode, key, |_| make(), self.guard());
+        got.unwrap_or_else(out_of_memory::<K, V, _, _>).value()
     }
 
     /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
@@ -177,9 +179,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let mode = self.map().nodes().retired().non_blocking();
-        let got = self.map().get_or_insert_with_by(mode, key, |_| make(), self.guard())?;
-        Ok(&got.fields().value)
+        let map = &self.map().inner;
+        let got = map.get_or_insert_under(map.non_blocking(), key, |_| make(), self.guard());
+        got.map(Live::value).map_err(refused)
     }
 }
 
@@ -238,16 +240,8 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         budget: usize,
         mut f: impl FnMut(&'p K, &'p V),
     ) -> Option<Cursor> {
-        self.map().nodes().scan(cursor, budget, self.guard(), |node| {
-            let (key, value) = fields(node);
-            f(key, value);
-        })
+        self.map().nodes().scan(cursor, budget, self.guard(), |node| f(node.key(), node.value()))
     }
-}
-
-fn fields<K, V>(node: Live<'_, Pair<K, V>>) -> (&K, &V) {
-    let pair = node.fields();
-    (&pair.key, &pair.value)
 }
 
 impl<'p, K, V, S, G: HasGuard> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>, G> {

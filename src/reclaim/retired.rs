@@ -2,7 +2,7 @@
 
 use super::errors::Cause;
 use super::garbage::Garbage;
-use super::guard::{reader, stalled};
+use super::guard::{Guard, pin, reader, stalled, try_pin};
 use super::node::{List, Live, Node, NodePtr};
 use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
@@ -43,6 +43,15 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Returns a guard for the operation. Fails only if the operation does not wait, and there is no memory.
+    #[inline(always)]
+    pub(crate) fn pin(self) -> Result<Guard<'static>, Cause> {
+        match self {
+            Self::Blocking => Ok(pin()),
+            Self::NonBlocking(_) => try_pin().map_err(|_| Cause::Alloc),
+        }
+    }
+
     pub(crate) fn backoff(self) -> Backoff {
         match self {
             Self::Blocking => Backoff::spinning(),

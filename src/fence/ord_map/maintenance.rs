@@ -1,13 +1,12 @@
 //! `OrdMap` as a whole: retired entries, figures, fences.
 
 use super::map::OrdMap;
-use super::ops::out_of_memory;
 use super::raw::Raw;
 use crate::fence::balance::fence_loads::FenceLoad;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::stats::FenceStats;
 use crate::reclaim::guard::{Stalled, pin, stalled};
-use crate::reclaim::pair::KeyNode;
+use crate::reclaim::pair::{KeyNode, out_of_memory};
 use alloc::vec::Vec;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {

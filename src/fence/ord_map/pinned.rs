@@ -2,7 +2,7 @@
 
 use super::iter::{PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange};
 use super::map::OrdMap;
-use super::ops::{out_of_memory, read};
+use super::nodes::read;
 use super::raw::Raw;
 use crate::api::batch::same_length;
 use crate::error::{Busy, TryInsertError};
@@ -11,7 +11,11 @@ use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::unbounded;
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::errors::refused;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -63,7 +67,7 @@ impl<K, V, R> OrdMap<K, V, R> {
 
 impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     fn borrow(&self, raw: Raw<K>) -> (&K, &V) {
-        OrdMap::<K, V, R>::pair_of(raw, self.guard())
+        OrdMap::<K, V, R>::live(raw, self.guard()).entry()
     }
 
     /// Returns the value of `key`, as [`OrdMap::get`] does.
@@ -79,7 +83,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        self.map().find(key, self.guard()).map(|raw| self.borrow(raw).1)
+        self.map().find(key, self.guard()).map(Live::value)
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
@@ -96,7 +100,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        Ok(self.map().try_find(key)?.map(|raw| self.borrow(raw).1))
+        let found = self.map().find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        Ok(found.map(Live::value))
     }
 
     /// Returns the key and the value of `key`'s entry.
@@ -111,7 +116,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        self.map().find(key, self.guard()).map(|raw| self.borrow(raw))
+        self.map().find(key, self.guard()).map(Live::entry)
     }
 
     /// Stores the value of each of `keys` in `values`. Same as a [`get`](Self::get) of each.
@@ -167,8 +172,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
-        self.borrow(got.unwrap_or_else(out_of_memory::<K, V, _, _>)).1
+        let (map, mode) = (self.map(), Mode::Blocking);
+        let got = map.get_or_insert_under(mode, key, |_| make(), self.guard());
+        got.unwrap_or_else(out_of_memory::<K, V, _, _>).value()
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
@@ -186,9 +192,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().owner().entries.non_blocking();
-        let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
-        Ok(self.borrow(got).1)
+        let map = self.map();
+        let got = map.get_or_insert_under(map.non_blocking(), key, |_| make(), self.guard());
+        got.map(Live::value).map_err(refused)
     }
 
     /// Returns the entry with the least key: see [`OrdMap::first_key_value`].
