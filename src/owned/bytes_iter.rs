@@ -7,8 +7,8 @@ use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
-use crate::reclaim::node::{List, Live};
-use crate::reclaim::retired::Fresh;
+use crate::reclaim::node::Live;
+use crate::reclaim::retired::NodeList;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -190,12 +190,12 @@ impl<F> fmt::Debug for BytesExtractIf<'_, F> {
 /// An iterator over the owned entries of a [`BytesMap`], made by its `into_iter`. Copies each key and each value into a
 /// vector.
 pub struct BytesIntoIter {
-    left: List<InlineNode>,
+    left: NodeList<InlineNode>,
 }
 
 impl BytesIntoIter {
     pub(super) fn new(mut nodes: Nodes<InlineNode>) -> Self {
-        Self { left: nodes.drain() }
+        Self { left: NodeList(nodes.drain()) }
     }
 }
 
@@ -203,8 +203,7 @@ impl Iterator for BytesIntoIter {
     type Item = (Vec<u8>, Vec<u8>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The list owns its nodes, so `Fresh` may take one over, and free it.
-        let node = Fresh(self.left.pop()?);
+        let node = self.left.pop()?;
         Some((node.live().key().to_vec(), node.live().value().to_vec()))
     }
 
@@ -215,17 +214,6 @@ impl Iterator for BytesIntoIter {
 
 impl ExactSizeIterator for BytesIntoIter {}
 impl FusedIterator for BytesIntoIter {}
-
-impl Drop for BytesIntoIter {
-    fn drop(&mut self) {
-        crate::reclaim::garbage::free_all(&mut self.left);
-    }
-}
-
-// SAFETY: only this iterator has pointers to its nodes.
-unsafe impl Send for BytesIntoIter {}
-// SAFETY: a shared reference gives access only to the length.
-unsafe impl Sync for BytesIntoIter {}
 
 impl fmt::Debug for BytesIntoIter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

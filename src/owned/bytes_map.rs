@@ -4,17 +4,18 @@
 use super::hashed::Hashed;
 use super::inline_node::InlineNode;
 use super::map::reserve_failed;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use super::removed_bytes::RemovedBytes;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::{Cause, Refused};
-use crate::reclaim::guard::{pin, try_pin};
+use crate::reclaim::guard::{Stalled, pin, stalled, try_pin};
 use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::{garbage_methods, table_methods};
 use crate::reclaim::node::Live;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::{Mode, Retired};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
@@ -25,9 +26,9 @@ use core::hash::BuildHasher;
 /// values are [`AsRef<[u8]>`](AsRef): `str`, `String`, slices, vectors.
 ///
 /// Otherwise it works as a [`HashMap`](super::HashMap), with the same guarantees. A lookup returns a [`Ref`], which
-/// borrows the entry and holds a [`Guard`]. The lookup takes no lock, and writes only to its thread's own slot in the
-/// registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain slices. A thread
-/// may hold a guard for any length of time while threads write. Every method takes `&self`, except
+/// borrows the entry and holds a [`Guard`](super::Guard). The lookup takes no lock, and writes only to its thread's own
+/// slot in the registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain
+/// slices. A thread may hold a guard for any length of time while threads write. Every method takes `&self`, except
 /// [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// The map has no method `entry`: an [`Entry`](crate::entry::Entry) owns its key and returns its value as `&mut V`, but
@@ -111,44 +112,13 @@ impl<S> BytesMap<S> {
         &self.inner.nodes
     }
 
-    /// Returns the map's hasher.
-    ///
-    /// ```
-    /// use std::hash::BuildHasher;
-    /// hedgerow::BytesMap::new().hasher().hash_one("rose");
-    /// ```
-    pub fn hasher(&self) -> &S {
-        &self.inner.hash_builder
+    fn garbage(&self) -> &Retired<InlineNode> {
+        self.nodes().retired()
     }
 
-    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
-    /// otherwise.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::BytesMap::from([("rose", "red")]).len(), 1);
-    /// ```
-    pub fn len(&self) -> usize {
-        self.nodes().len()
-    }
+    table_methods!("BytesMap");
 
-    /// Returns the number of entries that the table can hold before it grows; see
-    /// [`HashMap::capacity`](super::HashMap::capacity).
-    ///
-    /// ```
-    /// assert!(hedgerow::BytesMap::with_capacity(1000).capacity() >= 1000);
-    /// ```
-    pub fn capacity(&self) -> usize {
-        self.nodes().capacity()
-    }
-
-    /// Returns `true` if [`len`](Self::len) is 0.
-    ///
-    /// ```
-    /// assert!(hedgerow::BytesMap::new().is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    garbage_methods!("BytesMap", "Lock-free.", use<S>);
 }
 
 impl<S: BuildHasher> BytesMap<S> {

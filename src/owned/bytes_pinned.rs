@@ -7,48 +7,13 @@ use crate::api::cursor::Cursor;
 use crate::error::Busy;
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::methods::guard_methods;
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S> BytesMap<S> {
-    /// Returns the map with a guard of this thread; see [`HashMap::pin`](super::HashMap::pin).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let map = map.pin();
-    /// let colour: &[u8] = map.get("rose").unwrap();
-    /// map.insert("rose", "white");
-    /// assert_eq!((colour, map.get("rose").unwrap()), (&b"red"[..], &b"white"[..]));
-    /// ```
-    #[inline(always)]
-    pub fn pin(&self) -> Pinned<'_, Self> {
-        Pinned::new(self, pin())
-    }
-
-    /// Returns the map with a guard that the caller has taken; see
-    /// [`HashMap::with_guard`](super::HashMap::with_guard).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let handle = hedgerow::owned::Handle::new();
-    /// assert_eq!(map.with_guard(&handle.pin()).get("rose"), Some(&b"red"[..]));
-    /// ```
-    #[inline(always)]
-    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
-        Pinned::new(self, guard)
-    }
-
-    /// Returns the map with a guard that may move to another thread; see
-    /// [`HashMap::pin_owned`](super::HashMap::pin_owned).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// assert_eq!(map.pin_owned().get("rose"), Some(&b"red"[..]));
-    /// ```
-    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
-        Pinned::new(self, Handle::new().into_guard())
-    }
+    guard_methods!("BytesMap");
 }
 
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {

@@ -6,10 +6,10 @@ use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, HasGuard, pin};
-use crate::reclaim::node::{List, Live, Node, NodePtr};
+use crate::reclaim::node::{Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode, Unlinked};
+use crate::reclaim::retired::{Mode, NodeList, Unlinked};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -328,12 +328,12 @@ impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
 
 /// An iterator over the owned entries of a [`HashMap`], made by its `into_iter`. Allocates nothing.
 pub struct IntoIter<K, V> {
-    left: List<Pair<K, V>>,
+    left: NodeList<Pair<K, V>>,
 }
 
 impl<K, V> IntoIter<K, V> {
     pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
-        let all = Self { left: nodes.drain() };
+        let all = Self { left: NodeList(nodes.drain()) };
         // Drops the garbage now: if one of its destructors panicked after the return value is made, the entries would
         // leak.
         drop(nodes);
@@ -345,8 +345,7 @@ impl<K, V> Iterator for IntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // The list owns its nodes, so `Fresh` may take one over.
-        self.left.pop().map(|node| Pair::into_inner(Fresh(node)))
+        self.left.pop().map(Pair::into_inner)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -356,17 +355,6 @@ impl<K, V> Iterator for IntoIter<K, V> {
 
 impl<K, V> ExactSizeIterator for IntoIter<K, V> {}
 impl<K, V> FusedIterator for IntoIter<K, V> {}
-
-impl<K, V> Drop for IntoIter<K, V> {
-    fn drop(&mut self) {
-        crate::reclaim::garbage::free_all(&mut self.left);
-    }
-}
-
-// SAFETY: only this iterator has pointers to its nodes.
-unsafe impl<K: Send, V: Send> Send for IntoIter<K, V> {}
-// SAFETY: a shared reference gives access only to the length.
-unsafe impl<K: Sync, V: Sync> Sync for IntoIter<K, V> {}
 
 impl<K, V> fmt::Debug for IntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

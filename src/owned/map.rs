@@ -1,10 +1,13 @@
-//! `HashMap`: its type, constructors and size.
+//! `HashMap`: its type, constructors, size and memory.
 
 use super::hashed::Hashed;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
+use crate::reclaim::guard::{Stalled, stalled};
+use crate::reclaim::methods::{garbage_methods, table_methods};
 use crate::reclaim::pair::Pair;
+use crate::reclaim::retired::Retired;
 use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map of owned keys and values, such as `String`s and boxes.
@@ -129,51 +132,13 @@ impl<K, V, S> HashMap<K, V, S> {
         &self.inner.nodes
     }
 
-    /// Returns the map's hasher.
-    ///
-    /// ```
-    /// use std::hash::BuildHasher;
-    /// let map = hedgerow::HashMap::<u32, u32>::new();
-    /// map.hasher().hash_one(7);
-    /// ```
-    pub fn hasher(&self) -> &S {
-        &self.inner.hash_builder
+    fn garbage(&self) -> &Retired<Pair<K, V>> {
+        self.nodes().retired()
     }
 
-    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
-    /// otherwise.
-    ///
-    /// Lock-free. Allocates nothing. Takes constant time.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.len(), 2);
-    /// ```
-    pub fn len(&self) -> usize {
-        self.nodes().len()
-    }
+    table_methods!("HashMap<&str, &str>");
 
-    /// Returns the number of entries that the table can hold before it grows.
-    ///
-    /// The number is a lower bound. Some bins may need overflow lines before that. Lock-free. Allocates nothing. Takes
-    /// constant time.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().capacity(), 0);
-    /// assert!(hedgerow::HashMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
-    /// ```
-    pub fn capacity(&self) -> usize {
-        self.nodes().capacity()
-    }
-
-    /// Returns `true` if [`len`](Self::len) is 0.
-    ///
-    /// ```
-    /// assert!(hedgerow::HashMap::<u8, u8>::new().is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    garbage_methods!("HashMap<&str, &str>", "Lock-free.", use<K, V, S>);
 }
 
 /// Panics or aborts, as the collections of std do if they cannot reserve memory.

@@ -9,6 +9,7 @@ use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::blocking_methods;
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
@@ -40,20 +41,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Some(unsafe { Ref::of(found, guard) })
     }
 
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&"rose".into(), &1));
-    /// ```
-    #[inline]
-    pub fn get_key_value<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.get(key)
-    }
-
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///
     /// An interrupt handler should call [`Pinned::try_get`](super::Pinned::try_get), with a [`Handle`](super::Handle)
@@ -76,127 +63,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
-    /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does. `Clone` runs while no
-    /// lock is held.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
-    /// ```
-    pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-        V: Clone,
-    {
-        self.get_with(key, V::clone)
-    }
-
-    /// Applies `f` to the value of `key` and returns its result, or `None` if the key is absent. `f` runs while no lock
-    /// is held.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_with(&7, String::len), Some(5));
-    /// ```
-    #[inline]
-    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.inner.find(key, &pin()).map(|node| f(node.value()))
-    }
-
-    /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
-    ///
-    /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map discards
-    /// the result of `make`, and all callers get the value that is in the map.
-    ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
-    /// it blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || 4), 4);
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
-        self.get_or_insert_with_key(key, |_| make())
-    }
-
-    pub(super) fn get_or_insert_with_key(
-        &self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-    ) -> Ref<'_, K, V> {
-        let got = self.inner.get_or_insert_by(Mode::Blocking, key, make);
-        got.unwrap_or_else(out_of_memory::<K, V, _, _>)
-    }
-
-    /// Returns the value of `key`. If the key is absent, inserts `value`. Blocks and allocates as
-    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// assert_eq!((*map.get_or_insert(7, 'a'), *map.get_or_insert(7, 'b')), ('a', 'a'));
-    /// ```
-    pub fn get_or_insert(&self, key: K, value: V) -> Ref<'_, K, V> {
-        self.get_or_insert_with(key, || value)
-    }
-
-    /// Returns the value of `key`. If the key is absent, calls `make`, and inserts its value if it succeeds.
-    ///
-    /// If another thread inserts the key while `make` runs, returns that thread's value, or the error of `make`.
-    ///
-    /// # Errors
-    /// The error of `make`. The map inserts nothing then.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, u8>::new();
-    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
-    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()).as_deref(), Ok(&7));
-    /// ```
-    pub fn get_or_try_insert_with<E>(
-        &self,
-        key: K,
-        make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<Ref<'_, K, V>, E> {
-        if let Some(found) = self.get(&key) {
-            // Dropped before the return value is made: if one of them panicked afterwards, the guard of the return
-            // value would leak, and keep the garbage of all maps.
-            drop((key, make));
-            return Ok(found);
-        }
-        let value = make()?;
-        Ok(self.get_or_insert(key, value))
-    }
-
-    /// Returns a clone of the value of `key`, or the default value if the key is absent. Inserts nothing.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();
-    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
-    /// ```
-    pub fn get_or_default<Q>(&self, key: &Q) -> V
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-        V: Clone + Default,
-    {
-        self.get_cloned(key).unwrap_or_default()
-    }
-
-    /// Returns `true` if `key` has an entry.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
-    /// ```
-    #[inline]
-    pub fn contains_key<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.inner.find(key, &pin()).is_some()
-    }
+    blocking_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
@@ -217,24 +84,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             Ok(before) => before.map(Removed::new),
             Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
-    }
-
-    /// Stores `value` under `key` if the key is absent.
-    ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
-    /// it blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// # Errors
-    /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, String>::new();
-    /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
-    /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
-    /// ```
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.inner.insert_if_absent_by(Mode::Blocking, key, value);
-        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
@@ -335,11 +184,5 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
         let done = self.inner.compute_by(Mode::Blocking, key, f);
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
-    }
-
-    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) mod guard;
 mod loom;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod map;
+#[cfg(not(hedgerow_loom))]
+pub(crate) mod methods;
 pub(crate) mod node;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod pair;

@@ -1,6 +1,6 @@
 //! Iterators: over a range that was copied, and over the map, leaf by leaf.
 
-use super::map::{AllNodes, NodeList, OrdMap};
+use super::map::{AllNodes, OrdMap};
 use super::raw::Raw;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
@@ -9,7 +9,7 @@ use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode};
+use crate::reclaim::retired::{Mode, NodeList};
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
 use core::fmt;
@@ -517,25 +517,19 @@ impl<K, V> Iterator for OrdIntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // No other thread has a node of the list.
-        self.left.0.pop().map(|node| Pair::into_inner(Fresh(node)))
+        self.left.pop().map(Pair::into_inner)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left.0.len(), Some(self.left.0.len()))
+        (self.left.len(), Some(self.left.len()))
     }
 }
 
 impl<K, V> ExactSizeIterator for OrdIntoIter<K, V> {}
 impl<K, V> FusedIterator for OrdIntoIter<K, V> {}
 
-// SAFETY: no other thread has one of the nodes.
-unsafe impl<K: Send, V: Send> Send for OrdIntoIter<K, V> {}
-// SAFETY: a shared reference gives access to nothing but the length.
-unsafe impl<K: Sync, V: Sync> Sync for OrdIntoIter<K, V> {}
-
 impl<K, V> fmt::Debug for OrdIntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OrdIntoIter").field("left", &self.left.0.len()).finish_non_exhaustive()
+        f.debug_struct("OrdIntoIter").field("left", &self.left.len()).finish_non_exhaustive()
     }
 }

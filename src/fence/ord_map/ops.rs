@@ -7,6 +7,7 @@ use crate::fence::tree::rank::Ranking;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::blocking_methods;
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
@@ -36,21 +37,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Some(unsafe { Ref::of(found, guard) })
     }
 
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key, too.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&"rose".into(), &1));
-    /// ```
-    #[inline]
-    pub fn get_key_value<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.get(key)
-    }
-
     /// As [`get`](Self::get), but never waits. An interrupt handler uses
     /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///
@@ -73,124 +59,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
-    /// Returns a clone of the value of `key`.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
-    /// ```
-    pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-        V: Clone,
-    {
-        self.get_with(key, V::clone)
-    }
-
-    /// Returns a clone of the value of `key`, or the default value. Inserts nothing.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, u32> = [(7, 1)].into();
-    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
-    /// ```
-    pub fn get_or_default<Q>(&self, key: &Q) -> V
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-        V: Clone + Default,
-    {
-        self.get_cloned(key).unwrap_or_default()
-    }
-
-    /// Returns the result of `f` for the value of `key`. `f` runs with nothing locked.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_with(&7, String::len), Some(5));
-    /// ```
-    #[inline]
-    pub fn get_with<Q, T>(&self, key: &Q, f: impl FnOnce(&V) -> T) -> Option<T>
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.find(key, &pin()).map(|node| f(node.value()))
-    }
-
-    /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
-    ///
-    /// `make` runs with nothing locked, and at most once. If another thread inserts the key meanwhile, the made value
-    /// is dropped, and all callers get the value in the map. Blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<String, usize>::new();
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || 4), 4);
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
-        self.get_or_insert_with_key(key, |_| make())
-    }
-
-    pub(super) fn get_or_insert_with_key(
-        &self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-    ) -> Ref<'_, K, V> {
-        let got = self.get_or_insert_by(Mode::Blocking, key, make);
-        got.unwrap_or_else(out_of_memory::<K, V, _, _>)
-    }
-
-    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
-    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<u32, char>::new();
-    /// assert_eq!((*map.get_or_insert(7, 'a'), *map.get_or_insert(7, 'b')), ('a', 'a'));
-    /// ```
-    pub fn get_or_insert(&self, key: K, value: V) -> Ref<'_, K, V> {
-        self.get_or_insert_with(key, || value)
-    }
-
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
-    /// `make` runs, returns that thread's value, or the error of `make`.
-    ///
-    /// # Errors
-    /// The error of `make`. Then nothing is inserted.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<u32, u8>::new();
-    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
-    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()).as_deref(), Ok(&7));
-    /// ```
-    pub fn get_or_try_insert_with<E>(
-        &self,
-        key: K,
-        make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<Ref<'_, K, V>, E> {
-        if let Some(found) = self.get(&key) {
-            // Before the return value is made: if one of these panicked after that, its guard would leak.
-            drop((key, make));
-            return Ok(found);
-        }
-        let value = make()?;
-        Ok(self.get_or_insert(key, value))
-    }
-
-    /// Returns whether `key` has an entry.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
-    /// ```
-    #[inline]
-    pub fn contains_key<Q>(&self, key: &Q) -> bool
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.find(key, &pin()).is_some()
-    }
+    blocking_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
@@ -209,21 +78,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             Ok(before) => before.map(Removed::new),
             Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
-    }
-
-    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// # Errors
-    /// [`OccupiedError`] if the key has a value. It hands key and value back.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<u32, String>::new();
-    /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
-    /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
-    /// ```
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Mode::Blocking, key, value);
-        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs memory only for the
@@ -304,11 +158,5 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
         let done = self.compute_by(Mode::Blocking, key, f);
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
-    }
-
-    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
     }
 }

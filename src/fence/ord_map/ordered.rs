@@ -28,6 +28,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         found.unwrap_or_else(out_of_memory::<K, V, _, _>).map(|(raw, ())| raw)
     }
 
+    fn borrow_neighbour(
+        &self,
+        neighbour: Neighbour<impl CompareKey<Raw<K>>>,
+    ) -> Option<Ref<'_, K, V>> {
+        let guard = pin();
+        let found = self.neighbour(neighbour)?;
+        // SAFETY: found under the guard.
+        Some(unsafe { Ref::of(found.shared(), guard) })
+    }
+
     fn remove_neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<Raw<K>>>,
@@ -62,10 +72,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.first_key_value().unwrap().pair(), (&1, &'a'));
     /// ```
     pub fn first_key_value(&self) -> Option<Ref<'_, K, V>> {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(unbounded::<Raw<K>>()))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key, borrowed with a guard of its own.
@@ -77,10 +84,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.last_key_value().unwrap().pair(), (&3, &'c'));
     /// ```
     pub fn last_key_value(&self) -> Option<Ref<'_, K, V>> {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key that is not greater than `key`, borrowed with a guard of its own.
@@ -96,10 +100,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
     /// Returns the entry with the least key that is not less than `key`, borrowed with a guard of its own.
@@ -115,10 +116,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(Bound::Included(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(Bound::Included(self.search_key(key))))
     }
 
     /// Returns the entry with the greatest key that is less than `key`, borrowed with a guard of its own.
@@ -134,10 +132,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
     /// Returns the entry with the least key that is greater than `key`, borrowed with a guard of its own.
@@ -153,10 +148,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))
     }
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
