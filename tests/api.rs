@@ -156,7 +156,8 @@ fn implemented(header: &str) -> Option<String> {
 }
 
 /// The methods that several maps have, each written once, by a macro.
-const SHARED: &str = include_str!("../src/api/or_insert.rs");
+const SHARED: &str =
+    concat!(include_str!("../src/api/or_insert.rs"), include_str!("../src/reclaim/methods.rs"));
 
 /// The public methods that a macro of `SHARED` writes; none if it has no macro of this name.
 fn shared_methods(name: &str) -> impl Iterator<Item = String> {

@@ -234,11 +234,11 @@ macro_rules! or_insert_methods {
 }
 pub(crate) use or_insert_methods;
 
-/// Implements `Entries` for a map of owned data: `entries_of_refs! { [BOUNDS] MAP<K, V, ..> }`. The map has its own
-/// `insert_new`, which returns a `Ref` to the entry that it inserted.
+/// Implements `Entries` for a map of owned data: `entries_of_refs! { [BOUNDS] MAP<K, V, ..>, .FIELD }`. The field is
+/// the map's `NodeMap`, unless the map itself is one.
 #[cfg(not(hedgerow_loom))]
 macro_rules! entries_of_refs {
-    ([$($bounds:tt)*] $Map:ty) => {
+    ([$($bounds:tt)*] $Map:ty $(, .$nodes:ident)?) => {
         impl<$($bounds)*> $crate::api::entry::sealed::Sealed for $Map {}
 
         impl<$($bounds)*> $crate::api::entry::Entries for $Map {
@@ -266,7 +266,7 @@ macro_rules! entries_of_refs {
             }
 
             fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
-                Self::insert_new(self, key, value)
+                insert_new(&(*self)$(.$nodes)?, key, value)
             }
 
             fn modify_or_insert(
@@ -280,7 +280,7 @@ macro_rules! entries_of_refs {
                 V: Clone,
             {
                 let update = |key: &K, f: &mut dyn FnMut(&V) -> V| self.update(key, f);
-                let insert = |key, value| self.insert_new(key, value);
+                let insert = |key, value| insert_new(&(*self)$(.$nodes)?, key, value);
                 let compute = |key, f: &mut dyn FnMut(Option<&V>) -> _| self.compute(key, f).after;
                 modify_or_insert(key, modify, make, update, insert, compute)
             }

@@ -4,14 +4,11 @@
 #![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::bytes_map::BytesMap;
-use super::inline_node::InlineNode;
 use super::removed_bytes::RemovedBytes;
 use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Cause;
-use crate::reclaim::guard::try_pin;
-use crate::reclaim::node::Live;
+use crate::reclaim::map::NodeMap;
 use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
@@ -27,12 +24,9 @@ impl<S: BuildHasher> BytesMap<S> {
     /// assert!(map.try_remove("rose").unwrap().is_none());
     /// ```
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
-        let guard = try_pin().map_err(|_| Busy)?;
-        let key = key.as_ref();
-        let same = |node: Live<'_, InlineNode>| node.key() == key;
         let mode = Mode::NonBlocking(Ok(()));
-        let removed = self.nodes().remove(self.hash(key), same, |_| true, mode, &guard)?;
-        Ok(removed.map(RemovedBytes))
+        let removed = self.inner.remove_by(mode, key.as_ref(), |_, _| true);
+        removed.map(|removed| removed.map(RemovedBytes))
     }
 
     /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits, nor
@@ -54,16 +48,14 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
-        let mode = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of((), None)) };
+        let mode = self.inner.non_blocking();
         // Owns `f`, so `compute_by` drops it. If the destructor of `f` panicked after the return value is made, the
         // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
-        let done = self.compute_by(mode, key.as_ref(), decide, &guard);
-        let (_, after) = done.map_err(|(why, value)| why.of((), value))?;
-        let after = after.map(Live::shared);
+        let done = self.inner.compute_by(mode, key.as_ref(), decide);
+        let after = done.map_err(|(why, _, value)| why.of((), value))?.after;
+        // As in `get`: before the return value is made.
         drop(key);
-        // SAFETY: `compute_by` found the node under this guard, or inserted it.
-        Ok(after.map(|node| unsafe { Ref::of_bytes(node, guard) }))
+        Ok(after)
     }
 }

@@ -2,12 +2,10 @@
 #![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::bytes_map::{BytesMap, insertion_failed};
-use super::inline_node::InlineNode;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
-use crate::reclaim::errors::Cause;
-use crate::reclaim::guard::{Guard, HasGuard, pin, try_pin};
-use crate::reclaim::node::Live;
+use crate::reclaim::guard::HasGuard;
+use crate::reclaim::map::NodeMap;
 use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
@@ -28,14 +26,12 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> Ref<'_, [u8], [u8]> {
-        let guard = pin();
-        let got = self.get_or_insert_with_by(Mode::Blocking, key.as_ref(), make, &guard);
-        let got = got.unwrap_or_else(|(why, _)| insertion_failed(why)).shared();
+        let got = self.inner.get_or_insert_by(Mode::Blocking, key.as_ref(), |_| make());
+        let got = got.unwrap_or_else(insertion_failed);
         // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
         // value would leak, and keep the garbage of all maps.
         drop(key);
-        // SAFETY: the call found the node under this guard, or inserted it.
-        unsafe { Ref::of_bytes(got, guard) }
+        got
     }
 
     /// Returns the value of `key`. If the key is absent, inserts a copy of `value`. Blocks, allocates and panics as
@@ -95,47 +91,14 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
-        let mode = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
-        match self.get_or_insert_with_by(mode, key.as_ref(), make, &guard).map(Live::shared) {
+        let mode = self.inner.non_blocking();
+        match self.inner.get_or_insert_by(mode, key.as_ref(), |_| make()) {
             Ok(got) => {
                 // As in `get_or_insert_with`: before the return value is made.
                 drop(key);
-                // SAFETY: the call found the node under this guard, or inserted it.
-                Ok(unsafe { Ref::of_bytes(got, guard) })
+                Ok(got)
             }
-            Err((why, value)) => Err(why.of(key, value)),
-        }
-    }
-
-    #[inline(always)]
-    fn get_or_insert_with_by<'a, V: AsRef<[u8]>>(
-        &'a self,
-        mode: Mode,
-        key: &[u8],
-        make: impl FnOnce() -> V,
-        guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, InlineNode>, (Cause, Option<V>)> {
-        let hash = self.hash(key);
-        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
-        let found = self.find_by(mode, hash, key, guard);
-        if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
-            return Ok(node);
-        }
-        mode.room().map_err(|why| (why, None))?;
-        let value = make();
-        // The caller gets `value` back from every failure below.
-        let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
-            Ok(fresh) => fresh,
-            Err(why) => return Err((why, Some(value))),
-        };
-        let node = fresh.0;
-        match self.store_absent(fresh, key, mode, guard) {
-            // SAFETY: inserted while the guard is held, which keeps the node alive.
-            Ok(()) => Ok(unsafe { node.live() }),
-            // Another thread has inserted the key since the lookup: its value is in the map.
-            Err(Ok(found)) => Ok(found),
-            Err(Err(why)) => Err((why, Some(value))),
+            Err((why, _, value)) => Err(why.of(key, value)),
         }
     }
 }
@@ -153,9 +116,9 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> &[u8] {
-        let (map, mode) = (self.map(), Mode::Blocking);
-        let got = map.get_or_insert_with_by(mode, key.as_ref(), make, self.guard());
-        got.unwrap_or_else(|(why, _)| insertion_failed(why)).value()
+        let (map, mode) = (&self.map().inner, Mode::Blocking);
+        let got = map.get_or_insert_under(mode, key.as_ref(), |_| make(), self.guard());
+        got.unwrap_or_else(insertion_failed).value()
     }
 
     /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
@@ -174,10 +137,11 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&[u8], TryInsertError<K, Option<V>>> {
-        let mode = self.map().nodes().retired().non_blocking();
-        match self.map().get_or_insert_with_by(mode, key.as_ref(), make, self.guard()) {
+        let map = &self.map().inner;
+        let mode = map.non_blocking();
+        match map.get_or_insert_under(mode, key.as_ref(), |_| make(), self.guard()) {
             Ok(got) => Ok(got.value()),
-            Err((why, value)) => Err(why.of(key, value)),
+            Err((why, _, value)) => Err(why.of(key, value)),
         }
     }
 }

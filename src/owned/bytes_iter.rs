@@ -7,8 +7,8 @@ use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
-use crate::reclaim::node::List;
-use crate::reclaim::retired::Fresh;
+use crate::reclaim::node::Live;
+use crate::reclaim::retired::NodeList;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -34,7 +34,7 @@ impl<'a> Iterator for BytesIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
-        Some(unsafe { Ref::of_bytes(node, self.0.guard.again()) })
+        Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
 
@@ -65,7 +65,7 @@ impl<'a> Iterator for PinnedBytesIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|node| (node.key(), node.value()))
+        self.0.next().map(Live::entry)
     }
 }
 
@@ -85,7 +85,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
     /// ```
     pub fn iter(&self) -> BytesIter<'_> {
-        BytesIter::new(&self.nodes)
+        BytesIter::new(self.nodes())
     }
 
     /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
@@ -146,7 +146,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.len(), 1);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()));
+        self.nodes().retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin. Keeps the table's memory.
@@ -190,12 +190,12 @@ impl<F> fmt::Debug for BytesExtractIf<'_, F> {
 /// An iterator over the owned entries of a [`BytesMap`], made by its `into_iter`. Copies each key and each value into a
 /// vector.
 pub struct BytesIntoIter {
-    left: List<InlineNode>,
+    left: NodeList<InlineNode>,
 }
 
 impl BytesIntoIter {
     pub(super) fn new(mut nodes: Nodes<InlineNode>) -> Self {
-        Self { left: nodes.drain() }
+        Self { left: NodeList(nodes.drain()) }
     }
 }
 
@@ -203,8 +203,7 @@ impl Iterator for BytesIntoIter {
     type Item = (Vec<u8>, Vec<u8>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The list owns its nodes, so `Fresh` may take one over, and free it.
-        let node = Fresh(self.left.pop()?);
+        let node = self.left.pop()?;
         Some((node.live().key().to_vec(), node.live().value().to_vec()))
     }
 
@@ -215,17 +214,6 @@ impl Iterator for BytesIntoIter {
 
 impl ExactSizeIterator for BytesIntoIter {}
 impl FusedIterator for BytesIntoIter {}
-
-impl Drop for BytesIntoIter {
-    fn drop(&mut self) {
-        crate::reclaim::garbage::free_all(&mut self.left);
-    }
-}
-
-// SAFETY: only this iterator has pointers to its nodes.
-unsafe impl Send for BytesIntoIter {}
-// SAFETY: a shared reference gives access only to the length.
-unsafe impl Sync for BytesIntoIter {}
 
 impl fmt::Debug for BytesIntoIter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,21 +1,21 @@
 //! `BytesMap`: byte strings to byte strings, with key and value in one allocation.
-//!
-//! The functions whose names end in `_by` take a [`Mode`]. An operation that waits and its `try_` variant share them.
 #![allow(clippy::type_complexity)] // The signatures show the full results.
 
+use super::hashed::Hashed;
 use super::inline_node::InlineNode;
 use super::map::reserve_failed;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use super::removed_bytes::RemovedBytes;
-use crate::api::hash::KeyHash;
-use crate::api::hasher::{DefaultHashBuilder, mixes_well};
+use crate::api::hasher::DefaultHashBuilder;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Cause;
-use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{Live, NodePtr};
-use crate::reclaim::retired::{Fresh, Mode};
+use crate::reclaim::errors::{Cause, Refused};
+use crate::reclaim::guard::{Stalled, pin, stalled, try_pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::{garbage_methods, table_methods};
+use crate::reclaim::node::Live;
+use crate::reclaim::retired::{Mode, Retired};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
@@ -26,9 +26,9 @@ use core::hash::BuildHasher;
 /// values are [`AsRef<[u8]>`](AsRef): `str`, `String`, slices, vectors.
 ///
 /// Otherwise it works as a [`HashMap`](super::HashMap), with the same guarantees. A lookup returns a [`Ref`], which
-/// borrows the entry and holds a [`Guard`]. The lookup takes no lock, and writes only to its thread's own slot in the
-/// registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain slices. A thread
-/// may hold a guard for any length of time while threads write. Every method takes `&self`, except
+/// borrows the entry and holds a [`Guard`](super::Guard). The lookup takes no lock, and writes only to its thread's own
+/// slot in the registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain
+/// slices. A thread may hold a guard for any length of time while threads write. Every method takes `&self`, except
 /// [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// The map has no method `entry`: an [`Entry`](crate::entry::Entry) owns its key and returns its value as `&mut V`, but
@@ -45,8 +45,7 @@ use core::hash::BuildHasher;
 /// assert_eq!(capitals.remove("Kenya").unwrap().value(), b"Nairobi");
 /// ```
 pub struct BytesMap<S = DefaultHashBuilder> {
-    hash_builder: S,
-    pub(super) nodes: Nodes<InlineNode>,
+    pub(super) inner: Hashed<InlineNode, S>,
 }
 
 impl BytesMap {
@@ -90,7 +89,7 @@ impl<S> BytesMap<S> {
     /// ```
     #[must_use]
     pub const fn with_hasher(hash_builder: S) -> Self {
-        Self { hash_builder, nodes: Nodes::new() }
+        Self { inner: Hashed::new(hash_builder) }
     }
 
     /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
@@ -106,79 +105,23 @@ impl<S> BytesMap<S> {
         capacity: usize,
         hash_builder: S,
     ) -> Result<Self, (TryReserveError, S)> {
-        match Nodes::with_capacity(capacity) {
-            Ok(nodes) => Ok(Self { hash_builder, nodes }),
-            Err(why) => Err((why, hash_builder)),
-        }
+        Hashed::with_capacity(capacity, hash_builder).map(|inner| Self { inner })
     }
 
     pub(super) fn nodes(&self) -> &Nodes<InlineNode> {
-        &self.nodes
+        &self.inner.nodes
     }
 
-    pub(super) fn into_nodes(self) -> Nodes<InlineNode> {
-        let Self { hash_builder, nodes } = self;
-        // Dropped here and not at the end of the scope: if its destructor panicked when the return value is made, the
-        // nodes would leak.
-        drop(hash_builder);
-        nodes
+    fn garbage(&self) -> &Retired<InlineNode> {
+        self.nodes().retired()
     }
 
-    /// Returns the map's hasher.
-    ///
-    /// ```
-    /// use std::hash::BuildHasher;
-    /// hedgerow::BytesMap::new().hasher().hash_one("rose");
-    /// ```
-    pub fn hasher(&self) -> &S {
-        &self.hash_builder
-    }
+    table_methods!("BytesMap");
 
-    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
-    /// otherwise.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::BytesMap::from([("rose", "red")]).len(), 1);
-    /// ```
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Returns the number of entries that the table can hold before it grows; see
-    /// [`HashMap::capacity`](super::HashMap::capacity).
-    ///
-    /// ```
-    /// assert!(hedgerow::BytesMap::with_capacity(1000).capacity() >= 1000);
-    /// ```
-    pub fn capacity(&self) -> usize {
-        self.nodes.capacity()
-    }
-
-    /// Returns `true` if [`len`](Self::len) is 0.
-    ///
-    /// ```
-    /// assert!(hedgerow::BytesMap::new().is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    garbage_methods!("BytesMap", "Lock-free.", use<S>);
 }
 
 impl<S: BuildHasher> BytesMap<S> {
-    #[inline(always)]
-    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
-    }
-
-    #[inline(always)]
-    pub(super) fn find<'a>(
-        &'a self,
-        key: &[u8],
-        guard: &'a Guard<'_>,
-    ) -> Option<Live<'a, InlineNode>> {
-        self.nodes.get(self.hash(key), move |node| node.key() == key, guard)
-    }
-
     /// Returns the value of `key`, borrowed with a guard of its own; see [`HashMap::get`](super::HashMap::get).
     ///
     /// ```
@@ -189,12 +132,12 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
         let guard = pin();
-        let found = self.find(key.as_ref(), &guard)?.shared();
+        let found = self.inner.find(key.as_ref(), &guard)?.shared();
         // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
         // value would leak, and keep the garbage of all maps.
         drop(key);
         // SAFETY: `find` returned the node under this guard.
-        Some(unsafe { Ref::of_bytes(found, guard) })
+        Some(unsafe { Ref::of(found, guard) })
     }
 
     /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
@@ -220,20 +163,12 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
-        let found = self.try_find(key.as_ref(), &guard)?.map(Live::shared);
+        let found = self.inner.find_in(Mode::NonBlocking(Ok(())), key.as_ref(), &guard)?;
+        let found = found.map(Live::shared);
         // As in `get`: before the return value is made.
         drop(key);
-        // SAFETY: `try_find` returned the node under this guard.
-        Ok(found.map(|node| unsafe { Ref::of_bytes(node, guard) }))
-    }
-
-    #[inline(always)]
-    pub(super) fn try_find<'a>(
-        &'a self,
-        key: &[u8],
-        guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
-        self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)
+        // SAFETY: `find_in` returned the node under this guard.
+        Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
     /// Returns a copy of the value of `key`.
@@ -255,7 +190,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.find(key.as_ref(), &pin()).map(|node| f(node.value()))
+        self.inner.find(key.as_ref(), &pin()).map(|node| f(node.value()))
     }
 
     /// Returns a copy of the value of `key`, or an empty vector if the key is absent. Inserts nothing.
@@ -275,20 +210,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
-        self.find(key.as_ref(), &pin()).is_some()
-    }
-
-    /// Allocates a node. Fails if there is no memory, if key or value is too long, or if the node that it may replace
-    /// would exceed the limit.
-    #[inline(always)]
-    pub(super) fn fresh(
-        mode: Mode,
-        hash: KeyHash,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<Fresh<InlineNode>, Cause> {
-        mode.room()?;
-        InlineNode::new(hash, key, value)
+        self.inner.find(key.as_ref(), &pin()).is_some()
     }
 
     /// Stores a copy of `value` under a copy of `key`, and returns the entry that it replaces.
@@ -310,8 +232,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
-        let done = self.insert_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
-        done.unwrap_or_else(insertion_failed)
+        let done = self.inner.insert_by(Mode::Blocking, key.as_ref(), value.as_ref());
+        done.unwrap_or_else(insertion_failed).map(RemovedBytes)
     }
 
     /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits, nor panics, nor aborts, and
@@ -332,26 +254,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
-        let mode = self.nodes.retired().non_blocking();
-        let done = match try_pin() {
-            Ok(guard) => self.insert_by(mode, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(Cause::Alloc),
-        };
-        done.map_err(|why| why.of(key, value))
-    }
-
-    #[inline(always)]
-    fn insert_by(
-        &self,
-        mode: Mode,
-        key: &[u8],
-        value: &[u8],
-        guard: &Guard<'_>,
-    ) -> Result<Option<RemovedBytes<'_>>, Cause> {
-        let fresh = Self::fresh(mode, self.hash(key), key, value)?;
-        match self.nodes.insert(fresh, |node| node.key() == key, mode.backoff(), guard) {
+        match self.inner.insert_by(self.inner.non_blocking(), key.as_ref(), value.as_ref()) {
             Ok(before) => Ok(before.map(RemovedBytes)),
-            Err((why, _)) => Err(why.into()),
+            Err((why, ..)) => Err(why.of(key, value)),
         }
     }
 
@@ -370,8 +275,11 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
-        unless_occupied(done.unwrap_or_else(insertion_failed), key, value)
+        let done = self.inner.insert_if_absent_by(Mode::Blocking, key.as_ref(), value.as_ref());
+        match done.unwrap_or_else(insertion_failed) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(OccupiedError::new(key, value, ())),
+        }
     }
 
     /// Stores `value` under `key` if the key is absent, as [`insert_if_absent`](Self::insert_if_absent) does, but
@@ -391,60 +299,12 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let mode = self.nodes.retired().non_blocking();
-        let done = match try_pin() {
-            Ok(guard) => self.insert_if_absent_by(mode, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(Cause::Alloc),
-        };
-        match done {
-            Ok(is_new) => Ok(unless_occupied(is_new, key, value)),
-            Err(why) => Err(why.of(key, value)),
+        let mode = self.inner.non_blocking();
+        match self.inner.insert_if_absent_by(mode, key.as_ref(), value.as_ref()) {
+            Ok(Ok(())) => Ok(Ok(())),
+            Ok(Err(_)) => Ok(Err(OccupiedError::new(key, value, ()))),
+            Err((why, ..)) => Err(why.of(key, value)),
         }
-    }
-
-    /// Stores `value` under `key` if the key is absent. Returns `true` if it did.
-    fn insert_if_absent_by(
-        &self,
-        mode: Mode,
-        key: &[u8],
-        value: &[u8],
-        guard: &Guard<'_>,
-    ) -> Result<bool, Cause> {
-        let hash = self.hash(key);
-        // A lookup first: if the key has a value, the operation takes no lock and allocates nothing.
-        if self.find_by(mode, hash, key, guard)?.is_some() {
-            return Ok(false);
-        }
-        match self.store_absent(Self::fresh(mode, hash, key, value)?, key, mode, guard) {
-            Ok(()) => Ok(true),
-            // Another thread has inserted the key since the lookup, or the insertion failed.
-            Err(found) => found.map(|_| false),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn find_by<'a>(
-        &'a self,
-        mode: Mode,
-        hash: KeyHash,
-        key: &[u8],
-        guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, InlineNode>>, Busy> {
-        self.nodes.find(hash, |node| node.key() == key, mode, guard)
-    }
-
-    /// Inserts `fresh` if `key` is absent. Otherwise frees it, and returns the entry of `key` or the cause of the
-    /// failure.
-    pub(super) fn store_absent<'a>(
-        &'a self,
-        fresh: Fresh<InlineNode>,
-        key: &[u8],
-        mode: Mode,
-        guard: &'a Guard<'_>,
-    ) -> Result<(), Result<Live<'a, InlineNode>, Cause>> {
-        let same = |node: Live<'_, InlineNode>| node.key() == key;
-        let stored = self.nodes.insert_if_absent(fresh, same, mode, guard);
-        stored.map_err(|(found, _)| found.map_err(Cause::from))
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
@@ -470,16 +330,9 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn remove_if(
         &self,
         key: impl AsRef<[u8]>,
-        mut condition: impl FnMut(&[u8], &[u8]) -> bool,
+        condition: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Option<RemovedBytes<'_>> {
-        let key = key.as_ref();
-        let same = |node: Live<'_, InlineNode>| node.key() == key;
-        let wanted = |node: NodePtr<InlineNode>| {
-            // SAFETY: the table passes a node that it holds, and the guard keeps it alive.
-            let node = unsafe { node.live() };
-            condition(node.key(), node.value())
-        };
-        let removed = self.nodes.remove(self.hash(key), same, wanted, Mode::Blocking, &pin());
+        let removed = self.inner.remove_by(Mode::Blocking, key.as_ref(), condition);
         removed.ok().flatten().map(RemovedBytes)
     }
 
@@ -522,12 +375,11 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Computed<Ref<'_, [u8], [u8]>> {
-        let guard = pin();
-        let done = self.compute_by(Mode::Blocking, key.as_ref(), f, &guard);
-        let found = done.unwrap_or_else(|(why, _)| insertion_failed(why));
+        let done = self.inner.compute_by(Mode::Blocking, key.as_ref(), f);
+        let done = done.unwrap_or_else(insertion_failed);
         // As in `get`: before the return value is made.
         drop(key);
-        Self::computed(found, &guard)
+        done
     }
 
     /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits,
@@ -547,108 +399,20 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
-        let mode = self.nodes.retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
-        match self.compute_by(mode, key.as_ref(), f, &guard) {
-            Ok(found) => {
+        match self.inner.compute_by(self.inner.non_blocking(), key.as_ref(), f) {
+            Ok(done) => {
                 // As in `get`: before the return value is made.
                 drop(key);
-                Ok(Self::computed(found, &guard))
+                Ok(done)
             }
-            Err((why, value)) => Err(why.of(key, value)),
+            Err((why, _, value)) => Err(why.of(key, value)),
         }
     }
-
-    /// Borrows both entries, each with a guard of its own. The guards use the slot of `guard`.
-    fn computed<'a>(
-        (before, after): BeforeAfter<'_>,
-        guard: &Guard<'a>,
-    ) -> Computed<Ref<'a, [u8], [u8]>> {
-        // SAFETY: `compute_by` found the nodes under `guard`, or inserted them, and the new guard protects the same.
-        let borrow =
-            |node: Live<'_, InlineNode>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
-        Computed { before: before.map(borrow), after: after.map(borrow) }
-    }
-
-    /// Changes the entry of `key` as `f` decides. Returns the nodes before and after.
-    #[inline(always)]
-    pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
-        &'a self,
-        mode: Mode,
-        key: &[u8],
-        mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
-        guard: &'a Guard<'_>,
-    ) -> Result<BeforeAfter<'a>, (Cause, Option<V>)> {
-        let busy = |busy: Busy| (busy.into(), None);
-        // Computed once: a hasher that answers differently each time would send every attempt to another bin, and the
-        // loop would not end.
-        let hash = self.hash(key);
-        // The entry that the last attempt to insert found. It replaces the next lookup.
-        let mut known = None;
-        loop {
-            let found = match known.take() {
-                Some(node) => Some(node),
-                None => self.find_by(mode, hash, key, guard).map_err(busy)?,
-            };
-            match (f(found.map(Live::value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
-                (Op::Remove, Some(node)) => {
-                    let removed = self.nodes.remove_exactly(node, mode, guard).map_err(busy)?;
-                    if removed.is_some() {
-                        return Ok((found, None));
-                    }
-                    // Another thread has replaced or removed the entry. A second attempt counts as waiting, so a `try_`
-                    // operation fails instead.
-                    if !mode.waits() {
-                        return Err((Cause::Busy, None));
-                    }
-                }
-                (Op::Insert(value), _) => {
-                    let fresh = match Self::fresh(mode, hash, key, value.as_ref()) {
-                        Ok(fresh) => fresh,
-                        Err(why) => return Err((why, Some(value))),
-                    };
-                    let new = fresh.0;
-                    let why = match found {
-                        Some(node) => match self.nodes.replace_exactly(node, fresh, mode, guard) {
-                            // SAFETY: inserted while the guard is held, which keeps the node alive.
-                            Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
-                            Err((why, _)) => why.map(Cause::from),
-                        },
-                        None => match self.store_absent(fresh, key, mode, guard) {
-                            // SAFETY: as above.
-                            Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
-                            // Another thread has inserted the key since the lookup.
-                            Err(Ok(node)) => {
-                                known = Some(node);
-                                None
-                            }
-                            Err(Err(why)) => Some(why),
-                        },
-                    };
-                    match why {
-                        Some(why) => return Err((why, Some(value))),
-                        // Another thread has changed the entry. `f` decides again from the new value.
-                        None if mode.waits() => {}
-                        None => return Err((Cause::Busy, Some(value))),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The nodes of a key before and after an operation.
-pub(super) type BeforeAfter<'a> = (Option<Live<'a, InlineNode>>, Option<Live<'a, InlineNode>>);
-
-/// Makes the result of `insert_if_absent`: key and value come back if the map did not store them.
-fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-    if is_new { Ok(()) } else { Err(OccupiedError::new(key, value, ())) }
 }
 
 /// Ends an operation that waits. It fails only if there is no memory, or if key or value is too long.
 #[cold]
-pub(super) fn insertion_failed<T>(why: Cause) -> T {
+pub(super) fn insertion_failed<T, K, V>((why, ..): Refused<K, V>) -> T {
     reserve_failed(match why {
         Cause::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,

@@ -7,47 +7,13 @@ use crate::api::cursor::Cursor;
 use crate::error::Busy;
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::methods::guard_methods;
 use crate::reclaim::node::Live;
+use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S> BytesMap<S> {
-    /// Returns the map with a guard of this thread; see [`HashMap::pin`](super::HashMap::pin).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let map = map.pin();
-    /// let colour: &[u8] = map.get("rose").unwrap();
-    /// map.insert("rose", "white");
-    /// assert_eq!((colour, map.get("rose").unwrap()), (&b"red"[..], &b"white"[..]));
-    /// ```
-    #[inline(always)]
-    pub fn pin(&self) -> Pinned<'_, Self> {
-        Pinned::new(self, pin())
-    }
-
-    /// Returns the map with a guard that the caller has taken; see
-    /// [`HashMap::with_guard`](super::HashMap::with_guard).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let handle = hedgerow::owned::Handle::new();
-    /// assert_eq!(map.with_guard(&handle.pin()).get("rose"), Some(&b"red"[..]));
-    /// ```
-    #[inline(always)]
-    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
-        Pinned::new(self, guard)
-    }
-
-    /// Returns the map with a guard that may move to another thread; see
-    /// [`HashMap::pin_owned`](super::HashMap::pin_owned).
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// assert_eq!(map.pin_owned().get("rose"), Some(&b"red"[..]));
-    /// ```
-    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
-        Pinned::new(self, Handle::new().into_guard())
-    }
+    guard_methods!("BytesMap");
 }
 
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
@@ -59,7 +25,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// ```
     #[inline]
     pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Option<(&[u8], &[u8])> {
-        self.map().find(key.as_ref(), self.guard()).map(|node| (node.key(), node.value()))
+        self.map().inner.find(key.as_ref(), self.guard()).map(Live::entry)
     }
 
     /// Returns the value of `key`, as [`BytesMap::get`] does.
@@ -71,7 +37,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// ```
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&[u8]> {
-        self.map().find(key.as_ref(), self.guard()).map(Live::value)
+        self.map().inner.find(key.as_ref(), self.guard()).map(Live::value)
     }
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
@@ -84,7 +50,9 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// assert_eq!(map.pin().try_get("rose"), Ok(Some(&b"red"[..])));
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Busy> {
-        Ok(self.map().try_find(key.as_ref(), self.guard())?.map(Live::value))
+        let mode = Mode::NonBlocking(Ok(()));
+        let found = self.map().inner.find_in(mode, key.as_ref(), self.guard())?;
+        Ok(found.map(Live::value))
     }
 
     /// Looks up each of `keys`, and stores the results in `values`.
@@ -104,10 +72,10 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// ```
     pub fn get_many<'p>(&'p self, keys: &[impl AsRef<[u8]>], values: &mut [Option<&'p [u8]>]) {
         same_length(keys.len(), values.len());
-        let map = self.map();
+        let map = &self.map().inner;
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            map.nodes().get_window(
-                &hashes(keys.len(), |at| map.hash(keys[at].as_ref()))[..keys.len()],
+            map.nodes.get_window(
+                &hashes(keys.len(), |at| map.hash_of(keys[at].as_ref()))[..keys.len()],
                 |at, node| node.key() == keys[at].as_ref(),
                 |at, found| values[at] = found.map(Live::value),
                 self.guard(),

@@ -1,9 +1,8 @@
 //! The nodes of a `BytesMap`: header, key and value in one allocation.
 
 use crate::api::hash::KeyHash;
-use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Cause;
-use crate::reclaim::guard::Guard;
+use crate::reclaim::entry::{EntryNode, NodeOf};
+use crate::reclaim::errors::{Cause, Refused};
 use crate::reclaim::node::{Header, Live, Node, NodePtr};
 use crate::reclaim::retired::Fresh;
 use alloc::alloc::{alloc, dealloc};
@@ -44,6 +43,12 @@ impl InlineNode {
         }
         Ok(Fresh(NodePtr(node)))
     }
+
+    #[inline(always)]
+    fn bytes(node: Live<'_, Self>) -> *const u8 {
+        // SAFETY: the bytes begin at the end of the fields. The pointer is from `alloc`, so it may reach all of them.
+        unsafe { node.shared().0.add(1).cast::<u8>().as_ptr() }
+    }
 }
 
 // SAFETY: the header is the first field of a `repr(C)` struct, and `free` computes the layout that `new` allocated.
@@ -58,44 +63,44 @@ unsafe impl Node for InlineNode {
     }
 }
 
-impl<'a> Ref<'a, [u8], [u8]> {
-    /// Borrows the entry of a node.
-    ///
-    /// # Safety
-    /// While `guard` was held, the caller found the node in a map that is borrowed for `'a`, or inserted it there.
+impl EntryNode for InlineNode {
+    type Key = [u8];
+    type Value = [u8];
+
     #[inline(always)]
-    pub(super) unsafe fn of_bytes(node: NodePtr<InlineNode>, guard: Guard<'a>) -> Self {
-        // SAFETY: the caller found or inserted the node under `guard`, which keeps it alive.
-        let node = unsafe { node.live() };
-        let (key, value) = (NonNull::from(node.key()), NonNull::from(node.value()));
-        // SAFETY: as above.
-        unsafe { Self::new(key, value, guard) }
+    fn key(node: Live<'_, Self>) -> &[u8] {
+        let len = node.fields().key as usize;
+        // SAFETY: `InlineNode::new` has written `len` bytes behind the fields, and they never change.
+        unsafe { core::slice::from_raw_parts(Self::bytes(node), len) }
+    }
+
+    #[inline(always)]
+    fn value(node: Live<'_, Self>) -> &[u8] {
+        let Self { key, value, .. } = node.fields();
+        // SAFETY: `InlineNode::new` has written that many bytes behind those of the key, and they never change.
+        unsafe {
+            core::slice::from_raw_parts(Self::bytes(node).add(*key as usize), *value as usize)
+        }
     }
 }
 
-impl<'a> Live<'a, InlineNode> {
-    #[inline(always)]
-    pub(super) fn key(self) -> &'a [u8] {
-        let len = self.fields().key as usize;
-        // SAFETY: `InlineNode::new` has written `len` bytes behind the fields, and they never change.
-        unsafe { core::slice::from_raw_parts(self.bytes(), len) }
-    }
+/// Copies key and value into the node, and keeps both for the caller.
+impl<'k, V: AsRef<[u8]>> NodeOf<&'k [u8], V> for InlineNode {
+    type Kept = (&'k [u8], V);
 
     #[inline(always)]
-    pub(super) fn value(self) -> &'a [u8] {
-        let fields = self.fields();
-        // SAFETY: `InlineNode::new` has written that many bytes behind those of the key, and they never change.
-        unsafe {
-            core::slice::from_raw_parts(
-                self.bytes().add(fields.key as usize),
-                fields.value as usize,
-            )
+    fn make(
+        hash: KeyHash,
+        key: &'k [u8],
+        value: V,
+    ) -> Result<(Fresh<Self>, Self::Kept), Refused<&'k [u8], V>> {
+        match Self::new(hash, key, value.as_ref()) {
+            Ok(fresh) => Ok((fresh, (key, value))),
+            Err(why) => Err((why, key, value)),
         }
     }
 
-    #[inline(always)]
-    fn bytes(self) -> *const u8 {
-        // SAFETY: the bytes begin at the end of the fields. The pointer is from `alloc`, so it may reach all of them.
-        unsafe { self.shared().0.add(1).cast::<u8>().as_ptr() }
+    fn take_apart(_fresh: Fresh<Self>, kept: Self::Kept) -> Self::Kept {
+        kept
     }
 }

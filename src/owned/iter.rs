@@ -6,10 +6,10 @@ use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, HasGuard, pin};
-use crate::reclaim::node::{List, Live, Node, NodePtr};
+use crate::reclaim::node::{Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode, Unlinked};
+use crate::reclaim::retired::{Mode, NodeList, Unlinked};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -120,7 +120,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.nodes)
+        Iter::new(self.nodes())
     }
 
     /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
@@ -160,7 +160,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!((odd, map.len()), (165, 5));
     /// ```
     pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
-        ExtractIf::new(&self.nodes, wanted)
+        ExtractIf::new(self.nodes(), wanted)
     }
 
     /// Returns an iterator that removes all entries, one with each call of `next`.
@@ -188,7 +188,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
+        self.nodes().retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin. Keeps the table's memory.
@@ -222,7 +222,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
-        Some(unsafe { Ref::of_pair(node, self.0.guard.again()) })
+        Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
 
@@ -242,8 +242,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let pair = self.0.next()?.fields();
-        Some((&pair.key, &pair.value))
+        self.0.next().map(Live::entry)
     }
 }
 
@@ -314,10 +313,7 @@ impl<'a, K, V, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'a, K, V, F> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let wanted = &mut self.wanted;
-        let taken = self.walk.take_next(|node| {
-            let pair = node.fields();
-            wanted(&pair.key, &pair.value)
-        });
+        let taken = self.walk.take_next(|node| wanted(node.key(), node.value()));
         taken.map(Removed::new)
     }
 }
@@ -332,12 +328,12 @@ impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
 
 /// An iterator over the owned entries of a [`HashMap`], made by its `into_iter`. Allocates nothing.
 pub struct IntoIter<K, V> {
-    left: List<Pair<K, V>>,
+    left: NodeList<Pair<K, V>>,
 }
 
 impl<K, V> IntoIter<K, V> {
     pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
-        let all = Self { left: nodes.drain() };
+        let all = Self { left: NodeList(nodes.drain()) };
         // Drops the garbage now: if one of its destructors panicked after the return value is made, the entries would
         // leak.
         drop(nodes);
@@ -349,8 +345,7 @@ impl<K, V> Iterator for IntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // The list owns its nodes, so `Fresh` may take one over.
-        self.left.pop().map(|node| Pair::into_inner(Fresh(node)))
+        self.left.pop().map(Pair::into_inner)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -360,17 +355,6 @@ impl<K, V> Iterator for IntoIter<K, V> {
 
 impl<K, V> ExactSizeIterator for IntoIter<K, V> {}
 impl<K, V> FusedIterator for IntoIter<K, V> {}
-
-impl<K, V> Drop for IntoIter<K, V> {
-    fn drop(&mut self) {
-        crate::reclaim::garbage::free_all(&mut self.left);
-    }
-}
-
-// SAFETY: only this iterator has pointers to its nodes.
-unsafe impl<K: Send, V: Send> Send for IntoIter<K, V> {}
-// SAFETY: a shared reference gives access only to the length.
-unsafe impl<K: Sync, V: Sync> Sync for IntoIter<K, V> {}
 
 impl<K, V> fmt::Debug for IntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

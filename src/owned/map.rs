@@ -1,9 +1,13 @@
-//! `HashMap`: its type, constructors and size.
+//! `HashMap`: its type, constructors, size and memory.
 
-use super::nodes::Nodes;
+use super::hashed::Hashed;
+use super::nodes::{Nodes, OwnedStats};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
+use crate::reclaim::guard::{Stalled, stalled};
+use crate::reclaim::methods::{garbage_methods, table_methods};
 use crate::reclaim::pair::Pair;
+use crate::reclaim::retired::Retired;
 use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map of owned keys and values, such as `String`s and boxes.
@@ -43,8 +47,7 @@ use alloc::alloc::handle_alloc_error;
 /// assert_eq!(capitals.remove("Kenya").as_deref().map(String::as_str), Some("Nairobi"));
 /// ```
 pub struct HashMap<K, V, S = DefaultHashBuilder> {
-    hash_builder: S,
-    pub(super) nodes: Nodes<Pair<K, V>>,
+    pub(super) inner: Hashed<Pair<K, V>, S>,
 }
 
 impl<K, V> HashMap<K, V> {
@@ -87,7 +90,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     #[must_use]
     pub const fn with_hasher(hash_builder: S) -> Self {
-        Self { hash_builder, nodes: Nodes::new() }
+        Self { inner: Hashed::new(hash_builder) }
     }
 
     /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
@@ -122,69 +125,20 @@ impl<K, V, S> HashMap<K, V, S> {
         capacity: usize,
         hash_builder: S,
     ) -> Result<Self, (TryReserveError, S)> {
-        match Nodes::with_capacity(capacity) {
-            Ok(nodes) => Ok(Self { hash_builder, nodes }),
-            Err(why) => Err((why, hash_builder)),
-        }
+        Hashed::with_capacity(capacity, hash_builder).map(|inner| Self { inner })
     }
 
     pub(super) fn nodes(&self) -> &Nodes<Pair<K, V>> {
-        &self.nodes
+        &self.inner.nodes
     }
 
-    pub(super) fn into_nodes(self) -> Nodes<Pair<K, V>> {
-        let Self { hash_builder, nodes } = self;
-        // Dropped here and not at the end of the scope: if its destructor panicked when the return value is made, the
-        // nodes would leak.
-        drop(hash_builder);
-        nodes
+    fn garbage(&self) -> &Retired<Pair<K, V>> {
+        self.nodes().retired()
     }
 
-    /// Returns the map's hasher.
-    ///
-    /// ```
-    /// use std::hash::BuildHasher;
-    /// let map = hedgerow::HashMap::<u32, u32>::new();
-    /// map.hasher().hash_one(7);
-    /// ```
-    pub fn hasher(&self) -> &S {
-        &self.hash_builder
-    }
+    table_methods!("HashMap<&str, &str>");
 
-    /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
-    /// otherwise.
-    ///
-    /// Lock-free. Allocates nothing. Takes constant time.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.len(), 2);
-    /// ```
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Returns the number of entries that the table can hold before it grows.
-    ///
-    /// The number is a lower bound. Some bins may need overflow lines before that. Lock-free. Allocates nothing. Takes
-    /// constant time.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().capacity(), 0);
-    /// assert!(hedgerow::HashMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
-    /// ```
-    pub fn capacity(&self) -> usize {
-        self.nodes.capacity()
-    }
-
-    /// Returns `true` if [`len`](Self::len) is 0.
-    ///
-    /// ```
-    /// assert!(hedgerow::HashMap::<u8, u8>::new().is_empty());
-    /// ```
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    garbage_methods!("HashMap<&str, &str>", "Lock-free.", use<K, V, S>);
 }
 
 /// Panics or aborts, as the collections of std do if they cannot reserve memory.

@@ -14,13 +14,12 @@ mod bytes_map;
 mod bytes_fallible;
 mod bytes_get_or_insert;
 mod bytes_iter;
-mod bytes_memory;
 mod bytes_pinned;
 mod entry;
 mod fallible;
+mod hashed;
 mod inline_node;
 mod iter;
-mod memory;
 mod nodes;
 mod pinned;
 #[cfg(feature = "rayon")]

@@ -16,6 +16,7 @@ use crate::error::Busy;
 use crate::error::TryReserveError;
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::guard::{Guard, pin, try_pin};
+use crate::reclaim::map::{NotStored, Unchanged};
 use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::sync::backoff::Backoff;
@@ -28,12 +29,6 @@ use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-
-/// The node that a stored one has replaced; or the cause of a failure, with the node that was not stored.
-pub(super) type InsertResult<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
-
-/// The entry that occupies the key, or the cause why the operation could not look; with the node that was not stored.
-pub(super) type InsertAbsentError<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
 
 /// Statistics of a [`HashMap`](super::HashMap) or a [`BytesMap`](super::BytesMap), from
 /// [`HashMap::stats`](super::HashMap::stats) and [`BytesMap::stats`](super::BytesMap::stats).
@@ -242,7 +237,7 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         guard: &Guard<'_>,
-    ) -> InsertResult<'_, N, Failure> {
+    ) -> Result<Option<Unlinked<'_, N>>, (Failure, Fresh<N>)> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
             Ok((before, _)) => {
@@ -262,7 +257,7 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mode: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), InsertAbsentError<'a, N, Failure>> {
+    ) -> Result<(), NotStored<'a, N>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found: Option<_>| match found {
             None => Change::Entry(node, ()),
@@ -275,23 +270,22 @@ impl<N: Node> Nodes<N> {
                 Ok(())
             }
             // SAFETY: the guard's promise.
-            Ok((Some(found), _)) => Err((Ok(unsafe { found.live() }), fresh)),
-            Err(why) => Err((Err(why), fresh)),
+            Ok((Some(found), _)) => Err((Unchanged::Instead(Some(unsafe { found.live() })), fresh)),
+            Err(why) => Err((Unchanged::Failed(why.into()), fresh)),
         }
     }
 
     /// Replaces `node` by `fresh` if the table still holds `node`. Otherwise returns `fresh`.
     ///
-    /// `fresh` has the hash by which the caller found `node`. This compares addresses, not keys. A key's `Eq` might say
-    /// something else than before, and an equal key might belong to an entry that another thread inserted meanwhile.
-    /// The address is unambiguous: the guard keeps `node` alive, so no other node has it.
-    pub(super) fn replace_exactly(
+    /// `fresh` has the hash by which the caller found `node`. The table looks for the node's address, so it does not
+    /// know which entry the key has instead.
+    pub(super) fn replace_exactly<'a>(
         &self,
         node: Live<'_, N>,
         fresh: Fresh<N>,
         mode: Mode,
-        guard: &Guard<'_>,
-    ) -> InsertResult<'_, N, Option<Failure>> {
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Unlinked<'_, N>>, NotStored<'a, N>> {
         let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
         let same = move |other: Live<'_, N>| other.shared() == old;
         let decide = |found: Option<_>| match found {
@@ -304,8 +298,8 @@ impl<N: Node> Nodes<N> {
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
             }
-            Ok(_) => Err((None, fresh)),
-            Err(why) => Err((Some(why), fresh)),
+            Ok(_) => Err((Unchanged::Instead(None), fresh)),
+            Err(why) => Err((Unchanged::Failed(why.into()), fresh)),
         }
     }
 
@@ -314,12 +308,13 @@ impl<N: Node> Nodes<N> {
         &self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        mut wanted: impl FnMut(NodePtr<N>) -> bool,
+        mut wanted: impl FnMut(Live<'_, N>) -> bool,
         mode: Mode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         let decide = |found: Option<NodePtr<N>>| match found {
-            Some(node) if wanted(node) => Change::Remove,
+            // SAFETY: the guard's promise.
+            Some(node) if wanted(unsafe { node.live() }) => Change::Remove,
             _ => Change::Keep,
         };
         match self.alter(hash, eq, mode.backoff(), decide, guard) {

@@ -4,57 +4,20 @@
 //! wait are in `fallible`.
 
 use super::map::HashMap;
-use crate::api::hash::KeyHash;
-use crate::api::hasher::mixes_well;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{Live, NodePtr};
-use crate::reclaim::pair::Pair;
+use crate::reclaim::guard::{pin, try_pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::blocking_methods;
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode, Unlinked};
-use crate::sync::backoff::Backoff;
-use alloc::alloc::handle_alloc_error;
+use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// Ends an operation that waits, and therefore fails only if there is no memory.
-#[cold]
-pub(super) fn out_of_memory<K, V, T, E>(_why: E) -> T {
-    handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
-}
-
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
-    #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
-        KeyHash::spread(self.hasher().hash_one(key), mixes_well::<S>())
-    }
-
-    #[inline(always)]
-    pub(super) fn find<'a, Q>(
-        &'a self,
-        key: &Q,
-        guard: &'a Guard<'_>,
-    ) -> Option<Live<'a, Pair<K, V>>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.nodes().get(self.hash(key), move |node| key.equivalent(&node.fields().key), guard)
-    }
-
-    #[inline(always)]
-    pub(super) fn try_find<'a, Q>(
-        &'a self,
-        key: &Q,
-        guard: &'a Guard<'_>,
-    ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.nodes().try_get(self.hash(key), |node| key.equivalent(&node.fields().key), guard)
-    }
-
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
     /// Takes no lock, writes no shared memory, allocates nothing, and takes expected constant time. Waits while a
@@ -73,23 +36,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
-        let found = self.find(key, &guard)?.shared();
+        let found = self.inner.find(key, &guard)?.shared();
         // SAFETY: `find` returned the node under this guard.
-        Some(unsafe { Ref::of_pair(found, guard) })
-    }
-
-    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the value.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&"rose".into(), &1));
-    /// ```
-    #[inline]
-    pub fn get_key_value<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.get(key)
+        Some(unsafe { Ref::of(found, guard) })
     }
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
@@ -109,139 +58,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
-        // SAFETY: `try_find` returned the node under this guard.
-        Ok(Some(unsafe { Ref::of_pair(found, guard) }))
+        let found = self.inner.find_in(Mode::NonBlocking(Ok(())), key, &guard)?.map(Live::shared);
+        // SAFETY: `find_in` returned the node under this guard.
+        Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
-    /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does. `Clone` runs while no
-    /// lock is held.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
-    /// ```
-    pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-        V: Clone,
-    {
-        self.get_with(key, V::clone)
-    }
-
-    /// Applies `f` to the value of `key` and returns its result, or `None` if the key is absent. `f` runs while no lock
-    /// is held.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.get_with(&7, String::len), Some(5));
-    /// ```
-    #[inline]
-    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.find(key, &pin()).map(|node| f(&node.fields().value))
-    }
-
-    /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
-    ///
-    /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map discards
-    /// the result of `make`, and all callers get the value that is in the map.
-    ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
-    /// it blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || 4), 4);
-    /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
-        self.get_or_insert_with_key(key, |_| make())
-    }
-
-    pub(super) fn get_or_insert_with_key(
-        &self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-    ) -> Ref<'_, K, V> {
-        let guard = pin();
-        let got = self.get_or_insert_with_by(Mode::Blocking, key, make, &guard);
-        let got = got.unwrap_or_else(out_of_memory::<K, V, _, _>).shared();
-        // SAFETY: the call found the node under this guard, or inserted it.
-        unsafe { Ref::of_pair(got, guard) }
-    }
-
-    /// Returns the value of `key`. If the key is absent, inserts `value`. Blocks and allocates as
-    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// assert_eq!((*map.get_or_insert(7, 'a'), *map.get_or_insert(7, 'b')), ('a', 'a'));
-    /// ```
-    pub fn get_or_insert(&self, key: K, value: V) -> Ref<'_, K, V> {
-        self.get_or_insert_with(key, || value)
-    }
-
-    /// Returns the value of `key`. If the key is absent, calls `make`, and inserts its value if it succeeds.
-    ///
-    /// If another thread inserts the key while `make` runs, returns that thread's value, or the error of `make`.
-    ///
-    /// # Errors
-    /// The error of `make`. The map inserts nothing then.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, u8>::new();
-    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
-    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()).as_deref(), Ok(&7));
-    /// ```
-    pub fn get_or_try_insert_with<E>(
-        &self,
-        key: K,
-        make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<Ref<'_, K, V>, E> {
-        if let Some(found) = self.get(&key) {
-            // Dropped before the return value is made: if one of them panicked afterwards, the guard of the return
-            // value would leak, and keep the garbage of all maps.
-            drop((key, make));
-            return Ok(found);
-        }
-        let value = make()?;
-        Ok(self.get_or_insert(key, value))
-    }
-
-    /// Returns a clone of the value of `key`, or the default value if the key is absent. Inserts nothing.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();
-    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
-    /// ```
-    pub fn get_or_default<Q>(&self, key: &Q) -> V
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-        V: Clone + Default,
-    {
-        self.get_cloned(key).unwrap_or_default()
-    }
-
-    /// Returns `true` if `key` has an entry.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
-    /// ```
-    #[inline]
-    pub fn contains_key<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.find(key, &pin()).is_some()
-    }
-
-    fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(self.hash(&key), key, value).unwrap_or_else(out_of_memory::<K, V, _, _>)
-    }
+    blocking_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
@@ -258,39 +80,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let guard = pin();
-        let fresh = self.fresh(key, value);
-        let pair = fresh.0;
-        // SAFETY: the node stays alive until this returns: `fresh` owns it at first, and when the table has it, the
-        // guard keeps it alive.
-        let key = unsafe { &pair.live().fields().key };
-        match self.nodes().insert(
-            fresh,
-            |node| node.fields().key == *key,
-            Backoff::spinning(),
-            &guard,
-        ) {
+        match self.inner.insert_by(Mode::Blocking, key, value) {
             Ok(before) => before.map(Removed::new),
-            Err(why) => out_of_memory::<K, V, _, _>(why),
+            Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
-    }
-
-    /// Stores `value` under `key` if the key is absent.
-    ///
-    /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing. Otherwise
-    /// it blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// # Errors
-    /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, String>::new();
-    /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
-    /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
-    /// ```
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Mode::Blocking, key, value, &pin());
-        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
@@ -322,19 +115,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub fn remove_if<Q>(
         &self,
         key: &Q,
-        mut condition: impl FnMut(&K, &V) -> bool,
+        condition: impl FnMut(&K, &V) -> bool,
     ) -> Option<Removed<'_, K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let guard = pin();
-        let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let wanted = |node: NodePtr<Pair<K, V>>| {
-            // SAFETY: the table passes a node that it holds, and the guard keeps it alive.
-            let pair = unsafe { node.live() }.fields();
-            condition(&pair.key, &pair.value)
-        };
-        let removed = self.nodes().remove(self.hash(key), same, wanted, Mode::Blocking, &guard);
+        let removed = self.inner.remove_by(Mode::Blocking, key, condition);
         removed.ok().flatten().map(Removed::new)
     }
 
@@ -366,37 +152,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
     /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows
     /// how to remove such entries without losing a change.
-    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
+    pub fn update<Q>(&self, key: &Q, f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
-        self.nodes().retired().free_share();
-        let guard = pin();
-        loop {
-            let node = self.find(key, &guard)?;
-            // The hash that the node was stored with, not `self.hash` of its key: a `Hash` that answers differently
-            // each time would send every attempt to another bin, and the loop would not end. If the node is garbage by
-            // now, its header holds no hash. Then no bin has the node, and the replacement fails.
-            let (pair, hash) = (node.fields(), node.hash());
-            let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
-            let fresh = fresh.unwrap_or_else(out_of_memory::<K, V, _, _>);
-            let new = fresh.0;
-            match self.nodes().replace_exactly(node, fresh, Mode::Blocking, &guard) {
-                Ok(before) => {
-                    // Retired, not dropped: a destructor would run under the guard that this returns.
-                    before.into_iter().for_each(Unlinked::retire);
-                    // Dropped before the return value is made: if the destructor of `f` panicked afterwards, the guard
-                    // of the return value would leak.
-                    drop(f);
-                    // SAFETY: inserted under this guard.
-                    return Some(unsafe { Ref::of_pair(new, guard) });
-                }
-                // Another thread has replaced or removed the node, so `f` has seen an old value.
-                Err((None, _)) => {}
-                Err(why) => return out_of_memory::<K, V, _, _>(why),
-            }
+        let mode = Mode::Blocking;
+        match self.inner.update_by(mode, |map, guard| map.find_in(mode, key, guard), f) {
+            Ok(new) => new,
+            Err((why, _)) => out_of_memory::<K, V, _, _>(why),
         }
     }
 
@@ -418,17 +182,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        // Before `pin`: under a guard, a slow destructor would keep the garbage of all maps.
-        self.nodes().retired().free_share();
-        let guard = pin();
-        let done = self.compute_by(Mode::Blocking, key, f, &guard);
-        // SAFETY: `compute_by` found the nodes under this guard, or inserted them.
-        unsafe { Ref::of_pairs(done.unwrap_or_else(out_of_memory::<K, V, _, _>), guard) }
-    }
-
-    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
+        let done = self.inner.compute_by(Mode::Blocking, key, f);
+        done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 }

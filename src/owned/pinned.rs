@@ -2,87 +2,26 @@
 
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
-use super::ops::out_of_memory;
 use crate::api::batch::{WINDOW, hashes, same_length};
 use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::errors::refused;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::{guard_methods, pinned_methods};
 use crate::reclaim::node::Live;
-use crate::reclaim::pair::Pair;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 impl<K, V, S> HashMap<K, V, S> {
-    /// Returns the map with a guard of this thread. Its lookups return plain references.
-    ///
-    /// Use it for many operations in a row. Until the guard is dropped, no map drops an entry that was removed
-    /// meanwhile.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// let map = map.pin();
-    /// let seven: &str = map.get(&7).unwrap();
-    /// map.insert(7, "VII".into());
-    /// assert_eq!((seven, map.get(&7).unwrap().as_str()), ("seven", "VII"));
-    /// ```
-    #[inline(always)]
-    pub fn pin(&self) -> Pinned<'_, Self> {
-        Pinned::new(self, pin())
-    }
-
-    /// Returns the map with a guard that the caller has taken.
-    ///
-    /// Use it to read several maps under one guard. Interrupt handlers and tasks use it with the guard of a
-    /// [`Handle`](super::Handle) of their own.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
-    /// let handle = hedgerow::owned::Handle::new();
-    /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
-    /// ```
-    #[inline(always)]
-    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
-        Pinned::new(self, guard)
-    }
-
-    /// Returns the map with a guard that may move to another thread.
-    ///
-    /// Use it in futures, which may hold it across an `await`. Claims a slot in the registry of readers. If there is no
-    /// memory for a slot, the process aborts, as with the collections of std.
-    ///
-    /// ```
-    /// # fn spawn<F: Future + Send>(_: F) {}
-    /// # async fn something() {}
-    /// static MAP: std::sync::LazyLock<hedgerow::HashMap<u32, String>> = std::sync::LazyLock::new(Default::default);
-    /// spawn(async {
-    ///     let map = MAP.pin_owned();
-    ///     let name = map.get(&7);
-    ///     something().await;
-    ///     println!("{name:?}");
-    /// });
-    /// ```
-    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
-        Pinned::new(self, Handle::new().into_guard())
-    }
+    guard_methods!("HashMap<&str, &str>");
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
-    /// Returns the value of `key`, as [`HashMap::get`] does.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// let map = map.pin();
-    /// assert_eq!((map.get("rose"), map.get("thorn")), (Some(&1), None));
-    /// ```
-    #[inline]
-    pub fn get<Q>(&self, key: &Q) -> Option<&V>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.map().find(key, self.guard()).map(|node| &node.fields().value)
-    }
+    pinned_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///
@@ -99,22 +38,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.map().try_find(key, self.guard())?;
-        Ok(found.map(|node| &node.fields().value))
-    }
-
-    /// Returns the key and the value of `key`'s entry.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.pin().get_key_value("rose"), Some((&"rose".into(), &1)));
-    /// ```
-    #[inline]
-    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.map().find(key, self.guard()).map(fields)
+        let found = self.map().inner.find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        Ok(found.map(Live::value))
     }
 
     /// Looks up each of `keys`, and stores the results in `values`.
@@ -138,48 +63,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         Q: Hash + Equivalent<K> + ?Sized,
     {
         same_length(keys.len(), values.len());
-        let map = self.map();
+        let map = &self.map().inner;
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            map.nodes().get_window(
-                &hashes(keys.len(), |at| map.hash(keys[at]))[..keys.len()],
-                |at, node| keys[at].equivalent(&node.fields().key),
-                |at, found| values[at] = found.map(|node| &node.fields().value),
+            map.nodes.get_window(
+                &hashes(keys.len(), |at| map.hash_of(keys[at]))[..keys.len()],
+                |at, node| keys[at].equivalent(node.key()),
+                |at, found| values[at] = found.map(Live::value),
                 self.guard(),
             );
         }
-    }
-
-    /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns; see
-    /// [`HashMap::get_or_insert_with`].
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
-        &got.unwrap_or_else(out_of_memory::<K, V, _, _>).fields().value
-    }
-
-    /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
-    /// waits nor aborts, and respects the map's [limit](HashMap::set_pending_limit). Entries that this guard itself
-    /// keeps alive count as pending.
-    ///
-    /// # Errors
-    /// Those of [`HashMap::try_insert`]. The error contains the value that `make` returned, if it ran.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// assert_eq!(map.pin().try_get_or_insert_with("rose".into(), || 4), Ok(&4));
-    /// ```
-    pub fn try_get_or_insert_with(
-        &self,
-        key: K,
-        make: impl FnOnce() -> V,
-    ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let mode = self.map().nodes().retired().non_blocking();
-        let got = self.map().get_or_insert_with_by(mode, key, |_| make(), self.guard())?;
-        Ok(&got.fields().value)
     }
 }
 
@@ -238,16 +130,8 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
         budget: usize,
         mut f: impl FnMut(&'p K, &'p V),
     ) -> Option<Cursor> {
-        self.map().nodes().scan(cursor, budget, self.guard(), |node| {
-            let (key, value) = fields(node);
-            f(key, value);
-        })
+        self.map().nodes().scan(cursor, budget, self.guard(), |node| f(node.key(), node.value()))
     }
-}
-
-fn fields<K, V>(node: Live<'_, Pair<K, V>>) -> (&K, &V) {
-    let pair = node.fields();
-    (&pair.key, &pair.value)
 }
 
 impl<'p, K, V, S, G: HasGuard> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>, G> {

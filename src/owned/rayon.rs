@@ -75,12 +75,7 @@ where
     type Item = (&'a K, &'a V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        ParNodes(Walk::all(self.0, self.1.0))
-            .map(|node| {
-                let pair = node.fields();
-                (&pair.key, &pair.value)
-            })
-            .drive_unindexed(consumer)
+        ParNodes(Walk::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
     }
 }
 
@@ -92,9 +87,7 @@ impl<'a> ParallelIterator for ParBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        ParNodes(Walk::all(self.0, self.1.0))
-            .map(|node| (node.key(), node.value()))
-            .drive_unindexed(consumer)
+        ParNodes(Walk::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
     }
 }
 

@@ -74,7 +74,7 @@ impl<K, V, S> IntoIterator for HashMap<K, V, S> {
     type IntoIter = IntoIter<K, V>;
 
     fn into_iter(self) -> IntoIter<K, V> {
-        IntoIter::new(self.into_nodes())
+        IntoIter::new(self.inner.into_nodes())
     }
 }
 
@@ -166,7 +166,7 @@ impl<S> IntoIterator for BytesMap<S> {
     type IntoIter = BytesIntoIter;
 
     fn into_iter(self) -> BytesIntoIter {
-        BytesIntoIter::new(self.into_nodes())
+        BytesIntoIter::new(self.inner.into_nodes())
     }
 }
 

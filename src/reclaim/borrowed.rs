@@ -3,17 +3,14 @@
 //! A `compute` returns two `Ref`s, each with a guard of the same slot; the second guard costs an addition. A `Guard` is
 //! not `Clone`, because threads may share an `OwnedGuard`, and only one of them may count.
 
+use super::entry::EntryNode;
 use super::guard::{Guard, HasGuard};
 use super::node::NodePtr;
-use super::pair::Pair;
 use crate::api::op::Computed;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-
-/// The nodes of a key before and after an operation.
-pub(crate) type BeforeAfter<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 /// A borrowed entry of a map of owned data. Dereferences to the value.
 ///
@@ -36,11 +33,44 @@ pub struct Ref<'a, K: ?Sized, V: ?Sized> {
 }
 
 impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
+    /// Borrows an entry.
+    ///
     /// # Safety
-    /// The guard keeps key and value alive, and their map is borrowed for `'a`.
+    /// The entry was found under the guard in a map that is borrowed for `'a`, or was put there.
     #[inline(always)]
-    pub(crate) unsafe fn new(key: NonNull<K>, value: NonNull<V>, guard: Guard<'a>) -> Self {
-        Self { key, value, guard, borrows: PhantomData }
+    pub(crate) unsafe fn of<N>(node: NodePtr<N>, guard: Guard<'a>) -> Self
+    where
+        N: EntryNode<Key = K, Value = V>,
+    {
+        // SAFETY: the node is alive as long as the guard is held.
+        let (key, value) = unsafe { node.live() }.entry();
+        Self { key: key.into(), value: value.into(), guard, borrows: PhantomData }
+    }
+
+    /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
+    /// the same reader.
+    ///
+    /// # Safety
+    /// As [`of`](Self::of), for both.
+    #[inline(always)]
+    pub(crate) unsafe fn of_both<N>(
+        before: Option<NodePtr<N>>,
+        after: Option<NodePtr<N>>,
+        guard: Guard<'a>,
+    ) -> Computed<Self>
+    where
+        N: EntryNode<Key = K, Value = V>,
+    {
+        // SAFETY: the caller promises what `of` requires.
+        let borrow = |node, guard| unsafe { Self::of(node, guard) };
+        match (before, after) {
+            (before, Some(after)) => {
+                let before = before.map(|node| borrow(node, guard.again()));
+                Computed { before, after: Some(borrow(after, guard)) }
+            }
+            (Some(before), None) => Computed { before: Some(borrow(before, guard)), after: None },
+            (None, None) => Computed { before: None, after: None },
+        }
     }
 
     /// Returns the entry's key.
@@ -76,43 +106,6 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     #[inline(always)]
     pub fn pair(&self) -> (&K, &V) {
         (self.key(), self.value())
-    }
-}
-
-impl<'a, K, V> Ref<'a, K, V> {
-    /// Borrows an entry.
-    ///
-    /// # Safety
-    /// The entry was found under the guard in a map that is borrowed for `'a`, or was put there.
-    #[inline(always)]
-    pub(crate) unsafe fn of_pair(node: NodePtr<Pair<K, V>>, guard: Guard<'a>) -> Self {
-        // SAFETY: the node is alive as long as the guard is held.
-        let pair = unsafe { node.live() }.fields();
-        let (key, value) = (NonNull::from(&pair.key), NonNull::from(&pair.value));
-        // SAFETY: the guard keeps the node alive, and the map is borrowed for `'a`.
-        unsafe { Self::new(key, value, guard) }
-    }
-
-    /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
-    /// the same reader.
-    ///
-    /// # Safety
-    /// As [`of_pair`](Self::of_pair), for both.
-    #[inline(always)]
-    pub(crate) unsafe fn of_pairs(
-        (before, after): BeforeAfter<K, V>,
-        guard: Guard<'a>,
-    ) -> Computed<Self> {
-        // SAFETY: the caller promises what `of_pair` requires.
-        let borrow = |node, guard| unsafe { Self::of_pair(node, guard) };
-        match (before, after) {
-            (before, Some(after)) => {
-                let before = before.map(|node| borrow(node, guard.again()));
-                Computed { before, after: Some(borrow(after, guard)) }
-            }
-            (Some(before), None) => Computed { before: Some(borrow(before, guard)), after: None },
-            (None, None) => Computed { before: None, after: None },
-        }
     }
 }
 

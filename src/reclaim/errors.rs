@@ -23,6 +23,14 @@ impl Cause {
     }
 }
 
+/// A failed insertion: the cause, and the key and the value that the map did not store.
+pub(crate) type Refused<K, V> = (Cause, K, V);
+
+/// Returns the error of a failed insertion.
+pub(crate) fn refused<K, V>((why, key, value): Refused<K, V>) -> TryInsertError<K, V> {
+    why.of(key, value)
+}
+
 impl From<Busy> for Cause {
     fn from(_: Busy) -> Self {
         Self::Busy

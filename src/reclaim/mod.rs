@@ -5,12 +5,18 @@
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod borrowed;
 #[cfg(not(hedgerow_loom))]
+pub(crate) mod entry;
+#[cfg(not(hedgerow_loom))]
 pub(crate) mod errors;
 pub(crate) mod garbage;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod guard;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
+#[cfg(not(hedgerow_loom))]
+pub(crate) mod map;
+#[cfg(not(hedgerow_loom))]
+pub(crate) mod methods;
 pub(crate) mod node;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod pair;

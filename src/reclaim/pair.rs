@@ -1,11 +1,11 @@
 //! Nodes with a key and a value, and nodes with a key alone.
 
-use super::errors::Cause;
-use super::node::{Header, Node, NodePtr};
+use super::entry::{EntryNode, NodeOf};
+use super::errors::{Cause, Refused};
+use super::node::{Header, Live, Node, NodePtr};
 use super::retired::Fresh;
 use crate::api::hash::KeyHash;
-use crate::error::{OccupiedError, TryInsertError};
-use alloc::alloc::alloc;
+use alloc::alloc::{alloc, handle_alloc_error};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
@@ -17,26 +17,49 @@ pub(crate) struct Pair<K, V> {
     pub(crate) value: V,
 }
 
-// SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
+// SAFETY: `make` and `free` use the layout of the same type, and the header is the first field.
 unsafe impl<K, V> Node for Pair<K, V> {
     unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
+        // SAFETY: `make` allocated the node with the layout of a box, and the caller promises that this is the only
         // call.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
 
-impl<K, V> Pair<K, V> {
-    /// Makes a node, or hands key and value back if there is no memory.
-    pub(crate) fn new(hash: KeyHash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
-        // SAFETY: the layout is not of size zero, because a node has a header.
-        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
-        let Some(node) = NonNull::new(node) else { return Err((key, value)) };
-        // SAFETY: the memory was just allocated with the layout of a pair.
-        unsafe { node.write(Self { header: Header::new(hash), key, value }) };
-        Ok(Fresh(NodePtr(node)))
+impl<K, V> EntryNode for Pair<K, V> {
+    type Key = K;
+    type Value = V;
+
+    #[inline(always)]
+    fn key(node: Live<'_, Self>) -> &K {
+        &node.fields().key
     }
 
+    #[inline(always)]
+    fn value(node: Live<'_, Self>) -> &V {
+        &node.fields().value
+    }
+}
+
+/// Moves key and value into the node.
+impl<K, V> NodeOf<K, V> for Pair<K, V> {
+    type Kept = ();
+
+    fn make(hash: KeyHash, key: K, value: V) -> Result<(Fresh<Self>, ()), Refused<K, V>> {
+        // SAFETY: the layout is not of size zero, because a node has a header.
+        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
+        let Some(node) = NonNull::new(node) else { return Err((Cause::Alloc, key, value)) };
+        // SAFETY: the memory was just allocated with the layout of a pair.
+        unsafe { node.write(Self { header: Header::new(hash), key, value }) };
+        Ok((Fresh(NodePtr(node)), ()))
+    }
+
+    fn take_apart(fresh: Fresh<Self>, (): ()) -> (K, V) {
+        Self::into_inner(fresh)
+    }
+}
+
+impl<K, V> Pair<K, V> {
     /// Returns a pointer to the key's part of the node.
     pub(crate) fn as_key_node(node: NonNull<Self>) -> NonNull<KeyNode<K>> {
         // `Pair` and `KeyNode` are `repr(C)` and begin with the same fields.
@@ -79,19 +102,8 @@ impl<K> KeyNode<K> {
     }
 }
 
-/// Makes the error of a failed insertion from the entry that was made for it. `wrap` wraps the value that is handed
-/// back.
-pub(crate) fn refused<K, V, W>(
-    why: Cause,
-    fresh: Fresh<Pair<K, V>>,
-    wrap: impl FnOnce(V) -> W,
-) -> TryInsertError<K, W> {
-    let (key, value) = Pair::into_inner(fresh);
-    why.of(key, wrap(value))
-}
-
-/// Makes the error of an insertion whose key has an entry already.
-pub(crate) fn occupied<K, V>(fresh: Fresh<Pair<K, V>>) -> OccupiedError<K, V> {
-    let (key, value) = Pair::into_inner(fresh);
-    OccupiedError::new(key, value, ())
+/// Ends an operation that waits, and therefore fails only if there is no memory.
+#[cold]
+pub(crate) fn out_of_memory<K, V, T, E>(_why: E) -> T {
+    handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }

@@ -16,11 +16,6 @@ impl<'a, K, V> Removed<'a, K, V> {
         Self(node)
     }
 
-    /// As [`Unlinked::retire`].
-    pub(crate) fn retire(self) {
-        self.0.retire();
-    }
-
     /// Returns the entry's key.
     ///
     /// ```
@@ -28,7 +23,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// assert_eq!(map.remove("rose").unwrap().key(), "rose");
     /// ```
     pub fn key(&self) -> &K {
-        &self.0.live().fields().key
+        self.0.live().key()
     }
 
     /// Returns the entry's value.
@@ -38,7 +33,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// assert_eq!(map.remove("rose").unwrap().value(), &1);
     /// ```
     pub fn value(&self) -> &V {
-        &self.0.live().fields().value
+        self.0.live().value()
     }
 
     /// Returns the key and the value themselves, if no reader can be using them any more.

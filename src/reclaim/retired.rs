@@ -1,8 +1,8 @@
 //! A node before it is in a map, and after it was taken out.
 
 use super::errors::Cause;
-use super::garbage::Garbage;
-use super::guard::{reader, stalled};
+use super::garbage::{Garbage, free_all};
+use super::guard::{Guard, pin, reader, stalled, try_pin};
 use super::node::{List, Live, Node, NodePtr};
 use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
@@ -33,6 +33,32 @@ impl<N: Node> Drop for Fresh<N> {
     }
 }
 
+/// Nodes that no other thread has. Freed on drop, even if a destructor panics.
+pub(crate) struct NodeList<N: Node>(pub(crate) List<N>);
+
+// SAFETY: no other thread has one of the nodes.
+unsafe impl<N: Node + Send> Send for NodeList<N> {}
+// SAFETY: a shared reference gives access to nothing but the length.
+unsafe impl<N: Node + Sync> Sync for NodeList<N> {}
+
+impl<N: Node> NodeList<N> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes the first node out of the list.
+    pub(crate) fn pop(&mut self) -> Option<Fresh<N>> {
+        // The list owns its nodes, so `Fresh` may take one over.
+        self.0.pop().map(Fresh)
+    }
+}
+
+impl<N: Node> Drop for NodeList<N> {
+    fn drop(&mut self) {
+        free_all(&mut self.0);
+    }
+}
+
 /// Whether an operation may wait.
 #[derive(Clone, Copy)]
 pub(crate) enum Mode {
@@ -43,6 +69,15 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Returns a guard for the operation. Fails only if the operation does not wait, and there is no memory.
+    #[inline(always)]
+    pub(crate) fn pin(self) -> Result<Guard<'static>, Cause> {
+        match self {
+            Self::Blocking => Ok(pin()),
+            Self::NonBlocking(_) => try_pin().map_err(|_| Cause::Alloc),
+        }
+    }
+
     pub(crate) fn backoff(self) -> Backoff {
         match self {
             Self::Blocking => Backoff::spinning(),

@@ -1,14 +1,15 @@
 //! `OrdMap`'s batches: changes of many keys as of a single point in time.
 
 use super::map::OrdMap;
-use super::ops::out_of_memory;
 use super::raw::Raw;
 use crate::api::op::Op;
 use crate::fence::tree::batch::{OldEntry, Outcome, Request};
 use crate::fence::tree::leaf::{Changed, Leaf, LeafVersion};
 use crate::fence::tree::rank::Ranking;
+use crate::reclaim::entry::NodeOf;
 use crate::reclaim::guard::pin;
-use crate::reclaim::pair::{KeyNode, Pair};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode};
 use crate::sync::backoff::Backoff;
@@ -86,7 +87,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self,
         changes: impl IntoIterator<Item = (K, Op<V>)>,
     ) -> Vec<Option<Removed<'_, K, V>>> {
-        let mut pending = changes.into_iter().map(Self::name).collect::<Vec<_>>();
+        let mut pending = changes.into_iter().map(|change| self.name(change)).collect::<Vec<_>>();
         let rank = |key: &K| self.search_key(key).rank;
         let request = pending.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
         let mut removed = Vec::with_capacity(request.len());
@@ -125,9 +126,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         removed
     }
 
-    fn name((key, op): (K, Op<V>)) -> PendingChange<K, V> {
+    fn name(&self, (key, op): (K, Op<V>)) -> PendingChange<K, V> {
         let op = match op {
-            Op::Insert(value) => return PendingChange::Entry(Self::fresh(key, value)),
+            Op::Insert(value) => {
+                let made = Pair::make(self.hash(&key), key, value);
+                return PendingChange::Entry(made.unwrap_or_else(out_of_memory::<K, V, _, _>).0);
+            }
             Op::Remove => Op::Remove,
             Op::Keep => Op::Keep,
         };
@@ -137,8 +141,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn apply_one(&self, one: PendingChange<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
             PendingChange::Entry(fresh) => {
-                let done = self.store(fresh, Mode::Blocking, |_| true, &pin());
-                done.unwrap_or_else(out_of_memory::<K, V, _, _>)
+                let done = self.store(fresh, Mode::Blocking, &pin());
+                done.unwrap_or_else(out_of_memory::<K, V, _, _>).map(Removed::new)
             }
             PendingChange::Key(key, Op::Remove) => self.remove(&key.live().fields().key),
             PendingChange::Key(..) | PendingChange::Stored => None,

@@ -1,15 +1,15 @@
 //! Iterators: over a range that was copied, and over the map, leaf by leaf.
 
-use super::map::{AllNodes, NodeList, OrdMap};
-use super::ops::out_of_memory;
+use super::map::{AllNodes, OrdMap};
 use super::raw::Raw;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin};
-use crate::reclaim::pair::Pair;
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode};
+use crate::reclaim::retired::{Mode, NodeList};
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
 use core::fmt;
@@ -34,7 +34,7 @@ impl<'a, K, V> OrdRange<'a, K, V> {
 
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> Ref<'a, K, V> {
         // SAFETY: read under the guard.
-        unsafe { Ref::of_pair(raw.shared(), self.guard.again()) }
+        unsafe { Ref::of(raw.shared(), self.guard.again()) }
     }
 }
 
@@ -53,7 +53,7 @@ impl<'a, K, V> PinnedOrdRange<'a, K, V> {
     #[expect(clippy::unused_self, reason = "it is the proof of the guard")]
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
         // SAFETY: read under the guard, which is borrowed for `'a`.
-        unsafe { raw.entry() }
+        unsafe { raw.shared().live() }.entry()
     }
 }
 
@@ -287,7 +287,7 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next()?;
         // SAFETY: read under the guard.
-        Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
+        Some(unsafe { Ref::of(raw.shared(), self.guard.again()) })
     }
 }
 
@@ -301,7 +301,7 @@ where
     fn next_back(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next_back()?;
         // SAFETY: read under the guard.
-        Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
+        Some(unsafe { Ref::of(raw.shared(), self.guard.again()) })
     }
 }
 
@@ -342,7 +342,7 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next().map(|raw| OrdMap::<K, V, R>::pair_of(raw, self.guard))
+        self.walk.next().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard).entry())
     }
 }
 
@@ -354,7 +354,7 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.next_back().map(|raw| OrdMap::<K, V, R>::pair_of(raw, self.guard))
+        self.walk.next_back().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard).entry())
     }
 }
 
@@ -464,14 +464,13 @@ where
         let map = self.walk.map;
         loop {
             let raw = self.walk.next()?;
-            let (key, value) = OrdMap::<K, V, R>::pair_of(raw, guard);
-            if !(self.wanted)(key, value) {
+            let node = OrdMap::<K, V, R>::live(raw, guard);
+            if !(self.wanted)(node.key(), node.value()) {
                 continue;
             }
             // If the entry is not in the map any more, another thread has replaced or removed it.
-            let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
-            if let Ok(Some(removed)) = map.remove_by(key, is_there, Mode::Blocking, guard) {
-                return Some(removed);
+            if let Ok(removed) = map.remove_exactly(node, Mode::Blocking, guard) {
+                return Some(Removed::new(removed));
             }
         }
     }
@@ -518,25 +517,19 @@ impl<K, V> Iterator for OrdIntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
-        // No other thread has a node of the list.
-        self.left.0.pop().map(|node| Pair::into_inner(Fresh(node)))
+        self.left.pop().map(Pair::into_inner)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left.0.len(), Some(self.left.0.len()))
+        (self.left.len(), Some(self.left.len()))
     }
 }
 
 impl<K, V> ExactSizeIterator for OrdIntoIter<K, V> {}
 impl<K, V> FusedIterator for OrdIntoIter<K, V> {}
 
-// SAFETY: no other thread has one of the nodes.
-unsafe impl<K: Send, V: Send> Send for OrdIntoIter<K, V> {}
-// SAFETY: a shared reference gives access to nothing but the length.
-unsafe impl<K: Sync, V: Sync> Sync for OrdIntoIter<K, V> {}
-
 impl<K, V> fmt::Debug for OrdIntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OrdIntoIter").field("left", &self.left.0.len()).finish_non_exhaustive()
+        f.debug_struct("OrdIntoIter").field("left", &self.left.len()).finish_non_exhaustive()
     }
 }

@@ -1,56 +1,26 @@
 //! `OrdMap` as a whole: retired entries, figures, fences.
 
 use super::map::OrdMap;
-use super::ops::out_of_memory;
 use super::raw::Raw;
 use crate::fence::balance::fence_loads::FenceLoad;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::stats::FenceStats;
 use crate::reclaim::guard::{Stalled, pin, stalled};
-use crate::reclaim::pair::KeyNode;
+use crate::reclaim::methods::garbage_methods;
+use crate::reclaim::pair::Pair;
+use crate::reclaim::pair::{KeyNode, out_of_memory};
+use crate::reclaim::retired::Retired;
 use alloc::vec::Vec;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Returns the number of entries that were replaced or removed and are not dropped yet: exact if no thread writes
-    /// meanwhile, and of the recent past otherwise. Does not count a [`Removed`](crate::owned::Removed) that a caller
-    /// still has, nor clones of keys that were bounds of leaves, of which there are a few in a hundred. Lock-free.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
-    /// map.insert(1, 'b');
-    /// assert_eq!(map.pending(), 1);
-    /// map.reclaim();
-    /// ```
-    pub fn pending(&self) -> usize {
-        self.owner().entries.pending()
-    }
+    garbage_methods!(
+        "OrdMap<&str, &str>",
+        "Clones of keys that were bounds of leaves, a few in a hundred, do not count. Lock-free.",
+        use<K, V, R>
+    );
 
-    /// Sets how many entries may be [`pending`](Self::pending) when a method that can fail is about to insert:
-    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, the default, is no
-    /// limit. In all else as [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit).
-    ///
-    /// ```
-    /// use hedgerow::{error::TryInsertError, owned::pin};
-    ///
-    /// let map = hedgerow::OrdMap::<u32, u32>::new();
-    /// map.set_pending_limit(Some(100));
-    /// let guard = pin(); // and never dropped
-    /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
-    /// assert!(matches!(refused, TryInsertError::Stalled { key: 7, value: 102, .. }));
-    /// assert_eq!(map.pending(), 101);
-    /// ```
-    pub fn set_pending_limit(&self, limit: Option<usize>) {
-        self.owner().entries.set_limit(limit);
-    }
-
-    /// Returns the limit set by [`set_pending_limit`](Self::set_pending_limit).
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::OrdMap::<u32, u32>::new().pending_limit(), None);
-    /// ```
-    pub fn pending_limit(&self) -> Option<usize> {
-        self.owner().entries.limit()
+    fn garbage(&self) -> &Retired<Pair<K, V>> {
+        &self.owner().entries
     }
 
     /// Drops all retired entries that no reader can have any more.
@@ -68,20 +38,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn reclaim(&self) {
         self.owner().entries.reclaim();
         self.owner().bounds.reclaim();
-    }
-
-    /// Returns the readers, of any map, whose guards are older than the youngest batch of retired entries. The map
-    /// cannot drop entries that they may be reading. Checks each reader's slot; allocates nothing.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// drop(map.remove(&1));
-    /// map.reclaim();
-    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
-    /// ```
-    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {
-        stalled()
     }
 
     /// Returns figures about the map. The bytes of the entries' own allocations are not counted. Takes the locks of the

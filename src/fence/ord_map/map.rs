@@ -3,9 +3,9 @@
 use super::raw::{Owner, Raw};
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::rank::{ByType, Ranking};
-use crate::reclaim::garbage::free_all;
-use crate::reclaim::node::{List, Node, NodePtr};
+use crate::reclaim::node::{List, NodePtr};
 use crate::reclaim::pair::{KeyNode, Pair};
+use crate::reclaim::retired::NodeList;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A concurrent ordered map of owned keys and values: `String`, boxes, any type that is `Send` and `Sync`.
@@ -158,15 +158,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Nodes that no other thread has. Freed on drop, even if a destructor panics.
-pub(super) struct NodeList<N: Node>(pub(super) List<N>);
-
-impl<N: Node> Drop for NodeList<N> {
-    fn drop(&mut self) {
-        free_all(&mut self.0);
     }
 }
 

@@ -17,6 +17,7 @@ mod entry;
 mod fallible;
 mod iter;
 mod maintenance;
+mod nodes;
 mod ordered;
 mod pinned;
 mod raw;

@@ -2,7 +2,6 @@
 
 use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
-use super::ops::out_of_memory;
 use super::raw::{NodeQuery, Raw};
 use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::{Bounds, unbounded};
@@ -10,6 +9,8 @@ use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::search::CompareKey;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::pin;
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -27,16 +28,26 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         found.unwrap_or_else(out_of_memory::<K, V, _, _>).map(|(raw, ())| raw)
     }
 
+    fn borrow_neighbour(
+        &self,
+        neighbour: Neighbour<impl CompareKey<Raw<K>>>,
+    ) -> Option<Ref<'_, K, V>> {
+        let guard = pin();
+        let found = self.neighbour(neighbour)?;
+        // SAFETY: found under the guard.
+        Some(unsafe { Ref::of(found.shared(), guard) })
+    }
+
     fn remove_neighbour(
         &self,
         neighbour: Neighbour<impl CompareKey<Raw<K>>>,
     ) -> Option<Removed<'_, K, V>> {
         self.then_free_bounds(pin(), |_| {
             let mut removed = None;
-            let taken = |raw| removed = Some(Removed::new(self.unlinked(raw)));
+            let taken = |raw| removed = Some(self.unlinked(raw));
             let done = self.tree().remove_neighbour(neighbour, Backoff::spinning(), taken);
             done.unwrap_or_else(out_of_memory::<K, V, _, _>);
-            removed
+            removed.map(Removed::new)
         })
     }
 
@@ -61,10 +72,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.first_key_value().unwrap().pair(), (&1, &'a'));
     /// ```
     pub fn first_key_value(&self) -> Option<Ref<'_, K, V>> {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(unbounded::<Raw<K>>()))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key, borrowed with a guard of its own.
@@ -76,10 +84,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.last_key_value().unwrap().pair(), (&3, &'c'));
     /// ```
     pub fn last_key_value(&self) -> Option<Ref<'_, K, V>> {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key that is not greater than `key`, borrowed with a guard of its own.
@@ -95,10 +100,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
     /// Returns the entry with the least key that is not less than `key`, borrowed with a guard of its own.
@@ -114,10 +116,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(Bound::Included(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(Bound::Included(self.search_key(key))))
     }
 
     /// Returns the entry with the greatest key that is less than `key`, borrowed with a guard of its own.
@@ -133,10 +132,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
     /// Returns the entry with the least key that is greater than `key`, borrowed with a guard of its own.
@@ -152,10 +148,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let found = self.neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))?;
-        // SAFETY: found under the guard.
-        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+        self.borrow_neighbour(Neighbour::From(Bound::Excluded(self.search_key(key))))
     }
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
@@ -338,12 +331,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let guard = pin();
         let keep = |raw: &Raw<K>, (): &mut ()| {
-            let (key, value) = Self::pair_of(*raw, &guard);
-            keep(key, value)
+            let node = Self::live(*raw, &guard);
+            keep(node.key(), node.value())
         };
         self.tree().retain(keep).unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        self.free_some();
+        self.free_share();
     }
 
     /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
@@ -412,13 +405,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let removed = self.tree().remove_range(self.bounds(&bounds));
         let removed = removed.unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        self.free_some();
+        self.free_share();
         removed
-    }
-
-    /// Drops as many retired entries as a removal of one entry does. The caller holds no guard of its own.
-    fn free_some(&self) {
-        self.owner().entries.free_share();
-        self.free_bounds();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::iter::{PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange};
 use super::map::OrdMap;
-use super::ops::{out_of_memory, read};
+use super::nodes::read;
 use super::raw::Raw;
 use crate::api::batch::same_length;
 use crate::error::{Busy, TryInsertError};
@@ -10,8 +10,14 @@ use crate::fence::map::cursor::Cursor;
 use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::unbounded;
 use crate::fence::tree::rank::Ranking;
+use crate::fence::tree::search::CompareKey;
 use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::errors::refused;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::map::NodeMap;
+use crate::reclaim::methods::{guard_methods, pinned_methods};
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -20,66 +26,18 @@ use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
 
 impl<K, V, R> OrdMap<K, V, R> {
-    /// Returns the map with a guard of this thread, for several operations that return plain references.
-    ///
-    /// Entries that are removed from any map meanwhile stay alive until the guard is dropped.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
-    /// let map = map.pin();
-    /// let seven: &str = map.get(&7).unwrap();
-    /// map.insert(7, "VII".into());
-    /// assert_eq!((seven, map.get(&7).unwrap().as_str()), ("seven", "VII"));
-    /// ```
-    #[inline(always)]
-    pub fn pin(&self) -> Pinned<'_, Self> {
-        Pinned::new(self, pin())
-    }
-
-    /// As [`pin`](Self::pin), with a guard of the caller; see
-    /// [`HashMap::with_guard`](crate::HashMap::with_guard).
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
-    /// let handle = hedgerow::owned::Handle::new();
-    /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
-    /// ```
-    #[inline(always)]
-    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
-        Pinned::new(self, guard)
-    }
-
-    /// As [`pin`](Self::pin), with a guard that may move to another thread; see
-    /// [`HashMap::pin_owned`](crate::HashMap::pin_owned).
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
-    /// assert_eq!(map.pin_owned().get(&7).unwrap(), "seven");
-    /// ```
-    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
-        Pinned::new(self, Handle::new().into_guard())
-    }
+    guard_methods!("OrdMap<&str, &str>");
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
+    pinned_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
+
     fn borrow(&self, raw: Raw<K>) -> (&K, &V) {
-        OrdMap::<K, V, R>::pair_of(raw, self.guard())
+        OrdMap::<K, V, R>::live(raw, self.guard()).entry()
     }
 
-    /// Returns the value of `key`, as [`OrdMap::get`] does.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// let map = map.pin();
-    /// assert_eq!((map.get("rose"), map.get("thorn")), (Some(&1), None));
-    /// ```
-    #[inline]
-    pub fn get<Q>(&self, key: &Q) -> Option<&V>
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.map().find(key, self.guard()).map(|raw| self.borrow(raw).1)
+    fn neighbour(&self, neighbour: Neighbour<impl CompareKey<Raw<K>>>) -> Option<(&K, &V)> {
+        self.map().neighbour(neighbour).map(|raw| self.borrow(raw))
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
@@ -96,22 +54,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        Ok(self.map().try_find(key)?.map(|raw| self.borrow(raw).1))
-    }
-
-    /// Returns the key and the value of `key`'s entry.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.pin().get_key_value("rose"), Some((&"rose".into(), &1)));
-    /// ```
-    #[inline]
-    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
-    where
-        Q: Comparable<K> + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.map().find(key, self.guard()).map(|raw| self.borrow(raw))
+        let found = self.map().find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        Ok(found.map(Live::value))
     }
 
     /// Stores the value of each of `keys` in `values`. Same as a [`get`](Self::get) of each.
@@ -160,37 +104,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         found.into_iter().map(|raw| raw.map(|raw| self.borrow(raw).1)).collect()
     }
 
-    /// Returns the value of `key`. If there is none, stores the result of `make`. See [`OrdMap::get_or_insert_with`].
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<String, usize>::new();
-    /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
-        self.borrow(got.unwrap_or_else(out_of_memory::<K, V, _, _>)).1
-    }
-
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
-    /// [limit](OrdMap::set_pending_limit).
-    ///
-    /// # Errors
-    /// Those of [`OrdMap::try_insert`], with the value if `make` was called.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<String, usize>::new();
-    /// assert_eq!(map.pin().try_get_or_insert_with("rose".into(), || 4), Ok(&4));
-    /// ```
-    pub fn try_get_or_insert_with(
-        &self,
-        key: K,
-        make: impl FnOnce() -> V,
-    ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().owner().entries.non_blocking();
-        let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
-        Ok(self.borrow(got).1)
-    }
-
     /// Returns the entry with the least key: see [`OrdMap::first_key_value`].
     ///
     /// ```
@@ -199,8 +112,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// assert_eq!(map.first_key_value(), Some((&1, &'a')));
     /// ```
     pub fn first_key_value(&self) -> Option<(&K, &V)> {
-        let found = self.map().neighbour(Neighbour::From(unbounded::<Raw<K>>()))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key: see [`OrdMap::last_key_value`].
@@ -211,8 +123,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// assert_eq!(map.last_key_value(), Some((&3, &'c')));
     /// ```
     pub fn last_key_value(&self) -> Option<(&K, &V)> {
-        let found = self.map().neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
     /// Returns the entry with the greatest key that is not greater than `key`: see [`OrdMap::floor`].
@@ -227,9 +138,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found =
-            self.map().neighbour(Neighbour::UpTo(Bound::Included(self.map().search_key(key))))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::UpTo(Bound::Included(self.map().search_key(key))))
     }
 
     /// Returns the entry with the least key that is not less than `key`: see [`OrdMap::ceiling`].
@@ -244,9 +153,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found =
-            self.map().neighbour(Neighbour::From(Bound::Included(self.map().search_key(key))))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::From(Bound::Included(self.map().search_key(key))))
     }
 
     /// Returns the entry with the greatest key that is less than `key`: see [`OrdMap::predecessor`].
@@ -261,9 +168,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found =
-            self.map().neighbour(Neighbour::UpTo(Bound::Excluded(self.map().search_key(key))))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::UpTo(Bound::Excluded(self.map().search_key(key))))
     }
 
     /// Returns the entry with the least key that is greater than `key`: see [`OrdMap::successor`].
@@ -278,9 +183,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found =
-            self.map().neighbour(Neighbour::From(Bound::Excluded(self.map().search_key(key))))?;
-        Some(self.borrow(found))
+        self.neighbour(Neighbour::From(Bound::Excluded(self.map().search_key(key))))
     }
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: see [`OrdMap::range`].

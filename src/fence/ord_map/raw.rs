@@ -40,15 +40,6 @@ impl<K> Raw<K> {
         unsafe { &(*self.node.as_ptr()).key }
     }
 
-    /// # Safety
-    /// The node is that of an entry of a map of this `V`, and not freed within `'a`.
-    #[inline(always)]
-    pub(super) unsafe fn entry<'a, V>(self) -> (&'a K, &'a V) {
-        let pair = self.node.cast::<Pair<K, V>>().as_ptr();
-        // SAFETY: the caller's promise; keys and values in nodes never change.
-        unsafe { (&(*pair).key, &(*pair).value) }
-    }
-
     pub(super) fn shared<V>(self) -> NodePtr<Pair<K, V>> {
         NodePtr(self.node.cast())
     }
@@ -86,30 +77,24 @@ impl<K: Ord> Eq for Raw<K> {}
 /// A removed entry never comes back. So if searches find an entry, then another one or none, and then the first one
 /// again, one of them has missed it. The remembered entry changes ever more rarely, so in the end it is one of any
 /// cycle.
-pub(super) struct OrderCheck<K> {
-    kept: Option<Raw<K>>,
+pub(crate) struct OrderCheck<N> {
+    kept: Option<NodePtr<N>>,
     /// Whether a search has found something else since.
     is_gone: bool,
     rounds: usize,
 }
 
-impl<K> OrderCheck<K> {
-    pub(super) const fn new() -> Self {
+impl<N> Default for OrderCheck<N> {
+    fn default() -> Self {
         Self { kept: None, is_gone: false, rounds: 0 }
     }
+}
 
-    /// Takes the results of further searches for the key, in order. Returns whether they contradict earlier ones.
-    #[cold]
-    pub(super) fn is_contradicted_by_any<const COUNT: usize>(
-        &mut self,
-        found: [Option<Raw<K>>; COUNT],
-    ) -> bool {
-        found.into_iter().any(|found| self.is_contradicted_by(found))
-    }
-
-    fn is_contradicted_by(&mut self, found: Option<Raw<K>>) -> bool {
+impl<N> OrderCheck<N> {
+    /// Takes the result of a further search for the key. Returns whether it contradicts earlier ones.
+    pub(super) fn is_contradicted_by(&mut self, found: Option<NodePtr<N>>) -> bool {
         self.rounds += 1;
-        let is_kept = self.kept.zip(found).is_some_and(|(kept, found)| kept.is(found));
+        let is_kept = self.kept.is_some() && self.kept == found;
         if is_kept && self.is_gone {
             return true;
         }

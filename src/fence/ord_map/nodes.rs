@@ -1,0 +1,295 @@
+//! `OrdMap`: how it finds, stores and removes nodes. The operations in [`reclaim::map`](crate::reclaim::map) are built
+//! from these steps.
+//!
+//! A node's header has the rank of its key in the place of a hash.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
+
+use super::map::OrdMap;
+use super::raw::{NodeQuery, OrderCheck, Raw};
+use crate::api::hash::KeyHash;
+use crate::api::op::Change;
+use crate::error::Busy;
+use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::rank::{Ranking, rank_of_borrowed, to_word};
+use crate::fence::tree::search::{CompareKey, SearchKey};
+use crate::reclaim::errors::Cause;
+use crate::reclaim::guard::Guard;
+use crate::reclaim::map::{FindResult, NodeMap, NotStored, Unchanged};
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::Pair;
+use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
+use crate::sync::backoff::Backoff;
+use core::mem::MaybeUninit;
+use equivalent::Comparable;
+
+#[inline(always)]
+pub(super) fn read<K>(leaf: Leaf<'_, Raw<K>, ()>, at: usize) -> MaybeUninit<Raw<K>> {
+    leaf.fetch_key(at)
+}
+
+/// Returns a search for a key whose rank is known.
+#[inline(always)]
+fn ranked<Q: ?Sized>(key: &Q, rank: KeyHash) -> SearchKey<NodeQuery<'_, Q>> {
+    SearchKey { key: NodeQuery(key), rank: rank.0 as usize }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    #[inline(always)]
+    pub(super) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<NodeQuery<'q, Q>>
+    where
+        Q: ?Sized,
+        R: Ranking<Q>,
+    {
+        SearchKey {
+            key: NodeQuery(key),
+            rank: to_word::<K>(rank_of_borrowed::<K, Q, R>(self.ranking(), key)),
+        }
+    }
+
+    /// Borrows an entry for as long as the guard under which it was found.
+    #[inline(always)]
+    pub(super) fn live<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> Live<'a, Pair<K, V>> {
+        // SAFETY: an entry of this map that was found under the guard.
+        unsafe { raw.shared().live() }
+    }
+
+    #[inline(always)]
+    pub(super) fn find<'a, Q>(
+        &'a self,
+        key: &Q,
+        guard: &'a Guard<'_>,
+    ) -> Option<Live<'a, Pair<K, V>>>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree().get(self.search_key(key), read).map(|raw| Self::live(raw, guard))
+    }
+
+    /// Looks up `key`, and waits only if `mode` does.
+    #[inline(always)]
+    pub(super) fn find_in<'a, Q>(
+        &'a self,
+        mode: Mode,
+        key: &Q,
+        guard: &'a Guard<'_>,
+    ) -> FindResult<'a, Pair<K, V>>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.search(self.search_key(key), mode, guard)
+    }
+
+    #[inline(always)]
+    fn search<'a>(
+        &'a self,
+        target: SearchKey<impl CompareKey<Raw<K>>>,
+        mode: Mode,
+        guard: &'a Guard<'_>,
+    ) -> FindResult<'a, Pair<K, V>> {
+        let found = match mode {
+            Mode::Blocking => Ok(self.tree().get(target, read)),
+            Mode::NonBlocking(_) => {
+                self.tree().get_by_search(target, read, &mut Backoff::never()).map_err(|_| Busy)
+            }
+        };
+        Ok(found?.map(|raw| Self::live(raw, guard)))
+    }
+
+    /// Takes over a node that this call has removed from the tree.
+    pub(super) fn unlinked(&self, raw: Raw<K>) -> Unlinked<'_, Pair<K, V>> {
+        // SAFETY: the tree reports each removed entry once, to the call that has removed it.
+        unsafe { self.owner().entries.unlinked(raw.shared()) }
+    }
+
+    /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
+    #[inline(always)]
+    fn put(
+        &self,
+        fresh: Fresh<Pair<K, V>>,
+        mode: Mode,
+        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
+        _guard: &Guard<'_>,
+    ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Option<Cause>, Fresh<Pair<K, V>>)> {
+        // SAFETY: alive: `fresh` owns the node, and once it is published the guard keeps it.
+        let target = ranked(unsafe { fresh.0.live() }.key(), fresh.live().hash());
+        let raw = Raw { rank: target.rank, node: Pair::as_key_node(fresh.0.0) };
+        let mut before = None;
+        let decide = |old: Option<&Raw<K>>| {
+            if wanted(old.copied()) { Change::Entry(raw, ()) } else { Change::Keep }
+        };
+        let taken = |old| before = Some(self.unlinked(old));
+        match self.tree().alter(target, read, mode.backoff(), decide, taken) {
+            Ok((_, Change::Entry(..))) => {
+                fresh.take();
+                Ok(before)
+            }
+            Ok(_) => Err((None, fresh)),
+            Err(why) => Err((Some(why.into()), fresh)),
+        }
+    }
+
+    /// Removes an entry if `wanted` returns true for it. The caller frees bounds afterwards.
+    #[inline(always)]
+    fn take<'m: 'g, 'g>(
+        &'m self,
+        target: SearchKey<impl CompareKey<Raw<K>>>,
+        mut wanted: impl FnMut(Live<'g, Pair<K, V>>) -> bool,
+        mode: Mode,
+        guard: &'g Guard<'_>,
+    ) -> Result<Option<Unlinked<'m, Pair<K, V>>>, Busy> {
+        let mut removed = None;
+        let decide = |old: Option<&Raw<K>>| match old {
+            Some(old) if wanted(Self::live(*old, guard)) => Change::Remove,
+            _ => Change::Keep,
+        };
+        let taken = |old| removed = Some(self.unlinked(old));
+        let done = self.tree().alter(target, read, mode.backoff(), decide, taken);
+        // A removal allocates nothing, so `Busy` is the only failure.
+        done.map_err(|_| Busy)?;
+        Ok(removed)
+    }
+
+    /// Removes `key` if `condition` returns true for its entry.
+    #[inline(always)]
+    pub(super) fn remove_by<Q>(
+        &self,
+        mode: Mode,
+        key: &Q,
+        mut condition: impl FnMut(&K, &V) -> bool,
+    ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.then_free_bounds(mode.pin().map_err(|_| Busy)?, |guard| {
+            let wanted = |node: Live<'_, Pair<K, V>>| condition(node.key(), node.value());
+            self.take(self.search_key(key), wanted, mode, guard)
+        })
+    }
+
+    /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a
+    /// key would keep the retired entries of all maps alive.
+    #[inline(always)]
+    pub(super) fn then_free_bounds<T>(
+        &self,
+        guard: Guard<'_>,
+        work: impl FnOnce(&Guard<'_>) -> T,
+    ) -> T {
+        let done = work(&guard);
+        drop(guard);
+        self.free_bounds();
+        done
+    }
+
+    /// Drops some retired bounds that no reader can have. The caller holds no guard of its own.
+    #[inline]
+    pub(super) fn free_bounds(&self) {
+        self.owner().bounds.free_share();
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
+    type Node = Pair<K, V>;
+    type Attempts = OrderCheck<Pair<K, V>>;
+
+    #[inline(always)]
+    fn retired(&self) -> &Retired<Pair<K, V>> {
+        &self.owner().entries
+    }
+
+    #[inline(always)]
+    fn free_share(&self) {
+        self.owner().entries.free_share();
+        self.free_bounds();
+    }
+
+    #[inline(always)]
+    fn hash(&self, key: &K) -> KeyHash {
+        KeyHash(self.search_key(key).rank as u64)
+    }
+
+    #[inline(always)]
+    fn find_by<'a>(
+        &'a self,
+        rank: KeyHash,
+        key: &K,
+        mode: Mode,
+        guard: &'a Guard<'_>,
+    ) -> FindResult<'a, Pair<K, V>> {
+        self.search(ranked(key, rank), mode, guard)
+    }
+
+    #[inline(always)]
+    fn store(
+        &self,
+        fresh: Fresh<Pair<K, V>>,
+        mode: Mode,
+        guard: &Guard<'_>,
+    ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Cause, Fresh<Pair<K, V>>)> {
+        // Any old entry is accepted, so there is always a reason.
+        let stored = self.put(fresh, mode, |_| true, guard);
+        stored.map_err(|(why, fresh)| (why.unwrap_or(Cause::Busy), fresh))
+    }
+
+    #[inline(always)]
+    fn store_if<'m: 'g, 'g>(
+        &'m self,
+        expected: Option<Live<'g, Pair<K, V>>>,
+        fresh: Fresh<Pair<K, V>>,
+        mode: Mode,
+        guard: &'g Guard<'_>,
+    ) -> Result<Option<Unlinked<'m, Pair<K, V>>>, NotStored<'g, Pair<K, V>>> {
+        let mut instead = None;
+        let is_expected = |old: Option<Raw<K>>| {
+            instead = old.map(|raw| Self::live(raw, guard));
+            instead.map(Live::shared) == expected.map(Live::shared)
+        };
+        let stored = self.put(fresh, mode, is_expected, guard);
+        stored.map_err(|(why, fresh)| match why {
+            Some(why) => (Unchanged::Failed(why), fresh),
+            None => (Unchanged::Instead(instead), fresh),
+        })
+    }
+
+    #[inline(always)]
+    fn remove_exactly<'m: 'g, 'g>(
+        &'m self,
+        node: Live<'g, Pair<K, V>>,
+        mode: Mode,
+        guard: &'g Guard<'_>,
+    ) -> Result<Unlinked<'m, Pair<K, V>>, Unchanged<'g, Pair<K, V>>> {
+        let mut instead = None;
+        let is_node = |old: Live<'g, Pair<K, V>>| {
+            instead = Some(old);
+            old.shared() == node.shared()
+        };
+        // If the node is garbage, its header holds a link instead of a rank. Then no leaf has it, and this finds
+        // nothing.
+        match self.take(ranked(node.key(), node.hash()), is_node, mode, guard) {
+            Ok(Some(removed)) => Ok(removed),
+            Ok(None) => Err(Unchanged::Instead(instead)),
+            Err(Busy) => Err(Unchanged::Failed(Cause::Busy)),
+        }
+    }
+
+    /// Counts the conflict, too. The tree counts the same in a map of plain data, where the closure runs after the leaf
+    /// was read and before it is locked.
+    #[cold]
+    fn note_conflict(
+        &self,
+        order: &mut Self::Attempts,
+        rank: KeyHash,
+        found: Option<Live<'_, Pair<K, V>>>,
+        instead: Option<Live<'_, Pair<K, V>>>,
+    ) -> bool {
+        let is_contradicted = [found, instead]
+            .into_iter()
+            .any(|found| order.is_contradicted_by(found.map(Live::shared)));
+        if !is_contradicted {
+            self.tree().count_conflict(rank.0 as usize);
+        }
+        is_contradicted
+    }
+}
