@@ -6,7 +6,7 @@
 use crate::support;
 
 use hedgerow::fence::Op;
-use hedgerow::std_ext::OrdWorkers;
+use hedgerow::std_ext::{OrdWorkers, Ticket};
 use hedgerow::{FenceMap, OrdMap};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::rng::Rng;
-use support::{PLANNED, joined_scope, message, planned_panic, rounds, seed, within};
+use support::{assert_each_third_panicked, joined_scope, planned_panic, rounds, seed, within};
 
 type Map = OrdMap<String, u64>;
 type Workers = OrdWorkers<String, u64>;
@@ -125,14 +125,7 @@ fn a_panic_fails_its_own_ticket() {
                 workers.submit(name(n % 10), change).unwrap()
             };
             let tickets: Vec<_> = (0..300).map(submit).collect();
-            for (n, ticket) in tickets.into_iter().enumerate() {
-                match ticket.wait() {
-                    Ok(_) => assert_ne!(n % 3, 0),
-                    Err(payload) => {
-                        assert!(n % 3 == 0 && message(payload.as_ref()).contains(PLANNED));
-                    }
-                }
-            }
+            assert_each_third_panicked(tickets.into_iter().map(Ticket::wait));
             assert_eq!(map.values().map(|n| *n).sum::<u64>(), 200);
         }
     });

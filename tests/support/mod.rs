@@ -164,6 +164,18 @@ fn is_planned(payload: &(dyn Any + Send)) -> bool {
     message(payload).contains(PLANNED)
 }
 
+/// Asserts that each third result, from the first on, is a planned panic, and that the others are values.
+pub(crate) fn assert_each_third_panicked<T>(
+    results: impl IntoIterator<Item = Result<T, Box<dyn Any + Send>>>,
+) {
+    for (n, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(_) => assert_ne!(n % 3, 0),
+            Err(payload) => assert!(n % 3 == 0 && is_planned(payload.as_ref())),
+        }
+    }
+}
+
 /// Returns the text of a panic, empty if it has none.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     payload

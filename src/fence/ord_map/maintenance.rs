@@ -7,8 +7,7 @@ use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::stats::FenceStats;
 use crate::reclaim::guard::{Stalled, pin, stalled};
 use crate::reclaim::methods::garbage_methods;
-use crate::reclaim::pair::Pair;
-use crate::reclaim::pair::{KeyNode, out_of_memory};
+use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::retired::Retired;
 use alloc::vec::Vec;
 
