@@ -24,7 +24,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// assert!(map.try_remove("rose").unwrap().is_none());
     /// ```
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
-        let mode = Mode::NonBlocking(Ok(()));
+        let mode = Mode::NON_BLOCKING;
         let removed = self.inner.remove_by(mode, key.as_ref(), |_, _| true);
         removed.map(|removed| removed.map(RemovedBytes))
     }

@@ -163,7 +163,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
-        let found = self.inner.find_in(Mode::NonBlocking(Ok(())), key.as_ref(), &guard)?;
+        let found = self.inner.find_in(Mode::NON_BLOCKING, key.as_ref(), &guard)?;
         let found = found.map(Live::shared);
         // As in `get`: before the return value is made.
         drop(key);

@@ -50,7 +50,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// assert_eq!(map.pin().try_get("rose"), Ok(Some(&b"red"[..])));
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Busy> {
-        let mode = Mode::NonBlocking(Ok(()));
+        let mode = Mode::NON_BLOCKING;
         let found = self.map().inner.find_in(mode, key.as_ref(), self.guard())?;
         Ok(found.map(Live::value))
     }

@@ -54,7 +54,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let removed = self.inner.remove_by(Mode::NonBlocking(Ok(())), key, |_, _| true);
+        let removed = self.inner.remove_by(Mode::NON_BLOCKING, key, |_, _| true);
         removed.map(|removed| removed.map(Removed::new))
     }
 }

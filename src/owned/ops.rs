@@ -58,7 +58,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let found = self.inner.find_in(Mode::NonBlocking(Ok(())), key, &guard)?.map(Live::shared);
+        let found = self.inner.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::shared);
         // SAFETY: `find_in` returned the node under this guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }

@@ -38,7 +38,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.map().inner.find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        let found = self.map().inner.find_in(Mode::NON_BLOCKING, key, self.guard())?;
         Ok(found.map(Live::value))
     }
 

@@ -69,6 +69,10 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// The mode of lookups and removals that do not wait: they add nothing to the map, so the limit does not concern
+    /// them.
+    pub(crate) const NON_BLOCKING: Self = Self::NonBlocking(Ok(()));
+
     /// Returns a guard for the operation. Fails only if the operation does not wait, and there is no memory.
     #[inline(always)]
     pub(crate) fn pin(self) -> Result<Guard<'static>, Cause> {

@@ -55,7 +55,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let removed = self.remove_by(Mode::NonBlocking(Ok(())), key, |_, _| true);
+        let removed = self.remove_by(Mode::NON_BLOCKING, key, |_, _| true);
         removed.map(|removed| removed.map(Removed::new))
     }
 }

@@ -54,7 +54,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found = self.map().find_in(Mode::NonBlocking(Ok(())), key, self.guard())?;
+        let found = self.map().find_in(Mode::NON_BLOCKING, key, self.guard())?;
         Ok(found.map(Live::value))
     }
 
