@@ -15,6 +15,7 @@
 //! - `cli` (default): the program with its command line ([`config::Config::read`]), signals and log; with `metrics`.
 //! - `metrics`: `server::http`, an HTTP server with metrics for Prometheus.
 //! - `tls` (default): TLS with rustls.
+//! - `cluster`: the database on several machines, with its log in etcd.
 //! - `grpc`: module `grpc`, the database over gRPC.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -34,6 +35,8 @@ mod background;
 mod buffers;
 pub mod client;
 mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
