@@ -237,6 +237,10 @@ pub enum RequestError {
     OutOfMemory,
     /// The log cannot be written, so the database accepts no change.
     LogUnavailable,
+    /// This node of a cluster is not the primary, so it accepts no change.
+    NotPrimary,
+    /// The keys and values of the change are longer than a cluster's log takes.
+    EntryTooLong,
 }
 
 impl fmt::Display for RequestError {
@@ -253,6 +257,8 @@ impl fmt::Display for RequestError {
             Self::LogUnavailable => {
                 "the log cannot be written, so changes are refused; see the server's log"
             }
+            Self::NotPrimary => "this node is not the primary, so changes are refused",
+            Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
         })
     }
 }

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
+use crate::cluster::view::ViewReader;
 use crate::command::{Context, Scratch};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub(super) struct WorkerContext {
     pub(super) limits: BufferLimits,
     session: Session,
     commands: Scratch,
+    /// The group, if this is a node of a cluster.
+    cluster: Option<ViewReader>,
     shared: Arc<Shared>,
 }
 
@@ -42,6 +45,7 @@ impl WorkerContext {
             limits: shared.runtime_config.buffer_limits(),
             session: shared.db.session(),
             commands: Scratch::default(),
+            cluster: shared.config.views.as_ref().map(ViewReader::new),
             shared: Arc::clone(shared),
         }
     }
@@ -50,6 +54,9 @@ impl WorkerContext {
     pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
         self.limits = self.shared.runtime_config.buffer_limits();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.refresh();
+        }
     }
 
     /// Returns what commands are executed with.
@@ -59,6 +66,7 @@ impl WorkerContext {
             db: &self.shared.db,
             server: &*self.shared,
             scratch: &mut self.commands,
+            cluster: self.cluster.as_ref(),
         }
     }
 
