@@ -43,6 +43,9 @@ pub mod cluster;
 pub mod cluster {
     pub mod view;
 }
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
@@ -62,6 +65,7 @@ pub mod request;
 pub mod resp;
 pub mod server;
 mod session;
+mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
@@ -74,3 +78,4 @@ pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;
 pub use session::Session;
+pub use slot_set::SlotSet;
