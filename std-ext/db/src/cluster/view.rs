@@ -118,7 +118,7 @@ impl View {
 
     /// Returns all members except the primary.
     pub fn followers(&self) -> impl Iterator<Item = &Member> + Clone {
-        self.members.iter().filter(|member| !self.is_primary(member))
+        self.members.iter().filter(move |member| !self.is_primary(member))
     }
 }
 
