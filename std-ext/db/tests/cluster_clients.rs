@@ -182,7 +182,7 @@ assert list(slots) == [(0, 16383)] and len(slots[0, 16383]["replicas"]) == 1, sl
 assert it.cluster_info()["cluster_state"] == "ok"
 if hasattr(it, "cluster_shards"):
     shards = it.cluster_shards()
-    assert shards[0]["slots"] == [(0, 16383)] and len(shards[0]["nodes"]) == 2, shards
+    assert str(shards[0]["slots"]).strip("[()]") == "0, 16383" and len(shards[0]["nodes"]) == 2, shards
 assert it.cluster_keyslot("foo") == 12182
 assert it.mget_nonatomic(["rose", "tulip"]) == [b"red", None]
 print("ready", flush=True)
