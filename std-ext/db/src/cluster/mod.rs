@@ -7,7 +7,7 @@
 //! - [`etcd`]: a client of etcd.
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: what nodes ask of each other.
-//! - [`view`]: what clients see of the group.
+//! - [`view`]: the group as clients see it.
 
 pub mod core;
 pub mod etcd;
