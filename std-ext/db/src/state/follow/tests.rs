@@ -369,7 +369,7 @@ fn entries_and_requests_are_bounded() {
         Change::Append(&long),
         Change::SetRange { offset: 5, bytes: &long },
     ] {
-        assert_eq!(node.change("rose", change), too_long);
+        assert_eq!(node.change("rose", change), too_long, "the log cannot take it");
     }
     let pairs: [(&[u8], &[u8]); 2] = [(b"a", &long[..25]), (b"b", &long[..25])];
     let (_, answer) = node.execute(Request::MultiKey(MultiKeyOp::SetAll(&pairs)));
