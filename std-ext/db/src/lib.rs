@@ -43,7 +43,7 @@ pub mod cluster;
 pub mod cluster {
     pub mod view;
 }
-#[cfg(feature = "cluster")]
+#[cfg(any(test, feature = "cluster"))]
 #[doc(hidden)]
 pub mod clustered;
 #[doc(hidden)]
@@ -79,3 +79,5 @@ pub use options::Options;
 pub use progress::Progress;
 pub use session::Session;
 pub use slot_set::SlotSet;
+#[doc(hidden)]
+pub use state::role::Role;
