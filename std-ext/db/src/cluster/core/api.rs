@@ -72,7 +72,10 @@ pub enum Event {
     Appended(Vec<Entry>),
     /// After [`Action::Hold`], or [`Action::Role`] with another role than `Primary`: nothing is appended any more, and
     /// all that had been appended was told before.
-    Closed,
+    Closed {
+        /// The latest time by which the state may have removed expired keys. The next primary begins no earlier.
+        time: u64,
+    },
     /// The state has made all changes up to this entry.
     Applied(Lsn),
     /// The state cannot make the changes of the entry after the last one it reported, and says why. Nothing later may
@@ -157,7 +160,8 @@ pub enum Failure {
     Busy(String),
     /// Not done: the request is too large.
     TooLarge,
-    /// Not done: etcd's quota is used up (alarm NOSPACE). It refuses everything that puts.
+    /// etcd's quota is used up (alarm NOSPACE). The transaction that reaches the quota is done nevertheless; later ones
+    /// that put are refused. So this is an unknown outcome.
     NoSpace,
     /// Not done: the user may not do this, or is not known.
     Denied(String),
@@ -179,7 +183,8 @@ pub enum Action {
         /// What to read.
         read: Read,
     },
-    /// Run a transaction. There is at most one without an answer.
+    /// Run a transaction. There is at most one without an answer, except for those that a later line of `tail` made
+    /// pointless: they can never be done any more.
     Swap {
         /// The number of the action.
         id: u64,

@@ -9,10 +9,12 @@ pub mod api;
 pub mod batch;
 pub mod chain;
 pub mod entry;
+mod join;
 mod group;
 pub mod members;
 pub mod swap;
 pub mod tail;
+pub mod trim;
 
 pub use api::{Action, Answer, Event, Failure, Read, Role, Seen, Settings, Status};
 pub use batch::Batch;

@@ -10,7 +10,7 @@
 //! | [`Failure::Unknown`] | perhaps | sends the *same* transaction again |
 //! | [`Failure::Busy`] | no | sends the same again, later |
 //! | [`Failure::TooLarge`] | no | cuts the batch smaller |
-//! | [`Failure::NoSpace`] | no | trims, has etcd compacted, and sends the same again |
+//! | [`Failure::NoSpace`] | perhaps: etcd does the one that reaches the quota | trims, has etcd compacted, and sends the *same* again |
 //! | [`Failure::Denied`] | no | says so, and sends the same again every second |
 //! | [`Failure::Corrupt`], [`Failure::WentBack`], [`Failure::OtherCluster`] | no | stops |
 
