@@ -37,6 +37,9 @@ pub mod client;
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
@@ -56,6 +59,7 @@ pub mod request;
 pub mod resp;
 pub mod server;
 mod session;
+mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
@@ -68,3 +72,4 @@ pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;
 pub use session::Session;
+pub use slot_set::SlotSet;
