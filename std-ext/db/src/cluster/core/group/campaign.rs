@@ -3,10 +3,11 @@
 use super::state::{
     Attempt, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease,
 };
-use crate::cluster::core::api::{Action, Failure};
+use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
-use crate::cluster::core::swap::{Compare, Outcome, Put, Swap};
+use crate::cluster::core::members::Members;
+use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap};
 use crate::cluster::core::tail::Tail;
 use std::sync::Arc;
 
@@ -44,7 +45,8 @@ impl Group {
             && !self.stopping
             && !self.open
             && !self.resync;
-        if !idle || !self.is_member() || self.cannot_apply.is_some() || self.is_ahead() {
+        let barred = self.cannot_apply.is_some() || self.unfit.is_some() || self.is_ahead();
+        if !idle || barred || !self.is_member() {
             return None;
         }
         let Some(seen) = &self.seen else {
@@ -121,6 +123,11 @@ impl Group {
         let Some(members) = &self.members else { return };
         let before = *self.log.position();
         let old = self.seen.as_ref();
+        // [C-5] The candidate has all that the line counts, and nothing else.
+        let counted = |tail: &Tail| (tail.seq, tail.lsn, tail.chain);
+        if old.is_some_and(|seen| counted(&seen.tail) != (before.seq, before.lsn, before.chain)) {
+            return self.stop_fork("The key tail", out);
+        }
         let epoch = old.map_or(0, |seen| seen.tail.epoch) + 1;
         let time = self.now.wall.max(before.time).max(old.map_or(0, |seen| seen.tail.time));
         let entry = Entry { lsn: before.lsn + 1, time, changes: begin(epoch, self.settings.node) };
@@ -305,7 +312,7 @@ impl Group {
     fn joined(&mut self, attempt: &Attempt, revision: u64) {
         let Some(Put::Members(text)) = attempt.swap.puts.first() else { return };
         let text = text.clone().into_bytes();
-        if let Ok(list) = crate::cluster::core::members::Members::parse(&text) {
+        if let Ok(list) = Members::parse(&text) {
             self.members = Some(SeenMembers { text: Some(text), list, revision });
             self.was_member = true;
         }

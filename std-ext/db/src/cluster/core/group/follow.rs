@@ -1,11 +1,12 @@
 //! Reading the log: watch, gaps, chain, resync.
 
 use super::state::{Fill, Group, Phase, SeenMembers, SeenTail, TailRead};
-use crate::cluster::core::api::{Action, Failure, Read, Role};
+use crate::cluster::core::api::{Action, Read, Role};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::entry::{Position, Seq};
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
+use crate::cluster::core::swap::Failure;
 use crate::cluster::core::tail::Tail;
 use crate::log::Lsn;
 

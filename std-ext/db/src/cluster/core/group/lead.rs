@@ -122,6 +122,9 @@ impl Group {
         self.give_up_leaving(out);
         self.check_service(out);
         self.trim(out);
+        if !self.watching.on && self.now.boot >= self.read_again {
+            self.read_tail(true, out);
+        }
         if !self.settings.lease_reads
             && self.reading.is_none()
             && let Phase::Leading(lead) = &mut self.phase
@@ -153,7 +156,7 @@ impl Group {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let (load, batch) = lead.next_load();
         let latest = lead.latest(&load);
-        let position = &lead.position;
+        let position = lead.position;
         let beats = others.len() as u64 + u64::from(batch.is_none());
         let ended = batch.as_ref().map_or(0, |batch| u64::from(batch.entries));
         let line = Tail {
@@ -180,7 +183,7 @@ impl Group {
             lead.until = end;
             out.push(lead.proof(settings.lease_reads));
         }
-        let before = *position;
+        let before = position;
         let attempt = Attempt { swap, line: Some(line), sent, load, before };
         self.send(Kind::Append, attempt, out);
         if let Some(flight) = &mut self.flight {

@@ -6,9 +6,10 @@ mod lead;
 mod state;
 mod trimming;
 
-use super::api::{Action, Answer, Event, Failure, Role, Seen, Settings, Status};
+use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
 use super::entry::{Now, Position};
 use super::join::Joiner;
+use super::swap::Failure;
 use crate::log::Lsn;
 pub use state::Group;
 use state::{Ahead, Applying, Phase, Watching};
@@ -41,6 +42,7 @@ impl Group {
             ahead: Ahead::default(),
             applying: Applying { applied: have.max(position.lsn), ..Applying::default() },
             cannot_apply: None,
+            unfit: None,
             loaded_at: None,
             resync: false,
             open: false,
@@ -80,7 +82,10 @@ impl Group {
             Event::Applied(lsn) => self.applied(lsn),
             Event::CannotApply(why) => self.cannot(why, out),
             Event::Serving => self.serving(),
-            Event::CannotServe(why) => self.leave(None, &why, false, out),
+            Event::CannotServe(why) => {
+                self.leave(None, &why, false, out);
+                self.unfit = Some(why);
+            }
             Event::ProofWanted => self.proof_wanted(),
             Event::HandOver(to) => self.hand_over(to, out),
             Event::Release => self.release_for_good(out),
@@ -161,6 +166,7 @@ impl Group {
     }
 
     fn serving(&mut self) {
+        self.unfit = None;
         if let Phase::Leading(lead) = &mut self.phase {
             lead.serving = true;
         }
@@ -215,7 +221,7 @@ impl Group {
     pub fn status(&self) -> Status {
         let position = *self.log.position();
         let seen = self.seen.as_ref();
-        let disqualified = match &self.cannot_apply {
+        let disqualified = match self.cannot_apply.as_ref().or(self.unfit.as_ref()) {
             Some(why) => Some(why.clone()),
             None if self.is_ahead() => Some("its clock is ahead".to_owned()),
             None if self.was_member && !self.is_member() => Some("it was removed".to_owned()),

@@ -1,10 +1,10 @@
 //! The state of a group, and what its parts share.
 
-use crate::cluster::core::api::{Action, Failure, Read, Role, Settings};
+use crate::cluster::core::api::{Action, Read, Role, Settings};
 use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
-use crate::cluster::core::swap::Swap;
+use crate::cluster::core::swap::{Failure, Swap};
 use crate::cluster::core::tail::{MOST_LEASE, Tail};
 use crate::log::Lsn;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +40,8 @@ pub struct Group {
     pub(super) ahead: Ahead,
     pub(super) applying: Applying,
     pub(super) cannot_apply: Option<String>,
+    /// Why this node cannot lead, although it follows.
+    pub(super) unfit: Option<String>,
     /// The entry at which a loading node becomes a follower.
     pub(super) loaded_at: Option<Lsn>,
     pub(super) resync: bool,

@@ -1,8 +1,9 @@
 //! The primary's trimming: when, and in which steps.
 
 use super::state::{Group, Phase, Trimming};
-use crate::cluster::core::api::{Action, Failure, Read};
+use crate::cluster::core::api::{Action, Read};
 use crate::cluster::core::entry::{NodeId, Seq};
+use crate::cluster::core::swap::Failure;
 use crate::cluster::core::trim;
 
 /// The pause between two looks, in milliseconds.
