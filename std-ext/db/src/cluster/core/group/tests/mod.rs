@@ -125,7 +125,7 @@ impl Etcd {
             encode_entry(&Entry { lsn, time: tail.time, changes: changes.to_vec() }, &mut raw);
         }
         let entries = changes.len() as u32;
-        self.put(Batch {
+        self.put(&Batch {
             epoch,
             first: tail.lsn + 1,
             entries,
@@ -135,7 +135,7 @@ impl Etcd {
         });
     }
 
-    fn put(&mut self, batch: Batch) {
+    fn put(&mut self, batch: &Batch) {
         self.other(|tail| {
             tail.beat -= 1;
             tail.epoch = batch.epoch;
