@@ -225,7 +225,8 @@ fn a_lost_race_for_the_group_is_no_takeover() {
     takeover(&mut etcd, &mut rival);
     rival.run(&mut etcd);
     follower.run(&mut etcd);
-    assert_eq!((rival.role(), follower.role()), (Role::Primary, Role::Follower));
+    let roles = (rival.role(), follower.role());
+    assert_eq!(roles, (Role::Primary, Role::Follower), "two primaries");
     assert_eq!(etcd.tail().holder(), Some(node(3)));
     follower.live(&mut etcd, LEASE);
     assert_eq!(follower.group.status().position.seq, etcd.tail().seq);
