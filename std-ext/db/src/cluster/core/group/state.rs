@@ -1,4 +1,4 @@
-//! The state of a group, and what its parts share.
+//! The state of a group, and methods that all its parts use.
 
 use crate::cluster::core::api::{Action, Read, Role, Settings};
 use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
@@ -161,7 +161,7 @@ pub(super) struct Flight {
     /// The action that waits for its answer. `None`: it is sent again at `again`.
     pub(super) id: Option<u64>,
     pub(super) again: u64,
-    pub(super) tries: u32,
+    pub(super) failures: u32,
     pub(super) revision: u64,
     pub(super) attempt: Attempt,
     /// Earlier attempts with the same comparison, whose outcome is not known.
@@ -195,7 +195,7 @@ pub(super) enum Kind {
     /// Appends a batch, or renews the lease.
     Append,
     /// Gives the group away.
-    Release,
+    HandBack,
 }
 
 /// The batch that a transaction puts.
@@ -414,7 +414,7 @@ impl Group {
             kind,
             id: Some(id),
             again: 0,
-            tries: 0,
+            failures: 0,
             revision: self.revision,
             attempt,
             others: Vec::new(),

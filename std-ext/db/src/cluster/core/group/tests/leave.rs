@@ -102,11 +102,12 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     assert_eq!(leader.role(), Role::Primary, "it waits for the last changes");
     assert_eq!(leader.changes(), [b"a"]);
     leader.append(&[b"b"]);
+    leader.append(&[b"c"]);
     leader.event(Event::Closed { time: 70_000_000 });
     let batch = leader.swaps.len();
     leader.run(&mut etcd);
+    assert_eq!(leader.changes(), [b"a", b"b", b"c"], "all changes are committed first");
     assert_eq!((batch, leader.role()), (1, Role::Follower));
-    assert_eq!(leader.changes(), [b"a", b"b"], "all changes are committed first");
     let tail = etcd.tail();
     assert_eq!((tail.epoch, tail.node, tail.nonce), (1, Some(node(2)), 0));
     assert!(tail.time >= 70_000_000, "the next epoch may begin before keys were removed");
@@ -170,7 +171,7 @@ fn released(node: &Node) -> bool {
 fn a_process_that_stops_releases_the_group_for_good() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
-    leader.event(Event::Release);
+    leader.event(Event::Exit);
     assert!(!released(&leader));
     leader.run(&mut etcd);
     assert!(released(&leader));
@@ -179,14 +180,14 @@ fn a_process_that_stops_releases_the_group_for_good() {
     leader.live(&mut etcd, 10 * LEASE);
     assert_eq!(etcd.tail().epoch, 1, "it takes the group back although it stops");
     let (_, mut follower) = follower();
-    follower.event(Event::Release);
+    follower.event(Event::Exit);
     assert!(released(&follower), "a follower has nothing to release");
 }
 
 #[test]
 fn a_release_that_nobody_heard_of_is_found() {
     let (mut etcd, mut leader) = leader();
-    leader.event(Event::Release);
+    leader.event(Event::Exit);
     let swap = leader.lose();
     etcd.swap(&swap);
     assert!(!released(&leader));
