@@ -122,6 +122,7 @@ pub(super) struct TailRead {
     /// The age of the line that was known when the read began. A line before it means that etcd went back.
     pub(super) age: (Epoch, Seq, u64),
     pub(super) revision: u64,
+    /// The position that was known when the read began, and the last entry that the node had.
     pub(super) position: Position,
     /// Watch from its revision on.
     pub(super) rewatch: bool,
@@ -391,9 +392,10 @@ impl Group {
         let id = self.id();
         let (age, position) = match &self.phase {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
-            _ => {
-                (self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()), *self.log.position())
-            }
+            _ => (
+                self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
+                Position { lsn: self.log.reaches(), ..*self.log.position() },
+            ),
         };
         self.reading = Some(TailRead {
             id,

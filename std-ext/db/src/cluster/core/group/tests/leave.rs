@@ -80,6 +80,25 @@ fn the_watch_fences_before_the_next_transaction() {
 }
 
 #[test]
+fn a_read_from_before_the_end_of_an_epoch_is_no_other_history() {
+    let (mut etcd, mut leader) = leader();
+    leader.event(Event::WatchLost);
+    let (id, read) = pop(&mut leader.reads).expect("a read");
+    let answer = Ok(etcd.read(&read));
+    leader.append(&[b"a"]);
+    let (swapped, swap) = leader.swap();
+    let outcome = etcd.swap(&swap);
+    leader.event(Event::Swapped { id: swapped, outcome });
+    take_over(&mut etcd);
+    etcd.tell(&mut leader);
+    assert_eq!(leader.role(), Role::Follower);
+    leader.event(Event::Read { id, answer });
+    assert_eq!(leader.stopped(), None, "an old line was taken for the present one");
+    leader.run(&mut etcd);
+    assert_eq!(leader.group.status().position.chain, etcd.tail().chain);
+}
+
+#[test]
 fn old_lines_of_the_watch_do_not_fence() {
     let (mut etcd, mut leader) = leader();
     leader.live(&mut etcd, 2 * LEASE);
