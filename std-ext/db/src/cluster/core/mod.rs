@@ -1,1 +1,75 @@
-//! To be written.
+//! The protocol of one group: a state machine that takes events and gives actions.
+//!
+//! Nothing here has a thread, a socket, a clock or randomness of its own. The driver of a node runs it, and so does the
+//! simulation. [`Group::handle`] takes one [`Event`] and answers with [`Action`]s, which the driver carries out in
+//! order.
+//!
+//! # The protocol
+//! A group has one log in etcd. `log/<seq>` holds a *batch* of entries, and the one line `tail` says who writes the log
+//! and how far it reaches. Each transaction of the primary compares the value of `tail` with the line that it wrote
+//! last, puts the next line, and at most one batch. At most one transaction is in flight. That one comparison is the
+//! fence, the election and the proof that no batch is missing.
+//!
+//! - **Write.** An entry is committed once the transaction with its batch was done. Only then may it be acknowledged,
+//!   and only then does the relay get it.
+//! - **Lease.** Without entries, the primary puts a line with a higher `beat` every third of a lease. A transaction
+//!   proves that nobody else had the group when it was first sent, and that nobody can have it until nine tenths of the
+//!   lease later.
+//! - **Takeover.** A member that has read the whole log, and has received no new line for a lease, a tenth of it and
+//!   some more, puts the next epoch, the entry that begins it, and `primary` in one transaction. It compares `tail` and
+//!   `members`.
+//! - **Hand-over.** The primary refuses changes, commits what waits, ends its role, and puts a line without a nonce:
+//!   the node that the line names takes over at once.
+//! - **Fencing.** A primary whose transaction is refused by another's line ends its role. Without unsafe changes it
+//!   follows; else the process starts anew.
+//! - **Trimming.** The primary deletes the batches that all members have on disk. A member that lacks a deleted batch
+//!   is resynced from a peer.
+//!
+//! # Claims
+//! Each has a check that fails if the claim is broken (`tests/mutations.toml`).
+//!
+//! - [C-1] The entry that begins an epoch has no earlier time than any entry before it (`group/campaign.rs`). The
+//!   driver raises the clock to it.
+//! - [C-2] A node that cannot read an entry never takes over (`group/campaign.rs`).
+//! - [C-3] Parts of an entry without an end before a new epoch never happened (`join.rs`).
+//! - [C-4] No transaction of a deposed primary is done, because the value of `tail` differs (`swap.rs`, `tail.rs`).
+//! - [C-5] A candidate has read all that `tail` counts, so nothing acknowledged is missing (`group/campaign.rs`).
+//! - [C-6] No unsafe change is visible after fencing (`group/lead.rs`).
+//! - [C-7] A node whose clock is ahead of the others does not lead (`group/campaign.rs`).
+//! - [C-8] A lease counts from the first sending, by the length in the line. A proof belongs to its epoch
+//!   (`group/lead.rs`, `group/campaign.rs`).
+//! - [C-9] The relay has committed entries only (`group/lead.rs`, `join.rs`).
+//! - [C-10] No batch is skipped. No batch is deleted that a member lacks, except by the rule of copies
+//!   (`group/follow.rs`, `trim.rs`).
+//! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `group/follow.rs`,
+//!   `group/state.rs`).
+//!
+//! # Modules
+//! - [`entry`], [`chain`]: plain data.
+//! - [`tail`], [`members`], [`batch`]: the values in etcd, read from any bytes.
+//! - [`join`]: batches in, entries out.
+//! - [`swap`]: transactions, and the meaning of their answers.
+//! - [`trim`]: the rule for the batches that may go.
+//! - [`api`]: events and actions. `group`: the state machine.
+
+pub mod api;
+pub mod batch;
+pub mod chain;
+pub mod entry;
+mod group;
+#[cfg(test)]
+mod hostile;
+pub mod join;
+pub mod members;
+pub mod swap;
+pub mod tail;
+pub mod trim;
+
+pub use api::{Action, Answer, Event, Read, Role, Seen, Settings, Status};
+pub use batch::Batch;
+pub use chain::Chain;
+pub use entry::{Committed, Entry, Epoch, Mark, NodeId, Now, Position, Seq};
+pub use group::Group;
+pub use members::{Member, Members};
+pub use swap::{Compare, Failure, Outcome, Put, Swap};
+pub use tail::Tail;
