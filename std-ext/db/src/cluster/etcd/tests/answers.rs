@@ -1,4 +1,4 @@
-//! What the client makes of answers that etcd rarely gives.
+//! Answers that etcd rarely gives.
 
 use super::fake::{CLUSTER, Fake, Reply};
 use super::{client, run, soon};
