@@ -93,8 +93,8 @@ impl AlarmKind {
     }
 }
 
-/// The first version of etcd without the faults that matter here: watches that lose events at compactions, members whose
-/// revisions differ, and leases that an old leader revokes.
+/// The first version of etcd without the faults that matter here: watches that lose events at compactions, members
+/// whose revisions differ, and leases that an old leader revokes.
 const LEAST: [u32; 3] = [3, 5, 16];
 
 /// Refuses a version that is older than 3.5.16.
