@@ -1,9 +1,10 @@
 //! Peers that send what no peer sends, too much, too little, or nothing; and clients that do so.
 
-use super::node::{GROUP, NODE, Node, eventually, names, options};
+use super::node::{GROUP, NODE, Node, eventually, names, options, write_snapshot_of};
 use crate::cluster::core::NodeId;
 use crate::cluster::peer::client::PeerClient;
 use crate::cluster::peer::entries;
+use crate::cluster::peer::identity::GroupId;
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::receive::Receiver;
 use crate::cluster::peer::resync::{Decision, fetch};
@@ -77,6 +78,12 @@ fn what_no_peer_sends_is_refused() {
     let bytes = good.len() as u64;
     let begin = || manifest(25, bytes, 21);
     let whole = || Part::Snapshot(chunk(0, &good));
+    let foreign = {
+        let node = Node::empty();
+        let group = GroupId { incarnation: 9, ..GROUP };
+        write_snapshot_of(group, &node.folder, 20, 25, b"value");
+        std::fs::read(node.path.path().join(format!("snapshot-{:020}", 25))).unwrap()
+    };
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     let mut wrong_crc = chunk(0, &good);
@@ -107,6 +114,7 @@ fn what_no_peer_sends_is_refused() {
         ("is damaged", &[begin(), Part::Snapshot(chunk(0, &flipped))]),
         ("longer than it said", &[manifest(25, bytes - 1, 21), whole()]),
         ("is damaged", &[manifest(26, bytes, 21), whole()]),
+        ("another group", &[manifest(25, foreign.len() as u64, 21), Part::Snapshot(chunk(0, &foreign))]),
         ("the snapshot needs", &[manifest(25, bytes, 22), whole()]),
         ("is missing", &[begin(), whole(), log(1, b"x")]),
         ("entry 22, but entry 21", &[begin(), whole(), log(0, &entry(22, b""))]),

@@ -4,12 +4,13 @@ use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq}
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions, Serving};
-use crate::cluster::relay::position::mark_in;
+use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
 use crate::cluster::relay::{Durable, Relay, RelayPosition};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
-use crate::log::{Fsync, Log, Lsn};
+use crate::log::{self, Fsync, Log, Lsn};
+use crate::slot_set::SlotSet;
 use crate::snapshot::{Snapshot, Writer, remove_older};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -54,7 +55,7 @@ pub(super) fn content(path: &Path) -> Content {
 }
 
 pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
-    let (mut snapshot, mut floor, mut last) = (None, 0, 0);
+    let (mut snapshot, mut floor, mut last, mut mark) = (None, 0, 0, None);
     if let Some(newest) = Snapshot::newest(folder).unwrap() {
         let mut keys = BTreeMap::new();
         for (number, section) in newest.sections().iter().enumerate() {
@@ -66,9 +67,11 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
                 .unwrap();
         }
         last = newest.last();
+        let batch = newest.position().unwrap().batch.unwrap();
+        mark = Some(mark_of(batch.0, &batch.1));
         snapshot = Some((last, keys));
     }
-    let (mut entries, mut mark) = (Vec::new(), None);
+    let mut entries = Vec::new();
     let folder = Arc::clone(folder);
     let (log, _) = FileLog::open(folder, Fsync::Never, floor + 1, last, &mut |lsn, time, changes| {
         mark = mark_in(lsn, changes).or(mark);
@@ -89,12 +92,27 @@ pub(super) fn batch(seq: Seq, lsn: Lsn, changes: &[u8]) -> Committed {
 
 /// Writes a snapshot whose sections contain all entries up to `floor`.
 pub(super) fn write_snapshot(folder: &Arc<Folder>, floor: Lsn, last: Lsn, value: &[u8]) {
-    let mut writer = Writer::create(folder).unwrap();
+    write_snapshot_of(GROUP, folder, floor, last, value);
+}
+
+/// As `write_snapshot`, for a node of `group`. Each entry has a batch of its own.
+pub(super) fn write_snapshot_of(
+    group: GroupId,
+    folder: &Arc<Folder>,
+    floor: Lsn,
+    last: Lsn,
+    value: &[u8],
+) {
+    let mut writer = Writer::create_clustered(folder).unwrap();
     writer.section(0..16384, floor).unwrap();
     for key in 0..100_u8 {
         writer.entry(&[key], None, value).unwrap();
     }
-    writer.finish(last, last * 10).unwrap();
+    let GroupId { cluster, incarnation, group } = group;
+    let batch = Some((last, logged_mark(&batch(last, last, b"").mark)));
+    let (epoch, slots) = (1, SlotSet::all());
+    let position = log::Position { cluster, group, incarnation, epoch, slots, batch };
+    writer.finish_at(last, last * 10, Some(position)).unwrap();
     remove_older(folder, last).unwrap();
 }
 

@@ -111,6 +111,21 @@ fn a_folder_is_renewed_from_a_peer() {
 }
 
 #[test]
+fn the_mark_of_a_snapshot_counts_if_no_batch_follows() {
+    let node = Node::empty();
+    (1..=3).for_each(|lsn| node.push(lsn));
+    node.relay.log().rotate().unwrap();
+    write_snapshot(&node.folder, 3, 3, b"value");
+    node.relay.drop_before(4).unwrap();
+    let server = node.serve();
+    let path = tempfile::tempdir().unwrap();
+    let position = fetch_to(server.address(), path.path(), 3).unwrap();
+    assert_eq!((position.lsn, position.next_seq()), (3, 3));
+    assert!(install(&Folder::claim(path.path()).unwrap()).unwrap());
+    assert_eq!(content(path.path()).position, position);
+}
+
+#[test]
 fn a_peer_without_a_snapshot_sends_its_log() {
     let node = Node::empty();
     (1..=3).for_each(|lsn| node.push(lsn));
