@@ -15,7 +15,7 @@ use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
     Chunk, FetchRequest, FetchResponse, Manifest, Reached, StatusRequest, StatusResponse,
 };
-use crate::log::Lsn;
+use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
