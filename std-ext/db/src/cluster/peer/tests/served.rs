@@ -54,7 +54,7 @@ fn peers_of_other_groups_are_refused() {
         let options = PeerClientOptions { group, ..options() };
         let path = tempfile::tempdir().unwrap();
         let address = server.address().to_string();
-        let fetched = fetch(&address, &options, path.path(), &mut |_| Decision::Continue);
+        let fetched = fetch(&address, &options, path.path(), &mut |_| Decision::GiveUp);
         for refused in [status(&address, &options).map(|_| ()), fetched.map(|_| ())] {
             let text = refused.unwrap_err().to_string();
             assert!(text.contains(word), "{text}");
