@@ -1,0 +1,55 @@
+//! The place in the group's log that a relay has reached.
+
+use crate::cluster::core::{Chain, Mark, Seq};
+use crate::log::change::{Changes, LoggedOp};
+use crate::log::{BatchMark, Lsn};
+
+/// The place that a relay has reached. A node continues with [`Mark::before`]: the relay may have only a part of the
+/// batch of the mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayPosition {
+    /// The mark of the last batch. None if the relay has no batch.
+    pub mark: Option<Mark>,
+    /// The number of the last entry; 0 if there never was one.
+    pub lsn: Lsn,
+}
+
+impl RelayPosition {
+    /// Returns what is durable once all entries up to this position are on the disk.
+    pub fn durable(&self) -> Durable {
+        Durable { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
+    }
+
+    /// Returns the number of the batch that a node with this relay reads first.
+    pub fn next_seq(&self) -> Seq {
+        self.mark.map_or(1, |mark| mark.seq)
+    }
+}
+
+/// What is on the disk. etcd must keep the batch `seq`, because a restarted node reads it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    /// The number of the last entry.
+    pub lsn: Lsn,
+    /// The batch of the last mark; 0 if there is none.
+    pub seq: Seq,
+}
+
+/// Returns the mark in the changes of an entry, if the entry is the first of a batch.
+pub fn mark_in(lsn: Lsn, changes: &[u8]) -> Option<Mark> {
+    match Changes::new(changes).next() {
+        Some(Ok(LoggedOp::Batch(mark))) => Some(mark_of(lsn, &mark)),
+        _ => None,
+    }
+}
+
+/// Returns a mark as the protocol has it. `first` is the number of the entry that it is in front of.
+pub fn mark_of(first: Lsn, mark: &BatchMark) -> Mark {
+    let BatchMark { seq, epoch, chain_before } = *mark;
+    Mark { seq, epoch, chain: Chain(chain_before), first }
+}
+
+/// Returns a mark as the entries have it.
+pub fn logged_mark(mark: &Mark) -> BatchMark {
+    BatchMark { seq: mark.seq, epoch: mark.epoch, chain_before: mark.chain.0 }
+}
