@@ -40,7 +40,7 @@ struct Hold {
     end: u64,
 }
 
-/// What the log allows to be sent.
+/// The extent to which the log allows replies to be sent.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed<'a> {
     pub(super) log: &'a dyn Log,

@@ -81,7 +81,7 @@ impl State {
         let floor = visits.min().unwrap_or(now);
         let mut entry = Vec::new();
         change::floor(floor, &mut entry);
-        // Checked under a lock: who deposes this node takes all of them.
+        // Checked under a lock: the thread that makes this node step down takes all of them.
         let _core = self.shards[0].lock();
         if self.check_writable().is_err() {
             return;

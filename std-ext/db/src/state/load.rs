@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The default number of shards for each processor.
 const SHARDS: usize = 8;
 
-/// What entries say besides changes of keys.
+/// The contents of entries besides changes of keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Met {
     /// The last floor: no later entry has an earlier time.
