@@ -1,7 +1,7 @@
 //! Loading a database at startup: the snapshot, and then the log entries after it.
 
-use crate::log::Lsn;
-use crate::log::change::{BatchMark, Changes, LoggedOp};
+use crate::log::change::{Changes, LoggedOp};
+use crate::log::{BatchMark, Lsn};
 use crate::options::Options;
 use crate::request::{Answer, Change};
 use crate::state::apply::Apply;
