@@ -3,7 +3,8 @@
 use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq};
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
-use crate::cluster::peer::server::{PeerServer, PeerServerOptions, Serving};
+use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
+use crate::cluster::peer::serving::Serving;
 use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
 use crate::cluster::relay::{Durable, Relay, RelayPosition};
 use crate::log::disk::{Disk, SystemDisk};
