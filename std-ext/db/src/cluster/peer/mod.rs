@@ -1,4 +1,4 @@
-//! What nodes ask of each other: the service `Peer` over gRPC (`proto/peer.proto`).
+//! The requests that nodes send each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
 //! - [`client`][]: asks.

@@ -125,8 +125,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Returns the place from which a folder with what has arrived continues. None while that cannot be opened: parts
-    /// of the snapshot, or entries that the snapshot needs, are missing.
+    /// Returns the place from which a folder with the parts so far continues. None while it cannot be opened: parts of
+    /// the snapshot, or entries that the snapshot needs, are missing.
     pub fn position(&self) -> Option<RelayPosition> {
         let Stage::Log(entries) = &self.stage else { return None };
         let lsn = entries.decoder.next_lsn() - 1;
