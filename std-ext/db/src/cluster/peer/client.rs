@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a short question may take.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The longest message of a peer: a chunk and what stands around it.
+/// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
 pub const MOST_FETCHED: u64 = 1 << 40;
@@ -81,7 +81,7 @@ impl PeerClient {
     }
 }
 
-/// Returns the error for what the peer, or the connection, answered.
+/// Returns the error for a status of the peer, or of the connection.
 pub(super) fn status_error(status: &Status) -> PeerError {
     let text = status.message().to_owned();
     match status.code() {

@@ -12,7 +12,7 @@ use crate::cluster::relay::RelayPosition;
 use std::path::Path;
 use tokio::time::timeout;
 
-/// What to do next.
+/// The next step of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Read on.

@@ -1,4 +1,4 @@
-//! The server of peers: its thread, and whom it serves.
+//! The server of peers: its thread, and the peers that it admits.
 
 use super::limits::SILENCE;
 use super::service::Service;

@@ -1,4 +1,4 @@
-//! What `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
+//! The parts that `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
 //!
 //! The file of the snapshot is open, and the relay keeps the entries, until this is dropped. So neither a new snapshot
 //! nor trimming takes away what is being sent. All of this blocks.
@@ -48,7 +48,7 @@ impl Source {
         folder: &Arc<Folder>,
         relay: &Relay,
     ) -> Result<Self, RelayError> {
-        // From here on nothing is removed that the snapshot needs, whichever it will be.
+        // From here on no entry is removed, so none that the snapshot needs.
         let pin = relay.pin();
         let newest = open_newest(folder)?;
         let (snapshot_lsn, floor) = newest

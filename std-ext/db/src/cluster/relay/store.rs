@@ -44,7 +44,7 @@ struct Shared {
     pins: Arc<Pins>,
 }
 
-/// What was appended. Its lock serializes `push`.
+/// The last entry and batches that were appended. Its lock serializes `push`.
 struct Pushed {
     lsn: Lsn,
     /// The marks of the last batches, oldest first.
@@ -53,7 +53,7 @@ struct Pushed {
     marked: Vec<u8>,
 }
 
-/// How far the log has come with what was appended.
+/// How far the log has come with the entries that were appended.
 #[derive(Default)]
 struct Progress {
     /// The last entry that was appended, and the bytes of all entries up to it.
@@ -138,7 +138,7 @@ impl Relay {
         appended
     }
 
-    /// Returns the place that the relay has reached, with what is not written yet.
+    /// Returns the place that the relay has reached, including entries that are not written yet.
     pub fn position(&self) -> RelayPosition {
         let pushed = lock(&self.shared.pushed);
         RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
@@ -230,7 +230,7 @@ impl Drop for Relay {
 }
 
 impl Pushed {
-    /// Checks that the entries are consecutive, and that none is missing before them.
+    /// Checks that the entries are consecutive, and that no entry is missing before them.
     fn check(&self, batch: &Committed) -> Result<(), RelayError> {
         let mut wanted = self.lsn + 1;
         let Some(first) = batch.entries.first() else { return Ok(()) };

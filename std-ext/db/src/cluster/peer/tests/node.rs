@@ -50,7 +50,7 @@ pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a folder contains: the keys of its snapshot, and the entries of its log with their marks.
+/// The content of a folder: the keys of its snapshot, and the entries of its log with their marks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) snapshot: Option<(Lsn, Keys)>,

@@ -142,7 +142,7 @@ fn a_fetch_follows_until_it_is_enough() {
     let mut pushed = 40;
     let position = fetch(&address, &options(), path.path(), &mut |position| {
         match position {
-            // The peer has said that there is no more. It commits one more, ten times.
+            // The peer has sent all. It commits one more, ten times.
             Some(position) if position.lsn == pushed && pushed < 50 => {
                 pushed += 1;
                 node.push(pushed);
