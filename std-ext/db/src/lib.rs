@@ -37,6 +37,9 @@ pub mod client;
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
