@@ -46,13 +46,14 @@ impl Disk {
         self.mark_of(self.forced).filter(|_| self.forced > 0).map(|mark| mark.seq)
     }
 
-    /// Loses some of what was not forced, perhaps half of a batch. Returns the number of entries.
-    pub(super) fn lose_power(&mut self, random: &mut Random) -> u64 {
+    /// Loses some of what was not forced. Returns the number of entries, and whether part of a batch is left.
+    pub(super) fn lose_power(&mut self, random: &mut Random) -> (u64, bool) {
         let lost = self.last() - random.between(self.forced, self.last() + 1);
         self.entries.truncate(usize::try_from(self.last() - lost).expect("fits"));
         let last = self.last();
+        let whole = self.marks.iter().any(|mark| mark.first == last + 1);
         self.marks.retain(|mark| mark.first <= last);
-        lost
+        (lost, lost > 0 && !whole)
     }
 
     /// Returns a copy as a peer gets it: all of it is forced there.

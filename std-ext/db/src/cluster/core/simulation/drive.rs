@@ -3,7 +3,7 @@
 use super::coverage::Case;
 use super::process::{Call, Process, Proof};
 use super::world::{What, World};
-use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Role};
+use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
 
 impl World {
     /// Tells the group an event, and carries out the actions.
@@ -89,7 +89,12 @@ impl World {
     fn carry_out(&mut self, node: usize, number: u64, action: Action) {
         self.note(|| format!("node {node}: {}", brief(&action)));
         match action {
-            Action::Read { id, read } => self.call(node, number, id, Call::Read(read)),
+            Action::Read { id, read } => {
+                if matches!(read, Read::Batches(..)) {
+                    self.coverage.met(Case::GapFilled);
+                }
+                self.call(node, number, id, Call::Read(read));
+            }
             Action::Swap { id, swap } => self.call(node, number, id, Call::Swap(swap)),
             Action::Trim { id, primary, below } => {
                 self.call(node, number, id, Call::Trim { primary, below });
@@ -235,7 +240,7 @@ impl World {
             }
             let delay = self.random.nodes.below(4);
             self.after(delay, What::Close { node, number });
-            if !reason.contains("hand") && !reason.contains("releas") {
+            if reason.contains("taken over") {
                 self.coverage.met(Case::FencedInPlace);
             }
         }
@@ -290,7 +295,9 @@ impl World {
         if !entries.is_empty() {
             self.tell(node, number, Event::Appended(entries));
         }
-        self.tell(node, number, Event::Closed);
+        let Some(process) = self.process(node, number) else { return };
+        let time = process.store.time;
+        self.tell(node, number, Event::Closed { time });
     }
 
     /// Replies leave that may.
@@ -449,7 +456,7 @@ fn brief(action: &Action) -> String {
         Action::Apply(committed) => format!("Apply {:?}", committed.after),
         Action::Commit(committed) => format!("Commit {:?}", committed.after),
         Action::Swap { id, swap } => format!("Swap {id} {:?}", swap.puts.iter().map(|put| match put {
-            crate::cluster::core::Put::Batch(seq, _) => format!("Batch {seq}"),
+            Put::Batch(seq, _) => format!("Batch {seq}"),
             other => format!("{other:?}"),
         }).collect::<Vec<_>>()),
         Action::Spool(seq, _) => format!("Spool {seq}"),

@@ -23,8 +23,8 @@ pub(super) struct Change {
 /// Why etcd refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The alarm NOSPACE is raised and the request puts.
-    NoSpace,
+    /// The alarm NOSPACE is raised and the request puts. The request that raises it may have been done.
+    NoSpace { done: bool },
     /// The request is larger than etcd takes.
     TooLarge,
 }
@@ -86,17 +86,23 @@ impl FakeEtcd {
             return Err(Refusal::TooLarge);
         }
         // Under the alarm, etcd refuses each transaction that contains a put, also if its compares fail.
-        if !transaction.puts.is_empty() {
-            self.alarm |= self.bytes() > self.quota;
-            if self.alarm {
-                return Err(Refusal::NoSpace);
-            }
+        if !transaction.puts.is_empty() && self.alarm {
+            return Err(Refusal::NoSpace { done: false });
         }
+        if !transaction.puts.is_empty() && self.bytes() > self.quota {
+            self.alarm = true;
+            let done = self.revision % 2 == 0 && self.apply(transaction);
+            return Err(Refusal::NoSpace { done });
+        }
+        Ok(self.apply(transaction))
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> bool {
         let holds = |(key, value): &(String, Option<Vec<u8>>)| {
             self.keys.get(key).map(|stored| &stored.value) == value.as_ref()
         };
         if !transaction.compares.iter().all(holds) {
-            return Ok(false);
+            return false;
         }
         let revision = self.revision + 1;
         let mut changed = false;
@@ -115,7 +121,7 @@ impl FakeEtcd {
         if changed {
             self.revision = revision;
         }
-        Ok(true)
+        true
     }
 
     /// Returns the changes from `revision` up to, and with, `last`; the compacted revision if they are gone.
@@ -152,7 +158,8 @@ fn transactions_compare_values_and_watches_see_history() {
     assert_eq!(etcd.changes(2, 9).map(<[Change]>::len), Err(2));
     assert_eq!(etcd.changes(3, 9).map(<[Change]>::len), Ok(1));
     etcd.quota = 1;
-    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace));
+    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
+    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
     let delete = Transaction { deletes: vec![("a".into(), "b".into())], ..Transaction::default() };
     assert_eq!(etcd.commit(&delete), Ok(true), "a trim deletes also under the alarm");
     assert_eq!((etcd.get("a"), etcd.revision), (None, 4));

@@ -170,11 +170,7 @@ impl World {
         let transaction = transaction(swap);
         match self.etcd.commit(&transaction) {
             Ok(true) => {
-                let committed = self.truth.commit(&transaction);
-                self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
-                let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
-                self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
-                self.changed();
+                self.swap_is_done(node, &transaction);
                 Outcome::Done { revision: self.etcd.revision }
             }
             Ok(false) => {
@@ -185,12 +181,23 @@ impl World {
                 Outcome::Refused { revision, tail, members }
             }
             Err(Refusal::TooLarge) => Outcome::Failed(Failure::TooLarge),
-            Err(Refusal::NoSpace) => {
+            Err(Refusal::NoSpace { done }) => {
+                if done {
+                    self.swap_is_done(node, &transaction);
+                }
                 self.coverage.met(Case::NoSpace);
                 self.note(|| format!("etcd has no space for node {node}"));
                 Outcome::Failed(Failure::NoSpace)
             }
         }
+    }
+
+    fn swap_is_done(&mut self, node: usize, transaction: &Transaction) {
+        let committed = self.truth.commit(transaction);
+        self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
+        let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
+        self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
+        self.changed();
     }
 
     fn trim(&mut self, node: usize, primary: &str, below: u64) -> Result<bool, Failure> {

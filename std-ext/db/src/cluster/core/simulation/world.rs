@@ -149,6 +149,7 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) lease_reads: bool,
     pub(super) most_batch: usize,
+    pub(super) most_retained: u64,
     pub(super) max_skew: u64,
     pub(super) violation: Option<String>,
     pub(super) traced: bool,
@@ -199,6 +200,7 @@ impl World {
             clients: vec![Client::default(); usize::try_from(random.between(2, 5)).unwrap_or(2)],
             lease_reads: !log_reads,
             most_batch: usize::try_from(random.between(200, 1500)).unwrap_or(200),
+            most_retained: if random.chance(400) { random.between(2_000, 20_000) } else { 256 << 20 },
             max_skew: 10_000,
             violation: None,
             traced,
@@ -273,7 +275,7 @@ impl World {
             lease_reads: self.lease_reads,
             max_skew: self.max_skew,
             copies: 2,
-            most_retained: 256 << 20,
+            most_retained: self.most_retained,
             most_batch: self.most_batch,
             random: self.random.nodes.next(),
         }
@@ -309,7 +311,10 @@ impl World {
         machine.freeze = None;
         machine.frozen = machine.frozen.min(self.now);
         if power {
-            let lost = machine.disk.lose_power(&mut self.random.nodes);
+            let (lost, inside) = machine.disk.lose_power(&mut self.random.nodes);
+            if inside {
+                self.coverage.met(Case::RestartedInsideBatch);
+            }
             if lost > 0 {
                 self.coverage.met(Case::PowerLost);
             }
