@@ -495,9 +495,9 @@ impl Model for Protocol {
             Action::Evaluate => {
                 let Read::Asked { node, required, .. } = state.read else { return None };
                 let reader = &state.nodes[node as usize];
-                let (data, epoch) = (reader.data, reader.known.epoch);
+                let (data, safe, epoch) = (reader.data, reader.safe(), reader.known.epoch);
                 if self.fault == Fault::CheckBeforeEvaluation {
-                    Self::answer(&mut state, required, reader.safe());
+                    Self::answer(&mut state, required, safe);
                 } else {
                     state.read = Read::Evaluated { node, required, data, epoch, proved: false };
                 }
