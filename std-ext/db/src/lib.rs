@@ -37,7 +37,7 @@ pub mod client;
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
-#[cfg(feature = "cluster")]
+#[cfg(any(test, feature = "cluster"))]
 #[doc(hidden)]
 pub mod clustered;
 #[doc(hidden)]

@@ -14,6 +14,8 @@ mod loading;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;
+#[cfg(test)]
+mod proof_tests;
 pub(crate) mod runtime_config;
 mod serve;
 mod shared;
