@@ -2,7 +2,7 @@
 
 use super::coverage::Case;
 use super::process::{Call, Process, Proof};
-use super::world::{What, World};
+use super::world::{CLIENTS_END, What, World};
 use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
 
 impl World {
@@ -233,6 +233,7 @@ impl World {
         if was == Role::Primary {
             process.epoch = 0;
             process.accepts = false;
+            process.closing = true;
             let closed = process.held.len();
             process.held.clear();
             if closed > 0 {
@@ -296,6 +297,7 @@ impl World {
             self.tell(node, number, Event::Appended(entries));
         }
         let Some(process) = self.process(node, number) else { return };
+        process.closing &= process.role == Role::Primary;
         let time = process.store.time;
         self.tell(node, number, Event::Closed { time });
     }
@@ -377,10 +379,11 @@ impl World {
     /// What a node does from time to time.
     pub(super) fn second(&mut self, node: usize, number: u64) {
         let boot = self.boot(node);
+        let quiet = self.now > CLIENTS_END;
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
         let leads = process.accepts && process.role == Role::Primary;
-        let floored = if leads { process.floor(boot) } else { Ok(false) };
+        let floored = if leads && !quiet { process.floor(boot) } else { Ok(false) };
         match floored {
             Ok(true) => self.want_turn(node, number),
             Ok(false) => {}

@@ -90,6 +90,23 @@ fn stopped_clocks_make_lease_reads_old() {
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
 }
 
+/// Lists all seeds that break a rule, and what the runs have met.
+#[test]
+#[ignore = "a tool for whoever changes the protocol: it does not fail"]
+fn survey() {
+    for scenario in [Scenario::Faults, Scenario::LogReads, Scenario::Restore] {
+        let mut coverage = Coverage::default();
+        for seed in seeds(0..1000) {
+            let run = run_seed(seed, scenario);
+            coverage.add(&run.coverage);
+            if let Some(why) = run.violation {
+                println!("{scenario:?} {seed}: {why}");
+            }
+        }
+        println!("{scenario:?} met {:?}; missing {:?}", coverage.0, coverage.missing());
+    }
+}
+
 /// A seed gives the same run each time.
 #[test]
 fn a_seed_repeats_its_run() {

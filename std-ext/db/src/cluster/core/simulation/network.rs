@@ -66,10 +66,6 @@ impl World {
         if process.calls.insert(id, call.clone()).is_some() {
             return self.violate(format!("node {node} uses the number {id} twice"));
         }
-        let swaps = process.calls.values().filter(|call| matches!(call, Call::Swap(_))).count();
-        if swaps > 1 {
-            return self.violate(format!("node {node} has {swaps} swaps without an answer"));
-        }
         let deadline = self.nodes[node].clock.when(self.boot(node) + (lease / 2).max(100));
         let reported = failed(&call, unknown());
         self.at(deadline, What::Answer { node, number, id, reported, revision });

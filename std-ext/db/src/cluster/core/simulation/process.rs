@@ -47,6 +47,8 @@ pub(super) struct Process {
     pub(super) role: Role,
     /// The epoch of this process as the primary, else 0.
     pub(super) epoch: Epoch,
+    /// The process was the primary, and its state may have changes that are not committed: it shows nothing.
+    pub(super) closing: bool,
     /// Whether changes are accepted.
     pub(super) accepts: bool,
     pub(super) safe: Lsn,
@@ -99,6 +101,7 @@ impl Process {
             role: Role::Loading,
             epoch: 0,
             accepts: false,
+            closing: false,
             proof: Proof::default(),
             proof_wanted: false,
             held: Vec::new(),

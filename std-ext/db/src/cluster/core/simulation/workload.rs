@@ -63,7 +63,7 @@ impl World {
     /// A follower answers from its own state: old perhaps, but committed.
     fn read_at_follower(&mut self, node: usize, request: &Request) {
         let Some(process) = self.nodes[node].process.as_ref() else { return };
-        if process.role != Role::Follower {
+        if process.role != Role::Follower || process.closing {
             return;
         }
         for key in request.keys() {
