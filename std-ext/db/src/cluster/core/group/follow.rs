@@ -78,7 +78,7 @@ impl Group {
 
     /// Says if a line belongs to another history than the one that this node has read.
     fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> Option<&'static str> {
-        if tail.seq < known.seq || tail.lsn < known.lsn.max(self.log.had()) {
+        if tail.seq < known.seq || tail.lsn < known.lsn {
             return Some("The key tail");
         }
         let here = self.log.position();

@@ -392,7 +392,9 @@ impl Group {
         let (age, position) = match &self.phase {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
             _ => {
-                (self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()), *self.log.position())
+                // What the node has now, not when the answer comes: it may have led meanwhile.
+                let position = Position { lsn: self.log.reaches(), ..*self.log.position() };
+                (self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()), position)
             }
         };
         self.reading = Some(TailRead {

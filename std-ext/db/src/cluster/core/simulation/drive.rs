@@ -172,7 +172,7 @@ impl World {
         let mut digests = Vec::new();
         for entry in &committed.entries {
             if let Err(why) = process.store.apply(entry.lsn, entry.time, &entry.changes) {
-                return self.violate(format!("node {node}: {why}"));
+                return self.disagree(node, why);
             }
             digests.push((entry.lsn, process.store.digest));
         }
@@ -180,7 +180,7 @@ impl World {
         process.safe = last;
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
-                return self.violate(format!("node {node} has another state at entry {lsn} than the log"));
+                self.disagree(node, format!("it has another state at entry {lsn} than the log"));
             }
         }
         let pushed = self.nodes[node].disk.push(&committed);
@@ -199,10 +199,8 @@ impl World {
 
     fn safe(&mut self, node: usize, number: u64, lsn: u64) {
         if lsn > self.truth.last() {
-            return self.violate(format!(
-                "node {node} takes entry {lsn} for committed, and {} are",
-                self.truth.last()
-            ));
+            let last = self.truth.last();
+            self.disagree(node, format!("it takes entry {lsn} for committed, and {last} are"));
         }
         let Some(process) = self.process(node, number) else { return };
         process.safe = process.safe.max(lsn);
@@ -210,7 +208,7 @@ impl World {
         let digests = std::mem::replace(&mut process.digests, later);
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
-                return self.violate(format!("node {node} has another state at its own entry {lsn}"));
+                self.disagree(node, format!("it has another state at its own entry {lsn}"));
             }
         }
     }
@@ -321,7 +319,9 @@ impl World {
         for reply in leave {
             self.coverage.met(if reply.evaluated <= proof.sent { Case::SwapProof } else { Case::LeaseProof });
             let checked = self.checker.answer(&self.truth, &reply);
-            self.check(checked.map_err(|why| format!("node {node}: {why}")));
+            if let Err(why) = checked {
+                self.disagree(node, why);
+            }
             let pause = self.random.clients.between(5, 90);
             let (client, turn) = reply.client;
             self.after(pause, What::Ask { client, turn });
@@ -337,8 +337,12 @@ impl World {
                     && process.proof.epoch == process.epoch
                     && boot < process.proof.until
             };
-            if self.nodes[other].process.as_ref().is_some_and(holds) {
-                return self.violate(format!("nodes {node} and {other} both hold the lease"));
+            let before = |process: &Process| process.etcd < self.incarnation;
+            let other_process = self.nodes[other].process.as_ref();
+            if other_process.is_some_and(holds) {
+                // After a restore of etcd one of them may lead by what etcd has forgotten.
+                let at = if other_process.is_some_and(before) { other } else { node };
+                return self.disagree(at, format!("nodes {node} and {other} both hold the lease"));
             }
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Process {
     /// Tells processes of a node apart.
     pub(super) number: u64,
     pub(super) node: NodeId,
+    /// How often etcd had been restored when the process started.
+    pub(super) etcd: u64,
     pub(super) group: Group,
     pub(super) store: Store,
     /// Committed entries that are not applied yet.
@@ -93,6 +95,7 @@ impl Process {
         Ok(Self {
             number,
             node,
+            etcd: 0,
             group,
             safe: store.last,
             store,

@@ -70,7 +70,7 @@ impl World {
             let value = process.store.stored(key).map(|record| record.value.as_slice());
             if self.truth.value(key, process.store.last) != value {
                 let name = String::from_utf8_lossy(key).into_owned();
-                return self.violate(format!("follower {node} shows {name} as it never was"));
+                return self.disagree(node, format!("as a follower it shows {name} as it never was"));
             }
         }
     }
@@ -203,7 +203,9 @@ impl World {
         (self.etcd, self.truth) = *backup;
         self.incarnation += 1;
         self.checker = Checker::default();
+        let last = self.truth.last();
         for node in 0..self.nodes.len() {
+            self.nodes[node].foreign = self.nodes[node].disk.last() > last;
             if let Some(process) = self.nodes[node].process.as_mut() {
                 process.watch = None;
                 process.held.clear();

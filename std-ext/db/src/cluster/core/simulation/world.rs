@@ -99,6 +99,8 @@ pub(super) struct Node {
     pub(super) crash: Option<(u64, bool)>,
     /// The process stops after this many actions, for this time.
     pub(super) freeze: Option<(u64, u64)>,
+    /// The folder or the process has entries that a restored etcd does not have.
+    pub(super) foreign: bool,
     /// Whether the node ended for good, with a sentence.
     pub(super) stopped: Option<String>,
 }
@@ -177,6 +179,7 @@ impl World {
             slow_disk: 0,
             crash: None,
             freeze: None,
+            foreign: false,
             stopped: None,
         });
         let nodes = nodes.collect();
@@ -252,6 +255,17 @@ impl World {
         self.violation.get_or_insert(why);
     }
 
+    /// A node disagrees with what is committed. After etcd was restored it may, if it stops in time.
+    pub(super) fn disagree(&mut self, node: usize, why: String) {
+        let machine = &mut self.nodes[node];
+        let older = machine.process.as_ref().is_some_and(|process| process.etcd < self.incarnation);
+        if machine.foreign || older {
+            machine.foreign = true;
+            return self.note(|| format!("node {node} has another history: {why}"));
+        }
+        self.violate(format!("node {node}: {why}"));
+    }
+
     pub(super) fn check(&mut self, outcome: Result<(), String>) {
         if let Err(why) = outcome {
             self.violate(why);
@@ -291,7 +305,7 @@ impl World {
         machine.starts += 1;
         let number = machine.starts;
         match Process::start(number, settings, &machine.disk, boot, wall) {
-            Ok(process) => machine.process = Some(process),
+            Ok(process) => machine.process = Some(Process { etcd: self.incarnation, ..process }),
             Err(why) => return self.violate(format!("node {node} cannot read its relay: {why}")),
         }
         let last = machine.disk.last();
@@ -320,6 +334,9 @@ impl World {
             }
             self.note(|| format!("node {node} loses {lost} entries of its relay"));
         }
+        let backup = self.backup.as_ref().map_or(0, |backup| backup.1.last());
+        let machine = &mut self.nodes[node];
+        machine.foreign &= machine.disk.last() > backup;
         self.note(|| format!("node {node} ends"));
         self.after(restart, What::Start { node });
     }
@@ -411,7 +428,9 @@ impl World {
 
     /// All nodes must have the same state, one of them must be the primary, and clients were told the truth.
     fn finish(&mut self) {
-        self.check(self.checker.finish(&self.truth));
+        if self.incarnation == 0 {
+            self.check(self.checker.finish(&self.truth));
+        }
         if self.truth.joined > 0 {
             self.coverage.met(Case::PartsJoined);
         }
@@ -429,6 +448,10 @@ impl World {
             let Some(process) = &self.nodes[node].process else { continue };
             if process.stopped {
                 continue;
+            }
+            if self.nodes[node].foreign {
+                self.violate(format!("node {node} goes on with a history that the restored etcd does not have"));
+                return;
             }
             alive += 1;
             primaries += usize::from(process.role == Role::Primary);
