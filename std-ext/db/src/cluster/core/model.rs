@@ -112,7 +112,7 @@ impl Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Read {
     Unasked,
-    /// The writes that were acknowledged before the read was asked, and whether the lease was checked (by the fault).
+    /// Under the fault that checks the lease first: the writes that were acknowledged before.
     Asked { node: u8, required: u8, checked: bool },
     Evaluated { node: u8, required: u8, data: u8, epoch: u8, proved: bool },
     Answered,
@@ -162,6 +162,10 @@ enum Action {
     Answer,
 }
 
+fn order(sent: &Option<Swap>) -> Option<(u8, u8, u8, bool)> {
+    sent.map(|swap| (swap.line.epoch, swap.line.seq, swap.line.beat, swap.line.released))
+}
+
 struct Protocol {
     fault: Fault,
 }
@@ -187,9 +191,7 @@ impl Protocol {
         let slot = node.sent.iter_mut().find(|slot| slot.is_none()).expect("a free slot");
         *slot = Some(swap);
         // The order of messages on their way does not matter: one order has fewer states.
-        node.sent.sort_unstable_by_key(|sent| {
-            sent.map(|swap| (swap.line.epoch, swap.line.seq, swap.line.beat, swap.line.released))
-        });
+        node.sent.sort_unstable_by_key(order);
     }
 
     /// The node learns that its pending swap is done.
@@ -227,14 +229,13 @@ impl Protocol {
 
     /// The node learns of another line: it follows, without what was not committed.
     fn follow(&self, state: &mut State, at: u8, line: Line) {
-        let data = state.committed(line.seq);
         let wait = self.wait_for(at, line);
         let node = &mut state.nodes[at as usize];
         node.primary = false;
         node.pending = None;
         node.known = line;
         node.left = wait;
-        node.data = data;
+        node.data = 0;
         if self.fault != Fault::ReplyOutlivesEpoch {
             Self::close_read(state, at);
         }
@@ -316,6 +317,29 @@ impl Protocol {
                 if self.fault == Fault::LeaseFromLastTry {
                     pending.last_age = (pending.last_age + 1).min(LEASES[0]);
                 }
+            }
+        }
+    }
+
+    /// Drops messages that can change nothing any more, so that equal states are found to be equal.
+    fn forget(&self, state: &mut State) {
+        if matches!(self.fault, Fault::NoCompare | Fault::CompareSeq) {
+            return;
+        }
+        for node in &mut state.nodes {
+            let pending = node.pending.map(|pending| pending.swap);
+            for sent in &mut node.sent {
+                // The line never becomes what it was: this swap will be refused, and nobody waits for the answer.
+                if sent.is_some_and(|swap| swap.expected != state.tail && pending != Some(swap)) {
+                    *sent = None;
+                }
+            }
+            if node.sent[0].is_some_and(|swap| swap.expected != state.tail && node.sent[1] == Some(swap)) {
+                node.sent[0] = None;
+            }
+            node.sent.sort_unstable_by_key(order);
+            if node.answer.is_some_and(|(swap, _)| pending != Some(swap)) {
+                node.answer = None;
             }
         }
     }
@@ -441,6 +465,9 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if matches!(state.read, Read::Answered | Read::Closed) {
+            return; // All else that can happen is in the states in which nobody asks.
+        }
         let counts = |node: &Node| {
             let ages = |pending: Pending| pending.age < LEASES[0];
             node.left > 0 || node.pending.is_some_and(ages)
@@ -454,12 +481,10 @@ impl Model for Protocol {
         match state.read {
             Read::Asked { node, checked, .. } => {
                 let reader = &state.nodes[node as usize];
-                if self.fault == Fault::CheckBeforeEvaluation && !checked {
-                    if reader.primary && reader.left > 0 {
-                        actions.push(Action::Check);
-                    }
-                } else if reader.primary {
+                if reader.primary && checked {
                     actions.push(Action::Evaluate);
+                } else if reader.primary && reader.left > 0 {
+                    actions.push(Action::Check);
                 }
             }
             Read::Evaluated { .. } if self.proved(state) => actions.push(Action::Answer),
@@ -485,8 +510,19 @@ impl Model for Protocol {
             Action::Arrive { node, slot, heard } => self.arrive(&mut state, node, slot, heard),
             Action::Hear(at) => self.hear(&mut state, at),
             Action::Watch(at) => self.watch(&mut state, at),
-            Action::Ask(node) => {
+            Action::Ask(node) if self.fault == Fault::CheckBeforeEvaluation => {
                 state.read = Read::Asked { node, required: state.acknowledged, checked: false };
+            }
+            // The latest moment for a client to ask is right before the evaluation: it demands most.
+            Action::Ask(node) => {
+                let reader = &state.nodes[node as usize];
+                state.read = Read::Evaluated {
+                    node,
+                    required: state.acknowledged,
+                    data: reader.data,
+                    epoch: reader.known.epoch,
+                    proved: false,
+                };
             }
             Action::Check => {
                 let Read::Asked { checked, .. } = &mut state.read else { return None };
@@ -494,19 +530,15 @@ impl Model for Protocol {
             }
             Action::Evaluate => {
                 let Read::Asked { node, required, .. } = state.read else { return None };
-                let reader = &state.nodes[node as usize];
-                let (data, safe, epoch) = (reader.data, reader.safe(), reader.known.epoch);
-                if self.fault == Fault::CheckBeforeEvaluation {
-                    Self::answer(&mut state, required, safe);
-                } else {
-                    state.read = Read::Evaluated { node, required, data, epoch, proved: false };
-                }
+                let safe = state.nodes[node as usize].safe();
+                Self::answer(&mut state, required, safe);
             }
             Action::Answer => {
                 let Read::Evaluated { required, data, .. } = state.read else { return None };
                 Self::answer(&mut state, required, data);
             }
         }
+        self.forget(&mut state);
         Some(state)
     }
 

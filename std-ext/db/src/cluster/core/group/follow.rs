@@ -235,8 +235,8 @@ impl Group {
             Err(NotNext::Fork) => self.stop_fork(&format!("Batch {seq}"), out),
             Err(NotNext::Wrong(why)) => {
                 let why = format!(
-                    "batch {seq} in etcd cannot be read ({why}): this node changes nothing and stops. If it is damaged, \
-                     seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
+                    "batch {seq} in etcd cannot be read ({why}): this node stops, and changes nothing. If it is \
+                     damaged, seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
                 );
                 self.stop(why, out);
             }

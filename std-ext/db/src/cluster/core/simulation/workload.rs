@@ -161,7 +161,7 @@ impl World {
         }
         let Some(process) = self.process(node, number) else { return };
         process.ending = true;
-        self.tell(node, number, Event::Release);
+        self.tell(node, number, Event::Exit);
     }
 
     fn hand_over(&mut self, to: Option<usize>) {
