@@ -4,7 +4,7 @@ use super::coverage::Case;
 use super::etcd::{Refusal, Transaction};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
-use super::world::{Reported, What, World};
+use super::world::{CLIENTS_END, Reported, What, World};
 use crate::cluster::core::{Answer, Compare, Event, Failure, Outcome, Put, Read, Seen, Swap};
 
 const TAIL: &str = "tail";
@@ -189,11 +189,27 @@ impl World {
     }
 
     fn swap_is_done(&mut self, node: usize, transaction: &Transaction) {
+        let takeovers = self.truth.holders.len();
         let committed = self.truth.commit(transaction);
+        if self.truth.holders.len() > takeovers {
+            self.check_takeover(node);
+        }
         self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
         let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
         self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
         self.changed();
+    }
+
+    /// A node has taken over: it is a member, and the group needed it.
+    fn check_takeover(&mut self, node: usize) {
+        let id = self.nodes[node].id.to_string();
+        let members = self.etcd.get(MEMBERS).map_or(Vec::new(), |stored| stored.value.clone());
+        if !String::from_utf8_lossy(&members).contains(&id) {
+            self.violate(format!("node {node} was removed from the members, and takes over"));
+        }
+        if self.now > CLIENTS_END {
+            self.violate(format!("node {node} takes the group from a primary that works"));
+        }
     }
 
     fn trim(&mut self, node: usize, primary: &str, below: u64) -> Result<bool, Failure> {
