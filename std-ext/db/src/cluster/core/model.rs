@@ -114,8 +114,16 @@ impl Node {
 enum Read {
     Unasked,
     /// Under the fault that checks the lease first, for the requests that arrive next.
-    Checked { node: u8 },
-    Evaluated { node: u8, required: u8, data: u8, epoch: u8, proved: bool },
+    Checked {
+        node: u8,
+    },
+    Evaluated {
+        node: u8,
+        required: u8,
+        data: u8,
+        epoch: u8,
+        proved: bool,
+    },
     Answered,
     Closed,
 }
@@ -153,7 +161,11 @@ enum Action {
     Campaign(u8),
     Repeat(u8),
     /// A swap takes effect, or is refused. The answer is lost unless it is `heard`.
-    Arrive { node: u8, slot: u8, heard: bool },
+    Arrive {
+        node: u8,
+        slot: u8,
+        heard: bool,
+    },
     Hear(u8),
     /// The watch shows `tail`.
     Watch(u8),
@@ -345,7 +357,9 @@ impl Protocol {
                     *sent = None;
                 }
             }
-            if node.sent[0].is_some_and(|swap| swap.expected != state.tail && node.sent[1] == Some(swap)) {
+            if node.sent[0]
+                .is_some_and(|swap| swap.expected != state.tail && node.sent[1] == Some(swap))
+            {
                 node.sent[0] = None;
             }
             node.sent.sort_unstable_by_key(order);
@@ -399,7 +413,8 @@ impl Protocol {
     }
 
     fn start(&self, state: &mut State, action: Action) {
-        let (Action::Write(at) | Action::Beat(at) | Action::HandOver(at) | Action::Campaign(at)) = action
+        let (Action::Write(at) | Action::Beat(at) | Action::HandOver(at) | Action::Campaign(at)) =
+            action
         else {
             unreachable!("only these send a new swap")
         };
@@ -428,7 +443,8 @@ impl Protocol {
                 }
             }
             _ => {
-                let committed = state.log[1..=expected.seq as usize].iter().fold(0, |all, w| all | w);
+                let committed =
+                    state.log[1..=expected.seq as usize].iter().fold(0, |all, w| all | w);
                 node.data = committed;
                 line = Line {
                     epoch: expected.epoch + 1,
@@ -561,9 +577,10 @@ impl Model for Protocol {
                 state.nodes[0].primary && state.nodes[0].known.epoch == LAST_EPOCH
             }),
             Property::sometimes("a swap is done unheard", |_, state: &State| state.done_unheard),
-            Property::sometimes("a node hands over and the other takes over", |_, state: &State| {
-                state.handed_over && state.nodes[1].primary
-            }),
+            Property::sometimes(
+                "a node hands over and the other takes over",
+                |_, state: &State| state.handed_over && state.nodes[1].primary,
+            ),
             Property::sometimes("both writes are acknowledged", |_, state: &State| {
                 state.acknowledged == 3
             }),
@@ -586,7 +603,8 @@ fn the_protocol_is_safe_in_all_states() {
     let mut states = 0;
     let mut met = BTreeSet::new();
     for bounds in SEARCHES {
-        let checker = Protocol { fault: Fault::None, bounds }.checker().threads(2).spawn_bfs().join();
+        let checker =
+            Protocol { fault: Fault::None, bounds }.checker().threads(2).spawn_bfs().join();
         for property in checker.model().properties() {
             match (property.expectation, checker.discovery(property.name)) {
                 (Expectation::Sometimes, Some(_)) => _ = met.insert(property.name),
@@ -622,9 +640,13 @@ fn each_broken_rule_is_found() {
     for (fault, property, (beats, repeats, hand_overs, epochs)) in controls {
         let bounds = Bounds { beats, repeats, hand_overs, epochs };
         let wanted = HasDiscoveries::AllOf([property].into());
-        let checker = Protocol { fault, bounds }.checker().threads(2).finish_when(wanted).spawn_bfs().join();
+        let checker =
+            Protocol { fault, bounds }.checker().threads(2).finish_when(wanted).spawn_bfs().join();
         let found = checker.discovery(property);
-        assert!(found.is_some(), "{fault:?}: the search does not find that it fails that `{property}`");
+        assert!(
+            found.is_some(),
+            "{fault:?}: the search does not find that it fails that `{property}`"
+        );
         println!("{fault:?}: found in {} states", checker.unique_state_count());
     }
 }

@@ -73,7 +73,9 @@ impl Checker {
         }
         match &reply.request {
             Request::Append { token, .. } => {
-                self.tokens.entry(token.clone()).and_modify(|(_, acknowledged)| *acknowledged = true);
+                self.tokens
+                    .entry(token.clone())
+                    .and_modify(|(_, acknowledged)| *acknowledged = true);
             }
             Request::Add { .. } => self.counted.1 += 1,
             _ => {}
@@ -89,15 +91,20 @@ impl Checker {
             let times = list.chunks(token.len()).filter(|part| part == token).count();
             if times > 1 || (*acknowledged && times == 0) {
                 let token = String::from_utf8_lossy(token);
-                return Err(format!("the token {token} is there {times} times; acknowledged: {acknowledged}"));
+                return Err(format!(
+                    "the token {token} is there {times} times; acknowledged: {acknowledged}"
+                ));
             }
         }
-        let count = truth.store.stored(b"count").map_or(0, |record| {
-            String::from_utf8_lossy(&record.value).parse::<u64>().unwrap_or(0)
-        });
+        let count = truth
+            .store
+            .stored(b"count")
+            .map_or(0, |record| String::from_utf8_lossy(&record.value).parse::<u64>().unwrap_or(0));
         let (attempted, acknowledged) = self.counted;
         if count < acknowledged || count > attempted {
-            return Err(format!("counted {count}: {acknowledged} acknowledged, {attempted} attempted"));
+            return Err(format!(
+                "counted {count}: {acknowledged} acknowledged, {attempted} attempted"
+            ));
         }
         Ok(())
     }

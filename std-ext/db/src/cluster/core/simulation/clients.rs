@@ -43,9 +43,10 @@ impl Request {
             6 => Self::SetNew { key: new, token },
             7 => Self::SetPair { token },
             8 => Self::SetFor { key: short, token, milliseconds: random.between(50, 3000) },
-            9 if random.chance(400) => {
-                Self::SetLarge { token, bytes: most_batch * usize::try_from(random.between(1, 4)).unwrap_or(1) }
-            }
+            9 if random.chance(400) => Self::SetLarge {
+                token,
+                bytes: most_batch * usize::try_from(random.between(1, 4)).unwrap_or(1),
+            },
             9 | 10 => Self::Get { key: b"count".to_vec() },
             11 => Self::GetPair,
             12 => Self::Get { key: short },
@@ -91,7 +92,8 @@ impl Request {
             }
             Self::SetLarge { token, bytes } => {
                 // Bytes that LZ4 cannot shorten.
-                let mut noise = Random::new(*bytes as u64, token.iter().map(|byte| u64::from(*byte)).sum());
+                let mut noise =
+                    Random::new(*bytes as u64, token.iter().map(|byte| u64::from(*byte)).sum());
                 let filler = (0..*bytes).map(|_| noise.next() as u8);
                 let value: Vec<u8> = token.iter().copied().chain(filler).collect();
                 change::set(LARGE, &value, Expiry::Never, &mut changes);

@@ -167,7 +167,8 @@ impl World {
         let more = !process.applying.is_empty();
         process.apply_due = more;
         if process.role == Role::Primary {
-            return self.violate(format!("node {node} is the primary and applies what another wrote"));
+            return self
+                .violate(format!("node {node} is the primary and applies what another wrote"));
         }
         let mut digests = Vec::new();
         for entry in &committed.entries {
@@ -317,7 +318,11 @@ impl World {
             self.check_one_lease(node);
         }
         for reply in leave {
-            self.coverage.met(if reply.evaluated <= proof.sent { Case::SwapProof } else { Case::LeaseProof });
+            self.coverage.met(if reply.evaluated <= proof.sent {
+                Case::SwapProof
+            } else {
+                Case::LeaseProof
+            });
             let checked = self.checker.answer(&self.truth, &reply);
             if let Err(why) = checked {
                 self.disagree(node, why);
@@ -428,7 +433,8 @@ impl World {
     pub(super) fn fetched(&mut self, node: usize, number: u64) {
         let own = self.nodes[node].disk.last();
         let others = (0..self.nodes.len()).filter(|other| *other != node);
-        let peers = others.filter(|other| self.nodes[*other].process.as_ref().is_some_and(|p| !p.stopped));
+        let peers =
+            others.filter(|other| self.nodes[*other].process.as_ref().is_some_and(|p| !p.stopped));
         let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
             return self.after(300, What::Fetched { node, number });
         };
@@ -462,10 +468,16 @@ fn brief(action: &Action) -> String {
     match action {
         Action::Apply(committed) => format!("Apply {:?}", committed.after),
         Action::Commit(committed) => format!("Commit {:?}", committed.after),
-        Action::Swap { id, swap } => format!("Swap {id} {:?}", swap.puts.iter().map(|put| match put {
-            Put::Batch(seq, _) => format!("Batch {seq}"),
-            other => format!("{other:?}"),
-        }).collect::<Vec<_>>()),
+        Action::Swap { id, swap } => format!(
+            "Swap {id} {:?}",
+            swap.puts
+                .iter()
+                .map(|put| match put {
+                    Put::Batch(seq, _) => format!("Batch {seq}"),
+                    other => format!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        ),
         Action::Spool(seq, _) => format!("Spool {seq}"),
         other => format!("{other:?}"),
     }

@@ -64,10 +64,9 @@ impl FakeEtcd {
 
     /// Returns the keys from `from` up to, and without, `to`: at most `limit`.
     pub(super) fn range(&self, from: &str, to: &str, limit: usize) -> Vec<(String, Stored)> {
-        let range = self.keys.range::<str, _>((
-            std::ops::Bound::Included(from),
-            std::ops::Bound::Excluded(to),
-        ));
+        let range = self
+            .keys
+            .range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
         range.take(limit).map(|(key, stored)| (key.clone(), stored.clone())).collect()
     }
 
@@ -81,7 +80,8 @@ impl FakeEtcd {
 
     /// Returns whether all compares hold. If they do, the transaction has taken effect.
     pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<bool, Refusal> {
-        let bytes: usize = transaction.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes: usize =
+            transaction.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
         if bytes > self.largest_request {
             return Err(Refusal::TooLarge);
         }

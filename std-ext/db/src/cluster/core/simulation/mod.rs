@@ -41,7 +41,8 @@ use std::ops::Range;
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.
 fn seeds(default: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("HEDGEROW_SEEDS") else { return default };
-    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let range =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     range.expect("HEDGEROW_SEEDS must be two numbers, such as 0..1000")
 }
 
@@ -53,7 +54,9 @@ fn run_all(seeds: Range<u64>, scenario: Scenario) -> Coverage {
         coverage.add(&run.coverage);
         if let Some(why) = run.violation {
             let (faults, trace) = shrink(seed, scenario);
-            panic!("seed {seed} of {scenario:?}: {why}\n{trace}\nleast faults of seed {seed}: {faults:#?}\n{why}");
+            panic!(
+                "seed {seed} of {scenario:?}: {why}\n{trace}\nleast faults of seed {seed}: {faults:#?}\n{why}"
+            );
         }
     }
     coverage
@@ -86,7 +89,8 @@ fn a_restored_etcd_is_noticed() {
 #[test]
 fn stopped_clocks_make_lease_reads_old() {
     let violations = (0..400).filter_map(|seed| run_seed(seed, Scenario::StoppedClocks).violation);
-    let mut allowed = violations.filter(|why| why.contains("both hold the lease") || why.contains("an old read"));
+    let mut allowed =
+        violations.filter(|why| why.contains("both hold the lease") || why.contains("an old read"));
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
 }
 

@@ -89,7 +89,14 @@ impl World {
     }
 
     /// A request reaches etcd, perhaps after its process has ended.
-    pub(super) fn arrive(&mut self, node: usize, number: u64, id: u64, call: &Call, at: (u64, u64)) {
+    pub(super) fn arrive(
+        &mut self,
+        node: usize,
+        number: u64,
+        id: u64,
+        call: &Call,
+        at: (u64, u64),
+    ) {
         let (revision, of) = at;
         if of != self.incarnation {
             return;
@@ -230,10 +237,15 @@ impl World {
 
     /// Two members must have forced what is removed from etcd: a loss of power of all nodes loses nothing.
     fn check_copies(&mut self, below: u64) {
-        let members = self.etcd.get(MEMBERS).map_or(0, |stored| {
-            String::from_utf8_lossy(&stored.value).matches("\"node\"").count()
-        });
-        let holders = self.nodes.iter().filter(|node| node.disk.durable().is_some_and(|seq| seq >= below)).count();
+        let members = self
+            .etcd
+            .get(MEMBERS)
+            .map_or(0, |stored| String::from_utf8_lossy(&stored.value).matches("\"node\"").count());
+        let holders = self
+            .nodes
+            .iter()
+            .filter(|node| node.disk.durable().is_some_and(|seq| seq >= below))
+            .count();
         if holders < members.min(2) {
             self.violate(format!(
                 "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
@@ -283,7 +295,8 @@ impl World {
         }
         let last = self.etcd.revision;
         let Some(process) = self.process(node, number) else { return };
-        let Some(watch) = process.watch.as_mut().filter(|watch| watch.number == number_of_watch) else {
+        let Some(watch) = process.watch.as_mut().filter(|watch| watch.number == number_of_watch)
+        else {
             return;
         };
         let from = watch.next;
@@ -324,7 +337,14 @@ impl World {
     }
 
     /// An answer reaches the node. The deadline may have come before it.
-    pub(super) fn answered(&mut self, node: usize, number: u64, id: u64, reported: Reported, revision: u64) {
+    pub(super) fn answered(
+        &mut self,
+        node: usize,
+        number: u64,
+        id: u64,
+        reported: Reported,
+        revision: u64,
+    ) {
         let Some(process) = self.process(node, number) else { return };
         let Some(call) = process.calls.remove(&id) else { return };
         process.revision = process.revision.max(revision);
@@ -349,7 +369,11 @@ impl World {
         });
         let Some(line) = line else { return };
         let now = self.etcd.get(TAIL).map(|stored| stored.value.as_slice());
-        self.coverage.met(if now == Some(line) { Case::UnknownThenDone } else { Case::UnknownThenNot });
+        self.coverage.met(if now == Some(line) {
+            Case::UnknownThenDone
+        } else {
+            Case::UnknownThenNot
+        });
     }
 }
 
@@ -358,7 +382,8 @@ fn brief(reported: &Reported) -> String {
         Reported::Read(Ok(Answer::Batches(batches))) => {
             format!("batches {:?}", batches.iter().map(|(seq, _)| seq).collect::<Vec<_>>())
         }
-        Reported::Read(Ok(Answer::Tail { tail, .. })) | Reported::Swap(Outcome::Refused { tail, .. }) => {
+        Reported::Read(Ok(Answer::Tail { tail, .. }))
+        | Reported::Swap(Outcome::Refused { tail, .. }) => {
             format!("tail {:?}", tail.as_ref().map(|line| String::from_utf8_lossy(line)))
         }
         other => format!("{other:?}"),

@@ -177,7 +177,13 @@ impl Process {
     }
 
     /// The process becomes the primary: `lsn` is the entry that begins the epoch.
-    pub(super) fn lead(&mut self, epoch: Epoch, lsn: Lsn, time: u64, boot: u64) -> Result<(), String> {
+    pub(super) fn lead(
+        &mut self,
+        epoch: Epoch,
+        lsn: Lsn,
+        time: u64,
+        boot: u64,
+    ) -> Result<(), String> {
         if self.store.last + 1 != lsn || !self.applying.is_empty() {
             return Err(format!(
                 "a node becomes the primary at entry {lsn}, and has applied {}",

@@ -89,7 +89,8 @@ impl Store {
             return Err(format!("entry {lsn} sets the floor back to {floor} from {}", self.floor));
         }
         self.floor = floor;
-        let expired = self.records.iter().filter(|(_, record)| record.ends.is_some_and(|end| end <= floor));
+        let expired =
+            self.records.iter().filter(|(_, record)| record.ends.is_some_and(|end| end <= floor));
         let keys: Vec<_> = expired.map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.put(&key, None, lsn);
@@ -97,7 +98,13 @@ impl Store {
         Ok(())
     }
 
-    fn change(&mut self, key: &[u8], change: &Change<'_>, time: u64, lsn: Lsn) -> Result<(), String> {
+    fn change(
+        &mut self,
+        key: &[u8],
+        change: &Change<'_>,
+        time: u64,
+        lsn: Lsn,
+    ) -> Result<(), String> {
         let old = self.get(key, time).cloned();
         let ends = old.as_ref().and_then(|record| record.ends);
         let record = match change {
@@ -125,7 +132,9 @@ impl Store {
                 value.extend_from_slice(tail);
                 Some(Record { value, ends })
             }
-            other => return Err(format!("entry {lsn} has a change that no client made: {other:?}")),
+            other => {
+                return Err(format!("entry {lsn} has a change that no client made: {other:?}"));
+            }
         };
         self.put(key, record, lsn);
         Ok(())

@@ -94,7 +94,8 @@ impl Truth {
 
     fn line(&mut self, tail: Tail, batches: &[(u64, Batch)]) -> Result<(), String> {
         let old = self.tail;
-        let (seq, epoch, chain) = old.map_or_else(Default::default, |old| (old.seq, old.epoch, old.chain));
+        let (seq, epoch, chain) =
+            old.map_or_else(Default::default, |old| (old.seq, old.epoch, old.chain));
         if tail.seq != seq + batches.len() as u64 || batches.iter().any(|(at, _)| *at != seq + 1) {
             return Err(format!("the log has a gap, or is overwritten: {old:?}, then {tail:?}"));
         }
@@ -128,13 +129,19 @@ impl Truth {
 
     fn batch(&mut self, batch: Batch) -> Result<(), String> {
         if batch.first != self.last() + 1 {
-            return Err(format!("a batch begins with entry {}, not {}", batch.first, self.last() + 1));
+            return Err(format!(
+                "a batch begins with entry {}, not {}",
+                batch.first,
+                self.last() + 1
+            ));
         }
         if !self.parts.is_empty() && self.parts_epoch != batch.epoch {
             return Err("an entry goes on in another epoch".into());
         }
         let raw = match batch.piece {
-            Piece::Whole if !self.parts.is_empty() => return Err("an entry ends without its last part".into()),
+            Piece::Whole if !self.parts.is_empty() => {
+                return Err("an entry ends without its last part".into());
+            }
             Piece::Whole => batch.raw,
             Piece::Part | Piece::LastPart => {
                 self.parts.extend_from_slice(&batch.raw);

@@ -28,9 +28,16 @@ impl World {
     }
 
     /// A node gets a request.
-    pub(super) fn serve_client(&mut self, node: usize, number: u64, client: (usize, u64), request: Request) {
+    pub(super) fn serve_client(
+        &mut self,
+        node: usize,
+        number: u64,
+        client: (usize, u64),
+        request: Request,
+    ) {
         let boot = self.boot(node);
-        let required: Vec<_> = request.keys().iter().map(|key| self.checker.required(key)).collect();
+        let required: Vec<_> =
+            request.keys().iter().map(|key| self.checker.required(key)).collect();
         let Some(process) = self.process(node, number) else { return };
         let refused = !process.accepts && !request.reads_only();
         if process.role != Role::Primary || refused {
@@ -70,7 +77,8 @@ impl World {
             let value = process.store.stored(key).map(|record| record.value.as_slice());
             if self.truth.value(key, process.store.last) != value {
                 let name = String::from_utf8_lossy(key).into_owned();
-                return self.disagree(node, format!("as a follower it shows {name} as it never was"));
+                return self
+                    .disagree(node, format!("as a follower it shows {name} as it never was"));
             }
         }
     }

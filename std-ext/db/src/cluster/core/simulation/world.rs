@@ -203,7 +203,11 @@ impl World {
             clients: vec![Client::default(); usize::try_from(random.between(2, 5)).unwrap_or(2)],
             lease_reads: !log_reads,
             most_batch: usize::try_from(random.between(200, 1500)).unwrap_or(200),
-            most_retained: if random.chance(400) { random.between(2_000, 20_000) } else { 256 << 20 },
+            most_retained: if random.chance(400) {
+                random.between(2_000, 20_000)
+            } else {
+                256 << 20
+            },
             max_skew: 10_000,
             violation: None,
             traced,
@@ -278,7 +282,10 @@ impl World {
 
     /// Returns the process of a node, if it is this one.
     pub(super) fn process(&mut self, node: usize, number: u64) -> Option<&mut Process> {
-        self.nodes[node].process.as_mut().filter(|process| process.number == number && !process.stopped)
+        self.nodes[node]
+            .process
+            .as_mut()
+            .filter(|process| process.number == number && !process.stopped)
     }
 
     pub(super) fn settings(&mut self, node: usize) -> Settings {
@@ -450,7 +457,9 @@ impl World {
                 continue;
             }
             if self.nodes[node].foreign {
-                self.violate(format!("node {node} goes on with a history that the restored etcd does not have"));
+                self.violate(format!(
+                    "node {node} goes on with a history that the restored etcd does not have"
+                ));
                 return;
             }
             alive += 1;
@@ -465,9 +474,11 @@ impl World {
         }
         let may_be_gone = self.scenario == Scenario::Restore && alive == 0;
         if primaries != 1 && !may_be_gone {
-            let states: Vec<_> = self.nodes.iter().map(|node| {
-                node.process.as_ref().map(|process| process.group.status())
-            }).collect();
+            let states: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| node.process.as_ref().map(|process| process.group.status()))
+                .collect();
             self.violate(format!("{primaries} primaries long after all faults ended: {states:?}"));
         }
     }
