@@ -329,7 +329,7 @@ impl World {
             }
             let pause = self.random.clients.between(5, 90);
             let (client, turn) = reply.client;
-            self.after(pause, What::Ask { client, turn });
+            self.after(pause, What::ClientTurn { client, turn });
         }
     }
 
@@ -345,7 +345,7 @@ impl World {
             let before = |process: &Process| process.etcd < self.incarnation;
             let other_process = self.nodes[other].process.as_ref();
             if other_process.is_some_and(holds) {
-                // After a restore of etcd one of them may lead by what etcd has forgotten.
+                // After a restore of etcd one of them may lead by a line that etcd has forgotten.
                 let at = if other_process.is_some_and(before) { other } else { node };
                 return self.disagree(at, format!("nodes {node} and {other} both hold the lease"));
             }
@@ -385,7 +385,7 @@ impl World {
         self.after(delay, What::PutDurable { node, seq, of });
     }
 
-    /// What a node does from time to time.
+    /// The work that a node does from time to time.
     pub(super) fn second(&mut self, node: usize, number: u64) {
         let boot = self.boot(node);
         let quiet = self.now > CLIENTS_END;

@@ -83,7 +83,7 @@ impl Store {
         self.changed.insert(key.to_vec(), lsn);
     }
 
-    /// Removes what has expired by the floor: the only removal that no change asks for.
+    /// Removes records that have expired by the floor: the only removal without a change.
     fn raise_floor(&mut self, floor: u64, lsn: Lsn) -> Result<(), String> {
         if floor < self.floor {
             return Err(format!("entry {lsn} sets the floor back to {floor} from {}", self.floor));
@@ -122,7 +122,7 @@ impl Store {
                     Some(record) => std::str::from_utf8(&record.value)
                         .ok()
                         .and_then(|text| text.parse().ok())
-                        .ok_or_else(|| format!("entry {lsn} adds to what is no number"))?,
+                        .ok_or_else(|| format!("entry {lsn} adds to a value that is no number"))?,
                     None => 0,
                 };
                 Some(Record { value: (number + by).to_string().into_bytes(), ends })

@@ -1,4 +1,4 @@
-//! What is committed: each transaction that takes effect in the fake etcd is checked and replayed here.
+//! The committed entries: each transaction that takes effect in the fake etcd is checked and replayed here.
 //!
 //! All that nodes apply, acknowledge and answer is compared with it.
 
@@ -61,7 +61,7 @@ impl Truth {
         versions[..later].last()?.1.as_deref()
     }
 
-    /// Returns whether the last takeover found the group released, and to whom; none if it created the group.
+    /// Returns whether the last takeover found the group released, and the chosen node; none if it created the group.
     pub(super) fn before_takeover(&self) -> Option<(bool, Option<NodeId>)> {
         self.taken.map(|line| (line.holder().is_none(), line.node))
     }
