@@ -129,6 +129,7 @@ enum Read {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each event was met or not, by itself")]
 struct State {
     tail: Line,
     /// The writes of each batch.
@@ -174,6 +175,7 @@ enum Action {
     Answer,
 }
 
+#[expect(clippy::ref_option, reason = "a sort passes a reference")]
 fn order(sent: &Option<Swap>) -> Option<(u8, u8, u8, bool)> {
     sent.map(|swap| (swap.line.epoch, swap.line.seq, swap.line.beat, swap.line.released))
 }
@@ -608,7 +610,6 @@ fn the_protocol_is_safe_in_all_states() {
         for property in checker.model().properties() {
             match (property.expectation, checker.discovery(property.name)) {
                 (Expectation::Sometimes, Some(_)) => _ = met.insert(property.name),
-                (Expectation::Sometimes, None) => {}
                 (_, Some(path)) => panic!("it fails that `{}`: {path:?}", property.name),
                 (_, None) => {}
             }

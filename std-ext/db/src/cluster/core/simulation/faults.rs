@@ -105,7 +105,7 @@ fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
         22 => Kind::Restart { node },
         23 => Kind::Lease { node, lease: random.between(400, 1500) },
         24 => Kind::Forget { node },
-        25 => Kind::Jump { node, by: random.below(40_000) as i64 - 20_000 },
+        25 => Kind::Jump { node, by: random.below(40_000).cast_signed() - 20_000 },
         26..29 => {
             let lost = random.chance(500);
             let answers = random.between(80, 500);

@@ -35,6 +35,7 @@ pub(super) struct Proof {
 }
 
 /// One start of a node's program.
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
 pub(super) struct Process {
     /// Tells processes of a node apart.
     pub(super) number: u64,

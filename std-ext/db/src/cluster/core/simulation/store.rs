@@ -68,10 +68,6 @@ impl Store {
         self.records.values().any(|record| record.ends.is_some())
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = (&[u8], &Record)> {
-        self.records.iter().map(|(key, record)| (key.as_slice(), record))
-    }
-
     fn put(&mut self, key: &[u8], record: Option<Record>, lsn: Lsn) {
         let added = record.as_ref().map_or(0, |record| hash_of(key, record));
         let old = match record {

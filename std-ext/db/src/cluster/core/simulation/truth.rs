@@ -17,6 +17,9 @@ pub(super) fn log_key(seq: u64) -> String {
     format!("{LOG}{seq:020}")
 }
 
+/// The entry that changed a key, and the new value.
+type Version = (Lsn, Option<Vec<u8>>);
+
 /// The committed entries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Truth {
@@ -26,7 +29,7 @@ pub(super) struct Truth {
     /// The digest behind each entry; the first is of the empty state.
     digests: Vec<u64>,
     /// The contents of each key behind the entries that changed it.
-    versions: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+    versions: BTreeMap<Vec<u8>, Vec<Version>>,
     pub(super) store: Store,
     /// The parts of an entry that is not complete, and their epoch.
     parts: Vec<u8>,

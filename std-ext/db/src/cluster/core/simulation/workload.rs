@@ -33,7 +33,7 @@ impl World {
         node: usize,
         number: u64,
         client: (usize, u64),
-        request: Request,
+        request: &Request,
     ) {
         let boot = self.boot(node);
         let required: Vec<_> =
@@ -41,14 +41,14 @@ impl World {
         let Some(process) = self.process(node, number) else { return };
         let refused = !process.accepts && !request.reads_only();
         if process.role != Role::Primary || refused {
-            self.read_at_follower(node, &request);
+            self.read_at_follower(node, request);
             return self.ask_elsewhere(client.0, client.1);
         }
         match process.evaluate(client, request.clone(), &required, boot) {
             Ok(reply) => process.held.push(reply),
             Err(why) => return self.violate(format!("node {node}: {why}")),
         }
-        self.checker.attempt(&request);
+        self.checker.attempt(request);
         self.want_turn(node, number);
         self.send_replies(node, number);
     }
@@ -78,7 +78,7 @@ impl World {
             if self.truth.value(key, process.store.last) != value {
                 let name = String::from_utf8_lossy(key).into_owned();
                 return self
-                    .disagree(node, format!("as a follower it shows {name} as it never was"));
+                    .disagree(node, &format!("as a follower it shows {name} as it never was"));
             }
         }
     }
@@ -245,11 +245,6 @@ impl World {
             self.coverage.met(Case::NoSpaceLeft);
             self.note(|| "etcd has space again".into());
         }
-    }
-
-    /// A process and its clocks go on.
-    pub(super) fn clock_stopped(&mut self, node: usize, time: u64) {
-        self.nodes[node].clock.stop(time);
     }
 
     /// Everything that was broken works again.

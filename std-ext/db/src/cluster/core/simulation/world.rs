@@ -265,7 +265,7 @@ impl World {
     }
 
     /// A node disagrees with the committed entries. After etcd was restored it may, if it stops in time.
-    pub(super) fn disagree(&mut self, node: usize, why: String) {
+    pub(super) fn disagree(&mut self, node: usize, why: &str) {
         let machine = &mut self.nodes[node];
         let older = machine.process.as_ref().is_some_and(|process| process.etcd < self.incarnation);
         if machine.foreign || older {
@@ -408,7 +408,7 @@ impl World {
             What::Watch { node, number, watch } => self.watch(node, number, watch),
             What::ClientTurn { client, turn } => self.ask(client, turn),
             What::Serve { node, number, client, turn, request } => {
-                self.serve_client(node, number, (client, turn), request);
+                self.serve_client(node, number, (client, turn), &request);
             }
             What::GiveUp { client, turn } => self.give_up(client, turn),
             What::Leave { node } => self.leave(node),
