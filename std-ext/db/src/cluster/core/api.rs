@@ -1,0 +1,306 @@
+//! The events that the driver gives to a group, and the actions that the group answers with.
+
+use super::entry::{Committed, Entry, Epoch, NodeId, Position, Seq};
+use super::swap::{Outcome, Swap};
+use super::tail::Tail;
+use crate::log::Lsn;
+use std::sync::Arc;
+
+/// The settings of a node in its group.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The node.
+    pub node: NodeId,
+    /// A random number of this process. 0 is not one; it becomes 1.
+    pub nonce: u64,
+    /// The lease in milliseconds (`cluster-lease`).
+    pub lease: u64,
+    /// Whether the lease proves reads (`cluster-reads lease`), or only a read of `tail` (`log`).
+    pub lease_reads: bool,
+    /// How far a clock may be ahead, in milliseconds (`cluster-max-skew`).
+    pub max_skew: u64,
+    /// The members that have an entry on disk before etcd may forget it (`cluster-copies`).
+    pub copies: usize,
+    /// The bytes of batches in etcd beyond which only `copies` counts. 256 MiB.
+    pub most_retained: u64,
+    /// The uncompressed bytes of a batch. 512 KiB; larger is taken as 512 KiB.
+    pub most_batch: usize,
+    /// The state of the group's random numbers. Any number; it should differ between processes.
+    pub random: u64,
+}
+
+/// Something that happened.
+///
+/// For each [`Action::Read`], [`Action::Swap`] and [`Action::Trim`] the driver gives exactly one answer with the same
+/// `id`, also when etcd does not answer: every call has a deadline.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The time [`Group::deadline`](super::Group::deadline) has come. Harmless at any other time.
+    Tick,
+    /// The answer of a read.
+    Read {
+        /// The number of the action.
+        id: u64,
+        /// What etcd has, or why it did not say.
+        answer: Result<Answer, Failure>,
+    },
+    /// The answer of a transaction.
+    Swapped {
+        /// The number of the action.
+        id: u64,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The answer of [`Action::Trim`]: whether it was done, or refused because another node is the primary.
+    Trimmed {
+        /// The number of the action.
+        id: u64,
+        /// What became of it.
+        outcome: Result<bool, Failure>,
+    },
+    /// The watch saw changes, in the order of etcd. Duplicates, old ones and gaps do no harm.
+    Watched {
+        /// The revision of the last change.
+        revision: u64,
+        /// The changes.
+        seen: Vec<Seen>,
+    },
+    /// The watch ended, or etcd has compacted what it should have told.
+    WatchLost,
+    /// Workers appended entries, in order. Also told when this node is not the primary any more: then the entries can
+    /// never be committed, and the group says [`Action::Fenced`].
+    Appended(Vec<Entry>),
+    /// After [`Action::Hold`], or [`Action::Role`] with another role than `Primary`: nothing is appended any more, and
+    /// all that had been appended was told before.
+    Closed,
+    /// The state has made all changes up to this entry.
+    Applied(Lsn),
+    /// The state cannot make the changes of the entry after the last one it reported, and says why. Nothing later may
+    /// be applied. Such a node never becomes the primary [C-2].
+    CannotApply(String),
+    /// The state of the new primary serves its clients.
+    Serving,
+    /// This node cannot go on as the primary: its disk fails, or a thread is stuck. It releases the group.
+    CannotServe(String),
+    /// A reply waits for a proof, and its evaluation is later than the last one.
+    ProofWanted,
+    /// Hand the group over to this node, or to any.
+    HandOver(Option<NodeId>),
+    /// The process stops: release the group, and never take it over again. Answered by [`Action::Released`].
+    Release,
+    /// A resync ended: the node has this position now, all of it applied.
+    Resynced {
+        /// Where it begins to read in etcd: [`Mark::before`](super::Mark::before) the last mark.
+        position: Position,
+        /// The last entry that it has.
+        have: Lsn,
+    },
+    /// The clocks of the other live nodes, in milliseconds ahead of this node's.
+    Clocks(Vec<(NodeId, i64)>),
+    /// The setting `cluster-lease` changed.
+    Lease(u64),
+}
+
+/// A change that the watch saw.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// `tail` has this value now. `None`: it was removed.
+    Tail(Option<Vec<u8>>),
+    /// `members` has this value now. `None`: it was removed.
+    Members(Option<Vec<u8>>),
+    /// A batch was put.
+    Batch(Seq, Vec<u8>),
+}
+
+/// What a read of etcd found. All reads are linearizable.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// For [`Read::Tail`]: both at one revision.
+    Tail {
+        /// The revision of the answer.
+        revision: u64,
+        /// The value of `tail`, if there is one.
+        tail: Option<Vec<u8>>,
+        /// The value of `members`, if there is one.
+        members: Option<Vec<u8>>,
+    },
+    /// For [`Read::Batches`]: batches in the order of their numbers, as many as one answer carries. The driver may take
+    /// them from its spool. Empty if the first one is not there any more.
+    Batches(Vec<(Seq, Vec<u8>)>),
+    /// For [`Read::Durable`].
+    Durable {
+        /// The lowest batch that etcd still has.
+        first: Option<Seq>,
+        /// The values of `durable/<node>`: the node, and the `seq` of its record: the *mark* of the last entry on its
+        /// disk, so that a node never needs an earlier batch after a restart.
+        durable: Vec<(NodeId, Seq)>,
+    },
+}
+
+/// What to read from etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// `tail` and `members`, in one transaction.
+    Tail,
+    /// Batches from the first to the last number, both included. A partial answer begins with the first.
+    Batches(Seq, Seq),
+    /// The first batch, and all of `durable/`.
+    Durable,
+}
+
+/// Why etcd did not do what it was asked: the table is in [`swap`](super::swap).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer, connection lost, unavailable, or an unknown error: it may or may not have been done.
+    Unknown(String),
+    /// Not done: etcd is busy (too many requests, no leader, leader changed before the proposal).
+    Busy(String),
+    /// Not done: the request is too large.
+    TooLarge,
+    /// Not done: etcd's quota is used up (alarm NOSPACE). It refuses everything that puts.
+    NoSpace,
+    /// Not done: the user may not do this, or is not known.
+    Denied(String),
+    /// Not done: etcd reports damaged data (alarm CORRUPT).
+    Corrupt,
+    /// The revision of an answer is lower than one seen before: etcd was restored from a backup.
+    WentBack,
+    /// The answer is of another cluster of etcd.
+    OtherCluster,
+}
+
+/// What the driver does. The order matters within one call of [`Group::handle`](super::Group::handle).
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Read from etcd, linearizable.
+    Read {
+        /// The number of the action.
+        id: u64,
+        /// What to read.
+        read: Read,
+    },
+    /// Run a transaction. There is at most one without an answer.
+    Swap {
+        /// The number of the action.
+        id: u64,
+        /// The transaction.
+        swap: Arc<Swap>,
+    },
+    /// Delete the batches below a number if `primary` has this value. The transaction puts nothing: under NOSPACE etcd
+    /// refuses what puts.
+    Trim {
+        /// The number of the action.
+        id: u64,
+        /// The value of `primary` to compare.
+        primary: String,
+        /// The first batch that stays.
+        below: Seq,
+    },
+    /// Watch the group's keys from this revision on. Ends an earlier watch.
+    Watch(u64),
+    /// Apply these entries and give them to the relay. [`Event::Applied`] reports it.
+    Apply(Committed),
+    /// Entries of this node, the primary, are committed: give them to the relay. The state has them.
+    Commit(Committed),
+    /// Take this role.
+    Role {
+        /// The role.
+        role: Role,
+        /// The epoch.
+        epoch: Epoch,
+        /// For `Primary`: the entry that begins the epoch. The next entry to append has the next number.
+        lsn: Lsn,
+        /// For `Primary`: the time of that entry. The node's clock must not be behind it [C-1].
+        time: u64,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Refuse changes from now on, but keep the role: replies that wait still leave. Answer with [`Event::Closed`].
+    Hold,
+    /// Changes are accepted again: the hand-over did not work.
+    Unhold,
+    /// All entries up to this number are committed.
+    Safe(Lsn),
+    /// Replies of this epoch may leave if they were evaluated at `sent` or earlier, or if the time is before `until`.
+    /// Each one replaces the one before.
+    Prove {
+        /// The epoch.
+        epoch: Epoch,
+        /// The end of the lease: boot time. 0 if the lease proves nothing.
+        until: u64,
+        /// Boot time.
+        sent: u64,
+    },
+    /// This node was the primary, and changed its state by entries that will never be committed. The process must
+    /// start anew; the group does nothing any more.
+    Fenced,
+    /// The batches that this node needs are gone from etcd: fetch a snapshot and the relay from a peer. From now on
+    /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]; what the driver has spooled answers
+    /// [`Read::Batches`] before etcd does.
+    Resync {
+        /// The position that the node has.
+        position: Position,
+        /// The last batch.
+        tail: Seq,
+        /// The primary, if there is one.
+        primary: Option<NodeId>,
+    },
+    /// A batch seen during a resync: keep it.
+    Spool(Seq, Vec<u8>),
+    /// etcd has no space: compact it, and disarm the alarm once there is room.
+    FreeSpace,
+    /// Answers [`Event::Release`]: the group is released, or this node did not have it.
+    Released,
+    /// The group cannot go on. The sentence says what is wrong and what to do. No further action follows.
+    Stop(String),
+    /// A line for the log.
+    Note(String),
+}
+
+/// What a node is in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It has not caught up yet since it started, or is being resynced.
+    Loading,
+    /// It follows the log.
+    Follower,
+    /// It writes the log.
+    Primary,
+}
+
+/// The state of a group as others may see it.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The role of this node.
+    pub role: Role,
+    /// The epoch of the last `tail`.
+    pub epoch: Epoch,
+    /// The end of the lease: boot time. 0 unless this node is the primary and leases prove reads.
+    pub until: u64,
+    /// When the last successful transaction was first sent: boot time.
+    pub sent: u64,
+    /// The last committed entry that this node knows of.
+    pub safe: Lsn,
+    /// The last entry that was appended here.
+    pub last: Lsn,
+    /// The last entry that the state has made.
+    pub applied: Lsn,
+    /// Bytes that wait for the log.
+    pub pending: usize,
+    /// The node in `tail`, unless the group is released.
+    pub primary: Option<NodeId>,
+    /// The last `tail` that was received.
+    pub tail: Option<Tail>,
+    /// When it was received: boot time.
+    pub received: u64,
+    /// What this node has read of the log.
+    pub position: Position,
+    /// Batches between `position` and `tail`.
+    pub behind: u64,
+    /// Whether this node is in `members`.
+    pub member: bool,
+    /// Bytes of batches in etcd, as far as this node knows.
+    pub retained: u64,
+    /// Why this node never becomes the primary, if there is a reason.
+    pub disqualified: Option<String>,
+}

@@ -1,0 +1,143 @@
+//! Plain data of the protocol: who a node is, what an entry is, and how far a copy of the log reaches.
+
+use super::chain::Chain;
+use crate::log::Lsn;
+use std::fmt;
+use std::str::FromStr;
+
+/// The number of a batch in etcd. The first is 1.
+pub type Seq = u64;
+
+/// The number of a term of office. Each takeover raises it by one.
+pub type Epoch = u64;
+
+/// Numbers of this size or larger are refused, so that no sum of them overflows.
+pub const MOST_NUMBER: u64 = 1 << 62;
+
+/// The name of a node: 20 random bytes, which its folder keeps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub [u8; 20]);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not the name of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotANodeId;
+
+impl fmt::Display for NotANodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a node has 40 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NotANodeId {}
+
+impl FromStr for NodeId {
+    type Err = NotANodeId;
+
+    fn from_str(text: &str) -> Result<Self, NotANodeId> {
+        hex(text).map(Self).ok_or(NotANodeId)
+    }
+}
+
+/// Reads lower-case hexadecimal digits.
+pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    if digits.len() != 2 * N || !digits.iter().all(is_digit) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The two clocks of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds since the machine started, time of suspension included (`CLOCK_BOOTTIME`).
+    pub boot: u64,
+    /// The time that an entry made now carries, in milliseconds since 1970.
+    pub wall: u64,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub lsn: Lsn,
+    /// The time at which its changes are made, in milliseconds since 1970.
+    pub time: u64,
+    /// The changes, as `log/change.rs` encodes them.
+    pub changes: Vec<u8>,
+}
+
+/// How far a copy of the log reaches: the last batch, and the state behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// The last batch.
+    pub seq: Seq,
+    /// The last complete entry.
+    pub lsn: Lsn,
+    /// The epoch of the last batch.
+    pub epoch: Epoch,
+    /// The chain behind the last batch.
+    pub chain: Chain,
+    /// The latest time of an entry.
+    pub time: u64,
+}
+
+/// What the relay notes in front of a batch, so that a restarted node finds its place in etcd.
+///
+/// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks its chain, and skips the
+/// entries that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The batch. For an entry in parts, its first part.
+    pub seq: Seq,
+    /// The epoch of the batch.
+    pub epoch: Epoch,
+    /// The chain before the batch.
+    pub chain: Chain,
+    /// The first entry of the batch.
+    pub first: Lsn,
+}
+
+impl Mark {
+    /// Returns the position before the batch. The epoch is that of the batch: earlier ones are not accepted any more.
+    ///
+    /// `time` is the latest time of an entry that the node has.
+    pub fn before(&self, time: u64) -> Position {
+        Position {
+            seq: self.seq.saturating_sub(1),
+            lsn: self.first.saturating_sub(1),
+            epoch: self.epoch,
+            chain: self.chain,
+            time,
+        }
+    }
+}
+
+/// Complete committed entries, in order, without gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The batch that the entries are from. The relay writes it in front of the entry `mark.first`, and leaves it out
+    /// if the entries begin later: then it has it already.
+    pub mark: Mark,
+    /// The entries that the node does not have yet. At least one.
+    pub entries: Vec<Entry>,
+    /// The position behind them.
+    pub after: Position,
+}

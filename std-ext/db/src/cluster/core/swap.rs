@@ -1,0 +1,75 @@
+//! The transactions of the protocol, and their outcomes.
+//!
+//! At most one is without an answer. Its answer decides by this table:
+//!
+//! | answer | it was done | the group |
+//! |---|---|---|
+//! | done | yes | goes on |
+//! | refused, `tail` is a line that this transaction tried to write | yes, by an earlier try | goes on, counted from the *first* try [C-8] |
+//! | refused, another `tail` | no | is fenced, or goes on as a follower |
+//! | [`Failure::Unknown`] | perhaps | sends the *same* transaction again |
+//! | [`Failure::Busy`] | no | sends the same again, later |
+//! | [`Failure::TooLarge`] | no | cuts the batch smaller |
+//! | [`Failure::NoSpace`] | no | trims, has etcd compacted, and sends the same again |
+//! | [`Failure::Denied`] | no | says so, and sends the same again every second |
+//! | [`Failure::Corrupt`], [`Failure::WentBack`], [`Failure::OtherCluster`] | no | stops |
+
+use super::entry::Seq;
+use super::api::Failure;
+use std::sync::Arc;
+
+/// A transaction: if all comparisons hold, put all; else read `tail` and `members`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// The value that `tail` must have.
+    pub tail: Compare,
+    /// The value that `members` must have.
+    pub members: Compare,
+    /// The keys to put.
+    pub puts: Vec<Put>,
+}
+
+/// A condition on the value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// None.
+    Any,
+    /// The key does not exist (its version is 0).
+    Absent,
+    /// The key has this value. Never compare the revision: after a restore it is used again [C-4].
+    Is(Vec<u8>),
+}
+
+/// A key to put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// `g/0/tail`.
+    Tail(String),
+    /// `g/0/log/<seq>`.
+    Batch(Seq, Arc<[u8]>),
+    /// `g/0/primary`.
+    Primary(String),
+    /// `g/0/members`.
+    Members(String),
+}
+
+/// The answer of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done {
+        /// The revision of the answer.
+        revision: u64,
+    },
+    /// A comparison did not hold. The values are those of the same revision.
+    Refused {
+        /// The revision of the answer.
+        revision: u64,
+        /// The value of `tail`.
+        tail: Option<Vec<u8>>,
+        /// The value of `members`.
+        members: Option<Vec<u8>>,
+    },
+    /// There is no outcome.
+    Failed(Failure),
+}
