@@ -1,1 +1,33 @@
-//! To be written.
+//! A client of etcd: reads, transactions, watches and leases, and what it takes to rely on them.
+//!
+//! - Every call has a deadline, and every answer a largest size.
+//! - Every read that a caller decides by is linearizable.
+//! - An error says whether the request may have taken effect ([`EtcdError::outcome`]). The client repeats reads. It
+//!   never repeats a transaction whose outcome is unknown: only the caller knows how to tell whether the first one took
+//!   effect.
+//! - A revision that goes back, or another cluster id, is an error that stays: etcd was restored from a backup, or the
+//!   endpoints belong to different clusters.
+//! - A watch is a hint. It delivers revisions in order, reconnects on its own, and may still miss or delay events;
+//!   whoever follows a log counts the entries.
+//!
+//! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses.
+
+mod client;
+mod error;
+mod lease;
+mod request;
+mod settings;
+mod status;
+mod watch;
+
+pub use client::Client;
+pub use error::{ErrorKind, EtcdError, Outcome};
+pub use lease::Lease;
+pub use prost::bytes::Bytes;
+pub use request::{
+    Answer, Compare, Deleted, Found, Got, KeyValue, Keys, Operation, Order, Range, Transacted,
+    Transaction,
+};
+pub use settings::{Settings, TlsSettings};
+pub use status::{Alarm, AlarmKind, Status};
+pub use watch::{Event, Watch, Watched};
