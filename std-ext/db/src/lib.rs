@@ -56,6 +56,7 @@ pub mod request;
 pub mod resp;
 pub mod server;
 mod session;
+mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
@@ -68,3 +69,4 @@ pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;
 pub use session::Session;
+pub use slot_set::SlotSet;

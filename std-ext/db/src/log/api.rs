@@ -1,5 +1,7 @@
 //! The interface between the database and its log.
 
+use crate::log::change::BatchMark;
+use crate::slot_set::SlotSet;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -8,6 +10,37 @@ use std::sync::Arc;
 
 /// The number of a log entry (log sequence number). The first entry is 1.
 pub type Lsn = u64;
+
+/// The number of a term in which one node of a cluster appends to the log. One node alone has epoch 0 for ever.
+pub type Epoch = u64;
+
+/// When the requests of some answers were evaluated, as [`Log::evaluated`] says. Of two values with the same epoch, the
+/// later one compares greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Evaluated {
+    /// The log's epoch before the first request was evaluated.
+    pub epoch: Epoch,
+    /// A time after the last request was evaluated. Only the log knows its unit.
+    pub time: u64,
+}
+
+/// Whether the answers of an evaluation may leave.
+///
+/// Answers of a node that has been deposed, and does not know it, would show old values. So the log has to prove that
+/// this node was still the primary when the answers were evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They may leave, as soon as their log entry is safe.
+    Given,
+    /// The log does not know yet.
+    Pending,
+    /// The epoch of the evaluation is over without a proof. These answers must never leave, and their outcome is
+    /// unknown to the client.
+    Never,
+}
+
+/// The length from which on a log in files begins a new entry instead of making one longer.
+const LONG_ENTRY: usize = 16 << 20;
 
 /// When the log is synced to the disk (`fdatasync`), as Redis's `appendfsync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,11 +68,16 @@ pub trait Log: Send + Sync {
     /// Accepts entries also while the disk is full; they are rolled back. A thread that is about to change something
     /// calls [`writable`](Self::writable) first, under the locks of the shards that it changes.
     ///
+    /// The same holds for the log of a cluster: a change that began while this node was the primary is appended, and
+    /// raises `last`, even if the node was deposed meanwhile. Otherwise the state would contain a change of which
+    /// nobody knows.
+    ///
     /// # Errors
     /// If the log is closed or has failed, or the changes exceed the limit of an entry.
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
 
-    /// Whether the log can be written. If not, no change may begin.
+    /// Whether the log can be written. If not, no change may begin. The log of a cluster can be written at the primary
+    /// only.
     fn writable(&self) -> bool;
 
     /// Sets the callback for the case that the log cannot be written any more.
@@ -83,9 +121,65 @@ pub trait Log: Send + Sync {
     /// Returns the number of the last entry that is safe.
     fn safe(&self) -> Lsn;
 
-    /// Adds a callback that another thread calls whenever `safe` has grown, or the log has failed. It must only query
-    /// the log.
+    /// Adds a callback that another thread calls whenever `safe` has grown, a pending proof was given or refused, or the
+    /// log has failed. It must only query the log.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
+
+    /// Returns the present epoch. It changes whenever this node becomes the primary, and when it ceases to be.
+    fn epoch(&self) -> Epoch {
+        0
+    }
+
+    /// Returns the time of an evaluation that has just ended. `before` is the [`epoch`](Self::epoch) from before its
+    /// first request.
+    ///
+    /// A worker evaluates many requests and calls this once. In this order, a proof of a later time covers all of them.
+    fn evaluated(&self, before: Epoch) -> Evaluated {
+        Evaluated { epoch: before, time: 0 }
+    }
+
+    /// Returns whether the answers of an evaluation may leave. An answer needs this *and* its entry to be safe, also an
+    /// answer that changed nothing.
+    ///
+    /// A proof of one evaluation is one of all earlier evaluations of the same epoch. [`Proof::Given`] and
+    /// [`Proof::Never`] are final.
+    fn proof(&self, evaluated: &Evaluated) -> Proof {
+        let _ = evaluated;
+        Proof::Given
+    }
+
+    /// Waits until the answers of an evaluation may leave.
+    ///
+    /// # Errors
+    /// [`LogError::Deposed`] if they must never leave.
+    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
+        let _ = evaluated;
+        Ok(())
+    }
+
+    /// Returns the number of bytes from which on an entry gets no more changes. One more change may make it longer.
+    fn longest_entry(&self) -> usize {
+        LONG_ENTRY
+    }
+
+    /// Returns the largest number of bytes of keys and values that one request may add to the log. Longer requests are
+    /// refused before anything is changed.
+    fn largest_request(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Returns the bytes of entries that wait to become safe. The server stops reading from its clients while they are
+    /// too many.
+    fn backlog(&self) -> usize {
+        0
+    }
+
+    /// Returns where a log that nodes share stands, for the header of a snapshot that contains its entries up to
+    /// `last`; `None` for a log of one node.
+    fn position(&self, last: Lsn) -> Option<Position> {
+        let _ = last;
+        None
+    }
 
     /// Begins a new segment and returns the number of its first entry. The segments before it can be removed once a
     /// snapshot contains their entries.
@@ -128,6 +222,24 @@ pub struct Rollback {
     pub mark: Lsn,
 }
 
+/// Where a log that nodes share stands, as a snapshot contains it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The cluster's id.
+    pub cluster: [u8; 16],
+    /// The group of nodes that share the log.
+    pub group: u32,
+    /// The incarnation of the group's log. A log that was made anew has another one.
+    pub incarnation: u64,
+    /// The epoch of the last entry.
+    pub epoch: Epoch,
+    /// The hash slots that the group has.
+    pub slots: SlotSet,
+    /// The mark of the batch that contains the last entry, and the number of the batch's first entry; `None` if there
+    /// is no entry.
+    pub batch: Option<(Lsn, BatchMark)>,
+}
+
 /// Why the log rejected an operation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -142,6 +254,8 @@ pub enum LogError {
     Gone(PathBuf),
     /// The change was undone because the log could not be written, or a change of the same request was.
     RolledBack,
+    /// This node is not the primary any more. Whether the change was made is unknown: the new primary may have it.
+    Deposed,
     /// The log was closed.
     Closed,
 }
@@ -155,6 +269,9 @@ impl fmt::Display for LogError {
                 write!(f, "the log segment {} was removed or replaced", file.display())
             }
             Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
+            Self::Deposed => f.write_str(
+                "this node is not the primary any more; whether the change was made is unknown",
+            ),
             Self::Closed => f.write_str("the log is closed"),
         }
     }

@@ -8,6 +8,7 @@
 //! A later version may add kinds, and reads all that earlier versions wrote. An earlier version rejects a log with a
 //! kind that it does not know, and leaves the log unchanged.
 
+use crate::log::api::Epoch;
 use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
 use std::ops::Range;
 
@@ -23,6 +24,24 @@ const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
 const CLOCK: u8 = 12;
+const BEGIN: u8 = 13;
+const FLOOR: u8 = 14;
+const BATCH: u8 = 15;
+
+/// Bytes of a node's id.
+pub const NODE_ID: usize = 20;
+
+/// The mark of a batch of entries in a cluster's log. A node's own copy of the log has it as the first change of the
+/// first entry of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMark {
+    /// The number of the batch. Of an entry in parts, the number of the first part.
+    pub seq: u64,
+    /// The epoch in which the batch was appended.
+    pub epoch: Epoch,
+    /// The running hash of all batches before this one.
+    pub chain_before: [u8; 16],
+}
 
 /// One change in a log entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +54,12 @@ pub(crate) enum LoggedOp<'a> {
     Rename(&'a [u8], &'a [u8]),
     /// Removes all keys that had expired by this time: the clock was set back from it to the time of the entry.
     Clock(u64),
+    /// A node became the primary in this epoch. No later entry has an earlier time than this one.
+    Begin(Epoch, &'a [u8; NODE_ID]),
+    /// No later entry has a time before this one.
+    Floor(u64),
+    /// This entry is the first of a batch. Changes nothing.
+    Batch(BatchMark),
 }
 
 fn number(mut number: u64, into: &mut Vec<u8>) {
@@ -124,6 +149,27 @@ pub(crate) fn clock(latest: u64, into: &mut Vec<u8>) {
     number(latest, into);
 }
 
+/// Encodes that a node became the primary: epoch as a varint, and the node's id.
+pub fn begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
+    into.push(BEGIN);
+    number(epoch, into);
+    into.extend_from_slice(node);
+}
+
+/// Encodes that no later entry has a time before `time`, a varint.
+pub(crate) fn floor(time: u64, into: &mut Vec<u8>) {
+    into.push(FLOOR);
+    number(time, into);
+}
+
+/// Encodes the mark of a batch: its number and its epoch as varints, and the running hash of the batches before.
+pub fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
+    into.push(BATCH);
+    number(mark.seq, into);
+    number(mark.epoch, into);
+    into.extend_from_slice(&mark.chain_before);
+}
+
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote
 /// it.
 pub(crate) struct Changes<'a>(&'a [u8]);
@@ -166,14 +212,33 @@ impl<'a> Changes<'a> {
         self.take(length)
     }
 
+    /// Decodes an operation that is about no single key; `Some(None)` if this kind is about one.
+    #[expect(clippy::option_option, reason = "the outer one is an error")]
+    fn without_key(&mut self, kind: u8) -> Option<Option<LoggedOp<'a>>> {
+        Some(Some(match kind {
+            CLEAR => {
+                let (from, to) = (self.number()?, self.number()?);
+                LoggedOp::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?)
+            }
+            CLOCK => LoggedOp::Clock(self.number()?),
+            BEGIN => LoggedOp::Begin(self.number()?, self.take(NODE_ID)?.try_into().ok()?),
+            FLOOR => LoggedOp::Floor(self.number()?),
+            BATCH => LoggedOp::Batch(BatchMark {
+                seq: self.number()?,
+                epoch: self.number()?,
+                chain_before: self.take(16)?.try_into().ok()?,
+            }),
+            _ => return Some(None),
+        }))
+    }
+
     fn change(&mut self) -> Option<LoggedOp<'a>> {
         let kind = self.byte()?;
-        if kind == CLEAR {
-            let (from, to) = (self.number()?, self.number()?);
-            return Some(LoggedOp::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+        if !(SET..=BATCH).contains(&kind) {
+            return None;
         }
-        if kind == CLOCK {
-            return Some(LoggedOp::Clock(self.number()?));
+        if let Some(operation) = self.without_key(kind)? {
+            return Some(operation);
         }
         let key = self.bytes()?;
         if kind == RENAME {
@@ -245,6 +310,10 @@ mod tests {
         clear(0..16_384, &mut log);
         rename(b"j", b"k", &mut log);
         clock(1 << 50, &mut log);
+        begin(300, &[7; NODE_ID], &mut log);
+        floor(1 << 40, &mut log);
+        let mark = BatchMark { seq: 1000, epoch: 300, chain_before: [9; 16] };
+        batch(&mark, &mut log);
         let set = |value, expiry| Change::Set {
             value,
             condition: SetCondition::Always,
@@ -266,6 +335,9 @@ mod tests {
             LoggedOp::Clear(0, 16_384),
             LoggedOp::Rename(b"j", b"k"),
             LoggedOp::Clock(1 << 50),
+            LoggedOp::Begin(300, &[7; NODE_ID]),
+            LoggedOp::Floor(1 << 40),
+            LoggedOp::Batch(mark),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

@@ -27,7 +27,11 @@ mod recover;
 mod rollback;
 mod writer;
 
-pub use api::{Fsync, Log, LogError, Lsn, Rollback};
+pub use api::{Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback};
+pub use change::BatchMark;
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub use change::{NODE_ID, batch as encode_batch_mark, begin as encode_begin};
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

@@ -1,0 +1,42 @@
+//! The role of a node.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The role of a node. Only [`Alone`](Self::Alone) and [`Primary`](Self::Primary) change anything by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Role {
+    /// A database on one machine.
+    #[default]
+    Alone,
+    /// A node of a cluster that has not caught up with the log yet.
+    Loading,
+    /// A node that applies the entries of another one.
+    Follower,
+    /// The node that appends to the log.
+    Primary,
+}
+
+const ROLES: [Role; 4] = [Role::Alone, Role::Loading, Role::Follower, Role::Primary];
+
+/// The present role, which any thread may read.
+#[derive(Debug, Default)]
+pub(crate) struct RoleCell(AtomicU8);
+
+impl RoleCell {
+    pub(crate) fn new(role: Role) -> Self {
+        Self(AtomicU8::new(role as u8))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Role {
+        // Relaxed: the role is a hint that spares work. What forbids a change is `Log::writable`, under the shard's
+        // lock; the role changes under the locks of all shards, so a thread that holds one sees the present role.
+        ROLES[usize::from(self.0.load(Ordering::Relaxed))]
+    }
+
+    /// Sets the role. The caller holds the locks of all shards, or no other thread knows the state yet.
+    pub(crate) fn set(&self, role: Role) {
+        // Relaxed: ordered by the shards' locks, as `get` says.
+        self.0.store(role as u8, Ordering::Relaxed);
+    }
+}
