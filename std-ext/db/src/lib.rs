@@ -37,6 +37,12 @@ pub mod client;
 mod clock;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+/// Without the feature, commands know the words and never meet a view.
+#[cfg(not(feature = "cluster"))]
+#[doc(hidden)]
+pub mod cluster {
+    pub mod view;
+}
 #[doc(hidden)]
 pub mod command;
 pub mod config;

@@ -1,1 +1,291 @@
-//! To be written.
+//! What clients see of the group: an immutable picture of it, and the cell by which the server's threads read it.
+//!
+//! The node publishes a new [`View`] when something has changed. Each thread of the server keeps the last one, and asks
+//! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
+//! atomic.
+
+use crate::lock::lock;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a node does for its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Role {
+    /// It reads the data that the group had before it came. It serves nothing.
+    #[default]
+    Loading,
+    /// It follows the group's log, and serves reads that may be stale.
+    Follower,
+    /// It writes the group's log.
+    Primary,
+}
+
+/// What the group knows about a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Health {
+    /// It serves clients.
+    Online,
+    /// It is loading.
+    #[default]
+    Loading,
+    /// Its registration in etcd has ended.
+    Failed,
+}
+
+/// How clients and other nodes reach a node.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// The IP address, without brackets; empty if it is not known yet.
+    pub ip: String,
+    /// The host name; empty for none.
+    pub hostname: String,
+    /// The port for clients without TLS; 0 for none.
+    pub port: u16,
+    /// The port for clients with TLS; 0 for none.
+    pub tls_port: u16,
+    /// The port for other nodes.
+    pub peer_port: u16,
+}
+
+/// Which address a client is told to connect to (`cluster-preferred-endpoint-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EndpointType {
+    /// The IP address.
+    #[default]
+    Ip,
+    /// The host name.
+    Hostname,
+    /// None: the client takes the address that it has used already, with the port that it is told.
+    Unknown,
+}
+
+/// A member of the group.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Member {
+    /// The node's id: 40 hexadecimal digits.
+    pub id: String,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Its state.
+    pub health: Health,
+    /// The last entry of the log that it is known to have.
+    pub offset: u64,
+    /// Seconds since it was last heard of.
+    pub lag: u64,
+}
+
+/// A picture of the group at one time, as one of its nodes sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct View {
+    /// The id of this node: 40 hexadecimal digits.
+    pub own_id: String,
+    /// The id of the group, which is the same on all of its nodes: 40 hexadecimal digits.
+    pub group_id: String,
+    /// What this node does. Only a node that may serve changes is [`Role::Primary`].
+    pub role: Role,
+    /// The epoch of the group's log.
+    pub epoch: u64,
+    /// The id of the primary; `None` from the end of its lease until the next one serves.
+    pub primary: Option<String>,
+    /// All members in a fixed order, with this node.
+    pub members: Vec<Member>,
+}
+
+impl View {
+    /// Returns the member with this id.
+    pub fn member(&self, id: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Returns this node, if it is a member.
+    pub fn own(&self) -> Option<&Member> {
+        self.member(&self.own_id)
+    }
+
+    /// Returns the primary, if there is one.
+    pub fn primary(&self) -> Option<&Member> {
+        self.member(self.primary.as_deref()?)
+    }
+
+    /// Returns whether this member is the primary.
+    pub fn is_primary(&self, member: &Member) -> bool {
+        self.primary.as_deref() == Some(&member.id)
+    }
+
+    /// Returns all members except the primary.
+    pub fn followers(&self) -> impl Iterator<Item = &Member> + Clone {
+        self.members.iter().filter(|member| !self.is_primary(member))
+    }
+}
+
+/// Asks the primary to hand over to this node. Returns at once; an error says why this cannot be asked.
+pub type HandOver = dyn Fn() -> Result<(), String> + Send + Sync;
+
+/// The cell that has the current view.
+///
+/// A node that stops being primary publishes the view that says so *before* its log refuses changes. Then a command that
+/// the log has refused finds the new view here, and its client is not sent back to this node.
+pub struct Views {
+    /// The number of views that were published.
+    version: AtomicU64,
+    current: Mutex<Arc<View>>,
+    /// The time of the newest entry or beat of the primary that this node has, in milliseconds since 1970.
+    as_of: AtomicU64,
+    /// Milliseconds.
+    max_stale: u64,
+    endpoint_type: EndpointType,
+    hand_over: Mutex<Option<Box<HandOver>>>,
+}
+
+impl Views {
+    /// Creates a cell with a first view. A follower serves reads while its data is not older than `max_stale`.
+    pub fn new(view: View, endpoint_type: EndpointType, max_stale: Duration) -> Self {
+        Self {
+            version: AtomicU64::new(0),
+            current: Mutex::new(Arc::new(view)),
+            as_of: AtomicU64::new(0),
+            max_stale: u64::try_from(max_stale.as_millis()).unwrap_or(u64::MAX),
+            endpoint_type,
+            hand_over: Mutex::default(),
+        }
+    }
+
+    /// Replaces the view. A view that equals the current one changes nothing.
+    pub fn publish(&self, view: View) {
+        let mut current = lock(&self.current);
+        if **current != view {
+            *current = Arc::new(view);
+            // Relaxed: readers take the view under the lock. One that loads the old number here acts on the old view
+            // for one more cycle.
+            self.version.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the current view.
+    pub fn current(&self) -> Arc<View> {
+        Arc::clone(&lock(&self.current))
+    }
+
+    /// Notes the time of the newest entry or beat of the primary that this node has, in milliseconds since 1970.
+    pub fn set_as_of(&self, time: u64) {
+        // Relaxed: the number stands for itself. A thread that loads an older one takes the data for older than it is.
+        self.as_of.store(time, Ordering::Relaxed);
+    }
+
+    /// Returns the milliseconds by which a follower's data may be older than the primary's, given the time.
+    pub fn staleness(&self, now: u64) -> u64 {
+        // Relaxed: as in `set_as_of`.
+        now.saturating_sub(self.as_of.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether a follower may serve reads at this time.
+    pub fn is_fresh(&self, now: u64) -> bool {
+        self.staleness(now) <= self.max_stale
+    }
+
+    /// Returns which address clients are told.
+    pub fn endpoint_type(&self) -> EndpointType {
+        self.endpoint_type
+    }
+
+    /// Sets what `CLUSTER FAILOVER` calls on a follower.
+    pub fn on_hand_over(&self, hand_over: Box<HandOver>) {
+        *lock(&self.hand_over) = Some(hand_over);
+    }
+
+    /// Asks the primary to hand over to this node.
+    ///
+    /// # Errors
+    /// Why this cannot be asked.
+    pub fn hand_over(&self) -> Result<(), String> {
+        match &*lock(&self.hand_over) {
+            Some(hand_over) => hand_over(),
+            None => Err("this node cannot take over yet".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Views").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+/// A thread's own reference to the current view.
+#[derive(Debug)]
+pub struct ViewReader {
+    views: Arc<Views>,
+    version: u64,
+    view: Arc<View>,
+}
+
+impl ViewReader {
+    /// Creates a reader of the current view.
+    pub fn new(views: &Arc<Views>) -> Self {
+        // Relaxed: a number from before the view at worst, so the next `refresh` takes the view again.
+        let version = views.version.load(Ordering::Relaxed);
+        Self { views: Arc::clone(views), version, view: views.current() }
+    }
+
+    /// Takes the current view if it has changed.
+    #[inline]
+    pub fn refresh(&mut self) {
+        // Relaxed: as in `publish`.
+        let version = self.views.version.load(Ordering::Relaxed);
+        if version != self.version {
+            self.version = version;
+            self.view = self.views.current();
+        }
+    }
+
+    /// Returns the view of the last [`refresh`](Self::refresh).
+    #[inline]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Returns the cell.
+    #[inline]
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_take_the_newest_view() {
+        let views = Arc::new(Views::new(View::default(), EndpointType::Ip, Duration::ZERO));
+        let mut reader = ViewReader::new(&views);
+        let first = std::ptr::from_ref(reader.view());
+        views.publish(View::default());
+        reader.refresh();
+        assert_eq!(std::ptr::from_ref(reader.view()), first, "an equal view was published");
+        views.publish(View { epoch: 7, ..View::default() });
+        assert_eq!((reader.view().epoch, views.current().epoch), (0, 7));
+        reader.refresh();
+        assert_eq!(reader.view().epoch, 7);
+    }
+
+    #[test]
+    fn a_follower_is_fresh_until_its_data_is_too_old() {
+        let views = Views::new(View::default(), EndpointType::Ip, Duration::from_millis(500));
+        assert!(!views.is_fresh(1_000_000), "it has read nothing yet");
+        views.set_as_of(1_000_000);
+        let found = [999_000, 1_000_500, 1_000_501].map(|now| views.is_fresh(now));
+        assert_eq!(found, [true, true, false]);
+        assert_eq!(views.staleness(1_000_501), 501);
+    }
+
+    #[test]
+    fn a_hand_over_is_refused_until_the_node_can_do_it() {
+        let views = Views::new(View::default(), EndpointType::Ip, Duration::ZERO);
+        assert!(views.hand_over().is_err());
+        views.on_hand_over(Box::new(|| Ok(())));
+        assert_eq!(views.hand_over(), Ok(()));
+    }
+}

@@ -45,7 +45,7 @@ fn command() -> Command {
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
-            "A durable in-memory key-value database on one node, for clients of Redis and gRPC",
+            "A durable in-memory key-value database on one node or several, for clients of Redis and gRPC",
         )
         .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
         .after_help(format!(
@@ -91,7 +91,8 @@ fn flag(setting: &'static Setting) -> Arg {
     let hint = match setting.kind {
         Kind::File => ValueHint::FilePath,
         Kind::Folder => ValueHint::DirPath,
-        Kind::Addresses | Kind::Address => ValueHint::Hostname,
+        Kind::Addresses | Kind::AddressesOrNone | Kind::Address => ValueHint::Hostname,
+        Kind::Endpoints => ValueHint::Url,
         _ => ValueHint::Other,
     };
     let arg = Arg::new(setting.name)
@@ -115,7 +116,8 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Text => "TEXT",
         Kind::File => "FILE",
         Kind::Folder => "DIR",
-        Kind::Addresses => "ADDRESSES",
+        Kind::Addresses | Kind::AddressesOrNone => "ADDRESSES",
+        Kind::Endpoints => "URLS",
         Kind::Address => "ADDRESS",
         Kind::Mode => "MODE",
         Kind::OutputLimits => "LIMITS",

@@ -144,7 +144,8 @@ impl Config {
                 return conflict("port, tls-port, grpc-port and metrics-port must differ");
             }
         }
-        self.check_grpc()
+        self.check_grpc()?;
+        self.check_cluster()
     }
 
     fn check_grpc(&self) -> Result<(), ConfigError> {
@@ -186,19 +187,19 @@ impl Config {
         self.file.as_deref()
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub(super) fn number(&self, name: &str) -> u64 {
         value::bytes(self.get(name))
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.get(name) == "yes"
     }
 
-    fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.get(name)).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    fn port(&self, name: &str) -> Option<u16> {
+    pub(super) fn port(&self, name: &str) -> Option<u16> {
         u16::try_from(self.number(name)).ok().filter(|port| *port != 0)
     }
 
@@ -257,7 +258,8 @@ impl Config {
         server.protected_mode = self.flag("protected-mode");
         server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
         // Settings of Redis that clients read, although nothing can be set here.
-        for (name, value) in [("save", ""), ("databases", "1")] {
+        let read_only = [("save", ""), ("databases", "1"), ("cluster-enabled", self.get("cluster"))];
+        for (name, value) in read_only {
             server.settings.push((name.to_owned(), value.to_owned()));
         }
         server.config_file =

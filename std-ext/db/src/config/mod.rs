@@ -1,6 +1,7 @@
 //! Configuration: one [table] of settings, read from a file, environment variables and flags. Each source overrides the
 //! ones before it.
 
+mod cluster;
 mod error;
 #[cfg(feature = "cli")]
 mod flags;
@@ -11,6 +12,9 @@ mod source;
 pub mod table;
 pub(crate) mod value;
 
+pub use cluster::{
+    AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, PeerCertificates, PeerSettings,
+};
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};

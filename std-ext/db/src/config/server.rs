@@ -1,9 +1,11 @@
 //! The configuration of the servers: plain data, which [`Config`](super::Config) fills in and the servers read.
 
+use crate::cluster::view::Views;
 #[cfg(feature = "grpc")]
 use crate::limits::GRPC_MESSAGE;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An address to listen on.
@@ -58,6 +60,8 @@ pub struct ServerConfig {
     pub settings: Vec<(String, String)>,
     /// The configuration file, if there is one, as `INFO` shows it.
     pub config_file: String,
+    /// The cell in which a node of a cluster shows its group; `None` for a single node.
+    pub views: Option<Arc<Views>>,
 }
 
 impl Default for ServerConfig {
@@ -83,6 +87,7 @@ impl Default for ServerConfig {
             protected_mode: true,
             settings: Vec::new(),
             config_file: String::new(),
+            views: None,
         }
     }
 }

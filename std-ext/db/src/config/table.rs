@@ -56,6 +56,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Durability", settings: DURABILITY },
     Group { name: "Memory and threads", settings: MEMORY },
     Group { name: "TLS", settings: TLS },
+    Group { name: "Cluster", settings: CLUSTER },
     Group { name: "Monitoring", settings: MONITORING },
 ];
 
@@ -236,6 +237,142 @@ const TLS: &[Setting] = &[
     ),
 ];
 
+const CLUSTER: &[Setting] = &[
+    immutable(
+        "cluster",
+        Kind::Flag,
+        "no",
+        "Whether this is a node of a cluster, whose log is in etcd. It requires a build with the feature `cluster`. \
+         All nodes need the same settings of this group, except their own addresses.",
+    ),
+    immutable(
+        "cluster-name",
+        Kind::Text,
+        "",
+        "Name of the cluster: letters, digits, hyphens, underscores and dots. Its keys in etcd begin with \
+         `/hedgerow/NAME/`, so several clusters can share one etcd.",
+    ),
+    immutable("cluster-etcd", Kind::Endpoints, "", "The members of etcd. All data goes to them."),
+    immutable("cluster-etcd-user", Kind::Text, "", "User in etcd; empty for none."),
+    immutable("cluster-etcd-password", Kind::Text, "", "Password of the user in etcd."),
+    immutable(
+        "cluster-etcd-ca-cert-file",
+        Kind::File,
+        "",
+        "Certificates that sign those of etcd's members, in PEM. Without them, the system's count.",
+    ),
+    immutable(
+        "cluster-etcd-cert-file",
+        Kind::File,
+        "",
+        "Client certificate that is shown to etcd, and its chain, in PEM.",
+    ),
+    immutable(
+        "cluster-etcd-key-file",
+        Kind::File,
+        "",
+        "Private key of the client certificate for etcd, in PEM.",
+    ),
+    immutable(
+        "cluster-etcd-quota",
+        Kind::Bytes { min: 0 },
+        "0",
+        "The `--quota-backend-bytes` of etcd, so that the database stops before etcd does. 0 for what etcd reports, \
+         which is 3.6 or later, or else 2gb.",
+    ),
+    immutable(
+        "cluster-lease",
+        Kind::Number { min: 500, max: 60_000 },
+        "3000",
+        "Milliseconds that a primary may be silent before another node takes over. It should be longer than an \
+         election in etcd takes.",
+    ),
+    immutable(
+        "cluster-reads",
+        Kind::Choice(&["lease", "log"]),
+        "lease",
+        "How the primary proves that a read is not stale: by its lease, which assumes that clocks run at the same \
+         speed within 10 %, or by asking etcd.",
+    ),
+    immutable(
+        "cluster-max-stale",
+        Kind::Number { min: 100, max: 86_400_000 },
+        "10000",
+        "Milliseconds by which a follower's data may be older than the primary's when it serves reads after \
+         `READONLY`.",
+    ),
+    immutable(
+        "cluster-max-skew",
+        Kind::Number { min: 100, max: 86_400_000 },
+        "10000",
+        "Milliseconds by which a node's clock may be ahead of the others'. A node beyond it does not become primary.",
+    ),
+    immutable(
+        "cluster-max-entry",
+        Kind::Bytes { min: 1 << 20 },
+        "32mb",
+        "The most bytes that one command may add to the log. A longer change is refused.",
+    ),
+    immutable(
+        "cluster-copies",
+        Kind::Number { min: 1, max: 16 },
+        "2",
+        "Number of nodes that must have a change on disk before it is removed from etcd.",
+    ),
+    immutable(
+        "cluster-peer-port",
+        PORT,
+        "0",
+        "Port on which nodes ask each other for data; 0 for 10000 above `port`, or above `tls-port` if that is the \
+         only one.",
+    ),
+    immutable(
+        "cluster-peer-bind",
+        Kind::AddressesOrNone,
+        "",
+        "Addresses of the peer port; empty for those of `bind`. The port uses TLS in both directions if \
+         `tls-cert-file`, `tls-key-file` and `tls-ca-cert-file` are set.",
+    ),
+    immutable(
+        "cluster-insecure",
+        Kind::Flag,
+        "no",
+        "Whether the peer port and the connection with etcd may reach other machines without TLS.",
+    ),
+    immutable(
+        "cluster-announce-ip",
+        Kind::Text,
+        "",
+        "IP address that clients and other nodes are told; empty for the only address of `bind`, or else the one \
+         from which this machine reaches etcd.",
+    ),
+    immutable(
+        "cluster-announce-hostname",
+        Kind::Text,
+        "",
+        "Host name that clients are told; empty for none.",
+    ),
+    immutable("cluster-announce-port", PORT, "0", "Port that clients are told; 0 for `port`."),
+    immutable(
+        "cluster-announce-tls-port",
+        PORT,
+        "0",
+        "Port that clients with TLS are told; 0 for `tls-port`.",
+    ),
+    immutable(
+        "cluster-announce-peer-port",
+        PORT,
+        "0",
+        "Peer port that other nodes are told; 0 for the one of this node.",
+    ),
+    immutable(
+        "cluster-preferred-endpoint-type",
+        Kind::Choice(&["ip", "hostname", "unknown-endpoint"]),
+        "ip",
+        "Address to which clients are sent: an IP address, a host name, or the one that they have used.",
+    ),
+];
+
 const MONITORING: &[Setting] = &[
     immutable(
         "loglevel",
@@ -274,6 +411,10 @@ const FROM_REDIS: &[(&str, &str)] = &[
     ("io-threads", "threads"),
     ("client-output-limit", "client-output-buffer-limit"),
     ("maxmemory-clients", "client-output-buffer-limit"),
+    ("cluster-enabled", "cluster"),
+    ("cluster-node-timeout", "cluster-lease"),
+    ("cluster-port", "cluster-peer-port"),
+    ("cluster-announce-bus-port", "cluster-announce-peer-port"),
 ];
 
 /// Returns the setting that a wrong name may have meant.
@@ -325,6 +466,7 @@ mod tests {
             ("prot", Some("port")),
             ("save", Some("snapshot-after")),
             ("io-threads", Some("threads")),
+            ("cluster-enabled", Some("cluster")),
             ("lua-time-limit", None),
         ];
         for (name, expected) in cases {

@@ -31,8 +31,12 @@ pub enum Kind {
     Folder,
     /// IP addresses separated by spaces.
     Addresses,
+    /// IP addresses separated by spaces, or nothing.
+    AddressesOrNone,
     /// One IP address.
     Address,
+    /// URLs of etcd's members, separated by commas or spaces, or nothing.
+    Endpoints,
     /// Permissions in octal, or nothing.
     Mode,
     /// Limits of unsent replies in Redis's format: for each class of clients its name, two numbers of bytes and a
@@ -70,6 +74,10 @@ impl Kind {
                 Some(some) if !some.is_empty() => Ok(value.to_owned()),
                 _ => Err(expected()),
             },
+            Self::AddressesOrNone => {
+                read_addresses(value).map(|_| value.to_owned()).ok_or_else(expected)
+            }
+            Self::Endpoints => endpoints(value).map(|all| all.join(" ")).ok_or_else(expected),
             Self::Address => match read_addresses(value).as_deref() {
                 Some([_]) => Ok(value.to_owned()),
                 _ => Err(expected()),
@@ -103,7 +111,12 @@ impl std::fmt::Display for Kind {
             Self::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Self::Text => f.write_str("a string"),
             Self::File | Self::Folder => f.write_str("a path"),
-            Self::Addresses => f.write_str("IP addresses separated by spaces, such as 127.0.0.1 ::1"),
+            Self::Addresses | Self::AddressesOrNone => {
+                f.write_str("IP addresses separated by spaces, such as 127.0.0.1 ::1")
+            }
+            Self::Endpoints => f.write_str(
+                "URLs separated by commas or spaces, such as http://10.0.0.1:2379,http://10.0.0.2:2379",
+            ),
             Self::Address => f.write_str("an IP address, such as 127.0.0.1"),
             Self::Mode => f.write_str("permissions in octal, such as 770"),
             Self::OutputLimits => f.write_str(
@@ -161,6 +174,35 @@ pub(super) fn read_addresses(text: &str) -> Option<Vec<(IpAddr, bool)>> {
     text.split_whitespace().map(one).collect()
 }
 
+/// Parses the URLs of etcd's members, separated by commas or spaces. A missing port becomes 2379. `None` if one is no
+/// URL of a host.
+pub(super) fn endpoints(text: &str) -> Option<Vec<String>> {
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    words.map(endpoint).collect()
+}
+
+/// Parses the URL of one member of etcd.
+fn endpoint(word: &str) -> Option<String> {
+    const PORT: u16 = 2379;
+    let (scheme, rest) = word.trim_end_matches('/').split_once("://")?;
+    if !matches!(scheme, "http" | "https") {
+        return None;
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+        _ => (rest, PORT),
+    };
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let known = match inside {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !host.is_empty() && host.chars().all(plain)
+        }
+    };
+    (known && port != 0).then(|| format!("{scheme}://{host}:{port}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +222,15 @@ mod tests {
             (bytes, "1gb", "1073741824"),
             (Kind::Text, "As It Is", "As It Is"),
             (Kind::Addresses, "10.0.0.1 -::1 * ::*", "10.0.0.1 -::1 * ::*"),
+            (Kind::AddressesOrNone, "", ""),
+            (Kind::AddressesOrNone, "10.0.0.1 ::1", "10.0.0.1 ::1"),
+            (Kind::Endpoints, "", ""),
+            (
+                Kind::Endpoints,
+                "http://a:1,https://[::1]:2 , http://10.0.0.1/",
+                "http://a:1 https://[::1]:2 http://10.0.0.1:2379",
+            ),
+            (Kind::Endpoints, "http://[::1]", "http://[::1]:2379"),
             (Kind::Mode, "770", "770"),
             (Kind::Mode, "", ""),
             (Kind::OutputLimits, "Normal 1MB 0 0", "normal 1048576 0 0"),
@@ -206,6 +257,16 @@ mod tests {
             (Kind::Addresses, ""),
             (Kind::Addresses, "example.org"),
             (Kind::Address, "127.0.0.1 ::1"),
+            (Kind::AddressesOrNone, "here"),
+            (Kind::Endpoints, "10.0.0.1:2379"),
+            (Kind::Endpoints, "ftp://10.0.0.1"),
+            (Kind::Endpoints, "http://"),
+            (Kind::Endpoints, "http://a:0"),
+            (Kind::Endpoints, "http://a:65536"),
+            (Kind::Endpoints, "http://[::1"),
+            (Kind::Endpoints, "http://::1"),
+            (Kind::Endpoints, "http://a:1,http://user@b:1"),
+            (Kind::Endpoints, "http://a/path"),
             (Kind::Mode, "888"),
             (Kind::Mode, "7777"),
             (Kind::OutputLimits, ""),

@@ -1,0 +1,313 @@
+//! The settings of the cluster: plain data, and the checks that only they need.
+
+use super::error::ConfigError;
+use super::load::Config;
+use super::server::Bind;
+use super::value;
+use crate::cluster::view::EndpointType;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a primary knows that a read is not stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClusterReads {
+    /// Its lease has not ended by its own clock.
+    #[default]
+    Lease,
+    /// etcd has said so after the read.
+    Log,
+}
+
+/// The settings of a node of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// The cluster's name, which is a part of all keys in etcd.
+    pub name: String,
+    /// How etcd is reached.
+    pub etcd: EtcdSettings,
+    /// How long a primary may serve after its last change of the log's tail.
+    pub lease: Duration,
+    /// How a primary knows that a read is not stale.
+    pub reads: ClusterReads,
+    /// How old the data of a follower may be that serves reads.
+    pub max_stale: Duration,
+    /// By how much a node's clock may be ahead of the others' if it is to become primary.
+    pub max_skew: Duration,
+    /// The longest entry of the log, in bytes.
+    pub max_entry: usize,
+    /// How many members must have an entry on disk before it may be removed from etcd.
+    pub copies: usize,
+    /// How other nodes reach this one.
+    pub peer: PeerSettings,
+    /// The addresses that the node tells; see [`AnnouncedAddresses`].
+    pub announce: AnnouncedAddresses,
+    /// Which of the addresses clients are told.
+    pub endpoint_type: EndpointType,
+}
+
+/// How etcd is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdSettings {
+    /// The URLs of its members, all with the same scheme: `http` or `https`.
+    pub endpoints: Vec<String>,
+    /// The user and the password, if it wants them.
+    pub user: Option<(String, String)>,
+    /// The certificates that sign those of etcd's members, in PEM; without them, the system's.
+    pub authorities: Option<PathBuf>,
+    /// The certificate and the key that this node shows, in PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// etcd's limit of its database in bytes, as given to `--quota-backend-bytes`; 0 for what etcd says itself.
+    pub quota: u64,
+}
+
+/// The peer port, on which nodes ask each other for data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// The addresses to listen on.
+    pub binds: Vec<Bind>,
+    /// The certificates for TLS in both directions: the chain, its key, and those that sign the other nodes'.
+    pub tls: Option<PeerCertificates>,
+}
+
+/// The certificate files of the peer port, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificates {
+    /// The node's certificate and its chain.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// The certificates that sign those of the other nodes.
+    pub authorities: PathBuf,
+}
+
+/// The addresses that a node tells others.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AnnouncedAddresses {
+    /// The IP address. `None`: the one address of `bind`, if it is one, or else the address of this machine on its
+    /// connection with etcd.
+    pub ip: Option<String>,
+    /// The host name.
+    pub hostname: Option<String>,
+    /// The port for clients without TLS; 0 for none.
+    pub port: u16,
+    /// The port for clients with TLS; 0 for none.
+    pub tls_port: u16,
+    /// The port for other nodes.
+    pub peer_port: u16,
+}
+
+/// What [`Config::cluster_peer_port`] adds to the port for clients, as Redis does for its bus.
+const PEER_OFFSET: u16 = 10_000;
+/// The longest name of a cluster.
+const LONGEST_CLUSTER_NAME: usize = 64;
+/// The longest host name.
+const LONGEST_HOSTNAME: usize = 255;
+
+impl Config {
+    /// Returns the settings of the cluster; `None` without `cluster yes`.
+    pub fn cluster(&self) -> Option<ClusterSettings> {
+        if !self.flag("cluster") {
+            return None;
+        }
+        let milliseconds = |name| Duration::from_millis(self.number(name));
+        let identity = self.path("cluster-etcd-cert-file");
+        let user = Some(self.get("cluster-etcd-user")).filter(|user| !user.is_empty());
+        Some(ClusterSettings {
+            name: self.get("cluster-name").to_owned(),
+            etcd: EtcdSettings {
+                endpoints: value::endpoints(self.get("cluster-etcd")).unwrap_or_default(),
+                user: user.map(|user| (user.into(), self.get("cluster-etcd-password").into())),
+                authorities: self.path("cluster-etcd-ca-cert-file"),
+                identity: identity.zip(self.path("cluster-etcd-key-file")),
+                quota: self.number("cluster-etcd-quota"),
+            },
+            lease: milliseconds("cluster-lease"),
+            reads: match self.get("cluster-reads") {
+                "log" => ClusterReads::Log,
+                _ => ClusterReads::Lease,
+            },
+            max_stale: milliseconds("cluster-max-stale"),
+            max_skew: milliseconds("cluster-max-skew"),
+            max_entry: self.number("cluster-max-entry") as usize,
+            copies: self.number("cluster-copies") as usize,
+            peer: PeerSettings { binds: self.cluster_peer_binds(), tls: self.cluster_peer_tls() },
+            announce: self.cluster_announce(),
+            endpoint_type: match self.get("cluster-preferred-endpoint-type") {
+                "hostname" => EndpointType::Hostname,
+                "unknown-endpoint" => EndpointType::Unknown,
+                _ => EndpointType::Ip,
+            },
+        })
+    }
+
+    /// Returns the peer port, or `None` if the one that follows from the port for clients is none.
+    fn cluster_peer_port(&self) -> Option<u16> {
+        self.port("cluster-peer-port").or_else(|| {
+            self.port("port").or_else(|| self.port("tls-port"))?.checked_add(PEER_OFFSET)
+        })
+    }
+
+    fn cluster_peer_binds(&self) -> Vec<Bind> {
+        let Some(port) = self.cluster_peer_port() else { return Vec::new() };
+        let own = Some(self.get("cluster-peer-bind")).filter(|text| !text.is_empty());
+        let all = value::read_addresses(own.unwrap_or_else(|| self.get("bind")));
+        let bind =
+            |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
+        all.unwrap_or_default().into_iter().map(bind).collect()
+    }
+
+    fn cluster_peer_tls(&self) -> Option<PeerCertificates> {
+        Some(PeerCertificates {
+            certificate: self.path("tls-cert-file")?,
+            key: self.path("tls-key-file")?,
+            authorities: self.path("tls-ca-cert-file")?,
+        })
+    }
+
+    fn cluster_announce(&self) -> AnnouncedAddresses {
+        let text = |name| Some(self.get(name).to_owned()).filter(|text| !text.is_empty());
+        let port = |announced, own| self.port(announced).or_else(|| self.port(own)).unwrap_or(0);
+        // A `bind` that names one address of this machine says under which the others reach it.
+        let only = match &value::read_addresses(self.get("bind")).unwrap_or_default()[..] {
+            [(ip, _)] if !ip.is_unspecified() => Some(ip.to_string()),
+            _ => None,
+        };
+        let peer_port = self.port("cluster-announce-peer-port");
+        AnnouncedAddresses {
+            ip: text("cluster-announce-ip").or(only),
+            hostname: text("cluster-announce-hostname"),
+            port: port("cluster-announce-port", "port"),
+            tls_port: port("cluster-announce-tls-port", "tls-port"),
+            peer_port: peer_port.or_else(|| self.cluster_peer_port()).unwrap_or(0),
+        }
+    }
+
+    /// Checks the settings of the cluster against each other and against the others.
+    pub(super) fn check_cluster(&self) -> Result<(), ConfigError> {
+        if !self.flag("cluster") {
+            return Ok(());
+        }
+        if cfg!(not(feature = "cluster")) {
+            return conflict("cluster requires a build with the feature `cluster`");
+        }
+        self.check_cluster_name()?;
+        self.check_cluster_ports()?;
+        self.check_cluster_etcd()?;
+        self.check_cluster_peer()
+    }
+
+    fn check_cluster_name(&self) -> Result<(), ConfigError> {
+        let name = self.get("cluster-name");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > LONGEST_CLUSTER_NAME || !name.chars().all(plain) {
+            return conflict(
+                "cluster requires cluster-name: up to 64 letters, digits, hyphens, underscores and dots, the same on \
+                 all nodes",
+            );
+        }
+        if !self.flag("appendonly") {
+            return conflict(
+                "cluster requires appendonly yes: a node keeps its id and its copy of the log in dir",
+            );
+        }
+        let hostname = self.get("cluster-announce-hostname");
+        if hostname.len() > LONGEST_HOSTNAME || !hostname.chars().all(plain) {
+            return conflict(
+                "cluster-announce-hostname takes up to 255 letters, digits, hyphens, underscores and dots",
+            );
+        }
+        if hostname.is_empty() && self.get("cluster-preferred-endpoint-type") == "hostname" {
+            return conflict(
+                "cluster-preferred-endpoint-type hostname requires cluster-announce-hostname",
+            );
+        }
+        let ip = self.get("cluster-announce-ip");
+        if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
+            return conflict(
+                "cluster-announce-ip takes an IP address; a name belongs in cluster-announce-hostname",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_cluster_ports(&self) -> Result<(), ConfigError> {
+        if self.number("port") == 0 && self.number("tls-port") == 0 {
+            return conflict(
+                "cluster requires port or tls-port: clients find nodes by their TCP ports",
+            );
+        }
+        let Some(peer_port) = self.cluster_peer_port() else {
+            return conflict(
+                "cluster-peer-port is port + 10000 by default, and there is no such port: set cluster-peer-port",
+            );
+        };
+        let others = ["port", "tls-port", "grpc-port", "metrics-port"];
+        match others.iter().find(|name| self.port(name) == Some(peer_port)) {
+            Some(other) => conflict(&format!("cluster-peer-port and {other} must differ")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_cluster_etcd(&self) -> Result<(), ConfigError> {
+        let given = |name| !self.get(name).is_empty();
+        let endpoints = value::endpoints(self.get("cluster-etcd")).unwrap_or_default();
+        let Some(first) = endpoints.first() else {
+            return conflict(
+                "cluster requires cluster-etcd: the URLs of etcd's members, such as http://10.0.0.1:2379",
+            );
+        };
+        let secure = first.starts_with("https://");
+        if endpoints.iter().any(|url| url.starts_with("https://") != secure) {
+            return conflict("the URLs of cluster-etcd must all begin with http:// or all with https://");
+        }
+        if given("cluster-etcd-user") != given("cluster-etcd-password") {
+            return conflict("cluster-etcd-user and cluster-etcd-password require each other");
+        }
+        if given("cluster-etcd-cert-file") != given("cluster-etcd-key-file") {
+            return conflict("cluster-etcd-cert-file and cluster-etcd-key-file require each other");
+        }
+        if secure {
+            if cfg!(not(feature = "tls")) {
+                return conflict("https:// in cluster-etcd requires a build with the feature `tls`");
+            }
+            return Ok(());
+        }
+        if given("cluster-etcd-cert-file") || given("cluster-etcd-ca-cert-file") {
+            return conflict("certificates for etcd have no effect with http://; cluster-etcd needs https://");
+        }
+        if !self.flag("cluster-insecure") && !endpoints.iter().all(|url| is_local(url)) {
+            return conflict(
+                "cluster-etcd on other machines requires https://, or cluster-insecure yes: all data goes over this \
+                 connection",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_cluster_peer(&self) -> Result<(), ConfigError> {
+        if self.cluster_peer_tls().is_some() && cfg!(feature = "tls") || self.flag("cluster-insecure")
+        {
+            return Ok(());
+        }
+        if self.cluster_peer_binds().iter().all(|bind| bind.address.ip().is_loopback()) {
+            return Ok(());
+        }
+        conflict(
+            "the peer port on an address that other machines can reach requires tls-cert-file, tls-key-file and \
+             tls-ca-cert-file, or cluster-insecure yes: who reaches it can read all data",
+        )
+    }
+}
+
+fn conflict(why: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Conflict(why.to_owned()))
+}
+
+/// Returns whether a URL is one of this machine.
+fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
