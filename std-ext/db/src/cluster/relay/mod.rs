@@ -1,1 +1,31 @@
-//! To be written.
+//! The relay: the committed entries of the group, in the node's own folder.
+//!
+//! It is the [`FileLog`](crate::log::file::FileLog) of the folder. Its entries have the numbers that they have in the
+//! group's log, and only committed entries enter it. So nothing is ever rolled back, and opening the folder is the same
+//! as for a database on one machine.
+//!
+//! - [`store`]: appends batches. A thread of its own writes them, so a disk delays no acknowledgement.
+//! - [`position`]: the place in the group's log that the relay has reached.
+//! - [`records`]: reads entries back, for a peer.
+//! - [`incarnation`]: the identity of the folder.
+//!
+//! # Marks
+//! A batch has a number (`seq`) in etcd, and its entries have numbers (`lsn`) of their own. The first entry of each
+//! batch begins with a mark: the batch's number, epoch, and the chain before it. A node that restarts finds the last
+//! mark, reads that batch from etcd again, checks the chain, and skips the entries that it has. So a crash may cut a
+//! batch anywhere. The segment with the last mark is never removed, also if a snapshot contains its entries.
+
+pub mod error;
+pub mod incarnation;
+pub mod position;
+pub mod records;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::RelayError;
+pub use incarnation::Incarnation;
+pub use position::{Chain, Durable, Entry, Epoch, Mark, Position, Seq};
+pub use records::{Record, Records};
+pub use store::{Condition, Pin, Relay};

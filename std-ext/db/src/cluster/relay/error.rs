@@ -1,0 +1,66 @@
+//! The errors of the relay.
+
+use crate::log::{LogError, Lsn, OpenError};
+use std::error::Error;
+use std::fmt;
+
+/// Why the relay rejected an operation.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// An entry is missing before this one, or a batch is out of order. Nothing was appended.
+    Gap {
+        /// The number that the next entry must have.
+        wanted: Lsn,
+        /// The number that it has.
+        found: Lsn,
+    },
+    /// The folder's log failed. The node is no longer durable: it must not count as a holder of new entries.
+    Log(LogError),
+    /// The folder's files cannot be read.
+    Read(OpenError),
+    /// The entries were removed, because a snapshot contains them.
+    Trimmed {
+        /// The entry that was asked for.
+        wanted: Lsn,
+        /// The first entry that is there.
+        oldest: Lsn,
+    },
+}
+
+impl fmt::Display for RelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gap { wanted, found } => {
+                write!(f, "the relay needs entry {wanted} next, but got entry {found}")
+            }
+            Self::Log(why) => write!(f, "the node's own disk keeps no further entries: {why}"),
+            Self::Read(why) => write!(f, "the relay cannot be read: {why}"),
+            Self::Trimmed { wanted, oldest } => {
+                write!(f, "the relay has no entry {wanted} any more: its first one is {oldest}")
+            }
+        }
+    }
+}
+
+impl Error for RelayError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Log(why) => Some(why),
+            Self::Read(why) => Some(why),
+            Self::Gap { .. } | Self::Trimmed { .. } => None,
+        }
+    }
+}
+
+impl From<LogError> for RelayError {
+    fn from(why: LogError) -> Self {
+        Self::Log(why)
+    }
+}
+
+impl From<OpenError> for RelayError {
+    fn from(why: OpenError) -> Self {
+        Self::Read(why)
+    }
+}
