@@ -15,10 +15,15 @@ const CLOCK: ClockId = ClockId::Monotonic;
 
 /// Returns the milliseconds since the machine has started.
 pub(crate) fn now() -> u64 {
+    micros() / 1000
+}
+
+/// Returns the microseconds since the machine has started.
+pub(crate) fn micros() -> u64 {
     let now = clock_gettime(CLOCK);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds * 1000 + nanoseconds / 1_000_000
+    seconds * 1_000_000 + nanoseconds / 1000
 }
 
 /// Returns the time from now until `at`, in a form for timers.

@@ -103,22 +103,17 @@ impl Keys {
         format!("{}durable/{node}", self.group())
     }
 
+    /// Returns the key by which a member asks the primary to hand over to it.
+    pub(crate) fn wanted(&self) -> String {
+        format!("{}wanted", self.group())
+    }
+
     /// Returns the number of a batch by its key.
     pub(crate) fn seq(&self, key: &[u8]) -> Option<u64> {
         let digits = key.strip_prefix(self.batches().as_bytes())?;
         let plain = digits.len() == 20 && digits.iter().all(u8::is_ascii_digit);
         str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
     }
-}
-
-/// Returns the first key behind all keys with a prefix, as etcd's ranges need it.
-pub(crate) fn end_of(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    // The prefixes above end with `/`, so there is no carry.
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end
 }
 
 #[cfg(test)]
@@ -137,7 +132,6 @@ mod tests {
         assert_eq!(keys.batch(42), "/hedgerow/roses/g/0/log/00000000000000000042");
         assert_eq!(keys.seq(keys.batch(42).as_bytes()), Some(42));
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
-        assert_eq!(end_of("/a/"), b"/a0");
     }
 
     #[test]

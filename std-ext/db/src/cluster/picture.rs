@@ -1,0 +1,147 @@
+//! Makes the view that clients get, of what the node knows about its group.
+
+use super::core::{Members, NodeId, Role, Status};
+use super::registration::{Node, Registration};
+use super::view::{Health, Member, View};
+use std::collections::{HashMap, VecDeque};
+
+/// The lines of `tail` whose entries the state does not have yet.
+const LINES: usize = 1024;
+
+/// What a node knows about the others.
+pub(super) struct Picture {
+    own: NodeId,
+    group_id: String,
+    members: Members,
+    nodes: HashMap<NodeId, Seen>,
+    /// The last entries and the times of lines of `tail`, oldest first.
+    lines: VecDeque<(u64, u64)>,
+}
+
+/// A node's last registration.
+struct Seen {
+    registration: Registration,
+    /// When it was there last, boot time.
+    at: u64,
+    alive: bool,
+}
+
+impl Picture {
+    pub(super) fn new(own: NodeId, group_id: String, registration: Registration) -> Self {
+        // Clients want to know this node's own addresses before etcd does.
+        let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
+        Self { own, group_id, members: Members::default(), nodes, lines: VecDeque::new() }
+    }
+
+    /// Notes the list of members.
+    pub(super) fn set_members(&mut self, value: Option<&[u8]>) {
+        // The protocol complains about a value that cannot be read.
+        if let Ok(members) = Members::parse(value.unwrap_or(b"[]")) {
+            self.members = members;
+        }
+    }
+
+    /// Notes the nodes that are registered.
+    pub(super) fn set_nodes(&mut self, nodes: Vec<Node>, now: u64) {
+        for (id, seen) in &mut self.nodes {
+            seen.alive = *id == self.own;
+        }
+        for Node { id, registration } in nodes {
+            self.nodes.insert(id, Seen { registration, at: now, alive: true });
+        }
+        let members = &self.members;
+        self.nodes.retain(|id, seen| seen.alive || members.has(*id));
+    }
+
+    /// Returns where peers reach a node that is alive.
+    fn peer_address(&self, id: NodeId) -> Option<String> {
+        let seen = self.nodes.get(&id).filter(|seen| seen.alive)?;
+        let Registration { ip, peer_port, .. } = &seen.registration;
+        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+        (!ip.is_empty() && *peer_port != 0).then(|| format!("{host}:{peer_port}"))
+    }
+
+    /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let alive = self.nodes.iter().filter(|(id, seen)| {
+            **id != self.own && seen.alive && seen.registration.role != "loading"
+        });
+        let mut sources: Vec<_> =
+            alive.map(|(id, seen)| (seen.registration.applied, *id)).collect();
+        sources.sort_unstable_by(|one, other| other.cmp(one));
+        sources.into_iter().filter_map(|(_, id)| self.peer_address(id)).collect()
+    }
+
+    /// Returns the time of the newest line of `tail` whose entries the state has.
+    pub(super) fn as_of(&mut self, status: &Status) -> Option<u64> {
+        if let Some(tail) = &status.tail
+            && self.lines.back() != Some(&(tail.lsn, tail.time))
+        {
+            if self.lines.len() == LINES {
+                // With so many lines to apply, every second one will do.
+                let mut keep = false;
+                self.lines.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+            }
+            self.lines.push_back((tail.lsn, tail.time));
+        }
+        let mut as_of = None;
+        while let Some((lsn, time)) = self.lines.front().copied()
+            && lsn <= status.applied
+        {
+            as_of = Some(time);
+            self.lines.pop_front();
+        }
+        as_of
+    }
+
+    /// Makes the view. `serving` says whether this node serves as the primary.
+    pub(super) fn view(&self, status: &Status, serving: bool, now: u64) -> View {
+        let role = match status.role {
+            Role::Loading => super::view::Role::Loading,
+            Role::Primary if serving => super::view::Role::Primary,
+            Role::Primary | Role::Follower => super::view::Role::Follower,
+        };
+        View {
+            own_id: self.own.to_string(),
+            group_id: self.group_id.clone(),
+            role,
+            epoch: status.epoch,
+            primary: self.primary(status, serving, now).map(|id| id.to_string()),
+            members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
+        }
+    }
+
+    /// Returns the primary, unless its lease has run out.
+    fn primary(&self, status: &Status, serving: bool, now: u64) -> Option<NodeId> {
+        let tail = status.tail.as_ref()?;
+        let holder = tail.holder()?;
+        if holder == self.own {
+            return serving.then_some(holder);
+        }
+        // As long as a candidate waits at least.
+        let until = status.received.saturating_add(tail.lease + tail.lease / 10);
+        (now < until).then_some(holder)
+    }
+
+    fn member(&self, id: NodeId, status: &Status, now: u64) -> Member {
+        let seen = self.nodes.get(&id);
+        let registration = seen.map(|seen| seen.registration.clone()).unwrap_or_default();
+        let own = id == self.own;
+        let health = match seen {
+            Some(seen) if !seen.alive && !own => Health::Failed,
+            Some(seen) if seen.registration.role == "loading" => Health::Loading,
+            Some(_) => Health::Online,
+            None => Health::Failed,
+        };
+        Member {
+            id: id.to_string(),
+            addresses: registration.addresses(),
+            health,
+            offset: if own { status.applied } else { registration.applied },
+            lag: seen.map_or(0, |seen| now.saturating_sub(seen.at) / 1000),
+        }
+    }
+}
