@@ -224,7 +224,9 @@ fn write_snapshot(
 ) -> Result<SnapshotStatus, Error> {
     let snapshot_error = |why| Error::Snapshot(Arc::new(why));
     let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
-    let mut writer = Writer::create(folder).map_err(snapshot_error)?;
+    let is_clustered = state.log.position(first.saturating_sub(1)).is_some();
+    let create = if is_clustered { Writer::create_clustered } else { Writer::create };
+    let mut writer = create(folder).map_err(snapshot_error)?;
     let mut pause = Duration::ZERO;
     let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
@@ -246,7 +248,8 @@ fn write_snapshot(
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());
     }
-    let bytes = writer.finish(last, state.clock.now()).map_err(snapshot_error)?;
+    let position = state.log.position(last);
+    let bytes = writer.finish_at(last, state.latest_time(), position).map_err(snapshot_error)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;
     Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
@@ -267,7 +270,7 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<
     let records: Vec<Record> = core.begin_snapshot();
     // Entries are appended under this lock, so every change in these records has an entry up to this one.
     let floor = state.log.last();
-    let time = core.advance_time(state.clock.now());
+    let time = state.snapshot_time(&mut core);
     drop(core);
     let pause = began.elapsed();
     let _held = Held(state, shard);

@@ -58,7 +58,7 @@ impl Db {
             let (file, read) = db::recover(folder, &options, &shards, &mut opened, progress)?;
             (log, found) = (Some(file), read);
         }
-        let last = log.as_ref().map_or(0, |log| log.last());
+        let last = log.as_ref().map_or(0, Log::last);
         let relayed = Relayed {
             folder: folder.clone(),
             log,
@@ -68,7 +68,8 @@ impl Db {
             snapshot: found.snapshot,
         };
         let log = make_log(relayed)?;
-        let state = State::clustered(shards, log, found.time, &options);
+        let times = (found.floor, found.time);
+        let state = Arc::new(State::clustered(shards, log, times, &options));
         opened.took = began.elapsed();
         Ok(Self::over(state, folder, options, opened))
     }

@@ -4,13 +4,12 @@ use crate::background::BackgroundTasks;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lock::lock;
-use crate::log::change::{Changes, LoggedOp};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{LOG, Log, LogError, Lsn, OpenError};
+use crate::log::{BatchMark, LOG, Log, LogError, Lsn, OpenError, Position};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
 use crate::request::{
@@ -19,7 +18,7 @@ use crate::request::{
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::state::load::LoadingShards;
+use crate::state::load::{LoadingShards, Met};
 use crate::watch::Watch;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -150,9 +149,9 @@ impl Db {
             None => (Arc::new(NoLog::new()), 0),
             Some(folder) => {
                 let folder = Folder::claim_on(folder, disk)?;
-                let (log, time) = recover(&folder, &options, &shards, &mut opened, progress)?;
+                let (log, found) = recover(&folder, &options, &shards, &mut opened, progress)?;
                 claimed = Some(folder);
-                (Arc::new(log), time)
+                (Arc::new(log), found.time)
             }
         };
         let clock = Clock::starting(options.time.clone(), time);
@@ -165,9 +164,25 @@ impl Db {
         }));
         state.follow_clock();
         opened.took = began.elapsed();
-        let background = BackgroundTasks::start(&state, claimed, options.snapshot_after);
+        Ok(Self::over(state, claimed, options, opened))
+    }
+
+    /// Starts the background tasks of a state that was loaded.
+    pub(crate) fn over(
+        state: Arc<State>,
+        folder: Option<Arc<Folder>>,
+        options: Options,
+        opened: Opened,
+    ) -> Self {
+        let background = BackgroundTasks::start(&state, folder, options.snapshot_after);
         let sessions = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, background }) })
+        Self { inner: Arc::new(Inner { state, options, opened, sessions, background }) }
+    }
+
+    /// Returns the state.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.inner.state
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.
@@ -308,18 +323,21 @@ impl Db {
         made
     }
 
-    /// Executes one request, and waits until the log is safe.
+    /// Executes one request, and waits until its answer may leave.
     fn execute<R>(
         &self,
         request: Request<'_>,
         take: impl FnOnce(Answer<'_>) -> Result<R, RequestError>,
     ) -> Result<R, Error> {
         let (mut take, mut taken) = (Some(take), None);
+        let epoch = self.log().epoch();
         let lsn = self.with_session(|session| {
             session
                 .execute(&[request], &mut |_, answer| taken = take.take().map(|take| take(answer)))
         });
+        let evaluated = self.log().evaluated(epoch);
         self.log().wait(lsn)?;
+        self.log().wait_proof(&evaluated)?;
         Ok(taken.expect("every request is answered")?)
     }
 
@@ -502,14 +520,28 @@ impl Drop for Inner {
     }
 }
 
-/// Loads the data of a directory. Returns the log, and the latest time that it has recorded.
-fn recover(
+/// What was found in a folder.
+#[derive(Default)]
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "one node needs the time only"))]
+pub(crate) struct Found {
+    /// The latest time in the log.
+    pub(crate) time: u64,
+    /// The last floor.
+    pub(crate) floor: u64,
+    /// The last mark of a batch, and its entry.
+    pub(crate) batch: Option<(Lsn, BatchMark)>,
+    /// What the snapshot says of a cluster's log.
+    pub(crate) snapshot: Option<Position>,
+}
+
+/// Loads the data of a directory.
+pub(crate) fn recover(
     folder: &Arc<Folder>,
     options: &Options,
     shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-) -> Result<(FileLog, u64), OpenError> {
+) -> Result<(FileLog, Found), OpenError> {
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
@@ -525,18 +557,19 @@ fn recover(
         (time, above) = (snapshot.time(), snapshot.last());
         least = floors.iter().copied().min().unwrap_or(0);
     }
-    let mut read = 0;
+    let (mut read, mut met) = (0, Met::default());
     let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
-        // Entries up to this one are older than the snapshot, whose time is later.
-        if entry > above {
-            time = if is_set_back(changes) { at } else { time.max(at) };
-        }
-        let time = at;
         read += (changes.len() + ENTRY_HEADER) as u64;
         if read > 1 << 20 {
             progress.add_done(std::mem::take(&mut read));
         }
-        shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
+        let from = |slot| floors[usize::from(slot)] + 1;
+        shards.replay(entry, at, changes, from, &mut met)?;
+        // Entries up to this one are older than the snapshot, whose time is later.
+        if entry > above {
+            time = if met.set_back == entry { at } else { time.max(at) };
+        }
+        Ok(())
     };
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
@@ -544,7 +577,10 @@ fn recover(
     if let Some(cut) = &found.cut {
         (opened.truncated_bytes, opened.discarded_entries) = (cut.bytes, cut.entries);
     }
-    Ok((log, time))
+    let snapshot = snapshot.and_then(|snapshot| snapshot.position().cloned());
+    // The log may begin behind the mark that the snapshot knows.
+    let batch = met.batch.or(snapshot.as_ref().and_then(|position| position.batch));
+    Ok((log, Found { time, floor: met.floor, batch, snapshot }))
 }
 
 /// Returns the bytes of the log's files.
@@ -557,11 +593,6 @@ fn log_bytes(folder: &Folder) -> Result<u64, OpenError> {
         bytes += size.map_or(0, |size| size.len());
     }
     Ok(bytes)
-}
-
-/// Returns whether an entry sets the clock back. An entry that does holds nothing else.
-fn is_set_back(changes: &[u8]) -> bool {
-    matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))))
 }
 
 /// Loads a snapshot, its sections in parallel.

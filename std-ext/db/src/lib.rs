@@ -43,6 +43,9 @@ pub mod cluster;
 pub mod cluster {
     pub mod view;
 }
+#[cfg(feature = "cluster")]
+#[doc(hidden)]
+pub mod clustered;
 #[doc(hidden)]
 pub mod command;
 pub mod config;

@@ -33,6 +33,43 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Returns the key, if this request is about one.
+    pub(crate) fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
+            Self::MultiKey(_) => None,
+        }
+    }
+
+    /// Returns how many bytes of keys and values the request adds to the log at most.
+    pub(crate) fn logged_bytes(&self) -> usize {
+        match self {
+            Self::Change(key, change) => {
+                key.len()
+                    + match change {
+                        Change::Set { value: bytes, .. }
+                        | Change::Append(bytes)
+                        | Change::SetRange { bytes, .. } => bytes.len(),
+                        Change::Increment(_)
+                        | Change::IncrementFloat(_)
+                        | Change::Delete
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
+                    }
+            }
+            Self::MultiKey(op) => match op {
+                MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
+                    let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
+                    bytes.fold(0, usize::saturating_add)
+                }
+                MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
+                MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::Clear => 0,
+            },
+            Self::Read(..) | Self::MultiRead(..) => 0,
+        }
+    }
+
     /// Estimates how many bytes of keys and values the request adds at most.
     pub(crate) fn added_bytes(&self) -> usize {
         match self {
@@ -237,6 +274,10 @@ pub enum RequestError {
     OutOfMemory,
     /// The log cannot be written, so the database accepts no change.
     LogUnavailable,
+    /// This node of a cluster is not the primary, so it accepts no change.
+    NotPrimary,
+    /// The keys and values of the change are longer than a cluster's log takes.
+    EntryTooLong,
 }
 
 impl fmt::Display for RequestError {
@@ -253,6 +294,8 @@ impl fmt::Display for RequestError {
             Self::LogUnavailable => {
                 "the log cannot be written, so changes are refused; see the server's log"
             }
+            Self::NotPrimary => "this node is not the primary, so changes are refused",
+            Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
         })
     }
 }

@@ -5,10 +5,15 @@
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
 //! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
 //!          [expiration u64], key, value
-//! footer:  last lsn u64, time u64, for each section: begin u16 and end u16 of its slots, floor u64, entries u64,
+//! footer:  last lsn u64, time u64, [position, in version 2], for each section: begin u16 and end u16 of its slots, floor u64, entries u64,
 //!          offset of its first block u64, bytes of its blocks u64
+//! position: cluster 16 bytes, group u32, incarnation u64, epoch u64, a bit for each slot that the group has, the entry
+//!          with the last mark of a batch u64 (0: none), and of that mark: number u64, epoch u64, chain before 16 bytes
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
+//!
+//! A database on one machine writes version 1, so that earlier programs can read it. A node of a cluster writes version
+//! 2. Both are read.
 //!
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE).
 //!
@@ -22,8 +27,9 @@
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Lsn, OpenError, crc};
+use crate::log::{BatchMark, Lsn, OpenError, Position, crc};
 use crate::request::LONGEST_VALUE;
+use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -32,6 +38,8 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"hedgesnp";
 const VERSION: u32 = 1;
+/// The version of a node of a cluster.
+const CLUSTERED: u32 = 2;
 const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
 const FILE_HEADER: usize = 12;
@@ -44,6 +52,8 @@ const ENTRY_HEADER: usize = 6;
 const HAS_TTL: u32 = 1 << 31;
 /// Bytes of the footer before the list of sections, and of each section in the list.
 const FOOTER: usize = 16;
+/// Bytes of the position in version 2, between the two.
+const POSITION: usize = 16 + 4 + 8 + 8 + SLOT_SET_BYTES + 8 + 8 + 8 + 16;
 const SECTION: usize = 36;
 const TRAILER: usize = 16;
 /// The file is synced each time that this much was written, so that the last sync is short.
@@ -69,6 +79,7 @@ pub struct SectionInfo {
 pub struct Writer {
     folder: Arc<Folder>,
     file: Arc<dyn DiskFile>,
+    version: u32,
     block: Vec<u8>,
     sections: Vec<SectionInfo>,
     length: u64,
@@ -86,17 +97,30 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    /// Creates a snapshot under its temporary name.
+    /// Creates a snapshot of a database on one machine, under its temporary name.
     ///
     /// # Errors
     /// The system's.
     pub fn create(folder: &Arc<Folder>) -> io::Result<Self> {
+        Self::create_version(folder, VERSION)
+    }
+
+    /// Creates a snapshot of a node of a cluster, under its temporary name.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create_clustered(folder: &Arc<Folder>) -> io::Result<Self> {
+        Self::create_version(folder, CLUSTERED)
+    }
+
+    fn create_version(folder: &Arc<Folder>, version: u32) -> io::Result<Self> {
         let file = folder.disk().create(&folder.at(NEW))?;
         let mut header = MAGIC.to_vec();
-        header.extend(VERSION.to_le_bytes());
+        header.extend(version.to_le_bytes());
         let writer = Self {
             folder: Arc::clone(folder),
             file,
+            version,
             block: vec![0; BLOCK_HEADER],
             sections: Vec::new(),
             length: header.len() as u64,
@@ -156,18 +180,38 @@ impl Writer {
         if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
     }
 
-    /// Finishes the snapshot. Returns its size in bytes.
+    /// Finishes the snapshot of a database on one machine. Returns its size in bytes.
     ///
     /// `last` is the last log entry of which any section may contain a change, and `time` is the time of that entry.
     /// The log must have been synced up to it.
     ///
     /// # Errors
     /// The system's. Then there is no such snapshot.
-    pub fn finish(mut self, last: Lsn, time: u64) -> io::Result<u64> {
+    pub fn finish(self, last: Lsn, time: u64) -> io::Result<u64> {
+        self.finish_at(last, time, None)
+    }
+
+    /// As [`finish`](Self::finish), with the position of the log: for a snapshot of a node of a cluster.
+    ///
+    /// # Errors
+    /// As `finish`, and if a snapshot of this kind has a position and this one has none, or the reverse.
+    pub fn finish_at(
+        mut self,
+        last: Lsn,
+        time: u64,
+        position: Option<Position>,
+    ) -> io::Result<u64> {
         self.flush()?;
-        let mut footer = Vec::with_capacity(FOOTER + self.sections.len() * SECTION + TRAILER);
+        if position.is_some() != (self.version == CLUSTERED) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not the position of this log"));
+        }
+        let most = FOOTER + POSITION + self.sections.len() * SECTION + TRAILER;
+        let mut footer = Vec::with_capacity(most);
         footer.extend(last.to_le_bytes());
         footer.extend(time.to_le_bytes());
+        if let Some(position) = &position {
+            write_position(position, &mut footer);
+        }
         for section in &self.sections {
             footer.extend(section.slots.start.to_le_bytes());
             footer.extend(section.slots.end.to_le_bytes());
@@ -228,6 +272,7 @@ pub struct Snapshot {
     sections: Vec<SectionInfo>,
     last: Lsn,
     time: u64,
+    position: Option<Position>,
     bytes: u64,
 }
 
@@ -248,8 +293,8 @@ impl Snapshot {
                 ReadError::Damage(0, "its number is not that of its name").into_open_error(&file)
             );
         }
-        let Footer { sections, last, time, bytes } = footer;
-        Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, bytes }))
+        let Footer { sections, last, time, position, bytes } = footer;
+        Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, position, bytes }))
     }
 
     /// Returns the last log entry of which any section may contain a change.
@@ -260,6 +305,16 @@ impl Snapshot {
     /// Returns the time of that entry.
     pub fn time(&self) -> u64 {
         self.time
+    }
+
+    /// Returns the position of the log; `None` if a database on one machine wrote the snapshot.
+    pub fn position(&self) -> Option<&Position> {
+        self.position.as_ref()
+    }
+
+    /// Returns the path of the file.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Returns the size of the file in bytes.
@@ -299,6 +354,7 @@ struct Footer {
     sections: Vec<SectionInfo>,
     last: Lsn,
     time: u64,
+    position: Option<Position>,
     bytes: u64,
 }
 
@@ -333,16 +389,21 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     if &header[..8] != MAGIC {
         return Err(ReadError::Damage(0, "not a snapshot: the magic number is wrong"));
     }
-    if u32_at(&header, 8) != VERSION {
-        return Err(ReadError::Damage(8, "the format version is not supported"));
-    }
+    let before_sections = match u32_at(&header, 8) {
+        VERSION => FOOTER,
+        CLUSTERED => FOOTER + POSITION,
+        _ => return Err(ReadError::Damage(8, "the format version is not supported")),
+    };
     let mut trailer = [0; TRAILER];
     let end = bytes - TRAILER as u64;
     file.seek(SeekFrom::Start(end))?;
     file.read_exact(&mut trailer)?;
     let size = u64::from(u32_at(&trailer, 0));
-    let fits = size >= FOOTER as u64 && size <= end - FILE_HEADER as u64;
-    if &trailer[8..] != MAGIC || !fits || !(size as usize - FOOTER).is_multiple_of(SECTION) {
+    let fits = size >= before_sections as u64 && size <= end - FILE_HEADER as u64;
+    if &trailer[8..] != MAGIC
+        || !fits
+        || !(size as usize - before_sections).is_multiple_of(SECTION)
+    {
         return Err(ReadError::Damage(end, "the end of the file is missing or wrong"));
     }
     let place = end - size;
@@ -357,9 +418,47 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     if last == Lsn::MAX {
         return Err(ReadError::Damage(place, "its last entry has the largest number there is"));
     }
-    let sections = read_sections(&footer[FOOTER..], place, last)
+    let sections = read_sections(&footer[before_sections..], place, last)
         .ok_or(ReadError::Damage(place, "its sections overlap, leave gaps, or are out of order"))?;
-    Ok(Footer { sections, last, time: u64_at(&footer, 8), bytes })
+    let position = footer[FOOTER..before_sections].first_chunk().map(read_position);
+    if position.as_ref().and_then(|position| position.batch).is_some_and(|(at, _)| at > last) {
+        return Err(ReadError::Damage(place, "its last batch begins after its last entry"));
+    }
+    Ok(Footer { sections, last, time: u64_at(&footer, 8), position, bytes })
+}
+
+fn write_position(position: &Position, into: &mut Vec<u8>) {
+    into.extend(position.cluster);
+    into.extend(position.group.to_le_bytes());
+    into.extend(position.incarnation.to_le_bytes());
+    into.extend(position.epoch.to_le_bytes());
+    into.extend(position.slots.bits());
+    let none = (0, BatchMark { seq: 0, epoch: 0, chain_before: [0; 16] });
+    let (entry, mark) = position.batch.unwrap_or(none);
+    for number in [entry, mark.seq, mark.epoch] {
+        into.extend(number.to_le_bytes());
+    }
+    into.extend(mark.chain_before);
+}
+
+fn read_position(bytes: &[u8; POSITION]) -> Position {
+    /// Bytes before the slots, and before the batch.
+    const SLOTS_AT: usize = 36;
+    const BATCH_AT: usize = SLOTS_AT + SLOT_SET_BYTES;
+    let mut slots = [0; SLOT_SET_BYTES];
+    slots.copy_from_slice(&bytes[SLOTS_AT..BATCH_AT]);
+    let (mut cluster, mut chain_before) = ([0; 16], [0; 16]);
+    cluster.copy_from_slice(&bytes[..16]);
+    chain_before.copy_from_slice(&bytes[BATCH_AT + 24..]);
+    let [entry, seq, epoch] = [0, 8, 16].map(|at| u64_at(bytes, BATCH_AT + at));
+    Position {
+        cluster,
+        group: u32_at(bytes, 16),
+        incarnation: u64_at(bytes, 20),
+        epoch: u64_at(bytes, 28),
+        slots: SlotSet::from_bits(&slots),
+        batch: (entry != 0).then_some((entry, BatchMark { seq, epoch, chain_before })),
+    }
 }
 
 /// Parses the list of sections in the footer. Returns None unless the sections fill the file from its header to `end`,

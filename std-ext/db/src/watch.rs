@@ -153,8 +153,8 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
                 report(from, EventKind::Removed);
             }
             LoggedOp::Clear(..) => report(prefix, |_| EventKind::Cleared),
-            // Expired keys are not reported.
-            LoggedOp::Clock(_) => {}
+            // Expired keys are not reported. The others change no key.
+            LoggedOp::Clock(_) | LoggedOp::Begin(..) | LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
         }
     }
     // The entry says so for each shard that had keys.

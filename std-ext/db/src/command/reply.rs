@@ -111,6 +111,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         }
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        RequestError::NotPrimary => "READONLY You can't write against a read only replica.",
+        RequestError::EntryTooLong => "ERR the keys and values exceed 'cluster-max-entry'",
         RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."
         }

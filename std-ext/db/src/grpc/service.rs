@@ -10,7 +10,7 @@ use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
 use crate::gauge::Gauge;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
-use crate::log::Lsn;
+use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
 use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
@@ -73,6 +73,7 @@ impl Service {
         let operation = Operation { kind: Some(kind) };
         let mut reserved = peer.reserve();
         let mut made = Err(unexpected());
+        let epoch = self.shared.epoch();
         let lsn = {
             let to_request = [to_request(&operation, self.shared.db.now())?];
             self.shared.db.with_session(|session| {
@@ -85,8 +86,9 @@ impl Service {
                 })
             })
         };
+        let needs = self.shared.needs(lsn, epoch);
         drop(operation);
-        self.shared.wait_safe(lsn).await?;
+        self.shared.wait_safe(needs).await?;
         Ok((made?, reserved))
     }
 }
@@ -171,14 +173,23 @@ impl Drop for WindowBytes {
     }
 }
 
+/// What the log must say before answers are sent.
+#[derive(Clone, Copy)]
+struct Needs {
+    /// The entry that must be safe.
+    lsn: Lsn,
+    /// The evaluation that must be proved.
+    evaluated: Evaluated,
+}
+
 /// The state of a scan.
 struct ScanState {
     /// Keys that were found but not sent.
     keys: VecDeque<Bytes>,
     /// The next cursor, if there are more keys.
     next: Option<u64>,
-    /// The last log entry when the keys were found, and the number of rollbacks before that.
-    seen: (Lsn, u64),
+    /// The last log entry when the keys were found, and before that, the number of rollbacks and the epoch.
+    seen: (Lsn, u64, Epoch),
 }
 
 fn unexpected() -> Status {
@@ -189,23 +200,40 @@ fn status_of(error: RequestError) -> Status {
     let text = error.to_string();
     match error {
         RequestError::OutOfMemory => Status::resource_exhausted(text),
-        RequestError::LogUnavailable => Status::unavailable(text),
+        RequestError::LogUnavailable | RequestError::NotPrimary => Status::unavailable(text),
         RequestError::NoSuchKey => Status::not_found(text),
-        RequestError::KeyTooLong | RequestError::ValueTooLong => Status::invalid_argument(text),
+        RequestError::KeyTooLong | RequestError::ValueTooLong | RequestError::EntryTooLong => {
+            Status::invalid_argument(text)
+        }
         RequestError::Overflow | RequestError::NotFinite => Status::out_of_range(text),
         _ => Status::failed_precondition(text),
     }
 }
 
 impl Shared {
-    /// Waits until a log entry is safe.
-    async fn wait_safe(&self, lsn: Lsn) -> Result<(), Status> {
+    /// Returns the log's epoch. Called before requests are evaluated.
+    fn epoch(&self) -> Epoch {
+        self.db.log().epoch()
+    }
+
+    /// Returns what answers need that were just evaluated. `epoch` is that from before.
+    fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
+        Needs { lsn, evaluated: self.db.log().evaluated(epoch) }
+    }
+
+    /// Waits until answers may be sent.
+    async fn wait_safe(&self, needs: Needs) -> Result<(), Status> {
         loop {
             // Register before asking the log: otherwise progress in between would be missed.
             let notified = self.progress.notified();
             let mut notified = std::pin::pin!(notified);
             notified.as_mut().enable();
-            match self.db.log().commit(lsn) {
+            let log = self.db.log();
+            let is_safe = match log.proof(&needs.evaluated) {
+                Proof::Never => Err(LogError::Deposed),
+                proof => log.commit(needs.lsn).map(|safe| safe && proof == Proof::Given),
+            };
+            match is_safe {
                 Ok(true) => return Ok(()),
                 Ok(false) => notified.await,
                 Err(why) => return Err(Status::unavailable(why.to_string())),
@@ -213,12 +241,13 @@ impl Shared {
         }
     }
 
-    /// Executes operations. Returns their answers, and the log entry that must be safe before they are sent.
+    /// Executes operations. Returns their answers, and what the log must say before they are sent.
     fn execute(
         &self,
         peer: &Peer,
         operations: &[Operation],
-    ) -> Result<(Accounted<Vec<Answer>>, Lsn), Status> {
+    ) -> Result<(Accounted<Vec<Answer>>, Needs), Status> {
+        let epoch = self.epoch();
         let now = self.db.now();
         let requests: Vec<DbRequest<'_>> = operations
             .iter()
@@ -237,7 +266,8 @@ impl Shared {
                 }
             })
         });
-        if fits { Ok(((answers, reserved), lsn)) } else { Err(output_limit_error()) }
+        let needs = self.needs(lsn, epoch);
+        if fits { Ok(((answers, reserved), needs)) } else { Err(output_limit_error()) }
     }
 
     /// Returns the next part of a scan.
@@ -246,11 +276,11 @@ impl Shared {
         peer: &Peer,
         request: &ScanRequest,
         scan_state: &mut ScanState,
-    ) -> Result<(Accounted<Vec<Entry>>, Lsn), Status> {
+    ) -> Result<(Accounted<Vec<Entry>>, Needs), Status> {
         let (mut entries, mut reserved, mut lsn) = (Vec::new(), peer.reserve(), 0);
         let mut fits = true;
         self.db.with_session(|session| {
-            let rollbacks = self.db.rollbacks();
+            let (rollbacks, epoch) = (self.db.rollbacks(), self.epoch());
             if let (Some(from), true) = (scan_state.next, scan_state.keys.is_empty()) {
                 let next = session.scan(from, SCAN_KEYS, &mut |key| {
                     if key.starts_with(&request.prefix) {
@@ -259,7 +289,7 @@ impl Shared {
                 });
                 scan_state.next = (next != 0).then_some(next);
                 // A key is not reported before its log entry is safe.
-                scan_state.seen = (self.db.log().last(), rollbacks);
+                scan_state.seen = (self.db.log().last(), rollbacks, epoch);
             }
             lsn = scan_state.seen.0;
             while fits && reserved.bytes() < GRPC_SCAN {
@@ -286,7 +316,9 @@ impl Shared {
                 lsn = Lsn::MAX;
             }
         });
-        if fits { Ok(((entries, reserved), lsn)) } else { Err(output_limit_error()) }
+        // The keys may have been found in an earlier epoch than the values. Then the proof never comes.
+        let needs = self.needs(lsn, scan_state.seen.2);
+        if fits { Ok(((entries, reserved), needs)) } else { Err(output_limit_error()) }
     }
 
     /// Converts a change to a message for a watcher.
@@ -431,6 +463,7 @@ impl Database for Service {
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
+        let epoch = self.shared.epoch();
         let lsn = self.shared.db.with_session(|session| {
             session.execute(
                 &[DbRequest::MultiKey(MultiKeyOp::DeleteAll(&keys))],
@@ -443,8 +476,9 @@ impl Database for Service {
                 },
             )
         });
+        let needs = self.shared.needs(lsn, epoch);
         let removed = made?;
-        self.shared.wait_safe(lsn).await?;
+        self.shared.wait_safe(needs).await?;
         Ok(Response::new(DeleteResponse { removed }))
     }
 
@@ -458,9 +492,9 @@ impl Database for Service {
 
     async fn batch(&self, request: Request<BatchRequest>) -> RpcResult<BatchResponse> {
         let peer = peer_of(&request)?;
-        let ((answers, reserved), lsn) =
+        let ((answers, reserved), needs) =
             self.shared.execute(&peer, &request.into_inner().operations)?;
-        self.shared.wait_safe(lsn).await?;
+        self.shared.wait_safe(needs).await?;
         Ok(accounted((BatchResponse { answers }, reserved)))
     }
 
@@ -476,16 +510,16 @@ impl Database for Service {
             let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
             async move {
                 window.wait_for_space().await;
-                let ((answers, reserved), lsn) = shared.execute(&peer, &batch?.operations)?;
-                Ok((answers, WindowBytes::new(&window, reserved), lsn))
+                let ((answers, reserved), needs) = shared.execute(&peer, &batch?.operations)?;
+                Ok((answers, WindowBytes::new(&window, reserved), needs))
             }
         });
         let shared = Arc::clone(&self.shared);
         let answers = made.map(move |made: Result<_, Status>| {
             let shared = Arc::clone(&shared);
             async move {
-                let (answers, bytes, lsn) = made?;
-                shared.wait_safe(lsn).await?;
+                let (answers, bytes, needs) = made?;
+                shared.wait_safe(needs).await?;
                 Ok((BatchResponse { answers }, bytes))
             }
         });
@@ -495,15 +529,15 @@ impl Database for Service {
     async fn scan(&self, request: Request<ScanRequest>) -> RpcResult<Self::ScanStream> {
         let peer = peer_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
-        let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
+        let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0, 0) };
         let parts = stream::try_unfold(scan_state, move |mut scan_state| {
             let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
             async move {
                 while scan_state.next.is_some() || !scan_state.keys.is_empty() {
-                    let ((entries, reserved), lsn) =
+                    let ((entries, reserved), needs) =
                         shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {
-                        shared.wait_safe(lsn).await?;
+                        shared.wait_safe(needs).await?;
                         return Ok(Some(((ScanResponse { entries }, reserved), scan_state)));
                     }
                     // A long scan that finds nothing lets other calls run.

@@ -2,12 +2,12 @@
 //! bounded share of an event-loop cycle.
 
 use super::client_list::ClientList;
-use super::output::Output;
+use super::output::{Allowed, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::{self, Connection, NextStep};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
-use crate::log::Lsn;
+use crate::log::{Evaluated, Lsn};
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -45,6 +45,15 @@ enum State {
     Lingering(Instant),
     /// Closed.
     Dead,
+}
+
+/// Why held replies are never sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawal {
+    /// The log failed, and their changes were or will be rolled back.
+    RolledBack,
+    /// This node is not the primary any more. Nobody knows whether their changes were made.
+    Deposed,
 }
 
 /// Why the server closes a client that did nothing wrong.
@@ -198,8 +207,11 @@ impl Client {
         self.state == State::Open && (self.readable || self.backlog) && !self.may_read(context)
     }
 
-    /// Returns whether commands are read although replies are waiting.
+    /// Returns whether commands are read although replies, or the log's entries, are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
+        if context.congested {
+            return false;
+        }
         let waiting = self.output.waiting();
         if !self.connection.is_authenticated() {
             return waiting < UNAUTHENTICATED_OUTPUT_PAUSE;
@@ -410,9 +422,14 @@ impl Client {
         used
     }
 
-    /// Ends the cycle: holds its replies until their log entry is safe, or releases them if it is already.
-    pub(super) fn finish_cycle(&mut self, safe: Lsn, context: &mut WorkerContext) {
-        self.output.hold_until(std::mem::take(&mut self.lsn), safe);
+    /// Ends the cycle: holds its replies until the log allows them to be sent, or releases them if it does already.
+    pub(super) fn finish_cycle(
+        &mut self,
+        evaluated: Evaluated,
+        allowed: &Allowed<'_>,
+        context: &mut WorkerContext,
+    ) {
+        self.output.hold_until(std::mem::take(&mut self.lsn), evaluated, allowed);
         self.count_answered(context);
     }
 
@@ -428,24 +445,31 @@ impl Client {
         self.lsn
     }
 
-    /// Releases the replies that waited for entries up to `safe`.
-    pub(super) fn release(&mut self, safe: Lsn, context: &mut WorkerContext) {
-        self.output.release(safe);
+    /// Returns the evaluation of the first replies that wait for the log.
+    pub(super) fn first_held(&self) -> Option<Evaluated> {
+        self.output.first_held()
+    }
+
+    /// Releases the replies that the log allows to be sent.
+    pub(super) fn release(&mut self, allowed: &Allowed<'_>, context: &mut WorkerContext) {
+        self.output.release(allowed);
         self.count_answered(context);
     }
 
     /// Withdraws all held replies because the log failed: a change that may be lost is never acknowledged. The client
-    /// gets an error instead and is closed, because it could not tell which command a later reply belongs to. Returns
-    /// whether there were held replies.
-    pub(super) fn withdraw_replies(&mut self, context: &WorkerContext) -> bool {
+    /// is closed, because it could not tell which command a later reply belongs to. If its changes were undone, it gets
+    /// an error that says so. Returns whether there were held replies.
+    pub(super) fn withdraw_replies(&mut self, why: Withdrawal, context: &WorkerContext) -> bool {
         if !self.output.is_held() {
             return false;
         }
         self.output.withdraw_held();
         self.unanswered.0 = 0;
-        // The replies of a cycle are held together, so this error begins at a reply boundary.
-        self.output.open(Vec::new).extend_from_slice(ROLLED_BACK);
-        self.output.hold_until(0, 0);
+        if why == Withdrawal::RolledBack {
+            // The replies of a cycle are held together, so this error begins at a reply boundary.
+            self.output.open(Vec::new).extend_from_slice(ROLLED_BACK);
+            self.output.free_all();
+        }
         self.state = State::Closing;
         context.counters.failed.add(1);
         true

@@ -1,9 +1,10 @@
 //! The output buffer of a client: replies in order, and how far they may be sent.
 //!
-//! A reply that shows a change is held until the log says that the change is safe. Replies behind it wait too, because
+//! A reply that shows a change is held until the log says that the change is safe. In a cluster, each reply is also held
+//! until the log has proved that this node was the primary when the reply was made. Replies behind it wait too, because
 //! replies leave in order.
 
-use crate::log::Lsn;
+use crate::log::{Evaluated, Log, Lsn, Proof};
 use std::collections::VecDeque;
 
 /// A chunk of this size gets no more bytes: sent bytes are freed in pieces of about this size, and waiting bytes are
@@ -25,14 +26,35 @@ pub(super) struct Output {
     sent: u64,
     /// Bytes before this offset may be sent.
     free: u64,
-    /// For each held range of replies: its end, and the log entry that must be safe before it is sent.
+    /// The held ranges of replies.
     held: VecDeque<Hold>,
 }
 
+/// A range of replies that may not be sent yet.
 #[derive(Debug)]
 struct Hold {
+    /// The log entry that must be safe.
     lsn: Lsn,
+    /// The evaluation that must be proved.
+    evaluated: Evaluated,
     end: u64,
+}
+
+/// What the log allows to be sent.
+#[derive(Clone, Copy)]
+pub(super) struct Allowed<'a> {
+    pub(super) log: &'a dyn Log,
+    /// Entries up to this one are safe.
+    pub(super) safe: Lsn,
+    /// An evaluation that is proved, so that the log need not be asked for each client.
+    pub(super) proved: Option<Evaluated>,
+}
+
+impl Allowed<'_> {
+    /// Returns whether the log has proved an evaluation.
+    pub(super) fn is_proved(&self, evaluated: &Evaluated) -> bool {
+        self.proved == Some(*evaluated) || self.log.proof(evaluated) == Proof::Given
+    }
 }
 
 impl Output {
@@ -77,24 +99,30 @@ impl Output {
         !self.held.is_empty()
     }
 
-    /// Ends a cycle: everything appended in it needs `lsn` to be safe. Entries up to `safe` are.
-    pub(super) fn hold_until(&mut self, lsn: Lsn, safe: Lsn) {
+    /// Returns the evaluation of the first replies that wait for the log.
+    pub(super) fn first_held(&self) -> Option<Evaluated> {
+        self.held.front().map(|hold| hold.evaluated)
+    }
+
+    /// Ends a cycle: everything appended in it needs `lsn` to be safe, and `evaluated` to be proved.
+    pub(super) fn hold_until(&mut self, lsn: Lsn, evaluated: Evaluated, allowed: &Allowed<'_>) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
         if end > seen {
             match self.held.back_mut() {
                 // The replies before these wait for a later entry, so these need no range of their own.
-                Some(last) if last.lsn >= lsn => last.end = end,
-                _ => self.held.push_back(Hold { lsn, end }),
+                Some(last) if last.lsn >= lsn && last.evaluated == evaluated => last.end = end,
+                _ => self.held.push_back(Hold { lsn, evaluated, end }),
             }
         }
-        self.release(safe);
+        self.release(allowed);
     }
 
-    /// Releases replies that waited for entries up to `safe`.
-    pub(super) fn release(&mut self, safe: Lsn) {
+    /// Releases replies that the log allows to be sent.
+    pub(super) fn release(&mut self, allowed: &Allowed<'_>) {
         while let Some(mark) = self.held.front()
-            && mark.lsn <= safe
+            && mark.lsn <= allowed.safe
+            && allowed.is_proved(&mark.evaluated)
         {
             self.free = mark.end;
             self.held.pop_front();
@@ -113,6 +141,12 @@ impl Output {
             self.last = self.full.pop_back().unwrap_or_default();
             self.full_bytes -= self.last.len();
         }
+    }
+
+    /// Lets everything be sent that was appended. No reply is held.
+    pub(super) fn free_all(&mut self) {
+        debug_assert!(self.held.is_empty(), "a held reply is sent");
+        self.free = self.end();
     }
 
     /// Returns whether there are bytes that may be sent now.
@@ -171,10 +205,19 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::none::NoLog;
+    use std::sync::LazyLock;
+
+    const NOW: Evaluated = Evaluated { epoch: 0, time: 0 };
+
+    fn up_to(safe: Lsn) -> Allowed<'static> {
+        static LOG: LazyLock<NoLog> = LazyLock::new(NoLog::new);
+        Allowed { log: &*LOG, safe, proved: Some(NOW) }
+    }
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {
         output.open(Vec::new).extend_from_slice(text.as_bytes());
-        output.hold_until(lsn, safe);
+        output.hold_until(lsn, NOW, &up_to(safe));
     }
 
     #[test]
@@ -202,16 +245,16 @@ mod tests {
         say(&mut output, "d", 7, 1);
         assert_eq!(output.sendable(), b"a");
         assert!(output.take_empty().is_none());
-        output.release(4);
+        output.release(&up_to(4));
         assert_eq!(output.sendable(), b"a");
         output.advance(1);
-        output.release(5);
+        output.release(&up_to(5));
         assert_eq!(output.sendable(), b"bc");
         output.advance(1);
         assert_eq!(output.open(Vec::new), b"cd");
-        output.release(6);
+        output.release(&up_to(6));
         assert_eq!(output.sendable(), b"c");
-        output.release(7);
+        output.release(&up_to(7));
         assert_eq!(output.sendable(), b"cd");
     }
 
@@ -221,7 +264,7 @@ mod tests {
         say(&mut output, "a", 1, 1);
         say(&mut output, "b", 2, 1);
         output.withdraw_held();
-        output.release(9);
+        output.release(&up_to(9));
         assert_eq!(output.sendable(), b"a");
         assert_eq!(output.waiting(), 1);
     }
@@ -236,7 +279,7 @@ mod tests {
             output.open(Vec::new).extend_from_slice(&text);
             all.extend_from_slice(&text);
             // Every third waits for the next but one.
-            output.hold_until(u64::from(turn), u64::from(turn - turn % 3));
+            output.hold_until(u64::from(turn), NOW, &up_to(u64::from(turn - turn % 3)));
             assert_eq!(output.waiting(), all.len() - got.len());
             let mut budget = turn as usize % 5 * CHUNK;
             while budget > 0 && !output.sendable().is_empty() {
@@ -247,7 +290,7 @@ mod tests {
             }
             assert!(output.capacity() <= 2 * output.waiting() + 8 * CHUNK);
         }
-        output.release(u64::MAX);
+        output.release(&up_to(u64::MAX));
         while !output.sendable().is_empty() {
             got.extend_from_slice(output.sendable());
             output.advance(output.sendable().len());
@@ -256,10 +299,10 @@ mod tests {
         assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
         // Withdrawn bytes may begin in a chunk before the last.
         output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);
-        output.hold_until(1, 1);
+        output.hold_until(1, NOW, &up_to(1));
         for lsn in 2..5 {
             output.open(Vec::new).extend_from_slice(&vec![2; CHUNK]);
-            output.hold_until(lsn, 1);
+            output.hold_until(lsn, NOW, &up_to(1));
         }
         output.advance(10);
         output.withdraw_held();

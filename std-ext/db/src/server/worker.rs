@@ -1,17 +1,18 @@
 //! A worker: one thread of the server, with its listeners, its clients and its event loop.
 //!
 //! A cycle polls for events, reads and executes commands for each ready client, asks the log once to commit all changes
-//! of the cycle, and writes the replies that may be shown. Replies whose log entry is not safe yet are parked; progress
-//! of the log wakes the worker.
+//! of the cycle, and writes the replies that may be shown. Replies whose log entry is not safe yet, or whose evaluation
+//! is not proved yet ([`Proof`]), are parked; progress of the log wakes the worker.
 
-use super::client::{self, Client, Overdue};
+use super::client::{self, Client, Overdue, Withdrawal};
 use super::listen::{Accepted, Listener};
+use super::output::Allowed;
 use super::shared::{Phase, Shared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::Connection;
-use crate::log::Lsn;
+use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
@@ -76,6 +77,12 @@ pub(super) struct Worker {
     safe: Lsn,
     /// The number of rollbacks when the log was last asked.
     rollbacks: u64,
+    /// The log's epoch before the last cycle. No reply of an earlier epoch is parked.
+    epoch: Epoch,
+    /// The last evaluation that was proved.
+    proved: Option<Evaluated>,
+    /// The earliest evaluation of parked replies that was not proved yet, when the log was last asked.
+    unproved: Option<Evaluated>,
     /// Listeners that may have more connections waiting.
     pending_accepts: WorkList,
     /// Another thread woke this one.
@@ -121,6 +128,9 @@ impl Worker {
             parked_until: 0,
             safe: 0,
             rollbacks: shared.db.rollbacks(),
+            epoch: shared.log.epoch(),
+            proved: None,
+            unproved: None,
             stopping_since: None,
             next_sweep: context.now,
             lingering: false,
@@ -246,8 +256,10 @@ impl Worker {
             self.context.counters.eventloop_cycles.add(1);
         }
         if self.notice_rollback() {
-            self.release_parked(true);
+            self.release_parked(Some(Withdrawal::RolledBack));
         }
+        // Before the first request is evaluated, so that a proof covers the whole evaluation.
+        let epoch = self.notice_epoch();
         let mut required_lsn = 0;
         let served = self.ready.take();
         for &key in &served {
@@ -256,8 +268,10 @@ impl Worker {
             client.serve(&mut self.context);
             required_lsn = required_lsn.max(client.required_lsn());
         }
+        // After the last request was evaluated, for the same reason.
+        let evaluated = self.shared.log.evaluated(epoch);
         // One commit for all clients of the cycle: under `always`, they share one flush.
-        self.commit_replies(&served, required_lsn);
+        self.commit_replies(&served, required_lsn, evaluated);
         for &key in &served {
             self.update(key);
         }
@@ -270,27 +284,36 @@ impl Worker {
     }
 
     /// Asks the log which replies of this and earlier cycles may be sent, once for all clients.
-    fn commit_replies(&mut self, served: &[usize], required_lsn: Lsn) {
+    fn commit_replies(&mut self, served: &[usize], required_lsn: Lsn, evaluated: Evaluated) {
         let required_lsn = required_lsn.max(self.parked_until);
         let before = self.safe;
+        let mut failed = None;
         // Nothing to ask if all that this cycle showed was safe before.
-        let mut failed = required_lsn > before && self.request_commit(required_lsn);
+        if required_lsn > before {
+            failed = self.request_commit(required_lsn);
+        }
+        if !served.is_empty() {
+            // Also if no entry waits: an answer of a deposed primary that changed nothing shows old values.
+            failed = self.request_proof(evaluated).or(failed);
+        }
         // [RB-2] Entries after the undone ones may be safe by now, so a safe number says nothing about a reply that
         // waits for an undone entry. After a rollback, only the number that was known before counts.
         if self.notice_rollback() {
-            (failed, self.safe) = (true, before);
+            (failed, self.safe) = (Some(Withdrawal::RolledBack), before);
         }
+        let allowed = Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.finish_cycle(self.safe, &mut self.context);
+            client.finish_cycle(evaluated, &allowed, &mut self.context);
             if client.is_held() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
             }
         }
-        if failed || self.safe != before {
+        if failed.is_some() || self.safe != before {
             self.release_parked(failed);
         }
+        self.settle_proofs();
         self.parked_until = if self.parked.now.is_empty() { 0 } else { required_lsn };
     }
 
@@ -300,8 +323,48 @@ impl Worker {
         std::mem::replace(&mut self.rollbacks, rollbacks) != rollbacks
     }
 
-    /// Asks the log to make entries up to `required_lsn` safe. Returns whether it has failed.
-    fn request_commit(&mut self, required_lsn: Lsn) -> bool {
+    /// Withdraws the replies of an epoch that is over, and returns the present one.
+    fn notice_epoch(&mut self) -> Epoch {
+        let epoch = self.shared.log.epoch();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.release_parked(Some(Withdrawal::Deposed));
+        }
+        epoch
+    }
+
+    /// Asks the log whether the answers of this cycle may leave. Returns why they never may.
+    fn request_proof(&mut self, evaluated: Evaluated) -> Option<Withdrawal> {
+        match self.shared.log.proof(&evaluated) {
+            Proof::Given => self.proved = Some(evaluated),
+            Proof::Pending => {
+                self.unproved.get_or_insert(evaluated);
+            }
+            Proof::Never => return Some(Withdrawal::Deposed),
+        }
+        None
+    }
+
+    /// Releases parked replies that have waited for a proof, and registers this worker if some go on waiting.
+    fn settle_proofs(&mut self) {
+        while let Some(first) = self.unproved {
+            let log = &self.shared.log;
+            let mut proof = log.proof(&first);
+            if proof == Proof::Pending {
+                self.shared.workers[self.number].wait_for_log();
+                // Ask again: a proof that came before this worker was registered woke nobody.
+                proof = log.proof(&first);
+            }
+            match proof {
+                Proof::Pending => return,
+                Proof::Given => self.release_parked(None),
+                Proof::Never => self.release_parked(Some(Withdrawal::Deposed)),
+            }
+        }
+    }
+
+    /// Asks the log to make entries up to `required_lsn` safe. Returns why the replies that wait for them will never be
+    /// sent.
+    fn request_commit(&mut self, required_lsn: Lsn) -> Option<Withdrawal> {
         let log = &self.shared.log;
         let mut outcome = log.commit(required_lsn);
         if matches!(outcome, Ok(false)) {
@@ -314,20 +377,32 @@ impl Worker {
             Ok(true) => required_lsn,
             _ => self.safe.max(log.safe()),
         };
-        outcome.is_err()
+        outcome.err().map(|why| match why {
+            LogError::Deposed => Withdrawal::Deposed,
+            _ => Withdrawal::RolledBack,
+        })
     }
 
-    /// Releases parked replies as far as the log is safe, and withdraws the others if the log failed.
-    fn release_parked(&mut self, failed: bool) {
+    /// Releases parked replies as far as the log allows, and withdraws the others if the log failed.
+    fn release_parked(&mut self, failed: Option<Withdrawal>) {
         let parked = self.parked.take();
+        self.unproved = None;
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.release(self.safe, &mut self.context);
-            if failed && client.withdraw_replies(&self.context) {
-                tracing::debug!("closing a client: the log failed before its replies were safe");
+            let allowed =
+                Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+            client.release(&allowed, &mut self.context);
+            if let Some(why) = failed
+                && client.withdraw_replies(why, &self.context)
+            {
+                tracing::debug!("closing a client: its replies may not be sent: {why:?}");
             }
             client.parked = client.is_held();
-            if client.parked {
+            if let Some(first) = client.first_held() {
+                if !allowed.is_proved(&first) {
+                    let earliest = self.unproved.map_or(first, |earlier| earlier.min(first));
+                    self.unproved = Some(earliest);
+                }
                 self.parked.now.push(key);
             } else {
                 self.queue(key);

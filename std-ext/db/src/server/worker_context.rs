@@ -8,6 +8,9 @@ use crate::command::{Context, Scratch};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// While more bytes of entries than this wait for the log, the server reads from no client. Then their sockets fill up,
+/// and not this process's memory.
+const LOG_BACKLOG: usize = 8 << 20;
 /// Bytes read from a client at a time.
 const SCRATCH: usize = 64 << 10;
 /// Larger buffers are freed instead of pooled.
@@ -26,6 +29,8 @@ pub(super) struct WorkerContext {
     answered: u64,
     /// The clients' buffer limits, read once a cycle.
     pub(super) limits: BufferLimits,
+    /// More waits for the log than [`LOG_BACKLOG`], so no commands are read in this cycle.
+    pub(super) congested: bool,
     session: Session,
     commands: Scratch,
     shared: Arc<Shared>,
@@ -40,6 +45,7 @@ impl WorkerContext {
             now: Instant::now(),
             answered: 0,
             limits: shared.runtime_config.buffer_limits(),
+            congested: false,
             session: shared.db.session(),
             commands: Scratch::default(),
             shared: Arc::clone(shared),
@@ -50,6 +56,7 @@ impl WorkerContext {
     pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
         self.limits = self.shared.runtime_config.buffer_limits();
+        self.congested = self.shared.log.backlog() > LOG_BACKLOG;
     }
 
     /// Returns what commands are executed with.

@@ -14,6 +14,7 @@ use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::State;
 use crate::state::counters::Counters;
 use crate::state::shard::Reader;
+use crate::state::slots::slot;
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
 use read::answer_query;
@@ -24,8 +25,6 @@ use std::sync::Arc;
 const AHEAD: usize = 32;
 /// With fewer requests than this, prefetching costs more than the wait that it saves.
 const FEW: usize = 3;
-/// A log entry of this many bytes is written before more changes are added to it.
-const LONG_ENTRY: usize = 16 << 20;
 
 /// Events since this batch of requests began. They decide whether a rollback invalidates the answers.
 #[derive(Clone, Copy, Default)]
@@ -57,6 +56,15 @@ impl Since {
     }
 }
 
+/// A prefetched request.
+#[derive(Clone, Copy)]
+struct Begun {
+    shard: u32,
+    slot: u16,
+    /// The key's hash and position.
+    lookup: Lookup,
+}
+
 /// A thread's access to the database, made by [`Db::session`](crate::Db::session). One thread uses it at a time.
 pub struct Session {
     readers: Box<[Reader]>,
@@ -64,8 +72,8 @@ pub struct Session {
     queues: Box<[Vec<u32>]>,
     /// The shards whose queue is not empty.
     queued: Vec<u32>,
-    /// Of the prefetched requests: the shard, and the key's hash and position.
-    begun: Vec<(usize, Lookup)>,
+    /// The prefetched requests.
+    begun: Vec<Begun>,
     multi_read: MultiRead,
     /// The log entry that is being built.
     entry: Vec<u8>,
@@ -134,7 +142,8 @@ impl Session {
                         misses += (next - number) as u64 - found.hits;
                     }
                     Request::Read(key, query) => {
-                        let begun @ (shard, _) = self.begun[at];
+                        let begun = self.begun[at];
+                        let shard = begun.shard as usize;
                         // A read behind a queued change of its shard waits with it; otherwise it would overtake a
                         // change of the same key.
                         if !self.queues[shard].is_empty() {
@@ -143,16 +152,17 @@ impl Session {
                         }
                         self.since.note_read();
                         let answer = |found: Answer<'_>| answer(number, found);
-                        let found = self.read(begun, key, *query, now, answer);
+                        let found = self.read((shard, begun.lookup), key, *query, now, answer);
                         if found {
                             hits += 1;
                         } else {
                             misses += 1;
                         }
-                        lsn = lsn.max(self.state.shards[shard].stats().published_lsn());
+                        // After the read: the entry that changed what was read, or a later one.
+                        lsn = lsn.max(self.state.mark(shard, || begun.slot));
                     }
                     Request::Change(..) => {
-                        let (shard, _) = self.begun[at];
+                        let shard = self.begun[at].shard as usize;
                         if self.queues[shard].is_empty() {
                             self.queued.push(shard as u32);
                         }
@@ -193,14 +203,17 @@ impl Session {
                 // It computes its shards when it locks them.
                 Request::MultiKey(_) => &&[][..],
             };
-            let shard = self.state.shard_of(key);
-            self.begun.push((shard, self.readers[shard].enter().begin_lookup(*key)));
+            let slot = slot(key);
+            let shard = self.state.sharding.shard(slot);
+            let lookup = self.readers[shard].enter().begin_lookup(*key);
+            self.begun.push(Begun { shard: shard as u32, slot, lookup });
         }
         if requests.len() < FEW {
             return;
         }
-        for (shard, lookup) in &self.begun {
-            self.readers[*shard].enter().likely(*lookup, |record, ()| record.prefetch());
+        for Begun { shard, lookup, .. } in &self.begun {
+            let reader = &self.readers[*shard as usize];
+            reader.enter().likely(*lookup, |record, ()| record.prefetch());
         }
     }
 
@@ -244,27 +257,32 @@ impl Session {
     /// Executes one shard's queue under its lock, and appends the changes to the log as one entry.
     fn change_shard(
         &mut self,
-        number: usize,
+        shard_number: usize,
         queue: &[u32],
         requests: &[Request<'_>],
         admitted: Result<bool, RequestError>,
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Lsn {
         let state = &self.state;
-        let shard = &state.shards[number];
+        let shard = &state.shards[shard_number];
         self.entry.clear();
         let mut core = shard.lock();
         self.since.answer_locked(state);
         let time = core.advance_time(state.clock.now());
         // Checked under the lock: after a rollback, no change is made until the log can be written again.
         let mut admitted = admitted;
-        if !state.log.writable() {
-            admitted = Err(RequestError::LogUnavailable);
+        if let Err(error) = state.check_writable() {
+            admitted = Err(error);
         }
         // An error because of the log says nothing about the state, so it need not wait for a log entry.
         let (mut made, mut shown, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
+        // The last entry that changed any of the keys, if it is known for each slot.
+        let (by_slot, mut seen) = (state.has_slot_marks(), 0);
         for &number in queue {
             let number = number as usize;
+            if by_slot && let Some(key) = requests[number].key() {
+                seen = state.mark(shard_number, || slot(key)).max(seen);
+            }
             match (&requests[number], admitted) {
                 (Request::Read(key, query), _) => {
                     shown = true;
@@ -278,6 +296,10 @@ impl Session {
                     answer_query(alive, *query, time, cold, |found| answer(number, found));
                 }
                 (Request::Change(..), Err(error)) => answer(number, Answer::Error(error)),
+                // Before anything is changed, since the log could not take it.
+                (request @ Request::Change(..), Ok(_)) if state.exceeds_entry(request) => {
+                    answer(number, Answer::Error(RequestError::EntryTooLong));
+                }
                 (Request::Change(key, change), Ok(full)) => {
                     let answer = &mut |made: Answer<'_>| answer(number, made);
                     let log = &mut self.entry;
@@ -287,7 +309,7 @@ impl Session {
                     unreachable!("those are never queued")
                 }
             }
-            if self.entry.len() >= LONG_ENTRY {
+            if self.entry.len() >= state.longest_entry {
                 made = state.log_and_publish(shard, &mut core, time, &self.entry);
                 self.entry.clear();
             }
@@ -296,7 +318,11 @@ impl Session {
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier entry of the shard that is not safe yet.
-        if shown { made.max(shard.stats().published_lsn()) } else { made }
+        match (shown, by_slot) {
+            (false, _) => made,
+            (true, true) => made.max(seen),
+            (true, false) => made.max(shard.stats().published_lsn()),
+        }
     }
 
     /// Returns the time by which keys expire, in milliseconds since 1970.

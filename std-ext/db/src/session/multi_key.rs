@@ -9,6 +9,7 @@ use crate::request::{
 };
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
+use crate::state::slots::slot;
 use crate::state::{LockedShards, State};
 use std::sync::Arc;
 
@@ -32,13 +33,16 @@ impl Session {
             MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
             MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
         };
+        if state.exceeds_entry(&Request::MultiKey(op)) {
+            return (0, Answer::Error(RequestError::EntryTooLong));
+        }
         if grows && full {
             return (0, Answer::Error(RequestError::OutOfMemory));
         }
         let mut cores = state.lock_all(shards);
         // Checked under the locks: a rollback takes all of them, so it cannot begin between this and the change.
-        if !state.log.writable() {
-            return (0, Answer::Error(RequestError::LogUnavailable));
+        if let Err(error) = state.check_writable() {
+            return (0, Answer::Error(error));
         }
         self.since.answer_locked(&state);
         let now = state.clock.now();
@@ -142,18 +146,25 @@ impl Apply<'_, '_> {
         if absent && self.find_alive(to).is_some() {
             return Answer::Int(0);
         }
+        // A snapshot in progress may contain one of the keys before this change and the other after it. An entry that
+        // names both keys could not be replayed on it, so the value is logged as well. In a cluster another node may
+        // be writing a snapshot. There, keys of one slot are in one section of it.
+        let names_both =
+            !self.state.is_snapshotting() && (!self.state.has_slot_marks() || slot(from) == slot(to));
+        let value = if names_both { 0 } else { record.value().length() };
+        if from.len().saturating_add(to.len()).saturating_add(value) > self.state.largest_request {
+            return Answer::Error(RequestError::EntryTooLong);
+        }
         if from != to {
             let there = self.core(to).find(to);
             self.core(to).put_moved(there, to, record, record.expires_at());
-            // A snapshot in progress may contain one of the keys before this change and the other after it. An entry
-            // that names both keys could not be replayed on it, so the value is logged as well.
-            if self.state.is_snapshotting() {
+            if names_both {
+                change::rename(from, to, self.entry);
+            } else {
                 let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
                 let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
                 shard::read(record, cold, |value| change::set(to, value, expiry, entry));
                 change::delete(from, self.entry);
-            } else {
-                change::rename(from, to, self.entry);
             }
             self.core(from).remove_moved(record);
         }

@@ -21,6 +21,7 @@ use crate::request::{Answer, Request};
 use crate::state::State;
 use crate::state::record::Record;
 use crate::state::shard::{Entered, Reader};
+use crate::state::slots::slot;
 use std::sync::atomic::{Ordering, fence};
 
 /// Attempts without locks.
@@ -82,14 +83,24 @@ impl MultiRead {
             let find = |at: usize, key: &[u8]| cores[at].1.find(key);
             found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
         }
-        let shown = shards.iter().map(|shard| state.shards[*shard].stats().published_lsn());
-        found.lsn = shown.max().unwrap_or(0);
+        found.lsn = last_seen(state, &shards, requests);
         let entered = emptied(entered);
         // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
         let shards = emptied(shards);
         *self = Self { shards, versions, entered };
         found
     }
+}
+
+/// Returns the last entry that changed any of the keys, or of their shards.
+fn last_seen(state: &State, shards: &[usize], requests: &[Request<'_>]) -> Lsn {
+    let seen = if state.has_slot_marks() {
+        let keys = requests.iter().filter_map(Request::key);
+        keys.map(|key| state.mark(state.shard_of(key), || slot(key))).max()
+    } else {
+        shards.iter().map(|shard| state.shards[*shard].stats().published_lsn()).max()
+    };
+    seen.unwrap_or(0)
 }
 
 /// Enters the states of these shards. Returns whether they form one snapshot: not if a shard published meanwhile.

@@ -9,6 +9,7 @@ use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
 use crate::state::record::{AccessTime, Record, Value};
+use crate::state::role::Role;
 use crate::state::shard::Core;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -57,6 +58,10 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
     if max == 0 || state.memory() <= max {
         return MakeRoom::Done;
     }
+    // A follower removes what the primary has removed.
+    if matches!(state.role.get(), Role::Loading | Role::Follower) {
+        return MakeRoom::Done;
+    }
     if policy == Eviction::Never {
         return MakeRoom::NoVictim;
     }
@@ -93,9 +98,7 @@ impl State {
     ///
     /// If the log fails after this check, the caller notices under the shard's lock.
     pub(crate) fn admit_change(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
-        if !self.log.writable() {
-            return Err(RequestError::LogUnavailable);
-        }
+        self.check_writable()?;
         Ok(make_room(self, BEFORE_CHANGE, added) == MakeRoom::NoVictim)
     }
 }
@@ -135,7 +138,7 @@ fn evict_some(
         }
         let most = (shard.stats().keys() / KEYS_PER_VICTIM).clamp(1, BATCH);
         let mut core = shard.lock();
-        if !state.log.writable() {
+        if state.check_writable().is_err() {
             return None;
         }
         let time = core.advance_time(state.clock.now());

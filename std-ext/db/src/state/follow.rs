@@ -1,1 +1,229 @@
-//! A follower: applies the entries that the primary has committed; and the changes of role.
+//! A node of a cluster: applies the entries that the primary has committed, and changes its role.
+
+use super::load::{apply_logged, move_logged};
+use super::{LockedShards, State};
+use crate::log::Lsn;
+use crate::log::change::{Changes, LoggedOp};
+use crate::state::role::Role;
+use crate::state::slots::{SLOTS, slot};
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+/// Why a node cannot follow on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// This is not the entry after the last one.
+    Gap {
+        /// The entry that was expected.
+        expected: Lsn,
+        /// The entry that came.
+        found: Lsn,
+    },
+    /// The entry contains an operation that is malformed, or that this version does not know.
+    Unknown(Lsn, &'static str),
+    /// The entry contains an operation that fails on this state, so the state is not that of the primary. The
+    /// operations before it were applied.
+    Impossible(Lsn, &'static str),
+    /// The new primary begins at a time before that by which this node, when it was the primary, may have removed
+    /// expired keys. The node has to load its folder again.
+    TimeWentBack {
+        /// The entry with which the new primary begins.
+        entry: Lsn,
+        /// The time of that entry.
+        begins: u64,
+        /// The time by which this node has removed keys.
+        removed: u64,
+    },
+}
+
+impl fmt::Display for FollowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Gap { expected, found } => {
+                write!(f, "log entry {found} came where {expected} was expected")
+            }
+            Self::Unknown(entry, why) | Self::Impossible(entry, why) => {
+                write!(f, "log entry {entry} cannot be applied: {why}")
+            }
+            Self::TimeWentBack { entry, begins, removed } => write!(
+                f,
+                "the primary of log entry {entry} begins at {begins} ms, but this node has removed keys that expired \
+                 by {removed} ms"
+            ),
+        }
+    }
+}
+
+impl Error for FollowError {}
+
+/// The state of a primary that has stepped down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SteppedDown {
+    /// The last entry that changed the state.
+    pub last: Lsn,
+    /// The time by which it may have removed expired keys. A primary that begins earlier has keys that this state
+    /// lacks.
+    pub time: u64,
+}
+
+impl State {
+    /// See [`Db::follow`](crate::Db::follow).
+    pub(crate) fn follow(
+        &self,
+        entries: &[(Lsn, u64, &[u8])],
+        publish_last: &dyn Fn(Lsn),
+    ) -> Result<(), FollowError> {
+        entries.iter().try_for_each(|&(entry, time, changes)| {
+            let expected = self.log.last() + 1;
+            if entry != expected {
+                return Err(FollowError::Gap { expected, found: entry });
+            }
+            self.follow_entry((entry, time), changes, publish_last)
+        })
+    }
+
+    fn follow_entry(
+        &self,
+        (entry, time): (Lsn, u64),
+        changes: &[u8],
+        publish_last: &dyn Fn(Lsn),
+    ) -> Result<(), FollowError> {
+        // Before anything is locked or changed: an entry that cannot be read changes nothing.
+        let shards = self.shards_of((entry, time), changes)?;
+        let mut cores = self.lock_all(shards);
+        for (_, core) in &mut cores {
+            core.advance_time(time);
+        }
+        let mut log = Vec::new();
+        for operation in Changes::new(changes).map_while(Result::ok) {
+            self.follow_operation(&mut cores, time, operation, &mut log)
+                .map_err(|why| FollowError::Impossible(entry, why))?;
+        }
+        // Under the locks: a snapshot that locks one of these shards afterwards must see that it contains this entry,
+        // and one that has locked it before, that it does not. Before publishing: the records that this entry has
+        // removed are freed once the log says that the entry is safe.
+        publish_last(entry);
+        // Relaxed: only this thread stores it, and a snapshot may take a later time for an earlier one.
+        self.latest_entry.fetch_max(time, Ordering::Relaxed);
+        self.publish_entry(&mut cores, Some(entry), changes);
+        Ok(())
+    }
+
+    /// Returns the shards that an entry changes.
+    fn shards_of(
+        &self,
+        (entry, time): (Lsn, u64),
+        changes: &[u8],
+    ) -> Result<Vec<usize>, FollowError> {
+        let mut shards = Vec::new();
+        for operation in Changes::new(changes) {
+            match operation.map_err(|why| FollowError::Unknown(entry, why))? {
+                LoggedOp::Change(key, _) => shards.push(self.shard_of(key)),
+                LoggedOp::Rename(from, to) => {
+                    shards.extend([self.shard_of(from), self.shard_of(to)]);
+                }
+                LoggedOp::Clear(begin, end) if begin < end && end <= SLOTS => {
+                    shards.extend(self.sharding.shard(begin)..=self.sharding.shard(end - 1));
+                }
+                LoggedOp::Clear(..) => {
+                    return Err(FollowError::Unknown(entry, "an entry clears no range of slots"));
+                }
+                LoggedOp::Clock(_) => shards.extend(0..self.shards.len()),
+                LoggedOp::Begin(..) => {
+                    // Relaxed: stored under the locks of all shards, before this node began to follow.
+                    let removed = self.removed_by.load(Ordering::Relaxed);
+                    if time < removed {
+                        return Err(FollowError::TimeWentBack { entry, begins: time, removed });
+                    }
+                }
+                LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Applies an operation to locked shards at the time of its entry. `log` is a buffer.
+    fn follow_operation(
+        &self,
+        cores: &mut LockedShards<'_>,
+        time: u64,
+        operation: LoggedOp<'_>,
+        log: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        let at = |cores: &LockedShards<'_>, key: &[u8]| {
+            let shard = self.shard_of(key);
+            let place = cores.binary_search_by_key(&shard, |(number, _)| *number);
+            place.expect("every shard of the entry is locked")
+        };
+        match operation {
+            LoggedOp::Change(key, change) => {
+                let at = at(cores, key);
+                apply_logged(&mut cores[at].1, time, key, &change, log)?;
+            }
+            LoggedOp::Rename(from, to) => {
+                let places = (at(cores, from), at(cores, to));
+                let mut cores: Vec<_> = cores.iter_mut().map(|(_, core)| &mut **core).collect();
+                if !move_logged(&mut cores, places, time, (from, to)) {
+                    return Err("an entry renames a key that does not exist");
+                }
+            }
+            LoggedOp::Clear(begin, end) => {
+                for (number, core) in cores {
+                    let own = self.sharding.slots(*number);
+                    if begin <= own.start && own.end <= end {
+                        core.clear();
+                    } else if own.start < end && begin < own.end {
+                        core.remove_where(|record| (begin..end).contains(&slot(record.key())));
+                    }
+                }
+            }
+            LoggedOp::Clock(latest) => {
+                for (_, core) in cores {
+                    core.remove_where(|record| record.is_expired(latest));
+                    core.set_back(time);
+                }
+                self.set_floor(time);
+            }
+            LoggedOp::Begin(..) => self.set_floor(self.floor().max(time)),
+            LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),
+            LoggedOp::Batch(_) => {}
+        }
+        Ok(())
+    }
+
+    fn lock_every_shard(&self) -> LockedShards<'_> {
+        self.lock_all((0..self.shards.len()).collect())
+    }
+
+    /// See [`Db::become_follower`](crate::Db::become_follower).
+    pub(crate) fn become_follower(&self) {
+        let _cores = self.lock_every_shard();
+        self.role.set(Role::Follower);
+    }
+
+    /// See [`Db::become_primary`](crate::Db::become_primary).
+    pub(crate) fn become_primary(&self, begin: u64) {
+        let mut cores = self.lock_every_shard();
+        let times = cores.iter_mut().map(|(_, core)| core.advance_time(begin));
+        let latest = times.max().unwrap_or(begin);
+        // A client's time to live is counted from this clock. A clock that is behind the last entry would give keys an
+        // expiration that is over for their shards.
+        self.clock.raise(latest);
+        self.set_floor(self.floor().max(begin));
+        self.role.set(Role::Primary);
+    }
+
+    /// See [`Db::step_down`](crate::Db::step_down).
+    pub(crate) fn step_down(&self) -> SteppedDown {
+        let mut cores = self.lock_every_shard();
+        debug_assert!(!self.log.writable(), "a change may begin after the node has stepped down");
+        let time = cores.iter_mut().map(|(_, core)| core.advance_time(0)).max().unwrap_or(0);
+        // Relaxed: ordered by the shards' locks.
+        self.removed_by.fetch_max(time, Ordering::Relaxed);
+        self.role.set(Role::Follower);
+        SteppedDown { last: self.log.last(), time }
+    }
+}

@@ -1,18 +1,29 @@
 //! Loading a database at startup: the snapshot, and then the log entries after it.
 
 use crate::log::Lsn;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{BatchMark, Changes, LoggedOp};
 use crate::options::Options;
-use crate::request::Answer;
+use crate::request::{Answer, Change};
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
-use crate::state::shard::Shard;
+use crate::state::shard::{Core, Shard};
 use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The default number of shards for each processor.
 const SHARDS: usize = 8;
+
+/// What entries say besides changes of keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Met {
+    /// The last floor: no later entry has an earlier time.
+    pub(crate) floor: u64,
+    /// The last mark of a batch, and its entry.
+    pub(crate) batch: Option<(Lsn, BatchMark)>,
+    /// The last entry that sets the clock back.
+    pub(crate) set_back: Lsn,
+}
 
 /// The shards of a database that is being loaded. No reader sees them yet.
 pub(crate) struct LoadingShards {
@@ -55,13 +66,14 @@ impl LoadingShards {
     }
 
     /// Replays a log entry. `from` returns, for a hash slot, the first entry that the snapshot does not contain:
-    /// changes of earlier entries are skipped.
+    /// changes of earlier entries are skipped. Adds to `met` what the entry says besides.
     pub(crate) fn replay(
         &self,
         entry: Lsn,
         time: u64,
         changes: &[u8],
         from: impl Fn(u16) -> Lsn,
+        met: &mut Met,
     ) -> Result<(), &'static str> {
         let mut log = Vec::new();
         for change in Changes::new(changes) {
@@ -69,20 +81,8 @@ impl LoadingShards {
                 LoggedOp::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
-                        // The time of the entry, although the shard may have seen a later one: keys that have expired
-                        // since may have been alive when the change was made.
-                        core.advance_time(time);
-                        let apply =
-                            &mut Apply { core: &mut core, time, full: false, log: &mut log, key };
-                        let mut refused = false;
-                        apply.run(&change, &mut |made| {
-                            refused = matches!(made, Answer::Error(_));
-                        });
+                        apply_logged(&mut core, time, key, &change, &mut log)?;
                         core.publish_if_large();
-                        log.clear();
-                        if refused {
-                            return Err("an entry contains a change that fails on this state");
-                        }
                     }
                 }
                 LoggedOp::Rename(key, to) => {
@@ -98,7 +98,13 @@ impl LoadingShards {
                     }
                 }
                 LoggedOp::Clear(begin, end) => self.clear(entry, begin..end, &from),
-                LoggedOp::Clock(latest) => self.set_back(entry, time, latest, &from),
+                LoggedOp::Clock(latest) => {
+                    self.set_back(entry, time, latest, &from);
+                    (met.floor, met.set_back) = (time, entry);
+                }
+                LoggedOp::Begin(..) => met.floor = met.floor.max(time),
+                LoggedOp::Floor(floor) => met.floor = met.floor.max(floor),
+                LoggedOp::Batch(mark) => met.batch = Some((entry, mark)),
             }
         }
         Ok(())
@@ -114,19 +120,13 @@ impl LoadingShards {
         numbers.sort_unstable();
         numbers.dedup();
         let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
-        for core in &mut cores {
-            core.advance_time(time);
-        }
-        let (one, other) = (position(&numbers, key), position(&numbers, to));
-        let found = cores[one].find(key).filter(|record| !record.is_expired(time));
-        let Some(record) = found else { return false };
-        let stored = cores[other].find(to);
-        cores[other].put_moved(stored, to, record, record.expires_at());
-        cores[one].remove_moved(record);
+        let places = (position(&numbers, key), position(&numbers, to));
+        let mut locked: Vec<&mut Core> = cores.iter_mut().map(|core| &mut **core).collect();
+        let was_there = move_logged(&mut locked, places, time, (key, to));
         for core in &mut cores {
             core.publish_if_large();
         }
-        true
+        was_there
     }
 
     /// Removes the keys that had expired when the clock was set back to `time`.
@@ -170,6 +170,42 @@ impl LoadingShards {
     }
 }
 
+/// Applies a logged change of one key. `log` is a buffer: the change is encoded again, which nobody reads.
+pub(super) fn apply_logged(
+    core: &mut Core,
+    time: u64,
+    key: &[u8],
+    change: &Change<'_>,
+    log: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    // The time of the entry, although the shard may have seen a later one: keys that have expired since may have been
+    // alive when the change was made.
+    core.advance_time(time);
+    let mut refused = false;
+    let mut apply = Apply { core, time, full: false, log, key };
+    apply.run(change, &mut |made| refused = matches!(made, Answer::Error(_)));
+    log.clear();
+    if refused { Err("an entry contains a change that fails on this state") } else { Ok(()) }
+}
+
+/// Applies a logged rename. `places` are the indices of the keys' shards in `cores`. Returns whether the key was there.
+pub(super) fn move_logged(
+    cores: &mut [&mut Core],
+    places: (usize, usize),
+    time: u64,
+    (from, to): (&[u8], &[u8]),
+) -> bool {
+    for core in &mut *cores {
+        core.advance_time(time);
+    }
+    let found = cores[places.0].find(from).filter(|record| !record.is_expired(time));
+    let Some(record) = found else { return false };
+    let stored = cores[places.1].find(to);
+    cores[places.1].put_moved(stored, to, record, record.expires_at());
+    cores[places.0].remove_moved(record);
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,8 +223,9 @@ mod tests {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         change::set(b"other", b"", Expiry::Never, &mut first);
         change::add(b"key", 1, &mut second);
-        shards.replay(1, 105, &first, |_| 1).unwrap();
-        shards.replay(2, 100, &second, |_| 1).unwrap();
+        let met = &mut Met::default();
+        shards.replay(1, 105, &first, |_| 1, met).unwrap();
+        shards.replay(2, 100, &second, |_| 1, met).unwrap();
         let core = shards.at(b"key").lock();
         let record = core.find(b"key").unwrap();
         assert_eq!(record.expires_at(), Some(103), "replayed at another time");
@@ -201,7 +238,8 @@ mod tests {
         shards.load(b"key", None, b"rose");
         let mut entry = Vec::new();
         change::add(b"key", 1, &mut entry);
-        assert!(shards.replay(7, 100, &entry, |_| 8).is_ok(), "the snapshot has it");
-        assert!(shards.replay(8, 100, &entry, |_| 8).is_err());
+        let met = &mut Met::default();
+        assert!(shards.replay(7, 100, &entry, |_| 8, met).is_ok(), "the snapshot has it");
+        assert!(shards.replay(8, 100, &entry, |_| 8, met).is_err());
     }
 }

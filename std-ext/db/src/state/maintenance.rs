@@ -16,6 +16,7 @@ pub(crate) fn run_cycle(state: &State) -> bool {
     for number in 0..state.shards.len() {
         more |= active_expire_cycle(state, number);
     }
+    state.log_floor_if_due();
     state.heap_trimmer.trim_if_due(state.memory());
     more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == MakeRoom::TimedOut;
     if let Some(cold) = &state.cold {
@@ -37,7 +38,8 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     if shard.stats().keys_with_ttl() == 0 {
         return false;
     }
-    let time = core.advance_time(state.clock.now());
+    // Read under the lock: a follower's time may go back.
+    let time = state.removal_time(&mut core);
     let (mut expired, mut ending): (Vec<Record>, usize) = (Vec::new(), 0);
     let mut at = core.expire_cursor;
     for _ in 0..BUCKETS {
@@ -57,7 +59,7 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     for record in expired {
         core.remove(record);
     }
-    // No log entry: replay expires the keys by itself.
+    // No log entry: replay, and a follower, expire the keys by themselves.
     state.log_and_publish(shard, &mut core, time, &[]);
     state.shrink(shard, &mut core);
     // Relaxed: a count.

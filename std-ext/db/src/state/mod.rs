@@ -21,13 +21,18 @@ pub(crate) mod apply;
 pub(crate) mod cold;
 pub(crate) mod counters;
 pub(crate) mod evict;
+mod floor;
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) mod follow;
 pub(crate) mod heap;
 pub(crate) mod limit;
 pub(crate) mod load;
 pub(crate) mod maintenance;
+pub(crate) mod marks;
 pub(crate) mod number;
 pub(crate) mod publish_gate;
 pub(crate) mod record;
+pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slots;
@@ -36,15 +41,18 @@ use crate::clock::Clock;
 use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
-use crate::request::Change;
+use crate::request::{Change, RequestError};
 use crate::watch::Watchers;
 use apply::Apply;
 use cold::ColdStore;
 use counters::Counters;
+use floor::LoggedFloor;
 use heap::HeapTrimmer;
 use limit::MemoryLimit;
 use load::LoadingShards;
+use marks::Marks;
 use publish_gate::PublishGate;
+use role::{Role, RoleCell};
 use shard::{Core, Shard};
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -60,6 +68,19 @@ pub(crate) struct State {
     pub(crate) watchers: Watchers,
     pub(crate) limit: MemoryLimit,
     pub(crate) heap_trimmer: HeapTrimmer,
+    pub(crate) role: RoleCell,
+    marks: Marks,
+    /// The bounds of the log's entries and of requests, in bytes.
+    pub(crate) longest_entry: usize,
+    pub(crate) largest_request: usize,
+    /// No later log entry has a time before this one.
+    floor: AtomicU64,
+    logged_floor: Mutex<LoggedFloor>,
+    /// The latest time of the entries that a follower has applied.
+    latest_entry: AtomicU64,
+    /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was.
+    #[cfg(any(test, feature = "cluster"))]
+    removed_by: AtomicU64,
     /// Bytes of records and tables, in all shards.
     memory: AtomicUsize,
     /// Bytes of the values in `cold`, as of the last look-up.
@@ -84,9 +105,44 @@ impl State {
         clock: Clock,
         options: &Options,
     ) -> Self {
-        let memory = shards.finish_loading(options.folder.is_some()).into();
+        Self::build(shards, log, clock, options, options.folder.is_some())
+    }
+
+    /// Creates the state of a node of a cluster, which is loading. `floor` is the time of the last floor, and `latest`
+    /// that of the last entry.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) fn clustered(
+        shards: LoadingShards,
+        log: Arc<dyn Log>,
+        (floor, latest): (u64, u64),
+        options: &Options,
+    ) -> Self {
+        let clock = Clock::starting(options.time.clone(), latest);
+        // The log contains all changes, with their values, also without a folder.
+        let state = Self::build(shards, log, clock, options, true);
+        let (role, marks) = (RoleCell::new(Role::Loading), Marks::by_slot());
+        Self { role, marks, floor: floor.into(), latest_entry: latest.into(), ..state }
+    }
+
+    fn build(
+        shards: LoadingShards,
+        log: Arc<dyn Log>,
+        clock: Clock,
+        options: &Options,
+        is_logged: bool,
+    ) -> Self {
+        let memory = shards.finish_loading(is_logged).into();
         let (all, sharding, cold) = shards.into_parts();
         Self {
+            role: RoleCell::new(Role::Alone),
+            marks: Marks::default(),
+            longest_entry: log.longest_entry(),
+            largest_request: log.largest_request(),
+            floor: AtomicU64::new(0),
+            logged_floor: Mutex::default(),
+            latest_entry: AtomicU64::new(0),
+            #[cfg(any(test, feature = "cluster"))]
+            removed_by: AtomicU64::new(0),
             shards: all,
             sharding,
             clock,
@@ -110,6 +166,42 @@ impl State {
     #[inline]
     pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
         self.sharding.shard(slot(key))
+    }
+
+    /// Returns the log entry that must be safe before an answer may leave that has read a key of this slot, from the
+    /// shard's published state or under its lock.
+    #[inline]
+    pub(crate) fn mark(&self, shard: usize, slot: impl FnOnce() -> u16) -> Lsn {
+        self.marks.get(slot).unwrap_or_else(|| self.shards[shard].stats().published_lsn())
+    }
+
+    /// Whether answers wait for the entries of their slots, and not for those of their shards.
+    #[inline]
+    pub(crate) fn has_slot_marks(&self) -> bool {
+        self.marks.get(|| 0).is_some()
+    }
+
+    /// Returns whether a change may begin, and why not. The caller holds the lock of a shard that it changes.
+    #[inline]
+    pub(crate) fn check_writable(&self) -> Result<(), RequestError> {
+        match self.role.get() {
+            Role::Alone if self.log.writable() => Ok(()),
+            Role::Alone => Err(RequestError::LogUnavailable),
+            Role::Primary if self.log.writable() => Ok(()),
+            Role::Loading | Role::Follower | Role::Primary => Err(RequestError::NotPrimary),
+        }
+    }
+
+    /// Returns the bytes from which on a request must not be executed.
+    #[inline]
+    pub(crate) fn exceeds_entry(&self, request: &crate::request::Request<'_>) -> bool {
+        self.largest_request != usize::MAX && request.logged_bytes() > self.largest_request
+    }
+
+    /// Returns the latest time that the log is known to contain, or a later one.
+    pub(crate) fn latest_time(&self) -> u64 {
+        // Relaxed: a number that orders nothing.
+        self.clock.now().max(self.latest_entry.load(Ordering::Relaxed))
     }
 
     /// Returns the approximate bytes of keys, values and tables.
@@ -147,6 +239,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
+        self.marks.note(entry, log);
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
@@ -162,6 +255,18 @@ impl State {
         log: &[u8],
     ) -> Lsn {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        self.publish_entry(cores, entry, log)
+    }
+
+    /// Publishes the changes of an entry that the log has, in locked shards.
+    fn publish_entry(
+        &self,
+        cores: &mut LockedShards<'_>,
+        entry: Option<Lsn>,
+        changes: &[u8],
+    ) -> Lsn {
+        // Before any state is published, for the reason given in `log_and_publish`.
+        self.marks.note(entry, changes);
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
         // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
@@ -170,7 +275,7 @@ impl State {
         }
         let _publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
         self.publish_all(cores);
-        self.notify_watchers(entry, log)
+        self.notify_watchers(entry, changes)
     }
 
     /// Publishes locked shards. Their versions are odd already.
@@ -198,6 +303,7 @@ impl State {
         // the rollback as safe, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
+        self.marks.roll_back(safe, mark);
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
             let entry = (shard.stats().published_lsn() > safe).then_some(mark);
@@ -218,8 +324,13 @@ impl State {
 
     /// Follows a system clock that was set back: removes the keys that had expired, logs that, and continues from the
     /// system's time. Blocks each shard while it is scanned, and then all shards for a moment.
+    ///
+    /// A follower removes nothing by its own clock, so it only sets the clock.
     pub(crate) fn follow_clock(&self) {
         let Some(latest) = self.clock.ahead() else { return };
+        if matches!(self.role.get(), Role::Loading | Role::Follower) {
+            return self.set_follower_clock(latest);
+        }
         for shard in &self.shards {
             let mut core = shard.lock();
             let time = core.advance_time(self.clock.now());
@@ -229,13 +340,14 @@ impl State {
         // The clock has not moved since the scan, so no further key can have expired by it.
         let mut cores = self.lock_all((0..self.shards.len()).collect());
         // Checked under the locks: no change may begin on a log that cannot be written.
-        if !self.log.writable() {
+        if self.check_writable().is_err() {
             return;
         }
         let Some(now) = self.clock.set_back(latest) else { return };
         for (_, core) in &mut cores {
             core.set_back(now);
         }
+        self.set_floor(now);
         let mut entry = Vec::new();
         change::clock(latest, &mut entry);
         let entry = self.log_and_publish_all(&mut cores, now, &entry);
@@ -245,6 +357,17 @@ impl State {
         tracing::warn!(
             "the system's clock was set back by {seconds} s; keys that had expired were removed"
         );
+    }
+
+    fn set_follower_clock(&self, latest: u64) {
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // Checked under the locks: a node that has become the primary must log that it sets its clock back.
+        if !matches!(self.role.get(), Role::Loading | Role::Follower) {
+            return;
+        }
+        if let Some(now) = self.clock.set_back(latest) {
+            cores.iter_mut().for_each(|(_, core)| core.set_back(now));
+        }
     }
 
     /// Returns the number of rollbacks. Data that was read before the number changed may have been undone.

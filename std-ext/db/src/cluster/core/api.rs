@@ -1,7 +1,7 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
 use super::entry::{Committed, Entry, Epoch, NodeId, Position, Seq};
-use super::swap::{Outcome, Swap};
+use super::swap::{Failure, Outcome, Swap};
 use super::tail::Tail;
 use crate::log::Lsn;
 use std::sync::Arc;
@@ -72,15 +72,19 @@ pub enum Event {
     Appended(Vec<Entry>),
     /// After [`Action::Hold`], or [`Action::Role`] with another role than `Primary`: nothing is appended any more, and
     /// all that had been appended was told before.
-    Closed,
+    Closed {
+        /// The latest time by which the state may have removed expired keys. The next primary begins no earlier.
+        time: u64,
+    },
     /// The state has made all changes up to this entry.
     Applied(Lsn),
     /// The state cannot make the changes of the entry after the last one it reported, and says why. Nothing later may
     /// be applied. Such a node never becomes the primary [C-2].
     CannotApply(String),
-    /// The state of the new primary serves its clients.
+    /// The state of the new primary serves its clients; or what [`Event::CannotServe`] told is mended.
     Serving,
-    /// This node cannot go on as the primary: its disk fails, or a thread is stuck. It releases the group.
+    /// This node cannot be the primary: its disk fails, or a thread is stuck. It releases the group, and does not take
+    /// it over until [`Event::Serving`].
     CannotServe(String),
     /// A reply waits for a proof, and its evaluation is later than the last one.
     ProofWanted,
@@ -148,27 +152,6 @@ pub enum Read {
     Durable,
 }
 
-/// Why etcd did not do what it was asked: the table is in [`swap`](super::swap).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No answer, connection lost, unavailable, or an unknown error: it may or may not have been done.
-    Unknown(String),
-    /// Not done: etcd is busy (too many requests, no leader, leader changed before the proposal).
-    Busy(String),
-    /// Not done: the request is too large.
-    TooLarge,
-    /// Not done: etcd's quota is used up (alarm NOSPACE). It refuses everything that puts.
-    NoSpace,
-    /// Not done: the user may not do this, or is not known.
-    Denied(String),
-    /// Not done: etcd reports damaged data (alarm CORRUPT).
-    Corrupt,
-    /// The revision of an answer is lower than one seen before: etcd was restored from a backup.
-    WentBack,
-    /// The answer is of another cluster of etcd.
-    OtherCluster,
-}
-
 /// What the driver does. The order matters within one call of [`Group::handle`](super::Group::handle).
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -179,7 +162,8 @@ pub enum Action {
         /// What to read.
         read: Read,
     },
-    /// Run a transaction. There is at most one without an answer.
+    /// Run a transaction. There is at most one without an answer, except for those that a later line of `tail` made
+    /// pointless: they can never be done any more.
     Swap {
         /// The number of the action.
         id: u64,

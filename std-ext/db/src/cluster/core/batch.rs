@@ -17,8 +17,8 @@
 //! behind a batch is always `first entry - 1 + entries`.
 
 use super::chain::Chain;
-use super::entry::{Entry, Epoch};
-use crate::log::Lsn;
+use super::entry::{Entry, Epoch, MOST_NUMBER};
+use crate::log::{Lsn, crc};
 
 /// The most uncompressed bytes of a batch.
 pub const MOST_RAW: usize = 512 << 10;
@@ -26,6 +26,17 @@ pub const MOST_RAW: usize = 512 << 10;
 pub const MOST_ENTRY: usize = 1 << 30;
 /// The bytes before the body.
 pub const HEADER: usize = 48;
+
+/// The bytes of an entry before its changes.
+pub const ENTRY_HEADER: usize = 12;
+
+const MAGIC: u16 = 0x6768;
+const FORMAT: u8 = 1;
+const COMPRESSED: u8 = 1;
+const PART: u8 = 2;
+const LAST: u8 = 4;
+/// Where the checksum is in the header.
+const CHECKSUM: usize = HEADER - 4;
 
 /// What a batch holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +69,27 @@ pub struct Batch {
 impl Batch {
     /// Makes the bytes for etcd.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let packed = lz4_flex::block::compress(&self.raw);
+        let compressed = packed.len() <= self.raw.len() - self.raw.len() / 8;
+        let body = if compressed { &packed } else { &self.raw };
+        let piece = match self.piece {
+            Piece::Whole => 0,
+            Piece::Part => PART,
+            Piece::LastPart => PART | LAST,
+        };
+        let mut bytes = Vec::with_capacity(HEADER + body.len());
+        bytes.extend_from_slice(&MAGIC.to_le_bytes());
+        bytes.push(FORMAT);
+        bytes.push(piece | if compressed { COMPRESSED } else { 0 });
+        bytes.extend_from_slice(&self.epoch.to_le_bytes());
+        bytes.extend_from_slice(&self.first.to_le_bytes());
+        bytes.extend_from_slice(&self.entries.to_le_bytes());
+        bytes.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&self.before.0);
+        let checksum = crc::after(crc::of(&bytes), body);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(body);
+        bytes
     }
 
     /// Reads the bytes from etcd.
@@ -66,8 +97,50 @@ impl Batch {
     /// # Errors
     /// If they are not a batch, with the reason.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let _ = bytes;
-        todo!()
+        let wrong = |why: &str| Err(why.to_owned());
+        let Some((header, body)) = bytes.split_at_checked(HEADER) else {
+            return wrong("it is shorter than a header");
+        };
+        let mut header = Header(header);
+        if u16::from_le_bytes(header.take()) != MAGIC {
+            return wrong("it is not a batch of hedgerow-db");
+        }
+        let [format, flags] = header.take();
+        if format != FORMAT || flags & !(COMPRESSED | PART | LAST) != 0 {
+            return wrong("a later version of hedgerow-db wrote it: upgrade this node");
+        }
+        let (epoch, first) = (u64::from_le_bytes(header.take()), u64::from_le_bytes(header.take()));
+        let (entries, length) =
+            (u32::from_le_bytes(header.take()), u32::from_le_bytes(header.take()) as usize);
+        let before = Chain(header.take());
+        let checksum = u32::from_le_bytes(header.take());
+        if crc::after(crc::of(&bytes[..CHECKSUM]), body) != checksum {
+            return wrong("its checksum is wrong");
+        }
+        if [epoch, first].iter().any(|number| !(1..MOST_NUMBER).contains(number)) {
+            return wrong("a number is out of range");
+        }
+        if length == 0 || length > MOST_RAW {
+            return wrong("its length is out of range");
+        }
+        let piece = match flags & (PART | LAST) {
+            0 if entries > 0 && entries as usize <= length / ENTRY_HEADER => Piece::Whole,
+            PART if entries == 0 => Piece::Part,
+            flags if flags == PART | LAST && entries == 1 => Piece::LastPart,
+            _ => return wrong("its number of entries is wrong"),
+        };
+        let raw = if flags & COMPRESSED == 0 {
+            body.to_vec()
+        } else {
+            let mut raw = vec![0; length];
+            let unpacked = lz4_flex::block::decompress_into(body, &mut raw);
+            raw.truncate(unpacked.map_err(|error| format!("its compression is wrong: {error}"))?);
+            raw
+        };
+        if raw.len() != length {
+            return wrong("its length is wrong");
+        }
+        Ok(Self { epoch, first, entries, piece, before, raw })
     }
 
     /// The chain behind this batch.
@@ -76,10 +149,37 @@ impl Batch {
     }
 }
 
+/// The rest of a header, which is as long as all fields together.
+struct Header<'a>(&'a [u8]);
+
+impl Header<'_> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut field = [0; N];
+        if let Some((taken, rest)) = self.0.split_at_checked(N) {
+            field.copy_from_slice(taken);
+            self.0 = rest;
+        }
+        field
+    }
+}
+
+/// The bytes of an entry in a body.
+pub fn entry_bytes(entry: &Entry) -> usize {
+    ENTRY_HEADER + entry.changes.len()
+}
+
 /// Appends the bytes of an entry to a body.
 pub fn encode_entry(entry: &Entry, into: &mut Vec<u8>) {
-    let _ = (entry, into);
-    todo!()
+    into.extend_from_slice(&(entry.changes.len() as u32).to_le_bytes());
+    into.extend_from_slice(&entry.time.to_le_bytes());
+    into.extend_from_slice(&entry.changes);
+}
+
+/// The bytes of the entry that begins a text, as its first four bytes tell. `None`: the text is shorter than that, or
+/// the entry would be longer than any.
+pub fn entry_length(text: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(text.first_chunk().copied()?) as usize;
+    length.checked_add(ENTRY_HEADER).filter(|&length| length <= MOST_ENTRY)
 }
 
 /// Reads the entries of a body. `first` is the number of the first.
@@ -87,6 +187,21 @@ pub fn encode_entry(entry: &Entry, into: &mut Vec<u8>) {
 /// # Errors
 /// If the body is not `entries` whole entries, with the reason.
 pub fn decode_entries(raw: &[u8], first: Lsn, entries: u32) -> Result<Vec<Entry>, String> {
-    let _ = (raw, first, entries);
-    todo!()
+    let mut read = Vec::with_capacity((entries as usize).min(raw.len() / ENTRY_HEADER));
+    let mut rest = raw;
+    for lsn in (first..).take(entries as usize) {
+        let split = entry_length(rest).and_then(|length| rest.split_at_checked(length));
+        let (entry, behind) = split.ok_or("an entry is longer than the batch")?;
+        let mut header = Header(&entry[4..]);
+        let time = u64::from_le_bytes(header.take());
+        if time >= MOST_NUMBER {
+            return Err("the time of an entry is out of range".to_owned());
+        }
+        read.push(Entry { lsn, time, changes: header.0.to_vec() });
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        return Err("it has bytes behind its last entry".to_owned());
+    }
+    Ok(read)
 }

@@ -1,6 +1,6 @@
 //! Plain data of the protocol: who a node is, what an entry is, and how far a copy of the log reaches.
 
-use super::chain::Chain;
+use super::chain::{Chain, hex};
 use crate::log::Lsn;
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,7 @@ use std::str::FromStr;
 /// The number of a batch in etcd. The first is 1.
 pub type Seq = u64;
 
-/// The number of a term of office. Each takeover raises it by one.
-pub type Epoch = u64;
+pub use crate::log::Epoch;
 
 /// Numbers of this size or larger are refused, so that no sum of them overflows.
 pub const MOST_NUMBER: u64 = 1 << 62;
@@ -48,20 +47,6 @@ impl FromStr for NodeId {
     fn from_str(text: &str) -> Result<Self, NotANodeId> {
         hex(text).map(Self).ok_or(NotANodeId)
     }
-}
-
-/// Reads lower-case hexadecimal digits.
-pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    if digits.len() != 2 * N || !digits.iter().all(is_digit) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The two clocks of a node.

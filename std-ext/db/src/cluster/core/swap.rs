@@ -10,12 +10,11 @@
 //! | [`Failure::Unknown`] | perhaps | sends the *same* transaction again |
 //! | [`Failure::Busy`] | no | sends the same again, later |
 //! | [`Failure::TooLarge`] | no | cuts the batch smaller |
-//! | [`Failure::NoSpace`] | no | trims, has etcd compacted, and sends the same again |
+//! | [`Failure::NoSpace`] | perhaps: etcd does the one that reaches the quota | trims, has etcd compacted, and sends the *same* again |
 //! | [`Failure::Denied`] | no | says so, and sends the same again every second |
 //! | [`Failure::Corrupt`], [`Failure::WentBack`], [`Failure::OtherCluster`] | no | stops |
 
 use super::entry::Seq;
-use super::api::Failure;
 use std::sync::Arc;
 
 /// A transaction: if all comparisons hold, put all; else read `tail` and `members`.
@@ -72,4 +71,26 @@ pub enum Outcome {
     },
     /// There is no outcome.
     Failed(Failure),
+}
+
+/// Why etcd did not do what it was asked: the table is at the top of this file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer, connection lost, unavailable, or an unknown error: it may or may not have been done.
+    Unknown(String),
+    /// Not done: etcd is busy (too many requests, no leader, leader changed before the proposal).
+    Busy(String),
+    /// Not done: the request is too large.
+    TooLarge,
+    /// etcd's quota is used up (alarm NOSPACE). The transaction that reaches the quota is done nevertheless; later ones
+    /// that put are refused. So this is an unknown outcome.
+    NoSpace,
+    /// Not done: the user may not do this, or is not known.
+    Denied(String),
+    /// Not done: etcd reports damaged data (alarm CORRUPT).
+    Corrupt,
+    /// The revision of an answer is lower than one seen before: etcd was restored from a backup.
+    WentBack,
+    /// The answer is of another cluster of etcd.
+    OtherCluster,
 }

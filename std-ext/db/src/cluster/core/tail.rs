@@ -8,8 +8,8 @@
 //! random number of the process, the batch and a counter of beats, so two different writers never write the same one,
 //! also after etcd was restored from a backup.
 
-use super::chain::Chain;
-use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq, hex};
+use super::chain::{Chain, hex};
+use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq};
 use crate::log::Lsn;
 use std::fmt;
 

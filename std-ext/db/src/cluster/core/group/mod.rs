@@ -1,14 +1,18 @@
 //! One group, as one of its members sees it.
 
-use super::api::{Action, Event, Settings, Status};
-use super::entry::{Now, Position};
-use crate::log::Lsn;
+mod campaign;
+mod follow;
+mod lead;
+mod state;
+mod trimming;
 
-/// One group, as one of its members sees it.
-#[derive(Debug)]
-pub struct Group {
-    settings: Settings,
-}
+use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
+use super::entry::{Now, Position};
+use super::join::Joiner;
+use super::swap::Failure;
+use crate::log::Lsn;
+pub use state::Group;
+use state::{Ahead, Applying, Phase, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
@@ -16,23 +20,246 @@ impl Group {
     /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its relay
     /// (an empty relay: `Position::default()`). `have` is the last entry that its state has.
     pub fn new(settings: Settings, position: Position, have: Lsn, now: Now) -> Self {
-        let _ = (position, have, now);
-        Self { settings }
+        let nonce = settings.nonce.max(1);
+        let lease = state::lease(settings.lease);
+        Self {
+            settings: Settings { nonce, lease, ..settings },
+            now,
+            ids: 0,
+            revision: 0,
+            phase: Phase::Following,
+            role: Role::Loading,
+            seen: None,
+            absent: false,
+            members: None,
+            was_member: false,
+            clocks: Vec::new(),
+            watching: Watching::default(),
+            reading: None,
+            filling: None,
+            read_again: 0,
+            log: Joiner::new(position, have),
+            ahead: Ahead::default(),
+            applying: Applying { applied: have.max(position.lsn), ..Applying::default() },
+            cannot_apply: None,
+            unfit: None,
+            loaded_at: None,
+            resync: false,
+            open: false,
+            flight: None,
+            stopping: false,
+            owes_release: false,
+            resting: 0,
+            skewed: false,
+            why: String::new(),
+        }
     }
 
     /// Handles an event. The actions are appended to `out`, in order. The first call should be [`Event::Tick`].
     pub fn handle(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
-        let _ = (now, event, out, &self.settings);
-        todo!()
+        if matches!(self.phase, Phase::Stopped) {
+            return;
+        }
+        // The boot time never goes back, whatever a caller says: the lease depends on it.
+        self.now = Now { boot: self.now.boot.max(now.boot), wall: now.wall };
+        self.take(event, out);
+        self.advance(out);
+    }
+
+    fn take(&mut self, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Read { id, answer } => self.read(id, answer, out),
+            Event::Swapped { id, outcome } => self.swapped(id, outcome, out),
+            Event::Trimmed { id, outcome } => self.trimmed(id, outcome),
+            Event::Watched { revision, seen } => self.watched(revision, seen, out),
+            Event::WatchLost => {
+                self.watching.on = false;
+                self.read_tail(true, out);
+            }
+            Event::Appended(entries) => self.append(entries, out),
+            Event::Closed { time } => self.closed(time),
+            Event::Applied(lsn) => self.applied(lsn),
+            Event::CannotApply(why) => self.cannot(why, out),
+            Event::Serving => self.serving(),
+            Event::CannotServe(why) => {
+                self.leave(None, &why, false, out);
+                self.unfit = Some(why);
+            }
+            Event::ProofWanted => self.proof_wanted(),
+            Event::HandOver(to) => self.hand_over(to, out),
+            Event::Release => self.release_for_good(out),
+            Event::Resynced { position, have } => self.resynced(position, have),
+            Event::Clocks(clocks) => self.clocks = clocks,
+            Event::Lease(lease) => self.settings.lease = state::lease(lease),
+        }
+    }
+
+    /// Does what has become due or possible.
+    fn advance(&mut self, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Following) {
+            self.pump(out);
+            self.fill(out);
+            self.finish_loading(out);
+            self.send_again(out);
+            self.look(out);
+            self.join(out);
+            self.campaign(out);
+        }
+        if matches!(self.phase, Phase::Leading(_)) {
+            self.lead_on(out);
+        }
+    }
+
+    fn read(&mut self, id: u64, answer: Result<Answer, Failure>, out: &mut Vec<Action>) {
+        if let Some(read) = self.reading.take_if(|reading| reading.id == id) {
+            match answer {
+                Ok(Answer::Tail { revision, tail, members }) => {
+                    self.tail_read(&read, revision, tail, members, out);
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    // A watch that was lost begins anew with the next answer.
+                    self.watching.on &= !read.rewatch;
+                    self.read_failed(&failure, out);
+                }
+            }
+        } else if let Some(fill) = self.filling.take_if(|filling| filling.id == id) {
+            match answer {
+                Ok(Answer::Batches(batches)) => self.filled(fill.from, batches, out),
+                Ok(_) => {}
+                Err(failure) => self.read_failed(&failure, out),
+            }
+        } else if let Phase::Leading(lead) = &mut self.phase
+            && lead.trim.reading == Some(id)
+        {
+            lead.trim.reading = None;
+            match answer {
+                Ok(Answer::Durable { first, durable }) => self.durable(first, &durable),
+                Ok(_) => {}
+                Err(failure) => _ = self.is_final(&failure, out),
+            }
+        }
+    }
+
+    fn watched(&mut self, revision: u64, seen: Vec<Seen>, out: &mut Vec<Action>) {
+        self.watching.heard = self.now.boot;
+        for change in seen {
+            match change {
+                Seen::Tail(text) => self.tail_watched(text, out),
+                Seen::Members(text) => self.members_are(text, revision, out),
+                Seen::Batch(seq, value) => self.batch_watched(seq, value, out),
+            }
+            if matches!(self.phase, Phase::Stopped) {
+                return;
+            }
+        }
+    }
+
+    fn cannot(&mut self, why: String, out: &mut Vec<Action>) {
+        let note = format!(
+            "this node cannot apply an entry of the log ({why}): it stays behind, and never takes over. If the other \
+             nodes run a later version, upgrade this one"
+        );
+        out.push(Action::Note(note));
+        self.cannot_apply = Some(why);
+    }
+
+    fn serving(&mut self) {
+        self.unfit = None;
+        if let Phase::Leading(lead) = &mut self.phase {
+            lead.serving = true;
+        }
+    }
+
+    /// Looks at `tail` if the watch has been silent for half a lease, and at first.
+    fn look(&mut self, out: &mut Vec<Action>) {
+        if self.reading.is_none() && self.now.boot >= self.look_due() {
+            self.read_tail(false, out);
+        }
+    }
+
+    fn look_due(&self) -> u64 {
+        let heard = if self.watching.on { self.watching.heard + self.lease() / 2 } else { 0 };
+        heard.max(self.read_again)
     }
 
     /// The boot time at which [`Event::Tick`] is due.
     pub fn deadline(&self) -> u64 {
-        todo!()
+        let mut due = self.now.boot + self.lease().min(1000);
+        let mut sooner = |time: u64| due = due.min(time);
+        if let Some(flight) = self.flight.as_ref().filter(|flight| flight.id.is_none()) {
+            sooner(flight.again);
+        }
+        match &self.phase {
+            Phase::Leading(lead) => {
+                if self.flight.is_none() {
+                    sooner(lead.swapped + lead.line.lease.min(self.settings.lease) / 3);
+                }
+                if lead.trim.reading.is_none() && lead.trim.deleting.is_none() {
+                    sooner(lead.trim.due);
+                }
+            }
+            Phase::Following => {
+                if self.reading.is_none() {
+                    sooner(self.look_due());
+                }
+                if self.filling.is_none() && self.read_again > self.now.boot {
+                    sooner(self.read_again);
+                }
+                if let Some(time) = self.campaign_due() {
+                    sooner(time);
+                }
+            }
+            Phase::Stopped => {}
+        }
+        // Never at once: all that was due has been done.
+        due.max(self.now.boot + 1)
     }
 
     /// What others may see of the group.
     pub fn status(&self) -> Status {
-        todo!()
+        let position = *self.log.position();
+        let seen = self.seen.as_ref();
+        let disqualified = match self.cannot_apply.as_ref().or(self.unfit.as_ref()) {
+            Some(why) => Some(why.clone()),
+            None if self.is_ahead() => Some("its clock is ahead".to_owned()),
+            None if self.was_member && !self.is_member() => Some("it was removed".to_owned()),
+            None => None,
+        };
+        let status = Status {
+            role: self.role,
+            epoch: self.epoch(),
+            until: 0,
+            sent: 0,
+            safe: seen.map_or(0, |seen| seen.tail.lsn),
+            last: self.log.reaches(),
+            applied: self.applying.applied,
+            pending: 0,
+            primary: seen.and_then(|seen| seen.tail.holder()),
+            tail: seen.map(|seen| seen.tail),
+            received: seen.map_or(0, |seen| seen.received),
+            position,
+            behind: self.ahead.wanted.saturating_sub(position.seq),
+            member: self.is_member(),
+            retained: 0,
+            disqualified,
+        };
+        let Phase::Leading(lead) = &self.phase else { return status };
+        Status {
+            until: if self.settings.lease_reads { lead.until } else { 0 },
+            sent: lead.sent,
+            safe: lead.position.lsn,
+            last: lead.last,
+            applied: lead.last,
+            pending: lead.bytes,
+            primary: Some(self.settings.node),
+            tail: Some(lead.line),
+            received: lead.sent,
+            position: lead.position,
+            behind: 0,
+            retained: lead.trim.retained(),
+            ..status
+        }
     }
 }

@@ -1,0 +1,379 @@
+//! Becoming the primary: membership, the wait for a lease, the takeover.
+
+use super::state::{
+    Attempt, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease,
+};
+use crate::cluster::core::api::Action;
+use crate::cluster::core::batch::{Batch, Piece, encode_entry};
+use crate::cluster::core::entry::{Entry, NodeId, Position};
+use crate::cluster::core::members::Members;
+use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap};
+use crate::cluster::core::tail::Tail;
+use std::sync::Arc;
+
+/// The shortest and the longest pause before a transaction is sent again, in milliseconds.
+const SHORTEST_PAUSE: u64 = 10;
+const LONGEST_PAUSE: u64 = 1000;
+
+impl Group {
+    pub(super) fn is_candidate(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.kind == Kind::Takeover)
+    }
+
+    /// Adds this node to the members, once in the life of a process.
+    pub(super) fn join(&mut self, out: &mut Vec<Action>) {
+        let Some(members) = &self.members else { return };
+        if self.was_member || self.flight.is_some() || self.stopping {
+            return;
+        }
+        let list = members.list.with(self.settings.node, self.now.wall);
+        let swap = Arc::new(Swap {
+            tail: Compare::Any,
+            members: compare(members.text.as_ref()),
+            puts: vec![Put::Members(list.print())],
+        });
+        let sent = self.now.boot;
+        let before = *self.log.position();
+        let attempt = Attempt { swap, line: None, sent, load: Load::None, before };
+        self.send(Kind::Join, attempt, out);
+    }
+
+    /// The time at which this node may take over. `None`: it may not, as things are.
+    pub(super) fn campaign_due(&self) -> Option<u64> {
+        let idle = matches!(self.phase, Phase::Following)
+            && self.flight.is_none()
+            && !self.stopping
+            && !self.open
+            && !self.resync;
+        let barred = self.cannot_apply.is_some() || self.unfit.is_some() || self.is_ahead();
+        if !idle || barred || !self.is_member() {
+            return None;
+        }
+        let Some(seen) = &self.seen else {
+            return self.absent.then_some(0);
+        };
+        let caught_up = self.log.position().seq == seen.tail.seq
+            && self.applying.applied >= seen.tail.lsn
+            && self.applying.queue.is_empty();
+        caught_up.then(|| self.resting.max(self.due(seen)))
+    }
+
+    /// When a line allows this node to take over.
+    fn due(&self, seen: &SeenTail) -> u64 {
+        // [C-8] The length that the holder claimed, not the own setting.
+        let lease = seen.tail.lease;
+        let rank = self.rank(seen.tail.node).saturating_mul(lease / 8);
+        let released = seen.tail.nonce == 0;
+        match seen.tail.node {
+            Some(node) if released && node == self.settings.node => seen.received,
+            None if released => seen.received.saturating_add(rank),
+            // The holder serves until nine tenths of the lease after it sent the line; a tenth more than the lease
+            // after it was received allows for clocks of different rates.
+            _ => seen
+                .received
+                .saturating_add(lease + lease / 10)
+                .saturating_add(rank)
+                .saturating_add(seen.jitter % (lease / 8 + 1)),
+        }
+    }
+
+    /// The place of this node among the members that may take over.
+    fn rank(&self, holder: Option<NodeId>) -> u64 {
+        let Some(members) = &self.members else { return 0 };
+        let others = members.list.0.iter().filter(|member| Some(member.node) != holder);
+        others.take_while(|member| member.node != self.settings.node).count() as u64
+    }
+
+    /// Whether the clock of this node is too far ahead to lead: entries carry it, and their times never go back, so
+    /// keys would expire too early [C-7].
+    ///
+    /// Only a clock that is ahead of the others' median *and* of the last line's time is. The lowest may always lead.
+    pub(super) fn is_ahead(&self) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        let since = self.now.boot.saturating_sub(seen.received);
+        let expected = seen.tail.time.saturating_add(since).saturating_add(self.settings.max_skew);
+        self.now.wall > expected && self.is_ahead_of_others()
+    }
+
+    pub(super) fn is_ahead_of_others(&self) -> bool {
+        let mut others: Vec<i64> = self.clocks.iter().map(|clock| clock.1).collect();
+        others.sort_unstable();
+        // Of two in the middle, the later one.
+        let median = others.get(others.len() / 2).copied().unwrap_or(0);
+        let skew = i64::try_from(self.settings.max_skew).unwrap_or(i64::MAX);
+        median < skew.saturating_neg()
+    }
+
+    /// Takes over if the time has come.
+    pub(super) fn campaign(&mut self, out: &mut Vec<Action>) {
+        let ahead = self.is_ahead();
+        if ahead && !self.skewed {
+            let why = "the clock of this node is ahead of the others by more than cluster-max-skew: it does not take \
+                       over. Set the clock";
+            out.push(Action::Note(why.to_owned()));
+        }
+        self.skewed = ahead;
+        if self.campaign_due().is_some_and(|due| due <= self.now.boot) {
+            self.take_over(out);
+        }
+    }
+
+    /// Sends the one transaction that makes this node the primary: a new epoch, and the entry that begins it.
+    fn take_over(&mut self, out: &mut Vec<Action>) {
+        let Some(members) = &self.members else { return };
+        let before = *self.log.position();
+        let old = self.seen.as_ref();
+        // [C-5] The candidate has all that the line counts, and nothing else.
+        let counted = |tail: &Tail| (tail.seq, tail.lsn, tail.chain);
+        if old.is_some_and(|seen| counted(&seen.tail) != (before.seq, before.lsn, before.chain)) {
+            return self.stop_fork("The key tail", out);
+        }
+        let epoch = old.map_or(0, |seen| seen.tail.epoch) + 1;
+        let time = self.now.wall.max(before.time).max(old.map_or(0, |seen| seen.tail.time));
+        let entry = Entry { lsn: before.lsn + 1, time, changes: begin(epoch, self.settings.node) };
+        let mut raw = Vec::new();
+        encode_entry(&entry, &mut raw);
+        let batch =
+            Batch { epoch, first: entry.lsn, entries: 1, piece: Piece::Whole, before: before.chain, raw };
+        let line = Tail {
+            epoch,
+            node: Some(self.settings.node),
+            nonce: self.settings.nonce,
+            seq: before.seq + 1,
+            lsn: entry.lsn,
+            time,
+            beat: 0,
+            lease: lease(self.settings.lease),
+            chain: batch.after(),
+        };
+        let swap = Arc::new(Swap {
+            tail: compare(old.map(|seen| &seen.text)),
+            members: compare(members.text.as_ref()),
+            puts: vec![
+                Put::Tail(line.to_string()),
+                Put::Batch(line.seq, batch.encode().into()),
+                Put::Primary(self.primary_text(epoch)),
+            ],
+        });
+        self.why = self.takeover_reason();
+        let sent = self.now.boot;
+        let attempt = Attempt { swap, line: Some(line), sent, load: Load::Begin(entry), before };
+        self.send(Kind::Takeover, attempt, out);
+    }
+
+    /// The value of `primary`. The random number makes it differ between two processes of one node.
+    pub(super) fn primary_text(&self, epoch: u64) -> String {
+        let (node, nonce) = (self.settings.node, self.settings.nonce);
+        format!(r#"{{"epoch":{epoch},"node":"{node}","nonce":"{nonce:016x}"}}"#)
+    }
+
+    /// Why the last line allowed the takeover.
+    fn takeover_reason(&self) -> String {
+        match &self.seen {
+            None => "the group is new".to_owned(),
+            Some(SeenTail { tail, .. }) => match (tail.node, tail.nonce) {
+                (Some(node), 0) if node == self.settings.node => {
+                    "the group was handed over to this node".to_owned()
+                }
+                (None, _) => "the group was released to any node".to_owned(),
+                (Some(node), 0) => format!("{node}, to which the group was handed over, did not come"),
+                (Some(node), _) => format!("the lease of {node} ran out"),
+            },
+        }
+    }
+
+    /// The answer of a transaction.
+    pub(super) fn swapped(&mut self, id: u64, outcome: Outcome, out: &mut Vec<Action>) {
+        let Some(flight) = self.flight.as_mut().filter(|flight| flight.id == Some(id)) else {
+            return;
+        };
+        flight.id = None;
+        let at_begin = flight.revision;
+        match outcome {
+            Outcome::Done { revision } => {
+                if !self.went_back(revision, at_begin, out)
+                    && let Some(flight) = self.flight.take()
+                {
+                    self.done(flight.kind, flight.attempt, revision, out);
+                }
+            }
+            Outcome::Refused { revision, tail, members } => {
+                if !self.went_back(revision, at_begin, out) {
+                    self.refused(revision, tail, members, out);
+                }
+            }
+            Outcome::Failed(failure) => self.failed(&failure, out),
+        }
+    }
+
+    /// A comparison did not hold. If `tail` is a line that this transaction writes, an earlier try did it.
+    fn refused(
+        &mut self,
+        revision: u64,
+        tail: Option<Vec<u8>>,
+        members: Option<Vec<u8>>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(flight) = self.flight.take() else { return };
+        if let Some(text) = &tail {
+            let mut attempts = flight.others.iter().chain([&flight.attempt]);
+            if let Some(attempt) = attempts.find(|attempt| attempt.writes(text)) {
+                return self.done(flight.kind, attempt.clone(), revision, out);
+            }
+        }
+        self.members_are(members, revision, out);
+        let parsed = match tail.as_deref().map(Tail::parse).transpose() {
+            Ok(parsed) => parsed.zip(tail),
+            Err(why) => return self.stop(why, out),
+        };
+        if matches!(self.phase, Phase::Leading(_)) {
+            return match parsed {
+                Some((line, _)) if self.is_older(&line) => self.stop_restored(out),
+                Some(parsed) => self.fence(Some(parsed), out),
+                None => self.stop_restored(out),
+            };
+        }
+        // The comparison reads what is linearizable, so it counts as a read. A line that is older than the one compared
+        // with means that etcd went back; the next read says so.
+        if let Some((line, text)) = parsed
+            && self.seen.as_ref().is_none_or(|seen| seen.tail.age() < line.age())
+        {
+            self.see(line, text, out);
+        } else {
+            self.read_tail(false, out);
+        }
+        self.finish_release(out);
+    }
+
+    fn is_older(&self, line: &Tail) -> bool {
+        matches!(&self.phase, Phase::Leading(lead) if line.age() < lead.line.age())
+    }
+
+    /// There is no outcome: the table of `swap.rs`.
+    fn failed(&mut self, failure: &Failure, out: &mut Vec<Action>) {
+        if self.is_final(failure, out) {
+            return;
+        }
+        let lease = self.lease();
+        let Some(flight) = &mut self.flight else { return };
+        flight.tries += 1;
+        let growing = SHORTEST_PAUSE << flight.tries.min(7);
+        let (pause, note) = match failure {
+            Failure::Unknown(why) => {
+                flight.unsure = true;
+                (growing.min(lease / 8), format!("etcd gave no answer ({why}): the transaction is sent again"))
+            }
+            Failure::NoSpace => {
+                flight.unsure = true;
+                out.push(Action::FreeSpace);
+                let why = "etcd has no space left (alarm NOSPACE): writes wait. Raise its quota, or defragment it, and \
+                           disarm the alarm";
+                (lease / 4, why.to_owned())
+            }
+            Failure::Denied(why) => {
+                let why = format!(
+                    "etcd refuses this node's user ({why}): check cluster-etcd-user, its password or certificate, and \
+                     its role's permission on the keys /hedgerow/<cluster>/"
+                );
+                (LONGEST_PAUSE, why)
+            }
+            Failure::TooLarge => return self.too_large(out),
+            Failure::Busy(why) => {
+                (growing.min(lease / 8), format!("etcd is busy ({why}): the transaction is sent again"))
+            }
+            _ => (LONGEST_PAUSE, "etcd refuses a transaction: it is sent again".to_owned()),
+        };
+        flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        if flight.tries > 2 && !flight.noted {
+            flight.noted = true;
+            out.push(Action::Note(note));
+        }
+        if *failure == Failure::NoSpace {
+            self.trim_now();
+        }
+    }
+
+    /// A transaction was done.
+    fn done(&mut self, kind: Kind, attempt: Attempt, revision: u64, out: &mut Vec<Action>) {
+        match kind {
+            Kind::Join => self.joined(&attempt, revision),
+            Kind::Takeover => self.lead(attempt, out),
+            Kind::Append => self.appended(attempt, out),
+            Kind::Release => {
+                if let Some(line) = attempt.line {
+                    let text = line.to_string().into_bytes();
+                    self.see(line, text, out);
+                }
+                self.finish_release(out);
+            }
+        }
+    }
+
+    fn joined(&mut self, attempt: &Attempt, revision: u64) {
+        let Some(Put::Members(text)) = attempt.swap.puts.first() else { return };
+        let text = text.clone().into_bytes();
+        if let Ok(list) = Members::parse(&text) {
+            self.members = Some(SeenMembers { text: Some(text), list, revision });
+            self.was_member = true;
+        }
+    }
+
+    /// A newer line ends a takeover or a release without an answer: its comparison can never hold again.
+    pub(super) fn note_flight_of_another(&mut self, out: &mut Vec<Action>) {
+        let Some(flight) = &self.flight else { return };
+        let Some(seen) = &self.seen else { return };
+        if !matches!(flight.kind, Kind::Takeover | Kind::Release) {
+            return;
+        }
+        let mine = flight.attempt.writes(&seen.text);
+        let stale = match flight.attempt.line {
+            Some(line) => seen.tail.age() > line.age() || !mine && seen.tail.age() == line.age(),
+            None => false,
+        };
+        if mine && let Some(flight) = self.flight.take() {
+            self.done(flight.kind, flight.attempt, self.revision, out);
+        } else if stale {
+            self.flight = None;
+            self.finish_release(out);
+        }
+    }
+
+    /// Says that the group is released, if somebody waits for that.
+    pub(super) fn finish_release(&mut self, out: &mut Vec<Action>) {
+        let busy = self.flight.as_ref().is_some_and(|flight| flight.kind != Kind::Join);
+        if self.owes_release && !busy && !matches!(self.phase, Phase::Leading(_)) {
+            self.owes_release = false;
+            out.push(Action::Released);
+        }
+    }
+}
+
+impl Attempt {
+    /// Whether this transaction puts this line.
+    pub(super) fn writes(&self, text: &[u8]) -> bool {
+        self.line.is_some_and(|line| line.to_string().as_bytes() == text)
+    }
+
+    /// The position behind its batch.
+    pub(super) fn after(&self) -> Position {
+        let line = self.line.as_ref();
+        Position {
+            seq: line.map_or(self.before.seq, |line| line.seq),
+            lsn: line.map_or(self.before.lsn, |line| line.lsn),
+            epoch: line.map_or(self.before.epoch, |line| line.epoch),
+            chain: line.map_or(self.before.chain, |line| line.chain),
+            time: self.before.time,
+        }
+    }
+}
+
+fn compare(value: Option<&Vec<u8>>) -> Compare {
+    value.map_or(Compare::Absent, |text| Compare::Is(text.clone()))
+}
+
+/// The changes of the entry that begins an epoch.
+fn begin(epoch: u64, node: NodeId) -> Vec<u8> {
+    let mut changes = Vec::new();
+    crate::log::encode_begin(epoch, &node.0, &mut changes);
+    changes
+}

@@ -1,0 +1,320 @@
+//! Reading the log: watch, gaps, chain, resync.
+
+use super::state::{Fill, Group, Phase, SeenMembers, SeenTail, TailRead};
+use crate::cluster::core::api::{Action, Read, Role};
+use crate::cluster::core::batch::Batch;
+use crate::cluster::core::entry::{Position, Seq};
+use crate::cluster::core::join::{Joiner, NotNext};
+use crate::cluster::core::members::Members;
+use crate::cluster::core::swap::Failure;
+use crate::cluster::core::tail::Tail;
+use crate::log::Lsn;
+
+/// The bytes of batches that wait for their turn, and of entries that wait to be applied.
+const MOST_AHEAD: usize = 16 << 20;
+/// The batches that one read requests.
+const MOST_READ: u64 = 64;
+/// The pause after a failed read, in milliseconds.
+const PAUSE: u64 = 100;
+/// The reads in sequence that find more than the watch told, after which the watch begins anew.
+const MOST_LAGS: u32 = 2;
+
+impl Group {
+    /// The answer of a read of `tail` and `members`, both of one revision.
+    pub(super) fn tail_read(
+        &mut self,
+        read: &TailRead,
+        revision: u64,
+        tail: Option<Vec<u8>>,
+        members: Option<Vec<u8>>,
+        out: &mut Vec<Action>,
+    ) {
+        self.watching.heard = self.now.boot;
+        if self.went_back(revision, read.revision, out) {
+            return;
+        }
+        if read.rewatch || !self.watching.on {
+            self.watching.on = true;
+            self.watching.lags = 0;
+            out.push(Action::Watch(revision + 1));
+        }
+        self.members_are(members, revision, out);
+        let Some(text) = tail else { return self.tail_is_absent(read, out) };
+        let tail = match Tail::parse(&text) {
+            Ok(tail) => tail,
+            Err(why) => return self.stop(why, out),
+        };
+        // [C-13] A linearizable read never shows an earlier line than one that was known when the read began.
+        if tail.age() < read.age {
+            return self.stop_restored(out);
+        }
+        if let Some(fork) = self.forks(&tail, &text, &read.position) {
+            return self.stop_fork(fork, out);
+        }
+        if matches!(self.phase, Phase::Leading(_)) {
+            return self.lead_tail_read(read.issued, &tail, text, out);
+        }
+        if self.loaded_at.is_none() {
+            self.loaded_at = Some(tail.lsn);
+        }
+        let newer = self.seen.as_ref().is_none_or(|seen| seen.tail.age() < tail.age());
+        if newer {
+            self.see(tail, text, out);
+            self.watching.lags += 1;
+            if self.watching.lags > MOST_LAGS {
+                self.watching.lags = 0;
+                out.push(Action::Watch(revision + 1));
+            }
+        } else {
+            self.watching.lags = 0;
+        }
+    }
+
+    /// Says if a line belongs to another history than the one that this node has read.
+    fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> Option<&'static str> {
+        if tail.seq < known.seq || tail.lsn < known.lsn.max(self.log.had()) {
+            return Some("The key tail");
+        }
+        let here = self.log.position();
+        if tail.seq == here.seq && (tail.chain, tail.lsn) != (here.chain, here.lsn) {
+            return Some("The key tail");
+        }
+        if let Some(seen) = &self.seen
+            && seen.tail.age() == tail.age()
+            && seen.text != text
+            && !matches!(self.phase, Phase::Leading(_))
+        {
+            return Some("The key tail");
+        }
+        None
+    }
+
+    fn tail_is_absent(&mut self, read: &TailRead, out: &mut Vec<Action>) {
+        if read.age == (0, 0, 0) && self.seen.is_none() && self.log.reaches() == 0 {
+            self.absent = true;
+            self.loaded_at = Some(0);
+            return;
+        }
+        if read.age == (0, 0, 0) && self.seen.is_some() {
+            // Another node created it while the read was under way.
+            return;
+        }
+        let why = format!(
+            "etcd has no log of this group, but this node has it up to entry {}: etcd was emptied, or cluster-name or \
+             cluster-etcd is wrong. If etcd is lost, seed a new one from the most advanced folder with `hedgerow-db \
+             cluster adopt`",
+            self.log.reaches()
+        );
+        self.stop(why, out);
+    }
+
+    /// Takes a new line of `tail`.
+    pub(super) fn see(&mut self, tail: Tail, text: Vec<u8>, out: &mut Vec<Action>) {
+        self.absent = false;
+        self.ahead.wanted = self.ahead.wanted.max(tail.seq);
+        let jitter = self.random(1 << 32);
+        self.seen = Some(SeenTail { tail, text, received: self.now.boot, jitter });
+        self.note_flight_of_another(out);
+    }
+
+    /// The watch saw a line.
+    pub(super) fn tail_watched(&mut self, text: Option<Vec<u8>>, out: &mut Vec<Action>) {
+        let Some(text) = text else { return self.read_tail(false, out) };
+        let tail = match Tail::parse(&text) {
+            Ok(tail) => tail,
+            Err(why) => return self.stop(why, out),
+        };
+        if let Phase::Leading(lead) = &self.phase {
+            // A watch may be late and repeat itself. A higher epoch exists only if this node was deposed.
+            if tail.epoch > lead.line.epoch {
+                self.fence(Some((tail, text)), out);
+            }
+            return;
+        }
+        let Some(seen) = &self.seen else {
+            // The first line comes from a read.
+            return self.read_tail(false, out);
+        };
+        if tail.age() == seen.tail.age() && text != seen.text {
+            return self.read_tail(false, out);
+        }
+        if tail.age() > seen.tail.age() {
+            self.watching.lags = 0;
+            self.see(tail, text, out);
+        }
+    }
+
+    /// Takes a value of `members`.
+    pub(super) fn members_are(
+        &mut self,
+        text: Option<Vec<u8>>,
+        revision: u64,
+        out: &mut Vec<Action>,
+    ) {
+        if self.members.as_ref().is_some_and(|members| members.revision > revision) {
+            return;
+        }
+        let list = match text.as_deref().map_or(Ok(Members::default()), Members::parse) {
+            Ok(list) => list,
+            Err(why) => return self.stop(why, out),
+        };
+        self.members = Some(SeenMembers { text, list, revision });
+        if self.is_member() {
+            self.was_member = true;
+        } else if self.was_member {
+            let why = "this node was removed from the members of the cluster: it never takes over. Restart it to add \
+                       it again";
+            out.push(Action::Note(why.to_owned()));
+            self.was_removed(out);
+        }
+    }
+
+    /// The watch saw a batch.
+    pub(super) fn batch_watched(&mut self, seq: Seq, value: Vec<u8>, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Leading(_)) || seq < self.log.next() {
+            return;
+        }
+        self.ahead.wanted = self.ahead.wanted.max(seq);
+        if self.resync {
+            out.push(Action::Spool(seq, value));
+        } else if self.ahead.bytes < MOST_AHEAD {
+            self.keep(seq, value);
+        }
+    }
+
+    fn keep(&mut self, seq: Seq, value: Vec<u8>) {
+        self.ahead.bytes += value.len();
+        if let Some(old) = self.ahead.batches.insert(seq, value) {
+            self.ahead.bytes -= old.len();
+        }
+    }
+
+    /// Reads the batches that are next, as far as they are here.
+    pub(super) fn pump(&mut self, out: &mut Vec<Action>) {
+        while self.may_read() {
+            let next = self.log.next();
+            while let Some(entry) = self.ahead.batches.first_entry()
+                && *entry.key() < next
+            {
+                self.ahead.bytes -= entry.remove().len();
+            }
+            let Some(value) = self.ahead.batches.remove(&next) else { return };
+            self.ahead.bytes -= value.len();
+            self.read_batch(next, &value, out);
+        }
+    }
+
+    /// Whether the next batch may be read now.
+    fn may_read(&self) -> bool {
+        // A takeover without an answer decides which batch is next.
+        matches!(self.phase, Phase::Following)
+            && !self.resync
+            && !self.open
+            && !self.is_candidate()
+            && self.cannot_apply.is_none()
+            && self.applying.bytes < MOST_AHEAD
+    }
+
+    fn read_batch(&mut self, seq: Seq, value: &[u8], out: &mut Vec<Action>) {
+        let joined = Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(batch));
+        match joined {
+            Ok(Some(committed)) => {
+                let bytes = committed.entries.iter().map(|entry| entry.changes.len() + 64).sum();
+                self.applying.queue.push_back((committed.after.lsn, bytes));
+                self.applying.bytes += bytes;
+                out.push(Action::Apply(committed));
+            }
+            Ok(None) => {}
+            Err(NotNext::Fork) => self.stop_fork(&format!("Batch {seq}"), out),
+            Err(NotNext::Wrong(why)) => {
+                let why = format!(
+                    "batch {seq} in etcd cannot be read ({why}): this node changes nothing and stops. If it is damaged, \
+                     seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
+                );
+                self.stop(why, out);
+            }
+        }
+    }
+
+    /// Requests the batches that the watch did not bring [C-10].
+    pub(super) fn fill(&mut self, out: &mut Vec<Action>) {
+        let from = self.log.next();
+        let missing = from <= self.ahead.wanted && !self.ahead.batches.contains_key(&from);
+        if !missing || self.filling.is_some() || self.now.boot < self.read_again || !self.may_read() {
+            return;
+        }
+        let before = self.ahead.batches.keys().next().map_or(self.ahead.wanted, |first| first - 1);
+        let to = before.min(self.ahead.wanted).min(from.saturating_add(MOST_READ - 1));
+        let id = self.id();
+        self.filling = Some(Fill { id, from });
+        out.push(Action::Read { id, read: Read::Batches(from, to) });
+    }
+
+    pub(super) fn filled(&mut self, from: Seq, batches: Vec<(Seq, Vec<u8>)>, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Leading(_)) || from != self.log.next() {
+            return;
+        }
+        if batches.first().is_none_or(|(seq, _)| *seq != from) {
+            return self.begin_resync(out);
+        }
+        for (wanted, (seq, value)) in (from..).zip(batches) {
+            if seq != wanted {
+                break;
+            }
+            self.keep(seq, value);
+        }
+    }
+
+    /// The next batch was trimmed: this node was away for longer than etcd keeps batches.
+    fn begin_resync(&mut self, out: &mut Vec<Action>) {
+        self.resync = true;
+        let ahead = std::mem::take(&mut self.ahead.batches);
+        self.ahead.bytes = 0;
+        self.tell_role(Role::Loading, "the batches that this node needs are gone from etcd", out);
+        let primary = self.seen.as_ref().and_then(|seen| seen.tail.holder());
+        let (position, tail) = (*self.log.position(), self.ahead.wanted);
+        out.push(Action::Resync { position, tail, primary });
+        out.extend(ahead.into_iter().map(|(seq, value)| Action::Spool(seq, value)));
+    }
+
+    pub(super) fn resynced(&mut self, position: Position, have: Lsn) {
+        if !self.resync {
+            return;
+        }
+        self.resync = false;
+        self.log = Joiner::new(position, have);
+        self.applying.queue.clear();
+        self.applying.bytes = 0;
+        self.applying.applied = have.max(position.lsn);
+        self.ahead.wanted =
+            self.ahead.wanted.max(self.seen.as_ref().map_or(0, |seen| seen.tail.seq));
+        self.loaded_at = self.seen.as_ref().map(|seen| seen.tail.lsn);
+    }
+
+    pub(super) fn applied(&mut self, lsn: Lsn) {
+        if matches!(self.phase, Phase::Leading(_)) {
+            return;
+        }
+        self.applying.applied = self.applying.applied.max(lsn);
+        while let Some(&(last, bytes)) = self.applying.queue.front()
+            && last <= lsn
+        {
+            self.applying.queue.pop_front();
+            self.applying.bytes -= bytes;
+        }
+    }
+
+    /// Becomes a follower once all is applied that was in the log when this node began to read it.
+    pub(super) fn finish_loading(&mut self, out: &mut Vec<Action>) {
+        let reached = self.loaded_at.is_some_and(|lsn| lsn <= self.applying.applied);
+        if self.role == Role::Loading && reached && !self.resync && self.cannot_apply.is_none() {
+            self.tell_role(Role::Follower, "it has caught up with the log", out);
+        }
+    }
+
+    pub(super) fn read_failed(&mut self, failure: &Failure, out: &mut Vec<Action>) {
+        if !self.is_final(failure, out) {
+            self.read_again = self.now.boot + PAUSE;
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! Being the primary: batches, beats, the lease, the way out.
+
+use super::state::{Attempt, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease};
+use crate::cluster::core::api::{Action, Role};
+use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
+use crate::cluster::core::entry::{Committed, Entry, Mark, NodeId, Position};
+use crate::cluster::core::join::Joiner;
+use crate::cluster::core::swap::{Compare, Put, Swap};
+use crate::cluster::core::tail::Tail;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The bytes of a batch that etcd must take: less is no use.
+const LEAST_LIMIT: usize = 8 << 10;
+
+impl Group {
+    /// The takeover was done: this node is the primary.
+    pub(super) fn lead(&mut self, attempt: Attempt, out: &mut Vec<Action>) {
+        let (Some(line), Load::Begin(entry)) = (attempt.line, attempt.load.clone()) else { return };
+        let (lsn, time, epoch) = (entry.lsn, entry.time, line.epoch);
+        let position = Position { time: attempt.before.time.max(time), ..attempt.after() };
+        let mut trim = Trimming { due: self.now.boot, ..Trimming::default() };
+        trim.add(line.seq, attempt.bytes());
+        self.phase = Phase::Leading(Box::new(Lead {
+            line,
+            text: line.to_string().into_bytes(),
+            position,
+            pending: VecDeque::new(),
+            bytes: 0,
+            last: lsn,
+            part: None,
+            limit: self.settings.most_batch.clamp(1, MOST_RAW),
+            until: 0,
+            sent: attempt.sent,
+            swapped: attempt.sent,
+            begun: self.now.boot,
+            serving: false,
+            proof_wanted: false,
+            leaving: None,
+            primary: self.primary_text(epoch),
+            trim,
+        }));
+        self.ahead.batches.clear();
+        self.ahead.bytes = 0;
+        self.filling = None;
+        self.open = true;
+        self.role = Role::Primary;
+        let mark = Mark { seq: line.seq, epoch, chain: attempt.before.chain, first: lsn };
+        out.push(Action::Commit(Committed { mark, entries: vec![entry], after: position }));
+        let reason = std::mem::take(&mut self.why);
+        out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
+        out.push(Action::Safe(lsn));
+        self.prove(&line, attempt.sent, out);
+        if self.stopping {
+            self.leave(None, "the process stops", false, out);
+        }
+    }
+
+    /// A transaction with this line was done: the lease counts from when it was first sent.
+    fn prove(&mut self, line: &Tail, sent: u64, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        // [C-8] From the sending of the first try, not from the answer: others count from when they received it.
+        lead.until = lead.until.max(sent + line.lease - line.lease / 10);
+        lead.sent = lead.sent.max(sent);
+        out.push(lead.proof(self.settings.lease_reads));
+    }
+
+    /// The answer of a read of `tail`: as a proof it is as good as a transaction [C-8].
+    pub(super) fn lead_tail_read(
+        &mut self,
+        issued: u64,
+        tail: &Tail,
+        text: Vec<u8>,
+        out: &mut Vec<Action>,
+    ) {
+        let (node, nonce) = (self.settings.node, self.settings.nonce);
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        if tail.epoch > lead.line.epoch {
+            return self.fence(Some((*tail, text)), out);
+        }
+        if tail.epoch != lead.line.epoch || tail.node != Some(node) || tail.nonce != nonce {
+            return self.stop_fork("The key tail", out);
+        }
+        lead.sent = lead.sent.max(issued);
+        out.push(lead.proof(self.settings.lease_reads));
+    }
+
+    /// A reply waits for a proof.
+    pub(super) fn proof_wanted(&mut self) {
+        if let Phase::Leading(lead) = &mut self.phase {
+            lead.proof_wanted = true;
+        }
+    }
+
+    /// Takes the entries that workers appended.
+    pub(super) fn append(&mut self, entries: Vec<Entry>, out: &mut Vec<Action>) {
+        if entries.is_empty() {
+            return;
+        }
+        let Phase::Leading(lead) = &mut self.phase else {
+            // The state has changes that will never be committed.
+            if !matches!(self.phase, Phase::Stopped) {
+                self.phase = Phase::Stopped;
+                self.flight = None;
+                out.push(Action::Fenced);
+            }
+            return;
+        };
+        for entry in entries {
+            if entry.lsn != lead.last + 1 {
+                let why = format!("entry {} was appended behind entry {}", entry.lsn, lead.last);
+                return self.stop(why, out);
+            }
+            lead.last = entry.lsn;
+            lead.bytes += entry_bytes(&entry);
+            lead.pending.push_back(entry);
+        }
+    }
+
+    /// Sends what is due, if no transaction is in flight.
+    pub(super) fn lead_on(&mut self, out: &mut Vec<Action>) {
+        self.give_up_leaving(out);
+        self.check_service(out);
+        self.trim(out);
+        if !self.watching.on && self.now.boot >= self.read_again {
+            self.read_tail(true, out);
+        }
+        if !self.settings.lease_reads
+            && self.reading.is_none()
+            && let Phase::Leading(lead) = &mut self.phase
+            && std::mem::take(&mut lead.proof_wanted)
+        {
+            self.read_tail(false, out);
+        }
+        if self.flight.is_some() {
+            return self.send_again(out);
+        }
+        let Phase::Leading(lead) = &self.phase else { return };
+        if let Some(leaving) = &lead.leaving {
+            if leaving.closed && (lead.is_drained() || leaving.force) {
+                return self.release(out);
+            }
+            if leaving.force {
+                return;
+            }
+        }
+        let due = lead.swapped + lead.line.lease.min(self.settings.lease) / 3;
+        if !lead.is_drained() || lead.proof_wanted || self.now.boot >= due {
+            self.send_batch(Vec::new(), false, out);
+        }
+    }
+
+    /// Sends the next batch, or a beat. `others`: attempts with the same comparison that may have been done.
+    fn send_batch(&mut self, others: Vec<Attempt>, noted: bool, out: &mut Vec<Action>) {
+        let settings = &self.settings;
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        let (load, batch) = lead.next_load();
+        let latest = lead.latest(&load);
+        let position = lead.position;
+        let beats = others.len() as u64 + u64::from(batch.is_none());
+        let ended = batch.as_ref().map_or(0, |batch| u64::from(batch.entries));
+        let line = Tail {
+            seq: position.seq + u64::from(batch.is_some()),
+            lsn: position.lsn + ended,
+            time: lead.line.time.max(self.now.wall).max(latest),
+            beat: lead.line.beat + beats,
+            lease: lease(settings.lease),
+            chain: batch.as_ref().map_or(position.chain, Batch::after),
+            ..lead.line
+        };
+        let mut puts = vec![Put::Tail(line.to_string())];
+        if let Some(batch) = batch {
+            puts.push(Put::Batch(line.seq, batch.encode().into()));
+        }
+        let tail = Compare::Is(lead.text.clone());
+        let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
+        let sent = self.now.boot;
+        lead.swapped = sent;
+        lead.proof_wanted &= !settings.lease_reads;
+        // A shorter lease may count for others from now on, whether this node hears of it or not.
+        let end = sent + line.lease - line.lease / 10;
+        if end < lead.until {
+            lead.until = end;
+            out.push(lead.proof(settings.lease_reads));
+        }
+        let before = position;
+        let attempt = Attempt { swap, line: Some(line), sent, load, before };
+        self.send(Kind::Append, attempt, out);
+        if let Some(flight) = &mut self.flight {
+            flight.others = others;
+            flight.noted = noted;
+        }
+    }
+
+    /// etcd refuses the size of the transaction: cuts the batch smaller.
+    pub(super) fn too_large(&mut self, out: &mut Vec<Action>) {
+        let Some(mut flight) = self.flight.take() else { return };
+        if let Phase::Leading(lead) = &mut self.phase
+            && flight.kind == Kind::Append
+        {
+            let size = lead.limit.min(flight.attempt.bytes().max(LEAST_LIMIT));
+            if size > LEAST_LIMIT {
+                lead.limit = (size / 2).max(LEAST_LIMIT);
+                // An earlier try of the larger batch may have been done, at a member with another limit.
+                let noted = flight.noted;
+                let mut others = flight.others;
+                if flight.unsure {
+                    others.push(flight.attempt);
+                }
+                return self.send_batch(others, noted, out);
+            }
+            if !flight.unsure && flight.others.is_empty() {
+                let why = "etcd refuses even batches of 8 KiB as too large: raise its --max-request-bytes";
+                self.leave(None, why, true, out);
+                return;
+            }
+        }
+        flight.again = self.now.boot + 1000;
+        self.flight = Some(flight);
+    }
+
+    /// A transaction of the primary was done.
+    pub(super) fn appended(&mut self, attempt: Attempt, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        let Some(line) = attempt.line else { return };
+        let mut after = Position { time: lead.position.time, ..attempt.after() };
+        lead.line = line;
+        lead.text = line.to_string().into_bytes();
+        let mark = Mark {
+            seq: after.seq,
+            epoch: line.epoch,
+            chain: attempt.before.chain,
+            first: attempt.before.lsn + 1,
+        };
+        if !matches!(attempt.load, Load::None) {
+            lead.trim.add(line.seq, attempt.bytes());
+        }
+        if let Some((mark, entries)) = lead.take(&attempt.load, mark) {
+            let latest = entries.iter().map(|entry| entry.time).max().unwrap_or(0);
+            after.time = after.time.max(latest);
+            out.push(Action::Commit(Committed { mark, entries, after }));
+            out.push(Action::Safe(after.lsn));
+        }
+        lead.position = after;
+        self.prove(&line, attempt.sent, out);
+    }
+
+    /// Begins to leave: no more changes; what waits is written first.
+    pub(super) fn leave(
+        &mut self,
+        to: Option<NodeId>,
+        reason: &str,
+        force: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        if let Some(leaving) = &mut lead.leaving {
+            leaving.optional = false;
+            leaving.force |= force;
+            return;
+        }
+        lead.leaving = Some(Leaving {
+            to,
+            reason: reason.to_owned(),
+            since: self.now.boot,
+            time: 0,
+            closed: false,
+            optional: false,
+            force,
+        });
+        out.push(Action::Note(format!("this node releases the group: {reason}")));
+        out.push(Action::Hold);
+    }
+
+    /// Hands the group over, if there is another member to take it.
+    pub(super) fn hand_over(&mut self, to: Option<NodeId>, out: &mut Vec<Action>) {
+        let node = self.settings.node;
+        let others = self.members.as_ref().map_or(0, |members| {
+            let others = members.list.0.iter().filter(|member| member.node != node);
+            others.filter(|member| to.is_none_or(|to| to == member.node)).count()
+        });
+        if !matches!(self.phase, Phase::Leading(_)) || others == 0 {
+            let why = "the hand-over was refused: this node is not the primary, or the target is not another member";
+            out.push(Action::Note(why.to_owned()));
+            return;
+        }
+        self.leave(to, "it is handed over", false, out);
+        if let Phase::Leading(lead) = &mut self.phase
+            && let Some(leaving) = &mut lead.leaving
+        {
+            leaving.optional = true;
+        }
+    }
+
+    /// The process stops.
+    pub(super) fn release_for_good(&mut self, out: &mut Vec<Action>) {
+        self.stopping = true;
+        self.owes_release = true;
+        self.leave(None, "the process stops", false, out);
+        self.finish_release(out);
+    }
+
+    /// This node is not a member any more.
+    pub(super) fn was_removed(&mut self, out: &mut Vec<Action>) {
+        self.leave(None, "it was removed from the members", false, out);
+    }
+
+    /// Nothing is appended any more.
+    pub(super) fn closed(&mut self, time: u64) {
+        match &mut self.phase {
+            Phase::Leading(lead) => {
+                if let Some(leaving) = &mut lead.leaving {
+                    leaving.closed = true;
+                    leaving.time = time;
+                }
+            }
+            _ => self.open = false,
+        }
+    }
+
+    /// Takes back a hand-over that does not get through.
+    fn give_up_leaving(&mut self, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        let late = |leaving: &Leaving| {
+            leaving.optional && self.now.boot >= leaving.since.saturating_add(3 * lead.line.lease)
+        };
+        if lead.leaving.as_ref().is_some_and(late) {
+            lead.leaving = None;
+            out.push(Action::Note("the hand-over is taken back: etcd did not answer in time".to_owned()));
+            out.push(Action::Unhold);
+        }
+    }
+
+    /// Leaves if the state does not serve for three leases, or if its clock is too far ahead.
+    fn check_service(&mut self, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &self.phase else { return };
+        if lead.leaving.is_some() {
+            return;
+        }
+        if !lead.serving && self.now.boot >= lead.begun.saturating_add(3 * lead.line.lease) {
+            return self.leave(None, "its state did not serve for three leases", false, out);
+        }
+        if self.is_ahead_of_others() {
+            // The member with the lowest clock; it is alive, since its clock is known.
+            let members = self.members.as_ref().map(|members| &members.list);
+            let to = self.clocks.iter().filter(|clock| members.is_some_and(|list| list.has(clock.0)));
+            if let Some(&(to, _)) = to.min_by_key(|clock| clock.1) {
+                let why = "its clock is ahead of the others by more than cluster-max-skew";
+                self.clocks.clear();
+                self.leave(Some(to), why, false, out);
+            }
+        }
+    }
+
+    /// Gives the group away. The role ends *before* the transaction is sent: once it is, another may lead.
+    fn release(&mut self, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &self.phase else { return };
+        let Some(leaving) = &lead.leaving else { return };
+        let reason = leaving.reason.clone();
+        let drained = lead.is_drained();
+        let line = Tail {
+            node: leaving.to,
+            nonce: 0,
+            beat: lead.line.beat + 1,
+            time: lead.line.time.max(self.now.wall).max(leaving.time),
+            ..lead.line
+        };
+        let tail = Compare::Is(lead.text.clone());
+        let puts = vec![Put::Tail(line.to_string())];
+        let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
+        let (before, sent) = (lead.position, self.now.boot);
+        self.tell_role(Role::Follower, &reason, out);
+        self.follow_again(out);
+        self.open = false;
+        self.resting = sent.saturating_add(2 * line.lease);
+        let attempt = Attempt { swap, line: Some(line), sent, load: Load::None, before };
+        self.send(Kind::Release, attempt, out);
+        if !drained {
+            self.phase = Phase::Stopped;
+            out.push(Action::Fenced);
+        }
+    }
+
+    /// Another node is the primary.
+    pub(super) fn fence(&mut self, by: Option<(Tail, Vec<u8>)>, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &self.phase else { return };
+        let drained = lead.is_drained();
+        let closed = lead.leaving.as_ref().is_some_and(|leaving| leaving.closed);
+        let reason = match by.as_ref().and_then(|by| by.0.node) {
+            Some(node) => format!("{node} has taken over"),
+            None => "another node has taken over".to_owned(),
+        };
+        self.tell_role(Role::Follower, &reason, out);
+        self.flight = None;
+        self.follow_again(out);
+        self.open = !closed;
+        if !drained {
+            // [C-6] The state has changes that may not be in the log: no undo, the recovery of a new process does it.
+            self.phase = Phase::Stopped;
+            out.push(Action::Fenced);
+            return;
+        }
+        if let Some((tail, text)) = by {
+            self.see(tail, text, out);
+        }
+        self.finish_release(out);
+    }
+
+    /// Turns a primary into a follower at the same position.
+    fn follow_again(&mut self, out: &mut Vec<Action>) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Following);
+        let Phase::Leading(lead) = phase else { return };
+        self.log = Joiner::new(lead.position, lead.position.lsn);
+        self.applying.queue.clear();
+        self.applying.bytes = 0;
+        self.applying.applied = lead.position.lsn;
+        self.ahead.batches.clear();
+        self.ahead.bytes = 0;
+        self.ahead.wanted = lead.position.seq;
+        let jitter = self.random(1 << 32);
+        let received = self.now.boot;
+        self.seen = Some(SeenTail { tail: lead.line, text: lead.text, received, jitter });
+        self.watching.heard = self.now.boot;
+        // The watch was not listened to.
+        self.read_tail(false, out);
+    }
+}
+
+impl Lead {
+    fn is_drained(&self) -> bool {
+        self.pending.is_empty() && self.part.is_none()
+    }
+
+    fn proof(&self, lease_reads: bool) -> Action {
+        let until = if lease_reads { self.until } else { 0 };
+        Action::Prove { epoch: self.line.epoch, until, sent: self.sent }
+    }
+
+    /// The entries of a batch, or the part of one. Without any, a beat.
+    fn next_load(&mut self) -> (Load, Option<Batch>) {
+        let Some(front) = self.pending.front() else { return (Load::None, None) };
+        if self.part.is_none() && entry_bytes(front) > self.limit {
+            let mut encoded = Vec::with_capacity(entry_bytes(front));
+            encode_entry(front, &mut encoded);
+            self.part = Some(PartsOut { encoded, done: 0, mark: None });
+        }
+        let mut raw = Vec::new();
+        let (load, piece, entries) = if let Some(part) = &self.part {
+            let end = part.encoded.len().min(part.done + self.limit);
+            raw.extend_from_slice(&part.encoded[part.done..end]);
+            let last = end == part.encoded.len();
+            let piece = if last { Piece::LastPart } else { Piece::Part };
+            (Load::Part(end), piece, u32::from(last))
+        } else {
+            let mut count = 0;
+            for entry in &self.pending {
+                if raw.len() + entry_bytes(entry) > self.limit {
+                    break;
+                }
+                encode_entry(entry, &mut raw);
+                count += 1;
+            }
+            (Load::Entries(count), Piece::Whole, count as u32)
+        };
+        let (epoch, first) = (self.line.epoch, self.position.lsn + 1);
+        (load, Some(Batch { epoch, first, entries, piece, before: self.position.chain, raw }))
+    }
+
+    /// The latest time of the entries that a batch has.
+    fn latest(&self, load: &Load) -> u64 {
+        let count = match load {
+            Load::Entries(count) => *count,
+            Load::Part(_) => 1,
+            Load::None | Load::Begin(_) => 0,
+        };
+        self.pending.iter().take(count).map(|entry| entry.time).max().unwrap_or(0)
+    }
+
+    /// Takes the entries that a transaction completed, with the mark of their first batch.
+    fn take(&mut self, load: &Load, mark: Mark) -> Option<(Mark, Vec<Entry>)> {
+        let (mark, count) = match load {
+            Load::None | Load::Begin(_) => return None,
+            Load::Entries(count) => (mark, *count),
+            Load::Part(end) => {
+                let part = self.part.as_mut()?;
+                part.done = *end;
+                let first = *part.mark.get_or_insert(mark);
+                if part.done < part.encoded.len() {
+                    return None;
+                }
+                (first, 1)
+            }
+        };
+        self.part = None;
+        let entries: Vec<_> = self.pending.drain(..count.min(self.pending.len())).collect();
+        self.bytes -= entries.iter().map(entry_bytes).sum::<usize>();
+        Some((mark, entries))
+    }
+}
+
+impl Attempt {
+    /// The bytes of the batch that it puts.
+    pub(super) fn bytes(&self) -> usize {
+        let batch = |put: &Put| if let Put::Batch(_, value) = put { value.len() } else { 0 };
+        self.swap.puts.iter().map(batch).sum()
+    }
+}

@@ -1,0 +1,426 @@
+//! The state of a group, and what its parts share.
+
+use crate::cluster::core::api::{Action, Read, Role, Settings};
+use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
+use crate::cluster::core::join::Joiner;
+use crate::cluster::core::members::Members;
+use crate::cluster::core::swap::{Failure, Swap};
+use crate::cluster::core::tail::{MOST_LEASE, Tail};
+use crate::log::Lsn;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// One group, as one of its members sees it.
+#[derive(Debug)]
+pub struct Group {
+    pub(super) settings: Settings,
+    pub(super) now: Now,
+    pub(super) ids: u64,
+    /// The highest revision of an answer.
+    pub(super) revision: u64,
+    pub(super) phase: Phase,
+    /// The role that the driver was told last.
+    pub(super) role: Role,
+
+    pub(super) seen: Option<SeenTail>,
+    /// A read found no `tail`.
+    pub(super) absent: bool,
+    pub(super) members: Option<SeenMembers>,
+    /// Whether this process saw itself in `members`.
+    pub(super) was_member: bool,
+    pub(super) clocks: Vec<(NodeId, i64)>,
+
+    pub(super) watching: Watching,
+    pub(super) reading: Option<TailRead>,
+    pub(super) filling: Option<Fill>,
+    /// When a failed read may be tried again.
+    pub(super) read_again: u64,
+
+    pub(super) log: Joiner,
+    pub(super) ahead: Ahead,
+    pub(super) applying: Applying,
+    pub(super) cannot_apply: Option<String>,
+    /// Why this node cannot lead, although it follows.
+    pub(super) unfit: Option<String>,
+    /// The entry at which a loading node becomes a follower.
+    pub(super) loaded_at: Option<Lsn>,
+    pub(super) resync: bool,
+    /// The workers of this node may still append: it was the primary, and [`Event::Closed`] has not come.
+    ///
+    /// [`Event::Closed`]: crate::cluster::core::api::Event::Closed
+    pub(super) open: bool,
+
+    pub(super) flight: Option<Flight>,
+    /// The process stops: no takeover any more.
+    pub(super) stopping: bool,
+    /// Whether [`Action::Released`] is owed.
+    pub(super) owes_release: bool,
+    /// Not before this boot time: this node has just released the group.
+    pub(super) resting: u64,
+    /// Whether the log was told that the clock is ahead.
+    pub(super) skewed: bool,
+    /// Why the takeover in flight was allowed.
+    pub(super) why: String,
+}
+
+/// Whether this node writes the log.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Following,
+    Leading(Box<Lead>),
+    Stopped,
+}
+
+/// The last `tail` that was received.
+#[derive(Clone, Debug)]
+pub(super) struct SeenTail {
+    pub(super) tail: Tail,
+    /// The bytes to compare with.
+    pub(super) text: Vec<u8>,
+    /// When it was received: boot time.
+    pub(super) received: u64,
+    /// A random number for this line.
+    pub(super) jitter: u64,
+}
+
+/// The last `members` that was received.
+#[derive(Clone, Debug)]
+pub(super) struct SeenMembers {
+    /// The bytes to compare with. `None`: the key does not exist.
+    pub(super) text: Option<Vec<u8>>,
+    pub(super) list: Members,
+    pub(super) revision: u64,
+}
+
+/// The watch on etcd, which is a hint only [C-10].
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    pub(super) on: bool,
+    /// When anything was heard: boot time.
+    pub(super) heard: u64,
+    /// Reads in sequence that found what the watch had not told.
+    pub(super) lags: u32,
+}
+
+/// A read of `tail` and `members`.
+#[derive(Debug)]
+pub(super) struct TailRead {
+    pub(super) id: u64,
+    pub(super) issued: u64,
+    /// The age of the line that was known when the read began. A line before it means that etcd went back.
+    pub(super) age: (Epoch, Seq, u64),
+    pub(super) revision: u64,
+    pub(super) position: Position,
+    /// Watch from its revision on.
+    pub(super) rewatch: bool,
+}
+
+/// A read of batches.
+#[derive(Debug)]
+pub(super) struct Fill {
+    pub(super) id: u64,
+    pub(super) from: Seq,
+}
+
+/// Batches that came, and are not read yet.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    pub(super) batches: BTreeMap<Seq, Vec<u8>>,
+    pub(super) bytes: usize,
+    /// The last batch that exists, as far as this node knows.
+    pub(super) wanted: Seq,
+}
+
+/// Entries that the driver applies.
+#[derive(Debug, Default)]
+pub(super) struct Applying {
+    /// The last entry of each [`Action::Apply`], and its bytes.
+    pub(super) queue: VecDeque<(Lsn, usize)>,
+    pub(super) bytes: usize,
+    pub(super) applied: Lsn,
+}
+
+/// The transaction without an answer.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) kind: Kind,
+    /// The action that waits for its answer. `None`: it is sent again at `again`.
+    pub(super) id: Option<u64>,
+    pub(super) again: u64,
+    pub(super) tries: u32,
+    pub(super) revision: u64,
+    pub(super) attempt: Attempt,
+    /// Earlier attempts with the same comparison, whose outcome is not known.
+    pub(super) others: Vec<Attempt>,
+    /// Whether a try of `attempt` had an unknown outcome.
+    pub(super) unsure: bool,
+    /// Whether a failure was noted.
+    pub(super) noted: bool,
+}
+
+/// One transaction, sent once or more often without any change.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) swap: Arc<Swap>,
+    /// The line that it puts, if it puts one.
+    pub(super) line: Option<Tail>,
+    /// Boot time of its *first* try: the lease counts from here [C-8].
+    pub(super) sent: u64,
+    pub(super) load: Load,
+    /// The chain before its batch.
+    pub(super) before: Position,
+}
+
+/// The purpose of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Adds this node to the members.
+    Join,
+    /// Makes this node the primary.
+    Takeover,
+    /// Appends a batch, or renews the lease.
+    Append,
+    /// Gives the group away.
+    Release,
+}
+
+/// The batch that a transaction puts.
+#[derive(Clone, Debug)]
+pub(super) enum Load {
+    None,
+    /// The first entries that wait, this many.
+    Entries(usize),
+    /// The first entry that waits, up to this byte of its encoding.
+    Part(usize),
+    /// The entry that begins the epoch.
+    Begin(Entry),
+}
+
+/// A primary.
+#[derive(Debug)]
+pub(super) struct Lead {
+    /// The line that is in etcd, as far as this node knows.
+    pub(super) line: Tail,
+    pub(super) text: Vec<u8>,
+    pub(super) position: Position,
+    pub(super) pending: VecDeque<Entry>,
+    pub(super) bytes: usize,
+    pub(super) last: Lsn,
+    pub(super) part: Option<PartsOut>,
+    /// The bytes of a batch. Lower after etcd refused one.
+    pub(super) limit: usize,
+    /// The end of the lease: boot time.
+    pub(super) until: u64,
+    pub(super) sent: u64,
+    /// When the last transaction was sent: boot time.
+    pub(super) swapped: u64,
+    pub(super) begun: u64,
+    pub(super) serving: bool,
+    /// A reply waits for a transaction that is sent from now on.
+    pub(super) proof_wanted: bool,
+    pub(super) leaving: Option<Leaving>,
+    /// The value of `primary`.
+    pub(super) primary: String,
+    pub(super) trim: Trimming,
+}
+
+/// An entry that goes in parts.
+#[derive(Debug)]
+pub(super) struct PartsOut {
+    pub(super) encoded: Vec<u8>,
+    /// The bytes that are in etcd.
+    pub(super) done: usize,
+    pub(super) mark: Option<Mark>,
+}
+
+/// A primary on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) to: Option<NodeId>,
+    pub(super) reason: String,
+    /// When it began: boot time.
+    pub(super) since: u64,
+    /// The latest time by which the state may have removed expired keys.
+    pub(super) time: u64,
+    /// Nothing is appended any more.
+    pub(super) closed: bool,
+    /// Whether it is taken back if it takes too long.
+    pub(super) optional: bool,
+    /// Leaves also with entries that wait: etcd refuses them for good.
+    pub(super) force: bool,
+}
+
+/// The primary's trimming.
+#[derive(Debug, Default)]
+pub(super) struct Trimming {
+    pub(super) due: u64,
+    pub(super) reading: Option<u64>,
+    pub(super) deleting: Option<(u64, Seq)>,
+    /// The first batch that etcd still has.
+    pub(super) first: Seq,
+    pub(super) floor: Seq,
+    /// The batches of this epoch in etcd, and their bytes.
+    pub(super) kept: VecDeque<(Seq, usize)>,
+    pub(super) kept_bytes: u64,
+    /// Bytes since the last look.
+    pub(super) fresh: u64,
+}
+
+impl Group {
+    pub(super) fn id(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    /// The next random number (xorshift).
+    pub(super) fn random(&mut self, below: u64) -> u64 {
+        let state = &mut self.settings.random;
+        *state |= 1;
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 11) % below.max(1)
+    }
+
+    /// The lease to reckon with: that of the last line, since its writer promised it.
+    pub(super) fn lease(&self) -> u64 {
+        self.seen.as_ref().map_or(self.settings.lease, |seen| seen.tail.lease)
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        self.members.as_ref().is_some_and(|members| members.list.has(self.settings.node))
+    }
+
+    /// Ends everything, with a sentence that says why and what to do.
+    pub(super) fn stop(&mut self, why: String, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Stopped) {
+            return;
+        }
+        if matches!(self.phase, Phase::Leading(_)) {
+            self.tell_role(Role::Follower, "the group cannot go on", out);
+        }
+        self.phase = Phase::Stopped;
+        self.flight = None;
+        out.push(Action::Stop(why));
+    }
+
+    /// Tells a role other than `Primary`.
+    pub(super) fn tell_role(&mut self, role: Role, reason: &str, out: &mut Vec<Action>) {
+        let epoch = self.epoch();
+        self.role = role;
+        out.push(Action::Role { role, epoch, lsn: 0, time: 0, reason: reason.to_owned() });
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        match &self.phase {
+            Phase::Leading(lead) => lead.line.epoch,
+            _ => self.seen.as_ref().map_or(0, |seen| seen.tail.epoch),
+        }
+    }
+
+    /// Notes the revision of an answer. Returns whether it went back since the request began: then etcd was restored
+    /// from a backup, and its numbers may be used a second time.
+    pub(super) fn went_back(&mut self, revision: u64, at_begin: u64, out: &mut Vec<Action>) -> bool {
+        if revision < at_begin {
+            self.stop_restored(out);
+            return true;
+        }
+        self.revision = self.revision.max(revision);
+        false
+    }
+
+    pub(super) fn stop_restored(&mut self, out: &mut Vec<Action>) {
+        let why = "etcd has an older state than this node saw before: it was restored from a backup. Stop all nodes, \
+                   and seed etcd from the most advanced folder with `hedgerow-db cluster adopt`";
+        self.stop(why.to_owned(), out);
+    }
+
+    pub(super) fn stop_fork(&mut self, what: &str, out: &mut Vec<Action>) {
+        let why = format!(
+            "{what} in etcd belongs to another history than this node's: etcd was restored from a backup and written \
+             to since, or the folder is of another cluster. Move this node's folder away, so that it is resynced from \
+             the others; or, if this folder is the right one, stop all nodes and run `hedgerow-db cluster adopt`"
+        );
+        self.stop(why, out);
+    }
+
+    /// Stops if a failure is one that no repetition mends. Returns whether it did.
+    pub(super) fn is_final(&mut self, failure: &Failure, out: &mut Vec<Action>) -> bool {
+        match failure {
+            Failure::WentBack => self.stop_restored(out),
+            Failure::OtherCluster => {
+                let why = "the endpoints of etcd belong to different clusters of etcd, or etcd was replaced: set \
+                           cluster-etcd to the members of one cluster, and restart this node";
+                self.stop(why.to_owned(), out);
+            }
+            Failure::Corrupt => {
+                let why = "etcd reports that its data are damaged (alarm CORRUPT): replace the damaged member of etcd, \
+                           disarm the alarm, and restart this node";
+                self.stop(why.to_owned(), out);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Reads `tail` and `members`, unless a read is under way.
+    pub(super) fn read_tail(&mut self, rewatch: bool, out: &mut Vec<Action>) {
+        if let Some(reading) = &mut self.reading {
+            reading.rewatch |= rewatch;
+            return;
+        }
+        let id = self.id();
+        let (age, position) = match &self.phase {
+            Phase::Leading(lead) => (lead.line.age(), lead.position),
+            _ => (
+                self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
+                *self.log.position(),
+            ),
+        };
+        self.reading = Some(TailRead {
+            id,
+            issued: self.now.boot,
+            age,
+            revision: self.revision,
+            position,
+            rewatch,
+        });
+        out.push(Action::Read { id, read: Read::Tail });
+    }
+
+    /// Sends a transaction for the first time.
+    pub(super) fn send(&mut self, kind: Kind, attempt: Attempt, out: &mut Vec<Action>) {
+        let id = self.id();
+        out.push(Action::Swap { id, swap: Arc::clone(&attempt.swap) });
+        self.flight = Some(Flight {
+            kind,
+            id: Some(id),
+            again: 0,
+            tries: 0,
+            revision: self.revision,
+            attempt,
+            others: Vec::new(),
+            unsure: false,
+            noted: false,
+        });
+    }
+
+    /// Sends the same transaction again, once its pause is over. Its lease still counts from the first try.
+    pub(super) fn send_again(&mut self, out: &mut Vec<Action>) {
+        let id = self.ids + 1;
+        let (now, revision) = (self.now.boot, self.revision);
+        let Some(flight) = &mut self.flight else { return };
+        if flight.id.is_some() || now < flight.again {
+            return;
+        }
+        self.ids = id;
+        flight.id = Some(id);
+        flight.revision = revision;
+        out.push(Action::Swap { id, swap: Arc::clone(&flight.attempt.swap) });
+    }
+}
+
+/// A lease within its bounds.
+pub(super) fn lease(lease: u64) -> u64 {
+    lease.clamp(1, MOST_LEASE)
+}

@@ -1,0 +1,102 @@
+//! The primary's trimming: when, and in which steps.
+
+use super::state::{Group, Phase, Trimming};
+use crate::cluster::core::api::{Action, Read};
+use crate::cluster::core::entry::{NodeId, Seq};
+use crate::cluster::core::swap::Failure;
+use crate::cluster::core::trim;
+
+/// The pause between two looks, in milliseconds.
+const PAUSE: u64 = 2000;
+/// The bytes of new batches after which a look comes early.
+const EARLY: u64 = 32 << 20;
+/// The batches that one step deletes: a first trim of gigabytes at once would stop all writers for a second.
+const STEP: u64 = 1024;
+
+impl Group {
+    /// Looks what may go, or deletes the next step.
+    pub(super) fn trim(&mut self, out: &mut Vec<Action>) {
+        let id = self.ids + 1;
+        let now = self.now.boot;
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        let trim = &mut lead.trim;
+        if trim.reading.is_some() || trim.deleting.is_some() {
+            return;
+        }
+        if trim.first < trim.floor {
+            // Only deletes: under the alarm NOSPACE etcd refuses what puts. Compared with `primary`, since a primary
+            // that slept must not trim by records of then [C-10].
+            let below = trim.floor.min(trim.first.saturating_add(STEP));
+            trim.deleting = Some((id, below));
+            self.ids = id;
+            out.push(Action::Trim { id, primary: lead.primary.clone(), below });
+        } else if now >= trim.due || trim.fresh >= EARLY {
+            trim.due = now + PAUSE;
+            trim.fresh = 0;
+            trim.reading = Some(id);
+            self.ids = id;
+            out.push(Action::Read { id, read: Read::Durable });
+        }
+    }
+
+    /// Looks again at once.
+    pub(super) fn trim_now(&mut self) {
+        if let Phase::Leading(lead) = &mut self.phase {
+            lead.trim.due = self.now.boot;
+        }
+    }
+
+    /// What etcd has, and what each node has on its disk.
+    pub(super) fn durable(&mut self, first: Option<Seq>, durable: &[(NodeId, Seq)]) {
+        let (copies, most) = (self.settings.copies, self.settings.most_retained);
+        let Some(members) = self.members.as_ref() else { return };
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        lead.trim.reading = None;
+        let Some(first) = first else { return };
+        lead.trim.first = first;
+        let pressed = lead.trim.retained() > most;
+        // The last batch stays: whoever takes over, and every restarted node, begins with it.
+        let floor = trim::floor(&members.list, durable, copies, pressed);
+        lead.trim.floor = floor.min(lead.position.seq);
+    }
+
+    /// The answer of a step.
+    pub(super) fn trimmed(&mut self, id: u64, outcome: Result<bool, Failure>) {
+        let Phase::Leading(lead) = &mut self.phase else { return };
+        let trim = &mut lead.trim;
+        let Some((_, below)) = trim.deleting.take_if(|deleting| deleting.0 == id) else { return };
+        if outcome == Ok(true) {
+            trim.forget(below);
+        } else {
+            // Refused: this node is not the primary any more, and will hear of it. Failed: the next look repeats it.
+            trim.floor = trim.first;
+        }
+    }
+}
+
+impl Trimming {
+    /// Counts a batch that was put.
+    pub(super) fn add(&mut self, seq: Seq, bytes: usize) {
+        self.kept.push_back((seq, bytes));
+        self.kept_bytes += bytes as u64;
+        self.fresh += bytes as u64;
+    }
+
+    fn forget(&mut self, below: Seq) {
+        self.first = self.first.max(below);
+        while let Some(&(seq, bytes)) = self.kept.front()
+            && seq < below
+        {
+            self.kept.pop_front();
+            self.kept_bytes -= bytes as u64;
+        }
+    }
+
+    /// The bytes of batches in etcd. Those of earlier epochs count as much as the mean of this one.
+    pub(super) fn retained(&self) -> u64 {
+        let Some(&(oldest, _)) = self.kept.front() else { return 0 };
+        let mean = self.kept_bytes / self.kept.len() as u64;
+        let earlier = if self.first == 0 { 0 } else { oldest.saturating_sub(self.first) };
+        self.kept_bytes + earlier.saturating_mul(mean)
+    }
+}

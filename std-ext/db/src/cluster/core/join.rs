@@ -1,0 +1,167 @@
+//! Batches in, entries out: checks that each batch continues the log, and puts parts together.
+
+use super::batch::{self, Batch, Piece};
+use super::entry::{Committed, Epoch, Mark, Position, Seq};
+use crate::log::Lsn;
+use std::fmt;
+
+/// The end of the log as a node has read it.
+#[derive(Clone, Debug)]
+pub struct Joiner {
+    position: Position,
+    /// The last entry that the node had before it began to read.
+    have: Lsn,
+    parts: Option<Parts>,
+}
+
+/// The beginning of an entry in parts.
+#[derive(Clone, Debug)]
+struct Parts {
+    mark: Mark,
+    bytes: Vec<u8>,
+}
+
+/// A batch that does not continue the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotNext {
+    /// It continues another history.
+    Fork,
+    /// Its contents are wrong.
+    Wrong(String),
+}
+
+impl fmt::Display for NotNext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fork => f.write_str("it continues another history of the log"),
+            Self::Wrong(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for NotNext {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+impl Joiner {
+    /// Begins behind a position. Entries up to `have` are checked, and left out.
+    pub fn new(position: Position, have: Lsn) -> Self {
+        Self { position, have, parts: None }
+    }
+
+    /// The position behind the last batch.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The next batch.
+    pub fn next(&self) -> Seq {
+        self.position.seq + 1
+    }
+
+    /// The last complete entry, or the last that the node had if that is later.
+    pub fn reaches(&self) -> Lsn {
+        self.position.lsn.max(self.have)
+    }
+
+    /// The last entry that the node had before it began to read.
+    pub fn had(&self) -> Lsn {
+        self.have
+    }
+
+    /// Whether the last batch is a part of an entry whose end is missing.
+    pub fn is_open(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Takes the next batch. Returns the entries that it completes, as far as the node does not have them.
+    ///
+    /// # Errors
+    /// If it does not continue the log. Then nothing has changed.
+    pub fn take(&mut self, batch: Batch) -> Result<Option<Committed>, NotNext> {
+        // [C-13] Before anything is looked at: all else could be right by accident.
+        if batch.before != self.position.chain {
+            return Err(NotNext::Fork);
+        }
+        if batch.epoch < self.position.epoch {
+            return Err(wrong("it is of an earlier epoch"));
+        }
+        if batch.epoch > self.position.epoch && batch.piece != Piece::Whole {
+            return Err(wrong("an epoch begins with a part of an entry"));
+        }
+        if batch.first != self.position.lsn + 1 {
+            return Err(wrong("its first entry does not follow the last one"));
+        }
+        let after = Position {
+            seq: self.next(),
+            lsn: self.position.lsn + u64::from(batch.entries),
+            epoch: batch.epoch,
+            chain: batch.after(),
+            time: self.position.time,
+        };
+        let mark = Mark {
+            seq: self.next(),
+            epoch: batch.epoch,
+            chain: batch.before,
+            first: batch.first,
+        };
+        let (mark, entries) = match batch.piece {
+            Piece::Whole if self.continues(batch.epoch) => {
+                return Err(wrong("the entry before it has no end"));
+            }
+            Piece::Whole => {
+                (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?)
+            }
+            Piece::Part | Piece::LastPart => {
+                let parts = self.extended(mark, &batch)?;
+                if batch.piece == Piece::Part {
+                    self.parts = Some(parts);
+                    self.position = after;
+                    return Ok(None);
+                }
+                (parts.mark, batch::decode_entries(&parts.bytes, batch.first, 1)?)
+            }
+        };
+        let latest = entries.iter().map(|entry| entry.time).max().unwrap_or(0);
+        let after = Position { time: after.time.max(latest), ..after };
+        self.parts = None;
+        self.position = after;
+        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.lsn > self.have).collect();
+        Ok((!entries.is_empty()).then_some(Committed { mark, entries, after }))
+    }
+
+    /// Whether the parts that are open belong to this epoch. Those of an earlier epoch never get an end: their primary
+    /// was deposed, and its entry never happened [C-3].
+    fn continues(&self, epoch: Epoch) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.mark.epoch == epoch)
+    }
+
+    /// Returns the parts with one more.
+    fn extended(&mut self, mark: Mark, batch: &Batch) -> Result<Parts, NotNext> {
+        let open = self.continues(batch.epoch);
+        let (mark, before) = match &self.parts {
+            Some(parts) if open => (parts.mark, parts.bytes.len()),
+            _ => (mark, 0),
+        };
+        let start = if open { self.start() } else { &batch.raw };
+        let whole = batch::entry_length(start).ok_or_else(|| wrong("a part is too short"))?;
+        let length = before + batch.raw.len();
+        if length > whole || (length == whole) != (batch.piece == Piece::LastPart) {
+            return Err(wrong("the parts of an entry are not as long as it"));
+        }
+        let mut bytes =
+            if open { self.parts.take().map(|parts| parts.bytes) } else { None }.unwrap_or_default();
+        bytes.extend_from_slice(&batch.raw);
+        Ok(Parts { mark, bytes })
+    }
+
+    fn start(&self) -> &[u8] {
+        self.parts.as_ref().map_or(&[], |parts| &parts.bytes)
+    }
+}
+
+fn wrong(why: &str) -> NotNext {
+    NotNext::Wrong(why.to_owned())
+}

@@ -1,0 +1,94 @@
+//! The floor: the time by which a follower may remove expired keys.
+//!
+//! The times of log entries are not in order. A worker reads the clock under its own shard's lock and appends later, so
+//! an entry of another shard with a later time may come before. A follower that removed expired keys by the time of the
+//! last entry would lose keys that a later entry, with an earlier time, still finds at the primary. So the primary logs
+//! a floor about once a second: no later entry has an earlier time.
+//!
+//! Snapshots of all nodes of a cluster leave out keys by the floor only, those of the primary too. A primary that is
+//! deposed may have left its successor behind its own clock.
+
+use super::State;
+use crate::log::change;
+use crate::log::Lsn;
+use crate::state::role::Role;
+use crate::state::shard::Core;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+/// Milliseconds between two floors.
+const INTERVAL: u64 = 1000;
+
+/// The last floor that this node has logged.
+#[derive(Default)]
+pub(super) struct LoggedFloor {
+    /// When, by the clock.
+    at: u64,
+    entry: Lsn,
+    /// There were keys with an expiration.
+    had_ttl: bool,
+}
+
+impl State {
+    /// Returns the time of the last floor.
+    pub(crate) fn floor(&self) -> u64 {
+        // Relaxed: if the floor goes back, it is stored and read under a shard's lock. If it rises, a thread that reads
+        // the earlier time removes less.
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// Sets the floor. The caller holds the locks of all shards, or the new floor is no earlier than the present one.
+    pub(super) fn set_floor(&self, time: u64) {
+        // Relaxed: for the reason given in `floor`.
+        self.floor.store(time, Ordering::Relaxed);
+    }
+
+    /// Returns the time by which expired keys of a locked shard may be removed.
+    pub(crate) fn removal_time(&self, core: &mut Core) -> u64 {
+        match self.role.get() {
+            Role::Alone | Role::Primary => core.advance_time(self.clock.now()),
+            Role::Loading | Role::Follower => self.floor(),
+        }
+    }
+
+    /// Returns the time by which a snapshot may leave out expired keys of a locked shard.
+    pub(crate) fn snapshot_time(&self, core: &mut Core) -> u64 {
+        match self.role.get() {
+            Role::Alone => core.advance_time(self.clock.now()),
+            Role::Loading | Role::Follower | Role::Primary => self.floor(),
+        }
+    }
+
+    /// Logs a floor if this node is the primary, followers may have keys to remove, and the last floor was logged a
+    /// second ago.
+    pub(crate) fn log_floor_if_due(&self) {
+        if self.role.get() != Role::Primary {
+            return;
+        }
+        let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if now >= logged.at && now - logged.at < INTERVAL {
+            return;
+        }
+        let has_ttl = self.shards.iter().any(|shard| shard.stats().keys_with_ttl() != 0);
+        // Keys that this node has removed since the last floor must go at the followers, too.
+        if !has_ttl && !logged.had_ttl && self.log.last() == logged.entry {
+            return;
+        }
+        // A thread that makes a change keeps its shard locked from the time that it reads to the entry that it
+        // appends. So a change with an earlier time than this visit was appended before the floor.
+        let visits = self.shards.iter().map(|shard| shard.lock().advance_time(self.clock.now()));
+        let floor = visits.min().unwrap_or(now);
+        let mut entry = Vec::new();
+        change::floor(floor, &mut entry);
+        // Checked under a lock: who deposes this node takes all of them.
+        let _core = self.shards[0].lock();
+        if self.check_writable().is_err() {
+            return;
+        }
+        if let Ok(number) = self.log.append(floor, &entry) {
+            self.set_floor(floor);
+            *logged = LoggedFloor { at: now, entry: number, had_ttl: has_ttl };
+        }
+    }
+}
