@@ -40,7 +40,8 @@ const MAGIC: &[u8; 8] = b"hedgesnp";
 const VERSION: u32 = 1;
 /// The version of a node of a cluster.
 const CLUSTERED: u32 = 2;
-const NAME: &str = "snapshot-";
+/// The prefix of the snapshots' names. The number of the last entry follows.
+pub(crate) const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
 const FILE_HEADER: usize = 12;
 /// Bytes of a block before its entries.
@@ -284,6 +285,14 @@ impl Snapshot {
     /// needs may have been removed.
     pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, OpenError> {
         folder.remove_leftover(NEW)?;
+        Self::newest_complete(folder)
+    }
+
+    /// As [`newest`](Self::newest), for a folder in which another thread may be writing a snapshot.
+    ///
+    /// # Errors
+    /// As `newest`, and if the snapshot was removed meanwhile, because a newer one is complete.
+    pub(crate) fn newest_complete(folder: &Arc<Folder>) -> Result<Option<Self>, OpenError> {
         let Some(number) = folder.numbered(NAME)?.pop() else { return Ok(None) };
         let file = folder.at(&numbered_name(NAME, number));
         let opened = folder.disk().read(&file).map_err(|why| OpenError::Io(file.clone(), why))?;
@@ -295,6 +304,12 @@ impl Snapshot {
         }
         let Footer { sections, last, time, position, bytes } = footer;
         Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, position, bytes }))
+    }
+
+    /// Opens the file.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn open_file(&self) -> io::Result<File> {
+        self.folder.disk().read(&self.file)
     }
 
     /// Returns the last log entry of which any section may contain a change.

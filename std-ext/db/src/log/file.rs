@@ -84,6 +84,20 @@ impl FileLog {
     }
 }
 
+/// What only a node of a cluster asks.
+#[cfg(feature = "cluster")]
+impl FileLog {
+    /// Returns the folder of the log.
+    pub(crate) fn folder(&self) -> &Arc<Folder> {
+        &self.shared.folder
+    }
+
+    /// Returns why the log cannot be written at present, if it cannot. [`LogError::Write`] may pass.
+    pub(crate) fn trouble(&self) -> Option<LogError> {
+        self.shared.health.is_healthy().err()
+    }
+}
+
 impl Drop for FileLog {
     fn drop(&mut self) {
         // Only `close` reports an error.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The file that an open folder keeps locked (`flock`). The file itself is never removed.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// A folder that no other process has open. The lock is released when this is dropped.
 pub struct Folder {

@@ -194,6 +194,16 @@ impl Reader {
         self.at
     }
 
+    /// Notices what was appended to the file since it was opened. Bytes that were read ahead are read again, because
+    /// a write that failed may have replaced them.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn refresh(&mut self) -> io::Result<()> {
+        self.length = self.file.metadata()?.len().max(self.at);
+        self.buffer.clear();
+        self.begin = 0;
+        self.file.seek(SeekFrom::Start(self.at)).map(drop)
+    }
+
     /// Reads the next entry, whose number has to be `wanted`.
     pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Item<'_>> {
         let header = loop {

@@ -1,25 +1,50 @@
 //! Asks a peer.
 
 use super::error::PeerError;
-use super::identity::{Group, NodeId, PeerStatus};
+use super::identity::{GroupId, PeerStatus};
 use super::tls::PeerTls;
+use super::wire::peer_client::PeerClient as Generated;
+use super::wire::{FetchRequest, FetchResponse, StatusRequest};
+use crate::cluster::core::NodeId;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+/// A peer that sends nothing for this long is given up, and so is one that takes nothing.
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a short question may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The longest message of a peer: a chunk and what stands around it.
+const MOST_MESSAGE: usize = super::source::CHUNK + 1024;
+/// Bytes that a fetch writes at most, unless the settings say otherwise.
+pub const MOST_FETCHED: u64 = 1 << 40;
 
 /// Settings of a client.
 #[derive(Clone)]
 pub struct PeerClientOptions {
     /// The group of this node.
-    pub group: Group,
+    pub group: GroupId,
     /// This node.
     pub node: NodeId,
     /// The certificates. None: without TLS.
     pub tls: Option<PeerTls>,
     /// Ask addresses other than loopback without TLS: `cluster-insecure yes`.
     pub insecure: bool,
+    /// Bytes that a fetch may write to the disk; [`MOST_FETCHED`] if in doubt.
+    pub most_bytes: u64,
 }
 
 /// A client of one peer. It connects when it is first used, and again after a failure.
 #[derive(Clone)]
-pub struct PeerClient {}
+pub struct PeerClient {
+    inner: Generated<Channel>,
+    group: GroupId,
+    node: NodeId,
+}
 
 impl PeerClient {
     /// Makes a client of the peer at `address`: `host:port`. Must be called within a tokio runtime.
@@ -27,15 +52,86 @@ impl PeerClient {
     /// # Errors
     /// If the address or the certificates cannot be used.
     pub fn new(address: &str, options: &PeerClientOptions) -> Result<Self, PeerError> {
-        let _ = (address, options);
-        todo!()
+        let endpoint = endpoint(address, options)?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(SILENCE / 2)
+            .keep_alive_timeout(SILENCE / 2);
+        let inner = Generated::new(endpoint.connect_lazy())
+            .max_decoding_message_size(MOST_MESSAGE);
+        Ok(Self { inner, group: options.group, node: options.node })
     }
 
     /// Asks the peer where it is. Takes five seconds at most.
     ///
     /// # Errors
-    /// If it does not answer.
+    /// If it does not answer, or is of another group.
     pub async fn status(&mut self) -> Result<PeerStatus, PeerError> {
-        todo!()
+        let request = StatusRequest { from: Some(self.group.sent_by(self.node)) };
+        let answer = timeout(ANSWER, self.inner.status(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?;
+        let answer = answer.map_err(|status| status_error(&status))?.into_inner();
+        PeerStatus::from_wire(answer, &self.group).map_err(PeerError::OtherGroup)
     }
+
+    /// Asks the peer for its data.
+    pub(super) async fn fetch(&mut self) -> Result<Streaming<FetchResponse>, PeerError> {
+        let request = FetchRequest { from: Some(self.group.sent_by(self.node)) };
+        let answer = timeout(SILENCE, self.inner.fetch(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?;
+        Ok(answer.map_err(|status| status_error(&status))?.into_inner())
+    }
+}
+
+/// Returns the error for what the peer, or the connection, answered.
+pub(super) fn status_error(status: &Status) -> PeerError {
+    let text = status.message().to_owned();
+    match status.code() {
+        Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::InvalidArgument
+        | Code::Unimplemented
+        | Code::DataLoss => PeerError::Refused(text),
+        Code::OutOfRange => PeerError::Invalid("a message is longer than any can be"),
+        Code::Internal if text.contains("decode") => {
+            PeerError::Invalid("a message cannot be decoded")
+        }
+        _ => PeerError::Unreachable(text),
+    }
+}
+
+fn endpoint(address: &str, options: &PeerClientOptions) -> Result<Endpoint, PeerError> {
+    if options.tls.is_none() && !options.insecure && !is_loopback(address) {
+        return Err(PeerError::Settings(format!(
+            "{address} is not asked without TLS, because it is no loopback address: set the \
+             cluster's certificates, or cluster-insecure yes"
+        )));
+    }
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
+    let endpoint = endpoint
+        .map_err(|_| PeerError::Settings(format!("{address:?} is no address: use host:port")))?;
+    match &options.tls {
+        None => Ok(endpoint),
+        #[cfg(feature = "tls")]
+        Some(tls) => {
+            tls.check_name().map_err(PeerError::Settings)?;
+            let made = endpoint.tls_config(tls.client());
+            made.map_err(|why| {
+                PeerError::Settings(format!("the cluster's certificates cannot be used: {why}"))
+            })
+        }
+        #[cfg(not(feature = "tls"))]
+        Some(_) => Err(PeerError::Settings(super::tls::NO_TLS.into())),
+    }
+}
+
+/// Whether `host:port` is this machine.
+fn is_loopback(address: &str) -> bool {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return address.ip().to_canonical().is_loopback();
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
 }

@@ -1,11 +1,11 @@
 //! The errors of asking a peer.
 
-use crate::log::{Lsn, OpenError};
+use crate::log::{LogError, Lsn, OpenError};
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Why a peer did not answer, or its answer was refused. Nothing in the folder has changed.
+/// Why a peer did not answer, or its answer was refused. The folder is as before.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PeerError {
@@ -28,7 +28,7 @@ pub enum PeerError {
         /// The number that it has.
         found: Lsn,
     },
-    /// The snapshot or the entries that the peer sent are damaged.
+    /// The snapshot that the peer sent is damaged.
     Damaged(OpenError),
     /// This node's own disk failed.
     Disk(io::Error),
@@ -44,12 +44,12 @@ impl fmt::Display for PeerError {
             Self::Refused(why) => write!(f, "the peer refused: {why}"),
             Self::Silent => f.write_str("the peer sent nothing for 10 seconds"),
             Self::OtherGroup(why) => f.write_str(why),
-            Self::Invalid(why) => write!(f, "the peer sent what no peer sends: {why}"),
+            Self::Invalid(why) => write!(f, "what the peer sent is invalid: {why}"),
             Self::Gap { wanted, found } => {
                 write!(f, "the peer sent entry {found}, but entry {wanted} is next")
             }
-            Self::Damaged(why) => write!(f, "what the peer sent is damaged: {why}"),
-            Self::Disk(why) => write!(f, "the folder cannot be written: {why}"),
+            Self::Damaged(why) => write!(f, "the snapshot that the peer sent is damaged: {why}"),
+            Self::Disk(why) => write!(f, "what the peer sent cannot be written: {why}"),
             Self::GivenUp => f.write_str("fetching from the peer was given up"),
         }
     }
@@ -68,5 +68,11 @@ impl Error for PeerError {
 impl From<io::Error> for PeerError {
     fn from(why: io::Error) -> Self {
         Self::Disk(why)
+    }
+}
+
+impl From<LogError> for PeerError {
+    fn from(why: LogError) -> Self {
+        Self::Disk(io::Error::other(why))
     }
 }

@@ -1,15 +1,14 @@
 //! The words that peers use of themselves.
 
-use crate::cluster::relay::{Durable, Epoch, Seq};
+use super::wire;
+use crate::cluster::core::{Epoch, NodeId, Seq};
+use crate::cluster::relay::Durable;
 use crate::log::Lsn;
 
-/// The identity of a node: 20 bytes, which clients see as 40 hexadecimal digits.
-pub type NodeId = [u8; 20];
-
-/// The group that a message is about. Nodes of another group, another cluster, or of a cluster that was seeded anew
-/// refuse it.
+/// The group that a message is about. A node of another group, another cluster, or another incarnation of the cluster
+/// refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Group {
+pub struct GroupId {
     /// The identity of the cluster.
     pub cluster: [u8; 16],
     /// Changes each time that the cluster's etcd is seeded anew from a folder.
@@ -18,8 +17,41 @@ pub struct Group {
     pub group: u32,
 }
 
+impl GroupId {
+    /// Returns the identity that a node of this group sends.
+    pub(super) fn sent_by(&self, node: NodeId) -> wire::Identity {
+        wire::Identity {
+            cluster: self.cluster.to_vec().into(),
+            incarnation: self.incarnation,
+            group: self.group,
+            node: node.0.to_vec().into(),
+        }
+    }
+
+    /// Checks that a message is about this group. Returns its sender.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn check(&self, sent: Option<&wire::Identity>) -> Result<NodeId, &'static str> {
+        let sent = sent.ok_or("the peer does not say of which cluster it is")?;
+        if sent.cluster[..] != self.cluster {
+            return Err("the peer is a node of another cluster: check cluster-name and cluster-etcd \
+                        on both nodes");
+        }
+        if sent.incarnation != self.incarnation {
+            return Err("the peer is of another incarnation of this cluster, from before or after \
+                        etcd was seeded anew: restart it, or empty its folder");
+        }
+        if sent.group != self.group {
+            return Err("the peer is a node of another group");
+        }
+        let node = sent.node[..].try_into().map_err(|_| "the peer's name has not 20 bytes")?;
+        Ok(NodeId(node))
+    }
+}
+
 /// Where a node is.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// The node.
     pub node: NodeId,
@@ -35,8 +67,43 @@ pub struct PeerStatus {
     pub time: u64,
     /// What is on its disk.
     pub durable: Durable,
-    /// The identity of its folder; zeros without one.
+    /// The incarnation of its folder; zeros without one.
     pub folder: [u8; 16],
     /// The version of its program.
     pub version: String,
+}
+
+impl PeerStatus {
+    pub(super) fn to_wire(&self, group: &GroupId) -> wire::StatusResponse {
+        wire::StatusResponse {
+            of: Some(group.sent_by(self.node)),
+            role: self.role.clone(),
+            epoch: self.epoch,
+            seq: self.seq,
+            lsn: self.lsn,
+            time: self.time,
+            durable_lsn: self.durable.lsn,
+            durable_seq: self.durable.seq,
+            folder: self.folder.to_vec().into(),
+            version: self.version.clone(),
+        }
+    }
+
+    /// Reads what `to_wire` makes.
+    pub(super) fn from_wire(
+        sent: wire::StatusResponse,
+        group: &GroupId,
+    ) -> Result<Self, &'static str> {
+        Ok(Self {
+            node: group.check(sent.of.as_ref())?,
+            role: sent.role,
+            epoch: sent.epoch,
+            seq: sent.seq,
+            lsn: sent.lsn,
+            time: sent.time,
+            durable: Durable { lsn: sent.durable_lsn, seq: sent.durable_seq },
+            folder: sent.folder[..].try_into().map_err(|_| "an incarnation has not 16 bytes")?,
+            version: sent.version,
+        })
+    }
 }

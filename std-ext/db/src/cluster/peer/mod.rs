@@ -1,27 +1,43 @@
-//! What nodes ask of each other: the service `Peer` over gRPC (`peer.proto`).
+//! What nodes ask of each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
 //! - [`client`]: asks.
-//! - [`resync`]: renews a node's folder from a peer.
+//! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`install`] replaces the
+//!   files.
 //! - [`spool`]: keeps etcd's batches in a file while a folder is renewed, because etcd's are trimmed meanwhile.
+//! - [`entries`]: entries as a sequence of bytes.
 //!
 //! # Trust
 //! With TLS, both sides show a certificate of the cluster's authority that has the cluster's name. Without TLS, a node
-//! serves and asks only loopback addresses, unless the settings say that the network is trusted. Nothing that a peer
-//! sends is believed unchecked: messages are bounded, every piece has a checksum, pieces and entries are consecutive,
-//! and a peer that is silent for ten seconds is given up.
+//! serves and asks loopback addresses only, unless the settings say that the network is trusted. Nothing that a peer
+//! sends is believed unchecked: messages are bounded, every chunk and every entry has a checksum, both are consecutive,
+//! and a peer that sends nothing for ten seconds is given up.
 
 pub mod client;
+pub mod entries;
 pub mod error;
 pub mod identity;
+pub mod install;
+pub mod receive;
 pub mod resync;
 pub mod server;
+mod service;
+mod socket;
+mod source;
 pub mod spool;
 pub mod tls;
+#[doc(hidden)]
+#[expect(missing_docs, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
+pub mod wire;
 
-pub use client::PeerClient;
+#[cfg(test)]
+mod tests;
+
+pub use client::{PeerClient, PeerClientOptions};
 pub use error::PeerError;
-pub use identity::{Group, NodeId, PeerStatus};
-pub use server::{PeerServer, Serving};
-pub use spool::Spool;
+pub use identity::{GroupId, PeerStatus};
+pub use install::install;
+pub use resync::{Decision, fetch};
+pub use server::{PeerServer, PeerServerOptions, Serving};
+pub use spool::{Spool, SpoolError};
 pub use tls::PeerTls;

@@ -1,18 +1,15 @@
-//! Renews the folder of a node that is too far behind: etcd has trimmed the batches that it needs.
+//! Fetches the data of a peer for a node that is too far behind: etcd has trimmed the batches that it needs.
 //!
-//! [`fetch`] gets the newest snapshot of a peer, and the entries of its relay behind that. They go to the subfolder
-//! `resync`, so the folder stays as it is until everything was checked. [`install`] then replaces the files of the
-//! folder; a node calls it before it opens the folder. A crash at any point leaves either the old files or the new.
-//!
-//! Batches that commit meanwhile must not be lost, so the caller begins to follow etcd into a [`Spool`](super::Spool)
-//! before it fetches. `fetch` follows the peer's relay until `enough` says that the spool, or etcd, has all that
-//! comes next.
+//! Batches that commit meanwhile must not be lost. So the caller begins to follow etcd into a [`Spool`](super::Spool)
+//! before it fetches. `fetch` follows the peer's relay until `enough` says that the spool, or etcd, has all that comes
+//! next.
 
-use super::client::PeerClientOptions;
+use super::client::{PeerClient, PeerClientOptions, SILENCE, status_error};
 use super::error::PeerError;
-use crate::cluster::relay::Position;
-use crate::log::OpenError;
+use super::receive::Receiver;
+use crate::cluster::relay::RelayPosition;
 use std::path::Path;
+use tokio::time::timeout;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +22,11 @@ pub enum Decision {
     GiveUp,
 }
 
-/// Fetches the data of the peer at `address` into a subfolder of `folder`. Blocks until `enough` says so, which is
-/// called with each position that the folder could continue from, and about once a second. The folder may be open
-/// meanwhile. Must not be called within a tokio runtime.
+/// Fetches the data of the peer at `address` into a subfolder of `folder`, which may be open meanwhile. After a restart,
+/// [`install`](super::install()) replaces the folder's data by it.
+///
+/// Blocks until `enough` says so. `enough` is called after each message, and at least once a second unless the peer is
+/// silent, with the position that the folder could continue from. Must not be called within a tokio runtime.
 ///
 /// # Errors
 /// [`PeerError`] says what was wrong. The folder is as before.
@@ -35,18 +34,25 @@ pub fn fetch(
     address: &str,
     options: &PeerClientOptions,
     folder: &Path,
-    enough: &mut dyn FnMut(Option<&Position>) -> Decision,
-) -> Result<Position, PeerError> {
-    let _ = (address, options, folder, enough);
-    todo!()
-}
-
-/// Replaces the data of a folder by what [`fetch`] has got, if there is a complete one, and removes an incomplete one.
-/// Gives the folder a new incarnation. Returns whether there was one.
-///
-/// # Errors
-/// If a file cannot be moved. To call it again completes the work.
-pub fn install(folder: &Path) -> Result<bool, OpenError> {
-    let _ = folder;
-    todo!()
+    enough: &mut dyn FnMut(Option<&RelayPosition>) -> Decision,
+) -> Result<RelayPosition, PeerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut client = PeerClient::new(address, options)?;
+        let mut parts = client.fetch().await?;
+        let mut receiver = Receiver::create(folder, options.group, options.most_bytes)?;
+        loop {
+            let next = timeout(SILENCE, parts.message()).await.map_err(|_| PeerError::Silent)?;
+            let Some(part) = next.map_err(|status| status_error(&status))? else {
+                return Err(PeerError::Unreachable("it ended the call".into()));
+            };
+            receiver.receive(part)?;
+            let position = receiver.position();
+            match (enough(position.as_ref()), position) {
+                (Decision::GiveUp, _) => return Err(PeerError::GivenUp),
+                (Decision::Enough, Some(_)) => return receiver.finish(),
+                _ => {}
+            }
+        }
+    })
 }

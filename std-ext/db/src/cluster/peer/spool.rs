@@ -1,9 +1,31 @@
 //! A file with batches as etcd has them: what commits while a node fetches its data, or loads it.
+//!
+//! ```text
+//! header: "hedgespl", version u32, crc u32 of these
+//! batch:  length u32 of the value, crc u32 of all the rest, seq u64, the value
+//! ```
+//!
+//! All numbers are little-endian. `crc` is CRC-32 (IEEE). The file is never synced: a node that starts after a power
+//! failure takes what is there, and reads the rest from etcd, or begins anew.
 
-use super::super::relay::Seq;
+use crate::cluster::core::{Seq, batch};
+use crate::log::crc;
+use crate::log::frame::{u32_at, u64_at};
+use std::error::Error;
 use std::fmt;
-use std::io;
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The file's name.
+const NAME: &str = "spool";
+const MAGIC: &[u8; 8] = b"hedgespl";
+const VERSION: u32 = 1;
+const FILE_HEADER: u64 = 16;
+/// Bytes of a batch before its value.
+const HEADER: usize = 16;
+/// The longest value. etcd's own limit is lower.
+const MOST_VALUE: usize = 4 * batch::MOST_RAW;
 
 /// Why a batch cannot be spooled.
 #[derive(Debug)]
@@ -20,28 +42,56 @@ pub enum SpoolError {
         /// The number that it has.
         found: Seq,
     },
-    /// The file contains other bytes than were written.
+    /// The file is not what was written.
     Damaged(&'static str),
 }
 
 impl fmt::Display for SpoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
+        match self {
+            Self::Io(why) => write!(f, "the spool cannot be written or read: {why}"),
+            Self::Full => f.write_str(
+                "the spool is full: fetching takes longer than the group fills it; it begins anew",
+            ),
+            Self::Gap { wanted, found } => {
+                write!(f, "the spool needs batch {wanted} next, but got batch {found}")
+            }
+            Self::Damaged(why) => write!(f, "the spool is damaged: {why}"),
+        }
     }
 }
 
-/// Batches in a file, with consecutive numbers.
-pub struct Spool {}
+impl Error for SpoolError {}
+
+impl From<io::Error> for SpoolError {
+    fn from(why: io::Error) -> Self {
+        Self::Io(why)
+    }
+}
+
+/// Batches in a file, with consecutive numbers. A disk that fails or is full makes an error of `push`; what was spooled
+/// before stays.
+pub struct Spool {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    most_bytes: u64,
+    range: Option<(Seq, Seq)>,
+    buffer: Vec<u8>,
+}
 
 impl Spool {
-    /// Creates an empty spool in a folder. Removes an earlier one.
+    /// Creates an empty spool in a folder, in place of an earlier one.
     ///
     /// # Errors
     /// The system's.
     pub fn create(folder: &Path, most_bytes: u64) -> Result<Self, SpoolError> {
-        let _ = (folder, most_bytes);
-        todo!()
+        let path = folder.join(NAME);
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.read(true).write(true).create(true).truncate(true).open(&path)?;
+        file.write_all(&file_header())?;
+        Ok(Self { path, file, length: FILE_HEADER, most_bytes, range: None, buffer: Vec::new() })
     }
 
     /// Opens the spool of a folder, if there is one, and truncates an incomplete end.
@@ -49,31 +99,74 @@ impl Spool {
     /// # Errors
     /// The system's, and if the file is no spool.
     pub fn open(folder: &Path, most_bytes: u64) -> Result<Option<Self>, SpoolError> {
-        let _ = (folder, most_bytes);
-        todo!()
+        let path = folder.join(NAME);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let (mut length, mut range) = (FILE_HEADER, None);
+        let whole = file.metadata()?.len();
+        // An empty walk, which reads the header: it must be right, and an end of the batches need not be.
+        walk(&file, whole.min(FILE_HEADER), &mut |_, _| {})?;
+        let end = walk(&file, whole, &mut |seq, value| {
+            length += (HEADER + value.len()) as u64;
+            range = Some((range.map_or(seq, |(first, _)| first), seq));
+        });
+        if let Err(SpoolError::Io(why)) = end {
+            return Err(why.into());
+        }
+        file.set_len(length)?;
+        (&file).seek(SeekFrom::Start(length))?;
+        Ok(Some(Self { path, file, length, most_bytes, range, buffer: Vec::new() }))
     }
 
-    /// Adds the value of a batch's key.
+    /// Adds the value of a batch's key. Batches that the spool has are left out.
     ///
     /// # Errors
     /// If a batch is missing before it, the spool is full, or the file cannot be written.
     pub fn push(&mut self, seq: Seq, value: &[u8]) -> Result<(), SpoolError> {
-        let _ = (seq, value);
-        todo!()
+        let wanted = self.range.map_or(seq, |(_, last)| last + 1);
+        if seq < wanted {
+            return Ok(());
+        }
+        if seq > wanted || seq == Seq::MAX {
+            return Err(SpoolError::Gap { wanted, found: seq });
+        }
+        let whole = (HEADER + value.len()) as u64;
+        if value.len() > MOST_VALUE || self.length + whole > self.most_bytes {
+            return Err(SpoolError::Full);
+        }
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&checksum(seq, value).to_le_bytes());
+        self.buffer.extend_from_slice(&seq.to_le_bytes());
+        self.buffer.extend_from_slice(value);
+        if let Err(why) = self.file.write_all(&self.buffer) {
+            // A part of a batch would be damage in the middle of the file if another batch followed it.
+            self.file.set_len(self.length)?;
+            self.file.seek(SeekFrom::Start(self.length))?;
+            return Err(why.into());
+        }
+        self.length += whole;
+        self.range = Some((self.range.map_or(seq, |(first, _)| first), seq));
+        Ok(())
     }
 
     /// Returns the numbers of the first and the last batch.
     pub fn range(&self) -> Option<(Seq, Seq)> {
-        todo!()
+        self.range
     }
 
-    /// Calls `each` with the batches from `from` on.
+    /// Calls `each` with the number and the value of all batches from `from` on.
     ///
     /// # Errors
-    /// The system's, and if the file is damaged.
+    /// The system's, and if the file was changed.
     pub fn read(&self, from: Seq, each: &mut dyn FnMut(Seq, &[u8])) -> Result<(), SpoolError> {
-        let _ = (from, each);
-        todo!()
+        walk(&File::open(&self.path)?, self.length, &mut |seq, value| {
+            if seq >= from {
+                each(seq, value);
+            }
+        })
     }
 
     /// Removes the file.
@@ -81,6 +174,59 @@ impl Spool {
     /// # Errors
     /// The system's.
     pub fn remove(self) -> Result<(), SpoolError> {
-        todo!()
+        Ok(fs::remove_file(&self.path)?)
     }
+}
+
+fn file_header() -> [u8; FILE_HEADER as usize] {
+    let mut bytes = [0; FILE_HEADER as usize];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let crc = crc::of(&bytes[..12]);
+    bytes[12..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn checksum(seq: Seq, value: &[u8]) -> u32 {
+    let crc = crc::after(crc::of(&(value.len() as u32).to_le_bytes()), &seq.to_le_bytes());
+    crc::after(crc, value)
+}
+
+/// Calls `each` with the batches in the first `length` bytes of a file.
+fn walk(file: &File, length: u64, each: &mut dyn FnMut(Seq, &[u8])) -> Result<(), SpoolError> {
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut header = [0; FILE_HEADER as usize];
+    if length < FILE_HEADER {
+        return Err(SpoolError::Damaged("the file ends inside its header"));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    file.read_exact(&mut header)?;
+    if header != file_header() {
+        return Err(SpoolError::Damaged("not a spool of this version: its header is wrong"));
+    }
+    let (mut left, mut last, mut value) = (length - FILE_HEADER, None, Vec::new());
+    while left > 0 {
+        let mut header = [0; HEADER];
+        if left < HEADER as u64 {
+            return Err(SpoolError::Damaged("the file ends inside a batch"));
+        }
+        file.read_exact(&mut header)?;
+        left -= HEADER as u64;
+        let (bytes, seq) = (u32_at(&header, 0) as usize, u64_at(&header, 8));
+        if bytes as u64 > left || bytes > MOST_VALUE {
+            return Err(SpoolError::Damaged("the file ends inside a batch"));
+        }
+        value.resize(bytes, 0);
+        file.read_exact(&mut value)?;
+        left -= bytes as u64;
+        if checksum(seq, &value) != u32_at(&header, 4) {
+            return Err(SpoolError::Damaged("a batch has a wrong checksum"));
+        }
+        if last.is_some_and(|last: Seq| last.checked_add(1) != Some(seq)) {
+            return Err(SpoolError::Damaged("a batch is missing"));
+        }
+        last = Some(seq);
+        each(seq, &value);
+    }
+    Ok(())
 }

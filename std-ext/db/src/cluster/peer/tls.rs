@@ -1,14 +1,69 @@
-//! TLS between peers: both sides show a certificate of the cluster's authority.
+//! TLS between peers: both sides show a certificate of the cluster's authority that has the cluster's name.
+
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 /// The certificates of a node, as PEM, and the name of the cluster.
 #[derive(Clone)]
 pub struct PeerTls {
     /// The certificates of the cluster's authority.
     pub ca: Vec<u8>,
-    /// The certificate of this node. It has the cluster's name as a DNS name, and serves as client and as server.
+    /// The certificate of this node, for clients and for servers. It has the cluster's name as a DNS name.
     pub cert: Vec<u8>,
     /// Its key.
     pub key: Vec<u8>,
     /// The name of the cluster. A certificate without it is refused.
     pub name: String,
+}
+
+/// The error of a build without TLS.
+#[cfg(not(feature = "tls"))]
+pub(super) const NO_TLS: &str = "this build of the program has no TLS (feature `tls`)";
+
+#[cfg(feature = "tls")]
+impl PeerTls {
+    /// Checks that the cluster's name can stand in a certificate.
+    pub(super) fn check_name(&self) -> Result<(), String> {
+        let name = rustls::pki_types::ServerName::try_from(self.name.as_str());
+        name.map(drop).map_err(|_| {
+            format!(
+                "the cluster's name {:?} cannot stand in a certificate: use letters, digits and -",
+                self.name
+            )
+        })
+    }
+
+    pub(super) fn server(&self) -> tonic::transport::ServerTlsConfig {
+        use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+        ServerTlsConfig::new()
+            .identity(Identity::from_pem(&self.cert, &self.key))
+            .client_ca_root(Certificate::from_pem(&self.ca))
+            .timeout(super::client::SILENCE)
+    }
+
+    pub(super) fn client(&self) -> tonic::transport::ClientTlsConfig {
+        use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+        ClientTlsConfig::new()
+            .identity(Identity::from_pem(&self.cert, &self.key))
+            .ca_certificate(Certificate::from_pem(&self.ca))
+            // The certificate is checked against this name, and not against the address.
+            .domain_name(self.name.clone())
+    }
+}
+
+/// Checks that a client's certificate has the cluster's name. TLS itself has checked that the authority signed it.
+#[cfg(feature = "tls")]
+pub(super) fn check_client(
+    certificates: Option<&Arc<Vec<rustls::pki_types::CertificateDer<'static>>>>,
+    name: &str,
+) -> Result<(), &'static str> {
+    use rustls::client::verify_server_name;
+    use rustls::pki_types::ServerName;
+    use rustls::server::ParsedCertificate;
+    let wrong = "the peer's certificate does not have the cluster's name";
+    let own = certificates.and_then(|all| all.first());
+    let own = own.ok_or("the peer has shown no certificate")?;
+    let own = ParsedCertificate::try_from(own).map_err(|_| wrong)?;
+    let name = ServerName::try_from(name).map_err(|_| wrong)?;
+    verify_server_name(&own, &name).map_err(|_| wrong)
 }

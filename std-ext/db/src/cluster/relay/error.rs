@@ -8,20 +8,20 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// An entry is missing before this one, or a batch is out of order. Nothing was appended.
+    /// An entry is missing before this one. Nothing was appended.
     Gap {
         /// The number that the next entry must have.
         wanted: Lsn,
         /// The number that it has.
         found: Lsn,
     },
-    /// The folder's log failed. The node is no longer durable: it must not count as a holder of new entries.
+    /// The folder's log failed. The node is no longer durable: it does not count as a holder of new entries.
     Log(LogError),
     /// The folder's files cannot be read.
     Read(OpenError),
     /// The entries were removed, because a snapshot contains them.
     Trimmed {
-        /// The entry that was asked for.
+        /// The entry that was requested.
         wanted: Lsn,
         /// The first entry that is there.
         oldest: Lsn,
@@ -34,10 +34,12 @@ impl fmt::Display for RelayError {
             Self::Gap { wanted, found } => {
                 write!(f, "the relay needs entry {wanted} next, but got entry {found}")
             }
-            Self::Log(why) => write!(f, "the node's own disk keeps no further entries: {why}"),
+            Self::Log(why) => {
+                write!(f, "this node's disk keeps no further entries, so it is not durable: {why}")
+            }
             Self::Read(why) => write!(f, "the relay cannot be read: {why}"),
             Self::Trimmed { wanted, oldest } => {
-                write!(f, "the relay has no entry {wanted} any more: its first one is {oldest}")
+                write!(f, "the relay has no entry {wanted} any more; its first one is {oldest}")
             }
         }
     }

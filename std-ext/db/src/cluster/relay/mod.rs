@@ -4,7 +4,7 @@
 //! group's log, and only committed entries enter it. So nothing is ever rolled back, and opening the folder is the same
 //! as for a database on one machine.
 //!
-//! - [`store`]: appends batches. A thread of its own writes them, so a disk delays no acknowledgement.
+//! - [`store`]: appends batches. A thread of its own writes them, so the disk delays no acknowledgement.
 //! - [`position`]: the place in the group's log that the relay has reached.
 //! - [`records`]: reads entries back, for a peer.
 //! - [`incarnation`]: the identity of the folder.
@@ -13,7 +13,7 @@
 //! A batch has a number (`seq`) in etcd, and its entries have numbers (`lsn`) of their own. The first entry of each
 //! batch begins with a mark: the batch's number, epoch, and the chain before it. A node that restarts finds the last
 //! mark, reads that batch from etcd again, checks the chain, and skips the entries that it has. So a crash may cut a
-//! batch anywhere. The segment with the last mark is never removed, also if a snapshot contains its entries.
+//! batch anywhere. Once a snapshot contains the entry of the last mark, the snapshot's header has the mark.
 
 pub mod error;
 pub mod incarnation;
@@ -26,6 +26,6 @@ mod tests;
 
 pub use error::RelayError;
 pub use incarnation::Incarnation;
-pub use position::{Chain, Durable, Entry, Epoch, Mark, Position, Seq};
+pub use position::{Durable, RelayPosition};
 pub use records::{Record, Records};
-pub use store::{Condition, Pin, Relay};
+pub use store::{Condition, MOST_BACKLOG, Pin, Relay};

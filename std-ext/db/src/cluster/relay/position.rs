@@ -1,71 +1,55 @@
 //! The place in the group's log that a relay has reached.
 
-use crate::log::Lsn;
+use crate::cluster::core::{Chain, Mark, Seq};
+use crate::log::change::{Changes, LoggedOp};
+use crate::log::{BatchMark, Lsn};
 
-/// The number of a batch in etcd. The first batch is 1.
-pub type Seq = u64;
-
-/// The number of a primary's term. Each takeover adds one.
-pub type Epoch = u64;
-
-/// The running hash over all batches.
-pub type Chain = [u8; 16];
-
-/// The mark in front of the first entry of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The number of the batch. If the entry was too large for one batch, the number of its first part.
-    pub seq: Seq,
-    /// The epoch in which the batch was written.
-    pub epoch: Epoch,
-    /// The chain before the batch.
-    pub chain_before: Chain,
-    /// The number of the batch's first entry.
-    pub first_lsn: Lsn,
-}
-
-/// A committed entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// The number of the entry.
-    pub lsn: Lsn,
-    /// The time at which it is applied.
-    pub time: u64,
-    /// Its changes, as bytes.
-    pub changes: &'a [u8],
-}
-
-/// The place that a relay has reached.
-///
-/// A node continues with the batch of the mark, because the relay may have only a part of it: it reads that batch
-/// again, checks the chain before it, and skips the entries up to `lsn`.
+/// The place that a relay has reached. A node continues with [`Mark::before`]: the relay may have only a part of the
+/// batch of the mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct RelayPosition {
     /// The mark of the last batch. None if the relay has no batch.
     pub mark: Option<Mark>,
     /// The number of the last entry; 0 if there never was one.
     pub lsn: Lsn,
-    /// The last batch that the relay is known to have wholly; 0 if there is none.
-    pub seq: Seq,
 }
 
-impl Position {
-    /// Returns the position after recovery: the batch of the mark may be cut.
-    pub fn recovered(mark: Option<Mark>, lsn: Lsn) -> Self {
-        Self { mark, lsn, seq: mark.map_or(0, |mark| mark.seq.saturating_sub(1)) }
+impl RelayPosition {
+    /// Returns what is durable once all entries up to this position are on the disk.
+    pub fn durable(&self) -> Durable {
+        Durable { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
     }
 
-    /// Returns the number of the next batch to read from etcd.
+    /// Returns the number of the batch that a node with this relay reads first.
     pub fn next_seq(&self) -> Seq {
-        self.seq.saturating_add(1)
+        self.mark.map_or(1, |mark| mark.seq)
     }
 }
 
-/// What is on the disk: all entries up to `lsn`, and all batches up to `seq`.
+/// What is on the disk. etcd must keep the batch `seq`, because a restarted node reads it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durable {
     /// The number of the last entry.
     pub lsn: Lsn,
-    /// The number of the last batch all of whose entries are there.
+    /// The batch of the last mark; 0 if there is none.
     pub seq: Seq,
+}
+
+/// Returns the mark in the changes of an entry, if the entry is the first of a batch.
+pub fn mark_in(lsn: Lsn, changes: &[u8]) -> Option<Mark> {
+    match Changes::new(changes).next() {
+        Some(Ok(LoggedOp::Batch(mark))) => Some(mark_of(lsn, &mark)),
+        _ => None,
+    }
+}
+
+/// Returns a mark as the protocol has it. `first` is the number of the entry that it is in front of.
+pub fn mark_of(first: Lsn, mark: &BatchMark) -> Mark {
+    let BatchMark { seq, epoch, chain_before } = *mark;
+    Mark { seq, epoch, chain: Chain(chain_before), first }
+}
+
+/// Returns a mark as the entries have it.
+pub fn logged_mark(mark: &Mark) -> BatchMark {
+    BatchMark { seq: mark.seq, epoch: mark.epoch, chain_before: mark.chain.0 }
 }

@@ -1,9 +1,16 @@
 //! Reads entries of the relay back, for a peer.
+//!
+//! The log may be written meanwhile: only entries that are safe are read, so a part of an entry is never taken for
+//! damage.
 
 use super::error::RelayError;
-use super::position::Mark;
-use crate::log::Lsn;
-use crate::log::folder::Folder;
+use super::store::Pin;
+use crate::log::file::FileLog;
+use crate::log::folder::{Folder, numbered_name};
+use crate::log::frame::{Item, Reader};
+use crate::log::{LOG, Log, Lsn, OpenError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An entry of the relay, with the mark in its changes if it is the first one of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,22 +25,103 @@ pub struct Record {
 
 /// Reads the entries of a relay in order, also those that are appended meanwhile. It keeps their segments until it is
 /// dropped.
-pub struct Records {}
+pub struct Records {
+    log: Arc<FileLog>,
+    segment: Reader,
+    path: PathBuf,
+    /// The number of the next entry in the file.
+    next: Lsn,
+    /// The first entry that is returned.
+    from: Lsn,
+    /// The last entry that is known to be in the files wholly.
+    safe: Lsn,
+    pin: Option<Pin>,
+}
 
 impl Records {
+    /// Opens the segment with the entry `from`.
+    pub(super) fn open(log: Arc<FileLog>, from: Lsn) -> Result<Self, RelayError> {
+        // Loaded before the file is opened: the file has these entries.
+        let safe = log.safe();
+        let firsts = log.folder().numbered(LOG)?;
+        let Some(&first) = firsts.iter().rfind(|&&first| first <= from) else {
+            let oldest = firsts.first().copied().unwrap_or(safe + 1);
+            return Err(RelayError::Trimmed { wanted: from, oldest });
+        };
+        let (path, segment) = open(log.folder(), first)?;
+        Ok(Self { log, segment, path, next: first, from, safe, pin: None })
+    }
+
+    pub(super) fn keeping(self, pin: Pin) -> Self {
+        Self { pin: Some(pin), ..self }
+    }
+
+    /// Returns the number of the next entry.
+    pub fn next_lsn(&self) -> Lsn {
+        self.next.max(self.from)
+    }
+
     /// Reads entries until their changes have `most_bytes` or more, and at least one. Returns none if there is no
     /// further one yet.
     ///
     /// # Errors
     /// If a segment is damaged, or cannot be read.
     pub fn read(&mut self, most_bytes: usize) -> Result<Vec<Record>, RelayError> {
-        let _ = most_bytes;
-        todo!()
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < most_bytes || records.is_empty() {
+            if self.next > self.safe && !self.refresh()? {
+                break;
+            }
+            let io_error = |why| OpenError::Io(self.path.clone(), why);
+            let offset = self.segment.at();
+            match self.segment.next(self.next).map_err(io_error)? {
+                Item::Entry(_, lsn, time, changes) => {
+                    self.next = lsn + 1;
+                    if lsn >= self.from {
+                        bytes += changes.len();
+                        records.push(Record { lsn, time, changes: changes.to_vec() });
+                    }
+                }
+                // The entry is safe, so the next segment begins with it.
+                Item::End => {
+                    let (path, segment) = open(self.log.folder(), self.next)?;
+                    if path == self.path {
+                        let why = "the segment ends before an entry that was written";
+                        return Err(OpenError::Damaged { file: path, offset, why }.into());
+                    }
+                    (self.path, self.segment) = (path, segment);
+                }
+                Item::Invalid(why) => {
+                    let file = self.path.clone();
+                    return Err(OpenError::Damaged { file, offset, why }.into());
+                }
+            }
+        }
+        if let Some(pin) = &mut self.pin {
+            pin.raise(self.next);
+        }
+        Ok(records)
+    }
+
+    /// Looks for entries that became safe since the last time. Returns whether there are any.
+    fn refresh(&mut self) -> Result<bool, RelayError> {
+        self.safe = self.log.safe();
+        if self.next > self.safe {
+            return Ok(false);
+        }
+        let path = &self.path;
+        self.segment.refresh().map_err(|why| OpenError::Io(path.clone(), why))?;
+        Ok(true)
     }
 }
 
-/// Returns the last mark among the entries up to `last`.
-pub(super) fn last_mark(folder: &Folder, last: Lsn) -> Result<Option<Mark>, RelayError> {
-    let _ = (folder, last);
-    todo!()
+/// Opens the segment that begins with the entry `first`.
+fn open(folder: &Folder, first: Lsn) -> Result<(PathBuf, Reader), OpenError> {
+    let path = folder.at(&numbered_name(LOG, first));
+    let opened = folder.disk().read(&path).and_then(Reader::new);
+    match opened {
+        Err(why) => Err(OpenError::Io(path, why)),
+        Ok(Err(why)) => Err(OpenError::Damaged { file: path, offset: 0, why }),
+        Ok(Ok(reader)) => Ok((path, reader)),
+    }
 }

@@ -1,7 +1,7 @@
 //! The relay itself: appends batches to the folder's log, and forces them to the disk.
 //!
-//! `push` copies a batch to the log's memory. The relay's thread writes it, so a slow disk delays no acknowledgement.
-//! The bytes that wait are bounded: beyond [`MOST_BACKLOG`] `push` waits for the disk.
+//! `push` copies a batch to the log's memory. The relay's thread has the log write it, so a slow disk delays no
+//! acknowledgement. The bytes that wait for the disk are bounded: beyond [`MOST_BACKLOG`], `push` waits.
 //!
 //! # Failures
 //! While the disk is full, the log keeps what was appended and tries again; the relay continues once there is room.
@@ -9,22 +9,26 @@
 //! until it is restarted.
 //!
 //! # Lock order
-//! `pushed`, `pins`; then the log's locks. A thread that waits for `progress` holds only that.
+//! `pushed`, then `progress`. `pins` is taken alone. The log's locks come last.
 
 use super::error::RelayError;
-use super::position::{Durable, Entry, Mark, Position, Seq};
-use super::records::{self, Records};
+use super::position::{Durable, RelayPosition, logged_mark};
+use super::records::Records;
+use crate::cluster::core::{Committed, Mark};
 use crate::lock::lock;
-use crate::log::change;
 use crate::log::file::FileLog;
+use crate::log::folder::Folder;
 use crate::log::frame::ENTRY_HEADER;
-use crate::log::{Log, LogError, Lsn};
-use std::collections::BTreeMap;
+use crate::log::{Log, LogError, Lsn, encode_batch_mark};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// Bytes that may wait for the disk. `push` waits while there are more.
 pub const MOST_BACKLOG: u64 = 64 << 20;
+
+/// Marks that are remembered: some seconds of the fastest group.
+const MOST_MARKS: usize = 16 << 10;
 
 /// The committed entries in the node's own folder.
 pub struct Relay {
@@ -37,17 +41,20 @@ struct Shared {
     pushed: Mutex<Pushed>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    pins: Mutex<Pins>,
+    /// The first entries that readers still need, with the number of readers of each.
+    pins: Mutex<BTreeMap<Lsn, usize>>,
 }
 
 /// What was appended. Its lock serializes `push`.
 struct Pushed {
-    position: Position,
+    lsn: Lsn,
+    /// The marks of the last batches, oldest first.
+    marks: VecDeque<Mark>,
     /// The changes of the first entry of a batch, with the mark in front.
     marked: Vec<u8>,
 }
 
-/// How far the relay's thread has come.
+/// How far the log has come with what was appended.
 #[derive(Default)]
 struct Progress {
     /// The last entry that was appended, and the bytes of all entries up to it.
@@ -60,12 +67,6 @@ struct Progress {
     stopping: bool,
 }
 
-/// The first entries that readers still need, with the number of readers of each.
-#[derive(Default)]
-struct Pins {
-    firsts: BTreeMap<Lsn, usize>,
-}
-
 /// Whether the node's own disk keeps what the group commits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -74,29 +75,23 @@ pub enum Condition {
     Good,
     /// The last write failed, as on a full disk. The relay tries again.
     Full(LogError),
-    /// It never will again: the node must be restarted.
+    /// It never will again, until the node is restarted.
     Failed(LogError),
 }
 
 impl Relay {
-    /// Makes a relay of the log of an opened folder. `met` is the last mark that recovery has met; without one, the
-    /// relay searches the segments, because recovery does not read entries that the snapshot contains.
+    /// Makes a relay of the log of an opened folder. `last_mark` is the mark that recovery has found, in the log or in
+    /// the snapshot.
     ///
     /// # Errors
-    /// If a segment cannot be read, or the thread cannot be started.
-    pub fn new(log: Arc<FileLog>, met: Option<Mark>) -> Result<Self, RelayError> {
-        let mark = match met {
-            Some(mark) => Some(mark),
-            None => records::last_mark(log.folder(), log.safe())?,
-        };
-        let last = log.last();
-        let progress = Progress { appended: last, written: last, ..Progress::default() };
+    /// If the thread cannot be started.
+    pub fn new(log: Arc<FileLog>, last_mark: Option<Mark>) -> Result<Self, RelayError> {
+        let lsn = log.last();
+        let progress = Progress { appended: lsn, written: lsn, ..Progress::default() };
+        let marks = last_mark.into_iter().collect();
         let shared = Arc::new(Shared {
             log,
-            pushed: Mutex::new(Pushed {
-                position: Position::recovered(mark, last),
-                marked: Vec::new(),
-            }),
+            pushed: Mutex::new(Pushed { lsn, marks, marked: Vec::new() }),
             progress: Mutex::new(progress),
             changed: Condvar::new(),
             pins: Mutex::default(),
@@ -108,44 +103,53 @@ impl Relay {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Appends the entries of a batch, and skips those that the relay has. `last_seq` is the number of the batch, or of
-    /// the last part if the entry was too large for one.
+    /// Appends the entries of a batch, and skips those that the relay has.
     ///
-    /// It does no I/O, but waits if too many bytes wait for the disk.
+    /// It does no I/O, but waits while too many bytes wait for the disk.
     ///
     /// # Errors
     /// [`RelayError::Gap`] if an entry is missing before these, and [`RelayError::Log`] if the disk has failed.
-    pub fn push(
-        &self,
-        mark: &Mark,
-        last_seq: Seq,
-        entries: &[Entry<'_>],
-    ) -> Result<(), RelayError> {
+    pub fn push(&self, batch: &Committed) -> Result<(), RelayError> {
         let shared = &*self.shared;
         shared.wait_for_room()?;
         let mut pushed = lock(&shared.pushed);
-        pushed.check(mark, last_seq, entries)?;
-        let mut bytes = 0;
-        for entry in entries.iter().filter(|entry| entry.lsn > pushed.position.lsn) {
-            let Pushed { marked, .. } = &mut *pushed;
-            let changes = if entry.lsn == mark.first_lsn {
+        pushed.check(batch)?;
+        let (mut bytes, have) = (0, pushed.lsn);
+        let mut new = batch.entries.iter().filter(|entry| entry.lsn > have);
+        let appended = new.try_for_each(|entry| {
+            let Pushed { lsn, marked, .. } = &mut *pushed;
+            let mut changes = &entry.changes[..];
+            if entry.lsn == batch.mark.first {
                 marked.clear();
-                change::batch(mark.seq, mark.epoch, &mark.chain_before, marked);
-                marked.extend_from_slice(entry.changes);
-                &marked[..]
-            } else {
-                entry.changes
-            };
+                encode_batch_mark(&logged_mark(&batch.mark), marked);
+                marked.extend_from_slice(changes);
+                changes = marked;
+            }
+            *lsn = shared.log.append(entry.time, changes)?;
+            assert_eq!(*lsn, entry.lsn, "only the relay appends to its log");
             bytes += (ENTRY_HEADER + changes.len()) as u64;
-            let lsn = shared.log.append(entry.time, changes)?;
-            debug_assert_eq!(lsn, entry.lsn, "only the relay appends to its log");
-        }
-        todo!("update the position")
+            Ok(())
+        });
+        pushed.note(batch.mark);
+        let mut progress = lock(&shared.progress);
+        progress.appended = pushed.lsn;
+        progress.appended_bytes += bytes;
+        drop(progress);
+        shared.changed.notify_all();
+        appended
     }
 
-    /// Returns the place that the relay has reached, including what is not written yet.
-    pub fn position(&self) -> Position {
-        lock(&self.shared.pushed).position
+    /// Returns the place that the relay has reached, with what is not written yet.
+    pub fn position(&self) -> RelayPosition {
+        let pushed = lock(&self.shared.pushed);
+        RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
+    }
+
+    /// Returns the mark of the batch that contains an entry. None if that batch was pushed too long ago, or the entry
+    /// is before all batches.
+    pub fn mark_at(&self, lsn: Lsn) -> Option<Mark> {
+        let pushed = lock(&self.shared.pushed);
+        pushed.marks.iter().rev().find(|mark| mark.first <= lsn).copied()
     }
 
     /// Writes and syncs all that was pushed before the call. Returns what is on the disk then.
@@ -153,48 +157,59 @@ impl Relay {
     /// # Errors
     /// If the disk has failed or is full. Then nothing new is durable.
     pub fn force(&self) -> Result<Durable, RelayError> {
-        let Position { lsn, seq, .. } = self.position();
+        let position = self.position();
         self.shared.log.sync()?;
-        Ok(Durable { lsn, seq })
+        Ok(position.durable())
     }
 
     /// Returns whether the disk keeps what the group commits.
     pub fn condition(&self) -> Condition {
-        todo!()
+        let failed = lock(&self.shared.progress).failed.clone();
+        match (failed, self.shared.log.trouble()) {
+            (Some(why), _) => Condition::Failed(why),
+            (None, None) => Condition::Good,
+            (None, Some(why @ LogError::Write(_))) => Condition::Full(why),
+            (None, Some(why)) => Condition::Failed(why),
+        }
     }
 
     /// Returns the bytes that wait for the disk.
     pub fn backlog(&self) -> u64 {
-        todo!()
+        let progress = lock(&self.shared.progress);
+        progress.appended_bytes - progress.written_bytes
     }
 
-    /// Returns the log in the folder.
+    /// Returns the log in the folder, for rotation and its size.
     pub fn log(&self) -> &Arc<FileLog> {
         &self.shared.log
     }
 
-    /// Removes the segments all of whose entries are before `first`, but none that a reader needs, and not the last
-    /// mark.
+    /// Removes the segments all of whose entries are before `first`, but none that a reader needs.
     ///
     /// # Errors
     /// If a segment cannot be removed. Nothing is lost by that.
     pub fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
-        let _ = first;
-        todo!()
+        // Held, so that no reader comes between.
+        let pins = lock(&self.shared.pins);
+        let pinned = pins.keys().next().copied().unwrap_or(Lsn::MAX);
+        self.shared.log.drop_before(first.min(pinned))
     }
 
     /// Keeps all entries that are there until the result is dropped.
     pub fn pin(&self) -> Pin {
-        todo!()
+        *lock(&self.shared.pins).entry(0).or_default() += 1;
+        Pin { shared: Arc::clone(&self.shared), first: 0 }
     }
 
-    /// Returns a reader of the entries from `first` on. Drop it soon: it keeps the segments.
+    /// Returns a reader of the entries from `first` on. Drop it soon: it keeps their segments.
     ///
     /// # Errors
     /// [`RelayError::Trimmed`] if the entry was removed.
     pub fn read_from(&self, first: Lsn) -> Result<Records, RelayError> {
-        let _ = first;
-        todo!()
+        let mut pin = self.pin();
+        let records = Records::open(Arc::clone(&self.shared.log), first)?;
+        pin.raise(first);
+        Ok(records.keeping(pin))
     }
 
     /// Writes and syncs all entries, and rejects further ones.
@@ -202,6 +217,139 @@ impl Relay {
     /// # Errors
     /// If that fails.
     pub fn close(&self) -> Result<(), LogError> {
-        todo!()
+        let closed = self.shared.log.close();
+        lock(&self.shared.progress).stopping = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = lock(&self.thread).take() {
+            // It does not panic.
+            let _ = thread.join();
+        }
+        closed
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Only `close` reports an error.
+        let _ = self.close();
+    }
+}
+
+impl Pushed {
+    /// Checks that the entries are consecutive, and that none is missing before them.
+    fn check(&self, batch: &Committed) -> Result<(), RelayError> {
+        let mut wanted = self.lsn + 1;
+        let Some(first) = batch.entries.first() else { return Ok(()) };
+        if first.lsn <= self.lsn {
+            wanted = first.lsn;
+        }
+        for entry in &batch.entries {
+            if entry.lsn != wanted {
+                return Err(RelayError::Gap { wanted, found: entry.lsn });
+            }
+            wanted += 1;
+        }
+        Ok(())
+    }
+
+    /// Remembers the mark of a batch, unless it is one that was pushed again.
+    fn note(&mut self, mark: Mark) {
+        if self.marks.back().is_none_or(|last| last.seq < mark.seq && last.first < mark.first) {
+            if self.marks.len() == MOST_MARKS {
+                self.marks.pop_front();
+            }
+            self.marks.push_back(mark);
+        }
+    }
+}
+
+impl Shared {
+    /// Waits while too many bytes wait for the disk.
+    fn wait_for_room(&self) -> Result<(), RelayError> {
+        let mut progress = lock(&self.progress);
+        loop {
+            if let Some(why) = &progress.failed {
+                return Err(RelayError::Log(why.clone()));
+            }
+            if progress.stopping {
+                return Err(RelayError::Log(LogError::Closed));
+            }
+            if progress.appended_bytes - progress.written_bytes <= MOST_BACKLOG {
+                return Ok(());
+            }
+            progress = self.wait(progress);
+        }
+    }
+
+    fn wait<'a>(&self, progress: MutexGuard<'a, Progress>) -> MutexGuard<'a, Progress> {
+        self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The loop of the relay's thread: has the log write what was appended.
+    fn run(&self) {
+        let mut progress = lock(&self.progress);
+        loop {
+            while progress.appended == progress.written && !progress.stopping {
+                progress = self.wait(progress);
+            }
+            if progress.stopping {
+                return;
+            }
+            let (lsn, bytes) = (progress.appended, progress.appended_bytes);
+            drop(progress);
+            let outcome = self.log.wait(lsn);
+            progress = lock(&self.progress);
+            match outcome {
+                Ok(()) => (progress.written, progress.written_bytes) = (lsn, bytes),
+                Err(why) => {
+                    if !matches!(why, LogError::Closed) {
+                        tracing::error!(%why, "this node's disk keeps no further entries of the group");
+                    }
+                    progress.failed = Some(why);
+                    drop(progress);
+                    self.changed.notify_all();
+                    return;
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Keeps entries of the relay from being removed until it is dropped.
+pub struct Pin {
+    shared: Arc<Shared>,
+    first: Lsn,
+}
+
+impl Pin {
+    /// Keeps only the entries from `first` on from now on. Never keeps more than before.
+    pub fn raise(&mut self, first: Lsn) {
+        if first > self.first {
+            let mut pins = lock(&self.shared.pins);
+            *pins.entry(first).or_default() += 1;
+            release(&mut pins, self.first);
+            self.first = first;
+        }
+    }
+
+    /// Returns the folder of the relay.
+    pub fn folder(&self) -> &Arc<Folder> {
+        self.shared.log.folder()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        release(&mut lock(&self.shared.pins), self.first);
+    }
+}
+
+fn release(pins: &mut BTreeMap<Lsn, usize>, first: Lsn) {
+    if let Some(readers) = pins.get_mut(&first) {
+        *readers -= 1;
+        if *readers == 0 {
+            pins.remove(&first);
+        }
     }
 }

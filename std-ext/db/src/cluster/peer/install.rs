@@ -1,0 +1,75 @@
+//! Replaces the data of a folder by what was fetched from a peer.
+//!
+//! 1. The folder gets a new incarnation, and its snapshots and its log are removed. The marker [`COMPLETE`] becomes
+//!    [`MOVING`].
+//! 2. The fetched files are moved into the folder. The marker and the subfolder are removed.
+//!
+//! The marker says which step to repeat after a crash. Both can be repeated: the first one touches no fetched file, and
+//! the second one removes nothing.
+
+use super::receive::{COMPLETE, MOVING, STAGING};
+use crate::cluster::relay::Incarnation;
+use crate::log::folder::Folder;
+use crate::log::{LOG, OpenError};
+use crate::snapshot;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// The log's file without a number.
+const MANIFEST: &str = "manifest";
+
+/// Installs what [`fetch`](super::fetch) has got, if it is complete, and removes it if it is not. Call it before the
+/// folder is opened. Returns whether the folder has new data.
+///
+/// # Errors
+/// If a file cannot be moved or removed. To call it again completes the work.
+pub fn install(folder: &Folder) -> Result<bool, OpenError> {
+    let staging = folder.at(STAGING);
+    if !staging.is_dir() {
+        return Ok(false);
+    }
+    let io_error = |why| OpenError::Io(staging.clone(), why);
+    if staging.join(COMPLETE).exists() {
+        Incarnation::renew(folder)?;
+        remove_data(folder, &staging).map_err(io_error)?;
+    }
+    let installed = staging.join(MOVING).exists();
+    if installed {
+        move_data(folder, &staging).map_err(io_error)?;
+        tracing::info!("the data that was fetched from a peer is installed");
+    }
+    fs::remove_dir_all(&staging).map_err(io_error)?;
+    Ok(installed)
+}
+
+/// The first step.
+fn remove_data(folder: &Folder, staging: &Path) -> io::Result<()> {
+    let disk = folder.disk();
+    for name in disk.list(folder.path())?.iter().filter(|name| is_data(name)) {
+        match disk.remove(&folder.at(name)) {
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+    }
+    disk.sync_folder(folder.path())?;
+    disk.rename(&staging.join(COMPLETE), &staging.join(MOVING))?;
+    disk.sync_folder(staging)
+}
+
+/// The second step.
+fn move_data(folder: &Folder, staging: &Path) -> io::Result<()> {
+    let disk = folder.disk();
+    for name in disk.list(staging)?.iter().filter(|name| is_data(name)) {
+        disk.rename(&staging.join(name), &folder.at(name))?;
+    }
+    // The names are on the disk before the marker goes.
+    disk.sync_folder(folder.path())?;
+    disk.remove(&staging.join(MOVING))?;
+    disk.sync_folder(staging)
+}
+
+/// Whether a file is one of the database's: a snapshot, a segment of the log, or the manifest.
+fn is_data(name: &str) -> bool {
+    name == MANIFEST || name.starts_with(LOG) || name.starts_with(snapshot::NAME)
+}

@@ -1,0 +1,135 @@
+//! The answers of the server of peers.
+
+use super::client::SILENCE;
+use super::server::Serving;
+use super::source::Source;
+use super::wire::peer_server::Peer;
+use super::wire::{FetchRequest, FetchResponse, StatusRequest, StatusResponse};
+use crate::cluster::relay::RelayError;
+use crate::lock::lock;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tonic::codegen::tokio_stream::Stream;
+use tonic::{Request, Response, Status, async_trait};
+
+/// Fetches at a time: each reads the disk, and keeps old files.
+pub(super) const FETCHES: usize = 4;
+/// Chunks of a fetch that wait for the peer.
+const WAITING: usize = 4;
+/// How often the relay is asked for new entries.
+const POLL: Duration = Duration::from_millis(50);
+/// How often a peer that has everything is told so.
+const TELL: Duration = Duration::from_secs(1);
+
+/// The service.
+pub(super) struct Service {
+    serving: Arc<Serving>,
+    fetches: Arc<Semaphore>,
+}
+
+impl Service {
+    pub(super) fn new(serving: Arc<Serving>) -> Self {
+        Self { serving, fetches: Arc::new(Semaphore::new(FETCHES)) }
+    }
+}
+
+#[async_trait]
+impl Peer for Service {
+    type FetchStream = Parts;
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let serving = &self.serving;
+        let from = &request.get_ref().from;
+        serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        Ok(Response::new((serving.status)().to_wire(&serving.group)))
+    }
+
+    async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Parts>, Status> {
+        let serving = &self.serving;
+        let from = &request.get_ref().from;
+        serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        let permit = Arc::clone(&self.fetches).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("it sends its data to other nodes already: try again later")
+        })?;
+        let data = lock(&serving.data).clone();
+        let (folder, relay) = data.ok_or_else(|| {
+            Status::failed_precondition("it keeps no data on a disk, or is still loading it")
+        })?;
+        let of = serving.group.sent_by(serving.node);
+        let source = spawn_blocking(move || Source::open(of, &folder, &relay)).await;
+        let source = source.map_err(|_| Status::internal("it failed to open its data"))?;
+        let source = source.map_err(|why| refusal(&why))?;
+        let (parts, taken) = mpsc::channel(WAITING);
+        tokio::spawn(send(source, parts, permit));
+        Ok(Response::new(Parts(taken)))
+    }
+}
+
+/// The parts of one fetch.
+pub(super) struct Parts(Receiver<Result<FetchResponse, Status>>);
+
+impl Stream for Parts {
+    type Item = Result<FetchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// Sends the parts until the peer ends the call, or takes nothing for too long.
+async fn send(
+    mut source: Source,
+    parts: Sender<Result<FetchResponse, Status>>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let mut told: Option<Instant> = None;
+    loop {
+        let read = spawn_blocking(move || {
+            let next = source.next();
+            (source, next)
+        });
+        // It panics only if the runtime stops.
+        let Ok((back, next)) = read.await else { return };
+        source = back;
+        let part = match next {
+            Ok(Some(part)) => {
+                told = None;
+                Ok(part)
+            }
+            Ok(None) if told.is_some_and(|told| told.elapsed() < TELL) => {
+                sleep(POLL).await;
+                if parts.is_closed() {
+                    return;
+                }
+                continue;
+            }
+            Ok(None) => {
+                told = Some(Instant::now());
+                Ok(source.reached())
+            }
+            Err(why) => Err(refusal(&why)),
+        };
+        let ends = part.is_err();
+        let part = part.map(|part| FetchResponse { part: Some(part) });
+        // A peer that takes nothing would keep old files for ever.
+        let sent = timeout(SILENCE, parts.send(part)).await;
+        if ends || !matches!(sent, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// Returns the answer to a peer if this node's own files cannot be read.
+fn refusal(why: &RelayError) -> Status {
+    tracing::warn!(%why, "a peer cannot be sent this node's data");
+    Status::data_loss(format!("its own data cannot be read: {why}"))
+}

@@ -1,0 +1,168 @@
+//! What `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
+//!
+//! The file of the snapshot is open, and the relay keeps the entries, until this is dropped. So neither a new snapshot
+//! nor trimming takes away what is being sent. All of this blocks.
+
+use super::entries;
+use super::wire::fetch_response::Part;
+use super::wire::{Chunk, Identity, Manifest, Reached};
+use crate::cluster::relay::{Records, Relay, RelayError};
+use crate::log::folder::Folder;
+use crate::log::{Lsn, OpenError, crc};
+use crate::snapshot::{SectionInfo, Snapshot};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Bytes of a chunk.
+pub(super) const CHUNK: usize = 64 << 10;
+/// How often the newest snapshot may be replaced while it is being opened.
+const TRIES: usize = 10;
+/// The number of hash slots.
+const SLOTS: u16 = crate::state::slots::SLOTS;
+
+/// The parts that a peer gets, in order.
+pub(super) struct Source {
+    manifest: Option<Manifest>,
+    snapshot: Option<Sending>,
+    records: Records,
+    /// Encoded entries, of which the first `sent` bytes were sent.
+    encoded: Vec<u8>,
+    sent: usize,
+    /// Bytes of entries that were sent.
+    offset: u64,
+    folder: PathBuf,
+}
+
+/// The snapshot's file.
+struct Sending {
+    file: File,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Source {
+    /// Opens the newest snapshot and the entries that it needs.
+    pub(super) fn open(
+        of: Identity,
+        folder: &Arc<Folder>,
+        relay: &Relay,
+    ) -> Result<Self, RelayError> {
+        // From here on nothing is removed that the snapshot needs, whichever it will be.
+        let pin = relay.pin();
+        let newest = open_newest(folder)?;
+        let (snapshot_lsn, floor) = newest
+            .as_ref()
+            .map_or((0, 0), |(snapshot, _)| (snapshot.last(), least_floor(snapshot.sections())));
+        let records = relay.read_from(floor + 1)?;
+        drop(pin);
+        let snapshot = newest.map(|(snapshot, file)| Sending {
+            file,
+            offset: 0,
+            bytes: snapshot.bytes(),
+        });
+        let manifest = Manifest {
+            of: Some(of),
+            snapshot_lsn,
+            snapshot_bytes: snapshot.as_ref().map_or(0, |sending| sending.bytes),
+            first: floor + 1,
+        };
+        Ok(Self {
+            manifest: Some(manifest),
+            snapshot,
+            records,
+            encoded: Vec::new(),
+            sent: 0,
+            offset: 0,
+            folder: folder.path().into(),
+        })
+    }
+
+    /// Returns the next part; none if there is no further entry yet.
+    pub(super) fn next(&mut self) -> Result<Option<Part>, RelayError> {
+        if let Some(manifest) = self.manifest.take() {
+            return Ok(Some(Part::Manifest(manifest)));
+        }
+        if let Some(sending) = &mut self.snapshot {
+            let folder = &self.folder;
+            let chunk = sending.next().map_err(|why| OpenError::Io(folder.clone(), why))?;
+            if let Some(chunk) = chunk {
+                return Ok(Some(Part::Snapshot(chunk)));
+            }
+            self.snapshot = None;
+        }
+        if self.sent == self.encoded.len() {
+            self.encoded.clear();
+            self.sent = 0;
+            for record in self.records.read(CHUNK)? {
+                entries::encode(record.lsn, record.time, &record.changes, &mut self.encoded);
+            }
+            if self.encoded.is_empty() {
+                return Ok(None);
+            }
+        }
+        let end = self.encoded.len().min(self.sent + CHUNK);
+        let chunk = chunk(self.offset, self.encoded[self.sent..end].to_vec());
+        self.offset += (end - self.sent) as u64;
+        self.sent = end;
+        Ok(Some(Part::Log(chunk)))
+    }
+
+    /// Returns what says that all entries were sent.
+    pub(super) fn reached(&self) -> Part {
+        Part::Reached(Reached { lsn: self.records.next_lsn() - 1 })
+    }
+}
+
+impl Sending {
+    fn next(&mut self) -> std::io::Result<Option<Chunk>> {
+        let left = self.bytes - self.offset;
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut data = vec![0; left.min(CHUNK as u64) as usize];
+        self.file.read_exact(&mut data)?;
+        let chunk = chunk(self.offset, data);
+        self.offset += chunk.data.len() as u64;
+        Ok(Some(chunk))
+    }
+}
+
+fn chunk(offset: u64, data: Vec<u8>) -> Chunk {
+    let crc = chunk_crc(offset, &data);
+    Chunk { offset, data: data.into(), crc }
+}
+
+/// Returns the checksum of a chunk.
+pub(super) fn chunk_crc(offset: u64, data: &[u8]) -> u32 {
+    crc::after(crc::of(&offset.to_le_bytes()), data)
+}
+
+/// Opens the newest snapshot and its file. Tries again if a newer one has replaced it meanwhile.
+fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let opened = Snapshot::newest_complete(folder).and_then(|newest| {
+            let Some(snapshot) = newest else { return Ok(None) };
+            let file = snapshot.open_file().map_err(|why| folder.io_error(why))?;
+            Ok(Some((snapshot, file)))
+        });
+        match opened {
+            Err(OpenError::Io(_, why)) if why.kind() == ErrorKind::NotFound && tries < TRIES => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// Returns the last entry up to which the sections contain all entries, for all slots.
+pub(super) fn least_floor(sections: &[SectionInfo]) -> Lsn {
+    let covered = sections.iter().fold(0, |end, section| {
+        if section.slots.start == end { section.slots.end } else { end }
+    });
+    if covered < SLOTS {
+        return 0;
+    }
+    sections.iter().map(|section| section.floor).min().unwrap_or(0)
+}
