@@ -74,7 +74,8 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
     let mut scratch = Scratch::default();
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     loop {
-        let context = &mut Context { session, db: &DB, server: &Server, scratch: &mut scratch };
+        let scratch = &mut scratch;
+        let context = &mut Context { session, db: &DB, server: &Server, scratch, cluster: None };
         let outcome = process_input(&mut connection, context, &bytes[from..to], &mut out);
         from += outcome.consumed;
         if outcome.next != NextStep::Continue || outcome.consumed == 0 && to == bytes.len() {

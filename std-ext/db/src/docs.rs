@@ -1,9 +1,21 @@
-//! Documentation pages: getting started, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, etcd, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
     //!
     #![doc = include_str!("../docs/getting_started.md")]
+}
+
+pub mod cluster {
+    //! The database on several machines: a first cluster, and what happens when a machine dies.
+    //!
+    #![doc = include_str!("../docs/cluster.md")]
+}
+
+pub mod etcd {
+    //! An etcd for a cluster: versions, flags, disks and alarms.
+    //!
+    #![doc = include_str!("../docs/etcd.md")]
 }
 
 pub mod configuration {

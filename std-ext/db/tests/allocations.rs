@@ -9,7 +9,7 @@ use hedgerow_db::command::{
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
 };
-use hedgerow_db::{Db, Options};
+use hedgerow_db::{Db, Options, Session};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -71,6 +71,14 @@ impl ServerApi for Server {
     }
 }
 
+fn on_one_node<'c>(
+    session: &'c mut Session,
+    db: &'c Db,
+    scratch: &'c mut Scratch,
+) -> Context<'c> {
+    Context { session, db, server: &Server, scratch, cluster: None }
+}
+
 #[test]
 fn pipelines_allocate_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -86,12 +94,7 @@ fn pipelines_allocate_nothing() {
         for _ in 0..3 {
             out.clear();
             let before = COUNT.get();
-            let context = &mut Context {
-                session: &mut session,
-                db: &db,
-                server: &Server,
-                scratch: &mut scratch,
-            };
+            let context = &mut on_one_node(&mut session, &db, &mut scratch);
             let outcome = process_input(&mut connection, context, &input, &mut out);
             count = COUNT.get() - before;
             assert_eq!((outcome.commands, outcome.consumed), (64, input.len()));
@@ -190,8 +193,7 @@ fn object_encoding_reads_only_the_beginning_of_a_value() {
     // Now the value is stored in pieces, which a plain read joins.
     session.execute(&[Request::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
     let (mut out, before) = (Vec::new(), BYTES.get());
-    let context =
-        &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+    let context = &mut on_one_node(&mut session, &db, &mut scratch);
     process_input(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
     let bytes = BYTES.get() - before;
     assert_eq!(out, b"$3\r\nraw\r\n");
@@ -211,8 +213,7 @@ fn a_value_in_pieces_is_not_joined_for_a_reply() {
     let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value[..], b"\r\n"].concat();
     for (request, head) in [(&b"GET a\r\n"[..], &b""[..]), (b"MGET a\r\n", b"*1\r\n")] {
         let mut out = Vec::with_capacity(LENGTH + 100);
-        let context =
-            &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+        let context = &mut on_one_node(&mut session, &db, &mut scratch);
         let before = BYTES.get();
         process_input(&mut connection, context, request, &mut out);
         let bytes = BYTES.get() - before;
@@ -221,8 +222,7 @@ fn a_value_in_pieces_is_not_joined_for_a_reply() {
     }
     // Next to a change, answers wait in another buffer.
     let mut out = Vec::new();
-    let context =
-        &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+    let context = &mut on_one_node(&mut session, &db, &mut scratch);
     process_input(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
     assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
 }

@@ -87,8 +87,10 @@ pub struct View {
     pub role: Role,
     /// The epoch of the group's log.
     pub epoch: u64,
-    /// The id of the primary; `None` from the end of its lease until the next one serves.
+    /// The id of the primary, or of the last one; `None` before the first.
     pub primary: Option<String>,
+    /// Whether the primary serves. It does not from the end of its lease until the next one has taken over.
+    pub is_led: bool,
     /// All members in a fixed order, with this node.
     pub members: Vec<Member>,
 }
@@ -104,12 +106,12 @@ impl View {
         self.member(&self.own_id)
     }
 
-    /// Returns the primary, if there is one.
+    /// Returns the primary, or the last one.
     pub fn primary(&self) -> Option<&Member> {
         self.member(self.primary.as_deref()?)
     }
 
-    /// Returns whether this member is the primary.
+    /// Returns whether this member is the primary, or the last one.
     pub fn is_primary(&self, member: &Member) -> bool {
         self.primary.as_deref() == Some(&member.id)
     }

@@ -6,6 +6,8 @@
 
 use crate::Session;
 use crate::buffers::emptied;
+use crate::command::arguments::CommandError;
+use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
 use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
@@ -186,6 +188,7 @@ impl<'a> Batch<'a> {
     pub(super) fn execute(
         &mut self,
         session: &mut Session,
+        redirects: Redirects<'_>,
         protocol: Protocol,
         out: &mut Vec<u8>,
         max_out: usize,
@@ -227,12 +230,16 @@ impl<'a> Batch<'a> {
                 lsn = session.execute(&requests, &mut |request, answer| {
                     stored[request] = store(answer, bytes, max_stored, &mut full);
                 });
-                for stored in stored.iter() {
-                    replies.answer(stored.answer(bytes));
+                for (stored, request) in stored.iter().zip(&requests) {
+                    let redirection = || redirects.refused(request);
+                    replies.answer(stored.answer(bytes), redirection);
                 }
             } else {
                 // Without changes, answers arrive in order and are written as they come.
-                lsn = session.execute(&requests, &mut |_, answer| replies.answer(answer));
+                lsn = session.execute(&requests, &mut |request, answer| {
+                    let redirection = || redirects.refused(&requests[request]);
+                    replies.answer(answer, redirection);
+                });
             }
             self.requests = emptied(requests);
         }
@@ -344,8 +351,10 @@ impl ReplyWriter<'_, '_> {
         fits
     }
 
+    /// Writes what an answer adds to the replies. `redirection` returns the error for a request that only the primary
+    /// executes.
     #[inline]
-    fn answer(&mut self, answer: Answer<'_>) {
+    fn answer(&mut self, answer: Answer<'_>, redirection: impl FnOnce() -> CommandError) {
         let bytes = match answer {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
@@ -359,7 +368,12 @@ impl ReplyWriter<'_, '_> {
             Some((&ReplyStep::Answers(kind, 1), rest))
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
             {
-                kind.write(&mut self.out, answer, self.now);
+                match answer {
+                    Answer::Error(RequestError::NotPrimary) => {
+                        self.out.error(redirection().as_bytes());
+                    }
+                    answer => kind.write(&mut self.out, answer, self.now),
+                }
                 self.steps = rest;
             }
             Some((&ReplyStep::Answers(kind, count), _)) => self.answer_of(kind, count, answer),

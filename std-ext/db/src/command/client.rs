@@ -1,5 +1,6 @@
 //! Commands about the connection itself.
 
+use crate::cluster::view::Role;
 use crate::command::COMPATIBLE;
 use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number,
@@ -197,6 +198,9 @@ impl<'a> Execution<'_, 'a> {
         }
         self.connection.protocol = protocol;
         let (id, version) = (self.connection.id, self.connection.version());
+        let role = self.group().map(|group| group.view().role);
+        let mode = if role.is_some() { "cluster" } else { "standalone" };
+        let role = if role.is_none_or(|role| role == Role::Primary) { "master" } else { "replica" };
         self.reply(|out| {
             out.map(7);
             out.bulk(b"server");
@@ -208,9 +212,9 @@ impl<'a> Execution<'_, 'a> {
             out.bulk(b"id");
             out.integer(id.cast_signed());
             out.bulk(b"mode");
-            out.bulk(b"standalone");
+            out.bulk(mode.as_bytes());
             out.bulk(b"role");
-            out.bulk(b"master");
+            out.bulk(role.as_bytes());
             out.bulk(b"modules");
             out.array(0);
         });

@@ -48,6 +48,10 @@ pub struct Connection {
     pub(super) batch_limit: usize,
     /// Bytes of replies that one call may append.
     pub(super) reply_limit: usize,
+    /// Whether the client reads from a follower what may be stale (`READONLY`).
+    pub(super) reads_stale: bool,
+    /// Whether the client uses TLS, so it is sent to other nodes' ports for TLS.
+    pub(super) uses_tls: bool,
 }
 
 impl Connection {
@@ -70,7 +74,14 @@ impl Connection {
             blocked: false,
             batch_limit: MAX_BATCH_COMMANDS,
             reply_limit: usize::MAX,
+            reads_stale: false,
+            uses_tls: false,
         }
+    }
+
+    /// Notes whether the client uses TLS.
+    pub fn set_tls(&mut self, tls: bool) {
+        self.uses_tls = tls;
     }
 
     /// Returns the connection's id.
@@ -114,6 +125,7 @@ impl Connection {
         self.authenticated = !must_authenticate;
         self.reply_mode = ReplyMode::All;
         (self.in_refused_transaction, self.missing_db_selected) = (false, false);
+        self.reads_stale = false;
         self.update_blocked();
     }
 

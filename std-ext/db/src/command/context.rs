@@ -1,5 +1,6 @@
 //! The context of commands: the database and the server.
 
+use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
 use crate::{Db, Session};
@@ -14,6 +15,8 @@ pub struct Context<'c> {
     pub server: &'c dyn ServerApi,
     /// The thread's buffers.
     pub scratch: &'c mut Scratch,
+    /// The group, if this is a node of a cluster.
+    pub cluster: Option<&'c ViewReader>,
 }
 
 /// The parts of the server that commands read and change.

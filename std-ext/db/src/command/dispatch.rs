@@ -23,6 +23,11 @@ impl<'a> Execution<'_, 'a> {
             return self.error("NOAUTH Authentication required.");
         }
         self.connection.command = spec.name;
+        if let Some(group) = self.group()
+            && let Err(error) = self.route(group, spec, arguments)
+        {
+            return self.error(error.as_ref());
+        }
         if let Err(error) = self.dispatch(spec.id, arguments) {
             self.error(error.as_ref());
         }
@@ -110,6 +115,10 @@ impl<'a> Execution<'_, 'a> {
             Id::DbSize => self.dbsize(),
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
+            Id::Role => self.role(),
+            Id::Cluster => self.cluster(arguments)?,
+            Id::ReadOnly | Id::ReadWrite => self.read_stale(id == Id::ReadOnly)?,
+            Id::Asking => self.asking()?,
             Id::LastSave => self.last_save(),
             Id::Save => self.save()?,
             Id::BgSave => self.bgsave(arguments)?,

@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 62] = [
+pub(super) static DOCS: [Docs; 67] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -134,8 +134,23 @@ pub(super) static DOCS: [Docs; 62] = [
         "wait",
         "3.0.0",
         "generic",
-        "Waits for replicas to acknowledge changes. There are no replicas, so it returns 0.",
+        "Waits until all changes are safe, and returns the number of live replicas; 0 without a cluster.",
     ),
+    docs("role", "2.8.12", "server", "Returns the replication role."),
+    docs("cluster", "3.0.0", "cluster", "A container for cluster commands."),
+    docs(
+        "readonly",
+        "3.0.0",
+        "cluster",
+        "Enables reads that may be stale for a connection to a replica of a cluster.",
+    ),
+    docs(
+        "readwrite",
+        "3.0.0",
+        "cluster",
+        "Disables reads that may be stale for a connection to a replica of a cluster.",
+    ),
+    docs("asking", "3.0.0", "cluster", "Accepted without effect: no slot moves."),
     docs("lastsave", "1.0.0", "server", "Returns the Unix time of the last snapshot."),
     docs("save", "1.0.0", "server", "Writes a snapshot and waits until it is written."),
     docs("bgsave", "1.0.0", "server", "Writes a snapshot in the background."),

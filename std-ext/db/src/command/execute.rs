@@ -1,5 +1,6 @@
 //! From the bytes that a connection has received to its replies.
 
+use crate::cluster::view::ViewReader;
 use crate::command::batch::Batch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
@@ -57,10 +58,11 @@ pub fn process_input(
     let (batch, mut arguments) = context.scratch.take();
     let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
+    let cluster = context.cluster;
     let max_out = start.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
     let mut execution =
-        Execution { connection, session, db, server, out, max_out, batch, lsn: 0, next };
+        Execution { connection, session, db, server, cluster, out, max_out, batch, lsn: 0, next };
     let mut outcome = Outcome::default();
     let batch_limit = execution.connection.batch_limit;
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
@@ -110,6 +112,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) session: &'t mut Session,
     pub(super) db: &'t Db,
     pub(super) server: &'t dyn ServerApi,
+    /// The group, if this is a node of a cluster. Commands ask `group`.
+    pub(super) cluster: Option<&'t ViewReader>,
     pub(super) out: &'t mut Vec<u8>,
     /// The longest that `out` may become.
     pub(super) max_out: usize,
@@ -175,6 +179,7 @@ impl<'a> Execution<'_, 'a> {
             session: self.session,
             db: self.db,
             server: self.server,
+            cluster: self.cluster,
             out: self.out,
             max_out: self.max_out,
             batch: Batch::default(),
@@ -204,7 +209,9 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn execute_batch(&mut self) {
         if !self.batch.is_empty() {
             let (protocol, most) = (self.connection.protocol, self.max_out);
-            let (lsn, all) = self.batch.execute(self.session, protocol, self.out, most);
+            let redirects = self.redirects();
+            let (lsn, all) =
+                self.batch.execute(self.session, redirects, protocol, self.out, most);
             self.lsn = self.lsn.max(lsn);
             if !all {
                 self.next = NextStep::Drop;

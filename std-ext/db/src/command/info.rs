@@ -1,9 +1,13 @@
 //! INFO: the server's statistics, under the names that Redis's dashboards and exporters read.
 
+use crate::cluster::view::{Role, ViewReader};
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
+use crate::command::cluster::nodes::ShownNodes;
 use crate::command::context::ServerStats;
 use crate::command::execute::Execution;
+use crate::command::redirects::port;
+use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
 use std::fmt::{Display, Write};
@@ -71,12 +75,18 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-fn server(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+fn server(
+    execution: &Execution<'_, '_>,
+    server: &ServerStats,
+    _: &Stats,
+    out: &mut Lines<'_>,
+) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
     out.line("hedgerow_db_version", env!("CARGO_PKG_VERSION"));
-    out.line("redis_mode", "standalone");
+    let clustered = execution.group().is_some();
+    out.line("redis_mode", if clustered { "cluster" } else { "standalone" });
     out.line("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     out.line("arch_bits", usize::BITS);
     out.line("process_id", std::process::id());
@@ -168,12 +178,83 @@ fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut L
     ]);
 }
 
-fn replication(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
-    out.line("role", "master");
+fn replication(
+    execution: &Execution<'_, '_>,
+    server: &ServerStats,
+    stats: &Stats,
+    out: &mut Lines<'_>,
+) {
+    match execution.shown_nodes() {
+        None => {
+            out.line("role", "master");
+            out.line("connected_slaves", 0);
+            history(&server.run_id, stats.last_entry, out);
+        }
+        Some(shown) => {
+            let offset = execution.db.log().safe();
+            if shown.view.role == Role::Primary {
+                out.line("role", "master");
+                followers(&shown, out);
+            } else {
+                link(execution, &shown, offset, out);
+            }
+            history(&shown.view.group_id, offset, out);
+        }
+    }
+}
+
+/// Writes the followers of a primary.
+fn followers(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
+    let online = shown.online_followers();
+    out.line("connected_slaves", online.clone().count());
+    for (number, member) in online.enumerate() {
+        let (ip, port) = (&member.addresses.ip, port(member, shown.tls));
+        let (offset, lag) = (member.offset, member.lag);
+        out.line(
+            &format!("slave{number}"),
+            format_args!("ip={ip},port={port},state=online,offset={offset},lag={lag}"),
+        );
+    }
+}
+
+/// Writes how a follower follows the primary.
+fn link(
+    execution: &Execution<'_, '_>,
+    shown: &ShownNodes<'_>,
+    offset: u64,
+    out: &mut Lines<'_>,
+) {
+    let primary = shown.view.primary();
+    let state = execution.link_state(shown);
+    let now = execution.session.now();
+    let silent = execution.group().map_or(0, |group| group.views().staleness(now)) / 1000;
+    let up = state == LinkState::Connected;
+    out.line("role", "slave");
+    out.line("master_host", primary.map_or("", |primary| &primary.addresses.ip));
+    out.line("master_port", primary.map_or(0, |primary| port(primary, shown.tls)));
+    out.line("master_link_status", if up { "up" } else { "down" });
+    if up {
+        out.line("master_last_io_seconds_ago", silent);
+    } else {
+        out.line("master_last_io_seconds_ago", -1);
+    }
+    out.line("master_sync_in_progress", u8::from(state == LinkState::Sync));
+    out.line("slave_read_repl_offset", offset);
+    out.line("slave_repl_offset", offset);
+    if !up {
+        out.line("master_link_down_since_seconds", silent);
+    }
+    out.line("slave_priority", 100);
+    out.line("slave_read_only", 1);
+    out.line("replica_announced", 1);
     out.line("connected_slaves", 0);
+}
+
+/// Writes the name of the history of changes, and its end.
+fn history(name: &str, offset: u64, out: &mut Lines<'_>) {
     out.line("master_failover_state", "no-failover");
-    out.line("master_replid", &server.run_id);
-    out.line("master_repl_offset", stats.last_entry);
+    out.line("master_replid", name);
+    out.line("master_repl_offset", offset);
     out.line("repl_backlog_active", 0);
 }
 
@@ -186,8 +267,14 @@ fn cpu(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     }
 }
 
-fn cluster(_: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
-    out.line("cluster_enabled", 0);
+fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+    let group = execution.group().map(ViewReader::view);
+    out.line("cluster_enabled", u8::from(group.is_some()));
+    if let Some(view) = group {
+        out.line("cluster_state", if view.is_led { "ok" } else { "fail" });
+        out.line("cluster_epoch", view.epoch);
+        out.line("cluster_known_nodes", view.members.len());
+    }
 }
 
 fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {

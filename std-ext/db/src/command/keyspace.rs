@@ -113,17 +113,6 @@ impl<'a> Execution<'_, 'a> {
         });
     }
 
-    /// WAIT. There are no replicas to wait for.
-    pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
-        let timeout = number::integer(arguments[2]);
-        if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
-            return Err("ERR timeout is negative".into());
-        }
-        self.reply(|out| out.integer(0));
-        Ok(())
-    }
-
     /// LASTSAVE.
     pub(super) fn last_save(&mut self) {
         let time = self.saved_at().cast_signed();

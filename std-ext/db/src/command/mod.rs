@@ -7,6 +7,7 @@
 mod arguments;
 mod batch;
 mod client;
+mod cluster;
 mod command_info;
 mod config;
 mod connection;
@@ -19,7 +20,10 @@ mod glob;
 mod info;
 mod keyspace;
 mod memory;
+mod redirects;
+mod replication;
 mod reply;
+mod routing;
 mod strings;
 mod subcommands;
 mod table;
@@ -33,6 +37,7 @@ pub use batch::Scratch;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use execute::{NextStep, Outcome, process_input};
+pub(crate) use routing::LOADING;
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

@@ -7,10 +7,13 @@ const KEY: (i8, i8, i8) = (2, 2, 1);
 const PLAIN: &str = "noscript loading stale";
 const ADMIN: &str = "admin noscript loading stale";
 const ABOUT: &str = "loading stale";
+const STALE: &str = "stale";
+const CLUSTER_ADMIN: &str = "admin stale";
+const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 51] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -25,6 +28,21 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 36] = [
     spec(("client|unblock", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|trackinginfo", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|help", Id::Client, 2), NONE, ABOUT, "slow connection"),
+    spec(("cluster|count-failure-reports", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
+    spec(("cluster|countkeysinslot", Id::Cluster, 3), NONE, STALE, "slow"),
+    spec(("cluster|failover", Id::Cluster, -2), NONE, "admin stale no_async_loading", DANGEROUS),
+    spec(("cluster|getkeysinslot", Id::Cluster, 4), NONE, STALE, "slow"),
+    spec(("cluster|help", Id::Cluster, 2), NONE, ABOUT, "slow"),
+    spec(("cluster|info", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|keyslot", Id::Cluster, 3), NONE, STALE, "slow"),
+    spec(("cluster|links", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|myid", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|myshardid", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|nodes", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|replicas", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
+    spec(("cluster|shards", Id::Cluster, 2), NONE, STALE, "slow"),
+    spec(("cluster|slaves", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
+    spec(("cluster|slots", Id::Cluster, 2), NONE, STALE, "slow"),
     spec(("command|count", Id::Command, 2), NONE, ABOUT, "slow connection"),
     spec(("command|list", Id::Command, -2), NONE, ABOUT, "slow connection"),
     spec(("command|info", Id::Command, -2), NONE, ABOUT, "slow connection"),

@@ -63,6 +63,11 @@ pub(crate) enum Id {
     Select,
     Time,
     Wait,
+    Role,
+    Cluster,
+    ReadOnly,
+    ReadWrite,
+    Asking,
     LastSave,
     Save,
     BgSave,
@@ -94,9 +99,14 @@ impl CommandSpec {
         takes(self.arity, count)
     }
 
+    /// Returns whether `COMMAND INFO` shows this flag.
+    pub(crate) fn has_flag(&self, name: &str) -> bool {
+        self.flags.split(' ').any(|flag| flag == name)
+    }
+
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
-        let flagged = self.flags.split(' ').any(|flag| matches!(flag, "readonly" | "write"));
+        let flagged = self.has_flag("readonly") || self.has_flag("write");
         flagged || matches!(self.id, Id::Memory | Id::Object)
     }
 
@@ -129,7 +139,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 62] = [
+pub(crate) static COMMANDS: [CommandSpec; 67] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -196,6 +206,16 @@ pub(crate) static COMMANDS: [CommandSpec; 62] = [
     spec(("select", Id::Select, 2), NONE, "loading stale fast", "fast connection"),
     spec(("time", Id::Time, 1), NONE, "loading stale fast", "fast"),
     spec(("wait", Id::Wait, 3), NONE, "noscript", "slow connection"),
+    spec(
+        ("role", Id::Role, 1),
+        NONE,
+        "noscript loading stale fast",
+        "admin fast dangerous",
+    ),
+    spec(("cluster", Id::Cluster, -2), NONE, "", "slow"),
+    spec(("readonly", Id::ReadOnly, 1), NONE, "loading stale fast", "fast connection"),
+    spec(("readwrite", Id::ReadWrite, 1), NONE, "loading stale fast", "fast connection"),
+    spec(("asking", Id::Asking, 1), NONE, "fast", "fast connection"),
     spec(("lastsave", Id::LastSave, 1), NONE, "loading stale fast", "admin fast dangerous"),
     spec(
         ("save", Id::Save, 1),

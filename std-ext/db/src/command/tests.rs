@@ -2,6 +2,7 @@
 
 use super::execute::REPLY_CHUNK;
 use super::*;
+use crate::cluster::view::ViewReader;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
@@ -72,6 +73,8 @@ pub(super) struct Client {
     connection: Connection,
     scratch: Scratch,
     next: NextStep,
+    /// The group, if the server is a node of a cluster.
+    pub(super) cluster: Option<ViewReader>,
 }
 
 impl Client {
@@ -84,7 +87,22 @@ impl Client {
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, server.has_password());
         let (session, scratch) = (db.session(), Scratch::default());
-        Self { db, session, server, connection, scratch, next: NextStep::Continue }
+        let (next, cluster) = (NextStep::Continue, None);
+        Self { db, session, server, connection, scratch, next, cluster }
+    }
+
+    /// Replaces the database.
+    #[cfg(feature = "cluster")]
+    pub(super) fn with(mut self, db: Db) -> Self {
+        self.session = db.session();
+        self.db = db;
+        self
+    }
+
+    /// Makes the connection one with TLS.
+    #[cfg(feature = "cluster")]
+    pub(super) fn use_tls(&mut self) {
+        self.connection.set_tls(true);
     }
 
     fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
@@ -93,6 +111,7 @@ impl Client {
             db: &self.db,
             server: &self.server,
             scratch: &mut self.scratch,
+            cluster: self.cluster.as_ref(),
         };
         process_input(&mut self.connection, &mut context, input, out)
     }
@@ -129,13 +148,13 @@ impl Client {
     }
 
     /// Sends a line of words as one request.
-    fn command(&mut self, line: &str) -> String {
+    pub(super) fn command(&mut self, line: &str) -> String {
         let mut input = Vec::new();
         write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
         String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
     }
 
-    fn reply(&mut self, line: &str) -> Reply {
+    pub(super) fn reply(&mut self, line: &str) -> Reply {
         let answer = self.send(format!("{line}\r\n").as_bytes());
         match read::reply(&answer) {
             Ok(read::Found::Reply(reply, length)) if length == answer.len() => reply,
@@ -153,7 +172,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:62\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:67\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -244,6 +263,37 @@ fn commands_require_authentication() {
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
     assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
     assert_eq!(client.next, NextStep::Close);
+}
+
+#[test]
+fn a_single_node_has_no_cluster() {
+    let mut client = Client::new();
+    let disabled = "-ERR This instance has cluster support disabled";
+    for line in [
+        "cluster info",
+        "cluster slots",
+        "cluster keyslot a",
+        "cluster meet 10.0.0.1 1",
+        "cluster help",
+        "readonly",
+        "readwrite",
+        "asking",
+    ] {
+        assert_eq!(client.command(line), disabled, "{line}");
+    }
+    assert_eq!(
+        client.command("cluster nonsense"),
+        "-ERR unknown subcommand 'nonsense'. Try CLUSTER HELP."
+    );
+    assert_eq!(
+        client.command("cluster keyslot"),
+        "-ERR wrong number of arguments for 'cluster|keyslot' command"
+    );
+    client.command("set a 1");
+    // Nothing is logged, so there is no entry.
+    assert_eq!(client.command("role"), "*3 $6 master :0 *0");
+    assert_eq!(client.command("wait 1 100"), ":0");
+    assert_eq!(client.command("mget a b c"), "*3 $1 1 $-1 $-1");
 }
 
 #[test]

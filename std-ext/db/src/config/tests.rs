@@ -165,15 +165,165 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");
-    // All but TLS and gRPC, which other tests cover.
+    // All but TLS, gRPC and the cluster, which other tests cover.
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);
         !setting.name.contains("tls-")
             && !setting.name.contains("grpc-")
+            && !setting.name.starts_with("cluster")
             && !flags.iter().any(|[name, _]| *name == flag)
     });
     assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
     assert_eq!(read(&["--appendonly", "no"], &[]).unwrap().options().folder, None);
+}
+
+const CLUSTERED: [&str; 6] =
+    ["--cluster", "yes", "--cluster-name", "roses", "--cluster-etcd", "http://127.0.0.1:2379"];
+
+#[test]
+fn a_cluster_needs_the_feature() {
+    assert_eq!(Config::default().cluster(), None);
+    let found = read(&CLUSTERED, &[]).map(|config| config.cluster().is_some());
+    if cfg!(feature = "cluster") {
+        assert_eq!(found.unwrap(), true);
+    } else {
+        let text = found.unwrap_err().to_string();
+        assert_eq!(text, "cluster requires a build with the feature `cluster`");
+    }
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn every_setting_of_the_cluster_reaches_its_field() {
+    use crate::cluster::view::EndpointType;
+    use std::path::PathBuf;
+    let config = read(&CLUSTERED, &[]).unwrap();
+    assert_eq!(config.server().settings.last().unwrap().1, "yes");
+    let found = config.cluster().unwrap();
+    let times = [found.lease, found.max_stale, found.max_skew].map(|time| time.as_millis());
+    assert_eq!((times, found.copies, found.max_entry), ([3000, 10_000, 10_000], 2, 32 << 20));
+    assert_eq!((found.reads, found.endpoint_type), (ClusterReads::Lease, EndpointType::Ip));
+    assert_eq!((found.etcd.user, found.etcd.identity, found.etcd.quota), (None, None, 0));
+    let bind = |text: &str, optional| Bind { address: text.parse().unwrap(), optional };
+    assert_eq!(found.peer.binds, [bind("127.0.0.1:16379", false), bind("[::1]:16379", true)]);
+    let announce = AnnouncedAddresses { port: 6379, peer_port: 16_379, ..Default::default() };
+    assert_eq!((found.announce, found.peer.tls), (announce, None));
+    let flags = [
+        ["--cluster", "yes"],
+        ["--cluster-name", "Red.roses-2_x"],
+        ["--cluster-etcd", "https://a:1,https://b:2"],
+        ["--cluster-etcd-user", "rose"],
+        ["--cluster-etcd-password", "red"],
+        ["--cluster-etcd-ca-cert-file", "ca"],
+        ["--cluster-etcd-cert-file", "cert"],
+        ["--cluster-etcd-key-file", "key"],
+        ["--cluster-etcd-quota", "4gb"],
+        ["--cluster-lease", "500"],
+        ["--cluster-reads", "log"],
+        ["--cluster-max-stale", "700"],
+        ["--cluster-max-skew", "900"],
+        ["--cluster-max-entry", "1mb"],
+        ["--cluster-copies", "3"],
+        ["--cluster-peer-port", "9001"],
+        ["--cluster-peer-bind", "127.0.0.1"],
+        ["--cluster-insecure", "yes"],
+        ["--cluster-announce-ip", "fd00::1"],
+        ["--cluster-announce-hostname", "one.example"],
+        ["--cluster-announce-port", "9002"],
+        ["--cluster-announce-tls-port", "9003"],
+        ["--cluster-announce-peer-port", "9004"],
+        ["--cluster-preferred-endpoint-type", "hostname"],
+    ];
+    let all = flags.concat();
+    if cfg!(feature = "tls") {
+        let found = read(&all, &[]).unwrap().cluster().unwrap();
+        let wanted = ClusterSettings {
+            name: "Red.roses-2_x".into(),
+            etcd: EtcdSettings {
+                endpoints: vec!["https://a:1".into(), "https://b:2".into()],
+                user: Some(("rose".into(), "red".into())),
+                authorities: Some(PathBuf::from("ca")),
+                identity: Some((PathBuf::from("cert"), PathBuf::from("key"))),
+                quota: 4 << 30,
+            },
+            lease: Duration::from_millis(500),
+            reads: ClusterReads::Log,
+            max_stale: Duration::from_millis(700),
+            max_skew: Duration::from_millis(900),
+            max_entry: 1 << 20,
+            copies: 3,
+            peer: PeerSettings { binds: vec![bind("127.0.0.1:9001", false)], tls: None },
+            announce: AnnouncedAddresses {
+                ip: Some("fd00::1".into()),
+                hostname: Some("one.example".into()),
+                port: 9002,
+                tls_port: 9003,
+                peer_port: 9004,
+            },
+            endpoint_type: EndpointType::Hostname,
+        };
+        assert_eq!(found, wanted);
+    }
+    let set = table::all().filter(|setting| {
+        let flag = format!("--{}", setting.name);
+        setting.name.starts_with("cluster") && !flags.iter().any(|[name, _]| *name == flag)
+    });
+    assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_node_announces_the_only_address_that_it_listens_on() {
+    let announced = |flags: &[&str]| {
+        read(&[&CLUSTERED[..], flags].concat(), &[]).unwrap().cluster().unwrap().announce.ip
+    };
+    assert_eq!(announced(&[]), None);
+    assert_eq!(announced(&["--bind", "127.0.0.1"]), Some("127.0.0.1".into()));
+    let open = ["--cluster-insecure", "yes", "--bind"];
+    assert_eq!(announced(&[&open[..], &["10.0.0.1"]].concat()), Some("10.0.0.1".into()));
+    assert_eq!(announced(&[&open[..], &["*"]].concat()), None);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn contradictions_in_a_cluster_get_sentences() {
+    let refused = |flags: &[&str], why: &str| {
+        let text = error_text(&[&CLUSTERED[..], flags].concat(), &[]);
+        assert!(text.contains(why), "{flags:?}: {text}");
+    };
+    refused(&["--cluster-name", ""], "cluster requires cluster-name");
+    refused(&["--cluster-name", "a/b"], "cluster requires cluster-name");
+    refused(&["--cluster-etcd", ""], "cluster requires cluster-etcd");
+    refused(&["--cluster-etcd", "http://127.0.0.1,https://127.0.0.2"], "must all begin with");
+    refused(&["--appendonly", "no"], "cluster requires appendonly yes");
+    refused(&["--cluster-etcd-user", "rose"], "require each other");
+    refused(&["--cluster-etcd-password", "red"], "require each other");
+    refused(&["--cluster-etcd-key-file", "a"], "require each other");
+    refused(&["--cluster-etcd-ca-cert-file", "a"], "cluster-etcd needs https://");
+    refused(&["--cluster-etcd", "http://10.0.0.1"], "requires https://, or cluster-insecure yes");
+    refused(&["--port", "0", "--unixsocket", "/tmp/x"], "cluster requires port or tls-port");
+    refused(&["--port", "60000"], "set cluster-peer-port");
+    refused(&["--cluster-peer-port", "6379"], "cluster-peer-port and port must differ");
+    refused(&["--metrics-port", "16379"], "cluster-peer-port and metrics-port must differ");
+    refused(&["--bind", "*"], "the peer port on an address that other machines can reach");
+    refused(&["--cluster-peer-bind", "10.0.0.1"], "the peer port on an address");
+    refused(&["--cluster-announce-ip", "one.example"], "takes an IP address");
+    refused(&["--cluster-announce-hostname", "a b"], "takes up to 255 letters");
+    refused(&["--cluster-preferred-endpoint-type", "hostname"], "cluster-announce-hostname");
+    refused(&["--cluster-lease", "499"], "expected a number from 500 to 60000");
+    let taken = |flags: &[&str]| {
+        let read = read(&[&CLUSTERED[..], flags].concat(), &[]);
+        assert!(read.is_ok(), "{flags:?}: {read:?}");
+    };
+    taken(&["--cluster-etcd", "http://localhost,http://[::1]:1"]);
+    taken(&["--bind", "*", "--cluster-peer-bind", "127.0.0.1 ::1"]);
+    taken(&["--bind", "*", "--cluster-insecure", "yes", "--cluster-etcd", "http://10.0.0.1"]);
+    taken(&["--port", "60000", "--cluster-peer-port", "7"]);
+    if cfg!(feature = "tls") {
+        taken(&["--cluster-etcd", "https://10.0.0.1"]);
+        let files = ["--tls-cert-file", "a", "--tls-key-file", "b", "--tls-ca-cert-file", "c"];
+        taken(&[&["--bind", "*"], &files[..]].concat());
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::listen::{Accepted, Listener};
 use super::serve::{Bound, Server};
 use super::stream::{Stream, Tls};
 use crate::Db;
+use crate::command::LOADING;
 use crate::config::ServerConfig;
 use crate::limits::{
     LOADING_BYTES as MAX_BYTES, LOADING_CONNECTIONS as MAX_CONNECTIONS,
@@ -25,7 +26,6 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
 const WAKER: Token = Token(0);
 
 /// Answers clients while the data is being loaded. Dropping it closes the listeners.

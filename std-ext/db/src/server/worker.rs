@@ -600,7 +600,8 @@ impl Worker {
         };
         let must_authenticate = self.shared.runtime_config.has_password();
         let (id, local) = (self.shared.next_id(), accepted.to);
-        let connection = Connection::new(id, accepted.name, local, must_authenticate);
+        let mut connection = Connection::new(id, accepted.name, local, must_authenticate);
+        connection.set_tls(accepted.tls);
         let key = self.clients.insert(Client::new(stream, connection, self.context.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
+use crate::cluster::view::ViewReader;
 use crate::command::{Context, Scratch};
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub(super) struct WorkerContext {
     pub(super) congested: bool,
     session: Session,
     commands: Scratch,
+    /// The group, if this is a node of a cluster.
+    cluster: Option<ViewReader>,
     shared: Arc<Shared>,
 }
 
@@ -48,6 +51,7 @@ impl WorkerContext {
             congested: false,
             session: shared.db.session(),
             commands: Scratch::default(),
+            cluster: shared.config.views.as_ref().map(ViewReader::new),
             shared: Arc::clone(shared),
         }
     }
@@ -57,6 +61,9 @@ impl WorkerContext {
         self.now = Instant::now();
         self.limits = self.shared.runtime_config.buffer_limits();
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
+        if let Some(cluster) = &mut self.cluster {
+            cluster.refresh();
+        }
     }
 
     /// Returns what commands are executed with.
@@ -66,6 +73,7 @@ impl WorkerContext {
             db: &self.shared.db,
             server: &*self.shared,
             scratch: &mut self.commands,
+            cluster: self.cluster.as_ref(),
         }
     }
 

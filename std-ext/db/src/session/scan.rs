@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::state::evict::Random;
+use crate::state::slots;
 
 /// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
 const PLACE: u32 = 53;
@@ -45,6 +46,21 @@ impl Session {
                 return (shard as u64) << within | upper;
             }
             at = next;
+        }
+    }
+
+    /// Calls `each` with the keys of a hash slot, until it returns false. A key that exists during the whole call is
+    /// visited at least once. It reads all keys of the slot's shard.
+    pub(crate) fn scan_slot(&mut self, slot: u16, each: &mut dyn FnMut(&[u8]) -> bool) {
+        self.state.publish_gate.wait();
+        let (shard, now) = (self.state.sharding.shard(slot), self.now());
+        let (mut at, mut wanted) = (Some(0), true);
+        while let (Some(from), true) = (at, wanted) {
+            at = self.readers[shard].enter().scan(from, |record, ()| {
+                if wanted && !record.is_expired(now) && slots::slot(record.key()) == slot {
+                    wanted = each(record.key());
+                }
+            });
         }
     }
 

@@ -1,0 +1,265 @@
+//! CLUSTER: the nodes of the cluster and their slots. Clients of Redis Cluster find the primary by it.
+
+pub(super) mod nodes;
+#[cfg(all(test, feature = "cluster"))]
+mod tests;
+
+use crate::cluster::view::{Role, ViewReader};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
+use crate::command::execute::Execution;
+use crate::state::number;
+use crate::state::slots::{SLOTS, slot};
+use nodes::ShownNodes;
+
+/// The reply of a single node to the commands of a cluster.
+pub(super) const DISABLED: CommandError =
+    CommandError::Borrowed("ERR This instance has cluster support disabled");
+
+#[derive(Clone, Copy)]
+enum Subcommand {
+    CountFailureReports,
+    CountKeysInSlot,
+    Failover,
+    GetKeysInSlot,
+    Info,
+    KeySlot,
+    Links,
+    MyId,
+    MyShardId,
+    Nodes,
+    Replicas,
+    Shards,
+    Slots,
+    Help,
+}
+
+const SUBCOMMANDS: [(&str, i8, Subcommand); 15] = [
+    ("count-failure-reports", 3, Subcommand::CountFailureReports),
+    ("countkeysinslot", 3, Subcommand::CountKeysInSlot),
+    ("failover", -2, Subcommand::Failover),
+    ("getkeysinslot", 4, Subcommand::GetKeysInSlot),
+    ("info", 2, Subcommand::Info),
+    ("keyslot", 3, Subcommand::KeySlot),
+    ("links", 2, Subcommand::Links),
+    ("myid", 2, Subcommand::MyId),
+    ("myshardid", 2, Subcommand::MyShardId),
+    ("nodes", 2, Subcommand::Nodes),
+    ("replicas", 3, Subcommand::Replicas),
+    ("slaves", 3, Subcommand::Replicas),
+    ("shards", 2, Subcommand::Shards),
+    ("slots", 2, Subcommand::Slots),
+    ("help", 2, Subcommand::Help),
+];
+
+const NO_SLOTS: &str = "the cluster has one group of nodes, and this group has all slots";
+const NO_EPOCHS: &str = "epochs are decided in etcd";
+
+/// Subcommands of Redis that change the cluster, each with what to do instead.
+const REFUSED: [(&str, &str); 13] = [
+    ("addslots", NO_SLOTS),
+    ("addslotsrange", NO_SLOTS),
+    ("delslots", NO_SLOTS),
+    ("delslotsrange", NO_SLOTS),
+    ("flushslots", NO_SLOTS),
+    ("setslot", NO_SLOTS),
+    ("bumpepoch", NO_EPOCHS),
+    ("set-config-epoch", NO_EPOCHS),
+    ("saveconfig", "the configuration of the cluster is in etcd"),
+    ("meet", "a node joins by itself: start it with the same cluster-name and cluster-etcd"),
+    ("forget", "stop the node, and use `hedgerow-db cluster forget`"),
+    ("replicate", "all nodes but the primary are replicas; CLUSTER FAILOVER makes one the primary"),
+    ("reset", "stop the node, use `hedgerow-db cluster forget`, and remove its directory"),
+];
+
+const HELP: [&str; 30] = [
+    "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "COUNTKEYSINSLOT <slot>",
+    "    Return the number of keys in <slot>.",
+    "COUNT-FAILURE-REPORTS <node-id>",
+    "    Return 0: etcd decides which node has failed.",
+    "FAILOVER",
+    "    Ask the primary to hand over to this replica.",
+    "GETKEYSINSLOT <slot> <count>",
+    "    Return key names stored by current node in a slot.",
+    "INFO",
+    "    Return information about the cluster.",
+    "KEYSLOT <key>",
+    "    Return the hash slot for <key>.",
+    "LINKS",
+    "    Return an empty list: nodes talk by etcd.",
+    "MYID",
+    "    Return the node id.",
+    "MYSHARDID",
+    "    Return the id of the group of nodes.",
+    "NODES",
+    "    Return cluster configuration seen by node. Output format:",
+    "    <id> <ip:port@peer-port[,hostname]> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+    "REPLICAS <node-id>",
+    "    Return <node-id> replicas.",
+    "SHARDS",
+    "    Return information about the group of nodes and its slots.",
+    "SLAVES <node-id>",
+    "    Return <node-id> replicas.",
+    "SLOTS",
+    "    Return information about slots range mappings: start, end, primary, replicas.",
+];
+
+impl<'a> Execution<'_, 'a> {
+    /// CLUSTER.
+    pub(in crate::command) fn cluster(
+        &mut self,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        let refused = REFUSED.iter().find(|(name, _)| is(arguments[1], name));
+        let part = match refused {
+            None => Some(subcommand("cluster", &SUBCOMMANDS, arguments)?),
+            Some(_) => None,
+        };
+        let (Some(group), Some(shown)) = (self.group(), self.shown_nodes()) else {
+            return Err(DISABLED);
+        };
+        let Some(part) = part else {
+            let (name, why) = refused.copied().unwrap_or_default();
+            return Err(format!("ERR CLUSTER {} has no use here: {why}", name.to_uppercase()).into());
+        };
+        // Subcommands with fewer arguments have none.
+        let argument = arguments.get(2).copied().unwrap_or_default();
+        match part {
+            Subcommand::CountFailureReports => {
+                known(&shown, argument)?;
+                self.reply(|out| out.integer(0));
+            }
+            Subcommand::CountKeysInSlot => self.count_keys(argument)?,
+            Subcommand::GetKeysInSlot => self.keys_in_slot(argument, arguments[3])?,
+            Subcommand::Failover => self.failover(group, &arguments[2..])?,
+            Subcommand::Info => {
+                let text = info(&shown);
+                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
+            }
+            Subcommand::KeySlot => self.reply(|out| out.integer(slot(argument).into())),
+            Subcommand::Links => self.reply(|out| out.array(0)),
+            Subcommand::MyId => self.reply(|out| out.bulk(shown.view.own_id.as_bytes())),
+            Subcommand::MyShardId => self.reply(|out| out.bulk(shown.view.group_id.as_bytes())),
+            Subcommand::Nodes => {
+                let lines = shown.view.members.iter().map(|member| shown.line(member) + "\n");
+                let text: String = lines.collect();
+                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
+            }
+            Subcommand::Replicas => self.replicas(&shown, argument)?,
+            Subcommand::Shards => self.reply(|out| shown.write_shards(out)),
+            Subcommand::Slots => self.reply(|out| shown.write_slots(out)),
+            Subcommand::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    fn count_keys(&mut self, argument: &[u8]) -> Result<(), CommandError> {
+        let slot = slot_number(argument)?.ok_or("ERR Invalid slot")?;
+        self.execute_batch();
+        let mut count = 0;
+        self.session.scan_slot(slot, &mut |_| {
+            count += 1;
+            true
+        });
+        self.wait_for_last_entry();
+        self.reply(|out| out.integer(count));
+        Ok(())
+    }
+
+    fn keys_in_slot(&mut self, argument: &[u8], count: &[u8]) -> Result<(), CommandError> {
+        let invalid = "ERR Invalid slot or number of keys";
+        let slot = slot_number(argument)?;
+        let most = number::integer(count).ok_or(NOT_AN_INTEGER)?;
+        let most = usize::try_from(most).map_err(|_| invalid)?;
+        let slot = slot.ok_or(invalid)?;
+        self.execute_batch();
+        let room = self.max_out.saturating_sub(self.out.len());
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        if most > 0 {
+            self.session.scan_slot(slot, &mut |key| {
+                bytes += key.len();
+                found.push(key.to_vec());
+                found.len() < most && bytes <= room
+            });
+        }
+        self.wait_for_last_entry();
+        if self.fits(bytes) {
+            self.reply(|out| {
+                out.array(found.len());
+                found.iter().for_each(|key| out.bulk(key));
+            });
+        }
+        Ok(())
+    }
+
+    fn failover(&mut self, group: &ViewReader, options: &[&[u8]]) -> Result<(), CommandError> {
+        match options {
+            [] => {}
+            [option] if is(option, "force") || is(option, "takeover") => {
+                return Err("ERR a replica takes over by itself when the primary is silent; without an option, \
+                    CLUSTER FAILOVER asks the primary to hand over"
+                    .into());
+            }
+            _ => return Err(SYNTAX),
+        }
+        match group.view().role {
+            Role::Primary => return Err("ERR You should send CLUSTER FAILOVER to a replica".into()),
+            Role::Loading => return Err("ERR this node is loading".into()),
+            Role::Follower => {}
+        }
+        self.execute_batch();
+        group.views().hand_over().map_err(|why| format!("ERR {why}"))?;
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    fn replicas(&mut self, shown: &ShownNodes<'_>, id: &[u8]) -> Result<(), CommandError> {
+        let known = known(shown, id)?;
+        if !shown.view.is_primary(known) {
+            return Err("ERR The specified node is not a master".into());
+        }
+        self.reply(|out| {
+            out.array(shown.view.followers().count());
+            shown.view.followers().for_each(|member| out.bulk(shown.line(member).as_bytes()));
+        });
+        Ok(())
+    }
+}
+
+/// Returns the member with this id.
+fn known<'v>(
+    shown: &ShownNodes<'v>,
+    id: &[u8],
+) -> Result<&'v crate::cluster::view::Member, CommandError> {
+    let member = str::from_utf8(id).ok().and_then(|id| shown.view.member(id));
+    member.ok_or_else(|| format!("ERR Unknown node {}", String::from_utf8_lossy(id)).into())
+}
+
+/// Parses a slot; `None` if it is out of range.
+fn slot_number(argument: &[u8]) -> Result<Option<u16>, CommandError> {
+    let number = number::integer(argument).ok_or(NOT_AN_INTEGER)?;
+    Ok(u16::try_from(number).ok().filter(|slot| *slot < SLOTS))
+}
+
+/// Returns what CLUSTER INFO replies.
+fn info(shown: &ShownNodes<'_>) -> String {
+    let view = shown.view;
+    let served = if view.is_led { SLOTS } else { 0 };
+    let state = if view.is_led { "ok" } else { "fail" };
+    let lines = [
+        ("cluster_slots_assigned", SLOTS.into()),
+        ("cluster_slots_ok", served.into()),
+        ("cluster_slots_pfail", 0),
+        ("cluster_slots_fail", (SLOTS - served).into()),
+        ("cluster_known_nodes", view.members.len() as u64),
+        ("cluster_size", 1),
+        ("cluster_current_epoch", view.epoch),
+        ("cluster_my_epoch", view.epoch),
+        // Nodes send no messages: they talk by etcd.
+        ("cluster_stats_messages_sent", 0),
+        ("cluster_stats_messages_received", 0),
+        ("total_cluster_links_buffer_limit_exceeded", 0),
+    ];
+    let lines = lines.iter().map(|(name, value)| format!("{name}:{value}\r\n"));
+    std::iter::once(format!("cluster_state:{state}\r\n")).chain(lines).collect()
+}

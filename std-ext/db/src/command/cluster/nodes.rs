@@ -1,0 +1,159 @@
+//! How the members of the group are shown, in the formats of Redis Cluster 7.
+
+use crate::cluster::view::{EndpointType, Health, Member, View};
+use crate::command::execute::Execution;
+use crate::command::redirects::{host, port};
+use crate::resp::write::Writer;
+use crate::state::slots::SLOTS;
+
+/// The members as one client sees them.
+pub(in crate::command) struct ShownNodes<'v> {
+    pub(in crate::command) view: &'v View,
+    pub(in crate::command) endpoint_type: EndpointType,
+    /// Whether the client uses TLS.
+    pub(in crate::command) tls: bool,
+    /// The last entry of the log that this node has safe. Of the other members, the view says it.
+    own_offset: u64,
+    /// Milliseconds since 1970.
+    now: u64,
+}
+
+impl<'v> Execution<'v, '_> {
+    /// Returns the members as this client sees them, if this is a node of a cluster.
+    pub(in crate::command) fn shown_nodes(&self) -> Option<ShownNodes<'v>> {
+        let group = self.group()?;
+        Some(ShownNodes {
+            view: group.view(),
+            endpoint_type: group.views().endpoint_type(),
+            tls: self.connection.uses_tls,
+            own_offset: self.db.log().safe(),
+            now: self.session.now(),
+        })
+    }
+}
+
+impl<'v> ShownNodes<'v> {
+    /// Returns the last entry of the log that a member has.
+    pub(in crate::command) fn offset(&self, member: &Member) -> u64 {
+        if self.is_own(member) { self.own_offset } else { member.offset }
+    }
+
+    /// Returns the followers that serve clients.
+    pub(in crate::command) fn online_followers(&self) -> impl Iterator<Item = &'v Member> + Clone {
+        self.view.followers().filter(|member| member.health == Health::Online)
+    }
+
+    fn is_own(&self, member: &Member) -> bool {
+        member.id == self.view.own_id
+    }
+
+    /// Returns a member's line in CLUSTER NODES, without a line end.
+    pub(super) fn line(&self, member: &Member) -> String {
+        let Member { id, addresses, health, lag, .. } = member;
+        let (own, primary) = (self.is_own(member), self.view.is_primary(member));
+        let mut address =
+            format!("{}:{}@{}", addresses.ip, port(member, self.tls), addresses.peer_port);
+        if !addresses.hostname.is_empty() {
+            address = format!("{address},{}", addresses.hostname);
+        }
+        let mut flags = String::from(if own { "myself," } else { "" });
+        flags.push_str(if primary { "master" } else { "slave" });
+        if *health == Health::Failed {
+            flags.push_str(",fail");
+        }
+        let of = match &self.view.primary {
+            Some(id) if !primary => id,
+            _ => "-",
+        };
+        // Of itself, a node of Redis shows 0.
+        let heard = if own { 0 } else { self.now.saturating_sub(lag * 1000) };
+        let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
+        let epoch = self.view.epoch;
+        let slots = if primary { format!(" 0-{}", SLOTS - 1) } else { String::new() };
+        format!("{id} {address} {flags} {of} 0 {heard} {epoch} {link}{slots}")
+    }
+
+    /// Writes what CLUSTER SLOTS replies.
+    pub(super) fn write_slots(&self, out: &mut Writer<'_>) {
+        let Some(primary) = self.view.primary() else { return out.array(0) };
+        out.array(1);
+        out.array(3 + self.online_followers().count());
+        out.integer(0);
+        out.integer((SLOTS - 1).into());
+        self.write_slots_node(primary, out);
+        self.online_followers().for_each(|follower| self.write_slots_node(follower, out));
+    }
+
+    /// Writes a node of CLUSTER SLOTS: its preferred endpoint, and its other addresses behind.
+    fn write_slots_node(&self, member: &Member, out: &mut Writer<'_>) {
+        out.array(4);
+        match self.endpoint_type {
+            EndpointType::Unknown => out.null(),
+            endpoint_type => out.bulk(host(member, endpoint_type).as_bytes()),
+        }
+        out.integer(port(member, self.tls).into());
+        out.bulk(member.id.as_bytes());
+        let addresses = &member.addresses;
+        let ip = Some(("ip", &addresses.ip)).filter(|_| self.endpoint_type != EndpointType::Ip);
+        let hostname = Some(("hostname", &addresses.hostname)).filter(|(_, name)| {
+            self.endpoint_type != EndpointType::Hostname && !name.is_empty()
+        });
+        let others = || ip.into_iter().chain(hostname);
+        out.map(others().count());
+        for (name, value) in others() {
+            out.bulk(name.as_bytes());
+            out.bulk(value.as_bytes());
+        }
+    }
+
+    /// Writes what CLUSTER SHARDS replies: the one group.
+    pub(super) fn write_shards(&self, out: &mut Writer<'_>) {
+        out.array(1);
+        out.map(2);
+        out.bulk(b"slots");
+        out.array(2);
+        out.integer(0);
+        out.integer((SLOTS - 1).into());
+        out.bulk(b"nodes");
+        out.array(self.view.members.len());
+        let primary = self.view.primary();
+        let all = primary.into_iter().chain(self.view.followers());
+        all.for_each(|member| self.write_shards_node(member, out));
+    }
+
+    fn write_shards_node(&self, member: &Member, out: &mut Writer<'_>) {
+        let addresses = &member.addresses;
+        let ports = [("port", addresses.port), ("tls-port", addresses.tls_port)];
+        let ports = || ports.iter().filter(|(_, port)| *port != 0);
+        let hostname = Some(&addresses.hostname).filter(|name| !name.is_empty());
+        out.map(6 + ports().count() + usize::from(hostname.is_some()));
+        let mut pair = |name: &str, value: &str| {
+            out.bulk(name.as_bytes());
+            out.bulk(value.as_bytes());
+        };
+        pair("id", &member.id);
+        for (name, port) in ports() {
+            out.bulk(name.as_bytes());
+            out.integer((*port).into());
+        }
+        let mut pair = |name: &str, value: &str| {
+            out.bulk(name.as_bytes());
+            out.bulk(value.as_bytes());
+        };
+        pair("ip", &addresses.ip);
+        pair("endpoint", host(member, self.endpoint_type));
+        if let Some(hostname) = hostname {
+            pair("hostname", hostname);
+        }
+        pair("role", if self.view.is_primary(member) { "master" } else { "replica" });
+        out.bulk(b"replication-offset");
+        out.integer(self.offset(member).cast_signed());
+        let health = match member.health {
+            Health::Online => "online",
+            Health::Loading => "loading",
+            Health::Failed => "fail",
+        };
+        out.bulk(b"health");
+        out.bulk(health.as_bytes());
+    }
+}

@@ -1,0 +1,448 @@
+//! Tests of a cluster's commands, on views that do not change by themselves. The texts are those of Redis Cluster 7.
+
+use crate::cluster::view::{
+    Addresses, EndpointType, Health, Member, Role, View, ViewReader, Views,
+};
+use crate::command::tests::Client;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const ONE: &str = "1111111111111111111111111111111111111111";
+const TWO: &str = "2222222222222222222222222222222222222222";
+const THREE: &str = "3333333333333333333333333333333333333333";
+const GROUP: &str = "0123456789012345678901234567890123456789";
+
+fn member(id: &str, ip: &str, number: u16, health: Health) -> Member {
+    let hostname = if number == 1 { "one.example".into() } else { String::new() };
+    Member {
+        id: id.into(),
+        addresses: Addresses {
+            ip: ip.into(),
+            hostname,
+            port: 7000 + number,
+            tls_port: if number == 2 { 0 } else { 7100 + number },
+            peer_port: 17_000 + number,
+        },
+        health,
+        offset: 40 + u64::from(number),
+        lag: u64::from(number),
+    }
+}
+
+/// A group of three: node 1 is the primary, node 2 follows, and node 3 has failed.
+fn view(own: &str, role: Role) -> View {
+    View {
+        own_id: own.into(),
+        group_id: GROUP.into(),
+        role,
+        epoch: 7,
+        primary: Some(ONE.into()),
+        is_led: true,
+        members: vec![
+            member(ONE, "10.0.0.1", 1, Health::Online),
+            member(TWO, "10.0.0.2", 2, Health::Online),
+            member(THREE, "fd00::3", 3, Health::Failed),
+        ],
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// A client of a node with this view. Its data is fresh for an hour.
+fn client_of(view: View, endpoint_type: EndpointType) -> (Client, Arc<Views>) {
+    let views = Arc::new(Views::new(view, endpoint_type, Duration::from_secs(3600)));
+    views.set_as_of(now());
+    let mut client = Client::new();
+    client.cluster = Some(ViewReader::new(&views));
+    (client, views)
+}
+
+fn at_primary() -> Client {
+    client_of(view(ONE, Role::Primary), EndpointType::Ip).0
+}
+
+fn at_follower() -> (Client, Arc<Views>) {
+    client_of(view(TWO, Role::Follower), EndpointType::Ip)
+}
+
+/// Makes the client's thread take the newest view.
+fn next_cycle(client: &mut Client) {
+    client.cluster.as_mut().unwrap().refresh();
+}
+
+#[test]
+fn the_primary_executes_commands_of_one_slot() {
+    let mut client = at_primary();
+    assert_eq!(client.command("set a 1"), "+OK");
+    assert_eq!(client.command("mset {a}1 1 {a}2 2"), "+OK");
+    assert_eq!(client.command("mget a {a}1 {a}2"), "*3 $1 1 $1 1 $1 2");
+    let crossed = "-CROSSSLOT Keys in request don't hash to the same slot";
+    for line in ["mget a b", "mset a 1 b 2", "msetnx a 1 b 2", "del a b", "rename a b", "exists a b"]
+    {
+        assert_eq!(client.command(line), crossed, "{line}");
+    }
+    assert_eq!(client.command("get b"), "$-1");
+    // Values count for nothing.
+    assert_eq!(client.command("mset {a}1 b {a}2 c"), "+OK");
+    assert_eq!(client.command("dbsize"), ":3");
+    assert_eq!(client.command("flushall"), "+OK");
+    assert_eq!(client.command("readonly"), "+OK");
+    assert_eq!(client.command("set a 1"), "+OK");
+    assert_eq!(client.command("asking"), "+OK");
+}
+
+#[test]
+fn a_follower_sends_clients_to_the_primary() {
+    let (mut client, _views) = at_follower();
+    let moved = "-MOVED 15495 10.0.0.1:7001";
+    for line in ["get a", "set a 1", "mget a {a}", "incr a", "object encoding a", "memory usage a"] {
+        assert_eq!(client.command(line), moved, "{line}");
+    }
+    assert_eq!(client.command("mget a b"), "-CROSSSLOT Keys in request don't hash to the same slot");
+    // Errors in the request come first, as in Redis.
+    assert_eq!(client.command("get"), "-ERR wrong number of arguments for 'get' command");
+    let read_only = "-READONLY You can't write against a read only replica.";
+    assert_eq!(client.command("flushall"), read_only);
+    assert_eq!(client.command("flushdb"), read_only);
+    assert_eq!(client.command("dbsize"), ":0");
+    assert_eq!(client.command("scan 0"), "*2 $1 0 *0");
+    assert_eq!(client.command("ping"), "+PONG");
+    let pipeline = client.send(b"get a\r\nping\r\nset b 1\r\n");
+    let wanted = "-MOVED 15495 10.0.0.1:7001\r\n+PONG\r\n-MOVED 3300 10.0.0.1:7001\r\n";
+    assert_eq!(String::from_utf8(pipeline).unwrap(), wanted);
+    assert!(client.command("wait 1 100").starts_with("-ERR WAIT cannot be used with replica"));
+}
+
+#[test]
+fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
+    let (mut client, views) = at_follower();
+    let moved = "-MOVED 15495 10.0.0.1:7001";
+    assert_eq!(client.command("readonly"), "+OK");
+    assert_eq!(client.command("get a"), "$-1");
+    assert_eq!(client.command("set a 1"), moved);
+    assert_eq!(client.command("mget a b"), "-CROSSSLOT Keys in request don't hash to the same slot");
+    // Also without a primary.
+    views.publish(View { is_led: false, ..view(TWO, Role::Follower) });
+    next_cycle(&mut client);
+    assert_eq!(client.command("get a"), "$-1");
+    assert_eq!(client.command("set a 1"), "-CLUSTERDOWN The cluster is down");
+    views.set_as_of(now() - 3_700_000);
+    let stale = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    for line in ["get a", "ttl a", "dbsize", "keys *", "object encoding a"] {
+        assert_eq!(client.command(line), stale, "{line}");
+    }
+    assert_eq!(client.command("ping"), "+PONG");
+    views.set_as_of(now());
+    views.publish(view(TWO, Role::Follower));
+    next_cycle(&mut client);
+    assert_eq!(client.command("get a"), "$-1");
+    assert_eq!(client.command("readwrite"), "+OK");
+    assert_eq!(client.command("get a"), moved);
+    assert_eq!(client.command("readonly"), "+OK");
+    assert_eq!(client.command("reset"), "+RESET");
+    assert_eq!(client.command("get a"), moved);
+}
+
+#[test]
+fn clients_without_a_primary_are_told_so() {
+    let down = "-CLUSTERDOWN The cluster is down";
+    let led = view(TWO, Role::Follower);
+    let mut unknown = led.clone();
+    unknown.members[0].addresses = Addresses::default();
+    for view in [
+        View { is_led: false, ..led.clone() },
+        View { primary: None, ..led.clone() },
+        View { primary: Some(GROUP.into()), ..led },
+        unknown,
+    ] {
+        let (mut client, _views) = client_of(view, EndpointType::Ip);
+        assert_eq!(client.command("get a"), down);
+        assert_eq!(client.command("set a 1"), down);
+    }
+}
+
+#[test]
+fn a_loading_node_answers_what_needs_no_data() {
+    let (mut client, _views) = client_of(view(THREE, Role::Loading), EndpointType::Ip);
+    let loading = "-LOADING hedgerow-db is loading the dataset in memory";
+    for line in ["get a", "set a 1", "dbsize", "ping", "flushall", "readonly x", "wait 0 0"] {
+        let wanted = if line == "readonly x" {
+            "-ERR wrong number of arguments for 'readonly' command"
+        } else {
+            loading
+        };
+        assert_eq!(client.command(line), wanted, "{line}");
+    }
+    assert_eq!(client.command("readonly"), "+OK");
+    assert_eq!(client.command("get a"), loading);
+    assert_eq!(client.command("cluster myid"), format!("$40 {THREE}"));
+    assert!(client.command("info replication").contains("master_sync_in_progress:1"));
+    assert_eq!(client.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $4 sync :0");
+    assert!(client.command("client id").starts_with(':'));
+}
+
+#[test]
+fn addresses_are_those_that_the_client_can_use() {
+    let moved = |endpoint_type, tls, change: &dyn Fn(&mut Addresses)| {
+        let mut view = view(TWO, Role::Follower);
+        change(&mut view.members[0].addresses);
+        let (mut client, _views) = client_of(view, endpoint_type);
+        if tls {
+            client.use_tls();
+        }
+        client.command("get a")
+    };
+    let as_they_are = &|_: &mut Addresses| {};
+    let found = [
+        moved(EndpointType::Ip, false, as_they_are),
+        moved(EndpointType::Ip, true, as_they_are),
+        moved(EndpointType::Hostname, false, as_they_are),
+        moved(EndpointType::Unknown, false, as_they_are),
+        moved(EndpointType::Hostname, false, &|addresses| addresses.hostname.clear()),
+        moved(EndpointType::Ip, false, &|addresses| addresses.ip = "fd00::1".into()),
+        moved(EndpointType::Ip, false, &|addresses| addresses.ip.clear()),
+        // A client without TLS reached this node, so it may know more than the view.
+        moved(EndpointType::Ip, false, &|addresses| addresses.port = 0),
+        moved(EndpointType::Ip, true, &|addresses| addresses.tls_port = 0),
+    ];
+    let wanted = [
+        "10.0.0.1:7001",
+        "10.0.0.1:7101",
+        "one.example:7001",
+        ":7001",
+        "?:7001",
+        "fd00::1:7001",
+        ":7001",
+        "10.0.0.1:7101",
+        "10.0.0.1:7001",
+    ];
+    assert_eq!(found, wanted.map(|wanted| format!("-MOVED 15495 {wanted}")));
+}
+
+#[test]
+fn cluster_slots_has_the_format_of_redis() {
+    let slots = |endpoint_type| {
+        client_of(view(ONE, Role::Primary), endpoint_type).0.command("cluster slots")
+    };
+    let nodes = |one: &str, other_one: &str, two: &str, other_two: &str| {
+        format!(
+            "*1 *4 :0 :16383 *4 {one} :7001 $40 {ONE} {other_one} *4 {two} :7002 $40 {TWO} {other_two}"
+        )
+    };
+    let hostname = "*2 $8 hostname $11 one.example";
+    assert_eq!(slots(EndpointType::Ip), nodes("$8 10.0.0.1", hostname, "$8 10.0.0.2", "*0"));
+    assert_eq!(
+        slots(EndpointType::Hostname),
+        nodes("$11 one.example", "*2 $2 ip $8 10.0.0.1", "$1 ?", "*2 $2 ip $8 10.0.0.2")
+    );
+    assert_eq!(
+        slots(EndpointType::Unknown),
+        nodes(
+            "$-1",
+            "*4 $2 ip $8 10.0.0.1 $8 hostname $11 one.example",
+            "$-1",
+            "*2 $2 ip $8 10.0.0.2"
+        )
+    );
+    // The last primary is shown until there is another one.
+    let unled = View { is_led: false, ..view(TWO, Role::Follower) };
+    let (mut client, views) = client_of(unled, EndpointType::Ip);
+    assert!(client.command("cluster slots").contains(ONE));
+    views.publish(View { primary: None, ..view(TWO, Role::Follower) });
+    next_cycle(&mut client);
+    assert_eq!(client.command("cluster slots"), "*0");
+}
+
+#[test]
+fn cluster_nodes_has_the_format_of_redis() {
+    let (mut client, _views) = at_follower();
+    let text = client.command("cluster nodes");
+    let (length, text) = text.split_once(' ').unwrap();
+    assert!(length.starts_with('$'));
+    let lines: Vec<&str> = text.trim_end_matches('\n').split('\n').collect();
+    let [one, two, three] = lines[..] else { panic!("{text}") };
+    let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let heard = |line: &str| fields(line)[5].parse::<u64>().unwrap();
+    assert!(now().abs_diff(heard(one)) < 1_000_000, "{one}");
+    let known = |line: &str| line.replace(&heard(line).to_string(), "T");
+    assert_eq!(
+        known(one),
+        format!("{ONE} 10.0.0.1:7001@17001,one.example master - 0 T 7 connected 0-16383")
+    );
+    assert_eq!(
+        fields(two)[..],
+        [TWO, "10.0.0.2:7002@17002", "myself,slave", ONE, "0", "0", "7", "connected"]
+    );
+    assert_eq!(
+        known(three),
+        format!("{THREE} fd00::3:7003@17003 slave,fail {ONE} 0 T 7 disconnected")
+    );
+    let replicas = client.command(&format!("cluster replicas {ONE}"));
+    assert!(replicas.starts_with(&format!("*2 ${} {two} $", two.len())), "{replicas}");
+    assert_eq!(replicas, client.command(&format!("cluster slaves {ONE}")));
+    assert_eq!(
+        client.command(&format!("cluster replicas {TWO}")),
+        "-ERR The specified node is not a master"
+    );
+    assert_eq!(client.command("cluster replicas x"), "-ERR Unknown node x");
+    // In RESP3, these texts are verbatim strings.
+    client.command("hello 3");
+    assert!(client.send(b"cluster nodes\r\n").starts_with(b"="));
+    assert!(client.send(b"cluster info\r\n").starts_with(b"="));
+}
+
+#[test]
+fn cluster_shards_has_the_format_of_redis() {
+    let mut client = at_primary();
+    let one = format!(
+        "*18 $2 id $40 {ONE} $4 port :7001 $8 tls-port :7101 $2 ip $8 10.0.0.1 $8 endpoint $8 10.0.0.1 \
+         $8 hostname $11 one.example $4 role $6 master $18 replication-offset :0 $6 health $6 online"
+    );
+    let two = format!(
+        "*14 $2 id $40 {TWO} $4 port :7002 $2 ip $8 10.0.0.2 $8 endpoint $8 10.0.0.2 $4 role $7 replica \
+         $18 replication-offset :42 $6 health $6 online"
+    );
+    let three = format!(
+        "*16 $2 id $40 {THREE} $4 port :7003 $8 tls-port :7103 $2 ip $7 fd00::3 $8 endpoint $7 fd00::3 \
+         $4 role $7 replica $18 replication-offset :43 $6 health $4 fail"
+    );
+    assert_eq!(
+        client.command("cluster shards"),
+        format!("*1 *4 $5 slots *2 :0 :16383 $5 nodes *3 {one} {two} {three}")
+    );
+    client.command("hello 3");
+    assert!(client.command("cluster shards").starts_with("*1 %2 $5 slots *2 :0 :16383 $5 nodes *3 %9"));
+}
+
+#[test]
+fn cluster_info_says_whether_there_is_a_primary() {
+    let mut client = at_primary();
+    let text = client.command("cluster info");
+    let wanted = "cluster_state:ok cluster_slots_assigned:16384 cluster_slots_ok:16384 cluster_slots_pfail:0 \
+        cluster_slots_fail:0 cluster_known_nodes:3 cluster_size:1 cluster_current_epoch:7 cluster_my_epoch:7 \
+        cluster_stats_messages_sent:0 cluster_stats_messages_received:0 \
+        total_cluster_links_buffer_limit_exceeded:0";
+    assert_eq!(text.split_once(' ').unwrap().1, wanted);
+    let unled = View { is_led: false, ..view(TWO, Role::Follower) };
+    let (mut client, _views) = client_of(unled, EndpointType::Ip);
+    let text = client.command("cluster info");
+    assert!(text.contains("cluster_state:fail") && text.contains("cluster_slots_fail:16384"), "{text}");
+}
+
+#[test]
+fn the_other_subcommands_answer() {
+    let mut client = at_primary();
+    assert_eq!(client.command("cluster myid"), format!("$40 {ONE}"));
+    assert_eq!(client.command("cluster myshardid"), format!("$40 {GROUP}"));
+    assert_eq!(client.command("cluster keyslot foo"), ":12182");
+    assert_eq!(client.command("cluster keyslot a{foo}b"), ":12182");
+    assert_eq!(client.command("cluster links"), "*0");
+    assert_eq!(client.command(&format!("cluster count-failure-reports {TWO}")), ":0");
+    assert_eq!(client.command("cluster count-failure-reports x"), "-ERR Unknown node x");
+    assert!(client.command("cluster help").starts_with("*32 +CLUSTER <subcommand>"));
+    for key in ["foo", "{foo}1", "{foo}2", "bar"] {
+        client.command(&format!("set {key} 1"));
+    }
+    client.command("set {foo}3 1 px 1");
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(client.command("cluster countkeysinslot 12182"), ":3");
+    assert_eq!(client.command("cluster countkeysinslot 0"), ":0");
+    assert_eq!(client.command("cluster countkeysinslot 16384"), "-ERR Invalid slot");
+    assert_eq!(client.command("cluster countkeysinslot -1"), "-ERR Invalid slot");
+    assert!(client.command("cluster countkeysinslot x").starts_with("-ERR value is not an integer"));
+    assert!(client.command("cluster getkeysinslot 12182 2").starts_with("*2 $"));
+    assert!(client.command("cluster getkeysinslot 12182 9").starts_with("*3 $"));
+    assert_eq!(client.command("cluster getkeysinslot 12182 0"), "*0");
+    let invalid = "-ERR Invalid slot or number of keys";
+    assert_eq!(client.command("cluster getkeysinslot 16384 1"), invalid);
+    assert_eq!(client.command("cluster getkeysinslot 1 -1"), invalid);
+    for line in ["addslots 1", "meet 10.0.0.1 1", "forget x", "reset", "setslot 1 stable", "bumpepoch"] {
+        let name = line.split(' ').next().unwrap().to_uppercase();
+        let reply = client.command(&format!("cluster {line}"));
+        assert!(reply.starts_with(&format!("-ERR CLUSTER {name} has no use here: ")), "{reply}");
+    }
+    assert_eq!(
+        client.command("cluster nonsense"),
+        "-ERR unknown subcommand 'nonsense'. Try CLUSTER HELP."
+    );
+}
+
+#[test]
+fn failover_asks_for_a_hand_over() {
+    let (mut client, views) = at_follower();
+    assert!(client.command("cluster failover").starts_with("-ERR "));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    views.on_hand_over(Box::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }));
+    assert_eq!(client.command("cluster failover"), "+OK");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    for line in ["cluster failover force", "cluster failover takeover", "cluster failover now"] {
+        assert!(client.command(line).starts_with("-ERR "), "{line}");
+    }
+    let mut client = at_primary();
+    assert_eq!(
+        client.command("cluster failover"),
+        "-ERR You should send CLUSTER FAILOVER to a replica"
+    );
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn roles_and_waits_count_live_followers() {
+    let mut client = at_primary();
+    assert_eq!(client.command("role"), "*3 $6 master :0 *1 *3 $8 10.0.0.2 $4 7002 $2 42");
+    assert_eq!(client.command("wait 1 100"), ":1");
+    assert_eq!(client.command("wait 5 100"), ":1");
+    assert_eq!(client.command("wait x 100"), "-ERR value is not an integer or out of range");
+    assert_eq!(client.command("wait 1 -1"), "-ERR timeout is negative");
+    let hello = client.command("hello");
+    assert!(hello.contains("$4 mode $7 cluster $4 role $6 master"), "{hello}");
+    let (mut client, views) = at_follower();
+    assert_eq!(client.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $9 connected :0");
+    let hello = client.command("hello");
+    assert!(hello.contains("$4 mode $7 cluster $4 role $7 replica"), "{hello}");
+    views.publish(View { is_led: false, ..view(TWO, Role::Follower) });
+    next_cycle(&mut client);
+    assert_eq!(client.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $7 connect :0");
+}
+
+#[test]
+fn info_has_what_dashboards_read_of_a_cluster() {
+    let mut client = at_primary();
+    let text = client.command("info replication");
+    let wanted = format!(
+        "# Replication role:master connected_slaves:1 slave0:ip=10.0.0.2,port=7002,state=online,offset=42,lag=2 \
+         master_failover_state:no-failover master_replid:{GROUP} master_repl_offset:0 repl_backlog_active:0"
+    );
+    assert_eq!(text.split_once(' ').unwrap().1, wanted);
+    let text = client.command("info server");
+    assert!(text.contains(" redis_mode:cluster "), "{text}");
+    let text = client.command("info cluster");
+    assert!(text.contains("cluster_enabled:1 cluster_state:ok"), "{text}");
+    let (mut client, views) = at_follower();
+    let text = client.command("info replication");
+    for line in [
+        "role:slave",
+        "master_host:10.0.0.1",
+        "master_port:7001",
+        "master_link_status:up",
+        "master_last_io_seconds_ago:",
+        "master_sync_in_progress:0",
+        "slave_repl_offset:0",
+        "slave_read_only:1",
+        "connected_slaves:0",
+        "master_repl_offset:0",
+    ] {
+        assert!(text.contains(&format!(" {line}")), "{line} in {text}");
+    }
+    views.set_as_of(now() - 3_700_000);
+    let text = client.command("info replication");
+    assert!(text.contains("master_link_status:down"), "{text}");
+    assert!(text.contains("master_link_down_since_seconds:3700"), "{text}");
+}

@@ -1,0 +1,132 @@
+//! Commands about the primary and its followers: ROLE and WAIT, and the modes of a cluster's connections.
+
+use crate::cluster::view::Role;
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER};
+use crate::command::cluster::DISABLED;
+use crate::command::cluster::nodes::ShownNodes;
+use crate::command::execute::Execution;
+use crate::command::redirects::port;
+use crate::resp::write::Writer;
+use crate::state::number;
+
+const WAIT_ON_FOLLOWER: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 \
+    if a replica is configured to be writable (which is not the default) writes to replicas are just local and are \
+    not propagated.";
+
+impl<'a> Execution<'_, 'a> {
+    /// ROLE.
+    pub(super) fn role(&mut self) {
+        self.execute_batch();
+        let Some(shown) = self.shown_nodes() else {
+            let offset = self.db.stats().last_entry.cast_signed();
+            return self.reply(|out| write_primary(&[], offset, out));
+        };
+        let offset = self.db.log().safe().cast_signed();
+        if shown.view.role == Role::Primary {
+            let followers = shown.online_followers().map(|follower| {
+                let port = port(follower, shown.tls);
+                [follower.addresses.ip.clone(), port.to_string(), follower.offset.to_string()]
+            });
+            let followers: Vec<[String; 3]> = followers.collect();
+            return self.reply(|out| write_primary(&followers, offset, out));
+        }
+        let link = self.link_state(&shown);
+        self.reply(|out| {
+            let primary = shown.view.primary();
+            out.array(5);
+            out.bulk(b"slave");
+            out.bulk(primary.map_or("", |primary| &primary.addresses.ip).as_bytes());
+            out.integer(primary.map_or(0, |primary| port(primary, shown.tls)).into());
+            out.bulk(link.name().as_bytes());
+            out.integer(offset);
+        });
+    }
+
+    /// Returns how far this node follows the primary.
+    pub(super) fn link_state(&self, shown: &ShownNodes<'_>) -> LinkState {
+        let fresh = self.group().is_some_and(|group| group.views().is_fresh(self.session.now()));
+        match shown.view.role {
+            Role::Loading => LinkState::Sync,
+            _ if shown.view.is_led && fresh => LinkState::Connected,
+            _ => LinkState::Connect,
+        }
+    }
+
+    /// WAIT.
+    ///
+    /// In a cluster, a reply to a change leaves when etcd has the change, and so does the one to WAIT. No follower can
+    /// miss a change that etcd has: the reply counts those that live. A single node has none.
+    pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
+        let timeout = number::integer(arguments[2]);
+        if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
+            return Err("ERR timeout is negative".into());
+        }
+        let Some(shown) = self.shown_nodes() else {
+            self.reply(|out| out.integer(0));
+            return Ok(());
+        };
+        if shown.view.role != Role::Primary {
+            return Err(WAIT_ON_FOLLOWER.into());
+        }
+        self.execute_batch();
+        // Also for changes of earlier pipelines whose replies the client did not want.
+        self.wait_for_last_entry();
+        let followers = shown.online_followers().count();
+        self.reply(|out| out.integer(followers.cast_signed() as i64));
+        Ok(())
+    }
+
+    /// READONLY, and READWRITE with `stale` false.
+    pub(super) fn read_stale(&mut self, stale: bool) -> Result<(), CommandError> {
+        if self.group().is_none() {
+            return Err(DISABLED);
+        }
+        self.connection.reads_stale = stale;
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// ASKING. No client is ever asked to send it.
+    pub(super) fn asking(&mut self) -> Result<(), CommandError> {
+        if self.group().is_none() {
+            return Err(DISABLED);
+        }
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+}
+
+/// How far a node follows the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkState {
+    /// It reads the data that the group had before it came.
+    Sync,
+    /// There is no primary, or nothing of it has arrived for longer than a follower may be stale.
+    Connect,
+    /// It follows.
+    Connected,
+}
+
+impl LinkState {
+    /// Returns the name that ROLE shows.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Connect => "connect",
+            Self::Connected => "connected",
+        }
+    }
+}
+
+/// Writes what ROLE replies on a primary. Each follower is its address, its port and its offset.
+fn write_primary(followers: &[[String; 3]], offset: i64, out: &mut Writer<'_>) {
+    out.array(3);
+    out.bulk(b"master");
+    out.integer(offset);
+    out.array(followers.len());
+    for follower in followers {
+        out.array(follower.len());
+        follower.iter().for_each(|text| out.bulk(text.as_bytes()));
+    }
+}

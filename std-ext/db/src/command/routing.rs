@@ -1,0 +1,108 @@
+//! Routing in a cluster: whether this node executes a command, or where its client is sent.
+//!
+//! All slots belong to one group. So the primary executes every command whose keys have one slot, and a follower sends
+//! clients to the primary, unless they want to read what may be stale.
+
+use crate::cluster::view::{Role, ViewReader};
+use crate::command::arguments::CommandError;
+use crate::command::command_info::places;
+use crate::command::execute::Execution;
+use crate::command::redirects::Redirects;
+use crate::command::subcommands;
+use crate::command::table::{CommandSpec, Id};
+use crate::state::slots::slot;
+
+/// The reply to commands while the data is being loaded.
+pub(crate) const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
+const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+const STALE: &str =
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+
+impl<'t> Execution<'t, '_> {
+    /// Returns the group, if this is a node of a cluster.
+    #[inline]
+    pub(super) fn group(&self) -> Option<&'t ViewReader> {
+        // The compiler removes what depends on this from a build without the feature.
+        if cfg!(feature = "cluster") { self.cluster } else { None }
+    }
+
+    /// Checks whether this node executes a command. The first argument is the command's name.
+    ///
+    /// This is a fast check on the view of this cycle. What keeps a node that is not the primary any more from changing
+    /// anything is its log, under the shard's lock.
+    ///
+    /// # Errors
+    /// The reply if it does not.
+    #[inline]
+    pub(super) fn route(
+        &self,
+        group: &ViewReader,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        // One key at most, at the primary: nothing to check.
+        if group.view().role == Role::Primary && spec.keys.0 == spec.keys.1 {
+            return Ok(());
+        }
+        self.route_checked(group, spec, arguments)
+    }
+
+    fn route_checked(
+        &self,
+        group: &ViewReader,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        let part = arguments.get(1).and_then(|part| subcommands::find(arguments[0], part));
+        let spec = part.unwrap_or(spec);
+        let slot = common_slot(spec, arguments)?;
+        match group.view().role {
+            Role::Primary => Ok(()),
+            // Clients may ask a node that is loading where the others are.
+            Role::Loading if spec.has_flag("loading") || spec.id == Id::Cluster => Ok(()),
+            Role::Loading => Err(LOADING.into()),
+            Role::Follower => self.route_on_follower(group, spec, slot),
+        }
+    }
+
+    fn route_on_follower(
+        &self,
+        group: &ViewReader,
+        spec: &CommandSpec,
+        slot: Option<u16>,
+    ) -> Result<(), CommandError> {
+        let writes = spec.has_flag("write");
+        let may_read = match slot {
+            Some(_) => !writes && self.connection.reads_stale,
+            // As at Redis's replicas: walks over all keys show this node's.
+            None if !writes && !spec.has_flag("readonly") => return Ok(()),
+            None => !writes,
+        };
+        if !may_read {
+            return Err(self.redirects().to_primary(group.view(), slot));
+        }
+        match group.views().is_fresh(self.session.now()) {
+            true => Ok(()),
+            false => Err(STALE.into()),
+        }
+    }
+
+    /// Returns what the batch replies to requests that the log has refused.
+    pub(super) fn redirects(&self) -> Redirects<'t> {
+        Redirects { group: self.group(), tls: self.connection.uses_tls }
+    }
+}
+
+/// Returns the slot of a command's keys; `None` if it has none.
+fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, CommandError> {
+    if spec.keys.0 == 0 {
+        return Ok(None);
+    }
+    let mut slots =
+        places(spec.keys, arguments.len()).filter_map(|place| arguments.get(place)).map(|key| slot(key));
+    let first = slots.next();
+    match slots.all(|other| Some(other) == first) {
+        true => Ok(first),
+        false => Err(CROSS_SLOT.into()),
+    }
+}
