@@ -71,11 +71,7 @@ impl ServerApi for Server {
     }
 }
 
-fn on_one_node<'c>(
-    session: &'c mut Session,
-    db: &'c Db,
-    scratch: &'c mut Scratch,
-) -> Context<'c> {
+fn on_one_node<'c>(session: &'c mut Session, db: &'c Db, scratch: &'c mut Scratch) -> Context<'c> {
     Context { session, db, server: &Server, scratch, cluster: None }
 }
 

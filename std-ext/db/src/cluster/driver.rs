@@ -145,8 +145,8 @@ impl Driver {
                 }
             }
             Message::Replica(report) => self.report(report),
-            Message::Durable { lsn, seq } => {
-                let value = Durable::new(self.parts.incarnation, lsn, seq).print();
+            Message::Forced(durable) => {
+                let value = Durable::new(self.parts.incarnation, durable).print();
                 self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
             }
             Message::Nodes(nodes) => {
@@ -229,9 +229,9 @@ impl Driver {
                 self.begin_serving();
             }
             Report::Serving(_) => {}
-            Report::SteppedDown => {
+            Report::SteppedDown(time) => {
                 self.take_entries(false);
-                self.event(Event::Closed);
+                self.event(Event::Closed { time });
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
@@ -482,8 +482,8 @@ impl Driver {
         parts.registry.update(|own| {
             (own.role, own.applied, own.wall) = (role.to_owned(), status.applied, wall);
         });
-        let durable = parts.log.relay().position();
-        *lock(&parts.status) = NodeStatus::new(&status, role, self.serving, &durable);
+        let relayed = parts.log.relay().position().lsn;
+        *lock(&parts.status) = NodeStatus::new(&status, role, self.serving, relayed);
         parts.views.publish(view);
         let waits = self.held || self.leading_since.is_some();
         if self.holding && !waits && (another || now >= self.hold_until) {

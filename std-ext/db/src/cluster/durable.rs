@@ -3,8 +3,8 @@
 //! The key has no lease: etcd's leases may end too early, and what is on a disk stays there. It names the folder's
 //! incarnation, so a new disk does not inherit what the old one had.
 
-use super::message::{Inbox, Message};
-use super::relay::{Condition, Incarnation, Relay};
+use super::message::{Inbox, Message, Report};
+use super::relay::{self, Condition, Incarnation, Relay};
 use crate::log::Lsn;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(incarnation: Incarnation, lsn: Lsn, seq: u64) -> Self {
+    pub(super) fn new(incarnation: Incarnation, forced: relay::Durable) -> Self {
+        let relay::Durable { lsn, seq } = forced;
         Self { folder: super::identity::hex(&incarnation.0), lsn, seq }
     }
 
@@ -95,18 +96,14 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
     let mut told = None;
     let mut failed = false;
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
-        // The mark of what is forced: one that is pushed meanwhile may be newer.
         let position = relay.position();
-        let Some(mark) = position.mark else { continue };
-        if told == Some(position.lsn) {
+        if position.mark.is_none() || told == Some(position.lsn) {
             continue;
         }
         match relay.force() {
-            Ok(_) => {
-                told = Some(position.lsn);
-                failed = false;
-                let durable = Message::Durable { lsn: position.lsn, seq: mark.seq };
-                if inbox.send(durable).is_err() {
+            Ok(forced) => {
+                (told, failed) = (Some(forced.lsn), false);
+                if inbox.send(Message::Forced(forced)).is_err() {
                     return;
                 }
             }
@@ -115,7 +112,9 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
                     tracing::error!("{why}; this node does not count as a copy until it can write");
                 }
                 if matches!(relay.condition(), Condition::Failed(_)) {
-                    let _ = inbox.send(Message::Replica(super::message::Report::DiskFailed(why.to_string())));
+                    let failed = Report::DiskFailed(why.to_string());
+                    // Fails only after the driver has stopped.
+                    let _ = inbox.send(Message::Replica(failed));
                     return;
                 }
             }
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_value_is_read_as_it_was_written() {
-        let durable = Durable::new(Incarnation([7; 16]), 42, 9);
+        let durable = Durable::new(Incarnation([7; 16]), relay::Durable { lsn: 42, seq: 9 });
         assert_eq!(Durable::parse(durable.print().as_bytes()), Some(durable));
         for wrong in ["", "{}", "null", r#"{"folder":"","lsn":-1,"seq":0}"#, &" ".repeat(2000)] {
             assert_eq!(Durable::parse(wrong.as_bytes()), None, "{wrong:?}");

@@ -15,26 +15,23 @@
 //! microseconds. A follower's answers need no proof: they may be stale, and the view says how old they may be.
 //!
 //! # Lock order
-//! Shards; then `progress`; then one of `queue`, `proofs` and `marks`. A thread that takes `on_progress` holds no other.
+//! Shards; then `progress`; then one of `queue` and `proofs`. A thread that takes `on_progress` holds no other.
 
 use super::clock;
-use super::core::{Committed, Entry};
+use super::core::Entry;
+use super::keys::GROUP;
 use super::relay::Relay;
+use super::relay::position::logged_mark;
+use crate::SlotSet;
 use crate::gauge::Gauge;
 use crate::lock::lock;
-use crate::log::{
-    BatchMark, Epoch, Evaluated, Log, LogError, Lsn, Position, Proof,
-};
-use crate::SlotSet;
-use std::collections::VecDeque;
+use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The length from which on an entry gets no more changes: several fit into one batch.
 const LONG_ENTRY: usize = 128 << 10;
-/// The marks of batches that are kept for the header of a snapshot.
-const MARKS: usize = 1 << 16;
 /// How long a thread waits at most before it looks again: only a net below the notifications.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -73,8 +70,6 @@ pub(crate) struct EtcdLog {
     pending: Gauge,
     /// Bytes in the queue.
     queued: Gauge,
-    /// The marks of the last batches, oldest first, each with the number of the batch's first entry.
-    marks: Mutex<VecDeque<(Lsn, BatchMark)>>,
     progress: Mutex<()>,
     progressed: Condvar,
     on_progress: Mutex<Vec<Callback>>,
@@ -103,13 +98,12 @@ struct Proofs {
 }
 
 impl EtcdLog {
-    /// Makes the log of a node that has the entries up to `last`. `mark` is the last batch's. `wake` tells the driver
-    /// to look at the log; it must not block.
+    /// Makes the log of a node that has the entries up to `last`. `wake` tells the driver to look at the log; it must
+    /// not block.
     pub(crate) fn new(
         settings: LogSettings,
         relay: Arc<Relay>,
         last: Lsn,
-        mark: Option<(Lsn, BatchMark)>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
@@ -125,7 +119,6 @@ impl EtcdLog {
             proof_wanted: AtomicBool::new(false),
             pending: Gauge::default(),
             queued: Gauge::default(),
-            marks: Mutex::new(mark.into_iter().collect()),
             progress: Mutex::new(()),
             progressed: Condvar::new(),
             on_progress: Mutex::default(),
@@ -227,22 +220,6 @@ impl EtcdLog {
     /// Notes the bytes that the protocol has and etcd does not.
     pub(crate) fn set_pending(&self, bytes: usize) {
         self.pending.set(bytes as u64);
-    }
-
-    /// Notes a committed batch.
-    pub(crate) fn note_batch(&self, committed: &Committed) {
-        let mark = BatchMark {
-            seq: committed.mark.seq,
-            epoch: committed.mark.epoch,
-            chain_before: committed.mark.chain.0,
-        };
-        let mut marks = lock(&self.marks);
-        if marks.back().is_none_or(|(_, last)| last.seq < mark.seq) {
-            if marks.len() == MARKS {
-                marks.pop_front();
-            }
-            marks.push_back((committed.mark.first, mark));
-        }
     }
 
     /// Wakes all threads that wait for the log.
@@ -409,13 +386,16 @@ impl Log for EtcdLog {
     }
 
     fn position(&self, last: Lsn) -> Option<Position> {
-        let marks = lock(&self.marks);
-        let after = marks.partition_point(|(first, _)| *first <= last);
-        let batch = after.checked_sub(1).map(|place| marks[place]);
+        let mark = self.relay.mark_at(last);
         let LogSettings { cluster, incarnation, .. } = self.settings;
-        let epoch = batch.map_or(0, |(_, mark)| mark.epoch);
-        let slots = SlotSet::all();
-        Some(Position { cluster, group: super::keys::GROUP, incarnation, epoch, slots, batch })
+        Some(Position {
+            cluster,
+            group: GROUP,
+            incarnation,
+            epoch: mark.map_or(0, |mark| mark.epoch),
+            slots: SlotSet::all(),
+            batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
+        })
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {

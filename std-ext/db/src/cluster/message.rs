@@ -2,6 +2,7 @@
 
 use super::core::{Event, NodeId};
 use super::registration::Node;
+use super::relay::Durable;
 use crate::log::Lsn;
 use std::sync::mpsc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,13 +15,8 @@ pub(super) enum Message {
     Wake,
     /// The thread of the state has done something.
     Replica(Report),
-    /// Entries up to this one are on the node's own disk, and `seq` is the batch of the last mark among them.
-    Durable {
-        /// The last entry.
-        lsn: Lsn,
-        /// The batch that a restart reads again.
-        seq: u64,
-    },
+    /// What is on the node's own disk.
+    Forced(Durable),
     /// The nodes that are registered.
     Nodes(Vec<Node>),
     /// A member asks the primary to hand over to it.
@@ -47,8 +43,8 @@ pub(super) enum Report {
     CannotApply(String),
     /// The state serves as the primary's. The number is that of the order.
     Serving(u64),
-    /// No change is in progress any more.
-    SteppedDown,
+    /// No change is in progress any more. The state may have removed keys that expired by this time.
+    SteppedDown(u64),
     /// The state cannot follow from where it is: the process must start anew.
     MustRestart(String),
     /// The node's own disk keeps no further entries.

@@ -7,7 +7,7 @@ use super::core::Committed;
 use super::durable::Pushed;
 use super::log::EtcdLog;
 use super::message::{Inbox, Message, Report};
-use super::relay::{self, RelayError};
+use super::relay::RelayError;
 use crate::Db;
 use crate::clustered::FollowError;
 use crate::log::Lsn;
@@ -96,10 +96,7 @@ impl Worker {
                     self.db.become_primary(time);
                     Some(Report::Serving(number))
                 }
-                Order::StepDown => {
-                    self.db.step_down();
-                    Some(Report::SteppedDown)
-                }
+                Order::StepDown => Some(Report::SteppedDown(self.db.step_down().time)),
             };
             if let Some(report) = report {
                 self.report(report);
@@ -134,20 +131,8 @@ impl Worker {
 
     /// Gives committed entries to the relay.
     fn keep(&mut self, committed: &Committed) {
-        let mark = relay::Mark {
-            seq: committed.mark.seq,
-            epoch: committed.mark.epoch,
-            chain_before: committed.mark.chain.0,
-            first_lsn: committed.mark.first,
-        };
-        let entries: Vec<relay::Entry<'_>> = committed
-            .entries
-            .iter()
-            .map(|e| relay::Entry { lsn: e.lsn, time: e.time, changes: &e.changes })
-            .collect();
-        self.log.note_batch(committed);
-        match self.log.relay().push(&mark, committed.after.seq, &entries) {
-            Ok(()) => self.pushed.add(entries.iter().map(|entry| entry.changes.len()).sum()),
+        match self.log.relay().push(committed) {
+            Ok(()) => self.pushed.add(committed.entries.iter().map(|e| e.changes.len()).sum()),
             Err(why @ RelayError::Log(_)) => self.report(Report::DiskFailed(why.to_string())),
             Err(why) => {
                 self.stuck = true;

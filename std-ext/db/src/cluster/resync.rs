@@ -5,10 +5,8 @@
 
 use super::core::{self, Seq};
 use super::message::{Inbox, Message};
-use super::peer::client::PeerClientOptions;
-use super::peer::resync::{self, Decision};
-use super::peer::{PeerError, Spool};
-use super::relay;
+use super::peer::{self, Decision, PeerClientOptions, PeerError, Spool};
+use super::relay::RelayPosition;
 use crate::lock::lock;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -148,19 +146,20 @@ impl Fetch {
         }
     }
 
-    fn fetch(&mut self, address: &str) -> Result<relay::Position, PeerError> {
+    fn fetch(&mut self, address: &str) -> Result<RelayPosition, PeerError> {
         let (inbox, spool, tail) = (&self.inbox, &self.spool, self.tail);
-        let mut enough = |position: Option<&relay::Position>| {
+        let mut enough = |position: Option<&RelayPosition>| {
             let spool = lock(spool);
             let Some(spool) = spool.as_ref().filter(|_| !inbox.is_closed()) else {
                 return Decision::GiveUp;
             };
             let reached = position.is_some_and(|position| match spool.range() {
                 Some((first, _)) => position.next_seq() >= first,
-                None => position.next_seq() > tail,
+                // Nothing was committed since. The restarted node reads the last batch again.
+                None => position.next_seq() >= tail,
             });
             if reached { Decision::Enough } else { Decision::Continue }
         };
-        resync::fetch(address, &self.options, &self.folder, &mut enough)
+        peer::fetch(address, &self.options, &self.folder, &mut enough)
     }
 }

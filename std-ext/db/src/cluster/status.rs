@@ -1,7 +1,6 @@
 //! What a node says about itself to its metrics, its peers and the program.
 
 use super::core::{self, NodeId};
-use super::relay;
 use crate::gauge::Gauge;
 use crate::log::Lsn;
 
@@ -56,7 +55,7 @@ impl NodeStatus {
         status: &core::Status,
         role: &'static str,
         serving: bool,
-        relay: &relay::Position,
+        relayed: Lsn,
     ) -> Self {
         Self {
             role,
@@ -72,7 +71,7 @@ impl NodeStatus {
             retained: status.retained,
             member: status.member,
             lease_until: status.until,
-            relayed: relay.lsn,
+            relayed,
             disqualified: status.disqualified.clone(),
         }
     }
