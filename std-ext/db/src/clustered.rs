@@ -119,3 +119,6 @@ impl Db {
         self.state().step_down()
     }
 }
+
+#[cfg(test)]
+mod tests;

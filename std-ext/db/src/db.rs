@@ -180,7 +180,7 @@ impl Db {
     }
 
     /// Returns the state.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.inner.state
     }

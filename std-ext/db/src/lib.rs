@@ -43,7 +43,7 @@ pub mod cluster;
 pub mod cluster {
     pub mod view;
 }
-#[cfg(feature = "cluster")]
+#[cfg(any(test, feature = "cluster"))]
 #[doc(hidden)]
 pub mod clustered;
 #[doc(hidden)]

@@ -4,10 +4,10 @@
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Fsync, OpenError};
+use hedgerow_db::log::{BatchMark, Fsync, OpenError, Position};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
-use hedgerow_db::{Db, Options};
+use hedgerow_db::{Db, Options, SlotSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +42,19 @@ fn entries(section: u64, number: u64) -> Vec<Entry> {
 
 /// Writes a snapshot after log entry 90, with sections of these lengths.
 fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u64> {
-    let mut writer = Writer::create(folder)?;
+    write_at(folder, last, sections, None)
+}
+
+/// As `write`; with a position, the snapshot of a node of a cluster.
+fn write_at(
+    folder: &Arc<Folder>,
+    last: u64,
+    sections: &[u64],
+    position: Option<Position>,
+) -> std::io::Result<u64> {
+    let create =
+        if position.is_some() { Writer::create_clustered } else { Writer::create };
+    let mut writer = create(folder)?;
     for (number, count) in sections.iter().enumerate() {
         let begin = number as u16 * 1000;
         writer.section(begin..begin + 1000, last - 50 + number as u64)?;
@@ -50,7 +62,47 @@ fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u
             writer.entry(&key, ends, &value)?;
         }
     }
-    writer.finish(last, 777)
+    writer.finish_at(last, 777, position)
+}
+
+fn position() -> Position {
+    let mut slots = [0; 2048];
+    (slots[0], slots[2047]) = (1, 0x80);
+    let mark = BatchMark { seq: 1 << 40, epoch: 3, chain_before: *b"before the batch" };
+    Position {
+        cluster: *b"sixteen long id.",
+        group: 7,
+        incarnation: 1 << 50,
+        epoch: 4,
+        slots: SlotSet::from_bits(&slots),
+        batch: Some((88, mark)),
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_cluster_has_the_position_of_the_log() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    for position in [position(), Position { batch: None, ..position() }] {
+        write_at(&folder, 90, &[3, 5], Some(position.clone())).unwrap();
+        let snapshot = Snapshot::newest(&folder).unwrap().unwrap();
+        assert_eq!((snapshot.last(), snapshot.time()), (90, 777));
+        assert_eq!(snapshot.position(), Some(&position));
+        assert!(read(&snapshot, 1).unwrap() == entries(1, 5));
+    }
+    let slots = position().slots;
+    assert_eq!((slots.len(), slots.contains(0), slots.contains(16_383)), (2, true, true));
+    assert!(!slots.contains(1) && SlotSet::all().len() == 16_384);
+    // A batch that begins behind the snapshot's last entry.
+    let late = position().batch.map(|(_, mark)| (91, mark));
+    write_at(&folder, 90, &[3], Some(Position { batch: late, ..position() })).unwrap();
+    assert!(matches!(Snapshot::newest(&folder), Err(OpenError::Damaged { .. })));
+    // Programs of one machine write what earlier programs can read.
+    write(&folder, 95, &[3]).unwrap();
+    assert_eq!(fs::read(file(path.path(), 95)).unwrap()[8..12], [1, 0, 0, 0]);
+    assert!(Snapshot::newest(&folder).unwrap().unwrap().position().is_none());
+    assert!(Writer::create(&folder).unwrap().finish_at(96, 1, Some(position())).is_err());
+    assert!(Writer::create_clustered(&folder).unwrap().finish(96, 1).is_err());
 }
 
 fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
@@ -95,9 +147,14 @@ fn written_entries_are_read_back() {
 
 #[test]
 fn every_byte_counts() {
+    check_every_byte(None);
+    check_every_byte(Some(position()));
+}
+
+fn check_every_byte(position: Option<Position>) {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
-    write(&folder, 90, &[3, 0, 5]).unwrap();
+    write_at(&folder, 90, &[3, 0, 5], position).unwrap();
     let good = fs::read(file(path.path(), 90)).unwrap();
     let all = || -> Result<Vec<Vec<Entry>>, OpenError> {
         let snapshot = Snapshot::newest(&folder)?.unwrap();

@@ -21,6 +21,8 @@ pub mod folder;
 pub(crate) mod frame;
 mod health;
 mod manifest;
+#[cfg(test)]
+pub(crate) mod manual;
 pub mod none;
 mod open_error;
 mod recover;

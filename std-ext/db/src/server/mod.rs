@@ -20,6 +20,8 @@ mod shared;
 mod socket;
 mod stream;
 #[cfg(test)]
+mod proof_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;

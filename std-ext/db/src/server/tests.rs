@@ -105,7 +105,7 @@ impl Log for Slow {
 }
 
 /// Stops a server at once, even if the test fails: otherwise that would wait for the server.
-struct AtOnce<'a>(&'a StopHandle);
+pub(super) struct AtOnce<'a>(pub(super) &'a StopHandle);
 
 impl Drop for AtOnce<'_> {
     fn drop(&mut self) {
@@ -139,18 +139,19 @@ fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHand
     });
 }
 
-fn expect(client: &mut TcpStream, wanted: &str) {
+pub(super) fn expect(client: &mut TcpStream, wanted: &str) {
     let mut got = vec![0; wanted.len()];
     client.read_exact(&mut got).unwrap();
     assert_eq!(String::from_utf8_lossy(&got), wanted);
 }
 
 /// Checks that nothing has arrived. A wrong reply would be there, because the server has answered a later request.
-fn expect_silence(client: &mut TcpStream) {
+pub(super) fn expect_silence(client: &mut TcpStream) {
     client.set_nonblocking(true).unwrap();
     let got = client.read(&mut [0; 64]);
     client.set_nonblocking(false).unwrap();
-    assert_eq!(got.unwrap_err().kind(), ErrorKind::WouldBlock);
+    let is_silent = got.as_ref().is_err_and(|why| why.kind() == ErrorKind::WouldBlock);
+    assert!(is_silent, "a reply was sent too early: {got:?}");
 }
 
 #[test]

@@ -227,3 +227,6 @@ impl State {
         SteppedDown { last: self.log.last(), time }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ mod campaign;
 mod follow;
 mod lead;
 mod state;
+#[cfg(test)]
+mod tests;
 mod trimming;
 
 use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};

@@ -1,0 +1,347 @@
+//! The primary: batches, beats, proofs, and the table of outcomes.
+
+use super::*;
+
+#[test]
+fn entries_are_committed_once_etcd_has_them() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a", b"b"]);
+    assert!(leader.told.is_empty() || leader.committed().is_empty(), "committed before etcd answers");
+    let before = leader.group.status().position;
+    leader.run(&mut etcd);
+    let committed = leader.committed().remove(0);
+    let mark = Mark { seq: 2, epoch: 1, chain: before.chain, first: 2 };
+    assert_eq!(committed.mark, mark);
+    assert_eq!(committed.entries.len(), 2);
+    assert_eq!(committed.after.chain, etcd.tail().chain);
+    assert!(leader.told.iter().any(|action| matches!(action, Action::Safe(3))));
+    assert_eq!(leader.group.status().pending, 0);
+}
+
+#[test]
+fn one_transaction_is_in_flight() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    leader.append(&[b"b"]);
+    leader.append(&[b"c"]);
+    assert_eq!(leader.swaps.len(), 1);
+    leader.run(&mut etcd);
+    assert_eq!(etcd.tail().seq, 3, "what waited meanwhile is one batch");
+    assert_eq!(leader.changes(), [b"a", b"b", b"c"]);
+}
+
+#[test]
+fn each_transaction_compares_the_whole_line() {
+    let (etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    let (_, swap) = leader.swap();
+    assert_eq!(swap.tail, Compare::Is(etcd.tail.expect("a tail")), "the compared value");
+}
+
+#[test]
+fn a_lease_counts_from_the_sending() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    let sent = leader.now.boot;
+    leader.pass(400);
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof(), (1, sent + PROVEN, sent), "the lease counts from the sending");
+}
+
+#[test]
+fn a_lease_counts_from_the_first_try() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    let sent = leader.now.boot;
+    let first = leader.lose();
+    etcd.swap(&first);
+    leader.pass(500);
+    let again = leader.lose();
+    assert_eq!(first, again, "another transaction than the first");
+    leader.pass(500);
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof(), (1, sent + PROVEN, sent), "the lease counts from the first try");
+    assert_eq!(leader.changes(), [b"a"], "done once");
+    assert_eq!(etcd.tail().seq, 2, "done once");
+    assert!(!leader.is_fenced());
+}
+
+#[test]
+fn a_lost_transaction_is_sent_again_until_it_is_done() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    for _ in 0..20 {
+        leader.lose();
+        assert!(leader.committed().is_empty(), "committed without an answer");
+        leader.pass(LEASE);
+    }
+    leader.append(&[b"b"]);
+    leader.run(&mut etcd);
+    assert_eq!(leader.changes(), [b"a", b"b"]);
+    assert!(leader.notes().contains("no answer"));
+}
+
+#[test]
+fn a_primary_beats_every_third_of_its_lease() {
+    let (mut etcd, mut leader) = leader();
+    let before = etcd.tail();
+    leader.live(&mut etcd, LEASE);
+    let after = etcd.tail();
+    assert_eq!(after.seq, before.seq);
+    let beats = after.beat - before.beat;
+    assert!((2..=4).contains(&beats), "{beats} beats in a lease");
+    let (_, until, _) = leader.proof();
+    assert!(until > leader.now.boot + LEASE / 3, "the lease is not renewed in time");
+    assert!(after.time > before.time, "the line tells the time");
+}
+
+#[test]
+fn deadlines_are_in_the_future_and_in_time() {
+    let (mut etcd, mut leader) = leader();
+    let beat = etcd.tail().beat;
+    for _ in 0..100 {
+        let due = leader.group.deadline();
+        assert!(due > leader.now.boot);
+        leader.now.boot = due;
+        leader.event(Event::Tick);
+        leader.run(&mut etcd);
+        assert!(leader.proof().1 > leader.now.boot, "the lease ran out");
+    }
+    assert!(etcd.tail().beat > beat);
+}
+
+#[test]
+fn a_shorter_lease_counts_once_it_is_sent() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    leader.run(&mut etcd);
+    leader.event(Event::Lease(500));
+    leader.append(&[b"b"]);
+    let sent = leader.now.boot;
+    assert_eq!(leader.proof().1, sent + 450, "others may wait for the shorter lease already");
+    leader.lose();
+    leader.pass(200);
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof().1, sent + 450);
+    assert_eq!(etcd.tail().lease, 500);
+}
+
+#[test]
+fn a_longer_lease_counts_once_it_is_written() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    leader.run(&mut etcd);
+    let until = leader.proof().1;
+    leader.event(Event::Lease(30_000));
+    leader.append(&[b"b"]);
+    assert_eq!(leader.group.status().until, until, "a longer lease before it is in the line");
+    let sent = leader.now.boot;
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof().1, sent + 27_000);
+}
+
+#[test]
+fn reads_of_the_line_prove_without_a_lease() {
+    let mut etcd = Etcd::default();
+    let mut leader = Node::new(Settings { lease_reads: false, ..settings(1) });
+    leader.run(&mut etcd);
+    leader.event(Event::Serving);
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof().1, 0, "a lease proves reads, although it must not");
+    leader.pass(7);
+    leader.event(Event::ProofWanted);
+    let issued = leader.now.boot;
+    leader.pass(9);
+    leader.event(Event::ProofWanted);
+    assert_eq!(leader.reads.len(), 1, "reads are shared");
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof(), (1, 0, issued + 9), "the second read was sent later");
+}
+
+#[test]
+fn a_wanted_proof_is_a_beat() {
+    let (mut etcd, mut leader) = leader();
+    leader.pass(20);
+    leader.event(Event::ProofWanted);
+    assert_eq!(leader.swaps.len(), 1);
+    leader.run(&mut etcd);
+    assert_eq!(leader.proof().2, leader.now.boot);
+    assert!(leader.swaps.is_empty());
+}
+
+#[test]
+fn a_read_of_the_line_that_is_not_its_own_fences() {
+    let mut etcd = Etcd::default();
+    let mut leader = Node::new(Settings { lease_reads: false, ..settings(1) });
+    leader.run(&mut etcd);
+    leader.event(Event::ProofWanted);
+    etcd.other(|tail| (tail.epoch, tail.node, tail.nonce) = (2, Some(node(2)), 7));
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Follower);
+    assert_ne!(leader.proof().0, 2);
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_cut() {
+    let (mut etcd, mut leader) = leader();
+    let values: Vec<Vec<u8>> = (0..64_u8).map(|n| noise(n, 4000)).collect();
+    let changes: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
+    leader.append(&changes);
+    let (id, swap) = leader.swap();
+    assert!(size(&swap) > 200_000);
+    leader.fail(id, Failure::TooLarge);
+    let (id, half) = leader.swap();
+    assert!(size(&half) <= size(&swap) / 2 + 5000);
+    let outcome = etcd.swap(&half);
+    leader.event(Event::Swapped { id, outcome });
+    leader.run(&mut etcd);
+    assert_eq!(leader.changes(), values);
+}
+
+#[test]
+fn a_larger_batch_that_was_done_after_all_is_found() {
+    let (mut etcd, mut leader) = leader();
+    let values: Vec<Vec<u8>> = (0..64_u8).map(|n| noise(n, 4000)).collect();
+    let changes: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
+    leader.append(&changes);
+    let sent = leader.now.boot;
+    // One member of etcd does it, unheard; another one says that it is too large.
+    let whole = leader.lose();
+    etcd.swap(&whole);
+    leader.pass(1000);
+    let (id, again) = leader.swap();
+    assert_eq!(whole, again);
+    leader.fail(id, Failure::TooLarge);
+    let (id, half) = leader.swap();
+    assert_ne!(whole.puts, half.puts);
+    let outcome = etcd.swap(&half);
+    assert!(matches!(outcome, Outcome::Refused { .. }));
+    leader.event(Event::Swapped { id, outcome });
+    leader.run(&mut etcd);
+    assert_eq!(leader.changes(), values, "each entry once");
+    assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::Safe(_))).count(), 1);
+    assert_eq!(leader.proof().2, sent);
+}
+
+#[test]
+fn an_etcd_that_takes_nothing_loses_its_primary() {
+    let (_, mut leader) = leader();
+    leader.append(&[&noise(1, 100_000)]);
+    for _ in 0..20 {
+        let Some((id, _)) = pop(&mut leader.swaps) else { break };
+        leader.fail(id, Failure::TooLarge);
+        leader.pass(1000);
+    }
+    assert!(leader.notes().contains("max-request-bytes"));
+    assert!(leader.is_fenced());
+}
+
+#[test]
+fn an_etcd_without_space_gets_the_same_again() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    let (id, first) = leader.swap();
+    // etcd does the one that reaches the quota, and reports an error.
+    etcd.swap(&first);
+    leader.fail(id, Failure::NoSpace);
+    assert!(leader.told.iter().any(|told| matches!(told, Action::FreeSpace)));
+    assert!(leader.reads.iter().any(|read| read.1 == Read::Durable), "it trims");
+    for _ in 0..3 {
+        leader.pass(LEASE / 4);
+        let (id, again) = leader.swap();
+        assert_eq!(first, again);
+        leader.fail(id, Failure::NoSpace);
+    }
+    assert!(leader.notes().contains("NOSPACE"));
+    leader.pass(LEASE / 4);
+    leader.run(&mut etcd);
+    assert_eq!(leader.changes(), [b"a"]);
+}
+
+#[test]
+fn other_failures_have_their_rows() {
+    let denied = Failure::Denied("no permission".to_owned());
+    let busy = Failure::Busy("too many requests".to_owned());
+    for (failure, says) in [(denied, "cluster-etcd-user"), (busy, "busy")] {
+        let (mut etcd, mut leader) = leader();
+        leader.append(&[b"a"]);
+        for _ in 0..4 {
+            let (id, _) = leader.swap();
+            leader.fail(id, failure.clone());
+            leader.pass(1000);
+        }
+        assert!(leader.notes().contains(says), "{failure:?}: {}", leader.notes());
+        leader.run(&mut etcd);
+        assert_eq!(leader.changes(), [b"a"]);
+    }
+    for (failure, says) in [
+        (Failure::Corrupt, "CORRUPT"),
+        (Failure::WentBack, "restored"),
+        (Failure::OtherCluster, "cluster-etcd"),
+    ] {
+        let (_, mut leader) = leader();
+        leader.append(&[b"a"]);
+        let (id, _) = leader.swap();
+        leader.fail(id, failure.clone());
+        assert!(leader.stopped().expect("it stops").contains(says), "{failure:?}");
+        assert_eq!(leader.role(), Role::Follower, "a stopped primary still has proofs");
+        assert!(leader.swaps.is_empty());
+    }
+}
+
+#[test]
+fn an_answer_of_the_past_stops_a_primary() {
+    let (_, mut leader) = leader();
+    leader.append(&[b"a"]);
+    let (id, _) = leader.swap();
+    leader.event(Event::Swapped { id, outcome: Outcome::Done { revision: 1 } });
+    assert!(leader.stopped().expect("it stops").contains("restored"));
+}
+
+#[test]
+fn a_long_entry_goes_in_parts() {
+    let (mut etcd, mut leader) = leader();
+    let long = noise(1, 1_300_000);
+    leader.append(&[b"a", &long, b"b"]);
+    leader.run(&mut etcd);
+    assert_eq!(leader.changes(), [b"a".to_vec(), long.clone(), b"b".to_vec()]);
+    let committed = leader.committed();
+    assert_eq!((committed[1].mark.seq, committed[1].mark.first), (3, 3), "the mark is the first part's");
+    assert_eq!(committed[1].after.seq, 5);
+    assert_eq!((etcd.tail().seq, etcd.tail().lsn), (6, 4));
+    let mut follower = Node::new(settings(2));
+    follower.run(&mut etcd);
+    assert_eq!(follower.changes(), [b"a".to_vec(), long, b"b".to_vec()]);
+    assert_eq!(follower.committed().last(), committed.last());
+}
+
+#[test]
+fn an_entry_is_safe_with_its_last_part() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[&noise(1, 600_000)]);
+    let (id, swap) = leader.swap();
+    let outcome = etcd.swap(&swap);
+    leader.event(Event::Swapped { id, outcome });
+    assert!(leader.committed().is_empty(), "half an entry is committed");
+    assert!(!leader.told.iter().any(|told| matches!(told, Action::Safe(_))));
+    assert_eq!(etcd.tail().lsn, 1);
+    leader.run(&mut etcd);
+    assert_eq!(etcd.tail().lsn, 2);
+}
+
+/// Bytes that do not compress.
+fn noise(seed: u8, length: usize) -> Vec<u8> {
+    let mut state = u64::from(seed) + 0x9E37_79B9;
+    let byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(byte).take(length).collect()
+}
+
+fn size(swap: &Swap) -> usize {
+    let size = |put: &Put| if let Put::Batch(_, value) = put { value.len() } else { 0 };
+    swap.puts.iter().map(size).sum()
+}

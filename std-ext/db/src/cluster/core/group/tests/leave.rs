@@ -1,0 +1,245 @@
+//! The end of a primary: fencing, hand-over, release.
+
+use super::*;
+
+fn depose(etcd: &mut Etcd) {
+    etcd.other(|tail| {
+        (tail.epoch, tail.node, tail.nonce, tail.beat) = (tail.epoch + 1, Some(node(2)), 7, 0);
+    });
+}
+
+/// Another node takes over with a proper batch.
+fn take_over(etcd: &mut Etcd) {
+    let tail = etcd.tail();
+    etcd.append(tail.epoch + 1, &[b"\x0d"]);
+    etcd.other(|tail| (tail.node, tail.nonce) = (Some(node(2)), 7));
+}
+
+#[test]
+fn a_deposed_primary_without_changes_follows() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    leader.run(&mut etcd);
+    take_over(&mut etcd);
+    etcd.append(2, &[b"b"]);
+    leader.pass(LEASE / 3);
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Follower);
+    assert!(!leader.is_fenced());
+    assert_eq!(leader.changes(), [b"a", b"b"], "it follows the next primary");
+    assert_eq!(leader.group.status().position.chain, etcd.tail().chain);
+}
+
+#[test]
+fn a_deposed_primary_with_changes_starts_anew() {
+    let (mut etcd, mut leader) = leader();
+    take_over(&mut etcd);
+    leader.append(&[b"lost"]);
+    leader.run(&mut etcd);
+    assert!(leader.is_fenced(), "unsafe changes are kept");
+    assert!(leader.committed().is_empty());
+    let role = leader.told.iter().position(|told| matches!(told, Action::Role { .. }));
+    let fenced = leader.told.iter().position(|told| matches!(told, Action::Fenced));
+    assert!(role < fenced);
+    // Nothing follows.
+    leader.told.clear();
+    leader.pass(10 * LEASE);
+    assert!(leader.told.is_empty());
+}
+
+#[test]
+fn a_change_that_came_too_late_starts_anew() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    depose(&mut etcd);
+    leader.live(&mut etcd, LEASE);
+    assert_eq!(leader.role(), Role::Follower);
+    assert!(!leader.is_fenced());
+    leader.append(&[b"lost"]);
+    assert!(leader.is_fenced(), "an unsafe change is kept");
+}
+
+#[test]
+fn nothing_is_applied_while_workers_may_append() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    take_over(&mut etcd);
+    leader.live(&mut etcd, LEASE);
+    assert!(leader.committed().is_empty(), "applied between unsafe changes");
+    leader.event(Event::Closed { time: 0 });
+    leader.run(&mut etcd);
+    assert_eq!(leader.committed().len(), 1);
+}
+
+#[test]
+fn the_watch_fences_before_the_next_transaction() {
+    let (mut etcd, mut leader) = leader();
+    depose(&mut etcd);
+    etcd.tell(&mut leader);
+    assert_eq!(leader.role(), Role::Follower);
+}
+
+#[test]
+fn old_lines_of_the_watch_do_not_fence() {
+    let (mut etcd, mut leader) = leader();
+    leader.live(&mut etcd, 2 * LEASE);
+    etcd.tell(&mut leader);
+    assert_eq!(leader.role(), Role::Primary);
+}
+
+#[test]
+fn a_hand_over_ends_the_role_before_it_is_sent() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    let (revision, members) = (etcd.revision, etcd.members.clone());
+    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.closes = false;
+    leader.event(Event::HandOver(Some(node(2))));
+    assert!(leader.told.iter().any(|told| matches!(told, Action::Hold)));
+    leader.append(&[b"a"]);
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Primary, "it waits for the last changes");
+    assert_eq!(leader.changes(), [b"a"]);
+    leader.append(&[b"b"]);
+    leader.event(Event::Closed { time: 70_000_000 });
+    let batch = leader.swaps.len();
+    leader.run(&mut etcd);
+    assert_eq!((batch, leader.role()), (1, Role::Follower));
+    assert_eq!(leader.changes(), [b"a", b"b"], "all changes are committed first");
+    let tail = etcd.tail();
+    assert_eq!((tail.epoch, tail.node, tail.nonce), (1, Some(node(2)), 0));
+    assert!(tail.time >= 70_000_000, "the next epoch may begin before keys were removed");
+    let role = leader.told.iter().position(|told| matches!(told, Action::Role { .. }));
+    let sent = leader.told.iter().rposition(|told| matches!(told, Action::Swap { .. }));
+    assert!(role < sent, "it is the primary while another may be");
+    assert!(!leader.is_fenced());
+}
+
+#[test]
+fn a_released_group_is_not_taken_back_at_once() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    let (revision, members) = (etcd.revision, etcd.members.clone());
+    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.event(Event::HandOver(None));
+    leader.live(&mut etcd, LEASE);
+    assert_eq!((etcd.tail().epoch, etcd.tail().node), (1, None));
+    leader.live(&mut etcd, 2 * LEASE);
+    assert_eq!(etcd.tail().epoch, 2, "nobody else came");
+}
+
+#[test]
+fn a_hand_over_to_nobody_is_refused() {
+    let (mut etcd, mut leader) = leader();
+    for to in [None, Some(node(1)), Some(node(9))] {
+        leader.event(Event::HandOver(to));
+        leader.run(&mut etcd);
+        assert_eq!(leader.role(), Role::Primary);
+        assert!(leader.notes().contains("refused"));
+    }
+}
+
+#[test]
+fn a_hand_over_that_does_not_get_through_is_taken_back() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    let (revision, members) = (etcd.revision, etcd.members.clone());
+    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.append(&[b"a"]);
+    leader.event(Event::HandOver(None));
+    for _ in 0..4 {
+        leader.lose();
+        leader.pass(LEASE);
+    }
+    assert!(leader.told.iter().any(|told| matches!(told, Action::Unhold)));
+    leader.run(&mut etcd);
+    leader.append(&[b"b"]);
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.changes(), [b"a", b"b"]);
+}
+
+fn released(node: &Node) -> bool {
+    node.told.iter().any(|told| matches!(told, Action::Released))
+}
+
+#[test]
+fn a_process_that_stops_releases_the_group_for_good() {
+    let (mut etcd, mut leader) = leader();
+    leader.append(&[b"a"]);
+    leader.event(Event::Release);
+    assert!(!released(&leader));
+    leader.run(&mut etcd);
+    assert!(released(&leader));
+    assert_eq!((etcd.tail().node, etcd.tail().nonce), (None, 0));
+    assert_eq!(leader.changes(), [b"a"]);
+    leader.live(&mut etcd, 10 * LEASE);
+    assert_eq!(etcd.tail().epoch, 1, "it takes the group back although it stops");
+    let (_, mut follower) = follower();
+    follower.event(Event::Release);
+    assert!(released(&follower), "a follower has nothing to release");
+}
+
+#[test]
+fn a_release_that_nobody_heard_of_is_found() {
+    let (mut etcd, mut leader) = leader();
+    leader.event(Event::Release);
+    let swap = leader.lose();
+    etcd.swap(&swap);
+    assert!(!released(&leader));
+    leader.pass(1000);
+    leader.run(&mut etcd);
+    assert!(released(&leader));
+    assert_eq!(etcd.tail().nonce, 0);
+}
+
+#[test]
+fn a_primary_whose_state_does_not_serve_leaves() {
+    let mut etcd = Etcd::default();
+    let mut leader = Node::new(settings(1));
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Primary);
+    leader.live(&mut etcd, 2 * LEASE);
+    assert_eq!(leader.role(), Role::Primary);
+    leader.live(&mut etcd, LEASE + 100);
+    assert_eq!(leader.role(), Role::Follower, "it keeps the group without serving");
+    assert!(leader.notes().contains("did not serve"));
+}
+
+#[test]
+fn a_primary_whose_disk_fails_leaves() {
+    let (mut etcd, mut leader) = leader();
+    leader.event(Event::CannotServe("the disk is full".to_owned()));
+    leader.live(&mut etcd, 4 * LEASE);
+    assert_eq!((etcd.tail().node, etcd.tail().epoch), (None, 1));
+    assert!(leader.notes().contains("the disk is full"));
+}
+
+#[test]
+fn a_primary_that_was_removed_leaves() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(b"[]".to_vec());
+    etcd.revision += 1;
+    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.tell(&mut leader);
+    leader.live(&mut etcd, 4 * LEASE);
+    assert_eq!((etcd.tail().node, etcd.tail().epoch), (None, 1));
+}
+
+#[test]
+fn a_primary_whose_clock_is_far_ahead_leaves() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.tell(&mut leader);
+    leader.event(Event::Clocks(vec![(node(2), -9_000)]));
+    leader.run(&mut etcd);
+    assert_eq!(leader.role(), Role::Primary);
+    leader.event(Event::Clocks(vec![(node(2), -11_000)]));
+    leader.run(&mut etcd);
+    assert_eq!((etcd.tail().node, etcd.tail().nonce), (Some(node(2)), 0));
+}

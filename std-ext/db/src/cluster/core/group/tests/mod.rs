@@ -1,0 +1,347 @@
+//! One group against a small etcd without faults: each test makes the faults that it is about.
+
+mod campaign;
+mod follow;
+mod lead;
+mod leave;
+mod trimming;
+
+use crate::cluster::core::batch::{Batch, Piece, encode_entry};
+use crate::cluster::core::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const LEASE: u64 = 3000;
+/// What a candidate waits at least, and what a lease proves at most.
+const WAIT: u64 = LEASE + LEASE / 10;
+const PROVEN: u64 = LEASE - LEASE / 10;
+
+fn node(number: u8) -> NodeId {
+    NodeId([number; 20])
+}
+
+fn settings(number: u8) -> Settings {
+    Settings {
+        node: node(number),
+        nonce: 0x100 + u64::from(number),
+        lease: LEASE,
+        lease_reads: true,
+        max_skew: 10_000,
+        copies: 2,
+        most_retained: 256 << 20,
+        most_batch: 512 << 10,
+        random: u64::from(number),
+    }
+}
+
+/// What etcd has.
+#[derive(Clone, Default)]
+struct Etcd {
+    revision: u64,
+    tail: Option<Vec<u8>>,
+    members: Option<Vec<u8>>,
+    primary: Option<String>,
+    log: BTreeMap<Seq, Vec<u8>>,
+    durable: Vec<(NodeId, Seq)>,
+    /// Changes that watches have not told.
+    seen: Vec<Seen>,
+}
+
+impl Etcd {
+    fn tail(&self) -> Tail {
+        Tail::parse(self.tail.as_ref().expect("a tail")).expect("a line")
+    }
+
+    fn swap(&mut self, swap: &Swap) -> Outcome {
+        let holds = |compare: &Compare, value: &Option<Vec<u8>>| match compare {
+            Compare::Any => true,
+            Compare::Absent => value.is_none(),
+            Compare::Is(text) => value.as_ref() == Some(text),
+        };
+        if !holds(&swap.tail, &self.tail) || !holds(&swap.members, &self.members) {
+            let (tail, members) = (self.tail.clone(), self.members.clone());
+            return Outcome::Refused { revision: self.revision, tail, members };
+        }
+        self.revision += 1;
+        for put in &swap.puts {
+            match put {
+                Put::Tail(text) => {
+                    self.tail = Some(text.clone().into_bytes());
+                    self.seen.push(Seen::Tail(self.tail.clone()));
+                }
+                Put::Members(text) => {
+                    self.members = Some(text.clone().into_bytes());
+                    self.seen.push(Seen::Members(self.members.clone()));
+                }
+                Put::Primary(text) => self.primary = Some(text.clone()),
+                Put::Batch(seq, value) => {
+                    assert!(self.log.insert(*seq, value.to_vec()).is_none(), "a batch twice");
+                    self.seen.push(Seen::Batch(*seq, value.to_vec()));
+                }
+            }
+        }
+        Outcome::Done { revision: self.revision }
+    }
+
+    fn read(&self, read: &Read) -> Answer {
+        match read {
+            Read::Tail => Answer::Tail {
+                revision: self.revision,
+                tail: self.tail.clone(),
+                members: self.members.clone(),
+            },
+            Read::Batches(from, to) => {
+                let batches = self.log.range(from..=to);
+                Answer::Batches(batches.map(|(&seq, value)| (seq, value.clone())).collect())
+            }
+            Read::Durable => Answer::Durable {
+                first: self.log.keys().next().copied(),
+                durable: self.durable.clone(),
+            },
+        }
+    }
+
+    /// Gives what changed to a node that watches.
+    fn tell(&mut self, node: &mut Node) {
+        let seen = std::mem::take(&mut self.seen);
+        node.event(Event::Watched { revision: self.revision, seen });
+    }
+
+    /// Another node, which does what it likes.
+    fn other(&mut self, change: impl FnOnce(&mut Tail)) {
+        let mut tail = self.tail();
+        tail.beat += 1;
+        change(&mut tail);
+        self.revision += 1;
+        self.tail = Some(tail.to_string().into_bytes());
+        self.seen.push(Seen::Tail(self.tail.clone()));
+    }
+
+    /// Another node appends entries.
+    fn append(&mut self, epoch: Epoch, changes: &[&[u8]]) {
+        let tail = self.tail();
+        let mut raw = Vec::new();
+        for (lsn, changes) in (tail.lsn + 1..).zip(changes) {
+            encode_entry(&Entry { lsn, time: tail.time, changes: changes.to_vec() }, &mut raw);
+        }
+        let entries = changes.len() as u32;
+        self.put(Batch { epoch, first: tail.lsn + 1, entries, piece: Piece::Whole, before: tail.chain, raw });
+    }
+
+    fn put(&mut self, batch: Batch) {
+        self.other(|tail| {
+            tail.beat -= 1;
+            tail.epoch = batch.epoch;
+            tail.seq += 1;
+            tail.lsn += u64::from(batch.entries);
+            tail.chain = batch.after();
+        });
+        let (seq, value) = (self.tail().seq, batch.encode());
+        self.log.insert(seq, value.clone());
+        let tail = self.seen.pop();
+        self.seen.push(Seen::Batch(seq, value));
+        self.seen.extend(tail);
+    }
+}
+
+/// A node: its group, and the actions that wait for the test.
+struct Node {
+    group: Group,
+    now: Now,
+    /// Transactions, reads and trims without an answer.
+    swaps: Vec<(u64, Arc<Swap>)>,
+    reads: Vec<(u64, Read)>,
+    trims: Vec<(u64, String, Seq)>,
+    /// All other actions.
+    told: Vec<Action>,
+    /// Whether applied entries are reported.
+    applies: bool,
+    /// Whether [`Event::Closed`] is given by itself.
+    closes: bool,
+}
+
+impl Node {
+    fn new(settings: Settings) -> Self {
+        Self::at(settings, Position::default(), 0)
+    }
+
+    fn at(settings: Settings, position: Position, have: u64) -> Self {
+        let now = Now { boot: 1_000_000, wall: 50_000_000 };
+        let group = Group::new(settings, position, have, now);
+        let mut node = Self {
+            group,
+            now,
+            swaps: Vec::new(),
+            reads: Vec::new(),
+            trims: Vec::new(),
+            told: Vec::new(),
+            applies: true,
+            closes: true,
+        };
+        node.event(Event::Tick);
+        node
+    }
+
+    fn event(&mut self, event: Event) {
+        let mut out = Vec::new();
+        self.group.handle(self.now, event, &mut out);
+        for action in out {
+            let mut answer = None;
+            match &action {
+                Action::Swap { id, swap } => self.swaps.push((*id, Arc::clone(swap))),
+                Action::Read { id, read } => self.reads.push((*id, read.clone())),
+                Action::Trim { id, primary, below } => {
+                    self.trims.push((*id, primary.clone(), *below));
+                }
+                Action::Apply(committed) if self.applies => {
+                    answer = Some(Event::Applied(committed.after.lsn));
+                }
+                Action::Hold if self.closes => answer = Some(Event::Closed { time: 0 }),
+                Action::Role { role, .. } if self.closes && *role != Role::Primary => {
+                    answer = Some(Event::Closed { time: 0 });
+                }
+                _ => {}
+            }
+            self.told.push(action);
+            if let Some(answer) = answer {
+                self.event(answer);
+            }
+        }
+    }
+
+    /// Lets both clocks go on.
+    fn pass(&mut self, time: u64) {
+        self.now.boot += time;
+        self.now.wall += time;
+        self.event(Event::Tick);
+    }
+
+    /// Answers all that waits until nothing does.
+    fn run(&mut self, etcd: &mut Etcd) {
+        for _ in 0..1000 {
+            if let Some((id, read)) = pop(&mut self.reads) {
+                self.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
+            } else if let Some((id, swap)) = pop(&mut self.swaps) {
+                let outcome = etcd.swap(&swap);
+                self.event(Event::Swapped { id, outcome });
+            } else if let Some((id, primary, below)) = pop(&mut self.trims) {
+                let mine = etcd.primary.as_deref() == Some(&primary);
+                if mine {
+                    etcd.log = etcd.log.split_off(&below);
+                }
+                self.event(Event::Trimmed { id, outcome: Ok(mine) });
+            } else {
+                return;
+            }
+        }
+        panic!("the group does not come to rest");
+    }
+
+    /// Lets time pass in steps, and answers all.
+    fn live(&mut self, etcd: &mut Etcd, time: u64) {
+        for _ in 0..time / 10 {
+            self.pass(10);
+            self.run(etcd);
+        }
+    }
+
+    fn swap(&mut self) -> (u64, Arc<Swap>) {
+        pop(&mut self.swaps).expect("a transaction")
+    }
+
+    /// The next transaction is not answered in time.
+    fn lose(&mut self) -> Arc<Swap> {
+        let (id, swap) = self.swap();
+        self.fail(id, Failure::Unknown("no answer".to_owned()));
+        swap
+    }
+
+    fn fail(&mut self, id: u64, failure: Failure) {
+        self.event(Event::Swapped { id, outcome: Outcome::Failed(failure) });
+    }
+
+    fn append(&mut self, changes: &[&[u8]]) {
+        let last = self.group.status().last;
+        let entries = (last + 1..).zip(changes).map(|(lsn, changes)| {
+            let changes = changes.to_vec();
+            Entry { lsn, time: self.now.wall, changes }
+        });
+        let entries = entries.collect();
+        self.event(Event::Appended(entries));
+    }
+
+    fn role(&self) -> Role {
+        self.group.status().role
+    }
+
+    fn stopped(&self) -> Option<&str> {
+        self.told.iter().find_map(|action| match action {
+            Action::Stop(why) => Some(&**why),
+            _ => None,
+        })
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.told.iter().any(|action| matches!(action, Action::Fenced))
+    }
+
+    fn committed(&self) -> Vec<Committed> {
+        let committed = self.told.iter().filter_map(|action| match action {
+            Action::Commit(committed) | Action::Apply(committed) => Some(committed.clone()),
+            _ => None,
+        });
+        committed.collect()
+    }
+
+    /// The changes of all entries that came, without those that begin an epoch.
+    fn changes(&self) -> Vec<Vec<u8>> {
+        let entries = self.committed().into_iter().flat_map(|committed| committed.entries);
+        entries.map(|entry| entry.changes).filter(|changes| changes.first() != Some(&13)).collect()
+    }
+
+    fn proof(&self) -> (Epoch, u64, u64) {
+        let proof = self.told.iter().rev().find_map(|action| match action {
+            Action::Prove { epoch, until, sent } => Some((*epoch, *until, *sent)),
+            _ => None,
+        });
+        proof.expect("a proof")
+    }
+
+    fn notes(&self) -> String {
+        let notes = self.told.iter().filter_map(|action| match action {
+            Action::Note(text) => Some(text.as_str()),
+            _ => None,
+        });
+        notes.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn pop<T>(list: &mut Vec<T>) -> Option<T> {
+    (!list.is_empty()).then(|| list.remove(0))
+}
+
+/// A group whose only member leads it.
+fn leader() -> (Etcd, Node) {
+    let (mut etcd, mut leader) = (Etcd::default(), Node::new(settings(1)));
+    leader.run(&mut etcd);
+    leader.event(Event::Serving);
+    assert_eq!(leader.role(), Role::Primary, "{:?}", leader.told);
+    leader.run(&mut etcd);
+    leader.told.clear();
+    etcd.seen.clear();
+    (etcd, leader)
+}
+
+/// A group that node 1 leads, and node 2, which follows.
+fn follower() -> (Etcd, Node) {
+    let (mut etcd, mut first) = leader();
+    first.append(&[b"a", b"b"]);
+    first.run(&mut etcd);
+    let mut follower = Node::new(settings(2));
+    follower.run(&mut etcd);
+    assert_eq!(follower.role(), Role::Follower, "{:?}", follower.told);
+    assert_eq!(follower.changes(), [b"a", b"b"]);
+    follower.told.clear();
+    etcd.seen.clear();
+    (etcd, follower)
+}

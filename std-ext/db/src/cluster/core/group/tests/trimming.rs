@@ -1,0 +1,96 @@
+//! The primary's trimming.
+
+use super::*;
+
+fn filled(batches: usize) -> (Etcd, Node) {
+    let (mut etcd, mut leader) = leader();
+    for _ in 0..batches {
+        leader.append(&[b"a"]);
+        leader.run(&mut etcd);
+    }
+    (etcd, leader)
+}
+
+fn join(etcd: &mut Etcd, leader: &mut Node) {
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.tell(leader);
+}
+
+#[test]
+fn a_batch_goes_once_all_members_have_it() {
+    let (mut etcd, mut leader) = filled(20);
+    join(&mut etcd, &mut leader);
+    etcd.durable = vec![(node(1), 15)];
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&1), "trimmed before it is durable everywhere");
+    etcd.durable.push((node(2), 9));
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&9), "the batch that a member begins with stays");
+}
+
+#[test]
+fn the_last_batch_stays() {
+    let (mut etcd, mut leader) = filled(5);
+    etcd.durable = vec![(node(1), 1000)];
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [6]);
+}
+
+#[test]
+fn under_pressure_the_copies_decide() {
+    let mut etcd = Etcd::default();
+    let mut leader = Node::new(Settings { most_retained: 50_000, copies: 1, ..settings(1) });
+    leader.run(&mut etcd);
+    leader.event(Event::Serving);
+    join(&mut etcd, &mut leader);
+    etcd.durable = vec![(node(1), 1000)];
+    let value: Vec<u8> = (0..10_000_u32).map(|n| (n * n % 251) as u8).collect();
+    for n in 0..10 {
+        leader.append(&[&value[n..]]);
+        leader.run(&mut etcd);
+    }
+    let first = etcd.log.len();
+    leader.live(&mut etcd, 3000);
+    assert!(first >= 10 || leader.group.status().retained < 50_000);
+    assert!(leader.group.status().retained <= 50_000, "{}", leader.group.status().retained);
+}
+
+#[test]
+fn a_long_way_is_trimmed_in_steps() {
+    let (mut etcd, mut leader) = filled(3000);
+    leader.pass(2000);
+    let mut steps = Vec::new();
+    etcd.durable = vec![(node(1), 2500)];
+    while steps.last() != Some(&2500) {
+        if let Some((id, read)) = pop(&mut leader.reads) {
+            leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
+            continue;
+        }
+        let (id, primary, below) = pop(&mut leader.trims).expect("a deletion");
+        assert_eq!(Some(primary), etcd.primary, "compared with the epoch");
+        steps.push(below);
+        leader.event(Event::Trimmed { id, outcome: Ok(true) });
+    }
+    assert_eq!(steps, [1025, 2049, 2500]);
+}
+
+#[test]
+fn a_failed_deletion_is_repeated_later() {
+    let (mut etcd, mut leader) = filled(10);
+    etcd.durable = vec![(node(1), 11)];
+    for outcome in [Ok(false), Err(Failure::Unknown(String::new()))] {
+        leader.pass(2000);
+        while leader.trims.is_empty() {
+            let (id, read) = pop(&mut leader.reads).expect("a read");
+            leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
+        }
+        let (id, ..) = pop(&mut leader.trims).expect("a deletion");
+        leader.event(Event::Trimmed { id, outcome });
+        assert!(leader.trims.is_empty(), "at once");
+        leader.run(&mut etcd);
+    }
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&11));
+}

@@ -1,0 +1,198 @@
+//! A log that a test controls: which entries are safe, which evaluations are proved, and who is the primary.
+
+use crate::lock::lock;
+use crate::log::api::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+type Callback = Box<dyn Fn() + Send + Sync>;
+
+/// An entry: its number, its time and its changes.
+pub(crate) type Entry = (Lsn, u64, Vec<u8>);
+
+#[derive(Default)]
+pub(crate) struct ManualLog {
+    state: Mutex<Manual>,
+    changed: Condvar,
+    callbacks: Mutex<Vec<Callback>>,
+    longest_entry: Option<usize>,
+    largest_request: Option<usize>,
+    position: Mutex<Option<Position>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Manual {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) last: Lsn,
+    pub(crate) safe: Lsn,
+    pub(crate) writable: bool,
+    pub(crate) epoch: Epoch,
+    /// The epoch after the next entry that is appended.
+    pub(crate) epoch_after_append: Option<Epoch>,
+    /// Evaluations of the present epoch up to this time are proved.
+    pub(crate) proved: u64,
+    /// The time of evaluations: the number of entries, plus one.
+    now: u64,
+    pub(crate) backlog: usize,
+    /// The highest number that `commit` was called for.
+    pub(crate) committed: Lsn,
+}
+
+impl ManualLog {
+    /// Returns the log of a primary in epoch 1, all of whose entries are safe and all of whose evaluations are proved.
+    pub(crate) fn trusting() -> Self {
+        let log = Self::default();
+        log.set(|state| {
+            (state.writable, state.epoch) = (true, 1);
+            (state.safe, state.proved) = (Lsn::MAX - 1, u64::MAX);
+        });
+        log
+    }
+
+    /// As `trusting`, with bounds of entries and requests.
+    pub(crate) fn bounded(longest_entry: usize, largest_request: usize) -> Self {
+        Self {
+            longest_entry: Some(longest_entry),
+            largest_request: Some(largest_request),
+            ..Self::trusting()
+        }
+    }
+
+    /// Changes the log, and notifies whoever waits for it.
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Manual)) {
+        change(&mut lock(&self.state));
+        self.changed.notify_all();
+        for callback in &*lock(&self.callbacks) {
+            callback();
+        }
+    }
+
+    pub(crate) fn get<R>(&self, read: impl FnOnce(&Manual) -> R) -> R {
+        read(&lock(&self.state))
+    }
+
+    /// Waits until the log is in a state.
+    pub(crate) fn wait_until(&self, wanted: impl Fn(&Manual) -> bool) {
+        let state = lock(&self.state);
+        let waited = self.changed.wait_while(state, |state| !wanted(state));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What a follower calls for each entry.
+    pub(crate) fn publish_last(&self, lsn: Lsn) {
+        let mut state = lock(&self.state);
+        state.last = lsn;
+        state.safe = state.safe.max(lsn);
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.get(|state| state.entries.clone())
+    }
+
+    pub(crate) fn set_position(&self, position: Position) {
+        *lock(&self.position) = Some(position);
+    }
+}
+
+impl Log for ManualLog {
+    fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
+        let mut state = lock(&self.state);
+        (state.last, state.now) = (state.last + 1, state.now + 1);
+        let lsn = state.last;
+        state.entries.push((lsn, time, changes.to_vec()));
+        if let Some(epoch) = state.epoch_after_append.take() {
+            state.epoch = epoch;
+        }
+        Ok(lsn)
+    }
+
+    fn writable(&self) -> bool {
+        self.get(|state| state.writable)
+    }
+
+    fn last(&self) -> Lsn {
+        self.get(|state| state.last)
+    }
+
+    fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
+        let mut state = lock(&self.state);
+        state.committed = state.committed.max(lsn);
+        self.changed.notify_all();
+        if lsn == Lsn::MAX { Err(LogError::Deposed) } else { Ok(lsn <= state.safe) }
+    }
+
+    fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
+        self.wait_until(|state| lsn <= state.safe);
+        Ok(())
+    }
+
+    fn safe(&self) -> Lsn {
+        self.get(|state| state.safe)
+    }
+
+    fn on_progress(&self, told: Callback) {
+        lock(&self.callbacks).push(told);
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.get(|state| state.epoch)
+    }
+
+    fn evaluated(&self, before: Epoch) -> Evaluated {
+        Evaluated { epoch: before, time: self.get(|state| state.now) + 1 }
+    }
+
+    fn proof(&self, evaluated: &Evaluated) -> Proof {
+        self.get(|state| match evaluated.epoch == state.epoch {
+            false => Proof::Never,
+            true if evaluated.time <= state.proved => Proof::Given,
+            true => Proof::Pending,
+        })
+    }
+
+    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
+        self.wait_until(|state| {
+            evaluated.epoch != state.epoch || evaluated.time <= state.proved
+        });
+        match self.proof(evaluated) {
+            Proof::Never => Err(LogError::Deposed),
+            Proof::Given | Proof::Pending => Ok(()),
+        }
+    }
+
+    fn longest_entry(&self) -> usize {
+        self.longest_entry.unwrap_or(16 << 20)
+    }
+
+    fn largest_request(&self) -> usize {
+        self.largest_request.unwrap_or(usize::MAX)
+    }
+
+    fn backlog(&self) -> usize {
+        self.get(|state| state.backlog)
+    }
+
+    fn position(&self, _last: Lsn) -> Option<Position> {
+        lock(&self.position).clone()
+    }
+
+    fn rotate(&self) -> Result<Lsn, LogError> {
+        Ok(self.last() + 1)
+    }
+
+    fn drop_before(&self, _first: Lsn) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        self.set(|state| state.writable = false);
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Tests of when replies of a cluster's primary are sent, with a log that tests control.
+
+use super::tests::{AtOnce, expect, expect_silence};
+use super::*;
+use crate::clock::TimeSource;
+use crate::clustered::Role;
+use crate::log::manual::ManualLog;
+use crate::log::{Log, LogError, OpenError};
+use crate::{Db, Error, Options, Progress};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+/// Opens the primary of a cluster.
+fn primary(log: &Arc<ManualLog>) -> Db {
+    let shared = Arc::clone(log);
+    // The clock stands still, so the background tasks log no floor.
+    let options = Options {
+        time: TimeSource::Manual(Arc::new(AtomicU64::new(500))),
+        ..Options::in_memory()
+    };
+    let opened = Db::open_clustered(options, None, &Progress::default(), |_| {
+        Ok::<Arc<dyn Log>, OpenError>(shared)
+    });
+    let db = opened.unwrap();
+    db.become_primary(500);
+    assert_eq!(db.role(), Role::Primary);
+    db
+}
+
+/// Runs a server of one thread, the primary of a cluster, until the test is done.
+fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
+    let log = Arc::new(ManualLog::trusting());
+    let config = ServerConfig { threads: 1, ..ServerConfig::default() };
+    let server = Server::bind(primary(&log), config).unwrap();
+    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
+    let stopper = server.stop_handle();
+    let connect = || {
+        let client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client
+    };
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.run());
+        let ends = AtOnce(&stopper);
+        test(&log, &connect);
+        drop(ends);
+        running.join().unwrap().unwrap();
+    });
+}
+
+/// Checks that the server closes a connection without another byte.
+fn expect_close(client: &mut TcpStream, why: &str) {
+    let mut rest = Vec::new();
+    let ended = client.read_to_end(&mut rest);
+    assert_eq!(String::from_utf8_lossy(&rest), "", "{why}");
+    ended.expect("the connection was not closed");
+}
+
+#[test]
+fn a_reply_waits_for_its_entry_and_its_proof() {
+    serve(|log, connect| {
+        let (mut one, mut two) = (connect(), connect());
+        log.set(|state| (state.safe, state.proved) = (0, 0));
+        one.write_all(b"SET rose red\r\n").unwrap();
+        log.wait_until(|state| state.committed >= 1);
+        log.set(|state| state.safe = 1);
+        // The next change is made after the worker has heard of that.
+        two.write_all(b"GET rose\r\nSET daisy white\r\n").unwrap();
+        log.wait_until(|state| state.committed >= 2);
+        expect_silence(&mut one);
+        log.set(|state| state.proved = 2);
+        expect(&mut one, "+OK\r\n");
+        expect_silence(&mut two);
+        log.set(|state| state.proved = 3);
+        let mut three = connect();
+        three.write_all(b"SET daisy pale\r\n").unwrap();
+        log.wait_until(|state| state.committed >= 3);
+        expect_silence(&mut two);
+        log.set(|state| state.safe = 2);
+        expect(&mut two, "$3\r\nred\r\n+OK\r\n");
+        log.set(|state| (state.safe, state.proved) = (3, 4));
+        expect(&mut three, "+OK\r\n");
+    });
+}
+
+/// A reply that shows nothing new needs no entry, but a proof.
+#[test]
+fn reads_and_refused_changes_wait_for_their_proof() {
+    serve(|log, connect| {
+        let (mut one, mut two) = (connect(), connect());
+        one.write_all(b"SET rose red\r\n").unwrap();
+        expect(&mut one, "+OK\r\n");
+        log.set(|state| (state.safe, state.proved) = (1, 1));
+        one.write_all(b"SETNX rose white\r\n").unwrap();
+        let mut other = connect();
+        other.write_all(b"GET rose\r\n").unwrap();
+        two.write_all(b"SET daisy white\r\n").unwrap();
+        log.wait_until(|state| state.committed >= 2);
+        expect_silence(&mut one);
+        log.set(|state| state.proved = 3);
+        expect(&mut one, ":0\r\n");
+        expect(&mut other, "$3\r\nred\r\n");
+        log.set(|state| state.safe = 2);
+        expect(&mut two, "+OK\r\n");
+    });
+}
+
+/// The entry of the same number in the next epoch is another one.
+#[test]
+fn no_reply_outlives_its_epoch() {
+    serve(|log, connect| {
+        let (mut one, mut two) = (connect(), connect());
+        log.set(|state| state.safe = 0);
+        one.write_all(b"SET rose red\r\n").unwrap();
+        log.wait_until(|state| state.committed >= 1);
+        log.set(|state| (state.epoch, state.safe) = (2, 9));
+        expect_close(&mut one, "a reply outlives its epoch");
+        two.write_all(b"GET rose\r\n").unwrap();
+        expect(&mut two, "$3\r\nred\r\n");
+        // Nor does a reply that waits for nothing but its proof.
+        log.set(|state| state.proved = 0);
+        two.write_all(b"GET rose\r\n").unwrap();
+        two.write_all(b"SET rose white\r\n").unwrap();
+        log.wait_until(|state| state.last >= 2);
+        log.set(|state| (state.epoch, state.proved) = (3, u64::MAX));
+        expect_close(&mut two, "a read outlives its epoch");
+    });
+}
+
+/// The epoch ends while a request is evaluated.
+#[test]
+fn a_reply_belongs_to_the_epoch_from_before_its_evaluation() {
+    serve(|log, connect| {
+        let mut client = connect();
+        log.set(|state| state.epoch_after_append = Some(2));
+        client.write_all(b"SET rose red\r\n").unwrap();
+        expect_close(&mut client, "a reply of an epoch that ended meanwhile is sent");
+    });
+}
+
+/// A proof up to the time before an evaluation does not cover it.
+#[test]
+fn the_time_of_an_evaluation_is_that_of_its_end() {
+    serve(|log, connect| {
+        let (mut one, mut two) = (connect(), connect());
+        // The change moves the time on to 2.
+        log.set(|state| state.proved = 1);
+        one.write_all(b"SET rose red\r\n").unwrap();
+        log.wait_until(|state| state.last >= 1);
+        // Served in a later cycle.
+        two.write_all(b"SET daisy white\r\n").unwrap();
+        log.wait_until(|state| state.last >= 2);
+        expect_silence(&mut one);
+        log.set(|state| state.proved = 3);
+        expect(&mut one, "+OK\r\n");
+        expect(&mut two, "+OK\r\n");
+    });
+}
+
+#[test]
+fn clients_are_not_read_while_too_much_waits_for_the_log() {
+    serve(|log, connect| {
+        let mut client = connect();
+        log.set(|state| state.backlog = (8 << 20) + 1);
+        client.write_all(b"SET rose red\r\n").unwrap();
+        // A server that reads has executed the change by then.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(log.last(), 0, "a change was read though too much waits");
+        log.set(|state| state.backlog = 8 << 20);
+        expect(&mut client, "+OK\r\n");
+    });
+}
+
+#[test]
+fn embedded_callers_wait_for_their_proof() {
+    let log = Arc::new(ManualLog::trusting());
+    let db = primary(&log);
+    db.set("rose", "red").unwrap();
+    log.set(|state| state.proved = 0);
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| db.get("rose"));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!reading.is_finished(), "an answer is given without its proof");
+        log.set(|state| state.proved = u64::MAX);
+        assert_eq!(reading.join().unwrap().unwrap().as_deref(), Some(&b"red"[..]));
+    });
+    log.set(|state| state.epoch_after_append = Some(2));
+    let outcome = db.set("rose", "white");
+    assert!(matches!(outcome, Err(Error::Log(LogError::Deposed))), "{outcome:?}");
+}
