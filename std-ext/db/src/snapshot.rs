@@ -306,12 +306,6 @@ impl Snapshot {
         Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, position, bytes }))
     }
 
-    /// Opens the file.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn open_file(&self) -> io::Result<File> {
-        self.folder.disk().read(&self.file)
-    }
-
     /// Returns the last log entry of which any section may contain a change.
     pub fn last(&self) -> Lsn {
         self.last

@@ -11,11 +11,11 @@ use super::wire::fetch_response::Part;
 use super::wire::{Chunk, FetchResponse, Manifest, Reached};
 use crate::cluster::core::Mark;
 use crate::cluster::relay::RelayPosition;
-use crate::cluster::relay::position::mark_in;
+use crate::cluster::relay::position::{mark_in, mark_of};
 use crate::log::disk::DiskFile;
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, LOCK, numbered_name};
-use crate::log::{Fsync, Log, Lsn, OpenError};
+use crate::log::{Fsync, Log, Lsn, OpenError, Position};
 use crate::snapshot::{self, Snapshot};
 use std::fs;
 use std::io;
@@ -218,7 +218,15 @@ impl Receiver {
         if first > least_floor(snapshot.sections()).saturating_add(1) {
             return Err(PeerError::Invalid("entries are missing that the snapshot needs"));
         }
-        self.entries(first, lsn, None)
+        let mut mark = None;
+        if let Some(position) = snapshot.position() {
+            let Position { cluster, incarnation, group, .. } = *position;
+            if (GroupId { cluster, incarnation, group }) != self.group {
+                return Err(PeerError::OtherGroup("the peer's snapshot is of another group"));
+            }
+            mark = position.batch.as_ref().map(|(first, mark)| mark_of(*first, mark));
+        }
+        self.entries(first, lsn, mark)
     }
 
     /// Begins the log with the entry `first`.

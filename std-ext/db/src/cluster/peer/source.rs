@@ -146,7 +146,8 @@ fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenErr
         tries += 1;
         let opened = Snapshot::newest_complete(folder).and_then(|newest| {
             let Some(snapshot) = newest else { return Ok(None) };
-            let file = snapshot.open_file().map_err(|why| folder.io_error(why))?;
+            let file = folder.disk().read(snapshot.file());
+            let file = file.map_err(|why| OpenError::Io(snapshot.file().into(), why))?;
             Ok(Some((snapshot, file)))
         });
         match opened {

@@ -1,0 +1,199 @@
+//! A node for tests: a folder with a snapshot and a relay, and a server.
+
+use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq};
+use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
+use crate::cluster::peer::identity::{GroupId, PeerStatus};
+use crate::cluster::peer::server::{PeerServer, PeerServerOptions, Serving};
+use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
+use crate::cluster::relay::{Durable, Relay, RelayPosition};
+use crate::log::disk::{Disk, SystemDisk};
+use crate::log::file::FileLog;
+use crate::log::folder::Folder;
+use crate::log::{self, Fsync, Log, Lsn};
+use crate::slot_set::SlotSet;
+use crate::snapshot::{Snapshot, Writer, remove_older};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub(super) const GROUP: GroupId = GroupId { cluster: [7; 16], incarnation: 3, group: 0 };
+pub(super) const NODE: NodeId = NodeId([1; 20]);
+pub(super) const OTHER: NodeId = NodeId([2; 20]);
+
+pub(super) fn options() -> PeerClientOptions {
+    PeerClientOptions {
+        group: GROUP,
+        node: OTHER,
+        tls: None,
+        insecure: false,
+        most_bytes: MOST_FETCHED,
+    }
+}
+
+/// Waits until something holds.
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What a folder contains: the keys of its snapshot, and the entries of its log with their marks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) snapshot: Option<(Lsn, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    pub(super) entries: Vec<(Lsn, u64, Vec<u8>)>,
+    pub(super) position: RelayPosition,
+}
+
+/// Reads a folder as a restart does.
+pub(super) fn content(path: &Path) -> Content {
+    content_of(&Folder::claim(path).unwrap())
+}
+
+pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
+    let (mut snapshot, mut floor, mut last, mut mark) = (None, 0, 0, None);
+    if let Some(newest) = Snapshot::newest(folder).unwrap() {
+        let mut keys = BTreeMap::new();
+        for (number, section) in newest.sections().iter().enumerate() {
+            floor = section.floor;
+            newest
+                .read_section(number, &mut |key, _, value| {
+                    keys.insert(key.to_vec(), value.to_vec());
+                })
+                .unwrap();
+        }
+        last = newest.last();
+        let batch = newest.position().unwrap().batch.unwrap();
+        mark = Some(mark_of(batch.0, &batch.1));
+        snapshot = Some((last, keys));
+    }
+    let mut entries = Vec::new();
+    let folder = Arc::clone(folder);
+    let (log, _) = FileLog::open(folder, Fsync::Never, floor + 1, last, &mut |lsn, time, changes| {
+        mark = mark_in(lsn, changes).or(mark);
+        entries.push((lsn, time, changes.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    let position = RelayPosition { mark, lsn: log.last() };
+    Content { snapshot, entries, position }
+}
+
+/// A batch of one entry.
+pub(super) fn batch(seq: Seq, lsn: Lsn, changes: &[u8]) -> Committed {
+    let mark = Mark { seq, epoch: 1, chain: Chain([seq as u8; 16]), first: lsn };
+    let entries = vec![Entry { lsn, time: lsn * 10, changes: changes.to_vec() }];
+    Committed { mark, entries, after: Position { seq, lsn, epoch: 1, ..Position::default() } }
+}
+
+/// Writes a snapshot whose sections contain all entries up to `floor`.
+pub(super) fn write_snapshot(folder: &Arc<Folder>, floor: Lsn, last: Lsn, value: &[u8]) {
+    write_snapshot_of(GROUP, folder, floor, last, value);
+}
+
+/// As `write_snapshot`, for a node of `group`. Each entry has a batch of its own.
+pub(super) fn write_snapshot_of(
+    group: GroupId,
+    folder: &Arc<Folder>,
+    floor: Lsn,
+    last: Lsn,
+    value: &[u8],
+) {
+    let mut writer = Writer::create_clustered(folder).unwrap();
+    writer.section(0..16384, floor).unwrap();
+    for key in 0..100_u8 {
+        writer.entry(&[key], None, value).unwrap();
+    }
+    let GroupId { cluster, incarnation, group } = group;
+    let batch = Some((last, logged_mark(&batch(last, last, b"").mark)));
+    let (epoch, slots) = (1, SlotSet::all());
+    let position = log::Position { cluster, group, incarnation, epoch, slots, batch };
+    writer.finish_at(last, last * 10, Some(position)).unwrap();
+    remove_older(folder, last).unwrap();
+}
+
+/// A node with data.
+pub(super) struct Node {
+    pub(super) path: tempfile::TempDir,
+    pub(super) folder: Arc<Folder>,
+    pub(super) relay: Arc<Relay>,
+}
+
+impl Node {
+    /// Makes a node with the entries 1 to 40, of which a snapshot contains those up to 20, and some of those up to 25.
+    /// The log begins with entry 15.
+    pub(super) fn new(value: &[u8]) -> Self {
+        let node = Self::empty();
+        for lsn in 1..15 {
+            node.push(lsn);
+        }
+        node.relay.log().rotate().unwrap();
+        for lsn in 15..=40 {
+            node.push(lsn);
+        }
+        node.relay.force().unwrap();
+        write_snapshot(&node.folder, 20, 25, value);
+        node.relay.drop_before(21).unwrap();
+        node
+    }
+
+    pub(super) fn empty() -> Self {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::claim_on(path.path(), Arc::new(SystemDisk) as Arc<dyn Disk>).unwrap();
+        let opened =
+            FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
+        let relay = Arc::new(Relay::new(Arc::new(opened.unwrap().0), None).unwrap());
+        Self { path, folder, relay }
+    }
+
+    /// Appends an entry of some KiB in a batch of its own.
+    pub(super) fn push(&self, lsn: Lsn) {
+        let changes = vec![lsn as u8; 1000 * (lsn % 10) as usize];
+        self.relay.push(&batch(lsn, lsn, &changes)).unwrap();
+    }
+
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        let status = || PeerStatus {
+            node: NODE,
+            role: "follower".into(),
+            epoch: 4,
+            seq: 5,
+            lsn: 6,
+            time: 7,
+            durable: Durable { lsn: 8, seq: 9 },
+            folder: [3; 16],
+            version: "0.1.0".into(),
+        };
+        let data = Some((Arc::clone(&self.folder), Arc::clone(&self.relay)));
+        Arc::new(Serving {
+            group: GROUP,
+            node: NODE,
+            status: Box::new(status),
+            data: Mutex::new(data),
+        })
+    }
+
+    pub(super) fn serve(&self) -> PeerServer {
+        serve(self.serving())
+    }
+}
+
+pub(super) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(super) fn serve(serving: Arc<Serving>) -> PeerServer {
+    PeerServer::start(loopback(), &PeerServerOptions::default(), serving).unwrap()
+}
+
+/// The names in a folder, but for its lock.
+pub(super) fn names(path: &Path) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<_> = all.filter(|path| !path.ends_with("lock")).collect();
+    names.sort();
+    names
+}

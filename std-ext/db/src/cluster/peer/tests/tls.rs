@@ -1,0 +1,79 @@
+//! Certificates: both sides need one of the cluster's authority with the cluster's name.
+
+use super::node::{Node, loopback, options};
+use super::served::status;
+use crate::cluster::peer::client::PeerClientOptions;
+use crate::cluster::peer::error::PeerError;
+use crate::cluster::peer::identity::PeerStatus;
+use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
+use crate::cluster::peer::tls::PeerTls;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Certificates with a name, of a node that trusts `trusted`, for the cluster `cluster`.
+fn certificates(by: &Authority, trusted: &Authority, name: &str, cluster: &str) -> PeerTls {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, by).unwrap();
+    PeerTls {
+        ca: trusted.pem().into_bytes(),
+        cert: certificate.pem().into_bytes(),
+        key: key.serialize_pem().into_bytes(),
+        name: cluster.to_owned(),
+    }
+}
+
+fn asked(server: &PeerTls, client: Option<&PeerTls>) -> Result<PeerStatus, PeerError> {
+    let node = Node::empty();
+    let tls = PeerServerOptions { tls: Some(server.clone()), insecure: false };
+    let server = PeerServer::start(loopback(), &tls, node.serving()).unwrap();
+    let options = PeerClientOptions { tls: client.cloned(), ..options() };
+    status(&server.address().to_string(), &options)
+}
+
+#[test]
+fn both_sides_show_the_name_of_the_cluster() {
+    let own = authority();
+    let good = certificates(&own, &own, "roses", "roses");
+    asked(&good, Some(&good)).unwrap();
+    let other = certificates(&own, &own, "tulips", "roses");
+    let refused = asked(&good, Some(&other)).unwrap_err();
+    assert!(refused.to_string().contains("the cluster's name"), "{refused}");
+    let refused = asked(&other, Some(&good)).unwrap_err();
+    assert!(matches!(refused, PeerError::Unreachable(_)), "{refused}");
+}
+
+#[test]
+fn both_sides_are_signed_by_the_authority() {
+    let (own, foreign) = (authority(), authority());
+    let good = certificates(&own, &own, "roses", "roses");
+    let stranger = certificates(&foreign, &own, "roses", "roses");
+    for (server, client) in [(&good, Some(&stranger)), (&stranger, Some(&good)), (&good, None)] {
+        let refused = asked(server, client);
+        assert!(matches!(refused, Err(PeerError::Unreachable(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused() {
+    let own = authority();
+    let good = certificates(&own, &own, "roses", "roses");
+    let no_key = PeerTls { key: b"no key".to_vec(), ..good.clone() };
+    let no_name = PeerTls { name: "a b".into(), ..good };
+    for (bad, says) in [(no_key, "certificates cannot be used"), (no_name, "cannot stand")] {
+        let node = Node::empty();
+        let tls = PeerServerOptions { tls: Some(bad.clone()), insecure: false };
+        let text = PeerServer::start(loopback(), &tls, node.serving()).unwrap_err().to_string();
+        assert!(text.contains(says), "{text}");
+        let options = PeerClientOptions { tls: Some(bad), ..options() };
+        let text = status("127.0.0.1:1", &options).unwrap_err().to_string();
+        assert!(text.contains(says), "{text}");
+    }
+}

@@ -1,0 +1,313 @@
+//! Tests of the relay: what a restart finds, disks that fail, and readers beside a writer.
+
+use super::position::mark_in;
+use super::{Condition, Durable, MOST_BACKLOG, Record, Relay, RelayError, RelayPosition};
+use crate::cluster::core::{Chain, Committed, Entry, Mark, Position, Seq};
+use crate::log::disk::{Disk, SystemDisk};
+use crate::log::faults::FaultyDisk;
+use crate::log::file::FileLog;
+use crate::log::folder::Folder;
+use crate::log::{Fsync, Log, Lsn};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A batch with entries of these changes. `parts` is more than 1 if the entry was too large for one batch.
+fn batch_in_parts(seq: Seq, parts: u64, first: Lsn, changes: &[&[u8]]) -> Committed {
+    let chain = Chain([seq as u8; 16]);
+    let mark = Mark { seq, epoch: 1 + seq / 4, chain, first };
+    let entries = (first..).zip(changes);
+    let entries: Vec<Entry> = entries
+        .map(|(lsn, changes)| Entry { lsn, time: lsn * 10, changes: changes.to_vec() })
+        .collect();
+    let lsn = first + entries.len() as u64 - 1;
+    let after = Position { seq: seq + parts - 1, lsn, epoch: mark.epoch, ..Position::default() };
+    Committed { mark, entries, after }
+}
+
+fn batch(seq: Seq, first: Lsn, changes: &[&[u8]]) -> Committed {
+    batch_in_parts(seq, 1, first, changes)
+}
+
+/// Three batches: of two entries, of one entry in parts, and of three.
+fn three() -> [Committed; 3] {
+    [
+        batch(1, 1, &[b"one", b"two"]),
+        batch_in_parts(2, 3, 3, &[&[7; 100]]),
+        batch(5, 4, &[b"four", b"", b"six"]),
+    ]
+}
+
+/// A relay, and the entries that were in its folder when it was opened, without their marks.
+struct Opened {
+    relay: Relay,
+    entries: Vec<Entry>,
+    last_mark: Option<Mark>,
+}
+
+fn open_on(path: &Path, disk: Arc<dyn Disk>, fsync: Fsync) -> Opened {
+    let folder = Folder::claim_on(path, disk).unwrap();
+    let (mut entries, mut last_mark) = (Vec::new(), None);
+    let (log, _) = FileLog::open(folder, fsync, 1, 0, &mut |lsn, time, changes| {
+        let mark = mark_in(lsn, changes);
+        last_mark = mark.or(last_mark);
+        // A mark is a kind, two short numbers, and 16 bytes.
+        let changes = if mark.is_some() { &changes[19..] } else { changes };
+        entries.push(Entry { lsn, time, changes: changes.to_vec() });
+        Ok(())
+    })
+    .unwrap();
+    Opened { relay: Relay::new(Arc::new(log), last_mark).unwrap(), entries, last_mark }
+}
+
+fn open(path: &Path) -> Opened {
+    open_on(path, Arc::new(SystemDisk), Fsync::EverySecond)
+}
+
+fn entries_of(batches: &[Committed]) -> Vec<Entry> {
+    batches.iter().flat_map(|batch| batch.entries.clone()).collect()
+}
+
+/// Waits until something holds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_restart_finds_the_last_mark() {
+    let path = tempfile::tempdir().unwrap();
+    let batches = three();
+    let opened = open(path.path());
+    assert_eq!(opened.relay.position(), RelayPosition::default());
+    for (batch, seq) in batches.iter().zip([1, 2, 5]) {
+        opened.relay.push(batch).unwrap();
+        let position = opened.relay.position();
+        assert_eq!(position, RelayPosition { mark: Some(batch.mark), lsn: batch.after.lsn });
+        let durable = Durable { lsn: batch.after.lsn, seq };
+        assert_eq!(opened.relay.force().unwrap(), durable, "the mark's batch has to stay in etcd");
+    }
+    let at = |lsn| opened.relay.mark_at(lsn).map(|mark| mark.seq);
+    assert_eq!([0, 1, 2, 3, 4, 6, 9].map(at), [0, 1, 1, 2, 5, 5, 5].map(|seq| Some(seq).filter(|&seq| seq > 0)));
+    opened.relay.close().unwrap();
+    assert!(matches!(opened.relay.push(&batch(6, 7, &[b"late"])), Err(RelayError::Log(_))));
+    drop(opened);
+    let opened = open(path.path());
+    assert_eq!(opened.entries, entries_of(&batches));
+    assert_eq!(opened.last_mark, Some(batches[2].mark));
+    let position = opened.relay.position();
+    assert_eq!((position.next_seq(), position.lsn), (5, 6));
+    // It has all of the batch, and takes it again.
+    opened.relay.push(&batches[2]).unwrap();
+    opened.relay.push(&batch(6, 7, &[b"seven"])).unwrap();
+    assert_eq!(opened.relay.position().lsn, 7);
+}
+
+#[test]
+fn a_crash_may_cut_a_batch_anywhere() {
+    let path = tempfile::tempdir().unwrap();
+    let batches = three();
+    let opened = open(path.path());
+    for batch in &batches {
+        opened.relay.push(batch).unwrap();
+    }
+    opened.relay.log().wait(6).unwrap();
+    let name = format!("log-{:020}", 1);
+    let whole = std::fs::read(path.path().join(&name)).unwrap();
+    for length in 20..=whole.len() {
+        let cut = tempfile::tempdir().unwrap();
+        std::fs::write(cut.path().join(&name), &whole[..length]).unwrap();
+        let opened = open(cut.path());
+        let had = opened.entries.len();
+        let next = opened.relay.position().next_seq();
+        for batch in batches.iter().filter(|batch| batch.mark.seq >= next) {
+            let pushed = opened.relay.push(batch);
+            assert!(pushed.is_ok(), "after {length} bytes: {pushed:?}");
+        }
+        drop(opened);
+        let opened = open(cut.path());
+        assert_eq!(opened.entries, entries_of(&batches), "after {length} bytes, {had} entries");
+        assert_eq!(opened.last_mark, Some(batches[2].mark), "after {length} bytes");
+    }
+}
+
+#[test]
+fn a_gap_is_refused() {
+    let path = tempfile::tempdir().unwrap();
+    let opened = open(path.path());
+    opened.relay.push(&batch(1, 1, &[b"one"])).unwrap();
+    let refused = |batch: &Committed| match opened.relay.push(batch) {
+        Err(RelayError::Gap { wanted, found }) => (wanted, found),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&batch(3, 3, &[b"three"])), (2, 3));
+    let mut inside = batch(2, 2, &[b"two", b"three"]);
+    inside.entries[1].lsn = 4;
+    assert_eq!(refused(&inside), (3, 4));
+    assert_eq!(opened.relay.position().lsn, 1, "nothing was appended");
+    opened.relay.push(&batch(2, 2, &[b"two"])).unwrap();
+}
+
+#[test]
+fn what_was_forced_survives_a_power_failure() {
+    for fsync in [Fsync::Always, Fsync::EverySecond, Fsync::Never] {
+        let (path, left) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let disk = FaultyDisk::new();
+        let opened = open_on(path.path(), Arc::new(disk.clone()), fsync);
+        let batches = three();
+        opened.relay.push(&batches[0]).unwrap();
+        opened.relay.push(&batches[1]).unwrap();
+        let durable = opened.relay.force().unwrap();
+        disk.copy_synced(path.path(), left.path()).unwrap();
+        let after = open(left.path());
+        assert_eq!(after.entries, entries_of(&batches[..2]), "{fsync:?}");
+        assert_eq!(after.relay.position().durable(), durable, "{fsync:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_left() {
+    let path = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new();
+    let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::EverySecond);
+    let batches = three();
+    opened.relay.push(&batches[0]).unwrap();
+    opened.relay.force().unwrap();
+    disk.change(|faults| faults.room = Some(0));
+    opened.relay.push(&batches[1]).unwrap();
+    eventually("the full disk is not noticed", || {
+        matches!(opened.relay.condition(), Condition::Full(_))
+    });
+    assert!(opened.relay.force().is_err(), "what is not on the disk is not durable");
+    opened.relay.push(&batches[2]).unwrap();
+    assert!(opened.relay.backlog() > 0);
+    disk.change(|faults| faults.room = None);
+    eventually("the relay does not go on", || matches!(opened.relay.condition(), Condition::Good));
+    assert_eq!(opened.relay.force().unwrap(), Durable { lsn: 6, seq: 5 });
+    eventually("bytes wait for ever", || opened.relay.backlog() == 0);
+    drop(opened);
+    assert_eq!(open(path.path()).entries, entries_of(&batches));
+}
+
+#[test]
+fn a_failed_sync_is_final() {
+    let path = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new();
+    let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::Never);
+    let batches = three();
+    opened.relay.push(&batches[0]).unwrap();
+    disk.change(|faults| faults.sync = true);
+    assert!(matches!(opened.relay.force(), Err(RelayError::Log(_))));
+    disk.change(|faults| faults.sync = false);
+    assert!(matches!(opened.relay.condition(), Condition::Failed(_)));
+    assert!(matches!(opened.relay.push(&batches[1]), Err(RelayError::Log(_))));
+    let forced = opened.relay.force();
+    assert!(forced.is_err(), "nobody knows what is on the disk: {forced:?}");
+}
+
+#[test]
+fn what_waits_for_the_disk_is_bounded() {
+    let path = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new();
+    let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::Never);
+    disk.change(|faults| faults.room = Some(0));
+    let (relay, large) = (&opened.relay, vec![7; 4 << 20]);
+    let count = MOST_BACKLOG / (4 << 20) + 4;
+    std::thread::scope(|scope| {
+        let pusher = scope.spawn(|| {
+            for seq in 1..=count {
+                relay.push(&batch(seq, seq, &[&large])).unwrap();
+            }
+        });
+        eventually("nothing waits", || relay.backlog() > MOST_BACKLOG);
+        let most = MOST_BACKLOG + (5 << 20);
+        assert!(relay.backlog() < most && !pusher.is_finished(), "{} bytes", relay.backlog());
+        disk.change(|faults| faults.room = None);
+    });
+    assert_eq!(relay.position().lsn, count);
+}
+
+#[test]
+fn a_reader_keeps_what_it_reads() {
+    let path = tempfile::tempdir().unwrap();
+    let opened = open(path.path());
+    let relay = &opened.relay;
+    let segments = || std::fs::read_dir(path.path()).unwrap().count();
+    relay.push(&batch(1, 1, &[b"one", b"two"])).unwrap();
+    relay.log().rotate().unwrap();
+    relay.push(&batch(2, 3, &[b"three"])).unwrap();
+    relay.log().rotate().unwrap();
+    let three = segments();
+    let mut reader = relay.read_from(2).unwrap();
+    relay.drop_before(4).unwrap();
+    assert_eq!(segments(), three, "a segment that is read was removed");
+    let read = |records: Vec<Record>| -> Vec<Lsn> {
+        records.iter().map(|record| record.lsn).collect()
+    };
+    assert_eq!(read(reader.read(1).unwrap()), [2]);
+    assert_eq!(read(reader.read(1).unwrap()), [3]);
+    assert_eq!(read(reader.read(1).unwrap()), [0; 0], "there is no further entry yet");
+    relay.push(&batch(3, 4, &[b"four", b"five"])).unwrap();
+    relay.log().wait(5).unwrap();
+    let records = reader.read(1 << 20).unwrap();
+    assert_eq!(mark_in(4, &records[0].changes).map(|mark| mark.seq), Some(3));
+    assert_eq!(read(records), [4, 5]);
+    relay.drop_before(4).unwrap();
+    assert_eq!(segments(), three - 2, "the reader has passed these segments");
+    assert!(matches!(relay.read_from(3), Err(RelayError::Trimmed { wanted: 3, oldest: 4 })));
+    drop(reader);
+    relay.read_from(4).unwrap();
+}
+
+#[test]
+fn a_reader_beside_the_writer_meets_every_entry() {
+    const LAST: Lsn = 3000;
+    let path = tempfile::tempdir().unwrap();
+    let opened = open(path.path());
+    let relay = &opened.relay;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for lsn in 1..=LAST {
+                let changes = vec![lsn as u8; (lsn as usize * 37) % 2000];
+                relay.push(&batch(lsn, lsn, &[&changes])).unwrap();
+                if lsn % 500 == 0 {
+                    relay.log().rotate().unwrap();
+                }
+            }
+        });
+        let (mut reader, mut next) = (relay.read_from(1).unwrap(), 1);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while next <= LAST {
+            for Record { lsn, time, changes } in reader.read(5000).unwrap() {
+                assert_eq!((lsn, time), (next, next * 10));
+                let mark = mark_in(lsn, &changes).unwrap();
+                assert_eq!((mark.seq, mark.first), (lsn, lsn));
+                next += 1;
+            }
+            assert!(Instant::now() < deadline, "stuck before entry {next}");
+        }
+    });
+}
+
+#[test]
+fn damage_in_the_relay_is_told() {
+    let path = tempfile::tempdir().unwrap();
+    let opened = open(path.path());
+    opened.relay.push(&batch(1, 1, &[&[1; 100], &[2; 100]])).unwrap();
+    opened.relay.log().wait(2).unwrap();
+    let file = path.path().join(format!("log-{:020}", 1));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    // In place, because the log has the file open.
+    let same = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&same, &bytes, 0).unwrap();
+    let mut reader = opened.relay.read_from(1).unwrap();
+    let first = reader.read(1).unwrap();
+    assert_eq!(first.len(), 1);
+    let damaged = reader.read(1);
+    assert!(matches!(damaged, Err(RelayError::Read(_))), "{damaged:?}");
+}
