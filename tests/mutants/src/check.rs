@@ -16,7 +16,8 @@ pub enum Check {
     /// operating-system layer's.
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
-    /// database's, `hostile/...` those of hostile users, `std-ext/...` the operating-system layer's.
+    /// database's, `db-cluster/...` those that need its feature `cluster`, `hostile/...` those of hostile users,
+    /// `std-ext/...` the operating-system layer's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -137,7 +138,7 @@ impl Check {
     /// Returns the package of a target, if it is not the library, and the target's name there.
     fn package_of(target: &str) -> (Option<&'static str>, &str) {
         match target.split_once('/') {
-            Some(("db", target)) => (Some("hedgerow-db"), target),
+            Some(("db" | "db-cluster", target)) => (Some("hedgerow-db"), target),
             Some(("hostile", target)) => (Some("hedgerow-hostile"), target),
             Some(("std-ext", target)) => (Some("hedgerow-std-ext"), target),
             _ => (None, target),
@@ -182,6 +183,7 @@ impl Check {
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
+                let clustered = target.starts_with("db-cluster/");
                 let (package, target) = Self::package_of(target);
                 match package {
                     Some(package) => cargo.args(["test", "-p", package]),
@@ -189,6 +191,9 @@ impl Check {
                 };
                 if (package, target) == (Some("hedgerow-db"), "grpc") {
                     cargo.args(["--features", "grpc"]);
+                }
+                if clustered {
+                    cargo.args(["--features", "cluster"]);
                 }
                 if target == "lib" {
                     cargo.arg("--lib");

@@ -118,7 +118,7 @@ impl View {
 
     /// Returns all members except the primary.
     pub fn followers(&self) -> impl Iterator<Item = &Member> + Clone {
-        self.members.iter().filter(|member| !self.is_primary(member))
+        self.members.iter().filter(move |member| !self.is_primary(member))
     }
 }
 
@@ -127,8 +127,12 @@ pub type HandOver = dyn Fn() -> Result<(), String> + Send + Sync;
 
 /// The cell that has the current view.
 ///
-/// A node that stops being primary publishes the view that says so *before* its log refuses changes. Then a command that
-/// the log has refused finds the new view here, and its client is not sent back to this node.
+/// A node that stops being primary publishes the view that says so *before* its log refuses changes and has another
+/// epoch. This has two consequences:
+///
+/// - A command that the log has refused finds the new view here, and its client is not sent back to this node.
+/// - A thread that takes the log's epoch and then the view never executes a read for the primary in the epoch of a
+///   follower, whose reads need no proof.
 pub struct Views {
     /// The number of views that were published.
     version: AtomicU64,

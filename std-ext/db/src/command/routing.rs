@@ -81,10 +81,7 @@ impl<'t> Execution<'t, '_> {
         if !may_read {
             return Err(self.redirects().to_primary(group.view(), slot));
         }
-        match group.views().is_fresh(self.session.now()) {
-            true => Ok(()),
-            false => Err(STALE.into()),
-        }
+        if group.views().is_fresh(self.session.now()) { Ok(()) } else { Err(STALE.into()) }
     }
 
     /// Returns what the batch replies to requests that the log has refused.
@@ -101,8 +98,5 @@ fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, C
     let mut slots =
         places(spec.keys, arguments.len()).filter_map(|place| arguments.get(place)).map(|key| slot(key));
     let first = slots.next();
-    match slots.all(|other| Some(other) == first) {
-        true => Ok(first),
-        false => Err(CROSS_SLOT.into()),
-    }
+    if slots.all(|other| Some(other) == first) { Ok(first) } else { Err(CROSS_SLOT.into()) }
 }

@@ -185,7 +185,7 @@ fn a_cluster_needs_the_feature() {
     assert_eq!(Config::default().cluster(), None);
     let found = read(&CLUSTERED, &[]).map(|config| config.cluster().is_some());
     if cfg!(feature = "cluster") {
-        assert_eq!(found.unwrap(), true);
+        assert!(found.unwrap());
     } else {
         let text = found.unwrap_err().to_string();
         assert_eq!(text, "cluster requires a build with the feature `cluster`");

@@ -260,6 +260,9 @@ impl Worker {
         }
         // Before the first request is evaluated, so that a proof covers the whole evaluation.
         let epoch = self.notice_epoch();
+        // After the epoch: a node that is deposed publishes its view before its log has the next epoch. So no read is
+        // executed by a view of the primary and proved by the epoch of a follower.
+        self.context.refresh_view();
         let mut required_lsn = 0;
         let served = self.ready.take();
         for &key in &served {

@@ -61,6 +61,10 @@ impl WorkerContext {
         self.now = Instant::now();
         self.limits = self.shared.runtime_config.buffer_limits();
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
+    }
+
+    /// Takes the newest view of the group. The caller has taken the log's epoch before.
+    pub(super) fn refresh_view(&mut self) {
         if let Some(cluster) = &mut self.cluster {
             cluster.refresh();
         }

@@ -100,10 +100,7 @@ impl<'v> ShownNodes<'v> {
         });
         let others = || ip.into_iter().chain(hostname);
         out.map(others().count());
-        for (name, value) in others() {
-            out.bulk(name.as_bytes());
-            out.bulk(value.as_bytes());
-        }
+        others().for_each(|(name, value)| write_pair(out, name, value));
     }
 
     /// Writes what CLUSTER SHARDS replies: the one group.
@@ -127,25 +124,18 @@ impl<'v> ShownNodes<'v> {
         let ports = || ports.iter().filter(|(_, port)| *port != 0);
         let hostname = Some(&addresses.hostname).filter(|name| !name.is_empty());
         out.map(6 + ports().count() + usize::from(hostname.is_some()));
-        let mut pair = |name: &str, value: &str| {
-            out.bulk(name.as_bytes());
-            out.bulk(value.as_bytes());
-        };
-        pair("id", &member.id);
+        write_pair(out, "id", &member.id);
         for (name, port) in ports() {
             out.bulk(name.as_bytes());
             out.integer((*port).into());
         }
-        let mut pair = |name: &str, value: &str| {
-            out.bulk(name.as_bytes());
-            out.bulk(value.as_bytes());
-        };
-        pair("ip", &addresses.ip);
-        pair("endpoint", host(member, self.endpoint_type));
+        write_pair(out, "ip", &addresses.ip);
+        write_pair(out, "endpoint", host(member, self.endpoint_type));
         if let Some(hostname) = hostname {
-            pair("hostname", hostname);
+            write_pair(out, "hostname", hostname);
         }
-        pair("role", if self.view.is_primary(member) { "master" } else { "replica" });
+        let role = if self.view.is_primary(member) { "master" } else { "replica" };
+        write_pair(out, "role", role);
         out.bulk(b"replication-offset");
         out.integer(self.offset(member).cast_signed());
         let health = match member.health {
@@ -153,7 +143,11 @@ impl<'v> ShownNodes<'v> {
             Health::Loading => "loading",
             Health::Failed => "fail",
         };
-        out.bulk(b"health");
-        out.bulk(health.as_bytes());
+        write_pair(out, "health", health);
     }
+}
+
+fn write_pair(out: &mut Writer<'_>, name: &str, value: &str) {
+    out.bulk(name.as_bytes());
+    out.bulk(value.as_bytes());
 }

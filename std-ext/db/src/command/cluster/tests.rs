@@ -4,6 +4,9 @@ use crate::cluster::view::{
     Addresses, EndpointType, Health, Member, Role, View, ViewReader, Views,
 };
 use crate::command::tests::Client;
+use crate::log::none::NoLog;
+use crate::log::{Log, OpenError};
+use crate::{Db, Options, Progress};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -162,6 +165,36 @@ fn clients_without_a_primary_are_told_so() {
         assert_eq!(client.command("get a"), down);
         assert_eq!(client.command("set a 1"), down);
     }
+}
+
+/// A database that refuses changes, as one whose node is not the primary.
+fn deposed() -> Db {
+    let options = Options { shards: 4, ..Options::in_memory() };
+    let open = Db::open_clustered(options, None, &Progress::default(), |_| {
+        Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::new()))
+    });
+    open.unwrap()
+}
+
+#[test]
+fn changes_that_come_too_late_are_sent_to_the_next_primary() {
+    let (client, views) = client_of(view(TWO, Role::Primary), EndpointType::Ip);
+    let mut client = client.with(deposed());
+    // This node does not know the next primary yet.
+    assert_eq!(client.command("set a 1"), "-CLUSTERDOWN The cluster is down");
+    // The thread goes on with the old view for one more cycle.
+    views.publish(view(TWO, Role::Follower));
+    let moved = "-MOVED 15495 10.0.0.1:7001";
+    for line in ["set a 1", "getdel a", "mset a 1 {a} 2", "msetnx a 1", "del a {a}", "rename a {a}"] {
+        assert_eq!(client.command(line), moved, "{line}");
+    }
+    assert_eq!(client.command("flushall"), "-READONLY You can't write against a read only replica.");
+    let replies = client.send(b"set a 1\r\nping\r\nincr b\r\nget a\r\nset a 2\r\n");
+    let wanted = format!("{moved}\r\n+PONG\r\n-MOVED 3300 10.0.0.1:7001\r\n$-1\r\n{moved}\r\n");
+    assert_eq!(String::from_utf8(replies).unwrap(), wanted);
+    // Clients of TLS get its port.
+    client.use_tls();
+    assert_eq!(client.command("set a 1"), "-MOVED 15495 10.0.0.1:7101");
 }
 
 #[test]
@@ -399,6 +432,10 @@ fn roles_and_waits_count_live_followers() {
     assert_eq!(client.command("role"), "*3 $6 master :0 *1 *3 $8 10.0.0.2 $4 7002 $2 42");
     assert_eq!(client.command("wait 1 100"), ":1");
     assert_eq!(client.command("wait 5 100"), ":1");
+    // Also for changes whose replies the client did not want.
+    client.send(b"client reply off\r\nset a 1\r\nclient reply on\r\n");
+    let waiting = client.process(b"wait 1 0\r\n", &mut Vec::new());
+    assert_eq!(waiting.lsn, 1, "the reply to WAIT leaves before the changes are safe");
     assert_eq!(client.command("wait x 100"), "-ERR value is not an integer or out of range");
     assert_eq!(client.command("wait 1 -1"), "-ERR timeout is negative");
     let hello = client.command("hello");

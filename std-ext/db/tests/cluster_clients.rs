@@ -1,0 +1,161 @@
+//! builds: default
+//!
+//! redis-rs's client for clusters, on two servers whose views the test publishes. Each server has a database of its
+//! own, so a value says which one has stored it.
+
+mod support;
+
+use hedgerow_db::cluster::view::{
+    Addresses, EndpointType, Health, Member, Role, View, Views,
+};
+use redis::cluster::{ClusterClient, ClusterConnection};
+use redis::{Commands, RedisError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use support::Running;
+
+const GROUP: &str = "00000000000000000000000000000000000000cc";
+
+/// A server and the cell with its view.
+struct Node {
+    id: String,
+    server: Running,
+    views: Arc<Views>,
+}
+
+impl Node {
+    fn new(number: usize, endpoint_type: EndpointType) -> Self {
+        let first = View { own_id: format!("{number:040x}"), ..View::default() };
+        let id = first.own_id.clone();
+        let views = Arc::new(Views::new(first, endpoint_type, Duration::from_secs(3600)));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        views.set_as_of(u64::try_from(now).unwrap());
+        let shown = Arc::clone(&views);
+        let server = Running::new(|config| config.views = Some(shown));
+        Self { id, server, views }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    fn member(&self) -> Member {
+        let (ip, port) = (self.address().ip().to_string(), self.address().port());
+        let addresses =
+            Addresses { ip, hostname: "localhost".into(), port, ..Addresses::default() };
+        let id = self.id.clone();
+        Member { id, addresses, health: Health::Online, ..Member::default() }
+    }
+}
+
+/// Two nodes.
+struct Cluster(Vec<Node>);
+
+impl Cluster {
+    /// Starts two nodes, the first of which is the primary.
+    fn new(endpoint_type: EndpointType) -> Self {
+        let cluster = Self((0..2).map(|number| Node::new(number, endpoint_type)).collect());
+        cluster.make_primary(0);
+        cluster
+    }
+
+    /// Makes a node the primary, in everybody's view.
+    fn make_primary(&self, primary: usize) {
+        let members: Vec<Member> = self.0.iter().map(Node::member).collect();
+        for (number, node) in self.0.iter().enumerate() {
+            node.views.publish(View {
+                own_id: node.id.clone(),
+                group_id: GROUP.into(),
+                role: if number == primary { Role::Primary } else { Role::Follower },
+                epoch: primary as u64 + 1,
+                primary: Some(self.0[primary].id.clone()),
+                is_led: true,
+                members: members.clone(),
+            });
+        }
+    }
+
+    /// Ends the primary's lease, in everybody's view.
+    fn lose_primary(&self) {
+        for node in &self.0 {
+            let view = View::clone(&node.views.current());
+            node.views.publish(View { role: Role::Follower, is_led: false, ..view });
+        }
+    }
+
+    /// Connects a client that knows one node.
+    fn connect(&self, number: usize, read_from_replicas: bool) -> ClusterConnection {
+        let url = format!("redis://{}/", self.0[number].address());
+        let builder = ClusterClient::builder([url]).retries(50).max_retry_wait(100);
+        let builder = if read_from_replicas { builder.read_from_replicas() } else { builder };
+        let connection = builder.build().unwrap().get_connection().unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection
+    }
+
+    /// Returns what a node itself has.
+    fn stored(&self, number: usize, key: &str) -> String {
+        let url = format!("redis://{}/", self.0[number].address());
+        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        let _: () = redis::cmd("READONLY").query(&mut connection).unwrap();
+        connection.get::<_, Option<String>>(key).unwrap().unwrap_or_default()
+    }
+}
+
+#[test]
+fn changes_go_to_the_primary_whichever_node_is_known() {
+    for endpoint_type in [EndpointType::Ip, EndpointType::Hostname, EndpointType::Unknown] {
+        let cluster = Cluster::new(endpoint_type);
+        for known in 0..2 {
+            let mut client = cluster.connect(known, false);
+            let _: () = client.set("rose", format!("red {known}")).unwrap();
+            assert_eq!(client.get::<_, String>("rose").unwrap(), format!("red {known}"));
+            assert_eq!(cluster.stored(0, "rose"), format!("red {known}"), "{endpoint_type:?}");
+        }
+        assert_eq!(cluster.stored(1, "rose"), "", "the follower has made a change");
+    }
+}
+
+#[test]
+fn clients_follow_the_primary() {
+    let cluster = Cluster::new(EndpointType::Ip);
+    let mut client = cluster.connect(0, false);
+    let _: () = client.set("rose", "red").unwrap();
+    cluster.make_primary(1);
+    let _: () = client.set("rose", "white").unwrap();
+    assert_eq!((cluster.stored(0, "rose"), cluster.stored(1, "rose")), ("red".into(), "white".into()));
+    // Without a primary, the client tries again until there is one.
+    cluster.lose_primary();
+    std::thread::scope(|scope| {
+        let set = scope.spawn(|| client.set::<_, _, ()>("rose", "pink"));
+        std::thread::sleep(Duration::from_millis(200));
+        cluster.make_primary(0);
+        set.join().unwrap().unwrap();
+    });
+    assert_eq!(cluster.stored(0, "rose"), "pink");
+}
+
+#[test]
+fn clients_read_from_followers_if_they_want_to() {
+    let cluster = Cluster::new(EndpointType::Ip);
+    let mut client = cluster.connect(0, true);
+    let _: () = client.set("rose", "red").unwrap();
+    // The follower has nothing.
+    assert_eq!(client.get::<_, Option<String>>("rose").unwrap(), None);
+    cluster.0[1].views.set_as_of(0);
+    let stale: Result<Option<String>, RedisError> = client.get("rose");
+    assert!(stale.is_err() || stale.unwrap().as_deref() == Some("red"), "too old data was read");
+}
+
+#[test]
+fn keys_of_several_slots_are_split_by_the_client() {
+    let cluster = Cluster::new(EndpointType::Ip);
+    let mut client = cluster.connect(1, false);
+    let _: () = client.set("a", 1).unwrap();
+    let _: () = client.set("b", 2).unwrap();
+    assert_eq!(client.mget::<_, Vec<u32>>(&["a", "b"]).unwrap(), [1, 2]);
+    let crossed: Result<(), RedisError> =
+        redis::cmd("RENAME").arg("a").arg("b").query(&mut client);
+    assert!(crossed.is_err());
+}
