@@ -87,7 +87,7 @@ impl Record {
                 _ => ("", "lib", name.as_str()),
             },
             Check::Test { target, name } => match target.split_once('/') {
-                Some(("db", target)) => ("std-ext/db", target, name.as_str()),
+                Some(("db" | "db-cluster", target)) => ("std-ext/db", target, name.as_str()),
                 Some(("hostile", target)) => ("tests/hostile", target, name.as_str()),
                 Some(("std-ext", target)) => ("std-ext", target, name.as_str()),
                 _ => ("", target.as_str(), name.as_str()),
