@@ -409,9 +409,7 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     file.read_exact(&mut trailer)?;
     let size = u64::from(u32_at(&trailer, 0));
     let fits = size >= before_sections as u64 && size <= end - FILE_HEADER as u64;
-    if &trailer[8..] != MAGIC
-        || !fits
-        || !(size as usize - before_sections).is_multiple_of(SECTION)
+    if &trailer[8..] != MAGIC || !fits || !(size as usize - before_sections).is_multiple_of(SECTION)
     {
         return Err(ReadError::Damage(end, "the end of the file is missing or wrong"));
     }

@@ -52,8 +52,7 @@ fn write_at(
     sections: &[u64],
     position: Option<Position>,
 ) -> std::io::Result<u64> {
-    let create =
-        if position.is_some() { Writer::create_clustered } else { Writer::create };
+    let create = if position.is_some() { Writer::create_clustered } else { Writer::create };
     let mut writer = create(folder)?;
     for (number, count) in sections.iter().enumerate() {
         let begin = number as u16 * 1000;

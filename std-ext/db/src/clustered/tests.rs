@@ -18,12 +18,11 @@ fn options(folder: &Path, time: u64) -> Options {
 fn open(folder: &Path, time: u64, with: impl FnOnce(&Relayed)) -> (Db, Arc<ManualLog>) {
     let log = Arc::new(ManualLog::trusting());
     let shared = Arc::clone(&log);
-    let opened =
-        Db::open_clustered(options(folder, time), None, &Progress::default(), |relayed| {
-            with(&relayed);
-            shared.publish_last(relayed.last);
-            Ok::<Arc<dyn Log>, OpenError>(shared)
-        });
+    let opened = Db::open_clustered(options(folder, time), None, &Progress::default(), |relayed| {
+        with(&relayed);
+        shared.publish_last(relayed.last);
+        Ok::<Arc<dyn Log>, OpenError>(shared)
+    });
     (opened.unwrap(), log)
 }
 

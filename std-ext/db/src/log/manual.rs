@@ -150,9 +150,7 @@ impl Log for ManualLog {
     }
 
     fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
-        self.wait_until(|state| {
-            evaluated.epoch != state.epoch || evaluated.time <= state.proved
-        });
+        self.wait_until(|state| evaluated.epoch != state.epoch || evaluated.time <= state.proved);
         match self.proof(evaluated) {
             Proof::Never => Err(LogError::Deposed),
             Proof::Given | Proof::Pending => Ok(()),

@@ -14,13 +14,13 @@ mod loading;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;
+#[cfg(test)]
+mod proof_tests;
 pub(crate) mod runtime_config;
 mod serve;
 mod shared;
 mod socket;
 mod stream;
-#[cfg(test)]
-mod proof_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]

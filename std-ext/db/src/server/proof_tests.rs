@@ -18,10 +18,8 @@ use std::time::Duration;
 fn primary(log: &Arc<ManualLog>) -> Db {
     let shared = Arc::clone(log);
     // The clock stands still, so the background tasks log no floor.
-    let options = Options {
-        time: TimeSource::Manual(Arc::new(AtomicU64::new(500))),
-        ..Options::in_memory()
-    };
+    let options =
+        Options { time: TimeSource::Manual(Arc::new(AtomicU64::new(500))), ..Options::in_memory() };
     let opened = Db::open_clustered(options, None, &Progress::default(), |_| {
         Ok::<Arc<dyn Log>, OpenError>(shared)
     });

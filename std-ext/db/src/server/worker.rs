@@ -392,8 +392,7 @@ impl Worker {
         self.unproved = None;
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            let allowed =
-                Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+            let allowed = Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
             client.release(&allowed, &mut self.context);
             if let Some(why) = failed
                 && client.withdraw_replies(why, &self.context)

@@ -149,8 +149,8 @@ impl Apply<'_, '_> {
         // A snapshot in progress may contain one of the keys before this change and the other after it. An entry that
         // names both keys could not be replayed on it, so the value is logged as well. In a cluster another node may
         // be writing a snapshot. There, keys of one slot are in one section of it.
-        let names_both =
-            !self.state.is_snapshotting() && (!self.state.has_slot_marks() || slot(from) == slot(to));
+        let names_both = !self.state.is_snapshotting()
+            && (!self.state.has_slot_marks() || slot(from) == slot(to));
         let value = if names_both { 0 } else { record.value().length() };
         if from.len().saturating_add(to.len()).saturating_add(value) > self.state.largest_request {
             return Answer::Error(RequestError::EntryTooLong);

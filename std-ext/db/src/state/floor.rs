@@ -9,8 +9,8 @@
 //! deposed may have left its successor behind its own clock.
 
 use super::State;
-use crate::log::change;
 use crate::log::Lsn;
+use crate::log::change;
 use crate::state::role::Role;
 use crate::state::shard::Core;
 use std::sync::PoisonError;

@@ -156,7 +156,8 @@ fn damaged_lines_and_lists_are_refused_or_right() {
         noise.damage(&mut damaged);
         let _ = Members::parse(&damaged);
     }
-    let twice = format!("[{0},{0}]", r#"{"node":"0101010101010101010101010101010101010101","since":1}"#);
+    let twice =
+        format!("[{0},{0}]", r#"{"node":"0101010101010101010101010101010101010101","since":1}"#);
     assert!(Members::parse(twice.as_bytes()).is_err());
     assert!(Members::parse(&vec![b'['; 60_000]).is_err());
 }

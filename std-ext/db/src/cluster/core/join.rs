@@ -101,19 +101,13 @@ impl Joiner {
             chain: batch.after(),
             time: self.position.time,
         };
-        let mark = Mark {
-            seq: self.next(),
-            epoch: batch.epoch,
-            chain: batch.before,
-            first: batch.first,
-        };
+        let mark =
+            Mark { seq: self.next(), epoch: batch.epoch, chain: batch.before, first: batch.first };
         let (mark, entries) = match batch.piece {
             Piece::Whole if self.continues(batch.epoch) => {
                 return Err(wrong("the entry before it has no end"));
             }
-            Piece::Whole => {
-                (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?)
-            }
+            Piece::Whole => (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?),
             Piece::Part | Piece::LastPart => {
                 let parts = self.extended(mark, &batch)?;
                 if batch.piece == Piece::Part {
@@ -151,8 +145,8 @@ impl Joiner {
         if length > whole || (length == whole) != (batch.piece == Piece::LastPart) {
             return Err(wrong("the parts of an entry are not as long as it"));
         }
-        let mut bytes =
-            if open { self.parts.take().map(|parts| parts.bytes) } else { None }.unwrap_or_default();
+        let mut bytes = if open { self.parts.take().map(|parts| parts.bytes) } else { None }
+            .unwrap_or_default();
         bytes.extend_from_slice(&batch.raw);
         Ok(Parts { mark, bytes })
     }

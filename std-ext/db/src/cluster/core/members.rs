@@ -37,7 +37,9 @@ impl Members {
     /// If it is not a list of members, with a sentence that says why.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |why: String| {
-            format!("the key members in etcd cannot be read ({why}): restore it, or remove the key and restart all nodes")
+            format!(
+                "the key members in etcd cannot be read ({why}): restore it, or remove the key and restart all nodes"
+            )
         };
         if bytes.len() > MOST_BYTES {
             return Err(wrong("it is too long".to_owned()));
@@ -60,9 +62,10 @@ impl Members {
 
     /// Returns the value to write.
     pub fn print(&self) -> String {
-        let list = self.0.iter().map(|member| {
-            format!(r#"{{"node":"{}","since":{}}}"#, member.node, member.since)
-        });
+        let list = self
+            .0
+            .iter()
+            .map(|member| format!(r#"{{"node":"{}","since":{}}}"#, member.node, member.since));
         format!("[{}]", list.collect::<Vec<_>>().join(","))
     }
 

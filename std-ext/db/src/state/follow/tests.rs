@@ -5,12 +5,12 @@ use crate::clock::TimeSource;
 use crate::log::change;
 use crate::log::manual::{Entry, ManualLog};
 use crate::options::{Eviction, Options};
-use crate::state::load::LoadingShards;
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
-use crate::state::maintenance::run_cycle;
 use crate::session::Session;
+use crate::state::load::LoadingShards;
+use crate::state::maintenance::run_cycle;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -291,7 +291,11 @@ fn followers_change_nothing() {
     // Not even if the log would take it.
     follower.log.set(|state| state.writable = true);
     let refused = format!("{:?}", Answer::Error(RequestError::NotPrimary));
-    assert_eq!(follower.set("rose", "white", Expiry::Never), refused, "a follower has changed a key");
+    assert_eq!(
+        follower.set("rose", "white", Expiry::Never),
+        refused,
+        "a follower has changed a key"
+    );
     let (_, answer) = follower.execute(Request::MultiKey(MultiKeyOp::Clear));
     assert_eq!(answer, refused, "a follower has removed all keys");
     follower.state.limit.set_eviction(Eviction::Lru);
@@ -300,10 +304,7 @@ fn followers_change_nothing() {
     assert_eq!(follower.get("rose"), "red", "a follower has evicted a key");
     assert_eq!(follower.log.last(), 1);
     // A read behind a change of the same shard is answered under the lock.
-    let requests = [
-        Request::Change(b"rose", Change::Delete),
-        Request::Read(b"rose", Query::Value),
-    ];
+    let requests = [Request::Change(b"rose", Change::Delete), Request::Read(b"rose", Query::Value)];
     let mut answers = Vec::new();
     follower.session.execute(&requests, &mut |_, made| answers.push(format!("{made:?}")));
     assert_eq!(answers, [refused, format!("{:?}", Answer::Bytes(b"red"))]);
@@ -315,9 +316,8 @@ fn a_read_waits_for_its_slot_only() {
     primary.state.become_primary(1000);
     primary.set("rose", "red", Expiry::Never);
     primary.set("daisy", "white", Expiry::Never);
-    let read = |node: &mut Node, key: &str| {
-        node.execute(Request::Read(key.as_bytes(), Query::Value)).0
-    };
+    let read =
+        |node: &mut Node, key: &str| node.execute(Request::Read(key.as_bytes(), Query::Value)).0;
     assert_eq!((read(&mut primary, "rose"), read(&mut primary, "daisy")), (1, 2));
     let condition = SetCondition::IfAbsent;
     let absent = Change::Set { value: b"", condition, expiry: Expiry::Never, get: false };

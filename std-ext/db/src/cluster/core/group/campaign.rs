@@ -1,8 +1,6 @@
 //! Becoming the primary: membership, the wait for a lease, the takeover.
 
-use super::state::{
-    Attempt, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease,
-};
+use super::state::{Attempt, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease};
 use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
@@ -133,8 +131,14 @@ impl Group {
         let entry = Entry { lsn: before.lsn + 1, time, changes: begin(epoch, self.settings.node) };
         let mut raw = Vec::new();
         encode_entry(&entry, &mut raw);
-        let batch =
-            Batch { epoch, first: entry.lsn, entries: 1, piece: Piece::Whole, before: before.chain, raw };
+        let batch = Batch {
+            epoch,
+            first: entry.lsn,
+            entries: 1,
+            piece: Piece::Whole,
+            before: before.chain,
+            raw,
+        };
         let line = Tail {
             epoch,
             node: Some(self.settings.node),
@@ -176,7 +180,9 @@ impl Group {
                     "the group was handed over to this node".to_owned()
                 }
                 (None, _) => "the group was released to any node".to_owned(),
-                (Some(node), 0) => format!("{node}, to which the group was handed over, did not come"),
+                (Some(node), 0) => {
+                    format!("{node}, to which the group was handed over, did not come")
+                }
                 (Some(node), _) => format!("the lease of {node} ran out"),
             },
         }
@@ -261,7 +267,10 @@ impl Group {
         let (pause, note) = match failure {
             Failure::Unknown(why) => {
                 flight.unsure = true;
-                (growing.min(lease / 8), format!("etcd gave no answer ({why}): the transaction is sent again"))
+                (
+                    growing.min(lease / 8),
+                    format!("etcd gave no answer ({why}): the transaction is sent again"),
+                )
             }
             Failure::NoSpace => {
                 flight.unsure = true;
@@ -278,9 +287,10 @@ impl Group {
                 (LONGEST_PAUSE, why)
             }
             Failure::TooLarge => return self.too_large(out),
-            Failure::Busy(why) => {
-                (growing.min(lease / 8), format!("etcd is busy ({why}): the transaction is sent again"))
-            }
+            Failure::Busy(why) => (
+                growing.min(lease / 8),
+                format!("etcd is busy ({why}): the transaction is sent again"),
+            ),
             _ => (LONGEST_PAUSE, "etcd refuses a transaction: it is sent again".to_owned()),
         };
         flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);

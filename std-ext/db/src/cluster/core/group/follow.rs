@@ -216,7 +216,8 @@ impl Group {
     }
 
     fn read_batch(&mut self, seq: Seq, value: &[u8], out: &mut Vec<Action>) {
-        let joined = Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(batch));
+        let joined =
+            Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(batch));
         match joined {
             Ok(Some(committed)) => {
                 let bytes = committed.entries.iter().map(|entry| entry.changes.len() + 64).sum();
@@ -240,7 +241,8 @@ impl Group {
     pub(super) fn fill(&mut self, out: &mut Vec<Action>) {
         let from = self.log.next();
         let missing = from <= self.ahead.wanted && !self.ahead.batches.contains_key(&from);
-        if !missing || self.filling.is_some() || self.now.boot < self.read_again || !self.may_read() {
+        if !missing || self.filling.is_some() || self.now.boot < self.read_again || !self.may_read()
+        {
             return;
         }
         let before = self.ahead.batches.keys().next().map_or(self.ahead.wanted, |first| first - 1);
@@ -250,7 +252,12 @@ impl Group {
         out.push(Action::Read { id, read: Read::Batches(from, to) });
     }
 
-    pub(super) fn filled(&mut self, from: Seq, batches: Vec<(Seq, Vec<u8>)>, out: &mut Vec<Action>) {
+    pub(super) fn filled(
+        &mut self,
+        from: Seq,
+        batches: Vec<(Seq, Vec<u8>)>,
+        out: &mut Vec<Action>,
+    ) {
         if matches!(self.phase, Phase::Leading(_)) || from != self.log.next() {
             return;
         }

@@ -1,6 +1,8 @@
 //! Being the primary: batches, beats, the lease, the way out.
 
-use super::state::{Attempt, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease};
+use super::state::{
+    Attempt, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease,
+};
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
 use crate::cluster::core::entry::{Committed, Entry, Mark, NodeId, Position};
@@ -326,7 +328,9 @@ impl Group {
         };
         if lead.leaving.as_ref().is_some_and(late) {
             lead.leaving = None;
-            out.push(Action::Note("the hand-over is taken back: etcd did not answer in time".to_owned()));
+            out.push(Action::Note(
+                "the hand-over is taken back: etcd did not answer in time".to_owned(),
+            ));
             out.push(Action::Unhold);
         }
     }
@@ -343,7 +347,8 @@ impl Group {
         if self.is_ahead_of_others() {
             // The member with the lowest clock; it is alive, since its clock is known.
             let members = self.members.as_ref().map(|members| &members.list);
-            let to = self.clocks.iter().filter(|clock| members.is_some_and(|list| list.has(clock.0)));
+            let to =
+                self.clocks.iter().filter(|clock| members.is_some_and(|list| list.has(clock.0)));
             if let Some(&(to, _)) = to.min_by_key(|clock| clock.1) {
                 let why = "its clock is ahead of the others by more than cluster-max-skew";
                 self.clocks.clear();

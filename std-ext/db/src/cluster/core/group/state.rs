@@ -320,7 +320,12 @@ impl Group {
 
     /// Notes the revision of an answer. Returns whether it went back since the request began: then etcd was restored
     /// from a backup, and its numbers may be used a second time.
-    pub(super) fn went_back(&mut self, revision: u64, at_begin: u64, out: &mut Vec<Action>) -> bool {
+    pub(super) fn went_back(
+        &mut self,
+        revision: u64,
+        at_begin: u64,
+        out: &mut Vec<Action>,
+    ) -> bool {
         if revision < at_begin {
             self.stop_restored(out);
             return true;
@@ -372,10 +377,9 @@ impl Group {
         let id = self.id();
         let (age, position) = match &self.phase {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
-            _ => (
-                self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
-                *self.log.position(),
-            ),
+            _ => {
+                (self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()), *self.log.position())
+            }
         };
         self.reading = Some(TailRead {
             id,

@@ -176,7 +176,8 @@ fn members_take_over_one_after_another() {
     etcd.seen.clear();
     second.event(Event::WatchLost);
     second.run(&mut etcd);
-    let (first, later) = (takeover(&mut etcd.clone(), &mut second), takeover(&mut etcd, &mut third));
+    let (first, later) =
+        (takeover(&mut etcd.clone(), &mut second), takeover(&mut etcd, &mut third));
     assert!((WAIT - 20..WAIT + LEASE / 8 + 20).contains(&first), "{first}");
     assert!((WAIT + LEASE / 8 - 20..WAIT + LEASE / 4 + 20).contains(&later), "{later}");
 }
@@ -254,7 +255,10 @@ fn a_clock_far_ahead_does_not_lead() {
     assert!(ahead(30_000, &[-30_000, -30_000]), "entries get times far ahead");
     assert!(ahead(30_000, &[-30_000]), "also with two nodes");
     assert!(!ahead(5_000, &[-5_000]), "within the setting");
-    assert!(!ahead(30_000, &[0, 0]), "the others are ahead as well: only the last primary was behind");
+    assert!(
+        !ahead(30_000, &[0, 0]),
+        "the others are ahead as well: only the last primary was behind"
+    );
     assert!(!ahead(0, &[30_000, 40_000]), "the lowest clock may always lead");
     assert!(!ahead(0, &[-30_000]), "not ahead of the line");
     assert!(!ahead(30_000, &[]), "there is nobody else");

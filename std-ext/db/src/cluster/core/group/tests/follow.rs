@@ -9,8 +9,7 @@ fn batches_are_applied_in_order_whatever_the_watch_does() {
         etcd.append(1, &[&[n]]);
     }
     let seen = std::mem::take(&mut etcd.seen);
-    let batches: Vec<_> =
-        seen.into_iter().filter(|seen| matches!(seen, Seen::Batch(..))).collect();
+    let batches: Vec<_> = seen.into_iter().filter(|seen| matches!(seen, Seen::Batch(..))).collect();
     let order = [1, 0, 0, 5, 2, 1, 0, 5];
     for at in order {
         let seen = vec![batches[at].clone()];
@@ -108,7 +107,8 @@ fn trimmed_batches_are_fetched_from_a_peer() {
     follower.live(&mut etcd, 3 * LEASE);
     assert_eq!(etcd.tail().epoch, 1, "a takeover without the log");
     let batch = Batch::decode(&etcd.log[&7]).expect("a batch");
-    let position = Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
+    let position =
+        Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
     follower.event(Event::Resynced { position, have: batch.first });
     follower.run(&mut etcd);
     assert_eq!(follower.changes(), [b"\x05".to_vec(), b"x".to_vec()]);

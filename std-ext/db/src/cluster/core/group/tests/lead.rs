@@ -6,7 +6,10 @@ use super::*;
 fn entries_are_committed_once_etcd_has_them() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a", b"b"]);
-    assert!(leader.told.is_empty() || leader.committed().is_empty(), "committed before etcd answers");
+    assert!(
+        leader.told.is_empty() || leader.committed().is_empty(),
+        "committed before etcd answers"
+    );
     let before = leader.group.status().position;
     leader.run(&mut etcd);
     let committed = leader.committed().remove(0);
@@ -306,7 +309,11 @@ fn a_long_entry_goes_in_parts() {
     leader.run(&mut etcd);
     assert_eq!(leader.changes(), [b"a".to_vec(), long.clone(), b"b".to_vec()]);
     let committed = leader.committed();
-    assert_eq!((committed[1].mark.seq, committed[1].mark.first), (3, 3), "the mark is the first part's");
+    assert_eq!(
+        (committed[1].mark.seq, committed[1].mark.first),
+        (3, 3),
+        "the mark is the first part's"
+    );
     assert_eq!(committed[1].after.seq, 5);
     assert_eq!((etcd.tail().seq, etcd.tail().lsn), (6, 4));
     let mut follower = Node::new(settings(2));

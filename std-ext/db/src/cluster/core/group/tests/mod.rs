@@ -125,7 +125,14 @@ impl Etcd {
             encode_entry(&Entry { lsn, time: tail.time, changes: changes.to_vec() }, &mut raw);
         }
         let entries = changes.len() as u32;
-        self.put(Batch { epoch, first: tail.lsn + 1, entries, piece: Piece::Whole, before: tail.chain, raw });
+        self.put(Batch {
+            epoch,
+            first: tail.lsn + 1,
+            entries,
+            piece: Piece::Whole,
+            before: tail.chain,
+            raw,
+        });
     }
 
     fn put(&mut self, batch: Batch) {
