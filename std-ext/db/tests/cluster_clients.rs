@@ -5,9 +5,7 @@
 
 mod support;
 
-use hedgerow_db::cluster::view::{
-    Addresses, EndpointType, Health, Member, Role, View, Views,
-};
+use hedgerow_db::cluster::view::{Addresses, EndpointType, Health, Member, Role, View, Views};
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::{Commands, RedisError};
 use std::net::SocketAddr;
@@ -124,7 +122,10 @@ fn clients_follow_the_primary() {
     let _: () = client.set("rose", "red").unwrap();
     cluster.make_primary(1);
     let _: () = client.set("rose", "white").unwrap();
-    assert_eq!((cluster.stored(0, "rose"), cluster.stored(1, "rose")), ("red".into(), "white".into()));
+    assert_eq!(
+        (cluster.stored(0, "rose"), cluster.stored(1, "rose")),
+        ("red".into(), "white".into())
+    );
     // Without a primary, the client tries again until there is one.
     cluster.lose_primary();
     std::thread::scope(|scope| {
@@ -155,7 +156,6 @@ fn keys_of_several_slots_are_split_by_the_client() {
     let _: () = client.set("a", 1).unwrap();
     let _: () = client.set("b", 2).unwrap();
     assert_eq!(client.mget::<_, Vec<u32>>(&["a", "b"]).unwrap(), [1, 2]);
-    let crossed: Result<(), RedisError> =
-        redis::cmd("RENAME").arg("a").arg("b").query(&mut client);
+    let crossed: Result<(), RedisError> = redis::cmd("RENAME").arg("a").arg("b").query(&mut client);
     assert!(crossed.is_err());
 }

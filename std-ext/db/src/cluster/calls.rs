@@ -41,7 +41,8 @@ impl Calls {
 
     /// Reads what the protocol wants to know.
     pub(super) fn read(&self, id: u64, read: Read) {
-        let (client, keys, inbox) = (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         let spool = Arc::clone(&self.spool);
         tokio::spawn(async move {
             let answer = match read {
@@ -59,7 +60,8 @@ impl Calls {
 
     /// Runs a transaction, once.
     pub(super) fn swap(&self, id: u64, swap: Arc<Swap>) {
-        let (client, keys, inbox) = (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
             let outcome = match client.transact(&transaction(&keys, &swap)).await {
                 Ok(done) if done.succeeded => Outcome::Done { revision: done.revision },
@@ -77,7 +79,8 @@ impl Calls {
     /// Deletes the batches below a number, if `primary` still has this value. Puts nothing: without space, etcd refuses
     /// every transaction that puts.
     pub(super) fn trim(&self, id: u64, primary: String, below: Seq) {
-        let (client, keys, inbox) = (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
             let trim = Transaction {
                 compare: vec![etcd::Compare::Value {
@@ -275,10 +278,11 @@ async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError>
         ],
         ..Transaction::default()
     };
-    let mut answers = client.transact(&read).await?.answers.into_iter().map(|answer| match answer {
-        etcd::Answer::Found(pairs, _) => pairs,
-        _ => Vec::new(),
-    });
+    let mut answers =
+        client.transact(&read).await?.answers.into_iter().map(|answer| match answer {
+            etcd::Answer::Found(pairs, _) => pairs,
+            _ => Vec::new(),
+        });
     let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
     let durable = answers.next().unwrap_or_default();
     let durable = durable.iter().filter_map(|pair| {

@@ -90,9 +90,10 @@ impl Compaction {
                 tracing::warn!("etcd has no space left, and cannot be compacted: {why}");
             }
             let statuses = client.status().await;
-            let full = statuses.iter().filter_map(|(_, status)| status.as_ref().ok()).any(|status| {
-                status.quota.is_some_and(|quota| status.size_in_use * 100 > quota * ROOM)
-            });
+            let full =
+                statuses.iter().filter_map(|(_, status)| status.as_ref().ok()).any(|status| {
+                    status.quota.is_some_and(|quota| status.size_in_use * 100 > quota * ROOM)
+                });
             if full {
                 tracing::warn!(
                     "etcd has no space left. It is being trimmed; if this goes on, defragment its members one after \
@@ -103,7 +104,10 @@ impl Compaction {
             for alarm in client.alarms().await.unwrap_or_default() {
                 if alarm.kind == AlarmKind::NoSpace {
                     let disarmed = client.disarm(&alarm).await;
-                    tracing::info!("etcd has space again; its alarm is disarmed: {}", disarmed.is_ok());
+                    tracing::info!(
+                        "etcd has space again; its alarm is disarmed: {}",
+                        disarmed.is_ok()
+                    );
                 }
             }
         });

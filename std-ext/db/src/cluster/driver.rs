@@ -9,20 +9,20 @@ use super::compaction::Compaction;
 use super::core::{self, Action, Answer, Event, Group, Now, Outcome, Put, Seen};
 use super::durable::Durable;
 use super::log::EtcdLog;
-use super::message::{Inbox, Message, Report};
+use super::message::{Message, Report};
 use super::picture::Picture;
 use super::registration;
 use super::registry::Registry;
 use super::relay::Incarnation;
 use super::replica::{Order, Replica};
 use super::resync::Resync;
-use super::status::{Counters, Exit, NodeStatus};
+use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
 use crate::lock::lock;
 use crate::log::Lsn;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The view is made at least this often, and after each change of role.
@@ -48,8 +48,7 @@ pub(super) struct Parts {
     pub(super) wanted_key: String,
     pub(super) own: core::NodeId,
     pub(super) lease: u64,
-    pub(super) status: Arc<Mutex<NodeStatus>>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) monitor: NodeMonitor,
     pub(super) on_exit: Box<dyn Fn(Exit) + Send>,
 }
 
@@ -281,15 +280,15 @@ impl Driver {
                 self.in_flight = Some(id);
                 for put in &swap.puts {
                     if let Put::Batch(_, bytes) = put {
-                        self.parts.counters.batches.add(1);
-                        self.parts.counters.batch_bytes.add(bytes.len() as u64);
+                        self.parts.monitor.counters.batches.add(1);
+                        self.parts.monitor.counters.batch_bytes.add(bytes.len() as u64);
                         self.compaction.add_bytes(bytes.len() as u64);
                     }
                 }
                 self.parts.calls.swap(id, swap);
             }
             Action::Trim { id, primary, below } => {
-                self.parts.counters.trims.add(1);
+                self.parts.monitor.counters.trims.add(1);
                 self.parts.calls.trim(id, primary, below);
             }
             Action::Watch(from) => self.parts.calls.watch(from),
@@ -313,7 +312,7 @@ impl Driver {
                     .to_owned(),
             )),
             Action::Resync { tail, .. } => {
-                self.parts.counters.resyncs.add(1);
+                self.parts.monitor.counters.resyncs.add(1);
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.parts.resync.begin(tail);
             }
@@ -336,7 +335,7 @@ impl Driver {
         tracing::info!("this node is {name} in epoch {epoch}: {reason}");
         let was_primary = self.serving || self.leading_since.is_some() || self.held;
         if role == core::Role::Primary {
-            self.parts.counters.takeovers.add(1);
+            self.parts.monitor.counters.takeovers.add(1);
             self.lead += 1;
             self.leading_since = Some(clock::now());
             self.begin = lsn;
@@ -472,7 +471,7 @@ impl Driver {
             parts.views.set_as_of(time);
         }
         let view = parts.picture.view(&status, self.serving, now);
-        let another = !self.serving && view.primary.is_some();
+        let another = !self.serving && view.is_led;
         let role = match view.role {
             super::view::Role::Loading => "loading",
             super::view::Role::Follower => "follower",
@@ -483,7 +482,7 @@ impl Driver {
             (own.role, own.applied, own.wall) = (role.to_owned(), status.applied, wall);
         });
         let relayed = parts.log.relay().position().lsn;
-        *lock(&parts.status) = NodeStatus::new(&status, role, self.serving, relayed);
+        *lock(&parts.monitor.status) = NodeStatus::new(&status, role, self.serving, relayed);
         parts.views.publish(view);
         let waits = self.held || self.leading_since.is_some();
         if self.holding && !waits && (another || now >= self.hold_until) {

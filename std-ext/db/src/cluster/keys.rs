@@ -15,7 +15,7 @@ pub(crate) struct Keys {
 
 /// A name that cannot be the name of a cluster.
 #[derive(Debug, PartialEq, Eq)]
-pub struct BadName(String);
+pub(crate) struct BadName(String);
 
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,11 +41,6 @@ impl Keys {
             return Err(BadName(cluster.chars().take(LONGEST_NAME).collect()));
         }
         Ok(Self { prefix: format!("/hedgerow/{cluster}/") })
-    }
-
-    /// Returns the prefix of all keys of the cluster.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     /// Returns the key of the cluster's identity and format.
@@ -137,8 +132,14 @@ mod tests {
     #[test]
     fn other_keys_are_no_batches() {
         let keys = Keys::new("roses").unwrap();
-        for suffix in ["", "1", "0000000000000000004x", "+0000000000000000042", "99999999999999999999"] {
-            assert_eq!(keys.seq(format!("{}{suffix}", keys.batches()).as_bytes()), None, "{suffix}");
+        for suffix in
+            ["", "1", "0000000000000000004x", "+0000000000000000042", "99999999999999999999"]
+        {
+            assert_eq!(
+                keys.seq(format!("{}{suffix}", keys.batches()).as_bytes()),
+                None,
+                "{suffix}"
+            );
         }
         assert_eq!(keys.seq(keys.tail().as_bytes()), None);
         assert_eq!(keys.seq(Keys::new("rose").unwrap().batch(1).as_bytes()), None);

@@ -77,11 +77,7 @@ pub(super) async fn meet(
 }
 
 /// Returns the cluster that etcd has. If there is none and `make`, makes one.
-async fn try_to_meet(
-    client: &Client,
-    keys: &Keys,
-    make: bool,
-) -> Result<Option<Format>, Failed> {
+async fn try_to_meet(client: &Client, keys: &Keys, make: bool) -> Result<Option<Format>, Failed> {
     client.check_version().await?;
     loop {
         if let Some(pair) = client.get(keys.format()).await?.pair {

@@ -31,16 +31,15 @@ use super::relay::position::mark_of;
 use super::relay::{Incarnation, Relay};
 use super::replica::Replica;
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
-use super::status::{Counters, Exit, NodeStatus};
+use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
+use crate::Db;
 use crate::clustered::Relayed;
 use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
-use crate::lock::lock;
 use crate::log::Log;
 use crate::log::folder::Folder;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::{Db, gauge::Gauge};
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -59,26 +58,9 @@ pub struct Member {
     id: NodeId,
     views: Arc<Views>,
     inbox: Inbox,
-    status: Arc<Mutex<NodeStatus>>,
-    counters: Arc<Counters>,
+    monitor: NodeMonitor,
     peers: Vec<PeerServer>,
     driver: Option<JoinHandle<()>>,
-}
-
-/// What counts since the start, for the metrics.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct MemberCounts {
-    /// How often the node became the primary.
-    pub takeovers: u64,
-    /// Batches that were sent to etcd.
-    pub batches: u64,
-    /// The bytes of these batches.
-    pub batch_bytes: u64,
-    /// Deletions of batches that etcd may forget.
-    pub trims: u64,
-    /// How often the node had to fetch its data from a peer.
-    pub resyncs: u64,
 }
 
 impl Member {
@@ -98,7 +80,8 @@ impl Member {
                 "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
             ));
         };
-        let keys = Arc::new(Keys::new(&settings.name).map_err(|why| StartError::new(why.to_string()))?);
+        let keys =
+            Arc::new(Keys::new(&settings.name).map_err(|why| StartError::new(why.to_string()))?);
         let folder = Folder::claim(path)?;
         peer::install(&folder)?;
         let id = identity::node_id(&folder)?;
@@ -132,15 +115,12 @@ impl Member {
 
     /// Returns what the node knows about itself and its group.
     pub fn status(&self) -> NodeStatus {
-        lock(&self.status).clone()
+        self.monitor.status()
     }
 
-    /// Returns what counts since the start.
-    pub fn counts(&self) -> MemberCounts {
-        let Counters { takeovers, batches, batch_bytes, trims, resyncs } = &*self.counters;
-        let [takeovers, batches, batch_bytes, trims, resyncs] =
-            [takeovers, batches, batch_bytes, trims, resyncs].map(Gauge::get);
-        MemberCounts { takeovers, batches, batch_bytes, trims, resyncs }
+    /// Returns what reads the node's state from any thread.
+    pub fn monitor(&self) -> NodeMonitor {
+        self.monitor.clone()
     }
 
     /// Returns whether the node still runs. If not, `on_exit` was called.
@@ -263,12 +243,11 @@ impl Starting<'_> {
         messages: UnboundedReceiver<Message>,
         on_exit: Box<dyn Fn(Exit) + Send>,
     ) -> Result<Member, StartError> {
-        let status: Arc<Mutex<NodeStatus>> = Arc::default();
-        let counters: Arc<Counters> = Arc::default();
+        let monitor = NodeMonitor::default();
         let nonce = u64::from_le_bytes(identity::random()?);
         let random = u64::from_le_bytes(identity::random()?);
         let tls = peer_tls(self.settings)?;
-        let peers = self.serve_peers(&opened, &status, tls.clone())?;
+        let peers = self.serve_peers(&opened, &monitor, tls.clone())?;
         let registration = self.registration(nonce, &peers);
         let spool = Spool::open(self.folder.path(), MOST_SPOOLED);
         let spool = spool.unwrap_or_else(|why| {
@@ -318,8 +297,7 @@ impl Starting<'_> {
             wanted_key: self.keys.wanted(),
             own: self.id,
             lease: milliseconds(self.settings.lease),
-            status: Arc::clone(&status),
-            counters: Arc::clone(&counters),
+            monitor: monitor.clone(),
             on_exit,
         };
         let want = self.inbox.clone();
@@ -338,7 +316,7 @@ impl Starting<'_> {
         let thread = thread::Builder::new().name("hedgerow-cluster".into());
         let driver = Some(thread.spawn(run).map_err(cannot)?);
         let Self { id, inbox, views, .. } = self;
-        Ok(Member { db: opened.db, id, views, inbox, status, counters, peers, driver })
+        Ok(Member { db: opened.db, id, views, inbox, monitor, peers, driver })
     }
 
     fn group(&self, opened: &Opened, nonce: u64, random: u64) -> Group {
@@ -387,13 +365,13 @@ impl Starting<'_> {
     fn serve_peers(
         &self,
         opened: &Opened,
-        status: &Arc<Mutex<NodeStatus>>,
+        monitor: &NodeMonitor,
         tls: Option<PeerTls>,
     ) -> Result<Vec<PeerServer>, StartError> {
-        let (id, status, relay) = (self.id, Arc::clone(status), Arc::clone(&opened.relay));
+        let (id, monitor, relay) = (self.id, monitor.clone(), Arc::clone(&opened.relay));
         let folder = opened.incarnation.0;
         let told = move || {
-            let status = lock(&status).clone();
+            let status = monitor.status();
             PeerStatus {
                 node: id,
                 role: status.role.to_owned(),

@@ -8,7 +8,7 @@
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: what nodes ask of each other.
 //! - [`view`]: what clients see of the group.
-//! - [`member`]: a node, which joins these parts.
+//! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
 //!
 //! A node has these threads beside those of a database on one machine:
 //!
@@ -34,6 +34,7 @@ mod log;
 mod meet;
 pub mod member;
 mod message;
+pub mod node;
 pub mod peer;
 mod picture;
 mod registration;
@@ -47,5 +48,6 @@ mod tests;
 pub mod view;
 
 pub use error::StartError;
-pub use member::{Member, MemberCounts};
-pub use status::{Exit, NodeStatus};
+pub use member::Member;
+pub use node::Node;
+pub use status::{Exit, NodeCounts, NodeMonitor, NodeStatus};

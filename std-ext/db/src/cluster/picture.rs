@@ -13,6 +13,8 @@ pub(super) struct Picture {
     own: NodeId,
     group_id: String,
     members: Members,
+    /// The primary, or the last one.
+    primary: Option<NodeId>,
     nodes: HashMap<NodeId, Seen>,
     /// The last entries and the times of lines of `tail`, oldest first.
     lines: VecDeque<(u64, u64)>,
@@ -30,7 +32,8 @@ impl Picture {
     pub(super) fn new(own: NodeId, group_id: String, registration: Registration) -> Self {
         // Clients want to know this node's own addresses before etcd does.
         let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
-        Self { own, group_id, members: Members::default(), nodes, lines: VecDeque::new() }
+        let (members, primary, lines) = (Members::default(), None, VecDeque::new());
+        Self { own, group_id, members, primary, nodes, lines }
     }
 
     /// Notes the list of members.
@@ -98,32 +101,33 @@ impl Picture {
     }
 
     /// Makes the view. `serving` says whether this node serves as the primary.
-    pub(super) fn view(&self, status: &Status, serving: bool, now: u64) -> View {
+    pub(super) fn view(&mut self, status: &Status, serving: bool, now: u64) -> View {
         let role = match status.role {
             Role::Loading => super::view::Role::Loading,
             Role::Primary if serving => super::view::Role::Primary,
             Role::Primary | Role::Follower => super::view::Role::Follower,
         };
+        // A released group has none; clients are told the last one.
+        self.primary = status.tail.as_ref().and_then(super::core::Tail::holder).or(self.primary);
         View {
             own_id: self.own.to_string(),
             group_id: self.group_id.clone(),
             role,
             epoch: status.epoch,
-            primary: self.primary(status, serving, now).map(|id| id.to_string()),
+            primary: self.primary.map(|id| id.to_string()),
+            is_led: self.is_led(status, serving, now),
             members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
         }
     }
 
-    /// Returns the primary, unless its lease has run out.
-    fn primary(&self, status: &Status, serving: bool, now: u64) -> Option<NodeId> {
-        let tail = status.tail.as_ref()?;
-        let holder = tail.holder()?;
-        if holder == self.own {
-            return serving.then_some(holder);
-        }
-        // As long as a candidate waits at least.
+    /// Returns whether the primary of the last line of `tail` serves, as far as this node knows.
+    fn is_led(&self, status: &Status, serving: bool, now: u64) -> bool {
+        let Some((tail, holder)) = status.tail.as_ref().and_then(|t| Some((t, t.holder()?))) else {
+            return false;
+        };
+        // A candidate waits at least as long.
         let until = status.received.saturating_add(tail.lease + tail.lease / 10);
-        (now < until).then_some(holder)
+        if holder == self.own { serving } else { now < until }
     }
 
     fn member(&self, id: NodeId, status: &Status, now: u64) -> Member {

@@ -95,9 +95,7 @@ impl Resync {
         let done = spool
             .as_ref()
             .is_some_and(|spool| spool.range().is_none_or(|(_, last)| last <= position.seq));
-        if done
-            && let Some(Err(why)) = spool.take().map(Spool::remove)
-        {
+        if done && let Some(Err(why)) = spool.take().map(Spool::remove) {
             tracing::warn!("{why}");
         }
     }

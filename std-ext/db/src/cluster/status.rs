@@ -2,7 +2,9 @@
 
 use super::core::{self, NodeId};
 use crate::gauge::Gauge;
+use crate::lock::lock;
 use crate::log::Lsn;
+use std::sync::{Arc, Mutex};
 
 /// How a node ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,4 +92,42 @@ pub(super) struct Counters {
     pub(super) trims: Gauge,
     /// How often the node had to fetch its data from a peer.
     pub(super) resyncs: Gauge,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NodeCounts {
+    /// How often the node became the primary.
+    pub takeovers: u64,
+    /// Batches that were sent to etcd, repeated ones included.
+    pub batches: u64,
+    /// The bytes of these batches.
+    pub batch_bytes: u64,
+    /// Deletions of batches that etcd may forget.
+    pub trims: u64,
+    /// How often the node had to fetch its data from a peer.
+    pub resyncs: u64,
+}
+
+/// Reads the state of a node. Clones read the same.
+#[derive(Clone, Debug, Default)]
+pub struct NodeMonitor {
+    pub(super) status: Arc<Mutex<NodeStatus>>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl NodeMonitor {
+    /// Returns what the node knows about itself and its group, as of a tenth of a second ago or less.
+    pub fn status(&self) -> NodeStatus {
+        lock(&self.status).clone()
+    }
+
+    /// Returns the counts since the start.
+    pub fn counts(&self) -> NodeCounts {
+        let Counters { takeovers, batches, batch_bytes, trims, resyncs } = &*self.counters;
+        let [takeovers, batches, batch_bytes, trims, resyncs] =
+            [takeovers, batches, batch_bytes, trims, resyncs].map(Gauge::get);
+        NodeCounts { takeovers, batches, batch_bytes, trims, resyncs }
+    }
 }

@@ -157,7 +157,10 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Returns the positions of the keys among this many arguments.
-pub(super) fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> + Clone {
+pub(super) fn places(
+    (first, last, step): (i8, i8, i8),
+    count: usize,
+) -> impl Iterator<Item = usize> + Clone {
     let place = |place: i8| usize::from(place.unsigned_abs());
     let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
     (place(first)..=last).step_by(place(step).max(1))

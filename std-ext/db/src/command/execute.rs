@@ -210,8 +210,7 @@ impl<'a> Execution<'_, 'a> {
         if !self.batch.is_empty() {
             let (protocol, most) = (self.connection.protocol, self.max_out);
             let redirects = self.redirects();
-            let (lsn, all) =
-                self.batch.execute(self.session, redirects, protocol, self.out, most);
+            let (lsn, all) = self.batch.execute(self.session, redirects, protocol, self.out, most);
             self.lsn = self.lsn.max(lsn);
             if !all {
                 self.next = NextStep::Drop;

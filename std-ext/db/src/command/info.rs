@@ -75,12 +75,7 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-fn server(
-    execution: &Execution<'_, '_>,
-    server: &ServerStats,
-    _: &Stats,
-    out: &mut Lines<'_>,
-) {
+fn server(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
@@ -218,12 +213,7 @@ fn followers(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
 }
 
 /// Writes how a follower follows the primary.
-fn link(
-    execution: &Execution<'_, '_>,
-    shown: &ShownNodes<'_>,
-    offset: u64,
-    out: &mut Lines<'_>,
-) {
+fn link(execution: &Execution<'_, '_>, shown: &ShownNodes<'_>, offset: u64, out: &mut Lines<'_>) {
     let primary = shown.view.primary();
     let state = execution.link_state(shown);
     let now = execution.session.now();

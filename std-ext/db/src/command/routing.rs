@@ -95,8 +95,9 @@ fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, C
     if spec.keys.0 == 0 {
         return Ok(None);
     }
-    let mut slots =
-        places(spec.keys, arguments.len()).filter_map(|place| arguments.get(place)).map(|key| slot(key));
+    let mut slots = places(spec.keys, arguments.len())
+        .filter_map(|place| arguments.get(place))
+        .map(|key| slot(key));
     let first = slots.next();
     if slots.all(|other| Some(other) == first) { Ok(first) } else { Err(CROSS_SLOT.into()) }
 }

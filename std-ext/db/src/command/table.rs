@@ -206,12 +206,7 @@ pub(crate) static COMMANDS: [CommandSpec; 67] = [
     spec(("select", Id::Select, 2), NONE, "loading stale fast", "fast connection"),
     spec(("time", Id::Time, 1), NONE, "loading stale fast", "fast"),
     spec(("wait", Id::Wait, 3), NONE, "noscript", "slow connection"),
-    spec(
-        ("role", Id::Role, 1),
-        NONE,
-        "noscript loading stale fast",
-        "admin fast dangerous",
-    ),
+    spec(("role", Id::Role, 1), NONE, "noscript loading stale fast", "admin fast dangerous"),
     spec(("cluster", Id::Cluster, -2), NONE, "", "slow"),
     spec(("readonly", Id::ReadOnly, 1), NONE, "loading stale fast", "fast connection"),
     spec(("readwrite", Id::ReadWrite, 1), NONE, "loading stale fast", "fast connection"),

@@ -259,7 +259,9 @@ impl Config {
         };
         let secure = first.starts_with("https://");
         if endpoints.iter().any(|url| url.starts_with("https://") != secure) {
-            return conflict("the URLs of cluster-etcd must all begin with http:// or all with https://");
+            return conflict(
+                "the URLs of cluster-etcd must all begin with http:// or all with https://",
+            );
         }
         if given("cluster-etcd-user") != given("cluster-etcd-password") {
             return conflict("cluster-etcd-user and cluster-etcd-password require each other");
@@ -269,12 +271,16 @@ impl Config {
         }
         if secure {
             if cfg!(not(feature = "tls")) {
-                return conflict("https:// in cluster-etcd requires a build with the feature `tls`");
+                return conflict(
+                    "https:// in cluster-etcd requires a build with the feature `tls`",
+                );
             }
             return Ok(());
         }
         if given("cluster-etcd-cert-file") || given("cluster-etcd-ca-cert-file") {
-            return conflict("certificates for etcd have no effect with http://; cluster-etcd needs https://");
+            return conflict(
+                "certificates for etcd have no effect with http://; cluster-etcd needs https://",
+            );
         }
         if !self.flag("cluster-insecure") && !endpoints.iter().all(|url| is_local(url)) {
             return conflict(
@@ -286,7 +292,8 @@ impl Config {
     }
 
     fn check_cluster_peer(&self) -> Result<(), ConfigError> {
-        if self.cluster_peer_tls().is_some() && cfg!(feature = "tls") || self.flag("cluster-insecure")
+        if self.cluster_peer_tls().is_some() && cfg!(feature = "tls")
+            || self.flag("cluster-insecure")
         {
             return Ok(());
         }

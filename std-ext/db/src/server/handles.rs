@@ -6,6 +6,7 @@ use super::counters::CounterTotals;
 use super::shared::{Phase, Shared};
 #[cfg(feature = "metrics")]
 use crate::Db;
+use crate::cluster::view::Role;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,14 +55,21 @@ impl ServerMonitor {
     }
 
     /// Returns whether the server accepts commands and changes: not during shutdown, and not while the log cannot be
-    /// written.
+    /// written. A node of a cluster is ready once it has loaded its data, whatever becomes of the group: clients must
+    /// reach it to be told where the primary is.
     pub fn is_ready(&self) -> bool {
-        self.0.phase() == Phase::Serving && !self.log_fails()
+        self.0.phase() == Phase::Serving && !self.log_fails() && !self.is_loading()
     }
 
-    /// Returns whether the log cannot be written.
+    /// Returns whether the log of a database on one machine cannot be written.
     pub fn log_fails(&self) -> bool {
-        !self.0.log.writable()
+        self.0.config.views.is_none() && !self.0.log.writable()
+    }
+
+    /// Returns whether a node of a cluster has not caught up with its group yet.
+    pub fn is_loading(&self) -> bool {
+        let view = self.0.config.views.as_ref().map(|views| views.current());
+        view.is_some_and(|view| view.role == Role::Loading)
     }
 
     /// Returns the limit of clients.

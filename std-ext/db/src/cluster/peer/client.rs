@@ -57,8 +57,7 @@ impl PeerClient {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(SILENCE / 2)
             .keep_alive_timeout(SILENCE / 2);
-        let inner = Generated::new(endpoint.connect_lazy())
-            .max_decoding_message_size(MOST_MESSAGE);
+        let inner = Generated::new(endpoint.connect_lazy()).max_decoding_message_size(MOST_MESSAGE);
         Ok(Self { inner, group: options.group, node: options.node })
     }
 

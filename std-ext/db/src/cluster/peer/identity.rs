@@ -35,12 +35,16 @@ impl GroupId {
     pub(super) fn check(&self, sent: Option<&wire::Identity>) -> Result<NodeId, &'static str> {
         let sent = sent.ok_or("the peer does not say of which cluster it is")?;
         if sent.cluster[..] != self.cluster {
-            return Err("the peer is a node of another cluster: check cluster-name and cluster-etcd \
-                        on both nodes");
+            return Err(
+                "the peer is a node of another cluster: check cluster-name and cluster-etcd \
+                        on both nodes",
+            );
         }
         if sent.incarnation != self.incarnation {
-            return Err("the peer is of another incarnation of this cluster, from before or after \
-                        etcd was seeded anew: restart it, or empty its folder");
+            return Err(
+                "the peer is of another incarnation of this cluster, from before or after \
+                        etcd was seeded anew: restart it, or empty its folder",
+            );
         }
         if sent.group != self.group {
             return Err("the peer is a node of another group");

@@ -57,11 +57,8 @@ impl Source {
             .map_or((0, 0), |(snapshot, _)| (snapshot.last(), least_floor(snapshot.sections())));
         let records = relay.read_from(floor + 1)?;
         drop(pin);
-        let snapshot = newest.map(|(snapshot, file)| Sending {
-            file,
-            offset: 0,
-            bytes: snapshot.bytes(),
-        });
+        let snapshot =
+            newest.map(|(snapshot, file)| Sending { file, offset: 0, bytes: snapshot.bytes() });
         let manifest = Manifest {
             of: Some(of),
             snapshot_lsn,
@@ -159,9 +156,9 @@ fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenErr
 
 /// Returns the last entry up to which the sections contain all entries, for all slots.
 pub(super) fn least_floor(sections: &[SectionInfo]) -> Lsn {
-    let covered = sections.iter().fold(0, |end, section| {
-        if section.slots.start == end { section.slots.end } else { end }
-    });
+    let covered = sections
+        .iter()
+        .fold(0, |end, section| if section.slots.start == end { section.slots.end } else { end });
     if covered < SLOTS {
         return 0;
     }

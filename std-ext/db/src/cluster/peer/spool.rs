@@ -88,8 +88,7 @@ impl Spool {
     pub fn create(folder: &Path, most_bytes: u64) -> Result<Self, SpoolError> {
         let path = folder.join(NAME);
         let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).write(true).create(true).truncate(true).open(&path)?;
+        let mut file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
         file.write_all(&file_header())?;
         Ok(Self { path, file, length: FILE_HEADER, most_bytes, range: None, buffer: Vec::new() })
     }

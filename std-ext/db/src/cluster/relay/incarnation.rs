@@ -47,7 +47,7 @@ impl Incarnation {
     /// If it cannot be written.
     pub fn renew(folder: &Folder) -> Result<Self, OpenError> {
         let mut random = [0; 16];
-        let drawn = getrandom::fill(&mut random).map_err(io::Error::other);
+        let drawn = getrandom::fill(&mut random).map_err(|why| io::Error::other(why.to_string()));
         let written = drawn.and_then(|()| write(folder, random));
         written.map_err(|why| OpenError::Io(folder.at(NAME), why))?;
         Ok(Self(random))

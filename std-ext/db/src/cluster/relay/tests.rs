@@ -91,7 +91,10 @@ fn a_restart_finds_the_last_mark() {
         assert_eq!(opened.relay.force().unwrap(), durable, "the mark's batch has to stay in etcd");
     }
     let at = |lsn| opened.relay.mark_at(lsn).map(|mark| mark.seq);
-    assert_eq!([0, 1, 2, 3, 4, 6, 9].map(at), [0, 1, 1, 2, 5, 5, 5].map(|seq| Some(seq).filter(|&seq| seq > 0)));
+    assert_eq!(
+        [0, 1, 2, 3, 4, 6, 9].map(at),
+        [0, 1, 1, 2, 5, 5, 5].map(|seq| Some(seq).filter(|&seq| seq > 0))
+    );
     opened.relay.close().unwrap();
     assert!(matches!(opened.relay.push(&batch(6, 7, &[b"late"])), Err(RelayError::Log(_))));
     drop(opened);
@@ -244,9 +247,8 @@ fn a_reader_keeps_what_it_reads() {
     let mut reader = relay.read_from(2).unwrap();
     relay.drop_before(4).unwrap();
     assert_eq!(segments(), three, "a segment that is read was removed");
-    let read = |records: Vec<Record>| -> Vec<Lsn> {
-        records.iter().map(|record| record.lsn).collect()
-    };
+    let read =
+        |records: Vec<Record>| -> Vec<Lsn> { records.iter().map(|record| record.lsn).collect() };
     assert_eq!(read(reader.read(1).unwrap()), [2]);
     assert_eq!(read(reader.read(1).unwrap()), [3]);
     assert_eq!(read(reader.read(1).unwrap()), [0; 0], "there is no further entry yet");

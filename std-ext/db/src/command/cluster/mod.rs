@@ -120,7 +120,9 @@ impl<'a> Execution<'_, 'a> {
         };
         let Some(part) = part else {
             let (name, why) = refused.copied().unwrap_or_default();
-            return Err(format!("ERR CLUSTER {} has no use here: {why}", name.to_uppercase()).into());
+            return Err(
+                format!("ERR CLUSTER {} has no use here: {why}", name.to_uppercase()).into()
+            );
         };
         // Subcommands with fewer arguments have none.
         let argument = arguments.get(2).copied().unwrap_or_default();

@@ -95,9 +95,8 @@ impl<'v> ShownNodes<'v> {
         out.bulk(member.id.as_bytes());
         let addresses = &member.addresses;
         let ip = Some(("ip", &addresses.ip)).filter(|_| self.endpoint_type != EndpointType::Ip);
-        let hostname = Some(("hostname", &addresses.hostname)).filter(|(_, name)| {
-            self.endpoint_type != EndpointType::Hostname && !name.is_empty()
-        });
+        let hostname = Some(("hostname", &addresses.hostname))
+            .filter(|(_, name)| self.endpoint_type != EndpointType::Hostname && !name.is_empty());
         let others = || ip.into_iter().chain(hostname);
         out.map(others().count());
         others().for_each(|(name, value)| write_pair(out, name, value));

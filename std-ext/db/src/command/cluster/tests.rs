@@ -83,7 +83,8 @@ fn the_primary_executes_commands_of_one_slot() {
     assert_eq!(client.command("mset {a}1 1 {a}2 2"), "+OK");
     assert_eq!(client.command("mget a {a}1 {a}2"), "*3 $1 1 $1 1 $1 2");
     let crossed = "-CROSSSLOT Keys in request don't hash to the same slot";
-    for line in ["mget a b", "mset a 1 b 2", "msetnx a 1 b 2", "del a b", "rename a b", "exists a b"]
+    for line in
+        ["mget a b", "mset a 1 b 2", "msetnx a 1 b 2", "del a b", "rename a b", "exists a b"]
     {
         assert_eq!(client.command(line), crossed, "{line}");
     }
@@ -101,10 +102,14 @@ fn the_primary_executes_commands_of_one_slot() {
 fn a_follower_sends_clients_to_the_primary() {
     let (mut client, _views) = at_follower();
     let moved = "-MOVED 15495 10.0.0.1:7001";
-    for line in ["get a", "set a 1", "mget a {a}", "incr a", "object encoding a", "memory usage a"] {
+    for line in ["get a", "set a 1", "mget a {a}", "incr a", "object encoding a", "memory usage a"]
+    {
         assert_eq!(client.command(line), moved, "{line}");
     }
-    assert_eq!(client.command("mget a b"), "-CROSSSLOT Keys in request don't hash to the same slot");
+    assert_eq!(
+        client.command("mget a b"),
+        "-CROSSSLOT Keys in request don't hash to the same slot"
+    );
     // Errors in the request come first, as in Redis.
     assert_eq!(client.command("get"), "-ERR wrong number of arguments for 'get' command");
     let read_only = "-READONLY You can't write against a read only replica.";
@@ -126,7 +131,10 @@ fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
     assert_eq!(client.command("readonly"), "+OK");
     assert_eq!(client.command("get a"), "$-1");
     assert_eq!(client.command("set a 1"), moved);
-    assert_eq!(client.command("mget a b"), "-CROSSSLOT Keys in request don't hash to the same slot");
+    assert_eq!(
+        client.command("mget a b"),
+        "-CROSSSLOT Keys in request don't hash to the same slot"
+    );
     // Also without a primary.
     views.publish(View { is_led: false, ..view(TWO, Role::Follower) });
     next_cycle(&mut client);
@@ -185,10 +193,14 @@ fn changes_that_come_too_late_are_sent_to_the_next_primary() {
     // The thread goes on with the old view for one more cycle.
     views.publish(view(TWO, Role::Follower));
     let moved = "-MOVED 15495 10.0.0.1:7001";
-    for line in ["set a 1", "getdel a", "mset a 1 {a} 2", "msetnx a 1", "del a {a}", "rename a {a}"] {
+    for line in ["set a 1", "getdel a", "mset a 1 {a} 2", "msetnx a 1", "del a {a}", "rename a {a}"]
+    {
         assert_eq!(client.command(line), moved, "{line}");
     }
-    assert_eq!(client.command("flushall"), "-READONLY You can't write against a read only replica.");
+    assert_eq!(
+        client.command("flushall"),
+        "-READONLY You can't write against a read only replica."
+    );
     let replies = client.send(b"set a 1\r\nping\r\nincr b\r\nget a\r\nset a 2\r\n");
     let wanted = format!("{moved}\r\n+PONG\r\n-MOVED 3300 10.0.0.1:7001\r\n$-1\r\n{moved}\r\n");
     assert_eq!(String::from_utf8(replies).unwrap(), wanted);
@@ -347,7 +359,9 @@ fn cluster_shards_has_the_format_of_redis() {
         format!("*1 *4 $5 slots *2 :0 :16383 $5 nodes *3 {one} {two} {three}")
     );
     client.command("hello 3");
-    assert!(client.command("cluster shards").starts_with("*1 %2 $5 slots *2 :0 :16383 $5 nodes *3 %9"));
+    assert!(
+        client.command("cluster shards").starts_with("*1 %2 $5 slots *2 :0 :16383 $5 nodes *3 %9")
+    );
 }
 
 #[test]
@@ -362,7 +376,10 @@ fn cluster_info_says_whether_there_is_a_primary() {
     let unled = View { is_led: false, ..view(TWO, Role::Follower) };
     let (mut client, _views) = client_of(unled, EndpointType::Ip);
     let text = client.command("cluster info");
-    assert!(text.contains("cluster_state:fail") && text.contains("cluster_slots_fail:16384"), "{text}");
+    assert!(
+        text.contains("cluster_state:fail") && text.contains("cluster_slots_fail:16384"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -385,14 +402,18 @@ fn the_other_subcommands_answer() {
     assert_eq!(client.command("cluster countkeysinslot 0"), ":0");
     assert_eq!(client.command("cluster countkeysinslot 16384"), "-ERR Invalid slot");
     assert_eq!(client.command("cluster countkeysinslot -1"), "-ERR Invalid slot");
-    assert!(client.command("cluster countkeysinslot x").starts_with("-ERR value is not an integer"));
+    assert!(
+        client.command("cluster countkeysinslot x").starts_with("-ERR value is not an integer")
+    );
     assert!(client.command("cluster getkeysinslot 12182 2").starts_with("*2 $"));
     assert!(client.command("cluster getkeysinslot 12182 9").starts_with("*3 $"));
     assert_eq!(client.command("cluster getkeysinslot 12182 0"), "*0");
     let invalid = "-ERR Invalid slot or number of keys";
     assert_eq!(client.command("cluster getkeysinslot 16384 1"), invalid);
     assert_eq!(client.command("cluster getkeysinslot 1 -1"), invalid);
-    for line in ["addslots 1", "meet 10.0.0.1 1", "forget x", "reset", "setslot 1 stable", "bumpepoch"] {
+    for line in
+        ["addslots 1", "meet 10.0.0.1 1", "forget x", "reset", "setslot 1 stable", "bumpepoch"]
+    {
         let name = line.split(' ').next().unwrap().to_uppercase();
         let reply = client.command(&format!("cluster {line}"));
         assert!(reply.starts_with(&format!("-ERR CLUSTER {name} has no use here: ")), "{reply}");

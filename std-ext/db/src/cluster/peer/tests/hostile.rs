@@ -4,8 +4,8 @@ use super::node::{GROUP, NODE, Node, eventually, names, options, write_snapshot_
 use crate::cluster::core::NodeId;
 use crate::cluster::peer::client::PeerClient;
 use crate::cluster::peer::entries;
-use crate::cluster::peer::identity::GroupId;
 use crate::cluster::peer::error::PeerError;
+use crate::cluster::peer::identity::GroupId;
 use crate::cluster::peer::receive::Receiver;
 use crate::cluster::peer::resync::{Decision, fetch};
 use crate::cluster::peer::source::chunk_crc;
@@ -53,11 +53,12 @@ fn snapshot() -> Vec<u8> {
 fn received(parts: &[Part]) -> Result<(), PeerError> {
     let path = tempfile::tempdir().unwrap();
     let mut receiver = Receiver::create(path.path(), GROUP, 1 << 20).unwrap();
-    let taken = parts.iter().try_for_each(|part| {
-        receiver.receive(FetchResponse { part: Some(part.clone()) })
-    });
+    let taken = parts
+        .iter()
+        .try_for_each(|part| receiver.receive(FetchResponse { part: Some(part.clone()) }));
     if taken.is_err() {
-        let after = receiver.receive(FetchResponse { part: Some(Part::Reached(Reached { lsn: 0 })) });
+        let after =
+            receiver.receive(FetchResponse { part: Some(Part::Reached(Reached { lsn: 0 })) });
         assert!(after.is_err(), "a part is taken after one was refused");
     }
     drop(receiver);
@@ -114,15 +115,24 @@ fn what_no_peer_sends_is_refused() {
         ("is damaged", &[begin(), Part::Snapshot(chunk(0, &flipped))]),
         ("longer than it said", &[manifest(25, bytes - 1, 21), whole()]),
         ("is damaged", &[manifest(26, bytes, 21), whole()]),
-        ("another group", &[manifest(25, foreign.len() as u64, 21), Part::Snapshot(chunk(0, &foreign))]),
+        (
+            "another group",
+            &[manifest(25, foreign.len() as u64, 21), Part::Snapshot(chunk(0, &foreign))],
+        ),
         ("the snapshot needs", &[manifest(25, bytes, 22), whole()]),
         ("is missing", &[begin(), whole(), log(1, b"x")]),
         ("entry 22, but entry 21", &[begin(), whole(), log(0, &entry(22, b""))]),
         ("wrong checksum", &[begin(), whole(), log(0, &wrong_entry)]),
         ("longer than any", &[begin(), whole(), log(0, &long)]),
         ("ends before its snapshot", &[begin(), whole(), Part::Reached(Reached { lsn: 20 })]),
-        ("entry 27, but entry 26", &[begin(), whole(), log(0, &five), Part::Reached(Reached { lsn: 26 })]),
-        ("entry 22, but entry 21", &[begin(), whole(), log(0, &five[..7]), Part::Reached(Reached { lsn: 21 })]),
+        (
+            "entry 27, but entry 26",
+            &[begin(), whole(), log(0, &five), Part::Reached(Reached { lsn: 26 })],
+        ),
+        (
+            "entry 22, but entry 21",
+            &[begin(), whole(), log(0, &five[..7]), Part::Reached(Reached { lsn: 21 })],
+        ),
         ("more than this node takes", &[begin(), whole(), log(0, &vec![0; 1 << 20])]),
     ];
     for (number, (says, parts)) in table.iter().enumerate() {
@@ -215,8 +225,7 @@ fn scripted(parts: &[Part], ends: bool) -> SocketAddr {
 
 fn fetched(address: SocketAddr) -> PeerError {
     let path = tempfile::tempdir().unwrap();
-    let fetched =
-        fetch(&address.to_string(), &options(), path.path(), &mut |_| Decision::Continue);
+    let fetched = fetch(&address.to_string(), &options(), path.path(), &mut |_| Decision::Continue);
     assert_eq!(names(path.path()).len(), 0, "a fetch that failed leaves something");
     fetched.unwrap_err()
 }
@@ -243,7 +252,8 @@ fn a_silent_peer_is_given_up() {
 
 #[test]
 fn a_message_is_bounded() {
-    let address = scripted(&[manifest(25, 1 << 30, 21), Part::Snapshot(chunk(0, &vec![7; 1 << 20]))], false);
+    let address =
+        scripted(&[manifest(25, 1 << 30, 21), Part::Snapshot(chunk(0, &vec![7; 1 << 20]))], false);
     let error = fetched(address);
     assert!(error.to_string().contains("a message is longer"), "{error}");
 }

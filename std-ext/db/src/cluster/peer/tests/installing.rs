@@ -17,7 +17,8 @@ struct Mortal(AtomicUsize);
 impl Mortal {
     fn step(&self) -> io::Result<()> {
         // Relaxed: one thread uses it.
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        {
             Ok(_) => Ok(()),
             Err(_) => Err(io::Error::other("the process was killed")),
         }
@@ -127,7 +128,8 @@ fn a_fetch_that_fails_takes_back_an_earlier_one() {
     let path = tempfile::tempdir().unwrap();
     let mut decision = Decision::Enough;
     for wanted in [true, false] {
-        let fetched = fetch(&server.address().to_string(), &options(), path.path(), &mut |_| decision);
+        let fetched =
+            fetch(&server.address().to_string(), &options(), path.path(), &mut |_| decision);
         assert_eq!(fetched.is_ok(), wanted, "{fetched:?}");
         assert_eq!(path.path().join("resync/complete").exists(), wanted);
         decision = Decision::GiveUp;

@@ -73,12 +73,13 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
     }
     let mut entries = Vec::new();
     let folder = Arc::clone(folder);
-    let (log, _) = FileLog::open(folder, Fsync::Never, floor + 1, last, &mut |lsn, time, changes| {
-        mark = mark_in(lsn, changes).or(mark);
-        entries.push((lsn, time, changes.to_vec()));
-        Ok(())
-    })
-    .unwrap();
+    let (log, _) =
+        FileLog::open(folder, Fsync::Never, floor + 1, last, &mut |lsn, time, changes| {
+            mark = mark_in(lsn, changes).or(mark);
+            entries.push((lsn, time, changes.to_vec()));
+            Ok(())
+        })
+        .unwrap();
     let position = RelayPosition { mark, lsn: log.last() };
     Content { snapshot, entries, position }
 }
@@ -144,8 +145,7 @@ impl Node {
     pub(super) fn empty() -> Self {
         let path = tempfile::tempdir().unwrap();
         let folder = Folder::claim_on(path.path(), Arc::new(SystemDisk) as Arc<dyn Disk>).unwrap();
-        let opened =
-            FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
+        let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
         let relay = Arc::new(Relay::new(Arc::new(opened.unwrap().0), None).unwrap());
         Self { path, folder, relay }
     }

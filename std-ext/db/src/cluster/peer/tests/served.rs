@@ -1,8 +1,7 @@
 //! Honest peers: the status, and whole fetches.
 
 use super::node::{
-    Content, GROUP, NODE, Node, content, eventually, names, options, serve,
-    write_snapshot,
+    Content, GROUP, NODE, Node, content, eventually, names, options, serve, write_snapshot,
 };
 use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
@@ -17,10 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub(super) fn status(
-    address: &str,
-    options: &PeerClientOptions,
-) -> Result<PeerStatus, PeerError> {
+pub(super) fn status(address: &str, options: &PeerClientOptions) -> Result<PeerStatus, PeerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { PeerClient::new(address, options)?.status().await })
 }
