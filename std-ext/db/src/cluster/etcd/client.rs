@@ -1,18 +1,24 @@
 //! The client.
 
-use super::error::EtcdError;
+use super::api;
+use super::caller::Caller;
+use super::error::{ErrorKind, EtcdError};
 use super::lease::Lease;
-use super::request::{Deleted, Found, Got, Keys, Range, Transacted, Transaction};
+use super::request::{
+    Deleted, Found, Got, Invalid, Keys, Range, Transacted, Transaction, count, signed,
+};
 use super::settings::Settings;
-use super::status::{Alarm, Status};
+use super::status::{Alarm, AlarmKind, Status, check_version};
 use super::watch::Watch;
 use prost::bytes::Bytes;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A client of etcd. Clones share connections, the user's token and what they know of etcd's revision. All methods are
 /// called inside a runtime of tokio.
 #[derive(Clone, Debug)]
 pub struct Client {
+    caller: Caller,
     timeout: Duration,
 }
 
@@ -22,19 +28,23 @@ impl Client {
     /// # Errors
     /// If the settings make no sense, or a file of TLS cannot be read.
     pub fn connect(settings: &Settings) -> Result<Self, EtcdError> {
-        let _ = settings;
-        todo!()
+        Ok(Self { caller: Caller::new(settings)?, timeout: settings.call_timeout })
     }
 
     /// Returns a client with another time limit of calls, which shares everything else with this one.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { timeout, ..self.clone() }
+        Self { caller: self.caller.with_timeout(timeout), timeout }
     }
 
     /// Returns the endpoint that the next call uses first.
     pub fn endpoint(&self) -> &str {
-        todo!()
+        self.caller.members()[self.caller.chosen()].url()
+    }
+
+    /// Returns each endpoint with the number of requests that failed there.
+    pub fn failures(&self) -> Vec<(&str, u64)> {
+        self.caller.members().iter().map(|member| (member.url(), member.failures())).collect()
     }
 
     /// Reads one key.
@@ -42,8 +52,8 @@ impl Client {
     /// # Errors
     /// If no endpoint answered in time, or etcd refused.
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Got, EtcdError> {
-        let _: Bytes = key.into();
-        todo!()
+        let found = self.range(&Range::of(Keys::one(key)).limit(1)).await?;
+        Ok(Got { revision: found.revision, pair: found.pairs.into_iter().next() })
     }
 
     /// Reads keys.
@@ -51,12 +61,14 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn range(&self, range: &Range) -> Result<Found, EtcdError> {
-        let _ = range;
-        todo!()
+        let answer = self.caller.call(&range.request()).await?;
+        let revision = revision(answer.header.as_ref());
+        let (pairs, more) = range.found(answer).map_err(|why| self.invalid(why))?;
+        Ok(Found { revision, pairs, more })
     }
 
-    /// Sets the value of a key, which ends with a lease unless that is 0. Returns etcd's revision. The client repeats
-    /// this: a value that is set twice is no different.
+    /// Sets the value of a key, which ends with a lease unless that is 0. Returns etcd's revision. The client sends
+    /// this once: a repetition that arrives late could undo what was put since.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -66,26 +78,29 @@ impl Client {
         value: impl Into<Bytes>,
         lease: i64,
     ) -> Result<u64, EtcdError> {
-        let _: (Bytes, Bytes, i64) = (key.into(), value.into(), lease);
-        todo!()
+        let request = api::PutRequest { key: key.into(), value: value.into(), lease };
+        let answer = self.caller.call(&request).await?;
+        Ok(revision(answer.header.as_ref()))
     }
 
-    /// Deletes keys. The client does not repeat this.
+    /// Deletes keys. The client sends this once.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn delete(&self, keys: Keys) -> Result<Deleted, EtcdError> {
-        let _ = keys;
-        todo!()
+        let answer = self.caller.call(&keys.request()).await?;
+        let count = count(answer.deleted).map_err(|why| self.invalid(why))?;
+        Ok(Deleted { revision: revision(answer.header.as_ref()), count })
     }
 
-    /// Does a transaction, once: after an error with an unknown outcome the caller decides.
+    /// Does a transaction. The client sends it once: after an error with an unknown outcome the caller decides.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn transact(&self, transaction: &Transaction) -> Result<Transacted, EtcdError> {
-        let _ = transaction;
-        todo!()
+        let answer = self.caller.call(&transaction.request()).await?;
+        let revision = revision(answer.header.as_ref());
+        transaction.transacted(revision, answer).map_err(|why| self.invalid(why))
     }
 
     /// Lets etcd forget what was before a revision. If it has already, that is no error.
@@ -93,14 +108,16 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn compact(&self, revision: u64) -> Result<(), EtcdError> {
-        let _ = revision;
-        todo!()
+        let request = api::CompactionRequest { revision: signed(revision), physical: false };
+        match self.caller.call(&request).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => Ok(()),
+            done => done.map(|_| ()),
+        }
     }
 
-    /// Watches keys from a revision, which must not be 0.
+    /// Watches keys from a revision on. The next revision after a read that found the state is the right one.
     pub fn watch(&self, keys: Keys, from: u64) -> Watch {
-        let _ = (keys, from);
-        todo!()
+        Watch::start(self.caller.clone(), keys, from.max(1))
     }
 
     /// Grants a lease, and keeps it alive until it is dropped.
@@ -108,13 +125,30 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn grant(&self, ttl: Duration) -> Result<Lease, EtcdError> {
-        let _ = ttl;
-        todo!()
+        Lease::grant(&self.caller, ttl).await
     }
 
     /// Asks each endpoint how it is.
     pub async fn status(&self) -> Vec<(String, Result<Status, EtcdError>)> {
-        todo!()
+        let deadline = Instant::now() + self.timeout;
+        let ask = |index| {
+            let caller = self.caller.clone();
+            tokio::spawn(async move {
+                let answer = caller.ask(index, &api::StatusRequest {}, deadline).await?;
+                let url = caller.members()[index].url();
+                Status::of(url, answer)
+                    .map_err(|why| EtcdError::new(ErrorKind::InvalidAnswer, url, why))
+            })
+        };
+        let members = self.caller.members();
+        let asked: Vec<_> = (0..members.len()).map(ask).collect();
+        let mut all = Vec::with_capacity(asked.len());
+        for (member, asked) in members.iter().zip(asked) {
+            let stopped =
+                |_| Err(EtcdError::new(ErrorKind::Unavailable, member.url(), "the runtime stops"));
+            all.push((member.url().to_owned(), asked.await.unwrap_or_else(stopped)));
+        }
+        all
     }
 
     /// Refuses versions of etcd that have faults which the database cannot live with. An endpoint that does not answer
@@ -123,7 +157,20 @@ impl Client {
     /// # Errors
     /// If an endpoint's version is too old, or none answers.
     pub async fn check_version(&self) -> Result<Vec<Status>, EtcdError> {
-        todo!()
+        let (mut answered, mut failed) = (Vec::new(), None);
+        for (url, asked) in self.status().await {
+            match asked {
+                Ok(status) => {
+                    check_version(&url, &status.version)?;
+                    answered.push(status);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if answered.is_empty() => Err(error),
+            _ => Ok(answered),
+        }
     }
 
     /// Returns the alarms that are raised.
@@ -131,7 +178,12 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn alarms(&self) -> Result<Vec<Alarm>, EtcdError> {
-        todo!()
+        let answer = self.caller.call(&api::AlarmRequest::default()).await?;
+        let alarm = |alarm: api::AlarmMember| Alarm {
+            member: alarm.member_id,
+            kind: AlarmKind::of(alarm.alarm),
+        };
+        Ok(answer.alarms.into_iter().map(alarm).collect())
     }
 
     /// Disarms an alarm.
@@ -139,7 +191,20 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn disarm(&self, alarm: &Alarm) -> Result<(), EtcdError> {
-        let _ = alarm;
-        todo!()
+        let request = api::AlarmRequest {
+            action: api::alarm_request::AlarmAction::Deactivate.into(),
+            member_id: alarm.member,
+            alarm: alarm.kind.number(),
+        };
+        self.caller.call(&request).await.map(|_| ())
     }
+
+    fn invalid(&self, why: Invalid) -> EtcdError {
+        EtcdError::new(ErrorKind::InvalidAnswer, self.endpoint(), why)
+    }
+}
+
+/// Returns the revision in a header that [`Caller::ask`] has checked.
+fn revision(header: Option<&api::ResponseHeader>) -> u64 {
+    header.map_or(0, |header| header.revision.cast_unsigned())
 }

@@ -12,14 +12,25 @@
 //!
 //! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses.
 
+#[expect(unreachable_pub, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
+mod api;
+mod caller;
 mod client;
+mod connection;
 mod error;
+mod history;
 mod lease;
+mod method;
+#[cfg(test)]
+pub(crate) mod process;
 mod request;
 mod settings;
 mod status;
+#[cfg(test)]
+mod tests;
 mod watch;
 
+pub use caller::LONGEST_ANSWER;
 pub use client::Client;
 pub use error::{ErrorKind, EtcdError, Outcome};
 pub use lease::Lease;

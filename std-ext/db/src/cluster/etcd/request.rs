@@ -1,6 +1,14 @@
 //! Requests and their answers.
 
+use super::api;
+use super::api::compare::{CompareResult, CompareTarget, TargetUnion};
+use super::api::range_request::SortOrder;
+use super::api::request_op::Request;
+use super::api::response_op::Response;
 use prost::bytes::Bytes;
+
+/// The most keys that one answer to a read has.
+const MOST_KEYS: u32 = 1000;
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +48,7 @@ impl Keys {
 
     /// The keys that begin with `prefix`.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
-        let from = prefix.into();
+        let from: Bytes = prefix.into();
         let mut end = from.to_vec();
         while let Some(last) = end.pop() {
             if last < u8::MAX {
@@ -50,6 +58,8 @@ impl Keys {
         }
         // etcd reads a single zero byte as "to the last key".
         let end = if end.is_empty() { vec![0] } else { end };
+        // etcd takes no empty key.
+        let from = if from.is_empty() { Bytes::from_static(&[0]) } else { from };
         Self { from, end: end.into() }
     }
 }
@@ -69,7 +79,7 @@ pub enum Order {
 pub struct Range {
     /// The keys.
     pub keys: Keys,
-    /// The greatest number of keys in the answer. 0 means 1,000, which is also the most.
+    /// The greatest number of keys in the answer, from 1 to 1,000.
     pub limit: u32,
     /// The order of the keys.
     pub order: Order,
@@ -82,7 +92,7 @@ pub struct Range {
 impl Range {
     /// A read of keys, in ascending order, of the newest revision.
     pub fn of(keys: Keys) -> Self {
-        Self { keys, limit: 0, order: Order::Ascending, keys_only: false, revision: 0 }
+        Self { keys, limit: MOST_KEYS, order: Order::Ascending, keys_only: false, revision: 0 }
     }
 
     /// Sets the greatest number of keys in the answer.
@@ -230,4 +240,202 @@ pub struct Transacted {
     pub succeeded: bool,
     /// The answers to the operations that were done, in their order.
     pub answers: Vec<Answer>,
+}
+
+/// What is wrong with an answer.
+pub(super) type Invalid = &'static str;
+
+impl KeyValue {
+    pub(super) fn of(pair: api::KeyValue) -> Result<Self, Invalid> {
+        let number = |number: i64| u64::try_from(number).map_err(|_| "a revision is negative");
+        Ok(Self {
+            created: number(pair.create_revision)?,
+            modified: number(pair.mod_revision)?,
+            version: number(pair.version)?,
+            lease: pair.lease,
+            key: pair.key,
+            value: pair.value,
+        })
+    }
+}
+
+/// Returns a revision as etcd writes it.
+pub(super) fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+impl Range {
+    pub(super) fn request(&self) -> api::RangeRequest {
+        let order = match self.order {
+            Order::Ascending => SortOrder::None,
+            Order::Descending => SortOrder::Descend,
+        };
+        api::RangeRequest {
+            key: self.keys.from.clone(),
+            range_end: self.keys.end.clone(),
+            limit: i64::from(self.most_keys()),
+            revision: signed(self.revision),
+            sort_order: order.into(),
+            // A member that is cut off from the others would answer such reads from old data.
+            serializable: false,
+            keys_only: self.keys_only,
+        }
+    }
+
+    fn most_keys(&self) -> u32 {
+        self.limit.clamp(1, MOST_KEYS)
+    }
+
+    /// Returns the keys of an answer to this request, and whether the limit cut off some.
+    pub(super) fn found(
+        &self,
+        answer: api::RangeResponse,
+    ) -> Result<(Vec<KeyValue>, bool), Invalid> {
+        if answer.kvs.len() > self.most_keys() as usize {
+            return Err("it has more keys than asked for");
+        }
+        let pairs = answer.kvs.into_iter().map(KeyValue::of).collect::<Result<_, _>>()?;
+        Ok((pairs, answer.more))
+    }
+}
+
+impl Keys {
+    pub(super) fn request(&self) -> api::DeleteRangeRequest {
+        api::DeleteRangeRequest { key: self.from.clone(), range_end: self.end.clone() }
+    }
+}
+
+impl Compare {
+    fn request(&self) -> api::Compare {
+        let (key, target, operand) = match self {
+            Self::Value { key, value } => {
+                (key, CompareTarget::Value, TargetUnion::Value(value.clone()))
+            }
+            // A key that does not exist has version 0, and any other has more.
+            Self::Absent { key } | Self::Present { key } => {
+                (key, CompareTarget::Version, TargetUnion::Version(0))
+            }
+            Self::Modified { key, revision } => {
+                (key, CompareTarget::Mod, TargetUnion::ModRevision(signed(*revision)))
+            }
+            Self::Created { key, revision } => {
+                (key, CompareTarget::Create, TargetUnion::CreateRevision(signed(*revision)))
+            }
+        };
+        let result = match self {
+            Self::Present { .. } => CompareResult::Greater,
+            _ => CompareResult::Equal,
+        };
+        api::Compare {
+            result: result.into(),
+            target: target.into(),
+            key: key.clone(),
+            target_union: Some(operand),
+        }
+    }
+}
+
+impl Operation {
+    fn request(&self) -> api::RequestOp {
+        let request = match self {
+            Self::Put { key, value, lease } => Request::RequestPut(api::PutRequest {
+                key: key.clone(),
+                value: value.clone(),
+                lease: *lease,
+            }),
+            Self::Delete(keys) => Request::RequestDeleteRange(keys.request()),
+            Self::Get(range) => Request::RequestRange(range.request()),
+        };
+        api::RequestOp { request: Some(request) }
+    }
+
+    fn answer(&self, answer: api::ResponseOp) -> Result<Answer, Invalid> {
+        match (self, answer.response) {
+            (Self::Put { .. }, Some(Response::ResponsePut(_))) => Ok(Answer::Put),
+            (Self::Delete(_), Some(Response::ResponseDeleteRange(answer))) => {
+                Ok(Answer::Deleted(count(answer.deleted)?))
+            }
+            (Self::Get(range), Some(Response::ResponseRange(answer))) => {
+                let (pairs, more) = range.found(answer)?;
+                Ok(Answer::Found(pairs, more))
+            }
+            _ => Err("an answer does not fit its operation"),
+        }
+    }
+}
+
+impl Transaction {
+    pub(super) fn request(&self) -> api::TxnRequest {
+        api::TxnRequest {
+            compare: self.compare.iter().map(Compare::request).collect(),
+            success: self.then.iter().map(Operation::request).collect(),
+            failure: self.otherwise.iter().map(Operation::request).collect(),
+        }
+    }
+
+    /// Returns the answer to this transaction.
+    pub(super) fn transacted(
+        &self,
+        revision: u64,
+        answer: api::TxnResponse,
+    ) -> Result<Transacted, Invalid> {
+        let operations = if answer.succeeded { &self.then } else { &self.otherwise };
+        if operations.len() != answer.responses.len() {
+            return Err("it has another number of answers than operations");
+        }
+        let answers = operations.iter().zip(answer.responses);
+        let answers = answers.map(|(operation, answer)| operation.answer(answer));
+        Ok(Transacted {
+            revision,
+            succeeded: answer.succeeded,
+            answers: answers.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Returns a count of keys.
+pub(super) fn count(count: i64) -> Result<u64, Invalid> {
+    u64::try_from(count).map_err(|_| "a count is negative")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_before_the_next_prefix() {
+        for (prefix, end) in
+            [(&b"a/"[..], &b"a0"[..]), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")]
+        {
+            let keys = Keys::prefix(prefix.to_vec());
+            assert_eq!(&keys.end[..], end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_refused() {
+        let transaction = Transaction {
+            then: vec![Operation::put("k", "v"), Operation::get("k")],
+            otherwise: vec![Operation::Delete(Keys::one("k"))],
+            ..Transaction::default()
+        };
+        let put = || api::ResponseOp {
+            response: Some(Response::ResponsePut(api::PutResponse::default())),
+        };
+        let found = |many: usize, revision| api::ResponseOp {
+            response: Some(Response::ResponseRange(api::RangeResponse {
+                kvs: vec![api::KeyValue { mod_revision: revision, ..Default::default() }; many],
+                ..Default::default()
+            })),
+        };
+        let answer = |succeeded, responses| api::TxnResponse { header: None, succeeded, responses };
+        let transacted = |answer| transaction.transacted(1, answer).map(|done| done.answers.len());
+        assert_eq!(transacted(answer(true, vec![put(), found(1, 7)])), Ok(2));
+        assert!(transacted(answer(true, vec![put()])).is_err());
+        assert!(transacted(answer(true, vec![found(1, 7), put()])).is_err());
+        assert!(transacted(answer(true, vec![put(), api::ResponseOp { response: None }])).is_err());
+        assert!(transacted(answer(true, vec![put(), found(2, 7)])).is_err(), "too many keys");
+        assert!(transacted(answer(true, vec![put(), found(1, -7)])).is_err(), "below zero");
+        assert!(transacted(answer(false, vec![put()])).is_err());
+    }
 }

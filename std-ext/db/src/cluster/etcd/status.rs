@@ -1,4 +1,8 @@
-//! What a member of etcd says about itself.
+//! What a member of etcd says about itself, and whether the database can live with it.
+
+use super::api;
+use super::error::{ErrorKind, EtcdError};
+use super::request::Invalid;
 
 /// A member's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,4 +52,92 @@ pub struct Alarm {
     pub member: u64,
     /// What it is about.
     pub kind: AlarmKind,
+}
+
+impl Status {
+    pub(super) fn of(endpoint: &str, answer: api::StatusResponse) -> Result<Self, Invalid> {
+        let size = |size: i64| u64::try_from(size).map_err(|_| "a size is negative");
+        let header = answer.header.unwrap_or_default();
+        Ok(Self {
+            endpoint: endpoint.into(),
+            version: answer.version,
+            cluster: header.cluster_id,
+            member: header.member_id,
+            leader: answer.leader,
+            raft_index: answer.raft_index,
+            raft_applied: answer.raft_applied_index,
+            size: size(answer.db_size)?,
+            size_in_use: size(answer.db_size_in_use)?,
+            quota: Some(size(answer.db_size_quota)?).filter(|&quota| quota != 0),
+            learner: answer.is_learner,
+            errors: answer.errors,
+        })
+    }
+}
+
+impl AlarmKind {
+    pub(super) fn of(number: i32) -> Self {
+        match api::AlarmType::try_from(number) {
+            Ok(api::AlarmType::Nospace) => Self::NoSpace,
+            Ok(api::AlarmType::Corrupt) => Self::Corrupt,
+            _ => Self::Other(number),
+        }
+    }
+
+    pub(super) fn number(self) -> i32 {
+        match self {
+            Self::NoSpace => api::AlarmType::Nospace.into(),
+            Self::Corrupt => api::AlarmType::Corrupt.into(),
+            Self::Other(number) => number,
+        }
+    }
+}
+
+/// The first version of etcd without the faults that matter here: watches that lose events at compactions, members whose
+/// revisions differ, and leases that an old leader revokes.
+const LEAST: [u32; 3] = [3, 5, 16];
+
+/// Refuses a version that is older than 3.5.16.
+pub(super) fn check_version(endpoint: &str, version: &str) -> Result<(), EtcdError> {
+    let mut parts = version.split('.').map(|part| {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..digits].parse().ok()
+    });
+    let mut part = || parts.next().flatten();
+    match (part(), part(), part()) {
+        (Some(major), Some(minor), Some(patch)) if [major, minor, patch] >= LEAST => Ok(()),
+        (Some(_), Some(_), Some(_)) => {
+            let detail = format!("it has {version}");
+            Err(EtcdError::new(ErrorKind::VersionTooOld, endpoint, detail))
+        }
+        _ => {
+            let detail = format!("{version:?} is no version");
+            Err(EtcdError::new(ErrorKind::InvalidAnswer, endpoint, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_versions_are_refused_by_name() {
+        for version in ["3.5.16", "3.5.21", "3.6.0", "3.6.0-rc.1", "3.10.2", "4.0.0"] {
+            assert_eq!(check_version("e", version), Ok(()), "{version}");
+        }
+        for version in ["3.4.23", "3.5.15", "3.5.9", "3.5.0-alpha.1", "2.3.8"] {
+            let error = check_version("http://e:1", version).expect_err("an old version is taken");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "etcd at http://e:1: etcd's version is too old (it has {version}); install etcd 3.5.16 or later"
+                ),
+            );
+        }
+        for version in ["", "3", "3.5", "3.5.x", "three", "3..16", "99999999999.5.16"] {
+            let error = check_version("e", version).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidAnswer, "{version}");
+        }
+    }
 }

@@ -1,0 +1,3 @@
+//! etcd's messages, generated from `proto/etcd.proto`.
+
+include!("generated.rs");

@@ -1,0 +1,321 @@
+//! Calls: the choice of an endpoint, deadlines, repetition, and the user's token.
+
+use super::api;
+use super::connection::Member;
+use super::error::{ErrorKind, EtcdError};
+use super::history::History;
+use super::method::Method;
+use super::settings::Settings;
+use crate::lock::lock;
+use prost::Message;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+/// The largest answer that the client takes, in bytes.
+pub const LONGEST_ANSWER: usize = 8 << 20;
+
+/// How long a call waits before it asks again, if every endpoint has failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Calls methods of etcd. Clones share everything but the time limit.
+#[derive(Clone)]
+pub(super) struct Caller {
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+struct Shared {
+    members: Vec<Member>,
+    /// The endpoint that calls use until it fails.
+    chosen: Mutex<usize>,
+    user: Option<(String, String)>,
+    pass: Mutex<Pass>,
+    /// Held by the call that gets a token, for which the others wait.
+    signing_in: tokio::sync::Mutex<()>,
+    history: Mutex<History>,
+    watch_silence: Duration,
+}
+
+/// What requests show, if there is a user.
+#[derive(Clone)]
+enum Pass {
+    Unknown,
+    /// etcd's authentication is off.
+    NotNeeded,
+    Token(MetadataValue<Ascii>),
+}
+
+impl Caller {
+    pub(super) fn new(settings: &Settings) -> Result<Self, EtcdError> {
+        let bad = |why: &str| Err(EtcdError::new(ErrorKind::Settings, "", why));
+        if settings.endpoints.is_empty() {
+            return bad("there is no address of etcd");
+        }
+        let limits = [settings.call_timeout, settings.connect_timeout, settings.watch_silence];
+        if limits.iter().any(Duration::is_zero) {
+            return bad("a time limit is 0");
+        }
+        let members = settings.endpoints.iter().map(|url| Member::new(url, settings));
+        let shared = Shared {
+            members: members.collect::<Result<_, _>>()?,
+            chosen: Mutex::new(0),
+            user: settings.user.clone(),
+            pass: Mutex::new(Pass::Unknown),
+            signing_in: tokio::sync::Mutex::default(),
+            history: Mutex::default(),
+            watch_silence: settings.watch_silence,
+        };
+        Ok(Self { shared: Arc::new(shared), timeout: settings.call_timeout })
+    }
+
+    pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), timeout }
+    }
+
+    pub(super) fn members(&self) -> &[Member] {
+        &self.shared.members
+    }
+
+    /// Returns the index of the endpoint that calls use.
+    pub(super) fn chosen(&self) -> usize {
+        *lock(&self.shared.chosen)
+    }
+
+    pub(super) fn watch_silence(&self) -> Duration {
+        self.shared.watch_silence
+    }
+
+    /// Remembers that a revision exists.
+    pub(super) fn saw(&self, revision: u64) {
+        lock(&self.shared.history).saw(revision);
+    }
+
+    /// Calls a method. It moves on to the next endpoint if one fails, and repeats what may be repeated, until the time
+    /// is over.
+    pub(super) async fn call<M: Method>(&self, request: &M) -> Result<M::Answer, EtcdError> {
+        let deadline = Instant::now() + self.timeout;
+        let members = self.members().len();
+        let (mut failed, mut renewed) = (0, false);
+        loop {
+            let index = self.chosen();
+            let until =
+                if M::REPEATABLE { share(deadline, members - failed % members) } else { deadline };
+            let error = match self.ask(index, request, until).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let kind = error.kind();
+            if kind.moves_on() {
+                self.move_on(index);
+            }
+            if kind.wants_token() && self.shared.user.is_some() && !renewed {
+                renewed = true;
+                continue;
+            }
+            failed += 1;
+            // Without a connection nothing was sent, so any request may be sent elsewhere.
+            let again = (kind == ErrorKind::Unreachable && failed < members)
+                || (M::REPEATABLE && kind.is_transient());
+            let pause = if failed % members == 0 { PAUSE } else { Duration::ZERO };
+            if !again || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Calls a method at one endpoint, once.
+    pub(super) async fn ask<M: Method>(
+        &self,
+        index: usize,
+        request: &M,
+        deadline: Instant,
+    ) -> Result<M::Answer, EtcdError> {
+        let member = &self.members()[index];
+        let least = lock(&self.shared.history).begin()?;
+        let asked = async {
+            let pass = self.pass(member, deadline).await?;
+            let asked = send(member, &pass, request.clone(), deadline).await;
+            self.note_pass(asked.as_ref().err());
+            asked
+        };
+        let answer = asked.await.inspect_err(|_| member.count_failure())?;
+        let least = M::LINEARIZABLE.then_some(least);
+        match M::header(&answer) {
+            Some(header) => {
+                lock(&self.shared.history).check(member.url(), header, least)?;
+            }
+            None if M::LINEARIZABLE => {
+                let why = "it has no header";
+                return Err(EtcdError::new(ErrorKind::InvalidAnswer, member.url(), why));
+            }
+            None => {}
+        }
+        Ok(answer)
+    }
+
+    /// Opens a stream at one endpoint, and returns it when the endpoint has begun to answer.
+    pub(super) async fn stream<Q, A>(
+        &self,
+        index: usize,
+        path: &'static str,
+        requests: impl Stream<Item = Q> + Send + 'static,
+        deadline: Instant,
+    ) -> Result<Streaming<A>, EtcdError>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let member = &self.members()[index];
+        lock(&self.shared.history).begin()?;
+        let pass = self.pass(member, deadline).await?;
+        let connection = member.connection(deadline).await?;
+        let request = with_metadata(Request::new(requests), &pass, true);
+        let opened = async {
+            let mut grpc = Grpc::new(connection.channel.clone());
+            grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
+            let mut grpc = grpc.max_decoding_message_size(LONGEST_ANSWER);
+            let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<Q, A>::default());
+            grpc.streaming(request, path, codec).await
+        };
+        let error = match timeout_at(deadline, opened).await {
+            Ok(Ok(opened)) => return Ok(opened.into_inner()),
+            Ok(Err(status)) => EtcdError::of_status(member.url(), &status),
+            Err(_) => EtcdError::new(ErrorKind::TimedOut, member.url(), ""),
+        };
+        if error.kind().moves_on() {
+            member.forget(&connection);
+        }
+        member.count_failure();
+        self.note_pass(Some(&error));
+        Err(error)
+    }
+
+    /// Checks the header of an answer that one member gave without asking the others.
+    pub(super) fn check(
+        &self,
+        index: usize,
+        header: Option<&api::ResponseHeader>,
+    ) -> Result<(), EtcdError> {
+        if let Some(header) = header {
+            let url = self.members()[index].url();
+            lock(&self.shared.history).check(url, header, None)?;
+        }
+        Ok(())
+    }
+
+    /// Chooses the next endpoint, unless another call has already.
+    fn move_on(&self, from: usize) {
+        let mut chosen = lock(&self.shared.chosen);
+        if *chosen == from {
+            *chosen = (from + 1) % self.members().len();
+        }
+    }
+
+    /// Returns what requests show, and signs in if that is not known.
+    async fn pass(&self, member: &Member, deadline: Instant) -> Result<Pass, EtcdError> {
+        let Some((name, password)) = &self.shared.user else { return Ok(Pass::NotNeeded) };
+        if let known @ (Pass::NotNeeded | Pass::Token(_)) = self.known_pass() {
+            return Ok(known);
+        }
+        let too_late = || EtcdError::new(ErrorKind::TimedOut, member.url(), "signing in");
+        let gate = timeout_at(deadline, self.shared.signing_in.lock()).await;
+        let _gate = gate.map_err(|_| too_late())?;
+        if let known @ (Pass::NotNeeded | Pass::Token(_)) = self.known_pass() {
+            return Ok(known);
+        }
+        let request = api::AuthenticateRequest { name: name.clone(), password: password.clone() };
+        let pass = match send(member, &Pass::NotNeeded, request, deadline).await {
+            Ok(answer) => Pass::Token(answer.token.parse().map_err(|_| {
+                let why = "the token is not a line of text";
+                EtcdError::new(ErrorKind::InvalidAnswer, member.url(), why)
+            })?),
+            Err(error) if error.says("authentication is not enabled") => Pass::NotNeeded,
+            Err(error) => return Err(error),
+        };
+        *lock(&self.shared.pass) = pass.clone();
+        Ok(pass)
+    }
+
+    fn known_pass(&self) -> Pass {
+        lock(&self.shared.pass).clone()
+    }
+
+    /// Lets the next call sign in, if etcd did not accept what this one showed.
+    pub(super) fn note_pass(&self, error: Option<&EtcdError>) {
+        if error.is_some_and(|error| error.kind().wants_token()) {
+            *lock(&self.shared.pass) = Pass::Unknown;
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    /// Leaves out the password and the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<_> = self.members().iter().map(Member::url).collect();
+        f.debug_struct("Caller").field("members", &urls).field("timeout", &self.timeout).finish()
+    }
+}
+
+/// Returns the end of an equal part of the time that is left.
+fn share(deadline: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+    now + deadline.saturating_duration_since(now) / parts.max(1)
+}
+
+/// Sends one request, and waits for its answer until the deadline.
+async fn send<M: Method>(
+    member: &Member,
+    pass: &Pass,
+    request: M,
+    deadline: Instant,
+) -> Result<M::Answer, EtcdError> {
+    let connection = member.connection(deadline).await?;
+    let mut request = with_metadata(Request::new(request), pass, M::LINEARIZABLE);
+    // etcd gives up as well.
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    let call = async {
+        let mut grpc = Grpc::new(connection.channel.clone());
+        grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
+        let mut grpc = grpc.max_decoding_message_size(LONGEST_ANSWER);
+        let codec = ProstCodec::<M, M::Answer>::default();
+        grpc.unary(request, PathAndQuery::from_static(M::PATH), codec).await
+    };
+    let error = match timeout_at(deadline, call).await {
+        Ok(Ok(answer)) => return Ok(answer.into_inner()),
+        Ok(Err(status)) => {
+            // gRPC's own side failed: the connection is of no more use.
+            if std::error::Error::source(&status).is_some() {
+                member.forget(&connection);
+            }
+            EtcdError::of_status(member.url(), &status)
+        }
+        Err(_) => {
+            member.forget(&connection);
+            EtcdError::new(ErrorKind::TimedOut, member.url(), "")
+        }
+    };
+    Err(error)
+}
+
+/// Adds what etcd reads beside the request. A member without a leader refuses a request that wants one at once, instead
+/// of waiting for a leader, and ends a stream.
+fn with_metadata<T>(mut request: Request<T>, pass: &Pass, wants_leader: bool) -> Request<T> {
+    let metadata = request.metadata_mut();
+    if wants_leader {
+        metadata.insert("hasleader", MetadataValue::from_static("true"));
+    }
+    if let Pass::Token(token) = pass {
+        metadata.insert("token", token.clone());
+    }
+    request
+}

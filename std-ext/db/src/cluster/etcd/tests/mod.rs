@@ -1,0 +1,34 @@
+//! Tests of the client: against a scripted server, and against etcd.
+
+mod answers;
+mod failures;
+mod fake;
+mod real;
+mod secure;
+mod watches;
+
+use super::{Client, Settings};
+use std::time::Duration;
+
+/// How long a test may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs a test.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { soon("the test", PATIENCE, test).await })
+}
+
+/// Waits for something that happens within a time.
+async fn soon<T>(what: &str, within: Duration, happens: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(within, happens).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("{what} takes longer than {within:?}"),
+    }
+}
+
+/// Returns a client with time limits for a busy machine.
+fn client(endpoints: &[String]) -> Client {
+    let settings = Settings { call_timeout: Duration::from_secs(10), ..Settings::new(endpoints) };
+    Client::connect(&settings).unwrap()
+}

@@ -1,0 +1,148 @@
+//! etcd's authentication, and TLS.
+
+use super::{client, run, soon};
+use crate::cluster::etcd::process::Etcd;
+use crate::cluster::etcd::{Client, ErrorKind, Keys, Outcome, Settings, Transaction};
+use std::time::Duration;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn connect(etcd: &Etcd, user: &str, password: &str) -> Client {
+    let user = Some((user.to_owned(), password.to_owned()));
+    let settings = Settings { user, ..Settings::new(etcd.endpoints()) };
+    Client::connect(&settings).unwrap().with_timeout(Duration::from_secs(10))
+}
+
+#[test]
+fn users_sign_in_and_tokens_expire() {
+    // A token ends after a second without use.
+    let Some(etcd) = Etcd::start_with(1, &["--auth-token-ttl", "1"], None) else { return };
+    run(async {
+        // A user is no harm where nobody must sign in.
+        let early = connect(&etcd, "rose", "red");
+        early.put("r/1", "v", 0).await.unwrap();
+        for arguments in [
+            &["user", "add", "root:master"][..],
+            &["user", "grant-role", "root", "root"],
+            &["role", "add", "gardener"],
+            &["role", "grant-permission", "gardener", "--prefix=true", "readwrite", "r/"],
+            &["user", "add", "rose:red"],
+            &["user", "grant-role", "rose", "gardener"],
+            &["auth", "enable"],
+        ] {
+            etcd.etcdctl(arguments);
+        }
+        early.put("r/1", "v", 0).await.expect("the client signs in when it must");
+
+        let rose = connect(&etcd, "rose", "red");
+        let start = rose.put("r/2", "v", 0).await.unwrap();
+        let mut watch = rose.watch(Keys::prefix("r/"), start);
+        soon("a report", WITHIN, async { while watch.next().await.unwrap().events.is_empty() {} })
+            .await;
+        let error = rose.put("other", "v", 0).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::PermissionDenied, Outcome::NotDone)
+        );
+        let mut denied = rose.watch(Keys::prefix("other"), start);
+        let error = soon("an error", WITHIN, denied.next()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+
+        // Until the token has expired, the client's calls would prolong it.
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            let done = rose.transact(&Transaction::default()).await;
+            done.expect("the client signs in again");
+        }
+
+        let wrong = connect(&etcd, "rose", "blue").get("r/1").await.unwrap_err();
+        assert_eq!(
+            (wrong.kind(), wrong.outcome()),
+            (ErrorKind::AuthenticationFailed, Outcome::NotDone)
+        );
+        let nobody = client(&etcd.endpoints()).get("r/1").await.unwrap_err();
+        assert_eq!(nobody.kind(), ErrorKind::AuthenticationFailed, "{nobody}");
+    });
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use super::*;
+    use crate::cluster::etcd::TlsSettings;
+    use crate::cluster::etcd::process::TlsFiles;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// Makes an authority, and a certificate of its for this machine and for clients.
+    fn certificates(folder: &Path, name: &str) -> TlsFiles {
+        let file = |what: &str| folder.join(format!("{name}-{what}.pem"));
+        let write = |what: &str, text: String| -> PathBuf {
+            fs::write(file(what), text).unwrap();
+            file(what)
+        };
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        TlsFiles {
+            ca: write("ca", authority.pem()),
+            cert: write("cert", certificate.pem()),
+            key: write("key", key.serialize_pem()),
+        }
+    }
+
+    #[test]
+    fn both_sides_show_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = certificates(folder.path(), "ours");
+        let other = certificates(folder.path(), "other");
+        let Some(etcd) = Etcd::start_with(1, &[], Some(&ours)) else { return };
+        let connect = |ca: &Path, own: Option<&TlsFiles>| {
+            let tls = TlsSettings {
+                ca: Some(ca.into()),
+                cert: own.map(|own| own.cert.clone()),
+                key: own.map(|own| own.key.clone()),
+            };
+            let settings = Settings { tls, ..Settings::new(etcd.endpoints()) };
+            Client::connect(&settings).map(|client| client.with_timeout(Duration::from_secs(3)))
+        };
+        run(async {
+            let client = connect(&ours.ca, Some(&ours)).unwrap();
+            let client = client.with_timeout(Duration::from_secs(10));
+            let start = client.put("k", "v", 0).await.unwrap();
+            let mut watch = client.watch(Keys::one("k"), start);
+            soon("a report", WITHIN, async {
+                while watch.next().await.unwrap().events.is_empty() {}
+            })
+            .await;
+            let error = connect(&other.ca, Some(&ours)).unwrap().get("k").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unreachable);
+            assert!(error.to_string().contains("certificate"), "{error}");
+            for own in [None, Some(&other)] {
+                assert!(connect(&ours.ca, own).unwrap().get("k").await.is_err(), "{own:?}");
+            }
+            let plain = etcd.endpoints()[0].replace("https", "http");
+            assert!(super::client(&[plain]).with_timeout(WITHIN / 20).get("k").await.is_err());
+        });
+        let missing = folder.path().join("missing.pem");
+        for (error, says) in [
+            (connect(&missing, None).unwrap_err(), "missing.pem"),
+            (
+                connect(&ours.ca, Some(&TlsFiles { cert: missing.clone(), ..ours.clone() }))
+                    .unwrap_err(),
+                "missing.pem",
+            ),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Settings);
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let bare = Settings::new(etcd.endpoints());
+        assert!(Client::connect(&bare).unwrap_err().to_string().contains("authorities"));
+        let tls = TlsSettings { ca: Some(ours.ca), cert: Some(ours.cert), key: None };
+        let half = Client::connect(&Settings { tls, ..bare }).unwrap_err();
+        assert!(half.to_string().contains("needs a key"), "{half}");
+    }
+}
