@@ -27,7 +27,7 @@ mod source;
 pub mod spool;
 pub mod tls;
 #[doc(hidden)]
-#[expect(missing_docs, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
+#[expect(clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
 pub mod wire;
 
 #[cfg(test)]
