@@ -229,11 +229,13 @@ impl Shared {
             let mut notified = std::pin::pin!(notified);
             notified.as_mut().enable();
             let log = self.db.log();
-            let is_safe = match log.proof(&needs.evaluated) {
+            // The proof last: an entry that is safe in a later epoch is another one.
+            let is_safe = log.commit(needs.lsn);
+            let may_leave = is_safe.and_then(|safe| match log.proof(&needs.evaluated) {
                 Proof::Never => Err(LogError::Deposed),
-                proof => log.commit(needs.lsn).map(|safe| safe && proof == Proof::Given),
-            };
-            match is_safe {
+                proof => Ok(safe && proof == Proof::Given),
+            });
+            match may_leave {
                 Ok(true) => return Ok(()),
                 Ok(false) => notified.await,
                 Err(why) => return Err(Status::unavailable(why.to_string())),

@@ -141,8 +141,9 @@ pub trait Log: Send + Sync {
     /// Returns whether the answers of an evaluation may leave. An answer needs this *and* its entry to be safe, also an
     /// answer that changed nothing.
     ///
-    /// A proof of one evaluation is one of all earlier evaluations of the same epoch. [`Proof::Given`] and
-    /// [`Proof::Never`] are final.
+    /// A proof of one evaluation is one of all earlier evaluations of the same epoch, until the epoch ends. Then an
+    /// evaluation is proved nevermore: an answer whose entry was not safe by then must not leave. So ask for the proof
+    /// after it is known that the entry is safe.
     fn proof(&self, evaluated: &Evaluated) -> Proof {
         let _ = evaluated;
         Proof::Given

@@ -304,6 +304,10 @@ impl Worker {
         if self.notice_rollback() {
             (failed, self.safe) = (Some(Withdrawal::RolledBack), before);
         }
+        // The same for an epoch that has ended meanwhile: entries that are safe now may be others of the same number.
+        if self.shared.log.epoch() != self.epoch {
+            (failed, self.safe) = (Some(Withdrawal::Deposed), before);
+        }
         let allowed = Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
