@@ -178,6 +178,8 @@ fn a_watch_delivers_every_revision_whole() {
         // The member dies, and changes are made before the watch is back.
         etcd.restart(0);
         assert!(etcd.wait_until_healthy());
+        // A read is repeated until it has found the lost connection; a change would be the caller's to repeat.
+        client.get("w/after").await.unwrap();
         let after = client.put("w/after", "", 0).await.unwrap();
         assert_eq!(next(&mut watch).await, [(key("w/after"), after)]);
 
