@@ -80,7 +80,7 @@ impl Joiner {
     ///
     /// # Errors
     /// If it does not continue the log. Then nothing has changed.
-    pub fn take(&mut self, batch: Batch) -> Result<Option<Committed>, NotNext> {
+    pub fn take(&mut self, batch: &Batch) -> Result<Option<Committed>, NotNext> {
         // [C-13] Before anything is looked at: all else could be right by accident.
         if batch.before != self.position.chain {
             return Err(NotNext::Fork);
@@ -109,7 +109,7 @@ impl Joiner {
             }
             Piece::Whole => (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?),
             Piece::Part | Piece::LastPart => {
-                let parts = self.extended(mark, &batch)?;
+                let parts = self.extended(mark, batch)?;
                 if batch.piece == Piece::Part {
                     self.parts = Some(parts);
                     self.position = after;

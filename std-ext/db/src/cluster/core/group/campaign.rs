@@ -1,6 +1,6 @@
 //! Becoming the primary: membership, the wait for a lease, the takeover.
 
-use super::state::{Attempt, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease};
+use super::state::{Attempt, Exit, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease};
 use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
@@ -21,7 +21,7 @@ impl Group {
     /// Adds this node to the members, once in the life of a process.
     pub(super) fn join(&mut self, out: &mut Vec<Action>) {
         let Some(members) = &self.members else { return };
-        if self.was_member || self.flight.is_some() || self.stopping {
+        if self.was_member || self.flight.is_some() || self.exit != Exit::No {
             return;
         }
         let list = members.list.with(self.settings.node, self.now.wall);
@@ -40,9 +40,9 @@ impl Group {
     pub(super) fn campaign_due(&self) -> Option<u64> {
         let idle = matches!(self.phase, Phase::Following)
             && self.flight.is_none()
-            && !self.stopping
+            && self.exit == Exit::No
             && !self.open
-            && !self.resync;
+            && !self.applying.resync;
         let barred = self.cannot_apply.is_some() || self.unfit.is_some() || self.is_ahead();
         if !idle || barred || !self.is_member() {
             return None;
@@ -94,7 +94,7 @@ impl Group {
     }
 
     pub(super) fn is_ahead_of_others(&self) -> bool {
-        let mut others: Vec<i64> = self.clocks.iter().map(|clock| clock.1).collect();
+        let mut others: Vec<i64> = self.clocks.others.iter().map(|clock| clock.1).collect();
         others.sort_unstable();
         // Of two in the middle, the later one.
         let median = others.get(others.len() / 2).copied().unwrap_or(0);
@@ -105,12 +105,12 @@ impl Group {
     /// Takes over if the time has come.
     pub(super) fn campaign(&mut self, out: &mut Vec<Action>) {
         let ahead = self.is_ahead();
-        if ahead && !self.skewed {
+        if ahead && !self.clocks.noted {
             let why = "the clock of this node is ahead of the others by more than cluster-max-skew: it does not take \
                        over. Set the clock";
             out.push(Action::Note(why.to_owned()));
         }
-        self.skewed = ahead;
+        self.clocks.noted = ahead;
         if self.campaign_due().is_some_and(|due| due <= self.now.boot) {
             self.take_over(out);
         }
@@ -200,7 +200,7 @@ impl Group {
                 if !self.went_back(revision, at_begin, out)
                     && let Some(flight) = self.flight.take()
                 {
-                    self.done(flight.kind, flight.attempt, revision, out);
+                    self.done(flight.kind, &flight.attempt, revision, out);
                 }
             }
             Outcome::Refused { revision, tail, members } => {
@@ -224,7 +224,7 @@ impl Group {
         if let Some(text) = &tail {
             let mut attempts = flight.others.iter().chain([&flight.attempt]);
             if let Some(attempt) = attempts.find(|attempt| attempt.writes(text)) {
-                return self.done(flight.kind, attempt.clone(), revision, out);
+                return self.done(flight.kind, attempt, revision, out);
             }
         }
         self.members_are(members, revision, out);
@@ -304,9 +304,9 @@ impl Group {
     }
 
     /// A transaction was done.
-    fn done(&mut self, kind: Kind, attempt: Attempt, revision: u64, out: &mut Vec<Action>) {
+    fn done(&mut self, kind: Kind, attempt: &Attempt, revision: u64, out: &mut Vec<Action>) {
         match kind {
-            Kind::Join => self.joined(&attempt, revision),
+            Kind::Join => self.joined(attempt, revision),
             Kind::Takeover => self.lead(attempt, out),
             Kind::Append => self.appended(attempt, out),
             Kind::Release => {
@@ -341,7 +341,7 @@ impl Group {
             None => false,
         };
         if mine && let Some(flight) = self.flight.take() {
-            self.done(flight.kind, flight.attempt, self.revision, out);
+            self.done(flight.kind, &flight.attempt, self.revision, out);
         } else if stale {
             self.flight = None;
             self.finish_release(out);
@@ -351,8 +351,8 @@ impl Group {
     /// Says that the group is released, if somebody waits for that.
     pub(super) fn finish_release(&mut self, out: &mut Vec<Action>) {
         let busy = self.flight.as_ref().is_some_and(|flight| flight.kind != Kind::Join);
-        if self.owes_release && !busy && !matches!(self.phase, Phase::Leading(_)) {
-            self.owes_release = false;
+        if self.exit == Exit::Owed && !busy && !matches!(self.phase, Phase::Leading(_)) {
+            self.exit = Exit::Told;
             out.push(Action::Released);
         }
     }

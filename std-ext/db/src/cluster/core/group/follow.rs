@@ -175,7 +175,7 @@ impl Group {
             return;
         }
         self.ahead.wanted = self.ahead.wanted.max(seq);
-        if self.resync {
+        if self.applying.resync {
             out.push(Action::Spool(seq, value));
         } else if self.ahead.bytes < MOST_AHEAD {
             self.keep(seq, value);
@@ -208,7 +208,7 @@ impl Group {
     fn may_read(&self) -> bool {
         // A takeover without an answer decides which batch is next.
         matches!(self.phase, Phase::Following)
-            && !self.resync
+            && !self.applying.resync
             && !self.open
             && !self.is_candidate()
             && self.cannot_apply.is_none()
@@ -217,7 +217,7 @@ impl Group {
 
     fn read_batch(&mut self, seq: Seq, value: &[u8], out: &mut Vec<Action>) {
         let joined =
-            Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(batch));
+            Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(&batch));
         match joined {
             Ok(Some(committed)) => {
                 let bytes = committed.entries.iter().map(|entry| entry.changes.len() + 64).sum();
@@ -274,7 +274,7 @@ impl Group {
 
     /// The next batch was trimmed: this node was away for longer than etcd keeps batches.
     fn begin_resync(&mut self, out: &mut Vec<Action>) {
-        self.resync = true;
+        self.applying.resync = true;
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
         self.tell_role(Role::Loading, "the batches that this node needs are gone from etcd", out);
@@ -285,10 +285,10 @@ impl Group {
     }
 
     pub(super) fn resynced(&mut self, position: Position, have: Lsn) {
-        if !self.resync {
+        if !self.applying.resync {
             return;
         }
-        self.resync = false;
+        self.applying.resync = false;
         self.log = Joiner::new(position, have);
         self.applying.queue.clear();
         self.applying.bytes = 0;
@@ -314,7 +314,11 @@ impl Group {
     /// Becomes a follower once all is applied that was in the log when this node began to read it.
     pub(super) fn finish_loading(&mut self, out: &mut Vec<Action>) {
         let reached = self.loaded_at.is_some_and(|lsn| lsn <= self.applying.applied);
-        if self.role == Role::Loading && reached && !self.resync && self.cannot_apply.is_none() {
+        if self.role == Role::Loading
+            && reached
+            && !self.applying.resync
+            && self.cannot_apply.is_none()
+        {
             self.tell_role(Role::Follower, "it has caught up with the log", out);
         }
     }

@@ -1,7 +1,7 @@
 //! Being the primary: batches, beats, the lease, the way out.
 
 use super::state::{
-    Attempt, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease,
+    Attempt, Exit, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease,
 };
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
@@ -17,7 +17,7 @@ const LEAST_LIMIT: usize = 8 << 10;
 
 impl Group {
     /// The takeover was done: this node is the primary.
-    pub(super) fn lead(&mut self, attempt: Attempt, out: &mut Vec<Action>) {
+    pub(super) fn lead(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
         let (Some(line), Load::Begin(entry)) = (attempt.line, attempt.load.clone()) else { return };
         let (lsn, time, epoch) = (entry.lsn, entry.time, line.epoch);
         let position = Position { time: attempt.before.time.max(time), ..attempt.after() };
@@ -53,7 +53,7 @@ impl Group {
         out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
         out.push(Action::Safe(lsn));
         self.prove(&line, attempt.sent, out);
-        if self.stopping {
+        if self.exit != Exit::No {
             self.leave(None, "the process stops", false, out);
         }
     }
@@ -222,7 +222,7 @@ impl Group {
     }
 
     /// A transaction of the primary was done.
-    pub(super) fn appended(&mut self, attempt: Attempt, out: &mut Vec<Action>) {
+    pub(super) fn appended(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let Some(line) = attempt.line else { return };
         let mut after = Position { time: lead.position.time, ..attempt.after() };
@@ -296,8 +296,7 @@ impl Group {
 
     /// The process stops.
     pub(super) fn release_for_good(&mut self, out: &mut Vec<Action>) {
-        self.stopping = true;
-        self.owes_release = true;
+        self.exit = Exit::Owed;
         self.leave(None, "the process stops", false, out);
         self.finish_release(out);
     }
@@ -347,11 +346,14 @@ impl Group {
         if self.is_ahead_of_others() {
             // The member with the lowest clock; it is alive, since its clock is known.
             let members = self.members.as_ref().map(|members| &members.list);
-            let to =
-                self.clocks.iter().filter(|clock| members.is_some_and(|list| list.has(clock.0)));
+            let to = self
+                .clocks
+                .others
+                .iter()
+                .filter(|clock| members.is_some_and(|list| list.has(clock.0)));
             if let Some(&(to, _)) = to.min_by_key(|clock| clock.1) {
                 let why = "its clock is ahead of the others by more than cluster-max-skew";
-                self.clocks.clear();
+                self.clocks.others.clear();
                 self.leave(Some(to), why, false, out);
             }
         }

@@ -14,18 +14,18 @@ use super::join::Joiner;
 use super::swap::Failure;
 use crate::log::Lsn;
 pub use state::Group;
-use state::{Ahead, Applying, Phase, Watching};
+use state::{Ahead, Applying, Clocks, Exit, Phase, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
     ///
     /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its relay
     /// (an empty relay: `Position::default()`). `have` is the last entry that its state has.
-    pub fn new(settings: Settings, position: Position, have: Lsn, now: Now) -> Self {
-        let nonce = settings.nonce.max(1);
-        let lease = state::lease(settings.lease);
+    pub fn new(mut settings: Settings, position: Position, have: Lsn, now: Now) -> Self {
+        settings.nonce = settings.nonce.max(1);
+        settings.lease = state::lease(settings.lease);
         Self {
-            settings: Settings { nonce, lease, ..settings },
+            settings,
             now,
             ids: 0,
             revision: 0,
@@ -35,7 +35,7 @@ impl Group {
             absent: false,
             members: None,
             was_member: false,
-            clocks: Vec::new(),
+            clocks: Clocks::default(),
             watching: Watching::default(),
             reading: None,
             filling: None,
@@ -46,13 +46,10 @@ impl Group {
             cannot_apply: None,
             unfit: None,
             loaded_at: None,
-            resync: false,
             open: false,
             flight: None,
-            stopping: false,
-            owes_release: false,
+            exit: Exit::No,
             resting: 0,
-            skewed: false,
             why: String::new(),
         }
     }
@@ -73,7 +70,7 @@ impl Group {
             Event::Tick => {}
             Event::Read { id, answer } => self.read(id, answer, out),
             Event::Swapped { id, outcome } => self.swapped(id, outcome, out),
-            Event::Trimmed { id, outcome } => self.trimmed(id, outcome),
+            Event::Trimmed { id, outcome } => self.trimmed(id, outcome == Ok(true)),
             Event::Watched { revision, seen } => self.watched(revision, seen, out),
             Event::WatchLost => {
                 self.watching.on = false;
@@ -92,7 +89,7 @@ impl Group {
             Event::HandOver(to) => self.hand_over(to, out),
             Event::Release => self.release_for_good(out),
             Event::Resynced { position, have } => self.resynced(position, have),
-            Event::Clocks(clocks) => self.clocks = clocks,
+            Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
         }
     }

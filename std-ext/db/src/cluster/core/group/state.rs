@@ -28,7 +28,7 @@ pub struct Group {
     pub(super) members: Option<SeenMembers>,
     /// Whether this process saw itself in `members`.
     pub(super) was_member: bool,
-    pub(super) clocks: Vec<(NodeId, i64)>,
+    pub(super) clocks: Clocks,
 
     pub(super) watching: Watching,
     pub(super) reading: Option<TailRead>,
@@ -44,23 +44,35 @@ pub struct Group {
     pub(super) unfit: Option<String>,
     /// The entry at which a loading node becomes a follower.
     pub(super) loaded_at: Option<Lsn>,
-    pub(super) resync: bool,
     /// The workers of this node may still append: it was the primary, and [`Event::Closed`] has not come.
     ///
     /// [`Event::Closed`]: crate::cluster::core::api::Event::Closed
     pub(super) open: bool,
 
     pub(super) flight: Option<Flight>,
-    /// The process stops: no takeover any more.
-    pub(super) stopping: bool,
-    /// Whether [`Action::Released`] is owed.
-    pub(super) owes_release: bool,
+    pub(super) exit: Exit,
     /// Not before this boot time: this node has just released the group.
     pub(super) resting: u64,
-    /// Whether the log was told that the clock is ahead.
-    pub(super) skewed: bool,
     /// Why the takeover in flight was allowed.
     pub(super) why: String,
+}
+
+/// Whether the process stops. If it does, it never takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    No,
+    /// [`Action::Released`] is owed.
+    Owed,
+    Told,
+}
+
+/// The clocks of the other nodes.
+#[derive(Debug, Default)]
+pub(super) struct Clocks {
+    /// In milliseconds ahead of this node's.
+    pub(super) others: Vec<(NodeId, i64)>,
+    /// Whether the log says that the own clock is ahead.
+    pub(super) noted: bool,
 }
 
 /// Whether this node writes the log.
@@ -138,6 +150,8 @@ pub(super) struct Applying {
     pub(super) queue: VecDeque<(Lsn, usize)>,
     pub(super) bytes: usize,
     pub(super) applied: Lsn,
+    /// A snapshot is fetched from a peer.
+    pub(super) resync: bool,
 }
 
 /// The transaction without an answer.

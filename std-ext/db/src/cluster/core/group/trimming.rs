@@ -3,7 +3,6 @@
 use super::state::{Group, Phase, Trimming};
 use crate::cluster::core::api::{Action, Read};
 use crate::cluster::core::entry::{NodeId, Seq};
-use crate::cluster::core::swap::Failure;
 use crate::cluster::core::trim;
 
 /// The pause between two looks, in milliseconds.
@@ -61,11 +60,11 @@ impl Group {
     }
 
     /// The answer of a step.
-    pub(super) fn trimmed(&mut self, id: u64, outcome: Result<bool, Failure>) {
+    pub(super) fn trimmed(&mut self, id: u64, deleted: bool) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let trim = &mut lead.trim;
         let Some((_, below)) = trim.deleting.take_if(|deleting| deleting.0 == id) else { return };
-        if outcome == Ok(true) {
+        if deleted {
             trim.forget(below);
         } else {
             // Refused: this node is not the primary any more, and will hear of it. Failed: the next look repeats it.

@@ -128,12 +128,12 @@ fn a_node_whose_disk_fails_does_not_take_over() {
 #[test]
 fn a_removed_node_does_not_take_over() {
     let (mut etcd, mut follower) = follower();
+    let waited = takeover(&mut etcd, &mut follower);
+    assert!(waited >= WAIT - 20);
+    // It has not heard of it: the transaction compares.
     let others = Members::default().with(node(1), 0).print().into_bytes();
     etcd.members = Some(others.clone());
     etcd.revision += 1;
-    // It has not heard of it: the transaction compares.
-    let waited = takeover(&mut etcd, &mut follower);
-    assert!(waited >= WAIT - 20);
     follower.run(&mut etcd);
     assert_eq!(etcd.tail().epoch, 1, "a takeover by a node that was removed");
     follower.live(&mut etcd, 4 * LEASE);

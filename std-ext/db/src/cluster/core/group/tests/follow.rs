@@ -106,6 +106,8 @@ fn trimmed_batches_are_fetched_from_a_peer() {
     assert!(follower.changes().is_empty());
     follower.live(&mut etcd, 3 * LEASE);
     assert_eq!(etcd.tail().epoch, 1, "a takeover without the log");
+    etcd.other(|_| {});
+    etcd.tell(&mut follower);
     let batch = Batch::decode(&etcd.log[&7]).expect("a batch");
     let position =
         Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };

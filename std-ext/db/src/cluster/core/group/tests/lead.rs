@@ -58,10 +58,10 @@ fn a_lease_counts_from_the_first_try() {
     let sent = leader.now.boot;
     let first = leader.lose();
     etcd.swap(&first);
-    leader.pass(500);
+    leader.pass(400);
     let again = leader.lose();
     assert_eq!(first, again, "another transaction than the first");
-    leader.pass(500);
+    leader.pass(400);
     leader.run(&mut etcd);
     assert_eq!(leader.proof(), (1, sent + PROVEN, sent), "the lease counts from the first try");
     assert_eq!(leader.changes(), [b"a"], "done once");
@@ -123,7 +123,7 @@ fn a_shorter_lease_counts_once_it_is_sent() {
     let sent = leader.now.boot;
     assert_eq!(leader.proof().1, sent + 450, "others may wait for the shorter lease already");
     leader.lose();
-    leader.pass(200);
+    leader.pass(100);
     leader.run(&mut etcd);
     assert_eq!(leader.proof().1, sent + 450);
     assert_eq!(etcd.tail().lease, 500);
@@ -198,7 +198,7 @@ fn a_batch_that_is_too_large_is_cut() {
     let outcome = etcd.swap(&half);
     leader.event(Event::Swapped { id, outcome });
     leader.run(&mut etcd);
-    assert_eq!(leader.changes(), values);
+    assert!(leader.changes() == values, "each entry once");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_larger_batch_that_was_done_after_all_is_found() {
     assert!(matches!(outcome, Outcome::Refused { .. }));
     leader.event(Event::Swapped { id, outcome });
     leader.run(&mut etcd);
-    assert_eq!(leader.changes(), values, "each entry once");
+    assert!(leader.changes() == values, "each entry once");
     assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::Safe(_))).count(), 1);
     assert_eq!(leader.proof().2, sent);
 }
@@ -307,7 +307,7 @@ fn a_long_entry_goes_in_parts() {
     let long = noise(1, 1_300_000);
     leader.append(&[b"a", &long, b"b"]);
     leader.run(&mut etcd);
-    assert_eq!(leader.changes(), [b"a".to_vec(), long.clone(), b"b".to_vec()]);
+    assert!(leader.changes() == [b"a".to_vec(), long.clone(), b"b".to_vec()]);
     let committed = leader.committed();
     assert_eq!(
         (committed[1].mark.seq, committed[1].mark.first),
@@ -318,7 +318,7 @@ fn a_long_entry_goes_in_parts() {
     assert_eq!((etcd.tail().seq, etcd.tail().lsn), (6, 4));
     let mut follower = Node::new(settings(2));
     follower.run(&mut etcd);
-    assert_eq!(follower.changes(), [b"a".to_vec(), long, b"b".to_vec()]);
+    assert!(follower.changes() == [b"a".to_vec(), long, b"b".to_vec()]);
     assert_eq!(follower.committed().last(), committed.last());
 }
 

@@ -125,7 +125,7 @@ impl Etcd {
             encode_entry(&Entry { lsn, time: tail.time, changes: changes.to_vec() }, &mut raw);
         }
         let entries = changes.len() as u32;
-        self.put(Batch {
+        self.put(&Batch {
             epoch,
             first: tail.lsn + 1,
             entries,
@@ -135,7 +135,7 @@ impl Etcd {
         });
     }
 
-    fn put(&mut self, batch: Batch) {
+    fn put(&mut self, batch: &Batch) {
         self.other(|tail| {
             tail.beat -= 1;
             tail.epoch = batch.epoch;
@@ -303,7 +303,10 @@ impl Node {
     /// The changes of all entries that came, without those that begin an epoch.
     fn changes(&self) -> Vec<Vec<u8>> {
         let entries = self.committed().into_iter().flat_map(|committed| committed.entries);
-        entries.map(|entry| entry.changes).filter(|changes| changes.first() != Some(&13)).collect()
+        entries
+            .map(|entry| entry.changes)
+            .filter(|changes| changes.first() != Some(&13) || changes.len() > 40)
+            .collect()
     }
 
     fn proof(&self) -> (Epoch, u64, u64) {
