@@ -79,3 +79,5 @@ pub use options::Options;
 pub use progress::Progress;
 pub use session::Session;
 pub use slot_set::SlotSet;
+#[doc(hidden)]
+pub use state::role::Role;

@@ -210,7 +210,7 @@ impl Writer {
         let mut footer = Vec::with_capacity(most);
         footer.extend(last.to_le_bytes());
         footer.extend(time.to_le_bytes());
-        if let Some(position) = &position {
+        if let Some(position) = position {
             write_position(position, &mut footer);
         }
         for section in &self.sections {
@@ -434,14 +434,15 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     Ok(Footer { sections, last, time: u64_at(&footer, 8), position, bytes })
 }
 
-fn write_position(position: &Position, into: &mut Vec<u8>) {
-    into.extend(position.cluster);
-    into.extend(position.group.to_le_bytes());
-    into.extend(position.incarnation.to_le_bytes());
-    into.extend(position.epoch.to_le_bytes());
-    into.extend(position.slots.bits());
+fn write_position(position: Position, into: &mut Vec<u8>) {
+    let Position { cluster, group, incarnation, epoch, slots, batch } = position;
+    into.extend(cluster);
+    into.extend(group.to_le_bytes());
+    into.extend(incarnation.to_le_bytes());
+    into.extend(epoch.to_le_bytes());
+    into.extend(slots.bits());
     let none = (0, BatchMark { seq: 0, epoch: 0, chain_before: [0; 16] });
-    let (entry, mark) = position.batch.unwrap_or(none);
+    let (entry, mark) = batch.unwrap_or(none);
     for number in [entry, mark.seq, mark.epoch] {
         into.extend(number.to_le_bytes());
     }

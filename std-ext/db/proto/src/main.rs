@@ -47,6 +47,16 @@ const DESCRIPTIONS: &[Description] = &[
         server_in_tests: true,
         descriptors: None,
     },
+    Description {
+        folder: "proto",
+        file: "peer.proto",
+        package: "hedgerow.db.peer.v1",
+        code: "src/cluster/peer/generated.rs",
+        codec: None,
+        client: true,
+        server_in_tests: false,
+        descriptors: None,
+    },
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -29,6 +29,10 @@ const FLOOR: u8 = 14;
 const BATCH: u8 = 15;
 
 /// Bytes of a node's id.
+#[cfg(not(feature = "cluster"))]
+const NODE_ID: usize = 20;
+/// Bytes of a node's id.
+#[cfg(feature = "cluster")]
 pub const NODE_ID: usize = 20;
 
 /// The mark of a batch of entries in a cluster's log. A node's own copy of the log has it as the first change of the
@@ -149,25 +153,39 @@ pub(crate) fn clock(latest: u64, into: &mut Vec<u8>) {
     number(latest, into);
 }
 
-/// Encodes that a node became the primary: epoch as a varint, and the node's id.
-pub fn begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
-    into.push(BEGIN);
-    number(epoch, into);
-    into.extend_from_slice(node);
-}
-
 /// Encodes that no later entry has a time before `time`, a varint.
 pub(crate) fn floor(time: u64, into: &mut Vec<u8>) {
     into.push(FLOOR);
     number(time, into);
 }
 
+/// Encodes that a node became the primary: the epoch as a varint, and the node's id.
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) fn begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
+    into.push(BEGIN);
+    number(epoch, into);
+    into.extend_from_slice(node);
+}
+
 /// Encodes the mark of a batch: its number and its epoch as varints, and the running hash of the batches before.
-pub fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
     into.push(BATCH);
     number(mark.seq, into);
     number(mark.epoch, into);
     into.extend_from_slice(&mark.chain_before);
+}
+
+/// Encodes that a node became the primary, in changes of an entry.
+#[cfg(feature = "cluster")]
+pub fn encode_begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
+    begin(epoch, node, into);
+}
+
+/// Encodes the mark of a batch, before the changes of its first entry.
+#[cfg(feature = "cluster")]
+pub fn encode_batch_mark(mark: &BatchMark, into: &mut Vec<u8>) {
+    batch(mark, into);
 }
 
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote

@@ -33,7 +33,7 @@ pub use api::{Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Roll
 pub use change::BatchMark;
 #[cfg(feature = "cluster")]
 #[doc(hidden)]
-pub use change::{NODE_ID, batch as encode_batch_mark, begin as encode_begin};
+pub use change::{NODE_ID, encode_batch_mark, encode_begin};
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

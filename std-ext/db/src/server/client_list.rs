@@ -144,7 +144,7 @@ mod tests {
         note(2);
         assert_eq!(shown(), [1, 3], "a killed client that was updated is listed");
         assert_eq!(list.killed(), [2, 4]);
-        assert_eq!(list.killed(), []);
+        assert_eq!(list.killed(), [0_u64; 0]);
         list.forget(2);
         note(2);
         assert_eq!(shown(), [1, 2, 3]);

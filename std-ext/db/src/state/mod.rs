@@ -185,9 +185,8 @@ impl State {
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<(), RequestError> {
         match self.role.get() {
-            Role::Alone if self.log.writable() => Ok(()),
+            Role::Alone | Role::Primary if self.log.writable() => Ok(()),
             Role::Alone => Err(RequestError::LogUnavailable),
-            Role::Primary if self.log.writable() => Ok(()),
             Role::Loading | Role::Follower | Role::Primary => Err(RequestError::NotPrimary),
         }
     }
@@ -366,7 +365,9 @@ impl State {
             return;
         }
         if let Some(now) = self.clock.set_back(latest) {
-            cores.iter_mut().for_each(|(_, core)| core.set_back(now));
+            for (_, core) in &mut cores {
+                core.set_back(now);
+            }
         }
     }
 

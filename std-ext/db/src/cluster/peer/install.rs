@@ -20,7 +20,7 @@ use std::path::Path;
 const MANIFEST: &str = "manifest";
 
 /// Installs what [`fetch`](super::fetch) has got, if it is complete, and removes it if it is not. Call it before the
-/// folder is opened. Returns whether the folder has new data.
+/// folder is opened. Returns whether this call has moved data into the folder.
 ///
 /// # Errors
 /// If a file cannot be moved or removed. To call it again completes the work.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::clock::TimeSource;
-use crate::log::change;
 use crate::log::manual::{Entry, ManualLog};
+use crate::log::{Log, change};
 use crate::options::{Eviction, Options};
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,

@@ -1,6 +1,6 @@
 //! Peers that send what no peer sends, too much, too little, or nothing; and clients that do so.
 
-use super::node::{GROUP, NODE, Node, eventually, names, options, write_snapshot_of};
+use super::node::{GROUP, NODE, Node, eventually, in_memory, names, options, write_snapshot_of};
 use crate::cluster::core::NodeId;
 use crate::cluster::peer::client::PeerClient;
 use crate::cluster::peer::entries;
@@ -15,7 +15,7 @@ use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
     Chunk, FetchRequest, FetchResponse, Manifest, Reached, StatusRequest, StatusResponse,
 };
-use crate::log::Lsn;
+use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
@@ -51,7 +51,7 @@ fn snapshot() -> Vec<u8> {
 
 /// Gives the parts to a receiver. Returns what it says of the first bad one.
 fn received(parts: &[Part]) -> Result<(), PeerError> {
-    let path = tempfile::tempdir().unwrap();
+    let path = in_memory();
     let mut receiver = Receiver::create(path.path(), GROUP, 1 << 20).unwrap();
     let taken = parts
         .iter()
@@ -156,7 +156,7 @@ fn every_byte_of_a_snapshot_counts() {
 fn pieces_of_any_size_give_the_same_entries() {
     let all: Vec<u8> = (1..=9).flat_map(|lsn| entry(lsn, &vec![7; lsn as usize * 5])).collect();
     for size in 1..=all.len() {
-        let path = tempfile::tempdir().unwrap();
+        let path = in_memory();
         let mut receiver = Receiver::create(path.path(), GROUP, 1 << 20).unwrap();
         let mut offset = 0;
         receiver.receive(FetchResponse { part: Some(manifest(0, 0, 1)) }).unwrap();

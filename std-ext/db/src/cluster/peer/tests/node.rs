@@ -32,6 +32,12 @@ pub(super) fn options() -> PeerClientOptions {
     }
 }
 
+/// A folder that is synced quickly, where the system has one.
+pub(super) fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 /// Waits until something holds.
 pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);

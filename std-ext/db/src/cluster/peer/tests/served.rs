@@ -10,7 +10,7 @@ use crate::cluster::peer::install::install;
 use crate::cluster::peer::resync::{Decision, fetch};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
 use crate::cluster::relay::{Incarnation, RelayPosition};
-use crate::log::Lsn;
+use crate::log::{Log, Lsn};
 use crate::log::folder::Folder;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
