@@ -7,8 +7,11 @@ mod support;
 
 use hedgerow_db::cluster::view::{Addresses, EndpointType, Health, Member, Role, View, Views};
 use redis::cluster::{ClusterClient, ClusterConnection};
+use redis::cluster_read_routing::RandomReplicaStrategy;
 use redis::{Commands, RedisError};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::Running;
@@ -85,8 +88,10 @@ impl Cluster {
     /// Connects a client that knows one node.
     fn connect(&self, number: usize, read_from_replicas: bool) -> ClusterConnection {
         let url = format!("redis://{}/", self.0[number].address());
-        let builder = ClusterClient::builder([url]).retries(50).max_retry_wait(100);
-        let builder = if read_from_replicas { builder.read_from_replicas() } else { builder };
+        let mut builder = ClusterClient::builder([url]).retries(50).max_retry_wait(100);
+        if read_from_replicas {
+            builder = builder.read_routing_strategy(RandomReplicaStrategy).retries(3);
+        }
         let connection = builder.build().unwrap().get_connection().unwrap();
         connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         connection
@@ -158,4 +163,60 @@ fn keys_of_several_slots_are_split_by_the_client() {
     assert_eq!(client.mget::<_, Vec<u32>>(&["a", "b"]).unwrap(), [1, 2]);
     let crossed: Result<(), RedisError> = redis::cmd("RENAME").arg("a").arg("b").query(&mut client);
     assert!(crossed.is_err());
+}
+
+/// What a program does with redis-py: it says when the primary may change, and waits until it has changed.
+const PYTHON: &str = r#"
+import sys
+from redis.cluster import RedisCluster
+it = RedisCluster(host="127.0.0.1", port=int(sys.argv[1]), socket_timeout=20)
+it.set("rose", "red")
+assert it.get("rose") == b"red"
+kinds = sorted(node.server_type for node in it.get_nodes())
+assert kinds == ["primary", "replica"], kinds
+nodes = it.cluster_nodes()
+assert sorted(node["flags"].replace("myself,", "") for node in nodes.values()) == ["master", "slave"], nodes
+assert [node["slots"] for node in nodes.values() if "master" in node["flags"]] == [[["0", "16383"]]], nodes
+slots = it.cluster_slots()
+assert list(slots) == [(0, 16383)] and len(slots[0, 16383]["replicas"]) == 1, slots
+assert it.cluster_info()["cluster_state"] == "ok"
+if hasattr(it, "cluster_shards"):
+    shards = it.cluster_shards()
+    assert str(shards[0]["slots"]).strip("[()]") == "0, 16383" and len(shards[0]["nodes"]) == 2, shards
+assert it.cluster_keyslot("foo") == 12182
+assert it.mget_nonatomic(["rose", "tulip"]) == [b"red", None]
+print("ready", flush=True)
+sys.stdin.readline()
+it.set("rose", "white")
+assert it.get("rose") == b"white"
+"#;
+
+#[test]
+fn redis_py_follows_the_primary() {
+    let interpreters = ["/usr/bin/python3", "python3"];
+    let has_client = |program: &&&str| {
+        let output = Command::new(program).args(["-c", "import redis.cluster"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let Some(program) = interpreters.iter().find(has_client) else {
+        println!("LEFT OUT: no Python with the package redis (apt-get install python3-redis)");
+        return;
+    };
+    let cluster = Cluster::new(EndpointType::Ip);
+    let port = cluster.0[1].address().port().to_string();
+    let mut command = Command::new(program);
+    command.args(["-c", PYTHON, &port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line == "ready\n" {
+        cluster.make_primary(1);
+    }
+    // If the program has failed, its pipe is closed.
+    let _ = child.stdin.take().unwrap().write_all(b"go\n");
+    assert!(child.wait().unwrap().success(), "see what Python has printed");
+    assert_eq!(
+        (cluster.stored(0, "rose"), cluster.stored(1, "rose")),
+        ("red".into(), "white".into())
+    );
 }

@@ -127,6 +127,8 @@ fn write_primary(followers: &[[String; 3]], offset: i64, out: &mut Writer<'_>) {
     out.array(followers.len());
     for follower in followers {
         out.array(follower.len());
-        follower.iter().for_each(|text| out.bulk(text.as_bytes()));
+        for text in follower {
+            out.bulk(text.as_bytes());
+        }
     }
 }

@@ -193,13 +193,11 @@ fn endpoint(word: &str) -> Option<String> {
         _ => (rest, PORT),
     };
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let known = match inside {
-        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            !host.is_empty() && host.chars().all(plain)
-        }
-    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let known = inside.map_or_else(
+        || !host.is_empty() && host.chars().all(plain),
+        |ip| ip.parse::<Ipv6Addr>().is_ok(),
+    );
     (known && port != 0).then(|| format!("{scheme}://{host}:{port}"))
 }
 

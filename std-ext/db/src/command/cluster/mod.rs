@@ -188,7 +188,9 @@ impl<'a> Execution<'_, 'a> {
         if self.fits(bytes) {
             self.reply(|out| {
                 out.array(found.len());
-                found.iter().for_each(|key| out.bulk(key));
+                for key in &found {
+                    out.bulk(key);
+                }
             });
         }
         Ok(())
