@@ -14,7 +14,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit status if the configuration is wrong.
 const EXIT_BAD_CONFIG: u8 = 2;
@@ -79,7 +81,11 @@ fn serve(config: &Config) -> Result<(), String> {
         "nothing" => LevelFilter::OFF,
         _ => LevelFilter::INFO,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
+    // Libraries below talk about each message; only what goes wrong there matters here.
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN));
+    let targets = targets.with_target("hedgerow", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(targets).init();
     let stopper: Arc<OnceLock<Stopper>> = Arc::default();
     install_signal_handlers(Arc::clone(&stopper))
         .map_err(|why| format!("cannot install signal handlers: {why}"))?;

@@ -172,6 +172,10 @@ impl Driver {
             Message::HandOver(to) => self.event(Event::HandOver(to)),
             Message::Release(done) => {
                 self.release = Some(done);
+                if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
+                    // It takes over at once; without a name, the members wait for each other.
+                    self.event(Event::HandOver(Some(to)));
+                }
                 self.event(Event::Release);
             }
             Message::Fetched => {

@@ -75,6 +75,16 @@ impl Picture {
         sources.into_iter().filter_map(|(_, id)| self.peer_address(id)).collect()
     }
 
+    /// Returns the member that should take the group over: it is alive, and has the most entries.
+    pub(super) fn successor(&self) -> Option<NodeId> {
+        let fit = |id: &NodeId| {
+            let seen = self.nodes.get(id).filter(|seen| seen.alive && *id != self.own)?;
+            let registration = &seen.registration;
+            (registration.role == "follower").then_some((registration.applied, *id))
+        };
+        self.members.0.iter().filter_map(|one| fit(&one.node)).max().map(|(_, id)| id)
+    }
+
     /// Returns the time of the newest line of `tail` whose entries the state has.
     pub(super) fn as_of(&mut self, status: &Status) -> Option<u64> {
         if let Some(tail) = &status.tail
