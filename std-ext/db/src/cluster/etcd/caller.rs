@@ -261,7 +261,10 @@ impl fmt::Debug for Caller {
     /// Leaves out the password and the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let urls: Vec<_> = self.members().iter().map(Member::url).collect();
-        f.debug_struct("Caller").field("members", &urls).field("timeout", &self.timeout).finish()
+        f.debug_struct("Caller")
+            .field("members", &urls)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 

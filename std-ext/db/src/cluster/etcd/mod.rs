@@ -12,7 +12,7 @@
 //!
 //! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses.
 
-#[expect(unreachable_pub, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
+#[expect(unreachable_pub, clippy::pedantic, reason = "made by a machine")]
 mod api;
 mod caller;
 mod client;

@@ -141,8 +141,7 @@ impl Etcd {
     pub(crate) fn wait_until_healthy(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
         for index in 0..self.members.len() {
-            loop {
-                let Some(child) = &mut self.members[index].child else { break };
+            while let Some(child) = &mut self.members[index].child {
                 if child.try_wait().expect("a process").is_some() {
                     self.print_messages(index);
                     return false;

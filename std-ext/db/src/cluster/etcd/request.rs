@@ -338,24 +338,24 @@ impl Compare {
 impl Operation {
     fn request(&self) -> api::RequestOp {
         let request = match self {
-            Self::Put { key, value, lease } => Request::RequestPut(api::PutRequest {
+            Self::Put { key, value, lease } => Request::Put(api::PutRequest {
                 key: key.clone(),
                 value: value.clone(),
                 lease: *lease,
             }),
-            Self::Delete(keys) => Request::RequestDeleteRange(keys.request()),
-            Self::Get(range) => Request::RequestRange(range.request()),
+            Self::Delete(keys) => Request::DeleteRange(keys.request()),
+            Self::Get(range) => Request::Range(range.request()),
         };
         api::RequestOp { request: Some(request) }
     }
 
     fn answer(&self, answer: api::ResponseOp) -> Result<Answer, Invalid> {
         match (self, answer.response) {
-            (Self::Put { .. }, Some(Response::ResponsePut(_))) => Ok(Answer::Put),
-            (Self::Delete(_), Some(Response::ResponseDeleteRange(answer))) => {
+            (Self::Put { .. }, Some(Response::Put(_))) => Ok(Answer::Put),
+            (Self::Delete(_), Some(Response::DeleteRange(answer))) => {
                 Ok(Answer::Deleted(count(answer.deleted)?))
             }
-            (Self::Get(range), Some(Response::ResponseRange(answer))) => {
+            (Self::Get(range), Some(Response::Range(answer))) => {
                 let (pairs, more) = range.found(answer)?;
                 Ok(Answer::Found(pairs, more))
             }
@@ -419,11 +419,9 @@ mod tests {
             otherwise: vec![Operation::Delete(Keys::one("k"))],
             ..Transaction::default()
         };
-        let put = || api::ResponseOp {
-            response: Some(Response::ResponsePut(api::PutResponse::default())),
-        };
+        let put = || api::ResponseOp { response: Some(Response::Put(api::PutResponse::default())) };
         let found = |many: usize, revision| api::ResponseOp {
-            response: Some(Response::ResponseRange(api::RangeResponse {
+            response: Some(Response::Range(api::RangeResponse {
                 kvs: vec![api::KeyValue { mod_revision: revision, ..Default::default() }; many],
                 ..Default::default()
             })),

@@ -192,7 +192,7 @@ impl Follower {
         let opened = self.caller.stream(self.index, WATCH, stream, deadline).await;
         match opened {
             Ok(answers) => self.read(answers, &requests, silence).await,
-            Err(error) => self.end(error),
+            Err(error) => End::of(error),
         }
     }
 
@@ -209,7 +209,7 @@ impl Follower {
                 Ok(Ok(None)) => return self.lost(ErrorKind::Unavailable, "the watch has ended"),
                 Ok(Err(status)) => {
                     let url = self.caller.members()[self.index].url();
-                    return self.end(EtcdError::of_status(url, &status));
+                    return End::of(EtcdError::of_status(url, &status));
                 }
                 Err(_) if asked => return self.lost(ErrorKind::TimedOut, "the watch is silent"),
                 Err(_) => {
@@ -247,7 +247,7 @@ impl Follower {
             return Err(End::Fatal(EtcdError::new(kind, url, detail)));
         }
         if answer.canceled {
-            return Err(self.end(EtcdError::of_reason(url, &answer.cancel_reason)));
+            return Err(End::of(EtcdError::of_reason(url, &answer.cancel_reason)));
         }
         self.progress.take(answer).map_err(|why| self.lost(ErrorKind::InvalidAnswer, why))
     }
@@ -255,15 +255,17 @@ impl Follower {
     fn lost(&self, kind: ErrorKind, why: &str) -> End {
         End::Lost(EtcdError::new(kind, self.caller.members()[self.index].url(), why))
     }
+}
 
-    fn end(&self, error: EtcdError) -> End {
+impl End {
+    fn of(error: EtcdError) -> Self {
         match error.kind() {
             ErrorKind::Compacted { .. }
             | ErrorKind::PermissionDenied
             | ErrorKind::Rejected
             | ErrorKind::ClusterIdMismatch
-            | ErrorKind::RevisionWentBack { .. } => End::Fatal(error),
-            _ => End::Lost(error),
+            | ErrorKind::RevisionWentBack { .. } => Self::Fatal(error),
+            _ => Self::Lost(error),
         }
     }
 }

@@ -26,7 +26,7 @@ fn every_read_is_linearizable() {
         let state = fake.state();
         assert_eq!((state.ranges.len(), state.ranges[1].limit), (2, 2));
         let inner = state.txns[0].success[0].request.clone().unwrap();
-        let crate::cluster::etcd::api::request_op::Request::RequestRange(inner) = inner else {
+        let crate::cluster::etcd::api::request_op::Request::Range(inner) = inner else {
             panic!("{inner:?}");
         };
         for range in state.ranges.iter().chain([&inner]) {

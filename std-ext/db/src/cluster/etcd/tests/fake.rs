@@ -230,10 +230,9 @@ impl Watch for Fake {
                     return;
                 }
             }
-            while script.stays {
-                match requests.message().await {
-                    Ok(Some(_)) => fake.state().progress_requests += 1,
-                    _ => return,
+            if script.stays {
+                while let Ok(Some(_)) = requests.message().await {
+                    fake.state().progress_requests += 1;
                 }
             }
         });

@@ -21,10 +21,8 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Waits for something that happens within a time.
 async fn soon<T>(what: &str, within: Duration, happens: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(within, happens).await {
-        Ok(happened) => happened,
-        Err(_) => panic!("{what} takes longer than {within:?}"),
-    }
+    let happened = tokio::time::timeout(within, happens).await;
+    happened.unwrap_or_else(|_| panic!("{what} takes longer than {within:?}"))
 }
 
 /// Returns a client with time limits for a busy machine.

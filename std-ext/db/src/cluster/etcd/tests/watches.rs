@@ -61,7 +61,7 @@ fn a_watch_goes_on_where_it_was_cut() {
         ]);
         let mut watch = client(url).watch(Keys::prefix("k"), 5);
         assert_eq!(next(&mut watch).await, [5]);
-        assert_eq!(next(&mut watch).await, [6]);
+        assert_eq!(next(&mut watch).await, [6], "a part of a revision is reported");
         assert_eq!(next(&mut watch).await, [7, 7], "a revision is lost or torn");
         assert_eq!(next(&mut watch).await, [8, 9]);
         let state = fake.state();
