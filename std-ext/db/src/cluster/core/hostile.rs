@@ -108,6 +108,8 @@ fn no_field_of_a_batch_is_believed() {
             assert!(!matches!(read, Ok(Ok(_))), "{value} at {at}");
         }
     }
+    let long = Batch { raw: vec![1; batch::MOST_RAW + 1], ..example() }.encode();
+    assert!(Batch::decode(&long).is_err(), "a batch without a bound");
     for flags in [8, 16, 4, 5, 2, 6] {
         let mut bytes = Batch { raw: vec![5; 100], ..example() }.encode();
         bytes[3] = flags;

@@ -49,7 +49,7 @@ mod tests {
     fn under_pressure_the_copies_decide() {
         let three = members(&[1, 2, 3]);
         let durable = [(node(1), 9), (node(2), 7)];
-        assert_eq!(floor(&three, &durable, 2, true), 7);
+        assert_eq!(floor(&three, &durable, 2, true), 7, "two copies");
         assert_eq!(floor(&three, &durable[..1], 2, true), 0, "too few copies");
         assert_eq!(floor(&three, &durable, 5, true), 0, "more copies than members");
         assert_eq!(floor(&members(&[1]), &durable, 2, true), 9, "a lone member suffices");

@@ -50,9 +50,8 @@ impl Group {
         let Some(seen) = &self.seen else {
             return self.absent.then_some(0);
         };
-        let caught_up = self.log.position().seq == seen.tail.seq
-            && self.applying.applied >= seen.tail.lsn
-            && self.applying.queue.is_empty();
+        let caught_up =
+            self.log.position().seq == seen.tail.seq && self.applying.applied >= seen.tail.lsn;
         caught_up.then(|| self.resting.max(self.due(seen)))
     }
 

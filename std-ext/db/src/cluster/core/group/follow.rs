@@ -39,6 +39,12 @@ impl Group {
             out.push(Action::Watch(revision + 1));
         }
         self.members_are(members, revision, out);
+        if let Phase::Leading(lead) = &self.phase
+            && read.age.0 != lead.line.epoch
+        {
+            // It began before this node took over, and may show the line of then.
+            return;
+        }
         let Some(text) = tail else { return self.tail_is_absent(read, out) };
         let tail = match Tail::parse(&text) {
             Ok(tail) => tail,

@@ -217,6 +217,25 @@ fn the_watch_may_tell_of_the_own_takeover_first() {
 }
 
 #[test]
+fn a_read_from_before_the_takeover_says_nothing() {
+    for lease_reads in [true, false] {
+        let (mut etcd, _) = follower();
+        let mut candidate = Node::new(Settings { lease_reads, ..settings(3) });
+        candidate.run(&mut etcd);
+        takeover(&mut etcd, &mut candidate);
+        candidate.event(Event::WatchLost);
+        let (id, read) = pop(&mut candidate.reads).expect("a read");
+        let answer = Ok(etcd.read(&read));
+        candidate.run(&mut etcd);
+        assert_eq!(candidate.role(), Role::Primary);
+        candidate.event(Event::Read { id, answer });
+        assert_eq!(candidate.stopped(), None, "an old line was taken for the present one");
+        candidate.run(&mut etcd);
+        assert_eq!(candidate.role(), Role::Primary);
+    }
+}
+
+#[test]
 fn a_lost_race_for_the_group_is_no_takeover() {
     let (mut etcd, mut follower) = follower();
     takeover(&mut etcd, &mut follower);
@@ -225,7 +244,8 @@ fn a_lost_race_for_the_group_is_no_takeover() {
     takeover(&mut etcd, &mut rival);
     rival.run(&mut etcd);
     follower.run(&mut etcd);
-    assert_eq!((rival.role(), follower.role()), (Role::Primary, Role::Follower));
+    let roles = (rival.role(), follower.role());
+    assert_eq!(roles, (Role::Primary, Role::Follower), "two primaries");
     assert_eq!(etcd.tail().holder(), Some(node(3)));
     follower.live(&mut etcd, LEASE);
     assert_eq!(follower.group.status().position.seq, etcd.tail().seq);

@@ -125,7 +125,7 @@ fn a_released_group_is_not_taken_back_at_once() {
     leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
     leader.event(Event::HandOver(None));
     leader.live(&mut etcd, LEASE);
-    assert_eq!((etcd.tail().epoch, etcd.tail().node), (1, None));
+    assert_eq!((etcd.tail().epoch, etcd.tail().node), (1, None), "taken back at once");
     leader.live(&mut etcd, 2 * LEASE);
     assert_eq!(etcd.tail().epoch, 2, "nobody else came");
 }

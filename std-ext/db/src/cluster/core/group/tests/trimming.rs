@@ -35,7 +35,7 @@ fn the_last_batch_stays() {
     let (mut etcd, mut leader) = filled(5);
     etcd.durable = vec![(node(1), 1000)];
     leader.live(&mut etcd, 3000);
-    assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [6]);
+    assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [6], "the last batch is gone");
 }
 
 #[test]
