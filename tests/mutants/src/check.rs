@@ -150,6 +150,7 @@ impl Check {
     fn fuzz_options(target: &str) -> Vec<String> {
         let feature = match target {
             "hostile" => Some("--features=hostile"),
+            "db_batch" | "db_peer" => Some("--features=cluster"),
             target if target.starts_with("db_") => Some("--features=db"),
             _ => None,
         };

@@ -35,6 +35,17 @@ fn checksum(header: &[u8], changes: &[u8]) -> u32 {
     crc::after(crc, changes)
 }
 
+/// An entry that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived<'a> {
+    /// The number of the entry.
+    pub lsn: Lsn,
+    /// The time at which it is applied.
+    pub time: u64,
+    /// Its changes, as bytes.
+    pub changes: &'a [u8],
+}
+
 /// Decodes entries with consecutive numbers from bytes that arrive in pieces. Its memory is what has arrived of one
 /// entry.
 pub struct Decoder {
@@ -66,11 +77,11 @@ impl Decoder {
         self.begin == self.buffer.len()
     }
 
-    /// Returns the next entry, if all of it has arrived: its number, its time and its changes.
+    /// Returns the next entry, if all of it has arrived.
     ///
     /// # Errors
     /// If the bytes are no entry, or not the next one.
-    pub fn entry(&mut self) -> Result<Option<(Lsn, u64, &[u8])>, PeerError> {
+    pub fn entry(&mut self) -> Result<Option<Arrived<'_>>, PeerError> {
         let held = &self.buffer[self.begin..];
         if held.len() < HEADER {
             return Ok(None);
@@ -94,6 +105,6 @@ impl Decoder {
         self.begin += whole;
         self.next += 1;
         let entry = &self.buffer[begin..begin + whole];
-        Ok(Some((lsn, u64_at(entry, 16), &entry[HEADER..])))
+        Ok(Some(Arrived { lsn, time: u64_at(entry, 16), changes: &entry[HEADER..] }))
     }
 }

@@ -1,7 +1,7 @@
 //! What nodes ask of each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
-//! - [`client`]: asks.
+//! - [`client`][]: asks.
 //! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`install`] replaces the
 //!   files.
 //! - [`spool`]: keeps etcd's batches in a file while a folder is renewed, because etcd's are trimmed meanwhile.

@@ -3,7 +3,7 @@
 //! Everything goes to the subfolder [`STAGING`] of the node's folder: the snapshot under its final name, and the entries
 //! as a log of their own. A finished folder has the file [`COMPLETE`]; an unfinished one is removed.
 
-use super::entries::Decoder;
+use super::entries::{Arrived, Decoder};
 use super::error::PeerError;
 use super::identity::GroupId;
 use super::source::{chunk_crc, least_floor};
@@ -251,7 +251,7 @@ impl Entries {
         }
         self.offset += chunk.data.len() as u64;
         self.decoder.push(&chunk.data);
-        while let Some((lsn, time, changes)) = self.decoder.entry()? {
+        while let Some(Arrived { lsn, time, changes }) = self.decoder.entry()? {
             self.mark = mark_in(lsn, changes).or(self.mark);
             self.log.append(time, changes)?;
         }

@@ -166,10 +166,9 @@ impl Relay {
     pub fn condition(&self) -> Condition {
         let failed = lock(&self.shared.progress).failed.clone();
         match (failed, self.shared.log.trouble()) {
-            (Some(why), _) => Condition::Failed(why),
             (None, None) => Condition::Good,
             (None, Some(why @ LogError::Write(_))) => Condition::Full(why),
-            (None, Some(why)) => Condition::Failed(why),
+            (Some(why), _) | (None, Some(why)) => Condition::Failed(why),
         }
     }
 

@@ -201,7 +201,7 @@ fn the_primary_logs_floors_while_followers_have_keys_to_remove() {
         all.filter_map(floor).collect()
     };
     run_cycle(&primary.state);
-    assert_eq!(floors(&primary), [], "there is nothing to remove");
+    assert_eq!(floors(&primary), [0_u64; 0], "there is nothing to remove");
     primary.set("rose", "red", Expiry::At(4000));
     for (time, wanted) in [
         (1500, &[1500][..]),

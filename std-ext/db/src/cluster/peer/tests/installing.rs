@@ -125,13 +125,13 @@ fn a_fetch_that_fails_takes_back_an_earlier_one() {
     let node = Node::new(b"value");
     let server = node.serve();
     let path = tempfile::tempdir().unwrap();
-    let mut decision = Decision::Enough;
-    for wanted in [true, false] {
-        let fetched =
-            fetch(&server.address().to_string(), &options(), path.path(), &mut |_| decision);
-        assert_eq!(fetched.is_ok(), wanted, "{fetched:?}");
-        assert_eq!(path.path().join("resync/complete").exists(), wanted);
-        decision = Decision::GiveUp;
+    let complete = path.path().join("resync/complete");
+    for (decision, wanted) in [(Decision::Enough, true), (Decision::GiveUp, false)] {
+        let fetched = fetch(&server.address().to_string(), &options(), path.path(), &mut |_| {
+            assert!(!complete.exists(), "a crash now would install half of a fetch");
+            decision
+        });
+        assert_eq!((fetched.is_ok(), complete.exists()), (wanted, wanted), "{fetched:?}");
     }
     assert!(!install(&Folder::claim(path.path()).unwrap()).unwrap());
 }
