@@ -115,6 +115,9 @@ fn no_reply_outlives_its_epoch() {
         log.set(|state| state.safe = 0);
         one.write_all(b"SET rose red\r\n").unwrap();
         log.wait_until(|state| state.committed >= 1);
+        // When the worker has answered another client, it has parked the reply.
+        two.write_all(b"PING\r\n").unwrap();
+        expect(&mut two, "+PONG\r\n");
         log.set(|state| (state.epoch, state.safe) = (2, 9));
         expect_close(&mut one, "a reply outlives its epoch");
         two.write_all(b"GET rose\r\n").unwrap();
@@ -187,5 +190,6 @@ fn embedded_callers_wait_for_their_proof() {
     });
     log.set(|state| state.epoch_after_append = Some(2));
     let outcome = db.set("rose", "white");
-    assert!(matches!(outcome, Err(Error::Log(LogError::Deposed))), "{outcome:?}");
+    let is_refused = matches!(outcome, Err(Error::Log(LogError::Deposed)));
+    assert!(is_refused, "an answer of an epoch that ended meanwhile is given: {outcome:?}");
 }
