@@ -31,7 +31,7 @@ pub(crate) struct Manual {
     /// Evaluations of the present epoch up to this time are proved.
     pub(crate) proved: u64,
     /// The time of evaluations: the number of entries, plus one.
-    now: u64,
+    pub(crate) now: u64,
     pub(crate) backlog: usize,
     /// The highest number that `commit` was called for.
     pub(crate) committed: Lsn,

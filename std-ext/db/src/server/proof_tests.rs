@@ -92,14 +92,15 @@ fn reads_and_refused_changes_wait_for_their_proof() {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
-        log.set(|state| (state.safe, state.proved) = (1, 1));
+        // The change was evaluated at 2. Later evaluations are not proved.
+        log.set(|state| (state.safe, state.proved, state.now) = (1, 2, 2));
         one.write_all(b"SETNX rose white\r\n").unwrap();
         let mut other = connect();
         other.write_all(b"GET rose\r\n").unwrap();
         two.write_all(b"SET daisy white\r\n").unwrap();
         log.wait_until(|state| state.committed >= 2);
         expect_silence(&mut one);
-        log.set(|state| state.proved = 3);
+        log.set(|state| state.proved = 4);
         expect(&mut one, ":0\r\n");
         expect(&mut other, "$3\r\nred\r\n");
         log.set(|state| state.safe = 2);
@@ -165,6 +166,9 @@ fn the_time_of_an_evaluation_is_that_of_its_end() {
 fn clients_are_not_read_while_too_much_waits_for_the_log() {
     serve(|log, connect| {
         let mut client = connect();
+        // When the worker has answered, it reads this client in a later cycle only.
+        client.write_all(b"PING\r\n").unwrap();
+        expect(&mut client, "+PONG\r\n");
         log.set(|state| state.backlog = (8 << 20) + 1);
         client.write_all(b"SET rose red\r\n").unwrap();
         // A server that reads has executed the change by then.

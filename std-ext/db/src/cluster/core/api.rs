@@ -41,21 +41,21 @@ pub enum Event {
     Read {
         /// The number of the action.
         id: u64,
-        /// What etcd has, or why it did not say.
+        /// The values in etcd, or the reason why there are none.
         answer: Result<Answer, Failure>,
     },
     /// The answer of a transaction.
     Swapped {
         /// The number of the action.
         id: u64,
-        /// What became of it.
+        /// The outcome.
         outcome: Outcome,
     },
     /// The answer of [`Action::Trim`]: whether it was done, or refused because another node is the primary.
     Trimmed {
         /// The number of the action.
         id: u64,
-        /// What became of it.
+        /// The outcome.
         outcome: Result<bool, Failure>,
     },
     /// The watch saw changes, in the order of etcd. Duplicates, old ones and gaps do no harm.
@@ -79,9 +79,9 @@ pub enum Event {
     /// The state has made all changes up to this entry.
     Applied(Lsn),
     /// The state cannot make the changes of the entry after the last one it reported, and says why. Nothing later may
-    /// be applied. Such a node never becomes the primary [C-2].
+    /// be applied. The node never becomes the primary [C-2].
     CannotApply(String),
-    /// The state of the new primary serves its clients; or what [`Event::CannotServe`] told is mended.
+    /// The state of the new primary serves its clients; or the trouble that [`Event::CannotServe`] told has passed.
     Serving,
     /// This node cannot be the primary: its disk fails, or a thread is stuck. It releases the group, and does not take
     /// it over until [`Event::Serving`].
@@ -91,7 +91,7 @@ pub enum Event {
     /// Hand the group over to this node, or to any.
     HandOver(Option<NodeId>),
     /// The process stops: release the group, and never take it over again. Answered by [`Action::Released`].
-    Release,
+    Exit,
     /// A resync ended: the node has this position now, all of it applied.
     Resynced {
         /// Where it begins to read in etcd: [`Mark::before`](super::Mark::before) the last mark.
@@ -116,7 +116,7 @@ pub enum Seen {
     Batch(Seq, Vec<u8>),
 }
 
-/// What a read of etcd found. All reads are linearizable.
+/// The answer of a read of etcd. All reads are linearizable.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// For [`Read::Tail`]: both at one revision.
@@ -141,7 +141,7 @@ pub enum Answer {
     },
 }
 
-/// What to read from etcd.
+/// A read of etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// `tail` and `members`, in one transaction.
@@ -152,14 +152,14 @@ pub enum Read {
     Durable,
 }
 
-/// What the driver does. The order matters within one call of [`Group::handle`](super::Group::handle).
+/// A task for the driver. The order matters within one call of [`Group::handle`](super::Group::handle).
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Read from etcd, linearizable.
     Read {
         /// The number of the action.
         id: u64,
-        /// What to read.
+        /// The values to read.
         read: Read,
     },
     /// Run a transaction. There is at most one without an answer, except for those that a later line of `tail` made
@@ -219,8 +219,8 @@ pub enum Action {
     /// start anew; the group does nothing any more.
     Fenced,
     /// The batches that this node needs are gone from etcd: fetch a snapshot and the relay from a peer. From now on
-    /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]; what the driver has spooled answers
-    /// [`Read::Batches`] before etcd does.
+    /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]. The driver answers
+    /// [`Read::Batches`] from its spool before it asks etcd.
     Resync {
         /// The position that the node has.
         position: Position,
@@ -233,7 +233,7 @@ pub enum Action {
     Spool(Seq, Vec<u8>),
     /// etcd has no space: compact it, and disarm the alarm once there is room.
     FreeSpace,
-    /// Answers [`Event::Release`]: the group is released, or this node did not have it.
+    /// Answers [`Event::Exit`]: the group is released, or this node did not have it.
     Released,
     /// The group cannot go on. The sentence says what is wrong and what to do. No further action follows.
     Stop(String),
@@ -241,7 +241,7 @@ pub enum Action {
     Note(String),
 }
 
-/// What a node is in its group.
+/// The part that a node has in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It has not caught up yet since it started, or is being resynced.
@@ -277,7 +277,7 @@ pub struct Status {
     pub tail: Option<Tail>,
     /// When it was received: boot time.
     pub received: u64,
-    /// What this node has read of the log.
+    /// The end of the log as far as this node has read it.
     pub position: Position,
     /// Batches between `position` and `tail`.
     pub behind: u64,

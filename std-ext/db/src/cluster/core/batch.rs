@@ -38,7 +38,7 @@ const LAST: u8 = 4;
 /// Where the checksum is in the header.
 const CHECKSUM: usize = HEADER - 4;
 
-/// What a batch holds.
+/// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Whole entries.
@@ -58,7 +58,7 @@ pub struct Batch {
     pub first: Lsn,
     /// The entries that end in this batch.
     pub entries: u32,
-    /// What the body is.
+    /// The kind of the body.
     pub piece: Piece,
     /// The chain before this batch.
     pub before: Chain,

@@ -1,4 +1,4 @@
-//! Plain data of the protocol: who a node is, what an entry is, and how far a copy of the log reaches.
+//! Plain data of the protocol: names of nodes, entries, and positions in the log.
 
 use super::chain::{Chain, hex};
 use crate::log::Lsn;
@@ -84,7 +84,7 @@ pub struct Position {
     pub time: u64,
 }
 
-/// What the relay notes in front of a batch, so that a restarted node finds its place in etcd.
+/// The mark that the relay writes in front of a batch. By it a restarted node finds its place in etcd.
 ///
 /// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks its chain, and skips the
 /// entries that it has.

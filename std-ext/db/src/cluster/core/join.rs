@@ -66,11 +66,6 @@ impl Joiner {
         self.position.lsn.max(self.have)
     }
 
-    /// The last entry that the node had before it began to read.
-    pub fn had(&self) -> Lsn {
-        self.have
-    }
-
     /// Whether the last batch is a part of an entry whose end is missing.
     pub fn is_open(&self) -> bool {
         self.parts.is_some()

@@ -10,8 +10,8 @@
 //! last, puts the next line, and at most one batch. At most one transaction is in flight. That one comparison is the
 //! fence, the election and the proof that no batch is missing.
 //!
-//! - **Write.** An entry is committed once the transaction with its batch was done. Only then does the relay get it, and
-//!   only then may it be acknowledged.
+//! - **Write.** An entry is committed once the transaction with its batch was done. Only then may it be acknowledged,
+//!   and only then does the relay get it.
 //! - **Lease.** Without entries, the primary puts a line with a higher `beat` every third of a lease. A transaction
 //!   proves that nobody else had the group when it was first sent, and that nobody can have it until nine tenths of the
 //!   lease later.
@@ -28,26 +28,28 @@
 //! # Claims
 //! Each has a check that fails if the claim is broken (`tests/mutations.toml`).
 //!
-//! | label | claim | where |
-//! |---|---|---|
-//! | [C-1] | the time of the entry that begins an epoch is no earlier than any before it | `group/campaign.rs`, the driver raises the clock |
-//! | [C-2] | a node that cannot read an entry never takes over | `group/campaign.rs` |
-//! | [C-3] | parts of an entry without an end before a new epoch never happened | `join.rs` |
-//! | [C-4] | no transaction of a deposed primary is done: the value of `tail` differs | `swap.rs`, `tail.rs` |
-//! | [C-5] | the candidate has read all that `tail` counts, so nothing acknowledged is missing | `group/campaign.rs` |
-//! | [C-6] | no unsafe change is visible after fencing | `group/lead.rs` |
-//! | [C-7] | a node whose clock is ahead of the others does not lead | `group/campaign.rs` |
-//! | [C-8] | a lease counts from the first sending, by the length in the line; a proof belongs to its epoch | `group/lead.rs`, `group/campaign.rs` |
-//! | [C-9] | the relay has committed entries only | `group/lead.rs`, `join.rs` |
-//! | [C-10] | no batch is skipped, and no batch is deleted that a member lacks, but by the rule of copies | `group/follow.rs`, `trim.rs` |
-//! | [C-13] | a node stops at another history, and at an etcd that went back | `join.rs`, `group/state.rs`, `group/follow.rs` |
+//! - [C-1] The entry that begins an epoch has no earlier time than any entry before it (`group/campaign.rs`). The
+//!   driver raises the clock to it.
+//! - [C-2] A node that cannot read an entry never takes over (`group/campaign.rs`).
+//! - [C-3] Parts of an entry without an end before a new epoch never happened (`join.rs`).
+//! - [C-4] No transaction of a deposed primary is done, because the value of `tail` differs (`swap.rs`, `tail.rs`).
+//! - [C-5] A candidate has read all that `tail` counts, so nothing acknowledged is missing (`group/campaign.rs`).
+//! - [C-6] No unsafe change is visible after fencing (`group/lead.rs`).
+//! - [C-7] A node whose clock is ahead of the others does not lead (`group/campaign.rs`).
+//! - [C-8] A lease counts from the first sending, by the length in the line. A proof belongs to its epoch
+//!   (`group/lead.rs`, `group/campaign.rs`).
+//! - [C-9] The relay has committed entries only (`group/lead.rs`, `join.rs`).
+//! - [C-10] No batch is skipped. No batch is deleted that a member lacks, except by the rule of copies
+//!   (`group/follow.rs`, `trim.rs`).
+//! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `group/follow.rs`,
+//!   `group/state.rs`).
 //!
 //! # Modules
 //! - [`entry`], [`chain`]: plain data.
 //! - [`tail`], [`members`], [`batch`]: the values in etcd, read from any bytes.
 //! - [`join`]: batches in, entries out.
-//! - [`swap`]: transactions, and what their answers mean.
-//! - [`trim`]: which batches may go.
+//! - [`swap`]: transactions, and the meaning of their answers.
+//! - [`trim`]: the rule for the batches that may go.
 //! - [`api`]: events and actions. `group`: the state machine.
 
 pub mod api;

@@ -2,17 +2,19 @@
 //!
 //! At most one is without an answer. Its answer decides by this table:
 //!
-//! | answer | it was done | the group |
+//! | answer | done? | the group |
 //! |---|---|---|
 //! | done | yes | goes on |
-//! | refused, `tail` is a line that this transaction tried to write | yes, by an earlier try | goes on, counted from the *first* try [C-8] |
+//! | refused, `tail` is a line of this transaction | yes | goes on, counted from the *first* try [C-8] |
 //! | refused, another `tail` | no | is fenced, or goes on as a follower |
 //! | [`Failure::Unknown`] | perhaps | sends the *same* transaction again |
 //! | [`Failure::Busy`] | no | sends the same again, later |
 //! | [`Failure::TooLarge`] | no | cuts the batch smaller |
-//! | [`Failure::NoSpace`] | perhaps: etcd does the one that reaches the quota | trims, has etcd compacted, and sends the *same* again |
+//! | [`Failure::NoSpace`] | perhaps | trims, has etcd compacted, and sends the *same* again |
 //! | [`Failure::Denied`] | no | says so, and sends the same again every second |
 //! | [`Failure::Corrupt`], [`Failure::WentBack`], [`Failure::OtherCluster`] | no | stops |
+//!
+//! `NoSpace` is unknown because etcd does the transaction that reaches the quota, and reports the error nevertheless.
 
 use super::entry::Seq;
 use std::sync::Arc;

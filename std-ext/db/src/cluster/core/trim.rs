@@ -1,4 +1,4 @@
-//! Which batches etcd may forget.
+//! The rule for the batches that etcd may forget.
 //!
 //! A batch may go once all members have it on disk [C-10]. Beyond a bound of bytes, `copies` of them suffice, and a
 //! member that lacks it is resynced from a peer. Only the records of members count, never which nodes are alive: a

@@ -261,8 +261,8 @@ impl Group {
         }
         let lease = self.lease();
         let Some(flight) = &mut self.flight else { return };
-        flight.tries += 1;
-        let growing = SHORTEST_PAUSE << flight.tries.min(7);
+        flight.failures += 1;
+        let growing = SHORTEST_PAUSE << flight.failures.min(7);
         let (pause, note) = match failure {
             Failure::Unknown(why) => {
                 flight.unsure = true;
@@ -293,7 +293,7 @@ impl Group {
             _ => (LONGEST_PAUSE, "etcd refuses a transaction: it is sent again".to_owned()),
         };
         flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        if flight.tries > 2 && !flight.noted {
+        if flight.failures > 2 && !flight.noted {
             flight.noted = true;
             out.push(Action::Note(note));
         }
@@ -308,7 +308,7 @@ impl Group {
             Kind::Join => self.joined(attempt, revision),
             Kind::Takeover => self.lead(attempt, out),
             Kind::Append => self.appended(attempt, out),
-            Kind::Release => {
+            Kind::HandBack => {
                 if let Some(line) = attempt.line {
                     let text = line.to_string().into_bytes();
                     self.see(line, text, out);
@@ -331,7 +331,7 @@ impl Group {
     pub(super) fn note_flight_of_another(&mut self, out: &mut Vec<Action>) {
         let Some(flight) = &self.flight else { return };
         let Some(seen) = &self.seen else { return };
-        if !matches!(flight.kind, Kind::Takeover | Kind::Release) {
+        if !matches!(flight.kind, Kind::Takeover | Kind::HandBack) {
             return;
         }
         let mine = flight.attempt.writes(&seen.text);

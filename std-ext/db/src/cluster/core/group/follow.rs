@@ -78,7 +78,7 @@ impl Group {
 
     /// Says if a line belongs to another history than the one that this node has read.
     fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> Option<&'static str> {
-        if tail.seq < known.seq || tail.lsn < known.lsn.max(self.log.had()) {
+        if tail.seq < known.seq || tail.lsn < known.lsn {
             return Some("The key tail");
         }
         let here = self.log.position();
@@ -235,8 +235,8 @@ impl Group {
             Err(NotNext::Fork) => self.stop_fork(&format!("Batch {seq}"), out),
             Err(NotNext::Wrong(why)) => {
                 let why = format!(
-                    "batch {seq} in etcd cannot be read ({why}): this node changes nothing and stops. If it is damaged, \
-                     seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
+                    "batch {seq} in etcd cannot be read ({why}): this node stops, and changes nothing. If it is \
+                     damaged, seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
                 );
                 self.stop(why, out);
             }

@@ -247,7 +247,7 @@ impl Group {
         self.prove(&line, attempt.sent, out);
     }
 
-    /// Begins to leave: no more changes; what waits is written first.
+    /// Begins to leave: refuses changes, and writes those that wait first.
     pub(super) fn leave(
         &mut self,
         to: Option<NodeId>,
@@ -381,7 +381,7 @@ impl Group {
         self.open = false;
         self.resting = sent.saturating_add(2 * line.lease);
         let attempt = Attempt { swap, line: Some(line), sent, load: Load::None, before };
-        self.send(Kind::Release, attempt, out);
+        self.send(Kind::HandBack, attempt, out);
         if !drained {
             self.phase = Phase::Stopped;
             out.push(Action::Fenced);

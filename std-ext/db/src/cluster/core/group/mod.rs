@@ -59,7 +59,7 @@ impl Group {
         if matches!(self.phase, Phase::Stopped) {
             return;
         }
-        // The boot time never goes back, whatever a caller says: the lease depends on it.
+        // The boot time never goes back, even if the caller's clock does: the lease depends on it.
         self.now = Now { boot: self.now.boot.max(now.boot), wall: now.wall };
         self.take(event, out);
         self.advance(out);
@@ -87,7 +87,7 @@ impl Group {
             }
             Event::ProofWanted => self.proof_wanted(),
             Event::HandOver(to) => self.hand_over(to, out),
-            Event::Release => self.release_for_good(out),
+            Event::Exit => self.release_for_good(out),
             Event::Resynced { position, have } => self.resynced(position, have),
             Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
@@ -216,7 +216,7 @@ impl Group {
         due.max(self.now.boot + 1)
     }
 
-    /// What others may see of the group.
+    /// The state of the group for others.
     pub fn status(&self) -> Status {
         let position = *self.log.position();
         let seen = self.seen.as_ref();

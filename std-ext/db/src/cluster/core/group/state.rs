@@ -1,4 +1,4 @@
-//! The state of a group, and what its parts share.
+//! The state of a group, and methods that all its parts use.
 
 use crate::cluster::core::api::{Action, Read, Role, Settings};
 use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
@@ -122,6 +122,7 @@ pub(super) struct TailRead {
     /// The age of the line that was known when the read began. A line before it means that etcd went back.
     pub(super) age: (Epoch, Seq, u64),
     pub(super) revision: u64,
+    /// The position that was known when the read began, and the last entry that the node had.
     pub(super) position: Position,
     /// Watch from its revision on.
     pub(super) rewatch: bool,
@@ -161,7 +162,7 @@ pub(super) struct Flight {
     /// The action that waits for its answer. `None`: it is sent again at `again`.
     pub(super) id: Option<u64>,
     pub(super) again: u64,
-    pub(super) tries: u32,
+    pub(super) failures: u32,
     pub(super) revision: u64,
     pub(super) attempt: Attempt,
     /// Earlier attempts with the same comparison, whose outcome is not known.
@@ -195,7 +196,7 @@ pub(super) enum Kind {
     /// Appends a batch, or renews the lease.
     Append,
     /// Gives the group away.
-    Release,
+    HandBack,
 }
 
 /// The batch that a transaction puts.
@@ -391,9 +392,10 @@ impl Group {
         let id = self.id();
         let (age, position) = match &self.phase {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
-            _ => {
-                (self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()), *self.log.position())
-            }
+            _ => (
+                self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
+                Position { lsn: self.log.reaches(), ..*self.log.position() },
+            ),
         };
         self.reading = Some(TailRead {
             id,
@@ -414,7 +416,7 @@ impl Group {
             kind,
             id: Some(id),
             again: 0,
-            tries: 0,
+            failures: 0,
             revision: self.revision,
             attempt,
             others: Vec::new(),

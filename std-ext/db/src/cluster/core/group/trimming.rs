@@ -45,7 +45,7 @@ impl Group {
         }
     }
 
-    /// What etcd has, and what each node has on its disk.
+    /// Takes the first batch in etcd, and the batch that each node begins with.
     pub(super) fn durable(&mut self, first: Option<Seq>, durable: &[(NodeId, Seq)]) {
         let (copies, most) = (self.settings.copies, self.settings.most_retained);
         let Some(members) = self.members.as_ref() else { return };
@@ -54,7 +54,7 @@ impl Group {
         let Some(first) = first else { return };
         lead.trim.first = first;
         let pressed = lead.trim.retained() > most;
-        // The last batch stays: whoever takes over, and every restarted node, begins with it.
+        // The last batch stays: a candidate and a restarted node begin with it.
         let floor = trim::floor(&members.list, durable, copies, pressed);
         lead.trim.floor = floor.min(lead.position.seq);
     }

@@ -218,7 +218,8 @@ fn a_relay_ahead_of_etcd_stops_the_node() {
     let mut ahead = Node::at(settings(3), position, 21);
     ahead.run(&mut etcd);
     assert!(ahead.stopped().expect("it stops").contains("adopt"));
-    let before = Position { seq: 1, lsn: 1, epoch: 1, chain: Chain::default(), time: 0 };
+    let chain = Batch::decode(&etcd.log[&2]).expect("a batch").before;
+    let before = Position { seq: 1, lsn: 1, epoch: 1, chain, time: 0 };
     let mut ahead = Node::at(settings(3), before, 21);
     ahead.run(&mut etcd);
     let stopped = ahead.stopped().unwrap_or_default();

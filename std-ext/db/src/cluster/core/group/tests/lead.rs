@@ -29,7 +29,7 @@ fn one_transaction_is_in_flight() {
     leader.append(&[b"c"]);
     assert_eq!(leader.swaps.len(), 1);
     leader.run(&mut etcd);
-    assert_eq!(etcd.tail().seq, 3, "what waited meanwhile is one batch");
+    assert_eq!(etcd.tail().seq, 3, "the entries that waited are one batch");
     assert_eq!(leader.changes(), [b"a", b"b", b"c"]);
 }
 

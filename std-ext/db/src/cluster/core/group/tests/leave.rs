@@ -80,6 +80,25 @@ fn the_watch_fences_before_the_next_transaction() {
 }
 
 #[test]
+fn a_read_from_before_the_end_of_an_epoch_is_no_other_history() {
+    let (mut etcd, mut leader) = leader();
+    leader.event(Event::WatchLost);
+    let (id, read) = pop(&mut leader.reads).expect("a read");
+    let answer = Ok(etcd.read(&read));
+    leader.append(&[b"a"]);
+    let (swapped, swap) = leader.swap();
+    let outcome = etcd.swap(&swap);
+    leader.event(Event::Swapped { id: swapped, outcome });
+    take_over(&mut etcd);
+    etcd.tell(&mut leader);
+    assert_eq!(leader.role(), Role::Follower);
+    leader.event(Event::Read { id, answer });
+    assert_eq!(leader.stopped(), None, "an old line was taken for the present one");
+    leader.run(&mut etcd);
+    assert_eq!(leader.group.status().position.chain, etcd.tail().chain);
+}
+
+#[test]
 fn old_lines_of_the_watch_do_not_fence() {
     let (mut etcd, mut leader) = leader();
     leader.live(&mut etcd, 2 * LEASE);
@@ -102,11 +121,12 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     assert_eq!(leader.role(), Role::Primary, "it waits for the last changes");
     assert_eq!(leader.changes(), [b"a"]);
     leader.append(&[b"b"]);
+    leader.append(&[b"c"]);
     leader.event(Event::Closed { time: 70_000_000 });
     let batch = leader.swaps.len();
     leader.run(&mut etcd);
+    assert_eq!(leader.changes(), [b"a", b"b", b"c"], "all changes are committed first");
     assert_eq!((batch, leader.role()), (1, Role::Follower));
-    assert_eq!(leader.changes(), [b"a", b"b"], "all changes are committed first");
     let tail = etcd.tail();
     assert_eq!((tail.epoch, tail.node, tail.nonce), (1, Some(node(2)), 0));
     assert!(tail.time >= 70_000_000, "the next epoch may begin before keys were removed");
@@ -170,7 +190,7 @@ fn released(node: &Node) -> bool {
 fn a_process_that_stops_releases_the_group_for_good() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
-    leader.event(Event::Release);
+    leader.event(Event::Exit);
     assert!(!released(&leader));
     leader.run(&mut etcd);
     assert!(released(&leader));
@@ -179,14 +199,14 @@ fn a_process_that_stops_releases_the_group_for_good() {
     leader.live(&mut etcd, 10 * LEASE);
     assert_eq!(etcd.tail().epoch, 1, "it takes the group back although it stops");
     let (_, mut follower) = follower();
-    follower.event(Event::Release);
+    follower.event(Event::Exit);
     assert!(released(&follower), "a follower has nothing to release");
 }
 
 #[test]
 fn a_release_that_nobody_heard_of_is_found() {
     let (mut etcd, mut leader) = leader();
-    leader.event(Event::Release);
+    leader.event(Event::Exit);
     let swap = leader.lose();
     etcd.swap(&swap);
     assert!(!released(&leader));

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const LEASE: u64 = 3000;
-/// What a candidate waits at least, and what a lease proves at most.
+/// The shortest wait of a candidate.
 const WAIT: u64 = LEASE + LEASE / 10;
+/// The time that a transaction proves.
 const PROVEN: u64 = LEASE - LEASE / 10;
 
 fn node(number: u8) -> NodeId {
@@ -34,7 +35,7 @@ fn settings(number: u8) -> Settings {
     }
 }
 
-/// What etcd has.
+/// The keys and values of etcd.
 #[derive(Clone, Default)]
 struct Etcd {
     revision: u64,
