@@ -168,7 +168,12 @@ impl ErrorKind {
 
     /// Returns whether the same read may succeed a moment later.
     pub(super) fn is_transient(self) -> bool {
-        self.moves_on() || self == Self::TooManyRequests
+        match self {
+            Self::TooManyRequests => true,
+            // The same answer would come again.
+            Self::InvalidAnswer => false,
+            kind => kind.moves_on(),
+        }
     }
 
     /// Returns whether a new token may help.

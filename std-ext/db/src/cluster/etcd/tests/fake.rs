@@ -100,12 +100,13 @@ impl Fake {
         let next = self.state().replies.pop_front();
         match next.unwrap_or(Reply::Revision(1)) {
             Reply::Revision(revision) => Ok(Some(header(revision))),
+            Reply::Large(_) => Ok(Some(header(1))),
             Reply::Cluster(cluster_id) => Ok(Some(api::ResponseHeader { cluster_id, ..header(1) })),
             Reply::Held(allowed, revision) => {
                 allowed.notified().await;
                 Ok(Some(header(revision)))
             }
-            Reply::Headless | Reply::Large(_) => Ok(None),
+            Reply::Headless => Ok(None),
             Reply::Fail(code, text) => Err(Status::new(code, text)),
             Reply::Silence => std::future::pending().await,
         }
