@@ -170,13 +170,13 @@ impl Driver {
                 self.parts.calls.put(self.parts.wanted_key.clone(), own, lease);
             }
             Message::HandOver(to) => self.event(Event::HandOver(to)),
-            Message::Release(done) => {
+            Message::Leave(done) => {
                 self.release = Some(done);
                 if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
                     // It takes over at once; without a name, the members wait for each other.
                     self.event(Event::HandOver(Some(to)));
                 }
-                self.event(Event::Release);
+                self.event(Event::Exit);
             }
             Message::Fetched => {
                 self.exit(Exit::Restart("the node's data were fetched from a peer".to_owned()));

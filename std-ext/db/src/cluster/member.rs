@@ -138,7 +138,7 @@ impl Member {
     /// time. Afterwards, clients are told who the next primary is.
     pub fn release(&self, within: Duration) -> bool {
         let (sender, done) = mpsc::channel();
-        self.inbox.send(Message::Release(sender)).is_ok() && done.recv_timeout(within).is_ok()
+        self.inbox.send(Message::Leave(sender)).is_ok() && done.recv_timeout(within).is_ok()
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Message {
     /// Hand the group over to this node, or to any.
     HandOver(Option<NodeId>),
     /// The process stops. The sender gets an answer once the group is released.
-    Release(mpsc::Sender<()>),
+    Leave(mpsc::Sender<()>),
     /// The node's folder was fetched from a peer: the process must start anew.
     Fetched,
     /// The node cannot go on: the sentence says why.
