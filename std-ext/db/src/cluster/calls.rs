@@ -269,7 +269,7 @@ fn spooled(spool: &Mutex<Option<Spool>>, first: Seq, last: Seq) -> Option<Vec<(S
     }
 }
 
-/// Reads the lowest batch, and what each member has on its disk.
+/// Reads the lowest batch, and the progress of each member's disk.
 async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
     let read = Transaction {
         then: vec![

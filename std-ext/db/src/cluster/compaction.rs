@@ -16,12 +16,12 @@ const PERIOD: u64 = 5000;
 const BYTES: u64 = 64 << 20;
 /// The age of that revision.
 const YOUNG: u64 = 1000;
-/// Only one revision of such a time is remembered, in milliseconds.
+/// Only one revision is remembered for each span of this many milliseconds.
 const STEP: u64 = 500;
 /// The part of etcd's quota, in percent, below which the alarm is disarmed.
 const ROOM: u64 = 80;
 
-/// Which revisions etcd had when, and when it was compacted.
+/// The revisions that etcd had at some times, and the time of the last compaction.
 #[derive(Default)]
 pub(super) struct Compaction {
     revisions: VecDeque<(u64, u64)>,

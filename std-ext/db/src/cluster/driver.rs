@@ -32,7 +32,7 @@ const MESSAGES: usize = 256;
 /// How long clients are held back at most while a new primary is awaited.
 const HOLD: u64 = 2000;
 
-/// What a driver is made of.
+/// The parts of a driver.
 pub(super) struct Parts {
     pub(super) group: Group,
     pub(super) db: Db,
@@ -131,7 +131,7 @@ impl Driver {
             self.look_at_log();
             self.look_at_time();
         }
-        // Whoever waits for the log must not wait for ever.
+        // No thread may wait for the log for ever.
         self.parts.log.end_term();
     }
 
@@ -186,14 +186,14 @@ impl Driver {
         }
     }
 
-    /// Handles an answer of etcd, or what the watch saw.
+    /// Handles an answer of etcd, or changes that the watch saw.
     fn answered(&mut self, event: Event) {
         let mut id = None;
         match &event {
             Event::Swapped { id: of, outcome } => {
                 id = Some(*of);
                 self.in_flight = None;
-                // First what waits, so that the next transaction carries all of it.
+                // First the entries that wait, so that the next transaction carries all of it.
                 self.take_entries(false);
                 if let Outcome::Refused { members, .. } = outcome {
                     self.parts.picture.set_members(members.as_deref());
@@ -383,7 +383,7 @@ impl Driver {
         self.parts.replica.order(Order::StepDown);
     }
 
-    /// Refuses changes, while what was appended is still committed.
+    /// Refuses changes, while the entries that were appended are still committed.
     fn begin_hold(&mut self) {
         self.held = true;
         self.hold(true);
@@ -439,7 +439,7 @@ impl Driver {
         while self.in_flight.is_none() && !self.ended && self.take_entries(true) {}
     }
 
-    /// Notes what proves reads. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more
+    /// Notes a proof of reads. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more
     /// exactly, if the answer that is being handled is that request's.
     fn prove(&mut self, until: u64, at: u64, sent: Option<u64>) {
         let sent = sent.filter(|sent| sent / 1000 == at).unwrap_or(at * 1000);
@@ -450,7 +450,7 @@ impl Driver {
         }
     }
 
-    // ---------------------------------------------------------------------------- what others see
+    // ---------------------------------------------------------------------------- the view
 
     fn look_at_time(&mut self) {
         let now = clock::now();
@@ -466,7 +466,7 @@ impl Driver {
         self.parts.resync.look(&self.parts.group.status().position);
     }
 
-    /// Publishes what clients, peers and the metrics see.
+    /// Publishes the view of clients, and the status for peers and metrics.
     fn publish_view(&mut self) {
         let (status, now) = (self.parts.group.status(), clock::now());
         self.view_due = now + VIEW;

@@ -1,7 +1,7 @@
-//! What a node has on its own disk, as `durable/<node>` in etcd says it, and the thread that forces the disk.
+//! The progress of a node's own disk, which is `durable/<node>` in etcd, and the thread that forces the disk.
 //!
-//! The key has no lease: etcd's leases may end too early, and what is on a disk stays there. It names the folder's
-//! incarnation, so a new disk does not inherit what the old one had.
+//! The key has no lease: etcd's leases may end too early, and data on a disk stay there. It names the folder's
+//! incarnation, so a new disk does not inherit the progress of the old one.
 
 use super::message::{Inbox, Message, Report};
 use super::relay::{self, Condition, Incarnation, Relay};
@@ -36,7 +36,7 @@ impl Durable {
         Self { folder: super::identity::hex(&incarnation.0), lsn, seq }
     }
 
-    /// Reads the value of the key. What cannot be read says nothing, so nothing is deleted because of it.
+    /// Reads the value of the key. A value that cannot be read lets nobody delete anything.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= MOST_BYTES).then(|| serde_json::from_slice(bytes).ok())?
     }

@@ -1,4 +1,4 @@
-//! Who a node is, and to which cluster its folder belongs.
+//! The identity of a node, and the cluster that its folder belongs to.
 //!
 //! Two small files in the folder say it:
 //!
@@ -74,7 +74,7 @@ pub(super) fn node_id(folder: &Folder) -> Result<NodeId, StartError> {
     Ok(id)
 }
 
-/// Which cluster some data belong to.
+/// The cluster that some data belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Belonging {
     /// The name of the cluster.
@@ -90,7 +90,7 @@ impl Belonging {
         Self { name: name.to_owned(), id: hex(&format.cluster), incarnation: format.incarnation }
     }
 
-    /// Reads which cluster a folder belongs to, if it belongs to one.
+    /// Reads the cluster that a folder belongs to, if it belongs to one.
     pub(super) fn of(folder: &Folder) -> Result<Option<Self>, StartError> {
         let path = folder.at(CLUSTER);
         let Some(text) = read_small(&path).map_err(|why| unreadable(&path, &why))? else {
@@ -105,7 +105,7 @@ impl Belonging {
         })
     }
 
-    /// Writes which cluster a folder belongs to.
+    /// Writes the cluster that a folder belongs to.
     pub(super) fn write(&self, folder: &Folder) -> Result<(), StartError> {
         let path = folder.at(CLUSTER);
         let text = format!("{}\n", serde_json::to_string(self).unwrap_or_default());

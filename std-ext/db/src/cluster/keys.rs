@@ -88,12 +88,12 @@ impl Keys {
         format!("{}log/{seq:020}", self.group())
     }
 
-    /// Returns the prefix of what the members have on their disks.
+    /// Returns the prefix of the keys with the progress of the members' disks.
     pub(crate) fn durables(&self) -> String {
         format!("{}durable/", self.group())
     }
 
-    /// Returns the key of what a member has on its disk.
+    /// Returns the key with the progress of a member's disk.
     pub(crate) fn durable(&self, node: &str) -> String {
         format!("{}durable/{node}", self.group())
     }

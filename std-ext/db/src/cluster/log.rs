@@ -1,12 +1,12 @@
 //! The log of a node of a cluster, as the database sees it: [`EtcdLog`].
 //!
-//! `append` only counts, and copies the bytes to a queue. The driver ([`super::driver`]) takes the queue and gives it to
-//! the protocol, which puts batches into etcd and says what is committed. What is on the node's own disk is the relay's
-//! business.
+//! `append` only counts, and copies the bytes to a queue. The driver ([`super::driver`]) takes the queue and gives it
+//! to the protocol, which puts batches into etcd and says which entries are committed. The relay keeps those in the
+//! node's own folder.
 //!
 //! # Terms
 //! A *term* is a number that grows by one whenever the node becomes the primary, and when it ceases to be. It is odd
-//! while the node is the primary. It is what [`Log::epoch`] returns, because an epoch of the group says nothing about
+//! while the node is the primary. [`Log::epoch`] returns it, because an epoch of the group says nothing about
 //! this node: it may lose the group and win it back.
 //!
 //! # Proofs
@@ -35,7 +35,7 @@ const LONG_ENTRY: usize = 128 << 10;
 /// How long a thread waits at most before it looks again: only a net below the notifications.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What a log must know of its group.
+/// The settings of a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogSettings {
     /// The cluster's id.
@@ -87,7 +87,7 @@ struct Queue {
     closed: bool,
 }
 
-/// What proves that this node is the primary, in one term.
+/// The proof that this node is the primary, in one term.
 #[derive(Clone, Copy, Default)]
 struct Proofs {
     term: u64,
@@ -159,18 +159,18 @@ impl EtcdLog {
         // Relaxed: `State::step_down` takes the locks of all shards afterwards, so a change either comes before it, or
         // sees this.
         self.writable.store(false, Ordering::Relaxed);
-        // Acquire and release: as in `begin_term`.
+        // Acquire: as in `epoch`.
         if self.term.load(Ordering::Acquire) % 2 == 0 {
             return false;
         }
-        // Release: as in `begin_term`.
+        // Release: pairs with the acquire in `epoch`, so a worker that sees the new term sees the new view.
         self.term.fetch_add(1, Ordering::Release);
         self.pending.set(0);
         self.tell();
         true
     }
 
-    /// Refuses changes, while the node stays the primary: what was appended can still be committed.
+    /// Refuses changes, while the node stays the primary: entries that were appended can still be committed.
     pub(crate) fn refuse_changes(&self) {
         // Relaxed: as in `end_term`.
         self.writable.store(false, Ordering::Relaxed);
@@ -210,9 +210,9 @@ impl EtcdLog {
         self.last.load(Ordering::Acquire)
     }
 
-    /// Notes what proves the reads of this term: the end of the lease and the time of the last confirmation.
+    /// Notes the proof of reads in this term: the end of the lease and the time of the last confirmation.
     pub(crate) fn prove(&self, until: u64, sent: u64) {
-        // Acquire: as in `epoch`.
+        // Acquire: pairs with the release in `begin_term`; only this thread changes it.
         let term = self.term.load(Ordering::Acquire);
         *lock(&self.proofs) = Proofs { term, until, sent };
     }
@@ -239,9 +239,9 @@ impl EtcdLog {
 
     // ---------------------------------------------------------------------------- for the trait
 
-    /// Returns what becomes of an entry, if that is decided.
+    /// Returns the outcome of an entry, if that is decided.
     fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
-        // Before `safe`: an entry that is committed before the term ends is safe, whoever asks when.
+        // Before `safe`: an entry that is committed before the term ends is safe, even if the term ends meanwhile.
         let is_primary = self.epoch() % 2 == 1;
         if self.safe() >= lsn {
             return Some(Ok(()));
@@ -330,8 +330,8 @@ impl Log for EtcdLog {
 
     #[inline]
     fn epoch(&self) -> Epoch {
-        // Acquire: pairs with the release in `begin_term` and `end_term`, so what is evaluated after this load is
-        // evaluated in this term or a later one.
+        // Acquire: pairs with the release in `begin_term` and `end_term`, so a request that is evaluated after this
+        // load is evaluated in this term or a later one.
         self.term.load(Ordering::Acquire)
     }
 

@@ -92,7 +92,7 @@ async fn try_to_meet(client: &Client, keys: &Keys, make: bool) -> Result<Option<
             then: vec![Operation::put(keys.format(), new.print())],
             otherwise: Vec::new(),
         };
-        // Whatever the outcome is, the next read says which cluster etcd has.
+        // The next read says which cluster etcd has, also after an unknown outcome.
         if let Err(why) = client.transact(&transaction).await
             && why.outcome() == etcd::Outcome::NotDone
         {

@@ -2,7 +2,7 @@
 //!
 //! Starting goes through these steps. Each may refuse with a sentence, and changes nothing then.
 //!
-//! 1. Claim the folder, and install what was fetched from a peer before the last restart.
+//! 1. Claim the folder, and install data that were fetched from a peer before the last restart.
 //! 2. Wait for etcd, and check that it has the cluster that the folder belongs to.
 //! 3. Load the snapshot and the relay.
 //! 4. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
@@ -108,7 +108,7 @@ impl Member {
         self.id
     }
 
-    /// Returns the cell with what clients see of the group.
+    /// Returns the cell with the view of the group that clients get.
     pub fn views(&self) -> &Arc<Views> {
         &self.views
     }
@@ -223,7 +223,7 @@ impl Opened {
     }
 }
 
-/// What is known once etcd was met.
+/// The things that are known once etcd was met.
 struct Starting<'a> {
     settings: &'a ClusterSettings,
     keys: Arc<Keys>,

@@ -1,4 +1,4 @@
-//! What the parts of a node tell its driver.
+//! The messages that the parts of a node send to its driver.
 
 use super::core::{Event, NodeId};
 use super::registration::Node;
@@ -15,7 +15,7 @@ pub(super) enum Message {
     Wake,
     /// The thread of the state has done something.
     Replica(Report),
-    /// What is on the node's own disk.
+    /// The progress of the node's own disk.
     Forced(Durable),
     /// The nodes that are registered.
     Nodes(Vec<Node>),
@@ -35,7 +35,7 @@ pub(super) enum Message {
     Stop,
 }
 
-/// What the thread of the state has done.
+/// A report of the thread of the state.
 pub(super) enum Report {
     /// It has applied the entries up to this one.
     Applied(Lsn),

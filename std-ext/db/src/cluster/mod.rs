@@ -6,8 +6,8 @@
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.
 //! - [`relay`]: the committed entries in the node's own folder.
-//! - [`peer`]: what nodes ask of each other.
-//! - [`view`]: what clients see of the group.
+//! - [`peer`]: the requests of nodes to each other.
+//! - [`view`]: the group as clients see it.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
 //!
 //! A node has these threads beside those of a database on one machine:

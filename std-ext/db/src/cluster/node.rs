@@ -1,4 +1,4 @@
-//! A node as the program runs it: what happens to the process when the node cannot go on.
+//! A node as the program runs it. If the node cannot go on, the process executes itself anew, or ends.
 
 use super::error::StartError;
 use super::member::Member;
@@ -28,7 +28,7 @@ pub struct Node {
     failed: Arc<Mutex<Option<String>>>,
 }
 
-/// Returns a cell for what clients see of a group, before anything is known.
+/// Returns a cell for the view of a group, before anything is known.
 pub fn views(settings: &ClusterSettings) -> Arc<Views> {
     Arc::new(Views::new(View::default(), settings.endpoint_type, settings.max_stale))
 }
@@ -72,13 +72,13 @@ impl Node {
         self.member.db()
     }
 
-    /// Returns what reads the node's state from any thread.
+    /// Returns a reader of the node's state.
     pub fn monitor(&self) -> NodeMonitor {
         self.member.monitor()
     }
 
-    /// Returns what the process does before its server stops: it releases the group, and waits until clients can be
-    /// told who the next primary is.
+    /// Returns the function that the process calls before its server stops: it releases the group, and waits until
+    /// clients can be told who the next primary is.
     pub fn releaser(&self) -> Box<dyn FnOnce() + Send> {
         let member = Arc::downgrade(&self.member);
         Box::new(move || {

@@ -1,4 +1,4 @@
-//! Makes the view that clients get, of what the node knows about its group.
+//! Makes the view that clients get of a group.
 
 use super::core::{Members, NodeId, Role, Status};
 use super::registration::{Node, Registration};
@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 /// The lines of `tail` whose entries the state does not have yet.
 const LINES: usize = 1024;
 
-/// What a node knows about the others.
+/// The knowledge of a node about the others.
 pub(super) struct Picture {
     own: NodeId,
     group_id: String,
@@ -91,7 +91,7 @@ impl Picture {
             && self.lines.back() != Some(&(tail.lsn, tail.time))
         {
             if self.lines.len() == LINES {
-                // With so many lines to apply, every second one will do.
+                // With more lines to apply than this, every second one will do.
                 let mut keep = false;
                 self.lines.retain(|_| {
                     keep = !keep;

@@ -1,10 +1,10 @@
-//! What a node says about itself under `node/<id>`.
+//! The registration of a node under `node/<id>`.
 
 use super::core::NodeId;
 use super::view::Addresses;
 use serde::{Deserialize, Serialize};
 
-/// What a node says about itself.
+/// The registration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Registration {
     /// A random number of the process.

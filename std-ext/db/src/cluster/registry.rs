@@ -17,7 +17,7 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(5);
 /// How often a node writes its registration and reads the others'.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long another process with this node's id must be seen alive before this one gives up. A registration from before
+/// How long another process with this node's id must be seen alive before this one stops. A registration from before
 /// a restart vanishes sooner.
 const TWIN: u64 = 2 * LEASE.as_millis() as u64;
 /// The longest value that is read.
@@ -38,7 +38,7 @@ impl Registry {
         Arc::new(Self { client, keys, id, own: Mutex::new(own), lease: Mutex::new(0) })
     }
 
-    /// Changes what the node says about itself. It is written at the next turn.
+    /// Changes the node's registration. It is written at the next turn.
     pub(super) fn update(&self, change: impl FnOnce(&mut Registration)) {
         change(&mut lock(&self.own));
     }

@@ -1,4 +1,4 @@
-//! The thread that changes the state by what is committed, and gives it to the relay.
+//! The thread that applies committed entries to the state, and gives them to the relay.
 //!
 //! It is apart from the driver, so that a long entry, or a change of role that waits for all shards, never stops the
 //! primary's beats. It does its orders one after the other.
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-/// What the thread has to do.
+/// A task for the thread.
 pub(super) enum Order {
     /// Apply these entries, and give them to the relay.
     Apply(Committed),

@@ -81,7 +81,7 @@ impl Resync {
         let mut spool = lock(&self.spool);
         if let Some(Err(why)) = spool.as_mut().map(|spool| spool.push(seq, bytes)) {
             tracing::warn!("{why}; this node begins to fetch its data again");
-            // Without a spool the thread gives up, and begins again.
+            // Without a spool the thread stops fetching, and begins again.
             *spool = None;
         }
     }

@@ -1,4 +1,4 @@
-//! What a node says about itself to its metrics, its peers and the program.
+//! The status of a node, for its metrics, its peers and the program.
 
 use super::core::{self, NodeId};
 use crate::gauge::Gauge;
@@ -16,7 +16,7 @@ pub enum Exit {
     Stop(String),
 }
 
-/// What a node knows about itself and its group.
+/// The knowledge of a node about itself and its group.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct NodeStatus {

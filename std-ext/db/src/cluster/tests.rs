@@ -1,4 +1,4 @@
-//! Nodes in one process over a real etcd. Where there is none, the tests say so and pass.
+//! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
 use super::etcd::process::Etcd;
 use super::view::{Role, View};
@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The lease of most tests.
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -55,7 +55,7 @@ fn options(folder: &Path) -> Options {
     options
 }
 
-/// A node, and what it said when it could not go on.
+/// A node, and the reason why it could not go on.
 struct Node {
     member: Member,
     exit: Arc<Mutex<Option<Exit>>>,
@@ -92,7 +92,7 @@ impl Node {
 fn until(what: &str, so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !so() {
-        assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(begin.elapsed() < TIME_LIMIT, "{what}: not within {TIME_LIMIT:?}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -112,7 +112,7 @@ fn write(nodes: &[Node], key: &str, value: &str) -> usize {
         let at = primary(nodes);
         match nodes[at].db().set(key, value) {
             Ok(()) => return at,
-            Err(why) => assert!(begin.elapsed() < PATIENCE, "{key}: {why}"),
+            Err(why) => assert!(begin.elapsed() < TIME_LIMIT, "{key}: {why}"),
         }
     }
 }
@@ -167,9 +167,10 @@ fn acknowledged_changes_survive_the_primary() {
     for round in 1..3 {
         let first = primary(&nodes);
         let gone = nodes.remove(first);
-        let gone_folder = folders.0.iter().position(|folder| {
-            Some(folder.path()) == gone.db().options().folder.as_deref()
-        });
+        let gone_folder = folders
+            .0
+            .iter()
+            .position(|folder| Some(folder.path()) == gone.db().options().folder.as_deref());
         // Nothing is released: the others wait for the end of the lease.
         drop(gone);
         let more = pairs(50 * round, 50 * (round + 1));
@@ -228,7 +229,7 @@ fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
                 thread::sleep(Duration::from_millis(1));
             }
             let status = || nodes.iter().map(|node| node.member.status()).collect::<Vec<_>>();
-            assert!(begin.elapsed() < PATIENCE, "round {round}: {:#?}", status());
+            assert!(begin.elapsed() < TIME_LIMIT, "round {round}: {:#?}", status());
         }
         assert!(!nodes[at].is_primary());
     }
@@ -246,7 +247,7 @@ fn a_process_that_stops_names_its_successor() {
     let first = write(&nodes, "rose", "red");
     until("both are members", || nodes.iter().all(|node| node.member.status().member));
     agree(&nodes, &[("rose".into(), "red".into())]);
-    assert!(nodes[first].member.release(PATIENCE), "it was not released");
+    assert!(nodes[first].member.release(TIME_LIMIT), "it was not released");
     drop(nodes.remove(first));
     assert_eq!(write(&nodes, "rose", "white"), 0);
 }

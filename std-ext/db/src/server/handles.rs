@@ -6,8 +6,12 @@ use super::counters::CounterTotals;
 use super::shared::{Phase, Shared};
 #[cfg(feature = "metrics")]
 use crate::Db;
+#[cfg(feature = "metrics")]
+use crate::Progress;
 use crate::cluster::view::Role;
 use std::sync::Arc;
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Stops a server. Clones stop the same server.
@@ -81,4 +85,14 @@ impl ServerMonitor {
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
     }
+}
+
+/// The source of reports over HTTP: the server if there is one, and the progress of loading before that.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Default)]
+pub(super) struct Source {
+    pub(super) server: Arc<OnceLock<ServerMonitor>>,
+    pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
+    #[cfg(feature = "cluster")]
+    pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
 }

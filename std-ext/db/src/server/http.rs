@@ -4,7 +4,7 @@
 //! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
 //! probe that sends a complete request is answered however many other clients have sent half of one.
 
-use super::handles::ServerMonitor;
+use super::handles::{ServerMonitor, Source};
 use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
@@ -156,15 +156,6 @@ impl Connection {
         }
         Ok(false)
     }
-}
-
-/// The source of reports: the server if there is one, and the progress of loading before that.
-#[derive(Clone, Default)]
-pub(super) struct Source {
-    pub(super) server: Arc<OnceLock<ServerMonitor>>,
-    pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
-    #[cfg(feature = "cluster")]
-    pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
 }
 
 /// The listener and its connections.

@@ -4,8 +4,7 @@
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
 use super::counters::CounterTotals;
-use super::handles::ServerMonitor;
-use super::http::Source;
+use super::handles::{ServerMonitor, Source};
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
