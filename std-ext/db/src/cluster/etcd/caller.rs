@@ -44,7 +44,7 @@ struct Shared {
     watch_silence: Duration,
 }
 
-/// What requests show, if there is a user.
+/// The proof of the user that requests carry.
 #[derive(Clone)]
 enum Pass {
     Unknown,
@@ -284,7 +284,7 @@ async fn send<M: Method>(
 ) -> Result<M::Answer, EtcdError> {
     let connection = member.connection(deadline).await?;
     let mut request = with_metadata(Request::new(request), pass, M::LINEARIZABLE);
-    // etcd gives up as well.
+    // etcd stops at that time, too.
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     let call = async {
         let mut grpc = Grpc::new(connection.channel.clone());

@@ -14,8 +14,8 @@ use prost::bytes::Bytes;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A client of etcd. Clones share connections, the user's token and what they know of etcd's revision. All methods are
-/// called inside a runtime of tokio.
+/// A client of etcd. Clones share connections, the user's token and the newest revision that they have seen. All
+/// methods are called inside a runtime of tokio.
 #[derive(Clone, Debug)]
 pub struct Client {
     caller: Caller,

@@ -1,4 +1,4 @@
-//! Errors of etcd: what they say about the request, and what to do.
+//! Errors of etcd, with the outcome of the request and advice.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What went wrong.
+/// The reason of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -198,7 +198,7 @@ impl EtcdError {
     /// Returns the error that a status of gRPC stands for.
     pub(super) fn of_status(endpoint: &str, status: &Status) -> Self {
         let (code, text) = (status.code(), status.message());
-        // What the client's side of gRPC reports says nothing about etcd's answer.
+        // An error of the client's side of gRPC says nothing about etcd's answer.
         let local = Error::source(status).is_some();
         let kind = if local { None } else { of_text(text) };
         let kind = kind.unwrap_or_else(|| match code {

@@ -1,4 +1,4 @@
-//! What the client has seen of etcd's history, which only ever goes forward.
+//! The part of etcd's history that the client has seen. It only ever goes forward.
 
 use super::api::ResponseHeader;
 use super::error::{ErrorKind, EtcdError};

@@ -19,7 +19,10 @@ pub(super) trait Method: Message + Clone + 'static {
 }
 
 macro_rules! methods {
-    ($($request:ident, $answer:ident, $path:literal, repeatable: $repeatable:literal, linearizable: $linearizable:literal;)*) => {$(
+    ($(
+        $request:ident, $answer:ident, $path:literal,
+        repeatable: $repeatable:literal, linearizable: $linearizable:literal;
+    )*) => {$(
         impl Method for api::$request {
             type Answer = api::$answer;
             const PATH: &'static str = $path;

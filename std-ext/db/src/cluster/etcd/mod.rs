@@ -1,4 +1,4 @@
-//! A client of etcd: reads, transactions, watches and leases, and what it takes to rely on them.
+//! A client of etcd: reads, transactions, watches and leases, and the rules that make them reliable.
 //!
 //! - Every call has a deadline, and every answer a largest size.
 //! - Every read that a caller decides by is linearizable.
@@ -8,7 +8,7 @@
 //! - A revision that goes back, or another cluster id, is an error that stays: etcd was restored from a backup, or the
 //!   endpoints belong to different clusters.
 //! - A watch is a hint. It delivers revisions in order, reconnects on its own, and may still miss or delay events;
-//!   whoever follows a log counts the entries.
+//!   a follower of a log counts its entries.
 //!
 //! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses.
 

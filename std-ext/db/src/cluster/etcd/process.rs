@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long members may take to start and to elect a leader, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// Ports are free when they are chosen. Another program may take one before etcd does.
 const ATTEMPTS: usize = 5;
 
@@ -122,7 +122,7 @@ impl Etcd {
 
     /// Waits for a leader, and returns its index.
     pub(crate) fn leader(&self) -> usize {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + START_LIMIT;
         loop {
             let leads = |index: &usize| {
                 let answer = get(self.members[*index].metrics, "/metrics");
@@ -139,7 +139,7 @@ impl Etcd {
 
     /// Waits until all members that run answer. Returns false if one of them has ended.
     pub(crate) fn wait_until_healthy(&mut self) -> bool {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + START_LIMIT;
         for index in 0..self.members.len() {
             while let Some(child) = &mut self.members[index].child {
                 if child.try_wait().expect("a process").is_some() {

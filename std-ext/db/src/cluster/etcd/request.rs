@@ -209,14 +209,14 @@ impl Operation {
     }
 }
 
-/// A transaction: conditions, and what is done if all of them hold or if one does not.
+/// A transaction: conditions, the operations if all of them hold, and the operations if one does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// The conditions.
     pub compare: Vec<Compare>,
-    /// What is done if all conditions hold.
+    /// The operations if all conditions hold.
     pub then: Vec<Operation>,
-    /// What is done otherwise.
+    /// The operations otherwise.
     pub otherwise: Vec<Operation>,
 }
 
@@ -225,7 +225,7 @@ pub struct Transaction {
 pub enum Answer {
     /// The value was set.
     Put,
-    /// So many keys were deleted.
+    /// The keys were deleted. This is their number.
     Deleted(u64),
     /// The keys that were read, and whether the limit cut off some.
     Found(Vec<KeyValue>, bool),
@@ -242,7 +242,7 @@ pub struct Transacted {
     pub answers: Vec<Answer>,
 }
 
-/// What is wrong with an answer.
+/// The reason why an answer is invalid.
 pub(super) type Invalid = &'static str;
 
 impl KeyValue {

@@ -1,4 +1,4 @@
-//! What the client needs to know to reach etcd.
+//! Settings of the client.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a member of etcd says about itself, and whether the database can live with it.
+//! The state of a member of etcd, and the versions that the database can live with.
 
 use super::api;
 use super::error::{ErrorKind, EtcdError};
@@ -50,7 +50,7 @@ pub enum AlarmKind {
 pub struct Alarm {
     /// The member's id.
     pub member: u64,
-    /// What it is about.
+    /// The kind of the alarm.
     pub kind: AlarmKind,
 }
 
@@ -93,8 +93,8 @@ impl AlarmKind {
     }
 }
 
-/// The first version of etcd without the faults that matter here: watches that lose events at compactions, members whose
-/// revisions differ, and leases that an old leader revokes.
+/// The first version of etcd without the faults that matter here: watches that lose events at compactions, members
+/// whose revisions differ, and leases that an old leader revokes.
 const LEAST: [u32; 3] = [3, 5, 16];
 
 /// Refuses a version that is older than 3.5.16.

@@ -73,7 +73,7 @@ impl Event {
     }
 }
 
-/// What a watch reports.
+/// A report of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
     /// The last revision that the watch knows of. It never decreases from report to report.
@@ -174,7 +174,7 @@ impl Follower {
     /// Watches at one endpoint until that fails.
     async fn follow(&mut self) -> End {
         let silence = self.caller.watch_silence();
-        // The request stream has room for the first request and for one that asks for progress.
+        // The request stream has room for the first request and for one that requests progress.
         let (requests, stream) = mpsc::channel(2);
         let create = api::WatchCreateRequest {
             key: self.keys.from.clone(),
@@ -407,6 +407,6 @@ mod tests {
             large.events[0].kv.as_mut().unwrap().value = value.clone();
             progress.take(large).is_err()
         });
-        assert!(refused, "what a revision may hold is not bounded");
+        assert!(refused, "the size of a revision is not bounded");
     }
 }

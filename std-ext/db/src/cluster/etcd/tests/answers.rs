@@ -1,4 +1,4 @@
-//! What the client makes of answers that etcd rarely gives.
+//! Answers that etcd rarely gives.
 
 use super::fake::{CLUSTER, Fake, Reply};
 use super::{client, run, soon};
@@ -149,7 +149,7 @@ fn answers_that_make_no_sense_are_refused() {
         let error = client.transact(&transaction).await.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidAnswer, Outcome::Unknown));
         fake.state().replies.push_back(Reply::Large(LONGEST_ANSWER + 1));
-        let error = client.get("k").await.err().expect("an answer of any size is taken");
+        let error = client.get("k").await.expect_err("an answer of any size is taken");
         assert_eq!(error.kind(), ErrorKind::InvalidAnswer, "{error}");
         fake.state().replies.push_back(Reply::Fail(Code::Internal, "a proxy stumbles"));
         let error = client.transact(&transaction).await.unwrap_err();

@@ -32,7 +32,11 @@ fn a_change_goes_to_an_endpoint_that_accepts_connections() {
         assert_eq!((done.revision, client.endpoint()), (3, alive.as_str()));
         assert_eq!(client.get("k").await.unwrap().revision, 4);
         assert_eq!(fake.state().txns.len(), 1);
-        assert_eq!(client.failures()[0], (DEAD, 1), "the client goes back to what failed");
+        assert_eq!(
+            client.failures()[0],
+            (DEAD, 1),
+            "the client goes back to the endpoint that failed"
+        );
     });
 }
 

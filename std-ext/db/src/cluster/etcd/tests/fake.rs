@@ -19,7 +19,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 /// The cluster that answers name, unless a script says otherwise.
 pub(super) const CLUSTER: u64 = 7;
 
-/// What a request for keys, a change or a state is answered with.
+/// The answer to a request for keys, a change or a state.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     /// A header with this revision.
@@ -30,7 +30,7 @@ pub(super) enum Reply {
     Held(Arc<Notify>, i64),
     /// No header.
     Headless,
-    /// One key with a value of so many bytes.
+    /// One key with a value of that many bytes.
     Large(usize),
     /// An error.
     Fail(Code, &'static str),
@@ -38,7 +38,7 @@ pub(super) enum Reply {
     Silence,
 }
 
-/// What a connection of a watch is answered with.
+/// The answers to a connection of a watch.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) answers: Vec<Result<api::WatchResponse, Status>>,
@@ -46,7 +46,7 @@ pub(super) struct Script {
     pub(super) stays: bool,
 }
 
-/// What the server was asked, and what it will answer.
+/// The requests that the server has received, and the answers that it will give.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) replies: VecDeque<Reply>,

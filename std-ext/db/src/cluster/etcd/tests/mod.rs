@@ -11,12 +11,12 @@ use super::{Client, Settings};
 use std::time::Duration;
 
 /// How long a test may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs a test.
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { soon("the test", PATIENCE, test).await })
+    runtime.block_on(async { soon("the test", TEST_LIMIT, test).await })
 }
 
 /// Waits for something that happens within a time.

@@ -58,7 +58,7 @@ fn requests_of_all_kinds() {
         let deleted = client.delete(Keys::prefix("b/")).await.unwrap();
         assert_eq!(deleted.count, 3);
         client.compact(deleted.revision).await.unwrap();
-        client.compact(deleted.revision).await.expect("what is compacted is compacted");
+        client.compact(deleted.revision).await.expect("a second compaction is no error");
         let old = Range { revision: first, ..Range::of(Keys::one("a")) };
         let error = client.range(&old).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Compacted { revision: None });
@@ -239,7 +239,7 @@ fn a_lease_lives_until_it_is_dropped_or_revoked() {
 }
 
 /// Adds one to the number in key `n` by compare and swap, and repeats the same transaction until its outcome is known.
-/// Returns what the last answer was.
+/// Returns the last answer.
 async fn add(client: &Client, from: u64, unknown: &mut u64) -> Transacted {
     let swap = Transaction {
         compare: vec![Compare::Value { key: key("n"), value: from.to_string().into() }],
@@ -392,7 +392,7 @@ fn a_full_database_is_told_and_can_be_left() {
         let status = client.status().await.remove(0).1.unwrap();
         assert!(status.errors.iter().any(|error| error.contains("NOSPACE")), "{status:?}");
 
-        // What only deletes is done, also as a transaction.
+        // etcd still does requests that only delete, also as transactions.
         let delete = Transaction {
             then: vec![Operation::Delete(Keys::prefix("k/"))],
             ..Transaction::default()
