@@ -81,6 +81,27 @@ fn a_takeover_is_one_transaction() {
 }
 
 #[test]
+fn a_takeover_abandons_an_entry_without_its_end() {
+    let (mut etcd, mut follower) = follower();
+    let tail = etcd.tail();
+    let mut raw = Vec::new();
+    encode_entry(&Entry { lsn: 4, time: 1, changes: vec![1; 100] }, &mut raw);
+    raw.truncate(50);
+    let (first, before) = (tail.lsn + 1, tail.chain);
+    etcd.put(&Batch { epoch: 1, first, entries: 0, piece: Piece::Part, before, raw });
+    etcd.tell(&mut follower);
+    takeover(&mut etcd, &mut follower);
+    follower.run(&mut etcd);
+    assert_eq!((etcd.tail().seq, etcd.tail().lsn), (4, 4), "half an entry counts");
+    follower.append(&[b"c"]);
+    follower.run(&mut etcd);
+    let mut third = Node::new(settings(3));
+    third.run(&mut etcd);
+    assert_eq!(third.changes(), [b"a", b"b", b"c"]);
+    assert_eq!(third.group.status().position.chain, etcd.tail().chain);
+}
+
+#[test]
 fn an_epoch_begins_no_earlier_than_the_one_before_it() {
     let (mut etcd, mut follower) = follower();
     etcd.other(|tail| tail.time = 60_000_000);
