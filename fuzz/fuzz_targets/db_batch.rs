@@ -1,5 +1,5 @@
-//! Feeds arbitrary bytes to the readers of what etcd holds: batches, the line `tail`, and the members of a group. What
-//! is read is written again, and read as the same. No bytes make a reader panic, or take much memory.
+//! Feeds arbitrary bytes to the readers of etcd's values: batches, the line `tail`, and the members of a group. A value
+//! that is read is written again, and read as the same. No bytes make a reader panic, or take much memory.
 
 #![no_main]
 

@@ -75,7 +75,7 @@ fn snapshot(script: &Script<'_>, path: &Path) -> (Vec<u8>, u64, u64) {
     (std::fs::read(file).expect("it was written"), floor, last)
 }
 
-/// What was sent so far.
+/// How much was sent so far.
 struct Sent {
     snapshot: u64,
     log: u64,
@@ -145,7 +145,7 @@ fuzz_target!(|script: Script<'_>| {
     }
     for step in &script.steps {
         if let Step::Raw(bytes) = step {
-            // What a server reads.
+            // The messages that a server reads.
             let _ = (FetchRequest::decode(*bytes), StatusRequest::decode(*bytes));
             let _ = StatusResponse::decode(*bytes);
         }

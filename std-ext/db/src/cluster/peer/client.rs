@@ -2,6 +2,7 @@
 
 use super::error::PeerError;
 use super::identity::{GroupId, PeerStatus};
+use super::limits::{CHUNK, SILENCE};
 use super::tls::PeerTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{FetchRequest, FetchResponse, StatusRequest};
@@ -12,14 +13,12 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
-/// A peer that sends nothing for this long is given up, and so is one that takes nothing.
-pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a short question may take.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The longest message of a peer: a chunk and what stands around it.
-const MOST_MESSAGE: usize = super::source::CHUNK + 1024;
+/// The longest message of a peer: a chunk and the fields around it.
+const MOST_MESSAGE: usize = CHUNK + 1024;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
 pub const MOST_FETCHED: u64 = 1 << 40;
 
@@ -82,7 +81,7 @@ impl PeerClient {
     }
 }
 
-/// Returns the error for what the peer, or the connection, answered.
+/// Returns the error for a status of the peer, or of the connection.
 pub(super) fn status_error(status: &Status) -> PeerError {
     let text = status.message().to_owned();
     match status.code() {

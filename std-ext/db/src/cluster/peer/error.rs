@@ -19,9 +19,9 @@ pub enum PeerError {
     Silent,
     /// The peer belongs to another cluster, another group, or another incarnation of this one.
     OtherGroup(&'static str),
-    /// The peer sent what no peer sends.
+    /// The peer sent data that no peer sends.
     Invalid(&'static str),
-    /// Entries are missing in what the peer sent.
+    /// Entries are missing among those that the peer sent.
     Gap {
         /// The number that the next entry must have.
         wanted: Lsn,
@@ -44,12 +44,12 @@ impl fmt::Display for PeerError {
             Self::Refused(why) => write!(f, "the peer refused: {why}"),
             Self::Silent => f.write_str("the peer sent nothing for 10 seconds"),
             Self::OtherGroup(why) => f.write_str(why),
-            Self::Invalid(why) => write!(f, "what the peer sent is invalid: {why}"),
+            Self::Invalid(why) => write!(f, "the peer sent invalid data: {why}"),
             Self::Gap { wanted, found } => {
                 write!(f, "the peer sent entry {found}, but entry {wanted} is next")
             }
             Self::Damaged(why) => write!(f, "the snapshot that the peer sent is damaged: {why}"),
-            Self::Disk(why) => write!(f, "what the peer sent cannot be written: {why}"),
+            Self::Disk(why) => write!(f, "the peer's data cannot be written: {why}"),
             Self::GivenUp => f.write_str("fetching from the peer was given up"),
         }
     }

@@ -59,7 +59,7 @@ impl GroupId {
 pub struct PeerStatus {
     /// The node.
     pub node: NodeId,
-    /// What it is: `primary`, `follower`, `loading`.
+    /// Its role: `primary`, `follower`, `loading`.
     pub role: String,
     /// The epoch that it knows.
     pub epoch: Epoch,
@@ -69,7 +69,7 @@ pub struct PeerStatus {
     pub lsn: Lsn,
     /// The time of that entry.
     pub time: u64,
-    /// What is on its disk.
+    /// The entries and batches on its disk.
     pub durable: Durable,
     /// The incarnation of its folder; zeros without one.
     pub folder: [u8; 16],

@@ -1,4 +1,4 @@
-//! Replaces the data of a folder by what was fetched from a peer.
+//! Replaces the data of a folder by the data that was fetched from a peer.
 //!
 //! 1. The folder gets a new incarnation, and its snapshots and its log are removed. The marker [`COMPLETE`] becomes
 //!    [`MOVING`].

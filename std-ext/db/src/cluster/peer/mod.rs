@@ -1,4 +1,4 @@
-//! What nodes ask of each other: the service `Peer` over gRPC (`proto/peer.proto`).
+//! The requests that nodes send each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
 //! - [`client`][]: asks.
@@ -18,10 +18,12 @@ pub mod entries;
 pub mod error;
 pub mod identity;
 pub mod install;
+mod limits;
 pub mod receive;
 pub mod resync;
 pub mod server;
 mod service;
+pub mod serving;
 mod socket;
 mod source;
 pub mod spool;
@@ -38,6 +40,7 @@ pub use error::PeerError;
 pub use identity::{GroupId, PeerStatus};
 pub use install::install;
 pub use resync::{Decision, fetch};
-pub use server::{PeerServer, PeerServerOptions, Serving};
+pub use server::{PeerServer, PeerServerOptions};
+pub use serving::Serving;
 pub use spool::{Spool, SpoolError};
 pub use tls::PeerTls;

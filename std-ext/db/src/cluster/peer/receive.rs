@@ -1,7 +1,7 @@
 //! Takes what a peer sends, checks all of it, and makes a folder of it that can be opened.
 //!
-//! Everything goes to the subfolder [`STAGING`] of the node's folder: the snapshot under its final name, and the entries
-//! as a log of their own. A finished folder has the file [`COMPLETE`]; an unfinished one is removed.
+//! Everything goes to the subfolder [`STAGING`] of the node's folder: the snapshot under its final name, and the
+//! entries as a log of their own. A finished folder has the file [`COMPLETE`]; an unfinished one is removed.
 
 use super::entries::{Arrived, Decoder};
 use super::error::PeerError;
@@ -125,7 +125,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// Returns the place from which a folder with what has arrived continues. None while that cannot be opened: parts of
+    /// Returns the place from which a folder with the parts so far continues. None while it cannot be opened: parts of
     /// the snapshot, or entries that the snapshot needs, are missing.
     pub fn position(&self) -> Option<RelayPosition> {
         let Stage::Log(entries) = &self.stage else { return None };

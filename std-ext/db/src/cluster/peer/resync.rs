@@ -4,14 +4,15 @@
 //! before it fetches. `fetch` follows the peer's relay until `enough` says that the spool, or etcd, has all that comes
 //! next.
 
-use super::client::{PeerClient, PeerClientOptions, SILENCE, status_error};
+use super::client::{PeerClient, PeerClientOptions, status_error};
 use super::error::PeerError;
+use super::limits::SILENCE;
 use super::receive::Receiver;
 use crate::cluster::relay::RelayPosition;
 use std::path::Path;
 use tokio::time::timeout;
 
-/// What to do next.
+/// The next step of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Read on.
@@ -22,8 +23,8 @@ pub enum Decision {
     GiveUp,
 }
 
-/// Fetches the data of the peer at `address` into a subfolder of `folder`, which may be open meanwhile. After a restart,
-/// [`install`](super::install()) replaces the folder's data by it.
+/// Fetches the data of the peer at `address` into a subfolder of `folder`, which may be open meanwhile. After a
+/// restart, [`install`](super::install()) replaces the folder's data by it.
 ///
 /// Blocks until `enough` says so. `enough` is called after each message, and at least once a second unless the peer is
 /// silent, with the position that the folder could continue from. Must not be called within a tokio runtime.

@@ -1,17 +1,14 @@
-//! The server of peers: its thread, and whom it serves.
+//! The server of peers: its thread, and the peers that it admits.
 
-use super::client::SILENCE;
-use super::identity::{GroupId, PeerStatus};
+use super::limits::SILENCE;
 use super::service::Service;
+use super::serving::Serving;
 use super::socket::Incoming;
 use super::tls::PeerTls;
 use super::wire::peer_server::PeerServer as Generated;
-use crate::cluster::core::NodeId;
-use crate::cluster::relay::Relay;
-use crate::log::folder::Folder;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -27,18 +24,6 @@ const MOST_HEADERS: u32 = 16 << 10;
 const CALLS: u32 = 16;
 /// How long stopping waits for a thread that reads a file.
 const STOP: Duration = Duration::from_secs(1);
-
-/// What a node serves to its peers.
-pub struct Serving {
-    /// The group of this node.
-    pub group: GroupId,
-    /// This node.
-    pub node: NodeId,
-    /// Returns where this node is. Must not block.
-    pub status: Box<dyn Fn() -> PeerStatus + Send + Sync>,
-    /// The folder and its relay. None until they are open, and on a node without a folder: such a node sends no data.
-    pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
-}
 
 /// Settings of the server.
 #[derive(Clone, Default)]

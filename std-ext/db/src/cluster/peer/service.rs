@@ -1,7 +1,7 @@
 //! The answers of the server of peers.
 
-use super::client::SILENCE;
-use super::server::Serving;
+use super::limits::SILENCE;
+use super::serving::Serving;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{FetchRequest, FetchResponse, StatusRequest, StatusResponse};

@@ -1,9 +1,10 @@
-//! What `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
+//! The parts that `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
 //!
 //! The file of the snapshot is open, and the relay keeps the entries, until this is dropped. So neither a new snapshot
 //! nor trimming takes away what is being sent. All of this blocks.
 
 use super::entries;
+use super::limits::CHUNK;
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, Identity, Manifest, Reached};
 use crate::cluster::relay::{Records, Relay, RelayError};
@@ -15,10 +16,8 @@ use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Bytes of a chunk.
-pub(super) const CHUNK: usize = 64 << 10;
 /// How often the newest snapshot may be replaced while it is being opened.
-const TRIES: usize = 10;
+const ATTEMPTS: usize = 10;
 /// The number of hash slots.
 const SLOTS: u16 = crate::state::slots::SLOTS;
 
@@ -49,7 +48,7 @@ impl Source {
         folder: &Arc<Folder>,
         relay: &Relay,
     ) -> Result<Self, RelayError> {
-        // From here on nothing is removed that the snapshot needs, whichever it will be.
+        // From here on no entry is removed, so none that the snapshot needs.
         let pin = relay.pin();
         let newest = open_newest(folder)?;
         let (snapshot_lsn, floor) = newest
@@ -138,9 +137,9 @@ pub(super) fn chunk_crc(offset: u64, data: &[u8]) -> u32 {
 
 /// Opens the newest snapshot and its file. Tries again if a newer one has replaced it meanwhile.
 fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenError> {
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
-        tries += 1;
+        attempts += 1;
         let opened = Snapshot::newest_complete(folder).and_then(|newest| {
             let Some(snapshot) = newest else { return Ok(None) };
             let file = folder.disk().read(snapshot.file());
@@ -148,7 +147,8 @@ fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenErr
             Ok(Some((snapshot, file)))
         });
         match opened {
-            Err(OpenError::Io(_, why)) if why.kind() == ErrorKind::NotFound && tries < TRIES => {}
+            Err(OpenError::Io(_, why))
+                if why.kind() == ErrorKind::NotFound && attempts < ATTEMPTS => {}
             opened => return opened,
         }
     }

@@ -1,4 +1,4 @@
-//! A file with batches as etcd has them: what commits while a node fetches its data, or loads it.
+//! A file with batches as etcd has them: those that commit while a node fetches its data, or loads it.
 //!
 //! ```text
 //! header: "hedgespl", version u32, crc u32 of these
@@ -69,8 +69,8 @@ impl From<io::Error> for SpoolError {
     }
 }
 
-/// Batches in a file, with consecutive numbers. A disk that fails or is full makes an error of `push`; what was spooled
-/// before stays.
+/// Batches in a file, with consecutive numbers. A disk that fails or is full makes an error of `push`; the batches
+/// before stay.
 pub struct Spool {
     path: PathBuf,
     file: File,

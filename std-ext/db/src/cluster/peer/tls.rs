@@ -38,7 +38,7 @@ impl PeerTls {
         ServerTlsConfig::new()
             .identity(Identity::from_pem(&self.cert, &self.key))
             .client_ca_root(Certificate::from_pem(&self.ca))
-            .timeout(super::client::SILENCE)
+            .timeout(super::limits::SILENCE)
     }
 
     pub(super) fn client(&self) -> tonic::transport::ClientTlsConfig {

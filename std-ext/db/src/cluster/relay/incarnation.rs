@@ -1,7 +1,7 @@
 //! The identity of a folder: random bytes that are made with it.
 //!
-//! What a node says of its disk holds for that disk only. A node whose folder was replaced has a new incarnation, so
-//! what the old folder had does not count for the new one.
+//! A node's claims of its disk hold for that disk only. A node whose folder was replaced has a new incarnation, so the
+//! entries of the old folder do not count for the new one.
 //!
 //! ```text
 //! "hedgeinc", version u32, incarnation 16 bytes, crc u32 of these
@@ -41,7 +41,7 @@ impl Incarnation {
         }
     }
 
-    /// Gives the folder a new incarnation: what it had on its disk does not count any more.
+    /// Gives the folder a new incarnation: the entries that it had do not count any more.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -17,6 +17,7 @@
 
 pub mod error;
 pub mod incarnation;
+pub mod pins;
 pub mod position;
 pub mod records;
 pub mod store;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use error::RelayError;
 pub use incarnation::Incarnation;
+pub use pins::Pin;
 pub use position::{Durable, RelayPosition};
 pub use records::{Record, Records};
-pub use store::{Condition, MOST_BACKLOG, Pin, Relay};
+pub use store::{Condition, MOST_BACKLOG, Relay};

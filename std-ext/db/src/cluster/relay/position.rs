@@ -15,7 +15,7 @@ pub struct RelayPosition {
 }
 
 impl RelayPosition {
-    /// Returns what is durable once all entries up to this position are on the disk.
+    /// Returns the entries and batches that are durable once all entries up to this position are on the disk.
     pub fn durable(&self) -> Durable {
         Durable { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
     }
@@ -26,7 +26,8 @@ impl RelayPosition {
     }
 }
 
-/// What is on the disk. etcd must keep the batch `seq`, because a restarted node reads it again.
+/// The entries and batches that are on the disk. etcd must keep the batch `seq`, because a restarted node reads it
+/// again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durable {
     /// The number of the last entry.

@@ -4,7 +4,7 @@
 //! damage.
 
 use super::error::RelayError;
-use super::store::Pin;
+use super::pins::Pin;
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{Item, Reader};

@@ -12,15 +12,15 @@
 //! `pushed`, then `progress`. `pins` is taken alone. The log's locks come last.
 
 use super::error::RelayError;
+use super::pins::{Pin, Pins};
 use super::position::{Durable, RelayPosition, logged_mark};
 use super::records::Records;
 use crate::cluster::core::{Committed, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
-use crate::log::folder::Folder;
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::{Log, LogError, Lsn, encode_batch_mark};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -41,11 +41,10 @@ struct Shared {
     pushed: Mutex<Pushed>,
     progress: Mutex<Progress>,
     changed: Condvar,
-    /// The first entries that readers still need, with the number of readers of each.
-    pins: Mutex<BTreeMap<Lsn, usize>>,
+    pins: Arc<Pins>,
 }
 
-/// What was appended. Its lock serializes `push`.
+/// The last entry and batches that were appended. Its lock serializes `push`.
 struct Pushed {
     lsn: Lsn,
     /// The marks of the last batches, oldest first.
@@ -54,7 +53,7 @@ struct Pushed {
     marked: Vec<u8>,
 }
 
-/// How far the log has come with what was appended.
+/// How far the log has come with the entries that were appended.
 #[derive(Default)]
 struct Progress {
     /// The last entry that was appended, and the bytes of all entries up to it.
@@ -94,7 +93,7 @@ impl Relay {
             pushed: Mutex::new(Pushed { lsn, marks, marked: Vec::new() }),
             progress: Mutex::new(progress),
             changed: Condvar::new(),
-            pins: Mutex::default(),
+            pins: Arc::default(),
         });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("hedgerow-relay".into());
@@ -139,7 +138,7 @@ impl Relay {
         appended
     }
 
-    /// Returns the place that the relay has reached, with what is not written yet.
+    /// Returns the place that the relay has reached, including entries that are not written yet.
     pub fn position(&self) -> RelayPosition {
         let pushed = lock(&self.shared.pushed);
         RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
@@ -188,16 +187,12 @@ impl Relay {
     /// # Errors
     /// If a segment cannot be removed. Nothing is lost by that.
     pub fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
-        // Held, so that no reader comes between.
-        let pins = lock(&self.shared.pins);
-        let pinned = pins.keys().next().copied().unwrap_or(Lsn::MAX);
-        self.shared.log.drop_before(first.min(pinned))
+        self.shared.pins.limit(first, |first| self.shared.log.drop_before(first))
     }
 
     /// Keeps all entries that are there until the result is dropped.
     pub fn pin(&self) -> Pin {
-        *lock(&self.shared.pins).entry(0).or_default() += 1;
-        Pin { shared: Arc::clone(&self.shared), first: 0 }
+        Pin::new(&self.shared.pins)
     }
 
     /// Returns a reader of the entries from `first` on. Drop it soon: it keeps their segments.
@@ -235,7 +230,7 @@ impl Drop for Relay {
 }
 
 impl Pushed {
-    /// Checks that the entries are consecutive, and that none is missing before them.
+    /// Checks that the entries are consecutive, and that no entry is missing before them.
     fn check(&self, batch: &Committed) -> Result<(), RelayError> {
         let mut wanted = self.lsn + 1;
         let Some(first) = batch.entries.first() else { return Ok(()) };
@@ -311,44 +306,6 @@ impl Shared {
                 }
             }
             self.changed.notify_all();
-        }
-    }
-}
-
-/// Keeps entries of the relay from being removed until it is dropped.
-pub struct Pin {
-    shared: Arc<Shared>,
-    first: Lsn,
-}
-
-impl Pin {
-    /// Keeps only the entries from `first` on from now on. Never keeps more than before.
-    pub fn raise(&mut self, first: Lsn) {
-        if first > self.first {
-            let mut pins = lock(&self.shared.pins);
-            *pins.entry(first).or_default() += 1;
-            release(&mut pins, self.first);
-            self.first = first;
-        }
-    }
-
-    /// Returns the folder of the relay.
-    pub fn folder(&self) -> &Arc<Folder> {
-        self.shared.log.folder()
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        release(&mut lock(&self.shared.pins), self.first);
-    }
-}
-
-fn release(pins: &mut BTreeMap<Lsn, usize>, first: Lsn) {
-    if let Some(readers) = pins.get_mut(&first) {
-        *readers -= 1;
-        if *readers == 0 {
-            pins.remove(&first);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the relay: what a restart finds, disks that fail, and readers beside a writer.
+//! Tests of the relay: restarts, disks that fail, and readers beside a writer.
 
 use super::position::mark_in;
 use super::{Condition, Durable, MOST_BACKLOG, Record, Relay, RelayError, RelayPosition};
@@ -173,7 +173,7 @@ fn what_was_forced_survives_a_power_failure() {
         disk.copy_synced(path.path(), left.path()).unwrap();
         let after = open(left.path());
         let wanted = entries_of(&batches[..2]);
-        assert_eq!(after.entries, wanted, "what was forced is lost: {fsync:?}");
+        assert_eq!(after.entries, wanted, "a forced entry is lost: {fsync:?}");
         assert_eq!(after.relay.position().durable(), durable, "{fsync:?}");
     }
 }
@@ -191,7 +191,7 @@ fn a_full_disk_is_told_and_left() {
     eventually("the full disk is not noticed", || {
         matches!(opened.relay.condition(), Condition::Full(_))
     });
-    assert!(opened.relay.force().is_err(), "what is not on the disk is not durable");
+    assert!(opened.relay.force().is_err(), "entries that are not on the disk are not durable");
     opened.relay.push(&batches[2]).unwrap();
     assert!(opened.relay.backlog() > 0);
     disk.change(|faults| faults.room = None);
@@ -233,7 +233,7 @@ fn what_waits_for_the_disk_is_bounded() {
             }
         });
         eventually("nothing waits", || relay.backlog() > MOST_BACKLOG);
-        // Time for what must not happen.
+        // Time for further pushes, which must not come.
         for _ in 0..30 {
             let bytes = relay.backlog();
             let bounded = bytes < MOST_BACKLOG + (5 << 20) && !pusher.is_finished();

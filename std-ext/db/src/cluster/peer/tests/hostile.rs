@@ -19,6 +19,7 @@ use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tonic::codegen::tokio_stream::Stream;
@@ -287,21 +288,31 @@ fn a_connection_that_breaks_is_reported() {
 fn a_peer_that_takes_nothing_is_given_up() {
     let node = Node::new(&vec![9; 200_000]);
     let server = node.serve();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let stream = runtime.block_on(async {
-        let mut client = PeerClient::new(&server.address().to_string(), &options()).unwrap();
-        client.fetch().await.unwrap()
+    let address = server.address().to_string();
+    let (begun, begins) = mpsc::channel();
+    let (end, ends) = tokio::sync::oneshot::channel::<()>();
+    let peer = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut client = PeerClient::new(&address, &options()).unwrap();
+            let stream = client.fetch().await.unwrap();
+            begun.send(()).unwrap();
+            // The connection lives, and answers pings, but nobody reads the stream.
+            let _ = ends.await;
+            drop(stream);
+        });
     });
+    begins.recv().unwrap();
     let oldest = node.path.path().join(format!("log-{:020}", 15));
     node.relay.log().rotate().unwrap();
     node.relay.drop_before(41).unwrap();
     assert!(oldest.exists(), "the fetch keeps the segment");
-    // The stream is not read, and its connection not polled.
     eventually("the segment is kept for a peer that reads nothing", || {
         node.relay.drop_before(41).unwrap();
         !oldest.exists()
     });
-    drop(stream);
+    drop(end);
+    peer.join().unwrap();
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq};
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
-use crate::cluster::peer::server::{PeerServer, PeerServerOptions, Serving};
+use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
+use crate::cluster::peer::serving::Serving;
 use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
 use crate::cluster::relay::{Durable, Relay, RelayPosition};
 use crate::log::disk::{Disk, SystemDisk};
@@ -47,10 +48,12 @@ pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What a folder contains: the keys of its snapshot, and the entries of its log with their marks.
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The content of a folder: the keys of its snapshot, and the entries of its log with their marks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) snapshot: Option<(Lsn, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    pub(super) snapshot: Option<(Lsn, Keys)>,
     pub(super) entries: Vec<(Lsn, u64, Vec<u8>)>,
     pub(super) position: RelayPosition,
 }

@@ -54,7 +54,7 @@ fn peers_of_other_groups_are_refused() {
         let options = PeerClientOptions { group, ..options() };
         let path = tempfile::tempdir().unwrap();
         let address = server.address().to_string();
-        let fetched = fetch(&address, &options, path.path(), &mut |_| Decision::Continue);
+        let fetched = fetch(&address, &options, path.path(), &mut |_| Decision::GiveUp);
         for refused in [status(&address, &options).map(|_| ()), fetched.map(|_| ())] {
             let text = refused.unwrap_err().to_string();
             assert!(text.contains(word), "{text}");
@@ -142,7 +142,7 @@ fn a_fetch_follows_until_it_is_enough() {
     let mut pushed = 40;
     let position = fetch(&address, &options(), path.path(), &mut |position| {
         match position {
-            // The peer has said that there is no more. It commits one more, ten times.
+            // The peer has sent all. It commits one more, ten times.
             Some(position) if position.lsn == pushed && pushed < 50 => {
                 pushed += 1;
                 node.push(pushed);

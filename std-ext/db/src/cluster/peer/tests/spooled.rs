@@ -1,4 +1,4 @@
-//! The spool: what it keeps, refuses, and finds again.
+//! The spool: the batches that it keeps, refuses, and finds again.
 
 use crate::cluster::core::Seq;
 use crate::cluster::peer::spool::{Spool, SpoolError};
@@ -39,7 +39,7 @@ fn it_is_bounded() {
         spool.push(seq, &[7; 80]).unwrap();
     }
     assert!(matches!(spool.push(10, &[7; 200]), Err(SpoolError::Full)));
-    assert_eq!(spool.range(), Some((1, 9)), "what it has stays");
+    assert_eq!(spool.range(), Some((1, 9)), "the batches before stay");
     assert!(fs::metadata(path.path().join("spool")).unwrap().len() <= 1000);
 }
 

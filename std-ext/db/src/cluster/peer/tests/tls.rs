@@ -54,8 +54,8 @@ fn both_sides_show_the_name_of_the_cluster() {
 fn both_sides_are_signed_by_the_authority() {
     let (own, foreign) = (authority(), authority());
     let good = certificates(&own, &own, "roses", "roses");
-    let stranger = certificates(&foreign, &own, "roses", "roses");
-    for (server, client) in [(&good, Some(&stranger)), (&stranger, Some(&good)), (&good, None)] {
+    let foreigner = certificates(&foreign, &own, "roses", "roses");
+    for (server, client) in [(&good, Some(&foreigner)), (&foreigner, Some(&good)), (&good, None)] {
         let refused = asked(server, client);
         assert!(matches!(refused, Err(PeerError::Unreachable(_))), "{refused:?}");
     }

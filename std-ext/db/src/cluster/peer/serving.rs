@@ -1,0 +1,19 @@
+//! The data that a node serves to its peers.
+
+use super::identity::{GroupId, PeerStatus};
+use crate::cluster::core::NodeId;
+use crate::cluster::relay::Relay;
+use crate::log::folder::Folder;
+use std::sync::{Arc, Mutex};
+
+/// The data that a node serves to its peers.
+pub struct Serving {
+    /// The group of this node.
+    pub group: GroupId,
+    /// This node.
+    pub node: NodeId,
+    /// Returns where this node is. Must not block.
+    pub status: Box<dyn Fn() -> PeerStatus + Send + Sync>,
+    /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
+    pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
+}
