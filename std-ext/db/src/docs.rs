@@ -7,7 +7,7 @@ pub mod getting_started {
 }
 
 pub mod cluster {
-    //! The database on several machines: a first cluster, and what happens when a machine dies.
+    //! The database on several machines: a first cluster, and the death of a machine.
     //!
     #![doc = include_str!("../docs/cluster.md")]
 }

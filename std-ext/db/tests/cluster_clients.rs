@@ -165,7 +165,7 @@ fn keys_of_several_slots_are_split_by_the_client() {
     assert!(crossed.is_err());
 }
 
-/// What a program does with redis-py: it says when the primary may change, and waits until it has changed.
+/// A program with redis-py. It says when the primary may change, and waits until it has changed.
 const PYTHON: &str = r#"
 import sys
 from redis.cluster import RedisCluster

@@ -1,4 +1,4 @@
-//! What clients see of the group: an immutable picture of it, and the cell by which the server's threads read it.
+//! The group as clients see it: an immutable picture, and the cell by which the server's threads read it.
 //!
 //! The node publishes a new [`View`] when something has changed. Each thread of the server keeps the last one, and asks
 //! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a node does for its group.
+/// The part that a node has in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Role {
     /// It reads the data that the group had before it came. It serves nothing.
@@ -22,7 +22,7 @@ pub enum Role {
     Primary,
 }
 
-/// What the group knows about a member.
+/// The state of a member, as far as the group knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Health {
     /// It serves clients.
@@ -49,7 +49,7 @@ pub struct Addresses {
     pub peer_port: u16,
 }
 
-/// Which address a client is told to connect to (`cluster-preferred-endpoint-type`).
+/// The kind of address to which clients are sent (`cluster-preferred-endpoint-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum EndpointType {
     /// The IP address.
@@ -83,7 +83,7 @@ pub struct View {
     pub own_id: String,
     /// The id of the group, which is the same on all of its nodes: 40 hexadecimal digits.
     pub group_id: String,
-    /// What this node does. Only a node that may serve changes is [`Role::Primary`].
+    /// This node's part. Only a node that may serve changes is [`Role::Primary`].
     pub role: Role,
     /// The epoch of the group's log.
     pub epoch: u64,
@@ -191,12 +191,12 @@ impl Views {
         self.staleness(now) <= self.max_stale
     }
 
-    /// Returns which address clients are told.
+    /// Returns the kind of address to which clients are sent.
     pub fn endpoint_type(&self) -> EndpointType {
         self.endpoint_type
     }
 
-    /// Sets what `CLUSTER FAILOVER` calls on a follower.
+    /// Sets the callback of `CLUSTER FAILOVER` on a follower.
     pub fn on_hand_over(&self, hand_over: Box<HandOver>) {
         *lock(&self.hand_over) = Some(hand_over);
     }

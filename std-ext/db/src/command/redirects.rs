@@ -1,4 +1,4 @@
-//! Redirection in a cluster: what a client is told whose request belongs to the primary.
+//! Redirection in a cluster: the errors that send clients to the primary.
 
 use crate::cluster::view::{EndpointType, Member, Role, View, ViewReader};
 use crate::command::arguments::CommandError;
@@ -8,7 +8,7 @@ use crate::state::slots::slot;
 const DOWN: &str = "CLUSTERDOWN The cluster is down";
 const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
 
-/// What a client is told whose request reached a node that is not the primary.
+/// The errors for one client whose requests reached a node that is not the primary.
 #[derive(Clone, Copy)]
 pub(super) struct Redirects<'g> {
     pub(super) group: Option<&'g ViewReader>,

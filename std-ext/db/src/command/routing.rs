@@ -28,8 +28,8 @@ impl<'t> Execution<'t, '_> {
 
     /// Checks whether this node executes a command. The first argument is the command's name.
     ///
-    /// This is a fast check on the view of this cycle. What keeps a node that is not the primary any more from changing
-    /// anything is its log, under the shard's lock.
+    /// This is a fast check on the view of this cycle. The log, under the shard's lock, keeps a node that is not the
+    /// primary any more from changing anything.
     ///
     /// # Errors
     /// The reply if it does not.

@@ -42,7 +42,7 @@ pub struct ClusterSettings {
     pub peer: PeerSettings,
     /// The addresses that the node tells; see [`AnnouncedAddresses`].
     pub announce: AnnouncedAddresses,
-    /// Which of the addresses clients are told.
+    /// The kind of address to which clients are sent.
     pub endpoint_type: EndpointType,
 }
 
@@ -57,7 +57,7 @@ pub struct EtcdSettings {
     pub authorities: Option<PathBuf>,
     /// The certificate and the key that this node shows, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// etcd's limit of its database in bytes, as given to `--quota-backend-bytes`; 0 for what etcd says itself.
+    /// etcd's limit of its database in bytes, as given to `--quota-backend-bytes`; 0 for the limit that etcd reports.
     pub quota: u64,
 }
 
@@ -97,7 +97,7 @@ pub struct AnnouncedAddresses {
     pub peer_port: u16,
 }
 
-/// What [`Config::cluster_peer_port`] adds to the port for clients, as Redis does for its bus.
+/// The distance of the peer port from the port for clients, as that of Redis's bus.
 const PEER_OFFSET: u16 = 10_000;
 /// The longest name of a cluster.
 const LONGEST_CLUSTER_NAME: usize = 64;
@@ -302,7 +302,7 @@ impl Config {
         }
         conflict(
             "the peer port on an address that other machines can reach requires tls-cert-file, tls-key-file and \
-             tls-ca-cert-file, or cluster-insecure yes: who reaches it can read all data",
+             tls-ca-cert-file, or cluster-insecure yes: any program that reaches it can read all data",
         )
     }
 }

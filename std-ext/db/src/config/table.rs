@@ -277,8 +277,8 @@ const CLUSTER: &[Setting] = &[
         "cluster-etcd-quota",
         Kind::Bytes { min: 0 },
         "0",
-        "The `--quota-backend-bytes` of etcd, so that the database stops before etcd does. 0 for what etcd reports, \
-         which is 3.6 or later, or else 2gb.",
+        "The `--quota-backend-bytes` of etcd, so that the database stops before etcd does. 0 for the limit \
+         that etcd 3.6 reports, or 2gb.",
     ),
     immutable(
         "cluster-lease",

@@ -288,7 +288,8 @@ fn a_node_announces_the_only_address_that_it_listens_on() {
 #[test]
 fn contradictions_in_a_cluster_get_sentences() {
     let refused = |flags: &[&str], why: &str| {
-        let text = error_text(&[&CLUSTERED[..], flags].concat(), &[]);
+        let refused = read(&[&CLUSTERED[..], flags].concat(), &[]).err();
+        let text = refused.map(|error| error.to_string()).unwrap_or_default();
         assert!(text.contains(why), "{flags:?}: {text}");
     };
     refused(&["--cluster-name", ""], "cluster requires cluster-name");
