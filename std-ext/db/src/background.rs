@@ -7,6 +7,7 @@ use crate::log::folder::Folder;
 use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
+use crate::state::role::Role;
 use crate::state::{State, maintenance, shard};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -224,8 +225,8 @@ fn write_snapshot(
 ) -> Result<SnapshotStatus, Error> {
     let snapshot_error = |why| Error::Snapshot(Arc::new(why));
     let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
-    let is_clustered = state.log.position(first.saturating_sub(1)).is_some();
-    let create = if is_clustered { Writer::create_clustered } else { Writer::create };
+    let is_alone = state.role.get() == Role::Alone;
+    let create = if is_alone { Writer::create } else { Writer::create_clustered };
     let mut writer = create(folder).map_err(snapshot_error)?;
     let mut pause = Duration::ZERO;
     let writing = state.begin_snapshot();
@@ -248,7 +249,8 @@ fn write_snapshot(
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());
     }
-    let position = state.log.position(last);
+    // The snapshot of a node without a position would lose its place in the log, and is an error.
+    let position = if is_alone { None } else { state.log.position(last) };
     let bytes = writer.finish_at(last, state.latest_time(), position).map_err(snapshot_error)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use crate::state::follow::{FollowError, SteppedDown};
 pub use crate::state::role::Role;
 
-/// What a node finds in its folder when it starts.
+/// The contents of a node's folder when the node starts.
 #[non_exhaustive]
 pub struct Relayed {
     /// The folder; `None` for a node without one.
@@ -26,7 +26,7 @@ pub struct Relayed {
     pub time: u64,
     /// The last mark of a batch, and the number of its entry. From the log, or else from the snapshot.
     pub batch: Option<(Lsn, BatchMark)>,
-    /// What the header of the snapshot says; `None` without a snapshot, or if a database on one machine wrote it.
+    /// The position that the snapshot contains; `None` without a snapshot, or if a database on one machine wrote it.
     pub snapshot: Option<Position>,
 }
 

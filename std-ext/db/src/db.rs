@@ -520,7 +520,7 @@ impl Drop for Inner {
     }
 }
 
-/// What was found in a folder.
+/// The contents of a folder, besides the keys.
 #[derive(Default)]
 #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "one node needs the time only"))]
 pub(crate) struct Found {
@@ -530,7 +530,7 @@ pub(crate) struct Found {
     pub(crate) floor: u64,
     /// The last mark of a batch, and its entry.
     pub(crate) batch: Option<(Lsn, BatchMark)>,
-    /// What the snapshot says of a cluster's log.
+    /// The position of a cluster's log that the snapshot contains.
     pub(crate) snapshot: Option<Position>,
 }
 

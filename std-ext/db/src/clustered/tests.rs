@@ -1,4 +1,4 @@
-//! Tests of what a node finds in its folder.
+//! Tests of opening a node of a cluster: its folder, its last batch, and its snapshots.
 
 use super::*;
 use crate::clock::TimeSource;

@@ -173,7 +173,7 @@ impl Drop for WindowBytes {
     }
 }
 
-/// What the log must say before answers are sent.
+/// The entry and the evaluation for which answers wait.
 #[derive(Clone, Copy)]
 struct Needs {
     /// The entry that must be safe.
@@ -216,7 +216,7 @@ impl Shared {
         self.db.log().epoch()
     }
 
-    /// Returns what answers need that were just evaluated. `epoch` is that from before.
+    /// Returns the conditions for answers that were evaluated just now. `epoch` is the one from before.
     fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
         Needs { lsn, evaluated: self.db.log().evaluated(epoch) }
     }
@@ -243,7 +243,7 @@ impl Shared {
         }
     }
 
-    /// Executes operations. Returns their answers, and what the log must say before they are sent.
+    /// Executes operations. Returns their answers, and the entry and the evaluation for which the answers wait.
     fn execute(
         &self,
         peer: &Peer,

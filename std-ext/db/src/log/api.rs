@@ -1,6 +1,5 @@
 //! The interface between the database and its log.
 
-use crate::log::change::BatchMark;
 use crate::slot_set::SlotSet;
 use std::error::Error;
 use std::fmt;
@@ -121,8 +120,8 @@ pub trait Log: Send + Sync {
     /// Returns the number of the last entry that is safe.
     fn safe(&self) -> Lsn;
 
-    /// Adds a callback that another thread calls whenever `safe` has grown, a pending proof was given or refused, or the
-    /// log has failed. It must only query the log.
+    /// Adds a callback that another thread calls whenever `safe` has grown, a pending proof was given or refused, or
+    /// the log has failed. It must only query the log.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
 
     /// Returns the present epoch. It changes whenever this node becomes the primary, and when it ceases to be.
@@ -221,6 +220,18 @@ pub struct Rollback {
     /// The entry that stands for the rollback: safe, and without changes. Reads after the rollback are as of this
     /// entry.
     pub mark: Lsn,
+}
+
+/// The mark of a batch of entries in a cluster's log. A node's own copy of the log has it as the first change of the
+/// first entry of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMark {
+    /// The number of the batch. Of an entry in parts, the number of the first part.
+    pub seq: u64,
+    /// The epoch in which the batch was appended.
+    pub epoch: Epoch,
+    /// The running hash of all batches before this one.
+    pub chain_before: [u8; 16],
 }
 
 /// Where a log that nodes share stands, as a snapshot contains it.

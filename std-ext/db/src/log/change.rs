@@ -8,7 +8,7 @@
 //! A later version may add kinds, and reads all that earlier versions wrote. An earlier version rejects a log with a
 //! kind that it does not know, and leaves the log unchanged.
 
-use crate::log::api::Epoch;
+use crate::log::api::{BatchMark, Epoch};
 use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
 use std::ops::Range;
 
@@ -34,18 +34,6 @@ const NODE_ID: usize = 20;
 /// Bytes of a node's id.
 #[cfg(feature = "cluster")]
 pub const NODE_ID: usize = 20;
-
-/// The mark of a batch of entries in a cluster's log. A node's own copy of the log has it as the first change of the
-/// first entry of the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchMark {
-    /// The number of the batch. Of an entry in parts, the number of the first part.
-    pub seq: u64,
-    /// The epoch in which the batch was appended.
-    pub epoch: Epoch,
-    /// The running hash of all batches before this one.
-    pub chain_before: [u8; 16],
-}
 
 /// One change in a log entry.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! A log that a test controls: which entries are safe, which evaluations are proved, and who is the primary.
+//! A log that a test controls: the safe entries, the proved evaluations, and the epoch.
 
 use crate::lock::lock;
 use crate::log::api::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
@@ -57,7 +57,7 @@ impl ManualLog {
         }
     }
 
-    /// Changes the log, and notifies whoever waits for it.
+    /// Changes the log, and notifies the threads that wait for it.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Manual)) {
         change(&mut lock(&self.state));
         self.changed.notify_all();
@@ -77,7 +77,7 @@ impl ManualLog {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What a follower calls for each entry.
+    /// Notes an entry that a follower has applied.
     pub(crate) fn publish_last(&self, lsn: Lsn) {
         let mut state = lock(&self.state);
         state.last = lsn;

@@ -29,8 +29,7 @@ mod recover;
 mod rollback;
 mod writer;
 
-pub use api::{Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback};
-pub use change::BatchMark;
+pub use api::{BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback};
 #[cfg(feature = "cluster")]
 #[doc(hidden)]
 pub use change::{NODE_ID, encode_batch_mark, encode_begin};

@@ -1,8 +1,8 @@
 //! The output buffer of a client: replies in order, and how far they may be sent.
 //!
-//! A reply that shows a change is held until the log says that the change is safe. In a cluster, each reply is also held
-//! until the log has proved that this node was the primary when the reply was made. Replies behind it wait too, because
-//! replies leave in order.
+//! A reply that shows a change is held until the log says that the change is safe. In a cluster, each reply is also
+//! held until the log has proved that this node was the primary when the reply was made. Replies behind it wait too,
+//! because replies leave in order.
 
 use crate::log::{Evaluated, Log, Lsn, Proof};
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ struct Hold {
     end: u64,
 }
 
-/// What the log allows to be sent.
+/// The extent to which the log allows replies to be sent.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed<'a> {
     pub(super) log: &'a dyn Log,

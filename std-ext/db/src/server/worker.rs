@@ -320,7 +320,7 @@ impl Worker {
         if failed.is_some() || self.safe != before {
             self.release_parked(failed);
         }
-        self.settle_proofs();
+        self.check_pending_proofs();
         self.parked_until = if self.parked.now.is_empty() { 0 } else { required_lsn };
     }
 
@@ -352,7 +352,7 @@ impl Worker {
     }
 
     /// Releases parked replies that have waited for a proof, and registers this worker if some go on waiting.
-    fn settle_proofs(&mut self) {
+    fn check_pending_proofs(&mut self) {
         while let Some(first) = self.unproved {
             let log = &self.shared.log;
             let mut proof = log.proof(&first);

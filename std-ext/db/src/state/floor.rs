@@ -9,25 +9,12 @@
 //! deposed may have left its successor behind its own clock.
 
 use super::State;
-use crate::log::Lsn;
+use super::logged_floor::LoggedFloor;
 use crate::log::change;
 use crate::state::role::Role;
 use crate::state::shard::Core;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-
-/// Milliseconds between two floors.
-const INTERVAL: u64 = 1000;
-
-/// The last floor that this node has logged.
-#[derive(Default)]
-pub(super) struct LoggedFloor {
-    /// When, by the clock.
-    at: u64,
-    entry: Lsn,
-    /// There were keys with an expiration.
-    had_ttl: bool,
-}
 
 impl State {
     /// Returns the time of the last floor.
@@ -67,12 +54,11 @@ impl State {
         }
         let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        if now >= logged.at && now - logged.at < INTERVAL {
+        if !logged.is_old(now) {
             return;
         }
         let has_ttl = self.shards.iter().any(|shard| shard.stats().keys_with_ttl() != 0);
-        // Keys that this node has removed since the last floor must go at the followers, too.
-        if !has_ttl && !logged.had_ttl && self.log.last() == logged.entry {
+        if !logged.is_outdated(has_ttl, self.log.last()) {
             return;
         }
         // A thread that makes a change keeps its shard locked from the time that it reads to the entry that it
@@ -81,7 +67,7 @@ impl State {
         let floor = visits.min().unwrap_or(now);
         let mut entry = Vec::new();
         change::floor(floor, &mut entry);
-        // Checked under a lock: who deposes this node takes all of them.
+        // Checked under a lock: the thread that makes this node step down takes all of them.
         let _core = self.shards[0].lock();
         if self.check_writable().is_err() {
             return;

@@ -1,7 +1,7 @@
 //! Loading a database at startup: the snapshot, and then the log entries after it.
 
-use crate::log::Lsn;
-use crate::log::change::{BatchMark, Changes, LoggedOp};
+use crate::log::change::{Changes, LoggedOp};
+use crate::log::{BatchMark, Lsn};
 use crate::options::Options;
 use crate::request::{Answer, Change};
 use crate::state::apply::Apply;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The default number of shards for each processor.
 const SHARDS: usize = 8;
 
-/// What entries say besides changes of keys.
+/// The contents of entries besides changes of keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Met {
     /// The last floor: no later entry has an earlier time.

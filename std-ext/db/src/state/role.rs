@@ -29,8 +29,8 @@ impl RoleCell {
 
     #[inline]
     pub(crate) fn get(&self) -> Role {
-        // Relaxed: the role is a hint that spares work. What forbids a change is `Log::writable`, under the shard's
-        // lock; the role changes under the locks of all shards, so a thread that holds one sees the present role.
+        // Relaxed: the role changes under the locks of all shards, so a thread that holds the lock of one sees the
+        // present role. Other threads use the role as a hint only, and check it again under a lock.
         ROLES[usize::from(self.0.load(Ordering::Relaxed))]
     }
 
