@@ -17,9 +17,11 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(5);
 /// How often a node writes its registration and reads the others'.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long another process with this node's id must be seen alive before this one stops. A registration from before
-/// a restart vanishes sooner.
-const TWIN: u64 = 2 * LEASE.as_millis() as u64;
+/// How often another process with this node's id must be seen to write before this one stops.
+const TWIN: u32 = 3;
+/// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
+/// before a restart.
+const SILENCE: u64 = 3000;
 /// The longest value that is read.
 const MOST_BYTES: usize = 4096;
 
@@ -50,14 +52,16 @@ impl Registry {
 
     /// Writes the registration and reads all others, every second, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
-        let (mut lease, mut twin): (Option<Lease>, Option<Twin>) = (None, None);
+        let (mut lease, mut twin) = (None, Twin::default());
         while !inbox.is_closed() {
-            match self.turn(&mut lease).await {
+            match self.turn(&mut lease, &mut twin).await {
+                Ok(nodes) if twin.changes >= TWIN => {
+                    // Fails only after the driver has stopped.
+                    let _ = inbox.send(Message::Failed(self.twin_text(&nodes)));
+                    return;
+                }
                 Ok(nodes) => {
-                    if let Some(why) = self.find_twin(&nodes, &mut twin) {
-                        let _ = inbox.send(Message::Failed(why));
-                        return;
-                    }
+                    // As above.
                     let _ = inbox.send(Message::Nodes(nodes));
                 }
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
@@ -69,19 +73,15 @@ impl Registry {
         }
     }
 
-    async fn turn(&self, lease: &mut Option<Lease>) -> Result<Vec<Node>, EtcdError> {
-        let key = self.keys.node(&self.id.to_string());
-        let found = self.client.range(&Range::of(KeyRange::prefix(self.keys.nodes()))).await?;
-        let nodes = found.pairs.iter().filter_map(|pair| {
-            let id = pair.key.strip_prefix(self.keys.nodes().as_bytes())?;
-            let id = str::from_utf8(id).ok()?.parse().ok()?;
-            let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
-            Some(Node { id, registration: serde_json::from_slice(value).ok()? })
-        });
-        let nodes: Vec<Node> = nodes.collect();
+    async fn turn(
+        &self,
+        lease: &mut Option<Lease>,
+        twin: &mut Twin,
+    ) -> Result<Vec<Node>, EtcdError> {
+        let nodes = self.read().await?;
         let own = lock(&self.own).clone();
-        // While another process seems to have this id, it keeps its registration.
-        if nodes.iter().any(|node| node.id == self.id && node.registration.nonce != own.nonce) {
+        twin.see(self.other(&nodes).map(|other| (other.nonce, other.wall)), clock::now());
+        if twin.may_be_alive(clock::now()) {
             return Ok(nodes);
         }
         if lease.as_ref().is_none_or(Lease::is_lost) {
@@ -89,37 +89,98 @@ impl Registry {
             *lock(&self.lease) = granted.id();
             *lease = Some(granted);
         }
+        let key = self.keys.node(&self.id.to_string());
         let value = serde_json::to_string(&own).unwrap_or_default();
         self.client.put(key, value, self.lease()).await?;
         Ok(nodes)
     }
 
-    /// Returns a sentence if another process uses this node's id, as after a copy of the folder.
-    fn find_twin(&self, nodes: &[Node], twin: &mut Option<Twin>) -> Option<String> {
+    async fn read(&self) -> Result<Vec<Node>, EtcdError> {
+        let prefix = self.keys.nodes();
+        let range = Range::of(KeyRange::prefix(prefix.clone()));
+        let nodes = self.client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
+            let id = pair.key.strip_prefix(prefix.as_bytes())?;
+            let id = str::from_utf8(id).ok()?.parse().ok()?;
+            let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
+            Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+        });
+        Ok(nodes.collect())
+    }
+
+    /// Returns the registration of another process with this node's id.
+    fn other<'a>(&self, nodes: &'a [Node]) -> Option<&'a Registration> {
         let nonce = lock(&self.own).nonce;
-        let other = nodes.iter().find(|n| n.id == self.id && n.registration.nonce != nonce);
-        let Some(other) = other.map(|node| &node.registration) else {
-            *twin = None;
-            return None;
-        };
-        let since = match twin {
-            Some(seen) if seen.nonce == other.nonce => seen.since,
-            _ => clock::now(),
-        };
-        *twin = Some(Twin { nonce: other.nonce, since });
-        (clock::now() - since > TWIN).then(|| {
-            format!(
-                "another process at {}:{} has the id {} of this node: its directory is a copy of this one. Stop one of \
-                 the two; to make a new node of this one, start it with an empty directory",
-                other.ip, other.port, self.id
-            )
-        })
+        let of_id = nodes.iter().filter(|node| node.id == self.id);
+        of_id.map(|node| &node.registration).find(|other| other.nonce != nonce)
+    }
+
+    fn twin_text(&self, nodes: &[Node]) -> String {
+        let at = self.other(nodes).map(|other| format!(" at {}:{}", other.ip, other.port));
+        format!(
+            "another process{} has the id {} of this node: its directory is a copy of this one. Stop one of the two; to \
+             make a new node of this one, start it with an empty directory",
+            at.unwrap_or_default(),
+            self.id
+        )
     }
 }
 
-/// Another process with the id of this node.
+/// Another process with the id of this node: the one before a restart, whose registration is still there, or one with
+/// a copy of the directory.
+#[derive(Default)]
 struct Twin {
-    nonce: u64,
-    /// When it was seen first, boot time.
+    /// Its number, and the time that it wrote last.
+    last: Option<(u64, u64)>,
+    /// When that was seen first, boot time.
     since: u64,
+    /// How often it has written since it was seen first.
+    changes: u32,
+}
+
+impl Twin {
+    /// Notes the registration that is there now.
+    fn see(&mut self, found: Option<(u64, u64)>, now: u64) {
+        match (self.last, found) {
+            (Some(last), Some(found)) if last == found => {}
+            (Some((nonce, _)), Some(found)) if nonce == found.0 => {
+                (self.last, self.since) = (Some(found), now);
+                self.changes += 1;
+            }
+            (_, found) => *self = Self { last: found, since: now, changes: 0 },
+        }
+    }
+
+    /// Whether it may still write.
+    fn may_be_alive(&self, now: u64) -> bool {
+        self.last.is_some() && now < self.since + SILENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_writes_is_alive() {
+        let mut twin = Twin::default();
+        for turn in 0..=u64::from(TWIN) {
+            twin.see(Some((7, turn)), turn * 1000);
+            assert!(twin.may_be_alive(turn * 1000));
+        }
+        assert_eq!(twin.changes, TWIN);
+        twin.see(None, 9000);
+        assert!(!twin.may_be_alive(9000) && twin.changes == 0);
+    }
+
+    #[test]
+    fn the_registration_from_before_a_restart_is_replaced() {
+        let mut twin = Twin::default();
+        for now in (0..SILENCE).step_by(500) {
+            twin.see(Some((7, 1)), now);
+            assert!(twin.may_be_alive(now));
+        }
+        twin.see(Some((7, 1)), SILENCE);
+        assert!(!twin.may_be_alive(SILENCE), "it is waited for without end");
+        assert_eq!(twin.changes, 0);
+    }
 }
