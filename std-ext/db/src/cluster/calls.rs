@@ -111,7 +111,7 @@ impl Calls {
                 let mut seen = Vec::new();
                 for event in watched.events {
                     match event {
-                        etcd::Event::Put(pair) => see(&keys, &inbox, pair, &mut seen),
+                        etcd::Event::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
                         etcd::Event::Delete { key, .. } if key == keys.tail() => {
                             seen.push(Seen::Tail(None));
                         }
@@ -168,7 +168,7 @@ fn send(inbox: &Inbox, event: Event) {
 }
 
 /// Sorts a change that the watch saw.
-fn see(keys: &Keys, inbox: &Inbox, pair: KeyValue, seen: &mut Vec<Seen>) {
+fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
     if let Some(seq) = keys.seq(&pair.key) {
         seen.push(Seen::Batch(seq, pair.value.to_vec()));
     } else if pair.key == keys.tail() {

@@ -20,7 +20,7 @@ use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
 use crate::lock::lock;
-use crate::log::Lsn;
+use crate::log::{Log as _, Lsn};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -71,12 +71,11 @@ pub(super) struct Driver {
     /// Changes are refused, and the node is still the primary.
     held: bool,
     /// Clients are held back until the primary is known, at the latest until this time.
-    holding: bool,
-    hold_until: u64,
+    hold_until: Option<u64>,
     view_due: u64,
+    /// The epoch and the primary of the last view.
+    holder: (core::Epoch, Option<core::NodeId>),
     release: Option<mpsc::Sender<()>>,
-    /// Something that threads wait for has changed.
-    progress: bool,
     actions: Vec<Action>,
     ended: bool,
 }
@@ -94,11 +93,10 @@ impl Driver {
             begin: 0,
             serving: false,
             held: false,
-            holding: false,
-            hold_until: 0,
+            hold_until: None,
             view_due: 0,
+            holder: (0, None),
             release: None,
-            progress: false,
             actions: Vec::new(),
             ended: false,
         }
@@ -257,6 +255,7 @@ impl Driver {
             return;
         }
         let now = Now { boot: clock::now(), wall: self.parts.db.now() };
+        let before = (self.parts.log.safe(), self.proof);
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.group.handle(now, event, &mut actions);
         for action in actions.drain(..) {
@@ -265,9 +264,16 @@ impl Driver {
         self.actions = actions;
         if self.serving {
             self.parts.log.set_pending(self.parts.group.status().pending);
-        }
-        if std::mem::take(&mut self.progress) {
-            self.parts.log.tell();
+            if before != (self.parts.log.safe(), self.proof) {
+                self.parts.log.tell();
+            }
+        } else {
+            // Clients that are held back want to know the next primary at once.
+            let status = self.parts.group.status();
+            let holder = (status.epoch, status.primary);
+            if std::mem::replace(&mut self.holder, holder) != holder {
+                self.publish_view();
+            }
         }
     }
 
@@ -306,7 +312,6 @@ impl Driver {
             Action::Safe(lsn) => {
                 if self.serving {
                     self.parts.log.set_safe(lsn);
-                    self.progress = true;
                 }
             }
             Action::Prove { until, sent: at, .. } => self.prove(until, at, sent),
@@ -386,6 +391,8 @@ impl Driver {
     /// Refuses changes, while the entries that were appended are still committed.
     fn begin_hold(&mut self) {
         self.held = true;
+        // An order to lead that is in progress does not count any more.
+        (self.lead, self.leading_since) = (self.lead + 1, None);
         self.hold(true);
         self.parts.log.refuse_changes();
         self.parts.replica.order(Order::StepDown);
@@ -393,7 +400,7 @@ impl Driver {
 
     /// Accepts changes again, because the hand-over did not work.
     fn end_hold(&mut self) {
-        if std::mem::take(&mut self.held) && self.serving {
+        if std::mem::take(&mut self.held) {
             self.lead += 1;
             self.leading_since = Some(clock::now());
             self.parts.replica.order(Order::Lead(self.lead, 0));
@@ -402,8 +409,7 @@ impl Driver {
 
     /// Sets whether the server should not read from its clients for a moment.
     fn hold(&mut self, holding: bool) {
-        self.holding = holding;
-        self.hold_until = clock::now() + HOLD;
+        self.hold_until = holding.then(|| clock::now() + HOLD);
         self.parts.log.hold(holding);
     }
 
@@ -446,7 +452,6 @@ impl Driver {
         self.proof = (until.saturating_mul(1000), sent);
         if self.serving {
             self.parts.log.prove(self.proof.0, self.proof.1);
-            self.progress = true;
         }
     }
 
@@ -489,7 +494,7 @@ impl Driver {
         *lock(&parts.monitor.status) = NodeStatus::new(&status, role, self.serving, relayed);
         parts.views.publish(view);
         let waits = self.held || self.leading_since.is_some();
-        if self.holding && !waits && (another || now >= self.hold_until) {
+        if self.hold_until.is_some_and(|until| another || now >= until) && !waits {
             self.hold(false);
         }
     }

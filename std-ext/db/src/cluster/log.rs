@@ -159,8 +159,7 @@ impl EtcdLog {
         // Relaxed: `State::step_down` takes the locks of all shards afterwards, so a change either comes before it, or
         // sees this.
         self.writable.store(false, Ordering::Relaxed);
-        // Acquire: as in `epoch`.
-        if self.term.load(Ordering::Acquire) % 2 == 0 {
+        if !self.is_primary() {
             return false;
         }
         // Release: pairs with the acquire in `epoch`, so a worker that sees the new term sees the new view.
@@ -239,10 +238,15 @@ impl EtcdLog {
 
     // ---------------------------------------------------------------------------- for the trait
 
+    /// Whether this node is the primary, as far as workers may know.
+    fn is_primary(&self) -> bool {
+        !self.epoch().is_multiple_of(2)
+    }
+
     /// Returns the outcome of an entry, if that is decided.
     fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
         // Before `safe`: an entry that is committed before the term ends is safe, even if the term ends meanwhile.
-        let is_primary = self.epoch() % 2 == 1;
+        let is_primary = self.is_primary();
         if self.safe() >= lsn {
             return Some(Ok(()));
         }
@@ -305,13 +309,11 @@ impl Log for EtcdLog {
     }
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
-        match self.outcome(lsn) {
-            Some(outcome) => outcome.map(|()| true),
-            None => {
-                self.nudge();
-                Ok(false)
-            }
+        if let Some(outcome) = self.outcome(lsn) {
+            return outcome.map(|()| true);
         }
+        self.nudge();
+        Ok(false)
     }
 
     fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
@@ -347,7 +349,7 @@ impl Log for EtcdLog {
         if self.epoch() != evaluated.epoch {
             return Proof::Never;
         }
-        if evaluated.epoch % 2 == 0 {
+        if evaluated.epoch.is_multiple_of(2) {
             return Proof::Given;
         }
         let later = evaluated.time < proofs.until || evaluated.time < proofs.sent;
