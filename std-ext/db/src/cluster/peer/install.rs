@@ -1,7 +1,7 @@
 //! Replaces the data of a folder by the data that was fetched from a peer.
 //!
-//! 1. The folder gets a new incarnation, and its snapshots and its log are removed. The marker [`COMPLETE`] becomes
-//!    [`MOVING`].
+//! 1. The folder gets a new incarnation, and its snapshots and its log are removed. The marker `complete` becomes
+//!    `moving`.
 //! 2. The fetched files are moved into the folder. The marker and the subfolder are removed.
 //!
 //! The marker says which step to repeat after a crash. Both can be repeated: the first one touches no fetched file, and

@@ -1,7 +1,7 @@
 //! Takes what a peer sends, checks all of it, and makes a folder of it that can be opened.
 //!
-//! Everything goes to the subfolder [`STAGING`] of the node's folder: the snapshot under its final name, and the
-//! entries as a log of their own. A finished folder has the file [`COMPLETE`]; an unfinished one is removed.
+//! Everything goes to the subfolder `resync` of the node's folder: the snapshot under its final name, and the
+//! entries as a log of their own. A finished folder has the file `complete`; an unfinished one is removed.
 
 use super::entries::{Arrived, Decoder};
 use super::error::PeerError;
