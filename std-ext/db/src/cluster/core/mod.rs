@@ -61,6 +61,10 @@ mod group;
 mod hostile;
 pub mod join;
 pub mod members;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod simulation;
 pub mod swap;
 pub mod tail;
 pub mod trim;

@@ -1,0 +1,74 @@
+//! The relay in a node's folder: committed entries, and the marks of their batches.
+
+use super::random::Random;
+use super::store::Store;
+use crate::cluster::core::{Committed, Entry, Mark, Position, Seq};
+use crate::log::Lsn;
+
+/// A folder. It outlives the process, but what was not forced is lost with the machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    entries: Vec<Entry>,
+    marks: Vec<Mark>,
+    /// The last entry that a loss of power keeps.
+    forced: Lsn,
+}
+
+impl Disk {
+    pub(super) fn last(&self) -> Lsn {
+        self.entries.len() as Lsn
+    }
+
+    /// Appends committed entries. There is a mark in front of the first entry of each batch, and none elsewhere.
+    pub(super) fn push(&mut self, committed: &Committed) -> Result<(), String> {
+        for entry in &committed.entries {
+            if entry.lsn != self.last() + 1 {
+                return Err(format!("the relay gets entry {} after {}", entry.lsn, self.last()));
+            }
+            if entry.lsn == committed.mark.first {
+                self.marks.push(committed.mark);
+            }
+            self.entries.push(entry.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn force(&mut self, up_to: Lsn) {
+        self.forced = self.forced.max(up_to.min(self.last()));
+    }
+
+    fn mark_of(&self, lsn: Lsn) -> Option<Mark> {
+        self.marks.iter().rev().find(|mark| mark.first <= lsn).copied()
+    }
+
+    /// Returns the batch of the last entry that is forced.
+    pub(super) fn durable(&self) -> Option<Seq> {
+        self.mark_of(self.forced).filter(|_| self.forced > 0).map(|mark| mark.seq)
+    }
+
+    /// Loses some of what was not forced. Returns the number of entries, and whether part of a batch is left.
+    pub(super) fn lose_power(&mut self, random: &mut Random) -> (u64, bool) {
+        let lost = self.last() - random.between(self.forced, self.last() + 1);
+        self.entries.truncate(usize::try_from(self.last() - lost).expect("fits"));
+        let last = self.last();
+        let whole = self.marks.iter().any(|mark| mark.first == last + 1);
+        self.marks.retain(|mark| mark.first <= last);
+        (lost, lost > 0 && !whole)
+    }
+
+    /// Returns a copy as a peer gets it: all of it is forced there.
+    pub(super) fn fetched(&self) -> Self {
+        Self { forced: self.last(), ..self.clone() }
+    }
+
+    /// Returns the state, and the position in etcd at which the node goes on.
+    pub(super) fn recover(&self) -> Result<(Store, Position), String> {
+        let mut store = Store::default();
+        for entry in &self.entries {
+            store.apply(entry.lsn, entry.time, &entry.changes)?;
+        }
+        let mark = self.mark_of(self.last());
+        let position = mark.map_or_else(Position::default, |mark| mark.before(store.time));
+        Ok((store, position))
+    }
+}

@@ -1,0 +1,484 @@
+//! The driver of a simulated node: tells the group its events, and carries out its actions one by one.
+
+use super::coverage::Case;
+use super::process::{Call, Process, Proof};
+use super::world::{CLIENTS_END, What, World};
+use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
+
+impl World {
+    /// Tells the group an event, and carries out the actions.
+    pub(super) fn tell(&mut self, node: usize, number: u64, event: Event) {
+        let boot = self.boot(node);
+        let Some(process) = self.process(node, number) else { return };
+        let now = Now { boot, wall: process.wall(boot) };
+        let mut actions = Vec::new();
+        process.group.handle(now, event, &mut actions);
+        process.todo.extend(actions);
+        self.execute(node, number);
+    }
+
+    pub(super) fn tick(&mut self, node: usize, number: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        process.tick = u64::MAX;
+        self.tell(node, number, Event::Tick);
+    }
+
+    /// Schedules the next tick.
+    fn schedule_tick(&mut self, node: usize, number: u64) {
+        let now = self.now;
+        let clock = self.nodes[node].clock.clone();
+        let Some(process) = self.process(node, number) else { return };
+        // A deadline that has passed already comes a moment later, so that a group that never moves it is found.
+        let due = clock.when(process.group.deadline()).max(now + 1);
+        if due < process.tick {
+            process.tick = due;
+            self.at(due, What::Tick { node, number });
+        }
+    }
+
+    /// Carries out the actions that wait. The process may end or stop before any of them.
+    pub(super) fn execute(&mut self, node: usize, number: u64) {
+        loop {
+            let Some(process) = self.process(node, number) else { return };
+            if process.todo.is_empty() {
+                break;
+            }
+            if self.stops_here(node, number) {
+                return;
+            }
+            let action = self.process(node, number).and_then(|process| process.todo.pop_front());
+            let Some(action) = action else { break };
+            self.carry_out(node, number, action);
+            if self.violation.is_some() {
+                return;
+            }
+        }
+        self.send_replies(node, number);
+        self.schedule_tick(node, number);
+    }
+
+    /// Whether a fault ends or stops the process before its next action.
+    fn stops_here(&mut self, node: usize, number: u64) -> bool {
+        let machine = &mut self.nodes[node];
+        if let Some((left, power)) = &mut machine.crash {
+            if *left == 0 {
+                let power = *power;
+                self.coverage.met(Case::StoppedBetweenActions);
+                let restart = self.random.nodes.between(50, 2500);
+                self.end_process(node, power, restart);
+                return true;
+            }
+            *left -= 1;
+        }
+        if let Some((left, time)) = &mut machine.freeze {
+            if *left == 0 {
+                let time = *time;
+                machine.freeze = None;
+                machine.frozen = machine.frozen.max(self.now + time);
+                let frozen = machine.frozen;
+                self.coverage.met(Case::StoppedBetweenActions);
+                self.note(|| format!("node {node} is stopped between two actions until {frozen}"));
+                self.at(frozen, What::Resume { node, number });
+                return true;
+            }
+            *left -= 1;
+        }
+        false
+    }
+
+    fn carry_out(&mut self, node: usize, number: u64, action: Action) {
+        self.note(|| format!("node {node}: {}", brief(&action)));
+        match action {
+            Action::Read { id, read } => {
+                if matches!(read, Read::Batches(..)) {
+                    self.coverage.met(Case::GapFilled);
+                }
+                self.call(node, number, id, Call::Read(read));
+            }
+            Action::Swap { id, swap } => self.call(node, number, id, Call::Swap(swap)),
+            Action::Trim { id, primary, below } => {
+                self.call(node, number, id, Call::Trim { primary, below });
+            }
+            Action::Watch(from) => self.begin_watch(node, number, from),
+            Action::Apply(committed) => self.queue_apply(node, number, committed),
+            Action::Commit(committed) => self.commit(node, &committed),
+            Action::Role { role, epoch, lsn, time, reason } => {
+                self.role(node, number, (role, epoch, lsn, time), &reason);
+            }
+            Action::Hold => self.hold(node, number),
+            Action::Unhold => {
+                self.coverage.met(Case::HandOverGivenUp);
+                if let Some(process) = self.process(node, number) {
+                    process.accepts = process.role == Role::Primary;
+                }
+            }
+            Action::Safe(lsn) => self.safe(node, number, lsn),
+            Action::Prove { epoch, until, sent } => {
+                if let Some(process) = self.process(node, number) {
+                    process.proof = Proof { epoch, until, sent };
+                }
+            }
+            Action::Fenced => {
+                self.coverage.met(Case::FencedUnsafe);
+                let restart = self.random.nodes.between(20, 300);
+                self.end_process(node, false, restart);
+            }
+            Action::Resync { .. } => {
+                if let Some(process) = self.process(node, number) {
+                    process.resyncing = true;
+                    process.applying.clear();
+                    process.spool.clear();
+                }
+                let time = self.random.nodes.between(50, 1500);
+                self.after(time, What::Fetched { node, number });
+            }
+            Action::Spool(seq, bytes) => {
+                if let Some(process) = self.process(node, number) {
+                    process.spool.insert(seq, bytes);
+                }
+            }
+            Action::FreeSpace => {
+                let revision = self.etcd.revision;
+                self.etcd.compact(revision);
+                self.after(5, What::Disarm);
+            }
+            Action::Released => self.released(node, number),
+            Action::Stop(why) => self.stop(node, number, why),
+            Action::Note(_) => {}
+        }
+    }
+
+    fn queue_apply(&mut self, node: usize, number: u64, committed: Committed) {
+        let slow = if self.nodes[node].slow_disk > self.now { 150 } else { 1 };
+        let delay = self.random.nodes.below(4) * slow;
+        let Some(process) = self.process(node, number) else { return };
+        process.applying.push_back(committed);
+        if !std::mem::replace(&mut process.apply_due, true) {
+            self.after(delay, What::Apply { node, number });
+        }
+    }
+
+    /// The state of a follower applies a batch, and the relay gets it.
+    pub(super) fn apply(&mut self, node: usize, number: u64) {
+        let delay = self.random.nodes.below(3);
+        let Some(process) = self.process(node, number) else { return };
+        process.apply_due = false;
+        let Some(committed) = process.applying.pop_front() else { return };
+        let more = !process.applying.is_empty();
+        process.apply_due = more;
+        if process.role == Role::Primary {
+            return self
+                .violate(format!("node {node} is the primary and applies what another wrote"));
+        }
+        let mut digests = Vec::new();
+        for entry in &committed.entries {
+            if let Err(why) = process.store.apply(entry.lsn, entry.time, &entry.changes) {
+                return self.disagree(node, why);
+            }
+            digests.push((entry.lsn, process.store.digest));
+        }
+        let last = process.store.last;
+        process.safe = last;
+        for (lsn, digest) in digests {
+            if self.truth.digest(lsn) != Some(digest) {
+                self.disagree(node, format!("it has another state at entry {lsn} than the log"));
+            }
+        }
+        let pushed = self.nodes[node].disk.push(&committed);
+        self.check(pushed.map_err(|why| format!("node {node}: {why}")));
+        if more {
+            self.after(delay, What::Apply { node, number });
+        }
+        self.tell(node, number, Event::Applied(last));
+    }
+
+    /// Own entries of the primary are committed: the relay gets them.
+    fn commit(&mut self, node: usize, committed: &Committed) {
+        let pushed = self.nodes[node].disk.push(committed);
+        self.check(pushed.map_err(|why| format!("node {node}: {why}")));
+    }
+
+    fn safe(&mut self, node: usize, number: u64, lsn: u64) {
+        if lsn > self.truth.last() {
+            let last = self.truth.last();
+            self.disagree(node, format!("it takes entry {lsn} for committed, and {last} are"));
+        }
+        let Some(process) = self.process(node, number) else { return };
+        process.safe = process.safe.max(lsn);
+        let later = process.digests.split_off(&(lsn + 1));
+        let digests = std::mem::replace(&mut process.digests, later);
+        for (lsn, digest) in digests {
+            if self.truth.digest(lsn) != Some(digest) {
+                self.disagree(node, format!("it has another state at its own entry {lsn}"));
+            }
+        }
+    }
+
+    fn role(&mut self, node: usize, number: u64, told: (Role, u64, u64, u64), reason: &str) {
+        let (role, epoch, lsn, time) = told;
+        let boot = self.boot(node);
+        let Some(process) = self.process(node, number) else { return };
+        let was = std::mem::replace(&mut process.role, role);
+        if role == Role::Primary {
+            if was == Role::Primary {
+                return self.violate(format!("node {node} becomes the primary twice: {reason}"));
+            }
+            let lead = process.lead(epoch, lsn, time, boot);
+            self.check(lead.map_err(|why| format!("node {node}: {why}: {reason}")));
+            self.count_takeover(node, reason);
+            let delay = self.random.nodes.between(1, 20);
+            return self.after(delay, What::Tell { node, number, event: Box::new(Event::Serving) });
+        }
+        if was == Role::Primary {
+            process.epoch = 0;
+            process.accepts = false;
+            process.closing = true;
+            let closed = process.held.len();
+            process.held.clear();
+            if closed > 0 {
+                self.coverage.met(Case::RepliesClosed);
+            }
+            let delay = self.random.nodes.below(4);
+            self.after(delay, What::Close { node, number });
+            if reason.contains("taken over") {
+                self.coverage.met(Case::FencedInPlace);
+            }
+        }
+    }
+
+    /// Counts how the group came to this primary.
+    fn count_takeover(&mut self, node: usize, reason: &str) {
+        self.note(|| format!("node {node} is the primary: {reason}"));
+        let Some((old, chosen)) = self.truth.before_takeover() else {
+            return self.coverage.met(Case::Created);
+        };
+        let case = match (old, chosen) {
+            (true, Some(_)) => Case::TakenByChosen,
+            (true, None) => Case::TakenFromNobody,
+            (false, _) => Case::TakenFromSilent,
+        };
+        self.coverage.met(case);
+        let id: NodeId = self.nodes[node].id;
+        if case == Case::TakenByChosen && chosen == Some(id) {
+            self.coverage.met(Case::HandedOver);
+        }
+    }
+
+    fn hold(&mut self, node: usize, number: u64) {
+        let delay = self.random.nodes.below(4);
+        let Some(process) = self.process(node, number) else { return };
+        process.accepts = false;
+        self.after(delay, What::Close { node, number });
+    }
+
+    /// Tells the group what was appended.
+    pub(super) fn turn(&mut self, node: usize, number: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        process.turn_due = false;
+        let entries = std::mem::take(&mut process.appended);
+        let wants = process.wants_proof() && !process.proof_wanted;
+        process.proof_wanted |= wants;
+        if !entries.is_empty() {
+            self.tell(node, number, Event::Appended(entries));
+        }
+        if wants {
+            self.tell(node, number, Event::ProofWanted);
+        }
+    }
+
+    pub(super) fn close(&mut self, node: usize, number: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        if process.accepts {
+            return; // The hand-over was taken back meanwhile.
+        }
+        let entries = std::mem::take(&mut process.appended);
+        if !entries.is_empty() {
+            self.tell(node, number, Event::Appended(entries));
+        }
+        let Some(process) = self.process(node, number) else { return };
+        process.closing &= process.role == Role::Primary;
+        let time = process.store.time;
+        self.tell(node, number, Event::Closed { time });
+    }
+
+    /// Replies leave that may.
+    pub(super) fn send_replies(&mut self, node: usize, number: u64) {
+        let boot = self.boot(node);
+        let Some(process) = self.process(node, number) else { return };
+        let leave = process.take_replies(boot);
+        process.proof_wanted &= process.wants_proof();
+        let wants = process.wants_proof() && !process.proof_wanted && !process.turn_due;
+        process.turn_due |= wants;
+        let proof = process.proof;
+        if wants {
+            let delay = self.random.nodes.below(3);
+            self.after(delay, What::Turn { node, number });
+        }
+        if !leave.is_empty() && boot < proof.until {
+            self.check_one_lease(node);
+        }
+        for reply in leave {
+            self.coverage.met(if reply.evaluated <= proof.sent {
+                Case::SwapProof
+            } else {
+                Case::LeaseProof
+            });
+            let checked = self.checker.answer(&self.truth, &reply);
+            if let Err(why) = checked {
+                self.disagree(node, why);
+            }
+            let pause = self.random.clients.between(5, 90);
+            let (client, turn) = reply.client;
+            self.after(pause, What::Ask { client, turn });
+        }
+    }
+
+    /// A primary serves by its lease: no other may.
+    fn check_one_lease(&mut self, node: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            let boot = self.boot(other);
+            let holds = |process: &Process| {
+                process.role == Role::Primary
+                    && process.proof.epoch == process.epoch
+                    && boot < process.proof.until
+            };
+            let before = |process: &Process| process.etcd < self.incarnation;
+            let other_process = self.nodes[other].process.as_ref();
+            if other_process.is_some_and(holds) {
+                // After a restore of etcd one of them may lead by what etcd has forgotten.
+                let at = if other_process.is_some_and(before) { other } else { node };
+                return self.disagree(at, format!("nodes {node} and {other} both hold the lease"));
+            }
+        }
+    }
+
+    fn released(&mut self, node: usize, number: u64) {
+        self.coverage.met(Case::Released);
+        if self.process(node, number).is_some_and(|process| process.ending) {
+            let restart = self.random.nodes.between(100, 1500);
+            self.end_process(node, false, restart);
+        }
+    }
+
+    fn stop(&mut self, node: usize, number: u64, why: String) {
+        self.note(|| format!("node {node} stops: {why}"));
+        if self.backup.is_some() && self.incarnation > 0 {
+            self.coverage.met(Case::RestoreNoticed);
+        } else {
+            self.violate(format!("node {node} stops without a cause: {why}"));
+        }
+        if let Some(process) = self.process(node, number) {
+            process.stopped = true;
+            process.held.clear();
+        }
+        self.nodes[node].stopped = Some(why);
+    }
+
+    pub(super) fn forced(&mut self, node: usize, number: u64, lsn: u64) {
+        self.nodes[node].disk.force(lsn);
+        let Some(seq) = self.nodes[node].disk.durable() else { return };
+        if self.process(node, number).is_none() || self.nodes[node].cut_to > self.now {
+            return;
+        }
+        let delay = self.random.network.between(1, 6);
+        let of = self.incarnation;
+        self.after(delay, What::PutDurable { node, seq, of });
+    }
+
+    /// What a node does from time to time.
+    pub(super) fn second(&mut self, node: usize, number: u64) {
+        let boot = self.boot(node);
+        let quiet = self.now > CLIENTS_END;
+        let lsn = self.nodes[node].disk.last();
+        let Some(process) = self.process(node, number) else { return };
+        let leads = process.accepts && process.role == Role::Primary;
+        let floored = if leads && !quiet { process.floor(boot) } else { Ok(false) };
+        match floored {
+            Ok(true) => self.want_turn(node, number),
+            Ok(false) => {}
+            Err(why) => self.violate(format!("node {node}: {why}")),
+        }
+        let slow = if self.nodes[node].slow_disk > self.now { 2000 } else { 1 };
+        let force = self.random.nodes.between(2, 30) + self.random.nodes.below(slow);
+        self.after(force, What::Forced { node, number, lsn });
+        if leads && self.random.nodes.chance(300) {
+            let old = self.etcd.revision.saturating_sub(self.random.nodes.between(20, 200));
+            self.etcd.compact(old);
+        }
+        let clocks = self.clocks_of_others(node);
+        self.tell(node, number, Event::Clocks(clocks));
+        let next = self.random.nodes.between(300, 900);
+        self.after(next, What::Second { node, number });
+    }
+
+    pub(super) fn want_turn(&mut self, node: usize, number: u64) {
+        let delay = self.random.nodes.below(3);
+        let Some(process) = self.process(node, number) else { return };
+        if !std::mem::replace(&mut process.turn_due, true) {
+            self.after(delay, What::Turn { node, number });
+        }
+    }
+
+    fn clocks_of_others(&self, node: usize) -> Vec<(NodeId, i64)> {
+        let wall = |at: usize| {
+            let boot = self.boot(at);
+            self.nodes[at].process.as_ref().map(|process| process.wall(boot) as i64)
+        };
+        let Some(own) = wall(node) else { return Vec::new() };
+        let others = (0..self.nodes.len()).filter(|other| *other != node);
+        others.filter_map(|other| Some((self.nodes[other].id, wall(other)? - own))).collect()
+    }
+
+    /// The folder of a peer has arrived, if a peer has one that is of use.
+    pub(super) fn fetched(&mut self, node: usize, number: u64) {
+        let own = self.nodes[node].disk.last();
+        let others = (0..self.nodes.len()).filter(|other| *other != node);
+        let peers =
+            others.filter(|other| self.nodes[*other].process.as_ref().is_some_and(|p| !p.stopped));
+        let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
+            return self.after(300, What::Fetched { node, number });
+        };
+        let disk = self.nodes[peer].disk.fetched();
+        let resyncing = self.process(node, number).is_some_and(|process| process.resyncing);
+        if !resyncing {
+            return;
+        }
+        if disk.last() <= own {
+            return self.after(300, What::Fetched { node, number });
+        }
+        let recovered = disk.recover();
+        self.nodes[node].disk = disk;
+        let Some(process) = self.process(node, number) else { return };
+        match recovered {
+            Ok((store, position)) => {
+                let have = store.last;
+                process.safe = have;
+                process.store = store;
+                process.resyncing = false;
+                self.coverage.met(Case::TrimmedThenResync);
+                self.note(|| format!("node {node} has {have} entries of node {peer}"));
+                self.tell(node, number, Event::Resynced { position, have });
+            }
+            Err(why) => self.violate(format!("node {node} cannot read the relay of {peer}: {why}")),
+        }
+    }
+}
+
+fn brief(action: &Action) -> String {
+    match action {
+        Action::Apply(committed) => format!("Apply {:?}", committed.after),
+        Action::Commit(committed) => format!("Commit {:?}", committed.after),
+        Action::Swap { id, swap } => format!(
+            "Swap {id} {:?}",
+            swap.puts
+                .iter()
+                .map(|put| match put {
+                    Put::Batch(seq, _) => format!("Batch {seq}"),
+                    other => format!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        ),
+        Action::Spool(seq, _) => format!("Spool {seq}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! A fake etcd: keys with revisions, transactions that compare values, a history for watches, an alarm, and backups.
+//!
+//! It is one copy of the data, as linearizable requests see it. Delays, losses and the lag of watches are the
+//! [world](super::world)'s.
+
+use std::collections::BTreeMap;
+
+/// The value of a key, and the revision that put it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) value: Vec<u8>,
+    pub(super) revision: u64,
+}
+
+/// One change: a key and its new value; none if the key was deleted.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) revision: u64,
+    pub(super) key: String,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// Why etcd refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The alarm NOSPACE is raised and the request puts. The request that raises it may have been done.
+    NoSpace { done: bool },
+    /// The request is larger than etcd takes.
+    TooLarge,
+}
+
+/// A transaction: if all keys have these values, delete and then put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Transaction {
+    /// Keys and the values they must have; none for a key that must not exist.
+    pub(super) compares: Vec<(String, Option<Vec<u8>>)>,
+    pub(super) puts: Vec<(String, Vec<u8>)>,
+    /// Ranges, without their ends.
+    pub(super) deletes: Vec<(String, String)>,
+}
+
+/// The data of etcd, copied for a backup.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FakeEtcd {
+    pub(super) revision: u64,
+    /// The history up to this revision is gone.
+    pub(super) compacted: u64,
+    keys: BTreeMap<String, Stored>,
+    history: Vec<Change>,
+    /// Bytes of keys and values that raise the alarm.
+    pub(super) quota: usize,
+    pub(super) alarm: bool,
+    pub(super) largest_request: usize,
+}
+
+impl FakeEtcd {
+    pub(super) fn new() -> Self {
+        Self { revision: 1, quota: usize::MAX, largest_request: 1 << 20, ..Self::default() }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Stored> {
+        self.keys.get(key)
+    }
+
+    /// Returns the keys from `from` up to, and without, `to`: at most `limit`.
+    pub(super) fn range(&self, from: &str, to: &str, limit: usize) -> Vec<(String, Stored)> {
+        let range = self
+            .keys
+            .range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
+        range.take(limit).map(|(key, stored)| (key.clone(), stored.clone())).collect()
+    }
+
+    /// Returns the bytes of all keys and values, and of the history.
+    pub(super) fn bytes(&self) -> usize {
+        let size = |key: &str, value: usize| key.len() + value;
+        let now: usize = self.keys.iter().map(|(key, stored)| size(key, stored.value.len())).sum();
+        let before: usize = self.history.iter().map(|change| size(&change.key, 0)).sum();
+        now + before
+    }
+
+    /// Returns whether all compares hold. If they do, the transaction has taken effect.
+    pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<bool, Refusal> {
+        let bytes: usize =
+            transaction.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > self.largest_request {
+            return Err(Refusal::TooLarge);
+        }
+        // Under the alarm, etcd refuses each transaction that contains a put, also if its compares fail.
+        if !transaction.puts.is_empty() && self.alarm {
+            return Err(Refusal::NoSpace { done: false });
+        }
+        if !transaction.puts.is_empty() && self.bytes() > self.quota {
+            self.alarm = true;
+            let done = self.revision % 2 == 0 && self.apply(transaction);
+            return Err(Refusal::NoSpace { done });
+        }
+        Ok(self.apply(transaction))
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> bool {
+        let holds = |(key, value): &(String, Option<Vec<u8>>)| {
+            self.keys.get(key).map(|stored| &stored.value) == value.as_ref()
+        };
+        if !transaction.compares.iter().all(holds) {
+            return false;
+        }
+        let revision = self.revision + 1;
+        let mut changed = false;
+        for (from, to) in &transaction.deletes {
+            for (key, _) in self.range(from, to, usize::MAX) {
+                self.keys.remove(&key);
+                self.history.push(Change { revision, key, value: None });
+                changed = true;
+            }
+        }
+        for (key, value) in &transaction.puts {
+            self.keys.insert(key.clone(), Stored { value: value.clone(), revision });
+            self.history.push(Change { revision, key: key.clone(), value: Some(value.clone()) });
+            changed = true;
+        }
+        if changed {
+            self.revision = revision;
+        }
+        true
+    }
+
+    /// Returns the changes from `revision` up to, and with, `last`; the compacted revision if they are gone.
+    pub(super) fn changes(&self, revision: u64, last: u64) -> Result<&[Change], u64> {
+        if revision <= self.compacted {
+            return Err(self.compacted);
+        }
+        let from = self.history.partition_point(|change| change.revision < revision);
+        let to = self.history.partition_point(|change| change.revision <= last);
+        Ok(&self.history[from..to.max(from)])
+    }
+
+    pub(super) fn compact(&mut self, revision: u64) {
+        self.compacted = self.compacted.max(revision.min(self.revision));
+        let gone = self.history.partition_point(|change| change.revision <= self.compacted);
+        self.history.drain(..gone);
+    }
+}
+
+#[test]
+fn transactions_compare_values_and_watches_see_history() {
+    let mut etcd = FakeEtcd::new();
+    let put = |key: &str, value: &[u8], expected: Option<&[u8]>| Transaction {
+        compares: vec![(key.into(), expected.map(<[u8]>::to_vec))],
+        puts: vec![(key.into(), value.to_vec())],
+        deletes: Vec::new(),
+    };
+    assert_eq!(etcd.commit(&put("a", b"1", None)), Ok(true));
+    assert_eq!(etcd.commit(&put("a", b"2", None)), Ok(false));
+    assert_eq!(etcd.commit(&put("a", b"2", Some(b"1"))), Ok(true));
+    assert_eq!(etcd.changes(2, 9).map(<[Change]>::len), Ok(2));
+    let backup = etcd.clone();
+    etcd.compact(2);
+    assert_eq!(etcd.changes(2, 9).map(<[Change]>::len), Err(2));
+    assert_eq!(etcd.changes(3, 9).map(<[Change]>::len), Ok(1));
+    etcd.quota = 1;
+    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
+    assert_eq!(etcd.commit(&put("b", b"1", None)), Err(Refusal::NoSpace { done: false }));
+    let delete = Transaction { deletes: vec![("a".into(), "b".into())], ..Transaction::default() };
+    assert_eq!(etcd.commit(&delete), Ok(true), "a trim deletes also under the alarm");
+    assert_eq!((etcd.get("a"), etcd.revision), (None, 4));
+    assert_eq!(backup.revision, 3);
+}

@@ -1,0 +1,127 @@
+//! What goes wrong in a run: a list that the seed determines, so that a failing run can be tried without single faults.
+
+use super::random::Random;
+
+/// One fault, and when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) at: u64,
+    pub(super) kind: Kind,
+}
+
+/// What goes wrong. Times are in true milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A process ends after it has carried out this many further actions. If the power fails, unforced bytes are lost.
+    Crash { node: usize, actions: u64, power: bool },
+    /// A process stops after this many further actions, and goes on later.
+    Freeze { node: usize, actions: u64, time: u64 },
+    /// A process and its clocks stop.
+    FreezeClock { node: usize, time: u64 },
+    /// Nothing reaches etcd from this node.
+    CutTo { node: usize, time: u64 },
+    /// Nothing reaches this node from etcd.
+    CutFrom { node: usize, time: u64 },
+    /// etcd has no leader: requests wait or are lost.
+    EtcdPause { time: u64 },
+    /// etcd answers late.
+    EtcdSlow { time: u64, delay: u64 },
+    /// etcd refuses requests as too many.
+    EtcdBusy { time: u64 },
+    /// Some answers of etcd are lost.
+    LoseAnswers { time: u64 },
+    /// Nothing arrives by the watch.
+    WatchStall { node: usize, time: u64 },
+    /// The watch ends.
+    WatchCut { node: usize },
+    /// The watch repeats old changes, as after a reconnect to another member.
+    WatchRepeat { node: usize },
+    /// The watch misses changes.
+    WatchSkip { node: usize },
+    /// etcd forgets its history.
+    Compact,
+    /// etcd has little more space than it uses.
+    Quota { room: usize },
+    /// A disk takes long to force, and the state is slow to apply.
+    SlowDisk { node: usize, time: u64 },
+    /// The primary is asked to hand over to a node, or to any.
+    HandOver { to: Option<usize> },
+    /// A process is asked to stop, and starts again.
+    Restart { node: usize },
+    /// The lease of a node's settings changes.
+    Lease { node: usize, lease: u64 },
+    /// A node is removed from the members.
+    Forget { node: usize },
+    /// A wall clock is set.
+    Jump { node: usize, by: i64 },
+    /// A backup of etcd is made.
+    Backup,
+    /// etcd is restored from the backup.
+    Restore,
+}
+
+/// How much a run does, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scenario {
+    /// Faults that the protocol survives without any loss.
+    Faults,
+    /// As `Faults`, with leases that prove nothing and clocks that stop.
+    LogReads,
+    /// etcd is restored from a backup.
+    Restore,
+    /// Clocks stop although leases prove reads: not promised to work, and the simulation must see that.
+    StoppedClocks,
+}
+
+/// When the last fault has ended.
+pub(super) const HEALED: u64 = 9_000;
+
+fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
+    let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+    let time = if random.chance(500) { random.between(20, 400) } else { random.between(400, 2500) };
+    let actions = random.below(30);
+    match random.below(27) {
+        0..3 => Kind::Crash { node, actions, power: random.chance(500) },
+        3..5 => Kind::Freeze { node, actions, time },
+        5 | 6 => Kind::CutTo { node, time },
+        7 | 8 => Kind::CutFrom { node, time },
+        9 | 10 => Kind::EtcdPause { time: time.min(1500) },
+        11 => Kind::EtcdSlow { time, delay: random.between(20, 300) },
+        12 => Kind::EtcdBusy { time },
+        13 => Kind::LoseAnswers { time },
+        14 => Kind::WatchStall { node, time },
+        15 => Kind::WatchCut { node },
+        16 => Kind::WatchRepeat { node },
+        17 => Kind::WatchSkip { node },
+        18 => Kind::Compact,
+        19 => Kind::Quota { room: usize::try_from(random.between(500, 8000)).unwrap_or(0) },
+        20 => Kind::SlowDisk { node, time },
+        21 => Kind::HandOver { to: random.chance(600).then_some(node) },
+        22 => Kind::Restart { node },
+        23 => Kind::Lease { node, lease: random.between(400, 1500) },
+        24 => Kind::Forget { node },
+        25 => Kind::Jump { node, by: random.below(40_000) as i64 - 20_000 },
+        _ if matches!(scenario, Scenario::LogReads | Scenario::StoppedClocks) => {
+            Kind::FreezeClock { node, time }
+        }
+        _ => Kind::Freeze { node, actions, time },
+    }
+}
+
+/// Makes the list of faults of a run.
+pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec<Fault> {
+    let count = random.between(3, 13);
+    let mut faults: Vec<Fault> = (0..count)
+        .map(|_| Fault {
+            at: random.between(800, HEALED - 2500),
+            kind: random_kind(random, scenario, nodes),
+        })
+        .collect();
+    if scenario == Scenario::Restore {
+        let backup = random.between(1000, 3000);
+        faults.push(Fault { at: backup, kind: Kind::Backup });
+        faults.push(Fault { at: backup + random.between(100, 3000), kind: Kind::Restore });
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}

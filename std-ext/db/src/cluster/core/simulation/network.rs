@@ -1,0 +1,391 @@
+//! The network between nodes and etcd: delays, losses, deadlines, and the watch.
+
+use super::coverage::Case;
+use super::etcd::{Refusal, Transaction};
+use super::process::{Call, Watch};
+use super::truth::{LOG, log_key};
+use super::world::{CLIENTS_END, Reported, What, World};
+use crate::cluster::core::{Answer, Compare, Event, Failure, Outcome, Put, Read, Seen, Swap};
+
+const TAIL: &str = "tail";
+const MEMBERS: &str = "members";
+const PRIMARY: &str = "primary";
+const DURABLE: &str = "durable/";
+
+/// The end of all keys that begin with a prefix.
+fn end_of(prefix: &str) -> String {
+    format!("{prefix}~")
+}
+
+/// Returns the transaction of etcd that a swap stands for.
+fn transaction(swap: &Swap) -> Transaction {
+    let mut transaction = Transaction::default();
+    for (key, compare) in [(TAIL, &swap.tail), (MEMBERS, &swap.members)] {
+        match compare {
+            Compare::Any => {}
+            Compare::Absent => transaction.compares.push((key.into(), None)),
+            Compare::Is(value) => transaction.compares.push((key.into(), Some(value.clone()))),
+        }
+    }
+    for put in &swap.puts {
+        transaction.puts.push(match put {
+            Put::Tail(line) => (TAIL.into(), line.clone().into_bytes()),
+            Put::Batch(seq, bytes) => (log_key(*seq), bytes.to_vec()),
+            Put::Primary(text) => (PRIMARY.into(), text.clone().into_bytes()),
+            Put::Members(text) => (MEMBERS.into(), text.clone().into_bytes()),
+        });
+    }
+    transaction
+}
+
+fn unknown() -> Failure {
+    Failure::Unknown("no answer within the deadline".into())
+}
+
+/// The report that a call has failed.
+fn failed(call: &Call, failure: Failure) -> Reported {
+    match call {
+        Call::Read(_) => Reported::Read(Err(failure)),
+        Call::Swap(_) => Reported::Swap(Outcome::Failed(failure)),
+        Call::Trim { .. } => Reported::Trim(Err(failure)),
+    }
+}
+
+impl World {
+    fn latency(&mut self) -> u64 {
+        let slow = if self.trouble.slow > self.now { self.trouble.delay } else { 0 };
+        let rare = if self.random.network.chance(20) { self.random.network.below(120) } else { 0 };
+        self.random.network.between(1, 4) + self.random.network.below(slow + 1) + rare
+    }
+
+    /// Sends a request to etcd. There will be an answer: etcd's, or that the deadline has come.
+    pub(super) fn call(&mut self, node: usize, number: u64, id: u64, call: Call) {
+        let lease = self.nodes[node].lease;
+        let Some(process) = self.process(node, number) else { return };
+        let revision = process.revision;
+        if process.calls.insert(id, call.clone()).is_some() {
+            return self.violate(format!("node {node} uses the number {id} twice"));
+        }
+        let deadline = self.nodes[node].clock.when(self.boot(node) + (lease / 2).max(100));
+        let reported = failed(&call, unknown());
+        self.at(deadline, What::Answer { node, number, id, reported, revision });
+        if let Some(reported) = self.answer_from_spool(node, number, &call) {
+            return self.after(1, What::Answer { node, number, id, reported, revision });
+        }
+        if self.nodes[node].cut_to > self.now {
+            return;
+        }
+        let latency = self.latency();
+        let of = self.incarnation;
+        self.after(latency, What::Arrive { node, number, id, call, revision, of });
+    }
+
+    fn answer_from_spool(&mut self, node: usize, number: u64, call: &Call) -> Option<Reported> {
+        let Call::Read(Read::Batches(from, to)) = call else { return None };
+        let process = self.process(node, number)?;
+        process.spool.get(from)?;
+        let batches = (*from..=*to).map_while(|seq| Some((seq, process.spool.get(&seq)?.clone())));
+        Some(Reported::Read(Ok(Answer::Batches(batches.take(4).collect()))))
+    }
+
+    /// A request reaches etcd, perhaps after its process has ended.
+    pub(super) fn arrive(
+        &mut self,
+        node: usize,
+        number: u64,
+        id: u64,
+        call: &Call,
+        at: (u64, u64),
+    ) {
+        let (revision, of) = at;
+        if of != self.incarnation {
+            return;
+        }
+        if self.trouble.paused > self.now {
+            if self.random.network.chance(500) {
+                let wait = self.trouble.paused + self.random.network.below(5);
+                self.at(wait, What::Arrive { node, number, id, call: call.clone(), revision, of });
+            }
+            return;
+        }
+        let busy = self.trouble.busy > self.now && self.random.network.chance(700);
+        let reported = if busy {
+            failed(call, Failure::Busy("too many requests".into()))
+        } else {
+            self.serve(node, call)
+        };
+        let lost = self.nodes[node].cut_from > self.now
+            || (self.trouble.loses_answers > self.now && self.random.network.chance(400));
+        if lost {
+            if let (Call::Swap(swap), Reported::Swap(Outcome::Done { .. })) = (call, &reported)
+                && swap.puts.iter().any(|put| matches!(put, Put::Primary(_)))
+            {
+                self.coverage.met(Case::TakeoverUnheard);
+            }
+            return self.note(|| format!("node {node} does not hear the answer {id}"));
+        }
+        let header = self.etcd.revision;
+        let reported = if header < revision { failed(call, Failure::WentBack) } else { reported };
+        let latency = self.latency();
+        self.after(latency, What::Answer { node, number, id, reported, revision: header });
+    }
+
+    fn serve(&mut self, node: usize, call: &Call) -> Reported {
+        match call {
+            Call::Read(read) => Reported::Read(Ok(self.read(read))),
+            Call::Swap(swap) => Reported::Swap(self.swap(node, swap)),
+            Call::Trim { primary, below } => Reported::Trim(self.trim(node, primary, *below)),
+        }
+    }
+
+    fn read(&mut self, read: &Read) -> Answer {
+        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
+        match read {
+            Read::Tail => Answer::Tail {
+                revision: self.etcd.revision,
+                tail: value(TAIL),
+                members: value(MEMBERS),
+            },
+            Read::Batches(from, to) => {
+                let limit = usize::try_from(self.random.network.between(1, 7)).unwrap_or(1);
+                let found = self.etcd.range(&log_key(*from), &log_key(to + 1), limit);
+                let batches = found.into_iter().filter_map(|(key, stored)| {
+                    Some((key.strip_prefix(LOG)?.parse().ok()?, stored.value))
+                });
+                let batches: Vec<_> = batches.collect();
+                let begins = batches.first().is_some_and(|(seq, _)| seq == from);
+                Answer::Batches(if begins { batches } else { Vec::new() })
+            }
+            Read::Durable => {
+                let first = self.etcd.range(LOG, &end_of(LOG), 1);
+                let first = first.first().and_then(|(key, _)| key.strip_prefix(LOG)?.parse().ok());
+                let durable = self.etcd.range(DURABLE, &end_of(DURABLE), usize::MAX);
+                let durable = durable.into_iter().filter_map(|(key, stored)| {
+                    let node = key.strip_prefix(DURABLE)?.parse().ok()?;
+                    Some((node, std::str::from_utf8(&stored.value).ok()?.parse().ok()?))
+                });
+                Answer::Durable { first, durable: durable.collect() }
+            }
+        }
+    }
+
+    fn swap(&mut self, node: usize, swap: &Swap) -> Outcome {
+        let transaction = transaction(swap);
+        match self.etcd.commit(&transaction) {
+            Ok(true) => {
+                self.swap_is_done(node, &transaction);
+                Outcome::Done { revision: self.etcd.revision }
+            }
+            Ok(false) => {
+                let Answer::Tail { revision, tail, members } = self.read(&Read::Tail) else {
+                    unreachable!("the answer to this read")
+                };
+                self.note(|| format!("etcd refuses a swap of node {node}"));
+                Outcome::Refused { revision, tail, members }
+            }
+            Err(Refusal::TooLarge) => Outcome::Failed(Failure::TooLarge),
+            Err(Refusal::NoSpace { done }) => {
+                if done {
+                    self.swap_is_done(node, &transaction);
+                }
+                self.coverage.met(Case::NoSpace);
+                self.note(|| format!("etcd has no space for node {node}"));
+                Outcome::Failed(Failure::NoSpace)
+            }
+        }
+    }
+
+    fn swap_is_done(&mut self, node: usize, transaction: &Transaction) {
+        let takeovers = self.truth.holders.len();
+        let committed = self.truth.commit(transaction);
+        if self.truth.holders.len() > takeovers {
+            self.check_takeover(node);
+        }
+        self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
+        let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
+        self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
+        self.changed();
+    }
+
+    /// A node has taken over: it is a member, and the group needed it.
+    fn check_takeover(&mut self, node: usize) {
+        let id = self.nodes[node].id.to_string();
+        let members = self.etcd.get(MEMBERS).map_or(Vec::new(), |stored| stored.value.clone());
+        if !String::from_utf8_lossy(&members).contains(&id) {
+            self.violate(format!("node {node} was removed from the members, and takes over"));
+        }
+        if self.now > CLIENTS_END {
+            self.violate(format!("node {node} takes the group from a primary that works"));
+        }
+    }
+
+    fn trim(&mut self, node: usize, primary: &str, below: u64) -> Result<bool, Failure> {
+        let transaction = Transaction {
+            compares: vec![(PRIMARY.into(), Some(primary.as_bytes().to_vec()))],
+            puts: Vec::new(),
+            deletes: vec![(LOG.into(), log_key(below))],
+        };
+        let done = self.etcd.commit(&transaction).map_err(|_| Failure::NoSpace)?;
+        if done {
+            self.coverage.met(Case::Trimmed);
+            self.note(|| format!("node {node} removes the batches below {below}"));
+            self.check_copies(below);
+            self.changed();
+        }
+        Ok(done)
+    }
+
+    /// Two members must have forced what is removed from etcd: a loss of power of all nodes loses nothing.
+    fn check_copies(&mut self, below: u64) {
+        let members = self
+            .etcd
+            .get(MEMBERS)
+            .map_or(0, |stored| String::from_utf8_lossy(&stored.value).matches("\"node\"").count());
+        let holders = self
+            .nodes
+            .iter()
+            .filter(|node| node.disk.durable().is_some_and(|seq| seq >= below))
+            .count();
+        if holders < members.min(2) {
+            self.violate(format!(
+                "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
+            ));
+        }
+    }
+
+    /// A node tells what it has on disk.
+    pub(super) fn put_durable(&mut self, node: usize, seq: u64, of: u64) {
+        if of != self.incarnation || self.trouble.paused > self.now {
+            return;
+        }
+        let key = format!("{DURABLE}{}", self.nodes[node].id);
+        let value = seq.to_string().into_bytes();
+        let put = Transaction { puts: vec![(key, value)], ..Transaction::default() };
+        if self.etcd.commit(&put).is_ok() {
+            self.changed();
+        }
+    }
+
+    /// The keys of etcd have changed: watches will tell.
+    pub(super) fn changed(&mut self) {
+        for node in 0..self.nodes.len() {
+            let Some(process) = &self.nodes[node].process else { continue };
+            let (number, Some(watch)) = (process.number, process.watch) else { continue };
+            let lag = self.latency();
+            self.after(lag, What::Watch { node, number, watch: watch.number });
+        }
+    }
+
+    /// A node begins to watch.
+    pub(super) fn begin_watch(&mut self, node: usize, number: u64, from: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        process.watches += 1;
+        let watch = Watch { number: process.watches, next: from };
+        process.watch = Some(watch);
+        let lag = self.latency();
+        self.after(lag, What::Watch { node, number, watch: watch.number });
+    }
+
+    /// The watch tells of what has changed.
+    pub(super) fn watch(&mut self, node: usize, number: u64, number_of_watch: u64) {
+        let machine = &self.nodes[node];
+        let closed = machine.watch_stalled.max(machine.cut_from).max(self.trouble.paused);
+        if closed > self.now {
+            return self.at(closed, What::Watch { node, number, watch: number_of_watch });
+        }
+        let last = self.etcd.revision;
+        let Some(process) = self.process(node, number) else { return };
+        let Some(watch) = process.watch.as_mut().filter(|watch| watch.number == number_of_watch)
+        else {
+            return;
+        };
+        let from = watch.next;
+        if from > last {
+            return;
+        }
+        watch.next = last + 1;
+        process.revision = process.revision.max(last);
+        let Ok(changes) = self.etcd.changes(from, last) else {
+            self.coverage.met(Case::WatchCompacted);
+            return self.lose_watch(node, number);
+        };
+        let mut seen = Vec::new();
+        for change in changes {
+            match change.key.as_str() {
+                TAIL => seen.push(Seen::Tail(change.value.clone())),
+                MEMBERS => seen.push(Seen::Members(change.value.clone())),
+                key => {
+                    let seq = key.strip_prefix(LOG).and_then(|seq| seq.parse().ok());
+                    if let (Some(seq), Some(value)) = (seq, &change.value) {
+                        seen.push(Seen::Batch(seq, value.clone()));
+                    }
+                }
+            }
+        }
+        if !seen.is_empty() {
+            self.tell(node, number, Event::Watched { revision: last, seen });
+        }
+    }
+
+    /// The watch ends.
+    pub(super) fn lose_watch(&mut self, node: usize, number: u64) {
+        if let Some(process) = self.process(node, number)
+            && process.watch.take().is_some()
+        {
+            self.tell(node, number, Event::WatchLost);
+        }
+    }
+
+    /// An answer reaches the node. The deadline may have come before it.
+    pub(super) fn answered(
+        &mut self,
+        node: usize,
+        number: u64,
+        id: u64,
+        reported: Reported,
+        revision: u64,
+    ) {
+        let Some(process) = self.process(node, number) else { return };
+        let Some(call) = process.calls.remove(&id) else { return };
+        process.revision = process.revision.max(revision);
+        self.note_outcome(&call, &reported);
+        self.note(|| format!("node {node} hears {id}: {}", brief(&reported)));
+        let event = match reported {
+            Reported::Read(answer) => Event::Read { id, answer },
+            Reported::Swap(outcome) => Event::Swapped { id, outcome },
+            Reported::Trim(outcome) => Event::Trimmed { id, outcome },
+        };
+        self.tell(node, number, event);
+    }
+
+    fn note_outcome(&mut self, call: &Call, reported: &Reported) {
+        let Call::Swap(swap) = call else { return };
+        if !matches!(reported, Reported::Swap(Outcome::Failed(Failure::Unknown(_)))) {
+            return;
+        }
+        let line = swap.puts.iter().find_map(|put| match put {
+            Put::Tail(line) => Some(line.as_bytes()),
+            _ => None,
+        });
+        let Some(line) = line else { return };
+        let now = self.etcd.get(TAIL).map(|stored| stored.value.as_slice());
+        self.coverage.met(if now == Some(line) {
+            Case::UnknownThenDone
+        } else {
+            Case::UnknownThenNot
+        });
+    }
+}
+
+fn brief(reported: &Reported) -> String {
+    match reported {
+        Reported::Read(Ok(Answer::Batches(batches))) => {
+            format!("batches {:?}", batches.iter().map(|(seq, _)| seq).collect::<Vec<_>>())
+        }
+        Reported::Read(Ok(Answer::Tail { tail, .. }))
+        | Reported::Swap(Outcome::Refused { tail, .. }) => {
+            format!("tail {:?}", tail.as_ref().map(|line| String::from_utf8_lossy(line)))
+        }
+        other => format!("{other:?}"),
+    }
+}

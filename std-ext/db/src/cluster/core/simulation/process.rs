@@ -1,0 +1,226 @@
+//! A simulated process: the group, the state, and the replies that wait.
+
+use super::clients::{Reply, Request, Shown};
+use super::disk::Disk;
+use super::store::Store;
+use crate::cluster::core::{
+    Action, Committed, Entry, Epoch, Group, NodeId, Now, Read, Role, Seq, Settings, Swap,
+};
+use crate::log::Lsn;
+use crate::log::change;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A request to etcd that has no answer yet.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    Read(Read),
+    Swap(Arc<Swap>),
+    Trim { primary: String, below: Seq },
+}
+
+/// A watch: its number, and the next revision that it tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) number: u64,
+    pub(super) next: u64,
+}
+
+/// What proves replies, as the group said last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Proof {
+    pub(super) epoch: Epoch,
+    pub(super) until: u64,
+    pub(super) sent: u64,
+}
+
+/// One start of a node's program.
+pub(super) struct Process {
+    /// Tells processes of a node apart.
+    pub(super) number: u64,
+    pub(super) node: NodeId,
+    /// How often etcd had been restored when the process started.
+    pub(super) etcd: u64,
+    pub(super) group: Group,
+    pub(super) store: Store,
+    /// Committed entries that are not applied yet.
+    pub(super) applying: VecDeque<Committed>,
+    pub(super) apply_due: bool,
+    pub(super) role: Role,
+    /// The epoch of this process as the primary, else 0.
+    pub(super) epoch: Epoch,
+    /// The process was the primary, and its state may have changes that are not committed: it shows nothing.
+    pub(super) closing: bool,
+    /// Whether changes are accepted.
+    pub(super) accepts: bool,
+    pub(super) safe: Lsn,
+    pub(super) proof: Proof,
+    pub(super) proof_wanted: bool,
+    pub(super) held: Vec<Reply>,
+    /// Entries that the group was not told of.
+    pub(super) appended: Vec<Entry>,
+    pub(super) turn_due: bool,
+    pub(super) todo: VecDeque<Action>,
+    pub(super) calls: BTreeMap<u64, Call>,
+    /// The highest revision of an answer.
+    pub(super) revision: u64,
+    pub(super) watch: Option<Watch>,
+    pub(super) watches: u64,
+    pub(super) spool: BTreeMap<Seq, Vec<u8>>,
+    pub(super) resyncing: bool,
+    /// The digests behind own entries that are not known to be committed.
+    pub(super) digests: BTreeMap<Lsn, u64>,
+    /// What the wall clock had ahead of the boot clock when the process started, and what was added since.
+    pub(super) wall_offset: u64,
+    /// When the next tick is scheduled: true time.
+    pub(super) tick: u64,
+    /// Whether the group said that it cannot go on.
+    pub(super) stopped: bool,
+    /// The process ends once the group is released.
+    pub(super) ending: bool,
+}
+
+impl Process {
+    /// Starts a process from its folder.
+    pub(super) fn start(
+        number: u64,
+        settings: Settings,
+        disk: &Disk,
+        boot: u64,
+        wall: u64,
+    ) -> Result<Self, String> {
+        let (store, position) = disk.recover()?;
+        let node = settings.node;
+        let group = Group::new(settings, position, store.last, Now { boot, wall });
+        Ok(Self {
+            number,
+            node,
+            etcd: 0,
+            group,
+            safe: store.last,
+            store,
+            applying: VecDeque::new(),
+            apply_due: false,
+            role: Role::Loading,
+            epoch: 0,
+            accepts: false,
+            closing: false,
+            proof: Proof::default(),
+            proof_wanted: false,
+            held: Vec::new(),
+            appended: Vec::new(),
+            turn_due: false,
+            todo: VecDeque::new(),
+            calls: BTreeMap::new(),
+            revision: 0,
+            watch: None,
+            watches: 0,
+            spool: BTreeMap::new(),
+            resyncing: false,
+            digests: BTreeMap::new(),
+            wall_offset: wall - boot,
+            tick: u64::MAX,
+            stopped: false,
+            ending: false,
+        })
+    }
+
+    /// Returns the time that an entry made now carries.
+    pub(super) fn wall(&self, boot: u64) -> u64 {
+        boot + self.wall_offset
+    }
+
+    /// Appends an entry to the log, under the state's lock.
+    fn append(&mut self, time: u64, changes: Vec<u8>) -> Result<Lsn, String> {
+        let lsn = self.store.last + 1;
+        self.store.apply(lsn, time, &changes)?;
+        self.digests.insert(lsn, self.store.digest);
+        self.appended.push(Entry { lsn, time, changes });
+        Ok(lsn)
+    }
+
+    /// Evaluates a request on the primary. `required` says for each key what earlier answers have shown.
+    pub(super) fn evaluate(
+        &mut self,
+        client: (usize, u64),
+        request: Request,
+        required: &[Lsn],
+        boot: u64,
+    ) -> Result<Reply, String> {
+        let time = self.wall(boot).max(self.store.time);
+        let changes = request.changes(&self.store, time);
+        let own = if changes.is_empty() {
+            None
+        } else {
+            Some((self.append(time, changes.clone())?, changes))
+        };
+        let shown = request.keys().into_iter().zip(required).map(|(key, required)| Shown {
+            key: key.to_vec(),
+            value: self.store.stored(key).map(|record| record.value.clone()),
+            changed: self.store.changed(key),
+            required: *required,
+        });
+        let shown = shown.collect();
+        Ok(Reply { client, request, shown, own, epoch: self.epoch, evaluated: boot })
+    }
+
+    /// Appends a floor, as the primary does once a second if keys expire.
+    pub(super) fn floor(&mut self, boot: u64) -> Result<bool, String> {
+        if !self.store.expires() {
+            return Ok(false);
+        }
+        let time = self.wall(boot).max(self.store.time);
+        let mut changes = Vec::new();
+        change::floor(time, &mut changes);
+        self.append(time, changes)?;
+        Ok(true)
+    }
+
+    /// The process becomes the primary: `lsn` is the entry that begins the epoch.
+    pub(super) fn lead(
+        &mut self,
+        epoch: Epoch,
+        lsn: Lsn,
+        time: u64,
+        boot: u64,
+    ) -> Result<(), String> {
+        if self.store.last + 1 != lsn || !self.applying.is_empty() {
+            return Err(format!(
+                "a node becomes the primary at entry {lsn}, and has applied {}",
+                self.store.last
+            ));
+        }
+        let mut changes = Vec::new();
+        change::begin(epoch, &self.node.0, &mut changes);
+        self.store.apply(lsn, time, &changes)?;
+        self.digests.insert(lsn, self.store.digest);
+        self.wall_offset = self.wall_offset.max(time.saturating_sub(boot));
+        self.epoch = epoch;
+        self.accepts = true;
+        Ok(())
+    }
+
+    /// Whether a reply may leave: its entries are safe, and its evaluation is proved in its epoch.
+    fn may_leave(&self, reply: &Reply, boot: u64) -> bool {
+        let proof = self.proof;
+        let proved = reply.evaluated <= proof.sent || boot < proof.until;
+        self.role == Role::Primary
+            && self.safe >= reply.lsn()
+            && reply.epoch == self.epoch
+            && reply.epoch == proof.epoch
+            && proved
+    }
+
+    /// Takes the replies that may leave.
+    pub(super) fn take_replies(&mut self, boot: u64) -> Vec<Reply> {
+        let held = std::mem::take(&mut self.held);
+        let (leave, stay) = held.into_iter().partition(|reply| self.may_leave(reply, boot));
+        self.held = stay;
+        leave
+    }
+
+    /// Whether a reply waits for a proof only.
+    pub(super) fn wants_proof(&self) -> bool {
+        self.held.iter().any(|reply| self.safe >= reply.lsn() && reply.evaluated > self.proof.sent)
+    }
+}

@@ -1,0 +1,171 @@
+//! What is committed: each transaction that takes effect in the fake etcd is checked and replayed here.
+//!
+//! All that nodes apply, acknowledge and answer is compared with it.
+
+use super::etcd::Transaction;
+use super::store::Store;
+use crate::cluster::core::batch::{self, Batch, Piece};
+use crate::cluster::core::{Entry, NodeId, Tail};
+use crate::log::Lsn;
+use std::collections::BTreeMap;
+
+/// The prefix of the batches' keys.
+pub(super) const LOG: &str = "log/";
+
+/// Returns the key of a batch.
+pub(super) fn log_key(seq: u64) -> String {
+    format!("{LOG}{seq:020}")
+}
+
+/// The committed entries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Truth {
+    pub(super) tail: Option<Tail>,
+    /// Entry n is at n - 1.
+    pub(super) entries: Vec<Entry>,
+    /// The digest behind each entry; the first is of the empty state.
+    digests: Vec<u64>,
+    /// The contents of each key behind the entries that changed it.
+    versions: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+    pub(super) store: Store,
+    /// The parts of an entry that is not complete, and their epoch.
+    parts: Vec<u8>,
+    parts_epoch: u64,
+    /// The nodes that took the group over, in order.
+    pub(super) holders: Vec<NodeId>,
+    /// The line that the last takeover replaced.
+    taken: Option<Tail>,
+    /// Entries whose first parts were left behind by a takeover.
+    pub(super) abandoned: u64,
+    /// Entries that had several parts.
+    pub(super) joined: u64,
+}
+
+impl Truth {
+    pub(super) fn last(&self) -> Lsn {
+        self.entries.len() as Lsn
+    }
+
+    pub(super) fn digest(&self, lsn: Lsn) -> Option<u64> {
+        if lsn == 0 { Some(0) } else { self.digests.get(usize::try_from(lsn - 1).ok()?).copied() }
+    }
+
+    pub(super) fn entry(&self, lsn: Lsn) -> Option<&Entry> {
+        self.entries.get(usize::try_from(lsn.checked_sub(1)?).ok()?)
+    }
+
+    /// Returns what a key contained behind an entry.
+    pub(super) fn value(&self, key: &[u8], lsn: Lsn) -> Option<&[u8]> {
+        let versions = self.versions.get(key)?;
+        let later = versions.partition_point(|(at, _)| *at <= lsn);
+        versions[..later].last()?.1.as_deref()
+    }
+
+    /// Returns whether the last takeover found the group released, and to whom; none if it created the group.
+    pub(super) fn before_takeover(&self) -> Option<(bool, Option<NodeId>)> {
+        self.taken.map(|line| (line.holder().is_none(), line.node))
+    }
+
+    /// Takes a transaction that has taken effect.
+    pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<(), String> {
+        let mut tail = None;
+        let mut batches = Vec::new();
+        for (key, value) in &transaction.puts {
+            if key == "tail" {
+                tail = Some(Tail::parse(value)?);
+            } else if let Some(seq) = key.strip_prefix(LOG) {
+                let seq: u64 = seq.parse().map_err(|_| format!("{key} is put"))?;
+                batches.push((seq, Batch::decode(value)?));
+            }
+        }
+        let Some(tail) = tail else {
+            return if batches.is_empty() { Ok(()) } else { Err("a batch without a line".into()) };
+        };
+        self.line(tail, &batches)?;
+        for (_, batch) in batches {
+            self.batch(batch)?;
+        }
+        if tail.lsn != self.last() {
+            return Err(format!("the line says entry {}, the log has {}", tail.lsn, self.last()));
+        }
+        self.tail = Some(tail);
+        Ok(())
+    }
+
+    fn line(&mut self, tail: Tail, batches: &[(u64, Batch)]) -> Result<(), String> {
+        let old = self.tail;
+        let (seq, epoch, chain) =
+            old.map_or_else(Default::default, |old| (old.seq, old.epoch, old.chain));
+        if tail.seq != seq + batches.len() as u64 || batches.iter().any(|(at, _)| *at != seq + 1) {
+            return Err(format!("the log has a gap, or is overwritten: {old:?}, then {tail:?}"));
+        }
+        if tail.epoch != epoch && tail.epoch != epoch + 1 {
+            return Err(format!("the epoch leaps: {old:?}, then {tail:?}"));
+        }
+        let begins = tail.epoch != epoch;
+        if begins && (batches.len() != 1 || tail.holder().is_none()) {
+            return Err(format!("an epoch begins without an entry: {tail:?}"));
+        }
+        if let Some((_, batch)) = batches.first() {
+            if batch.before != chain || batch.after() != tail.chain || batch.epoch != tail.epoch {
+                return Err(format!("the chain of {tail:?} is wrong"));
+            }
+        } else if tail.chain != chain {
+            return Err(format!("the chain of {tail:?} changes without a batch"));
+        }
+        if old.is_some_and(|old| tail.time < old.time) {
+            return Err(format!("the time of the line goes back: {old:?}, then {tail:?}"));
+        }
+        if begins {
+            self.holders.extend(tail.node);
+            self.taken = old;
+            if !self.parts.is_empty() {
+                self.abandoned += 1;
+                self.parts.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<(), String> {
+        if batch.first != self.last() + 1 {
+            return Err(format!(
+                "a batch begins with entry {}, not {}",
+                batch.first,
+                self.last() + 1
+            ));
+        }
+        if !self.parts.is_empty() && self.parts_epoch != batch.epoch {
+            return Err("an entry goes on in another epoch".into());
+        }
+        let raw = match batch.piece {
+            Piece::Whole if !self.parts.is_empty() => {
+                return Err("an entry ends without its last part".into());
+            }
+            Piece::Whole => batch.raw,
+            Piece::Part | Piece::LastPart => {
+                self.parts.extend_from_slice(&batch.raw);
+                self.parts_epoch = batch.epoch;
+                if batch.piece == Piece::Part {
+                    return Ok(());
+                }
+                self.joined += 1;
+                std::mem::take(&mut self.parts)
+            }
+        };
+        for entry in batch::decode_entries(&raw, batch.first, batch.entries)? {
+            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
+            self.digests.push(self.store.digest);
+            self.note_versions(entry.lsn);
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    fn note_versions(&mut self, lsn: Lsn) {
+        for key in self.store.changed_by(lsn) {
+            let value = self.store.stored(&key).map(|record| record.value.clone());
+            self.versions.entry(key).or_default().push((lsn, value));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What clients ask, and how faults begin and end.
+
+use super::check::Checker;
+use super::clients::Request;
+use super::coverage::Case;
+use super::etcd::Transaction;
+use super::faults::Kind;
+use super::world::{CLIENTS_END, Trouble, What, World};
+use crate::cluster::core::{Event, Members, Role};
+
+impl World {
+    /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
+    pub(super) fn ask(&mut self, client: usize, turn: u64) {
+        if self.now > CLIENTS_END || self.clients[client].turn != turn {
+            return;
+        }
+        let asks = &mut self.clients[client];
+        asks.turn += 1;
+        let (node, turn) = (asks.aim, asks.turn);
+        let request = Request::random(&mut self.random.clients, self.tokens, self.most_batch);
+        self.tokens += 1;
+        let patience = self.random.clients.between(300, 1500);
+        self.after(patience, What::GiveUp { client, turn });
+        match self.number_of(node) {
+            Some(number) => self.after(1, What::Serve { node, number, client, turn, request }),
+            None => self.ask_elsewhere(client, turn),
+        }
+    }
+
+    /// A node gets a request.
+    pub(super) fn serve_client(
+        &mut self,
+        node: usize,
+        number: u64,
+        client: (usize, u64),
+        request: Request,
+    ) {
+        let boot = self.boot(node);
+        let required: Vec<_> =
+            request.keys().iter().map(|key| self.checker.required(key)).collect();
+        let Some(process) = self.process(node, number) else { return };
+        let refused = !process.accepts && !request.reads_only();
+        if process.role != Role::Primary || refused {
+            self.read_at_follower(node, &request);
+            return self.ask_elsewhere(client.0, client.1);
+        }
+        match process.evaluate(client, request.clone(), &required, boot) {
+            Ok(reply) => process.held.push(reply),
+            Err(why) => return self.violate(format!("node {node}: {why}")),
+        }
+        self.checker.attempt(&request);
+        self.want_turn(node, number);
+        self.send_replies(node, number);
+    }
+
+    /// A client has waited long enough. The node may still answer the old request.
+    pub(super) fn give_up(&mut self, client: usize, turn: u64) {
+        if self.clients[client].turn == turn {
+            self.ask_elsewhere(client, turn);
+        }
+    }
+
+    fn ask_elsewhere(&mut self, client: usize, turn: u64) {
+        let nodes = self.nodes.len() as u64;
+        self.clients[client].aim = usize::try_from(self.random.clients.below(nodes)).unwrap_or(0);
+        let wait = self.random.clients.between(10, 60);
+        self.after(wait, What::Ask { client, turn });
+    }
+
+    /// A follower answers from its own state: old perhaps, but committed.
+    fn read_at_follower(&mut self, node: usize, request: &Request) {
+        let Some(process) = self.nodes[node].process.as_ref() else { return };
+        if process.role != Role::Follower || process.closing {
+            return;
+        }
+        for key in request.keys() {
+            let value = process.store.stored(key).map(|record| record.value.as_slice());
+            if self.truth.value(key, process.store.last) != value {
+                let name = String::from_utf8_lossy(key).into_owned();
+                return self
+                    .disagree(node, format!("as a follower it shows {name} as it never was"));
+            }
+        }
+    }
+
+    fn cut(&mut self, node: usize, until: u64, to: bool) {
+        let machine = &mut self.nodes[node];
+        let cut = if to { &mut machine.cut_to } else { &mut machine.cut_from };
+        *cut = until.max(*cut);
+    }
+
+    /// A fault begins.
+    pub(super) fn fault(&mut self, number: usize) {
+        let kind = self.faults[number].kind.clone();
+        self.note(|| format!("fault {number}: {kind:?}"));
+        let now = self.now;
+        match kind {
+            Kind::Crash { node, actions, power } => self.nodes[node].crash = Some((actions, power)),
+            Kind::Freeze { node, actions, time } => self.nodes[node].freeze = Some((actions, time)),
+            Kind::FreezeClock { node, time } => {
+                let machine = &mut self.nodes[node];
+                machine.frozen = machine.frozen.max(now + time);
+                self.after(time, What::ClockStopped { node, time });
+            }
+            Kind::CutTo { node, time } => self.cut(node, now + time, true),
+            Kind::CutFrom { node, time } => self.cut(node, now + time, false),
+            Kind::EtcdPause { time } => self.trouble.paused = now + time,
+            Kind::EtcdSlow { time, delay } => {
+                self.trouble.slow = now + time;
+                self.trouble.delay = delay;
+            }
+            Kind::EtcdBusy { time } => self.trouble.busy = now + time,
+            Kind::LoseAnswers { time } => self.trouble.loses_answers = now + time,
+            Kind::WatchStall { node, time } => self.nodes[node].watch_stalled = now + time,
+            Kind::WatchCut { node } => {
+                if let Some(process) = self.nodes[node].process.as_mut()
+                    && process.watch.take().is_some()
+                {
+                    self.tell_soon(node, Event::WatchLost);
+                }
+            }
+            Kind::WatchRepeat { node } => self.move_watch(node, -4),
+            Kind::WatchSkip { node } => self.move_watch(node, 3),
+            Kind::Compact => {
+                let revision = self.etcd.revision;
+                self.etcd.compact(revision);
+            }
+            Kind::Quota { room } => self.etcd.quota = self.etcd.bytes() + room,
+            Kind::SlowDisk { node, time } => self.nodes[node].slow_disk = now + time,
+            Kind::HandOver { to } => self.hand_over(to),
+            Kind::Restart { node } => self.leave(node),
+            Kind::Lease { node, lease } => {
+                self.nodes[node].lease = lease;
+                self.tell_soon(node, Event::Lease(lease));
+            }
+            Kind::Forget { node } => self.forget(node),
+            Kind::Jump { node, by } => self.nodes[node].clock.jump(by),
+            Kind::Backup => self.backup = Some(Box::new((self.etcd.clone(), self.truth.clone()))),
+            Kind::Restore => self.restore(),
+        }
+    }
+
+    pub(super) fn number_of(&self, node: usize) -> Option<u64> {
+        self.nodes[node].process.as_ref().map(|process| process.number)
+    }
+
+    /// Tells the group of a node an event, unless the process ends before.
+    fn tell_soon(&mut self, node: usize, event: Event) {
+        if let Some(number) = self.number_of(node) {
+            self.after(0, What::Tell { node, number, event: Box::new(event) });
+        }
+    }
+
+    fn move_watch(&mut self, node: usize, by: i64) {
+        let (compacted, last) = (self.etcd.compacted, self.etcd.revision);
+        if let Some(process) = self.nodes[node].process.as_mut()
+            && let Some(watch) = &mut process.watch
+        {
+            let next = watch.next.saturating_add_signed(by);
+            watch.next = next.clamp(compacted + 1, (last + 2).max(compacted + 1));
+        }
+    }
+
+    /// A process is asked to stop.
+    pub(super) fn leave(&mut self, node: usize) {
+        let Some(number) = self.number_of(node) else { return };
+        if self.nodes[node].frozen > self.now {
+            return self.at(self.nodes[node].frozen, What::Leave { node });
+        }
+        let Some(process) = self.process(node, number) else { return };
+        process.ending = true;
+        self.tell(node, number, Event::Exit);
+    }
+
+    fn hand_over(&mut self, to: Option<usize>) {
+        let to = to.map(|node| self.nodes[node].id);
+        for node in 0..self.nodes.len() {
+            let Some(number) = self.number_of(node) else { continue };
+            if self.process(node, number).is_some_and(|process| process.role == Role::Primary) {
+                self.tell_soon(node, Event::HandOver(to));
+            }
+        }
+    }
+
+    /// The operator removes a node from the members. Its process starts again, and adds itself.
+    fn forget(&mut self, node: usize) {
+        let id = self.nodes[node].id;
+        let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else { return };
+        let Ok(members) = Members::parse(&old) else {
+            return self.violate("the members cannot be read".into());
+        };
+        let new = members.without(id).print().into_bytes();
+        let swap = Transaction {
+            compares: vec![("members".into(), Some(old))],
+            puts: vec![("members".into(), new)],
+            deletes: Vec::new(),
+        };
+        if self.etcd.commit(&swap).is_ok() {
+            self.changed();
+        }
+        let restart = self.random.nodes.between(100, 2000);
+        self.after(restart, What::Leave { node });
+    }
+
+    /// etcd gets an older state. All connections break.
+    fn restore(&mut self) {
+        let Some(backup) = self.backup.clone() else { return };
+        if backup.1.last() + 3 > self.truth.last() {
+            return; // Too little is lost to be noticed.
+        }
+        (self.etcd, self.truth) = *backup;
+        self.incarnation += 1;
+        self.checker = Checker::default();
+        let last = self.truth.last();
+        for node in 0..self.nodes.len() {
+            self.nodes[node].foreign = self.nodes[node].disk.last() > last;
+            if let Some(process) = self.nodes[node].process.as_mut() {
+                process.watch = None;
+                process.held.clear();
+                self.tell_soon(node, Event::WatchLost);
+            }
+        }
+    }
+
+    /// The operator disarms the alarm once there is room.
+    pub(super) fn disarm(&mut self) {
+        if self.etcd.alarm && self.etcd.bytes() < self.etcd.quota {
+            self.etcd.alarm = false;
+            self.coverage.met(Case::NoSpaceLeft);
+            self.note(|| "etcd has space again".into());
+        }
+    }
+
+    /// A process and its clocks go on.
+    pub(super) fn clock_stopped(&mut self, node: usize, time: u64) {
+        self.nodes[node].clock.stop(time);
+    }
+
+    /// Everything that was broken works again.
+    pub(super) fn heal(&mut self) {
+        self.note(|| "all faults end".into());
+        self.trouble = Trouble::default();
+        // The alarm stays until the primary has freed space.
+        self.etcd.quota = usize::MAX;
+        for node in &mut self.nodes {
+            node.cut_to = 0;
+            node.cut_from = 0;
+            node.watch_stalled = 0;
+            node.slow_disk = 0;
+            node.crash = None;
+            node.freeze = None;
+        }
+    }
+}

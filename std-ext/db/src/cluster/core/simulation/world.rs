@@ -1,0 +1,490 @@
+//! The simulated world: true time, nodes, etcd, and what happens next.
+//!
+//! All that happens is in one queue, in the order of true time. The seed determines every delay, so a run can be
+//! repeated. [`network`](super::network), [`drive`](super::drive) and [`workload`](super::workload) have the parts of
+//! [`World`] that carry out what is in the queue.
+
+use super::check::Checker;
+use super::clients::Request;
+use super::clock::Clock;
+use super::coverage::{Case, Coverage};
+use super::disk::Disk;
+use super::etcd::FakeEtcd;
+use super::faults::{Fault, HEALED, Scenario};
+use super::process::{Call, Process};
+use super::random::Random;
+use super::truth::Truth;
+use crate::cluster::core::{Answer, Event, Failure, NodeId, Outcome, Role, Settings};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// When the clients stop.
+pub(super) const CLIENTS_END: u64 = HEALED + 4_000;
+/// When all nodes must agree.
+pub(super) const END: u64 = CLIENTS_END + 3_000;
+/// The events of a run that goes round in circles.
+const MOST_EVENTS: u64 = 200_000;
+
+/// A message of etcd to a process.
+#[derive(Clone, Debug)]
+pub(super) enum Reported {
+    Read(Result<Answer, Failure>),
+    Swap(Outcome),
+    Trim(Result<bool, Failure>),
+}
+
+/// Something that will happen. `number` tells processes of a node apart: what was meant for an earlier one is dropped.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// A node's program starts.
+    Start { node: usize },
+    /// The group's deadline has come.
+    Tick { node: usize, number: u64 },
+    /// The driver tells the group an event.
+    Tell { node: usize, number: u64, event: Box<Event> },
+    /// The driver tells what was appended.
+    Turn { node: usize, number: u64 },
+    /// The driver tells that nothing is appended any more.
+    Close { node: usize, number: u64 },
+    /// The state has applied the next batch.
+    Apply { node: usize, number: u64 },
+    /// Actions that a stopped process has left.
+    Resume { node: usize, number: u64 },
+    /// The relay is forced up to an entry.
+    Forced { node: usize, number: u64, lsn: u64 },
+    /// The folder of a peer has arrived.
+    Fetched { node: usize, number: u64 },
+    /// Once a second: the expire cycle, the clocks of other nodes, the relay, compaction.
+    Second { node: usize, number: u64 },
+    /// A request reaches etcd. `of` is the incarnation of etcd.
+    Arrive { node: usize, number: u64, id: u64, call: Call, revision: u64, of: u64 },
+    /// A record of a node reaches etcd.
+    PutDurable { node: usize, seq: u64, of: u64 },
+    /// etcd's answer reaches the node, or its deadline has come.
+    Answer { node: usize, number: u64, id: u64, reported: Reported, revision: u64 },
+    /// The watch tells of changes.
+    Watch { node: usize, number: u64, watch: u64 },
+    /// A client asks for the next time. `turn` counts what it asks.
+    Ask { client: usize, turn: u64 },
+    /// The request of a client reaches a node.
+    Serve { node: usize, number: u64, client: usize, turn: u64, request: Request },
+    /// A client does not wait any longer.
+    GiveUp { client: usize, turn: u64 },
+    /// A process is asked to stop.
+    Leave { node: usize },
+    /// A machine that was stopped together with its clocks goes on.
+    ClockStopped { node: usize, time: u64 },
+    /// A fault begins.
+    Fault(usize),
+    /// etcd's operator frees space.
+    Disarm,
+    /// Everything that was broken works again.
+    Heal,
+}
+
+/// A machine.
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) process: Option<Process>,
+    pub(super) starts: u64,
+    pub(super) lease: u64,
+    pub(super) frozen: u64,
+    pub(super) cut_to: u64,
+    pub(super) cut_from: u64,
+    pub(super) watch_stalled: u64,
+    pub(super) slow_disk: u64,
+    /// The process ends after this many actions. `true`: the power fails.
+    pub(super) crash: Option<(u64, bool)>,
+    /// The process stops after this many actions, for this time.
+    pub(super) freeze: Option<(u64, u64)>,
+    /// The folder or the process has entries that a restored etcd does not have.
+    pub(super) foreign: bool,
+    /// Whether the node ended for good, with a sentence.
+    pub(super) stopped: Option<String>,
+}
+
+/// What is wrong with etcd, and until when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) paused: u64,
+    pub(super) slow: u64,
+    pub(super) delay: u64,
+    pub(super) busy: u64,
+    pub(super) loses_answers: u64,
+}
+
+/// A client: the node that it asks next, and how often it has asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Client {
+    pub(super) aim: usize,
+    pub(super) turn: u64,
+}
+
+/// Separate random numbers for each purpose, so a run without a fault stays like the run with it for as long as it can.
+pub(super) struct Streams {
+    pub(super) network: Random,
+    pub(super) clients: Random,
+    pub(super) nodes: Random,
+}
+
+/// A run.
+pub(super) struct World {
+    pub(super) scenario: Scenario,
+    pub(super) now: u64,
+    queue: BTreeMap<(u64, u64), What>,
+    order: u64,
+    events: u64,
+    pub(super) random: Streams,
+    pub(super) etcd: FakeEtcd,
+    /// Counts the restores of etcd.
+    pub(super) incarnation: u64,
+    pub(super) backup: Option<Box<(FakeEtcd, Truth)>>,
+    pub(super) trouble: Trouble,
+    pub(super) truth: Truth,
+    pub(super) nodes: Vec<Node>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) checker: Checker,
+    pub(super) coverage: Coverage,
+    pub(super) tokens: u64,
+    pub(super) clients: Vec<Client>,
+    pub(super) lease_reads: bool,
+    pub(super) most_batch: usize,
+    pub(super) most_retained: u64,
+    pub(super) max_skew: u64,
+    pub(super) violation: Option<String>,
+    pub(super) traced: bool,
+    pub(super) trace: String,
+}
+
+impl World {
+    /// Prepares the run of a seed.
+    pub(super) fn new(seed: u64, scenario: Scenario, faults: Vec<Fault>, traced: bool) -> Self {
+        let mut random = Random::new(seed, 1);
+        let count = nodes_of(seed);
+        let lease = [400, 600, 1000][usize::try_from(random.below(3)).unwrap_or(0)];
+        let skew = if random.chance(300) { 15_000 } else { 4_000 };
+        let nodes = (0..count).map(|at| Node {
+            id: NodeId([u8::try_from(at).unwrap_or(0) + 1; 20]),
+            clock: Clock::new(&mut random, skew),
+            disk: Disk::default(),
+            process: None,
+            starts: 0,
+            lease,
+            frozen: 0,
+            cut_to: 0,
+            cut_from: 0,
+            watch_stalled: 0,
+            slow_disk: 0,
+            crash: None,
+            freeze: None,
+            foreign: false,
+            stopped: None,
+        });
+        let nodes = nodes.collect();
+        let log_reads = scenario == Scenario::LogReads;
+        let mut world = Self {
+            scenario,
+            now: 0,
+            queue: BTreeMap::new(),
+            order: 0,
+            events: 0,
+            etcd: FakeEtcd::new(),
+            incarnation: 0,
+            backup: None,
+            trouble: Trouble::default(),
+            truth: Truth::default(),
+            nodes,
+            faults,
+            checker: Checker::default(),
+            coverage: Coverage::default(),
+            tokens: 0,
+            clients: vec![Client::default(); usize::try_from(random.between(2, 5)).unwrap_or(2)],
+            lease_reads: !log_reads,
+            most_batch: usize::try_from(random.between(200, 1500)).unwrap_or(200),
+            most_retained: if random.chance(400) {
+                random.between(2_000, 20_000)
+            } else {
+                256 << 20
+            },
+            max_skew: 10_000,
+            violation: None,
+            traced,
+            trace: String::new(),
+            random: Streams {
+                network: Random::new(seed, 2),
+                clients: Random::new(seed, 3),
+                nodes: Random::new(seed, 4),
+            },
+        };
+        world.schedule_all();
+        world
+    }
+
+    fn schedule_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            let at = self.random.nodes.below(300);
+            self.at(at, What::Start { node });
+        }
+        for client in 0..self.clients.len() {
+            self.at(400, What::Ask { client, turn: 0 });
+        }
+        for fault in 0..self.faults.len() {
+            self.at(self.faults[fault].at, What::Fault(fault));
+        }
+        self.at(HEALED, What::Heal);
+    }
+
+    /// Schedules something at a time.
+    pub(super) fn at(&mut self, time: u64, what: What) {
+        self.order += 1;
+        self.queue.insert((time.max(self.now), self.order), what);
+    }
+
+    /// Schedules something after a while.
+    pub(super) fn after(&mut self, while_: u64, what: What) {
+        self.at(self.now + while_, what);
+    }
+
+    pub(super) fn note(&mut self, text: impl FnOnce() -> String) {
+        if self.traced {
+            let _ = writeln!(self.trace, "{:>6} {}", self.now, text());
+        }
+    }
+
+    /// Ends the run: a rule is broken.
+    pub(super) fn violate(&mut self, why: String) {
+        self.note(|| format!("VIOLATION {why}"));
+        self.violation.get_or_insert(why);
+    }
+
+    /// A node disagrees with what is committed. After etcd was restored it may, if it stops in time.
+    pub(super) fn disagree(&mut self, node: usize, why: String) {
+        let machine = &mut self.nodes[node];
+        let older = machine.process.as_ref().is_some_and(|process| process.etcd < self.incarnation);
+        if machine.foreign || older {
+            machine.foreign = true;
+            return self.note(|| format!("node {node} has another history: {why}"));
+        }
+        self.violate(format!("node {node}: {why}"));
+    }
+
+    pub(super) fn check(&mut self, outcome: Result<(), String>) {
+        if let Err(why) = outcome {
+            self.violate(why);
+        }
+    }
+
+    pub(super) fn boot(&self, node: usize) -> u64 {
+        self.nodes[node].clock.boot(self.now)
+    }
+
+    /// Returns the process of a node, if it is this one.
+    pub(super) fn process(&mut self, node: usize, number: u64) -> Option<&mut Process> {
+        self.nodes[node]
+            .process
+            .as_mut()
+            .filter(|process| process.number == number && !process.stopped)
+    }
+
+    pub(super) fn settings(&mut self, node: usize) -> Settings {
+        Settings {
+            node: self.nodes[node].id,
+            nonce: self.random.nodes.next(),
+            lease: self.nodes[node].lease,
+            lease_reads: self.lease_reads,
+            max_skew: self.max_skew,
+            copies: 2,
+            most_retained: self.most_retained,
+            most_batch: self.most_batch,
+            random: self.random.nodes.next(),
+        }
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() || self.nodes[node].stopped.is_some() {
+            return;
+        }
+        let settings = self.settings(node);
+        let (boot, wall) = (self.boot(node), self.nodes[node].clock.wall(self.now));
+        let machine = &mut self.nodes[node];
+        machine.starts += 1;
+        let number = machine.starts;
+        match Process::start(number, settings, &machine.disk, boot, wall) {
+            Ok(process) => machine.process = Some(Process { etcd: self.incarnation, ..process }),
+            Err(why) => return self.violate(format!("node {node} cannot read its relay: {why}")),
+        }
+        let last = machine.disk.last();
+        self.note(|| format!("node {node} starts with {last} entries"));
+        self.at(self.now, What::Tell { node, number, event: Box::new(Event::Tick) });
+        let phase = self.random.nodes.between(100, 600);
+        self.after(phase, What::Second { node, number });
+    }
+
+    /// Ends the process of a node. Clients that wait are told nothing.
+    pub(super) fn end_process(&mut self, node: usize, power: bool, restart: u64) {
+        let machine = &mut self.nodes[node];
+        if machine.process.take().is_none() {
+            return;
+        }
+        machine.crash = None;
+        machine.freeze = None;
+        machine.frozen = machine.frozen.min(self.now);
+        if power {
+            let (lost, inside) = machine.disk.lose_power(&mut self.random.nodes);
+            if inside {
+                self.coverage.met(Case::RestartedInsideBatch);
+            }
+            if lost > 0 {
+                self.coverage.met(Case::PowerLost);
+            }
+            self.note(|| format!("node {node} loses {lost} entries of its relay"));
+        }
+        let backup = self.backup.as_ref().map_or(0, |backup| backup.1.last());
+        let machine = &mut self.nodes[node];
+        machine.foreign &= machine.disk.last() > backup;
+        self.note(|| format!("node {node} ends"));
+        self.after(restart, What::Start { node });
+    }
+
+    /// Whether a process may run now; if not, `what` is done later.
+    fn runs(&mut self, node: usize, what: &What) -> bool {
+        let frozen = self.nodes[node].frozen;
+        if frozen <= self.now {
+            return true;
+        }
+        self.at(frozen, what.clone());
+        false
+    }
+
+    fn node_of(what: &What) -> Option<usize> {
+        match what {
+            What::Tick { node, .. }
+            | What::Tell { node, .. }
+            | What::Turn { node, .. }
+            | What::Close { node, .. }
+            | What::Apply { node, .. }
+            | What::Resume { node, .. }
+            | What::Forced { node, .. }
+            | What::Fetched { node, .. }
+            | What::Second { node, .. }
+            | What::Answer { node, .. }
+            | What::Serve { node, .. }
+            | What::Watch { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, what: What) {
+        if let Some(node) = Self::node_of(&what)
+            && !self.runs(node, &what)
+        {
+            return;
+        }
+        match what {
+            What::Start { node } => self.start(node),
+            What::Tick { node, number } => self.tick(node, number),
+            What::Tell { node, number, event } => self.tell(node, number, *event),
+            What::Turn { node, number } => self.turn(node, number),
+            What::Close { node, number } => self.close(node, number),
+            What::Apply { node, number } => self.apply(node, number),
+            What::Resume { node, number } => self.execute(node, number),
+            What::Forced { node, number, lsn } => self.forced(node, number, lsn),
+            What::Fetched { node, number } => self.fetched(node, number),
+            What::Second { node, number } => self.second(node, number),
+            What::Arrive { node, number, id, call, revision, of } => {
+                self.arrive(node, number, id, &call, (revision, of));
+            }
+            What::PutDurable { node, seq, of } => self.put_durable(node, seq, of),
+            What::Answer { node, number, id, reported, revision } => {
+                self.answered(node, number, id, reported, revision);
+            }
+            What::Watch { node, number, watch } => self.watch(node, number, watch),
+            What::Ask { client, turn } => self.ask(client, turn),
+            What::Serve { node, number, client, turn, request } => {
+                self.serve_client(node, number, (client, turn), request);
+            }
+            What::GiveUp { client, turn } => self.give_up(client, turn),
+            What::Leave { node } => self.leave(node),
+            What::ClockStopped { node, time } => self.nodes[node].clock.stop(time),
+            What::Fault(fault) => self.fault(fault),
+            What::Disarm => self.disarm(),
+            What::Heal => self.heal(),
+        }
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(super) fn run(&mut self) {
+        while let Some(((time, _), what)) = self.queue.pop_first() {
+            if time > END {
+                break;
+            }
+            self.now = time;
+            self.events += 1;
+            if self.events > MOST_EVENTS {
+                self.violate(format!("the nodes go round in circles: {what:?}"));
+            }
+            self.step(what);
+            if self.violation.is_some() {
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    /// All nodes must have the same state, one of them must be the primary, and clients were told the truth.
+    fn finish(&mut self) {
+        if self.incarnation == 0 {
+            self.check(self.checker.finish(&self.truth));
+        }
+        if self.truth.joined > 0 {
+            self.coverage.met(Case::PartsJoined);
+        }
+        if self.truth.abandoned > 0 {
+            self.coverage.met(Case::PartsAbandoned);
+        }
+        let holders = &self.truth.holders;
+        if holders.windows(3).any(|three| three[0] == three[2] && three[0] != three[1]) {
+            self.coverage.met(Case::BackToTheFirst);
+        }
+        let (last, digest) = (self.truth.last(), self.truth.store.digest);
+        let mut primaries = 0;
+        let mut alive = 0;
+        for node in 0..self.nodes.len() {
+            let Some(process) = &self.nodes[node].process else { continue };
+            if process.stopped {
+                continue;
+            }
+            if self.nodes[node].foreign {
+                self.violate(format!(
+                    "node {node} goes on with a history that the restored etcd does not have"
+                ));
+                return;
+            }
+            alive += 1;
+            primaries += usize::from(process.role == Role::Primary);
+            let (has, own) = (process.store.last, process.store.digest);
+            if (has, own) != (last, digest) {
+                let status = process.group.status();
+                self.violate(format!(
+                    "node {node} has {has} of {last} entries long after all faults ended: {status:?}"
+                ));
+            }
+        }
+        let may_be_gone = self.scenario == Scenario::Restore && alive == 0;
+        if primaries != 1 && !may_be_gone {
+            let states: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| node.process.as_ref().map(|process| process.group.status()))
+                .collect();
+            self.violate(format!("{primaries} primaries long after all faults ended: {states:?}"));
+        }
+    }
+}
+
+/// Returns the number of nodes in the run of a seed.
+pub(super) fn nodes_of(seed: u64) -> usize {
+    if seed % 5 == 4 { 2 } else { 3 }
+}
