@@ -82,15 +82,7 @@ impl Calls {
         let (client, keys, inbox) =
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
-            let trim = Transaction {
-                compare: vec![etcd::Compare::Value {
-                    key: keys.primary().into(),
-                    value: primary.into(),
-                }],
-                then: vec![Operation::Delete(KeyRange::between(keys.batch(0), keys.batch(below)))],
-                otherwise: Vec::new(),
-            };
-            let outcome = client.transact(&trim).await;
+            let outcome = client.transact(&trimming(&keys, primary, below)).await;
             let outcome = outcome.map(|done| done.succeeded).map_err(|why| failure(&why));
             send(&inbox, Event::Trimmed { id, outcome });
         });
@@ -210,6 +202,15 @@ fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
     }
 }
 
+/// Returns the transaction that deletes the batches below a number, if `primary` has this value.
+fn trimming(keys: &Keys, primary: String, below: Seq) -> Transaction {
+    Transaction {
+        compare: vec![etcd::Compare::Value { key: keys.primary().into(), value: primary.into() }],
+        then: vec![Operation::Delete(KeyRange::between(keys.batch(0), keys.batch(below)))],
+        otherwise: Vec::new(),
+    }
+}
+
 /// Returns the values that the first reads of a transaction have found.
 fn first_values<const N: usize>(transacted: Transacted) -> [Option<Vec<u8>>; N] {
     let mut answers = transacted.answers.into_iter();
@@ -307,5 +308,51 @@ pub(super) fn failure(why: &EtcdError) -> Failure {
             etcd::Outcome::NotDone => Failure::Busy(why.to_string()),
             etcd::Outcome::Unknown => Failure::Unknown(why.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_compares_values_and_reads_both_if_they_differ() {
+        let keys = Keys::new("roses").unwrap();
+        let swap = Swap {
+            tail: Compare::Is(b"line".to_vec()),
+            members: Compare::Absent,
+            puts: vec![
+                Put::Tail("next".to_owned()),
+                Put::Batch(7, Arc::from(&b"batch"[..])),
+                Put::Primary("primary".to_owned()),
+                Put::Members("members".to_owned()),
+            ],
+        };
+        let wanted = Transaction {
+            compare: vec![
+                etcd::Compare::Value { key: keys.tail().into(), value: "line".into() },
+                etcd::Compare::Absent { key: keys.members().into() },
+            ],
+            then: vec![
+                Operation::put(keys.tail(), "next"),
+                Operation::put(keys.batch(7), "batch"),
+                Operation::put(keys.primary(), "primary"),
+                Operation::put(keys.members(), "members"),
+            ],
+            otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
+        };
+        assert_eq!(transaction(&keys, &swap), wanted);
+        let any = Swap { tail: Compare::Any, members: Compare::Any, puts: Vec::new() };
+        assert_eq!(transaction(&keys, &any).compare, []);
+    }
+
+    #[test]
+    fn trimming_puts_nothing() {
+        let keys = Keys::new("roses").unwrap();
+        let trim = trimming(&keys, "primary".to_owned(), 7);
+        let wanted = etcd::Compare::Value { key: keys.primary().into(), value: "primary".into() };
+        assert_eq!(trim.compare, [wanted]);
+        let range = KeyRange::between(keys.batch(0), keys.batch(7));
+        assert_eq!((trim.then, trim.otherwise), (vec![Operation::Delete(range)], Vec::new()));
     }
 }

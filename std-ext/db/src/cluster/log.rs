@@ -338,10 +338,9 @@ impl Log for EtcdLog {
     }
 
     fn evaluated(&self, before: Epoch) -> Evaluated {
-        // An evaluation over the end of a term belongs to none: the last epoch is odd, and never comes.
-        let epoch = if self.epoch() == before { before } else { Epoch::MAX };
-        let time = if epoch % 2 == 1 { clock::micros() } else { 0 };
-        Evaluated { epoch, time }
+        // If the term has changed meanwhile, there is no proof of this one any more.
+        let time = if before.is_multiple_of(2) { 0 } else { clock::micros() };
+        Evaluated { epoch: before, time }
     }
 
     fn proof(&self, evaluated: &Evaluated) -> Proof {
@@ -437,5 +436,130 @@ impl Log for EtcdLog {
         let callbacks = std::mem::take(&mut *lock(&self.on_progress));
         drop(callbacks);
         closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Fsync;
+    use crate::log::file::FileLog;
+    use crate::log::folder::Folder;
+
+    /// A log whose relay has no entries, and the number of times that it has woken its driver.
+    fn log() -> (tempfile::TempDir, Arc<EtcdLog>, Arc<Gauge>) {
+        let folder = tempfile::tempdir().unwrap();
+        let claimed = Folder::claim(folder.path()).unwrap();
+        let (file, _) =
+            FileLog::open(claimed, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
+        let relay = Arc::new(Relay::new(Arc::new(file), None).unwrap());
+        let settings = LogSettings { cluster: [7; 16], incarnation: 1, largest_request: 1000 };
+        let wakes = Arc::new(Gauge::default());
+        let of_log = Arc::clone(&wakes);
+        let wake = Box::new(move || {
+            of_log.add(1);
+        });
+        (folder, Arc::new(EtcdLog::new(settings, relay, 0, wake)), wakes)
+    }
+
+    #[test]
+    fn an_entry_is_acknowledged_once_it_is_safe() {
+        let (_folder, log, _) = log();
+        assert!(!log.writable());
+        log.begin_term(1);
+        assert!(log.writable() && (log.last(), log.safe()) == (1, 1));
+        assert_eq!((log.append(5, b"one").unwrap(), log.append(6, b"two").unwrap()), (2, 3));
+        assert!(!log.commit(2).unwrap());
+        let taken: Vec<_> = log.take(true).iter().map(|entry| (entry.lsn, entry.time)).collect();
+        assert_eq!(taken, [(2, 5), (3, 6)]);
+        log.set_safe(2);
+        assert!(log.commit(2).unwrap() && !log.commit(3).unwrap());
+        let waiter = Arc::clone(&log);
+        let waits = std::thread::spawn(move || waiter.wait(3));
+        log.set_safe(3);
+        log.tell();
+        waits.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn entries_of_a_term_that_is_over_never_become_safe() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.append(5, b"one").unwrap();
+        let waiter = Arc::clone(&log);
+        let waits = std::thread::spawn(move || waiter.wait(2));
+        assert!(log.end_term() && !log.end_term());
+        assert!(matches!(waits.join().unwrap(), Err(LogError::Deposed)));
+        assert!(matches!(log.commit(2), Err(LogError::Deposed)));
+        assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Deposed)));
+        assert!(log.commit(1).unwrap(), "this one was committed");
+        // A change that had begun is counted, so that the state is thrown away.
+        assert_eq!(log.append(6, b"late").unwrap(), 3);
+    }
+
+    #[test]
+    fn an_answer_needs_a_proof_of_its_own_term() {
+        let (_folder, log, wakes) = log();
+        let as_follower = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&as_follower), Proof::Given);
+        log.begin_term(1);
+        assert_eq!(log.proof(&as_follower), Proof::Never, "the view may have changed meanwhile");
+
+        let first = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&first), Proof::Pending);
+        assert_eq!((wakes.get(), log.take_proof_wanted()), (1, true));
+        log.prove(first.time, first.time);
+        assert_eq!(log.proof(&first), Proof::Pending, "not later than the evaluation");
+        log.prove(0, first.time + 1);
+        assert_eq!(log.proof(&first), Proof::Given, "etcd has confirmed it since");
+        log.prove(first.time + 1, 0);
+        assert_eq!(log.proof(&first), Proof::Given, "the lease lasts");
+
+        log.prove(u64::MAX, u64::MAX);
+        log.end_term();
+        assert_eq!(log.proof(&first), Proof::Never);
+        assert!(matches!(log.wait_proof(&first), Err(LogError::Deposed)));
+        log.begin_term(2);
+        assert_eq!(log.proof(&first), Proof::Never, "it outlives its term");
+        let second = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&second), Proof::Pending, "a proof of the term before counts");
+    }
+
+    #[test]
+    fn the_driver_is_woken_once() {
+        let (_folder, log, wakes) = log();
+        log.begin_term(1);
+        log.append(5, b"one").unwrap();
+        log.commit(2).unwrap();
+        assert_eq!(wakes.get(), 0, "a transaction is in flight: the driver looks by itself");
+        assert_eq!((log.take(true).len(), log.take(true).len()), (1, 0));
+        log.append(5, b"two").unwrap();
+        assert_eq!(wakes.get(), 0, "appending wakes nobody: it is done under locks");
+        log.commit(3).unwrap();
+        log.commit(3).unwrap();
+        assert_eq!(wakes.get(), 1);
+    }
+
+    #[test]
+    fn clients_wait_for_a_backlog_and_for_the_next_primary() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.append(5, &[0; 100]).unwrap();
+        log.set_pending(1000);
+        assert_eq!(log.backlog(), 1100);
+        log.take(false);
+        assert_eq!(log.backlog(), 1000);
+        log.hold(true);
+        assert_eq!(log.backlog(), usize::MAX);
+        log.hold(false);
+        assert_eq!((log.backlog(), log.largest_request()), (1000, 1000));
+    }
+
+    #[test]
+    fn a_log_that_is_closed_takes_nothing() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.close().unwrap();
+        assert!(matches!(log.append(5, b"one"), Err(LogError::Closed)) && !log.writable());
     }
 }

@@ -159,3 +159,108 @@ impl Picture {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::core::{Chain, Position, Tail};
+    use super::*;
+
+    const OWN: NodeId = NodeId([1; 20]);
+    const OTHER: NodeId = NodeId([2; 20]);
+
+    fn registration(role: &str, applied: u64) -> Registration {
+        let (ip, role) = ("127.0.0.1".to_owned(), role.to_owned());
+        Registration { ip, role, applied, peer_port: 17000, ..Registration::default() }
+    }
+
+    /// The status of a follower that has received this holder's line at boot time 1000. The lease is 500 ms.
+    fn status(holder: NodeId, applied: u64) -> Status {
+        let tail = Tail {
+            epoch: 3,
+            node: Some(holder),
+            nonce: 9,
+            seq: 4,
+            lsn: 40,
+            time: 77_000,
+            beat: 0,
+            lease: 500,
+            chain: Chain::default(),
+        };
+        Status {
+            role: Role::Follower,
+            epoch: 3,
+            until: 0,
+            sent: 0,
+            safe: 40,
+            last: 40,
+            applied,
+            pending: 0,
+            primary: Some(holder),
+            tail: Some(tail),
+            received: 1000,
+            position: Position::default(),
+            behind: 0,
+            member: true,
+            retained: 0,
+            disqualified: None,
+        }
+    }
+
+    fn picture() -> Picture {
+        let mut picture = Picture::new(OWN, "group".to_owned(), registration("follower", 30));
+        let members = Members::default().with(OWN, 1).with(OTHER, 2);
+        picture.set_members(Some(members.print().as_bytes()));
+        picture
+            .set_nodes(vec![Node { id: OTHER, registration: registration("follower", 40) }], 900);
+        picture
+    }
+
+    #[test]
+    fn a_group_is_led_until_the_lease_has_run_out() {
+        let mut picture = picture();
+        let other = status(OTHER, 40);
+        let view = picture.view(&other, false, 1549);
+        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), true));
+        let view = picture.view(&other, false, 1550);
+        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), false));
+        // This node has won the group, and does not serve yet.
+        let own = status(OWN, 40);
+        assert!(!picture.view(&own, false, 1100).is_led);
+        assert!(picture.view(&own, true, 1100).is_led);
+        let released = Status {
+            tail: own.tail.map(|tail| Tail { nonce: 0, node: None, ..tail }),
+            primary: None,
+            ..own
+        };
+        let view = picture.view(&released, false, 1100);
+        assert_eq!((view.primary, view.is_led), (Some(OWN.to_string()), false), "the last one");
+    }
+
+    #[test]
+    fn only_a_primary_that_serves_is_one() {
+        let mut picture = picture();
+        let status = Status { role: Role::Primary, ..status(OWN, 40) };
+        assert_eq!(picture.view(&status, false, 1100).role, super::super::view::Role::Follower);
+        assert_eq!(picture.view(&status, true, 1100).role, super::super::view::Role::Primary);
+    }
+
+    #[test]
+    fn data_are_as_old_as_the_last_line_that_was_applied() {
+        let mut picture = picture();
+        assert_eq!(picture.as_of(&status(OTHER, 39)), None, "an entry is missing");
+        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000));
+        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000), "and stays it");
+    }
+
+    #[test]
+    fn members_that_are_gone_have_failed() {
+        let mut picture = picture();
+        assert_eq!(picture.successor(), Some(OTHER));
+        assert_eq!(picture.sources(), ["127.0.0.1:17000"]);
+        picture.set_nodes(Vec::new(), 3000);
+        let view = picture.view(&status(OWN, 30), true, 3000);
+        let health = |id: NodeId| view.member(&id.to_string()).map(|member| member.health);
+        assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
+        assert_eq!((picture.successor(), picture.sources().len()), (None, 0));
+    }
+}
