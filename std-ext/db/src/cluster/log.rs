@@ -489,8 +489,8 @@ mod tests {
         let waiter = Arc::clone(&log);
         let waits = std::thread::spawn(move || waiter.wait(2));
         assert!(log.end_term() && !log.end_term());
+        assert!(matches!(log.commit(2), Err(LogError::Deposed)), "it is waited for without end");
         assert!(matches!(waits.join().unwrap(), Err(LogError::Deposed)));
-        assert!(matches!(log.commit(2), Err(LogError::Deposed)));
         assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Deposed)));
         assert!(log.commit(1).unwrap(), "this one was committed");
         // A change that had begun is counted, so that the state is thrown away.
