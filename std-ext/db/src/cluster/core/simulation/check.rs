@@ -1,4 +1,4 @@
-//! Checks what clients are told against what is committed.
+//! Checks the answers to clients against the committed entries.
 //!
 //! An answer tells of some keys. Each must be as some committed entry left it, and no older than any answer that left
 //! before the request was made. As all answers agree with one order of entries, the order of real time included, the
@@ -20,7 +20,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    /// A client makes a request. Returns the least age of what the answer may show of a key.
+    /// A client makes a request. Returns the earliest entry that the answer may show of a key.
     pub(super) fn required(&self, key: &[u8]) -> Lsn {
         self.shown.get(key).copied().unwrap_or(0)
     }

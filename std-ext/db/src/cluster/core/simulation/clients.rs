@@ -1,4 +1,4 @@
-//! The clients of a run: what they ask, and how a node evaluates it.
+//! The clients of a run: their requests, and how a node evaluates them.
 
 use super::random::Random;
 use super::store::Store;
@@ -6,7 +6,7 @@ use crate::log::Lsn;
 use crate::log::change;
 use crate::request::Expiry;
 
-/// What a client asks. Each token is unique.
+/// A request of a client. Each token is unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Appends a token to a list.
@@ -31,7 +31,7 @@ const PAIR: [&[u8]; 2] = [b"pair-a", b"pair-b"];
 const LARGE: &[u8] = b"large";
 
 impl Request {
-    /// Chooses what a client asks next. `token` is unique.
+    /// Chooses the next request of a client. `token` is unique.
     pub(super) fn random(random: &mut Random, token: u64, most_batch: usize) -> Self {
         let list = format!("list-{}", random.below(2)).into_bytes();
         let new = format!("new-{}", random.below(12)).into_bytes();
@@ -104,7 +104,7 @@ impl Request {
     }
 }
 
-/// What an answer tells of one key.
+/// A key in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) key: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What the runs have met. A test that never meets a case does not check it.
+//! The cases that the runs have met. A test that never meets a case does not check it.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use super::store::Store;
 use crate::cluster::core::{Committed, Entry, Mark, Position, Seq};
 use crate::log::Lsn;
 
-/// A folder. It outlives the process, but what was not forced is lost with the machine.
+/// A folder. It outlives the process, but entries that were not forced are lost with the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     entries: Vec<Entry>,
@@ -46,7 +46,7 @@ impl Disk {
         self.mark_of(self.forced).filter(|_| self.forced > 0).map(|mark| mark.seq)
     }
 
-    /// Loses some of what was not forced. Returns the number of entries, and whether part of a batch is left.
+    /// Loses some entries that were not forced. Returns the number of entries, and whether part of a batch is left.
     pub(super) fn lose_power(&mut self, random: &mut Random) -> (u64, bool) {
         let lost = self.last() - random.between(self.forced, self.last() + 1);
         self.entries.truncate(usize::try_from(self.last() - lost).expect("fits"));

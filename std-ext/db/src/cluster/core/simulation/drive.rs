@@ -117,6 +117,9 @@ impl World {
                 if let Some(process) = self.process(node, number) {
                     process.proof = Proof { epoch, until, sent };
                 }
+                if self.boot(node) < until {
+                    self.check_one_lease(node);
+                }
             }
             Action::Fenced => {
                 self.coverage.met(Case::FencedUnsafe);
@@ -173,7 +176,7 @@ impl World {
         let mut digests = Vec::new();
         for entry in &committed.entries {
             if let Err(why) = process.store.apply(entry.lsn, entry.time, &entry.changes) {
-                return self.disagree(node, why);
+                return self.disagree(node, &why);
             }
             digests.push((entry.lsn, process.store.digest));
         }
@@ -181,7 +184,7 @@ impl World {
         process.safe = last;
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
-                self.disagree(node, format!("it has another state at entry {lsn} than the log"));
+                self.disagree(node, &format!("it has another state at entry {lsn} than the log"));
             }
         }
         let pushed = self.nodes[node].disk.push(&committed);
@@ -201,7 +204,7 @@ impl World {
     fn safe(&mut self, node: usize, number: u64, lsn: u64) {
         if lsn > self.truth.last() {
             let last = self.truth.last();
-            self.disagree(node, format!("it takes entry {lsn} for committed, and {last} are"));
+            self.disagree(node, &format!("it takes entry {lsn} for committed, and {last} are"));
         }
         let Some(process) = self.process(node, number) else { return };
         process.safe = process.safe.max(lsn);
@@ -209,7 +212,7 @@ impl World {
         let digests = std::mem::replace(&mut process.digests, later);
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
-                self.disagree(node, format!("it has another state at its own entry {lsn}"));
+                self.disagree(node, &format!("it has another state at its own entry {lsn}"));
             }
         }
     }
@@ -325,11 +328,11 @@ impl World {
             });
             let checked = self.checker.answer(&self.truth, &reply);
             if let Err(why) = checked {
-                self.disagree(node, why);
+                self.disagree(node, &why);
             }
             let pause = self.random.clients.between(5, 90);
             let (client, turn) = reply.client;
-            self.after(pause, What::Ask { client, turn });
+            self.after(pause, What::ClientTurn { client, turn });
         }
     }
 
@@ -345,9 +348,9 @@ impl World {
             let before = |process: &Process| process.etcd < self.incarnation;
             let other_process = self.nodes[other].process.as_ref();
             if other_process.is_some_and(holds) {
-                // After a restore of etcd one of them may lead by what etcd has forgotten.
+                // After a restore of etcd one of them may lead by a line that etcd has forgotten.
                 let at = if other_process.is_some_and(before) { other } else { node };
-                return self.disagree(at, format!("nodes {node} and {other} both hold the lease"));
+                return self.disagree(at, &format!("nodes {node} and {other} both hold the lease"));
             }
         }
     }
@@ -385,7 +388,7 @@ impl World {
         self.after(delay, What::PutDurable { node, seq, of });
     }
 
-    /// What a node does from time to time.
+    /// The work that a node does from time to time.
     pub(super) fn second(&mut self, node: usize, number: u64) {
         let boot = self.boot(node);
         let quiet = self.now > CLIENTS_END;
@@ -422,7 +425,7 @@ impl World {
     fn clocks_of_others(&self, node: usize) -> Vec<(NodeId, i64)> {
         let wall = |at: usize| {
             let boot = self.boot(at);
-            self.nodes[at].process.as_ref().map(|process| process.wall(boot) as i64)
+            self.nodes[at].process.as_ref().map(|process| process.wall(boot).cast_signed())
         };
         let Some(own) = wall(node) else { return Vec::new() };
         let others = (0..self.nodes.len()).filter(|other| *other != node);

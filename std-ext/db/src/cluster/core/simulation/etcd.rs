@@ -91,7 +91,7 @@ impl FakeEtcd {
         }
         if !transaction.puts.is_empty() && self.bytes() > self.quota {
             self.alarm = true;
-            let done = self.revision % 2 == 0 && self.apply(transaction);
+            let done = self.revision.is_multiple_of(2) && self.apply(transaction);
             return Err(Refusal::NoSpace { done });
         }
         Ok(self.apply(transaction))

@@ -1,4 +1,4 @@
-//! What goes wrong in a run: a list that the seed determines, so that a failing run can be tried without single faults.
+//! The faults of a run: a list that the seed determines, so that a failing run can be tried without single faults.
 
 use super::random::Random;
 
@@ -9,7 +9,7 @@ pub(super) struct Fault {
     pub(super) kind: Kind,
 }
 
-/// What goes wrong. Times are in true milliseconds.
+/// A way to fail. Times are in true milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A process ends after it has carried out this many further actions. If the power fails, unforced bytes are lost.
@@ -46,6 +46,11 @@ pub(super) enum Kind {
     SlowDisk { node: usize, time: u64 },
     /// The primary is asked to hand over to a node, or to any.
     HandOver { to: Option<usize> },
+    /// Answers reach the primary late, or not at all, for a while; soon nothing that it sends reaches etcd. Its lease
+    /// ends while another node waits for it.
+    Isolate { lost: bool, answers: u64, requests: u64 },
+    /// A process ends, and starts again after this time.
+    Down { node: usize, time: u64 },
     /// A process is asked to stop, and starts again.
     Restart { node: usize },
     /// The lease of a node's settings changes.
@@ -80,7 +85,7 @@ fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
     let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
     let time = if random.chance(500) { random.between(20, 400) } else { random.between(400, 2500) };
     let actions = random.below(30);
-    match random.below(27) {
+    match random.below(30) {
         0..3 => Kind::Crash { node, actions, power: random.chance(500) },
         3..5 => Kind::Freeze { node, actions, time },
         5 | 6 => Kind::CutTo { node, time },
@@ -100,7 +105,14 @@ fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
         22 => Kind::Restart { node },
         23 => Kind::Lease { node, lease: random.between(400, 1500) },
         24 => Kind::Forget { node },
-        25 => Kind::Jump { node, by: random.below(40_000) as i64 - 20_000 },
+        25 => Kind::Jump { node, by: random.below(40_000).cast_signed() - 20_000 },
+        26..29 => {
+            let lost = random.chance(500);
+            let answers = random.between(80, 500);
+            let requests =
+                if lost { answers + random.between(5, 150) } else { random.between(2, 60) };
+            Kind::Isolate { lost, answers, requests }
+        }
         _ if matches!(scenario, Scenario::LogReads | Scenario::StoppedClocks) => {
             Kind::FreezeClock { node, time }
         }
@@ -119,8 +131,24 @@ pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec
         .collect();
     if scenario == Scenario::Restore {
         let backup = random.between(1000, 3000);
+        let restore = backup + random.between(100, 2000);
         faults.push(Fault { at: backup, kind: Kind::Backup });
-        faults.push(Fault { at: backup + random.between(100, 3000), kind: Kind::Restore });
+        faults.push(Fault { at: restore, kind: Kind::Restore });
+        if random.chance(600) {
+            // One node has nothing behind the backup. It leads before the others return.
+            faults.retain(|fault| matches!(fault.kind, Kind::Backup | Kind::Restore));
+            let behind = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+            let early = Fault {
+                at: backup - 1,
+                kind: Kind::Down { node: behind, time: restore - backup + 50 },
+            };
+            faults.push(early);
+            let others = (0..nodes).filter(|node| *node != behind);
+            faults.extend(others.map(|node| {
+                let time = random.between(2500, 5000);
+                Fault { at: restore - 1, kind: Kind::Down { node, time } }
+            }));
+        }
     }
     faults.sort_by_key(|fault| fault.at);
     faults

@@ -1,20 +1,20 @@
 //! A simulation of the whole group, by seed.
 //!
 //! The real [`Group`](super::Group) and the real bytes of batches run against a fake etcd, clocks, disks and links. A
-//! seed determines a run: what clients ask, how long everything takes, and what goes wrong.
+//! seed determines a run: the requests of clients, how long everything takes, and all faults.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `etcd`, `clock`, `disk`, `store` | the parts of the world that are not the group |
-//! | `truth` | what is committed; every transaction of etcd is checked here |
-//! | `process`, `clients` | a start of a node's program, and what clients ask it |
-//! | `check` | whether answers agree with what is committed |
-//! | `world`, `network`, `drive`, `workload` | the queue of all that happens, and what carries it out |
-//! | `faults`, `run` | what goes wrong; one run, and the shrinking of a failed one |
+//! | `truth` | the committed entries; every transaction of etcd is checked here |
+//! | `process`, `clients` | a start of a node's program, and the requests of clients |
+//! | `check` | whether answers agree with the committed entries |
+//! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
+//! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
 //! | `coverage` | the cases that the runs must meet |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
-//! and all that happened.
+//! and its trace.
 
 mod check;
 mod clients;
@@ -94,9 +94,9 @@ fn stopped_clocks_make_lease_reads_old() {
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
 }
 
-/// Lists all seeds that break a rule, and what the runs have met.
+/// Lists all seeds that break a rule, and the cases that the runs have met.
 #[test]
-#[ignore = "a tool for whoever changes the protocol: it does not fail"]
+#[ignore = "a tool for developers: it lists violations and does not fail"]
 fn survey() {
     for scenario in [Scenario::Faults, Scenario::LogReads, Scenario::Restore] {
         let mut coverage = Coverage::default();

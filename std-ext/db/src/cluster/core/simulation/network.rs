@@ -126,8 +126,8 @@ impl World {
         }
         let header = self.etcd.revision;
         let reported = if header < revision { failed(call, Failure::WentBack) } else { reported };
-        let latency = self.latency();
-        self.after(latency, What::Answer { node, number, id, reported, revision: header });
+        let at = (self.now + self.latency()).max(self.nodes[node].answers_late);
+        self.at(at, What::Answer { node, number, id, reported, revision: header });
     }
 
     fn serve(&mut self, node: usize, call: &Call) -> Reported {
@@ -214,7 +214,7 @@ impl World {
         if !String::from_utf8_lossy(&members).contains(&id) {
             self.violate(format!("node {node} was removed from the members, and takes over"));
         }
-        if self.now > CLIENTS_END {
+        if self.now > CLIENTS_END && self.incarnation == 0 {
             self.violate(format!("node {node} takes the group from a primary that works"));
         }
     }
@@ -286,7 +286,7 @@ impl World {
         self.after(lag, What::Watch { node, number, watch: watch.number });
     }
 
-    /// The watch tells of what has changed.
+    /// The watch reports changes.
     pub(super) fn watch(&mut self, node: usize, number: u64, number_of_watch: u64) {
         let machine = &self.nodes[node];
         let closed = machine.watch_stalled.max(machine.cut_from).max(self.trouble.paused);

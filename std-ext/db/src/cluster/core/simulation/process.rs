@@ -26,7 +26,7 @@ pub(super) struct Watch {
     pub(super) next: u64,
 }
 
-/// What proves replies, as the group said last.
+/// The proof of replies that the group gave last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Proof {
     pub(super) epoch: Epoch,
@@ -35,6 +35,7 @@ pub(super) struct Proof {
 }
 
 /// One start of a node's program.
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
 pub(super) struct Process {
     /// Tells processes of a node apart.
     pub(super) number: u64,
@@ -70,7 +71,7 @@ pub(super) struct Process {
     pub(super) resyncing: bool,
     /// The digests behind own entries that are not known to be committed.
     pub(super) digests: BTreeMap<Lsn, u64>,
-    /// What the wall clock had ahead of the boot clock when the process started, and what was added since.
+    /// The lead of the wall clock over the boot clock when the process started, and the milliseconds added since.
     pub(super) wall_offset: u64,
     /// When the next tick is scheduled: true time.
     pub(super) tick: u64,

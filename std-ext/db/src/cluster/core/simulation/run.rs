@@ -5,7 +5,7 @@ use super::faults::{Fault, Scenario, plan};
 use super::random::Random;
 use super::world::{World, nodes_of};
 
-/// What came of a run.
+/// The outcome of a run.
 pub(super) struct Run {
     pub(super) violation: Option<String>,
     pub(super) coverage: Coverage,

@@ -68,10 +68,6 @@ impl Store {
         self.records.values().any(|record| record.ends.is_some())
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = (&[u8], &Record)> {
-        self.records.iter().map(|(key, record)| (key.as_slice(), record))
-    }
-
     fn put(&mut self, key: &[u8], record: Option<Record>, lsn: Lsn) {
         let added = record.as_ref().map_or(0, |record| hash_of(key, record));
         let old = match record {
@@ -83,7 +79,7 @@ impl Store {
         self.changed.insert(key.to_vec(), lsn);
     }
 
-    /// Removes what has expired by the floor: the only removal that no change asks for.
+    /// Removes records that have expired by the floor: the only removal without a change.
     fn raise_floor(&mut self, floor: u64, lsn: Lsn) -> Result<(), String> {
         if floor < self.floor {
             return Err(format!("entry {lsn} sets the floor back to {floor} from {}", self.floor));
@@ -122,7 +118,7 @@ impl Store {
                     Some(record) => std::str::from_utf8(&record.value)
                         .ok()
                         .and_then(|text| text.parse().ok())
-                        .ok_or_else(|| format!("entry {lsn} adds to what is no number"))?,
+                        .ok_or_else(|| format!("entry {lsn} adds to a value that is no number"))?,
                     None => 0,
                 };
                 Some(Record { value: (number + by).to_string().into_bytes(), ends })

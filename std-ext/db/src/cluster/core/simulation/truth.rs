@@ -1,4 +1,4 @@
-//! What is committed: each transaction that takes effect in the fake etcd is checked and replayed here.
+//! The committed entries: each transaction that takes effect in the fake etcd is checked and replayed here.
 //!
 //! All that nodes apply, acknowledge and answer is compared with it.
 
@@ -17,6 +17,9 @@ pub(super) fn log_key(seq: u64) -> String {
     format!("{LOG}{seq:020}")
 }
 
+/// The entry that changed a key, and the new value.
+type Version = (Lsn, Option<Vec<u8>>);
+
 /// The committed entries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Truth {
@@ -26,7 +29,7 @@ pub(super) struct Truth {
     /// The digest behind each entry; the first is of the empty state.
     digests: Vec<u64>,
     /// The contents of each key behind the entries that changed it.
-    versions: BTreeMap<Vec<u8>, Vec<(Lsn, Option<Vec<u8>>)>>,
+    versions: BTreeMap<Vec<u8>, Vec<Version>>,
     pub(super) store: Store,
     /// The parts of an entry that is not complete, and their epoch.
     parts: Vec<u8>,
@@ -61,7 +64,7 @@ impl Truth {
         versions[..later].last()?.1.as_deref()
     }
 
-    /// Returns whether the last takeover found the group released, and to whom; none if it created the group.
+    /// Returns whether the last takeover found the group released, and the chosen node; none if it created the group.
     pub(super) fn before_takeover(&self) -> Option<(bool, Option<NodeId>)> {
         self.taken.map(|line| (line.holder().is_none(), line.node))
     }

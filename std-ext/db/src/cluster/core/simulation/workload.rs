@@ -1,11 +1,11 @@
-//! What clients ask, and how faults begin and end.
+//! The requests of clients, and how faults begin and end.
 
 use super::check::Checker;
 use super::clients::Request;
 use super::coverage::Case;
 use super::etcd::Transaction;
 use super::faults::Kind;
-use super::world::{CLIENTS_END, Trouble, What, World};
+use super::world::{CLIENTS_END, Node, Trouble, What, World};
 use crate::cluster::core::{Event, Members, Role};
 
 impl World {
@@ -19,8 +19,8 @@ impl World {
         let (node, turn) = (asks.aim, asks.turn);
         let request = Request::random(&mut self.random.clients, self.tokens, self.most_batch);
         self.tokens += 1;
-        let patience = self.random.clients.between(300, 1500);
-        self.after(patience, What::GiveUp { client, turn });
+        let wait = self.random.clients.between(300, 1500);
+        self.after(wait, What::GiveUp { client, turn });
         match self.number_of(node) {
             Some(number) => self.after(1, What::Serve { node, number, client, turn, request }),
             None => self.ask_elsewhere(client, turn),
@@ -33,7 +33,7 @@ impl World {
         node: usize,
         number: u64,
         client: (usize, u64),
-        request: Request,
+        request: &Request,
     ) {
         let boot = self.boot(node);
         let required: Vec<_> =
@@ -41,14 +41,14 @@ impl World {
         let Some(process) = self.process(node, number) else { return };
         let refused = !process.accepts && !request.reads_only();
         if process.role != Role::Primary || refused {
-            self.read_at_follower(node, &request);
+            self.read_at_follower(node, request);
             return self.ask_elsewhere(client.0, client.1);
         }
         match process.evaluate(client, request.clone(), &required, boot) {
             Ok(reply) => process.held.push(reply),
             Err(why) => return self.violate(format!("node {node}: {why}")),
         }
-        self.checker.attempt(&request);
+        self.checker.attempt(request);
         self.want_turn(node, number);
         self.send_replies(node, number);
     }
@@ -64,7 +64,7 @@ impl World {
         let nodes = self.nodes.len() as u64;
         self.clients[client].aim = usize::try_from(self.random.clients.below(nodes)).unwrap_or(0);
         let wait = self.random.clients.between(10, 60);
-        self.after(wait, What::Ask { client, turn });
+        self.after(wait, What::ClientTurn { client, turn });
     }
 
     /// A follower answers from its own state: old perhaps, but committed.
@@ -78,12 +78,12 @@ impl World {
             if self.truth.value(key, process.store.last) != value {
                 let name = String::from_utf8_lossy(key).into_owned();
                 return self
-                    .disagree(node, format!("as a follower it shows {name} as it never was"));
+                    .disagree(node, &format!("as a follower it shows {name} as it never was"));
             }
         }
     }
 
-    fn cut(&mut self, node: usize, until: u64, to: bool) {
+    pub(super) fn cut(&mut self, node: usize, until: u64, to: bool) {
         let machine = &mut self.nodes[node];
         let cut = if to { &mut machine.cut_to } else { &mut machine.cut_from };
         *cut = until.max(*cut);
@@ -128,6 +128,8 @@ impl World {
             Kind::Quota { room } => self.etcd.quota = self.etcd.bytes() + room,
             Kind::SlowDisk { node, time } => self.nodes[node].slow_disk = now + time,
             Kind::HandOver { to } => self.hand_over(to),
+            Kind::Isolate { lost, answers, requests } => self.isolate(lost, answers, requests),
+            Kind::Down { node, time } => self.end_process(node, false, time),
             Kind::Restart { node } => self.leave(node),
             Kind::Lease { node, lease } => {
                 self.nodes[node].lease = lease;
@@ -182,6 +184,20 @@ impl World {
         }
     }
 
+    fn isolate(&mut self, lost: bool, answers: u64, requests: u64) {
+        let leads = |node: &Node| {
+            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+        };
+        let Some(node) = self.nodes.iter().position(leads) else { return };
+        let until = self.now + answers;
+        if lost {
+            self.cut(node, until, false);
+        } else {
+            self.nodes[node].answers_late = until;
+        }
+        self.after(requests, What::Cut { node });
+    }
+
     /// The operator removes a node from the members. Its process starts again, and adds itself.
     fn forget(&mut self, node: usize) {
         let id = self.nodes[node].id;
@@ -231,11 +247,6 @@ impl World {
         }
     }
 
-    /// A process and its clocks go on.
-    pub(super) fn clock_stopped(&mut self, node: usize, time: u64) {
-        self.nodes[node].clock.stop(time);
-    }
-
     /// Everything that was broken works again.
     pub(super) fn heal(&mut self) {
         self.note(|| "all faults end".into());
@@ -246,6 +257,7 @@ impl World {
             node.cut_to = 0;
             node.cut_from = 0;
             node.watch_stalled = 0;
+            node.answers_late = 0;
             node.slow_disk = 0;
             node.crash = None;
             node.freeze = None;

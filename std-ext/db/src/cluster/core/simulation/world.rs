@@ -1,4 +1,4 @@
-//! The simulated world: true time, nodes, etcd, and what happens next.
+//! The simulated world: true time, nodes, etcd, and the queue of events.
 //!
 //! All that happens is in one queue, in the order of true time. The seed determines every delay, so a run can be
 //! repeated. [`network`](super::network), [`drive`](super::drive) and [`workload`](super::workload) have the parts of
@@ -33,7 +33,7 @@ pub(super) enum Reported {
     Trim(Result<bool, Failure>),
 }
 
-/// Something that will happen. `number` tells processes of a node apart: what was meant for an earlier one is dropped.
+/// Something that will happen. `number` tells processes of a node apart: an event for an earlier process is dropped.
 #[derive(Clone, Debug)]
 pub(super) enum What {
     /// A node's program starts.
@@ -64,14 +64,16 @@ pub(super) enum What {
     Answer { node: usize, number: u64, id: u64, reported: Reported, revision: u64 },
     /// The watch tells of changes.
     Watch { node: usize, number: u64, watch: u64 },
-    /// A client asks for the next time. `turn` counts what it asks.
-    Ask { client: usize, turn: u64 },
+    /// A client makes its next request. `turn` counts them.
+    ClientTurn { client: usize, turn: u64 },
     /// The request of a client reaches a node.
     Serve { node: usize, number: u64, client: usize, turn: u64, request: Request },
     /// A client does not wait any longer.
     GiveUp { client: usize, turn: u64 },
     /// A process is asked to stop.
     Leave { node: usize },
+    /// Nothing that a node sends reaches etcd any more.
+    Cut { node: usize },
     /// A machine that was stopped together with its clocks goes on.
     ClockStopped { node: usize, time: u64 },
     /// A fault begins.
@@ -94,6 +96,8 @@ pub(super) struct Node {
     pub(super) cut_to: u64,
     pub(super) cut_from: u64,
     pub(super) watch_stalled: u64,
+    /// Until this time, answers wait.
+    pub(super) answers_late: u64,
     pub(super) slow_disk: u64,
     /// The process ends after this many actions. `true`: the power fails.
     pub(super) crash: Option<(u64, bool)>,
@@ -105,7 +109,7 @@ pub(super) struct Node {
     pub(super) stopped: Option<String>,
 }
 
-/// What is wrong with etcd, and until when.
+/// The faults of etcd, and when they end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trouble {
     pub(super) paused: u64,
@@ -176,6 +180,7 @@ impl World {
             cut_to: 0,
             cut_from: 0,
             watch_stalled: 0,
+            answers_late: 0,
             slow_disk: 0,
             crash: None,
             freeze: None,
@@ -228,7 +233,7 @@ impl World {
             self.at(at, What::Start { node });
         }
         for client in 0..self.clients.len() {
-            self.at(400, What::Ask { client, turn: 0 });
+            self.at(400, What::ClientTurn { client, turn: 0 });
         }
         for fault in 0..self.faults.len() {
             self.at(self.faults[fault].at, What::Fault(fault));
@@ -259,8 +264,8 @@ impl World {
         self.violation.get_or_insert(why);
     }
 
-    /// A node disagrees with what is committed. After etcd was restored it may, if it stops in time.
-    pub(super) fn disagree(&mut self, node: usize, why: String) {
+    /// A node disagrees with the committed entries. After etcd was restored it may, if it stops in time.
+    pub(super) fn disagree(&mut self, node: usize, why: &str) {
         let machine = &mut self.nodes[node];
         let older = machine.process.as_ref().is_some_and(|process| process.etcd < self.incarnation);
         if machine.foreign || older {
@@ -401,12 +406,13 @@ impl World {
                 self.answered(node, number, id, reported, revision);
             }
             What::Watch { node, number, watch } => self.watch(node, number, watch),
-            What::Ask { client, turn } => self.ask(client, turn),
+            What::ClientTurn { client, turn } => self.ask(client, turn),
             What::Serve { node, number, client, turn, request } => {
-                self.serve_client(node, number, (client, turn), request);
+                self.serve_client(node, number, (client, turn), &request);
             }
             What::GiveUp { client, turn } => self.give_up(client, turn),
             What::Leave { node } => self.leave(node),
+            What::Cut { node } => self.cut(node, self.now + 2500, true),
             What::ClockStopped { node, time } => self.nodes[node].clock.stop(time),
             What::Fault(fault) => self.fault(fault),
             What::Disarm => self.disarm(),
@@ -472,7 +478,8 @@ impl World {
                 ));
             }
         }
-        let may_be_gone = self.scenario == Scenario::Restore && alive == 0;
+        // Those that are left may be waiting for the clock of a node that has stopped.
+        let may_be_gone = self.scenario == Scenario::Restore && alive < self.nodes.len();
         if primaries != 1 && !may_be_gone {
             let states: Vec<_> = self
                 .nodes
