@@ -1,5 +1,7 @@
 //! The program: a database on one node, for clients of Redis.
 
+#[cfg(feature = "cluster")]
+use hedgerow_db::cluster::node::{self, Node};
 use hedgerow_db::config::{Config, Invocation};
 use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::server::http::HttpServer;
@@ -12,7 +14,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit status if the configuration is wrong.
 const EXIT_BAD_CONFIG: u8 = 2;
@@ -77,8 +81,12 @@ fn serve(config: &Config) -> Result<(), String> {
         "nothing" => LevelFilter::OFF,
         _ => LevelFilter::INFO,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
-    let stopper: Arc<OnceLock<StopHandle>> = Arc::default();
+    // Libraries below talk about each message; only what goes wrong there matters here.
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN));
+    let targets = targets.with_target("hedgerow", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
     install_signal_handlers(Arc::clone(&stopper))
         .map_err(|why| format!("cannot install signal handlers: {why}"))?;
     let http = match config.metrics() {
@@ -89,6 +97,14 @@ fn serve(config: &Config) -> Result<(), String> {
     };
     let mut settings = config.server();
     settings.max_clients = fit_to_file_limit(settings.max_clients);
+    #[cfg(feature = "cluster")]
+    let cluster = config.cluster();
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = &cluster {
+        settings.views = Some(node::views(cluster));
+    }
+    #[cfg(feature = "cluster")]
+    let views = settings.views.clone();
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
@@ -99,20 +115,45 @@ fn serve(config: &Config) -> Result<(), String> {
         http.set_progress(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
-    let db = Db::open_with_progress(config.options(), &progress)
-        .map_err(|why| explain_open_error(&why))?;
+    #[cfg(feature = "cluster")]
+    let node = match cluster.zip(views) {
+        Some((cluster, views)) => {
+            Some(start_node(config, &cluster, views, &progress, Arc::clone(&stopper))?)
+        }
+        None => None,
+    };
+    #[cfg(feature = "cluster")]
+    let opened = node.as_ref().map(|node| node.db().clone());
+    #[cfg(not(feature = "cluster"))]
+    let opened = None;
+    let db = match opened {
+        Some(db) => db,
+        None => Db::open_with_progress(config.options(), &progress)
+            .map_err(|why| explain_open_error(&why))?,
+    };
     let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
         http.set_server(server.monitor());
+        #[cfg(feature = "cluster")]
+        if let Some(node) = &node {
+            http.set_node(node.monitor());
+        }
     }
+    let stops = Stopper {
+        server: server.stop_handle(),
+        #[cfg(feature = "cluster")]
+        release: std::sync::Mutex::new(node.as_ref().map(Node::releaser)),
+    };
     // Set once, here.
-    let _ = stopper.set(server.stop_handle());
+    let _ = stopper.set(stops);
     print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
     drop(grpc);
+    #[cfg(feature = "cluster")]
+    let ended = node.map_or(Ok(()), Node::end).and(ended);
     tracing::info!("the server has stopped; writing the rest of the log");
     if matches!(&ended, Ok(ended) if ended.save == Some(true))
         && db.options().folder.is_some()
@@ -122,6 +163,50 @@ fn serve(config: &Config) -> Result<(), String> {
     }
     db.close().map_err(|why| format!("{why}: the last changes may be lost"))?;
     ended.map(drop)
+}
+
+/// Starts a node of a cluster. Waits until etcd answers.
+#[cfg(feature = "cluster")]
+fn start_node(
+    config: &Config,
+    cluster: &hedgerow_db::config::ClusterSettings,
+    views: Arc<hedgerow_db::cluster::view::Views>,
+    progress: &Progress,
+    stopper: Arc<OnceLock<Stopper>>,
+) -> Result<Node, String> {
+    let stop = move || stopper.get().map(|stopper| stopper.server.stop()).is_some();
+    let started = Node::start(cluster, config.options(), views, progress, stop);
+    started.map_err(|why| match why.open_error() {
+        Some(why) => explain_open_error(why),
+        None => why.to_string(),
+    })
+}
+
+/// Stops the program in an orderly way.
+struct Stopper {
+    server: StopHandle,
+    /// Releases the group, before the server stops.
+    #[cfg(feature = "cluster")]
+    release: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Stopper {
+    /// Stops the server. A second call stops it at once.
+    fn stop(&self) {
+        #[cfg(feature = "cluster")]
+        if let Some(release) = self.release.lock().ok().and_then(|mut release| release.take()) {
+            let server = self.server.clone();
+            // A thread of its own, because a second signal must still be noticed.
+            let stop = move || {
+                release();
+                server.stop();
+            };
+            if thread::Builder::new().name("release".into()).spawn(stop).is_ok() {
+                return;
+            }
+        }
+        self.server.stop();
+    }
 }
 
 /// Starts the gRPC server, if there is one. It stops when the returned value is dropped.
@@ -148,7 +233,7 @@ fn ignores_hangup() -> bool {
 
 /// Shuts the server down at a first signal, and exits at once at a second one. If the process was started with SIGHUP
 /// ignored, it stays ignored.
-fn install_signal_handlers(stopper: Arc<OnceLock<StopHandle>>) -> io::Result<()> {
+fn install_signal_handlers(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     if !ignores_hangup() {
         signals.add_signal(SIGHUP)?;

@@ -6,11 +6,48 @@
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.
 //! - [`relay`]: the committed entries in the node's own folder.
-//! - [`peer`]: what nodes ask of each other.
+//! - [`peer`]: the requests of nodes to each other.
 //! - [`view`]: the group as clients see it.
+//! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
+//!
+//! A node has these threads beside those of a database on one machine:
+//!
+//! | thread | file | does |
+//! |---|---|---|
+//! | `hedgerow-cluster` | `driver` | gives the protocol its events, and carries out its actions; never blocks |
+//! | `hedgerow-cluster-state` | `replica` | applies committed entries, changes the role of the state |
+//! | `hedgerow-cluster-disk` | `durable` | forces the relay to the disk once a second |
+//! | `hedgerow-relay` | `relay` | writes the relay |
+//! | `hedgerow-cluster-fetch` | `resync` | fetches a peer's data, if etcd has trimmed what the node needs |
 
+mod calls;
+mod clock;
+mod compaction;
 pub mod core;
+mod driver;
+mod durable;
+mod error;
 pub mod etcd;
+mod identity;
+mod keys;
+mod log;
+mod meet;
+pub mod member;
+mod message;
+pub mod node;
 pub mod peer;
+mod picture;
+mod registration;
+mod registry;
 pub mod relay;
+mod replica;
+mod resync;
+mod status;
+#[cfg(test)]
+mod tests;
 pub mod view;
+
+pub use error::StartError;
+pub use member::Member;
+pub use node::Node;
+pub use status::{Exit, NodeCounts, NodeMonitor, NodeStatus};

@@ -6,7 +6,12 @@ use super::counters::CounterTotals;
 use super::shared::{Phase, Shared};
 #[cfg(feature = "metrics")]
 use crate::Db;
+#[cfg(feature = "metrics")]
+use crate::Progress;
+use crate::cluster::view::Role;
 use std::sync::Arc;
+#[cfg(feature = "metrics")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Stops a server. Clones stop the same server.
@@ -54,14 +59,21 @@ impl ServerMonitor {
     }
 
     /// Returns whether the server accepts commands and changes: not during shutdown, and not while the log cannot be
-    /// written.
+    /// written. A node of a cluster is ready once it has loaded its data, whatever becomes of the group: clients must
+    /// reach it to be told where the primary is.
     pub fn is_ready(&self) -> bool {
-        self.0.phase() == Phase::Serving && !self.log_fails()
+        self.0.phase() == Phase::Serving && !self.log_fails() && !self.is_loading()
     }
 
-    /// Returns whether the log cannot be written.
+    /// Returns whether the log of a database on one machine cannot be written.
     pub fn log_fails(&self) -> bool {
-        !self.0.log.writable()
+        self.0.config.views.is_none() && !self.0.log.writable()
+    }
+
+    /// Returns whether a node of a cluster has not caught up with its group yet.
+    pub fn is_loading(&self) -> bool {
+        let view = self.0.config.views.as_ref().map(|views| views.current());
+        view.is_some_and(|view| view.role == Role::Loading)
     }
 
     /// Returns the limit of clients.
@@ -73,4 +85,14 @@ impl ServerMonitor {
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
     }
+}
+
+/// The source of reports over HTTP: the server if there is one, and the progress of loading before that.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Default)]
+pub(super) struct Source {
+    pub(super) server: Arc<OnceLock<ServerMonitor>>,
+    pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
+    #[cfg(feature = "cluster")]
+    pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
 }

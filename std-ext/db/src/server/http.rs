@@ -4,7 +4,7 @@
 //! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
 //! probe that sends a complete request is answered however many other clients have sent half of one.
 
-use super::handles::ServerMonitor;
+use super::handles::{ServerMonitor, Source};
 use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
@@ -15,7 +15,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,7 @@ const FIRST: usize = 2;
 /// yet.
 pub struct HttpServer {
     address: SocketAddr,
-    server_slot: Arc<OnceLock<ServerMonitor>>,
-    loading: Arc<OnceLock<Arc<Progress>>>,
+    source: Source,
     end: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -51,32 +50,38 @@ impl HttpServer {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let server_slot: Arc<OnceLock<ServerMonitor>> = Arc::default();
-        let loading: Arc<OnceLock<Arc<Progress>>> = Arc::default();
         let end: Arc<AtomicBool> = Arc::default();
-        let source = Source { server: Arc::clone(&server_slot), loading: Arc::clone(&loading) };
+        let source = Source::default();
+        let of_thread = source.clone();
         let closing = Arc::clone(&end);
         let serve = move || {
-            if let Err(why) = EventLoop::new(poll, listener, source).serve(&closing) {
+            if let Err(why) = EventLoop::new(poll, listener, of_thread).serve(&closing) {
                 tracing::error!(
                     "the HTTP server for /metrics, /livez and /readyz has stopped: {why}"
                 );
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
-        Ok(Self { address, server_slot, loading, end, waker, thread: Some(thread) })
+        Ok(Self { address, source, end, waker, thread: Some(thread) })
     }
 
     /// Sets the server to report on. Later calls have no effect.
     pub fn set_server(&self, server: ServerMonitor) {
         // Fails if one is set already.
-        let _ = self.server_slot.set(server);
+        let _ = self.source.server.set(server);
     }
 
     /// Sets the progress of loading to report on until there is a server.
     pub fn set_progress(&self, progress: &Arc<Progress>) {
         // Fails if one is set already.
-        let _ = self.loading.set(Arc::clone(progress));
+        let _ = self.source.loading.set(Arc::clone(progress));
+    }
+
+    /// Sets the node of a cluster to report on.
+    #[cfg(feature = "cluster")]
+    pub fn set_node(&self, node: crate::cluster::NodeMonitor) {
+        // Fails if one is set already.
+        let _ = self.source.node.set(node);
     }
 
     /// Returns the address that it listens on.
@@ -151,12 +156,6 @@ impl Connection {
         }
         Ok(false)
     }
-}
-
-/// The source of reports: the server if there is one, and the progress of loading before that.
-struct Source {
-    server: Arc<OnceLock<ServerMonitor>>,
-    loading: Arc<OnceLock<Arc<Progress>>>,
 }
 
 /// The listener and its connections.
@@ -279,18 +278,21 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
 
 /// Returns the status and the text of a path.
 fn page(target: &str, source: &Source) -> (u16, String) {
-    let (source, loading) = (source.server.get(), source.loading.get());
+    let (server, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
         "/livez" => (200, "ok\n".to_owned()),
-        "/readyz" => match source {
+        "/readyz" => match server {
             None => (503, not_loaded(loading)),
             Some(server) if server.is_ready() => (200, "ok\n".to_owned()),
+            Some(server) if server.is_loading() => {
+                (503, "not ready: catching up with the group\n".to_owned())
+            }
             Some(server) if server.log_fails() => {
                 (503, "not ready: the log cannot be written\n".to_owned())
             }
             Some(_) => (503, "not ready: shutting down\n".to_owned()),
         },
-        "/metrics" => (200, metrics::text(source, loading)),
+        "/metrics" => (200, metrics::text(source)),
         _ => (404, "not found; try /metrics, /livez or /readyz\n".to_owned()),
     }
 }

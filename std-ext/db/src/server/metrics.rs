@@ -4,7 +4,7 @@
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
 use super::counters::CounterTotals;
-use super::handles::ServerMonitor;
+use super::handles::{ServerMonitor, Source};
 use crate::Progress;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -13,7 +13,6 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt::{Error, Formatter};
-use std::sync::Arc;
 
 /// The content type of the page.
 pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,20 +20,16 @@ pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; c
 pub(super) const END: &str = "# EOF\n";
 
 /// Returns the page: of the server if there is one, else of the progress of loading.
-pub(super) fn text(server: Option<&ServerMonitor>, loading: Option<&Arc<Progress>>) -> String {
+pub(super) fn text(source: &Source) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
-    let (server, loading) = (server.cloned(), loading.cloned());
-    registry.register_collector(Box::new(Metrics { server, loading }));
+    registry.register_collector(Box::new(Metrics(source.clone())));
     let mut text = String::with_capacity(12 << 10);
     text::encode(&mut text, &registry).expect("writing to a string does not fail");
     text
 }
 
-/// The source of a page.
-struct Metrics {
-    server: Option<ServerMonitor>,
-    loading: Option<Arc<Progress>>,
-}
+/// A page.
+struct Metrics(Source);
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {
@@ -45,7 +40,9 @@ impl std::fmt::Debug for Metrics {
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = Page(encoder);
-        let Some(server) = &self.server else { return early(&mut page, self.loading.as_deref()) };
+        let Some(server) = self.0.server.get() else {
+            return early(&mut page, self.0.loading.get().map(|loading| &**loading));
+        };
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.labelled_gauge("info", "The version of the program.", &version, 1)?;
         let uptime = server.uptime().as_secs();
@@ -55,7 +52,12 @@ impl Collector for Metrics {
         clients(&mut page, server)?;
         commands(&mut page, server)?;
         keys(&mut page, server)?;
-        log(&mut page, server)
+        log(&mut page, server)?;
+        #[cfg(feature = "cluster")]
+        if let Some(node) = self.0.node.get() {
+            cluster(&mut page, node)?;
+        }
+        Ok(())
     }
 }
 
@@ -193,4 +195,32 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
         "The longest time for which the last snapshot locked a shard.",
         stats.snapshot_pause.as_secs_f64(),
     )
+}
+
+/// Writes the metrics of a node of a cluster.
+#[cfg(feature = "cluster")]
+fn cluster(page: &mut Page<'_>, node: &crate::cluster::NodeMonitor) -> Result<(), Error> {
+    let (status, counts) = (node.status(), node.counts());
+    let role = [("role", status.role)];
+    page.labelled_gauge("cluster_role", "What the node is in its group.", &role, 1)?;
+    let help = "Whether the node serves as the primary.";
+    page.gauge("cluster_primary", help, u32::from(status.serving))?;
+    page.gauge("cluster_epoch", "The epoch of the group.", status.epoch)?;
+    page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
+    page.counter("cluster_applied_entries", "The last entry of the node.", status.applied)?;
+    let help = "Batches in etcd that the node has not read.";
+    page.gauge("cluster_lag_batches", help, status.behind)?;
+    let help = "Bytes that wait for etcd.";
+    page.gauge("cluster_pending_bytes", help, status.pending as u64)?;
+    let help = "Bytes of batches in etcd, as far as the primary knows.";
+    page.gauge("cluster_retained_bytes", help, status.retained)?;
+    let fit = u32::from(status.disqualified.is_none());
+    page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
+    let help = "How often the node became the primary.";
+    page.counter("cluster_takeovers", help, counts.takeovers)?;
+    page.counter("cluster_batches", "Batches that were sent to etcd.", counts.batches)?;
+    page.counter("cluster_batch_bytes", "Bytes of these batches.", counts.batch_bytes)?;
+    page.counter("cluster_trims", "Deletions of batches in etcd.", counts.trims)?;
+    let help = "How often the node had to fetch its data from another node.";
+    page.counter("cluster_resyncs", help, counts.resyncs)
 }

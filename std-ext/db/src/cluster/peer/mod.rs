@@ -2,8 +2,8 @@
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
 //! - [`client`][]: asks.
-//! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`mod@install`] replaces the
-//!   files.
+//! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`mod@install`] replaces
+//!   the files.
 //! - [`spool`]: keeps etcd's batches in a file while a folder is renewed, because etcd's are trimmed meanwhile.
 //! - [`entries`]: entries as a sequence of bytes.
 //!

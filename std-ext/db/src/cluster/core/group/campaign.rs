@@ -52,7 +52,10 @@ impl Group {
         };
         let caught_up =
             self.log.position().seq == seen.tail.seq && self.applying.applied >= seen.tail.lsn;
-        caught_up.then(|| self.resting.max(self.due(seen)))
+        // A line that names this node asks it to come back at once, however short ago it released the group.
+        let named = seen.tail.nonce == 0 && seen.tail.node == Some(self.settings.node);
+        let resting = if named { 0 } else { self.resting };
+        caught_up.then(|| resting.max(self.due(seen)))
     }
 
     /// When a line allows this node to take over.

@@ -1,0 +1,358 @@
+//! Carries out what the protocol wants of etcd: reads, transactions and the watch.
+//!
+//! Each call is a task of its own, so that a slow one delays no other. Its answer comes back as a message.
+
+use super::core::{Answer, Compare, Event, Failure, NodeId, Outcome, Put, Read, Seen, Seq, Swap};
+use super::etcd::{
+    self, Client, ErrorKind, EtcdError, Found, KeyValue, Keys as KeyRange, Operation, Range,
+    Transacted, Transaction,
+};
+use super::keys::Keys;
+use super::message::{Inbox, Message};
+use super::peer::Spool;
+use crate::lock::lock;
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinHandle;
+
+/// The batches of one answer: at 512 KiB each they are less than the 8 MiB that the client takes.
+const BATCHES: u32 = 15;
+/// The most bytes of batches that come from the spool at once.
+const SPOOLED: usize = 8 << 20;
+
+/// The calls of a node.
+pub(super) struct Calls {
+    client: Client,
+    keys: Arc<Keys>,
+    inbox: Inbox,
+    watch: Option<JoinHandle<()>>,
+    /// Batches that were kept while the folder was renewed from a peer.
+    spool: Arc<Mutex<Option<Spool>>>,
+}
+
+impl Calls {
+    pub(super) fn new(
+        client: Client,
+        keys: Arc<Keys>,
+        inbox: Inbox,
+        spool: Arc<Mutex<Option<Spool>>>,
+    ) -> Self {
+        Self { client, keys, inbox, watch: None, spool }
+    }
+
+    /// Reads what the protocol wants to know.
+    pub(super) fn read(&self, id: u64, read: Read) {
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        let spool = Arc::clone(&self.spool);
+        tokio::spawn(async move {
+            let answer = match read {
+                Read::Tail => read_tail(&client, &keys).await,
+                Read::Batches(first, last) => match spooled(&spool, first, last) {
+                    Some(batches) => Ok(Answer::Batches(batches)),
+                    None => read_batches(&client, &keys, first, last).await,
+                },
+                Read::Durable => read_durable(&client, &keys).await,
+            };
+            let answer = answer.map_err(|why| failure(&why));
+            send(&inbox, Event::Read { id, answer });
+        });
+    }
+
+    /// Runs a transaction, once.
+    pub(super) fn swap(&self, id: u64, swap: Arc<Swap>) {
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        tokio::spawn(async move {
+            let outcome = match client.transact(&transaction(&keys, &swap)).await {
+                Ok(done) if done.succeeded => Outcome::Done { revision: done.revision },
+                Ok(refused) => {
+                    let revision = refused.revision;
+                    let [tail, members] = first_values(refused);
+                    Outcome::Refused { revision, tail, members }
+                }
+                Err(why) => Outcome::Failed(failure(&why)),
+            };
+            send(&inbox, Event::Swapped { id, outcome });
+        });
+    }
+
+    /// Deletes the batches below a number, if `primary` still has this value. Puts nothing: without space, etcd refuses
+    /// every transaction that puts.
+    pub(super) fn trim(&self, id: u64, primary: String, below: Seq) {
+        let (client, keys, inbox) =
+            (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
+        tokio::spawn(async move {
+            let outcome = client.transact(&trimming(&keys, primary, below)).await;
+            let outcome = outcome.map(|done| done.succeeded).map_err(|why| failure(&why));
+            send(&inbox, Event::Trimmed { id, outcome });
+        });
+    }
+
+    /// Watches the group's keys from a revision. Ends the watch before.
+    pub(super) fn watch(&mut self, from: u64) {
+        if let Some(before) = self.watch.take() {
+            before.abort();
+        }
+        let mut watch = self.client.watch(KeyRange::prefix(self.keys.group()), from.max(1));
+        let (keys, inbox) = (Arc::clone(&self.keys), self.inbox.clone());
+        self.watch = Some(tokio::spawn(async move {
+            loop {
+                let Ok(watched) = watch.next().await else {
+                    return send(&inbox, Event::WatchLost);
+                };
+                let mut seen = Vec::new();
+                for event in watched.events {
+                    match event {
+                        etcd::Event::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
+                        etcd::Event::Delete { key, .. } if key == keys.tail() => {
+                            seen.push(Seen::Tail(None));
+                        }
+                        etcd::Event::Delete { key, .. } if key == keys.members() => {
+                            seen.push(Seen::Members(None));
+                        }
+                        etcd::Event::Delete { .. } => {}
+                    }
+                }
+                if !seen.is_empty() {
+                    send(&inbox, Event::Watched { revision: watched.revision, seen });
+                }
+            }
+        }));
+    }
+
+    /// Sets a key, without waiting for it. A failure is logged; the caller tries again when there is a newer value.
+    pub(super) fn put(&self, key: String, value: String, lease: i64) {
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            if let Err(why) = client.put(key, value, lease).await {
+                tracing::debug!("cannot write to etcd: {why}");
+            }
+        });
+    }
+
+    /// Deletes a key, without waiting for it.
+    pub(super) fn delete(&self, key: String) {
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            if let Err(why) = client.delete(KeyRange::one(key)).await {
+                tracing::debug!("cannot delete from etcd: {why}");
+            }
+        });
+    }
+
+    /// Returns the client.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+        }
+    }
+}
+
+fn send(inbox: &Inbox, event: Event) {
+    // Fails only after the driver has stopped.
+    let _ = inbox.send(Message::Event(event));
+}
+
+/// Sorts a change that the watch saw.
+fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
+    if let Some(seq) = keys.seq(&pair.key) {
+        seen.push(Seen::Batch(seq, pair.value.to_vec()));
+    } else if pair.key == keys.tail() {
+        seen.push(Seen::Tail(Some(pair.value.to_vec())));
+    } else if pair.key == keys.members() {
+        seen.push(Seen::Members(Some(pair.value.to_vec())));
+    } else if pair.key == keys.wanted()
+        && let Some(node) = node_id(&pair.value)
+    {
+        // Fails only after the driver has stopped.
+        let _ = inbox.send(Message::Wanted(node));
+    }
+}
+
+fn node_id(text: &[u8]) -> Option<NodeId> {
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Returns the transaction of the protocol in etcd's words.
+fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
+    let compares = [(keys.tail(), &swap.tail), (keys.members(), &swap.members)];
+    let compare = compares.into_iter().filter_map(|(key, compare)| match compare {
+        Compare::Any => None,
+        Compare::Absent => Some(etcd::Compare::Absent { key: key.into() }),
+        Compare::Is(value) => {
+            Some(etcd::Compare::Value { key: key.into(), value: value.clone().into() })
+        }
+    });
+    let then = swap.puts.iter().map(|put| match put {
+        Put::Tail(line) => Operation::put(keys.tail(), line.clone()),
+        Put::Batch(seq, bytes) => Operation::put(keys.batch(*seq), bytes.to_vec()),
+        Put::Primary(value) => Operation::put(keys.primary(), value.clone()),
+        Put::Members(value) => Operation::put(keys.members(), value.clone()),
+    });
+    Transaction {
+        compare: compare.collect(),
+        then: then.collect(),
+        otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
+    }
+}
+
+/// Returns the transaction that deletes the batches below a number, if `primary` has this value.
+fn trimming(keys: &Keys, primary: String, below: Seq) -> Transaction {
+    Transaction {
+        compare: vec![etcd::Compare::Value { key: keys.primary().into(), value: primary.into() }],
+        then: vec![Operation::Delete(KeyRange::between(keys.batch(0), keys.batch(below)))],
+        otherwise: Vec::new(),
+    }
+}
+
+/// Returns the values that the first reads of a transaction have found.
+fn first_values<const N: usize>(transacted: Transacted) -> [Option<Vec<u8>>; N] {
+    let mut answers = transacted.answers.into_iter();
+    std::array::from_fn(|_| match answers.next() {
+        Some(etcd::Answer::Found(pairs, _)) => Some(pairs.first()?.value.to_vec()),
+        _ => None,
+    })
+}
+
+/// Reads `tail` and `members` as of one revision.
+async fn read_tail(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
+    let read = Transaction {
+        then: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
+        ..Transaction::default()
+    };
+    let answer = client.transact(&read).await?;
+    let revision = answer.revision;
+    let [tail, members] = first_values(answer);
+    Ok(Answer::Tail { revision, tail, members })
+}
+
+async fn read_batches(
+    client: &Client,
+    keys: &Keys,
+    first: Seq,
+    last: Seq,
+) -> Result<Answer, EtcdError> {
+    let range = KeyRange::between(keys.batch(first), keys.batch(last.saturating_add(1)));
+    let Found { pairs, .. } = client.range(&Range::of(range).limit(BATCHES)).await?;
+    let batches = pairs.into_iter().map_while(|pair| Some((keys.seq(&pair.key)?, pair.value)));
+    let batches: Vec<_> = batches.map(|(seq, value)| (seq, value.to_vec())).collect();
+    // Without the first one, the others are no use: etcd has forgotten it.
+    let there = batches.first().is_some_and(|(seq, _)| *seq == first);
+    Ok(Answer::Batches(if there { batches } else { Vec::new() }))
+}
+
+/// Returns batches that were kept while the folder was renewed, if the first one is among them.
+fn spooled(spool: &Mutex<Option<Spool>>, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u8>)>> {
+    let spool = lock(spool);
+    let (begin, end) = spool.as_ref()?.range()?;
+    if !(begin..=end).contains(&first) {
+        return None;
+    }
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    let read = spool.as_ref()?.read(first, &mut |seq, value| {
+        if seq <= last && bytes < SPOOLED {
+            bytes += value.len();
+            batches.push((seq, value.to_vec()));
+        }
+    });
+    match read {
+        Ok(()) => Some(batches).filter(|batches| !batches.is_empty()),
+        Err(why) => {
+            tracing::warn!("{why}; the batches are read from etcd instead");
+            None
+        }
+    }
+}
+
+/// Reads the lowest batch, and the progress of each member's disk.
+async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
+    let read = Transaction {
+        then: vec![
+            Operation::Get(Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only()),
+            Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
+        ],
+        ..Transaction::default()
+    };
+    let mut answers =
+        client.transact(&read).await?.answers.into_iter().map(|answer| match answer {
+            etcd::Answer::Found(pairs, _) => pairs,
+            _ => Vec::new(),
+        });
+    let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
+    let durable = answers.next().unwrap_or_default();
+    let durable = durable.iter().filter_map(|pair| {
+        let node = node_id(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
+        Some((node, super::durable::Durable::parse(&pair.value)?.seq))
+    });
+    Ok(Answer::Durable { first, durable: durable.collect() })
+}
+
+/// Returns what an error of etcd says about a request, in the words of the protocol.
+pub(super) fn failure(why: &EtcdError) -> Failure {
+    match why.kind() {
+        ErrorKind::NoSpace => Failure::NoSpace,
+        ErrorKind::TooLarge => Failure::TooLarge,
+        ErrorKind::Corrupt => Failure::Corrupt,
+        ErrorKind::ClusterIdMismatch => Failure::OtherCluster,
+        ErrorKind::RevisionWentBack { .. } => Failure::WentBack,
+        ErrorKind::PermissionDenied
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::InvalidAuthToken => Failure::Denied(why.to_string()),
+        _ => match why.outcome() {
+            etcd::Outcome::NotDone => Failure::Busy(why.to_string()),
+            etcd::Outcome::Unknown => Failure::Unknown(why.to_string()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_compares_values_and_reads_both_if_they_differ() {
+        let keys = Keys::new("roses").unwrap();
+        let swap = Swap {
+            tail: Compare::Is(b"line".to_vec()),
+            members: Compare::Absent,
+            puts: vec![
+                Put::Tail("next".to_owned()),
+                Put::Batch(7, Arc::from(&b"batch"[..])),
+                Put::Primary("primary".to_owned()),
+                Put::Members("members".to_owned()),
+            ],
+        };
+        let wanted = Transaction {
+            compare: vec![
+                etcd::Compare::Value { key: keys.tail().into(), value: "line".into() },
+                etcd::Compare::Absent { key: keys.members().into() },
+            ],
+            then: vec![
+                Operation::put(keys.tail(), "next"),
+                Operation::put(keys.batch(7), "batch"),
+                Operation::put(keys.primary(), "primary"),
+                Operation::put(keys.members(), "members"),
+            ],
+            otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
+        };
+        assert_eq!(transaction(&keys, &swap), wanted);
+        let any = Swap { tail: Compare::Any, members: Compare::Any, puts: Vec::new() };
+        assert_eq!(transaction(&keys, &any).compare, []);
+    }
+
+    #[test]
+    fn trimming_puts_nothing() {
+        let keys = Keys::new("roses").unwrap();
+        let trim = trimming(&keys, "primary".to_owned(), 7);
+        let wanted = etcd::Compare::Value { key: keys.primary().into(), value: "primary".into() };
+        assert_eq!(trim.compare, [wanted]);
+        let range = KeyRange::between(keys.batch(0), keys.batch(7));
+        assert_eq!((trim.then, trim.otherwise), (vec![Operation::Delete(range)], Vec::new()));
+    }
+}

@@ -1,0 +1,501 @@
+//! The driver: one thread that gives the protocol its events, and carries out its actions.
+//!
+//! It never blocks. Calls to etcd are tasks of its runtime, entries are applied by the [replica](super::replica), the
+//! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
+
+use super::calls::Calls;
+use super::clock;
+use super::compaction::Compaction;
+use super::core::{self, Action, Answer, Event, Group, Now, Outcome, Put, Seen};
+use super::durable::Durable;
+use super::log::EtcdLog;
+use super::message::{Message, Report};
+use super::picture::Picture;
+use super::registration;
+use super::registry::Registry;
+use super::relay::Incarnation;
+use super::replica::{Order, Replica};
+use super::resync::Resync;
+use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::view::Views;
+use crate::Db;
+use crate::lock::lock;
+use crate::log::{Log as _, Lsn};
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// The view is made at least this often, and after each change of role.
+const VIEW: u64 = 100;
+/// Messages that are handled before the deadline of the protocol is looked at again.
+const MESSAGES: usize = 256;
+/// How long clients are held back at most while a new primary is awaited.
+const HOLD: u64 = 2000;
+
+/// The parts of a driver.
+pub(super) struct Parts {
+    pub(super) group: Group,
+    pub(super) db: Db,
+    pub(super) log: Arc<EtcdLog>,
+    pub(super) views: Arc<Views>,
+    pub(super) calls: Calls,
+    pub(super) replica: Replica,
+    pub(super) registry: Arc<Registry>,
+    pub(super) picture: Picture,
+    pub(super) resync: Resync,
+    pub(super) incarnation: Incarnation,
+    pub(super) durable_key: String,
+    pub(super) wanted_key: String,
+    pub(super) own: core::NodeId,
+    pub(super) lease: u64,
+    pub(super) monitor: NodeMonitor,
+    pub(super) on_exit: Box<dyn Fn(Exit) + Send>,
+}
+
+/// The driver's state.
+pub(super) struct Driver {
+    parts: Parts,
+    compaction: Compaction,
+    /// When requests were sent that may prove something, in microseconds, by their numbers.
+    sent: HashMap<u64, u64>,
+    /// The transaction without an answer.
+    in_flight: Option<u64>,
+    /// The end of the lease and the last confirmation, as the protocol said.
+    proof: (u64, u64),
+    /// The number of the last order to lead, and when it was given, until the state has done it.
+    lead: u64,
+    leading_since: Option<u64>,
+    /// The entry that begins the epoch of this primary.
+    begin: Lsn,
+    serving: bool,
+    /// Changes are refused, and the node is still the primary.
+    held: bool,
+    /// Clients are held back until the primary is known, at the latest until this time.
+    hold_until: Option<u64>,
+    view_due: u64,
+    /// The epoch and the primary of the last view.
+    holder: (core::Epoch, Option<core::NodeId>),
+    release: Option<mpsc::Sender<()>>,
+    actions: Vec<Action>,
+    ended: bool,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            compaction: Compaction::default(),
+            sent: HashMap::new(),
+            in_flight: None,
+            proof: (0, 0),
+            lead: 0,
+            leading_since: None,
+            begin: 0,
+            serving: false,
+            held: false,
+            hold_until: None,
+            view_due: 0,
+            holder: (0, None),
+            release: None,
+            actions: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Runs until it is stopped, or cannot go on.
+    pub(super) async fn run(mut self, mut messages: UnboundedReceiver<Message>) {
+        self.event(Event::Tick);
+        while !self.ended {
+            let due = self.parts.group.deadline().min(self.view_due);
+            match tokio::time::timeout(clock::until(due), messages.recv()).await {
+                Err(_) => {}
+                Ok(None) => break,
+                Ok(Some(message)) => {
+                    self.message(message);
+                    for _ in 0..MESSAGES {
+                        match messages.try_recv() {
+                            Ok(message) if !self.ended => self.message(message),
+                            _ => break,
+                        }
+                    }
+                }
+            }
+            if self.ended {
+                break;
+            }
+            if clock::now() >= self.parts.group.deadline() {
+                self.event(Event::Tick);
+            }
+            self.look_at_log();
+            self.look_at_time();
+        }
+        // No thread may wait for the log for ever.
+        self.parts.log.end_term();
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => self.answered(event),
+            Message::Wake => {
+                if self.parts.log.take_proof_wanted() {
+                    self.event(Event::ProofWanted);
+                }
+            }
+            Message::Replica(report) => self.report(report),
+            Message::Forced(durable) => {
+                let value = Durable::new(self.parts.incarnation, durable).print();
+                self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
+            }
+            Message::Nodes(nodes) => {
+                let clocks = registration::clocks(&nodes, self.parts.own, self.parts.db.now());
+                self.parts.picture.set_nodes(nodes, clock::now());
+                self.parts.resync.set_sources(self.parts.picture.sources());
+                self.event(Event::Clocks(clocks));
+                if self.serving {
+                    self.compaction.compact(&self.parts.calls, clock::now());
+                }
+            }
+            Message::Wanted(node) => {
+                if self.serving && node != self.parts.own {
+                    tracing::info!("node {node} asks to become the primary");
+                    self.parts.calls.delete(self.parts.wanted_key.clone());
+                    self.event(Event::HandOver(Some(node)));
+                }
+            }
+            Message::Want => {
+                let own = self.parts.own.to_string();
+                let lease = self.parts.registry.lease();
+                self.parts.calls.put(self.parts.wanted_key.clone(), own, lease);
+            }
+            Message::HandOver(to) => self.event(Event::HandOver(to)),
+            Message::Leave(done) => {
+                self.release = Some(done);
+                if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
+                    // It takes over at once; without a name, the members wait for each other.
+                    self.event(Event::HandOver(Some(to)));
+                }
+                self.event(Event::Exit);
+            }
+            Message::Fetched => {
+                self.exit(Exit::Restart("the node's data were fetched from a peer".to_owned()));
+            }
+            Message::Failed(why) => self.exit(Exit::Stop(why)),
+            Message::Stop => self.ended = true,
+        }
+    }
+
+    /// Handles an answer of etcd, or changes that the watch saw.
+    fn answered(&mut self, event: Event) {
+        let mut id = None;
+        match &event {
+            Event::Swapped { id: of, outcome } => {
+                id = Some(*of);
+                self.in_flight = None;
+                // First the entries that wait, so that the next transaction carries all of it.
+                self.take_entries(false);
+                if let Outcome::Refused { members, .. } = outcome {
+                    self.parts.picture.set_members(members.as_deref());
+                }
+                if let Outcome::Done { revision } = outcome {
+                    self.compaction.note(*revision, clock::now());
+                }
+            }
+            Event::Read { id: of, answer } => {
+                id = Some(*of);
+                if let Ok(Answer::Tail { members, .. }) = answer {
+                    self.parts.picture.set_members(members.as_deref());
+                }
+            }
+            Event::Watched { seen, .. } => {
+                for seen in seen {
+                    if let Seen::Members(value) = seen {
+                        self.parts.picture.set_members(value.as_deref());
+                    }
+                }
+            }
+            _ => {}
+        }
+        let sent = id.and_then(|id| self.sent.remove(&id));
+        self.event_with(event, sent);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Applied(lsn) => self.event(Event::Applied(lsn)),
+            Report::CannotApply(why) => {
+                tracing::error!("this node cannot follow its group any further: {why}");
+                self.event(Event::CannotApply(why));
+            }
+            Report::Serving(number) if number == self.lead && self.leading_since.is_some() => {
+                self.begin_serving();
+            }
+            Report::Serving(_) => {}
+            Report::SteppedDown(time) => {
+                self.take_entries(false);
+                self.event(Event::Closed { time });
+            }
+            Report::MustRestart(why) => self.exit(Exit::Restart(why)),
+            Report::DiskFailed(why) => {
+                let primary = self.parts.group.status().role == core::Role::Primary;
+                tracing::error!("{why}");
+                if primary {
+                    self.event(Event::CannotServe(why));
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.event_with(event, None);
+    }
+
+    /// Gives the protocol an event. `sent` is when the request was sent that it answers.
+    fn event_with(&mut self, event: Event, sent: Option<u64>) {
+        if self.ended {
+            return;
+        }
+        let now = Now { boot: clock::now(), wall: self.parts.db.now() };
+        let before = (self.parts.log.safe(), self.proof);
+        let mut actions = std::mem::take(&mut self.actions);
+        self.parts.group.handle(now, event, &mut actions);
+        for action in actions.drain(..) {
+            self.act(action, sent);
+        }
+        self.actions = actions;
+        if self.serving {
+            self.parts.log.set_pending(self.parts.group.status().pending);
+            if before != (self.parts.log.safe(), self.proof) {
+                self.parts.log.tell();
+            }
+        } else {
+            // Clients that are held back want to know the next primary at once.
+            let status = self.parts.group.status();
+            let holder = (status.epoch, status.primary);
+            if std::mem::replace(&mut self.holder, holder) != holder {
+                self.publish_view();
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, sent: Option<u64>) {
+        match action {
+            Action::Read { id, read } => {
+                if read == core::Read::Tail {
+                    self.sent.insert(id, clock::micros());
+                }
+                self.parts.calls.read(id, read);
+            }
+            Action::Swap { id, swap } => {
+                self.sent.entry(id).or_insert_with(clock::micros);
+                self.in_flight = Some(id);
+                for put in &swap.puts {
+                    if let Put::Batch(_, bytes) = put {
+                        self.parts.monitor.counters.batches.add(1);
+                        self.parts.monitor.counters.batch_bytes.add(bytes.len() as u64);
+                        self.compaction.add_bytes(bytes.len() as u64);
+                    }
+                }
+                self.parts.calls.swap(id, swap);
+            }
+            Action::Trim { id, primary, below } => {
+                self.parts.monitor.counters.trims.add(1);
+                self.parts.calls.trim(id, primary, below);
+            }
+            Action::Watch(from) => self.parts.calls.watch(from),
+            Action::Apply(committed) => self.parts.replica.order(Order::Apply(committed)),
+            Action::Commit(committed) => self.parts.replica.order(Order::Keep(committed)),
+            Action::Role { role, epoch, lsn, time, reason } => {
+                self.change_role(role, (epoch, lsn, time), &reason);
+            }
+            Action::Hold => self.begin_hold(),
+            Action::Unhold => self.end_hold(),
+            Action::Safe(lsn) => {
+                if self.serving {
+                    self.parts.log.set_safe(lsn);
+                }
+            }
+            Action::Prove { until, sent: at, .. } => self.prove(until, at, sent),
+            Action::Fenced => self.exit(Exit::Restart(
+                "another node took over, and this one has changes that were never committed; no client was told that \
+                 they succeeded"
+                    .to_owned(),
+            )),
+            Action::Resync { tail, .. } => {
+                self.parts.monitor.counters.resyncs.add(1);
+                self.parts.resync.set_sources(self.parts.picture.sources());
+                self.parts.resync.begin(tail);
+            }
+            Action::Spool(seq, bytes) => self.parts.resync.spool(seq, &bytes),
+            Action::FreeSpace => self.compaction.free_space(&self.parts.calls),
+            Action::Released => self.released(),
+            Action::Stop(why) => self.exit(Exit::Stop(why)),
+            Action::Note(text) => tracing::info!("{text}"),
+        }
+    }
+
+    // ---------------------------------------------------------------------------- roles
+
+    fn change_role(&mut self, role: core::Role, (epoch, lsn, time): (u64, u64, u64), reason: &str) {
+        let name = match role {
+            core::Role::Loading => "loading",
+            core::Role::Follower => "a follower",
+            core::Role::Primary => "the primary",
+        };
+        tracing::info!("this node is {name} in epoch {epoch}: {reason}");
+        let was_primary = self.serving || self.leading_since.is_some() || self.held;
+        if role == core::Role::Primary {
+            self.parts.monitor.counters.takeovers.add(1);
+            self.lead += 1;
+            self.leading_since = Some(clock::now());
+            self.begin = lsn;
+            // The view says already that this node is not the one to ask yet.
+            self.hold(true);
+            self.parts.replica.order(Order::Lead(self.lead, time));
+        } else if was_primary {
+            self.leave();
+        } else if role == core::Role::Follower {
+            self.parts.replica.order(Order::Follow);
+        }
+        self.publish_view();
+    }
+
+    /// The state serves: changes are accepted from now on.
+    fn begin_serving(&mut self) {
+        self.leading_since = None;
+        if std::mem::replace(&mut self.serving, true) {
+            self.parts.log.accept_changes();
+            return self.hold(false);
+        }
+        self.parts.log.begin_term(self.begin);
+        self.parts.log.prove(self.proof.0, self.proof.1);
+        self.publish_view();
+        self.hold(false);
+        self.event(Event::Serving);
+    }
+
+    /// Ceases to be the primary.
+    fn leave(&mut self) {
+        let served = std::mem::take(&mut self.serving);
+        (self.leading_since, self.held) = (None, false);
+        self.proof = (0, 0);
+        // The view comes first: a command that the log refuses must not be sent back to this node.
+        self.publish_view();
+        self.parts.log.end_term();
+        if served {
+            // Clients wait until they can be told who the primary is.
+            self.hold(true);
+        }
+        self.parts.replica.order(Order::StepDown);
+    }
+
+    /// Refuses changes, while the entries that were appended are still committed.
+    fn begin_hold(&mut self) {
+        self.held = true;
+        // An order to lead that is in progress does not count any more.
+        (self.lead, self.leading_since) = (self.lead + 1, None);
+        self.hold(true);
+        self.parts.log.refuse_changes();
+        self.parts.replica.order(Order::StepDown);
+    }
+
+    /// Accepts changes again, because the hand-over did not work.
+    fn end_hold(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.lead += 1;
+            self.leading_since = Some(clock::now());
+            self.parts.replica.order(Order::Lead(self.lead, 0));
+        }
+    }
+
+    /// Sets whether the server should not read from its clients for a moment.
+    fn hold(&mut self, holding: bool) {
+        self.hold_until = holding.then(|| clock::now() + HOLD);
+        self.parts.log.hold(holding);
+    }
+
+    fn released(&mut self) {
+        if let Some(done) = self.release.take() {
+            // Fails if the caller has given up.
+            let _ = done.send(());
+        }
+    }
+
+    fn exit(&mut self, exit: Exit) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.parts.log.end_term();
+            self.released();
+            (self.parts.on_exit)(exit);
+        }
+    }
+
+    // ---------------------------------------------------------------------------- the log
+
+    /// Gives the protocol the entries that were appended. Returns whether there were some.
+    fn take_entries(&mut self, wanted: bool) -> bool {
+        let entries = self.parts.log.take(wanted);
+        let some = !entries.is_empty();
+        if some {
+            self.event(Event::Appended(entries));
+        }
+        some
+    }
+
+    /// Looks for entries, unless a transaction is in flight: its answer makes the driver look again.
+    fn look_at_log(&mut self) {
+        while self.in_flight.is_none() && !self.ended && self.take_entries(true) {}
+    }
+
+    /// Notes a proof of reads. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more
+    /// exactly, if the answer that is being handled is that request's.
+    fn prove(&mut self, until: u64, at: u64, sent: Option<u64>) {
+        let sent = sent.filter(|sent| sent / 1000 == at).unwrap_or(at * 1000);
+        self.proof = (until.saturating_mul(1000), sent);
+        if self.serving {
+            self.parts.log.prove(self.proof.0, self.proof.1);
+        }
+    }
+
+    // ---------------------------------------------------------------------------- the view
+
+    fn look_at_time(&mut self) {
+        let now = clock::now();
+        if now < self.view_due || self.ended {
+            return;
+        }
+        let stuck = self.leading_since.is_some_and(|since| now - since > 3 * self.parts.lease);
+        if stuck {
+            self.leading_since = None;
+            self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
+        }
+        self.publish_view();
+        self.parts.resync.look(&self.parts.group.status().position);
+    }
+
+    /// Publishes the view of clients, and the status for peers and metrics.
+    fn publish_view(&mut self) {
+        let (status, now) = (self.parts.group.status(), clock::now());
+        self.view_due = now + VIEW;
+        let parts = &mut self.parts;
+        if let Some(time) = parts.picture.as_of(&status) {
+            parts.views.set_as_of(time);
+        }
+        let view = parts.picture.view(&status, self.serving, now);
+        let another = !self.serving && view.is_led;
+        let role = match view.role {
+            super::view::Role::Loading => "loading",
+            super::view::Role::Follower => "follower",
+            super::view::Role::Primary => "primary",
+        };
+        let wall = parts.db.now();
+        parts.registry.update(|own| {
+            (own.role, own.applied, own.wall) = (role.to_owned(), status.applied, wall);
+        });
+        let relayed = parts.log.relay().position().lsn;
+        *lock(&parts.monitor.status) = NodeStatus::new(&status, role, self.serving, relayed);
+        parts.views.publish(view);
+        let waits = self.held || self.leading_since.is_some();
+        if self.hold_until.is_some_and(|until| another || now >= until) && !waits {
+            self.hold(false);
+        }
+    }
+}

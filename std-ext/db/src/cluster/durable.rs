@@ -1,0 +1,137 @@
+//! The progress of a node's own disk, which is `durable/<node>` in etcd, and the thread that forces the disk.
+//!
+//! The key has no lease: etcd's leases may end too early, and data on a disk stay there. It names the folder's
+//! incarnation, so a new disk does not inherit the progress of the old one.
+
+use super::message::{Inbox, Message, Report};
+use super::relay::{self, Condition, Incarnation, Relay};
+use crate::log::Lsn;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How often the disk is forced at least, if there is something to force.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Bytes after which it is forced sooner.
+const BYTES: usize = 8 << 20;
+/// The longest value that is read.
+const MOST_BYTES: usize = 1024;
+
+/// The value of `durable/<node>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Durable {
+    /// The incarnation of the folder: 32 hexadecimal digits.
+    pub(super) folder: String,
+    /// The last entry on the disk.
+    pub(super) lsn: Lsn,
+    /// The batch that the node reads again after a restart. It needs no earlier one.
+    pub(super) seq: u64,
+}
+
+impl Durable {
+    pub(super) fn new(incarnation: Incarnation, forced: relay::Durable) -> Self {
+        let relay::Durable { lsn, seq } = forced;
+        Self { folder: super::identity::hex(&incarnation.0), lsn, seq }
+    }
+
+    /// Reads the value of the key. A value that cannot be read lets nobody delete anything.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= MOST_BYTES).then(|| serde_json::from_slice(bytes).ok())?
+    }
+
+    pub(super) fn print(&self) -> String {
+        let Self { folder, lsn, seq } = self;
+        format!(r#"{{"folder":"{folder}","lsn":{lsn},"seq":{seq}}}"#)
+    }
+}
+
+/// The thread that forces the relay to the disk.
+pub(super) struct DiskThread {
+    pushed: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How another thread says that it has given bytes to the relay.
+pub(super) struct Pushed {
+    bytes: usize,
+    sender: SyncSender<()>,
+}
+
+impl Pushed {
+    /// Notes bytes. Returns at once.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= BYTES {
+            self.bytes = 0;
+            // A full channel says the same already.
+            if let Err(TrySendError::Disconnected(())) = self.sender.try_send(()) {}
+        }
+    }
+}
+
+impl DiskThread {
+    /// Starts the thread, which tells `inbox` what is on the disk.
+    pub(super) fn start(relay: Arc<Relay>, inbox: Inbox) -> std::io::Result<(Self, Pushed)> {
+        let (sender, pushes) = sync_channel(1);
+        let thread = thread::Builder::new().name("hedgerow-cluster-disk".into());
+        let thread = thread.spawn(move || run(&relay, &inbox, &pushes))?;
+        let pushed = Pushed { bytes: 0, sender: sender.clone() };
+        Ok((Self { pushed: Some(sender), thread: Some(thread) }, pushed))
+    }
+}
+
+impl Drop for DiskThread {
+    fn drop(&mut self) {
+        drop(self.pushed.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread has printed its message.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
+    let mut told = None;
+    let mut failed = false;
+    while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
+        // An empty disk is told, too: the key may still have the progress of the one before it.
+        if told == Some(relay.position().lsn) {
+            continue;
+        }
+        match relay.force() {
+            Ok(forced) => {
+                (told, failed) = (Some(forced.lsn), false);
+                if inbox.send(Message::Forced(forced)).is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::error!("{why}; this node does not count as a copy until it can write");
+                }
+                if matches!(relay.condition(), Condition::Failed(_)) {
+                    let failed = Report::DiskFailed(why.to_string());
+                    // Fails only after the driver has stopped.
+                    let _ = inbox.send(Message::Replica(failed));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_is_read_as_it_was_written() {
+        let durable = Durable::new(Incarnation([7; 16]), relay::Durable { lsn: 42, seq: 9 });
+        assert_eq!(Durable::parse(durable.print().as_bytes()), Some(durable));
+        for wrong in ["", "{}", "null", r#"{"folder":"","lsn":-1,"seq":0}"#, &" ".repeat(2000)] {
+            assert_eq!(Durable::parse(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+}

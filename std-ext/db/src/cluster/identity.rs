@@ -1,0 +1,260 @@
+//! The identity of a node, and the cluster that its folder belongs to.
+//!
+//! Two small files in the folder say it:
+//!
+//! - `node-id`: the node's name, 40 hexadecimal digits, made with the folder.
+//! - `cluster`: the cluster that the folder's data belong to, as JSON. Written when the node first meets its cluster.
+//!
+//! The key `format` in etcd says which cluster etcd has. The first node of all makes it.
+
+use super::core::NodeId;
+use super::error::StartError;
+use crate::log::folder::Folder;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+const NODE_ID: &str = "node-id";
+const CLUSTER: &str = "cluster";
+/// The format of the keys and batches that this program reads and writes.
+const FORMAT: u32 = 1;
+/// The longest file or value that is read.
+const MOST_BYTES: u64 = 4096;
+
+/// Returns the lower-case hexadecimal digits of some bytes.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Returns the bytes of lower-case hexadecimal digits.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    let plain = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if digits.len() != 2 * N || !plain {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Returns random bytes.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|why| StartError::new(format!("the system has no random numbers: {why}")))?;
+    Ok(bytes)
+}
+
+/// Reads the node's name from its folder, or makes one.
+///
+/// # Errors
+/// If the file cannot be read or written, or holds something else.
+pub(super) fn node_id(folder: &Folder) -> Result<NodeId, StartError> {
+    let path = folder.at(NODE_ID);
+    if let Some(text) = read_small(&path).map_err(|why| unreadable(&path, &why))? {
+        return text.trim_end().parse().map_err(|_| {
+            StartError::new(format!(
+                "{} must hold 40 hexadecimal digits. If this node was never a member of a cluster, remove the file; \
+                 otherwise restore the directory",
+                path.display()
+            ))
+        });
+    }
+    let id = NodeId(random()?);
+    write_new(folder.path(), &path, &format!("{id}\n")).map_err(|why| unreadable(&path, &why))?;
+    Ok(id)
+}
+
+/// The cluster that some data belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Belonging {
+    /// The name of the cluster.
+    name: String,
+    /// The id of the cluster: 32 hexadecimal digits.
+    id: String,
+    /// The incarnation of its log. It changes when a new etcd is seeded from a folder.
+    incarnation: u64,
+}
+
+impl Belonging {
+    pub(super) fn new(name: &str, format: &Format) -> Self {
+        Self { name: name.to_owned(), id: hex(&format.cluster), incarnation: format.incarnation }
+    }
+
+    /// Reads the cluster that a folder belongs to, if it belongs to one.
+    pub(super) fn of(folder: &Folder) -> Result<Option<Self>, StartError> {
+        let path = folder.at(CLUSTER);
+        let Some(text) = read_small(&path).map_err(|why| unreadable(&path, &why))? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text).map(Some).map_err(|why| {
+            StartError::new(format!(
+                "{} cannot be read ({why}); restore the directory, or choose an empty one with --dir and let the node \
+                 fetch its data from the others",
+                path.display()
+            ))
+        })
+    }
+
+    /// Writes the cluster that a folder belongs to.
+    pub(super) fn write(&self, folder: &Folder) -> Result<(), StartError> {
+        let path = folder.at(CLUSTER);
+        let text = format!("{}\n", serde_json::to_string(self).unwrap_or_default());
+        write_new(folder.path(), &path, &text).map_err(|why| unreadable(&path, &why))
+    }
+
+    /// Checks that a folder's data belong to the cluster that etcd has.
+    ///
+    /// # Errors
+    /// A sentence that says how they differ, and what to do.
+    pub(super) fn check(&self, etcd: &Self) -> Result<(), StartError> {
+        if self == etcd {
+            return Ok(());
+        }
+        Err(StartError::new(if self.id == etcd.id {
+            format!(
+                "this directory has incarnation {} of the cluster {:?}, and etcd has incarnation {}: etcd was seeded \
+                 anew without this node's data. Keep a copy of the directory, and start the node with an empty one",
+                self.incarnation, self.name, etcd.incarnation
+            )
+        } else {
+            format!(
+                "this directory belongs to the cluster {:?} with the id {}, and etcd has the cluster {:?} with the id \
+                 {}. Check cluster-etcd, cluster-name and dir; if etcd was lost, `hedgerow-db cluster adopt` seeds a \
+                 new one from this directory",
+                self.name, self.id, etcd.name, etcd.id
+            )
+        }))
+    }
+}
+
+/// The contents of the key `format`: the cluster that etcd has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    /// The id of the cluster, random.
+    pub(super) cluster: [u8; 16],
+    /// The incarnation of the cluster's log.
+    pub(super) incarnation: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub(super) made: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    made: u64,
+    id: String,
+    incarnation: u64,
+}
+
+impl Format {
+    /// Makes a new cluster.
+    pub(super) fn new(now: u64) -> Result<Self, StartError> {
+        Ok(Self { cluster: random()?, incarnation: 1, made: now })
+    }
+
+    pub(super) fn print(&self) -> String {
+        let Self { cluster, incarnation, made } = self;
+        let id = hex(cluster);
+        format!(r#"{{"format":{FORMAT},"made":{made},"id":"{id}","incarnation":{incarnation}}}"#)
+    }
+
+    /// Reads the value of the key.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, StartError> {
+        let wrong = |why: String| {
+            StartError::new(format!(
+                "the key `format` in etcd cannot be read ({why}): restore it, or choose another cluster-name"
+            ))
+        };
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(wrong("it is too long".to_owned()));
+        }
+        let written: Written =
+            serde_json::from_slice(bytes).map_err(|why| wrong(why.to_string()))?;
+        if written.format != FORMAT {
+            return Err(StartError::new(format!(
+                "the cluster in etcd has format {}, and this program knows only format {FORMAT}: upgrade this node",
+                written.format
+            )));
+        }
+        let cluster = from_hex(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
+        Ok(Self { cluster, incarnation: written.incarnation, made: written.made })
+    }
+}
+
+fn unreadable(path: &Path, why: &io::Error) -> StartError {
+    StartError::new(format!("{}: {why}", path.display()))
+}
+
+/// Reads a short file, if it is there.
+fn read_small(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Writes a file that is there wholly or not at all.
+fn write_new(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(folder.path()).unwrap();
+        let id = node_id(&folder).unwrap();
+        assert_eq!(node_id(&folder).unwrap(), id);
+        std::fs::write(folder.at(NODE_ID), "rose").unwrap();
+        assert!(node_id(&folder).unwrap_err().to_string().contains("40 hexadecimal digits"));
+    }
+
+    #[test]
+    fn a_folder_of_another_cluster_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(folder.path()).unwrap();
+        assert_eq!(Belonging::of(&folder).unwrap(), None);
+        let (one, other) = (Format::new(1).unwrap(), Format::new(1).unwrap());
+        let own = Belonging::new("roses", &one);
+        own.write(&folder).unwrap();
+        let own = Belonging::of(&folder).unwrap().unwrap();
+        assert!(own.check(&Belonging::new("roses", &one)).is_ok());
+        let why = own.check(&Belonging::new("roses", &other)).unwrap_err().to_string();
+        assert!(why.contains("cluster adopt") && why.contains(&hex(&other.cluster)), "{why}");
+        let renewed = Format { incarnation: 2, ..one };
+        let why = own.check(&Belonging::new("roses", &renewed)).unwrap_err().to_string();
+        assert!(why.contains("incarnation 2"), "{why}");
+    }
+
+    #[test]
+    fn the_format_is_read_as_it_was_written() {
+        let format = Format::new(1 << 40).unwrap();
+        assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
+        let later = format.print().replace("\"format\":1", "\"format\":2");
+        assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
+        for wrong in ["", "{}", "[]", &format.print().replace(&hex(&format.cluster), "x")] {
+            assert!(Format::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The names of the cluster's keys in etcd.
+
+use std::fmt;
+
+/// The group that all slots belong to. A cluster has only one so far.
+pub(crate) const GROUP: u32 = 0;
+/// The longest name of a cluster.
+const LONGEST_NAME: usize = 64;
+
+/// The keys of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    prefix: String,
+}
+
+/// A name that cannot be the name of a cluster.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadName(String);
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} cannot be the name of a cluster: choose 1 to {LONGEST_NAME} letters, digits, hyphens, underscores \
+             and dots with cluster-name",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BadName {}
+
+impl Keys {
+    /// Returns the keys of the cluster of this name.
+    ///
+    /// # Errors
+    /// If the name contains anything but letters, digits, hyphens, underscores and dots.
+    pub(crate) fn new(cluster: &str) -> Result<Self, BadName> {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if cluster.is_empty() || cluster.len() > LONGEST_NAME || !cluster.bytes().all(fine) {
+            return Err(BadName(cluster.chars().take(LONGEST_NAME).collect()));
+        }
+        Ok(Self { prefix: format!("/hedgerow/{cluster}/") })
+    }
+
+    /// Returns the key of the cluster's identity and format.
+    pub(crate) fn format(&self) -> String {
+        format!("{}format", self.prefix)
+    }
+
+    /// Returns the key under which a node registers itself.
+    pub(crate) fn node(&self, id: &str) -> String {
+        format!("{}node/{id}", self.prefix)
+    }
+
+    /// Returns the prefix of the keys of all nodes.
+    pub(crate) fn nodes(&self) -> String {
+        format!("{}node/", self.prefix)
+    }
+
+    /// Returns the prefix of all keys of the group.
+    pub(crate) fn group(&self) -> String {
+        format!("{}g/{GROUP}/", self.prefix)
+    }
+
+    /// Returns the key of the group's last line: its epoch, its primary, and the end of its log.
+    pub(crate) fn tail(&self) -> String {
+        format!("{}tail", self.group())
+    }
+
+    /// Returns the key that names the primary. It changes with the epoch only.
+    pub(crate) fn primary(&self) -> String {
+        format!("{}primary", self.group())
+    }
+
+    /// Returns the key of the list of members.
+    pub(crate) fn members(&self) -> String {
+        format!("{}members", self.group())
+    }
+
+    /// Returns the prefix of the group's batches.
+    pub(crate) fn batches(&self) -> String {
+        format!("{}log/", self.group())
+    }
+
+    /// Returns the key of a batch. Keys sort as their numbers do.
+    pub(crate) fn batch(&self, seq: u64) -> String {
+        format!("{}log/{seq:020}", self.group())
+    }
+
+    /// Returns the prefix of the keys with the progress of the members' disks.
+    pub(crate) fn durables(&self) -> String {
+        format!("{}durable/", self.group())
+    }
+
+    /// Returns the key with the progress of a member's disk.
+    pub(crate) fn durable(&self, node: &str) -> String {
+        format!("{}durable/{node}", self.group())
+    }
+
+    /// Returns the key by which a member asks the primary to hand over to it.
+    pub(crate) fn wanted(&self) -> String {
+        format!("{}wanted", self.group())
+    }
+
+    /// Returns the number of a batch by its key.
+    pub(crate) fn seq(&self, key: &[u8]) -> Option<u64> {
+        let digits = key.strip_prefix(self.batches().as_bytes())?;
+        let plain = digits.len() == 20 && digits.iter().all(u8::is_ascii_digit);
+        str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_their_places() {
+        let keys = Keys::new("roses").unwrap();
+        assert_eq!(keys.format(), "/hedgerow/roses/format");
+        assert_eq!(keys.node("ab"), "/hedgerow/roses/node/ab");
+        assert_eq!(keys.tail(), "/hedgerow/roses/g/0/tail");
+        assert_eq!(keys.primary(), "/hedgerow/roses/g/0/primary");
+        assert_eq!(keys.members(), "/hedgerow/roses/g/0/members");
+        assert_eq!(keys.durable("ab"), "/hedgerow/roses/g/0/durable/ab");
+        assert_eq!(keys.batch(42), "/hedgerow/roses/g/0/log/00000000000000000042");
+        assert_eq!(keys.seq(keys.batch(42).as_bytes()), Some(42));
+        assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
+    }
+
+    #[test]
+    fn other_keys_are_no_batches() {
+        let keys = Keys::new("roses").unwrap();
+        for suffix in
+            ["", "1", "0000000000000000004x", "+0000000000000000042", "99999999999999999999"]
+        {
+            assert_eq!(
+                keys.seq(format!("{}{suffix}", keys.batches()).as_bytes()),
+                None,
+                "{suffix}"
+            );
+        }
+        assert_eq!(keys.seq(keys.tail().as_bytes()), None);
+        assert_eq!(keys.seq(Keys::new("rose").unwrap().batch(1).as_bytes()), None);
+    }
+
+    #[test]
+    fn names_that_would_leave_the_prefix_are_refused() {
+        for name in ["", "a/b", "..\u{0}", "a b", "röse", &"x".repeat(65)] {
+            assert!(Keys::new(name).is_err(), "{name:?}");
+        }
+        assert!(Keys::new(&"x".repeat(64)).is_ok());
+    }
+}

@@ -1,0 +1,565 @@
+//! The log of a node of a cluster, as the database sees it: [`EtcdLog`].
+//!
+//! `append` only counts, and copies the bytes to a queue. The driver ([`super::driver`]) takes the queue and gives it
+//! to the protocol, which puts batches into etcd and says which entries are committed. The relay keeps those in the
+//! node's own folder.
+//!
+//! # Terms
+//! A *term* is a number that grows by one whenever the node becomes the primary, and when it ceases to be. It is odd
+//! while the node is the primary. [`Log::epoch`] returns it, because an epoch of the group says nothing about
+//! this node: it may lose the group and win it back.
+//!
+//! # Proofs
+//! An answer of a primary leaves only with a proof that the node was still the primary when the request was evaluated:
+//! the lease had not ended, or etcd has confirmed the node since. Both are times of `CLOCK_BOOTTIME`, here in
+//! microseconds. A follower's answers need no proof: they may be stale, and the view says how old they may be.
+//!
+//! # Lock order
+//! Shards; then `progress`; then one of `queue` and `proofs`. A thread that takes `on_progress` holds no other.
+
+use super::clock;
+use super::core::Entry;
+use super::keys::GROUP;
+use super::relay::Relay;
+use super::relay::position::logged_mark;
+use crate::SlotSet;
+use crate::gauge::Gauge;
+use crate::lock::lock;
+use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The length from which on an entry gets no more changes: several fit into one batch.
+const LONG_ENTRY: usize = 128 << 10;
+/// How long a thread waits at most before it looks again: only a net below the notifications.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The settings of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSettings {
+    /// The cluster's id.
+    pub(crate) cluster: [u8; 16],
+    /// The incarnation of the group's log.
+    pub(crate) incarnation: u64,
+    /// The most bytes that a request may add to the log.
+    pub(crate) largest_request: usize,
+}
+
+/// The callbacks of [`Log::on_progress`].
+type Callback = Arc<dyn Fn() + Send + Sync>;
+
+/// The log that the nodes of a group share.
+pub(crate) struct EtcdLog {
+    settings: LogSettings,
+    relay: Arc<Relay>,
+    queue: Mutex<Queue>,
+    /// The last entry that was appended here, or applied.
+    last: AtomicU64,
+    /// The last entry that may be acknowledged.
+    safe: AtomicU64,
+    writable: AtomicBool,
+    /// Whether the server should not read from its clients: the group is being handed over.
+    holding: AtomicBool,
+    /// See the module's text.
+    term: AtomicU64,
+    proofs: Mutex<Proofs>,
+    /// Whether an answer waits for a proof since the driver was last told.
+    proof_wanted: AtomicBool,
+    /// Bytes that the protocol has taken and etcd does not have.
+    pending: Gauge,
+    /// Bytes in the queue.
+    queued: Gauge,
+    progress: Mutex<()>,
+    progressed: Condvar,
+    on_progress: Mutex<Vec<Callback>>,
+    /// Wakes the driver.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Entries that the driver has not taken yet.
+#[derive(Default)]
+struct Queue {
+    entries: Vec<Entry>,
+    /// Whether the driver wants to be woken for entries. While a transaction is in flight it does not: it looks when
+    /// the answer comes.
+    wanted: bool,
+    closed: bool,
+}
+
+/// The proof that this node is the primary, in one term.
+#[derive(Clone, Copy, Default)]
+struct Proofs {
+    term: u64,
+    /// The end of the lease, in microseconds.
+    until: u64,
+    /// When the last request was sent that etcd answered with this node as the primary, in microseconds.
+    sent: u64,
+}
+
+impl EtcdLog {
+    /// Makes the log of a node that has the entries up to `last`. `wake` tells the driver to look at the log; it must
+    /// not block.
+    pub(crate) fn new(
+        settings: LogSettings,
+        relay: Arc<Relay>,
+        last: Lsn,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self {
+            settings,
+            relay,
+            queue: Mutex::default(),
+            last: AtomicU64::new(last),
+            safe: AtomicU64::new(last),
+            writable: AtomicBool::new(false),
+            holding: AtomicBool::new(false),
+            term: AtomicU64::new(0),
+            proofs: Mutex::default(),
+            proof_wanted: AtomicBool::new(false),
+            pending: Gauge::default(),
+            queued: Gauge::default(),
+            progress: Mutex::new(()),
+            progressed: Condvar::new(),
+            on_progress: Mutex::default(),
+            wake,
+        }
+    }
+
+    // ---------------------------------------------------------------------------- for the driver
+
+    /// Takes the appended entries. If there are none and `wanted`, the next one wakes the driver.
+    pub(crate) fn take(&self, wanted: bool) -> Vec<Entry> {
+        let mut queue = lock(&self.queue);
+        queue.wanted = wanted && queue.entries.is_empty();
+        self.queued.set(0);
+        std::mem::take(&mut queue.entries)
+    }
+
+    /// Whether an answer waits for a proof since the last call.
+    pub(crate) fn take_proof_wanted(&self) -> bool {
+        // Acquire: pairs with the release in `proof`, so a request for a proof that is made after this call has an
+        // evaluation before it.
+        self.proof_wanted.swap(false, Ordering::Acquire)
+    }
+
+    /// Begins a term as the primary. `begin` is the entry that begins the epoch.
+    pub(crate) fn begin_term(&self, begin: Lsn) {
+        self.set_reached(begin);
+        // Release: pairs with the acquire in `epoch`, so a worker that sees the term sees the entries before it.
+        self.term.fetch_add(1, Ordering::Release);
+        // Relaxed: read under the locks of shards. The state's role has changed under all of them before.
+        self.writable.store(true, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// Ends the term: from now on no change begins, no answer gets a proof, and none of the entries that are not safe
+    /// becomes safe. Returns false if this node was not the primary.
+    pub(crate) fn end_term(&self) -> bool {
+        // Relaxed: `State::step_down` takes the locks of all shards afterwards, so a change either comes before it, or
+        // sees this.
+        self.writable.store(false, Ordering::Relaxed);
+        if !self.is_primary() {
+            return false;
+        }
+        // Release: pairs with the acquire in `epoch`, so a worker that sees the new term sees the new view.
+        self.term.fetch_add(1, Ordering::Release);
+        self.pending.set(0);
+        self.tell();
+        true
+    }
+
+    /// Refuses changes, while the node stays the primary: entries that were appended can still be committed.
+    pub(crate) fn refuse_changes(&self) {
+        // Relaxed: as in `end_term`.
+        self.writable.store(false, Ordering::Relaxed);
+    }
+
+    /// Accepts changes again.
+    pub(crate) fn accept_changes(&self) {
+        // Relaxed: as in `begin_term`.
+        self.writable.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets whether the server should not read from its clients for a moment.
+    pub(crate) fn hold(&self, holding: bool) {
+        // Relaxed: a hint. A worker that reads the old value reads one more time from its clients.
+        if self.holding.swap(holding, Ordering::Relaxed) && !holding {
+            self.tell();
+        }
+    }
+
+    /// Notes that entries up to this one are committed, and part of the state.
+    pub(crate) fn set_safe(&self, lsn: Lsn) {
+        // Release: pairs with the acquire in `safe`, so a thread that acknowledges an entry sees that it is committed.
+        self.safe.fetch_max(lsn, Ordering::Release);
+    }
+
+    /// Notes that a follower's state has the entries up to this one. The caller holds the locks of the shards that the
+    /// entry changed.
+    pub(crate) fn set_reached(&self, lsn: Lsn) {
+        // Release: pairs with the acquire in `last`, so a snapshot that reads the number after the shard has the entry.
+        self.last.store(lsn, Ordering::Release);
+        self.set_safe(lsn);
+    }
+
+    /// Returns the last entry that the state has.
+    pub(crate) fn reached(&self) -> Lsn {
+        // Acquire: pairs with the release in `set_reached` and `append`.
+        self.last.load(Ordering::Acquire)
+    }
+
+    /// Notes the proof of reads in this term: the end of the lease and the time of the last confirmation.
+    pub(crate) fn prove(&self, until: u64, sent: u64) {
+        // Acquire: pairs with the release in `begin_term`; only this thread changes it.
+        let term = self.term.load(Ordering::Acquire);
+        *lock(&self.proofs) = Proofs { term, until, sent };
+    }
+
+    /// Notes the bytes that the protocol has and etcd does not.
+    pub(crate) fn set_pending(&self, bytes: usize) {
+        self.pending.set(bytes as u64);
+    }
+
+    /// Wakes all threads that wait for the log.
+    pub(crate) fn tell(&self) {
+        drop(lock(&self.progress));
+        self.progressed.notify_all();
+        let callbacks = lock(&self.on_progress).clone();
+        for callback in callbacks {
+            callback();
+        }
+    }
+
+    /// Returns the relay.
+    pub(crate) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
+    // ---------------------------------------------------------------------------- for the trait
+
+    /// Whether this node is the primary, as far as workers may know.
+    fn is_primary(&self) -> bool {
+        !self.epoch().is_multiple_of(2)
+    }
+
+    /// Returns the outcome of an entry, if that is decided.
+    fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
+        // Before `safe`: an entry that is committed before the term ends is safe, even if the term ends meanwhile.
+        let is_primary = self.is_primary();
+        if self.safe() >= lsn {
+            return Some(Ok(()));
+        }
+        if lsn == Lsn::MAX || !is_primary {
+            return Some(Err(LogError::Deposed));
+        }
+        lock(&self.queue).closed.then_some(Err(LogError::Closed))
+    }
+
+    /// Wakes the driver if it waits for entries.
+    fn nudge(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.wanted && !queue.entries.is_empty() {
+            queue.wanted = false;
+            drop(queue);
+            (self.wake)();
+        }
+    }
+
+    /// Waits until `decided` returns something.
+    fn wait_until<T>(&self, decided: impl Fn() -> Option<T>) -> T {
+        // `tell` takes this lock before it notifies, so no notification comes between the check and the wait.
+        let mut progress = lock(&self.progress);
+        loop {
+            if let Some(decided) = decided() {
+                return decided;
+            }
+            let woken = self.progressed.wait_timeout(progress, LOOK_AGAIN);
+            progress = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Log for EtcdLog {
+    fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
+        // Copied before the lock: it is most of the work.
+        let changes = changes.to_vec();
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            return Err(LogError::Closed);
+        }
+        // Relaxed: only this function stores it while the node is the primary, under the lock of the queue.
+        let lsn = self.last.load(Ordering::Relaxed) + 1;
+        // Release: as in `set_reached`.
+        self.last.store(lsn, Ordering::Release);
+        self.queued.add(changes.len() as u64);
+        queue.entries.push(Entry { lsn, time, changes });
+        Ok(lsn)
+    }
+
+    #[inline]
+    fn writable(&self) -> bool {
+        // Relaxed: the caller holds a shard's lock, and both changes are ordered by these locks; see `begin_term` and
+        // `end_term`.
+        self.writable.load(Ordering::Relaxed)
+    }
+
+    fn last(&self) -> Lsn {
+        self.reached()
+    }
+
+    fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
+        if let Some(outcome) = self.outcome(lsn) {
+            return outcome.map(|()| true);
+        }
+        self.nudge();
+        Ok(false)
+    }
+
+    fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
+        if self.commit(lsn)? { Ok(()) } else { self.wait_until(|| self.outcome(lsn)) }
+    }
+
+    #[inline]
+    fn safe(&self) -> Lsn {
+        // Acquire: pairs with the release in `set_safe`.
+        self.safe.load(Ordering::Acquire)
+    }
+
+    fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>) {
+        lock(&self.on_progress).push(Arc::from(told));
+    }
+
+    #[inline]
+    fn epoch(&self) -> Epoch {
+        // Acquire: pairs with the release in `begin_term` and `end_term`, so a request that is evaluated after this
+        // load is evaluated in this term or a later one.
+        self.term.load(Ordering::Acquire)
+    }
+
+    fn evaluated(&self, before: Epoch) -> Evaluated {
+        // If the term has changed meanwhile, there is no proof of this one any more.
+        let time = if before.is_multiple_of(2) { 0 } else { clock::micros() };
+        Evaluated { epoch: before, time }
+    }
+
+    fn proof(&self, evaluated: &Evaluated) -> Proof {
+        let proofs = *lock(&self.proofs);
+        if self.epoch() != evaluated.epoch {
+            return Proof::Never;
+        }
+        if evaluated.epoch.is_multiple_of(2) {
+            return Proof::Given;
+        }
+        let later = evaluated.time < proofs.until || evaluated.time < proofs.sent;
+        if proofs.term == evaluated.epoch && later {
+            return Proof::Given;
+        }
+        // Release: pairs with the acquire in `take_proof_wanted`.
+        if !self.proof_wanted.swap(true, Ordering::Release) {
+            (self.wake)();
+        }
+        Proof::Pending
+    }
+
+    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
+        self.wait_until(|| match self.proof(evaluated) {
+            Proof::Given => Some(Ok(())),
+            Proof::Never => Some(Err(LogError::Deposed)),
+            Proof::Pending => None,
+        })
+    }
+
+    fn longest_entry(&self) -> usize {
+        LONG_ENTRY
+    }
+
+    fn largest_request(&self) -> usize {
+        self.settings.largest_request
+    }
+
+    fn backlog(&self) -> usize {
+        // Relaxed: a hint; see `hold`.
+        if self.holding.load(Ordering::Relaxed) {
+            return usize::MAX;
+        }
+        (self.queued.get() + self.pending.get()) as usize
+    }
+
+    fn position(&self, last: Lsn) -> Option<Position> {
+        let mark = self.relay.mark_at(last);
+        let LogSettings { cluster, incarnation, .. } = self.settings;
+        Some(Position {
+            cluster,
+            group: GROUP,
+            incarnation,
+            epoch: mark.map_or(0, |mark| mark.epoch),
+            slots: SlotSet::all(),
+            batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
+        })
+    }
+
+    fn rotate(&self) -> Result<Lsn, LogError> {
+        self.relay.log().rotate()
+    }
+
+    fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
+        self.relay.drop_before(first)
+    }
+
+    /// Waits until all that was appended is committed, and on this node's disk.
+    fn sync(&self) -> Result<(), LogError> {
+        let last = self.last();
+        self.wait(last)?;
+        // Committed entries come to the relay soon after they are safe.
+        self.wait_until(|| {
+            if self.relay.position().lsn >= last {
+                return Some(Ok(()));
+            }
+            lock(&self.queue).closed.then_some(Err(LogError::Closed))
+        })?;
+        self.relay.log().sync()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.relay.log().bytes()
+    }
+
+    /// Refuses further entries, and closes the relay. Entries that etcd does not have are not waited for: the driver
+    /// has released the group before, which waits for them.
+    fn close(&self) -> Result<(), LogError> {
+        lock(&self.queue).closed = true;
+        self.refuse_changes();
+        self.tell();
+        let closed = self.relay.close();
+        // Callbacks may own what owns the log: without this, neither would be freed.
+        let callbacks = std::mem::take(&mut *lock(&self.on_progress));
+        drop(callbacks);
+        closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Fsync;
+    use crate::log::file::FileLog;
+    use crate::log::folder::Folder;
+
+    /// A log whose relay has no entries, and the number of times that it has woken its driver.
+    fn log() -> (tempfile::TempDir, Arc<EtcdLog>, Arc<Gauge>) {
+        let folder = tempfile::tempdir().unwrap();
+        let claimed = Folder::claim(folder.path()).unwrap();
+        let (file, _) =
+            FileLog::open(claimed, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
+        let relay = Arc::new(Relay::new(Arc::new(file), None).unwrap());
+        let settings = LogSettings { cluster: [7; 16], incarnation: 1, largest_request: 1000 };
+        let wakes = Arc::new(Gauge::default());
+        let of_log = Arc::clone(&wakes);
+        let wake = Box::new(move || {
+            of_log.add(1);
+        });
+        (folder, Arc::new(EtcdLog::new(settings, relay, 0, wake)), wakes)
+    }
+
+    #[test]
+    fn an_entry_is_acknowledged_once_it_is_safe() {
+        let (_folder, log, _) = log();
+        assert!(!log.writable());
+        log.begin_term(1);
+        assert!(log.writable() && (log.last(), log.safe()) == (1, 1));
+        assert_eq!((log.append(5, b"one").unwrap(), log.append(6, b"two").unwrap()), (2, 3));
+        assert!(!log.commit(2).unwrap());
+        let taken: Vec<_> = log.take(true).iter().map(|entry| (entry.lsn, entry.time)).collect();
+        assert_eq!(taken, [(2, 5), (3, 6)]);
+        log.set_safe(2);
+        assert!(log.commit(2).unwrap() && !log.commit(3).unwrap());
+        let waiter = Arc::clone(&log);
+        let waits = std::thread::spawn(move || waiter.wait(3));
+        log.set_safe(3);
+        log.tell();
+        waits.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn entries_of_a_term_that_is_over_never_become_safe() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.append(5, b"one").unwrap();
+        let waiter = Arc::clone(&log);
+        let waits = std::thread::spawn(move || waiter.wait(2));
+        assert!(log.end_term() && !log.end_term());
+        assert!(matches!(log.commit(2), Err(LogError::Deposed)), "it is waited for without end");
+        assert!(matches!(waits.join().unwrap(), Err(LogError::Deposed)));
+        assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Deposed)));
+        assert!(log.commit(1).unwrap(), "this one was committed");
+        // A change that had begun is counted, so that the state is thrown away.
+        assert_eq!(log.append(6, b"late").unwrap(), 3);
+    }
+
+    #[test]
+    fn an_answer_needs_a_proof_of_its_own_term() {
+        let (_folder, log, wakes) = log();
+        let as_follower = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&as_follower), Proof::Given);
+        log.begin_term(1);
+        assert_eq!(log.proof(&as_follower), Proof::Never, "the view may have changed meanwhile");
+
+        let first = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&first), Proof::Pending);
+        assert_eq!((wakes.get(), log.take_proof_wanted()), (1, true));
+        log.prove(first.time, first.time);
+        assert_eq!(log.proof(&first), Proof::Pending, "not later than the evaluation");
+        log.prove(0, first.time + 1);
+        assert_eq!(log.proof(&first), Proof::Given, "etcd has confirmed it since");
+        log.prove(first.time + 1, 0);
+        assert_eq!(log.proof(&first), Proof::Given, "the lease lasts");
+
+        log.prove(u64::MAX, u64::MAX);
+        log.end_term();
+        assert_eq!(log.proof(&first), Proof::Never);
+        assert!(matches!(log.wait_proof(&first), Err(LogError::Deposed)));
+        log.begin_term(2);
+        assert_eq!(log.proof(&first), Proof::Never, "it outlives its term");
+        let second = log.evaluated(log.epoch());
+        assert_eq!(log.proof(&second), Proof::Pending, "a proof of the term before counts");
+    }
+
+    #[test]
+    fn the_driver_is_woken_once() {
+        let (_folder, log, wakes) = log();
+        log.begin_term(1);
+        log.append(5, b"one").unwrap();
+        log.commit(2).unwrap();
+        assert_eq!(wakes.get(), 0, "a transaction is in flight: the driver looks by itself");
+        assert_eq!((log.take(true).len(), log.take(true).len()), (1, 0));
+        log.append(5, b"two").unwrap();
+        assert_eq!(wakes.get(), 0, "appending wakes nobody: it is done under locks");
+        log.commit(3).unwrap();
+        log.commit(3).unwrap();
+        assert_eq!(wakes.get(), 1);
+    }
+
+    #[test]
+    fn clients_wait_for_a_backlog_and_for_the_next_primary() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.append(5, &[0; 100]).unwrap();
+        log.set_pending(1000);
+        assert_eq!(log.backlog(), 1100);
+        log.take(false);
+        assert_eq!(log.backlog(), 1000);
+        log.hold(true);
+        assert_eq!(log.backlog(), usize::MAX);
+        log.hold(false);
+        assert_eq!((log.backlog(), log.largest_request()), (1000, 1000));
+    }
+
+    #[test]
+    fn a_log_that_is_closed_takes_nothing() {
+        let (_folder, log, _) = log();
+        log.begin_term(1);
+        log.close().unwrap();
+        assert!(matches!(log.append(5, b"one"), Err(LogError::Closed)) && !log.writable());
+    }
+}

@@ -1,0 +1,173 @@
+//! The first meeting of a node with its etcd: waits until etcd answers, and checks that it is the right one.
+
+use super::error::StartError;
+use super::etcd::{
+    self, Client, Compare, ErrorKind, EtcdError, Operation, Settings, TlsSettings, Transaction,
+};
+use super::identity::{Belonging, Format};
+use super::keys::Keys;
+use crate::config::ClusterSettings;
+use crate::log::folder::Folder;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often a node that waits for etcd says so.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The bounds of the time that a call to etcd may take: a third of the lease between them.
+const SHORTEST_CALL: Duration = Duration::from_millis(300);
+const LONGEST_CALL: Duration = Duration::from_secs(2);
+
+/// Returns how etcd is reached.
+pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
+    let call = (settings.lease / 3).clamp(SHORTEST_CALL, LONGEST_CALL);
+    let (cert, key) = settings.etcd.identity.clone().unzip();
+    Settings {
+        user: settings.etcd.user.clone(),
+        tls: TlsSettings { ca: settings.etcd.authorities.clone(), cert, key },
+        call_timeout: call,
+        connect_timeout: call.min(Duration::from_secs(1)),
+        ..Settings::new(&settings.etcd.endpoints)
+    }
+}
+
+/// Waits until etcd answers, and returns the cluster that it has. The first node of all makes it.
+///
+/// # Errors
+/// A sentence, if etcd cannot be used, or has another cluster than the folder belongs to. Nothing was changed then.
+pub(super) async fn meet(
+    client: &Client,
+    keys: &Keys,
+    settings: &ClusterSettings,
+    folder: &Folder,
+) -> Result<Format, StartError> {
+    let belonging = Belonging::of(folder)?;
+    if belonging.is_none() && has_data(folder)? {
+        return Err(StartError::new(format!(
+            "{} holds the data of a database that is not a node of a cluster. `hedgerow-db cluster adopt` makes it the \
+             first node of one; or choose an empty directory with --dir",
+            folder.path().display()
+        )));
+    }
+    loop {
+        match try_to_meet(client, keys, belonging.is_none()).await {
+            Ok(Some(format)) => {
+                let etcd = Belonging::new(&settings.name, &format);
+                match &belonging {
+                    Some(own) => own.check(&etcd)?,
+                    None => etcd.write(folder)?,
+                }
+                return Ok(format);
+            }
+            Ok(None) => {
+                return Err(StartError::new(format!(
+                    "etcd has no cluster {:?}, but this directory belongs to it: etcd was emptied, or cluster-etcd or \
+                     cluster-name is wrong. If etcd is lost, `hedgerow-db cluster adopt` seeds a new one from the \
+                     directory with the latest data",
+                    settings.name
+                )));
+            }
+            Err(Failed::Start(why)) => return Err(why),
+            Err(Failed::Etcd(why)) if is_final(&why) => {
+                return Err(StartError::new(why.to_string()));
+            }
+            Err(Failed::Etcd(why)) => tracing::warn!("waiting for etcd: {why}"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Returns the cluster that etcd has. If there is none and `make`, makes one.
+async fn try_to_meet(client: &Client, keys: &Keys, make: bool) -> Result<Option<Format>, Failed> {
+    client.check_version().await?;
+    loop {
+        if let Some(pair) = client.get(keys.format()).await?.pair {
+            return Ok(Some(Format::parse(&pair.value)?));
+        }
+        if !make {
+            return Ok(None);
+        }
+        let new = Format::new(wall())?;
+        let transaction = Transaction {
+            compare: vec![Compare::Absent { key: keys.format().into() }],
+            then: vec![Operation::put(keys.format(), new.print())],
+            otherwise: Vec::new(),
+        };
+        // The next read says which cluster etcd has, also after an unknown outcome.
+        if let Err(why) = client.transact(&transaction).await
+            && why.outcome() == etcd::Outcome::NotDone
+        {
+            return Err(why.into());
+        }
+    }
+}
+
+/// Why a meeting failed.
+enum Failed {
+    Etcd(EtcdError),
+    Start(StartError),
+}
+
+impl From<EtcdError> for Failed {
+    fn from(why: EtcdError) -> Self {
+        Self::Etcd(why)
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(why: StartError) -> Self {
+        Self::Start(why)
+    }
+}
+
+/// Whether an error says that etcd cannot be used, however long a node waits.
+fn is_final(why: &EtcdError) -> bool {
+    matches!(
+        why.kind(),
+        ErrorKind::Settings
+            | ErrorKind::VersionTooOld
+            | ErrorKind::PermissionDenied
+            | ErrorKind::AuthenticationFailed
+            | ErrorKind::Corrupt
+            | ErrorKind::ClusterIdMismatch
+            | ErrorKind::RevisionWentBack { .. }
+    )
+}
+
+/// Whether a folder has a log or a snapshot.
+fn has_data(folder: &Folder) -> Result<bool, StartError> {
+    let logs = folder.numbered(crate::log::LOG)?;
+    Ok(!logs.is_empty() || !folder.numbered(crate::snapshot::NAME)?.is_empty())
+}
+
+fn wall() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the address under which others reach this machine: the one from which it reaches etcd.
+pub(super) fn own_address(endpoints: &[String]) -> String {
+    let found = endpoints.iter().find_map(|url| {
+        let host = url.split_once("://").map_or(&url[..], |(_, rest)| rest);
+        let host = host.split('/').next().unwrap_or(host);
+        let towards = |any: IpAddr| {
+            // Connecting a UDP socket sends nothing: it only chooses the address.
+            let socket = UdpSocket::bind((any, 0)).ok()?;
+            socket.connect(host).ok()?;
+            socket.local_addr().ok()
+        };
+        towards(Ipv4Addr::UNSPECIFIED.into()).or_else(|| towards(Ipv6Addr::UNSPECIFIED.into()))
+    });
+    found.map_or_else(|| Ipv4Addr::LOCALHOST.to_string(), |address| address.ip().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_address_is_that_towards_etcd() {
+        let addresses = |url: &str| own_address(&[url.to_owned()]);
+        assert_eq!(addresses("http://127.0.0.1:2379"), "127.0.0.1");
+        assert_eq!(addresses("nonsense"), "127.0.0.1");
+    }
+}

@@ -1,0 +1,430 @@
+//! A node of a cluster, from its start to its end: [`Member`].
+//!
+//! Starting goes through these steps. Each may refuse with a sentence, and changes nothing then.
+//!
+//! 1. Claim the folder, and install data that were fetched from a peer before the last restart.
+//! 2. Wait for etcd, and check that it has the cluster that the folder belongs to.
+//! 3. Load the snapshot and the relay.
+//! 4. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
+
+use super::calls::Calls;
+use super::clock;
+use super::core::{self, Group, NodeId, Now};
+use super::driver::{Driver, Parts};
+use super::durable::DiskThread;
+use super::error::StartError;
+use super::etcd::Client;
+use super::identity::{self, Format, hex};
+use super::keys::{GROUP, Keys};
+use super::log::{EtcdLog, LogSettings};
+use super::meet;
+use super::message::{Inbox, Message};
+use super::peer::client::MOST_FETCHED;
+use super::peer::{
+    self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
+    Spool,
+};
+use super::picture::Picture;
+use super::registration::Registration;
+use super::registry::Registry;
+use super::relay::position::mark_of;
+use super::relay::{Incarnation, Relay};
+use super::replica::Replica;
+use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
+use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::view::Views;
+use crate::Db;
+use crate::clustered::Relayed;
+use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
+use crate::log::Log;
+use crate::log::folder::Folder;
+use crate::options::Options;
+use crate::progress::Progress;
+use std::io;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// The bytes of batches in etcd beyond which only `cluster-copies` decides what etcd keeps.
+const MOST_RETAINED: u64 = 256 << 20;
+/// The uncompressed bytes of a batch.
+const MOST_BATCH: usize = 512 << 10;
+
+/// A node of a cluster. Dropping it stops it at once, without releasing the group.
+pub struct Member {
+    db: Db,
+    id: NodeId,
+    views: Arc<Views>,
+    inbox: Inbox,
+    monitor: NodeMonitor,
+    peers: Vec<PeerServer>,
+    driver: Option<JoinHandle<()>>,
+}
+
+impl Member {
+    /// Starts a node. Waits until etcd answers. `on_exit` is called, by another thread, if the node cannot go on.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to do.
+    pub fn start(
+        settings: &ClusterSettings,
+        options: Options,
+        views: Arc<Views>,
+        progress: &Progress,
+        on_exit: Box<dyn Fn(Exit) + Send>,
+    ) -> Result<Self, StartError> {
+        let Some(path) = &options.folder else {
+            return Err(StartError::new(
+                "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
+            ));
+        };
+        let keys =
+            Arc::new(Keys::new(&settings.name).map_err(|why| StartError::new(why.to_string()))?);
+        let folder = Folder::claim(path)?;
+        peer::install(&folder)?;
+        let id = identity::node_id(&folder)?;
+        let (inbox, messages) = unbounded_channel();
+        let runtime = runtime()?;
+        let (client, format) = runtime.block_on(async {
+            let client = Client::connect(&meet::etcd_settings(settings))
+                .map_err(|why| StartError::new(why.to_string()))?;
+            let format = meet::meet(&client, &keys, settings, &folder).await?;
+            Ok::<_, StartError>((client, format))
+        })?;
+        let opened = Opened::open(settings, options, &folder, &format, &inbox, progress)?;
+        let starting = Starting { settings, keys, folder, id, format, client, inbox, views };
+        starting.start(opened, runtime, messages, on_exit)
+    }
+
+    /// Returns the database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Returns the node's id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Returns the cell with the view of the group that clients get.
+    pub fn views(&self) -> &Arc<Views> {
+        &self.views
+    }
+
+    /// Returns what the node knows about itself and its group.
+    pub fn status(&self) -> NodeStatus {
+        self.monitor.status()
+    }
+
+    /// Returns what reads the node's state from any thread.
+    pub fn monitor(&self) -> NodeMonitor {
+        self.monitor.clone()
+    }
+
+    /// Returns whether the node still runs. If not, `on_exit` was called.
+    pub fn is_running(&self) -> bool {
+        !self.inbox.is_closed()
+    }
+
+    /// Hands the group over to another member, if this node is the primary. Returns at once.
+    pub fn hand_over(&self, to: Option<NodeId>) {
+        // Fails only if the node has stopped.
+        let _ = self.inbox.send(Message::HandOver(to));
+    }
+
+    /// Releases the group, if this node is the primary, and never takes it over again. Returns whether that was done in
+    /// time. Afterwards, clients are told who the next primary is.
+    pub fn release(&self, within: Duration) -> bool {
+        let (sender, done) = mpsc::channel();
+        self.inbox.send(Message::Leave(sender)).is_ok() && done.recv_timeout(within).is_ok()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Fails only if the driver has stopped.
+        let _ = self.inbox.send(Message::Stop);
+        self.peers.clear();
+        if let Some(driver) = self.driver.take()
+            && driver.join().is_err()
+        {
+            tracing::error!("the thread of the cluster has panicked");
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|why| StartError::new(format!("cannot start a thread for etcd: {why}")))
+}
+
+/// A database that was loaded from the folder.
+struct Opened {
+    db: Db,
+    log: Arc<EtcdLog>,
+    relay: Arc<Relay>,
+    incarnation: Incarnation,
+    /// The latest time of an entry.
+    time: u64,
+}
+
+impl Opened {
+    fn open(
+        settings: &ClusterSettings,
+        options: Options,
+        folder: &Arc<Folder>,
+        format: &Format,
+        inbox: &Inbox,
+        progress: &Progress,
+    ) -> Result<Self, StartError> {
+        let incarnation = Incarnation::of(folder)?;
+        let (waker, mut found) = (inbox.clone(), None);
+        let log_settings = LogSettings {
+            cluster: format.cluster,
+            incarnation: format.incarnation,
+            largest_request: settings.max_entry,
+        };
+        let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
+            let Relayed { log, last, time, batch, snapshot, .. } = relayed;
+            let Some(file) = log else {
+                return Err(StartError::new("a node of a cluster needs a directory: set dir"));
+            };
+            if snapshot.as_ref().is_some_and(|snapshot| snapshot.cluster != format.cluster) {
+                return Err(StartError::new(format!(
+                    "the snapshot in {} belongs to another cluster: restore the directory, or choose an empty one with \
+                     --dir and let the node fetch its data from the others",
+                    folder.path().display()
+                )));
+            }
+            if last > 0 && batch.is_none() {
+                return Err(StartError::new(format!(
+                    "{} has entries that are of no batch of the cluster: choose an empty directory with --dir, and let \
+                     the node fetch its data from the others",
+                    folder.path().display()
+                )));
+            }
+            let mark = batch.map(|(first, mark)| mark_of(first, &mark));
+            let relay = Relay::new(Arc::new(file), mark);
+            let relay = Arc::new(relay.map_err(|why| StartError::new(why.to_string()))?);
+            let wake = move || {
+                // Fails only after the driver has stopped.
+                let _ = waker.send(Message::Wake);
+            };
+            let log = EtcdLog::new(log_settings, Arc::clone(&relay), last, Box::new(wake));
+            let log = Arc::new(log);
+            found = Some((Arc::clone(&log), relay, time));
+            Ok(log)
+        };
+        let db = Db::open_clustered(options, Some(Arc::clone(folder)), progress, make_log)?;
+        let (log, relay, time) = found.expect("the log was made");
+        Ok(Self { db, log, relay, incarnation, time })
+    }
+}
+
+/// The things that are known once etcd was met.
+struct Starting<'a> {
+    settings: &'a ClusterSettings,
+    keys: Arc<Keys>,
+    folder: Arc<Folder>,
+    id: NodeId,
+    format: Format,
+    client: Client,
+    inbox: Inbox,
+    views: Arc<Views>,
+}
+
+impl Starting<'_> {
+    fn start(
+        self,
+        opened: Opened,
+        runtime: Runtime,
+        messages: UnboundedReceiver<Message>,
+        on_exit: Box<dyn Fn(Exit) + Send>,
+    ) -> Result<Member, StartError> {
+        let monitor = NodeMonitor::default();
+        let nonce = u64::from_le_bytes(identity::random()?);
+        let random = u64::from_le_bytes(identity::random()?);
+        let tls = peer_tls(self.settings)?;
+        let peers = self.serve_peers(&opened, &monitor, tls.clone())?;
+        let registration = self.registration(nonce, &peers);
+        let spool = Spool::open(self.folder.path(), MOST_SPOOLED);
+        let spool = spool.unwrap_or_else(|why| {
+            tracing::warn!("{why}; the batches are read from etcd instead");
+            None
+        });
+        let spool: SharedSpool = Arc::new(Mutex::new(spool));
+        let cannot = |why: io::Error| StartError::new(format!("cannot start a thread: {why}"));
+        let (disk, pushed) =
+            DiskThread::start(Arc::clone(&opened.relay), self.inbox.clone()).map_err(cannot)?;
+        let log = Arc::clone(&opened.log);
+        let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone());
+        let group_id = GroupId {
+            cluster: self.format.cluster,
+            incarnation: self.format.incarnation,
+            group: GROUP,
+        };
+        let options = PeerClientOptions {
+            group: group_id,
+            node: self.id,
+            insecure: tls.is_none(),
+            tls,
+            most_bytes: MOST_FETCHED,
+        };
+        let registry = Registry::new(
+            self.client.clone(),
+            Arc::clone(&self.keys),
+            self.id,
+            registration.clone(),
+        );
+        let resync =
+            Resync::new(self.folder.path(), options, Arc::clone(&spool), self.inbox.clone());
+        let calls =
+            Calls::new(self.client.clone(), Arc::clone(&self.keys), self.inbox.clone(), spool);
+        let parts = Parts {
+            group: self.group(&opened, nonce, random),
+            db: opened.db.clone(),
+            log: opened.log,
+            views: Arc::clone(&self.views),
+            calls,
+            replica: replica.map_err(cannot)?,
+            registry: Arc::clone(&registry),
+            picture: Picture::new(self.id, self.group_name(), registration),
+            resync,
+            incarnation: opened.incarnation,
+            durable_key: self.keys.durable(&self.id.to_string()),
+            wanted_key: self.keys.wanted(),
+            own: self.id,
+            lease: milliseconds(self.settings.lease),
+            monitor: monitor.clone(),
+            on_exit,
+        };
+        let want = self.inbox.clone();
+        self.views.on_hand_over(Box::new(move || {
+            want.send(Message::Want).map_err(|_| "this node stops".to_owned())
+        }));
+        let of_registry = self.inbox.clone();
+        let run = move || {
+            // Dropped behind the driver: it owns what the driver's threads use.
+            let _disk = disk;
+            runtime.block_on(async move {
+                tokio::spawn(registry.run(of_registry));
+                Driver::new(parts).run(messages).await;
+            });
+        };
+        let thread = thread::Builder::new().name("hedgerow-cluster".into());
+        let driver = Some(thread.spawn(run).map_err(cannot)?);
+        let Self { id, inbox, views, .. } = self;
+        Ok(Member { db: opened.db, id, views, inbox, monitor, peers, driver })
+    }
+
+    fn group(&self, opened: &Opened, nonce: u64, random: u64) -> Group {
+        let settings = core::Settings {
+            node: self.id,
+            nonce,
+            lease: milliseconds(self.settings.lease),
+            lease_reads: self.settings.reads == ClusterReads::Lease,
+            max_skew: milliseconds(self.settings.max_skew),
+            copies: self.settings.copies,
+            most_retained: MOST_RETAINED,
+            most_batch: MOST_BATCH,
+            random,
+        };
+        let relayed = opened.relay.position();
+        let position = relayed.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
+        let now = Now { boot: clock::now(), wall: opened.db.now() };
+        Group::new(settings, position, relayed.lsn, now)
+    }
+
+    /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.
+    fn group_name(&self) -> String {
+        hex(&self.format.cluster) + &hex(&GROUP.to_be_bytes())
+    }
+
+    fn registration(&self, nonce: u64, peers: &[PeerServer]) -> Registration {
+        let announce = &self.settings.announce;
+        let own = || meet::own_address(&self.settings.etcd.endpoints);
+        let peer_port = match (announce.peer_port, peers.first()) {
+            (0, Some(server)) => server.address().port(),
+            (port, _) => port,
+        };
+        Registration {
+            nonce,
+            ip: announce.ip.clone().unwrap_or_else(own),
+            hostname: announce.hostname.clone().unwrap_or_default(),
+            port: announce.port,
+            tls_port: announce.tls_port,
+            peer_port,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: "loading".to_owned(),
+            ..Registration::default()
+        }
+    }
+
+    fn serve_peers(
+        &self,
+        opened: &Opened,
+        monitor: &NodeMonitor,
+        tls: Option<PeerTls>,
+    ) -> Result<Vec<PeerServer>, StartError> {
+        let (id, monitor, relay) = (self.id, monitor.clone(), Arc::clone(&opened.relay));
+        let folder = opened.incarnation.0;
+        let told = move || {
+            let status = monitor.status();
+            PeerStatus {
+                node: id,
+                role: status.role.to_owned(),
+                epoch: status.epoch,
+                seq: status.seq,
+                lsn: status.applied,
+                time: status.time,
+                durable: relay.position().durable(),
+                folder,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            }
+        };
+        let serving = Arc::new(Serving {
+            group: GroupId {
+                cluster: self.format.cluster,
+                incarnation: self.format.incarnation,
+                group: GROUP,
+            },
+            node: self.id,
+            status: Box::new(told),
+            data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
+        });
+        // The configuration has refused addresses that others can reach without TLS, unless cluster-insecure allows it.
+        let options = PeerServerOptions { insecure: tls.is_none(), tls };
+        let mut servers = Vec::new();
+        for bind in &self.settings.peer.binds {
+            match PeerServer::start(bind.address, &options, Arc::clone(&serving)) {
+                Ok(server) => servers.push(server),
+                Err(why) if bind.optional => tracing::debug!("{}: {why}", bind.address),
+                Err(why) => {
+                    return Err(StartError::new(format!(
+                        "cannot serve the other nodes at {}: {why}\nChoose another port: --cluster-peer-port NUMBER",
+                        bind.address
+                    )));
+                }
+            }
+        }
+        Ok(servers)
+    }
+}
+
+/// Reads the certificates of the peer port.
+fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
+    let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
+        return Ok(None);
+    };
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|why| StartError::new(format!("{}: {why}", path.display())))
+    };
+    let (ca, cert, key) = (read(authorities)?, read(certificate)?, read(key)?);
+    Ok(Some(PeerTls { ca, cert, key, name: settings.name.clone() }))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

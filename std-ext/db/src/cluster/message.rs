@@ -1,0 +1,55 @@
+//! The messages that the parts of a node send to its driver.
+
+use super::core::{Event, NodeId};
+use super::registration::Node;
+use super::relay::Durable;
+use crate::log::Lsn;
+use std::sync::mpsc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Something that the driver reacts to.
+pub(super) enum Message {
+    /// An event of the protocol.
+    Event(Event),
+    /// The log has entries, or an answer waits for a proof.
+    Wake,
+    /// The thread of the state has done something.
+    Replica(Report),
+    /// The progress of the node's own disk.
+    Forced(Durable),
+    /// The nodes that are registered.
+    Nodes(Vec<Node>),
+    /// A member asks the primary to hand over to it.
+    Wanted(NodeId),
+    /// This node shall ask the primary to hand over to it.
+    Want,
+    /// Hand the group over to this node, or to any.
+    HandOver(Option<NodeId>),
+    /// The process stops. The sender gets an answer once the group is released.
+    Leave(mpsc::Sender<()>),
+    /// The node's folder was fetched from a peer: the process must start anew.
+    Fetched,
+    /// The node cannot go on: the sentence says why.
+    Failed(String),
+    /// Stop at once, without releasing anything.
+    Stop,
+}
+
+/// A report of the thread of the state.
+pub(super) enum Report {
+    /// It has applied the entries up to this one.
+    Applied(Lsn),
+    /// It cannot apply an entry.
+    CannotApply(String),
+    /// The state serves as the primary's. The number is that of the order.
+    Serving(u64),
+    /// No change is in progress any more. The state may have removed keys that expired by this time.
+    SteppedDown(u64),
+    /// The state cannot follow from where it is: the process must start anew.
+    MustRestart(String),
+    /// The node's own disk keeps no further entries.
+    DiskFailed(String),
+}
+
+/// Where messages go. Sending never blocks, and fails only after the driver has stopped.
+pub(super) type Inbox = UnboundedSender<Message>;

@@ -1,0 +1,140 @@
+//! A node as the program runs it. If the node cannot go on, the process executes itself anew, or ends.
+
+use super::error::StartError;
+use super::member::Member;
+use super::status::{Exit, NodeMonitor};
+use super::view::{View, Views};
+use crate::Db;
+use crate::config::ClusterSettings;
+use crate::lock::lock;
+use crate::options::Options;
+use crate::progress::Progress;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process that stops waits for etcd to take its last entries.
+const RELEASE: Duration = Duration::from_secs(5);
+/// How long it then waits for the next primary, so that it can tell its clients.
+const SUCCESSOR: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// A node as the program runs it.
+pub struct Node {
+    member: Arc<Member>,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+/// Returns a cell for the view of a group, before anything is known.
+pub fn views(settings: &ClusterSettings) -> Arc<Views> {
+    Arc::new(Views::new(View::default(), settings.endpoint_type, settings.max_stale))
+}
+
+impl Node {
+    /// Starts a node. `stop` stops the server, and returns whether there is one. If the node cannot go on, the process
+    /// executes itself anew, or stops.
+    ///
+    /// # Errors
+    /// As [`Member::start`].
+    pub fn start(
+        settings: &ClusterSettings,
+        options: Options,
+        views: Arc<Views>,
+        progress: &Progress,
+        stop: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let failed: Arc<Mutex<Option<String>>> = Arc::default();
+        let of_exit = Arc::clone(&failed);
+        let on_exit = move |exit| match exit {
+            Exit::Restart(why) => {
+                tracing::warn!("the process starts anew: {why}");
+                let why = execute_anew();
+                tracing::error!("the process cannot start anew: {why}");
+                std::process::exit(1);
+            }
+            Exit::Stop(why) => {
+                tracing::error!("{why}");
+                *lock(&of_exit) = Some(why);
+                if !stop() {
+                    std::process::exit(1);
+                }
+            }
+        };
+        let member = Member::start(settings, options, views, progress, Box::new(on_exit))?;
+        Ok(Self { member: Arc::new(member), failed })
+    }
+
+    /// Returns the database.
+    pub fn db(&self) -> &Db {
+        self.member.db()
+    }
+
+    /// Returns a reader of the node's state.
+    pub fn monitor(&self) -> NodeMonitor {
+        self.member.monitor()
+    }
+
+    /// Returns the function that the process calls before its server stops: it releases the group, and waits until
+    /// clients can be told who the next primary is.
+    pub fn releaser(&self) -> Box<dyn FnOnce() + Send> {
+        let member = Arc::downgrade(&self.member);
+        Box::new(move || {
+            if let Some(member) = member.upgrade() {
+                release(&member);
+            }
+        })
+    }
+
+    /// Stops the node, after the server has stopped.
+    ///
+    /// # Errors
+    /// Why the node could not go on, if that was the reason.
+    pub fn end(self) -> Result<(), String> {
+        // Already done, unless a client has stopped the server.
+        release(&self.member);
+        match lock(&self.failed).take() {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
+    }
+}
+
+fn release(member: &Member) {
+    if !member.is_running() {
+        return;
+    }
+    let served = member.status().serving;
+    if !member.release(RELEASE) {
+        tracing::warn!(
+            "etcd did not take the last entries in time; another node takes over after the lease"
+        );
+    } else if served {
+        let until = Instant::now() + SUCCESSOR;
+        while !member.views().current().is_led && Instant::now() < until {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// Replaces the process by a new one with the same program, arguments and environment. All of its files and sockets
+/// close. Returns only if that fails.
+fn execute_anew() -> io::Error {
+    // This names the program also after its file was replaced by another version.
+    let program = if cfg!(target_os = "linux") {
+        "/proc/self/exe".into()
+    } else {
+        match std::env::current_exe() {
+            Ok(program) => program,
+            Err(why) => return why,
+        }
+    };
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new(program);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).exec()
+}

@@ -1,0 +1,266 @@
+//! Makes the view that clients get of a group.
+
+use super::core::{Members, NodeId, Role, Status};
+use super::registration::{Node, Registration};
+use super::view::{Health, Member, View};
+use std::collections::{HashMap, VecDeque};
+
+/// The lines of `tail` whose entries the state does not have yet.
+const LINES: usize = 1024;
+
+/// The knowledge of a node about the others.
+pub(super) struct Picture {
+    own: NodeId,
+    group_id: String,
+    members: Members,
+    /// The primary, or the last one.
+    primary: Option<NodeId>,
+    nodes: HashMap<NodeId, Seen>,
+    /// The last entries and the times of lines of `tail`, oldest first.
+    lines: VecDeque<(u64, u64)>,
+}
+
+/// A node's last registration.
+struct Seen {
+    registration: Registration,
+    /// When it was there last, boot time.
+    at: u64,
+    alive: bool,
+}
+
+impl Picture {
+    pub(super) fn new(own: NodeId, group_id: String, registration: Registration) -> Self {
+        // Clients want to know this node's own addresses before etcd does.
+        let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
+        let (members, primary, lines) = (Members::default(), None, VecDeque::new());
+        Self { own, group_id, members, primary, nodes, lines }
+    }
+
+    /// Notes the list of members.
+    pub(super) fn set_members(&mut self, value: Option<&[u8]>) {
+        // The protocol complains about a value that cannot be read.
+        if let Ok(members) = Members::parse(value.unwrap_or(b"[]")) {
+            self.members = members;
+        }
+    }
+
+    /// Notes the nodes that are registered.
+    pub(super) fn set_nodes(&mut self, nodes: Vec<Node>, now: u64) {
+        for (id, seen) in &mut self.nodes {
+            seen.alive = *id == self.own;
+        }
+        for Node { id, registration } in nodes {
+            self.nodes.insert(id, Seen { registration, at: now, alive: true });
+        }
+        let members = &self.members;
+        self.nodes.retain(|id, seen| seen.alive || members.has(*id));
+    }
+
+    /// Returns where peers reach a node that is alive.
+    fn peer_address(&self, id: NodeId) -> Option<String> {
+        let seen = self.nodes.get(&id).filter(|seen| seen.alive)?;
+        let Registration { ip, peer_port, .. } = &seen.registration;
+        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+        (!ip.is_empty() && *peer_port != 0).then(|| format!("{host}:{peer_port}"))
+    }
+
+    /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.
+    pub(super) fn sources(&self) -> Vec<String> {
+        let alive = self.nodes.iter().filter(|(id, seen)| {
+            **id != self.own && seen.alive && seen.registration.role != "loading"
+        });
+        let mut sources: Vec<_> =
+            alive.map(|(id, seen)| (seen.registration.applied, *id)).collect();
+        sources.sort_unstable_by(|one, other| other.cmp(one));
+        sources.into_iter().filter_map(|(_, id)| self.peer_address(id)).collect()
+    }
+
+    /// Returns the member that should take the group over: it is alive, and has the most entries.
+    pub(super) fn successor(&self) -> Option<NodeId> {
+        let fit = |id: &NodeId| {
+            let seen = self.nodes.get(id).filter(|seen| seen.alive && *id != self.own)?;
+            let registration = &seen.registration;
+            (registration.role == "follower").then_some((registration.applied, *id))
+        };
+        self.members.0.iter().filter_map(|one| fit(&one.node)).max().map(|(_, id)| id)
+    }
+
+    /// Returns the time of the newest line of `tail` whose entries the state has.
+    pub(super) fn as_of(&mut self, status: &Status) -> Option<u64> {
+        if let Some(tail) = &status.tail
+            && self.lines.back() != Some(&(tail.lsn, tail.time))
+        {
+            if self.lines.len() == LINES {
+                // With more lines to apply than this, every second one will do.
+                let mut keep = false;
+                self.lines.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+            }
+            self.lines.push_back((tail.lsn, tail.time));
+        }
+        let mut as_of = None;
+        while let Some((lsn, time)) = self.lines.front().copied()
+            && lsn <= status.applied
+        {
+            as_of = Some(time);
+            self.lines.pop_front();
+        }
+        as_of
+    }
+
+    /// Makes the view. `serving` says whether this node serves as the primary.
+    pub(super) fn view(&mut self, status: &Status, serving: bool, now: u64) -> View {
+        let role = match status.role {
+            Role::Loading => super::view::Role::Loading,
+            Role::Primary if serving => super::view::Role::Primary,
+            Role::Primary | Role::Follower => super::view::Role::Follower,
+        };
+        // A released group has none; clients are told the last one.
+        self.primary = status.tail.as_ref().and_then(super::core::Tail::holder).or(self.primary);
+        View {
+            own_id: self.own.to_string(),
+            group_id: self.group_id.clone(),
+            role,
+            epoch: status.epoch,
+            primary: self.primary.map(|id| id.to_string()),
+            is_led: self.is_led(status, serving, now),
+            members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
+        }
+    }
+
+    /// Returns whether the primary of the last line of `tail` serves, as far as this node knows.
+    fn is_led(&self, status: &Status, serving: bool, now: u64) -> bool {
+        let Some((tail, holder)) = status.tail.as_ref().and_then(|t| Some((t, t.holder()?))) else {
+            return false;
+        };
+        // A candidate waits at least as long.
+        let until = status.received.saturating_add(tail.lease + tail.lease / 10);
+        if holder == self.own { serving } else { now < until }
+    }
+
+    fn member(&self, id: NodeId, status: &Status, now: u64) -> Member {
+        let seen = self.nodes.get(&id);
+        let registration = seen.map(|seen| seen.registration.clone()).unwrap_or_default();
+        let own = id == self.own;
+        let health = match seen {
+            Some(seen) if !seen.alive && !own => Health::Failed,
+            Some(seen) if seen.registration.role == "loading" => Health::Loading,
+            Some(_) => Health::Online,
+            None => Health::Failed,
+        };
+        Member {
+            id: id.to_string(),
+            addresses: registration.addresses(),
+            health,
+            offset: if own { status.applied } else { registration.applied },
+            lag: seen.map_or(0, |seen| now.saturating_sub(seen.at) / 1000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::core::{Chain, Position, Tail};
+    use super::*;
+
+    const OWN: NodeId = NodeId([1; 20]);
+    const OTHER: NodeId = NodeId([2; 20]);
+
+    fn registration(role: &str, applied: u64) -> Registration {
+        let (ip, role) = ("127.0.0.1".to_owned(), role.to_owned());
+        Registration { ip, role, applied, peer_port: 17000, ..Registration::default() }
+    }
+
+    /// The status of a follower that has received this holder's line at boot time 1000. The lease is 500 ms.
+    fn status(holder: NodeId, applied: u64) -> Status {
+        let tail = Tail {
+            epoch: 3,
+            node: Some(holder),
+            nonce: 9,
+            seq: 4,
+            lsn: 40,
+            time: 77_000,
+            beat: 0,
+            lease: 500,
+            chain: Chain::default(),
+        };
+        Status {
+            role: Role::Follower,
+            epoch: 3,
+            until: 0,
+            sent: 0,
+            safe: 40,
+            last: 40,
+            applied,
+            pending: 0,
+            primary: Some(holder),
+            tail: Some(tail),
+            received: 1000,
+            position: Position::default(),
+            behind: 0,
+            member: true,
+            retained: 0,
+            disqualified: None,
+        }
+    }
+
+    fn picture() -> Picture {
+        let mut picture = Picture::new(OWN, "group".to_owned(), registration("follower", 30));
+        let members = Members::default().with(OWN, 1).with(OTHER, 2);
+        picture.set_members(Some(members.print().as_bytes()));
+        picture
+            .set_nodes(vec![Node { id: OTHER, registration: registration("follower", 40) }], 900);
+        picture
+    }
+
+    #[test]
+    fn a_group_is_led_until_the_lease_has_run_out() {
+        let mut picture = picture();
+        let other = status(OTHER, 40);
+        let view = picture.view(&other, false, 1549);
+        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), true));
+        let view = picture.view(&other, false, 1550);
+        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), false));
+        // This node has won the group, and does not serve yet.
+        let own = status(OWN, 40);
+        assert!(!picture.view(&own, false, 1100).is_led);
+        assert!(picture.view(&own, true, 1100).is_led);
+        let released = Status {
+            tail: own.tail.map(|tail| Tail { nonce: 0, node: None, ..tail }),
+            primary: None,
+            ..own
+        };
+        let view = picture.view(&released, false, 1100);
+        assert_eq!((view.primary, view.is_led), (Some(OWN.to_string()), false), "the last one");
+    }
+
+    #[test]
+    fn only_a_primary_that_serves_is_one() {
+        let mut picture = picture();
+        let status = Status { role: Role::Primary, ..status(OWN, 40) };
+        assert_eq!(picture.view(&status, false, 1100).role, super::super::view::Role::Follower);
+        assert_eq!(picture.view(&status, true, 1100).role, super::super::view::Role::Primary);
+    }
+
+    #[test]
+    fn data_are_as_old_as_the_last_line_that_was_applied() {
+        let mut picture = picture();
+        assert_eq!(picture.as_of(&status(OTHER, 39)), None, "an entry is missing");
+        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000));
+        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000), "and stays it");
+    }
+
+    #[test]
+    fn members_that_are_gone_have_failed() {
+        let mut picture = picture();
+        assert_eq!(picture.successor(), Some(OTHER));
+        assert_eq!(picture.sources(), ["127.0.0.1:17000"]);
+        picture.set_nodes(Vec::new(), 3000);
+        let view = picture.view(&status(OWN, 30), true, 3000);
+        let health = |id: NodeId| view.member(&id.to_string()).map(|member| member.health);
+        assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
+        assert_eq!((picture.successor(), picture.sources().len()), (None, 0));
+    }
+}

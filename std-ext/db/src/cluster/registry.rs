@@ -1,0 +1,186 @@
+//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others.
+//!
+//! Nothing is decided by this but where clients and peers find a node, and whether a clock is ahead. A lease that etcd
+//! ends too early makes a node look absent for a second.
+
+use super::clock;
+use super::core::NodeId;
+use super::etcd::{Client, EtcdError, Keys as KeyRange, Lease, Range};
+use super::keys::Keys;
+use super::message::{Inbox, Message};
+use super::registration::{Node, Registration};
+use crate::lock::lock;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long etcd keeps the registration of a node that is silent.
+const LEASE: Duration = Duration::from_secs(5);
+/// How often a node writes its registration and reads the others'.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often another process with this node's id must be seen to write before this one stops.
+const TWIN: u32 = 3;
+/// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
+/// before a restart.
+const SILENCE: u64 = 3000;
+/// The longest value that is read.
+const MOST_BYTES: usize = 4096;
+
+/// The registration of this node, which the driver changes and the task writes.
+pub(super) struct Registry {
+    client: Client,
+    keys: Arc<Keys>,
+    id: NodeId,
+    own: Mutex<Registration>,
+    /// The id of the lease; 0 until there is one.
+    lease: Mutex<i64>,
+}
+
+impl Registry {
+    pub(super) fn new(client: Client, keys: Arc<Keys>, id: NodeId, own: Registration) -> Arc<Self> {
+        Arc::new(Self { client, keys, id, own: Mutex::new(own), lease: Mutex::new(0) })
+    }
+
+    /// Changes the node's registration. It is written at the next turn.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Registration)) {
+        change(&mut lock(&self.own));
+    }
+
+    /// Returns the id of the node's lease; 0 if it has none.
+    pub(super) fn lease(&self) -> i64 {
+        *lock(&self.lease)
+    }
+
+    /// Writes the registration and reads all others, every second, until the driver has stopped.
+    pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
+        let (mut lease, mut twin) = (None, Twin::default());
+        while !inbox.is_closed() {
+            match self.turn(&mut lease, &mut twin).await {
+                Ok(nodes) if twin.changes >= TWIN => {
+                    // Fails only after the driver has stopped.
+                    let _ = inbox.send(Message::Failed(self.twin_text(&nodes)));
+                    return;
+                }
+                Ok(nodes) => {
+                    // As above.
+                    let _ = inbox.send(Message::Nodes(nodes));
+                }
+                Err(why) => tracing::debug!("cannot register this node: {why}"),
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+        if let Some(lease) = lease {
+            lease.revoke().await;
+        }
+    }
+
+    async fn turn(
+        &self,
+        lease: &mut Option<Lease>,
+        twin: &mut Twin,
+    ) -> Result<Vec<Node>, EtcdError> {
+        let nodes = self.read().await?;
+        let own = lock(&self.own).clone();
+        twin.see(self.other(&nodes).map(|other| (other.nonce, other.wall)), clock::now());
+        if twin.may_be_alive(clock::now()) {
+            return Ok(nodes);
+        }
+        if lease.as_ref().is_none_or(Lease::is_lost) {
+            let granted = self.client.grant(LEASE).await?;
+            *lock(&self.lease) = granted.id();
+            *lease = Some(granted);
+        }
+        let key = self.keys.node(&self.id.to_string());
+        let value = serde_json::to_string(&own).unwrap_or_default();
+        self.client.put(key, value, self.lease()).await?;
+        Ok(nodes)
+    }
+
+    async fn read(&self) -> Result<Vec<Node>, EtcdError> {
+        let prefix = self.keys.nodes();
+        let range = Range::of(KeyRange::prefix(prefix.clone()));
+        let nodes = self.client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
+            let id = pair.key.strip_prefix(prefix.as_bytes())?;
+            let id = str::from_utf8(id).ok()?.parse().ok()?;
+            let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
+            Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+        });
+        Ok(nodes.collect())
+    }
+
+    /// Returns the registration of another process with this node's id.
+    fn other<'a>(&self, nodes: &'a [Node]) -> Option<&'a Registration> {
+        let nonce = lock(&self.own).nonce;
+        let of_id = nodes.iter().filter(|node| node.id == self.id);
+        of_id.map(|node| &node.registration).find(|other| other.nonce != nonce)
+    }
+
+    fn twin_text(&self, nodes: &[Node]) -> String {
+        let at = self.other(nodes).map(|other| format!(" at {}:{}", other.ip, other.port));
+        format!(
+            "another process{} has the id {} of this node: its directory is a copy of this one. Stop one of the two; to \
+             make a new node of this one, start it with an empty directory",
+            at.unwrap_or_default(),
+            self.id
+        )
+    }
+}
+
+/// Another process with the id of this node: the one before a restart, whose registration is still there, or one with
+/// a copy of the directory.
+#[derive(Default)]
+struct Twin {
+    /// Its number, and the time that it wrote last.
+    last: Option<(u64, u64)>,
+    /// When that was seen first, boot time.
+    since: u64,
+    /// How often it has written since it was seen first.
+    changes: u32,
+}
+
+impl Twin {
+    /// Notes the registration that is there now.
+    fn see(&mut self, found: Option<(u64, u64)>, now: u64) {
+        match (self.last, found) {
+            (Some(last), Some(found)) if last == found => {}
+            (Some((nonce, _)), Some(found)) if nonce == found.0 => {
+                (self.last, self.since) = (Some(found), now);
+                self.changes += 1;
+            }
+            (_, found) => *self = Self { last: found, since: now, changes: 0 },
+        }
+    }
+
+    /// Whether it may still write.
+    fn may_be_alive(&self, now: u64) -> bool {
+        self.last.is_some() && now < self.since + SILENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_writes_is_alive() {
+        let mut twin = Twin::default();
+        for turn in 0..=u64::from(TWIN) {
+            twin.see(Some((7, turn)), turn * 1000);
+            assert!(twin.may_be_alive(turn * 1000));
+        }
+        assert_eq!(twin.changes, TWIN);
+        twin.see(None, 9000);
+        assert!(!twin.may_be_alive(9000) && twin.changes == 0);
+    }
+
+    #[test]
+    fn the_registration_from_before_a_restart_is_replaced() {
+        let mut twin = Twin::default();
+        for now in (0..SILENCE).step_by(500) {
+            twin.see(Some((7, 1)), now);
+            assert!(twin.may_be_alive(now));
+        }
+        twin.see(Some((7, 1)), SILENCE);
+        assert!(!twin.may_be_alive(SILENCE), "it is waited for without end");
+        assert_eq!(twin.changes, 0);
+    }
+}

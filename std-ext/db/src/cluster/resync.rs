@@ -1,0 +1,163 @@
+//! Renews the node's folder from a peer, because etcd does not have the batches any more that the node needs.
+//!
+//! Batches that commit meanwhile are kept in a spool, from before the fetch begins. When the peer's data reach the
+//! spool, the process starts anew: it installs what was fetched, and reads on from the spool.
+
+use super::core::{self, Seq};
+use super::message::{Inbox, Message};
+use super::peer::{self, Decision, PeerClientOptions, PeerError, Spool};
+use super::relay::RelayPosition;
+use crate::lock::lock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// The most bytes of batches that are kept.
+pub(super) const MOST_SPOOLED: u64 = 8 << 30;
+/// The pause before the next peer is asked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The batches that are kept, shared with the reads of the protocol.
+pub(super) type SharedSpool = Arc<Mutex<Option<Spool>>>;
+
+/// The renewal of a folder.
+pub(super) struct Resync {
+    folder: PathBuf,
+    options: PeerClientOptions,
+    sources: Arc<Mutex<Vec<String>>>,
+    spool: SharedSpool,
+    inbox: Inbox,
+    running: bool,
+}
+
+impl Resync {
+    pub(super) fn new(
+        folder: &Path,
+        options: PeerClientOptions,
+        spool: SharedSpool,
+        inbox: Inbox,
+    ) -> Self {
+        let sources = Arc::default();
+        Self { folder: folder.to_owned(), options, sources, spool, inbox, running: false }
+    }
+
+    /// Sets the addresses of the peers that have data, the best first.
+    pub(super) fn set_sources(&self, sources: Vec<String>) {
+        *lock(&self.sources) = sources;
+    }
+
+    /// Begins to keep batches, and to fetch. `tail` is the last batch of the group.
+    pub(super) fn begin(&mut self, tail: Seq) {
+        if std::mem::replace(&mut self.running, true) {
+            return;
+        }
+        match Spool::create(&self.folder, MOST_SPOOLED) {
+            Ok(spool) => *lock(&self.spool) = Some(spool),
+            Err(why) => return self.fail(&why.to_string()),
+        }
+        let fetch = Fetch {
+            folder: self.folder.clone(),
+            options: self.options.clone(),
+            sources: Arc::clone(&self.sources),
+            spool: Arc::clone(&self.spool),
+            inbox: self.inbox.clone(),
+            tail,
+        };
+        let thread = thread::Builder::new().name("hedgerow-cluster-fetch".into());
+        if let Err(why) = thread.spawn(move || fetch.run()) {
+            self.fail(&why.to_string());
+        }
+    }
+
+    fn fail(&self, why: &str) {
+        let why = format!("the node's data cannot be fetched from a peer: {why}");
+        // Fails only after the driver has stopped.
+        let _ = self.inbox.send(Message::Failed(why));
+    }
+
+    /// Keeps a batch.
+    pub(super) fn spool(&self, seq: Seq, bytes: &[u8]) {
+        let mut spool = lock(&self.spool);
+        if let Some(Err(why)) = spool.as_mut().map(|spool| spool.push(seq, bytes)) {
+            tracing::warn!("{why}; this node begins to fetch its data again");
+            // Without a spool the thread stops fetching, and begins again.
+            *spool = None;
+        }
+    }
+
+    /// Removes the spool once the node has read all of it.
+    pub(super) fn look(&self, position: &core::Position) {
+        if self.running {
+            return;
+        }
+        let mut spool = lock(&self.spool);
+        let done = spool
+            .as_ref()
+            .is_some_and(|spool| spool.range().is_none_or(|(_, last)| last <= position.seq));
+        if done && let Some(Err(why)) = spool.take().map(Spool::remove) {
+            tracing::warn!("{why}");
+        }
+    }
+}
+
+/// The thread that fetches.
+struct Fetch {
+    folder: PathBuf,
+    options: PeerClientOptions,
+    sources: Arc<Mutex<Vec<String>>>,
+    spool: SharedSpool,
+    inbox: Inbox,
+    tail: Seq,
+}
+
+impl Fetch {
+    fn run(mut self) {
+        let mut turn = 0;
+        while !self.inbox.is_closed() {
+            if lock(&self.spool).is_none() {
+                match Spool::create(&self.folder, MOST_SPOOLED) {
+                    Ok(spool) => *lock(&self.spool) = Some(spool),
+                    Err(why) => tracing::warn!("{why}"),
+                }
+            }
+            let sources = lock(&self.sources).clone();
+            let Some(address) = sources.get(turn % sources.len().max(1)) else {
+                tracing::warn!(
+                    "this node needs data that etcd does not have any more, and no other node is there to fetch them \
+                     from: start one that has them"
+                );
+                thread::sleep(PAUSE);
+                continue;
+            };
+            turn += 1;
+            tracing::info!("fetching the data of the group from {address}");
+            match self.fetch(address) {
+                Ok(_) => {
+                    // Fails only after the driver has stopped.
+                    let _ = self.inbox.send(Message::Fetched);
+                    return;
+                }
+                Err(why) => tracing::warn!("cannot fetch the data from {address}: {why}"),
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn fetch(&mut self, address: &str) -> Result<RelayPosition, PeerError> {
+        let (inbox, spool, tail) = (&self.inbox, &self.spool, self.tail);
+        let mut enough = |position: Option<&RelayPosition>| {
+            let spool = lock(spool);
+            let Some(spool) = spool.as_ref().filter(|_| !inbox.is_closed()) else {
+                return Decision::GiveUp;
+            };
+            let reached = position.is_some_and(|position| match spool.range() {
+                Some((first, _)) => position.next_seq() >= first,
+                // Nothing was committed since. The restarted node reads the last batch again.
+                None => position.next_seq() >= tail,
+            });
+            if reached { Decision::Enough } else { Decision::Continue }
+        };
+        peer::fetch(address, &self.options, &self.folder, &mut enough)
+    }
+}

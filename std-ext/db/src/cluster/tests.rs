@@ -1,0 +1,385 @@
+//! Nodes in one process over a real etcd. Without one, the tests say so and pass.
+
+use super::etcd::process::Etcd;
+use super::view::{Role, View};
+use super::{Exit, Member, node};
+use crate::config::{
+    AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EtcdSettings, PeerSettings,
+};
+use crate::lock::lock;
+use crate::options::Options;
+use crate::progress::Progress;
+use crate::{Db, Error};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something, on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// The lease of most tests.
+const LEASE: Duration = Duration::from_secs(1);
+
+fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
+    ClusterSettings {
+        name: name.to_owned(),
+        etcd: EtcdSettings {
+            endpoints: etcd.endpoints(),
+            user: None,
+            authorities: None,
+            identity: None,
+            quota: 0,
+        },
+        lease: LEASE,
+        reads: ClusterReads::Lease,
+        max_stale: Duration::from_secs(10),
+        max_skew: Duration::from_secs(10),
+        max_entry: 32 << 20,
+        copies: 2,
+        peer: PeerSettings {
+            binds: vec![Bind { address: ([127, 0, 0, 1], 0).into(), optional: false }],
+            tls: None,
+        },
+        announce: AnnouncedAddresses {
+            ip: Some("127.0.0.1".to_owned()),
+            port: 7000,
+            ..AnnouncedAddresses::default()
+        },
+        endpoint_type: super::view::EndpointType::Ip,
+    }
+}
+
+fn options(folder: &Path) -> Options {
+    let mut options = Options::at(folder);
+    options.shards = 4;
+    options
+}
+
+/// A node, and the reason why it could not go on.
+struct Node {
+    member: Member,
+    exit: Arc<Mutex<Option<Exit>>>,
+}
+
+impl Node {
+    fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
+        let exit: Arc<Mutex<Option<Exit>>> = Arc::default();
+        let of_exit = Arc::clone(&exit);
+        let on_exit = Box::new(move |exit| *lock(&of_exit) = Some(exit));
+        let (views, progress) = (node::views(settings), Progress::default());
+        let member = Member::start(settings, options(folder), views, &progress, on_exit);
+        Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
+    }
+
+    fn db(&self) -> &Db {
+        self.member.db()
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.member.views().current()
+    }
+
+    fn is_primary(&self) -> bool {
+        self.view().role == Role::Primary
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        lock(&self.exit).clone()
+    }
+}
+
+#[track_caller]
+fn until(what: &str, so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < TIME_LIMIT, "{what}: not within {TIME_LIMIT:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until one of the nodes is the primary, and returns its place.
+#[track_caller]
+fn primary(nodes: &[Node]) -> usize {
+    until("a primary", || nodes.iter().any(Node::is_primary));
+    nodes.iter().position(Node::is_primary).expect("there is one")
+}
+
+/// Writes until a primary acknowledges it. Returns the place of the primary.
+#[track_caller]
+fn write(nodes: &[Node], key: &str, value: &str) -> usize {
+    let begin = Instant::now();
+    loop {
+        let at = primary(nodes);
+        match nodes[at].db().set(key, value) {
+            Ok(()) => return at,
+            Err(why) => assert!(begin.elapsed() < TIME_LIMIT, "{key}: {why}"),
+        }
+    }
+}
+
+fn value(node: &Node, key: &str) -> Option<String> {
+    let value = node.db().get(key).ok()??;
+    Some(String::from_utf8(value).unwrap())
+}
+
+/// Waits until all nodes have the same last entry and the same values.
+#[track_caller]
+fn agree(nodes: &[Node], keys: &[(String, String)]) {
+    let last = |node: &Node| node.member.status().applied;
+    until("all nodes have the same last entry", || {
+        let most = nodes.iter().map(last).max();
+        nodes.iter().all(|node| Some(last(node)) == most)
+    });
+    for (key, wanted) in keys {
+        for (place, node) in nodes.iter().enumerate() {
+            until(&format!("{key} at node {place}"), || value(node, key).as_ref() == Some(wanted));
+        }
+    }
+}
+
+struct Folders(Vec<tempfile::TempDir>);
+
+impl Folders {
+    fn new(number: usize) -> Self {
+        Self((0..number).map(|_| tempfile::tempdir().unwrap()).collect())
+    }
+
+    fn at(&self, place: usize) -> &Path {
+        self.0[place].path()
+    }
+}
+
+fn pairs(begin: usize, end: usize) -> Vec<(String, String)> {
+    (begin..end).map(|n| (format!("key {n}"), format!("value {n}"))).collect()
+}
+
+#[test]
+fn acknowledged_changes_survive_the_primary() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "survive"), Folders::new(3));
+    let mut nodes: Vec<Node> =
+        (0..3).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut written = pairs(0, 50);
+    for (key, value) in &written {
+        write(&nodes, key, value);
+    }
+    agree(&nodes, &written);
+    for round in 1..3 {
+        let first = primary(&nodes);
+        let gone = nodes.remove(first);
+        let gone_folder = folders
+            .0
+            .iter()
+            .position(|folder| Some(folder.path()) == gone.db().options().folder.as_deref());
+        // Nothing is released: the others wait for the end of the lease.
+        drop(gone);
+        let more = pairs(50 * round, 50 * (round + 1));
+        for (key, value) in &more {
+            write(&nodes, key, value);
+        }
+        written.extend(more);
+        agree(&nodes, &written);
+        nodes.push(Node::start(&settings, folders.at(gone_folder.unwrap())).unwrap());
+        agree(&nodes, &written);
+    }
+    assert!(nodes.iter().all(|node| node.exit().is_none()));
+}
+
+#[test]
+fn a_follower_changes_nothing() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "follower"), Folders::new(2));
+    let nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let first = write(&nodes, "rose", "red");
+    let other = &nodes[1 - first];
+    until("the other node follows", || other.view().role == Role::Follower);
+    let refused = other.db().set("rose", "white");
+    assert!(matches!(refused, Err(Error::Request(_))), "a follower took a change: {refused:?}");
+    agree(&nodes, &[("rose".into(), "red".into())]);
+}
+
+#[test]
+fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let mut settings = settings(&etcd, "hand-over");
+    // So long that only a hand-over can be meant.
+    settings.lease = Duration::from_secs(60);
+    let folders = Folders::new(2);
+    let nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    until("both are members", || nodes.iter().all(|node| node.member.status().member));
+    let mut written = Vec::new();
+    for round in 0..6 {
+        let key = (format!("key {round}"), format!("value {round}"));
+        let at = write(&nodes, &key.0, &key.1);
+        written.push(key);
+        let to = &nodes[1 - at];
+        until("the other node follows", || to.view().role == Role::Follower);
+        // The primary may not know yet that the other one is a member, so the request is repeated.
+        let begin = Instant::now();
+        while !to.is_primary() {
+            if round % 2 == 0 {
+                nodes[at].member.hand_over(Some(to.member.id()));
+            } else {
+                to.member.views().hand_over().unwrap();
+            }
+            let soon = Instant::now() + Duration::from_secs(1);
+            while !to.is_primary() && Instant::now() < soon {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let status = || nodes.iter().map(|node| node.member.status()).collect::<Vec<_>>();
+            assert!(begin.elapsed() < TIME_LIMIT, "round {round}: {:#?}", status());
+        }
+        assert!(!nodes[at].is_primary());
+    }
+    agree(&nodes, &written);
+}
+
+#[test]
+fn a_process_that_stops_names_its_successor() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let mut settings = settings(&etcd, "release");
+    settings.lease = Duration::from_secs(60);
+    let folders = Folders::new(2);
+    let mut nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let first = write(&nodes, "rose", "red");
+    until("both are members", || nodes.iter().all(|node| node.member.status().member));
+    agree(&nodes, &[("rose".into(), "red".into())]);
+    assert!(nodes[first].member.release(TIME_LIMIT), "it was not released");
+    drop(nodes.remove(first));
+    assert_eq!(write(&nodes, "rose", "white"), 0);
+}
+
+#[test]
+fn a_new_node_fetches_what_etcd_has_forgotten() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "fetch"), Folders::new(3));
+    let mut nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut written = pairs(0, 20);
+    for (key, value) in &written {
+        write(&nodes, key, value);
+    }
+    agree(&nodes, &written);
+    let first = etcd_first(&etcd, "fetch");
+    until("etcd forgets the first batch", || etcd_first(&etcd, "fetch") > first);
+
+    let late = Node::start(&settings, folders.at(2)).unwrap();
+    until("the node wants to start anew", || late.exit().is_some());
+    assert!(matches!(late.exit(), Some(Exit::Restart(_))), "{:?}", late.exit());
+    assert_eq!(late.member.monitor().counts().resyncs, 1);
+    drop(late);
+    nodes.push(Node::start(&settings, folders.at(2)).unwrap());
+    let more = pairs(20, 30);
+    for (key, value) in &more {
+        write(&nodes, key, value);
+    }
+    written.extend(more);
+    agree(&nodes, &written);
+}
+
+/// Returns the first batch that etcd has.
+fn etcd_first(etcd: &Etcd, name: &str) -> String {
+    let prefix = format!("/hedgerow/{name}/g/0/log/");
+    etcd.etcdctl(&["get", "--prefix", "--keys-only", "--limit", "1", &prefix]).trim().to_owned()
+}
+
+#[test]
+fn a_node_refuses_what_does_not_belong_together() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (roses, folders) = (settings(&etcd, "roses"), Folders::new(4));
+    let node = Node::start(&roses, folders.at(0)).unwrap();
+    write(std::slice::from_ref(&node), "rose", "red");
+    drop(node);
+    let refused = |settings: &ClusterSettings, folder: usize, wanted: &str| {
+        let why = Node::start(settings, folders.at(folder)).err().unwrap_or_default();
+        assert!(why.contains(wanted), "{wanted:?} is missing in {why:?}");
+    };
+    // A directory of one cluster, and the etcd of another.
+    let daisies = settings(&etcd, "daisies");
+    refused(&daisies, 0, "etcd has no cluster");
+    drop(Node::start(&daisies, folders.at(1)).unwrap());
+    refused(&daisies, 0, "cluster adopt");
+    // The data of a database on one machine.
+    let alone = Db::open(Options::at(folders.at(2))).unwrap();
+    alone.set("rose", "red").unwrap();
+    drop(alone);
+    refused(&roses, 2, "not a node of a cluster");
+    // A directory that is in use.
+    let node = Node::start(&roses, folders.at(0)).unwrap();
+    refused(&roses, 0, "in use");
+    drop(node);
+    // An etcd that was emptied.
+    etcd.etcdctl(&["del", "--prefix", "/hedgerow/roses/"]);
+    refused(&roses, 0, "etcd was emptied");
+    // Nothing on disk.
+    let (views, progress) = (node::views(&roses), Progress::default());
+    let memory = Member::start(&roses, Options::in_memory(), views, &progress, Box::new(drop));
+    assert!(memory.err().unwrap().to_string().contains("set dir"));
+    let wrong = ClusterSettings { name: "a/b".to_owned(), ..roses.clone() };
+    refused(&wrong, 3, "cluster-name");
+    // None of this has changed anything.
+    assert!(!folders.at(3).join("node-id").exists());
+}
+
+#[test]
+fn a_copy_of_a_directory_is_noticed() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "twins"), Folders::new(2));
+    let node = Node::start(&settings, folders.at(0)).unwrap();
+    until("the node is registered", || {
+        etcd.etcdctl(&["get", "--prefix", "/hedgerow/twins/node/"]).contains("wall")
+    });
+    for file in ["node-id", "cluster"] {
+        std::fs::copy(folders.at(0).join(file), folders.at(1).join(file)).unwrap();
+    }
+    let twin = Node::start(&settings, folders.at(1)).unwrap();
+    until("the twin stops", || twin.exit().is_some());
+    let Some(Exit::Stop(why)) = twin.exit() else { panic!("{:?}", twin.exit()) };
+    assert!(why.contains("is a copy of this one"), "{why}");
+    assert!(node.exit().is_none(), "the first node stopped, too");
+}
+
+#[test]
+fn reads_by_the_log_need_no_lease() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let mut settings = settings(&etcd, "log-reads");
+    settings.reads = ClusterReads::Log;
+    let folder = Folders::new(1);
+    let nodes = [Node::start(&settings, folder.at(0)).unwrap()];
+    for round in 0..20 {
+        let wanted = round.to_string();
+        write(&nodes, "rose", &wanted);
+        assert_eq!(value(&nodes[0], "rose"), Some(wanted));
+    }
+    assert_eq!(nodes[0].member.status().lease_until, 0);
+}
+
+#[test]
+fn a_snapshot_and_the_entries_behind_it_are_loaded() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "snapshot"), Folders::new(2));
+    let mut nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut written = pairs(0, 30);
+    for (key, value) in &written {
+        write(&nodes, key, value);
+    }
+    agree(&nodes, &written);
+    for node in &nodes {
+        node.db().snapshot().unwrap();
+    }
+    let more = pairs(30, 40);
+    for (key, value) in &more {
+        write(&nodes, key, value);
+    }
+    written.extend(more);
+    agree(&nodes, &written);
+    nodes.clear();
+    let nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    agree(&nodes, &written);
+    assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
+}
