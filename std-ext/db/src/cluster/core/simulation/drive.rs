@@ -13,7 +13,7 @@ impl World {
         let now = Now { boot, wall: process.wall(boot) };
         let mut actions = Vec::new();
         process.group.handle(now, event, &mut actions);
-        process.todo.extend(actions);
+        process.actions.extend(actions);
         self.execute(node, number);
     }
 
@@ -40,13 +40,13 @@ impl World {
     pub(super) fn execute(&mut self, node: usize, number: u64) {
         loop {
             let Some(process) = self.process(node, number) else { return };
-            if process.todo.is_empty() {
+            if process.actions.is_empty() {
                 break;
             }
             if self.stops_here(node, number) {
                 return;
             }
-            let action = self.process(node, number).and_then(|process| process.todo.pop_front());
+            let action = self.process(node, number).and_then(|process| process.actions.pop_front());
             let Some(action) = action else { break };
             self.carry_out(node, number, action);
             if self.violation.is_some() {

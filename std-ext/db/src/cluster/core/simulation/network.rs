@@ -214,7 +214,8 @@ impl World {
         if !String::from_utf8_lossy(&members).contains(&id) {
             self.violate(format!("node {node} was removed from the members, and takes over"));
         }
-        if self.now > CLIENTS_END && self.incarnation == 0 {
+        let released = self.truth.before_takeover().is_some_and(|(released, _)| released);
+        if self.now > CLIENTS_END && self.incarnation == 0 && !released {
             self.violate(format!("node {node} takes the group from a primary that works"));
         }
     }

@@ -61,7 +61,7 @@ pub(super) struct Process {
     /// Entries that the group was not told of.
     pub(super) appended: Vec<Entry>,
     pub(super) turn_due: bool,
-    pub(super) todo: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
     pub(super) calls: BTreeMap<u64, Call>,
     /// The highest revision of an answer.
     pub(super) revision: u64,
@@ -111,7 +111,7 @@ impl Process {
             held: Vec::new(),
             appended: Vec::new(),
             turn_due: false,
-            todo: VecDeque::new(),
+            actions: VecDeque::new(),
             calls: BTreeMap::new(),
             revision: 0,
             watch: None,
