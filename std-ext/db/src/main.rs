@@ -81,7 +81,7 @@ fn serve(config: &Config) -> Result<(), String> {
         "nothing" => LevelFilter::OFF,
         _ => LevelFilter::INFO,
     };
-    // Libraries below talk about each message; only what goes wrong there matters here.
+    // Only errors and warnings of the libraries matter here: they log each message.
     let targets = Targets::new().with_default(level.min(LevelFilter::WARN));
     let targets = targets.with_target("hedgerow", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);

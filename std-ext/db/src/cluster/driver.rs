@@ -236,11 +236,14 @@ impl Driver {
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
-                let primary = self.parts.group.status().role == core::Role::Primary;
-                tracing::error!("{why}");
-                if primary {
-                    self.event(Event::CannotServe(why));
-                }
+                tracing::error!(
+                    "{why}; until that is mended, this node is no primary, and does not count as a copy"
+                );
+                self.event(Event::CannotServe(why));
+            }
+            Report::DiskMended => {
+                tracing::info!("this node's own disk keeps entries again");
+                self.event(Event::Serving);
             }
         }
     }
@@ -475,6 +478,7 @@ impl Driver {
     fn publish_view(&mut self) {
         let (status, now) = (self.parts.group.status(), clock::now());
         self.view_due = now + VIEW;
+        self.parts.monitor.counters.turned.set(now);
         let parts = &mut self.parts;
         if let Some(time) = parts.picture.as_of(&status) {
             parts.views.set_as_of(time);

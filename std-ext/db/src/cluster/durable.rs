@@ -93,8 +93,8 @@ impl Drop for DiskThread {
 }
 
 fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
-    let mut told = None;
-    let mut failed = false;
+    let report = |report| inbox.send(Message::Replica(report)).is_ok();
+    let (mut told, mut failed) = (None, false);
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
         // An empty disk is told, too: the key may still have the progress of the one before it.
         if told == Some(relay.position().lsn) {
@@ -102,19 +102,18 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
         }
         match relay.force() {
             Ok(forced) => {
-                (told, failed) = (Some(forced.lsn), false);
-                if inbox.send(Message::Forced(forced)).is_err() {
+                told = Some(forced.lsn);
+                let mended = !std::mem::take(&mut failed) || report(Report::DiskMended);
+                if !mended || inbox.send(Message::Forced(forced)).is_err() {
                     return;
                 }
             }
             Err(why) => {
-                if !std::mem::replace(&mut failed, true) {
-                    tracing::error!("{why}; this node does not count as a copy until it can write");
+                let first = !std::mem::replace(&mut failed, true);
+                if first && !report(Report::DiskFailed(why.to_string())) {
+                    return;
                 }
                 if matches!(relay.condition(), Condition::Failed(_)) {
-                    let failed = Report::DiskFailed(why.to_string());
-                    // Fails only after the driver has stopped.
-                    let _ = inbox.send(Message::Replica(failed));
                     return;
                 }
             }

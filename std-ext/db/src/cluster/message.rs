@@ -47,8 +47,10 @@ pub(super) enum Report {
     SteppedDown(u64),
     /// The state cannot follow from where it is: the process must start anew.
     MustRestart(String),
-    /// The node's own disk keeps no further entries.
+    /// The node's own disk keeps no further entries, for now or for good.
     DiskFailed(String),
+    /// It does again.
+    DiskMended,
 }
 
 /// Where messages go. Sending never blocks, and fails only after the driver has stopped.

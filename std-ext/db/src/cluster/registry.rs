@@ -117,8 +117,8 @@ impl Registry {
     fn twin_text(&self, nodes: &[Node]) -> String {
         let at = self.other(nodes).map(|other| format!(" at {}:{}", other.ip, other.port));
         format!(
-            "another process{} has the id {} of this node: its directory is a copy of this one. Stop one of the two; to \
-             make a new node of this one, start it with an empty directory",
+            "another process{} has the id {} of this node: its directory is a copy of this one. Stop one of the two. \
+             To make a new node of this one, start it with an empty directory",
             at.unwrap_or_default(),
             self.id
         )

@@ -1,10 +1,14 @@
 //! The status of a node, for its metrics, its peers and the program.
 
+use super::clock;
 use super::core::{self, NodeId};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Lsn;
 use std::sync::{Arc, Mutex};
+
+/// How long the node's thread may stand still, in milliseconds.
+const STANDSTILL: u64 = 10_000;
 
 /// How a node ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ pub(super) struct Counters {
     pub(super) trims: Gauge,
     /// How often the node had to fetch its data from a peer.
     pub(super) resyncs: Gauge,
+    /// When the node's thread turned last, boot time.
+    pub(super) turned: Gauge,
 }
 
 /// Counts since the start.
@@ -123,9 +129,14 @@ impl NodeMonitor {
         lock(&self.status).clone()
     }
 
+    /// Returns whether the node's thread turns. It never waits for etcd.
+    pub fn is_alive(&self) -> bool {
+        clock::now() < self.counters.turned.get() + STANDSTILL
+    }
+
     /// Returns the counts since the start.
     pub fn counts(&self) -> NodeCounts {
-        let Counters { takeovers, batches, batch_bytes, trims, resyncs } = &*self.counters;
+        let Counters { takeovers, batches, batch_bytes, trims, resyncs, .. } = &*self.counters;
         let [takeovers, batches, batch_bytes, trims, resyncs] =
             [takeovers, batches, batch_bytes, trims, resyncs].map(Gauge::get);
         NodeCounts { takeovers, batches, batch_bytes, trims, resyncs }

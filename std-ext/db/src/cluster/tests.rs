@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something, on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long a forked process may take until it executes its program.
+const FORK: Duration = Duration::from_secs(3);
 /// The lease of most tests.
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -62,7 +64,21 @@ struct Node {
 }
 
 impl Node {
+    /// Starts a node. A folder may be in use for a moment after its node was dropped: a process that another test has
+    /// just forked has a copy of its lock until it executes its program.
     fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
+        let begin = Instant::now();
+        loop {
+            match Self::try_to_start(settings, folder) {
+                Err(why) if why.contains("is in use") && begin.elapsed() < FORK => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                started => return started,
+            }
+        }
+    }
+
+    fn try_to_start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
         let exit: Arc<Mutex<Option<Exit>>> = Arc::default();
         let of_exit = Arc::clone(&exit);
         let on_exit = Box::new(move |exit| *lock(&of_exit) = Some(exit));

@@ -84,7 +84,7 @@ impl FileLog {
     }
 }
 
-/// What only a node of a cluster asks.
+/// Methods for nodes of a cluster.
 #[cfg(feature = "cluster")]
 impl FileLog {
     /// Returns the folder of the log.

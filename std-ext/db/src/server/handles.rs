@@ -59,8 +59,8 @@ impl ServerMonitor {
     }
 
     /// Returns whether the server accepts commands and changes: not during shutdown, and not while the log cannot be
-    /// written. A node of a cluster is ready once it has loaded its data, whatever becomes of the group: clients must
-    /// reach it to be told where the primary is.
+    /// written. A node of a cluster is ready once it has loaded its data, also while the group has no primary: clients
+    /// must reach it to be told so.
     pub fn is_ready(&self) -> bool {
         self.0.phase() == Phase::Serving && !self.log_fails() && !self.is_loading()
     }

@@ -14,8 +14,8 @@ use slab::Slab;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -280,6 +280,10 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
 fn page(target: &str, source: &Source) -> (u16, String) {
     let (server, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
+        #[cfg(feature = "cluster")]
+        "/livez" if source.node.get().is_some_and(|node| !node.is_alive()) => {
+            (503, "not alive: the thread of the cluster stands still\n".to_owned())
+        }
         "/livez" => (200, "ok\n".to_owned()),
         "/readyz" => match server {
             None => (503, not_loaded(loading)),

@@ -202,7 +202,7 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
 fn cluster(page: &mut Page<'_>, node: &crate::cluster::NodeMonitor) -> Result<(), Error> {
     let (status, counts) = (node.status(), node.counts());
     let role = [("role", status.role)];
-    page.labelled_gauge("cluster_role", "What the node is in its group.", &role, 1)?;
+    page.labelled_gauge("cluster_role", "The role of the node in its group.", &role, 1)?;
     let help = "Whether the node serves as the primary.";
     page.gauge("cluster_primary", help, u32::from(status.serving))?;
     page.gauge("cluster_epoch", "The epoch of the group.", status.epoch)?;
