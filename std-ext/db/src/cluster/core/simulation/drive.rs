@@ -451,6 +451,7 @@ impl World {
         }
         let recovered = disk.recover();
         self.nodes[node].disk = disk;
+        self.nodes[node].foreign |= self.nodes[peer].foreign;
         let Some(process) = self.process(node, number) else { return };
         match recovered {
             Ok((store, position)) => {

@@ -212,6 +212,7 @@ impl World {
             deletes: Vec::new(),
         };
         if self.etcd.commit(&swap).is_ok() {
+            self.members_changed = self.now;
             self.changed();
         }
         let restart = self.random.nodes.between(100, 2000);
