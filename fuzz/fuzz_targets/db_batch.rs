@@ -64,7 +64,11 @@ fuzz_target!(|script: Script<'_>| {
     let repeated = (0..=script.times % 16).flat_map(|_| &script.entries);
     let entries: Vec<Entry> = (first..)
         .zip(repeated)
-        .map(|(lsn, (time, changes))| Entry { lsn, time: (*time).into(), changes: changes.to_vec() })
+        .map(|(lsn, (time, changes))| Entry {
+            lsn,
+            time: (*time).into(),
+            changes: changes.to_vec(),
+        })
         .collect();
     let mut raw = Vec::new();
     entries.iter().for_each(|entry| batch::encode_entry(entry, &mut raw));

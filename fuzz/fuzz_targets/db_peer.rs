@@ -104,7 +104,11 @@ fn part(step: &Step<'_>, whole: &[u8], sent: &mut Sent) -> Option<FetchResponse>
             }
             if let Some((at, with)) = harm {
                 let length = bytes.len().max(1);
-                bytes.iter_mut().skip(usize::from(*at) % length).take(1).for_each(|byte| *byte ^= with);
+                bytes
+                    .iter_mut()
+                    .skip(usize::from(*at) % length)
+                    .take(1)
+                    .for_each(|byte| *byte ^= with);
             }
             let chunk = chunk(sent.log, &bytes);
             sent.log += bytes.len() as u64;

@@ -68,10 +68,8 @@ fn make(package: &Path, description: &Description) -> Result<(), Box<dyn Error>>
     let made = package.join("proto/target/made");
     fs::create_dir_all(&made)?;
     let (folder, file) = (package.join(description.folder), description.file);
-    let mut builder = tonic_prost_build::configure()
-        .bytes(".")
-        .build_client(description.client)
-        .out_dir(&made);
+    let mut builder =
+        tonic_prost_build::configure().bytes(".").build_client(description.client).out_dir(&made);
     if let Some(codec) = description.codec {
         builder = builder.codec_path(codec);
     }
@@ -87,9 +85,8 @@ fn make(package: &Path, description: &Description) -> Result<(), Box<dyn Error>>
             .open_file(file)?
             .encode_file_descriptor_set();
         let descriptors = descriptors.escape_ascii();
-        code += &format!(
-            "/// {documentation}\npub const DESCRIPTION: &[u8] = b\"{descriptors}\";\n"
-        );
+        code +=
+            &format!("/// {documentation}\npub const DESCRIPTION: &[u8] = b\"{descriptors}\";\n");
     }
     fs::write(package.join(description.code), code)?;
     Ok(())
