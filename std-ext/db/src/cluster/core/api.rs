@@ -205,7 +205,7 @@ pub enum Action {
     Unhold,
     /// All entries up to this number are committed.
     Safe(Lsn),
-    /// Replies of this epoch may leave if they were evaluated at `sent` or earlier, or if the time is before `until`.
+    /// Replies of this epoch may leave if they were evaluated before `sent`, or if the time is before `until`.
     /// Each one replaces the one before.
     Prove {
         /// The epoch.

@@ -101,8 +101,11 @@ impl Group {
             self.loaded_at = Some(0);
             return;
         }
-        if read.age == (0, 0, 0) && self.seen.is_some() {
-            // Another node created it while the read was under way.
+        if read.age == (0, 0, 0) && read.position.lsn == 0 {
+            // Another node created it while the read was under way: the watch has brought a line or a batch of it.
+            if self.seen.is_none() {
+                self.read_tail(false, out);
+            }
             return;
         }
         let why = format!(

@@ -321,7 +321,7 @@ impl World {
             self.check_one_lease(node);
         }
         for reply in leave {
-            self.coverage.met(if reply.evaluated <= proof.sent {
+            self.coverage.met(if reply.evaluated < proof.sent {
                 Case::SwapProof
             } else {
                 Case::LeaseProof

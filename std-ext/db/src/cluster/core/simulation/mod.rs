@@ -38,6 +38,13 @@ use faults::Scenario;
 use run::{run_seed, shrink};
 use std::ops::Range;
 
+/// Seeds that once broke a rule, beyond those that the tests run anyway.
+const KEPT: &[(Scenario, &[u64])] = &[
+    (Scenario::Faults, &[1469, 4749, 13_692]),
+    (Scenario::LogReads, &[236, 5066]),
+    (Scenario::Restore, &[4196, 5595, 9639]),
+];
+
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.
 fn seeds(default: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("HEDGEROW_SEEDS") else { return default };
@@ -75,6 +82,15 @@ fn nothing_acknowledged_is_lost() {
 #[test]
 fn reads_without_leases_survive_clocks_that_stop() {
     run_all(seeds(0..60), Scenario::LogReads);
+}
+
+#[test]
+fn seeds_that_once_failed_pass() {
+    for (scenario, seeds) in KEPT {
+        for seed in *seeds {
+            run_all(*seed..seed + 1, *scenario);
+        }
+    }
 }
 
 #[test]

@@ -251,8 +251,8 @@ impl World {
             .filter(|node| node.disk.durable().is_some_and(|seq| seq >= below))
             .count();
         // A trim that was decided for the members before counts for them.
-        let unchanged = self.now > self.members_changed + 1500;
-        if unchanged && holders < members.min(2) {
+        let counts = self.now > self.members_changed + 1500;
+        if counts && holders < members.min(2) {
             self.violate(format!(
                 "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
             ));

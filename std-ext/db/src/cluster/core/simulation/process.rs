@@ -204,7 +204,8 @@ impl Process {
     /// Whether a reply may leave: its entries are safe, and its evaluation is proved in its epoch.
     fn may_leave(&self, reply: &Reply, boot: u64) -> bool {
         let proof = self.proof;
-        let proved = reply.evaluated <= proof.sent || boot < proof.until;
+        // Not at the same time: a machine may be stopped, together with its clocks, right after it has sent.
+        let proved = reply.evaluated < proof.sent || boot < proof.until;
         self.role == Role::Primary
             && self.safe >= reply.lsn()
             && reply.epoch == self.epoch
@@ -222,6 +223,6 @@ impl Process {
 
     /// Whether a reply waits for a proof only.
     pub(super) fn wants_proof(&self) -> bool {
-        self.held.iter().any(|reply| self.safe >= reply.lsn() && reply.evaluated > self.proof.sent)
+        self.held.iter().any(|reply| self.safe >= reply.lsn() && reply.evaluated >= self.proof.sent)
     }
 }
