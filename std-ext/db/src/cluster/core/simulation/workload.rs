@@ -99,7 +99,10 @@ impl World {
             Kind::Freeze { node, actions, time } => self.nodes[node].freeze = Some((actions, time)),
             Kind::FreezeClock { node, time } => {
                 let machine = &mut self.nodes[node];
-                machine.frozen = machine.frozen.max(now + time);
+                if machine.frozen > now {
+                    return; // Stopped already: its clocks must not lose the same time twice.
+                }
+                machine.frozen = now + time;
                 self.after(time, What::ClockStopped { node, time });
             }
             Kind::CutTo { node, time } => self.cut(node, now + time, true),
