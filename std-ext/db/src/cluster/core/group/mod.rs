@@ -142,10 +142,13 @@ impl Group {
 
     fn watched(&mut self, revision: u64, seen: Vec<Seen>, out: &mut Vec<Action>) {
         self.watching.heard = self.now.boot;
-        for change in seen {
+        // Only the last value is of this revision. An earlier one may lack this node, which has joined since.
+        let last = seen.iter().rposition(|change| matches!(change, Seen::Members(_)));
+        for (at, change) in seen.into_iter().enumerate() {
             match change {
                 Seen::Tail(text) => self.tail_watched(text, out),
-                Seen::Members(text) => self.members_are(text, revision, out),
+                Seen::Members(text) if Some(at) == last => self.members_are(text, revision, out),
+                Seen::Members(_) => {}
                 Seen::Batch(seq, value) => self.batch_watched(seq, value, out),
             }
             if matches!(self.phase, Phase::Stopped) {
