@@ -298,7 +298,9 @@ fn entries_that_the_node_has_are_compared() {
     let raw = [encoded(b"a"), encoded(b"b")].concat();
     let taken = |has: &[(u64, &[u8])]| {
         let mut held = Held::up_to(4);
-        has.iter().for_each(|(time, changes)| held.add(*time, changes));
+        for (time, changes) in has {
+            held.add(*time, changes);
+        }
         let mut log = Joiner::new(position(), held);
         let taken = log.take(&next(&position(), 3, Piece::Whole, 2, &raw));
         assert_eq!(log.position().lsn, if taken.is_ok() { 6 } else { 4 });

@@ -121,7 +121,9 @@ fn the_entries_of_the_last_batch_are_held() {
     let relay = open(path.path()).relay;
     let held = |before: Lsn, entries: &[Entry]| {
         let mut held = Held::up_to(before);
-        entries.iter().for_each(|entry| held.add(entry.time, &entry.changes));
+        for entry in entries {
+            held.add(entry.time, &entry.changes);
+        }
         held
     };
     assert_eq!(relay.held().unwrap(), Held::up_to(0));

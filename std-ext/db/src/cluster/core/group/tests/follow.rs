@@ -294,7 +294,9 @@ fn restarted(changes: &[&[u8]]) -> (Etcd, Node) {
     first.append(&[b"a", b"b"]);
     first.run(&mut etcd);
     let mut held = Held::up_to(position.lsn);
-    changes.iter().for_each(|changes| held.add(first.now.wall, changes));
+    for changes in changes {
+        held.add(first.now.wall, changes);
+    }
     let mut node = Node::holding(settings(2), position, held);
     node.event(Event::Tick);
     (etcd, node)
