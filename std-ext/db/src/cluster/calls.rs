@@ -100,7 +100,9 @@ impl Calls {
                 let Ok(watched) = watch.next().await else {
                     return send(&inbox, Event::WatchLost);
                 };
-                let mut seen = Vec::new();
+                let Some(last) = watched.events.last() else { continue };
+                // The watch may know of later revisions, whose changes it has not told.
+                let (revision, mut seen) = (last.revision(), Vec::new());
                 for event in watched.events {
                     match event {
                         etcd::Event::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
@@ -114,7 +116,7 @@ impl Calls {
                     }
                 }
                 if !seen.is_empty() {
-                    send(&inbox, Event::Watched { revision: watched.revision, seen });
+                    send(&inbox, Event::Watched { revision, seen });
                 }
             }
         }));

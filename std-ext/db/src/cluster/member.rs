@@ -283,7 +283,7 @@ impl Starting<'_> {
         let calls =
             Calls::new(self.client.clone(), Arc::clone(&self.keys), self.inbox.clone(), spool);
         let parts = Parts {
-            group: self.group(&opened, nonce, random),
+            group: self.group(&opened, nonce, random)?,
             db: opened.db.clone(),
             log: opened.log,
             views: Arc::clone(&self.views),
@@ -319,7 +319,7 @@ impl Starting<'_> {
         Ok(Member { db: opened.db, id, views, inbox, monitor, peers, driver })
     }
 
-    fn group(&self, opened: &Opened, nonce: u64, random: u64) -> Group {
+    fn group(&self, opened: &Opened, nonce: u64, random: u64) -> Result<Group, StartError> {
         let settings = core::Settings {
             node: self.id,
             nonce,
@@ -334,7 +334,8 @@ impl Starting<'_> {
         let relayed = opened.relay.position();
         let position = relayed.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
         let now = Now { boot: clock::now(), wall: opened.db.now() };
-        Group::new(settings, position, relayed.lsn, now)
+        let held = opened.relay.held().map_err(|why| StartError::new(why.to_string()))?;
+        Ok(Group::new(settings, position, held, now))
     }
 
     /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.

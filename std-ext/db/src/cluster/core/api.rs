@@ -1,6 +1,6 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
-use super::entry::{Committed, Entry, Epoch, NodeId, Position, Seq};
+use super::entry::{Committed, Entry, Epoch, Held, NodeId, Position, Seq};
 use super::swap::{Failure, Outcome, Swap};
 use super::tail::Tail;
 use crate::log::Lsn;
@@ -96,8 +96,8 @@ pub enum Event {
     Resynced {
         /// Where it begins to read in etcd: [`Mark::before`](super::Mark::before) the last mark.
         position: Position,
-        /// The last entry that it has.
-        have: Lsn,
+        /// The entries that it has.
+        held: Held,
     },
     /// The clocks of the other live nodes, in milliseconds ahead of this node's.
     Clocks(Vec<(NodeId, i64)>),

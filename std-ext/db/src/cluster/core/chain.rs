@@ -20,6 +20,22 @@ impl Chain {
         hash.update(epoch.to_le_bytes());
         hash.update(first.to_le_bytes());
         hash.update(raw);
+        Self::half(hash)
+    }
+
+    /// Returns the hash of entries with one more behind them. A node compares entries that it has by it: see
+    /// [`Held`](super::Held).
+    #[must_use]
+    pub fn with_entry(self, lsn: Lsn, time: u64, changes: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(lsn.to_le_bytes());
+        hash.update(time.to_le_bytes());
+        hash.update(changes);
+        Self::half(hash)
+    }
+
+    fn half(hash: Sha256) -> Self {
         let full = hash.finalize();
         let mut half = [0; 16];
         half.copy_from_slice(&full[..16]);

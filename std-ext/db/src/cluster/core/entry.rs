@@ -86,8 +86,8 @@ pub struct Position {
 
 /// The mark that the relay writes in front of a batch. By it a restarted node finds its place in etcd.
 ///
-/// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks its chain, and skips the
-/// entries that it has.
+/// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks the chain before it,
+/// compares the entries that it has ([`Held`]), and skips them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The batch. For an entry in parts, its first part.
@@ -112,6 +112,40 @@ impl Mark {
             chain: self.chain,
             time,
         }
+    }
+}
+
+/// The entries that a node has before it begins to read the log.
+///
+/// The chain before the batch of the last mark says nothing about that batch. So its entries are compared, by a hash,
+/// with those that the node has [C-13].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    last: Lsn,
+    hash: Chain,
+    first: Lsn,
+}
+
+impl Held {
+    /// All entries up to one. None of them is compared.
+    pub fn up_to(last: Lsn) -> Self {
+        Self { last, hash: Chain::default(), first: last.saturating_add(1) }
+    }
+
+    /// Adds the next entry, as the log in etcd has it: without the mark of its batch. It is compared.
+    pub fn add(&mut self, time: u64, changes: &[u8]) {
+        self.last += 1;
+        self.hash = self.hash.with_entry(self.last, time, changes);
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> Lsn {
+        self.last
+    }
+
+    /// The first entry that is compared; the one behind the last if there is no such entry.
+    pub fn first(&self) -> Lsn {
+        self.first
     }
 }
 

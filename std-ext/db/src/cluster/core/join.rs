@@ -1,7 +1,7 @@
 //! Batches in, entries out: checks that each batch continues the log, and puts parts together.
 
 use super::batch::{self, Batch, Piece};
-use super::entry::{Committed, Epoch, Mark, Position, Seq};
+use super::entry::{Committed, Entry, Epoch, Held, Mark, Position, Seq};
 use crate::log::Lsn;
 use std::fmt;
 
@@ -9,8 +9,10 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct Joiner {
     position: Position,
-    /// The last entry that the node had before it began to read.
-    have: Lsn,
+    /// The entries that the node had before it began to read.
+    held: Held,
+    /// The same, as far as they were read again.
+    again: Held,
     parts: Option<Parts>,
 }
 
@@ -46,9 +48,10 @@ impl From<String> for NotNext {
 }
 
 impl Joiner {
-    /// Begins behind a position. Entries up to `have` are checked, and left out.
-    pub fn new(position: Position, have: Lsn) -> Self {
-        Self { position, have, parts: None }
+    /// Begins behind a position. Entries that the node has are compared, and left out.
+    pub fn new(position: Position, held: Held) -> Self {
+        let again = Held::up_to(held.first().saturating_sub(1));
+        Self { position, held, again, parts: None }
     }
 
     /// The position behind the last batch.
@@ -63,7 +66,12 @@ impl Joiner {
 
     /// The last complete entry, or the last that the node had if that is later.
     pub fn reaches(&self) -> Lsn {
-        self.position.lsn.max(self.have)
+        self.position.lsn.max(self.held.last())
+    }
+
+    /// Whether all that the node had was compared with the log.
+    pub fn has_compared(&self) -> bool {
+        self.position.lsn >= self.held.last()
     }
 
     /// Whether the last batch is a part of an entry whose end is missing.
@@ -115,10 +123,28 @@ impl Joiner {
         };
         let latest = entries.iter().map(|entry| entry.time).max().unwrap_or(0);
         let after = Position { time: after.time.max(latest), ..after };
+        let again = self.compared(&entries)?;
+        self.again = again;
         self.parts = None;
         self.position = after;
-        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.lsn > self.have).collect();
+        let new = entries.into_iter().filter(|entry| entry.lsn > self.held.last());
+        let entries: Vec<_> = new.collect();
         Ok((!entries.is_empty()).then_some(Committed { mark, entries, after }))
+    }
+
+    /// Compares the entries that the node has already. The chain before their batch is the same in all histories that
+    /// part with this batch [C-13].
+    fn compared(&self, entries: &[Entry]) -> Result<Held, NotNext> {
+        let mut again = self.again;
+        for entry in entries {
+            if entry.lsn == again.last().saturating_add(1) && entry.lsn <= self.held.last() {
+                again.add(entry.time, &entry.changes);
+            }
+        }
+        if again.last() == self.held.last() && again != self.held {
+            return Err(NotNext::Fork);
+        }
+        Ok(again)
     }
 
     /// Whether the parts that are open belong to this epoch. Those of an earlier epoch never get an end: their primary

@@ -41,7 +41,7 @@
 //! - [C-9] The relay has committed entries only (`group/lead.rs`, `join.rs`).
 //! - [C-10] No batch is skipped. No batch is deleted that a member lacks, except by the rule of copies
 //!   (`group/follow.rs`, `trim.rs`).
-//! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `group/follow.rs`,
+//! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `entry.rs`, `group/follow.rs`,
 //!   `group/state.rs`).
 //!
 //! # Modules
@@ -72,7 +72,7 @@ pub mod trim;
 pub use api::{Action, Answer, Event, Read, Role, Seen, Settings, Status};
 pub use batch::Batch;
 pub use chain::Chain;
-pub use entry::{Committed, Entry, Epoch, Mark, NodeId, Now, Position, Seq};
+pub use entry::{Committed, Entry, Epoch, Held, Mark, NodeId, Now, Position, Seq};
 pub use group::Group;
 pub use members::{Member, Members};
 pub use swap::{Compare, Failure, Outcome, Put, Swap};

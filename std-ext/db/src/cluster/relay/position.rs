@@ -2,7 +2,7 @@
 
 use crate::cluster::core::{Chain, Mark, Seq};
 use crate::log::change::{Changes, LoggedOp};
-use crate::log::{BatchMark, Lsn};
+use crate::log::{BatchMark, Lsn, encode_batch_mark};
 
 /// The place that a relay has reached. A node continues with [`Mark::before`]: the relay may have only a part of the
 /// batch of the mark.
@@ -42,6 +42,13 @@ pub fn mark_in(lsn: Lsn, changes: &[u8]) -> Option<Mark> {
         Some(Ok(LoggedOp::Batch(mark))) => Some(mark_of(lsn, &mark)),
         _ => None,
     }
+}
+
+/// Returns the changes of the first entry of a batch as etcd has them: without the mark.
+pub fn without_mark<'a>(mark: &Mark, changes: &'a [u8]) -> &'a [u8] {
+    let mut encoded = Vec::new();
+    encode_batch_mark(&logged_mark(mark), &mut encoded);
+    changes.strip_prefix(&encoded[..]).unwrap_or(changes)
 }
 
 /// Returns a mark as the protocol has it. `first` is the number of the entry that it is in front of.

@@ -13,9 +13,9 @@
 
 use super::error::RelayError;
 use super::pins::{Pin, Pins};
-use super::position::{Durable, RelayPosition, logged_mark};
+use super::position::{Durable, RelayPosition, logged_mark, without_mark};
 use super::records::Records;
-use crate::cluster::core::{Committed, Mark};
+use crate::cluster::core::{Committed, Held, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
 use crate::log::frame::ENTRY_HEADER;
@@ -142,6 +142,38 @@ impl Relay {
     pub fn position(&self) -> RelayPosition {
         let pushed = lock(&self.shared.pushed);
         RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
+    }
+
+    /// Returns the entries that the relay has. Those of the last batch are compared with etcd, except those that only a
+    /// snapshot contains.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn held(&self) -> Result<Held, RelayError> {
+        let RelayPosition { mark, lsn } = self.position();
+        let Some(mark) = mark else { return Ok(Held::up_to(lsn)) };
+        self.shared.log.wait(lsn)?;
+        let mut first = mark.first;
+        let opened = match self.read_from(first) {
+            Err(RelayError::Trimmed { oldest, .. }) if oldest > lsn => return Ok(Held::up_to(lsn)),
+            Err(RelayError::Trimmed { oldest, .. }) => {
+                first = oldest;
+                self.read_from(first)
+            }
+            opened => opened,
+        };
+        let (mut records, mut held) = (opened?, Held::up_to(first - 1));
+        while held.last() < lsn {
+            // One entry at a time: it may be large.
+            for record in records.read(1)?.iter().take_while(|record| record.lsn <= lsn) {
+                let mut changes = &record.changes[..];
+                if record.lsn == mark.first {
+                    changes = without_mark(&mark, changes);
+                }
+                held.add(record.time, changes);
+            }
+        }
+        Ok(held)
     }
 
     /// Returns the mark of the batch that contains an entry. None if that batch was pushed too long ago, or the entry

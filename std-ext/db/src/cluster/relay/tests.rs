@@ -2,7 +2,7 @@
 
 use super::position::mark_in;
 use super::{Condition, Durable, MOST_BACKLOG, Record, Relay, RelayError, RelayPosition};
-use crate::cluster::core::{Chain, Committed, Entry, Mark, Position, Seq};
+use crate::cluster::core::{Chain, Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::faults::FaultyDisk;
 use crate::log::file::FileLog;
@@ -113,6 +113,40 @@ fn a_restart_finds_the_last_mark() {
     opened.relay.push(&batches[2]).unwrap();
     opened.relay.push(&batch(6, 7, &[b"seven"])).unwrap();
     assert_eq!(opened.relay.position().lsn, 7);
+}
+
+#[test]
+fn the_entries_of_the_last_batch_are_held() {
+    let path = tempfile::tempdir().unwrap();
+    let relay = open(path.path()).relay;
+    let held = |before: Lsn, entries: &[Entry]| {
+        let mut held = Held::up_to(before);
+        for entry in entries {
+            held.add(entry.time, &entry.changes);
+        }
+        held
+    };
+    assert_eq!(relay.held().unwrap(), Held::up_to(0));
+    for batch in &three() {
+        relay.push(batch).unwrap();
+        let wanted = held(batch.mark.first - 1, &batch.entries);
+        assert_eq!(relay.held().unwrap(), wanted, "not as etcd has them");
+    }
+    drop(relay);
+    let relay = open(path.path()).relay;
+    assert_eq!(relay.held().unwrap(), held(3, &three()[2].entries), "after a restart");
+    // A snapshot contains the first entries of the batch, and then all of them.
+    let large = batch(6, 7, &[b"seven"]);
+    relay.push(&large).unwrap();
+    relay.log().rotate().unwrap();
+    let rest = [Entry { lsn: 8, time: 80, changes: b"eight".to_vec() }];
+    relay.push(&Committed { entries: rest.to_vec(), ..large.clone() }).unwrap();
+    assert_eq!(relay.held().unwrap(), held(6, &[&large.entries[..], &rest].concat()));
+    relay.drop_before(8).unwrap();
+    assert_eq!(relay.held().unwrap(), held(7, &rest));
+    relay.log().rotate().unwrap();
+    relay.drop_before(9).unwrap();
+    assert_eq!(relay.held().unwrap(), Held::up_to(8));
 }
 
 #[test]

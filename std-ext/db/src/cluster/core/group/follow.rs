@@ -3,7 +3,7 @@
 use super::state::{Fill, Group, Phase, SeenMembers, SeenTail, TailRead};
 use crate::cluster::core::api::{Action, Read, Role};
 use crate::cluster::core::batch::Batch;
-use crate::cluster::core::entry::{Position, Seq};
+use crate::cluster::core::entry::{Held, Position, Seq};
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
 use crate::cluster::core::swap::Failure;
@@ -293,18 +293,25 @@ impl Group {
         out.extend(ahead.into_iter().map(|(seq, value)| Action::Spool(seq, value)));
     }
 
-    pub(super) fn resynced(&mut self, position: Position, have: Lsn) {
+    pub(super) fn resynced(&mut self, position: Position, held: Held, out: &mut Vec<Action>) {
         if !self.applying.resync {
             return;
         }
         self.applying.resync = false;
-        self.log = Joiner::new(position, have);
+        self.log = Joiner::new(position, held);
         self.applying.queue.clear();
         self.applying.bytes = 0;
-        self.applying.applied = have.max(position.lsn);
+        self.applying.applied = held.last().max(position.lsn);
         self.ahead.wanted =
             self.ahead.wanted.max(self.seen.as_ref().map_or(0, |seen| seen.tail.seq));
-        self.loaded_at = self.seen.as_ref().map(|seen| seen.tail.lsn);
+        let seen = self.seen.as_ref().map(|seen| &seen.tail);
+        let known = seen.filter(|tail| tail.seq >= position.seq && tail.lsn >= held.last());
+        self.loaded_at = known.map(|tail| tail.lsn);
+        if self.loaded_at.is_none() {
+            // The peer has more than this node knows of, or another history: a read that begins now says which.
+            let rewatch = self.reading.take().is_some_and(|reading| reading.rewatch);
+            self.read_tail(rewatch, out);
+        }
     }
 
     pub(super) fn applied(&mut self, lsn: Lsn) {
@@ -320,11 +327,13 @@ impl Group {
         }
     }
 
-    /// Becomes a follower once all is applied that was in the log when this node began to read it.
+    /// Becomes a follower once all is applied that was in the log when this node began to read it, and the
+    /// entries that it had before are compared.
     pub(super) fn finish_loading(&mut self, out: &mut Vec<Action>) {
         let reached = self.loaded_at.is_some_and(|lsn| lsn <= self.applying.applied);
         if self.role == Role::Loading
             && reached
+            && self.log.has_compared()
             && !self.applying.resync
             && self.cannot_apply.is_none()
         {

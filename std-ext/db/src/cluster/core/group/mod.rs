@@ -9,10 +9,9 @@ mod tests;
 mod trimming;
 
 use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
-use super::entry::{Now, Position};
+use super::entry::{Held, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
-use crate::log::Lsn;
 pub use state::Group;
 use state::{Ahead, Applying, Clocks, Exit, Phase, Watching};
 
@@ -20,8 +19,8 @@ impl Group {
     /// Makes the group of a node that has started.
     ///
     /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its relay
-    /// (an empty relay: `Position::default()`). `have` is the last entry that its state has.
-    pub fn new(mut settings: Settings, position: Position, have: Lsn, now: Now) -> Self {
+    /// (an empty relay: `Position::default()`). `held` are the entries that its state has.
+    pub fn new(mut settings: Settings, position: Position, held: Held, now: Now) -> Self {
         settings.nonce = settings.nonce.max(1);
         settings.lease = state::lease(settings.lease);
         Self {
@@ -40,9 +39,9 @@ impl Group {
             reading: None,
             filling: None,
             read_again: 0,
-            log: Joiner::new(position, have),
+            log: Joiner::new(position, held),
             ahead: Ahead::default(),
-            applying: Applying { applied: have.max(position.lsn), ..Applying::default() },
+            applying: Applying { applied: held.last().max(position.lsn), ..Applying::default() },
             cannot_apply: None,
             unfit: None,
             loaded_at: None,
@@ -88,7 +87,7 @@ impl Group {
             Event::ProofWanted => self.proof_wanted(),
             Event::HandOver(to) => self.hand_over(to, out),
             Event::Exit => self.release_for_good(out),
-            Event::Resynced { position, have } => self.resynced(position, have),
+            Event::Resynced { position, held } => self.resynced(position, held, out),
             Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
         }
@@ -143,10 +142,13 @@ impl Group {
 
     fn watched(&mut self, revision: u64, seen: Vec<Seen>, out: &mut Vec<Action>) {
         self.watching.heard = self.now.boot;
-        for change in seen {
+        // Only the last value is of this revision. An earlier one may lack this node, which has joined since.
+        let last = seen.iter().rposition(|change| matches!(change, Seen::Members(_)));
+        for (at, change) in seen.into_iter().enumerate() {
             match change {
                 Seen::Tail(text) => self.tail_watched(text, out),
-                Seen::Members(text) => self.members_are(text, revision, out),
+                Seen::Members(text) if Some(at) == last => self.members_are(text, revision, out),
+                Seen::Members(_) => {}
                 Seen::Batch(seq, value) => self.batch_watched(seq, value, out),
             }
             if matches!(self.phase, Phase::Stopped) {

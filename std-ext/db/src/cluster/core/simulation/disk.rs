@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use super::store::Store;
-use crate::cluster::core::{Committed, Entry, Mark, Position, Seq};
+use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::Lsn;
 
 /// A folder. It outlives the process, but entries that were not forced are lost with the machine.
@@ -59,6 +59,15 @@ impl Disk {
     /// Returns a copy as a peer gets it: all of it is forced there.
     pub(super) fn fetched(&self) -> Self {
         Self { forced: self.last(), ..self.clone() }
+    }
+
+    /// Returns the entries, of which those behind the last mark are compared.
+    pub(super) fn held(&self) -> Held {
+        let before = self.mark_of(self.last()).map_or(self.last(), |mark| mark.first - 1);
+        let mut held = Held::up_to(before);
+        let again = self.entries.iter().filter(|entry| entry.lsn > before);
+        again.for_each(|entry| held.add(entry.time, &entry.changes));
+        held
     }
 
     /// Returns the state, and the position in etcd at which the node goes on.

@@ -449,7 +449,7 @@ impl World {
         if disk.last() <= own {
             return self.after(300, What::Fetched { node, number });
         }
-        let recovered = disk.recover();
+        let (recovered, held) = (disk.recover(), disk.held());
         self.nodes[node].disk = disk;
         self.nodes[node].foreign |= self.nodes[peer].foreign;
         let Some(process) = self.process(node, number) else { return };
@@ -461,7 +461,7 @@ impl World {
                 process.resyncing = false;
                 self.coverage.met(Case::TrimmedThenResync);
                 self.note(|| format!("node {node} has {have} entries of node {peer}"));
-                self.tell(node, number, Event::Resynced { position, have });
+                self.tell(node, number, Event::Resynced { position, held });
             }
             Err(why) => self.violate(format!("node {node} cannot read the relay of {peer}: {why}")),
         }

@@ -42,7 +42,7 @@ use std::ops::Range;
 const KEPT: &[(Scenario, &[u64])] = &[
     (Scenario::Faults, &[1469, 4749, 13_692]),
     (Scenario::LogReads, &[236, 5066]),
-    (Scenario::Restore, &[4196, 5595, 9639]),
+    (Scenario::Restore, &[2345, 4196, 5595, 9639]),
 ];
 
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.

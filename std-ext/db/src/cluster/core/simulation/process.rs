@@ -92,7 +92,7 @@ impl Process {
     ) -> Result<Self, String> {
         let (store, position) = disk.recover()?;
         let node = settings.node;
-        let group = Group::new(settings, position, store.last, Now { boot, wall });
+        let group = Group::new(settings, position, disk.held(), Now { boot, wall });
         Ok(Self {
             number,
             node,

@@ -304,3 +304,17 @@ fn a_clock_far_ahead_does_not_lead() {
     assert!(!ahead(0, &[-30_000]), "not ahead of the line");
     assert!(!ahead(30_000, &[]), "there is nobody else");
 }
+
+#[test]
+fn a_node_that_has_just_joined_was_not_removed() {
+    let (mut etcd, _) = leader();
+    let old = etcd.members.clone();
+    let mut joining = Node::new(settings(2));
+    joining.run(&mut etcd);
+    assert!(joining.group.status().member);
+    // The watch tells both values at once, and the first one is from before this node joined.
+    let seen = vec![Seen::Members(old), Seen::Members(etcd.members.clone())];
+    joining.event(Event::Watched { revision: etcd.revision, seen });
+    assert_eq!(joining.notes(), "", "a node that was never removed says that it was");
+    assert!(joining.group.status().member);
+}

@@ -111,7 +111,7 @@ fn trimmed_batches_are_fetched_from_a_peer() {
     let batch = Batch::decode(&etcd.log[&7]).expect("a batch");
     let position =
         Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
-    follower.event(Event::Resynced { position, have: batch.first });
+    follower.event(Event::Resynced { position, held: Held::up_to(batch.first) });
     follower.run(&mut etcd);
     assert_eq!(follower.changes(), [b"\x05".to_vec(), b"x".to_vec()]);
     assert_eq!(follower.role(), Role::Follower);
@@ -285,4 +285,51 @@ fn a_node_that_lags_holds_a_bounded_number_of_bytes() {
     follower.event(Event::Applied(last));
     follower.live(&mut etcd, LEASE);
     assert_eq!(follower.committed().len(), 100);
+}
+
+/// A node that has the entries of its last batch, and starts anew.
+fn restarted(changes: &[&[u8]]) -> (Etcd, Node) {
+    let (mut etcd, mut first) = leader();
+    let position = first.group.status().position;
+    first.append(&[b"a", b"b"]);
+    first.run(&mut etcd);
+    let mut held = Held::up_to(position.lsn);
+    for changes in changes {
+        held.add(first.now.wall, changes);
+    }
+    let mut node = Node::holding(settings(2), position, held);
+    node.event(Event::Tick);
+    (etcd, node)
+}
+
+#[test]
+fn another_last_batch_is_another_history() {
+    let (mut etcd, mut same) = restarted(&[b"a", b"b"]);
+    same.run(&mut etcd);
+    assert_eq!((same.role(), same.stopped()), (Role::Follower, None));
+    assert!(same.changes().is_empty(), "it has them");
+    let (mut etcd, mut other) = restarted(&[b"a", b"c"]);
+    other.run(&mut etcd);
+    assert!(other.stopped().is_some_and(|why| why.contains("another history")), "{:?}", other.told);
+    let shown = other.told.iter().any(|told| matches!(told, Action::Role { .. }));
+    assert!(!shown, "a lost history was shown");
+}
+
+#[test]
+fn data_of_a_peer_beyond_the_known_log_are_not_shown() {
+    let (mut etcd, mut follower) = follower();
+    etcd.append(1, &[b"c"]);
+    etcd.append(1, &[b"d"]);
+    etcd.seen.clear();
+    etcd.log = etcd.log.split_off(&4);
+    follower.live(&mut etcd, LEASE);
+    assert_eq!(follower.role(), Role::Loading, "it needs a resync");
+    let tail = etcd.tail();
+    let position =
+        Position { seq: tail.seq + 9, lsn: tail.lsn + 9, epoch: 1, ..Position::default() };
+    follower.event(Event::Resynced { position, held: Held::up_to(position.lsn) });
+    assert_eq!(follower.role(), Role::Loading, "a lost history was shown");
+    assert_eq!(follower.reads.len(), 1, "it does not ask which history etcd has");
+    follower.run(&mut etcd);
+    assert!(follower.stopped().is_some_and(|why| why.contains("another history")));
 }

@@ -174,8 +174,12 @@ impl Node {
     }
 
     fn at(settings: Settings, position: Position, have: u64) -> Self {
+        Self::holding(settings, position, Held::up_to(have))
+    }
+
+    fn holding(settings: Settings, position: Position, held: Held) -> Self {
         let now = Now { boot: 1_000_000, wall: 50_000_000 };
-        let group = Group::new(settings, position, have, now);
+        let group = Group::new(settings, position, held, now);
         let mut node = Self {
             group,
             now,
