@@ -13,7 +13,8 @@
 //! A batch has a number (`seq`) in etcd, and its entries have numbers (`lsn`) of their own. The first entry of each
 //! batch begins with a mark: the batch's number, epoch, and the chain before it. A node that restarts finds the last
 //! mark, reads that batch from etcd again, checks the chain, compares the entries that it has, and skips them. So a
-//! crash may cut a batch anywhere. Once a snapshot contains the entry of the last mark, the snapshot's header has the mark.
+//! crash may cut a batch anywhere. Once a snapshot contains the entry of the last mark, the snapshot's header has the
+//! mark.
 
 pub mod error;
 pub mod incarnation;
