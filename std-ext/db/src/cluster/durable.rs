@@ -33,7 +33,7 @@ pub(super) struct Durable {
 impl Durable {
     pub(super) fn new(incarnation: Incarnation, forced: relay::Durable) -> Self {
         let relay::Durable { lsn, seq } = forced;
-        Self { folder: super::identity::hex(&incarnation.0), lsn, seq }
+        Self { folder: super::hex::text(&incarnation.0), lsn, seq }
     }
 
     /// Reads the value of the key. A value that cannot be read lets nobody delete anything.

@@ -9,10 +9,11 @@
 
 use super::core::NodeId;
 use super::error::StartError;
+use super::hex;
 use crate::log::folder::Folder;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 const NODE_ID: &str = "node-id";
@@ -21,30 +22,6 @@ const CLUSTER: &str = "cluster";
 const FORMAT: u32 = 1;
 /// The longest file or value that is read.
 const MOST_BYTES: u64 = 4096;
-
-/// Returns the lower-case hexadecimal digits of some bytes.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Returns the bytes of lower-case hexadecimal digits.
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    let plain = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    if digits.len() != 2 * N || !plain {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
 
 /// Returns random bytes.
 pub(super) fn random<const N: usize>() -> Result<[u8; N], StartError> {
@@ -70,7 +47,8 @@ pub(super) fn node_id(folder: &Folder) -> Result<NodeId, StartError> {
         });
     }
     let id = NodeId(random()?);
-    write_new(folder.path(), &path, &format!("{id}\n")).map_err(|why| unreadable(&path, &why))?;
+    let text = format!("{id}\n");
+    folder.replace(NODE_ID, text.as_bytes()).map_err(|why| unreadable(&path, &why))?;
     Ok(id)
 }
 
@@ -87,7 +65,11 @@ pub(super) struct Belonging {
 
 impl Belonging {
     pub(super) fn new(name: &str, format: &Format) -> Self {
-        Self { name: name.to_owned(), id: hex(&format.cluster), incarnation: format.incarnation }
+        Self {
+            name: name.to_owned(),
+            id: hex::text(&format.cluster),
+            incarnation: format.incarnation,
+        }
     }
 
     /// Reads the cluster that a folder belongs to, if it belongs to one.
@@ -107,9 +89,10 @@ impl Belonging {
 
     /// Writes the cluster that a folder belongs to.
     pub(super) fn write(&self, folder: &Folder) -> Result<(), StartError> {
-        let path = folder.at(CLUSTER);
         let text = format!("{}\n", serde_json::to_string(self).unwrap_or_default());
-        write_new(folder.path(), &path, &text).map_err(|why| unreadable(&path, &why))
+        folder
+            .replace(CLUSTER, text.as_bytes())
+            .map_err(|why| unreadable(&folder.at(CLUSTER), &why))
     }
 
     /// Checks that a folder's data belong to the cluster that etcd has.
@@ -164,7 +147,7 @@ impl Format {
 
     pub(super) fn print(&self) -> String {
         let Self { cluster, incarnation, made } = self;
-        let id = hex(cluster);
+        let id = hex::text(cluster);
         format!(r#"{{"format":{FORMAT},"made":{made},"id":"{id}","incarnation":{incarnation}}}"#)
     }
 
@@ -186,7 +169,7 @@ impl Format {
                 written.format
             )));
         }
-        let cluster = from_hex(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
+        let cluster = hex::parse(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
         Ok(Self { cluster, incarnation: written.incarnation, made: written.made })
     }
 }
@@ -204,16 +187,6 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text)?;
     Ok(Some(text))
-}
-
-/// Writes a file that is there wholly or not at all.
-fn write_new(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -241,7 +214,7 @@ mod tests {
         let own = Belonging::of(&folder).unwrap().unwrap();
         assert!(own.check(&Belonging::new("roses", &one)).is_ok());
         let why = own.check(&Belonging::new("roses", &other)).unwrap_err().to_string();
-        assert!(why.contains("cluster adopt") && why.contains(&hex(&other.cluster)), "{why}");
+        assert!(why.contains("cluster adopt") && why.contains(&hex::text(&other.cluster)), "{why}");
         let renewed = Format { incarnation: 2, ..one };
         let why = own.check(&Belonging::new("roses", &renewed)).unwrap_err().to_string();
         assert!(why.contains("incarnation 2"), "{why}");
@@ -253,7 +226,7 @@ mod tests {
         assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
         let later = format.print().replace("\"format\":1", "\"format\":2");
         assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
-        for wrong in ["", "{}", "[]", &format.print().replace(&hex(&format.cluster), "x")] {
+        for wrong in ["", "{}", "[]", &format.print().replace(&hex::text(&format.cluster), "x")] {
             assert!(Format::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
     }

@@ -14,7 +14,8 @@ use super::driver::{Driver, Parts};
 use super::durable::DiskThread;
 use super::error::StartError;
 use super::etcd::Client;
-use super::identity::{self, Format, hex};
+use super::hex;
+use super::identity::{self, Format};
 use super::keys::{GROUP, Keys};
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
@@ -340,7 +341,7 @@ impl Starting<'_> {
 
     /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.
     fn group_name(&self) -> String {
-        hex(&self.format.cluster) + &hex(&GROUP.to_be_bytes())
+        hex::text(&self.format.cluster) + &hex::text(&GROUP.to_be_bytes())
     }
 
     fn registration(&self, nonce: u64, peers: &[PeerServer]) -> Registration {

@@ -82,6 +82,17 @@ impl Folder {
         }
     }
 
+    /// Replaces a small file as a whole, by way of `NAME.new`, and syncs it: after a crash it has the old bytes or the
+    /// new ones.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let new = self.at(&format!("{name}.new"));
+        let file = self.disk.create(&new)?;
+        file.write(bytes)?;
+        file.sync()?;
+        self.disk.rename(&new, &self.at(name))?;
+        self.disk.sync_folder(&self.path)
+    }
+
     pub(crate) fn io_error(&self, why: std::io::Error) -> OpenError {
         OpenError::Io(self.path.clone(), why)
     }

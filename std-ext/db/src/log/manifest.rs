@@ -19,7 +19,7 @@ use crate::log::open_error::OpenError;
 use std::io::{self, ErrorKind, Read};
 
 /// The file's name, and its temporary name while it is written.
-pub(super) const NAME: &str = "manifest";
+pub(crate) const NAME: &str = "manifest";
 const NEW: &str = "manifest.new";
 const MAGIC: &[u8; 8] = b"hedgeman";
 const VERSION: u32 = 1;
@@ -57,12 +57,7 @@ impl Manifest {
         bytes.extend(self.newest.to_le_bytes());
         bytes.extend(self.synced.to_le_bytes());
         bytes.extend(crc::of(&bytes).to_le_bytes());
-        let (disk, new) = (folder.disk(), folder.at(NEW));
-        let file = disk.create(&new)?;
-        file.write(&bytes)?;
-        file.sync()?;
-        disk.rename(&new, &folder.at(NAME))?;
-        disk.sync_folder(folder.path())
+        folder.replace(NAME, &bytes)
     }
 }
 

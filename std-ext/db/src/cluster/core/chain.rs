@@ -3,6 +3,7 @@
 //! Two histories with the same hash are the same history. Each batch has the hash before it, so a node with another
 //! history stops at the first batch that is not its own: after etcd was restored from a backup, or in a wrong folder.
 
+use crate::cluster::hex;
 use crate::log::{Epoch, Lsn};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -44,13 +45,13 @@ impl Chain {
 
     /// Reads what `Display` prints.
     pub fn parse(text: &str) -> Option<Self> {
-        hex(text).map(Self)
+        hex::parse(text).map(Self)
     }
 }
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::write(&self.0, f)
     }
 }
 
@@ -58,18 +59,4 @@ impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Reads lower-case hexadecimal digits.
-pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    if digits.len() != 2 * N || !digits.iter().all(is_digit) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

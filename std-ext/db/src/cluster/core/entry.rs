@@ -1,6 +1,7 @@
 //! Plain data of the protocol: names of nodes, entries, and positions in the log.
 
-use super::chain::{Chain, hex};
+use super::chain::Chain;
+use crate::cluster::hex;
 use crate::log::Lsn;
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +20,7 @@ pub struct NodeId(pub [u8; 20]);
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::write(&self.0, f)
     }
 }
 
@@ -45,7 +46,7 @@ impl FromStr for NodeId {
     type Err = NotANodeId;
 
     fn from_str(text: &str) -> Result<Self, NotANodeId> {
-        hex(text).map(Self).ok_or(NotANodeId)
+        hex::parse(text).map(Self).ok_or(NotANodeId)
     }
 }
 

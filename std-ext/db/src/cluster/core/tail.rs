@@ -8,8 +8,9 @@
 //! random number of the process, the batch and a counter of beats, so two different writers never write the same one,
 //! also after etcd was restored from a backup.
 
-use super::chain::{Chain, hex};
+use super::chain::Chain;
 use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq};
+use crate::cluster::hex;
 use crate::log::Lsn;
 use std::fmt;
 
@@ -77,7 +78,9 @@ impl Tail {
                 "-" => None,
                 id => Some(id.parse().map_err(|_| wrong("the node is not one"))?),
             },
-            nonce: hex(nonce).map(u64::from_be_bytes).ok_or_else(|| wrong("the nonce is none"))?,
+            nonce: hex::parse(nonce)
+                .map(u64::from_be_bytes)
+                .ok_or_else(|| wrong("the nonce is none"))?,
             seq: number(seq)?,
             lsn: number(lsn)?,
             time: number(time)?,

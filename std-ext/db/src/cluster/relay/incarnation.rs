@@ -7,6 +7,7 @@
 //! "hedgeinc", version u32, incarnation 16 bytes, crc u32 of these
 //! ```
 
+use crate::cluster::hex;
 use crate::log::folder::Folder;
 use crate::log::frame::u32_at;
 use crate::log::{OpenError, crc};
@@ -59,12 +60,7 @@ fn write(folder: &Folder, incarnation: [u8; 16]) -> io::Result<()> {
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend(incarnation);
     bytes.extend(crc::of(&bytes).to_le_bytes());
-    let (disk, new) = (folder.disk(), folder.at(NEW));
-    let file = disk.create(&new)?;
-    file.write(&bytes)?;
-    file.sync()?;
-    disk.rename(&new, &folder.at(NAME))?;
-    disk.sync_folder(folder.path())
+    folder.replace(NAME, &bytes)
 }
 
 fn parse(bytes: &[u8]) -> Result<Incarnation, &'static str> {
@@ -84,7 +80,7 @@ fn parse(bytes: &[u8]) -> Result<Incarnation, &'static str> {
 
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::write(&self.0, f)
     }
 }
 
