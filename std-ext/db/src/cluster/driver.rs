@@ -325,7 +325,6 @@ impl Driver {
             )),
             Action::Resync { tail, .. } => {
                 self.parts.monitor.counters.resyncs.add(1);
-                self.parts.resync.set_sources(self.parts.picture.sources());
                 self.parts.resync.begin(tail);
             }
             Action::Spool(seq, bytes) => self.parts.resync.spool(seq, &bytes),

@@ -101,11 +101,6 @@ impl View {
         self.members.iter().find(|member| member.id == id)
     }
 
-    /// Returns this node, if it is a member.
-    pub fn own(&self) -> Option<&Member> {
-        self.member(&self.own_id)
-    }
-
     /// Returns the primary, or the last one.
     pub fn primary(&self) -> Option<&Member> {
         self.member(self.primary.as_deref()?)
@@ -131,8 +126,8 @@ pub type HandOver = dyn Fn() -> Result<(), String> + Send + Sync;
 /// epoch. This has two consequences:
 ///
 /// - A command that the log has refused finds the new view here, and its client is not sent back to this node.
-/// - A thread that takes the log's epoch and then the view never executes a read for the primary in the epoch of a
-///   follower, whose reads need no proof.
+/// - Reads in a follower's epoch need no proof. A thread that takes the log's epoch and then the view never executes a
+///   read as the primary in that epoch.
 pub struct Views {
     /// The number of views that were published.
     version: AtomicU64,

@@ -2,11 +2,11 @@
 
 use crate::cluster::view::{EndpointType, Member, Role, View, ViewReader};
 use crate::command::arguments::CommandError;
-use crate::request::{MultiKeyOp, Request};
+use crate::command::reply::error_text;
+use crate::request::{MultiKeyOp, Request, RequestError};
 use crate::state::slots::slot;
 
 const DOWN: &str = "CLUSTERDOWN The cluster is down";
-const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
 
 /// The errors for one client whose requests reached a node that is not the primary.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ impl Redirects<'_> {
 
     /// Returns the error that sends a client to the primary.
     pub(super) fn to_primary(self, view: &View, slot: Option<u16>) -> CommandError {
-        let Some(slot) = slot else { return READ_ONLY.into() };
+        let Some(slot) = slot else { return error_text(RequestError::NotPrimary).into() };
         // A view with this node as the primary is older than the refusal: the client tries again.
         let primary = view.primary().filter(|_| view.is_led && view.role != Role::Primary);
         let (Some(primary), Some(group)) = (primary, self.group) else { return DOWN.into() };

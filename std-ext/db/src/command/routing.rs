@@ -53,7 +53,9 @@ impl<'t> Execution<'t, '_> {
         spec: &'static CommandSpec,
         arguments: &[&[u8]],
     ) -> Result<(), CommandError> {
-        let part = arguments.get(1).and_then(|part| subcommands::find(arguments[0], part));
+        // A command with subcommands has no keys itself, so commands with keys need no search.
+        let part = arguments.get(1).filter(|_| spec.keys.0 == 0);
+        let part = part.and_then(|part| subcommands::find(arguments[0], part));
         let spec = part.unwrap_or(spec);
         let slot = common_slot(spec, arguments)?;
         match group.view().role {

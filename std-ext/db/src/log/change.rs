@@ -29,11 +29,7 @@ const FLOOR: u8 = 14;
 const BATCH: u8 = 15;
 
 /// Bytes of a node's id.
-#[cfg(not(feature = "cluster"))]
 const NODE_ID: usize = 20;
-/// Bytes of a node's id.
-#[cfg(feature = "cluster")]
-pub const NODE_ID: usize = 20;
 
 /// One change in a log entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -162,18 +158,6 @@ pub(crate) fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
     number(mark.seq, into);
     number(mark.epoch, into);
     into.extend_from_slice(&mark.chain_before);
-}
-
-/// Encodes that a node became the primary, in changes of an entry.
-#[cfg(feature = "cluster")]
-pub fn encode_begin(epoch: Epoch, node: &[u8; NODE_ID], into: &mut Vec<u8>) {
-    begin(epoch, node, into);
-}
-
-/// Encodes the mark of a batch, before the changes of its first entry.
-#[cfg(feature = "cluster")]
-pub fn encode_batch_mark(mark: &BatchMark, into: &mut Vec<u8>) {
-    batch(mark, into);
 }
 
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote

@@ -31,8 +31,7 @@ mod writer;
 
 pub use api::{BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback};
 #[cfg(feature = "cluster")]
-#[doc(hidden)]
-pub use change::{NODE_ID, encode_batch_mark, encode_begin};
+pub(crate) use manifest::NAME as MANIFEST;
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};

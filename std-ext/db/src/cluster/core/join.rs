@@ -74,11 +74,6 @@ impl Joiner {
         self.position.lsn >= self.held.last()
     }
 
-    /// Whether the last batch is a part of an entry whose end is missing.
-    pub fn is_open(&self) -> bool {
-        self.parts.is_some()
-    }
-
     /// Takes the next batch. Returns the entries that it completes, as far as the node does not have them.
     ///
     /// # Errors

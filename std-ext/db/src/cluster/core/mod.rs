@@ -5,10 +5,10 @@
 //! order.
 //!
 //! # The protocol
-//! A group has one log in etcd. `log/<seq>` holds a *batch* of entries, and the one line `tail` says who writes the log
-//! and how far it reaches. Each transaction of the primary compares the value of `tail` with the line that it wrote
-//! last, puts the next line, and at most one batch. At most one transaction is in flight. That one comparison is the
-//! fence, the election and the proof that no batch is missing.
+//! A group has one log in etcd. `log/<seq>` holds a *batch* of entries, and the one line `tail` names the primary and
+//! the last batch. Each transaction of the primary compares the value of `tail` with the line that it wrote last, puts
+//! the next line, and at most one batch. At most one transaction is in flight. That one comparison is the fence, the
+//! election and the proof that no batch is missing.
 //!
 //! - **Write.** An entry is committed once the transaction with its batch was done. Only then may it be acknowledged,
 //!   and only then does the relay get it.

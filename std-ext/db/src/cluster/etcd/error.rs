@@ -243,19 +243,9 @@ impl EtcdError {
         self.kind.outcome()
     }
 
-    /// Returns the endpoint that was asked last, or an empty text.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
     /// Returns whether the message of etcd contains a text.
     pub(super) fn says(&self, text: &str) -> bool {
         self.detail.contains(text)
-    }
-
-    /// Returns what a person can do about it.
-    pub fn advice(&self) -> &'static str {
-        self.kind.texts().1
     }
 }
 

@@ -10,14 +10,11 @@
 use super::receive::{COMPLETE, MOVING, STAGING};
 use crate::cluster::relay::Incarnation;
 use crate::log::folder::Folder;
-use crate::log::{LOG, OpenError};
+use crate::log::{LOG, MANIFEST, OpenError};
 use crate::snapshot;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-
-/// The log's file without a number.
-const MANIFEST: &str = "manifest";
 
 /// Installs what [`fetch`](super::fetch) has got, if it is complete, and removes it if it is not. Call it before the
 /// folder is opened. Returns whether this call has moved data into the folder.

@@ -2,7 +2,7 @@
 
 use crate::cluster::core::{Chain, Mark, Seq};
 use crate::log::change::{Changes, LoggedOp};
-use crate::log::{BatchMark, Lsn, encode_batch_mark};
+use crate::log::{BatchMark, Lsn, change};
 
 /// The place that a relay has reached. A node continues with [`Mark::before`]: the relay may have only a part of the
 /// batch of the mark.
@@ -47,7 +47,7 @@ pub fn mark_in(lsn: Lsn, changes: &[u8]) -> Option<Mark> {
 /// Returns the changes of the first entry of a batch as etcd has them: without the mark.
 pub fn without_mark<'a>(mark: &Mark, changes: &'a [u8]) -> &'a [u8] {
     let mut encoded = Vec::new();
-    encode_batch_mark(&logged_mark(mark), &mut encoded);
+    change::batch(&logged_mark(mark), &mut encoded);
     changes.strip_prefix(&encoded[..]).unwrap_or(changes)
 }
 

@@ -19,7 +19,7 @@ use crate::cluster::core::{Committed, Held, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
 use crate::log::frame::ENTRY_HEADER;
-use crate::log::{Log, LogError, Lsn, encode_batch_mark};
+use crate::log::{Log, LogError, Lsn, change};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -120,7 +120,7 @@ impl Relay {
             let mut changes = &entry.changes[..];
             if entry.lsn == batch.mark.first {
                 marked.clear();
-                encode_batch_mark(&logged_mark(&batch.mark), marked);
+                change::batch(&logged_mark(&batch.mark), marked);
                 marked.extend_from_slice(changes);
                 changes = marked;
             }

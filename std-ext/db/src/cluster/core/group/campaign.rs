@@ -386,6 +386,6 @@ fn compare(value: Option<&Vec<u8>>) -> Compare {
 /// The changes of the entry that begins an epoch.
 fn begin(epoch: u64, node: NodeId) -> Vec<u8> {
     let mut changes = Vec::new();
-    crate::log::encode_begin(epoch, &node.0, &mut changes);
+    crate::log::change::begin(epoch, &node.0, &mut changes);
     changes
 }
