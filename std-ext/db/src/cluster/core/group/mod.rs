@@ -129,9 +129,8 @@ impl Group {
                 Err(failure) => self.read_failed(&failure, out),
             }
         } else if let Phase::Leading(lead) = &mut self.phase
-            && lead.trim.reading == Some(id)
+            && lead.trim.reading.take_if(|reading| *reading == id).is_some()
         {
-            lead.trim.reading = None;
             match answer {
                 Ok(Answer::Durable { first, durable }) => self.durable(first, &durable),
                 Ok(_) => {}
@@ -195,7 +194,7 @@ impl Group {
         match &self.phase {
             Phase::Leading(lead) => {
                 if self.flight.is_none() {
-                    sooner(lead.swapped + lead.line.lease.min(self.settings.lease) / 3);
+                    sooner(lead.beat_due(self.settings.lease));
                 }
                 if lead.trim.reading.is_none() && lead.trim.deleting.is_none() {
                     sooner(lead.trim.due);

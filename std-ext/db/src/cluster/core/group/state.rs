@@ -216,7 +216,6 @@ pub(super) enum Load {
 pub(super) struct Lead {
     /// The line that is in etcd, as far as this node knows.
     pub(super) line: Tail,
-    pub(super) text: Vec<u8>,
     pub(super) position: Position,
     pub(super) pending: VecDeque<Entry>,
     pub(super) bytes: usize,
@@ -440,7 +439,7 @@ impl Group {
     }
 }
 
-/// A lease within its bounds.
+/// A setting of the lease within its bounds, so that every line that this node writes can be read.
 pub(super) fn lease(lease: u64) -> u64 {
     lease.clamp(1, MOST_LEASE)
 }
