@@ -35,6 +35,7 @@ use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
+use crate::clock::milliseconds;
 use crate::clustered::Relayed;
 use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
 use crate::log::Log;
@@ -261,13 +262,8 @@ impl Starting<'_> {
             DiskThread::start(Arc::clone(&opened.relay), self.inbox.clone()).map_err(cannot)?;
         let log = Arc::clone(&opened.log);
         let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone());
-        let group_id = GroupId {
-            cluster: self.format.cluster,
-            incarnation: self.format.incarnation,
-            group: GROUP,
-        };
         let options = PeerClientOptions {
-            group: group_id,
+            group: self.group_id(),
             node: self.id,
             insecure: tls.is_none(),
             tls,
@@ -339,6 +335,12 @@ impl Starting<'_> {
         Ok(Group::new(settings, position, held, now))
     }
 
+    /// Returns the group's identity for peers.
+    fn group_id(&self) -> GroupId {
+        let Format { cluster, incarnation, .. } = self.format;
+        GroupId { cluster, incarnation, group: GROUP }
+    }
+
     /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.
     fn group_name(&self) -> String {
         hex::text(&self.format.cluster) + &hex::text(&GROUP.to_be_bytes())
@@ -387,11 +389,7 @@ impl Starting<'_> {
             }
         };
         let serving = Arc::new(Serving {
-            group: GroupId {
-                cluster: self.format.cluster,
-                incarnation: self.format.incarnation,
-                group: GROUP,
-            },
+            group: self.group_id(),
             node: self.id,
             status: Box::new(told),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
@@ -425,8 +423,4 @@ fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     };
     let (ca, cert, key) = (read(authorities)?, read(certificate)?, read(key)?);
     Ok(Some(PeerTls { ca, cert, key, name: settings.name.clone() }))
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
