@@ -265,7 +265,7 @@ impl Starting<'_> {
         let options = PeerClientOptions {
             group: self.group_id(),
             node: self.id,
-            insecure: tls.is_none(),
+            insecure: self.settings.peer.insecure,
             tls,
             most_bytes: MOST_FETCHED,
         };
@@ -394,8 +394,7 @@ impl Starting<'_> {
             status: Box::new(told),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
         });
-        // The configuration has refused addresses that others can reach without TLS, unless cluster-insecure allows it.
-        let options = PeerServerOptions { insecure: tls.is_none(), tls };
+        let options = PeerServerOptions { insecure: self.settings.peer.insecure, tls };
         let mut servers = Vec::new();
         for bind in &self.settings.peer.binds {
             match PeerServer::start(bind.address, &options, Arc::clone(&serving)) {

@@ -68,6 +68,8 @@ pub struct PeerSettings {
     pub binds: Vec<Bind>,
     /// The certificates for TLS in both directions: the chain, its key, and those that sign the other nodes'.
     pub tls: Option<PeerCertificates>,
+    /// Whether the nodes may do without TLS also on addresses that other machines can reach.
+    pub insecure: bool,
 }
 
 /// The certificate files of the peer port, in PEM.
@@ -131,7 +133,11 @@ impl Config {
             max_skew: milliseconds("cluster-max-skew"),
             max_entry: self.number("cluster-max-entry") as usize,
             copies: self.number("cluster-copies") as usize,
-            peer: PeerSettings { binds: self.cluster_peer_binds(), tls: self.cluster_peer_tls() },
+            peer: PeerSettings {
+                binds: self.cluster_peer_binds(),
+                tls: self.cluster_peer_tls(),
+                insecure: self.flag("cluster-insecure"),
+            },
             announce: self.cluster_announce(),
             endpoint_type: match self.get("cluster-preferred-endpoint-type") {
                 "hostname" => EndpointType::Hostname,
