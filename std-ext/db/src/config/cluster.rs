@@ -1,11 +1,11 @@
 //! The settings of the cluster: plain data, and the checks that only they need.
 
-use super::error::ConfigError;
-use super::load::Config;
+use super::error::{ConfigError, conflict};
+use super::load::{Config, binds};
 use super::server::Bind;
 use super::value;
 use crate::cluster::view::EndpointType;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -155,12 +155,8 @@ impl Config {
     }
 
     fn cluster_peer_binds(&self) -> Vec<Bind> {
-        let Some(port) = self.cluster_peer_port() else { return Vec::new() };
         let own = Some(self.get("cluster-peer-bind")).filter(|text| !text.is_empty());
-        let all = value::read_addresses(own.unwrap_or_else(|| self.get("bind")));
-        let bind =
-            |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
-        all.unwrap_or_default().into_iter().map(bind).collect()
+        binds(own.unwrap_or_else(|| self.get("bind")), self.cluster_peer_port())
     }
 
     fn cluster_peer_tls(&self) -> Option<PeerCertificates> {
@@ -311,10 +307,6 @@ impl Config {
              tls-ca-cert-file, or cluster-insecure yes: any program that reaches it can read all data",
         )
     }
-}
-
-fn conflict(why: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::Conflict(why.to_owned()))
 }
 
 /// Returns whether a URL is one of this machine.
