@@ -386,6 +386,7 @@ impl Starting<'_> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
+        let db = opened.db.clone();
         let serving = Arc::new(Serving {
             group: GroupId {
                 cluster: self.format.cluster,
@@ -394,6 +395,7 @@ impl Starting<'_> {
             },
             node: self.id,
             status: Box::new(told),
+            digest: Box::new(move |time, within| db.digest(time, within)),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
         });
         // The configuration has refused addresses that others can reach without TLS, unless cluster-insecure allows it.
@@ -416,7 +418,7 @@ impl Starting<'_> {
 }
 
 /// Reads the certificates of the peer port.
-fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
+pub(super) fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
         return Ok(None);
     };
