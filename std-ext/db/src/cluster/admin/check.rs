@@ -16,6 +16,7 @@ use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
+use crate::state::slots::SLOTS;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const ATTEMPTS: u64 = 3;
 /// asked. A registration is a second old at most.
 const AHEAD: u64 = 2000;
 /// The slots of a part of a digest.
-const SLOTS: usize = 16_384 / PARTS;
+const PART: usize = SLOTS as usize / PARTS;
 
 #[derive(Serialize)]
 struct Checked {
@@ -172,7 +173,7 @@ fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminEr
         group: GroupId::default(),
         // This command is no node. The name is for the logs of those that are asked.
         node: NodeId(identity::random()?),
-        insecure: tls.is_none(),
+        insecure: settings.peer.insecure,
         tls,
         most_bytes: MOST_FETCHED,
     })
@@ -290,8 +291,8 @@ fn differences(digests: &[(NodeId, &Digest)], primary: Option<NodeId>) -> Vec<St
                 problems.push(format!(
                     "node {id} has other data than {first} in the slots {} to {}, at entry {}: {} keys instead of {}. \
                      Keep a copy of both directories, stop the node that is wrong, and start it with an empty directory",
-                    part * SLOTS,
-                    (part + 1) * SLOTS - 1,
+                    part * PART,
+                    (part + 1) * PART - 1,
                     digest.lsn,
                     found.keys,
                     wanted.keys

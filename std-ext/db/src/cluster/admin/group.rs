@@ -152,8 +152,8 @@ fn of_nodes<T>(
     read: impl Fn(NodeId, &[u8]) -> Option<T>,
 ) -> Vec<T> {
     let one = |pair: &KeyValue| {
-        let id = str::from_utf8(pair.key.strip_prefix(prefix.as_bytes())?).ok()?;
-        read(id.parse().ok()?, &pair.value)
+        let id = NodeId::read(pair.key.strip_prefix(prefix.as_bytes())?)?;
+        read(id, &pair.value)
     };
     pairs.iter().filter_map(one).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::text::{list, row, size, table};
 use super::{AdminError, Call, Group, Report};
+use crate::clock::TimeSource;
 use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
 use crate::cluster::hex;
@@ -9,7 +10,6 @@ use crate::cluster::identity::FORMAT;
 use crate::cluster::registration::{Node, Registration};
 use crate::config::ClusterSettings;
 use serde::Serialize;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The part of etcd's quota, in percent, from which on it is a problem.
 const FULL: u64 = 75;
@@ -98,15 +98,9 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let group = Group::read(&client, &keys).await?;
         Ok((group, client.status().await, client.alarms().await?))
     })?;
-    let status = Status::new(&call.settings, &group, asked, &alarms, now());
+    let status = Status::new(&call.settings, &group, asked, &alarms, TimeSource::System.now());
     let healthy = status.problems.is_empty();
     Ok(Report::new(status.text(), &status, healthy))
-}
-
-/// Returns the time by this machine's clock, in milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Status {

@@ -18,6 +18,7 @@ pub mod client;
 pub mod digest;
 pub mod entries;
 pub mod error;
+mod frame;
 pub mod identity;
 pub mod install;
 mod limits;
