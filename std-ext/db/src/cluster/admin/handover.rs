@@ -3,6 +3,7 @@
 //! It puts the key that a follower puts for `CLUSTER FAILOVER`. The primary deletes the key and hands over.
 
 use super::{AdminError, Call, Group, Report};
+use crate::clock::milliseconds;
 use crate::cluster::core::{Epoch, NodeId, Tail};
 use crate::cluster::etcd::{Client, Event, Keys as KeyRange};
 use crate::cluster::keys::Keys;
@@ -71,10 +72,6 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     Ok(Report::new(text, &done, true))
 }
 
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Returns the primary and its epoch.
 fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
     let line = group.tail.as_ref().and_then(|tail| Some((tail.holder()?, tail.epoch)));
@@ -99,8 +96,10 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
         );
     };
     let id = group.member(asked)?;
+    if id == primary {
+        return Ok(id);
+    }
     match role(id) {
-        _ if id == primary => Ok(id),
         Some("follower") => Ok(id),
         Some(role) => refuse(format!(
             "node {id} is {role}, and only a follower can take over: wait until it has caught up"

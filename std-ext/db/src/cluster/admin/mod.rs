@@ -1,7 +1,7 @@
 //! `hedgerow-db cluster`: commands that look after a cluster, from any machine that reaches its etcd.
 //!
 //! The configuration has the [table of commands](crate::config::subcommand): names, words and help. The functions
-//! behind them are in [`FUNCTIONS`]. A command reads the settings of a node, and needs no node on its machine.
+//! behind them are in `FUNCTIONS`. A command reads the settings of a node, and needs no node on its machine.
 
 mod chain;
 mod check;

@@ -2,7 +2,7 @@
 
 use super::text::{list, row, size, table};
 use super::{AdminError, Call, Group, Report};
-use crate::clock::TimeSource;
+use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
 use crate::cluster::hex;
@@ -153,7 +153,7 @@ impl Status {
                      hedgerow-db cluster forget {id}"
                 ));
             }
-            let most = i64::try_from(settings.max_skew.as_millis()).unwrap_or(i64::MAX);
+            let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
             if let Some(ahead) = member.clock_ahead_ms.filter(|ahead| *ahead > most) {
                 problems.push(format!(
                     "the clock of member {id} is {} ahead of this machine's: compare both with NTP",

@@ -7,6 +7,7 @@ use super::limits::{CHUNK, SILENCE};
 use super::tls::PeerTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{DigestRequest, FetchRequest, FetchResponse, StatusRequest};
+use crate::clock::milliseconds;
 use crate::cluster::core::NodeId;
 use crate::clustered::Digest;
 use std::net::{IpAddr, SocketAddr};
@@ -87,9 +88,8 @@ impl PeerClient {
         time: u64,
         within: Duration,
     ) -> Result<Option<Digest>, PeerError> {
-        let milliseconds = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let from = Some(self.group.sent_by(self.node));
-        let request = DigestRequest { from, time, within: milliseconds };
+        let request = DigestRequest { from, time, within: milliseconds(within) };
         let answer = timeout(within + DIGEST, self.inner.digest(request)).await;
         let answer = answer.map_err(|_| PeerError::Silent)?;
         let answer = answer.map_err(|status| status_error(&status))?.into_inner();
