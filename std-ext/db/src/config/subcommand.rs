@@ -68,14 +68,22 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         name: "check",
         about: "Prove that the log in etcd has no gap, and that all nodes have the same data at one entry",
         operand: None,
-        flags: &[option("within", "SECONDS", "How long nodes may take to reach that entry; 60 by default.")],
+        flags: &[option(
+            "within",
+            "SECONDS",
+            "How long nodes may take to reach that entry; 60 by default.",
+        )],
     },
     Subcommand {
         name: "handover",
         about: "Hand the group over to another node, and wait until it is the primary",
         operand: None,
         flags: &[
-            option("to", "NODE", "The next primary: its id, or the beginning of it. By default, any follower."),
+            option(
+                "to",
+                "NODE",
+                "The next primary: its id, or the beginning of it. By default, any follower.",
+            ),
             option("within", "SECONDS", "How long to wait for it; 30 by default."),
         ],
     },
@@ -174,7 +182,9 @@ pub(super) fn read(
     let program = std::iter::once(flags::NAME.to_owned());
     let found = match clap_command(command).try_get_matches_from(program.chain(joined)) {
         Ok(found) => found,
-        Err(why) if why.kind() == ErrorKind::DisplayHelp => return Ok(Err(why.render().to_string())),
+        Err(why) if why.kind() == ErrorKind::DisplayHelp => {
+            return Ok(Err(why.render().to_string()));
+        }
         Err(why) => return Err(usage_error(command, &why)),
     };
     let operand = command.operand.and_then(|(name, _)| found.get_one::<String>(name)).cloned();
@@ -281,7 +291,10 @@ fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
     }
     match flags::to_config_error(why) {
         ConfigError::Syntax(Origin::Flag(flag), "expected a flag of the form --name value") => {
-            ConfigError::Usage(format!("{WORD} {}: {flag} is one word too many; {more}", command.name))
+            ConfigError::Usage(format!(
+                "{WORD} {}: {flag} is one word too many; {more}",
+                command.name
+            ))
         }
         other => other,
     }
@@ -346,7 +359,10 @@ mod tests {
         let cases: [(&[&str], &str); 8] = [
             (&[], "cluster is followed by a command: one of status, check, handover, forget"),
             (&["stats"], "cluster has no command 'stats': expected one of status, "),
-            (&["forget"], "cluster forget: NODE is missing; `hedgerow-db cluster forget --help` says more"),
+            (
+                &["forget"],
+                "cluster forget: NODE is missing; `hedgerow-db cluster forget --help` says more",
+            ),
             (&["status", "now"], "cluster status: now is one word too many; "),
             (&["forget", "a", "b"], "cluster forget: b is one word too many; "),
             (&["handover", "--to"], "--to: the value is missing"),

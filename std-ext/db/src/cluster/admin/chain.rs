@@ -109,7 +109,9 @@ impl LogCheck {
         };
         if last < tail.seq {
             let seq = tail.seq;
-            self.wrong(format!("the last line counts {seq} batches, and etcd has none behind {last}"));
+            self.wrong(format!(
+                "the last line counts {seq} batches, and etcd has none behind {last}"
+            ));
         }
         let Some(behind) = self.behind.filter(|_| last == tail.seq) else { return };
         if (behind.chain, behind.lsn) != (tail.chain, tail.lsn) || behind.epoch > tail.epoch {

@@ -101,7 +101,9 @@ async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> 
         let Some(tail) = group.tail else {
             let mut check = LogCheck::default();
             if group.first.is_some() {
-                check.problems.push("etcd has batches, and no last line: it was removed".to_owned());
+                check
+                    .problems
+                    .push("etcd has batches, and no last line: it was removed".to_owned());
             }
             return Ok(check);
         };
@@ -255,9 +257,8 @@ async fn ask_members(
         match address {
             Ok(address) => {
                 let options = options.clone();
-                let ask = async move {
-                    PeerClient::new(&address, &options)?.digest(time, within).await
-                };
+                let ask =
+                    async move { PeerClient::new(&address, &options)?.digest(time, within).await };
                 asked.push((member, tokio::spawn(ask)));
             }
             Err(why) => problems.push(format!("node {member} was not compared: {why}")),

@@ -36,11 +36,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// Removes the node. Returns the group as it was before, and the node.
-async fn forget(
-    call: &Call,
-    client: &Client,
-    keys: &Keys,
-) -> Result<(Group, NodeId), AdminError> {
+async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, NodeId), AdminError> {
     let (copies, force) = (call.settings.copies, call.asked.has("force"));
     let mut removed: Option<(Group, NodeId)> = None;
     for _ in 0..ATTEMPTS {

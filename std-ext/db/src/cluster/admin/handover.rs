@@ -77,7 +77,8 @@ fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
     let line = group.tail.as_ref().and_then(|tail| Some((tail.holder()?, tail.epoch)));
     line.ok_or_else(|| {
         AdminError::from(
-            "no node is the primary, so none can hand over: look at `hedgerow-db cluster status`".to_owned(),
+            "no node is the primary, so none can hand over: look at `hedgerow-db cluster status`"
+                .to_owned(),
         )
     })
 }

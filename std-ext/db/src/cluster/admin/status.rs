@@ -111,8 +111,12 @@ impl Status {
         alarms: &[Alarm],
         now: u64,
     ) -> Self {
-        let members: Vec<_> =
-            group.members.0.iter().map(|member| NodeStatus::of_member(member, group, now)).collect();
+        let members: Vec<_> = group
+            .members
+            .0
+            .iter()
+            .map(|member| NodeStatus::of_member(member, group, now))
+            .collect();
         let others = group.nodes.iter().filter(|node| !group.members.has(node.id));
         let others = others.map(|node| NodeStatus::of_other(node, group, now)).collect();
         let etcd = asked.into_iter().map(|asked| EtcdStatus::new(asked, settings.etcd.quota));

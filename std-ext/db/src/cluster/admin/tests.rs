@@ -78,12 +78,22 @@ fn a_cluster_is_looked_after() {
     }
     agree(&nodes, &written);
     // Registrations and disks are told once a second.
-    until("the status is fine", || admin.json(&["status"]).1);
+    let is_loading = |status: &Value| {
+        let members = status["members"].as_array().unwrap();
+        members.iter().any(|member| member["state"] == "loading")
+    };
+    until("the status is fine", || {
+        let (status, healthy) = admin.json(&["status"]);
+        healthy && !is_loading(&status)
+    });
     let status = admin.healthy(&["status"]);
     let id = |node: &Node| node.member.id().to_string();
     let at = primary(&nodes);
     assert_eq!(status["log"]["primary"], id(&nodes[at]));
-    assert_eq!((status["format"].as_u64(), status["members"][2]["port"].as_u64()), (Some(1), Some(7000)));
+    assert_eq!(
+        (status["format"].as_u64(), status["members"][2]["port"].as_u64()),
+        (Some(1), Some(7000))
+    );
     assert_eq!(status["etcd"][0]["leader"], true);
 
     let checked = admin.healthy(&["check"]);
@@ -122,7 +132,10 @@ fn a_cluster_is_looked_after() {
     admin.finds(&["check"], &format!("batch {} cannot be read", last - 3));
 
     let forgotten = admin.healthy(&["forget", &gone_id]);
-    assert_eq!((forgotten["copies"].as_u64(), &forgotten["forgotten"]), (Some(2), &Value::from(&*gone_id)));
+    assert_eq!(
+        (forgotten["copies"].as_u64(), &forgotten["forgotten"]),
+        (Some(2), &Value::from(&*gone_id))
+    );
     admin.fails(&["forget", &gone_id], "no member's id begins with");
     // Nobody needs the batches any more, so the one that is wrong goes, too.
     until("etcd forgets them", || {

@@ -61,9 +61,6 @@ mod tests {
     #[test]
     fn sizes_have_one_decimal() {
         let sizes = [0, 1023, 1024, 1536, (5 << 20) + (1 << 19), u64::MAX].map(size);
-        assert_eq!(
-            sizes,
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.5 MiB", "17179869183.9 GiB"]
-        );
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.5 MiB", "17179869183.9 GiB"]);
     }
 }

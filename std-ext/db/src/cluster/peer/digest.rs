@@ -59,7 +59,10 @@ mod tests {
         let mut short = wire;
         short.parts[0].hash = vec![0; 15].into();
         for wrong in [few, short] {
-            assert!(matches!(from_wire(&wrong), Err(PeerError::Invalid(_))), "a wrong digest is taken");
+            assert!(
+                matches!(from_wire(&wrong), Err(PeerError::Invalid(_))),
+                "a wrong digest is taken"
+            );
         }
     }
 }

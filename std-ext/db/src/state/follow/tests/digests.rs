@@ -27,10 +27,8 @@ fn digests(primary: &Node, follower: &Node) -> [Digest; 2] {
         primary.state.log_floor_if_due();
         // It has no part in the digest.
         let mut later = Session::new(Arc::clone(&primary.state));
-        later.execute(
-            &[Request::Change(b"later", set(b"too late", Expiry::Never))],
-            &mut |_, _| {},
-        );
+        later
+            .execute(&[Request::Change(b"later", set(b"too late", Expiry::Never))], &mut |_, _| {});
         follower.follow(&primary.log.entries()[has..]).unwrap();
         asked.map(|asked| asked.join().unwrap())
     })
