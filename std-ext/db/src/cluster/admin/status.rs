@@ -258,16 +258,18 @@ impl LogStatus {
     }
 
     fn text(&self) -> String {
-        let Self { epoch, lease_ms, lsn, seq, batches, .. } = self;
+        let Self { epoch, lease_ms, lsn, seq, .. } = self;
         let primary = match &self.primary {
             Some(id) => format!("primary {id}"),
             None => "no primary".to_owned(),
         };
-        let first = self.first_seq.map(|first| format!(", from {first} on")).unwrap_or_default();
         let bytes = self.bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+        let kept = match self.first_seq {
+            Some(first) => format!("those from {first} on{bytes}"),
+            None => "none".to_owned(),
+        };
         format!(
-            "Epoch {epoch}, {primary}, lease {lease_ms} ms.\nLog: {lsn} entries in {seq} batches. etcd keeps the last \
-             {batches} batches{first}{bytes}.\n"
+            "Epoch {epoch}, {primary}, lease {lease_ms} ms.\nLog: {lsn} entries in {seq} batches. etcd keeps {kept}.\n"
         )
     }
 }
@@ -440,7 +442,7 @@ mod tests {
         let status = status(&group(), member(), &[]);
         assert_eq!(status.problems, [""; 0]);
         let text = status.text();
-        assert!(text.contains("etcd keeps the last 6 batches, from 4 on, 0 B."), "{text}");
+        assert!(text.contains("etcd keeps those from 4 on, 0 B."), "{text}");
         assert!(text.contains("127.0.0.1:7001  40     0       40       -0.4 s  0.1.0"), "{text}");
         assert!(text.contains("3.5.16   leader  3.0 MiB  1.0 MiB  -"), "{text}");
         assert!(text.ends_with("\nNo problems.\n"), "{text}");
