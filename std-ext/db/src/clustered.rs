@@ -10,6 +10,8 @@ use crate::state::State;
 use crate::state::load::LoadingShards;
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
+pub use crate::state::digest::{Digest, DigestError, DigestPart, PARTS};
 pub use crate::state::follow::{FollowError, SteppedDown};
 pub use crate::state::role::Role;
 
@@ -94,6 +96,18 @@ impl Db {
         publish_last: &dyn Fn(Lsn),
     ) -> Result<(), FollowError> {
         self.state().follow(entries, publish_last)
+    }
+
+    /// Returns a digest of all keys as of the first floor in the log that is not before `from`, in milliseconds since
+    /// 1970. All nodes of a cluster that are asked before this floor digest the same entry. The primary logs a floor
+    /// when its clock has reached `from`.
+    ///
+    /// # Errors
+    /// If the floor does not come within a time, or another digest is being taken.
+    #[cfg(feature = "cluster")]
+    #[doc(hidden)]
+    pub fn digest(&self, from: u64, within: std::time::Duration) -> Result<Digest, DigestError> {
+        self.state().digest(from, within)
     }
 
     /// Makes a node that has caught up a follower.

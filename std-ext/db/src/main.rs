@@ -33,8 +33,25 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => fail(&why, EXIT_FAILED),
         },
+        #[cfg(feature = "cluster")]
+        Ok(Invocation::Cluster(asked)) => administer(&asked),
+        // Such settings are refused without the feature.
+        #[cfg(not(feature = "cluster"))]
+        Ok(Invocation::Cluster(_)) => ExitCode::from(EXIT_BAD_CONFIG),
         Ok(Invocation::Print(text)) => print(&text),
         Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
+    }
+}
+
+/// Runs a command of `hedgerow-db cluster`.
+#[cfg(feature = "cluster")]
+fn administer(asked: &hedgerow_db::config::ClusterInvocation) -> ExitCode {
+    let done = hedgerow_db::cluster::admin::run(asked);
+    print(&done.out);
+    match done.failed {
+        Some(why) => fail(&why, EXIT_FAILED),
+        None if done.healthy => ExitCode::SUCCESS,
+        None => ExitCode::from(EXIT_FAILED),
     }
 }
 

@@ -223,3 +223,25 @@ fn a_password_that_is_not_utf8_is_an_error() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("not valid UTF-8"), "{output:?}");
     }
 }
+
+#[test]
+fn commands_on_a_cluster_have_exit_statuses() {
+    let run = |words: &[&str]| program().arg("cluster").args(words).output().unwrap();
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for name in ["status", "check", "handover", "forget"] {
+        assert!(text.contains(name), "{text}");
+        assert_eq!(run(&[name, "--help"]).status.code(), Some(0));
+    }
+    let wrong = failed(&run(&["stats"]), 2);
+    assert!(wrong.contains("cluster has no command 'stats'"), "{wrong}");
+    let gone = ["status", "--cluster-name", "roses", "--cluster-etcd", "http://127.0.0.1:9"];
+    if cfg!(feature = "cluster") {
+        let gone = failed(&run(&gone), 1);
+        assert!(gone.contains("http://127.0.0.1:9"), "{gone}");
+    } else {
+        let without = failed(&run(&gone), 2);
+        assert!(without.contains("requires a build with the feature `cluster`"), "{without}");
+    }
+}

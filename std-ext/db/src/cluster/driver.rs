@@ -488,6 +488,7 @@ impl Driver {
         let wall = parts.db.now();
         parts.registry.update(|own| {
             (own.role, own.applied, own.wall) = (role.to_owned(), status.applied, wall);
+            own.retained = status.retained;
         });
         let relayed = parts.log.relay().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus::new(&status, role, self.serving, relayed);

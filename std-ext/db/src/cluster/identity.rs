@@ -19,7 +19,7 @@ use std::path::Path;
 const NODE_ID: &str = "node-id";
 const CLUSTER: &str = "cluster";
 /// The format of the keys and batches that this program reads and writes.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// The longest file or value that is read.
 const MOST_BYTES: u64 = 4096;
 

@@ -375,10 +375,12 @@ impl Starting<'_> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
+        let db = opened.db.clone();
         Serving {
             group: self.group_id(),
             node: self.id,
             status: Box::new(told),
+            digest: Box::new(move |time, within| db.digest(time, within)),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
         }
     }
@@ -428,7 +430,7 @@ fn check_data(relayed: &Relayed, folder: &Folder, format: &Format) -> Result<(),
 }
 
 /// Reads the certificates of the peer port.
-fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
+pub(super) fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
         return Ok(None);
     };

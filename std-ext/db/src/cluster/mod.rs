@@ -8,6 +8,7 @@
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: the requests of nodes to each other.
 //! - [`view`]: the group as clients see it.
+//! - `admin`: the commands `hedgerow-db cluster`.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
 //!
 //! A node has these threads beside those of a database on one machine:
@@ -20,6 +21,8 @@
 //! | `hedgerow-relay` | `relay` | writes the relay |
 //! | `hedgerow-cluster-fetch` | `resync` | fetches a peer's data, if etcd has trimmed what the node needs |
 
+#[cfg(feature = "cli")]
+pub mod admin;
 mod calls;
 mod clock;
 mod compaction;

@@ -58,10 +58,7 @@ impl Picture {
 
     /// Returns where peers reach a node that is alive.
     fn peer_address(&self, id: NodeId) -> Option<String> {
-        let seen = self.nodes.get(&id).filter(|seen| seen.alive)?;
-        let Registration { ip, peer_port, .. } = &seen.registration;
-        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
-        (!ip.is_empty() && *peer_port != 0).then(|| format!("{host}:{peer_port}"))
+        self.nodes.get(&id).filter(|seen| seen.alive)?.registration.peer_address()
     }
 
     /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.

@@ -32,6 +32,9 @@ pub(super) struct Registration {
     pub(super) applied: u64,
     /// The time that an entry of it would carry, in milliseconds since 1970.
     pub(super) wall: u64,
+    /// Bytes of batches in etcd, as the primary counts them.
+    #[serde(default)]
+    pub(super) retained: u64,
 }
 
 impl Registration {
@@ -44,6 +47,13 @@ impl Registration {
             tls_port: self.tls_port,
             peer_port: self.peer_port,
         }
+    }
+
+    /// Returns where peers reach the node, unless it has not told it.
+    pub(super) fn peer_address(&self) -> Option<String> {
+        let Self { ip, peer_port, .. } = self;
+        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+        (!ip.is_empty() && *peer_port != 0).then(|| format!("{host}:{peer_port}"))
     }
 }
 

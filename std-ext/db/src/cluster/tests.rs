@@ -22,7 +22,7 @@ const FORK: Duration = Duration::from_secs(3);
 /// The lease of most tests.
 const LEASE: Duration = Duration::from_secs(1);
 
-fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
+pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
     ClusterSettings {
         name: name.to_owned(),
         etcd: EtcdSettings {
@@ -59,15 +59,15 @@ fn options(folder: &Path) -> Options {
 }
 
 /// A node, and the reason why it could not go on.
-struct Node {
-    member: Member,
+pub(super) struct Node {
+    pub(super) member: Member,
     exit: Arc<Mutex<Option<Exit>>>,
 }
 
 impl Node {
     /// Starts a node. A folder may be in use for a moment after its node was dropped: a process that another test has
     /// just forked has a copy of its lock until it executes its program.
-    fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
+    pub(super) fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
         let begin = Instant::now();
         loop {
             match Self::try_to_start(settings, folder) {
@@ -88,7 +88,7 @@ impl Node {
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
-    fn db(&self) -> &Db {
+    pub(super) fn db(&self) -> &Db {
         self.member.db()
     }
 
@@ -96,7 +96,7 @@ impl Node {
         self.member.views().current()
     }
 
-    fn is_primary(&self) -> bool {
+    pub(super) fn is_primary(&self) -> bool {
         self.view().role == Role::Primary
     }
 
@@ -106,7 +106,7 @@ impl Node {
 }
 
 #[track_caller]
-fn until(what: &str, so: impl Fn() -> bool) {
+pub(super) fn until(what: &str, so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !so() {
         assert!(begin.elapsed() < TIME_LIMIT, "{what}: not within {TIME_LIMIT:?}");
@@ -116,14 +116,14 @@ fn until(what: &str, so: impl Fn() -> bool) {
 
 /// Waits until one of the nodes is the primary, and returns its place.
 #[track_caller]
-fn primary(nodes: &[Node]) -> usize {
+pub(super) fn primary(nodes: &[Node]) -> usize {
     until("a primary", || nodes.iter().any(Node::is_primary));
     nodes.iter().position(Node::is_primary).expect("there is one")
 }
 
 /// Writes until a primary acknowledges it. Returns the place of the primary.
 #[track_caller]
-fn write(nodes: &[Node], key: &str, value: &str) -> usize {
+pub(super) fn write(nodes: &[Node], key: &str, value: &str) -> usize {
     let begin = Instant::now();
     loop {
         let at = primary(nodes);
@@ -141,7 +141,7 @@ fn value(node: &Node, key: &str) -> Option<String> {
 
 /// Waits until all nodes have the same last entry and the same values.
 #[track_caller]
-fn agree(nodes: &[Node], keys: &[(String, String)]) {
+pub(super) fn agree(nodes: &[Node], keys: &[(String, String)]) {
     let last = |node: &Node| node.member.status().applied;
     until("all nodes have the same last entry", || {
         let most = nodes.iter().map(last).max();
@@ -154,19 +154,19 @@ fn agree(nodes: &[Node], keys: &[(String, String)]) {
     }
 }
 
-struct Folders(Vec<tempfile::TempDir>);
+pub(super) struct Folders(Vec<tempfile::TempDir>);
 
 impl Folders {
-    fn new(number: usize) -> Self {
+    pub(super) fn new(number: usize) -> Self {
         Self((0..number).map(|_| tempfile::tempdir().unwrap()).collect())
     }
 
-    fn at(&self, place: usize) -> &Path {
+    pub(super) fn at(&self, place: usize) -> &Path {
         self.0[place].path()
     }
 }
 
-fn pairs(begin: usize, end: usize) -> Vec<(String, String)> {
+pub(super) fn pairs(begin: usize, end: usize) -> Vec<(String, String)> {
     (begin..end).map(|n| (format!("key {n}"), format!("value {n}"))).collect()
 }
 

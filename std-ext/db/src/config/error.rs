@@ -35,6 +35,8 @@ pub enum ConfigError {
     },
     /// Settings contradict each other.
     Conflict(String),
+    /// The words of a command are wrong.
+    Usage(String),
 }
 
 /// Refuses settings that contradict each other, and says why.
@@ -63,7 +65,7 @@ impl fmt::Display for ConfigError {
             Self::InvalidValue { origin, name, value, expected } => {
                 write!(f, "{origin}: invalid value '{value}' for {name}: expected {expected}")
             }
-            Self::Conflict(why) => f.write_str(why),
+            Self::Conflict(why) | Self::Usage(why) => f.write_str(why),
         }
     }
 }

@@ -4,18 +4,19 @@
 use super::error::ConfigError;
 use super::render::sample;
 use super::source::{Origin, PREFIX, RawSetting};
+use super::subcommand;
 use super::table::{self, GROUPS, Setting};
 use super::value::Kind;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// The name of the program.
-const NAME: &str = "hedgerow-db";
+pub(super) const NAME: &str = "hedgerow-db";
 /// Flags that are not settings. Those that take no value come first.
 const ACTIONS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
 const SWITCHES: usize = 4;
@@ -25,6 +26,8 @@ const SWITCHES: usize = 4;
 pub(super) enum Parsed {
     /// Serve.
     Serve(Arguments),
+    /// Run a command of `hedgerow-db cluster`.
+    Cluster(subcommand::Words),
     /// Print a text and exit.
     Print(String),
 }
@@ -51,7 +54,8 @@ fn command() -> Command {
         .after_help(format!(
             "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
-             environment, and the environment overrides the file."
+             environment, and the environment overrides the file. `{NAME} cluster --help` lists the commands that \
+             look after a cluster."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -87,7 +91,7 @@ fn command() -> Command {
 }
 
 /// Returns the flag of a setting.
-fn flag(setting: &'static Setting) -> Arg {
+pub(super) fn flag(setting: &'static Setting) -> Arg {
     let hint = match setting.kind {
         Kind::File => ValueHint::FilePath,
         Kind::Folder => ValueHint::DirPath,
@@ -172,9 +176,19 @@ pub fn completions(shell: &str) -> Option<String> {
     })
 }
 
-/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`.
+/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`. If the first
+/// word is `cluster`, they are a command.
 pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, ConfigError> {
-    let words = std::iter::once(NAME.to_owned()).chain(join_values(words));
+    let mut words = words.peekable();
+    if words.next_if(|word| word == subcommand::WORD).is_some() {
+        return Ok(match subcommand::read(words)? {
+            Ok(words) => Parsed::Cluster(words),
+            Err(text) => Parsed::Print(text),
+        });
+    }
+    let switch = |flag: &str| ACTIONS[..SWITCHES].contains(&flag);
+    let joined = join_values(words, |flag| if switch(flag) { Takes::None } else { Takes::All });
+    let words = std::iter::once(NAME.to_owned()).chain(joined);
     let found = match command().try_get_matches_from(words) {
         Ok(found) => found,
         Err(why) => {
@@ -195,6 +209,14 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, Config
     if let Some(shell) = found.get_one::<Shell>("completions") {
         return Ok(Parsed::Print(completions(&shell.to_string()).unwrap_or_default()));
     }
+    Ok(Parsed::Serve(Arguments {
+        file: found.get_one("file").map(|file: &String| file.into()),
+        given: given(&found),
+    }))
+}
+
+/// Returns the settings among parsed arguments.
+pub(super) fn given(found: &ArgMatches) -> Vec<RawSetting> {
     let given = table::all().filter_map(|Setting { name, .. }| {
         found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
         let value = found.get_one::<String>(name)?.clone();
@@ -204,16 +226,26 @@ pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, Config
             origin: Origin::Flag(format!("--{name}")),
         })
     });
-    let given = given.collect();
-    Ok(Parsed::Serve(Arguments {
-        file: found.get_one("file").map(|file: &String| file.into()),
-        given,
-    }))
+    given.collect()
 }
 
-/// Joins each flag with its values, which extend to the next flag, as in Redis's command line: some settings take
+/// The words behind a flag that belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// None.
+    None,
+    /// The next word, unless that is a flag.
+    One,
+    /// All words up to the next flag.
+    All,
+}
+
+/// Joins each flag with its values. Those of settings extend to the next flag, as in Redis's command line: some take
 /// several words, and some words begin with a hyphen.
-fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn join_values(
+    words: impl Iterator<Item = String>,
+    takes: impl Fn(&str) -> Takes,
+) -> Vec<String> {
     let mut all = Vec::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
@@ -226,10 +258,14 @@ fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
             None => (flag, None),
         };
         let name = name.to_ascii_lowercase();
-        let switch = ACTIONS[..SWITCHES].contains(&&*name);
+        let most = match takes(&name) {
+            Takes::None => 0,
+            Takes::One => 1,
+            Takes::All => usize::MAX,
+        };
         let value = value.or_else(|| {
-            let more = || words.next_if(|word| !switch && !word.starts_with("--"));
-            let values: Vec<String> = std::iter::from_fn(more).collect();
+            let more = || words.next_if(|word| !word.starts_with("--"));
+            let values: Vec<String> = std::iter::from_fn(more).take(most).collect();
             (!values.is_empty()).then(|| values.join(" "))
         });
         all.push(match value {
@@ -241,7 +277,7 @@ fn join_values(words: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// An error of clap's in the words that a file's or the environment's would have.
-fn to_config_error(why: &clap::Error) -> ConfigError {
+pub(super) fn to_config_error(why: &clap::Error) -> ConfigError {
     let text = |kind| match why.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
@@ -282,14 +318,14 @@ mod tests {
     fn shown(words: &[&str]) -> String {
         match arguments(words).unwrap() {
             Parsed::Print(text) => text,
-            Parsed::Serve(arguments) => panic!("{arguments:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
     fn served(words: &[&str]) -> Arguments {
         match arguments(words).unwrap() {
             Parsed::Serve(arguments) => arguments,
-            Parsed::Print(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -10,6 +10,8 @@ use super::server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
+#[cfg(feature = "cli")]
+use super::subcommand::ClusterInvocation;
 use super::table::{self, Setting};
 use super::value;
 use crate::log::Fsync;
@@ -33,6 +35,8 @@ pub struct Config {
 pub enum Invocation {
     /// Serve with this configuration.
     Serve(Box<Config>),
+    /// Run a command of `hedgerow-db cluster`.
+    Cluster(Box<ClusterInvocation>),
     /// Print this text and exit: help, version, sample file, completions or manual page.
     Print(String),
 }
@@ -58,16 +62,30 @@ impl Config {
         arguments: impl IntoIterator<Item = String>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Invocation, ConfigError> {
-        let arguments = match flags::read(arguments.into_iter())? {
-            flags::Parsed::Print(text) => return Ok(Invocation::Print(text)),
-            flags::Parsed::Serve(arguments) => arguments,
-        };
-        let environment: Vec<_> = environment.into_iter().collect();
+        let environment = environment.into_iter().collect();
+        Ok(match flags::read(arguments.into_iter())? {
+            flags::Parsed::Print(text) => Invocation::Print(text),
+            flags::Parsed::Serve(arguments) => {
+                let config = Self::from_all_sources(arguments.file, environment, arguments.given)?;
+                Invocation::Serve(Box::new(config))
+            }
+            flags::Parsed::Cluster(words) => {
+                Invocation::Cluster(Box::new(words.invocation(environment)?))
+            }
+        })
+    }
+
+    /// Reads the settings of all three sources. If the arguments name no file, the environment may.
+    #[cfg(feature = "cli")]
+    pub(super) fn from_all_sources(
+        file: Option<PathBuf>,
+        environment: Vec<(String, String)>,
+        flags: Vec<RawSetting>,
+    ) -> Result<Self, ConfigError> {
         let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
-        let file = arguments.file.or_else(|| named.map(PathBuf::from));
-        let config = Self::from_sources(file, environment, arguments.given)?;
-        Ok(Invocation::Serve(Box::new(config)))
+        let file = file.or_else(|| named.map(PathBuf::from));
+        Self::from_sources(file, environment, flags)
     }
 
     /// Reads the settings from a file, if one is given, and from variables that begin with `HEDGEROW_DB_`, which

@@ -9,6 +9,8 @@ mod load;
 mod render;
 pub(crate) mod server;
 mod source;
+#[cfg(feature = "cli")]
+pub mod subcommand;
 pub mod table;
 pub(crate) mod value;
 
@@ -28,6 +30,8 @@ pub use server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, TlsFiles};
 pub use source::Origin;
+#[cfg(feature = "cli")]
+pub use subcommand::ClusterInvocation;
 pub use table::Setting;
 
 #[cfg(all(test, feature = "cli"))]

@@ -15,7 +15,7 @@ fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigErro
     let variables = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
     match Config::read(words(flags), variables)? {
         Invocation::Serve(config) => Ok(*config),
-        other @ Invocation::Print(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -53,6 +53,10 @@ impl State {
             return;
         }
         let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(feature = "cluster")]
+        if self.log_floor_for_digest(&mut logged) {
+            return;
+        }
         let now = self.clock.now();
         if !logged.is_old(now) {
             return;

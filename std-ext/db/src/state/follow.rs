@@ -109,6 +109,8 @@ impl State {
         // Relaxed: only this thread stores it, and a snapshot may take a later time for an earlier one.
         self.latest_entry.fetch_max(time, Ordering::Relaxed);
         self.publish_entry(&mut cores, Some(entry), changes);
+        #[cfg(feature = "cluster")]
+        self.note_floor(&mut cores, entry, changes);
         Ok(())
     }
 
@@ -138,6 +140,10 @@ impl State {
                     if time < removed {
                         return Err(FollowError::TimeWentBack { entry, begins: time, removed });
                     }
+                }
+                #[cfg(feature = "cluster")]
+                LoggedOp::Floor(floor) if self.wants_digest_of(floor) => {
+                    shards.extend(0..self.shards.len());
                 }
                 LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
             }

@@ -20,6 +20,8 @@
 pub(crate) mod apply;
 pub(crate) mod cold;
 pub(crate) mod counters;
+#[cfg(feature = "cluster")]
+pub(crate) mod digest;
 pub(crate) mod evict;
 mod floor;
 #[cfg(any(test, feature = "cluster"))]
@@ -77,6 +79,8 @@ pub(crate) struct State {
     /// No later log entry has a time before this one.
     floor: AtomicU64,
     logged_floor: Mutex<LoggedFloor>,
+    #[cfg(feature = "cluster")]
+    digests: digest::DigestCell,
     /// The latest time of the entries that a follower has applied.
     latest_entry: AtomicU64,
     /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was.
@@ -141,6 +145,8 @@ impl State {
             largest_request: log.largest_request(),
             floor: AtomicU64::new(0),
             logged_floor: Mutex::default(),
+            #[cfg(feature = "cluster")]
+            digests: digest::DigestCell::default(),
             latest_entry: AtomicU64::new(0),
             #[cfg(any(test, feature = "cluster"))]
             removed_by: AtomicU64::new(0),

@@ -191,7 +191,11 @@ pub struct EtcdError {
 }
 
 impl EtcdError {
-    pub(super) fn new(kind: ErrorKind, endpoint: &str, detail: impl Into<String>) -> Self {
+    pub(in crate::cluster) fn new(
+        kind: ErrorKind,
+        endpoint: &str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { kind, endpoint: endpoint.into(), detail: detail.into() }
     }
 

@@ -1,12 +1,15 @@
 //! Asks a peer.
 
+use super::digest;
 use super::error::PeerError;
 use super::identity::{GroupId, PeerStatus};
 use super::limits::{CHUNK, SILENCE};
 use super::tls::PeerTls;
 use super::wire::peer_client::PeerClient as Generated;
-use super::wire::{FetchRequest, FetchResponse, StatusRequest};
+use super::wire::{DigestRequest, FetchRequest, FetchResponse, StatusRequest};
+use crate::clock::milliseconds;
 use crate::cluster::core::NodeId;
+use crate::clustered::Digest;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -17,6 +20,8 @@ use tonic::{Code, Status, Streaming};
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a short question may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a peer may take to hash its keys.
+const DIGEST: Duration = Duration::from_secs(600);
 /// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
@@ -70,6 +75,26 @@ impl PeerClient {
         let answer = answer.map_err(|_| PeerError::Silent)?;
         let answer = answer.map_err(|status| status_error(&status))?.into_inner();
         PeerStatus::from_wire(answer, &self.group).map_err(PeerError::OtherGroup)
+    }
+
+    /// Asks the peer for a digest of its keys as of the first floor in its log that is not before `time`, in
+    /// milliseconds since 1970. `None`: its log had reached the time already. The floor must come within a time; taking
+    /// the digest takes longer.
+    ///
+    /// # Errors
+    /// If it does not answer, is of another group, or does not reach the time.
+    pub async fn digest(
+        &mut self,
+        time: u64,
+        within: Duration,
+    ) -> Result<Option<Digest>, PeerError> {
+        let from = Some(self.group.sent_by(self.node));
+        let request = DigestRequest { from, time, within: milliseconds(within) };
+        let answer = timeout(within + DIGEST, self.inner.digest(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?;
+        let answer = answer.map_err(|status| status_error(&status))?.into_inner();
+        self.group.check(answer.of.as_ref()).map_err(PeerError::OtherGroup)?;
+        digest::from_wire(&answer)
     }
 
     /// Asks the peer for its data.

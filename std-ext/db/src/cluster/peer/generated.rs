@@ -43,6 +43,39 @@ pub struct StatusResponse {
     pub version: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestRequest {
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<Identity>,
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "2")]
+    pub time: u64,
+    /// The milliseconds in which the floor must come.
+    #[prost(uint64, tag = "3")]
+    pub within: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DigestResponse {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<Identity>,
+    /// The entry of the log; 0 if the log had reached the time already.
+    #[prost(uint64, tag = "2")]
+    pub lsn: u64,
+    /// The time of the floor, in milliseconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub time: u64,
+    /// 16 ranges of slots, in their order.
+    #[prost(message, repeated, tag = "4")]
+    pub parts: ::prost::alloc::vec::Vec<DigestPart>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestPart {
+    #[prost(uint64, tag = "1")]
+    pub keys: u64,
+    /// 16 bytes, little-endian.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub hash: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {
     #[prost(message, optional, tag = "1")]
     pub from: ::core::option::Option<Identity>,
@@ -210,6 +243,28 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns a digest of the node's keys as of the first floor in its log that is not before a time.
+        pub async fn digest(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DigestRequest>,
+        ) -> std::result::Result<tonic::Response<super::DigestResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hedgerow.db.peer.v1.Peer/Digest",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Digest"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Sends the node's newest snapshot, then the entries of its relay from a place that the snapshot needs, and goes on
         /// with new ones until the caller ends the call.
         pub async fn fetch(
@@ -256,6 +311,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Returns a digest of the node's keys as of the first floor in its log that is not before a time.
+        async fn digest(
+            &self,
+            request: tonic::Request<super::DigestRequest>,
+        ) -> std::result::Result<tonic::Response<super::DigestResponse>, tonic::Status>;
         /// Server streaming response type for the Fetch method.
         type FetchStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::FetchResponse, tonic::Status>,
@@ -373,6 +433,49 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hedgerow.db.peer.v1.Peer/Digest" => {
+                    #[allow(non_camel_case_types)]
+                    struct DigestSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::DigestRequest>
+                    for DigestSvc<T> {
+                        type Response = super::DigestResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DigestRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::digest(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DigestSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

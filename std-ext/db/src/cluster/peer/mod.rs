@@ -1,6 +1,7 @@
 //! The requests that nodes send each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
-//! - [`server`]: answers. `Status` says where a node is; `Fetch` sends its newest snapshot, then the relay's entries.
+//! - [`server`]: answers. `Status` says where a node is; `Digest` compares it with others; `Fetch` sends its newest
+//!   snapshot, then the relay's entries.
 //! - [`client`][]: asks.
 //! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`mod@install`] replaces
 //!   the files.
@@ -14,6 +15,7 @@
 //! and a peer that sends nothing for ten seconds is given up.
 
 pub mod client;
+pub mod digest;
 pub mod entries;
 pub mod error;
 mod frame;

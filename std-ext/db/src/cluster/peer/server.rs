@@ -66,7 +66,7 @@ impl PeerServer {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().max_blocking_threads(2 * super::service::FETCHES);
+        let runtime = runtime.enable_all().max_blocking_threads(2 * super::service::FETCHES + 1);
         let runtime = runtime.thread_name("hedgerow-peer").build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let name = options.tls.as_ref().map(|tls| tls.name.clone());

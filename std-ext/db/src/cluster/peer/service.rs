@@ -1,11 +1,15 @@
 //! The answers of the server of peers.
 
+use super::digest::{self, LONGEST_WAIT};
 use super::limits::SILENCE;
 use super::serving::Serving;
 use super::source::Source;
 use super::wire::peer_server::Peer;
-use super::wire::{FetchRequest, FetchResponse, StatusRequest, StatusResponse};
+use super::wire::{
+    DigestRequest, DigestResponse, FetchRequest, FetchResponse, StatusRequest, StatusResponse,
+};
 use crate::cluster::relay::RelayError;
+use crate::clustered::DigestError;
 use crate::lock::lock;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,6 +55,25 @@ impl Peer for Service {
         let from = &request.get_ref().from;
         serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
         Ok(Response::new((serving.status)().to_wire(&serving.group)))
+    }
+
+    async fn digest(
+        &self,
+        request: Request<DigestRequest>,
+    ) -> Result<Response<DigestResponse>, Status> {
+        let DigestRequest { from, time, within } = request.into_inner();
+        self.serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        let within = Duration::from_millis(within).min(LONGEST_WAIT);
+        let serving = Arc::clone(&self.serving);
+        let taken = spawn_blocking(move || (serving.digest)(time, within)).await;
+        let taken = taken.map_err(|_| Status::internal("it failed to take a digest"))?;
+        let taken = match taken {
+            Ok(digest) => Some(digest),
+            Err(DigestError::Late) => None,
+            Err(why) => return Err(Status::failed_precondition(why.to_string())),
+        };
+        let of = self.serving.group.sent_by(self.serving.node);
+        Ok(Response::new(digest::to_wire(of, taken.as_ref())))
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Parts>, Status> {

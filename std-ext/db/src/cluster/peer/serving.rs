@@ -3,8 +3,13 @@
 use super::identity::{GroupId, PeerStatus};
 use crate::cluster::core::NodeId;
 use crate::cluster::relay::Relay;
+use crate::clustered::{Digest, DigestError};
 use crate::log::folder::Folder;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Returns a digest as of the first floor that is not before a time in milliseconds, if it comes within a time. Blocks.
+pub type TakeDigest = dyn Fn(u64, Duration) -> Result<Digest, DigestError> + Send + Sync;
 
 /// The data that a node serves to its peers.
 pub struct Serving {
@@ -14,6 +19,8 @@ pub struct Serving {
     pub node: NodeId,
     /// Returns where this node is. Must not block.
     pub status: Box<dyn Fn() -> PeerStatus + Send + Sync>,
+    /// Takes a digest of this node's keys.
+    pub digest: Box<TakeDigest>,
     /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
     pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
 }

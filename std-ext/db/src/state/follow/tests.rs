@@ -16,6 +16,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "cluster")]
+mod digests;
+
 /// A node whose log and clock the test controls.
 struct Node {
     state: Arc<State>,

@@ -13,7 +13,8 @@ use crate::cluster::peer::wire::fetch_response::Part;
 use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
 use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
-    Chunk, FetchRequest, FetchResponse, Manifest, Reached, StatusRequest, StatusResponse,
+    Chunk, DigestRequest, DigestResponse, FetchRequest, FetchResponse, Manifest, Reached,
+    StatusRequest, StatusResponse,
 };
 use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
@@ -197,6 +198,10 @@ impl Peer for Scripted {
     type FetchStream = Script;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        std::future::pending().await
+    }
+
+    async fn digest(&self, _: Request<DigestRequest>) -> Result<Response<DigestResponse>, Status> {
         std::future::pending().await
     }
 

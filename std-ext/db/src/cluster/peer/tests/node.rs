@@ -7,6 +7,7 @@ use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
 use crate::cluster::peer::serving::Serving;
 use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
 use crate::cluster::relay::{Durable, Relay, RelayPosition};
+use crate::clustered::{Digest, DigestError, DigestPart, PARTS};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
@@ -22,6 +23,10 @@ use std::time::{Duration, Instant};
 pub(super) const GROUP: GroupId = GroupId { cluster: [7; 16], incarnation: 3, group: 0 };
 pub(super) const NODE: NodeId = NodeId([1; 20]);
 pub(super) const OTHER: NodeId = NodeId([2; 20]);
+
+/// The digest of every node.
+pub(super) const DIGEST: Digest =
+    Digest { lsn: 40, time: 400, parts: [DigestPart { keys: 6, hash: 7 << 70 }; PARTS] };
 
 pub(super) fn options() -> PeerClientOptions {
     PeerClientOptions {
@@ -182,6 +187,7 @@ impl Node {
             group: GROUP,
             node: NODE,
             status: Box::new(status),
+            digest: Box::new(|time, _| if time == 0 { Err(DigestError::Late) } else { Ok(DIGEST) }),
             data: Mutex::new(data),
         })
     }

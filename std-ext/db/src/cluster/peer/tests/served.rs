@@ -1,11 +1,11 @@
 //! Honest peers: the status, and whole fetches.
 
 use super::node::{
-    Content, GROUP, NODE, Node, content, eventually, names, options, serve, write_snapshot,
+    Content, DIGEST, GROUP, NODE, Node, content, eventually, names, options, serve, write_snapshot,
 };
 use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
-use crate::cluster::peer::identity::PeerStatus;
+use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::install::install;
 use crate::cluster::peer::resync::{Decision, fetch};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
@@ -15,6 +15,7 @@ use crate::log::{Log, Lsn};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) fn status(address: &str, options: &PeerClientOptions) -> Result<PeerStatus, PeerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -40,6 +41,24 @@ fn a_peer_says_where_it_is() {
     drop(server);
     let gone = status(&address, &options());
     assert!(matches!(gone, Err(PeerError::Unreachable(_))), "{gone:?}");
+}
+
+#[test]
+fn a_peer_tells_its_digest() {
+    let node = Node::empty();
+    let server = node.serve();
+    let ask = |time: u64, group: GroupId| {
+        let address = server.address().to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut client = PeerClient::new(&address, &PeerClientOptions { group, ..options() })?;
+            client.digest(time, Duration::from_secs(1)).await
+        })
+    };
+    assert_eq!(ask(400, GROUP).unwrap(), Some(DIGEST));
+    assert_eq!(ask(0, GROUP).unwrap(), None, "its log was there already");
+    let other = ask(400, GroupId { incarnation: 9, ..GROUP });
+    assert!(matches!(other, Err(PeerError::Refused(_))), "{other:?}");
 }
 
 #[test]

@@ -1,0 +1,381 @@
+//! `hedgerow-db cluster check`: proves that the log in etcd is whole, and that all members have the same data at one
+//! entry of it.
+//!
+//! The nodes digest their data as of the first floor behind a time ([`crate::clustered::Digest`]). They are asked over
+//! the peer port, a few seconds before that time.
+
+use super::chain::LogCheck;
+use super::text::list;
+use super::{AdminError, Call, Group, Report};
+use crate::cluster::core::{NodeId, Seq};
+use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
+use crate::cluster::identity;
+use crate::cluster::keys::{GROUP, Keys};
+use crate::cluster::member::peer_tls;
+use crate::cluster::peer::client::MOST_FETCHED;
+use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
+use crate::clustered::{Digest, PARTS};
+use crate::config::ClusterSettings;
+use crate::state::slots::SLOTS;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The batches of one read: at 512 KiB each they are less than the 8 MiB that the client takes.
+const BATCHES: u32 = 15;
+/// How often a check begins again, if the log or the primary has changed meanwhile.
+const ATTEMPTS: u64 = 3;
+/// The time between the last registration of the primary and the digest, in milliseconds. In this time all nodes are
+/// asked. A registration is a second old at most.
+const AHEAD: u64 = 2000;
+/// The slots of a part of a digest.
+const PART: usize = SLOTS as usize / PARTS;
+
+#[derive(Serialize)]
+struct Checked {
+    log: LogCheck,
+    /// The entry as of which the digests are; `null` if the nodes could not be compared.
+    lsn: Option<u64>,
+    nodes: Vec<NodeDigest>,
+    problems: Vec<String>,
+}
+
+/// A digest of all keys of a node.
+#[derive(Serialize)]
+struct NodeDigest {
+    node: String,
+    lsn: u64,
+    keys: u64,
+    digest: String,
+}
+
+pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+    let within = call.seconds("within", 60)?;
+    let options = peer_options(&call.settings)?;
+    let checked = call.block_on(async {
+        let (client, keys) = (call.etcd().await?, call.keys()?);
+        let log = read_log(&client, &keys).await?;
+        let (nodes, other) = compare_nodes(&client, &keys, &options, within).await?;
+        let group = Group::read(&client, &keys).await?;
+        let mut problems = log.problems.clone();
+        problems.extend(other);
+        problems.extend(durable_problems(&group));
+        let lsn = nodes.first().map(|node| node.lsn);
+        let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
+        Ok(Checked { log, lsn, nodes, problems })
+    })?;
+    let healthy = checked.problems.is_empty();
+    Ok(Report::new(checked.text(), &checked, healthy))
+}
+
+impl Checked {
+    fn text(&self) -> String {
+        let log = &self.log;
+        let mut text = match (log.first_seq, log.last_seq, log.last_lsn) {
+            (Some(first), Some(last), Some(lsn)) => format!(
+                "The log in etcd: batches {first} to {last}, up to entry {lsn}. {} were read.\n",
+                super::text::size(log.bytes)
+            ),
+            _ => "The log in etcd is empty.\n".to_owned(),
+        };
+        for node in &self.nodes {
+            let NodeDigest { node, lsn, keys, digest } = node;
+            text += &format!("Node {node}: {keys} keys at entry {lsn}, digest {digest}.\n");
+        }
+        if self.problems.is_empty() {
+            let nodes = match self.nodes.len() {
+                1 => "The only node has its data.".to_owned(),
+                nodes => format!("All {nodes} nodes have the same data."),
+            };
+            text += &format!("{nodes} The log is whole.\n");
+        }
+        text + &list("Violations", &self.problems)
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- the log
+
+/// Reads all batches that etcd has.
+async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> {
+    for _ in 0..ATTEMPTS {
+        let group = Group::read(client, keys).await?;
+        let Some(tail) = group.tail else {
+            let mut check = LogCheck::default();
+            if group.first.is_some() {
+                check
+                    .problems
+                    .push("etcd has batches, and no last line: it was removed".to_owned());
+            }
+            return Ok(check);
+        };
+        if let Some(mut check) = read_batches(client, keys, group.first, tail.seq).await? {
+            check.end(&tail);
+            return Ok(check);
+        }
+    }
+    Err(AdminError::from(
+        "the log is trimmed faster than it can be read: try again when less is written".to_owned(),
+    ))
+}
+
+/// Reads the batches from one to another. `None`: etcd has trimmed some of them meanwhile.
+async fn read_batches(
+    client: &Client,
+    keys: &Keys,
+    first: Option<Seq>,
+    last: Seq,
+) -> Result<Option<LogCheck>, AdminError> {
+    let mut check = LogCheck::default();
+    let Some(first) = first else { return Ok(Some(check)) };
+    let mut next = first;
+    while next <= last {
+        let range = KeyRange::between(keys.batch(next), keys.batch(last + 1));
+        let found = client.range(&Range::of(range).limit(BATCHES)).await?;
+        let begins = found.pairs.first().and_then(|pair| keys.seq(&pair.key));
+        if begins != Some(next) {
+            let now = Group::read(client, keys).await?.first;
+            if now.is_none_or(|now| now > next) {
+                return Ok(None);
+            }
+        }
+        for pair in &found.pairs {
+            if let Some(seq) = keys.seq(&pair.key) {
+                check.take(seq, &pair.value);
+            }
+        }
+        match check.next().filter(|after| *after > next && !found.pairs.is_empty()) {
+            Some(after) => next = after,
+            // The rest is missing, as the end of the check will say.
+            None => break,
+        }
+    }
+    Ok(Some(check))
+}
+
+/// Returns what is wrong with the progress of the members' disks.
+fn durable_problems(group: &Group) -> Vec<String> {
+    let Some(tail) = &group.tail else { return Vec::new() };
+    let members = group.members.0.iter().map(|member| member.node);
+    let beyond = members.filter_map(|id| {
+        let durable = group.durable(id).filter(|durable| durable.lsn > tail.lsn)?;
+        Some(format!(
+            "node {id} has entry {} on disk, and the log ends with entry {}: etcd was restored from an older backup. \
+             `hedgerow-db cluster adopt` seeds it anew",
+            durable.lsn, tail.lsn
+        ))
+    });
+    beyond.collect()
+}
+
+// ----------------------------------------------------------------------------------------------- the nodes
+
+/// Returns the options for asking nodes, except their group.
+fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminError> {
+    let tls = peer_tls(settings)?;
+    Ok(PeerClientOptions {
+        group: GroupId::default(),
+        // This command is no node. The name is for the logs of those that are asked.
+        node: NodeId(identity::random()?),
+        insecure: settings.peer.insecure,
+        tls,
+        most_bytes: MOST_FETCHED,
+    })
+}
+
+/// The answer of a node: a digest, or `None` if its log had reached the time already.
+type Answer = (NodeId, Result<Option<Digest>, PeerError>);
+
+/// Takes the digests of all members and compares them. Returns the digests, and what is wrong.
+async fn compare_nodes(
+    client: &Client,
+    keys: &Keys,
+    options: &PeerClientOptions,
+    within: Duration,
+) -> Result<(Vec<NodeDigest>, Vec<String>), AdminError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let group = Group::read(client, keys).await?;
+        let Some(time) = time_of_digest(&group, attempt) else {
+            let why = "no primary is registered, so the nodes cannot be compared: look at `hedgerow-db cluster status`";
+            return Ok((Vec::new(), vec![why.to_owned()]));
+        };
+        let (asked, mut problems) = ask_members(&group, options, time, within).await;
+        let late = asked.iter().any(|(_, answer)| matches!(answer, Ok(None)));
+        let digests: Vec<_> = asked
+            .iter()
+            .filter_map(|(id, answer)| Some((*id, answer.as_ref().ok()?.as_ref()?)))
+            .collect();
+        let same_entry = digests.windows(2).all(|two| two[0].1.lsn == two[1].1.lsn);
+        if (late || !same_entry) && attempt < ATTEMPTS {
+            continue;
+        }
+        for (id, answer) in &asked {
+            match answer {
+                Ok(Some(_)) => {}
+                Ok(None) => problems.push(format!(
+                    "node {id} was not compared: its log had reached the time of the digest already; its clock or \
+                     the primary's may be wrong"
+                )),
+                Err(why) => problems.push(format!("node {id} was not compared: {why}")),
+            }
+        }
+        problems.extend(differences(&digests, group.holder()));
+        let shown = |(id, digest): &(NodeId, &Digest)| NodeDigest::new(*id, digest);
+        return Ok((digests.iter().map(shown).collect(), problems));
+    }
+}
+
+/// Returns a time that the clock of the primary will reach soon.
+fn time_of_digest(group: &Group, attempt: u64) -> Option<u64> {
+    let primary = group.registration(group.holder()?)?;
+    // A lagging registration makes nodes too late: then the next attempt leaves more time.
+    Some(primary.wall.saturating_add(AHEAD.saturating_mul(attempt)))
+}
+
+/// Asks all members for their digests at once. Returns the answers, and which members were not asked.
+async fn ask_members(
+    group: &Group,
+    options: &PeerClientOptions,
+    time: u64,
+    within: Duration,
+) -> (Vec<Answer>, Vec<String>) {
+    let id = GroupId {
+        cluster: group.format.cluster,
+        incarnation: group.format.incarnation,
+        group: GROUP,
+    };
+    let options = PeerClientOptions { group: id, ..options.clone() };
+    let (mut asked, mut problems) = (Vec::new(), Vec::new());
+    for member in group.members.0.iter().map(|member| member.node) {
+        let there = group.registration(member);
+        let address = match there.map(|there| (&there.role[..], there.peer_address())) {
+            None => Err("it is not registered, so it does not run"),
+            Some(("loading", _)) => Err("it is loading"),
+            Some((_, None)) => Err("its registration has no peer port"),
+            Some((_, Some(address))) => Ok(address),
+        };
+        match address {
+            Ok(address) => {
+                let options = options.clone();
+                let ask =
+                    async move { PeerClient::new(&address, &options)?.digest(time, within).await };
+                asked.push((member, tokio::spawn(ask)));
+            }
+            Err(why) => problems.push(format!("node {member} was not compared: {why}")),
+        }
+    }
+    let mut answers = Vec::with_capacity(asked.len());
+    for (member, asked) in asked {
+        // Fails only after a panic, which has printed its message.
+        let answer = asked.await.unwrap_or(Err(PeerError::GivenUp));
+        answers.push((member, answer));
+    }
+    (answers, problems)
+}
+
+/// Returns how the digests differ from that of the primary, or from the first one.
+fn differences(digests: &[(NodeId, &Digest)], primary: Option<NodeId>) -> Vec<String> {
+    let of_primary = digests.iter().find(|(id, _)| Some(*id) == primary);
+    let Some((first, wanted)) = of_primary.or(digests.first()).copied() else { return Vec::new() };
+    let mut problems = Vec::new();
+    for (id, digest) in digests.iter().filter(|(id, _)| *id != first) {
+        if (digest.lsn, digest.time) != (wanted.lsn, wanted.time) {
+            problems.push(format!(
+                "node {id} was not compared: its digest is of entry {}, and that of {first} of entry {}. Another node \
+                 may have become the primary meanwhile: try again",
+                digest.lsn, wanted.lsn
+            ));
+            continue;
+        }
+        for (part, (found, wanted)) in digest.parts.iter().zip(&wanted.parts).enumerate() {
+            if found != wanted {
+                problems.push(format!(
+                    "node {id} has other data than {first} in the slots {} to {}, at entry {}: {} keys instead of {}. \
+                     Keep a copy of both directories, stop the node that is wrong, and start it with an empty directory",
+                    part * PART,
+                    (part + 1) * PART - 1,
+                    digest.lsn,
+                    found.keys,
+                    wanted.keys
+                ));
+            }
+        }
+    }
+    problems
+}
+
+impl NodeDigest {
+    fn new(id: NodeId, digest: &Digest) -> Self {
+        let sum = digest.parts.iter().fold(0_u128, |sum, part| sum.wrapping_add(part.hash));
+        Self {
+            node: id.to_string(),
+            lsn: digest.lsn,
+            keys: digest.parts.iter().map(|part| part.keys).sum(),
+            digest: format!("{sum:032x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::tests::group;
+    use super::*;
+    use crate::clustered::DigestPart;
+
+    const FIRST: NodeId = NodeId([1; 20]);
+    const SECOND: NodeId = NodeId([2; 20]);
+
+    fn digest() -> Digest {
+        Digest { lsn: 41, time: 80_000, parts: [DigestPart { keys: 6, hash: 7 << 70 }; PARTS] }
+    }
+
+    #[test]
+    fn digests_are_compared_with_that_of_the_primary() {
+        let (one, mut other) = (digest(), digest());
+        let found = |other: &Digest| differences(&[(SECOND, other), (FIRST, &one)], Some(FIRST));
+        assert_eq!(found(&other), [""; 0]);
+        other.parts[2].hash += 1;
+        other.parts[15].keys -= 1;
+        let problems = found(&other);
+        assert_eq!(problems.len(), 2);
+        let wanted = "node 0202020202020202020202020202020202020202 has other data than 0101";
+        assert!(problems[0].starts_with(wanted), "{problems:?}");
+        assert!(problems[0].contains("slots 2048 to 3071, at entry 41: 6 keys instead of 6"));
+        assert!(problems[1].contains("slots 15360 to 16383, at entry 41: 5 keys instead of 6"));
+        let other = Digest { lsn: 42, ..digest() };
+        let problems = found(&other);
+        let refused = problems.iter().any(|one| one.contains("was not compared"));
+        assert!(refused, "a digest of another entry is compared: {problems:?}");
+    }
+
+    #[test]
+    fn a_disk_beyond_the_log_is_noticed() {
+        let mut group = group();
+        assert_eq!(durable_problems(&group), [""; 0]);
+        group.durable[1].1.lsn = 41;
+        let problems = durable_problems(&group);
+        assert!(problems[0].contains("has entry 41 on disk, and the log ends with entry 40"));
+    }
+
+    #[test]
+    fn the_digest_is_soon() {
+        let mut group = group();
+        assert_eq!(time_of_digest(&group, 1), Some(79_000));
+        assert_eq!(time_of_digest(&group, 2), Some(81_000));
+        group.nodes.remove(0);
+        assert_eq!(time_of_digest(&group, 1), None, "nobody logs a floor");
+    }
+
+    #[test]
+    fn what_was_found_is_said() {
+        let nodes = vec![NodeDigest::new(FIRST, &digest()), NodeDigest::new(SECOND, &digest())];
+        let mut checked =
+            Checked { log: LogCheck::default(), lsn: Some(41), nodes, problems: Vec::new() };
+        let text = checked.text();
+        assert!(text.ends_with("All 2 nodes have the same data. The log is whole.\n"), "{text}");
+        checked.problems.push("a batch is missing".to_owned());
+        let text = checked.text();
+        assert!(text.ends_with("\nViolations:\n- a batch is missing\n"), "{text}");
+        assert!(!text.contains("All 2 nodes"), "{text}");
+    }
+}

@@ -1,0 +1,169 @@
+//! `hedgerow-db cluster forget`: removes a node that is gone for good from the members.
+//!
+//! A member that is away keeps the log in etcd from being trimmed, because it lacks the entries. A node that was
+//! forgotten and starts again adds itself again, and fetches what it lacks from a peer.
+
+use super::{AdminError, Call, Group, Report};
+use crate::cluster::core::NodeId;
+use crate::cluster::etcd::{Client, Compare, Keys as KeyRange, Operation, Outcome, Transaction};
+use crate::cluster::keys::Keys;
+use serde::Serialize;
+
+/// How often the transaction is tried, if other nodes change the members meanwhile.
+const ATTEMPTS: usize = 5;
+
+#[derive(Serialize)]
+struct Forgotten {
+    forgotten: String,
+    members: Vec<String>,
+    copies: usize,
+}
+
+pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+    let (group, id) = call.block_on(async {
+        let (client, keys) = (call.etcd().await?, call.keys()?);
+        forget(call, &client, &keys).await
+    })?;
+    let rest = group.members.without(id);
+    let members: Vec<_> = rest.0.iter().map(|member| member.node.to_string()).collect();
+    let copies = group.copies_without(Some(id));
+    let text = format!(
+        "Node {id} is forgotten. The members are {}. {copies} of them have the log's beginning on disk.\n",
+        members.join(", ")
+    );
+    let forgotten = Forgotten { forgotten: id.to_string(), members, copies };
+    Ok(Report::new(text, &forgotten, true))
+}
+
+/// Removes the node. Returns the group as it was before, and the node.
+async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, NodeId), AdminError> {
+    let (copies, force) = (call.settings.copies, call.asked.has("force"));
+    let mut removed: Option<(Group, NodeId)> = None;
+    for _ in 0..ATTEMPTS {
+        let group = Group::read(client, keys).await?;
+        // A transaction without an answer may have been done.
+        if let Some((before, id)) = removed.take_if(|(_, id)| !group.members.has(*id)) {
+            return Ok((before, id));
+        }
+        let id = group.member(&call.asked.operand)?;
+        check(&group, id, copies, force)?;
+        match client.transact(&removal(&group, keys, id)).await {
+            Ok(done) if done.succeeded => return Ok((group, id)),
+            Ok(_) => {}
+            Err(why) if why.outcome() == Outcome::NotDone => return Err(why.into()),
+            Err(_) => removed = Some((group, id)),
+        }
+    }
+    Err(AdminError::from(
+        "the members change all the time, or etcd does not answer: look at `hedgerow-db cluster status`, and try again"
+            .to_owned(),
+    ))
+}
+
+/// Refuses to forget a node that is alive, or whose copy is needed.
+fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), AdminError> {
+    let refuse = |why: String| Err(AdminError::from(why));
+    if group.registration(id).is_some() {
+        return refuse(format!(
+            "node {id} is registered: it runs, or has stopped within the last seconds. Stop it first"
+        ));
+    }
+    if group.holder() == Some(id) {
+        return refuse(format!(
+            "node {id} is the primary by the log's last line: wait until another node has taken over, or start one"
+        ));
+    }
+    if group.members.0.len() == 1 {
+        return refuse(format!(
+            "node {id} is the only member. If its data are lost, so are the group's; `hedgerow-db cluster adopt` seeds \
+             etcd from a directory that is left"
+        ));
+    }
+    let left = group.copies_without(Some(id));
+    if left < copies && !force {
+        return refuse(format!(
+            "without node {id}, {left} members have the log's beginning on disk, and cluster-copies is {copies}: start \
+             another node first, and let it fetch the data. --force forgets the node nevertheless"
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the transaction that removes a node, if the members are those that were read and it has not come back.
+fn removal(group: &Group, keys: &Keys, id: NodeId) -> Transaction {
+    let name = id.to_string();
+    let members = group.members_text.clone().unwrap_or_default();
+    Transaction {
+        compare: vec![
+            Compare::Value { key: keys.members().into(), value: members.into() },
+            Compare::Absent { key: keys.node(&name).into() },
+        ],
+        then: vec![
+            Operation::put(keys.members(), group.members.without(id).print()),
+            Operation::Delete(KeyRange::one(keys.durable(&name))),
+        ],
+        otherwise: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::tests::group;
+    use super::*;
+
+    const GONE: NodeId = NodeId([3; 20]);
+
+    /// A group whose third node is gone.
+    fn without_one() -> Group {
+        let mut group = group();
+        group.nodes.remove(2);
+        group
+    }
+
+    #[track_caller]
+    fn refused(group: &Group, id: NodeId, force: bool, wanted: &str) {
+        let why = check(group, id, 2, force).expect_err("it is forgotten").to_string();
+        assert!(why.contains(wanted), "{wanted:?} is missing in {why:?}");
+    }
+
+    #[test]
+    fn only_a_node_that_is_gone_is_forgotten() {
+        assert!(check(&without_one(), GONE, 2, false).is_ok());
+        refused(&group(), GONE, true, "is registered");
+        let mut led = without_one();
+        led.tail.as_mut().unwrap().node = Some(GONE);
+        refused(&led, GONE, true, "is the primary");
+        let mut lone = without_one();
+        lone.members = lone.members.without(NodeId([1; 20])).without(NodeId([2; 20]));
+        refused(&lone, GONE, true, "the only member");
+    }
+
+    #[test]
+    fn the_copies_that_are_left_must_suffice() {
+        let mut group = without_one();
+        group.durable.remove(0);
+        refused(&group, GONE, false, "1 members have the log's beginning on disk");
+        assert!(check(&group, GONE, 2, true).is_ok(), "although --force was given");
+        assert!(check(&group, GONE, 1, false).is_ok());
+    }
+
+    #[test]
+    fn members_and_progress_go_in_one_transaction() {
+        let (group, keys) = (without_one(), Keys::new("roses").unwrap());
+        let Transaction { compare, then, otherwise } = removal(&group, &keys, GONE);
+        let id = GONE.to_string();
+        let wanted = [
+            Compare::Value {
+                key: keys.members().into(),
+                value: group.members.print().into_bytes().into(),
+            },
+            Compare::Absent { key: keys.node(&id).into() },
+        ];
+        assert_eq!(compare, wanted, "a node that comes back is forgotten");
+        let wanted = [
+            Operation::put(keys.members(), group.members.without(GONE).print()),
+            Operation::Delete(KeyRange::one(keys.durable(&id))),
+        ];
+        assert_eq!((then, otherwise), (wanted.to_vec(), Vec::new()));
+    }
+}

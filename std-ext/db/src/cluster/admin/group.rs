@@ -1,0 +1,243 @@
+//! The small keys of a group in etcd, read at one revision.
+
+use super::AdminError;
+use crate::cluster::core::{Members, NodeId, Seq, Tail};
+use crate::cluster::durable::Durable;
+use crate::cluster::etcd::{
+    Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
+};
+use crate::cluster::identity::Format;
+use crate::cluster::keys::Keys;
+use crate::cluster::registration::{Node, Registration};
+
+/// The longest registration that is read.
+const MOST_BYTES: usize = 4096;
+/// The least digits by which a command line may name a node.
+const LEAST_DIGITS: usize = 4;
+
+/// A group as etcd has it.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Group {
+    /// etcd's revision.
+    pub(in crate::cluster) revision: u64,
+    /// The cluster.
+    pub(in crate::cluster) format: Format,
+    /// The last line; `None` before the first primary.
+    pub(in crate::cluster) tail: Option<Tail>,
+    /// The members.
+    pub(in crate::cluster) members: Members,
+    /// The value of `members`, to compare it; `None` without the key.
+    pub(in crate::cluster) members_text: Option<Vec<u8>>,
+    /// The nodes that are registered.
+    pub(in crate::cluster) nodes: Vec<Node>,
+    /// The progress of the members' disks.
+    pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
+    /// The first batch that etcd has.
+    pub(in crate::cluster) first: Option<Seq>,
+    /// The last batch that etcd has.
+    pub(in crate::cluster) last: Option<Seq>,
+}
+
+impl Group {
+    /// Reads the group.
+    ///
+    /// # Errors
+    /// If etcd does not answer, has no such cluster, or has a value that cannot be read.
+    pub(in crate::cluster) async fn read(client: &Client, keys: &Keys) -> Result<Self, AdminError> {
+        let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
+        let batch = || Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only();
+        let read = Transaction {
+            then: vec![
+                Operation::get(keys.format()),
+                Operation::get(keys.tail()),
+                Operation::get(keys.members()),
+                all(keys.nodes()),
+                all(keys.durables()),
+                Operation::Get(batch()),
+                Operation::Get(batch().descending()),
+            ],
+            ..Transaction::default()
+        };
+        let answer = client.transact(&read).await?;
+        let mut found = answer.answers.into_iter().map(|answer| match answer {
+            Answer::Found(pairs, _) => pairs,
+            _ => Vec::new(),
+        });
+        let mut next = || found.next().unwrap_or_default();
+        let [format, tail, members] = [next(), next(), next()].map(|pairs| first_value(&pairs));
+        let (nodes, durable, first, last) = (next(), next(), next(), next());
+        let Some(format) = format else {
+            return Err(AdminError::from(format!(
+                "etcd has no cluster at {}: check cluster-name and cluster-etcd. The first node makes a cluster when \
+                 it starts",
+                keys.format()
+            )));
+        };
+        let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
+        Ok(Self {
+            revision: answer.revision,
+            format: Format::parse(&format)?,
+            tail: tail.map(|line| Tail::parse(&line)).transpose()?,
+            members: Members::parse(members.as_deref().unwrap_or(b"[]"))?,
+            members_text: members,
+            nodes: of_nodes(&nodes, &keys.nodes(), registration),
+            durable: of_nodes(&durable, &keys.durables(), |id, value| {
+                Some((id, Durable::parse(value)?))
+            }),
+            first: seq(&first),
+            last: seq(&last),
+        })
+    }
+
+    /// Returns the registration of a node.
+    pub(in crate::cluster) fn registration(&self, id: NodeId) -> Option<&Registration> {
+        self.nodes.iter().find(|node| node.id == id).map(|node| &node.registration)
+    }
+
+    /// Returns the progress of a node's disk.
+    pub(in crate::cluster) fn durable(&self, id: NodeId) -> Option<&Durable> {
+        self.durable.iter().find(|(of, _)| *of == id).map(|(_, durable)| durable)
+    }
+
+    /// Returns the node that the last line names as the primary, unless the group is released.
+    pub(in crate::cluster) fn holder(&self) -> Option<NodeId> {
+        self.tail.as_ref().and_then(Tail::holder)
+    }
+
+    /// Returns the members that would hold all data without another one: with the batches that etcd has, their disks
+    /// have everything.
+    pub(in crate::cluster) fn copies_without(&self, other: Option<NodeId>) -> usize {
+        let first = self.first.unwrap_or(1);
+        let whole = |id: NodeId| self.durable(id).is_some_and(|durable| durable.seq + 1 >= first);
+        let members = self.members.0.iter().map(|member| member.node);
+        members.filter(|id| Some(*id) != other && whole(*id)).count()
+    }
+
+    /// Finds a member by its id, or by the beginning of it.
+    ///
+    /// # Errors
+    /// If there is no such member, or several.
+    pub(in crate::cluster) fn member(&self, text: &str) -> Result<NodeId, AdminError> {
+        let begin = text.to_ascii_lowercase();
+        let ids = self.members.0.iter().map(|member| member.node);
+        let fits = ids.filter(|id| id.to_string().starts_with(&begin)).collect::<Vec<_>>();
+        match fits[..] {
+            [one] if begin.len() >= LEAST_DIGITS => Ok(one),
+            [_, _, ..] if begin.len() >= LEAST_DIGITS => Err(AdminError::from(format!(
+                "the ids of {} members begin with {text}: give more digits",
+                fits.len()
+            ))),
+            _ if begin.len() < LEAST_DIGITS => Err(AdminError::from(format!(
+                "{text:?} names no node: give at least {LEAST_DIGITS} digits of its id"
+            ))),
+            _ => {
+                let all: Vec<_> = self.members.0.iter().map(|one| one.node.to_string()).collect();
+                Err(AdminError::from(format!(
+                    "no member's id begins with {text}. The members are {}",
+                    all.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+fn first_value(pairs: &[KeyValue]) -> Option<Vec<u8>> {
+    pairs.first().map(|pair| pair.value.to_vec())
+}
+
+/// Reads keys that end with a node's id. Those that cannot be read are left out, as all nodes do.
+fn of_nodes<T>(
+    pairs: &[KeyValue],
+    prefix: &str,
+    read: impl Fn(NodeId, &[u8]) -> Option<T>,
+) -> Vec<T> {
+    let one = |pair: &KeyValue| {
+        let id = NodeId::read(pair.key.strip_prefix(prefix.as_bytes())?)?;
+        read(id, &pair.value)
+    };
+    pairs.iter().filter_map(one).collect()
+}
+
+fn registration(id: NodeId, value: &[u8]) -> Option<Node> {
+    let value = Some(value).filter(|value| value.len() <= MOST_BYTES)?;
+    Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cluster::core::Chain;
+
+    /// A group of three nodes, the first of which is the primary. All entries are on all disks.
+    pub(in crate::cluster::admin) fn group() -> Group {
+        let node = |number: u8| NodeId([number; 20]);
+        let registration = |number: u8, role: &str| Registration {
+            nonce: number.into(),
+            ip: "127.0.0.1".to_owned(),
+            port: 7000 + u16::from(number),
+            peer_port: 17_000 + u16::from(number),
+            version: "0.1.0".to_owned(),
+            role: role.to_owned(),
+            applied: 40,
+            wall: 77_000,
+            ..Registration::default()
+        };
+        let roles = [(1, "primary"), (2, "follower"), (3, "follower")];
+        let durable = Durable { folder: "07".repeat(16), lsn: 40, seq: 9 };
+        let members =
+            roles.iter().fold(Members::default(), |all, (n, _)| all.with(node(*n), 70_000));
+        Group {
+            revision: 100,
+            format: Format { cluster: [7; 16], incarnation: 1, made: 70_000 },
+            tail: Some(Tail {
+                epoch: 3,
+                node: Some(node(1)),
+                nonce: 1,
+                seq: 9,
+                lsn: 40,
+                time: 77_000,
+                beat: 5,
+                lease: 3000,
+                chain: Chain::default(),
+            }),
+            members_text: Some(members.print().into_bytes()),
+            members,
+            nodes: roles
+                .iter()
+                .map(|(n, role)| Node { id: node(*n), registration: registration(*n, role) })
+                .collect(),
+            durable: roles.iter().map(|(n, _)| (node(*n), durable.clone())).collect(),
+            first: Some(4),
+            last: Some(9),
+        }
+    }
+
+    #[test]
+    fn a_node_is_named_by_the_beginning_of_its_id() {
+        let mut group = group();
+        assert_eq!(group.member("0202").unwrap(), NodeId([2; 20]));
+        assert_eq!(group.member(&NodeId([3; 20]).to_string()).unwrap(), NodeId([3; 20]));
+        let mut twin = [2; 20];
+        twin[19] = 0xAB;
+        group.members = group.members.with(NodeId(twin), 1);
+        let error = |text: &str| group.member(text).unwrap_err().to_string();
+        assert!(error("0202").contains("2 members begin with 0202"), "{}", error("0202"));
+        assert!(error("01").contains("at least 4 digits"), "{}", error("01"));
+        assert!(error("").contains("at least 4 digits"));
+        assert!(error("abcd").contains(&NodeId([1; 20]).to_string()), "{}", error("abcd"));
+    }
+
+    #[test]
+    fn a_copy_reaches_the_batches_that_etcd_has() {
+        let mut group = group();
+        assert_eq!(group.copies_without(None), 3);
+        assert_eq!(group.copies_without(Some(NodeId([2; 20]))), 2);
+        group.first = Some(10);
+        assert_eq!(group.copies_without(None), 3, "the next one is enough");
+        group.first = Some(11);
+        assert_eq!(group.copies_without(None), 0, "a gap");
+        group.first = Some(4);
+        group.durable.remove(0);
+        assert_eq!(group.copies_without(None), 2, "a member without a record has none");
+    }
+}

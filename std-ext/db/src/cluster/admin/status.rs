@@ -1,0 +1,503 @@
+//! `hedgerow-db cluster status`: what etcd holds of the cluster, and the problems that it shows.
+
+use super::text::{list, row, size, table};
+use super::{AdminError, Call, Group, Report};
+use crate::clock::{TimeSource, milliseconds};
+use crate::cluster::core::{Member, NodeId};
+use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
+use crate::cluster::hex;
+use crate::cluster::identity::FORMAT;
+use crate::cluster::registration::{Node, Registration};
+use crate::config::ClusterSettings;
+use serde::Serialize;
+
+/// The part of etcd's quota, in percent, from which on it is a problem.
+const FULL: u64 = 75;
+
+/// The whole status. The names of its fields are a promise to programs.
+#[derive(Serialize)]
+struct Status {
+    cluster: String,
+    id: String,
+    format: u32,
+    incarnation: u64,
+    made_ms: u64,
+    revision: u64,
+    log: Option<LogStatus>,
+    members: Vec<NodeStatus>,
+    /// Registered nodes that are no members.
+    others: Vec<NodeStatus>,
+    etcd: Vec<EtcdStatus>,
+    alarms: Vec<AlarmStatus>,
+    problems: Vec<String>,
+}
+
+/// The group's last line, and the batches in etcd.
+#[derive(Serialize)]
+struct LogStatus {
+    epoch: u64,
+    primary: Option<String>,
+    released: bool,
+    lease_ms: u64,
+    seq: u64,
+    lsn: u64,
+    time_ms: u64,
+    beat: u64,
+    chain: String,
+    first_seq: Option<u64>,
+    batches: u64,
+    /// As the primary said last.
+    bytes: Option<u64>,
+}
+
+/// A node. Fields are `null` if the node is not registered, or has not told them.
+#[derive(Default, Serialize)]
+struct NodeStatus {
+    node: String,
+    state: String,
+    since_ms: Option<u64>,
+    ip: Option<String>,
+    hostname: Option<String>,
+    port: Option<u16>,
+    tls_port: Option<u16>,
+    peer_port: Option<u16>,
+    version: Option<String>,
+    applied_lsn: Option<u64>,
+    behind: Option<u64>,
+    durable_lsn: Option<u64>,
+    durable_seq: Option<u64>,
+    clock_ahead_ms: Option<i64>,
+}
+
+/// A member of etcd.
+#[derive(Serialize)]
+struct EtcdStatus {
+    endpoint: String,
+    version: Option<String>,
+    member: Option<String>,
+    leader: bool,
+    learner: bool,
+    size_bytes: Option<u64>,
+    in_use_bytes: Option<u64>,
+    quota_bytes: Option<u64>,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AlarmStatus {
+    member: String,
+    kind: String,
+}
+
+/// The answers of etcd's members.
+type Asked = Vec<(String, Result<etcd::Status, EtcdError>)>;
+
+pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+    let (group, asked, alarms) = call.block_on(async {
+        let (client, keys) = (call.etcd().await?, call.keys()?);
+        let group = Group::read(&client, &keys).await?;
+        Ok((group, client.status().await, client.alarms().await?))
+    })?;
+    let status = Status::new(&call.settings, &group, asked, &alarms, TimeSource::System.now());
+    let healthy = status.problems.is_empty();
+    Ok(Report::new(status.text(), &status, healthy))
+}
+
+impl Status {
+    fn new(
+        settings: &ClusterSettings,
+        group: &Group,
+        asked: Asked,
+        alarms: &[Alarm],
+        now: u64,
+    ) -> Self {
+        let members: Vec<_> = group
+            .members
+            .0
+            .iter()
+            .map(|member| NodeStatus::of_member(member, group, now))
+            .collect();
+        let others = group.nodes.iter().filter(|node| !group.members.has(node.id));
+        let others = others.map(|node| NodeStatus::of_other(node, group, now)).collect();
+        let etcd = asked.into_iter().map(|asked| EtcdStatus::new(asked, settings.etcd.quota));
+        let alarm = |alarm: &Alarm| AlarmStatus {
+            member: format!("{:x}", alarm.member),
+            kind: match alarm.kind {
+                AlarmKind::NoSpace => "NOSPACE".to_owned(),
+                AlarmKind::Corrupt => "CORRUPT".to_owned(),
+                AlarmKind::Other(number) => number.to_string(),
+            },
+        };
+        let mut status = Self {
+            cluster: settings.name.clone(),
+            id: hex::text(&group.format.cluster),
+            format: FORMAT,
+            incarnation: group.format.incarnation,
+            made_ms: group.format.made,
+            revision: group.revision,
+            log: LogStatus::new(group),
+            members,
+            others,
+            etcd: etcd.collect(),
+            alarms: alarms.iter().map(alarm).collect(),
+            problems: Vec::new(),
+        };
+        status.problems = status.find_problems(settings, group);
+        status
+    }
+
+    fn find_problems(&self, settings: &ClusterSettings, group: &Group) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(problem_of_primary(group));
+        for member in &self.members {
+            let id = &member.node;
+            if member.state == "absent" {
+                problems.push(format!(
+                    "member {id} is not registered: it has stopped, or cannot reach etcd. If it is gone for good: \
+                     hedgerow-db cluster forget {id}"
+                ));
+            }
+            let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
+            if let Some(ahead) = member.clock_ahead_ms.filter(|ahead| *ahead > most) {
+                problems.push(format!(
+                    "the clock of member {id} is {} ahead of this machine's: compare both with NTP",
+                    seconds(ahead)
+                ));
+            }
+        }
+        let (copies, wanted) = (group.copies_without(None), settings.copies);
+        if group.tail.is_some() && copies < wanted {
+            problems.push(format!(
+                "{copies} of {} members have the log's beginning on disk, and cluster-copies is {wanted}: start more \
+                 nodes, and look whether their disks work",
+                self.members.len()
+            ));
+        }
+        for member in &self.etcd {
+            if let Some(why) = &member.error {
+                problems.push(why.clone());
+            }
+            if let (Some(used), Some(quota)) = (member.in_use_bytes, member.quota_bytes)
+                && used.saturating_mul(100) >= quota.saturating_mul(FULL)
+            {
+                problems.push(format!(
+                    "etcd at {} uses {} of its quota of {}: raise --quota-backend-bytes",
+                    member.endpoint,
+                    size(used),
+                    size(quota)
+                ));
+            }
+        }
+        problems.extend(self.alarms.iter().map(|alarm| {
+            format!(
+                "etcd has raised the alarm {}: docs/etcd.md says what to do about it (`etcdctl alarm list`)",
+                alarm.kind
+            )
+        }));
+        problems
+    }
+
+    fn text(&self) -> String {
+        let Self { cluster, id, incarnation, .. } = self;
+        let mut text = format!("Cluster {cluster}, id {id}, incarnation {incarnation}.\n");
+        text += &self.log.as_ref().map_or_else(String::new, LogStatus::text);
+        let head = ["NODE", "STATE", "CLIENTS", "ENTRY", "BEHIND", "ON DISK", "CLOCK", "VERSION"];
+        let mut rows = vec![row(head)];
+        rows.extend(self.members.iter().chain(&self.others).map(NodeStatus::row));
+        text += &format!("\n{}", table(&rows));
+        let mut rows = vec![row(["ETCD", "VERSION", "ROLE", "SIZE", "IN USE", "QUOTA"])];
+        rows.extend(self.etcd.iter().map(EtcdStatus::row));
+        text += &format!("\n{}", table(&rows));
+        let verdict = if self.problems.is_empty() { "\nNo problems.\n" } else { "" };
+        text + &list("Problems", &self.problems) + verdict
+    }
+}
+
+/// Returns what is wrong with the primary.
+fn problem_of_primary(group: &Group) -> Option<String> {
+    let Some(tail) = &group.tail else {
+        return Some("no node has become the primary yet: start one".to_owned());
+    };
+    let Some(holder) = tail.holder() else {
+        return Some(
+            "no node is the primary: the last one has released the group. A member that reaches etcd takes over within \
+             seconds"
+                .to_owned(),
+        );
+    };
+    let is_there = group.registration(holder).is_some_and(|there| there.nonce == tail.nonce);
+    (!is_there).then(|| {
+        format!(
+            "the primary {holder} is not registered: if it has stopped, a member that reaches etcd takes over after \
+             its lease of {} ms",
+            tail.lease
+        )
+    })
+}
+
+impl LogStatus {
+    fn new(group: &Group) -> Option<Self> {
+        let tail = group.tail.as_ref()?;
+        let holder = tail.holder();
+        let batches = group.first.zip(group.last);
+        let retained = holder.and_then(|id| group.registration(id)).map(|there| there.retained);
+        Some(Self {
+            epoch: tail.epoch,
+            primary: holder.map(|id| id.to_string()),
+            released: holder.is_none(),
+            lease_ms: tail.lease,
+            seq: tail.seq,
+            lsn: tail.lsn,
+            time_ms: tail.time,
+            beat: tail.beat,
+            chain: tail.chain.to_string(),
+            first_seq: group.first,
+            batches: batches.map_or(0, |(first, last)| last.saturating_sub(first) + 1),
+            bytes: retained,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { epoch, lease_ms, lsn, seq, .. } = self;
+        let primary = match &self.primary {
+            Some(id) => format!("primary {id}"),
+            None => "no primary".to_owned(),
+        };
+        let bytes = self.bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+        let kept = match self.first_seq {
+            Some(first) => format!("those from {first} on{bytes}"),
+            None => "none".to_owned(),
+        };
+        format!(
+            "Epoch {epoch}, {primary}, lease {lease_ms} ms.\nLog: {lsn} entries in {seq} batches. etcd keeps {kept}.\n"
+        )
+    }
+}
+
+impl NodeStatus {
+    fn of_member(member: &Member, group: &Group, now: u64) -> Self {
+        let mut status = Self::new(member.node, group);
+        status.since_ms = Some(member.since);
+        match group.registration(member.node) {
+            Some(there) => status.set(there, group, now),
+            None => "absent".clone_into(&mut status.state),
+        }
+        status
+    }
+
+    fn of_other(node: &Node, group: &Group, now: u64) -> Self {
+        let mut status = Self::new(node.id, group);
+        status.set(&node.registration, group, now);
+        status
+    }
+
+    fn new(id: NodeId, group: &Group) -> Self {
+        let durable = group.durable(id);
+        Self {
+            node: id.to_string(),
+            durable_lsn: durable.map(|durable| durable.lsn),
+            durable_seq: durable.map(|durable| durable.seq),
+            ..Self::default()
+        }
+    }
+
+    fn set(&mut self, there: &Registration, group: &Group, now: u64) {
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let port = |port: u16| Some(port).filter(|port| *port != 0);
+        let last = group.tail.as_ref().map_or(0, |tail| tail.lsn);
+        let ahead = i128::from(there.wall) - i128::from(now);
+        self.state.clone_from(&there.role);
+        self.ip = text(&there.ip);
+        self.hostname = text(&there.hostname);
+        self.port = port(there.port);
+        self.tls_port = port(there.tls_port);
+        self.peer_port = port(there.peer_port);
+        self.version = text(&there.version);
+        self.applied_lsn = Some(there.applied);
+        self.behind = Some(last.saturating_sub(there.applied));
+        self.clock_ahead_ms = Some(i64::try_from(ahead).unwrap_or(i64::MAX));
+    }
+
+    fn row(&self) -> Vec<String> {
+        let number =
+            |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+        let host = match &self.ip {
+            Some(ip) if ip.contains(':') => Some(format!("[{ip}]")),
+            ip => ip.clone(),
+        };
+        let clients = host.zip(self.port.or(self.tls_port));
+        vec![
+            self.node.clone(),
+            self.state.clone(),
+            clients.map_or("-".to_owned(), |(host, port)| format!("{host}:{port}")),
+            number(self.applied_lsn),
+            number(self.behind),
+            number(self.durable_lsn),
+            self.clock_ahead_ms.map_or("-".to_owned(), seconds),
+            self.version.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }
+}
+
+/// Returns a difference of clocks as a person reads it.
+fn seconds(milliseconds: i64) -> String {
+    let sign = if milliseconds < 0 { "-" } else { "" };
+    let all = milliseconds.unsigned_abs();
+    format!("{sign}{}.{} s", all / 1000, all % 1000 / 100)
+}
+
+impl EtcdStatus {
+    fn new(
+        (endpoint, asked): (String, Result<etcd::Status, EtcdError>),
+        quota_setting: u64,
+    ) -> Self {
+        let quota_setting = Some(quota_setting).filter(|quota| *quota != 0);
+        match asked {
+            Ok(status) => Self {
+                endpoint,
+                leader: status.leader != 0 && status.leader == status.member,
+                learner: status.learner,
+                member: Some(format!("{:x}", status.member)),
+                version: Some(status.version),
+                size_bytes: Some(status.size),
+                in_use_bytes: Some(status.size_in_use),
+                quota_bytes: status.quota.or(quota_setting),
+                error: None,
+            },
+            Err(why) => Self {
+                endpoint,
+                version: None,
+                member: None,
+                leader: false,
+                learner: false,
+                size_bytes: None,
+                in_use_bytes: None,
+                quota_bytes: None,
+                error: Some(why.to_string()),
+            },
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), size);
+        let role = match self {
+            Self { error: Some(_), .. } => "silent",
+            Self { leader: true, .. } => "leader",
+            Self { learner: true, .. } => "learner",
+            Self { .. } => "member",
+        };
+        vec![
+            self.endpoint.clone(),
+            self.version.clone().unwrap_or_else(|| "-".to_owned()),
+            role.to_owned(),
+            bytes(self.size_bytes),
+            bytes(self.in_use_bytes),
+            bytes(self.quota_bytes),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::tests::group;
+    use super::*;
+    use crate::cluster::etcd::ErrorKind;
+
+    const NOW: u64 = 77_400;
+
+    fn settings() -> ClusterSettings {
+        let arguments = ["status", "--cluster-name", "roses"];
+        let arguments = std::iter::once("cluster").chain(arguments).map(str::to_owned);
+        let etcd = ("HEDGEROW_DB_CLUSTER_ETCD".to_owned(), "http://127.0.0.1:2379".to_owned());
+        match crate::config::Config::read(arguments, [etcd]).unwrap() {
+            crate::config::Invocation::Cluster(asked) => asked.config.cluster().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn member() -> etcd::Status {
+        etcd::Status {
+            endpoint: "http://127.0.0.1:2379".to_owned(),
+            version: "3.5.16".to_owned(),
+            cluster: 1,
+            member: 0xAB,
+            leader: 0xAB,
+            raft_index: 1,
+            raft_applied: 1,
+            size: 3 << 20,
+            size_in_use: 1 << 20,
+            quota: None,
+            learner: false,
+            errors: Vec::new(),
+        }
+    }
+
+    fn status(group: &Group, member: etcd::Status, alarms: &[Alarm]) -> Status {
+        let asked = vec![(member.endpoint.clone(), Ok(member))];
+        Status::new(&settings(), group, asked, alarms, NOW)
+    }
+
+    #[test]
+    fn a_healthy_group_has_no_problems() {
+        let status = status(&group(), member(), &[]);
+        assert_eq!(status.problems, [""; 0]);
+        let text = status.text();
+        assert!(text.contains("etcd keeps those from 4 on, 0 B."), "{text}");
+        assert!(text.contains("127.0.0.1:7001  40     0       40       -0.4 s  0.1.0"), "{text}");
+        assert!(text.contains("3.5.16   leader  3.0 MiB  1.0 MiB  -"), "{text}");
+        assert!(text.ends_with("\nNo problems.\n"), "{text}");
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["log"]["primary"], "01".repeat(20));
+        assert_eq!(json["members"][1]["clock_ahead_ms"], -400);
+        assert_eq!(json["etcd"][0]["member"], "ab");
+    }
+
+    #[track_caller]
+    fn has(status: &Status, wanted: &str) {
+        let problems = &status.problems;
+        assert!(problems.iter().any(|one| one.contains(wanted)), "{wanted:?}: {problems:?}");
+        assert!(status.text().contains(wanted), "{}", status.text());
+    }
+
+    #[test]
+    fn every_problem_gets_a_sentence() {
+        let mut absent = group();
+        absent.nodes.remove(2);
+        let id = "03".repeat(20);
+        has(&status(&absent, member(), &[]), &format!("hedgerow-db cluster forget {id}"));
+        assert_eq!(status(&absent, member(), &[]).members[2].state, "absent");
+        absent.nodes.remove(0);
+        has(&status(&absent, member(), &[]), "the primary 0101");
+        let mut restarted = group();
+        restarted.nodes[0].registration.nonce = 9;
+        has(&status(&restarted, member(), &[]), "the primary 0101");
+        let mut released = group();
+        released.tail.as_mut().unwrap().nonce = 0;
+        has(&status(&released, member(), &[]), "has released the group");
+        let mut empty = group();
+        (empty.tail, empty.first, empty.last) = (None, None, None);
+        has(&status(&empty, member(), &[]), "no node has become the primary yet");
+        let mut fast = group();
+        fast.nodes[1].registration.wall = NOW + 10_001;
+        has(&status(&fast, member(), &[]), "is 10.0 s ahead");
+        let mut few = group();
+        few.durable.truncate(1);
+        has(&status(&few, member(), &[]), "1 of 3 members have the log's beginning on disk");
+        let full = etcd::Status { quota: Some(4 << 20), size_in_use: 3 << 20, ..member() };
+        has(&status(&group(), full, &[]), "uses 3.0 MiB of its quota of 4.0 MiB");
+        let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
+        has(&status(&group(), member(), &[alarm]), "the alarm NOSPACE");
+        let gone = EtcdError::new(ErrorKind::Unreachable, "http://127.0.0.1:2379", "refused");
+        let asked = vec![("http://127.0.0.1:2379".to_owned(), Err(gone))];
+        has(&Status::new(&settings(), &group(), asked, &[], NOW), "127.0.0.1:2379");
+    }
+
+    #[test]
+    fn a_node_that_is_no_member_is_shown_apart() {
+        let mut group = group();
+        group.members = group.members.without(NodeId([3; 20]));
+        let status = status(&group, member(), &[]);
+        assert_eq!((status.members.len(), status.others.len()), (2, 1));
+        assert_eq!(status.others[0].state, "follower");
+    }
+}

@@ -1,0 +1,168 @@
+//! The commands on nodes in this process over a real etcd. Without one, the test says so and passes.
+
+use super::*;
+use crate::cluster::etcd::process::Etcd;
+use crate::cluster::tests::{Folders, Node, agree, pairs, primary, settings, until, write};
+use crate::config::subcommand::SUBCOMMANDS;
+use crate::config::{Config, Invocation};
+use serde_json::Value;
+
+#[test]
+fn every_command_has_a_function() {
+    let names: Vec<_> = SUBCOMMANDS.iter().map(|command| command.name).collect();
+    let functions: Vec<_> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, functions, "the same commands, in the same order");
+}
+
+/// The command lines about one cluster.
+struct Admin {
+    etcd: String,
+    name: &'static str,
+}
+
+impl Admin {
+    fn run(&self, words: &[&str]) -> Done {
+        let settings = ["--cluster-etcd", &self.etcd, "--cluster-name", self.name];
+        let words = std::iter::once("cluster").chain(words.iter().copied()).chain(settings);
+        match Config::read(words.map(str::to_owned), []).unwrap() {
+            Invocation::Cluster(asked) => run(&asked),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Returns what a command prints with `--json`, and whether all is well.
+    #[track_caller]
+    fn json(&self, words: &[&str]) -> (Value, bool) {
+        let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
+        let Done { out, healthy, failed } = self.run(&words);
+        assert_eq!(failed, None, "{words:?}");
+        (serde_json::from_str(&out).unwrap(), healthy)
+    }
+
+    /// Runs a command that finds nothing wrong.
+    #[track_caller]
+    fn healthy(&self, words: &[&str]) -> Value {
+        let (found, healthy) = self.json(words);
+        assert!(healthy, "{words:?}: {found:#}");
+        found
+    }
+
+    /// Runs a command that finds something wrong.
+    #[track_caller]
+    fn finds(&self, words: &[&str], wanted: &str) {
+        let (found, healthy) = self.json(words);
+        let problems = found["problems"].as_array().unwrap();
+        let found = problems.iter().any(|one| one.as_str().unwrap().contains(wanted));
+        assert!(found && !healthy, "{wanted:?} is missing in {problems:#?}");
+    }
+
+    #[track_caller]
+    fn fails(&self, words: &[&str], wanted: &str) {
+        let done = self.run(words);
+        let why = done.failed.unwrap_or(done.out);
+        assert!(why.contains(wanted), "{words:?}: {why}");
+    }
+}
+
+#[test]
+fn a_cluster_is_looked_after() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "admin"), Folders::new(3));
+    let admin = Admin { etcd: etcd.endpoints().join(","), name: "admin" };
+    admin.fails(&["status"], "etcd has no cluster at /hedgerow/admin/format");
+    let mut nodes: Vec<Node> =
+        (0..3).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut written = pairs(0, 40);
+    for (key, value) in &written {
+        write(&nodes, key, value);
+    }
+    agree(&nodes, &written);
+    // Registrations and disks are told once a second.
+    let is_loading = |status: &Value| {
+        let members = status["members"].as_array().unwrap();
+        members.iter().any(|member| member["state"] == "loading")
+    };
+    until("the status is fine", || {
+        let (status, healthy) = admin.json(&["status"]);
+        healthy && !is_loading(&status)
+    });
+    let status = admin.healthy(&["status"]);
+    let id = |node: &Node| node.member.id().to_string();
+    let at = primary(&nodes);
+    assert_eq!(status["log"]["primary"], id(&nodes[at]));
+    assert_eq!(
+        (status["format"].as_u64(), status["members"][2]["port"].as_u64()),
+        (Some(1), Some(7000))
+    );
+    assert_eq!(status["etcd"][0]["leader"], true);
+
+    let checked = admin.healthy(&["check"]);
+    assert_eq!(checked["nodes"].as_array().unwrap().len(), 3);
+    assert_eq!(checked["nodes"][0]["keys"], 40);
+    assert_eq!(checked["lsn"], checked["nodes"][2]["lsn"]);
+
+    let to = id(&nodes[(at + 1) % 3]);
+    let moved = admin.healthy(&["handover", "--to", &to[..8]]);
+    assert_eq!((moved["to"].as_str(), moved["changed"].as_bool()), (Some(&*to), Some(true)));
+    until("it serves", || nodes[(at + 1) % 3].is_primary());
+    let again = admin.healthy(&["handover", "--to", &to]);
+    assert_eq!(again["changed"], false);
+
+    // A member that is away keeps the log in etcd.
+    let gone = nodes.remove((at + 2) % 3);
+    let gone_id = id(&gone);
+    admin.fails(&["forget", &gone_id], "is registered");
+    drop(gone);
+    let more = pairs(40, 50);
+    for (key, value) in &more {
+        write(&nodes, key, value);
+    }
+    written.extend(more);
+    agree(&nodes, &written);
+    until("its registration ends", || !admin.json(&["status"]).1);
+    admin.finds(&["status"], &format!("hedgerow-db cluster forget {gone_id}"));
+    let log = admin.json(&["status"]).0["log"].clone();
+    let number = |name: &str| log[name].as_u64().unwrap();
+    let (first, last) = (number("first_seq"), number("seq"));
+    assert!(first + 4 < last, "etcd has trimmed what a member needs: {log:#}");
+    let batch = |seq: u64| format!("/hedgerow/admin/g/0/log/{seq:020}");
+    etcd.etcdctl(&["del", &batch(last - 3)]);
+    admin.finds(&["check"], &format!("{} is missing in etcd", last - 3));
+    etcd.etcdctl(&["put", &batch(last - 3), "no batch"]);
+    admin.finds(&["check"], &format!("batch {} cannot be read", last - 3));
+
+    let forgotten = admin.healthy(&["forget", &gone_id]);
+    assert_eq!(
+        (forgotten["copies"].as_u64(), &forgotten["forgotten"]),
+        (Some(2), &Value::from(&*gone_id))
+    );
+    admin.fails(&["forget", &gone_id], "no member's id begins with");
+    // Nobody needs the batches any more, so the one that is wrong goes, too.
+    until("etcd forgets them", || {
+        admin.json(&["status"]).0["log"]["first_seq"].as_u64() > Some(last - 3)
+    });
+    admin.healthy(&["check"]);
+
+    lose_a_key(&nodes[1 - primary(&nodes)], "key 7");
+    admin.finds(&["check"], "has other data than");
+}
+
+/// Removes a key of one node, as a fault would.
+fn lose_a_key(node: &Node, key: &str) {
+    let state = node.db().state();
+    let shard = &state.shards[state.shard_of(key.as_bytes())];
+    let mut core = shard.lock();
+    let record = core.find(key.as_bytes()).unwrap();
+    core.remove(record);
+    state.log_and_publish(shard, &mut core, 0, &[]);
+}
+
+#[test]
+fn an_etcd_that_does_not_answer_is_named() {
+    let admin = Admin { etcd: "http://127.0.0.1:9".to_owned(), name: "admin" };
+    let done = admin.run(&["status", "--json"]);
+    let why = done.failed.unwrap();
+    assert!(why.contains("127.0.0.1:9"), "{why}");
+    let json: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(json["error"], *why);
+}

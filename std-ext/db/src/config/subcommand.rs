@@ -1,0 +1,391 @@
+//! The command line of `hedgerow-db cluster`: its commands with their own words, as plain data, and the reader.
+//!
+//! Such a command takes the settings of a node, too, from flags, environment and file. So the configuration of a node
+//! says how to reach its cluster.
+
+use super::error::ConfigError;
+use super::flags::{self, Arguments, Takes};
+use super::load::Config;
+use super::source::{Origin, PREFIX, RawSetting};
+use super::table::{self, GROUPS};
+use super::value::Kind;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, ValueHint};
+use std::path::PathBuf;
+
+/// The word that begins such a command line.
+pub(super) const WORD: &str = "cluster";
+/// The groups of settings that `--help` shows.
+const SHOWN: [&str; 2] = ["Cluster", "TLS"];
+
+/// A command of `hedgerow-db cluster`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subcommand {
+    /// Its name.
+    pub name: &'static str,
+    /// Its effect, as shown to users.
+    pub about: &'static str,
+    /// The word that it takes besides flags, and its meaning.
+    pub operand: Option<(&'static str, &'static str)>,
+    /// Its flags. Every command takes `--json`, too.
+    pub flags: &'static [Flag],
+}
+
+/// A flag of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flag {
+    /// The name, without hyphens.
+    pub name: &'static str,
+    /// The placeholder of its value, which is one word. `None`: it takes no value.
+    pub value: Option<&'static str>,
+    /// Its effect, as shown to users.
+    pub help: &'static str,
+}
+
+/// A flag without a value.
+const fn switch(name: &'static str, help: &'static str) -> Flag {
+    Flag { name, value: None, help }
+}
+
+/// A flag with a value. It may be given several times.
+const fn option(name: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { name, value: Some(value), help }
+}
+
+const JSON: Flag = switch("json", "Print JSON.");
+
+/// All commands.
+pub const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "status",
+        about: "Print what etcd holds: the primary, the members, the log, and the members of etcd",
+        operand: None,
+        flags: &[],
+    },
+    Subcommand {
+        name: "check",
+        about: "Prove that the log in etcd has no gap, and that all nodes have the same data at one entry",
+        operand: None,
+        flags: &[option(
+            "within",
+            "SECONDS",
+            "How long nodes may take to reach that entry; 60 by default.",
+        )],
+    },
+    Subcommand {
+        name: "handover",
+        about: "Hand the group over to another node, and wait until it is the primary",
+        operand: None,
+        flags: &[
+            option(
+                "to",
+                "NODE",
+                "The next primary: its id, or the beginning of it. By default, any follower.",
+            ),
+            option("within", "SECONDS", "How long to wait for it; 30 by default."),
+        ],
+    },
+    Subcommand {
+        name: "forget",
+        about: "Remove a node that is gone for good, so that etcd keeps no entries for it",
+        operand: Some(("NODE", "The node's id, or the beginning of it.")),
+        flags: &[switch(
+            "force",
+            "Remove it even if fewer than cluster-copies nodes have the log on disk afterwards.",
+        )],
+    },
+];
+
+/// A request to run a command of `hedgerow-db cluster`.
+#[derive(Clone, Debug)]
+pub struct ClusterInvocation {
+    /// The command.
+    pub command: &'static Subcommand,
+    /// The word that it takes besides flags; empty if it takes none.
+    pub operand: String,
+    /// The flags with their values, in the order of the table.
+    given: Vec<(&'static str, String)>,
+    /// The settings. `cluster` is `yes`.
+    pub config: Config,
+}
+
+impl ClusterInvocation {
+    /// Returns whether a flag was given.
+    pub fn has(&self, flag: &str) -> bool {
+        self.given.iter().any(|(name, _)| *name == flag)
+    }
+
+    /// Returns the last value of a flag.
+    pub fn value(&self, flag: &str) -> Option<&str> {
+        self.values(flag).last()
+    }
+
+    /// Returns all values of a flag, in their order.
+    pub fn values(&self, flag: &str) -> impl Iterator<Item = &str> {
+        self.given.iter().filter(move |(name, _)| *name == flag).map(|(_, value)| &value[..])
+    }
+}
+
+/// The parsed words of a command.
+#[derive(Debug)]
+pub(super) struct Words {
+    command: &'static Subcommand,
+    operand: String,
+    given: Vec<(&'static str, String)>,
+    settings: Arguments,
+}
+
+impl Words {
+    /// Adds the settings of the other sources.
+    ///
+    /// # Errors
+    /// If a setting is wrong or missing.
+    pub(super) fn invocation(
+        self,
+        environment: Vec<(String, String)>,
+    ) -> Result<ClusterInvocation, ConfigError> {
+        let Self { command, operand, given, settings: Arguments { file, given: mut flags } } = self;
+        // The commands are about nothing but a cluster. A flag counts more than the other sources.
+        flags.push(RawSetting {
+            name: "cluster".to_owned(),
+            value: "yes".to_owned(),
+            origin: Origin::Flag("--cluster".to_owned()),
+        });
+        let config = Config::from_all_sources(file, environment, flags)?;
+        Ok(ClusterInvocation { command, operand, given, config })
+    }
+}
+
+/// Reads the words behind `cluster`.
+///
+/// # Errors
+/// If they are no command. `Ok(Err(text))` is a text to print: the help.
+pub(super) fn read(
+    mut words: impl Iterator<Item = String>,
+) -> Result<Result<Words, String>, ConfigError> {
+    let name = words.next().unwrap_or_default();
+    if matches!(&*name, "--help" | "-h" | "help") {
+        return Ok(Err(overview()));
+    }
+    let Some(command) = SUBCOMMANDS.iter().find(|command| command.name == name) else {
+        let names: Vec<_> = SUBCOMMANDS.iter().map(|command| command.name).collect();
+        let names = names.join(", ");
+        return Err(ConfigError::Usage(if name.is_empty() {
+            format!("cluster is followed by a command: one of {names}")
+        } else {
+            format!("cluster has no command '{name}': expected one of {names}")
+        }));
+    };
+    let joined = flags::join_values(words, |flag| takes(command, flag));
+    let program = std::iter::once(flags::NAME.to_owned());
+    let found = match clap_command(command).try_get_matches_from(program.chain(joined)) {
+        Ok(found) => found,
+        Err(why) if why.kind() == ErrorKind::DisplayHelp => {
+            return Ok(Err(why.render().to_string()));
+        }
+        Err(why) => return Err(usage_error(command, &why)),
+    };
+    let operand = command.operand.and_then(|(name, _)| found.get_one::<String>(name)).cloned();
+    let mut given = Vec::new();
+    for flag in own_flags(command) {
+        if flag.value.is_none() {
+            given.extend(found.get_flag(flag.name).then(|| (flag.name, String::new())));
+        } else if let Some(values) = found.get_many::<String>(flag.name) {
+            given.extend(values.map(|value| (flag.name, value.clone())));
+        }
+    }
+    let settings = Arguments {
+        file: found.get_one("config").map(|file: &String| PathBuf::from(file)),
+        given: flags::given(&found),
+    };
+    Ok(Ok(Words { command, operand: operand.unwrap_or_default(), given, settings }))
+}
+
+fn own_flags(command: &Subcommand) -> impl Iterator<Item = &'static Flag> {
+    std::iter::once(&JSON).chain(command.flags)
+}
+
+/// Returns how many words belong to a flag. Settings that are one word leave the next one to the command.
+fn takes(command: &Subcommand, flag: &str) -> Takes {
+    if let Some(own) = own_flags(command).find(|own| own.name == flag) {
+        return if own.value.is_some() { Takes::One } else { Takes::None };
+    }
+    let several = [Kind::Addresses, Kind::AddressesOrNone, Kind::OutputLimits];
+    match table::find(flag) {
+        Some(setting) if several.contains(&setting.kind) => Takes::All,
+        Some(_) => Takes::One,
+        None if flag == "config" => Takes::One,
+        None => Takes::None,
+    }
+}
+
+/// Returns the command line of one command: its own words, and a flag for each setting.
+fn clap_command(command: &'static Subcommand) -> Command {
+    let settings = GROUPS.iter().flat_map(|group| {
+        let hidden = !SHOWN.contains(&group.name);
+        let flag = move |setting| flags::flag(setting).hide(hidden).help_heading(group.name);
+        group.settings.iter().map(flag)
+    });
+    let own = own_flags(command).map(|flag| {
+        let arg = Arg::new(flag.name).long(flag.name).help(flag.help);
+        match flag.value {
+            Some(value) => arg.value_name(value).action(ArgAction::Append),
+            None => arg.action(ArgAction::SetTrue),
+        }
+    });
+    let (word, meaning) = command.operand.unzip();
+    let operand = word.map(|word| {
+        Arg::new(word).value_name(word).required(true).help(meaning.unwrap_or_default())
+    });
+    let word = word.map(|word| format!(" {word}")).unwrap_or_default();
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .help("Configuration file, such as that of a node.");
+    Command::new(flags::NAME)
+        .about(command.about)
+        .override_usage(format!(
+            "{} {WORD} {}{word} [--json] [--config FILE] [--NAME VALUE]...",
+            flags::NAME,
+            command.name
+        ))
+        .after_help(format!(
+            "The settings of a node say how to reach its cluster. They can also be given in FILE, which \
+             {PREFIX}CONFIG may name, or as environment variables: cluster-name is {PREFIX}CLUSTER_NAME. The command \
+             exits with 0 if all is well, with 1 if it failed or found something wrong, and with 2 if the command \
+             line is wrong."
+        ))
+        .max_term_width(100)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(operand)
+        .args(own)
+        .arg(config)
+        .arg(Arg::new("help").long("help").short('h').action(ArgAction::HelpShort).help("Print this help."))
+        .args(settings)
+}
+
+/// Returns the list of all commands.
+pub(super) fn overview() -> String {
+    use std::fmt::Write;
+    let name = flags::NAME;
+    let mut text = format!(
+        "Commands that look after a cluster\n\nUsage: {name} {WORD} COMMAND [--json] [--NAME VALUE]...\n\nCommands:\n"
+    );
+    for command in SUBCOMMANDS {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {:<9} {}", command.name, command.about);
+    }
+    text + &format!("\n`{name} {WORD} COMMAND --help` says more.\n")
+}
+
+fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
+    let more = format!("`{} {WORD} {} --help` says more", flags::NAME, command.name);
+    if why.kind() == ErrorKind::MissingRequiredArgument {
+        let word = command.operand.map_or("a word", |(word, _)| word);
+        return ConfigError::Usage(format!("{WORD} {}: {word} is missing; {more}", command.name));
+    }
+    match flags::to_config_error(why) {
+        ConfigError::Syntax(Origin::Flag(flag), "expected a flag of the form --name value") => {
+            ConfigError::Usage(format!(
+                "{WORD} {}: {flag} is one word too many; {more}",
+                command.name
+            ))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Result<Result<Words, String>, ConfigError> {
+        read(words.iter().map(|word| (*word).to_owned()))
+    }
+
+    fn invocation(given: &[&str]) -> Result<ClusterInvocation, ConfigError> {
+        let variables = [("HEDGEROW_DB_CLUSTER_ETCD", "http://127.0.0.1:2379")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        words(given)?.expect("no help").invocation(variables.to_vec())
+    }
+
+    fn error_text(given: &[&str]) -> String {
+        invocation(given).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn clap_accepts_all_commands() {
+        for command in SUBCOMMANDS {
+            clap_command(command).debug_assert();
+            for flag in own_flags(command) {
+                assert!(table::find(flag.name).is_none(), "{} is a setting", flag.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_takes_its_words_and_the_settings() {
+        let asked = invocation(&["forget", "--json", "ab12", "--cluster-name", "roses", "--force"]);
+        let asked = asked.unwrap();
+        assert_eq!((asked.command.name, &*asked.operand), ("forget", "ab12"));
+        assert!(asked.has("json") && asked.has("force") && !asked.has("to"));
+        let settings = asked.config.cluster().expect("it is about a cluster");
+        assert_eq!((&*settings.name, settings.etcd.endpoints.len()), ("roses", 1));
+        let asked = invocation(&["handover", "--cluster-name=roses", "--to", "a", "--to=b"]);
+        let asked = asked.unwrap();
+        assert_eq!(asked.values("to").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((asked.value("to"), asked.value("within")), (Some("b"), None));
+        // A setting of one word leaves the next word to the command.
+        let asked = invocation(&["forget", "--cluster-name", "roses", "ab12"]).unwrap();
+        assert_eq!(asked.operand, "ab12");
+    }
+
+    #[test]
+    fn the_configuration_of_a_node_may_be_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.conf");
+        std::fs::write(&path, "cluster-name roses\nport 7001\ncluster no\n").unwrap();
+        let asked = invocation(&["status", "--config", path.to_str().unwrap()]).unwrap();
+        assert_eq!(asked.config.cluster().expect("it is about a cluster").name, "roses");
+    }
+
+    #[test]
+    fn wrong_words_get_sentences() {
+        let cases: [(&[&str], &str); 8] = [
+            (&[], "cluster is followed by a command: one of status, check, handover, forget"),
+            (&["stats"], "cluster has no command 'stats': expected one of status, "),
+            (
+                &["forget"],
+                "cluster forget: NODE is missing; `hedgerow-db cluster forget --help` says more",
+            ),
+            (&["status", "now"], "cluster status: now is one word too many; "),
+            (&["forget", "a", "b"], "cluster forget: b is one word too many; "),
+            (&["handover", "--to"], "--to: the value is missing"),
+            (&["status", "--cluster-nam", "x"], "did you mean 'cluster-name'?"),
+            (&["status"], "cluster requires cluster-name"),
+        ];
+        for (given, wanted) in cases {
+            let text = error_text(given);
+            assert!(text.contains(wanted), "{given:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn help_says_what_there_is() {
+        let text = words(&["--help"]).unwrap().unwrap_err();
+        for command in SUBCOMMANDS {
+            assert!(text.contains(command.about), "{text}");
+            let own = words(&[command.name, "--help"]).unwrap().unwrap_err();
+            assert!(own.contains(command.about) && own.contains("--cluster-etcd"), "{own}");
+            assert!(!own.contains("--maxmemory"), "{own}");
+            for flag in own_flags(command) {
+                assert!(own.contains(&format!("--{}", flag.name)), "{own}");
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A digest of all keys as of one entry of the log, by which the nodes of a cluster are compared.
+//!
+//! The nodes take their digests as of the same entry without talking to each other: the first floor in the log that is
+//! not before a given time. Each node is asked before that. The primary logs such a floor once its clock has reached
+//! the time. At the floor each node notes its records under the locks of all shards, as a snapshot does for one shard,
+//! and hashes them afterwards. So clients wait for the noting only.
+//!
+//! Keys that had expired by the floor are left out, because a node may or may not have removed them. The primary
+//! advances all shards to the floor's time, so it has not removed any other key.
+
+use super::record::Record;
+use super::slots::{SLOTS, slot};
+use super::{LockedShards, State, shard};
+use crate::lock::lock;
+use crate::log::Lsn;
+use crate::log::change::{self, Changes, LoggedOp};
+use crate::state::logged_floor::LoggedFloor;
+use crate::state::role::Role;
+use sha2::{Digest as _, Sha256};
+use std::error::Error;
+use std::fmt;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The parts of a digest: each is about the same number of slots.
+pub const PARTS: usize = 16;
+/// The slots of a part.
+const PART: usize = SLOTS as usize / PARTS;
+
+/// A digest of all keys as of one entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The entry.
+    pub lsn: Lsn,
+    /// The time of its floor.
+    pub time: u64,
+    /// The digests of ranges of slots, in their order.
+    pub parts: [DigestPart; PARTS],
+}
+
+/// A digest of the keys of a range of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct DigestPart {
+    /// The number of keys.
+    pub keys: u64,
+    /// The sum of the hashes of keys, values and expirations. It does not depend on an order.
+    pub hash: u128,
+}
+
+/// Why there is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DigestError {
+    /// The node's log has reached the time already.
+    Late,
+    /// Another digest is being taken.
+    Busy,
+    /// The node is loading.
+    Loading,
+    /// No floor of that time came in time.
+    TimedOut,
+}
+
+impl fmt::Display for DigestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Late => "its log has reached the time of the digest already",
+            Self::Busy => "it takes another digest: try again",
+            Self::Loading => "it is loading: try again later",
+            Self::TimedOut => "its log did not reach the time of the digest in time",
+        })
+    }
+}
+
+impl Error for DigestError {}
+
+/// The digest that is being taken, if there is one. Locked last, behind shards.
+#[derive(Default)]
+pub(super) struct DigestCell {
+    wanted: Mutex<Wanted>,
+    noted: Condvar,
+}
+
+#[derive(Default)]
+enum Wanted {
+    #[default]
+    Nothing,
+    /// A digest as of the first floor that is not before this time.
+    From(u64),
+    /// The records as of an entry. They are not freed yet.
+    Noted(Noted),
+}
+
+struct Noted {
+    lsn: Lsn,
+    time: u64,
+    records: Vec<Vec<Record>>,
+}
+
+impl State {
+    /// Returns a digest of all keys as of the first floor in the log that is not before `from`, and that comes within a
+    /// time.
+    pub(crate) fn digest(&self, from: u64, within: Duration) -> Result<Digest, DigestError> {
+        self.want_digest(from)?;
+        let _ends = Ends(self);
+        let waits = |wanted: &mut Wanted| matches!(wanted, Wanted::From(_));
+        let wanted = lock(&self.digests.wanted);
+        let waited = self.digests.noted.wait_timeout_while(wanted, within, waits);
+        let mut wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let Wanted::Noted(noted) = &mut *wanted else { return Err(DigestError::TimedOut) };
+        let (lsn, time, records) = (noted.lsn, noted.time, std::mem::take(&mut noted.records));
+        drop(wanted);
+        Ok(Digest { lsn, time, parts: self.hash_records(records, time) })
+    }
+
+    fn want_digest(&self, from: u64) -> Result<(), DigestError> {
+        let mut wanted = lock(&self.digests.wanted);
+        if !matches!(*wanted, Wanted::Nothing) {
+            return Err(DigestError::Busy);
+        }
+        let reached = match self.role.get() {
+            Role::Loading => return Err(DigestError::Loading),
+            Role::Follower => self.floor(),
+            Role::Alone | Role::Primary => self.floor().max(self.clock.now()),
+        };
+        if reached >= from {
+            return Err(DigestError::Late);
+        }
+        *wanted = Wanted::From(from);
+        Ok(())
+    }
+
+    /// Returns the time from which on a floor is wanted for a digest.
+    pub(super) fn digest_from(&self) -> Option<u64> {
+        match *lock(&self.digests.wanted) {
+            Wanted::From(from) => Some(from),
+            _ => None,
+        }
+    }
+
+    /// Logs the floor that a digest waits for, as the primary, once its clock has reached the time. Returns false if no
+    /// digest is wanted. Until then no other floor is logged: it could be the one that the followers take.
+    pub(super) fn log_floor_for_digest(&self, logged: &mut LoggedFloor) -> bool {
+        let Some(from) = self.digest_from() else { return false };
+        if self.clock.now() < from {
+            return true;
+        }
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        if self.check_writable().is_err() {
+            return true;
+        }
+        let now = self.clock.now();
+        let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
+        let floor = times.max().unwrap_or(now);
+        for (_, core) in &mut cores {
+            core.advance_time(floor);
+        }
+        let mut entry = Vec::new();
+        change::floor(floor, &mut entry);
+        if let Ok(lsn) = self.log.append(floor, &entry) {
+            self.set_floor(floor);
+            *logged = LoggedFloor { at: now, entry: lsn, had_ttl: true };
+            self.note_records(&mut cores, lsn, floor);
+        }
+        true
+    }
+
+    /// Whether a digest waits for a floor of this time or an earlier one. Then the caller locks all shards.
+    pub(super) fn wants_digest_of(&self, floor: u64) -> bool {
+        self.digest_from().is_some_and(|from| from <= floor)
+    }
+
+    /// Notes the records if all shards are locked, and the entry has the floor that a digest waits for.
+    pub(super) fn note_floor(&self, cores: &mut LockedShards<'_>, entry: Lsn, changes: &[u8]) {
+        if cores.len() < self.shards.len() || self.digest_from().is_none() {
+            return;
+        }
+        for operation in Changes::new(changes).map_while(Result::ok) {
+            if let LoggedOp::Floor(floor) = operation {
+                self.note_records(cores, entry, floor);
+            }
+        }
+    }
+
+    fn note_records(&self, cores: &mut LockedShards<'_>, lsn: Lsn, floor: u64) {
+        let mut wanted = lock(&self.digests.wanted);
+        if matches!(*wanted, Wanted::From(from) if from <= floor) {
+            let records = cores.iter_mut().map(|(_, core)| core.begin_snapshot()).collect();
+            *wanted = Wanted::Noted(Noted { lsn, time: floor, records });
+            self.digests.noted.notify_all();
+        }
+    }
+
+    fn hash_records(&self, records: Vec<Vec<Record>>, floor: u64) -> [DigestPart; PARTS] {
+        let mut parts = [DigestPart::default(); PARTS];
+        for record in records.into_iter().flatten().filter(|record| !record.is_expired(floor)) {
+            let part = &mut parts[usize::from(slot(record.key())) / PART];
+            part.keys += 1;
+            let hash = shard::read(record, self.cold.as_deref(), |value| {
+                hash(record.key(), record.expires_at(), value)
+            });
+            part.hash = part.hash.wrapping_add(hash);
+        }
+        parts
+    }
+}
+
+/// Ends a digest, also one that failed: the noted records may be freed.
+struct Ends<'a>(&'a State);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let wanted = std::mem::take(&mut *lock(&self.0.digests.wanted));
+        if let Wanted::Noted(_) = wanted {
+            for shard in &self.0.shards {
+                shard.lock().end_snapshot(self.0.log.safe());
+            }
+        }
+    }
+}
+
+fn hash(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> u128 {
+    let mut hash = Sha256::new();
+    // Lengths in front: otherwise a key's end could be a value's beginning.
+    hash.update((key.len() as u64).to_le_bytes());
+    hash.update(key);
+    hash.update([u8::from(expires_at.is_some())]);
+    hash.update(expires_at.unwrap_or(0).to_le_bytes());
+    hash.update(value);
+    let full = hash.finalize();
+    let mut half = [0; 16];
+    half.copy_from_slice(&full[..16]);
+    u128::from_le_bytes(half)
+}
