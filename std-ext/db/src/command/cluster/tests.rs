@@ -302,6 +302,29 @@ fn cluster_slots_has_the_format_of_redis() {
 }
 
 #[test]
+fn a_primary_without_a_known_address_is_shown_to_no_client() {
+    let mut unknown = view(TWO, Role::Follower);
+    unknown.members[0].addresses = Addresses::default();
+    let (mut client, _views) = client_of(unknown, EndpointType::Ip);
+    assert_eq!(client.command("cluster slots"), "*0");
+    let nodes = client.command("cluster nodes");
+    assert!(nodes.contains(&format!("{ONE} :0@0 master,noaddr - ")), "{nodes}");
+    assert_eq!(nodes.matches("noaddr").count(), 1, "{nodes}");
+}
+
+#[test]
+fn only_database_0_can_be_selected() {
+    let mut client = at_primary();
+    assert_eq!(client.command("select 0"), "+OK");
+    assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
+    // What follows was meant for the other database.
+    assert!(client.command("set a 1").starts_with("-ERR not executed: "));
+    assert_eq!(client.command("select 0"), "+OK");
+    assert_eq!(client.command("set a 1"), "+OK");
+    assert_eq!(client.command("select x"), "-ERR value is not an integer or out of range");
+}
+
+#[test]
 fn cluster_nodes_has_the_format_of_redis() {
     let (mut client, _views) = at_follower();
     let text = client.command("cluster nodes");
