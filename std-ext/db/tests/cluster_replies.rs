@@ -202,7 +202,7 @@ fn numbers_as(reply: &str, before: &[&str]) -> String {
 struct Redis {
     children: Vec<Child>,
     ports: [u16; 2],
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Redis {
@@ -211,9 +211,9 @@ impl Redis {
         let folder = tempfile::tempdir().unwrap();
         // Neither a slot nor a port that the system gives to the end of a connection; nor are those for other nodes.
         let first = 17_000 + (RandomState::new().hash_one(0) % 4_000) as u16;
-        let mut redis = Self { children: Vec::new(), ports: [first, first + 1], _folder: folder };
+        let mut redis = Self { children: Vec::new(), ports: [first, first + 1], folder: folder };
         for port in redis.ports {
-            let data = redis._folder.path().join(port.to_string());
+            let data = redis.folder.path().join(port.to_string());
             std::fs::create_dir(&data).unwrap();
             let mut command = Command::new("redis-server");
             command.args(["--cluster-enabled", "yes", "--cluster-announce-hostname", "localhost"]);

@@ -1,6 +1,6 @@
 // ioredis's client for clusters. It writes new keys all the time, and goes on through failovers. Its arguments are the
-// ports of the nodes. It answers the questions of `tests/failover/writers.rs` on the standard input, in a folder in which
-// ioredis is installed.
+// ports of the nodes. It answers the questions of `tests/failover/writers.rs` on the standard input, in a folder in
+// which ioredis is installed.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";

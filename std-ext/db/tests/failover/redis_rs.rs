@@ -63,7 +63,7 @@ impl Client for Connections {
         self.connection = None;
         let has = |connections: &mut Self, key: &String| loop {
             let found: Result<Option<String>, _> =
-                connections.connection(replicas).and_then(|connection| connection.get(key));
+                connections.connection(replicas).and_then(|connection| connection.get(key.as_str()));
             match found {
                 Ok(found) if found.as_ref() == Some(key) => return true,
                 Ok(_) => {}
