@@ -1,6 +1,6 @@
 """redis-py's client for clusters. It writes new keys all the time, and goes on through failovers.
 
-  failover.py PORT...     the ports of the nodes
+  failover.py NAME PORT...     the name of the client, and the ports of the nodes
 
 It answers the questions of `tests/failover/writers.rs` on the standard input.
 """
@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 
+import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
-NAME = "redis-py"
+NAME = sys.argv[1]
 ERRORS = (RedisError, RedisClusterException)
 # Keys that are read at once.
 CHUNK = 500
@@ -20,10 +21,16 @@ CHUNK = 500
 LIMIT = 30
 # The client logs each redirection as an error.
 logging.disable(logging.CRITICAL)
+# Up to 4.3, which Debian 12 has, the client cannot ask for the nodes again once one of them has died (issue 2354 of
+# redis-py): from then on it raises RedisClusterException, and a program needs another client.
+ENDS = tuple(int(part) for part in redis.__version__.split(".")[:2]) < (4, 4)
+# Then it also prints errors of objects that were not made.
+if ENDS:
+    sys.unraisablehook = lambda _: None
 
 
 def connect(**options):
-    nodes = [ClusterNode("127.0.0.1", int(port)) for port in sys.argv[1:]]
+    nodes = [ClusterNode("127.0.0.1", int(port)) for port in sys.argv[2:]]
     return RedisCluster(startup_nodes=nodes, socket_timeout=0.3, socket_connect_timeout=0.3, **options)
 
 
@@ -43,11 +50,19 @@ class Writer(threading.Thread):
             tries += 1
             try:
                 self.client.set(key, key)
-            except ERRORS:
+            except ERRORS as why:
                 self.errors += 1
+                if ENDS and isinstance(why, RedisClusterException):
+                    self.connect_again()
             else:
                 self.acknowledged(key)
             time.sleep(0.005)
+
+    def connect_again(self):
+        try:
+            self.client = connect()
+        except ERRORS:
+            self.errors += 1
 
     def acknowledged(self, key):
         with self.lock:

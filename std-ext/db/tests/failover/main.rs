@@ -5,7 +5,7 @@
 //! each client goes on by itself.
 //!
 //! `HEDGEROW_FAILOVER_ROUNDS` says how often each of these happens; by default once. `HEDGEROW_IOREDIS` names a folder
-//! in which ioredis is installed.
+//! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
 
 #[path = "../../src/cluster/etcd/process.rs"]
 #[allow(dead_code, reason = "the tests of etcd's client use the rest")]
@@ -46,14 +46,18 @@ const FAILOVERS: [Failover; 4] = [
 fn clients_write_through_failovers_and_lose_nothing() {
     let Some(etcd) = Etcd::start(3) else { return };
     let mut nodes = Nodes::new(&etcd);
-    let mut writers: Vec<Writer> =
-        [redis_rs::start, redis_cli::start, writers::redis_py, writers::ioredis]
-            .iter()
-            .filter_map(|start| start(nodes.ports))
-            .collect();
+    let clients = [
+        redis_rs::start,
+        redis_cli::start,
+        writers::redis_py,
+        writers::new_redis_py,
+        writers::ioredis,
+    ];
+    let mut writers: Vec<Writer> = clients.iter().filter_map(|start| start(nodes.ports)).collect();
     // Each of them has found the primary.
     wait_for_writes(&mut writers);
-    let rounds = std::env::var("HEDGEROW_FAILOVER_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let rounds =
+        std::env::var("HEDGEROW_FAILOVER_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     for failover in (0..rounds).flat_map(|_| &FAILOVERS) {
         let primary = nodes.primary();
         writers.iter_mut().for_each(Writer::forget_gap);
@@ -113,7 +117,9 @@ fn check_tools(nodes: &Nodes) {
     let call = ["--cluster", "call", &address, "cluster", "myid"];
     let said = redis_cli::run("redis-cli", &call).unwrap_or_default();
     assert_eq!(said.lines().filter(|line| line.starts_with("127.0.0.1:")).count(), 3, "{said}");
-    let arguments = format!("--cluster -p {port} -t set,get,incr -n 2000 -c 10 -r 100 --csv");
+    // With its flag `--cluster`, it refuses a cluster of one primary.
+    let port = nodes.ports[nodes.primary()];
+    let arguments = format!("-p {port} -t set,get,incr -n 2000 -c 10 -r 100 --csv");
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let Some(said) = redis_cli::run("redis-benchmark", &arguments) else { return };
     for test in ["SET", "GET", "INCR"] {

@@ -34,7 +34,8 @@ impl Nodes {
         ];
         let arguments = arguments.join(" ").split(' ').map(str::to_owned).collect();
         let folder = tempfile::tempdir().unwrap();
-        let mut nodes = Self { ports: free_ports(), children: [None, None, None], arguments, folder };
+        let mut nodes =
+            Self { ports: free_ports(), children: [None, None, None], arguments, folder };
         (0..3).for_each(|n| nodes.start(n));
         nodes.wait_for_all();
         nodes

@@ -24,7 +24,8 @@ pub(crate) fn start(ports: [u16; 3]) -> Option<Writer> {
 /// If it fails.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("timeout");
-    let output = command.args(["60", program]).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output =
+        command.args(["60", program]).args(arguments).stdin(Stdio::null()).output().unwrap();
     if output.status.code() == Some(NOT_FOUND) {
         println!("LEFT OUT: {program} (apt-get install redis-tools)");
         return None;
@@ -97,7 +98,8 @@ impl Cli {
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let values = said.lines().filter(|line| !line.starts_with("-> Redirected") && *line != "OK");
+        let values =
+            said.lines().filter(|line| !line.starts_with("-> Redirected") && *line != "OK");
         values.zip(keys).filter(|(value, key)| value == key).count()
     }
 }

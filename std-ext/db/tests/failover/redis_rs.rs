@@ -62,8 +62,9 @@ impl Client for Connections {
         let end = Instant::now() + LIMIT / 2;
         self.connection = None;
         let has = |connections: &mut Self, key: &String| loop {
-            let found: Result<Option<String>, _> =
-                connections.connection(replicas).and_then(|connection| connection.get(key.as_str()));
+            let found: Result<Option<String>, _> = connections
+                .connection(replicas)
+                .and_then(|connection| connection.get(key.as_str()));
             match found {
                 Ok(found) if found.as_ref() == Some(key) => return true,
                 Ok(_) => {}

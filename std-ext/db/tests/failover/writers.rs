@@ -105,7 +105,7 @@ impl Drop for Writer {
     }
 }
 
-/// Starts redis-py's client, if it is installed.
+/// Starts the client of the redis-py that the system has, if it has one.
 pub(crate) fn redis_py(ports: [u16; 3]) -> Option<Writer> {
     let has_client = |program: &&&str| {
         let output = Command::new(program).args(["-c", "import redis.cluster"]).output();
@@ -116,15 +116,34 @@ pub(crate) fn redis_py(ports: [u16; 3]) -> Option<Writer> {
         return None;
     };
     let mut command = Command::new(program);
-    command.arg(format!("{PROGRAMS}/failover.py")).args(ports.map(|port| port.to_string()));
-    Some(Writer::in_process("redis-py", &mut command))
+    command.arg(format!("{PROGRAMS}/failover.py")).args(["redis-py"]);
+    Some(Writer::in_process("redis-py", command.args(ports.map(|port| port.to_string()))))
+}
+
+/// Starts the client of a newer redis-py, if there is one.
+pub(crate) fn new_redis_py(ports: [u16; 3]) -> Option<Writer> {
+    let Some(folder) = std::env::var_os("HEDGEROW_REDIS_PY") else {
+        println!(
+            "LEFT OUT: the newest redis-py (pip install --target FOLDER redis; HEDGEROW_REDIS_PY=FOLDER)"
+        );
+        return None;
+    };
+    let mut command = Command::new("python3");
+    command
+        .env("PYTHONPATH", folder)
+        .arg("-Wignore")
+        .arg(format!("{PROGRAMS}/failover.py"))
+        .arg("new-redis-py");
+    Some(Writer::in_process("new-redis-py", command.args(ports.map(|port| port.to_string()))))
 }
 
 /// Starts ioredis's client, if it is installed.
 pub(crate) fn ioredis(ports: [u16; 3]) -> Option<Writer> {
     let folder = std::env::var_os("HEDGEROW_IOREDIS").map(PathBuf::from);
     let Some(folder) = folder.filter(|folder| folder.join("node_modules/ioredis").is_dir()) else {
-        println!("LEFT OUT: ioredis (npm install --prefix FOLDER ioredis@5; HEDGEROW_IOREDIS=FOLDER)");
+        println!(
+            "LEFT OUT: ioredis (npm install --prefix FOLDER ioredis@5; HEDGEROW_IOREDIS=FOLDER)"
+        );
         return None;
     };
     let mut command = Command::new("node");
