@@ -121,7 +121,10 @@ fn a_follower_sends_clients_to_the_primary() {
     let pipeline = client.send(b"get a\r\nping\r\nset b 1\r\n");
     let wanted = "-MOVED 15495 10.0.0.1:7001\r\n+PONG\r\n-MOVED 3300 10.0.0.1:7001\r\n";
     assert_eq!(String::from_utf8(pipeline).unwrap(), wanted);
-    assert!(client.command("wait 1 100").starts_with("-ERR WAIT cannot be used with replica"));
+    for line in ["wait 1 100", "wait x 0"] {
+        let reply = client.command(line);
+        assert!(reply.starts_with("-ERR WAIT cannot be used with replica"), "{line}: {reply}");
+    }
 }
 
 #[test]
