@@ -112,7 +112,7 @@ impl Peer {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut peer = Self { id: String::new(), port, connection: BufReader::new(stream) };
-        peer.id = peer.ask("cluster myid")[1..].to_owned();
+        peer.ask("cluster myid")[1..].clone_into(&mut peer.id);
         peer
     }
 
