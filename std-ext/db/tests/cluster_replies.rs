@@ -168,7 +168,7 @@ impl Pair {
     }
 }
 
-/// Returns a reply without what depends on the time, and on what has happened to a group before.
+/// Returns a reply without numbers that depend on the time and on earlier events in a group.
 fn plain(line: &str, reply: &str) -> String {
     match line {
         "cluster info" | "info cluster" => {

@@ -36,7 +36,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     Some(said)
 }
 
-/// A user with a prompt, who tries another node if one does not answer.
+/// A user with a prompt. If a node does not answer, the user tries another one.
 struct Cli {
     ports: [String; 3],
     node: usize,
@@ -90,10 +90,10 @@ impl Cli {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let first = if replicas { "READONLY\n" } else { "" };
-        let lines: String = keys.iter().map(|key| format!("GET {key}\n")).collect();
+        let lines: Vec<String> = keys.iter().map(|key| format!("GET {key}\n")).collect();
         let writer = std::thread::spawn(move || {
             // The program may end before it has read all.
-            let _ = input.write_all(format!("{first}{lines}").as_bytes());
+            let _ = input.write_all(format!("{first}{}", lines.concat()).as_bytes());
         });
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();

@@ -8,15 +8,15 @@ use redis::cluster_read_routing::RandomReplicaStrategy;
 use std::time::{Duration, Instant};
 
 /// How long the client waits for a reply.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Starts the client in a thread.
-pub(crate) fn start(ports: [u16; 3]) -> Option<Writer> {
+pub(crate) fn start(ports: [u16; 3]) -> Writer {
     let urls = ports.map(|port| format!("redis://127.0.0.1:{port}/"));
-    Some(Writer::in_thread("redis-rs", move |asked, answer| {
+    Writer::in_thread("redis-rs", move |asked, answer| {
         let client = || {
             let builder = ClusterClient::builder(urls.clone()).retries(3).max_retry_wait(100);
-            builder.connection_timeout(PATIENCE)
+            builder.connection_timeout(TIMEOUT)
         };
         let mut connections = Connections {
             primary: client().build().unwrap(),
@@ -24,13 +24,13 @@ pub(crate) fn start(ports: [u16; 3]) -> Option<Writer> {
             connection: None,
         };
         serve("redis-rs", Duration::from_millis(5), &mut connections, &asked, &answer);
-    }))
+    })
 }
 
 /// The client, and its connection to the nodes.
 ///
-/// A blocking connection asks for the nodes again when a node sends it elsewhere, but not when a node is dead. So an
-/// error of the network ends it, as it does in a pool of connections, and the client makes another one.
+/// A blocking connection reads the list of nodes again when a node sends it elsewhere, but not when a node is dead. So
+/// an error of the network ends it, as it does in a pool of connections, and the client makes another one.
 struct Connections {
     primary: ClusterClient,
     replicas: ClusterClient,
@@ -42,7 +42,7 @@ impl Connections {
         if self.connection.is_none() {
             let client = if replicas { &self.replicas } else { &self.primary };
             let connection = client.get_connection()?;
-            connection.set_read_timeout(Some(PATIENCE))?;
+            connection.set_read_timeout(Some(TIMEOUT))?;
             self.connection = Some(connection);
         }
         Ok(self.connection.as_mut().expect("it was made above"))

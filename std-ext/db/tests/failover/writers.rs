@@ -169,7 +169,7 @@ pub(crate) fn serve(
     asked: &Receiver<String>,
     answer: &Sender<String>,
 ) {
-    let (mut keys, mut errors, mut tries) = (Vec::<String>::new(), 0, 0);
+    let (mut keys, mut errors, mut number) = (Vec::<String>::new(), 0, 0);
     let (mut last, mut gap, mut writes) = (Instant::now(), Duration::ZERO, true);
     loop {
         match asked.try_recv() {
@@ -189,8 +189,8 @@ pub(crate) fn serve(
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) if writes => {
                 // A key that got no answer is not used again: it may be there or not.
-                let key = format!("{name}:{tries}");
-                tries += 1;
+                let key = format!("{name}:{number}");
+                number += 1;
                 match client.set(&key, &key) {
                     Ok(()) => {
                         keys.push(key);

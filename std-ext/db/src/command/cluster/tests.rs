@@ -320,7 +320,7 @@ fn only_database_0_can_be_selected() {
     let mut client = at_primary();
     assert_eq!(client.command("select 0"), "+OK");
     assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
-    // What follows was meant for the other database.
+    // The next command was meant for the other database.
     assert!(client.command("set a 1").starts_with("-ERR not executed: "));
     assert_eq!(client.command("select 0"), "+OK");
     assert_eq!(client.command("set a 1"), "+OK");
