@@ -124,7 +124,10 @@ impl<'a> Execution<'_, 'a> {
         self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
         self.connection.update_blocked();
         if self.connection.missing_db_selected {
-            return Err("ERR DB index is out of range".into());
+            return Err(match self.group() {
+                Some(_) => "ERR SELECT is not allowed in cluster mode".into(),
+                None => "ERR DB index is out of range".into(),
+            });
         }
         self.reply(|out| out.ok());
         Ok(())

@@ -47,18 +47,20 @@ impl<'a> Execution<'_, 'a> {
     /// In a cluster, a reply to a change leaves when etcd has the change, and so does the one to WAIT. No follower can
     /// miss a change that etcd has: the reply counts those that live. A single node has none.
     pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let shown = self.shown_nodes();
+        // As in Redis, before the numbers are checked.
+        if shown.as_ref().is_some_and(|shown| shown.view.role != Role::Primary) {
+            return Err(WAIT_ON_FOLLOWER.into());
+        }
         number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
         let timeout = number::integer(arguments[2]);
         if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
             return Err("ERR timeout is negative".into());
         }
-        let Some(shown) = self.shown_nodes() else {
+        let Some(shown) = shown else {
             self.reply(|out| out.integer(0));
             return Ok(());
         };
-        if shown.view.role != Role::Primary {
-            return Err(WAIT_ON_FOLLOWER.into());
-        }
         self.execute_batch();
         // Also for changes of earlier pipelines whose replies the client did not want.
         self.wait_for_last_entry();

@@ -61,6 +61,9 @@ impl<'v> ShownNodes<'v> {
         if *health == Health::Failed {
             flags.push_str(",fail");
         }
+        if port(member, self.tls) == 0 {
+            flags.push_str(",noaddr");
+        }
         let of = match &self.view.primary {
             Some(id) if !primary => id,
             _ => "-",
@@ -75,7 +78,10 @@ impl<'v> ShownNodes<'v> {
 
     /// Writes what CLUSTER SLOTS replies.
     pub(super) fn write_slots(&self, out: &mut Writer<'_>) {
-        let Some(primary) = self.view.primary() else { return out.array(0) };
+        // A node that has just started may not know the address of the primary yet. Without a node, clients ask
+        // another one; an address without a port would be taken for the primary's.
+        let primary = self.view.primary().filter(|primary| port(primary, self.tls) != 0);
+        let Some(primary) = primary else { return out.array(0) };
         out.array(1);
         out.array(3 + self.online_followers().count());
         out.integer(0);

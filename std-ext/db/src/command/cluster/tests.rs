@@ -121,7 +121,10 @@ fn a_follower_sends_clients_to_the_primary() {
     let pipeline = client.send(b"get a\r\nping\r\nset b 1\r\n");
     let wanted = "-MOVED 15495 10.0.0.1:7001\r\n+PONG\r\n-MOVED 3300 10.0.0.1:7001\r\n";
     assert_eq!(String::from_utf8(pipeline).unwrap(), wanted);
-    assert!(client.command("wait 1 100").starts_with("-ERR WAIT cannot be used with replica"));
+    for line in ["wait 1 100", "wait x 0"] {
+        let reply = client.command(line);
+        assert!(reply.starts_with("-ERR WAIT cannot be used with replica"), "{line}: {reply}");
+    }
 }
 
 #[test]
@@ -299,6 +302,29 @@ fn cluster_slots_has_the_format_of_redis() {
     views.publish(View { primary: None, ..view(TWO, Role::Follower) });
     next_cycle(&mut client);
     assert_eq!(client.command("cluster slots"), "*0");
+}
+
+#[test]
+fn a_primary_without_a_known_address_is_shown_to_no_client() {
+    let mut unknown = view(TWO, Role::Follower);
+    unknown.members[0].addresses = Addresses::default();
+    let (mut client, _views) = client_of(unknown, EndpointType::Ip);
+    assert_eq!(client.command("cluster slots"), "*0");
+    let nodes = client.command("cluster nodes");
+    assert!(nodes.contains(&format!("{ONE} :0@0 master,noaddr - ")), "{nodes}");
+    assert_eq!(nodes.matches("noaddr").count(), 1, "{nodes}");
+}
+
+#[test]
+fn only_database_0_can_be_selected() {
+    let mut client = at_primary();
+    assert_eq!(client.command("select 0"), "+OK");
+    assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
+    // The next command was meant for the other database.
+    assert!(client.command("set a 1").starts_with("-ERR not executed: "));
+    assert_eq!(client.command("select 0"), "+OK");
+    assert_eq!(client.command("set a 1"), "+OK");
+    assert_eq!(client.command("select x"), "-ERR value is not an integer or out of range");
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Two servers that are nodes of a group, whose views the test publishes. Each server has a database of its own.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use crate::support::Running;
+use hedgerow_db::cluster::view::{Addresses, Health, Member, Role, View, Views};
+use redis::Commands;
+use redis::cluster::{ClusterClient, ClusterConnection};
+use redis::cluster_read_routing::RandomReplicaStrategy;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) use hedgerow_db::cluster::view::EndpointType;
+
+const GROUP: &str = "00000000000000000000000000000000000000cc";
+
+/// A server, and the cell with its view.
+pub(crate) struct Node {
+    pub(crate) id: String,
+    server: Running,
+    pub(crate) views: Arc<Views>,
+}
+
+impl Node {
+    fn new(number: usize, endpoint_type: EndpointType) -> Self {
+        let first = View { own_id: format!("{number:040x}"), ..View::default() };
+        let id = first.own_id.clone();
+        let views = Arc::new(Views::new(first, endpoint_type, Duration::from_secs(3600)));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        views.set_as_of(u64::try_from(now).unwrap());
+        let shown = Arc::clone(&views);
+        let server = Running::new(|config| config.views = Some(shown));
+        Self { id, server, views }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    fn member(&self) -> Member {
+        let (ip, port) = (self.address().ip().to_string(), self.address().port());
+        let addresses =
+            Addresses { ip, hostname: "localhost".into(), port, ..Addresses::default() };
+        let id = self.id.clone();
+        Member { id, addresses, health: Health::Online, ..Member::default() }
+    }
+}
+
+/// Two nodes.
+pub(crate) struct Cluster(pub(crate) Vec<Node>);
+
+impl Cluster {
+    /// Starts two nodes, the first of which is the primary.
+    pub(crate) fn new(endpoint_type: EndpointType) -> Self {
+        let cluster = Self((0..2).map(|number| Node::new(number, endpoint_type)).collect());
+        cluster.make_primary(0);
+        cluster
+    }
+
+    /// Makes a node the primary, in everybody's view.
+    pub(crate) fn make_primary(&self, primary: usize) {
+        let members: Vec<Member> = self.0.iter().map(Node::member).collect();
+        for (number, node) in self.0.iter().enumerate() {
+            node.views.publish(View {
+                own_id: node.id.clone(),
+                group_id: GROUP.into(),
+                role: if number == primary { Role::Primary } else { Role::Follower },
+                epoch: primary as u64 + 1,
+                primary: Some(self.0[primary].id.clone()),
+                is_led: true,
+                members: members.clone(),
+            });
+        }
+    }
+
+    /// Ends the primary's lease, in everybody's view.
+    pub(crate) fn lose_primary(&self) {
+        for node in &self.0 {
+            let view = View::clone(&node.views.current());
+            node.views.publish(View { role: Role::Follower, is_led: false, ..view });
+        }
+    }
+
+    /// Connects a client that knows one node.
+    pub(crate) fn connect(&self, number: usize, read_from_replicas: bool) -> ClusterConnection {
+        let url = format!("redis://{}/", self.0[number].address());
+        let mut builder = ClusterClient::builder([url]).retries(50).max_retry_wait(100);
+        if read_from_replicas {
+            builder = builder.read_routing_strategy(RandomReplicaStrategy).retries(3);
+        }
+        let connection = builder.build().unwrap().get_connection().unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection
+    }
+
+    /// Returns what a node itself has.
+    pub(crate) fn stored(&self, number: usize, key: &str) -> String {
+        let url = format!("redis://{}/", self.0[number].address());
+        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        let _: () = redis::cmd("READONLY").query(&mut connection).unwrap();
+        connection.get::<_, Option<String>>(key).unwrap().unwrap_or_default()
+    }
+}
