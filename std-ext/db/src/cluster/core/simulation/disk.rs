@@ -4,6 +4,25 @@ use super::random::Random;
 use super::store::Store;
 use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::Lsn;
+use std::ops::Range;
+
+/// A snapshot of the real state. Its shards were written one after the other, while entries were applied.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) sections: Vec<Section>,
+    /// The last entry that it may contain.
+    pub(super) last: Lsn,
+    /// The latest time of these entries.
+    pub(super) time: u64,
+}
+
+/// The records of some slots behind the entry `floor`.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    pub(super) slots: Range<u16>,
+    pub(super) floor: Lsn,
+    pub(super) records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
+}
 
 /// A folder. It outlives the process, but entries that were not forced are lost with the machine.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +31,7 @@ pub(super) struct Disk {
     marks: Vec<Mark>,
     /// The last entry that a loss of power keeps.
     forced: Lsn,
+    snapshot: Option<Snapshot>,
 }
 
 impl Disk {
@@ -35,6 +55,23 @@ impl Disk {
 
     pub(super) fn force(&mut self, up_to: Lsn) {
         self.forced = self.forced.max(up_to.min(self.last()));
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// Keeps a snapshot, unless the disk lacks entries that it contains. Returns whether it does.
+    pub(super) fn keep(&mut self, snapshot: &Snapshot) -> bool {
+        let complete = snapshot.last <= self.forced;
+        if complete {
+            self.snapshot = Some(snapshot.clone());
+        }
+        complete
     }
 
     fn mark_of(&self, lsn: Lsn) -> Option<Mark> {

@@ -3,27 +3,34 @@
 //! The real [`Group`](super::Group) and the real bytes of batches run against a fake etcd, clocks, disks and links. A
 //! seed determines a run: the requests of clients, how long everything takes, and all faults.
 //!
+//! Runs of [`Scenario::Whole`] also have the real state of each node: shards, roles, expirations, and the log that
+//! decides when an answer leaves. A map that applies the same entries says what the state must contain.
+//!
 //! | file | contents |
 //! |---|---|
 //! | `etcd`, `clock`, `disk`, `store` | the parts of the world that are not the group |
 //! | `truth` | the committed entries; every transaction of etcd is checked here |
 //! | `process`, `clients` | a start of a node's program, and the requests of clients |
+//! | `database` | the real state of a process |
 //! | `check` | whether answers agree with the committed entries |
 //! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
 //! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
-//! | `coverage` | the cases that the runs must meet |
+//! | `coverage` | what the runs must meet, and how often |
+//! | `kept` | seeds that once failed |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
-//! and its trace.
+//! and its trace. Then its seed goes to `kept`.
 
 mod check;
 mod clients;
 mod clock;
 mod coverage;
+mod database;
 mod disk;
 mod drive;
 mod etcd;
 mod faults;
+mod kept;
 mod network;
 mod process;
 mod random;
@@ -33,17 +40,12 @@ mod truth;
 mod workload;
 mod world;
 
-use coverage::Coverage;
+use coverage::{ALWAYS, Case, Coverage, Met, WHOLE, WIDE};
 use faults::Scenario;
+use kept::KEPT;
 use run::{run_seed, shrink};
 use std::ops::Range;
-
-/// Seeds that once broke a rule, beyond those that the tests run anyway.
-const KEPT: &[(Scenario, &[u64])] = &[
-    (Scenario::Faults, &[1469, 4749, 13_692]),
-    (Scenario::LogReads, &[236, 5066]),
-    (Scenario::Restore, &[2345, 4196, 5595, 9639]),
-];
+use std::time::{Duration, Instant};
 
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.
 fn seeds(default: Range<u64>) -> Range<u64> {
@@ -60,23 +62,44 @@ fn run_all(seeds: Range<u64>, scenario: Scenario) -> Coverage {
         let run = run_seed(seed, scenario);
         coverage.add(&run.coverage);
         if let Some(why) = run.violation {
-            let (faults, trace) = shrink(seed, scenario);
+            let (plan, trace) = shrink(seed, scenario);
             panic!(
-                "seed {seed} of {scenario:?}: {why}\n{trace}\nleast faults of seed {seed}: {faults:#?}\n{why}"
+                "seed {seed} of {scenario:?}: {why}\n{trace}\nthe least that seed {seed} needs: {plan:#?}\n{why}"
             );
         }
     }
     coverage
 }
 
+/// Runs seeds, and fails if they have not met what so many seeds must meet.
+fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
+    let hundreds = (seeds.end - seeds.start) / 100;
+    let coverage = run_all(seeds, scenario);
+    println!("{coverage:?}");
+    let required = required.concat().into_iter().map(|(met, least)| (met, least * hundreds));
+    let missing = coverage.missing(&required.collect::<Vec<_>>());
+    assert!(missing.is_empty(), "the runs of {scenario:?} have met too seldom: {missing:?}");
+}
+
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let seeds = seeds(0..300);
-    let enough = seeds.end - seeds.start >= 300;
-    let coverage = run_all(seeds, Scenario::Faults);
-    println!("{coverage:?}");
-    let missing = coverage.missing();
-    assert!(!enough || missing.is_empty(), "no run has met {missing:?}");
+    run_covered(seeds(0..300), Scenario::Faults, &[ALWAYS]);
+}
+
+#[test]
+fn further_faults_lose_nothing() {
+    run_covered(seeds(0..200), Scenario::Wide, &[ALWAYS, WIDE]);
+}
+
+/// The whole state. Two tests have a half each, so that two processors share the work.
+#[test]
+fn the_state_is_what_the_log_says() {
+    run_covered(seeds(0..500), Scenario::Whole, &[ALWAYS, WIDE, WHOLE]);
+}
+
+#[test]
+fn the_state_is_what_the_log_says_for_further_seeds() {
+    run_covered(seeds(500..1000), Scenario::Whole, &[ALWAYS, WIDE, WHOLE]);
 }
 
 #[test]
@@ -98,7 +121,8 @@ fn a_restored_etcd_is_noticed() {
     let seeds = seeds(0..60);
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Restore);
-    assert!(!enough || coverage.0.contains_key(&coverage::Case::RestoreNoticed), "{coverage:?}");
+    let missing = coverage.missing(&[(Met::Case(Case::RestoreNoticed), 10)]);
+    assert!(!enough || missing.is_empty(), "{coverage:?}");
 }
 
 /// Leases promise nothing to a machine whose clocks stop. A simulation that did not find that would find little else.
@@ -110,25 +134,54 @@ fn stopped_clocks_make_lease_reads_old() {
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
 }
 
-/// Lists all seeds that break a rule, and the cases that the runs have met.
+/// Plays many seeds of each scenario, and lists those that break a rule.
 ///
-/// Runs only if `HEDGEROW_SEEDS` chooses the seeds.
+/// ```text
+/// HEDGEROW_SEEDS=0..1000000 cargo test --release -p hedgerow-db --features cluster --lib many_seeds -- --ignored --nocapture
+/// ```
+/// `HEDGEROW_SCENARIO=Wide` chooses one scenario.
 #[test]
-fn survey() {
-    if std::env::var_os("HEDGEROW_SEEDS").is_none() {
-        return;
-    }
-    for scenario in [Scenario::Faults, Scenario::LogReads, Scenario::Restore] {
-        let mut coverage = Coverage::default();
-        for seed in seeds(0..1000) {
-            let run = run_seed(seed, scenario);
-            coverage.add(&run.coverage);
-            if let Some(why) = run.violation {
-                println!("{scenario:?} {seed}: {why}");
-            }
+#[ignore = "takes hours for 10^6 seeds"]
+fn many_seeds() {
+    let all = [
+        (Scenario::Faults, &[ALWAYS][..]),
+        (Scenario::Wide, &[ALWAYS, WIDE]),
+        (Scenario::Whole, &[ALWAYS, WIDE, WHOLE]),
+        (Scenario::LogReads, &[]),
+        (Scenario::Restore, &[]),
+    ];
+    let wanted = std::env::var("HEDGEROW_SCENARIO").ok();
+    let mut violations = 0;
+    for (scenario, required) in all {
+        if wanted.as_ref().is_none_or(|wanted| *wanted == format!("{scenario:?}")) {
+            violations += survey(seeds(0..1000), scenario, required);
         }
-        println!("{scenario:?} met {:?}; missing {:?}", coverage.0, coverage.missing());
     }
+    assert_eq!(violations, 0, "seeds that break a rule");
+}
+
+/// Runs seeds to the last one, and prints the progress each minute. Returns the number of violations.
+fn survey(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) -> u64 {
+    let (mut coverage, mut violations) = (Coverage::default(), 0);
+    let mut told = Instant::now();
+    for seed in seeds.clone() {
+        let run = run_seed(seed, scenario);
+        coverage.add(&run.coverage);
+        if let Some(why) = run.violation {
+            violations += 1;
+            println!("{scenario:?} {seed}: {why}");
+        }
+        if told.elapsed() > Duration::from_secs(60) {
+            told = Instant::now();
+            println!("{scenario:?}: seeds up to {seed} of {seeds:?}, {violations} violations");
+        }
+    }
+    let hundreds = (seeds.end - seeds.start) / 100;
+    let required = required.concat().into_iter().map(|(met, least)| (met, least * hundreds));
+    let missing = coverage.missing(&required.collect::<Vec<_>>());
+    println!("{scenario:?}: seeds {seeds:?}, {violations} violations; met {:?}", coverage.0);
+    println!("{scenario:?}: met too seldom {missing:?}");
+    violations
 }
 
 /// A seed gives the same run each time.
@@ -137,4 +190,6 @@ fn a_seed_repeats_its_run() {
     let trace = |seed| run::traced(seed, Scenario::Faults).trace;
     assert_eq!(trace(3), trace(3));
     assert_ne!(trace(3), trace(5));
+    let whole = |seed| run::traced(seed, Scenario::Whole).trace;
+    assert_eq!(whole(3), whole(3));
 }

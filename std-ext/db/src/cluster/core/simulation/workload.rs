@@ -2,22 +2,30 @@
 
 use super::check::Checker;
 use super::clients::Request;
-use super::coverage::Case;
+use super::coverage::{Case, Met};
+use super::database::Verdict;
 use super::etcd::Transaction;
-use super::faults::Kind;
-use super::world::{CLIENTS_END, Node, Trouble, What, World};
+use super::faults::{Kind, Scenario};
+use super::world::{Node, Trouble, What, World};
 use crate::cluster::core::{Event, Members, Role};
+
+/// The bytes of a request that etcd takes: its default is half as much again.
+const LARGEST_REQUEST: usize = 1 << 20;
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
     pub(super) fn ask(&mut self, client: usize, turn: u64) {
-        if self.now > CLIENTS_END || self.clients[client].turn != turn {
+        if self.now > self.clients_end() || self.clients[client].turn != turn {
             return;
         }
         let asks = &mut self.clients[client];
         asks.turn += 1;
         let (node, turn) = (asks.aim, asks.turn);
-        let request = Request::random(&mut self.random.clients, self.tokens, self.most_batch);
+        let random = match self.scenario {
+            Scenario::Whole => Request::random_with_locks,
+            _ => Request::random,
+        };
+        let request = random(&mut self.random.clients, self.tokens, self.most_batch);
         self.tokens += 1;
         let wait = self.random.clients.between(300, 1500);
         self.after(wait, What::GiveUp { client, turn });
@@ -40,8 +48,12 @@ impl World {
             request.keys().iter().map(|key| self.checker.required(key)).collect();
         let Some(process) = self.process(node, number) else { return };
         let refused = !process.accepts && !request.reads_only();
-        if process.role != Role::Primary || refused {
-            self.read_at_follower(node, request);
+        if !process.is_serving() || refused {
+            if process.database.is_some() {
+                self.read_at_database(node, number, request);
+            } else {
+                self.read_at_follower(node, request);
+            }
             return self.ask_elsewhere(client.0, client.1);
         }
         match process.evaluate(client, request.clone(), &required, boot) {
@@ -83,6 +95,42 @@ impl World {
         }
     }
 
+    /// As `read_at_follower`, by the real state.
+    fn read_at_database(&mut self, node: usize, number: u64, request: &Request) {
+        let Some(process) = self.process(node, number) else { return };
+        let Some(database) = process.database.as_mut() else { return };
+        if process.role != Role::Follower || !request.reads_only() {
+            return;
+        }
+        let executed = match database.execute(request) {
+            Ok(executed) => executed,
+            Err(why) => return self.violate(format!("node {node}: {why}")),
+        };
+        if database.verdict(&executed.wait) != Verdict::Leaves {
+            return;
+        }
+        let hidden = executed.time.max(database.removed_until(&process.store));
+        let keys = request.keys().into_iter().zip(&executed.values);
+        let written: Vec<_> =
+            keys.map(|(key, value)| (key, value, process.store.written(key))).collect();
+        let mut wrong = None;
+        for (key, value, lsn) in written {
+            let record = self.truth.record(key, lsn);
+            let agrees = match value {
+                Some(value) => record.is_some_and(|record| record.value == *value),
+                None => record.is_none_or(|record| record.ends.is_some_and(|end| end <= hidden)),
+            };
+            if !agrees {
+                let name = String::from_utf8_lossy(key).into_owned();
+                wrong = Some(format!("as a follower it shows {name} as it never was: {value:?}"));
+            }
+        }
+        self.coverage.met(Case::FollowerRead);
+        if let Some(wrong) = wrong {
+            self.disagree(node, &wrong);
+        }
+    }
+
     pub(super) fn cut(&mut self, node: usize, until: u64, to: bool) {
         let machine = &mut self.nodes[node];
         let cut = if to { &mut machine.cut_to } else { &mut machine.cut_from };
@@ -93,6 +141,7 @@ impl World {
     pub(super) fn fault(&mut self, number: usize) {
         let kind = self.faults[number].kind.clone();
         self.note(|| format!("fault {number}: {kind:?}"));
+        self.coverage.count(Met::Fault(kind.name()));
         let now = self.now;
         match kind {
             Kind::Crash { node, actions, power } => self.nodes[node].crash = Some((actions, power)),
@@ -140,6 +189,27 @@ impl World {
             }
             Kind::Forget { node } => self.forget(node),
             Kind::Jump { node, by } => self.nodes[node].clock.jump(by),
+            Kind::Away { node, time, fetch } => {
+                self.nodes[node].fetch = fetch;
+                // Two copies suffice from now on.
+                self.most_retained = self.most_retained.min(2_000);
+                self.end_process(node, false, time);
+            }
+            Kind::DiskFull { node, time } => self.nodes[node].disk_full = now + time,
+            Kind::HandOverAndDie { to, actions, power } => {
+                self.nodes[to].crash = Some((actions, power));
+                self.hand_over(Some(to));
+            }
+            Kind::Lost { node, time } => {
+                self.end_process(node, false, time);
+                self.remove_member(node);
+            }
+            Kind::Chase { times, pause } => self.chase(times, pause),
+            Kind::Twin { node, of } => self.twin(node, of),
+            Kind::Limit { time, bytes } => {
+                self.trouble.limited = now + time;
+                self.etcd.largest_request = bytes;
+            }
             Kind::Backup => self.backup = Some(Box::new((self.etcd.clone(), self.truth.clone()))),
             Kind::Restore => self.restore(),
         }
@@ -203,6 +273,39 @@ impl World {
 
     /// The operator removes a node from the members. Its process starts again, and adds itself.
     fn forget(&mut self, node: usize) {
+        self.remove_member(node);
+        let restart = self.random.nodes.between(100, 2000);
+        self.after(restart, What::Leave { node });
+    }
+
+    /// The primary ends. The next one will, too.
+    pub(super) fn chase(&mut self, times: u64, pause: u64) {
+        let leads = |node: &Node| {
+            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+        };
+        let mut left = times;
+        if let Some(node) = self.nodes.iter().position(leads) {
+            let restart = self.random.nodes.between(50, 800);
+            let power = self.random.nodes.chance(500);
+            self.end_process(node, power, restart);
+            left -= 1;
+        }
+        if left > 0 && self.now + pause < self.healed {
+            self.after(pause, What::Chase { times: left, pause });
+        }
+    }
+
+    /// A node gets the folder and the name of another one, as by a copied disk.
+    fn twin(&mut self, node: usize, of: usize) {
+        let (id, disk) = (self.nodes[of].id, self.nodes[of].disk.clone());
+        self.end_process(node, false, 100);
+        // What only this folder had on disk is gone, and its records must not count any more.
+        self.remove_member(node);
+        let machine = &mut self.nodes[node];
+        (machine.id, machine.disk) = (id, disk);
+    }
+
+    fn remove_member(&mut self, node: usize) {
         let id = self.nodes[node].id;
         let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else { return };
         let Ok(members) = Members::parse(&old) else {
@@ -212,14 +315,12 @@ impl World {
         let swap = Transaction {
             compares: vec![("members".into(), Some(old))],
             puts: vec![("members".into(), new)],
-            deletes: Vec::new(),
+            deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
         if self.etcd.commit(&swap).is_ok() {
             self.members_changed = self.now;
             self.changed();
         }
-        let restart = self.random.nodes.between(100, 2000);
-        self.after(restart, What::Leave { node });
     }
 
     /// etcd gets an older state. All connections break.
@@ -257,12 +358,15 @@ impl World {
         self.trouble = Trouble::default();
         // The alarm stays until the primary has freed space.
         self.etcd.quota = usize::MAX;
+        self.etcd.largest_request = LARGEST_REQUEST;
         for node in &mut self.nodes {
             node.cut_to = 0;
             node.cut_from = 0;
             node.watch_stalled = 0;
             node.answers_late = 0;
             node.slow_disk = 0;
+            node.disk_full = 0;
+            node.fetch = 0;
             node.crash = None;
             node.freeze = None;
         }
