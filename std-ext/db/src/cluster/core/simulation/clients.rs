@@ -39,7 +39,7 @@ const LOCK: &[u8] = b"lock";
 /// A token and bytes that LZ4 cannot shorten.
 fn large(token: &[u8], bytes: usize) -> Vec<u8> {
     let mut noise = Random::new(bytes as u64, token.iter().map(|byte| u64::from(*byte)).sum());
-    let filler = (0..bytes / 8).flat_map(|_| noise.next().to_le_bytes());
+    let filler = (0..bytes.div_ceil(8)).flat_map(|_| noise.next().to_le_bytes()).take(bytes);
     token.iter().copied().chain(filler).collect()
 }
 

@@ -3,6 +3,7 @@
 //! It is one copy of the data, as linearizable requests see it. Delays, losses and the lag of watches are the
 //! [world](super::world)'s.
 
+use crate::cluster::core::Tail;
 use std::collections::BTreeMap;
 
 /// The value of a key, and the revision that put it.
@@ -39,6 +40,19 @@ pub(super) struct Transaction {
     pub(super) deletes: Vec<(String, String)>,
 }
 
+/// A way in which etcd, or its client, is weaker than the protocol needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Weakness {
+    #[default]
+    None,
+    /// A comparison of a line looks at the number of its batch only.
+    ComparesSequence,
+    /// A comparison looks at the revision that has put the value, not at the value.
+    ComparesRevision,
+    /// Some reads are serializable: they show an older state.
+    StaleReads,
+}
+
 /// The data of etcd, copied for a backup.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FakeEtcd {
@@ -51,6 +65,9 @@ pub(super) struct FakeEtcd {
     pub(super) quota: usize,
     pub(super) alarm: bool,
     pub(super) largest_request: usize,
+    pub(super) weakness: Weakness,
+    /// For comparisons of revisions: the revision at which a client has seen a value. A restore does not change it.
+    pub(super) seen: BTreeMap<Vec<u8>, u64>,
 }
 
 impl FakeEtcd {
@@ -97,10 +114,27 @@ impl FakeEtcd {
         Ok(self.apply(transaction))
     }
 
-    fn apply(&mut self, transaction: &Transaction) -> bool {
-        let holds = |(key, value): &(String, Option<Vec<u8>>)| {
-            self.keys.get(key).map(|stored| &stored.value) == value.as_ref()
+    fn holds(&self, key: &str, expected: Option<&[u8]>) -> bool {
+        let stored = self.keys.get(key);
+        let (Some(stored), Some(expected)) = (stored, expected) else {
+            return stored.is_none() && expected.is_none();
         };
+        let seq = |line: &[u8]| Tail::parse(line).map(|tail| tail.seq);
+        match self.weakness {
+            Weakness::ComparesSequence if key == "tail" => seq(&stored.value) == seq(expected),
+            Weakness::ComparesRevision => self.seen.get(expected) == Some(&stored.revision),
+            _ => stored.value == expected,
+        }
+    }
+
+    /// Returns the value that a key had before it changed last, if the history knows it.
+    pub(super) fn before(&self, key: &str) -> Option<Vec<u8>> {
+        let changes = self.history.iter().rev().filter(|change| change.key == key);
+        changes.skip(1).find_map(|change| change.value.clone())
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> bool {
+        let holds = |(key, value): &(String, Option<Vec<u8>>)| self.holds(key, value.as_deref());
         if !transaction.compares.iter().all(holds) {
             return false;
         }
@@ -114,6 +148,9 @@ impl FakeEtcd {
             }
         }
         for (key, value) in &transaction.puts {
+            if self.weakness == Weakness::ComparesRevision {
+                self.seen.insert(value.clone(), revision);
+            }
             self.keys.insert(key.clone(), Stored { value: value.clone(), revision });
             self.history.push(Change { revision, key: key.clone(), value: Some(value.clone()) });
             changed = true;
@@ -164,4 +201,26 @@ fn transactions_compare_values_and_watches_see_history() {
     assert_eq!(etcd.commit(&delete), Ok(true), "a trim deletes also under the alarm");
     assert_eq!((etcd.get("a"), etcd.revision), (None, 4));
     assert_eq!(backup.revision, 3);
+}
+
+/// A primary that slept through a restore must not write. Revisions are used again, values never are [C-4].
+#[test]
+fn a_restored_etcd_uses_revisions_again() {
+    let put = |value: &[u8], expected: &[u8]| Transaction {
+        compares: vec![("tail".into(), Some(expected.to_vec()))],
+        puts: vec![("tail".into(), value.to_vec())],
+        deletes: Vec::new(),
+    };
+    let written_after_restore = |weakness| {
+        let mut etcd = FakeEtcd { weakness, ..FakeEtcd::new() };
+        etcd.commit(&Transaction { compares: Vec::new(), ..put(b"1", b"") }).unwrap();
+        let backup = etcd.clone();
+        assert_eq!(etcd.commit(&put(b"2", b"1")), Ok(true));
+        let seen = std::mem::take(&mut etcd.seen);
+        etcd = FakeEtcd { seen, ..backup };
+        assert_eq!(etcd.commit(&put(b"another 2", b"1")), Ok(true));
+        etcd.commit(&put(b"3", b"2")).unwrap()
+    };
+    assert!(!written_after_restore(Weakness::None), "a lost history goes on");
+    assert!(written_after_restore(Weakness::ComparesRevision), "the control finds nothing");
 }

@@ -41,9 +41,10 @@ mod workload;
 mod world;
 
 use coverage::{ALWAYS, Case, Coverage, Met, WHOLE, WIDE};
+use etcd::Weakness;
 use faults::Scenario;
 use kept::KEPT;
-use run::{run_seed, shrink};
+use run::{run_seed, run_weak, shrink};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,19 @@ fn stopped_clocks_make_lease_reads_old() {
     let mut allowed =
         violations.filter(|why| why.contains("both hold the lease") || why.contains("an old read"));
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
+}
+
+/// The simulation finds an etcd, or a client of it, that is weaker than the protocol needs.
+#[test]
+fn weak_comparisons_and_reads_are_found() {
+    let controls = [
+        (Scenario::Faults, Weakness::ComparesSequence, "writes a wrong log"),
+        (Scenario::LogReads, Weakness::StaleReads, "an old read"),
+    ];
+    for (scenario, weakness, expected) in controls {
+        let mut found = (0..400).filter_map(|seed| run_weak(seed, scenario, weakness).violation);
+        assert!(found.any(|why| why.contains(expected)), "{weakness:?}: no run says {expected:?}");
+    }
 }
 
 /// Plays many seeds of each scenario, and lists those that break a rule.

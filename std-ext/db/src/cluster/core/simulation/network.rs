@@ -1,7 +1,7 @@
 //! The network between nodes and etcd: delays, losses, deadlines, and the watch.
 
 use super::coverage::{Case, Met};
-use super::etcd::{Refusal, Transaction};
+use super::etcd::{Refusal, Transaction, Weakness};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
@@ -139,7 +139,11 @@ impl World {
     }
 
     fn read(&mut self, read: &Read) -> Answer {
-        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
+        let old = self.etcd.weakness == Weakness::StaleReads && self.random.network.chance(300);
+        let value = |key: &str| {
+            let before = if old { self.etcd.before(key) } else { None };
+            before.or_else(|| self.etcd.get(key).map(|stored| stored.value.clone()))
+        };
         match read {
             Read::Tail => Answer::Tail {
                 revision: self.etcd.revision,

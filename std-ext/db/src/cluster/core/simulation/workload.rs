@@ -329,7 +329,9 @@ impl World {
         if backup.1.last() + 3 > self.truth.last() {
             return; // Too little is lost to be noticed.
         }
+        let seen = std::mem::take(&mut self.etcd.seen);
         (self.etcd, self.truth) = *backup;
+        self.etcd.seen = seen;
         self.incarnation += 1;
         self.checker = Checker::default();
         let last = self.truth.last();

@@ -214,7 +214,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             events: 0,
-            etcd: FakeEtcd::new(),
+            etcd: FakeEtcd { weakness: plan.weakness, ..FakeEtcd::new() },
             incarnation: 0,
             backup: None,
             trouble: Trouble::default(),
