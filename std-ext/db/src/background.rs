@@ -249,8 +249,9 @@ fn write_snapshot(
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());
     }
-    // The snapshot of a node without a position would lose its place in the log, and is an error.
-    let position = if is_alone { None } else { state.log.position(last) };
+    // The log of one node has no position. The snapshot of a node of a cluster without one is an error: it would have
+    // lost its place in the log.
+    let position = state.log.position(last);
     let bytes = writer.finish_at(last, state.latest_time(), position).map_err(snapshot_error)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;

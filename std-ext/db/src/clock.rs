@@ -29,7 +29,8 @@ pub enum TimeSource {
 }
 
 impl TimeSource {
-    fn now(&self) -> u64 {
+    /// Returns the time in milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
         match self {
             Self::System => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -39,6 +40,11 @@ impl TimeSource {
             Self::Manual(now) => now.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Returns a length of time in milliseconds.
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The clock by which keys expire.

@@ -1,7 +1,7 @@
 //! The database.
 
 use crate::background::BackgroundTasks;
-use crate::clock::Clock;
+use crate::clock::{Clock, milliseconds};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::log::disk::{Disk, SystemDisk};
@@ -385,8 +385,7 @@ impl Db {
         value: impl AsRef<[u8]>,
         ttl: Duration,
     ) -> Result<(), Error> {
-        let time = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let end = self.inner.state.clock.now().saturating_add(time);
+        let end = self.inner.state.clock.now().saturating_add(milliseconds(ttl));
         self.set_until(key, value, Expiry::At(end))
     }
 
@@ -456,8 +455,8 @@ impl Db {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn expire(&self, key: impl AsRef<[u8]>, after: Duration) -> Result<bool, Error> {
-        let time = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let expiry = Expiry::At(self.inner.state.clock.now().saturating_add(time));
+        let end = self.inner.state.clock.now().saturating_add(milliseconds(after));
+        let expiry = Expiry::At(end);
         let change = Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
         Ok(self.execute(Request::Change(key.as_ref(), change), int)? == 1)
     }

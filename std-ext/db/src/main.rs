@@ -98,13 +98,11 @@ fn serve(config: &Config) -> Result<(), String> {
     let mut settings = config.server();
     settings.max_clients = fit_to_file_limit(settings.max_clients);
     #[cfg(feature = "cluster")]
-    let cluster = config.cluster();
+    let cluster = config.cluster().map(|cluster| (node::views(&cluster), cluster));
     #[cfg(feature = "cluster")]
-    if let Some(cluster) = &cluster {
-        settings.views = Some(node::views(cluster));
+    if let Some((views, _)) = &cluster {
+        settings.views = Some(Arc::clone(views));
     }
-    #[cfg(feature = "cluster")]
-    let views = settings.views.clone();
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
@@ -116,8 +114,8 @@ fn serve(config: &Config) -> Result<(), String> {
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
     #[cfg(feature = "cluster")]
-    let node = match cluster.zip(views) {
-        Some((cluster, views)) => {
+    let node = match cluster {
+        Some((views, cluster)) => {
             Some(start_node(config, &cluster, views, &progress, Arc::clone(&stopper))?)
         }
         None => None,

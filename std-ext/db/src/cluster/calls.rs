@@ -9,9 +9,9 @@ use super::etcd::{
 };
 use super::keys::Keys;
 use super::message::{Inbox, Message};
-use super::peer::Spool;
+use super::resync::SharedSpool;
 use crate::lock::lock;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// The batches of one answer: at 512 KiB each they are less than the 8 MiB that the client takes.
@@ -26,16 +26,11 @@ pub(super) struct Calls {
     inbox: Inbox,
     watch: Option<JoinHandle<()>>,
     /// Batches that were kept while the folder was renewed from a peer.
-    spool: Arc<Mutex<Option<Spool>>>,
+    spool: SharedSpool,
 }
 
 impl Calls {
-    pub(super) fn new(
-        client: Client,
-        keys: Arc<Keys>,
-        inbox: Inbox,
-        spool: Arc<Mutex<Option<Spool>>>,
-    ) -> Self {
+    pub(super) fn new(client: Client, keys: Arc<Keys>, inbox: Inbox, spool: SharedSpool) -> Self {
         Self { client, keys, inbox, watch: None, spool }
     }
 
@@ -170,15 +165,11 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
     } else if pair.key == keys.members() {
         seen.push(Seen::Members(Some(pair.value.to_vec())));
     } else if pair.key == keys.wanted()
-        && let Some(node) = node_id(&pair.value)
+        && let Some(node) = NodeId::read(&pair.value)
     {
         // Fails only after the driver has stopped.
         let _ = inbox.send(Message::Wanted(node));
     }
-}
-
-fn node_id(text: &[u8]) -> Option<NodeId> {
-    str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Returns the transaction of the protocol in etcd's words.
@@ -250,7 +241,7 @@ async fn read_batches(
 }
 
 /// Returns batches that were kept while the folder was renewed, if the first one is among them.
-fn spooled(spool: &Mutex<Option<Spool>>, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u8>)>> {
+fn spooled(spool: &SharedSpool, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u8>)>> {
     let spool = lock(spool);
     let (begin, end) = spool.as_ref()?.range()?;
     if !(begin..=end).contains(&first) {
@@ -289,7 +280,7 @@ async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError>
     let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
     let durable = answers.next().unwrap_or_default();
     let durable = durable.iter().filter_map(|pair| {
-        let node = node_id(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
+        let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
         Some((node, super::durable::Durable::parse(&pair.value)?.seq))
     });
     Ok(Answer::Durable { first, durable: durable.collect() })

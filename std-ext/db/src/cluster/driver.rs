@@ -120,9 +120,6 @@ impl Driver {
                     }
                 }
             }
-            if self.ended {
-                break;
-            }
             if clock::now() >= self.parts.group.deadline() {
                 self.event(Event::Tick);
             }
@@ -266,14 +263,13 @@ impl Driver {
         }
         self.actions = actions;
         if self.serving {
-            self.parts.log.set_pending(self.parts.group.status().pending);
+            self.parts.log.set_pending(self.parts.group.pending());
             if before != (self.parts.log.safe(), self.proof) {
                 self.parts.log.tell();
             }
         } else {
             // Clients that are held back want to know the next primary at once.
-            let status = self.parts.group.status();
-            let holder = (status.epoch, status.primary);
+            let holder = self.parts.group.holder();
             if std::mem::replace(&mut self.holder, holder) != holder {
                 self.publish_view();
             }

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// The group that all slots belong to. A cluster has only one so far.
 pub(crate) const GROUP: u32 = 0;
+/// The part of the keys of batches behind the group's prefix.
+const BATCHES: &str = "log/";
 /// The longest name of a cluster.
 const LONGEST_NAME: usize = 64;
 
@@ -11,6 +13,8 @@ const LONGEST_NAME: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     prefix: String,
+    /// The prefix of the group's keys, with which each key that the watch brings is compared.
+    group: String,
 }
 
 /// A name that cannot be the name of a cluster.
@@ -40,7 +44,8 @@ impl Keys {
         if cluster.is_empty() || cluster.len() > LONGEST_NAME || !cluster.bytes().all(fine) {
             return Err(BadName(cluster.chars().take(LONGEST_NAME).collect()));
         }
-        Ok(Self { prefix: format!("/hedgerow/{cluster}/") })
+        let prefix = format!("/hedgerow/{cluster}/");
+        Ok(Self { group: format!("{prefix}g/{GROUP}/"), prefix })
     }
 
     /// Returns the key of the cluster's identity and format.
@@ -60,52 +65,53 @@ impl Keys {
 
     /// Returns the prefix of all keys of the group.
     pub(crate) fn group(&self) -> String {
-        format!("{}g/{GROUP}/", self.prefix)
+        self.group.clone()
     }
 
     /// Returns the key of the group's last line: its epoch, its primary, and the end of its log.
     pub(crate) fn tail(&self) -> String {
-        format!("{}tail", self.group())
+        format!("{}tail", self.group)
     }
 
     /// Returns the key that names the primary. It changes with the epoch only.
     pub(crate) fn primary(&self) -> String {
-        format!("{}primary", self.group())
+        format!("{}primary", self.group)
     }
 
     /// Returns the key of the list of members.
     pub(crate) fn members(&self) -> String {
-        format!("{}members", self.group())
+        format!("{}members", self.group)
     }
 
     /// Returns the prefix of the group's batches.
     pub(crate) fn batches(&self) -> String {
-        format!("{}log/", self.group())
+        format!("{}{BATCHES}", self.group)
     }
 
     /// Returns the key of a batch. Keys sort as their numbers do.
     pub(crate) fn batch(&self, seq: u64) -> String {
-        format!("{}log/{seq:020}", self.group())
+        format!("{}{BATCHES}{seq:020}", self.group)
     }
 
     /// Returns the prefix of the keys with the progress of the members' disks.
     pub(crate) fn durables(&self) -> String {
-        format!("{}durable/", self.group())
+        format!("{}durable/", self.group)
     }
 
     /// Returns the key with the progress of a member's disk.
     pub(crate) fn durable(&self, node: &str) -> String {
-        format!("{}durable/{node}", self.group())
+        format!("{}durable/{node}", self.group)
     }
 
     /// Returns the key by which a member asks the primary to hand over to it.
     pub(crate) fn wanted(&self) -> String {
-        format!("{}wanted", self.group())
+        format!("{}wanted", self.group)
     }
 
     /// Returns the number of a batch by its key.
     pub(crate) fn seq(&self, key: &[u8]) -> Option<u64> {
-        let digits = key.strip_prefix(self.batches().as_bytes())?;
+        let name = key.strip_prefix(self.group.as_bytes())?;
+        let digits = name.strip_prefix(BATCHES.as_bytes())?;
         let plain = digits.len() == 20 && digits.iter().all(u8::is_ascii_digit);
         str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
     }

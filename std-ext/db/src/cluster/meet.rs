@@ -6,10 +6,11 @@ use super::etcd::{
 };
 use super::identity::{Belonging, Format};
 use super::keys::Keys;
+use crate::clock::TimeSource;
 use crate::config::ClusterSettings;
 use crate::log::folder::Folder;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How often a node that waits for etcd says so.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -86,7 +87,7 @@ async fn try_to_meet(client: &Client, keys: &Keys, make: bool) -> Result<Option<
         if !make {
             return Ok(None);
         }
-        let new = Format::new(wall())?;
+        let new = Format::new(TimeSource::System.now())?;
         let transaction = Transaction {
             compare: vec![Compare::Absent { key: keys.format().into() }],
             then: vec![Operation::put(keys.format(), new.print())],
@@ -137,11 +138,6 @@ fn is_final(why: &EtcdError) -> bool {
 fn has_data(folder: &Folder) -> Result<bool, StartError> {
     let logs = folder.numbered(crate::log::LOG)?;
     Ok(!logs.is_empty() || !folder.numbered(crate::snapshot::NAME)?.is_empty())
-}
-
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the address under which others reach this machine: the one from which it reaches etcd.

@@ -35,6 +35,7 @@ use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
+use crate::clock::milliseconds;
 use crate::clustered::Relayed;
 use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
 use crate::log::Log;
@@ -188,24 +189,11 @@ impl Opened {
             largest_request: settings.max_entry,
         };
         let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
-            let Relayed { log, last, time, batch, snapshot, .. } = relayed;
+            check_data(&relayed, folder, format)?;
+            let Relayed { log, last, time, batch, .. } = relayed;
             let Some(file) = log else {
                 return Err(StartError::new("a node of a cluster needs a directory: set dir"));
             };
-            if snapshot.as_ref().is_some_and(|snapshot| snapshot.cluster != format.cluster) {
-                return Err(StartError::new(format!(
-                    "the snapshot in {} belongs to another cluster: restore the directory, or choose an empty one with \
-                     --dir and let the node fetch its data from the others",
-                    folder.path().display()
-                )));
-            }
-            if last > 0 && batch.is_none() {
-                return Err(StartError::new(format!(
-                    "{} has entries that are of no batch of the cluster: choose an empty directory with --dir, and let \
-                     the node fetch its data from the others",
-                    folder.path().display()
-                )));
-            }
             let mark = batch.map(|(first, mark)| mark_of(first, &mark));
             let relay = Relay::new(Arc::new(file), mark);
             let relay = Arc::new(relay.map_err(|why| StartError::new(why.to_string()))?);
@@ -261,18 +249,7 @@ impl Starting<'_> {
             DiskThread::start(Arc::clone(&opened.relay), self.inbox.clone()).map_err(cannot)?;
         let log = Arc::clone(&opened.log);
         let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone());
-        let group_id = GroupId {
-            cluster: self.format.cluster,
-            incarnation: self.format.incarnation,
-            group: GROUP,
-        };
-        let options = PeerClientOptions {
-            group: group_id,
-            node: self.id,
-            insecure: tls.is_none(),
-            tls,
-            most_bytes: MOST_FETCHED,
-        };
+        let options = self.peer_client(tls);
         let registry = Registry::new(
             self.client.clone(),
             Arc::clone(&self.keys),
@@ -339,6 +316,22 @@ impl Starting<'_> {
         Ok(Group::new(settings, position, held, now))
     }
 
+    fn peer_client(&self, tls: Option<PeerTls>) -> PeerClientOptions {
+        PeerClientOptions {
+            group: self.group_id(),
+            node: self.id,
+            insecure: self.settings.peer.insecure,
+            tls,
+            most_bytes: MOST_FETCHED,
+        }
+    }
+
+    /// Returns the group's identity for peers.
+    fn group_id(&self) -> GroupId {
+        let Format { cluster, incarnation, .. } = self.format;
+        GroupId { cluster, incarnation, group: GROUP }
+    }
+
     /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.
     fn group_name(&self) -> String {
         hex::text(&self.format.cluster) + &hex::text(&GROUP.to_be_bytes())
@@ -364,13 +357,9 @@ impl Starting<'_> {
         }
     }
 
-    fn serve_peers(
-        &self,
-        opened: &Opened,
-        monitor: &NodeMonitor,
-        tls: Option<PeerTls>,
-    ) -> Result<Vec<PeerServer>, StartError> {
-        let (id, monitor, relay) = (self.id, monitor.clone(), Arc::clone(&opened.relay));
+    /// Returns what peers are told, and sent.
+    fn serving(&self, opened: &Opened, monitor: NodeMonitor) -> Serving {
+        let (id, relay) = (self.id, Arc::clone(&opened.relay));
         let folder = opened.incarnation.0;
         let told = move || {
             let status = monitor.status();
@@ -386,18 +375,22 @@ impl Starting<'_> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
-        let serving = Arc::new(Serving {
-            group: GroupId {
-                cluster: self.format.cluster,
-                incarnation: self.format.incarnation,
-                group: GROUP,
-            },
+        Serving {
+            group: self.group_id(),
             node: self.id,
             status: Box::new(told),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
-        });
-        // The configuration has refused addresses that others can reach without TLS, unless cluster-insecure allows it.
-        let options = PeerServerOptions { insecure: tls.is_none(), tls };
+        }
+    }
+
+    fn serve_peers(
+        &self,
+        opened: &Opened,
+        monitor: &NodeMonitor,
+        tls: Option<PeerTls>,
+    ) -> Result<Vec<PeerServer>, StartError> {
+        let serving = Arc::new(self.serving(opened, monitor.clone()));
+        let options = PeerServerOptions { insecure: self.settings.peer.insecure, tls };
         let mut servers = Vec::new();
         for bind in &self.settings.peer.binds {
             match PeerServer::start(bind.address, &options, Arc::clone(&serving)) {
@@ -415,6 +408,25 @@ impl Starting<'_> {
     }
 }
 
+/// Refuses a folder whose data are not those of this cluster.
+fn check_data(relayed: &Relayed, folder: &Folder, format: &Format) -> Result<(), StartError> {
+    let path = folder.path().display();
+    let snapshot = relayed.snapshot.as_ref();
+    if snapshot.is_some_and(|snapshot| snapshot.cluster != format.cluster) {
+        return Err(StartError::new(format!(
+            "the snapshot in {path} belongs to another cluster: restore the directory, or choose an empty one with \
+             --dir and let the node fetch its data from the others"
+        )));
+    }
+    if relayed.last > 0 && relayed.batch.is_none() {
+        return Err(StartError::new(format!(
+            "{path} has entries that are of no batch of the cluster: choose an empty directory with --dir, and let the \
+             node fetch its data from the others"
+        )));
+    }
+    Ok(())
+}
+
 /// Reads the certificates of the peer port.
 fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
@@ -425,8 +437,4 @@ fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     };
     let (ca, cert, key) = (read(authorities)?, read(certificate)?, read(key)?);
     Ok(Some(PeerTls { ca, cert, key, name: settings.name.clone() }))
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -100,7 +100,7 @@ impl Registry {
         let range = Range::of(KeyRange::prefix(prefix.clone()));
         let nodes = self.client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
             let id = pair.key.strip_prefix(prefix.as_bytes())?;
-            let id = str::from_utf8(id).ok()?.parse().ok()?;
+            let id = NodeId::read(id)?;
             let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
             Some(Node { id, registration: serde_json::from_slice(value).ok()? })
         });

@@ -41,6 +41,7 @@ fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
         peer: PeerSettings {
             binds: vec![Bind { address: ([127, 0, 0, 1], 0).into(), optional: false }],
             tls: None,
+            insecure: false,
         },
         announce: AnnouncedAddresses {
             ip: Some("127.0.0.1".to_owned()),

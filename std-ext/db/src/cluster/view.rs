@@ -4,6 +4,7 @@
 //! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
 //! atomic.
 
+use crate::clock::milliseconds;
 use crate::lock::lock;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,7 +148,7 @@ impl Views {
             version: AtomicU64::new(0),
             current: Mutex::new(Arc::new(view)),
             as_of: AtomicU64::new(0),
-            max_stale: u64::try_from(max_stale.as_millis()).unwrap_or(u64::MAX),
+            max_stale: milliseconds(max_stale),
             endpoint_type,
             hand_over: Mutex::default(),
         }

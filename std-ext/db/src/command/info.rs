@@ -186,14 +186,13 @@ fn replication(
             history(&server.run_id, stats.last_entry, out);
         }
         Some(shown) => {
-            let offset = execution.db.log().safe();
             if shown.view.role == Role::Primary {
                 out.line("role", "master");
                 followers(&shown, out);
             } else {
-                link(execution, &shown, offset, out);
+                link(&shown, out);
             }
-            history(&shown.view.group_id, offset, out);
+            history(&shown.view.group_id, shown.own_offset, out);
         }
     }
 }
@@ -213,11 +212,9 @@ fn followers(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
 }
 
 /// Writes how a follower follows the primary.
-fn link(execution: &Execution<'_, '_>, shown: &ShownNodes<'_>, offset: u64, out: &mut Lines<'_>) {
+fn link(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
     let primary = shown.view.primary();
-    let state = execution.link_state(shown);
-    let now = execution.session.now();
-    let silent = execution.group().map_or(0, |group| group.views().staleness(now)) / 1000;
+    let (state, silent) = (LinkState::of(shown), shown.views.staleness(shown.now) / 1000);
     let up = state == LinkState::Connected;
     out.line("role", "slave");
     out.line("master_host", primary.map_or("", |primary| &primary.addresses.ip));
@@ -229,8 +226,8 @@ fn link(execution: &Execution<'_, '_>, shown: &ShownNodes<'_>, offset: u64, out:
         out.line("master_last_io_seconds_ago", -1);
     }
     out.line("master_sync_in_progress", u8::from(state == LinkState::Sync));
-    out.line("slave_read_repl_offset", offset);
-    out.line("slave_repl_offset", offset);
+    out.line("slave_read_repl_offset", shown.own_offset);
+    out.line("slave_repl_offset", shown.own_offset);
     if !up {
         out.line("master_link_down_since_seconds", silent);
     }

@@ -21,7 +21,7 @@ impl<'a> Execution<'_, 'a> {
             let offset = self.db.stats().last_entry.cast_signed();
             return self.reply(|out| write_primary(&[], offset, out));
         };
-        let offset = self.db.log().safe().cast_signed();
+        let offset = shown.own_offset.cast_signed();
         if shown.view.role == Role::Primary {
             let followers = shown.online_followers().map(|follower| {
                 let port = port(follower, shown.tls);
@@ -30,7 +30,7 @@ impl<'a> Execution<'_, 'a> {
             let followers: Vec<[String; 3]> = followers.collect();
             return self.reply(|out| write_primary(&followers, offset, out));
         }
-        let link = self.link_state(&shown);
+        let link = LinkState::of(&shown);
         self.reply(|out| {
             let primary = shown.view.primary();
             out.array(5);
@@ -40,16 +40,6 @@ impl<'a> Execution<'_, 'a> {
             out.bulk(link.name().as_bytes());
             out.integer(offset);
         });
-    }
-
-    /// Returns how far this node follows the primary.
-    pub(super) fn link_state(&self, shown: &ShownNodes<'_>) -> LinkState {
-        let fresh = self.group().is_some_and(|group| group.views().is_fresh(self.session.now()));
-        match shown.view.role {
-            Role::Loading => LinkState::Sync,
-            _ if shown.view.is_led && fresh => LinkState::Connected,
-            _ => LinkState::Connect,
-        }
     }
 
     /// WAIT.
@@ -109,6 +99,15 @@ pub(super) enum LinkState {
 }
 
 impl LinkState {
+    /// Returns how far this node follows the primary.
+    pub(super) fn of(shown: &ShownNodes<'_>) -> Self {
+        match shown.view.role {
+            Role::Loading => Self::Sync,
+            _ if shown.view.is_led && shown.views.is_fresh(shown.now) => Self::Connected,
+            _ => Self::Connect,
+        }
+    }
+
     /// Returns the name that ROLE shows.
     fn name(self) -> &'static str {
         match self {

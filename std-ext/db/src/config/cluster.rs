@@ -1,11 +1,11 @@
 //! The settings of the cluster: plain data, and the checks that only they need.
 
-use super::error::ConfigError;
-use super::load::Config;
+use super::error::{ConfigError, conflict};
+use super::load::{Config, binds};
 use super::server::Bind;
 use super::value;
 use crate::cluster::view::EndpointType;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct PeerSettings {
     pub binds: Vec<Bind>,
     /// The certificates for TLS in both directions: the chain, its key, and those that sign the other nodes'.
     pub tls: Option<PeerCertificates>,
+    /// Whether the nodes may do without TLS also on addresses that other machines can reach.
+    pub insecure: bool,
 }
 
 /// The certificate files of the peer port, in PEM.
@@ -131,7 +133,11 @@ impl Config {
             max_skew: milliseconds("cluster-max-skew"),
             max_entry: self.number("cluster-max-entry") as usize,
             copies: self.number("cluster-copies") as usize,
-            peer: PeerSettings { binds: self.cluster_peer_binds(), tls: self.cluster_peer_tls() },
+            peer: PeerSettings {
+                binds: self.cluster_peer_binds(),
+                tls: self.cluster_peer_tls(),
+                insecure: self.flag("cluster-insecure"),
+            },
             announce: self.cluster_announce(),
             endpoint_type: match self.get("cluster-preferred-endpoint-type") {
                 "hostname" => EndpointType::Hostname,
@@ -149,12 +155,8 @@ impl Config {
     }
 
     fn cluster_peer_binds(&self) -> Vec<Bind> {
-        let Some(port) = self.cluster_peer_port() else { return Vec::new() };
         let own = Some(self.get("cluster-peer-bind")).filter(|text| !text.is_empty());
-        let all = value::read_addresses(own.unwrap_or_else(|| self.get("bind")));
-        let bind =
-            |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
-        all.unwrap_or_default().into_iter().map(bind).collect()
+        binds(own.unwrap_or_else(|| self.get("bind")), self.cluster_peer_port())
     }
 
     fn cluster_peer_tls(&self) -> Option<PeerCertificates> {
@@ -305,10 +307,6 @@ impl Config {
              tls-ca-cert-file, or cluster-insecure yes: any program that reaches it can read all data",
         )
     }
-}
-
-fn conflict(why: &str) -> Result<(), ConfigError> {
-    Err(ConfigError::Conflict(why.to_owned()))
 }
 
 /// Returns whether a URL is one of this machine.

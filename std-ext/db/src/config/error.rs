@@ -37,6 +37,11 @@ pub enum ConfigError {
     Conflict(String),
 }
 
+/// Refuses settings that contradict each other, and says why.
+pub(super) fn conflict(why: &str) -> Result<(), ConfigError> {
+    Err(ConfigError::Conflict(why.to_owned()))
+}
+
 impl From<SyntaxError> for ConfigError {
     fn from((origin, why): SyntaxError) -> Self {
         Self::Syntax(origin, why)

@@ -1,7 +1,7 @@
 //! The settings of one start: gathered from all sources, checked, and converted to options of the database and its
 //! servers.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, conflict};
 #[cfg(feature = "cli")]
 use super::flags;
 #[cfg(feature = "grpc")]
@@ -121,7 +121,6 @@ impl Config {
 
     /// Checks the settings against each other.
     fn check(&self) -> Result<(), ConfigError> {
-        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         if self.number("tls-port") != 0 {
             if cfg!(not(feature = "tls")) {
                 return conflict("tls-port requires a build with the feature `tls`");
@@ -149,7 +148,6 @@ impl Config {
     }
 
     fn check_grpc(&self) -> Result<(), ConfigError> {
-        let conflict = |why: &str| Err(ConfigError::Conflict(why.to_owned()));
         let Some(address) = self.grpc() else { return Ok(()) };
         if cfg!(not(feature = "grpc")) {
             return conflict("grpc-port requires a build with the feature `grpc`");
@@ -306,10 +304,15 @@ impl Config {
     }
 
     fn binds(&self, port: &str) -> Vec<Bind> {
-        let Some(port) = self.port(port) else { return Vec::new() };
-        let all = value::read_addresses(self.get("bind")).unwrap_or_default();
-        let bind =
-            |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
-        all.into_iter().map(bind).collect()
+        binds(self.get("bind"), self.port(port))
     }
+}
+
+/// Returns addresses with a port; none without a port.
+pub(super) fn binds(addresses: &str, port: Option<u16>) -> Vec<Bind> {
+    let Some(port) = port else { return Vec::new() };
+    let all = value::read_addresses(addresses).unwrap_or_default();
+    let bind =
+        |(ip, optional): (IpAddr, bool)| Bind { address: SocketAddr::new(ip, port), optional };
+    all.into_iter().map(bind).collect()
 }

@@ -252,7 +252,11 @@ fn every_setting_of_the_cluster_reaches_its_field() {
             max_skew: Duration::from_millis(900),
             max_entry: 1 << 20,
             copies: 3,
-            peer: PeerSettings { binds: vec![bind("127.0.0.1:9001", false)], tls: None },
+            peer: PeerSettings {
+                binds: vec![bind("127.0.0.1:9001", false)],
+                tls: None,
+                insecure: true,
+            },
             announce: AnnouncedAddresses {
                 ip: Some("fd00::1".into()),
                 hostname: Some("one.example".into()),

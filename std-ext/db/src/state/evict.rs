@@ -9,7 +9,6 @@ use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
 use crate::state::record::{AccessTime, Record, Value};
-use crate::state::role::Role;
 use crate::state::shard::Core;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -59,7 +58,7 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
         return MakeRoom::Done;
     }
     // A follower removes what the primary has removed.
-    if matches!(state.role.get(), Role::Loading | Role::Follower) {
+    if state.role.get().follows() {
         return MakeRoom::Done;
     }
     if policy == Eviction::Never {

@@ -194,10 +194,6 @@ impl State {
         Ok(())
     }
 
-    fn lock_every_shard(&self) -> LockedShards<'_> {
-        self.lock_all((0..self.shards.len()).collect())
-    }
-
     /// See [`Db::become_follower`](crate::Db::become_follower).
     pub(crate) fn become_follower(&self) {
         let _cores = self.lock_every_shard();

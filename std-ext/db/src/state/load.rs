@@ -195,8 +195,8 @@ pub(super) fn move_logged(
     time: u64,
     (from, to): (&[u8], &[u8]),
 ) -> bool {
-    for core in &mut *cores {
-        core.advance_time(time);
+    for place in [places.0, places.1] {
+        cores[place].advance_time(time);
     }
     let found = cores[places.0].find(from).filter(|record| !record.is_expired(time));
     let Some(record) = found else { return false };

@@ -292,7 +292,7 @@ impl State {
     /// Undoes the changes whose log entries are not safe, because the log cannot be written. All that readers see
     /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {
-        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        let mut cores = self.lock_every_shard();
         // The disk has room again, and the log has written all entries.
         if self.log.writable() {
             return;
@@ -328,7 +328,7 @@ impl State {
     /// A follower removes nothing by its own clock, so it only sets the clock.
     pub(crate) fn follow_clock(&self) {
         let Some(latest) = self.clock.ahead() else { return };
-        if matches!(self.role.get(), Role::Loading | Role::Follower) {
+        if self.role.get().follows() {
             return self.set_follower_clock(latest);
         }
         for shard in &self.shards {
@@ -338,7 +338,7 @@ impl State {
             self.log_and_publish(shard, &mut core, time, &[]);
         }
         // The clock has not moved since the scan, so no further key can have expired by it.
-        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        let mut cores = self.lock_every_shard();
         // Checked under the locks: no change may begin on a log that cannot be written.
         if self.check_writable().is_err() {
             return;
@@ -360,9 +360,9 @@ impl State {
     }
 
     fn set_follower_clock(&self, latest: u64) {
-        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        let mut cores = self.lock_every_shard();
         // Checked under the locks: a node that has become the primary must log that it sets its clock back.
-        if !matches!(self.role.get(), Role::Loading | Role::Follower) {
+        if !self.role.get().follows() {
             return;
         }
         if let Some(now) = self.clock.set_back(latest) {
@@ -401,6 +401,11 @@ impl State {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
+    }
+
+    /// Locks all shards.
+    pub(crate) fn lock_every_shard(&self) -> LockedShards<'_> {
+        self.lock_all((0..self.shards.len()).collect())
     }
 
     /// Announces a snapshot for as long as the result lives.

@@ -16,6 +16,13 @@ pub enum Role {
     Primary,
 }
 
+impl Role {
+    /// Returns whether the node changes its state only as the log of another node says.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Self::Loading | Self::Follower)
+    }
+}
+
 const ROLES: [Role; 4] = [Role::Alone, Role::Loading, Role::Follower, Role::Primary];
 
 /// The present role, which any thread may read.

@@ -18,6 +18,13 @@ pub const MOST_NUMBER: u64 = 1 << 62;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub [u8; 20]);
 
+impl NodeId {
+    /// Reads what `Display` prints, in any bytes.
+    pub fn read(text: &[u8]) -> Option<Self> {
+        str::from_utf8(text).ok()?.parse().ok()
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::write(&self.0, f)

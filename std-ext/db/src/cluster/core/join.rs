@@ -3,7 +3,6 @@
 use super::batch::{self, Batch, Piece};
 use super::entry::{Committed, Entry, Epoch, Held, Mark, Position, Seq};
 use crate::log::Lsn;
-use std::fmt;
 
 /// The end of the log as a node has read it.
 #[derive(Clone, Debug)]
@@ -30,15 +29,6 @@ pub enum NotNext {
     Fork,
     /// Its contents are wrong.
     Wrong(String),
-}
-
-impl fmt::Display for NotNext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fork => f.write_str("it continues another history of the log"),
-            Self::Wrong(why) => f.write_str(why),
-        }
-    }
 }
 
 impl From<String> for NotNext {

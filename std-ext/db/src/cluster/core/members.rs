@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The longest value that is read.
 const MOST_BYTES: usize = 64 << 10;
 /// The largest number of members.
-pub const MOST_MEMBERS: usize = 256;
+const MOST_MEMBERS: usize = 256;
 
 /// One member of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

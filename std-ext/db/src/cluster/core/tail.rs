@@ -53,6 +53,11 @@ impl Tail {
         (self.epoch, self.seq, self.beat)
     }
 
+    /// The end of the lease of a line that was first sent at `sent`, for its writer [C-8]. The others wait longer.
+    pub fn until(&self, sent: u64) -> u64 {
+        sent + self.lease - self.lease / 10
+    }
+
     /// Reads a line.
     ///
     /// # Errors

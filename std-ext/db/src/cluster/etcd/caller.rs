@@ -1,7 +1,7 @@
 //! Calls: the choice of an endpoint, deadlines, repetition, and the user's token.
 
 use super::api;
-use super::connection::Member;
+use super::connection::{Connection, Member};
 use super::error::{ErrorKind, EtcdError};
 use super::history::History;
 use super::method::Method;
@@ -11,12 +11,14 @@ use prost::Message;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::{Request, Status, Streaming};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// The largest answer that the client takes, in bytes.
@@ -37,7 +39,8 @@ struct Shared {
     /// The endpoint that calls use until it fails.
     chosen: Mutex<usize>,
     user: Option<(String, String)>,
-    pass: Mutex<Pass>,
+    /// `None` until a call has signed in.
+    pass: Mutex<Option<Pass>>,
     /// Held by the call that gets a token, for which the others wait.
     signing_in: tokio::sync::Mutex<()>,
     history: Mutex<History>,
@@ -47,7 +50,6 @@ struct Shared {
 /// The proof of the user that requests carry.
 #[derive(Clone)]
 enum Pass {
-    Unknown,
     /// etcd's authentication is off.
     NotNeeded,
     Token(MetadataValue<Ascii>),
@@ -68,7 +70,7 @@ impl Caller {
             members: members.collect::<Result<_, _>>()?,
             chosen: Mutex::new(0),
             user: settings.user.clone(),
-            pass: Mutex::new(Pass::Unknown),
+            pass: Mutex::default(),
             signing_in: tokio::sync::Mutex::default(),
             history: Mutex::default(),
             watch_silence: settings.watch_silence,
@@ -78,6 +80,11 @@ impl Caller {
 
     pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
         Self { shared: Arc::clone(&self.shared), timeout }
+    }
+
+    /// Returns when a call that begins now has to be over.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
     }
 
     pub(super) fn members(&self) -> &[Member] {
@@ -101,7 +108,7 @@ impl Caller {
     /// Calls a method. It moves on to the next endpoint if one fails, and repeats what may be repeated, until the time
     /// is over.
     pub(super) async fn call<M: Method>(&self, request: &M) -> Result<M::Answer, EtcdError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = self.deadline();
         let members = self.members().len();
         let (mut failed, mut renewed) = (0, false);
         loop {
@@ -180,23 +187,15 @@ impl Caller {
         let connection = member.connection(deadline).await?;
         let request = with_metadata(Request::new(requests), &pass, true);
         let opened = async {
-            let mut grpc = Grpc::new(connection.channel.clone());
-            grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
-            let mut grpc = grpc.max_decoding_message_size(LONGEST_ANSWER);
+            let mut grpc = ready(&connection).await?;
             let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::<Q, A>::default());
             grpc.streaming(request, path, codec).await
         };
-        let error = match timeout_at(deadline, opened).await {
-            Ok(Ok(opened)) => return Ok(opened.into_inner()),
-            Ok(Err(status)) => EtcdError::of_status(member.url(), &status),
-            Err(_) => EtcdError::new(ErrorKind::TimedOut, member.url(), ""),
-        };
-        if error.kind().moves_on() {
-            member.forget(&connection);
-        }
-        member.count_failure();
-        self.note_pass(Some(&error));
-        Err(error)
+        let opened = answered(member, &connection, timeout_at(deadline, opened).await);
+        opened.inspect_err(|error| {
+            member.count_failure();
+            self.note_pass(Some(error));
+        })
     }
 
     /// Checks the header of an answer that one member gave without asking the others.
@@ -223,13 +222,13 @@ impl Caller {
     /// Returns what requests show, and signs in if that is not known.
     async fn pass(&self, member: &Member, deadline: Instant) -> Result<Pass, EtcdError> {
         let Some((name, password)) = &self.shared.user else { return Ok(Pass::NotNeeded) };
-        if let known @ (Pass::NotNeeded | Pass::Token(_)) = self.known_pass() {
+        if let Some(known) = self.known_pass() {
             return Ok(known);
         }
         let too_late = || EtcdError::new(ErrorKind::TimedOut, member.url(), "signing in");
         let gate = timeout_at(deadline, self.shared.signing_in.lock()).await;
         let _gate = gate.map_err(|_| too_late())?;
-        if let known @ (Pass::NotNeeded | Pass::Token(_)) = self.known_pass() {
+        if let Some(known) = self.known_pass() {
             return Ok(known);
         }
         let request = api::AuthenticateRequest { name: name.clone(), password: password.clone() };
@@ -241,18 +240,18 @@ impl Caller {
             Err(error) if error.says("authentication is not enabled") => Pass::NotNeeded,
             Err(error) => return Err(error),
         };
-        *lock(&self.shared.pass) = pass.clone();
+        *lock(&self.shared.pass) = Some(pass.clone());
         Ok(pass)
     }
 
-    fn known_pass(&self) -> Pass {
+    fn known_pass(&self) -> Option<Pass> {
         lock(&self.shared.pass).clone()
     }
 
     /// Lets the next call sign in, if etcd did not accept what this one showed.
     pub(super) fn note_pass(&self, error: Option<&EtcdError>) {
         if error.is_some_and(|error| error.kind().wants_token()) {
-            *lock(&self.shared.pass) = Pass::Unknown;
+            *lock(&self.shared.pass) = None;
         }
     }
 }
@@ -287,26 +286,38 @@ async fn send<M: Method>(
     // etcd stops at that time, too.
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     let call = async {
-        let mut grpc = Grpc::new(connection.channel.clone());
-        grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
-        let mut grpc = grpc.max_decoding_message_size(LONGEST_ANSWER);
+        let mut grpc = ready(&connection).await?;
         let codec = ProstCodec::<M, M::Answer>::default();
         grpc.unary(request, PathAndQuery::from_static(M::PATH), codec).await
     };
-    let error = match timeout_at(deadline, call).await {
+    answered(member, &connection, timeout_at(deadline, call).await)
+}
+
+/// Returns a client of a connection that takes requests.
+async fn ready(connection: &Connection) -> Result<Grpc<Channel>, Status> {
+    let mut grpc = Grpc::new(connection.channel.clone());
+    grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
+    Ok(grpc.max_decoding_message_size(LONGEST_ANSWER))
+}
+
+/// Returns what a request came to. The next call connects again if gRPC's own side failed, or if no answer came in
+/// time: then the connection is of no more use.
+fn answered<T>(
+    member: &Member,
+    connection: &Connection,
+    answer: Result<Result<Response<T>, Status>, Elapsed>,
+) -> Result<T, EtcdError> {
+    let (error, is_broken) = match answer {
         Ok(Ok(answer)) => return Ok(answer.into_inner()),
         Ok(Err(status)) => {
-            // gRPC's own side failed: the connection is of no more use.
-            if std::error::Error::source(&status).is_some() {
-                member.forget(&connection);
-            }
-            EtcdError::of_status(member.url(), &status)
+            let own_side = std::error::Error::source(&status).is_some();
+            (EtcdError::of_status(member.url(), &status), own_side)
         }
-        Err(_) => {
-            member.forget(&connection);
-            EtcdError::new(ErrorKind::TimedOut, member.url(), "")
-        }
+        Err(_) => (EtcdError::new(ErrorKind::TimedOut, member.url(), ""), true),
     };
+    if is_broken {
+        member.forget(connection);
+    }
     Err(error)
 }
 

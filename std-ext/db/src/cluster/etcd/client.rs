@@ -12,14 +12,12 @@ use super::status::{Alarm, AlarmKind, Status, check_version};
 use super::watch::Watch;
 use prost::bytes::Bytes;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A client of etcd. Clones share connections, the user's token and the newest revision that they have seen. All
 /// methods are called inside a runtime of tokio.
 #[derive(Clone, Debug)]
 pub struct Client {
     caller: Caller,
-    timeout: Duration,
 }
 
 impl Client {
@@ -28,13 +26,13 @@ impl Client {
     /// # Errors
     /// If the settings make no sense, or a file of TLS cannot be read.
     pub fn connect(settings: &Settings) -> Result<Self, EtcdError> {
-        Ok(Self { caller: Caller::new(settings)?, timeout: settings.call_timeout })
+        Ok(Self { caller: Caller::new(settings)? })
     }
 
     /// Returns a client with another time limit of calls, which shares everything else with this one.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { caller: self.caller.with_timeout(timeout), timeout }
+        Self { caller: self.caller.with_timeout(timeout) }
     }
 
     /// Returns the endpoint that the next call uses first.
@@ -130,7 +128,7 @@ impl Client {
 
     /// Asks each endpoint how it is.
     pub async fn status(&self) -> Vec<(String, Result<Status, EtcdError>)> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = self.caller.deadline();
         let ask = |index| {
             let caller = self.caller.clone();
             tokio::spawn(async move {

@@ -7,9 +7,10 @@
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE) of the length, the number, the time and the changes.
 
 use super::error::PeerError;
+use super::frame::checksum;
 use crate::cluster::core::batch;
+use crate::log::Lsn;
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Lsn, crc};
 
 /// Bytes of an entry before its changes.
 const HEADER: usize = 24;
@@ -28,11 +29,6 @@ pub fn encode(lsn: Lsn, time: u64, changes: &[u8], buffer: &mut Vec<u8>) {
     buffer.reserve(HEADER + changes.len());
     buffer.extend_from_slice(&header);
     buffer.extend_from_slice(changes);
-}
-
-fn checksum(header: &[u8], changes: &[u8]) -> u32 {
-    let crc = crc::after(crc::of(&header[..4]), &header[8..HEADER]);
-    crc::after(crc, changes)
 }
 
 /// An entry that has arrived.
@@ -98,7 +94,7 @@ impl Decoder {
         if held.len() < whole {
             return Ok(None);
         }
-        if checksum(held, &held[HEADER..whole]) != u32_at(held, 4) {
+        if checksum(&held[..HEADER], &held[HEADER..whole]) != u32_at(held, 4) {
             return Err(PeerError::Invalid("an entry has a wrong checksum"));
         }
         let begin = self.begin;

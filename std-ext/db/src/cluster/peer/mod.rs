@@ -16,6 +16,7 @@
 pub mod client;
 pub mod entries;
 pub mod error;
+mod frame;
 pub mod identity;
 pub mod install;
 mod limits;

@@ -11,6 +11,7 @@ use crate::cluster::relay::{Records, Relay, RelayError};
 use crate::log::folder::Folder;
 use crate::log::{Lsn, OpenError, crc};
 use crate::snapshot::{SectionInfo, Snapshot};
+use crate::state::slots::SLOTS;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -18,8 +19,6 @@ use std::sync::Arc;
 
 /// How often the newest snapshot may be replaced while it is being opened.
 const ATTEMPTS: usize = 10;
-/// The number of hash slots.
-const SLOTS: u16 = crate::state::slots::SLOTS;
 
 /// The parts that a peer gets, in order.
 pub(super) struct Source {

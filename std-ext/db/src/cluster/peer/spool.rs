@@ -8,6 +8,7 @@
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE). The file is never synced: a node that starts after a power
 //! failure takes what is there, and reads the rest from etcd, or begins anew.
 
+use super::frame::checksum;
 use crate::cluster::core::{Seq, batch};
 use crate::log::crc;
 use crate::log::frame::{u32_at, u64_at};
@@ -105,9 +106,9 @@ impl Spool {
         };
         let (mut length, mut range) = (FILE_HEADER, None);
         let whole = file.metadata()?.len();
-        // An empty walk, which reads the header: it must be right, and an end of the batches need not be.
-        walk(&file, whole.min(FILE_HEADER), &mut |_, _| {})?;
-        let end = walk(&file, whole, &mut |seq, value| {
+        // The header must be right, and an end of the batches need not be.
+        let batches = behind_header(&file, whole)?;
+        let end = walk(batches, whole - FILE_HEADER, &mut |seq, value| {
             length += (HEADER + value.len()) as u64;
             range = Some((range.map_or(seq, |(first, _)| first), seq));
         });
@@ -135,10 +136,13 @@ impl Spool {
         if value.len() > MOST_VALUE || self.length + whole > self.most_bytes {
             return Err(SpoolError::Full);
         }
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(&(value.len() as u32).to_le_bytes());
+        header[8..].copy_from_slice(&seq.to_le_bytes());
+        let crc = checksum(&header, value);
+        header[4..8].copy_from_slice(&crc.to_le_bytes());
         self.buffer.clear();
-        self.buffer.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        self.buffer.extend_from_slice(&checksum(seq, value).to_le_bytes());
-        self.buffer.extend_from_slice(&seq.to_le_bytes());
+        self.buffer.extend_from_slice(&header);
         self.buffer.extend_from_slice(value);
         if let Err(why) = self.file.write_all(&self.buffer) {
             // A part of a batch would be damage in the middle of the file if another batch followed it.
@@ -161,7 +165,9 @@ impl Spool {
     /// # Errors
     /// The system's, and if the file was changed.
     pub fn read(&self, from: Seq, each: &mut dyn FnMut(Seq, &[u8])) -> Result<(), SpoolError> {
-        walk(&File::open(&self.path)?, self.length, &mut |seq, value| {
+        let file = File::open(&self.path)?;
+        let batches = behind_header(&file, self.length)?;
+        walk(batches, self.length - FILE_HEADER, &mut |seq, value| {
             if seq >= from {
                 each(seq, value);
             }
@@ -186,13 +192,8 @@ fn file_header() -> [u8; FILE_HEADER as usize] {
     bytes
 }
 
-fn checksum(seq: Seq, value: &[u8]) -> u32 {
-    let crc = crc::after(crc::of(&(value.len() as u32).to_le_bytes()), &seq.to_le_bytes());
-    crc::after(crc, value)
-}
-
-/// Calls `each` with the batches in the first `length` bytes of a file.
-fn walk(file: &File, length: u64, each: &mut dyn FnMut(Seq, &[u8])) -> Result<(), SpoolError> {
+/// Checks the header of a file that has `length` bytes, and returns a reader of what is behind it.
+fn behind_header(file: &File, length: u64) -> Result<BufReader<&File>, SpoolError> {
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut header = [0; FILE_HEADER as usize];
     if length < FILE_HEADER {
@@ -203,7 +204,16 @@ fn walk(file: &File, length: u64, each: &mut dyn FnMut(Seq, &[u8])) -> Result<()
     if header != file_header() {
         return Err(SpoolError::Damaged("not a spool of this version: its header is wrong"));
     }
-    let (mut left, mut last, mut value) = (length - FILE_HEADER, None, Vec::new());
+    Ok(file)
+}
+
+/// Calls `each` with the batches in the next `left` bytes of a file.
+fn walk(
+    mut file: BufReader<&File>,
+    mut left: u64,
+    each: &mut dyn FnMut(Seq, &[u8]),
+) -> Result<(), SpoolError> {
+    let (mut last, mut value) = (None, Vec::new());
     while left > 0 {
         let mut header = [0; HEADER];
         if left < HEADER as u64 {
@@ -218,7 +228,7 @@ fn walk(file: &File, length: u64, each: &mut dyn FnMut(Seq, &[u8])) -> Result<()
         value.resize(bytes, 0);
         file.read_exact(&mut value)?;
         left -= bytes as u64;
-        if checksum(seq, &value) != u32_at(&header, 4) {
+        if checksum(&header, &value) != u32_at(&header, 4) {
             return Err(SpoolError::Damaged("a batch has a wrong checksum"));
         }
         if last.is_some_and(|last: Seq| last.checked_add(1) != Some(seq)) {

@@ -4,7 +4,7 @@ pub(super) mod nodes;
 #[cfg(all(test, feature = "cluster"))]
 mod tests;
 
-use crate::cluster::view::{Role, ViewReader};
+use crate::cluster::view::Role;
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
 use crate::state::number;
@@ -115,9 +115,7 @@ impl<'a> Execution<'_, 'a> {
             None => Some(subcommand("cluster", &SUBCOMMANDS, arguments)?),
             Some(_) => None,
         };
-        let (Some(group), Some(shown)) = (self.group(), self.shown_nodes()) else {
-            return Err(DISABLED);
-        };
+        let shown = self.shown_nodes().ok_or(DISABLED)?;
         let Some(part) = part else {
             let (name, why) = refused.copied().unwrap_or_default();
             return Err(
@@ -133,7 +131,7 @@ impl<'a> Execution<'_, 'a> {
             }
             Subcommand::CountKeysInSlot => self.count_keys(argument)?,
             Subcommand::GetKeysInSlot => self.keys_in_slot(argument, arguments[3])?,
-            Subcommand::Failover => self.failover(group, &arguments[2..])?,
+            Subcommand::Failover => self.failover(&shown, &arguments[2..])?,
             Subcommand::Info => {
                 let text = info(&shown);
                 self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
@@ -196,7 +194,11 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn failover(&mut self, group: &ViewReader, options: &[&[u8]]) -> Result<(), CommandError> {
+    fn failover(
+        &mut self,
+        shown: &ShownNodes<'_>,
+        options: &[&[u8]],
+    ) -> Result<(), CommandError> {
         match options {
             [] => {}
             [option] if is(option, "force") || is(option, "takeover") => {
@@ -206,13 +208,13 @@ impl<'a> Execution<'_, 'a> {
             }
             _ => return Err(SYNTAX),
         }
-        match group.view().role {
+        match shown.view.role {
             Role::Primary => return Err("ERR You should send CLUSTER FAILOVER to a replica".into()),
             Role::Loading => return Err("ERR this node is loading".into()),
             Role::Follower => {}
         }
         self.execute_batch();
-        group.views().hand_over().map_err(|why| format!("ERR {why}"))?;
+        shown.views.hand_over().map_err(|why| format!("ERR {why}"))?;
         self.reply(|out| out.ok());
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! How the members of the group are shown, in the formats of Redis Cluster 7.
 
-use crate::cluster::view::{EndpointType, Health, Member, View};
+use crate::cluster::view::{EndpointType, Health, Member, View, Views};
 use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
 use crate::resp::write::Writer;
@@ -9,13 +9,13 @@ use crate::state::slots::SLOTS;
 /// The members as one client sees them.
 pub(in crate::command) struct ShownNodes<'v> {
     pub(in crate::command) view: &'v View,
-    pub(in crate::command) endpoint_type: EndpointType,
+    pub(in crate::command) views: &'v Views,
     /// Whether the client uses TLS.
     pub(in crate::command) tls: bool,
     /// The last entry of the log that this node has safe. Of the other members, the view says it.
-    own_offset: u64,
+    pub(in crate::command) own_offset: u64,
     /// Milliseconds since 1970.
-    now: u64,
+    pub(in crate::command) now: u64,
 }
 
 impl<'v> Execution<'v, '_> {
@@ -24,7 +24,7 @@ impl<'v> Execution<'v, '_> {
         let group = self.group()?;
         Some(ShownNodes {
             view: group.view(),
-            endpoint_type: group.views().endpoint_type(),
+            views: group.views(),
             tls: self.connection.uses_tls,
             own_offset: self.db.log().safe(),
             now: self.session.now(),
@@ -87,16 +87,17 @@ impl<'v> ShownNodes<'v> {
     /// Writes a node of CLUSTER SLOTS: its preferred endpoint, and its other addresses behind.
     fn write_slots_node(&self, member: &Member, out: &mut Writer<'_>) {
         out.array(4);
-        match self.endpoint_type {
+        let endpoint_type = self.views.endpoint_type();
+        match endpoint_type {
             EndpointType::Unknown => out.null(),
-            endpoint_type => out.bulk(host(member, endpoint_type).as_bytes()),
+            _ => out.bulk(host(member, endpoint_type).as_bytes()),
         }
         out.integer(port(member, self.tls).into());
         out.bulk(member.id.as_bytes());
         let addresses = &member.addresses;
-        let ip = Some(("ip", &addresses.ip)).filter(|_| self.endpoint_type != EndpointType::Ip);
+        let ip = Some(("ip", &addresses.ip)).filter(|_| endpoint_type != EndpointType::Ip);
         let hostname = Some(("hostname", &addresses.hostname))
-            .filter(|(_, name)| self.endpoint_type != EndpointType::Hostname && !name.is_empty());
+            .filter(|(_, name)| endpoint_type != EndpointType::Hostname && !name.is_empty());
         let others = || ip.into_iter().chain(hostname);
         out.map(others().count());
         others().for_each(|(name, value)| write_pair(out, name, value));
@@ -129,7 +130,7 @@ impl<'v> ShownNodes<'v> {
             out.integer((*port).into());
         }
         write_pair(out, "ip", &addresses.ip);
-        write_pair(out, "endpoint", host(member, self.endpoint_type));
+        write_pair(out, "endpoint", host(member, self.views.endpoint_type()));
         if let Some(hostname) = hostname {
             write_pair(out, "hostname", hostname);
         }

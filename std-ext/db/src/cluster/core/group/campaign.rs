@@ -1,6 +1,6 @@
 //! Becoming the primary: membership, the wait for a lease, the takeover.
 
-use super::state::{Attempt, Exit, Group, Kind, Load, Phase, SeenMembers, SeenTail, lease};
+use super::state::{Attempt, Exit, Group, Kind, Load, Phase, SeenMembers, SeenTail};
 use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
@@ -149,7 +149,7 @@ impl Group {
             lsn: entry.lsn,
             time,
             beat: 0,
-            lease: lease(self.settings.lease),
+            lease: self.settings.lease,
             chain: batch.after(),
         };
         let swap = Arc::new(Swap {

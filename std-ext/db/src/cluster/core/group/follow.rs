@@ -54,8 +54,8 @@ impl Group {
         if tail.age() < read.age {
             return self.stop_restored(out);
         }
-        if let Some(fork) = self.forks(&tail, &text, &read.position) {
-            return self.stop_fork(fork, out);
+        if self.forks(&tail, &text, &read.position) {
+            return self.stop_fork("The key tail", out);
         }
         if matches!(self.phase, Phase::Leading(_)) {
             return self.lead_tail_read(read.issued, &tail, text, out);
@@ -76,23 +76,21 @@ impl Group {
         }
     }
 
-    /// Says if a line belongs to another history than the one that this node has read.
-    fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> Option<&'static str> {
+    /// Whether a line belongs to another history than the one that this node has read.
+    fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> bool {
         if tail.seq < known.seq || tail.lsn < known.lsn {
-            return Some("The key tail");
+            return true;
         }
         let here = self.log.position();
         if tail.seq == here.seq && (tail.chain, tail.lsn) != (here.chain, here.lsn) {
-            return Some("The key tail");
+            return true;
         }
-        if let Some(seen) = &self.seen
-            && seen.tail.age() == tail.age()
-            && seen.text != text
-            && !matches!(self.phase, Phase::Leading(_))
-        {
-            return Some("The key tail");
-        }
-        None
+        // While this node leads, `seen` is still the line before its takeover.
+        !matches!(self.phase, Phase::Leading(_))
+            && self
+                .seen
+                .as_ref()
+                .is_some_and(|seen| seen.tail.age() == tail.age() && seen.text != text)
     }
 
     fn tail_is_absent(&mut self, read: &TailRead, out: &mut Vec<Action>) {
@@ -174,7 +172,7 @@ impl Group {
             let why = "this node was removed from the members of the cluster: it never takes over. Restart it to add \
                        it again";
             out.push(Action::Note(why.to_owned()));
-            self.was_removed(out);
+            self.leave(None, "it was removed from the members", false, out);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Being the primary: batches, beats, the lease, the way out.
 
 use super::state::{
-    Attempt, Exit, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming, lease,
+    Attempt, Exit, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming,
 };
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
@@ -25,7 +25,6 @@ impl Group {
         trim.add(line.seq, attempt.bytes());
         self.phase = Phase::Leading(Box::new(Lead {
             line,
-            text: line.to_string().into_bytes(),
             position,
             pending: VecDeque::new(),
             bytes: 0,
@@ -62,7 +61,7 @@ impl Group {
     fn prove(&mut self, line: &Tail, sent: u64, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         // [C-8] From the sending of the first try, not from the answer: others count from when they received it.
-        lead.until = lead.until.max(sent + line.lease - line.lease / 10);
+        lead.until = lead.until.max(line.until(sent));
         lead.sent = lead.sent.max(sent);
         out.push(lead.proof(self.settings.lease_reads));
     }
@@ -101,12 +100,7 @@ impl Group {
         }
         let Phase::Leading(lead) = &mut self.phase else {
             // The state has changes that will never be committed.
-            if !matches!(self.phase, Phase::Stopped) {
-                self.phase = Phase::Stopped;
-                self.flight = None;
-                out.push(Action::Fenced);
-            }
-            return;
+            return self.end_fenced(out);
         };
         for entry in entries {
             if entry.lsn != lead.last + 1 {
@@ -146,7 +140,7 @@ impl Group {
                 return;
             }
         }
-        let due = lead.swapped + lead.line.lease.min(self.settings.lease) / 3;
+        let due = lead.beat_due(self.settings.lease);
         if !lead.is_drained() || lead.proof_wanted || self.now.boot >= due {
             self.send_batch(Vec::new(), false, out);
         }
@@ -166,7 +160,7 @@ impl Group {
             lsn: position.lsn + ended,
             time: lead.line.time.max(self.now.wall).max(latest),
             beat: lead.line.beat + beats,
-            lease: lease(settings.lease),
+            lease: settings.lease,
             chain: batch.as_ref().map_or(position.chain, Batch::after),
             ..lead.line
         };
@@ -174,13 +168,13 @@ impl Group {
         if let Some(batch) = batch {
             puts.push(Put::Batch(line.seq, batch.encode().into()));
         }
-        let tail = Compare::Is(lead.text.clone());
+        let tail = lead.own_line();
         let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
         let sent = self.now.boot;
         lead.swapped = sent;
         lead.proof_wanted &= !settings.lease_reads;
         // A shorter lease may count for others from now on, whether this node hears of it or not.
-        let end = sent + line.lease - line.lease / 10;
+        let end = line.until(sent);
         if end < lead.until {
             lead.until = end;
             out.push(lead.proof(settings.lease_reads));
@@ -227,7 +221,6 @@ impl Group {
         let Some(line) = attempt.line else { return };
         let mut after = Position { time: lead.position.time, ..attempt.after() };
         lead.line = line;
-        lead.text = line.to_string().into_bytes();
         let mark = Mark {
             seq: after.seq,
             epoch: line.epoch,
@@ -301,11 +294,6 @@ impl Group {
         self.finish_release(out);
     }
 
-    /// This node is not a member any more.
-    pub(super) fn was_removed(&mut self, out: &mut Vec<Action>) {
-        self.leave(None, "it was removed from the members", false, out);
-    }
-
     /// Nothing is appended any more.
     pub(super) fn closed(&mut self, time: u64) {
         match &mut self.phase {
@@ -372,7 +360,7 @@ impl Group {
             time: lead.line.time.max(self.now.wall).max(leaving.time),
             ..lead.line
         };
-        let tail = Compare::Is(lead.text.clone());
+        let tail = lead.own_line();
         let puts = vec![Put::Tail(line.to_string())];
         let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
         let (before, sent) = (lead.position, self.now.boot);
@@ -383,8 +371,7 @@ impl Group {
         let attempt = Attempt { swap, line: Some(line), sent, load: Load::None, before };
         self.send(Kind::HandBack, attempt, out);
         if !drained {
-            self.phase = Phase::Stopped;
-            out.push(Action::Fenced);
+            self.end_fenced(out);
         }
     }
 
@@ -402,15 +389,21 @@ impl Group {
         self.follow_again(out);
         self.open = !closed;
         if !drained {
-            // [C-6] The state has changes that may not be in the log: no undo, the recovery of a new process does it.
-            self.phase = Phase::Stopped;
-            out.push(Action::Fenced);
-            return;
+            // [C-6] The state has changes that may not be in the log.
+            return self.end_fenced(out);
         }
         if let Some((tail, text)) = by {
             self.see(tail, text, out);
         }
         self.finish_release(out);
+    }
+
+    /// Ends, because the state has changes that are not in the log. Nothing undoes them: the recovery of a new process
+    /// begins without them.
+    fn end_fenced(&mut self, out: &mut Vec<Action>) {
+        self.phase = Phase::Stopped;
+        self.flight = None;
+        out.push(Action::Fenced);
     }
 
     /// Turns a primary into a follower at the same position.
@@ -426,7 +419,8 @@ impl Group {
         self.ahead.wanted = lead.position.seq;
         let jitter = self.random(1 << 32);
         let received = self.now.boot;
-        self.seen = Some(SeenTail { tail: lead.line, text: lead.text, received, jitter });
+        let text = lead.line.to_string().into_bytes();
+        self.seen = Some(SeenTail { tail: lead.line, text, received, jitter });
         self.watching.heard = self.now.boot;
         // The watch was not listened to.
         self.read_tail(false, out);
@@ -438,9 +432,20 @@ impl Lead {
         self.pending.is_empty() && self.part.is_none()
     }
 
+    /// The comparison that each of its transactions makes: nobody has written since this node did [C-4].
+    fn own_line(&self) -> Compare {
+        Compare::Is(self.line.to_string().into_bytes())
+    }
+
     fn proof(&self, lease_reads: bool) -> Action {
         let until = if lease_reads { self.until } else { 0 };
         Action::Prove { epoch: self.line.epoch, until, sent: self.sent }
+    }
+
+    /// The time of the next beat, unless a batch goes before: a third of the lease in etcd, or of the own setting if
+    /// that is shorter by now.
+    pub(super) fn beat_due(&self, lease: u64) -> u64 {
+        self.swapped + self.line.lease.min(lease) / 3
     }
 
     /// The entries of a batch, or the part of one. Without any, a beat.

@@ -9,7 +9,7 @@ mod tests;
 mod trimming;
 
 use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
-use super::entry::{Held, Now, Position};
+use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
 pub use state::Group;
@@ -129,9 +129,8 @@ impl Group {
                 Err(failure) => self.read_failed(&failure, out),
             }
         } else if let Phase::Leading(lead) = &mut self.phase
-            && lead.trim.reading == Some(id)
+            && lead.trim.reading.take_if(|reading| *reading == id).is_some()
         {
-            lead.trim.reading = None;
             match answer {
                 Ok(Answer::Durable { first, durable }) => self.durable(first, &durable),
                 Ok(_) => {}
@@ -195,7 +194,7 @@ impl Group {
         match &self.phase {
             Phase::Leading(lead) => {
                 if self.flight.is_none() {
-                    sooner(lead.swapped + lead.line.lease.min(self.settings.lease) / 3);
+                    sooner(lead.beat_due(self.settings.lease));
                 }
                 if lead.trim.reading.is_none() && lead.trim.deleting.is_none() {
                     sooner(lead.trim.due);
@@ -218,10 +217,25 @@ impl Group {
         due.max(self.now.boot + 1)
     }
 
+    /// The bytes that wait for the log.
+    pub fn pending(&self) -> usize {
+        if let Phase::Leading(lead) = &self.phase { lead.bytes } else { 0 }
+    }
+
+    /// The last epoch, and the node that holds the group unless it is released.
+    pub fn holder(&self) -> (Epoch, Option<NodeId>) {
+        let node = match &self.phase {
+            Phase::Leading(_) => Some(self.settings.node),
+            _ => self.seen.as_ref().and_then(|seen| seen.tail.holder()),
+        };
+        (self.epoch(), node)
+    }
+
     /// The state of the group for others.
     pub fn status(&self) -> Status {
         let position = *self.log.position();
         let seen = self.seen.as_ref();
+        let (epoch, primary) = self.holder();
         let disqualified = match self.cannot_apply.as_ref().or(self.unfit.as_ref()) {
             Some(why) => Some(why.clone()),
             None if self.is_ahead() => Some("its clock is ahead".to_owned()),
@@ -230,14 +244,14 @@ impl Group {
         };
         let status = Status {
             role: self.role,
-            epoch: self.epoch(),
+            epoch,
             until: 0,
             sent: 0,
             safe: seen.map_or(0, |seen| seen.tail.lsn),
             last: self.log.reaches(),
             applied: self.applying.applied,
-            pending: 0,
-            primary: seen.and_then(|seen| seen.tail.holder()),
+            pending: self.pending(),
+            primary,
             tail: seen.map(|seen| seen.tail),
             received: seen.map_or(0, |seen| seen.received),
             position,
@@ -253,8 +267,6 @@ impl Group {
             safe: lead.position.lsn,
             last: lead.last,
             applied: lead.last,
-            pending: lead.bytes,
-            primary: Some(self.settings.node),
             tail: Some(lead.line),
             received: lead.sent,
             position: lead.position,

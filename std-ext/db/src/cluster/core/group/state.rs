@@ -118,6 +118,7 @@ pub(super) struct Watching {
 #[derive(Debug)]
 pub(super) struct TailRead {
     pub(super) id: u64,
+    /// When it was sent: boot time.
     pub(super) issued: u64,
     /// The age of the line that was known when the read began. A line before it means that etcd went back.
     pub(super) age: (Epoch, Seq, u64),
@@ -163,6 +164,7 @@ pub(super) struct Flight {
     pub(super) id: Option<u64>,
     pub(super) again: u64,
     pub(super) failures: u32,
+    /// The highest revision that was known when it was sent last. An answer with a lower one is of the past.
     pub(super) revision: u64,
     pub(super) attempt: Attempt,
     /// Earlier attempts with the same comparison, whose outcome is not known.
@@ -216,20 +218,26 @@ pub(super) enum Load {
 pub(super) struct Lead {
     /// The line that is in etcd, as far as this node knows.
     pub(super) line: Tail,
-    pub(super) text: Vec<u8>,
+    /// The position behind its batch.
     pub(super) position: Position,
+    /// Entries that etcd does not have, and their bytes.
     pub(super) pending: VecDeque<Entry>,
     pub(super) bytes: usize,
+    /// The last entry that was appended.
     pub(super) last: Lsn,
+    /// The first entry that waits, if a part of it is in etcd or on the way.
     pub(super) part: Option<PartsOut>,
     /// The bytes of a batch. Lower after etcd refused one.
     pub(super) limit: usize,
     /// The end of the lease: boot time.
     pub(super) until: u64,
+    /// When the last request was first sent that proved the group to be this node's: boot time.
     pub(super) sent: u64,
-    /// When the last transaction was sent: boot time.
+    /// When the last transaction was sent, whatever came of it: boot time.
     pub(super) swapped: u64,
+    /// When the takeover was done: boot time.
     pub(super) begun: u64,
+    /// Whether the state serves clients as the primary's.
     pub(super) serving: bool,
     /// A reply waits for a transaction that is sent from now on.
     pub(super) proof_wanted: bool,
@@ -268,11 +276,15 @@ pub(super) struct Leaving {
 /// The primary's trimming.
 #[derive(Debug, Default)]
 pub(super) struct Trimming {
+    /// When it looks again what may go: boot time.
     pub(super) due: u64,
+    /// The number of the read without an answer.
     pub(super) reading: Option<u64>,
+    /// The number of the deletion without an answer, and the first batch that it leaves.
     pub(super) deleting: Option<(u64, Seq)>,
     /// The first batch that etcd still has.
     pub(super) first: Seq,
+    /// The first batch that must stay.
     pub(super) floor: Seq,
     /// The batches of this epoch in etcd, and their bytes.
     pub(super) kept: VecDeque<(Seq, usize)>,
@@ -440,7 +452,7 @@ impl Group {
     }
 }
 
-/// A lease within its bounds.
+/// A setting of the lease within its bounds, so that every line that this node writes can be read.
 pub(super) fn lease(lease: u64) -> u64 {
     lease.clamp(1, MOST_LEASE)
 }

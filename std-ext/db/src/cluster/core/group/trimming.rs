@@ -50,7 +50,6 @@ impl Group {
         let (copies, most) = (self.settings.copies, self.settings.most_retained);
         let Some(members) = self.members.as_ref() else { return };
         let Phase::Leading(lead) = &mut self.phase else { return };
-        lead.trim.reading = None;
         let Some(first) = first else { return };
         lead.trim.first = first;
         let pressed = lead.trim.retained() > most;
