@@ -43,6 +43,9 @@ pub(super) enum Case {
     RepliesClosed,
     StoppedBetweenActions,
     RestoreNoticed,
+    /// A new etcd has all entries that the old one had.
+    Adopted,
+    AdoptedWithLoss,
     LeaseProof,
     SwapProof,
     Trimmed,

@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use super::store::Store;
+use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::Lsn;
 use std::ops::Range;
@@ -91,6 +92,33 @@ impl Disk {
         let whole = self.marks.iter().any(|mark| mark.first == last + 1);
         self.marks.retain(|mark| mark.first <= last);
         (lost, lost > 0 && !whole)
+    }
+
+    /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them, and the position behind
+    /// them. Batches before one that does not come out the same are left out.
+    pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
+        let (mut batches, mut end) = (Vec::new(), None);
+        for (at, mark) in self.marks.iter().enumerate() {
+            let next = self.marks.get(at + 1);
+            let last = next.map_or(self.last(), |next| next.first - 1);
+            let (mut raw, mut entries, mut time) = (Vec::new(), 0, 0);
+            let range = mark.first as usize - 1..last as usize;
+            for entry in &self.entries[range] {
+                encode_entry(entry, &mut raw);
+                (entries, time) = (entries + 1, entry.time.max(time));
+            }
+            let (epoch, first, before) = (mark.epoch, mark.first, mark.chain);
+            let batch = Batch { epoch, first, entries, piece: Piece::Whole, before, raw };
+            let chain = batch.after();
+            if next.is_some_and(|next| (next.seq, next.chain) != (mark.seq + 1, chain)) {
+                batches.clear();
+                continue;
+            }
+            batches.push((mark.seq, batch.encode()));
+            end = Some(Position { seq: mark.seq, lsn: last, epoch, chain, time });
+        }
+        let end = end.filter(|_| !batches.is_empty())?;
+        Some((batches, end))
     }
 
     /// Returns a copy as a peer gets it: all of it is forced there.

@@ -463,7 +463,7 @@ impl World {
 
     fn stop(&mut self, node: usize, number: u64, why: String) {
         self.note(|| format!("node {node} stops: {why}"));
-        if self.backup.is_some() && self.incarnation > 0 {
+        if self.lossy.is_some() {
             self.coverage.met(Case::RestoreNoticed);
         } else {
             self.violate(format!("node {node} stops without a cause: {why}"));

@@ -78,6 +78,9 @@ pub(super) enum Kind {
     Backup,
     /// etcd is restored from the backup.
     Restore,
+    /// etcd is lost. The nodes are stopped, perhaps by a loss of power, and a new etcd is filled from their folders,
+    /// except for this one's.
+    Adopt { power: bool, absent: Option<usize> },
 }
 
 impl Kind {
@@ -115,6 +118,7 @@ impl Kind {
             Self::Limit { .. } => "Limit",
             Self::Backup => "Backup",
             Self::Restore => "Restore",
+            Self::Adopt { .. } => "Adopt",
         }
     }
 }
@@ -132,6 +136,8 @@ pub(super) enum Scenario {
     LogReads,
     /// etcd is restored from a backup.
     Restore,
+    /// etcd is lost, and filled again from the nodes' folders.
+    Adopt,
     /// Clocks stop although leases prove reads: not promised to work, and the simulation must see that.
     StoppedClocks,
 }
@@ -143,7 +149,7 @@ impl Scenario {
     }
 
     pub(super) fn is_wide(self) -> bool {
-        matches!(self, Self::Wide | Self::Whole)
+        matches!(self, Self::Wide | Self::Whole | Self::Adopt)
     }
 }
 
@@ -232,6 +238,12 @@ pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec
             },
         })
         .collect();
+    if scenario == Scenario::Adopt {
+        let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+        let absent = random.chance(400).then_some(node);
+        let kind = Kind::Adopt { power: random.chance(400), absent };
+        faults.push(Fault { at: random.between(1500, 5500), kind });
+    }
     if scenario == Scenario::Restore {
         let backup = random.between(1000, 3000);
         let restore = backup + random.between(100, 2000);

@@ -126,6 +126,17 @@ fn a_restored_etcd_is_noticed() {
     assert!(!enough || missing.is_empty(), "{coverage:?}");
 }
 
+#[test]
+fn a_lost_etcd_is_filled_again_from_the_folders() {
+    let seeds = seeds(0..100);
+    let enough = seeds.end - seeds.start >= 100;
+    let coverage = run_all(seeds, Scenario::Adopt);
+    let required =
+        [(Case::Adopted, 10), (Case::AdoptedWithLoss, 5), (Case::RestoreNoticed, 5)];
+    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
+}
+
 /// Leases promise nothing to a machine whose clocks stop. A simulation that did not find that would find little else.
 #[test]
 fn stopped_clocks_make_lease_reads_old() {
@@ -163,6 +174,7 @@ fn many_seeds() {
         (Scenario::Whole, &[ALWAYS, WIDE, WHOLE]),
         (Scenario::LogReads, &[]),
         (Scenario::Restore, &[]),
+        (Scenario::Adopt, &[]),
     ];
     let wanted = std::env::var("HEDGEROW_SCENARIO").ok();
     let mut violations = 0;

@@ -235,7 +235,7 @@ impl World {
             self.violate(format!("node {node} was removed from the members, and takes over"));
         }
         let released = self.truth.before_takeover().is_some_and(|(released, _)| released);
-        if self.now > self.clients_end() && self.incarnation == 0 && !released {
+        if self.now > self.clients_end() && self.lossy.is_none() && !released {
             self.violate(format!("node {node} takes the group from a primary that works"));
         }
     }

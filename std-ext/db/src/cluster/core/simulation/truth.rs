@@ -74,6 +74,22 @@ impl Truth {
         self.taken.map(|line| (line.holder().is_none(), line.node))
     }
 
+    /// Forgets the entries behind `last`: a new etcd begins with this line.
+    pub(super) fn cut(&mut self, last: Lsn, line: Tail) -> Result<(), String> {
+        self.entries.truncate(usize::try_from(last).unwrap_or(usize::MAX));
+        self.digests.truncate(self.entries.len());
+        for versions in self.versions.values_mut() {
+            versions.retain(|(lsn, _)| *lsn <= last);
+        }
+        self.store = Store::default();
+        for entry in &self.entries {
+            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
+        }
+        self.parts.clear();
+        self.tail = Some(line);
+        Ok(())
+    }
+
     /// Takes a transaction that has taken effect.
     pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<(), String> {
         let mut tail = None;

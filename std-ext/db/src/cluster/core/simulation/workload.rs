@@ -4,10 +4,11 @@ use super::check::Checker;
 use super::clients::Request;
 use super::coverage::{Case, Met};
 use super::database::Verdict;
-use super::etcd::Transaction;
+use super::etcd::{FakeEtcd, Transaction};
 use super::faults::{Kind, Scenario};
+use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
-use crate::cluster::core::{Event, Members, Role};
+use crate::cluster::core::{Event, Members, Role, Tail};
 
 /// The bytes of a request that etcd takes: its default is half as much again.
 const LARGEST_REQUEST: usize = 1 << 20;
@@ -212,6 +213,47 @@ impl World {
             }
             Kind::Backup => self.backup = Some(Box::new((self.etcd.clone(), self.truth.clone()))),
             Kind::Restore => self.restore(),
+            Kind::Adopt { power, absent } => self.adopt(power, absent),
+        }
+    }
+
+    /// etcd is lost. An operator stops all nodes, and fills a new etcd from the most advanced folder.
+    fn adopt(&mut self, power: bool, absent: Option<usize>) {
+        for node in 0..self.nodes.len() {
+            let restart = self.random.nodes.between(100, 1500);
+            self.end_process(node, power, restart);
+        }
+        let given = (0..self.nodes.len()).filter(|node| Some(*node) != absent);
+        let Some(from) = given.max_by_key(|node| self.nodes[*node].disk.last()) else { return };
+        let Some((batches, end)) = self.nodes[from].disk.window() else { return };
+        let lost = self.truth.last() - end.lsn;
+        self.note(|| format!("etcd is filled from node {from}; {lost} entries are lost"));
+        let lease = self.nodes[from].lease;
+        let time = self.nodes[from].clock.wall(self.now).max(end.time);
+        let (epoch, seq, lsn, chain) = (end.epoch, end.seq, end.lsn, end.chain);
+        let (node, nonce, beat) = (None, 0, 0);
+        let line = Tail { epoch, node, nonce, seq, lsn, time, beat, lease, chain };
+        let ids: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        let members = ids.into_iter().fold(Members::default(), |list, id| list.with(id, time));
+        let mut puts: Vec<_> =
+            batches.into_iter().map(|(seq, batch)| (log_key(seq), batch)).collect();
+        puts.push(("tail".into(), line.to_string().into_bytes()));
+        puts.push(("members".into(), members.print().into_bytes()));
+        let weakness = self.etcd.weakness;
+        self.etcd = FakeEtcd { weakness, ..FakeEtcd::new() };
+        let filled = self.etcd.commit(&Transaction { puts, ..Transaction::default() });
+        self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
+        let cut = self.truth.cut(lsn, line);
+        self.check(cut);
+        (self.incarnation, self.members_changed) = (self.incarnation + 1, self.now);
+        if power || absent.is_some() {
+            // Acknowledged changes may be in no folder that was there.
+            self.checker = Checker::default();
+            self.lossy = Some(lsn);
+        }
+        self.coverage.met(if lost > 0 { Case::AdoptedWithLoss } else { Case::Adopted });
+        for node in &mut self.nodes {
+            node.foreign = node.disk.last() > lsn;
         }
     }
 
@@ -335,6 +377,7 @@ impl World {
         self.incarnation += 1;
         self.checker = Checker::default();
         let last = self.truth.last();
+        self.lossy = Some(last);
         for node in 0..self.nodes.len() {
             self.nodes[node].foreign = self.nodes[node].disk.last() > last;
             if let Some(process) = self.nodes[node].process.as_mut() {

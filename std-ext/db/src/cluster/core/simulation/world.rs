@@ -15,6 +15,7 @@ use super::process::{Call, Process};
 use super::random::Random;
 use super::truth::Truth;
 use crate::cluster::core::{Answer, Event, Failure, NodeId, Outcome, Role, Settings};
+use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -156,6 +157,8 @@ pub(super) struct World {
     pub(super) etcd: FakeEtcd,
     /// Counts the restores of etcd.
     pub(super) incarnation: u64,
+    /// A restore has lost entries, perhaps acknowledged ones. The last entry of the history that goes on.
+    pub(super) lossy: Option<Lsn>,
     pub(super) backup: Option<Box<(FakeEtcd, Truth)>>,
     pub(super) trouble: Trouble,
     /// When the takeovers were.
@@ -216,6 +219,7 @@ impl World {
             events: 0,
             etcd: FakeEtcd { weakness: plan.weakness, ..FakeEtcd::new() },
             incarnation: 0,
+            lossy: None,
             backup: None,
             trouble: Trouble::default(),
             takeovers: Vec::new(),
@@ -394,9 +398,9 @@ impl World {
             }
             self.note(|| format!("node {node} loses {lost} entries of its relay"));
         }
-        let backup = self.backup.as_ref().map_or(0, |backup| backup.1.last());
+        let kept = self.lossy.unwrap_or(0);
         let machine = &mut self.nodes[node];
-        machine.foreign &= machine.disk.last() > backup;
+        machine.foreign &= machine.disk.last() > kept;
         self.note(|| format!("node {node} ends"));
         self.after(restart, What::Start { node });
     }
@@ -502,7 +506,7 @@ impl World {
 
     /// All nodes must have the same state, one of them must be the primary, and clients were told the truth.
     fn finish(&mut self) {
-        if self.incarnation == 0 {
+        if self.lossy.is_none() {
             self.check(self.checker.finish(&self.truth));
         }
         if self.truth.joined > 0 {
@@ -539,7 +543,7 @@ impl World {
                 return;
             }
             // The batches that it lacks may be in the folders of nodes that have stopped.
-            let waits = self.incarnation > 0 && process.role == Role::Loading;
+            let waits = self.lossy.is_some() && process.role == Role::Loading;
             if !agrees && !waits {
                 let status = process.group.status();
                 self.violate(format!(
@@ -548,7 +552,7 @@ impl World {
             }
         }
         // Those that are left may be waiting for the clock of a node that has stopped.
-        let may_be_gone = self.scenario == Scenario::Restore && alive < self.nodes.len();
+        let may_be_gone = self.lossy.is_some() && alive < self.nodes.len();
         if primaries != 1 && !may_be_gone {
             let states: Vec<_> = self
                 .nodes
