@@ -7,6 +7,9 @@ use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::Lsn;
 use std::ops::Range;
 
+/// The batches with which a new etcd begins at most.
+const WINDOW: usize = 30;
+
 /// A snapshot of the real state. Its shards were written one after the other, while entries were applied.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
@@ -98,8 +101,9 @@ impl Disk {
     /// them. Batches before one that does not come out the same are left out.
     pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
         let (mut batches, mut end) = (Vec::new(), None);
-        for (at, mark) in self.marks.iter().enumerate() {
-            let next = self.marks.get(at + 1);
+        let marks = &self.marks[self.marks.len().saturating_sub(WINDOW)..];
+        for (at, mark) in marks.iter().enumerate() {
+            let next = marks.get(at + 1);
             let last = next.map_or(self.last(), |next| next.first - 1);
             let (mut raw, mut entries, mut time) = (Vec::new(), 0, 0);
             let range = mark.first as usize - 1..last as usize;

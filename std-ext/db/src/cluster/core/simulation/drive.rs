@@ -203,7 +203,7 @@ impl World {
                 self.disagree(node, &format!("it has another state at entry {lsn} than the log"));
             }
         }
-        if last % COMPARE == 0 {
+        if last.is_multiple_of(COMPARE) {
             self.compare(node);
         }
         let pushed = self.nodes[node].disk.push(&committed);
@@ -524,15 +524,14 @@ impl World {
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
         let leads = process.accepts && process.role == Role::Primary;
-        let floored = match &mut process.database {
-            _ if quiet => Ok(false),
-            None if leads => process.floor(boot),
-            None => Ok(false),
-            Some(database) => {
-                process.snapshot = database.write_shard().or(process.snapshot.take());
-                let entries = database.run_cycle();
-                process.take_entries(entries).map(|last| last.is_some())
-            }
+        let floored = if quiet {
+            Ok(false)
+        } else if process.database.is_some() {
+            process.maintain()
+        } else if leads {
+            process.floor(boot)
+        } else {
+            Ok(false)
         };
         match floored {
             Ok(true) => self.want_turn(node, number),

@@ -6,6 +6,9 @@
 use crate::cluster::core::Tail;
 use std::collections::BTreeMap;
 
+/// The bytes of a request that etcd takes. Its default is half as much again.
+pub(super) const LARGEST_REQUEST: usize = 1 << 20;
+
 /// The value of a key, and the revision that put it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -72,7 +75,7 @@ pub(super) struct FakeEtcd {
 
 impl FakeEtcd {
     pub(super) fn new() -> Self {
-        Self { revision: 1, quota: usize::MAX, largest_request: 1 << 20, ..Self::default() }
+        Self { revision: 1, quota: usize::MAX, largest_request: LARGEST_REQUEST, ..Self::default() }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Stored> {

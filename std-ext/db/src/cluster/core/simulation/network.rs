@@ -1,7 +1,7 @@
 //! The network between nodes and etcd: delays, losses, deadlines, and the watch.
 
 use super::coverage::{Case, Met};
-use super::etcd::{Refusal, Transaction, Weakness};
+use super::etcd::{LARGEST_REQUEST, Refusal, Transaction, Weakness};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
@@ -174,6 +174,9 @@ impl World {
 
     fn swap(&mut self, node: usize, swap: &Swap) -> Outcome {
         let transaction = transaction(swap);
+        if self.trouble.limited <= self.now {
+            self.etcd.largest_request = LARGEST_REQUEST;
+        }
         match self.etcd.commit(&transaction) {
             Ok(true) => {
                 self.swap_is_done(node, &transaction);

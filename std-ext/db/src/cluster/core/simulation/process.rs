@@ -225,6 +225,18 @@ impl Process {
         Ok(last)
     }
 
+    /// The real state removes expired keys, and writes a further part of a snapshot. Returns whether it has appended
+    /// entries.
+    pub(super) fn maintain(&mut self) -> Result<bool, String> {
+        let Some(database) = &mut self.database else { return Ok(false) };
+        let snapshot = database.write_shard();
+        let entries = database.run_cycle();
+        if snapshot.is_some() {
+            self.snapshot = snapshot;
+        }
+        Ok(self.take_entries(entries)?.is_some())
+    }
+
     /// The real state serves, or accepts changes again. Returns false if the order came too late.
     pub(super) fn serve(&mut self, order: u64) -> bool {
         let (last, begin, time) = self.order;

@@ -4,14 +4,11 @@ use super::check::Checker;
 use super::clients::Request;
 use super::coverage::{Case, Met};
 use super::database::Verdict;
-use super::etcd::{FakeEtcd, Transaction};
+use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
 use super::faults::{Kind, Scenario};
 use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
 use crate::cluster::core::{Event, Members, Role, Tail};
-
-/// The bytes of a request that etcd takes: its default is half as much again.
-const LARGEST_REQUEST: usize = 1 << 20;
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
@@ -246,8 +243,8 @@ impl World {
         let cut = self.truth.cut(lsn, line);
         self.check(cut);
         (self.incarnation, self.members_changed) = (self.incarnation + 1, self.now);
-        if power || absent.is_some() {
-            // Acknowledged changes may be in no folder that was there.
+        if lost > 0 && !(self.folders_intact && absent.is_none()) {
+            // Acknowledged changes may be in none of the folders.
             self.checker = Checker::default();
             self.lossy = Some(lsn);
         }
@@ -339,10 +336,17 @@ impl World {
 
     /// A node gets the folder and the name of another one, as by a copied disk.
     fn twin(&mut self, node: usize, of: usize) {
+        let mut ids: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() < self.nodes.len() {
+            return; // One pair of twins is enough.
+        }
         let (id, disk) = (self.nodes[of].id, self.nodes[of].disk.clone());
         self.end_process(node, false, 100);
         // What only this folder had on disk is gone, and its records must not count any more.
         self.remove_member(node);
+        self.folders_intact = false;
         let machine = &mut self.nodes[node];
         (machine.id, machine.disk) = (id, disk);
     }

@@ -161,6 +161,8 @@ pub(super) struct World {
     pub(super) lossy: Option<Lsn>,
     pub(super) backup: Option<Box<(FakeEtcd, Truth)>>,
     pub(super) trouble: Trouble,
+    /// No folder has lost an entry.
+    pub(super) folders_intact: bool,
     /// When the takeovers were.
     pub(super) takeovers: Vec<u64>,
     /// When `members` changed last.
@@ -222,6 +224,7 @@ impl World {
             lossy: None,
             backup: None,
             trouble: Trouble::default(),
+            folders_intact: true,
             takeovers: Vec::new(),
             members_changed: 0,
             truth: Truth::default(),
@@ -394,6 +397,7 @@ impl World {
                 self.coverage.met(Case::RestartedInsideBatch);
             }
             if lost > 0 {
+                self.folders_intact = false;
                 self.coverage.met(Case::PowerLost);
             }
             self.note(|| format!("node {node} loses {lost} entries of its relay"));
