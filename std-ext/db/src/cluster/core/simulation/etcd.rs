@@ -74,8 +74,8 @@ pub(super) struct FakeEtcd {
 }
 
 impl FakeEtcd {
-    pub(super) fn new() -> Self {
-        Self { revision: 1, quota: usize::MAX, largest_request: LARGEST_REQUEST, ..Self::default() }
+    pub(super) fn new(weakness: Weakness) -> Self {
+        Self { weakness, revision: 1, quota: usize::MAX, largest_request: LARGEST_REQUEST, ..Self::default() }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Stored> {
@@ -183,7 +183,7 @@ impl FakeEtcd {
 
 #[test]
 fn transactions_compare_values_and_watches_see_history() {
-    let mut etcd = FakeEtcd::new();
+    let mut etcd = FakeEtcd::new(Weakness::None);
     let put = |key: &str, value: &[u8], expected: Option<&[u8]>| Transaction {
         compares: vec![(key.into(), expected.map(<[u8]>::to_vec))],
         puts: vec![(key.into(), value.to_vec())],
@@ -215,7 +215,7 @@ fn a_restored_etcd_uses_revisions_again() {
         deletes: Vec::new(),
     };
     let written_after_restore = |weakness| {
-        let mut etcd = FakeEtcd { weakness, ..FakeEtcd::new() };
+        let mut etcd = FakeEtcd::new(weakness);
         etcd.commit(&Transaction { compares: Vec::new(), ..put(b"1", b"") }).unwrap();
         let backup = etcd.clone();
         assert_eq!(etcd.commit(&put(b"2", b"1")), Ok(true));

@@ -170,11 +170,11 @@ fn weak_comparisons_and_reads_are_found() {
 fn many_seeds() {
     let all = [
         (Scenario::Faults, &[ALWAYS][..]),
-        (Scenario::Wide, &[ALWAYS, WIDE]),
-        (Scenario::Whole, &[ALWAYS, WIDE, WHOLE]),
-        (Scenario::LogReads, &[]),
-        (Scenario::Restore, &[]),
-        (Scenario::Adopt, &[]),
+        (Scenario::Wide, &[ALWAYS, WIDE][..]),
+        (Scenario::Whole, &[ALWAYS, WIDE, WHOLE][..]),
+        (Scenario::LogReads, &[][..]),
+        (Scenario::Restore, &[][..]),
+        (Scenario::Adopt, &[][..]),
     ];
     let wanted = std::env::var("HEDGEROW_SCENARIO").ok();
     let mut violations = 0;

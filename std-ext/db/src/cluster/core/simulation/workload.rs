@@ -237,7 +237,7 @@ impl World {
         puts.push(("tail".into(), line.to_string().into_bytes()));
         puts.push(("members".into(), members.print().into_bytes()));
         let weakness = self.etcd.weakness;
-        self.etcd = FakeEtcd { weakness, ..FakeEtcd::new() };
+        self.etcd = FakeEtcd::new(weakness);
         let filled = self.etcd.commit(&Transaction { puts, ..Transaction::default() });
         self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
         let cut = self.truth.cut(lsn, line);

@@ -219,7 +219,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             events: 0,
-            etcd: FakeEtcd { weakness: plan.weakness, ..FakeEtcd::new() },
+            etcd: FakeEtcd::new(plan.weakness),
             incarnation: 0,
             lossy: None,
             backup: None,
