@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 fn agrees(truth: &Truth, shown: &Shown, time: Option<u64>) -> bool {
     let record = truth.record(&shown.key, shown.changed);
     let alive = record.filter(|record| match (time, record.ends) {
-        (Some(time), Some(end)) => end > time,
+        (Some(time), Some(end)) => end > time && !shown.gone,
         _ => true,
     });
     alive.map(|record| &record.value[..]) == shown.value.as_deref()

@@ -163,7 +163,6 @@ pub(super) const ALWAYS: &[(Met, u64)] = &[
     (Met::Role("loading", "follower"), 100),
     (Met::Role("follower", "primary"), 100),
     (Met::Role("primary", "follower"), 20),
-    (Met::Role("follower", "loading"), 1),
     (Met::Refusal("compared"), 20),
     (Met::Refusal("no answer"), 20),
     (Met::Refusal("busy"), 10),

@@ -228,6 +228,11 @@ impl Database {
         self.state.become_follower();
     }
 
+    /// Counts the entry that begins the epoch of this node, before the state serves.
+    pub(super) fn reach(&self, begin: Lsn) {
+        self.log.set_reached(begin);
+    }
+
     /// Becomes the primary, or accepts changes again. `begin` is the entry that begins the epoch.
     pub(super) fn lead(&self, begin: Lsn, time: u64, proof: Proof) {
         self.state.become_primary(time);

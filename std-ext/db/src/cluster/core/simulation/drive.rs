@@ -138,7 +138,7 @@ impl World {
                     process.spool.clear();
                 }
                 let time = self.random.nodes.between(50, 1500).max(self.nodes[node].fetch);
-                self.after(time, What::Fetched { node, number });
+                self.after(0, What::Fetch { node, number, time });
             }
             Action::Spool(seq, bytes) => {
                 if let Some(process) = self.process(node, number) {
@@ -249,6 +249,9 @@ impl World {
                 return self.violate(format!("node {node} becomes the primary twice: {reason}"));
             }
             let lead = process.lead(epoch, lsn, time, boot);
+            if let Some(database) = &process.database {
+                database.reach(lsn);
+            }
             let order = process.database.is_some().then_some(process.order.0);
             self.check(lead.map_err(|why| format!("node {node}: {why}: {reason}")));
             self.count_takeover(node, reason);
@@ -581,27 +584,34 @@ impl World {
         shards.map(|shards| Database::open(disk, shards, wall)).transpose()
     }
 
-    /// The folder of a peer has arrived, if a peer has one that is of use.
-    pub(super) fn fetched(&mut self, node: usize, number: u64) {
+    /// Begins to fetch the folder of a peer, if one has a folder that is of use. The copy is as of now.
+    pub(super) fn fetch(&mut self, node: usize, number: u64, time: u64) {
         let own = self.nodes[node].disk.last();
-        let others = (0..self.nodes.len()).filter(|other| *other != node);
-        let peers =
-            others.filter(|other| self.nodes[*other].process.as_ref().is_some_and(|p| !p.stopped));
-        let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
-            return self.after(300, What::Fetched { node, number });
-        };
-        let disk = self.nodes[peer].disk.fetched();
-        let resyncing = self.process(node, number).is_some_and(|process| process.resyncing);
-        if !resyncing {
+        if !self.process(node, number).is_some_and(|process| process.resyncing) {
             return;
         }
-        if disk.last() <= own {
-            return self.after(300, What::Fetched { node, number });
+        let has_more = |other: &usize| {
+            let machine = &self.nodes[*other];
+            let runs = machine.process.as_ref().is_some_and(|process| !process.stopped);
+            *other != node && runs && machine.disk.last() > own
+        };
+        let peers = (0..self.nodes.len()).filter(has_more);
+        let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
+            return self.after(300, What::Fetch { node, number, time });
+        };
+        let folder = Box::new((self.nodes[peer].disk.fetched(), self.nodes[peer].foreign));
+        self.after(time, What::Fetched { node, number, folder });
+    }
+
+    /// The folder of a peer has arrived.
+    pub(super) fn fetched(&mut self, node: usize, number: u64, (disk, foreign): (Disk, bool)) {
+        if !self.process(node, number).is_some_and(|process| process.resyncing) {
+            return;
         }
         let (recovered, held) = (disk.recover(), disk.held());
         let opened = self.open_database(node, &disk);
         self.nodes[node].disk = disk;
-        self.nodes[node].foreign |= self.nodes[peer].foreign;
+        self.nodes[node].foreign |= foreign;
         let Some(process) = self.process(node, number) else { return };
         match recovered.and_then(|recovered| Ok((recovered, opened?))) {
             Ok(((store, position), database)) => {
@@ -615,11 +625,11 @@ impl World {
                 if self.first_batch() > position.seq + 1 {
                     self.coverage.met(Case::TrimmedDuringResync);
                 }
-                self.note(|| format!("node {node} has {have} entries of node {peer}"));
+                self.note(|| format!("node {node} has {have} entries of a peer"));
                 self.compare(node);
                 self.tell(node, number, Event::Resynced { position, held });
             }
-            Err(why) => self.violate(format!("node {node} cannot read the relay of {peer}: {why}")),
+            Err(why) => self.violate(format!("node {node} cannot read a peer's folder: {why}")),
         }
     }
 }

@@ -145,7 +145,12 @@ pub(super) enum Scenario {
 impl Scenario {
     /// When the last fault has ended. The plan of a shorter run has the same faults, closer together.
     pub(super) fn healed(self) -> u64 {
-        if self == Self::Whole { 6_000 } else { 9_000 }
+        if self == Self::Whole { 5_500 } else { 9_000 }
+    }
+
+    /// How long the clients go on when all faults have ended, and how long the nodes then have to agree.
+    pub(super) fn calm(self) -> (u64, u64) {
+        if self == Self::Whole { (2_000, 2_500) } else { (4_000, 3_000) }
     }
 
     pub(super) fn is_wide(self) -> bool {

@@ -180,6 +180,7 @@ impl Process {
             key: key.to_vec(),
             value: self.store.stored(key).map(|record| record.value.clone()),
             changed: self.store.changed(key),
+            gone: false,
             required: *required,
         });
         let shown = shown.collect();
@@ -204,6 +205,7 @@ impl Process {
             key: key.to_vec(),
             value,
             changed: self.store.written(key),
+            gone: self.store.stored(key).is_none(),
             required: *required,
         });
         let (shown, epoch) = (shown.collect(), self.epoch);

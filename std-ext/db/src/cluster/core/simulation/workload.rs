@@ -343,6 +343,9 @@ impl World {
             return; // One pair of twins is enough.
         }
         let (id, disk) = (self.nodes[of].id, self.nodes[of].disk.clone());
+        if disk.last() < self.nodes[node].disk.last() {
+            return; // The folder may be the only one with its last entries.
+        }
         self.end_process(node, false, 100);
         // What only this folder had on disk is gone, and its records must not count any more.
         self.remove_member(node);

@@ -21,10 +21,6 @@ use std::fmt::Write as _;
 
 /// The most clients of a run.
 pub(super) const MOST_CLIENTS: usize = 4;
-/// How long the clients go on when all faults have ended.
-const CALM: u64 = 4_000;
-/// How long the nodes have to agree when the clients have stopped.
-const SETTLE: u64 = 3_000;
 /// The events of a run that goes round in circles.
 const MOST_EVENTS: u64 = 200_000;
 
@@ -57,8 +53,10 @@ pub(super) enum What {
     Resume { node: usize, number: u64 },
     /// The relay is forced up to an entry.
     Forced { node: usize, number: u64, lsn: u64 },
-    /// The folder of a peer has arrived.
-    Fetched { node: usize, number: u64 },
+    /// A node begins to fetch the folder of a peer, which takes this time.
+    Fetch { node: usize, number: u64, time: u64 },
+    /// The folder of a peer has arrived, and whether it has another history.
+    Fetched { node: usize, number: u64, folder: Box<(Disk, bool)> },
     /// Once a second: the expire cycle, the clocks of other nodes, the relay, compaction.
     Second { node: usize, number: u64 },
     /// A request reaches etcd. `of` is the incarnation of etcd.
@@ -278,7 +276,7 @@ impl World {
 
     /// When the clients stop.
     pub(super) fn clients_end(&self) -> u64 {
-        self.healed + CALM
+        self.healed + self.scenario.calm().0
     }
 
     /// Returns the number of shards of a node's real state, in runs that have it.
@@ -439,6 +437,7 @@ impl World {
             | What::Apply { node, .. }
             | What::Resume { node, .. }
             | What::Forced { node, .. }
+            | What::Fetch { node, .. }
             | What::Fetched { node, .. }
             | What::Second { node, .. }
             | What::Answer { node, .. }
@@ -464,7 +463,8 @@ impl World {
             What::Apply { node, number } => self.apply(node, number),
             What::Resume { node, number } => self.execute(node, number),
             What::Forced { node, number, lsn } => self.forced(node, number, lsn),
-            What::Fetched { node, number } => self.fetched(node, number),
+            What::Fetch { node, number, time } => self.fetch(node, number, time),
+            What::Fetched { node, number, folder } => self.fetched(node, number, *folder),
             What::Second { node, number } => self.second(node, number),
             What::Arrive { node, number, id, call, revision, of } => {
                 self.arrive(node, number, id, &call, (revision, of));
@@ -492,7 +492,7 @@ impl World {
     /// Runs to the end, or to the first violation.
     pub(super) fn run(&mut self) {
         while let Some(((time, _), what)) = self.queue.pop_first() {
-            if time > self.clients_end() + SETTLE {
+            if time > self.clients_end() + self.scenario.calm().1 {
                 break;
             }
             self.now = time;
