@@ -130,10 +130,10 @@ impl FakeEtcd {
         }
     }
 
-    /// Returns the value that a key had before it changed last, if the history knows it.
-    pub(super) fn before(&self, key: &str) -> Option<Vec<u8>> {
-        let changes = self.history.iter().rev().filter(|change| change.key == key);
-        changes.skip(1).find_map(|change| change.value.clone())
+    /// Returns the value that a key had before its last changes, if the history knows it.
+    pub(super) fn before(&self, key: &str, changes: usize) -> Option<Vec<u8>> {
+        let all = self.history.iter().rev().filter(|change| change.key == key);
+        all.skip(changes).find_map(|change| change.value.clone())
     }
 
     fn apply(&mut self, transaction: &Transaction) -> bool {

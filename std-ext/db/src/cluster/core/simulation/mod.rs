@@ -154,7 +154,8 @@ fn weak_comparisons_and_reads_are_found() {
         (Scenario::LogReads, Weakness::StaleReads, "an old read"),
     ];
     for (scenario, weakness, expected) in controls {
-        let mut found = (0..400).filter_map(|seed| run_weak(seed, scenario, weakness).violation);
+        let found = |seed| run_weak(seed, scenario, weakness).violation;
+        let mut found = (0..400).filter_map(found).inspect(|why| println!("{weakness:?}: {why}"));
         assert!(found.any(|why| why.contains(expected)), "{weakness:?}: no run says {expected:?}");
     }
 }

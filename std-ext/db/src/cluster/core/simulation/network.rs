@@ -139,9 +139,10 @@ impl World {
     }
 
     fn read(&mut self, read: &Read) -> Answer {
-        let old = self.etcd.weakness == Weakness::StaleReads && self.random.network.chance(300);
+        let stale = self.etcd.weakness == Weakness::StaleReads;
+        let old = if stale { self.random.network.below(12) } else { 0 } as usize;
         let value = |key: &str| {
-            let before = if old { self.etcd.before(key) } else { None };
+            let before = if old > 0 { self.etcd.before(key, old) } else { None };
             before.or_else(|| self.etcd.get(key).map(|stored| stored.value.clone()))
         };
         match read {

@@ -108,15 +108,22 @@ impl World {
             return;
         }
         let hidden = executed.time.max(database.removed_until(&process.store));
+        let store = &process.store;
         let keys = request.keys().into_iter().zip(&executed.values);
-        let written: Vec<_> =
-            keys.map(|(key, value)| (key, value, process.store.written(key))).collect();
+        let written = keys.map(|(key, value)| {
+            (key, value, store.written(key), store.stored(key).is_none())
+        });
+        let written: Vec<_> = written.collect();
         let mut wrong = None;
-        for (key, value, lsn) in written {
+        for (key, value, lsn, gone) in written {
             let record = self.truth.record(key, lsn);
             let agrees = match value {
                 Some(value) => record.is_some_and(|record| record.value == *value),
-                None => record.is_none_or(|record| record.ends.is_some_and(|end| end <= hidden)),
+                // A floor may have removed it, or the own clock hides it.
+                None => {
+                    let hides = |end: u64| gone || end <= hidden;
+                    record.is_none_or(|record| record.ends.is_some_and(hides))
+                }
             };
             if !agrees {
                 let name = String::from_utf8_lossy(key).into_owned();
