@@ -43,21 +43,18 @@ pub(super) struct Transaction {
     pub(super) deletes: Vec<(String, String)>,
 }
 
-/// A way in which etcd, or its client, is weaker than the protocol needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) enum Weakness {
-    #[default]
+/// A way in which comparisons are weaker than the protocol needs: negative controls of this file's tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weakness {
     None,
     /// A comparison of a line looks at the number of its batch only.
     ComparesSequence,
     /// A comparison looks at the revision that has put the value, not at the value.
     ComparesRevision,
-    /// Some reads are serializable: they show an older state.
-    StaleReads,
 }
 
 /// The data of etcd, copied for a backup.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct FakeEtcd {
     pub(super) revision: u64,
     /// The history up to this revision is gone.
@@ -68,14 +65,30 @@ pub(super) struct FakeEtcd {
     pub(super) quota: usize,
     pub(super) alarm: bool,
     pub(super) largest_request: usize,
-    pub(super) weakness: Weakness,
+    weakness: Weakness,
     /// For comparisons of revisions: the revision at which a client has seen a value. A restore does not change it.
-    pub(super) seen: BTreeMap<Vec<u8>, u64>,
+    seen: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Default for FakeEtcd {
+    fn default() -> Self {
+        Self::new(Weakness::None)
+    }
 }
 
 impl FakeEtcd {
-    pub(super) fn new(weakness: Weakness) -> Self {
-        Self { weakness, revision: 1, quota: usize::MAX, largest_request: LARGEST_REQUEST, ..Self::default() }
+    fn new(weakness: Weakness) -> Self {
+        Self {
+            revision: 1,
+            compacted: 0,
+            keys: BTreeMap::new(),
+            history: Vec::new(),
+            quota: usize::MAX,
+            alarm: false,
+            largest_request: LARGEST_REQUEST,
+            weakness,
+            seen: BTreeMap::new(),
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Stored> {
@@ -130,12 +143,6 @@ impl FakeEtcd {
         }
     }
 
-    /// Returns the value that a key had before its last changes, if the history knows it.
-    pub(super) fn before(&self, key: &str, changes: usize) -> Option<Vec<u8>> {
-        let all = self.history.iter().rev().filter(|change| change.key == key);
-        all.skip(changes).find_map(|change| change.value.clone())
-    }
-
     fn apply(&mut self, transaction: &Transaction) -> bool {
         let holds = |(key, value): &(String, Option<Vec<u8>>)| self.holds(key, value.as_deref());
         if !transaction.compares.iter().all(holds) {
@@ -183,7 +190,7 @@ impl FakeEtcd {
 
 #[test]
 fn transactions_compare_values_and_watches_see_history() {
-    let mut etcd = FakeEtcd::new(Weakness::None);
+    let mut etcd = FakeEtcd::default();
     let put = |key: &str, value: &[u8], expected: Option<&[u8]>| Transaction {
         compares: vec![(key.into(), expected.map(<[u8]>::to_vec))],
         puts: vec![(key.into(), value.to_vec())],
@@ -227,3 +234,26 @@ fn a_restored_etcd_uses_revisions_again() {
     assert!(!written_after_restore(Weakness::None), "a lost history goes on");
     assert!(written_after_restore(Weakness::ComparesRevision), "the control finds nothing");
 }
+
+/// A candidate must not win against a beat that it has not seen: a beat has no batch, so it keeps the sequence [C-4].
+#[test]
+fn a_beat_keeps_the_sequence() {
+    let line = |epoch, beat| Tail { epoch, beat, seq: 5, ..Tail::parse(LINE).unwrap() }.to_string();
+    let put = |expected: &str, line: String| Transaction {
+        compares: vec![("tail".into(), Some(expected.into()))],
+        puts: vec![("tail".into(), line.into_bytes())],
+        deletes: Vec::new(),
+    };
+    let taken_from_live = |weakness| {
+        let mut etcd = FakeEtcd::new(weakness);
+        etcd.commit(&Transaction { compares: Vec::new(), ..put("", line(1, 1)) }).unwrap();
+        assert_eq!(etcd.commit(&put(&line(1, 1), line(1, 2))), Ok(true), "the primary beats");
+        etcd.commit(&put(&line(1, 1), line(2, 0))).unwrap()
+    };
+    assert!(!taken_from_live(Weakness::None), "a primary that beats is deposed");
+    assert!(taken_from_live(Weakness::ComparesSequence), "the control finds nothing");
+}
+
+/// A line of the primary 01.
+const LINE: &[u8] = b"2 1 0101010101010101010101010101010101010101 0000000000000001 5 5 1 1 1000 \
+    00000000000000000000000000000000";

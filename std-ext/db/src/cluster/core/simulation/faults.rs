@@ -1,6 +1,5 @@
 //! The faults of a run: a list that the seed determines, so that a failing run can be tried without single faults.
 
-use super::etcd::Weakness;
 use super::random::Random;
 
 /// One fault, and when it begins.
@@ -164,7 +163,6 @@ pub(super) struct Plan {
     pub(super) faults: Vec<Fault>,
     pub(super) clients: usize,
     pub(super) healed: u64,
-    pub(super) weakness: Weakness,
 }
 
 fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {

@@ -1,7 +1,7 @@
 //! The network between nodes and etcd: delays, losses, deadlines, and the watch.
 
 use super::coverage::{Case, Met};
-use super::etcd::{LARGEST_REQUEST, Refusal, Transaction, Weakness};
+use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
@@ -139,12 +139,7 @@ impl World {
     }
 
     fn read(&mut self, read: &Read) -> Answer {
-        let stale = self.etcd.weakness == Weakness::StaleReads;
-        let old = if stale { self.random.network.below(12) } else { 0 } as usize;
-        let value = |key: &str| {
-            let before = if old > 0 { self.etcd.before(key, old) } else { None };
-            before.or_else(|| self.etcd.get(key).map(|stored| stored.value.clone()))
-        };
+        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
         match read {
             Read::Tail => Answer::Tail {
                 revision: self.etcd.revision,

@@ -1,7 +1,6 @@
 //! One run, and the shrinking of a failed one.
 
 use super::coverage::Coverage;
-use super::etcd::Weakness;
 use super::faults::{Plan, Scenario, plan};
 use super::random::Random;
 use super::world::{MOST_CLIENTS, World, nodes_of};
@@ -16,8 +15,7 @@ pub(super) struct Run {
 
 fn plan_of(seed: u64, scenario: Scenario) -> Plan {
     let faults = plan(&mut Random::new(seed, 5), scenario, nodes_of(seed));
-    let (healed, weakness) = (scenario.healed(), Weakness::None);
-    Plan { faults, clients: MOST_CLIENTS, healed, weakness }
+    Plan { faults, clients: MOST_CLIENTS, healed: scenario.healed() }
 }
 
 fn run(seed: u64, scenario: Scenario, plan: Plan, traced: bool) -> Run {
@@ -29,11 +27,6 @@ fn run(seed: u64, scenario: Scenario, plan: Plan, traced: bool) -> Run {
 
 pub(super) fn run_seed(seed: u64, scenario: Scenario) -> Run {
     run(seed, scenario, plan_of(seed, scenario), false)
-}
-
-/// As `run_seed`, with an etcd that is weaker than the protocol needs.
-pub(super) fn run_weak(seed: u64, scenario: Scenario, weakness: Weakness) -> Run {
-    run(seed, scenario, Plan { weakness, ..plan_of(seed, scenario) }, false)
 }
 
 pub(super) fn traced(seed: u64, scenario: Scenario) -> Run {

@@ -243,8 +243,7 @@ impl World {
             batches.into_iter().map(|(seq, batch)| (log_key(seq), batch)).collect();
         puts.push(("tail".into(), line.to_string().into_bytes()));
         puts.push(("members".into(), members.print().into_bytes()));
-        let weakness = self.etcd.weakness;
-        self.etcd = FakeEtcd::new(weakness);
+        self.etcd = FakeEtcd::default();
         let filled = self.etcd.commit(&Transaction { puts, ..Transaction::default() });
         self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
         let cut = self.truth.cut(lsn, line);
@@ -385,9 +384,7 @@ impl World {
         if backup.1.last() + 3 > self.truth.last() {
             return; // Too little is lost to be noticed.
         }
-        let seen = std::mem::take(&mut self.etcd.seen);
         (self.etcd, self.truth) = *backup;
-        self.etcd.seen = seen;
         self.incarnation += 1;
         self.checker = Checker::default();
         let last = self.truth.last();

@@ -217,7 +217,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             events: 0,
-            etcd: FakeEtcd::new(plan.weakness),
+            etcd: FakeEtcd::default(),
             incarnation: 0,
             lossy: None,
             backup: None,
@@ -239,7 +239,7 @@ impl World {
             most_batch: {
                 let bytes = usize::try_from(random.between(200, 1500)).unwrap_or(200);
                 // Some runs have batches that etcd may refuse as too large.
-                if scenario.is_wide() && seed % 8 == 3 { 12_000 } else { bytes }
+                if scenario.is_wide() && seed % 4 == 3 { 12_000 } else { bytes }
             },
             most_retained: if random.chance(400) {
                 random.between(2_000, 20_000)
