@@ -20,6 +20,10 @@ pub(crate) fn now() -> u64 {
 
 /// Returns the microseconds since the machine has started.
 pub(crate) fn micros() -> u64 {
+    #[cfg(test)]
+    if let Some(set) = manual::get() {
+        return set;
+    }
     let now = clock_gettime(CLOCK);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
@@ -29,6 +33,30 @@ pub(crate) fn micros() -> u64 {
 /// Returns the time from now until `at`, in a form for timers.
 pub(crate) fn until(at: u64) -> Duration {
     Duration::from_millis(at.saturating_sub(now()))
+}
+
+/// A clock that a test sets for its own thread.
+#[cfg(test)]
+pub(crate) mod manual {
+    use std::cell::Cell;
+
+    thread_local! {
+        static MICROS: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn get() -> Option<u64> {
+        MICROS.get()
+    }
+
+    /// Stops the clock at a time.
+    pub(crate) fn set(micros: u64) {
+        MICROS.set(Some(micros));
+    }
+
+    /// Lets the clock go on.
+    pub(crate) fn clear() {
+        MICROS.set(None);
+    }
 }
 
 #[cfg(test)]

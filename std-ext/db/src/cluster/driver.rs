@@ -346,6 +346,9 @@ impl Driver {
             self.lead += 1;
             self.leading_since = Some(clock::now());
             self.begin = lsn;
+            // The entry that begins the epoch changes no key, so the state has it. A node that loses the group before
+            // its state serves follows on behind this entry.
+            self.parts.log.set_reached(lsn);
             // The view says already that this node is not the one to ask yet.
             self.hold(true);
             self.parts.replica.order(Order::Lead(self.lead, time));

@@ -4,10 +4,45 @@
 //! before the request was made. As all answers agree with one order of entries, the order of real time included, the
 //! history is linearizable.
 
-use super::clients::{Reply, Request};
+use super::clients::{Reply, Request, Shown};
 use super::truth::Truth;
 use crate::log::Lsn;
 use std::collections::BTreeMap;
+
+/// Returns whether a key in an answer is as an entry left it. With a time, keys that have expired by then are hidden.
+fn agrees(truth: &Truth, shown: &Shown, time: Option<u64>) -> bool {
+    let record = truth.record(&shown.key, shown.changed);
+    let alive = record.filter(|record| match (time, record.ends) {
+        (Some(time), Some(end)) => end > time && !shown.gone,
+        _ => true,
+    });
+    alive.map(|record| &record.value[..]) == shown.value.as_deref()
+}
+
+/// Checks what the real state says of conditions and times to live.
+fn check_conditions(truth: &Truth, reply: &Reply) -> Result<(), String> {
+    let (Some(whole), [shown, ..]) = (reply.whole, &reply.shown[..]) else { return Ok(()) };
+    let (token, conditional) = match &reply.request {
+        Request::SetNew { token, .. } | Request::Lock { token, .. } => (token, true),
+        Request::SetFor { token, .. } => (token, false),
+        _ => return Ok(()),
+    };
+    let stored = shown.value.as_ref() == Some(token);
+    if stored != whole.done || reply.own.is_some() != whole.done {
+        return Err(format!("an answer says that a key was set, and it is not there: {reply:?}"));
+    }
+    if let (true, Some((lsn, _))) = (conditional, &reply.own)
+        && let Some(entry) = truth.entry(*lsn)
+        && let Some(before) = truth.record(&shown.key, lsn - 1)
+        && before.ends.is_none_or(|end| end > entry.time)
+    {
+        return Err(format!("a key that was there was set as a new one: {before:?}: {reply:?}"));
+    }
+    if conditional && !whole.done && shown.value.is_none() {
+        return Err(format!("a key that was not there could not be set: {reply:?}"));
+    }
+    Ok(())
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Checker {
@@ -53,10 +88,11 @@ impl Checker {
                     shown.changed, shown.required
                 ));
             }
-            if truth.value(&shown.key, shown.changed) != shown.value.as_deref() {
+            if !agrees(truth, shown, reply.whole.map(|whole| whole.time)) {
                 return Err(format!("an answer shows what was never committed: {name}: {reply:?}"));
             }
         }
+        check_conditions(truth, reply)?;
         if let Some((lsn, changes)) = &reply.own
             && truth.entry(*lsn).is_none_or(|entry| entry.changes != *changes)
         {

@@ -1,10 +1,11 @@
 //! The clients of a run: their requests, and how a node evaluates them.
 
+use super::database::Wait;
 use super::random::Random;
 use super::store::Store;
 use crate::log::Lsn;
 use crate::log::change;
-use crate::request::Expiry;
+use crate::request::{Change, Expiry, MultiKeyOp, Request as Call, SetCondition};
 
 /// A request of a client. Each token is unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub(super) enum Request {
     SetFor { key: Vec<u8>, token: Vec<u8>, milliseconds: u64 },
     /// Sets a key to a value that needs several batches.
     SetLarge { token: Vec<u8>, bytes: usize },
+    /// Takes a lock for a time in milliseconds: `SET NX PX`. Only with the whole state.
+    Lock { key: Vec<u8>, token: Vec<u8>, milliseconds: u64 },
+    /// Gives a lock back. Only with the whole state.
+    Unlock { key: Vec<u8> },
     /// Reads a key.
     Get { key: Vec<u8> },
     /// Reads two keys that are always set together.
@@ -29,6 +34,18 @@ pub(super) enum Request {
 
 const PAIR: [&[u8]; 2] = [b"pair-a", b"pair-b"];
 const LARGE: &[u8] = b"large";
+const LOCK: &[u8] = b"lock";
+
+/// A token and bytes that LZ4 cannot shorten.
+fn large(token: &[u8], bytes: usize) -> Vec<u8> {
+    let mut noise = Random::new(bytes as u64, token.iter().map(|byte| u64::from(*byte)).sum());
+    let filler = (0..bytes.div_ceil(8)).flat_map(|_| noise.next().to_le_bytes()).take(bytes);
+    token.iter().copied().chain(filler).collect()
+}
+
+fn set(value: &[u8], condition: SetCondition, expiry: Expiry) -> Change<'_> {
+    Change::Set { value, condition, expiry, get: false }
+}
 
 impl Request {
     /// Chooses the next request of a client. `token` is unique.
@@ -54,6 +71,21 @@ impl Request {
         }
     }
 
+    /// As `random`, with locks.
+    pub(super) fn random_with_locks(random: &mut Random, token: u64, most_batch: usize) -> Self {
+        let key = LOCK.to_vec();
+        match random.below(24) {
+            0..3 => Self::Lock {
+                key,
+                token: format!("<{token:06}>").into_bytes(),
+                milliseconds: random.between(20, 3000),
+            },
+            3 => Self::Unlock { key },
+            4 => Self::Get { key },
+            _ => Self::random(random, token, most_batch),
+        }
+    }
+
     /// The keys that the answer tells of.
     pub(super) fn keys(&self) -> Vec<&[u8]> {
         match self {
@@ -61,6 +93,8 @@ impl Request {
             | Self::Add { key }
             | Self::SetNew { key, .. }
             | Self::SetFor { key, .. }
+            | Self::Lock { key, .. }
+            | Self::Unlock { key }
             | Self::Get { key } => vec![key],
             Self::SetPair { .. } | Self::GetPair => PAIR.to_vec(),
             Self::SetLarge { .. } => vec![LARGE],
@@ -91,16 +125,42 @@ impl Request {
                 change::set(key, token, Expiry::At(time + milliseconds), &mut changes);
             }
             Self::SetLarge { token, bytes } => {
-                // Bytes that LZ4 cannot shorten.
-                let mut noise =
-                    Random::new(*bytes as u64, token.iter().map(|byte| u64::from(*byte)).sum());
-                let filler = (0..*bytes).map(|_| noise.next() as u8);
-                let value: Vec<u8> = token.iter().copied().chain(filler).collect();
-                change::set(LARGE, &value, Expiry::Never, &mut changes);
+                change::set(LARGE, &large(token, *bytes), Expiry::Never, &mut changes);
             }
-            Self::Get { .. } | Self::GetPair => {}
+            Self::Lock { .. } | Self::Unlock { .. } | Self::Get { .. } | Self::GetPair => {}
         }
         changes
+    }
+
+    /// Passes the change to the real state. `now` is the time from which clients count a time to live.
+    pub(super) fn with_change<R>(&self, now: u64, run: impl FnOnce(Option<Call<'_>>) -> R) -> R {
+        let (value, pairs);
+        let change = match self {
+            Self::Append { key, token } => Call::Change(key, Change::Append(token)),
+            Self::Add { key } => Call::Change(key, Change::Increment(1)),
+            Self::SetNew { key, token } => {
+                Call::Change(key, set(token, SetCondition::IfAbsent, Expiry::Never))
+            }
+            Self::SetPair { token } => {
+                pairs = PAIR.map(|key| (key, &token[..]));
+                Call::MultiKey(MultiKeyOp::SetAll(&pairs))
+            }
+            Self::SetFor { key, token, milliseconds } => {
+                let expiry = Expiry::At(now + milliseconds);
+                Call::Change(key, set(token, SetCondition::Always, expiry))
+            }
+            Self::Lock { key, token, milliseconds } => {
+                let expiry = Expiry::At(now + milliseconds);
+                Call::Change(key, set(token, SetCondition::IfAbsent, expiry))
+            }
+            Self::Unlock { key } => Call::Change(key, Change::Delete),
+            Self::SetLarge { token, bytes } => {
+                value = large(token, *bytes);
+                Call::Change(LARGE, set(&value, SetCondition::Always, Expiry::Never))
+            }
+            Self::Get { .. } | Self::GetPair => return run(None),
+        };
+        run(Some(change))
     }
 }
 
@@ -111,6 +171,8 @@ pub(super) struct Shown {
     pub(super) value: Option<Vec<u8>>,
     /// The entry that changed the key last.
     pub(super) changed: Lsn,
+    /// A floor has removed the key since.
+    pub(super) gone: bool,
     /// The entry that had changed the key, as earlier answers have shown, when the request was made.
     pub(super) required: Lsn,
 }
@@ -128,6 +190,16 @@ pub(super) struct Reply {
     pub(super) epoch: u64,
     /// When it was evaluated: boot time.
     pub(super) evaluated: u64,
+    /// With the whole state: what its log must confirm, whether the change was made, and the time of the evaluation.
+    pub(super) whole: Option<Whole>,
+}
+
+/// What the real state says of a reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    pub(super) wait: Wait,
+    pub(super) done: bool,
+    pub(super) time: u64,
 }
 
 impl Reply {

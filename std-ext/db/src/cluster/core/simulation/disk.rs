@@ -2,8 +2,31 @@
 
 use super::random::Random;
 use super::store::Store;
+use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
 use crate::log::Lsn;
+use std::ops::Range;
+
+/// The batches with which a new etcd begins at most.
+const WINDOW: usize = 30;
+
+/// A snapshot of the real state. Its shards were written one after the other, while entries were applied.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) sections: Vec<Section>,
+    /// The last entry that it may contain.
+    pub(super) last: Lsn,
+    /// The latest time of these entries.
+    pub(super) time: u64,
+}
+
+/// The records of some slots behind the entry `floor`.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    pub(super) slots: Range<u16>,
+    pub(super) floor: Lsn,
+    pub(super) records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
+}
 
 /// A folder. It outlives the process, but entries that were not forced are lost with the machine.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +35,7 @@ pub(super) struct Disk {
     marks: Vec<Mark>,
     /// The last entry that a loss of power keeps.
     forced: Lsn,
+    snapshot: Option<Snapshot>,
 }
 
 impl Disk {
@@ -37,6 +61,23 @@ impl Disk {
         self.forced = self.forced.max(up_to.min(self.last()));
     }
 
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// Keeps a snapshot, unless the disk lacks entries that it contains. Returns whether it does.
+    pub(super) fn keep(&mut self, snapshot: &Snapshot) -> bool {
+        let complete = snapshot.last <= self.forced;
+        if complete {
+            self.snapshot = Some(snapshot.clone());
+        }
+        complete
+    }
+
     fn mark_of(&self, lsn: Lsn) -> Option<Mark> {
         self.marks.iter().rev().find(|mark| mark.first <= lsn).copied()
     }
@@ -54,6 +95,34 @@ impl Disk {
         let whole = self.marks.iter().any(|mark| mark.first == last + 1);
         self.marks.retain(|mark| mark.first <= last);
         (lost, lost > 0 && !whole)
+    }
+
+    /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them, and the position behind
+    /// them. Batches before one that does not come out the same are left out.
+    pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
+        let (mut batches, mut end) = (Vec::new(), None);
+        let marks = &self.marks[self.marks.len().saturating_sub(WINDOW)..];
+        for (at, mark) in marks.iter().enumerate() {
+            let next = marks.get(at + 1);
+            let last = next.map_or(self.last(), |next| next.first - 1);
+            let (mut raw, mut entries, mut time) = (Vec::new(), 0, 0);
+            let range = mark.first as usize - 1..last as usize;
+            for entry in &self.entries[range] {
+                encode_entry(entry, &mut raw);
+                (entries, time) = (entries + 1, entry.time.max(time));
+            }
+            let (epoch, first, before) = (mark.epoch, mark.first, mark.chain);
+            let batch = Batch { epoch, first, entries, piece: Piece::Whole, before, raw };
+            let chain = batch.after();
+            if next.is_some_and(|next| (next.seq, next.chain) != (mark.seq + 1, chain)) {
+                batches.clear();
+                continue;
+            }
+            batches.push((mark.seq, batch.encode()));
+            end = Some(Position { seq: mark.seq, lsn: last, epoch, chain, time });
+        }
+        let end = end.filter(|_| !batches.is_empty())?;
+        Some((batches, end))
     }
 
     /// Returns a copy as a peer gets it: all of it is forced there.

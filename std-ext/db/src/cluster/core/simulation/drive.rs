@@ -1,9 +1,16 @@
 //! The driver of a simulated node: tells the group its events, and carries out its actions one by one.
 
+use super::clients::{Reply, Request};
 use super::coverage::Case;
+use super::database::Database;
+use super::disk::Disk;
 use super::process::{Call, Process, Proof};
-use super::world::{CLIENTS_END, What, World};
+use super::world::{What, World};
 use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
+use crate::state::follow::FollowError;
+
+/// After as many entries the real state of a follower is compared with what it must contain.
+const COMPARE: u64 = 8;
 
 impl World {
     /// Tells the group an event, and carries out the actions.
@@ -106,16 +113,14 @@ impl World {
                 self.role(node, number, (role, epoch, lsn, time), &reason);
             }
             Action::Hold => self.hold(node, number),
-            Action::Unhold => {
-                self.coverage.met(Case::HandOverGivenUp);
-                if let Some(process) = self.process(node, number) {
-                    process.accepts = process.role == Role::Primary;
-                }
-            }
+            Action::Unhold => self.unhold(node, number),
             Action::Safe(lsn) => self.safe(node, number, lsn),
             Action::Prove { epoch, until, sent } => {
                 if let Some(process) = self.process(node, number) {
                     process.proof = Proof { epoch, until, sent };
+                    if let Some(database) = &process.database {
+                        database.prove(process.proof);
+                    }
                 }
                 if self.boot(node) < until {
                     self.check_one_lease(node);
@@ -132,8 +137,8 @@ impl World {
                     process.applying.clear();
                     process.spool.clear();
                 }
-                let time = self.random.nodes.between(50, 1500);
-                self.after(time, What::Fetched { node, number });
+                let time = self.random.nodes.between(50, 1500).max(self.nodes[node].fetch);
+                self.after(0, What::Fetch { node, number, time });
             }
             Action::Spool(seq, bytes) => {
                 if let Some(process) = self.process(node, number) {
@@ -173,6 +178,17 @@ impl World {
             return self
                 .violate(format!("node {node} is the primary and applies what another wrote"));
         }
+        let followed = process.database.as_ref().map(|real| real.follow(&committed.entries));
+        match followed {
+            None | Some(Ok(())) => {}
+            Some(Err(FollowError::TimeWentBack { .. })) => {
+                self.coverage.met(Case::RestartedByTime);
+                let restart = self.random.nodes.between(20, 300);
+                return self.end_process(node, false, restart);
+            }
+            Some(Err(why)) => return self.disagree(node, &why.to_string()),
+        }
+        let Some(process) = self.process(node, number) else { return };
         let mut digests = Vec::new();
         for entry in &committed.entries {
             if let Err(why) = process.store.apply(entry.lsn, entry.time, &entry.changes) {
@@ -186,6 +202,9 @@ impl World {
             if self.truth.digest(lsn) != Some(digest) {
                 self.disagree(node, &format!("it has another state at entry {lsn} than the log"));
             }
+        }
+        if last.is_multiple_of(COMPARE) {
+            self.compare(node);
         }
         let pushed = self.nodes[node].disk.push(&committed);
         self.check(pushed.map_err(|why| format!("node {node}: {why}")));
@@ -208,6 +227,9 @@ impl World {
         }
         let Some(process) = self.process(node, number) else { return };
         process.safe = process.safe.max(lsn);
+        if let Some(database) = &process.database {
+            database.set_safe(lsn);
+        }
         let later = process.digests.split_off(&(lsn + 1));
         let digests = std::mem::replace(&mut process.digests, later);
         for (lsn, digest) in digests {
@@ -227,18 +249,28 @@ impl World {
                 return self.violate(format!("node {node} becomes the primary twice: {reason}"));
             }
             let lead = process.lead(epoch, lsn, time, boot);
+            if let Some(database) = &process.database {
+                database.reach(lsn);
+            }
+            let order = process.database.is_some().then_some(process.order.0);
             self.check(lead.map_err(|why| format!("node {node}: {why}: {reason}")));
             self.count_takeover(node, reason);
+            self.coverage.role(was, role);
             let delay = self.random.nodes.between(1, 20);
+            if let Some(order) = order {
+                return self.after(delay, What::Lead { node, number, order });
+            }
             return self.after(delay, What::Tell { node, number, event: Box::new(Event::Serving) });
         }
         if was == Role::Primary {
             process.epoch = 0;
             process.accepts = false;
             process.closing = true;
-            let closed = process.held.len();
-            process.held.clear();
-            if closed > 0 {
+            process.order.0 += 1;
+            if let Some(database) = &process.database {
+                // The log closes the replies by itself.
+                database.end_term();
+            } else if !std::mem::take(&mut process.held).is_empty() {
                 self.coverage.met(Case::RepliesClosed);
             }
             let delay = self.random.nodes.below(4);
@@ -246,6 +278,33 @@ impl World {
             if reason.contains("taken over") {
                 self.coverage.met(Case::FencedInPlace);
             }
+        } else if role == Role::Follower
+            && let Some(database) = &process.database
+        {
+            database.become_follower();
+        }
+        self.coverage.role(was, role);
+    }
+
+    /// The state of a new primary serves, or the one of a primary that stays accepts changes again.
+    pub(super) fn lead(&mut self, node: usize, number: u64, order: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        let began = !process.is_serving();
+        if process.serve(order) && began {
+            self.compare(node);
+            self.tell(node, number, Event::Serving);
+        }
+    }
+
+    /// Compares the real state with the entries that the process has.
+    pub(super) fn compare(&mut self, node: usize) {
+        let Some(process) = self.nodes[node].process.as_ref() else { return };
+        let Some(database) = &process.database else { return };
+        if process.role == Role::Primary && !process.is_serving() {
+            return; // The state does not have the entry that begins the epoch yet.
+        }
+        if let Err(why) = database.compare(&process.store) {
+            self.disagree(node, &format!("its state is wrong: {why}"));
         }
     }
 
@@ -260,6 +319,9 @@ impl World {
             (true, None) => Case::TakenFromNobody,
             (false, _) => Case::TakenFromSilent,
         };
+        if reason.contains("did not come") {
+            self.coverage.met(Case::TakenFromAbsent);
+        }
         self.coverage.met(case);
         let id: NodeId = self.nodes[node].id;
         if case == Case::TakenByChosen && chosen == Some(id) {
@@ -271,7 +333,25 @@ impl World {
         let delay = self.random.nodes.below(4);
         let Some(process) = self.process(node, number) else { return };
         process.accepts = false;
+        process.order.0 += 1;
+        if let Some(database) = &process.database {
+            database.refuse_changes();
+        }
         self.after(delay, What::Close { node, number });
+    }
+
+    fn unhold(&mut self, node: usize, number: u64) {
+        self.coverage.met(Case::HandOverGivenUp);
+        let Some(process) = self.process(node, number) else { return };
+        if process.database.is_none() {
+            process.accepts = process.role == Role::Primary;
+            return;
+        }
+        // A state that served already has a clock of its own.
+        let time = if process.is_serving() { 0 } else { process.order.2 };
+        process.order = (process.order.0 + 1, process.order.1, time);
+        let order = process.order.0;
+        self.after(1, What::Lead { node, number, order });
     }
 
     /// Tells the group what was appended.
@@ -279,7 +359,10 @@ impl World {
         let Some(process) = self.process(node, number) else { return };
         process.turn_due = false;
         let entries = std::mem::take(&mut process.appended);
-        let wants = process.wants_proof() && !process.proof_wanted;
+        let wants = match &process.database {
+            Some(database) => database.wants_proof(),
+            None => process.wants_proof() && !process.proof_wanted,
+        };
         process.proof_wanted |= wants;
         if !entries.is_empty() {
             self.tell(node, number, Event::Appended(entries));
@@ -300,7 +383,8 @@ impl World {
         }
         let Some(process) = self.process(node, number) else { return };
         process.closing &= process.role == Role::Primary;
-        let time = process.store.time;
+        let store = process.store.time;
+        let time = process.database.as_mut().map_or(store, Database::step_down);
         self.tell(node, number, Event::Closed { time });
     }
 
@@ -308,11 +392,18 @@ impl World {
     pub(super) fn send_replies(&mut self, node: usize, number: u64) {
         let boot = self.boot(node);
         let Some(process) = self.process(node, number) else { return };
-        let leave = process.take_replies(boot);
+        let (leave, closed) = process.take_replies(boot);
         process.proof_wanted &= process.wants_proof();
-        let wants = process.wants_proof() && !process.proof_wanted && !process.turn_due;
+        let wants = match &process.database {
+            Some(database) => database.was_woken(),
+            None => process.wants_proof() && !process.proof_wanted,
+        };
+        let wants = wants && !process.turn_due;
         process.turn_due |= wants;
         let proof = process.proof;
+        if closed > 0 {
+            self.coverage.met(Case::RepliesClosed);
+        }
         if wants {
             let delay = self.random.nodes.below(3);
             self.after(delay, What::Turn { node, number });
@@ -326,6 +417,7 @@ impl World {
             } else {
                 Case::LeaseProof
             });
+            self.note_lock(&reply);
             let checked = self.checker.answer(&self.truth, &reply);
             if let Err(why) = checked {
                 self.disagree(node, &why);
@@ -333,6 +425,15 @@ impl World {
             let pause = self.random.clients.between(5, 90);
             let (client, turn) = reply.client;
             self.after(pause, What::ClientTurn { client, turn });
+        }
+    }
+
+    fn note_lock(&mut self, reply: &Reply) {
+        let (Some(whole), Request::Lock { key, .. }) = (reply.whole, &reply.request) else { return };
+        self.coverage.met(if whole.done { Case::LockTaken } else { Case::LockRefused });
+        let before = reply.own.as_ref().and_then(|(lsn, _)| self.truth.record(key, lsn - 1));
+        if before.is_some() {
+            self.coverage.met(Case::LockExpired);
         }
     }
 
@@ -365,7 +466,7 @@ impl World {
 
     fn stop(&mut self, node: usize, number: u64, why: String) {
         self.note(|| format!("node {node} stops: {why}"));
-        if self.backup.is_some() && self.incarnation > 0 {
+        if self.lossy.is_some() {
             self.coverage.met(Case::RestoreNoticed);
         } else {
             self.violate(format!("node {node} stops without a cause: {why}"));
@@ -378,7 +479,11 @@ impl World {
     }
 
     pub(super) fn forced(&mut self, node: usize, number: u64, lsn: u64) {
+        if self.disk_is_full(node, number) {
+            return;
+        }
         self.nodes[node].disk.force(lsn);
+        self.keep_snapshot(node, number);
         let Some(seq) = self.nodes[node].disk.durable() else { return };
         if self.process(node, number).is_none() || self.nodes[node].cut_to > self.now {
             return;
@@ -388,14 +493,49 @@ impl World {
         self.after(delay, What::PutDurable { node, seq, of });
     }
 
+    /// Whether a disk cannot be forced now. The group is told when that begins, and when it ends.
+    fn disk_is_full(&mut self, node: usize, number: u64) -> bool {
+        let full = self.nodes[node].disk_full > self.now;
+        let Some(process) = self.process(node, number) else { return full };
+        let told = std::mem::replace(&mut process.disk_failed, full);
+        if full && !told {
+            self.coverage.met(Case::DiskFailed);
+            self.tell(node, number, Event::CannotServe("the disk is full".into()));
+        } else if told && !full {
+            self.coverage.met(Case::DiskMended);
+            self.tell(node, number, Event::Serving);
+        }
+        full
+    }
+
+    /// A snapshot counts once the disk has all entries that it may contain.
+    fn keep_snapshot(&mut self, node: usize, number: u64) {
+        let Some(process) = self.process(node, number) else { return };
+        let Some(snapshot) = process.snapshot.take() else { return };
+        // The disk has committed entries only, so a primary's changes that wait for the log are in no snapshot.
+        if self.nodes[node].disk.keep(&snapshot) {
+            self.coverage.met(Case::SnapshotKept);
+        } else if let Some(process) = self.process(node, number) {
+            process.snapshot = Some(snapshot);
+        }
+    }
+
     /// The work that a node does from time to time.
     pub(super) fn second(&mut self, node: usize, number: u64) {
         let boot = self.boot(node);
-        let quiet = self.now > CLIENTS_END;
+        let quiet = self.now > self.clients_end();
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
         let leads = process.accepts && process.role == Role::Primary;
-        let floored = if leads && !quiet { process.floor(boot) } else { Ok(false) };
+        let floored = if quiet {
+            Ok(false)
+        } else if process.database.is_some() {
+            process.maintain()
+        } else if leads {
+            process.floor(boot)
+        } else {
+            Ok(false)
+        };
         match floored {
             Ok(true) => self.want_turn(node, number),
             Ok(false) => {}
@@ -424,46 +564,72 @@ impl World {
 
     fn clocks_of_others(&self, node: usize) -> Vec<(NodeId, i64)> {
         let wall = |at: usize| {
-            let boot = self.boot(at);
-            self.nodes[at].process.as_ref().map(|process| process.wall(boot).cast_signed())
+            let machine = &self.nodes[at];
+            let (boot, wall) = (machine.clock.boot(self.now), machine.clock.wall(self.now));
+            let process = machine.process.as_ref()?;
+            if let Some(database) = &process.database {
+                database.set_clocks(wall, boot);
+            }
+            Some(process.wall(boot).cast_signed())
         };
         let Some(own) = wall(node) else { return Vec::new() };
         let others = (0..self.nodes.len()).filter(|other| *other != node);
         others.filter_map(|other| Some((self.nodes[other].id, wall(other)? - own))).collect()
     }
 
-    /// The folder of a peer has arrived, if a peer has one that is of use.
-    pub(super) fn fetched(&mut self, node: usize, number: u64) {
+    /// Opens the real state of a folder, in runs that have it.
+    fn open_database(&self, node: usize, disk: &Disk) -> Result<Option<Database>, String> {
+        let wall = self.nodes[node].clock.wall(self.now);
+        let shards = self.shards(node);
+        shards.map(|shards| Database::open(disk, shards, wall)).transpose()
+    }
+
+    /// Begins to fetch the folder of a peer, if one has a folder that is of use. The copy is as of now.
+    pub(super) fn fetch(&mut self, node: usize, number: u64, time: u64) {
         let own = self.nodes[node].disk.last();
-        let others = (0..self.nodes.len()).filter(|other| *other != node);
-        let peers =
-            others.filter(|other| self.nodes[*other].process.as_ref().is_some_and(|p| !p.stopped));
-        let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
-            return self.after(300, What::Fetched { node, number });
-        };
-        let disk = self.nodes[peer].disk.fetched();
-        let resyncing = self.process(node, number).is_some_and(|process| process.resyncing);
-        if !resyncing {
+        if !self.process(node, number).is_some_and(|process| process.resyncing) {
             return;
         }
-        if disk.last() <= own {
-            return self.after(300, What::Fetched { node, number });
+        let has_more = |other: &usize| {
+            let machine = &self.nodes[*other];
+            let runs = machine.process.as_ref().is_some_and(|process| !process.stopped);
+            *other != node && runs && machine.disk.last() > own
+        };
+        let peers = (0..self.nodes.len()).filter(has_more);
+        let Some(peer) = peers.max_by_key(|peer| self.nodes[*peer].disk.last()) else {
+            return self.after(300, What::Fetch { node, number, time });
+        };
+        let folder = Box::new((self.nodes[peer].disk.fetched(), self.nodes[peer].foreign));
+        self.after(time, What::Fetched { node, number, folder });
+    }
+
+    /// The folder of a peer has arrived.
+    pub(super) fn fetched(&mut self, node: usize, number: u64, (disk, foreign): (Disk, bool)) {
+        if !self.process(node, number).is_some_and(|process| process.resyncing) {
+            return;
         }
         let (recovered, held) = (disk.recover(), disk.held());
+        let opened = self.open_database(node, &disk);
         self.nodes[node].disk = disk;
-        self.nodes[node].foreign |= self.nodes[peer].foreign;
+        self.nodes[node].foreign |= foreign;
         let Some(process) = self.process(node, number) else { return };
-        match recovered {
-            Ok((store, position)) => {
+        match recovered.and_then(|recovered| Ok((recovered, opened?))) {
+            Ok(((store, position), database)) => {
                 let have = store.last;
                 process.safe = have;
                 process.store = store;
+                process.database = database;
+                process.snapshot = None;
                 process.resyncing = false;
                 self.coverage.met(Case::TrimmedThenResync);
-                self.note(|| format!("node {node} has {have} entries of node {peer}"));
+                if self.first_batch() > position.seq + 1 {
+                    self.coverage.met(Case::TrimmedDuringResync);
+                }
+                self.note(|| format!("node {node} has {have} entries of a peer"));
+                self.compare(node);
                 self.tell(node, number, Event::Resynced { position, held });
             }
-            Err(why) => self.violate(format!("node {node} cannot read the relay of {peer}: {why}")),
+            Err(why) => self.violate(format!("node {node} cannot read a peer's folder: {why}")),
         }
     }
 }

@@ -3,7 +3,11 @@
 //! It is one copy of the data, as linearizable requests see it. Delays, losses and the lag of watches are the
 //! [world](super::world)'s.
 
+use crate::cluster::core::Tail;
 use std::collections::BTreeMap;
+
+/// The bytes of a request that etcd takes. Its default is half as much again.
+pub(super) const LARGEST_REQUEST: usize = 1 << 20;
 
 /// The value of a key, and the revision that put it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +43,18 @@ pub(super) struct Transaction {
     pub(super) deletes: Vec<(String, String)>,
 }
 
+/// A way in which comparisons are weaker than the protocol needs: negative controls of this file's tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weakness {
+    None,
+    /// A comparison of a line looks at the number of its batch only.
+    ComparesSequence,
+    /// A comparison looks at the revision that has put the value, not at the value.
+    ComparesRevision,
+}
+
 /// The data of etcd, copied for a backup.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct FakeEtcd {
     pub(super) revision: u64,
     /// The history up to this revision is gone.
@@ -51,11 +65,30 @@ pub(super) struct FakeEtcd {
     pub(super) quota: usize,
     pub(super) alarm: bool,
     pub(super) largest_request: usize,
+    weakness: Weakness,
+    /// For comparisons of revisions: the revision at which a client has seen a value. A restore does not change it.
+    seen: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Default for FakeEtcd {
+    fn default() -> Self {
+        Self::new(Weakness::None)
+    }
 }
 
 impl FakeEtcd {
-    pub(super) fn new() -> Self {
-        Self { revision: 1, quota: usize::MAX, largest_request: 1 << 20, ..Self::default() }
+    fn new(weakness: Weakness) -> Self {
+        Self {
+            revision: 1,
+            compacted: 0,
+            keys: BTreeMap::new(),
+            history: Vec::new(),
+            quota: usize::MAX,
+            alarm: false,
+            largest_request: LARGEST_REQUEST,
+            weakness,
+            seen: BTreeMap::new(),
+        }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Stored> {
@@ -97,10 +130,21 @@ impl FakeEtcd {
         Ok(self.apply(transaction))
     }
 
-    fn apply(&mut self, transaction: &Transaction) -> bool {
-        let holds = |(key, value): &(String, Option<Vec<u8>>)| {
-            self.keys.get(key).map(|stored| &stored.value) == value.as_ref()
+    fn holds(&self, key: &str, expected: Option<&[u8]>) -> bool {
+        let stored = self.keys.get(key);
+        let (Some(stored), Some(expected)) = (stored, expected) else {
+            return stored.is_none() && expected.is_none();
         };
+        let seq = |line: &[u8]| Tail::parse(line).map(|tail| tail.seq);
+        match self.weakness {
+            Weakness::ComparesSequence if key == "tail" => seq(&stored.value) == seq(expected),
+            Weakness::ComparesRevision => self.seen.get(expected) == Some(&stored.revision),
+            _ => stored.value == expected,
+        }
+    }
+
+    fn apply(&mut self, transaction: &Transaction) -> bool {
+        let holds = |(key, value): &(String, Option<Vec<u8>>)| self.holds(key, value.as_deref());
         if !transaction.compares.iter().all(holds) {
             return false;
         }
@@ -114,6 +158,9 @@ impl FakeEtcd {
             }
         }
         for (key, value) in &transaction.puts {
+            if self.weakness == Weakness::ComparesRevision {
+                self.seen.insert(value.clone(), revision);
+            }
             self.keys.insert(key.clone(), Stored { value: value.clone(), revision });
             self.history.push(Change { revision, key: key.clone(), value: Some(value.clone()) });
             changed = true;
@@ -143,7 +190,7 @@ impl FakeEtcd {
 
 #[test]
 fn transactions_compare_values_and_watches_see_history() {
-    let mut etcd = FakeEtcd::new();
+    let mut etcd = FakeEtcd::default();
     let put = |key: &str, value: &[u8], expected: Option<&[u8]>| Transaction {
         compares: vec![(key.into(), expected.map(<[u8]>::to_vec))],
         puts: vec![(key.into(), value.to_vec())],
@@ -165,3 +212,48 @@ fn transactions_compare_values_and_watches_see_history() {
     assert_eq!((etcd.get("a"), etcd.revision), (None, 4));
     assert_eq!(backup.revision, 3);
 }
+
+/// A primary that slept through a restore must not write. Revisions are used again, values never are [C-4].
+#[test]
+fn a_restored_etcd_uses_revisions_again() {
+    let put = |value: &[u8], expected: &[u8]| Transaction {
+        compares: vec![("tail".into(), Some(expected.to_vec()))],
+        puts: vec![("tail".into(), value.to_vec())],
+        deletes: Vec::new(),
+    };
+    let written_after_restore = |weakness| {
+        let mut etcd = FakeEtcd::new(weakness);
+        etcd.commit(&Transaction { compares: Vec::new(), ..put(b"1", b"") }).unwrap();
+        let backup = etcd.clone();
+        assert_eq!(etcd.commit(&put(b"2", b"1")), Ok(true));
+        let seen = std::mem::take(&mut etcd.seen);
+        etcd = FakeEtcd { seen, ..backup };
+        assert_eq!(etcd.commit(&put(b"another 2", b"1")), Ok(true));
+        etcd.commit(&put(b"3", b"2")).unwrap()
+    };
+    assert!(!written_after_restore(Weakness::None), "a lost history goes on");
+    assert!(written_after_restore(Weakness::ComparesRevision), "the control finds nothing");
+}
+
+/// A candidate must not win against a beat that it has not seen: a beat has no batch, so it keeps the sequence [C-4].
+#[test]
+fn a_beat_keeps_the_sequence() {
+    let line = |epoch, beat| Tail { epoch, beat, seq: 5, ..Tail::parse(LINE).unwrap() }.to_string();
+    let put = |expected: &str, line: String| Transaction {
+        compares: vec![("tail".into(), Some(expected.into()))],
+        puts: vec![("tail".into(), line.into_bytes())],
+        deletes: Vec::new(),
+    };
+    let taken_from_live = |weakness| {
+        let mut etcd = FakeEtcd::new(weakness);
+        etcd.commit(&Transaction { compares: Vec::new(), ..put("", line(1, 1)) }).unwrap();
+        assert_eq!(etcd.commit(&put(&line(1, 1), line(1, 2))), Ok(true), "the primary beats");
+        etcd.commit(&put(&line(1, 1), line(2, 0))).unwrap()
+    };
+    assert!(!taken_from_live(Weakness::None), "a primary that beats is deposed");
+    assert!(taken_from_live(Weakness::ComparesSequence), "the control finds nothing");
+}
+
+/// A line of the primary 01.
+const LINE: &[u8] = b"2 1 0101010101010101010101010101010101010101 0000000000000001 5 5 1 1 1000 \
+    00000000000000000000000000000000";

@@ -59,10 +59,67 @@ pub(super) enum Kind {
     Forget { node: usize },
     /// A wall clock is set.
     Jump { node: usize, by: i64 },
+    /// A node is away while the log grows and is trimmed. Then it fetches a peer's folder, which takes this long.
+    Away { node: usize, time: u64, fetch: u64 },
+    /// A disk is full: nothing is forced.
+    DiskFull { node: usize, time: u64 },
+    /// The group is handed over to a node that ends soon.
+    HandOverAndDie { to: usize, actions: u64, power: bool },
+    /// A node ends and is removed from the members. It comes back with its old folder.
+    Lost { node: usize, time: u64 },
+    /// Each primary ends soon after it has taken over, this many times.
+    Chase { times: u64, pause: u64 },
+    /// A node gets a copy of another one's folder, and its name.
+    Twin { node: usize, of: usize },
+    /// etcd takes smaller requests for a while.
+    Limit { time: u64, bytes: usize },
     /// A backup of etcd is made.
     Backup,
     /// etcd is restored from the backup.
     Restore,
+    /// etcd is lost. The nodes are stopped, perhaps by a loss of power, and a new etcd is filled from their folders,
+    /// except for this one's.
+    Adopt { power: bool, absent: Option<usize> },
+}
+
+impl Kind {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "Crash",
+            Self::Freeze { .. } => "Freeze",
+            Self::FreezeClock { .. } => "FreezeClock",
+            Self::CutTo { .. } => "CutTo",
+            Self::CutFrom { .. } => "CutFrom",
+            Self::EtcdPause { .. } => "EtcdPause",
+            Self::EtcdSlow { .. } => "EtcdSlow",
+            Self::EtcdBusy { .. } => "EtcdBusy",
+            Self::LoseAnswers { .. } => "LoseAnswers",
+            Self::WatchStall { .. } => "WatchStall",
+            Self::WatchCut { .. } => "WatchCut",
+            Self::WatchRepeat { .. } => "WatchRepeat",
+            Self::WatchSkip { .. } => "WatchSkip",
+            Self::Compact => "Compact",
+            Self::Quota { .. } => "Quota",
+            Self::SlowDisk { .. } => "SlowDisk",
+            Self::HandOver { .. } => "HandOver",
+            Self::Isolate { .. } => "Isolate",
+            Self::Down { .. } => "Down",
+            Self::Restart { .. } => "Restart",
+            Self::Lease { .. } => "Lease",
+            Self::Forget { .. } => "Forget",
+            Self::Jump { .. } => "Jump",
+            Self::Away { .. } => "Away",
+            Self::DiskFull { .. } => "DiskFull",
+            Self::HandOverAndDie { .. } => "HandOverAndDie",
+            Self::Lost { .. } => "Lost",
+            Self::Chase { .. } => "Chase",
+            Self::Twin { .. } => "Twin",
+            Self::Limit { .. } => "Limit",
+            Self::Backup => "Backup",
+            Self::Restore => "Restore",
+            Self::Adopt { .. } => "Adopt",
+        }
+    }
 }
 
 /// How much a run does, and how often.
@@ -70,16 +127,43 @@ pub(super) enum Kind {
 pub(super) enum Scenario {
     /// Faults that the protocol survives without any loss.
     Faults,
+    /// As `Faults`, with further kinds of them.
+    Wide,
+    /// As `Wide`, with the real state of each node, and clocks that are set while it runs.
+    Whole,
     /// As `Faults`, with leases that prove nothing and clocks that stop.
     LogReads,
     /// etcd is restored from a backup.
     Restore,
+    /// etcd is lost, and filled again from the nodes' folders.
+    Adopt,
     /// Clocks stop although leases prove reads: not promised to work, and the simulation must see that.
     StoppedClocks,
 }
 
-/// When the last fault has ended.
-pub(super) const HEALED: u64 = 9_000;
+impl Scenario {
+    /// When the last fault has ended. The plan of a shorter run has the same faults, closer together.
+    pub(super) fn healed(self) -> u64 {
+        if self == Self::Whole { 5_500 } else { 9_000 }
+    }
+
+    /// How long the clients go on when all faults have ended, and how long the nodes then have to agree.
+    pub(super) fn calm(self) -> (u64, u64) {
+        if self == Self::Whole { (2_000, 2_500) } else { (4_000, 3_000) }
+    }
+
+    pub(super) fn is_wide(self) -> bool {
+        matches!(self, Self::Wide | Self::Whole | Self::Adopt)
+    }
+}
+
+/// A run: its faults, the most clients that it has, and when all faults end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) faults: Vec<Fault>,
+    pub(super) clients: usize,
+    pub(super) healed: u64,
+}
 
 fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
     let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
@@ -120,15 +204,49 @@ fn random_kind(random: &mut Random, scenario: Scenario, nodes: usize) -> Kind {
     }
 }
 
+/// Chooses a kind that only some scenarios have.
+fn wide_kind(random: &mut Random, nodes: usize) -> Kind {
+    let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+    let of = (node + 1) % nodes;
+    let (actions, power) = (random.below(40), random.chance(500));
+    match random.below(8) {
+        0 => Kind::Away {
+            node,
+            time: random.between(1500, 4000),
+            fetch: random.between(500, 3500),
+        },
+        1 => Kind::DiskFull { node, time: random.between(300, 3000) },
+        2 => Kind::HandOverAndDie { to: node, actions, power },
+        3 => Kind::Lost { node, time: random.between(500, 4000) },
+        4 => Kind::Chase { times: random.between(2, 5), pause: random.between(20, 400) },
+        5 if nodes > 2 => Kind::Twin { node, of },
+        6 => Kind::Limit {
+            time: random.between(300, 2000),
+            bytes: usize::try_from(random.between(9_000, 14_000)).unwrap_or(9_000),
+        },
+        _ => Kind::Jump { node, by: if power { 8_000 } else { -8_000 } },
+    }
+}
+
 /// Makes the list of faults of a run.
 pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec<Fault> {
     let count = random.between(3, 13);
     let mut faults: Vec<Fault> = (0..count)
         .map(|_| Fault {
-            at: random.between(800, HEALED - 2500),
-            kind: random_kind(random, scenario, nodes),
+            at: random.between(800, scenario.healed() - 2500),
+            kind: if scenario.is_wide() && random.chance(400) {
+                wide_kind(random, nodes)
+            } else {
+                random_kind(random, scenario, nodes)
+            },
         })
         .collect();
+    if scenario == Scenario::Adopt {
+        let node = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+        let absent = random.chance(400).then_some(node);
+        let kind = Kind::Adopt { power: random.chance(400), absent };
+        faults.push(Fault { at: random.between(1500, 5500), kind });
+    }
     if scenario == Scenario::Restore {
         let backup = random.between(1000, 3000);
         let restore = backup + random.between(100, 2000);

@@ -3,27 +3,34 @@
 //! The real [`Group`](super::Group) and the real bytes of batches run against a fake etcd, clocks, disks and links. A
 //! seed determines a run: the requests of clients, how long everything takes, and all faults.
 //!
+//! Runs of [`Scenario::Whole`] also have the real state of each node: shards, roles, expirations, and the log that
+//! decides when an answer leaves. A map that applies the same entries says what the state must contain.
+//!
 //! | file | contents |
 //! |---|---|
 //! | `etcd`, `clock`, `disk`, `store` | the parts of the world that are not the group |
 //! | `truth` | the committed entries; every transaction of etcd is checked here |
 //! | `process`, `clients` | a start of a node's program, and the requests of clients |
+//! | `database` | the real state of a process |
 //! | `check` | whether answers agree with the committed entries |
 //! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
 //! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
-//! | `coverage` | the cases that the runs must meet |
+//! | `coverage` | what the runs must meet, and how often |
+//! | `kept` | seeds that once failed |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
-//! and its trace.
+//! and its trace. Then its seed goes to `kept`.
 
 mod check;
 mod clients;
 mod clock;
 mod coverage;
+mod database;
 mod disk;
 mod drive;
 mod etcd;
 mod faults;
+mod kept;
 mod network;
 mod process;
 mod random;
@@ -33,17 +40,12 @@ mod truth;
 mod workload;
 mod world;
 
-use coverage::Coverage;
+use coverage::{ALWAYS, CORE, Case, Coverage, Met, WHOLE, WIDE};
 use faults::Scenario;
+use kept::KEPT;
 use run::{run_seed, shrink};
 use std::ops::Range;
-
-/// Seeds that once broke a rule, beyond those that the tests run anyway.
-const KEPT: &[(Scenario, &[u64])] = &[
-    (Scenario::Faults, &[1469, 4749, 13_692]),
-    (Scenario::LogReads, &[236, 5066]),
-    (Scenario::Restore, &[2345, 4196, 5595, 9639]),
-];
+use std::time::{Duration, Instant};
 
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.
 fn seeds(default: Range<u64>) -> Range<u64> {
@@ -53,6 +55,14 @@ fn seeds(default: Range<u64>) -> Range<u64> {
     range.expect("HEDGEROW_SEEDS must be two numbers, such as 0..1000")
 }
 
+/// The seeds to run, as `seeds` says. By default only so large a part as `HEDGEROW_TEST_EFFORT` wants.
+fn some_seeds(default: Range<u64>) -> Range<u64> {
+    let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
+    let effort = effort.map_or(1.0, |text| text.parse::<f64>().expect("a factor, such as 0.3"));
+    let all = (default.end - default.start) as f64;
+    seeds(default.start..default.start + (all * effort.min(1.0)) as u64)
+}
+
 /// Runs seeds; fails with the shrunk trace of the first one that breaks a rule.
 fn run_all(seeds: Range<u64>, scenario: Scenario) -> Coverage {
     let mut coverage = Coverage::default();
@@ -60,23 +70,50 @@ fn run_all(seeds: Range<u64>, scenario: Scenario) -> Coverage {
         let run = run_seed(seed, scenario);
         coverage.add(&run.coverage);
         if let Some(why) = run.violation {
-            let (faults, trace) = shrink(seed, scenario);
+            let (plan, trace) = shrink(seed, scenario);
             panic!(
-                "seed {seed} of {scenario:?}: {why}\n{trace}\nleast faults of seed {seed}: {faults:#?}\n{why}"
+                "seed {seed} of {scenario:?}: {why}\n{trace}\nthe least that seed {seed} needs: {plan:#?}\n{why}"
             );
         }
     }
     coverage
 }
 
+/// Returns how often these seeds must meet each thing.
+fn required_of(seeds: &Range<u64>, required: &[&[(Met, u64)]]) -> Vec<(Met, u64)> {
+    let count = seeds.end - seeds.start;
+    let part = |(met, least): (Met, u64)| (met, least * count / coverage::SEEDS);
+    required.concat().into_iter().map(part).collect()
+}
+
+/// Runs seeds, and fails if they have not met what so many seeds must meet.
+fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
+    let required = required_of(&seeds, required);
+    let coverage = run_all(seeds, scenario);
+    println!("{coverage:?}");
+    let missing = coverage.missing(&required);
+    assert!(missing.is_empty(), "the runs of {scenario:?} have met too seldom: {missing:?}");
+}
+
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let seeds = seeds(0..300);
-    let enough = seeds.end - seeds.start >= 300;
-    let coverage = run_all(seeds, Scenario::Faults);
-    println!("{coverage:?}");
-    let missing = coverage.missing();
-    assert!(!enough || missing.is_empty(), "no run has met {missing:?}");
+    run_covered(seeds(0..300), Scenario::Faults, &[ALWAYS, CORE]);
+}
+
+#[test]
+fn further_faults_lose_nothing() {
+    run_covered(some_seeds(0..300), Scenario::Wide, &[ALWAYS, CORE, WIDE]);
+}
+
+/// The whole state. Two tests have a half each, so that two processors share the work.
+#[test]
+fn the_state_is_what_the_log_says() {
+    run_covered(some_seeds(0..500), Scenario::Whole, &[ALWAYS, WIDE, WHOLE]);
+}
+
+#[test]
+fn the_state_is_what_the_log_says_for_further_seeds() {
+    run_covered(some_seeds(500..1000), Scenario::Whole, &[ALWAYS, WIDE, WHOLE]);
 }
 
 #[test]
@@ -98,7 +135,19 @@ fn a_restored_etcd_is_noticed() {
     let seeds = seeds(0..60);
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Restore);
-    assert!(!enough || coverage.0.contains_key(&coverage::Case::RestoreNoticed), "{coverage:?}");
+    let missing = coverage.missing(&[(Met::Case(Case::RestoreNoticed), 10)]);
+    assert!(!enough || missing.is_empty(), "{coverage:?}");
+}
+
+#[test]
+fn a_lost_etcd_is_filled_again_from_the_folders() {
+    let seeds = some_seeds(0..300);
+    let enough = seeds.end - seeds.start >= 90;
+    let coverage = run_all(seeds, Scenario::Adopt);
+    let required =
+        [(Case::Adopted, 30), (Case::AdoptedWithLoss, 10), (Case::RestoreNoticed, 1)];
+    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
 }
 
 /// Leases promise nothing to a machine whose clocks stop. A simulation that did not find that would find little else.
@@ -110,25 +159,53 @@ fn stopped_clocks_make_lease_reads_old() {
     assert!(allowed.next().is_some(), "no run has found a lease that a stopped clock keeps alive");
 }
 
-/// Lists all seeds that break a rule, and the cases that the runs have met.
+/// Plays many seeds of each scenario, and lists those that break a rule.
 ///
-/// Runs only if `HEDGEROW_SEEDS` chooses the seeds.
+/// ```text
+/// HEDGEROW_SEEDS=0..1000000 cargo test --release -p hedgerow-db --features cluster --lib many_seeds -- --ignored --nocapture
+/// ```
+/// `HEDGEROW_SCENARIO=Wide` chooses one scenario.
 #[test]
-fn survey() {
-    if std::env::var_os("HEDGEROW_SEEDS").is_none() {
-        return;
-    }
-    for scenario in [Scenario::Faults, Scenario::LogReads, Scenario::Restore] {
-        let mut coverage = Coverage::default();
-        for seed in seeds(0..1000) {
-            let run = run_seed(seed, scenario);
-            coverage.add(&run.coverage);
-            if let Some(why) = run.violation {
-                println!("{scenario:?} {seed}: {why}");
-            }
+#[ignore = "takes hours for 10^6 seeds"]
+fn many_seeds() {
+    let all = [
+        (Scenario::Faults, &[ALWAYS, CORE][..]),
+        (Scenario::Wide, &[ALWAYS, CORE, WIDE][..]),
+        (Scenario::Whole, &[ALWAYS, WIDE, WHOLE][..]),
+        (Scenario::LogReads, &[][..]),
+        (Scenario::Restore, &[][..]),
+        (Scenario::Adopt, &[][..]),
+    ];
+    let wanted = std::env::var("HEDGEROW_SCENARIO").ok();
+    let mut violations = 0;
+    for (scenario, required) in all {
+        if wanted.as_ref().is_none_or(|wanted| *wanted == format!("{scenario:?}")) {
+            violations += survey(seeds(0..1000), scenario, required);
         }
-        println!("{scenario:?} met {:?}; missing {:?}", coverage.0, coverage.missing());
     }
+    assert_eq!(violations, 0, "seeds that break a rule");
+}
+
+/// Runs seeds to the last one, and prints the progress each minute. Returns the number of violations.
+fn survey(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) -> u64 {
+    let (mut coverage, mut violations) = (Coverage::default(), 0);
+    let mut told = Instant::now();
+    for seed in seeds.clone() {
+        let run = run_seed(seed, scenario);
+        coverage.add(&run.coverage);
+        if let Some(why) = run.violation {
+            violations += 1;
+            println!("{scenario:?} {seed}: {why}");
+        }
+        if told.elapsed() > Duration::from_secs(60) {
+            told = Instant::now();
+            println!("{scenario:?}: seeds up to {seed} of {seeds:?}, {violations} violations");
+        }
+    }
+    let missing = coverage.missing(&required_of(&seeds, required));
+    println!("{scenario:?}: seeds {seeds:?}, {violations} violations; met {:?}", coverage.0);
+    println!("{scenario:?}: met too seldom {missing:?}");
+    violations
 }
 
 /// A seed gives the same run each time.
@@ -137,4 +214,6 @@ fn a_seed_repeats_its_run() {
     let trace = |seed| run::traced(seed, Scenario::Faults).trace;
     assert_eq!(trace(3), trace(3));
     assert_ne!(trace(3), trace(5));
+    let whole = |seed| run::traced(seed, Scenario::Whole).trace;
+    assert_eq!(whole(3), whole(3));
 }

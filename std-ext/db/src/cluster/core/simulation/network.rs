@@ -1,10 +1,10 @@
 //! The network between nodes and etcd: delays, losses, deadlines, and the watch.
 
-use super::coverage::Case;
-use super::etcd::{Refusal, Transaction};
+use super::coverage::{Case, Met};
+use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
-use super::world::{CLIENTS_END, Reported, What, World};
+use super::world::{Reported, What, World};
 use crate::cluster::core::{Answer, Compare, Event, Failure, Outcome, Put, Read, Seen, Swap};
 
 const TAIL: &str = "tail";
@@ -157,8 +157,7 @@ impl World {
                 Answer::Batches(if begins { batches } else { Vec::new() })
             }
             Read::Durable => {
-                let first = self.etcd.range(LOG, &end_of(LOG), 1);
-                let first = first.first().and_then(|(key, _)| key.strip_prefix(LOG)?.parse().ok());
+                let first = Some(self.first_batch()).filter(|first| *first > 0);
                 let durable = self.etcd.range(DURABLE, &end_of(DURABLE), usize::MAX);
                 let durable = durable.into_iter().filter_map(|(key, stored)| {
                     let node = key.strip_prefix(DURABLE)?.parse().ok()?;
@@ -171,6 +170,9 @@ impl World {
 
     fn swap(&mut self, node: usize, swap: &Swap) -> Outcome {
         let transaction = transaction(swap);
+        if self.trouble.limited <= self.now {
+            self.etcd.largest_request = LARGEST_REQUEST;
+        }
         match self.etcd.commit(&transaction) {
             Ok(true) => {
                 self.swap_is_done(node, &transaction);
@@ -188,7 +190,6 @@ impl World {
                 if done {
                     self.swap_is_done(node, &transaction);
                 }
-                self.coverage.met(Case::NoSpace);
                 self.note(|| format!("etcd has no space for node {node}"));
                 Outcome::Failed(Failure::NoSpace)
             }
@@ -200,14 +201,29 @@ impl World {
             self.members_changed = self.now;
         }
         let takeovers = self.truth.holders.len();
+        let lease = self.truth.tail.map(|tail| tail.lease);
         let committed = self.truth.commit(transaction);
         if self.truth.holders.len() > takeovers {
             self.check_takeover(node);
+            self.note_takeover();
+        }
+        if lease.is_some_and(|lease| self.truth.tail.is_some_and(|tail| tail.lease != lease)) {
+            self.coverage.met(Case::LeaseChanged);
         }
         self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
         let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
         self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
         self.changed();
+    }
+
+    /// Counts three takeovers within six leases.
+    fn note_takeover(&mut self) {
+        let lease = self.truth.tail.map_or(0, |tail| tail.lease);
+        self.takeovers.push(self.now);
+        let few = self.takeovers.iter().rev().nth(2);
+        if few.is_some_and(|time| self.now - time < 6 * lease) {
+            self.coverage.met(Case::TakenInARow);
+        }
     }
 
     /// A node has taken over: it is a member, and the group needed it.
@@ -218,7 +234,7 @@ impl World {
             self.violate(format!("node {node} was removed from the members, and takes over"));
         }
         let released = self.truth.before_takeover().is_some_and(|(released, _)| released);
-        if self.now > CLIENTS_END && self.incarnation == 0 && !released {
+        if self.now > self.clients_end() && self.lossy.is_none() && !released {
             self.violate(format!("node {node} takes the group from a primary that works"));
         }
     }
@@ -257,6 +273,13 @@ impl World {
                 "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
             ));
         }
+    }
+
+    /// Returns the first batch that etcd still has.
+    pub(super) fn first_batch(&self) -> u64 {
+        let first = self.etcd.range(LOG, &end_of(LOG), 1);
+        let first = first.first().and_then(|(key, _)| key.strip_prefix(LOG)?.parse().ok());
+        first.unwrap_or(0)
     }
 
     /// A node tells what it has on disk.
@@ -354,6 +377,7 @@ impl World {
         let Some(process) = self.process(node, number) else { return };
         let Some(call) = process.calls.remove(&id) else { return };
         process.revision = process.revision.max(revision);
+        self.note_refusal(&reported);
         self.note_outcome(&call, &reported);
         self.note(|| format!("node {node} hears {id}: {}", brief(&reported)));
         let event = match reported {
@@ -362,6 +386,18 @@ impl World {
             Reported::Trim(outcome) => Event::Trimmed { id, outcome },
         };
         self.tell(node, number, event);
+    }
+
+    fn note_refusal(&mut self, reported: &Reported) {
+        match reported {
+            Reported::Swap(Outcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
+                self.coverage.count(Met::Refusal("compared"));
+            }
+            Reported::Swap(Outcome::Failed(failure))
+            | Reported::Read(Err(failure))
+            | Reported::Trim(Err(failure)) => self.coverage.failure(failure),
+            Reported::Read(Ok(_)) | Reported::Swap(_) | Reported::Trim(Ok(true)) => {}
+        }
     }
 
     fn note_outcome(&mut self, call: &Call, reported: &Reported) {

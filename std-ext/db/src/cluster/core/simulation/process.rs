@@ -1,7 +1,8 @@
 //! A simulated process: the group, the state, and the replies that wait.
 
-use super::clients::{Reply, Request, Shown};
-use super::disk::Disk;
+use super::clients::{Reply, Request, Shown, Whole};
+use super::database::{Database, Verdict};
+use super::disk::{Disk, Snapshot};
 use super::store::Store;
 use crate::cluster::core::{
     Action, Committed, Entry, Epoch, Group, NodeId, Now, Read, Role, Seq, Settings, Swap,
@@ -44,6 +45,12 @@ pub(super) struct Process {
     pub(super) etcd: u64,
     pub(super) group: Group,
     pub(super) store: Store,
+    /// The real state, in runs that have it.
+    pub(super) database: Option<Database>,
+    /// The number of the last order to lead, the entry that begins the epoch, and its time.
+    pub(super) order: (u64, Lsn, u64),
+    /// A snapshot that waits for the disk.
+    pub(super) snapshot: Option<Snapshot>,
     /// Committed entries that are not applied yet.
     pub(super) applying: VecDeque<Committed>,
     pub(super) apply_due: bool,
@@ -69,6 +76,8 @@ pub(super) struct Process {
     pub(super) watches: u64,
     pub(super) spool: BTreeMap<Seq, Vec<u8>>,
     pub(super) resyncing: bool,
+    /// The group was told that the disk cannot be forced.
+    pub(super) disk_failed: bool,
     /// The digests behind own entries that are not known to be committed.
     pub(super) digests: BTreeMap<Lsn, u64>,
     /// The lead of the wall clock over the boot clock when the process started, and the milliseconds added since.
@@ -83,15 +92,20 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a process from its folder.
+    ///
+    /// With `shards`, it has the real state.
     pub(super) fn start(
         number: u64,
         settings: Settings,
-        disk: &Disk,
+        (disk, shards): (&Disk, Option<usize>),
         boot: u64,
         wall: u64,
     ) -> Result<Self, String> {
         let (store, position) = disk.recover()?;
+        let database = shards.map(|shards| Database::open(disk, shards, wall)).transpose()?;
         let node = settings.node;
+        let started = wall;
+        let wall = database.as_ref().map_or(wall, Database::now);
         let group = Group::new(settings, position, disk.held(), Now { boot, wall });
         Ok(Self {
             number,
@@ -100,6 +114,9 @@ impl Process {
             group,
             safe: store.last,
             store,
+            database,
+            order: (0, 0, 0),
+            snapshot: None,
             applying: VecDeque::new(),
             apply_due: false,
             role: Role::Loading,
@@ -118,8 +135,9 @@ impl Process {
             watches: 0,
             spool: BTreeMap::new(),
             resyncing: false,
+            disk_failed: false,
             digests: BTreeMap::new(),
-            wall_offset: wall - boot,
+            wall_offset: started - boot,
             tick: u64::MAX,
             stopped: false,
             ending: false,
@@ -128,7 +146,7 @@ impl Process {
 
     /// Returns the time that an entry made now carries.
     pub(super) fn wall(&self, boot: u64) -> u64 {
-        boot + self.wall_offset
+        self.database.as_ref().map_or(boot + self.wall_offset, Database::now)
     }
 
     /// Appends an entry to the log, under the state's lock.
@@ -148,6 +166,9 @@ impl Process {
         required: &[Lsn],
         boot: u64,
     ) -> Result<Reply, String> {
+        if self.database.is_some() {
+            return self.execute(client, request, required, boot);
+        }
         let time = self.wall(boot).max(self.store.time);
         let changes = request.changes(&self.store, time);
         let own = if changes.is_empty() {
@@ -159,10 +180,78 @@ impl Process {
             key: key.to_vec(),
             value: self.store.stored(key).map(|record| record.value.clone()),
             changed: self.store.changed(key),
+            gone: false,
             required: *required,
         });
         let shown = shown.collect();
-        Ok(Reply { client, request, shown, own, epoch: self.epoch, evaluated: boot })
+        let epoch = self.epoch;
+        Ok(Reply { client, request, shown, own, epoch, evaluated: boot, whole: None })
+    }
+
+    /// As `evaluate`, by the real state.
+    fn execute(
+        &mut self,
+        client: (usize, u64),
+        request: Request,
+        required: &[Lsn],
+        boot: u64,
+    ) -> Result<Reply, String> {
+        let database = self.database.as_mut().ok_or("this run has no real state")?;
+        let executed = database.execute(&request)?;
+        let whole = Whole { wait: executed.wait, done: executed.done, time: executed.time };
+        let own = self.take_entries(executed.entries)?;
+        let keys = request.keys().into_iter().zip(executed.values).zip(required);
+        let shown = keys.map(|((key, value), required)| Shown {
+            key: key.to_vec(),
+            value,
+            changed: self.store.written(key),
+            gone: self.store.stored(key).is_none(),
+            required: *required,
+        });
+        let (shown, epoch) = (shown.collect(), self.epoch);
+        Ok(Reply { client, request, shown, own, epoch, evaluated: boot, whole: Some(whole) })
+    }
+
+    /// Takes the entries that the real state has appended. Returns the last one.
+    pub(super) fn take_entries(
+        &mut self,
+        entries: Vec<Entry>,
+    ) -> Result<Option<(Lsn, Vec<u8>)>, String> {
+        let mut last = None;
+        for entry in entries {
+            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
+            self.digests.insert(entry.lsn, self.store.digest);
+            last = Some((entry.lsn, entry.changes.clone()));
+            self.appended.push(entry);
+        }
+        Ok(last)
+    }
+
+    /// The real state removes expired keys, and writes a further part of a snapshot. Returns whether it has appended
+    /// entries.
+    pub(super) fn maintain(&mut self) -> Result<bool, String> {
+        let Some(database) = &mut self.database else { return Ok(false) };
+        let snapshot = database.write_shard();
+        let entries = database.run_cycle();
+        if snapshot.is_some() {
+            self.snapshot = snapshot;
+        }
+        Ok(self.take_entries(entries)?.is_some())
+    }
+
+    /// The real state serves, or accepts changes again. Returns false if the order came too late.
+    pub(super) fn serve(&mut self, order: u64) -> bool {
+        let (last, begin, time) = self.order;
+        let Some(database) = self.database.as_mut().filter(|_| last == order) else { return false };
+        let current = self.proof.epoch == self.epoch;
+        database.lead(begin, time, if current { self.proof } else { Proof::default() });
+        self.accepts = true;
+        true
+    }
+
+    /// Whether requests are evaluated as on a primary.
+    pub(super) fn is_serving(&self) -> bool {
+        self.role == Role::Primary && self.database.as_ref().is_none_or(Database::is_serving)
     }
 
     /// Appends a floor, as the primary does once a second if keys expire.
@@ -197,7 +286,8 @@ impl Process {
         self.digests.insert(lsn, self.store.digest);
         self.wall_offset = self.wall_offset.max(time.saturating_sub(boot));
         self.epoch = epoch;
-        self.accepts = true;
+        self.accepts = self.database.is_none();
+        self.order = (self.order.0 + 1, lsn, time);
         Ok(())
     }
 
@@ -213,12 +303,22 @@ impl Process {
             && proved
     }
 
-    /// Takes the replies that may leave.
-    pub(super) fn take_replies(&mut self, boot: u64) -> Vec<Reply> {
-        let held = std::mem::take(&mut self.held);
-        let (leave, stay) = held.into_iter().partition(|reply| self.may_leave(reply, boot));
-        self.held = stay;
-        leave
+    /// Takes the replies that may leave. Returns the number of those that never will, too.
+    pub(super) fn take_replies(&mut self, boot: u64) -> (Vec<Reply>, usize) {
+        let (mut leave, mut closed) = (Vec::new(), 0);
+        for reply in std::mem::take(&mut self.held) {
+            let verdict = match (&self.database, &reply.whole) {
+                (Some(database), Some(whole)) => database.verdict(&whole.wait),
+                _ if self.may_leave(&reply, boot) => Verdict::Leaves,
+                _ => Verdict::Waits,
+            };
+            match verdict {
+                Verdict::Leaves => leave.push(reply),
+                Verdict::Waits => self.held.push(reply),
+                Verdict::Never => closed += 1,
+            }
+        }
+        (leave, closed)
     }
 
     /// Whether a reply waits for a proof only.

@@ -17,6 +17,8 @@ pub(super) struct Store {
     records: BTreeMap<Vec<u8>, Record>,
     /// Also of keys that were removed.
     changed: BTreeMap<Vec<u8>, Lsn>,
+    /// The same, without the removals of expired keys by a floor.
+    written: BTreeMap<Vec<u8>, Lsn>,
     /// The last entry that was applied.
     pub(super) last: Lsn,
     /// The latest time of an entry.
@@ -25,6 +27,8 @@ pub(super) struct Store {
     pub(super) floor: u64,
     /// The sum of the hashes of all records.
     pub(super) digest: u64,
+    /// How often the clock was set back.
+    pub(super) set_backs: u64,
 }
 
 /// FNV-1a, with a last mixing: sums of it are compared.
@@ -58,6 +62,21 @@ impl Store {
         self.changed.get(key).copied().unwrap_or(0)
     }
 
+    /// Returns the last entry that changed a key other than by a floor; 0 if none did.
+    pub(super) fn written(&self, key: &[u8]) -> Lsn {
+        self.written.get(key).copied().unwrap_or(0)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.records.keys()
+    }
+
+    /// Returns the number of keys, and of those that have expired at `time`.
+    pub(super) fn count(&self, time: u64) -> (usize, usize) {
+        let expired = |record: &&Record| record.ends.is_some_and(|end| end <= time);
+        (self.records.len(), self.records.values().filter(expired).count())
+    }
+
     /// Returns the keys that an entry changed last.
     pub(super) fn changed_by(&self, lsn: Lsn) -> Vec<Vec<u8>> {
         self.changed.iter().filter(|(_, at)| **at == lsn).map(|(key, _)| key.clone()).collect()
@@ -85,13 +104,26 @@ impl Store {
             return Err(format!("entry {lsn} sets the floor back to {floor} from {}", self.floor));
         }
         self.floor = floor;
-        let expired =
-            self.records.iter().filter(|(_, record)| record.ends.is_some_and(|end| end <= floor));
-        let keys: Vec<_> = expired.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.put(&key, None, lsn);
-        }
+        self.remove_expired(floor, lsn);
         Ok(())
+    }
+
+    fn remove_expired(&mut self, time: u64, lsn: Lsn) -> Vec<Vec<u8>> {
+        let expired =
+            self.records.iter().filter(|(_, record)| record.ends.is_some_and(|end| end <= time));
+        let keys: Vec<_> = expired.map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            self.put(key, None, lsn);
+        }
+        keys
+    }
+
+    /// The clock was set back to `time`. What had expired is gone.
+    fn set_back(&mut self, latest: u64, time: u64, lsn: Lsn) {
+        for key in self.remove_expired(latest, lsn) {
+            self.written.insert(key, lsn);
+        }
+        (self.floor, self.time) = (time, time);
     }
 
     fn change(
@@ -133,6 +165,7 @@ impl Store {
             }
         };
         self.put(key, record, lsn);
+        self.written.insert(key.to_vec(), lsn);
         Ok(())
     }
 
@@ -141,7 +174,8 @@ impl Store {
         if lsn != self.last + 1 {
             return Err(format!("entry {lsn} is applied after entry {}", self.last));
         }
-        if time < self.floor {
+        let set_back = matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))));
+        if time < self.floor && !set_back {
             return Err(format!("entry {lsn} of {time} is before the floor {}", self.floor));
         }
         for operation in Changes::new(changes) {
@@ -149,6 +183,10 @@ impl Store {
                 LoggedOp::Change(key, change) => self.change(key, &change, time, lsn)?,
                 LoggedOp::Begin(..) => self.raise_floor(time, lsn)?,
                 LoggedOp::Floor(floor) => self.raise_floor(floor, lsn)?,
+                LoggedOp::Clock(latest) => {
+                    self.set_backs += 1;
+                    self.set_back(latest, time, lsn);
+                }
                 LoggedOp::Batch(_) => {}
                 other => return Err(format!("entry {lsn} has what no node made: {other:?}")),
             }

@@ -3,7 +3,7 @@
 //! All that nodes apply, acknowledge and answer is compared with it.
 
 use super::etcd::Transaction;
-use super::store::Store;
+use super::store::{Record, Store};
 use crate::cluster::core::batch::{self, Batch, Piece};
 use crate::cluster::core::{Entry, NodeId, Tail};
 use crate::log::Lsn;
@@ -17,8 +17,8 @@ pub(super) fn log_key(seq: u64) -> String {
     format!("{LOG}{seq:020}")
 }
 
-/// The entry that changed a key, and the new value.
-type Version = (Lsn, Option<Vec<u8>>);
+/// The entry that changed a key, and the new contents.
+type Version = (Lsn, Option<Record>);
 
 /// The committed entries.
 #[derive(Clone, Debug, Default)]
@@ -59,14 +59,35 @@ impl Truth {
 
     /// Returns what a key contained behind an entry.
     pub(super) fn value(&self, key: &[u8], lsn: Lsn) -> Option<&[u8]> {
+        self.record(key, lsn).map(|record| &record.value[..])
+    }
+
+    /// As `value`, with the expiration. Keys that have expired are there until a floor removes them.
+    pub(super) fn record(&self, key: &[u8], lsn: Lsn) -> Option<&Record> {
         let versions = self.versions.get(key)?;
         let later = versions.partition_point(|(at, _)| *at <= lsn);
-        versions[..later].last()?.1.as_deref()
+        versions[..later].last()?.1.as_ref()
     }
 
     /// Returns whether the last takeover found the group released, and the chosen node; none if it created the group.
     pub(super) fn before_takeover(&self) -> Option<(bool, Option<NodeId>)> {
         self.taken.map(|line| (line.holder().is_none(), line.node))
+    }
+
+    /// Forgets the entries behind `last`: a new etcd begins with this line.
+    pub(super) fn cut(&mut self, last: Lsn, line: Tail) -> Result<(), String> {
+        self.entries.truncate(usize::try_from(last).unwrap_or(usize::MAX));
+        self.digests.truncate(self.entries.len());
+        for versions in self.versions.values_mut() {
+            versions.retain(|(lsn, _)| *lsn <= last);
+        }
+        self.store = Store::default();
+        for entry in &self.entries {
+            self.store.apply(entry.lsn, entry.time, &entry.changes)?;
+        }
+        self.parts.clear();
+        self.tail = Some(line);
+        Ok(())
     }
 
     /// Takes a transaction that has taken effect.
@@ -167,8 +188,8 @@ impl Truth {
 
     fn note_versions(&mut self, lsn: Lsn) {
         for key in self.store.changed_by(lsn) {
-            let value = self.store.stored(&key).map(|record| record.value.clone());
-            self.versions.entry(key).or_default().push((lsn, value));
+            let record = self.store.stored(&key).cloned();
+            self.versions.entry(key).or_default().push((lsn, record));
         }
     }
 }

@@ -2,22 +2,28 @@
 
 use super::check::Checker;
 use super::clients::Request;
-use super::coverage::Case;
-use super::etcd::Transaction;
-use super::faults::Kind;
-use super::world::{CLIENTS_END, Node, Trouble, What, World};
-use crate::cluster::core::{Event, Members, Role};
+use super::coverage::{Case, Met};
+use super::database::Verdict;
+use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
+use super::faults::{Kind, Scenario};
+use super::truth::log_key;
+use super::world::{Node, Trouble, What, World};
+use crate::cluster::core::{Event, Members, Role, Tail};
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
     pub(super) fn ask(&mut self, client: usize, turn: u64) {
-        if self.now > CLIENTS_END || self.clients[client].turn != turn {
+        if self.now > self.clients_end() || self.clients[client].turn != turn {
             return;
         }
         let asks = &mut self.clients[client];
         asks.turn += 1;
         let (node, turn) = (asks.aim, asks.turn);
-        let request = Request::random(&mut self.random.clients, self.tokens, self.most_batch);
+        let random = match self.scenario {
+            Scenario::Whole => Request::random_with_locks,
+            _ => Request::random,
+        };
+        let request = random(&mut self.random.clients, self.tokens, self.most_batch);
         self.tokens += 1;
         let wait = self.random.clients.between(300, 1500);
         self.after(wait, What::GiveUp { client, turn });
@@ -40,8 +46,12 @@ impl World {
             request.keys().iter().map(|key| self.checker.required(key)).collect();
         let Some(process) = self.process(node, number) else { return };
         let refused = !process.accepts && !request.reads_only();
-        if process.role != Role::Primary || refused {
-            self.read_at_follower(node, request);
+        if !process.is_serving() || refused {
+            if process.database.is_some() {
+                self.read_at_database(node, number, request);
+            } else {
+                self.read_at_follower(node, request);
+            }
             return self.ask_elsewhere(client.0, client.1);
         }
         match process.evaluate(client, request.clone(), &required, boot) {
@@ -83,6 +93,49 @@ impl World {
         }
     }
 
+    /// As `read_at_follower`, by the real state.
+    fn read_at_database(&mut self, node: usize, number: u64, request: &Request) {
+        let Some(process) = self.process(node, number) else { return };
+        let Some(database) = process.database.as_mut() else { return };
+        if process.role != Role::Follower || !request.reads_only() {
+            return;
+        }
+        let executed = match database.execute(request) {
+            Ok(executed) => executed,
+            Err(why) => return self.violate(format!("node {node}: {why}")),
+        };
+        if database.verdict(&executed.wait) != Verdict::Leaves {
+            return;
+        }
+        let hidden = executed.time.max(database.removed_until(&process.store));
+        let store = &process.store;
+        let keys = request.keys().into_iter().zip(&executed.values);
+        let written = keys.map(|(key, value)| {
+            (key, value, store.written(key), store.stored(key).is_none())
+        });
+        let written: Vec<_> = written.collect();
+        let mut wrong = None;
+        for (key, value, lsn, gone) in written {
+            let record = self.truth.record(key, lsn);
+            let agrees = match value {
+                Some(value) => record.is_some_and(|record| record.value == *value),
+                // A floor may have removed it, or the own clock hides it.
+                None => {
+                    let hides = |end: u64| gone || end <= hidden;
+                    record.is_none_or(|record| record.ends.is_some_and(hides))
+                }
+            };
+            if !agrees {
+                let name = String::from_utf8_lossy(key).into_owned();
+                wrong = Some(format!("as a follower it shows {name} as it never was: {value:?}"));
+            }
+        }
+        self.coverage.met(Case::FollowerRead);
+        if let Some(wrong) = wrong {
+            self.disagree(node, &wrong);
+        }
+    }
+
     pub(super) fn cut(&mut self, node: usize, until: u64, to: bool) {
         let machine = &mut self.nodes[node];
         let cut = if to { &mut machine.cut_to } else { &mut machine.cut_from };
@@ -93,6 +146,7 @@ impl World {
     pub(super) fn fault(&mut self, number: usize) {
         let kind = self.faults[number].kind.clone();
         self.note(|| format!("fault {number}: {kind:?}"));
+        self.coverage.count(Met::Fault(kind.name()));
         let now = self.now;
         match kind {
             Kind::Crash { node, actions, power } => self.nodes[node].crash = Some((actions, power)),
@@ -140,8 +194,69 @@ impl World {
             }
             Kind::Forget { node } => self.forget(node),
             Kind::Jump { node, by } => self.nodes[node].clock.jump(by),
+            Kind::Away { node, time, fetch } => {
+                self.nodes[node].fetch = fetch;
+                // Two copies suffice from now on.
+                self.most_retained = self.most_retained.min(2_000);
+                self.end_process(node, false, time);
+            }
+            Kind::DiskFull { node, time } => self.nodes[node].disk_full = now + time,
+            Kind::HandOverAndDie { to, actions, power } => {
+                self.nodes[to].crash = Some((actions, power));
+                self.hand_over(Some(to));
+            }
+            Kind::Lost { node, time } => {
+                self.end_process(node, false, time);
+                self.remove_member(node);
+            }
+            Kind::Chase { times, pause } => self.chase(times, pause),
+            Kind::Twin { node, of } => self.twin(node, of),
+            Kind::Limit { time, bytes } => {
+                self.trouble.limited = now + time;
+                self.etcd.largest_request = bytes;
+            }
             Kind::Backup => self.backup = Some(Box::new((self.etcd.clone(), self.truth.clone()))),
             Kind::Restore => self.restore(),
+            Kind::Adopt { power, absent } => self.adopt(power, absent),
+        }
+    }
+
+    /// etcd is lost. An operator stops all nodes, and fills a new etcd from the most advanced folder.
+    fn adopt(&mut self, power: bool, absent: Option<usize>) {
+        for node in 0..self.nodes.len() {
+            let restart = self.random.nodes.between(100, 1500);
+            self.end_process(node, power, restart);
+        }
+        let given = (0..self.nodes.len()).filter(|node| Some(*node) != absent);
+        let Some(from) = given.max_by_key(|node| self.nodes[*node].disk.last()) else { return };
+        let Some((batches, end)) = self.nodes[from].disk.window() else { return };
+        let lost = self.truth.last() - end.lsn;
+        self.note(|| format!("etcd is filled from node {from}; {lost} entries are lost"));
+        let lease = self.nodes[from].lease;
+        let time = self.nodes[from].clock.wall(self.now).max(end.time);
+        let (epoch, seq, lsn, chain) = (end.epoch, end.seq, end.lsn, end.chain);
+        let (node, nonce, beat) = (None, 0, 0);
+        let line = Tail { epoch, node, nonce, seq, lsn, time, beat, lease, chain };
+        let ids: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        let members = ids.into_iter().fold(Members::default(), |list, id| list.with(id, time));
+        let mut puts: Vec<_> =
+            batches.into_iter().map(|(seq, batch)| (log_key(seq), batch)).collect();
+        puts.push(("tail".into(), line.to_string().into_bytes()));
+        puts.push(("members".into(), members.print().into_bytes()));
+        self.etcd = FakeEtcd::default();
+        let filled = self.etcd.commit(&Transaction { puts, ..Transaction::default() });
+        self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
+        let cut = self.truth.cut(lsn, line);
+        self.check(cut);
+        (self.incarnation, self.members_changed) = (self.incarnation + 1, self.now);
+        if lost > 0 && !(self.folders_intact && absent.is_none()) {
+            // Acknowledged changes may be in none of the folders.
+            self.checker = Checker::default();
+            self.lossy = Some(lsn);
+        }
+        self.coverage.met(if lost > 0 { Case::AdoptedWithLoss } else { Case::Adopted });
+        for node in &mut self.nodes {
+            node.foreign = node.disk.last() > lsn;
         }
     }
 
@@ -203,6 +318,49 @@ impl World {
 
     /// The operator removes a node from the members. Its process starts again, and adds itself.
     fn forget(&mut self, node: usize) {
+        self.remove_member(node);
+        let restart = self.random.nodes.between(100, 2000);
+        self.after(restart, What::Leave { node });
+    }
+
+    /// The primary ends. The next one will, too.
+    pub(super) fn chase(&mut self, times: u64, pause: u64) {
+        let leads = |node: &Node| {
+            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+        };
+        let mut left = times;
+        if let Some(node) = self.nodes.iter().position(leads) {
+            let restart = self.random.nodes.between(50, 800);
+            let power = self.random.nodes.chance(500);
+            self.end_process(node, power, restart);
+            left -= 1;
+        }
+        if left > 0 && self.now + pause < self.healed {
+            self.after(pause, What::Chase { times: left, pause });
+        }
+    }
+
+    /// A node gets the folder and the name of another one, as by a copied disk.
+    fn twin(&mut self, node: usize, of: usize) {
+        let mut ids: Vec<_> = self.nodes.iter().map(|node| node.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() < self.nodes.len() {
+            return; // One pair of twins is enough.
+        }
+        let (id, disk) = (self.nodes[of].id, self.nodes[of].disk.clone());
+        if disk.last() < self.nodes[node].disk.last() {
+            return; // The folder may be the only one with its last entries.
+        }
+        self.end_process(node, false, 100);
+        // What only this folder had on disk is gone, and its records must not count any more.
+        self.remove_member(node);
+        self.folders_intact = false;
+        let machine = &mut self.nodes[node];
+        (machine.id, machine.disk) = (id, disk);
+    }
+
+    fn remove_member(&mut self, node: usize) {
         let id = self.nodes[node].id;
         let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else { return };
         let Ok(members) = Members::parse(&old) else {
@@ -212,14 +370,12 @@ impl World {
         let swap = Transaction {
             compares: vec![("members".into(), Some(old))],
             puts: vec![("members".into(), new)],
-            deletes: Vec::new(),
+            deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
         if self.etcd.commit(&swap).is_ok() {
             self.members_changed = self.now;
             self.changed();
         }
-        let restart = self.random.nodes.between(100, 2000);
-        self.after(restart, What::Leave { node });
     }
 
     /// etcd gets an older state. All connections break.
@@ -232,6 +388,7 @@ impl World {
         self.incarnation += 1;
         self.checker = Checker::default();
         let last = self.truth.last();
+        self.lossy = Some(last);
         for node in 0..self.nodes.len() {
             self.nodes[node].foreign = self.nodes[node].disk.last() > last;
             if let Some(process) = self.nodes[node].process.as_mut() {
@@ -257,12 +414,15 @@ impl World {
         self.trouble = Trouble::default();
         // The alarm stays until the primary has freed space.
         self.etcd.quota = usize::MAX;
+        self.etcd.largest_request = LARGEST_REQUEST;
         for node in &mut self.nodes {
             node.cut_to = 0;
             node.cut_from = 0;
             node.watch_stalled = 0;
             node.answers_late = 0;
             node.slow_disk = 0;
+            node.disk_full = 0;
+            node.fetch = 0;
             node.crash = None;
             node.freeze = None;
         }
