@@ -24,7 +24,6 @@ const NO_PASSWORD: CommandError = CommandError::Borrowed(
     "ERR AUTH <password> called without any password configured for the default user. Are you \
     sure your configuration is correct?",
 );
-const NO_SELECT: &str = "ERR SELECT is not allowed in cluster mode";
 /// The only user.
 const USER: &[u8] = b"default";
 
@@ -125,10 +124,7 @@ impl<'a> Execution<'_, 'a> {
         self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
         self.connection.update_blocked();
         if self.connection.missing_db_selected {
-            // As in Redis, whose clusters have one database.
-            let in_cluster = self.group().is_some();
-            let why = if in_cluster { NO_SELECT } else { "ERR DB index is out of range" };
-            return Err(why.into());
+            return Err("ERR DB index is out of range".into());
         }
         self.reply(|out| out.ok());
         Ok(())

@@ -192,7 +192,7 @@ fn file_header() -> [u8; FILE_HEADER as usize] {
     bytes
 }
 
-/// Checks the header of a file that has `length` bytes, and returns a reader of what is behind it.
+/// Checks the header of a file that has `length` bytes, and returns a reader of the batches behind it.
 fn behind_header(file: &File, length: u64) -> Result<BufReader<&File>, SpoolError> {
     let mut file = BufReader::with_capacity(1 << 20, file);
     let mut header = [0; FILE_HEADER as usize];

@@ -99,14 +99,6 @@ fn the_primary_executes_commands_of_one_slot() {
 }
 
 #[test]
-fn there_is_one_database() {
-    let mut client = at_primary();
-    assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
-    assert_eq!(client.command("select 0"), "+OK");
-    assert_eq!(client.command("set a 1"), "+OK");
-}
-
-#[test]
 fn a_follower_sends_clients_to_the_primary() {
     let (mut client, _views) = at_follower();
     let moved = "-MOVED 15495 10.0.0.1:7001";

@@ -233,7 +233,7 @@ pub(super) struct Lead {
     pub(super) until: u64,
     /// When the last request was first sent that proved the group to be this node's: boot time.
     pub(super) sent: u64,
-    /// When the last transaction was sent, whatever came of it: boot time.
+    /// When the last transaction was sent, with any outcome: boot time.
     pub(super) swapped: u64,
     /// When the takeover was done: boot time.
     pub(super) begun: u64,
