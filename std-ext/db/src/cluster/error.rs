@@ -1,5 +1,6 @@
 //! Why a node of a cluster cannot start.
 
+use super::etcd::EtcdError;
 use crate::log::OpenError;
 use std::error::Error;
 use std::fmt;
@@ -37,5 +38,11 @@ impl Error for StartError {
 impl From<OpenError> for StartError {
     fn from(why: OpenError) -> Self {
         Self { text: why.to_string(), source: Some(why) }
+    }
+}
+
+impl From<EtcdError> for StartError {
+    fn from(why: EtcdError) -> Self {
+        Self::new(why.to_string())
     }
 }

@@ -5,7 +5,8 @@
 //! - `node-id`: the node's name, 40 hexadecimal digits, made with the folder.
 //! - `cluster`: the cluster that the folder's data belong to, as JSON. Written when the node first meets its cluster.
 //!
-//! The key `format` in etcd says which cluster etcd has. The first node of all makes it.
+//! The key `format` in etcd says which cluster etcd has. The first node of all makes it, and
+//! `hedgerow-db cluster adopt` renews it.
 
 use super::core::NodeId;
 use super::error::StartError;
@@ -17,7 +18,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 const NODE_ID: &str = "node-id";
-const CLUSTER: &str = "cluster";
+pub(super) const CLUSTER: &str = "cluster";
 /// The format of the keys and batches that this program reads and writes.
 pub(super) const FORMAT: u32 = 1;
 /// The longest file or value that is read.
@@ -36,20 +37,42 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StartError> {
 /// # Errors
 /// If the file cannot be read or written, or holds something else.
 pub(super) fn node_id(folder: &Folder) -> Result<NodeId, StartError> {
+    if let Some(id) = known_node_id(folder)? {
+        return Ok(id);
+    }
+    let id = NodeId(random()?);
+    let text = format!("{id}\n");
+    let written = folder.replace(NODE_ID, text.as_bytes());
+    written.map_err(|why| unreadable(&folder.at(NODE_ID), &why))?;
+    Ok(id)
+}
+
+/// Reads the node's name from its folder, if it has one.
+///
+/// # Errors
+/// If the file cannot be read, or holds something else.
+pub(super) fn known_node_id(folder: &Folder) -> Result<Option<NodeId>, StartError> {
     let path = folder.at(NODE_ID);
-    if let Some(text) = read_small(&path).map_err(|why| unreadable(&path, &why))? {
-        return text.trim_end().parse().map_err(|_| {
+    let text = read_small(&path).map_err(|why| unreadable(&path, &why))?;
+    let id = text.map(|text| {
+        text.trim_end().parse().map_err(|_| {
             StartError::new(format!(
                 "{} must hold 40 hexadecimal digits. If this node was never a member of a cluster, remove the file; \
                  otherwise restore the directory",
                 path.display()
             ))
-        });
-    }
-    let id = NodeId(random()?);
-    let text = format!("{id}\n");
-    folder.replace(NODE_ID, text.as_bytes()).map_err(|why| unreadable(&path, &why))?;
-    Ok(id)
+        })
+    });
+    id.transpose()
+}
+
+/// When a folder got its data, by the incarnation of the log that etcd has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// In this incarnation, or it has none yet.
+    Current,
+    /// In an earlier one: etcd was seeded anew since, perhaps without the folder's last entries.
+    Earlier,
 }
 
 /// The cluster that some data belong to.
@@ -70,6 +93,21 @@ impl Belonging {
             id: hex::text(&format.cluster),
             incarnation: format.incarnation,
         }
+    }
+
+    /// Returns the name of the cluster.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the id of the cluster; `None` if the file was written by hand, and has none.
+    pub(super) fn cluster(&self) -> Option<[u8; 16]> {
+        hex::parse(&self.id)
+    }
+
+    /// Returns the incarnation of the cluster's log.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// Reads the cluster that a folder belongs to, if it belongs to one.
@@ -99,14 +137,19 @@ impl Belonging {
     ///
     /// # Errors
     /// A sentence that says how they differ, and what to do.
-    pub(super) fn check(&self, etcd: &Self) -> Result<(), StartError> {
+    pub(super) fn check(&self, etcd: &Self) -> Result<Age, StartError> {
         if self == etcd {
-            return Ok(());
+            return Ok(Age::Current);
         }
-        Err(StartError::new(if self.id == etcd.id {
+        let same = (&self.id, &self.name) == (&etcd.id, &etcd.name);
+        if same && self.incarnation < etcd.incarnation {
+            return Ok(Age::Earlier);
+        }
+        Err(StartError::new(if same {
             format!(
-                "this directory has incarnation {} of the cluster {:?}, and etcd has incarnation {}: etcd was seeded \
-                 anew without this node's data. Keep a copy of the directory, and start the node with an empty one",
+                "this directory has incarnation {} of the cluster {:?}, and etcd has incarnation {}, an earlier one: \
+                 etcd was restored from a backup. Stop all nodes, and seed etcd from the most advanced folder with \
+                 `hedgerow-db cluster adopt`",
                 self.incarnation, self.name, etcd.incarnation
             )
         } else {
@@ -129,6 +172,8 @@ pub(super) struct Format {
     pub(super) incarnation: u64,
     /// When it was made, in milliseconds since 1970.
     pub(super) made: u64,
+    /// While `hedgerow-db cluster adopt` fills etcd: a random number of that process. No node may use etcd then.
+    pub(super) adopter: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,18 +182,23 @@ struct Written {
     made: u64,
     id: String,
     incarnation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adopter: Option<u64>,
 }
 
 impl Format {
     /// Makes a new cluster.
     pub(super) fn new(now: u64) -> Result<Self, StartError> {
-        Ok(Self { cluster: random()?, incarnation: 1, made: now })
+        Ok(Self { cluster: random()?, incarnation: 1, made: now, adopter: None })
     }
 
     pub(super) fn print(&self) -> String {
-        let Self { cluster, incarnation, made } = self;
+        let Self { cluster, incarnation, made, adopter } = self;
         let id = hex::text(cluster);
-        format!(r#"{{"format":{FORMAT},"made":{made},"id":"{id}","incarnation":{incarnation}}}"#)
+        let adopter = adopter.map(|adopter| format!(r#","adopter":{adopter}"#)).unwrap_or_default();
+        format!(
+            r#"{{"format":{FORMAT},"made":{made},"id":"{id}","incarnation":{incarnation}{adopter}}}"#
+        )
     }
 
     /// Reads the value of the key.
@@ -170,7 +220,8 @@ impl Format {
             )));
         }
         let cluster = hex::parse(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
-        Ok(Self { cluster, incarnation: written.incarnation, made: written.made })
+        let Written { made, incarnation, adopter, .. } = written;
+        Ok(Self { cluster, incarnation, made, adopter })
     }
 }
 
@@ -212,18 +263,27 @@ mod tests {
         let own = Belonging::new("roses", &one);
         own.write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
-        assert!(own.check(&Belonging::new("roses", &one)).is_ok());
+        assert_eq!(own.check(&Belonging::new("roses", &one)).unwrap(), Age::Current);
         let why = own.check(&Belonging::new("roses", &other)).unwrap_err().to_string();
         assert!(why.contains("cluster adopt") && why.contains(&hex::text(&other.cluster)), "{why}");
-        let renewed = Format { incarnation: 2, ..one };
-        let why = own.check(&Belonging::new("roses", &renewed)).unwrap_err().to_string();
-        assert!(why.contains("incarnation 2"), "{why}");
+    }
+
+    #[test]
+    fn an_incarnation_may_be_followed_by_a_later_one_only() {
+        let first = Format::new(1).unwrap();
+        let second = Format { incarnation: 2, ..first.clone() };
+        let [first, second] = [first, second].map(|format| Belonging::new("roses", &format));
+        assert_eq!(first.check(&second).unwrap(), Age::Earlier);
+        let why = second.check(&first).unwrap_err().to_string();
+        assert!(why.contains("restored from a backup") && why.contains("cluster adopt"), "{why}");
     }
 
     #[test]
     fn the_format_is_read_as_it_was_written() {
         let format = Format::new(1 << 40).unwrap();
         assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
+        let adopted = Format { adopter: Some(u64::MAX), ..format.clone() };
+        assert_eq!(Format::parse(adopted.print().as_bytes()).unwrap(), adopted);
         let later = format.print().replace("\"format\":1", "\"format\":2");
         assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
         for wrong in ["", "{}", "[]", &format.print().replace(&hex::text(&format.cluster), "x")] {

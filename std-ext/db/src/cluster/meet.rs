@@ -4,7 +4,7 @@ use super::error::StartError;
 use super::etcd::{
     self, Client, Compare, ErrorKind, EtcdError, Operation, Settings, TlsSettings, Transaction,
 };
-use super::identity::{Belonging, Format};
+use super::identity::{Age, Belonging, Format};
 use super::keys::Keys;
 use crate::clock::TimeSource;
 use crate::config::ClusterSettings;
@@ -31,7 +31,8 @@ pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
     }
 }
 
-/// Waits until etcd answers, and returns the cluster that it has. The first node of all makes it.
+/// Waits until etcd answers, and returns the cluster that it has, and when the folder got its data. The first node of
+/// all makes the cluster.
 ///
 /// # Errors
 /// A sentence, if etcd cannot be used, or has another cluster than the folder belongs to. Nothing was changed then.
@@ -40,7 +41,7 @@ pub(super) async fn meet(
     keys: &Keys,
     settings: &ClusterSettings,
     folder: &Folder,
-) -> Result<Format, StartError> {
+) -> Result<(Format, Age), StartError> {
     let belonging = Belonging::of(folder)?;
     if belonging.is_none() && has_data(folder)? {
         return Err(StartError::new(format!(
@@ -51,13 +52,17 @@ pub(super) async fn meet(
     }
     loop {
         match try_to_meet(client, keys, belonging.is_none()).await {
+            Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
+                "waiting for `hedgerow-db cluster adopt`, which has not filled etcd yet. If it was stopped, run it \
+                 again"
+            ),
             Ok(Some(format)) => {
                 let etcd = Belonging::new(&settings.name, &format);
-                match &belonging {
+                let age = match &belonging {
                     Some(own) => own.check(&etcd)?,
-                    None => etcd.write(folder)?,
-                }
-                return Ok(format);
+                    None => etcd.write(folder).map(|()| Age::Current)?,
+                };
+                return Ok((format, age));
             }
             Ok(None) => {
                 return Err(StartError::new(format!(
@@ -135,7 +140,7 @@ fn is_final(why: &EtcdError) -> bool {
 }
 
 /// Whether a folder has a log or a snapshot.
-fn has_data(folder: &Folder) -> Result<bool, StartError> {
+pub(super) fn has_data(folder: &Folder) -> Result<bool, StartError> {
     let logs = folder.numbered(crate::log::LOG)?;
     Ok(!logs.is_empty() || !folder.numbered(crate::snapshot::NAME)?.is_empty())
 }

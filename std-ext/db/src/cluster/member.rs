@@ -15,7 +15,7 @@ use super::durable::DiskThread;
 use super::error::StartError;
 use super::etcd::Client;
 use super::hex;
-use super::identity::{self, Format};
+use super::identity::{self, Age, Belonging, Format};
 use super::keys::{GROUP, Keys};
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
@@ -30,7 +30,7 @@ use super::registration::Registration;
 use super::registry::Registry;
 use super::relay::position::mark_of;
 use super::relay::{Incarnation, Relay};
-use super::replica::Replica;
+use super::replica::{OnFollow, Replica};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
@@ -89,14 +89,14 @@ impl Member {
         let id = identity::node_id(&folder)?;
         let (inbox, messages) = unbounded_channel();
         let runtime = runtime()?;
-        let (client, format) = runtime.block_on(async {
+        let (client, format, age) = runtime.block_on(async {
             let client = Client::connect(&meet::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
-            let format = meet::meet(&client, &keys, settings, &folder).await?;
-            Ok::<_, StartError>((client, format))
+            let (format, age) = meet::meet(&client, &keys, settings, &folder).await?;
+            Ok::<_, StartError>((client, format, age))
         })?;
         let opened = Opened::open(settings, options, &folder, &format, &inbox, progress)?;
-        let starting = Starting { settings, keys, folder, id, format, client, inbox, views };
+        let starting = Starting { settings, keys, folder, id, format, age, client, inbox, views };
         starting.start(opened, runtime, messages, on_exit)
     }
 
@@ -219,6 +219,7 @@ struct Starting<'a> {
     folder: Arc<Folder>,
     id: NodeId,
     format: Format,
+    age: Age,
     client: Client,
     inbox: Inbox,
     views: Arc<Views>,
@@ -243,12 +244,14 @@ impl Starting<'_> {
             tracing::warn!("{why}; the batches are read from etcd instead");
             None
         });
+        let spool = self.of_this_incarnation(spool);
         let spool: SharedSpool = Arc::new(Mutex::new(spool));
         let cannot = |why: io::Error| StartError::new(format!("cannot start a thread: {why}"));
         let (disk, pushed) =
             DiskThread::start(Arc::clone(&opened.relay), self.inbox.clone()).map_err(cannot)?;
         let log = Arc::clone(&opened.log);
-        let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone());
+        let on_follow = self.on_follow();
+        let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone(), on_follow);
         let options = self.peer_client(tls);
         let registry = Registry::new(
             self.client.clone(),
@@ -313,7 +316,37 @@ impl Starting<'_> {
         let position = relayed.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
         let now = Now { boot: clock::now(), wall: opened.db.now() };
         let held = opened.relay.held().map_err(|why| StartError::new(why.to_string()))?;
-        Ok(Group::new(settings, position, held, now))
+        let group = Group::new(settings, position, held, now);
+        Ok(match self.age {
+            Age::Current => group,
+            Age::Earlier => group.of_an_earlier_incarnation(),
+        })
+    }
+
+    /// Removes a spool of an earlier incarnation: this one may lack its batches.
+    fn of_this_incarnation(&self, spool: Option<Spool>) -> Option<Spool> {
+        if self.age == Age::Current {
+            return spool;
+        }
+        if let Some(Err(why)) = spool.map(Spool::remove) {
+            tracing::warn!("{why}");
+        }
+        None
+    }
+
+    /// Notes in the folder, once its entries are compared with the log, that they are of this incarnation.
+    fn on_follow(&self) -> OnFollow {
+        let belonging = Belonging::new(&self.settings.name, &self.format);
+        let folder = Arc::clone(&self.folder);
+        let write = move || match belonging.write(&folder) {
+            Ok(()) => tracing::info!(
+                "etcd was seeded anew, and has all entries of this node: it is of incarnation {} now",
+                belonging.incarnation()
+            ),
+            // The next start compares the entries again.
+            Err(why) => tracing::warn!("{why}"),
+        };
+        (self.age == Age::Earlier).then(|| Box::new(write) as _)
     }
 
     fn peer_client(&self, tls: Option<PeerTls>) -> PeerClientOptions {

@@ -7,6 +7,7 @@
 //! - [`etcd`]: a client of etcd.
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: the requests of nodes to each other.
+//! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
 //! - [`view`]: the group as clients see it.
 //! - `admin`: the commands `hedgerow-db cluster`.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
@@ -23,6 +24,8 @@
 
 #[cfg(feature = "cli")]
 pub mod admin;
+pub mod adopt;
+pub mod backup;
 mod calls;
 mod clock;
 mod compaction;

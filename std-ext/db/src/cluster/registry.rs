@@ -78,7 +78,7 @@ impl Registry {
         lease: &mut Option<Lease>,
         twin: &mut Twin,
     ) -> Result<Vec<Node>, EtcdError> {
-        let nodes = self.read().await?;
+        let nodes = read_nodes(&self.client, &self.keys).await?;
         let own = lock(&self.own).clone();
         twin.see(self.other(&nodes).map(|other| (other.nonce, other.wall)), clock::now());
         if twin.may_be_alive(clock::now()) {
@@ -93,18 +93,6 @@ impl Registry {
         let value = serde_json::to_string(&own).unwrap_or_default();
         self.client.put(key, value, self.lease()).await?;
         Ok(nodes)
-    }
-
-    async fn read(&self) -> Result<Vec<Node>, EtcdError> {
-        let prefix = self.keys.nodes();
-        let range = Range::of(KeyRange::prefix(prefix.clone()));
-        let nodes = self.client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
-            let id = pair.key.strip_prefix(prefix.as_bytes())?;
-            let id = NodeId::read(id)?;
-            let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
-            Some(Node { id, registration: serde_json::from_slice(value).ok()? })
-        });
-        Ok(nodes.collect())
     }
 
     /// Returns the registration of another process with this node's id.
@@ -123,6 +111,22 @@ impl Registry {
             self.id
         )
     }
+}
+
+/// Reads the registrations of all nodes.
+///
+/// # Errors
+/// If etcd cannot be read.
+pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>, EtcdError> {
+    let prefix = keys.nodes();
+    let range = Range::of(KeyRange::prefix(prefix.clone()));
+    let nodes = client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
+        let id = pair.key.strip_prefix(prefix.as_bytes())?;
+        let id = NodeId::read(id)?;
+        let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
+        Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+    });
+    Ok(nodes.collect())
 }
 
 /// Another process with the id of this node: the one before a restart, whose registration is still there, or one with

@@ -29,6 +29,9 @@ pub(super) enum Order {
     StepDown,
 }
 
+/// Called once, by the thread.
+pub(super) type OnFollow = Option<Box<dyn FnOnce() + Send>>;
+
 /// The thread of the state.
 pub(super) struct Replica {
     orders: Option<Sender<Order>>,
@@ -36,16 +39,17 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Starts the thread.
+    /// Starts the thread. `on_follow` is called when the node has caught up for the first time.
     pub(super) fn start(
         db: Db,
         log: Arc<EtcdLog>,
         pushed: Pushed,
         inbox: Inbox,
+        on_follow: OnFollow,
     ) -> std::io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new().name("hedgerow-cluster-state".into());
-        let worker = Worker { db, log, pushed, inbox, stuck: false };
+        let worker = Worker { db, log, pushed, inbox, on_follow, stuck: false };
         let thread = thread.spawn(move || worker.run(&received))?;
         Ok(Self { orders: Some(orders), thread: Some(thread) })
     }
@@ -75,6 +79,7 @@ struct Worker {
     log: Arc<EtcdLog>,
     pushed: Pushed,
     inbox: Inbox,
+    on_follow: OnFollow,
     /// An entry could not be applied, so no later one may be.
     stuck: bool,
 }
@@ -90,6 +95,9 @@ impl Worker {
                 }
                 Order::Follow => {
                     self.db.become_follower();
+                    if let Some(on_follow) = self.on_follow.take() {
+                        on_follow();
+                    }
                     None
                 }
                 Order::Lead(number, time) => {

@@ -65,18 +65,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node. A folder may be in use for a moment after its node was dropped: a process that another test has
-    /// just forked has a copy of its lock until it executes its program.
     pub(super) fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
-        let begin = Instant::now();
-        loop {
-            match Self::try_to_start(settings, folder) {
-                Err(why) if why.contains("is in use") && begin.elapsed() < FORK => {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                started => return started,
-            }
-        }
+        unless_forked(|| Self::try_to_start(settings, folder))
     }
 
     fn try_to_start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
@@ -100,9 +90,30 @@ impl Node {
         self.view().role == Role::Primary
     }
 
-    fn exit(&self) -> Option<Exit> {
+    pub(super) fn exit(&self) -> Option<Exit> {
         lock(&self.exit).clone()
     }
+}
+
+/// Opens a folder. It may be in use for a moment after it was closed: a process that another test has just forked has a
+/// copy of its lock until it executes its program.
+pub(super) fn unless_forked<T, E: std::fmt::Display>(
+    open: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
+    let begin = Instant::now();
+    loop {
+        match open() {
+            Err(why) if why.to_string().contains("is in use") && begin.elapsed() < FORK => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens a database without a cluster.
+pub(super) fn open_alone(folder: &Path) -> Db {
+    unless_forked(|| Db::open(Options::at(folder))).unwrap()
 }
 
 #[track_caller]
@@ -134,7 +145,7 @@ pub(super) fn write(nodes: &[Node], key: &str, value: &str) -> usize {
     }
 }
 
-fn value(node: &Node, key: &str) -> Option<String> {
+pub(super) fn value(node: &Node, key: &str) -> Option<String> {
     let value = node.db().get(key).ok()??;
     Some(String::from_utf8(value).unwrap())
 }

@@ -96,7 +96,57 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             "Remove it even if fewer than cluster-copies nodes have the log on disk afterwards.",
         )],
     },
+    Subcommand {
+        name: "adopt",
+        about: "Fill etcd from the directory of a node, because etcd was lost or restored from an older backup",
+        operand: None,
+        flags: &[
+            option(
+                "from",
+                "DIR",
+                "Another directory, beside that of --dir. The one with the latest entry is taken.",
+            ),
+            option(
+                "replace",
+                "ID",
+                "Delete the cluster of this id in etcd, although it is another one, or goes on longer.",
+            ),
+            switch("yes", "Do not ask."),
+        ],
+    },
+    Subcommand {
+        name: "backup",
+        about: "Copy the data of a running node",
+        operand: None,
+        flags: &[
+            option(
+                "to",
+                "DIR",
+                "The directory for the backup, which must be empty or not be there.",
+            ),
+            option(
+                "node",
+                "NODE",
+                "The node: its id, or the beginning of it. By default, the follower with most entries.",
+            ),
+        ],
+    },
+    Subcommand {
+        name: "restore",
+        about: "Make the directory of a node, which --dir names, of a backup. `adopt` fills etcd from it",
+        operand: Some(("BACKUP", "The directory of the backup.")),
+        flags: &[],
+    },
+    Subcommand {
+        name: "verify",
+        about: "Read all of a backup, and check every byte of it",
+        operand: Some(("BACKUP", "The directory of the backup.")),
+        flags: &[],
+    },
 ];
+
+/// The commands that need no cluster, and no settings of one.
+const OFFLINE: [&str; 2] = ["restore", "verify"];
 
 /// A request to run a command of `hedgerow-db cluster`.
 #[derive(Clone, Debug)]
@@ -107,7 +157,7 @@ pub struct ClusterInvocation {
     pub operand: String,
     /// The flags with their values, in the order of the table.
     given: Vec<(&'static str, String)>,
-    /// The settings. `cluster` is `yes`.
+    /// The settings. `cluster` is `yes`, except for commands that need no cluster.
     pub config: Config,
 }
 
@@ -148,9 +198,10 @@ impl Words {
     ) -> Result<ClusterInvocation, ConfigError> {
         let Self { command, operand, given, settings: Arguments { file, given: mut flags } } = self;
         // The commands are about nothing but a cluster. A flag counts more than the other sources.
+        let value = if OFFLINE.contains(&command.name) { "no" } else { "yes" };
         flags.push(RawSetting {
             name: "cluster".to_owned(),
-            value: "yes".to_owned(),
+            value: value.to_owned(),
             origin: Origin::Flag("--cluster".to_owned()),
         });
         let config = Config::from_all_sources(file, environment, flags)?;

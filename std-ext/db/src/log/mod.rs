@@ -34,4 +34,6 @@ pub use api::{BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, 
 pub(crate) use manifest::NAME as MANIFEST;
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
+#[cfg(feature = "cluster")]
+pub(crate) use recover::survey;
 pub use recover::{Cut, Recovered, Replay};

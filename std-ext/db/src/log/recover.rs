@@ -87,6 +87,30 @@ pub(super) fn recover(
 ) -> Result<OpenedLog, OpenError> {
     folder.remove_leftover(NEW)?;
     folder.remove_leftover(PROBE)?;
+    let found = read_all(folder, from, snapshot_lsn, replay)?;
+    // Only now, so that a log that is rejected stays as it is.
+    truncate(folder, &found)?;
+    Ok(found)
+}
+
+/// Reads the log of a folder as [`recover`] does, and changes nothing: a torn tail is left out, and stays.
+#[cfg(feature = "cluster")]
+pub(crate) fn survey(
+    folder: &Folder,
+    from: Lsn,
+    snapshot_lsn: Lsn,
+    replay: &mut Replay<'_>,
+) -> Result<Recovered, OpenError> {
+    read_all(folder, from, snapshot_lsn, replay).map(|found| found.recovered)
+}
+
+/// Reads all segments with entries from `from` on, and checks that no entry is missing.
+fn read_all(
+    folder: &Folder,
+    from: Lsn,
+    snapshot_lsn: Lsn,
+    replay: &mut Replay<'_>,
+) -> Result<OpenedLog, OpenError> {
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
     let (has_manifest, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
@@ -129,7 +153,7 @@ pub(super) fn recover(
         let is_last = at + 1 == firsts.len();
         found.open = Some(read(folder, first, is_last, from, &mut found.recovered, replay)?);
     }
-    verify_and_truncate(folder, snapshot_lsn, manifest.synced, &mut found)?;
+    verify(folder, snapshot_lsn, manifest.synced, &found)?;
     Ok(found)
 }
 
@@ -193,13 +217,12 @@ fn read(
     Ok((Segment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
-/// Checks that the log reaches to `snapshot_lsn` and to `synced`, the number in the manifest. Truncates the torn tail
-/// only afterwards, so that a log that is rejected stays as it is.
-fn verify_and_truncate(
+/// Checks that the log reaches to `snapshot_lsn` and to `synced`, the number in the manifest.
+fn verify(
     folder: &Folder,
     snapshot_lsn: Lsn,
     synced: Lsn,
-    found: &mut OpenedLog,
+    found: &OpenedLog,
 ) -> Result<(), OpenError> {
     let Some((segment, _)) = found.open else { return Ok(()) };
     let file = path(folder, segment.first);
@@ -210,6 +233,13 @@ fn verify_and_truncate(
     if found.recovered.last < synced {
         return Err(OpenError::Lost { file, found: Some(found.recovered.last), wanted: synced });
     }
+    Ok(())
+}
+
+/// Truncates the torn tail.
+fn truncate(folder: &Folder, found: &OpenedLog) -> Result<(), OpenError> {
+    let Some((segment, _)) = found.open else { return Ok(()) };
+    let file = path(folder, segment.first);
     if let Some(cut) = &found.recovered.cut {
         let cutting = save_tail(folder, cut, found.recovered.last + 1).and_then(|()| {
             let file = folder.disk().reopen(&file)?;

@@ -188,7 +188,7 @@ pub(super) mod tests {
             roles.iter().fold(Members::default(), |all, (n, _)| all.with(node(*n), 70_000));
         Group {
             revision: 100,
-            format: Format { cluster: [7; 16], incarnation: 1, made: 70_000 },
+            format: Format { cluster: [7; 16], incarnation: 1, made: 70_000, adopter: None },
             tail: Some(Tail {
                 epoch: 3,
                 node: Some(node(1)),

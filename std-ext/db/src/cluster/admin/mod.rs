@@ -3,6 +3,8 @@
 //! The configuration has the [table of commands](crate::config::subcommand): names, words and help. The functions
 //! behind them are in `FUNCTIONS`. A command reads the settings of a node, and needs no node on its machine.
 
+mod adopt;
+mod backup;
 mod chain;
 mod check;
 mod error;
@@ -37,7 +39,15 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("check", check::run),
     ("handover", handover::run),
     ("forget", forget::run),
+    ("adopt", adopt::run),
+    ("backup", backup::run),
 ];
+
+/// The function of a command that needs no cluster.
+type Offline = fn(&ClusterInvocation) -> Result<Report, AdminError>;
+
+/// The functions of the commands that need no cluster, by their names.
+const OFFLINE: &[(&str, Offline)] = &[("restore", backup::restore), ("verify", backup::verify)];
 
 /// The result of a command.
 #[derive(Debug)]
@@ -75,16 +85,8 @@ struct Failed<'a> {
 
 /// Runs a command.
 pub fn run(asked: &ClusterInvocation) -> Done {
-    let Some(settings) = asked.config.cluster() else {
-        // The reader of the command line has set it.
-        let failed = Some("cluster is not set to yes".to_owned());
-        return Done { out: String::new(), healthy: false, failed };
-    };
-    let call = Call { asked: asked.clone(), settings };
     let json = asked.has("json");
-    let function = FUNCTIONS.iter().find(|(name, _)| *name == asked.command.name);
-    let missing = || AdminError::from("this build does not have the command".to_owned());
-    match function.ok_or_else(missing).and_then(|(_, function)| function(&call)) {
+    match report(asked) {
         Ok(Report { text, json: data, healthy }) => {
             Done { out: if json { data } else { text }, healthy, failed: None }
         }
@@ -98,6 +100,21 @@ pub fn run(asked: &ClusterInvocation) -> Done {
             Done { out, healthy: false, failed: Some(why) }
         }
     }
+}
+
+fn report(asked: &ClusterInvocation) -> Result<Report, AdminError> {
+    let name = asked.command.name;
+    if let Some((_, function)) = OFFLINE.iter().find(|(known, _)| *known == name) {
+        return function(asked);
+    }
+    let settings = asked.config.cluster();
+    // The reader of the command line has set it.
+    let settings =
+        settings.ok_or_else(|| AdminError::from("cluster is not set to yes".to_owned()))?;
+    let call = Call { asked: asked.clone(), settings };
+    let function = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    let missing = || AdminError::from("this build does not have the command".to_owned());
+    function.ok_or_else(missing).and_then(|(_, function)| function(&call))
 }
 
 /// A command that runs.

@@ -40,6 +40,12 @@ pub fn install(folder: &Folder) -> Result<bool, OpenError> {
     Ok(installed)
 }
 
+/// Returns whether a folder has data that were fetched and are not installed yet.
+pub(in crate::cluster) fn has_fetched(folder: &Folder) -> bool {
+    let staging = folder.at(STAGING);
+    staging.join(COMPLETE).exists() || staging.join(MOVING).exists()
+}
+
 /// The first step.
 fn remove_data(folder: &Folder, staging: &Path) -> io::Result<()> {
     let disk = folder.disk();

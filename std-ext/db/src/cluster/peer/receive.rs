@@ -221,7 +221,9 @@ impl Receiver {
         let mut mark = None;
         if let Some(position) = snapshot.position() {
             let Position { cluster, incarnation, group, .. } = *position;
-            if (GroupId { cluster, incarnation, group }) != self.group {
+            // Of an earlier incarnation: the peer, which is of this one, has compared it with the log.
+            let kept = incarnation <= self.group.incarnation;
+            if !kept || (GroupId { cluster, group, ..self.group }) != self.group {
                 return Err(PeerError::OtherGroup("the peer's snapshot is of another group"));
             }
             mark = position.batch.as_ref().map(|(first, mark)| mark_of(*first, mark));

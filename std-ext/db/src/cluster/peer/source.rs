@@ -154,7 +154,7 @@ fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenErr
 }
 
 /// Returns the last entry up to which the sections contain all entries, for all slots.
-pub(super) fn least_floor(sections: &[SectionInfo]) -> Lsn {
+pub(in crate::cluster) fn least_floor(sections: &[SectionInfo]) -> Lsn {
     let covered = sections
         .iter()
         .fold(0, |end, section| if section.slots.start == end { section.slots.end } else { end });

@@ -1,6 +1,6 @@
 //! Reading the log: watch, gaps, chain, resync.
 
-use super::state::{Fill, Group, Phase, SeenMembers, SeenTail, TailRead};
+use super::state::{Fill, Group, Origin, Phase, SeenMembers, SeenTail, TailRead};
 use crate::cluster::core::api::{Action, Read, Role};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::entry::{Held, Position, Seq};
@@ -281,6 +281,9 @@ impl Group {
 
     /// The next batch was trimmed: this node was away for longer than etcd keeps batches.
     fn begin_resync(&mut self, out: &mut Vec<Action>) {
+        if self.origin == Origin::Unproved {
+            return self.stop_unproved(out);
+        }
         self.applying.resync = true;
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
@@ -335,6 +338,7 @@ impl Group {
             && !self.applying.resync
             && self.cannot_apply.is_none()
         {
+            self.origin = Origin::Current;
             self.tell_role(Role::Follower, "it has caught up with the log", out);
         }
     }

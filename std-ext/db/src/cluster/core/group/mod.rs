@@ -13,7 +13,7 @@ use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
 pub use state::Group;
-use state::{Ahead, Applying, Clocks, Exit, Phase, Watching};
+use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
@@ -50,7 +50,20 @@ impl Group {
             exit: Exit::No,
             resting: 0,
             why: String::new(),
+            origin: Origin::Current,
         }
+    }
+
+    /// Says that etcd was seeded anew since the node got its entries, perhaps without them.
+    ///
+    /// Until they are compared with the log, nothing is fetched from a peer: that would replace entries that were lost
+    /// without a word [C-13].
+    #[must_use]
+    pub fn of_an_earlier_incarnation(mut self) -> Self {
+        if self.log.reaches() > 0 {
+            self.origin = Origin::Unproved;
+        }
+        self
     }
 
     /// Handles an event. The actions are appended to `out`, in order. The first call should be [`Event::Tick`].

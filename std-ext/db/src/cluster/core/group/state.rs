@@ -55,6 +55,16 @@ pub struct Group {
     pub(super) resting: u64,
     /// Why the takeover in flight was allowed.
     pub(super) why: String,
+    pub(super) origin: Origin,
+}
+
+/// When the node got the entries with which it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In this incarnation of the log; or they were compared with it since.
+    Current,
+    /// Before etcd was seeded anew, perhaps without them.
+    Unproved,
 }
 
 /// Whether the process stops. If it does, it never takes over.
@@ -370,8 +380,20 @@ impl Group {
     pub(super) fn stop_fork(&mut self, what: &str, out: &mut Vec<Action>) {
         let why = format!(
             "{what} in etcd belongs to another history than this node's: etcd was restored from a backup and written \
-             to since, or the folder is of another cluster. Move this node's folder away, so that it is resynced from \
-             the others; or, if this folder is the right one, stop all nodes and run `hedgerow-db cluster adopt`"
+             to since, or seeded from another folder, or the folder is of another cluster. Move this node's folder \
+             away, so that it is resynced from the others; or, if this folder is the right one, stop all nodes and run \
+             `hedgerow-db cluster adopt`"
+        );
+        self.stop(why, out);
+    }
+
+    /// etcd was seeded anew, and cannot show that it was seeded with this node's entries.
+    pub(super) fn stop_unproved(&mut self, out: &mut Vec<Action>) {
+        let why = format!(
+            "etcd was seeded anew since this node stopped, and no longer has the batches that would show whether this \
+             node's entries, up to {}, were kept. Move this node's folder away, so that it is resynced from the \
+             others; or, if this folder is the right one, stop all nodes and run `hedgerow-db cluster adopt`",
+            self.log.reaches()
         );
         self.stop(why, out);
     }

@@ -51,6 +51,13 @@ fn snapshot() -> Vec<u8> {
     std::fs::read(node.path.path().join(format!("snapshot-{:020}", 25))).unwrap()
 }
 
+/// The bytes of a snapshot of another group.
+fn snapshot_of(group: GroupId) -> Vec<u8> {
+    let node = Node::empty();
+    write_snapshot_of(group, &node.folder, 20, 25, b"value");
+    std::fs::read(node.path.path().join(format!("snapshot-{:020}", 25))).unwrap()
+}
+
 /// Gives the parts to a receiver. Returns what it says of the first bad one.
 fn received(parts: &[Part]) -> Result<(), PeerError> {
     let path = in_memory();
@@ -81,12 +88,7 @@ fn what_no_peer_sends_is_refused() {
     let bytes = good.len() as u64;
     let begin = || manifest(25, bytes, 21);
     let whole = || Part::Snapshot(chunk(0, &good));
-    let foreign = {
-        let node = Node::empty();
-        let group = GroupId { incarnation: 9, ..GROUP };
-        write_snapshot_of(group, &node.folder, 20, 25, b"value");
-        std::fs::read(node.path.path().join(format!("snapshot-{:020}", 25))).unwrap()
-    };
+    let foreign = snapshot_of(GroupId { incarnation: 9, ..GROUP });
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     let mut wrong_crc = chunk(0, &good);
@@ -140,6 +142,16 @@ fn what_no_peer_sends_is_refused() {
     for (number, (says, parts)) in table.iter().enumerate() {
         let text = refused(parts);
         assert!(text.contains(says), "row {number}: {text:?} does not say {says:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_an_earlier_incarnation_is_taken() {
+    let earlier = GroupId { incarnation: GROUP.incarnation - 1, ..GROUP };
+    for (group, taken) in [(earlier, true), (GroupId { group: 1, ..earlier }, false)] {
+        let bytes = snapshot_of(group);
+        let parts = [manifest(25, bytes.len() as u64, 21), Part::Snapshot(chunk(0, &bytes))];
+        assert_eq!(received(&parts).is_ok(), taken, "the peer has compared it: {group:?}");
     }
 }
 

@@ -333,3 +333,38 @@ fn data_of_a_peer_beyond_the_known_log_are_not_shown() {
     follower.run(&mut etcd);
     assert!(follower.stopped().is_some_and(|why| why.contains("another history")));
 }
+
+/// As [`restarted`], after etcd was seeded anew.
+fn of_an_earlier_incarnation(changes: &[&[u8]]) -> (Etcd, Node) {
+    let (etcd, node) = restarted(changes);
+    (etcd, Node { group: node.group.of_an_earlier_incarnation(), ..node })
+}
+
+/// Another node appends, and etcd forgets all but the last batch.
+fn forget(etcd: &mut Etcd) {
+    etcd.append(1, &[b"c"]);
+    etcd.append(1, &[b"d"]);
+    etcd.log = etcd.log.split_off(&etcd.tail().seq);
+}
+
+#[test]
+fn entries_from_before_etcd_was_seeded_anew_are_compared() {
+    let resyncs = |node: &Node| node.told.iter().any(|told| matches!(told, Action::Resync { .. }));
+    let (mut etcd, mut same) = of_an_earlier_incarnation(&[b"a", b"b"]);
+    same.run(&mut etcd);
+    assert_eq!((same.role(), same.stopped()), (Role::Follower, None));
+    forget(&mut etcd);
+    same.live(&mut etcd, LEASE);
+    assert!(resyncs(&same), "it was compared, and may be renewed: {:?}", same.told);
+
+    let (mut etcd, mut unproved) = of_an_earlier_incarnation(&[b"a", b"b"]);
+    forget(&mut etcd);
+    unproved.run(&mut etcd);
+    assert!(!resyncs(&unproved), "entries that may be lost were replaced without a word");
+    let stopped = unproved.stopped().unwrap_or_default();
+    assert!(stopped.contains("seeded anew") && stopped.contains("cluster adopt"), "{stopped}");
+
+    let (mut etcd, mut other) = of_an_earlier_incarnation(&[b"a", b"c"]);
+    other.run(&mut etcd);
+    assert!(other.stopped().is_some_and(|why| why.contains("another history")), "{:?}", other.told);
+}

@@ -1,0 +1,148 @@
+//! The folders of which one is adopted.
+
+use super::compare::{Relation, relation};
+use super::survey::Survey;
+use crate::cluster::error::StartError;
+use crate::cluster::peer::has_fetched;
+use crate::log::disk::{Disk as _, SystemDisk};
+use crate::log::folder::Folder;
+use crate::log::{LOG, OpenError};
+use crate::snapshot;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder that nobody else uses, and its contents.
+pub(in crate::cluster) struct Candidate {
+    pub(in crate::cluster) folder: Arc<Folder>,
+    pub(in crate::cluster) survey: Survey,
+}
+
+/// The folders, and which one has most.
+pub(in crate::cluster) struct Candidates {
+    /// The one with the latest entry.
+    pub(in crate::cluster) taken: Candidate,
+    /// The others, and how they are related to it.
+    pub(in crate::cluster) others: Vec<(Candidate, Relation)>,
+}
+
+impl Candidate {
+    /// Opens a folder and reads all of it.
+    fn open(path: &Path) -> Result<Self, StartError> {
+        let folder = Folder::claim(path).map_err(|why| match why {
+            OpenError::InUse(_) => StartError::new(format!("{why}: stop its node first")),
+            why => why.into(),
+        })?;
+        if has_fetched(&folder) {
+            return Err(StartError::new(format!(
+                "{} has data from another node that are not installed yet: start its node once, which does that before \
+                 it connects with etcd, and stop it again",
+                path.display()
+            )));
+        }
+        let survey = Survey::of(&folder)?;
+        Ok(Self { folder, survey })
+    }
+
+    pub(in crate::cluster) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Candidates {
+    /// Opens folders, reads all of them, and compares them.
+    ///
+    /// # Errors
+    /// If one cannot be read, they do not belong together, none has an entry, or two of them have different entries.
+    pub(in crate::cluster) fn open(paths: &[PathBuf], name: &str) -> Result<Self, StartError> {
+        let mut known = Vec::new();
+        let mut all = Vec::new();
+        for path in paths {
+            // A folder that is named twice is not in use by somebody else.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if has_entries(path)? && !known.contains(&real) {
+                all.push(Candidate::open(path)?);
+                known.push(real);
+            }
+        }
+        check_names(&all, name)?;
+        // Of several with the same last entry, the one that was named first.
+        let most = all.iter().map(|candidate| candidate.survey.last).max().unwrap_or(0);
+        let Some(place) = all.iter().position(|one| one.survey.last == most).filter(|_| most > 0)
+        else {
+            return Err(StartError::new(
+                "none of the directories has an entry: name the directory of a node with --dir, or several with --from",
+            ));
+        };
+        let taken = all.remove(place);
+        check_clusters(&taken, &all)?;
+        let others = all.into_iter().map(|other| {
+            let relation = relation((&taken.folder, &taken.survey), &other.survey)?;
+            Ok((other, relation))
+        });
+        let others = others.collect::<Result<Vec<_>, StartError>>()?;
+        if let Some((other, _)) = others.iter().find(|(_, relation)| *relation == Relation::Fork) {
+            return Err(StartError::new(format!(
+                "{} and {} have different entries: {} goes up to entry {}, {} up to entry {}. Name only the \
+                 directories whose entries you want to keep; the nodes of the others refuse to start until their \
+                 directories are empty",
+                taken.path().display(),
+                other.path().display(),
+                taken.path().display(),
+                taken.survey.last,
+                other.path().display(),
+                other.survey.last
+            )));
+        }
+        Ok(Self { taken, others })
+    }
+
+    /// All folders, the one that is taken first.
+    pub(in crate::cluster) fn all(&self) -> impl Iterator<Item = &Candidate> {
+        std::iter::once(&self.taken).chain(self.others.iter().map(|(other, _)| other))
+    }
+}
+
+/// Whether a folder has a log or a snapshot. One without is left as it is: even the file `lock` would be a change.
+fn has_entries(path: &Path) -> Result<bool, StartError> {
+    let names = SystemDisk.list(path).map_err(|why| match why.kind() {
+        ErrorKind::NotFound => StartError::new(format!("there is no directory {}", path.display())),
+        _ => OpenError::Io(path.into(), why).into(),
+    })?;
+    Ok(names.iter().any(|name| name.starts_with(LOG) || name.starts_with(snapshot::NAME)))
+}
+
+/// Checks that no folder is of a cluster of another name.
+fn check_names(all: &[Candidate], name: &str) -> Result<(), StartError> {
+    for candidate in all {
+        if let Some(belonging) = &candidate.survey.belonging
+            && belonging.name() != name
+        {
+            return Err(StartError::new(format!(
+                "{} belongs to the cluster {:?}, and cluster-name is {name:?}",
+                candidate.path().display(),
+                belonging.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all folders with data are of one cluster.
+fn check_clusters(taken: &Candidate, others: &[Candidate]) -> Result<(), StartError> {
+    let id = |candidate: &Candidate| {
+        candidate.survey.belonging.as_ref().map(|belonging| belonging.cluster())
+    };
+    let with_data = others.iter().filter(|other| other.survey.last > 0);
+    for other in with_data {
+        if id(other) != id(taken) || id(other).is_none() {
+            return Err(StartError::new(format!(
+                "{} and {} hold data of different clusters, or of databases that are no nodes of one: name only one of \
+                 them",
+                taken.path().display(),
+                other.path().display()
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Fills etcd with the end of a folder's log.
+//!
+//! 1. `format` says that it is being filled, so that no node uses it. All keys of the group are deleted.
+//! 2. The batches of the window are put.
+//! 3. The line of the log and the members are put, and `format` names the new incarnation.
+//!
+//! Each transaction compares `format` with the value of the one before, so two commands at a time do no harm, and one
+//! that was interrupted is repeated from the beginning.
+
+use super::window::Window;
+use crate::cluster::core::{Members, Tail};
+use crate::cluster::error::StartError;
+use crate::cluster::etcd::{
+    Client, Compare, ErrorKind, EtcdError, Keys as KeyRange, Operation, Outcome, Transaction,
+};
+use crate::cluster::identity::Format;
+use crate::cluster::keys::Keys;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The most bytes of values, and the most operations, of one transaction. etcd takes 1.5 MiB and 128.
+const MOST_BYTES: usize = 768 << 10;
+const MOST_OPERATIONS: usize = 100;
+/// How often a transaction is tried.
+const ATTEMPTS: u32 = 20;
+/// The pause before it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The contents for etcd.
+pub(in crate::cluster) struct Seed {
+    /// The cluster, with its new incarnation.
+    pub(in crate::cluster) format: Format,
+    /// The last batches.
+    pub(in crate::cluster) window: Window,
+    /// The line behind them.
+    pub(in crate::cluster) tail: Tail,
+    /// The nodes whose folders are known.
+    pub(in crate::cluster) members: Members,
+}
+
+impl Seed {
+    /// Fills etcd. `found` is the value of `format` that was found there. `adopter` is a random number.
+    ///
+    /// # Errors
+    /// If etcd fails, or something else has written meanwhile. To call it again completes the work.
+    pub(in crate::cluster) async fn put(
+        self,
+        client: &Client,
+        keys: &Keys,
+        found: Option<Vec<u8>>,
+        adopter: u64,
+    ) -> Result<(), StartError> {
+        let last = self.format.print();
+        let filling = Format { adopter: Some(adopter), ..self.format }.print();
+        let before = found.map_or(Compare::Absent { key: keys.format().into() }, |found| {
+            Compare::Value { key: keys.format().into(), value: found.into() }
+        });
+        let begin = vec![
+            Operation::put(keys.format(), filling.clone()),
+            Operation::Delete(KeyRange::prefix(keys.group())),
+        ];
+        let is_ours = Compare::Value { key: keys.format().into(), value: filling.clone().into() };
+        change(client, keys, before, begin, &filling).await?;
+        for batches in cut(self.window) {
+            let puts =
+                batches.into_iter().map(|(seq, value)| Operation::put(keys.batch(seq), value));
+            change(client, keys, is_ours.clone(), puts.collect(), &filling).await?;
+        }
+        let end = vec![
+            Operation::put(keys.tail(), self.tail.to_string()),
+            Operation::put(keys.members(), self.members.print()),
+            Operation::put(keys.format(), last.clone()),
+        ];
+        change(client, keys, is_ours, end, &last).await
+    }
+}
+
+/// Cuts a window into the puts of transactions.
+fn cut(window: Window) -> Vec<Vec<(u64, Vec<u8>)>> {
+    let (mut all, mut bytes) = (Vec::<Vec<_>>::new(), 0);
+    for (seq, value) in window.batches {
+        bytes += value.len();
+        match all.last_mut() {
+            Some(last) if bytes <= MOST_BYTES && last.len() < MOST_OPERATIONS => {
+                last.push((seq, value));
+            }
+            _ => {
+                bytes = value.len();
+                all.push(vec![(seq, value)]);
+            }
+        }
+    }
+    all
+}
+
+/// Does a transaction if a comparison of `format` holds. Tries again after errors that may pass. `after` is the value
+/// of `format` once it is done.
+async fn change(
+    client: &Client,
+    keys: &Keys,
+    compare: Compare,
+    then: Vec<Operation>,
+    after: &str,
+) -> Result<(), StartError> {
+    let transaction = Transaction { compare: vec![compare], then, otherwise: Vec::new() };
+    let (mut attempts, mut unsure) = (0, false);
+    loop {
+        attempts += 1;
+        match client.transact(&transaction).await {
+            Ok(done) if done.succeeded => return Ok(()),
+            // An earlier try may have been done. All of a transaction's puts are the same in each try.
+            Ok(_) if unsure && is(client, keys, after).await? => return Ok(()),
+            Ok(_) => {
+                return Err(StartError::new(
+                    "another process has written the cluster's keys in etcd meanwhile: make sure that no node and no \
+                     other `hedgerow-db cluster adopt` runs, and run it again",
+                ));
+            }
+            Err(why) if attempts == ATTEMPTS || !may_pass(&why) => return Err(why.into()),
+            Err(why) => {
+                unsure |= why.outcome() == Outcome::Unknown;
+                tracing::warn!("{why}; trying again");
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Whether `format` has this value.
+async fn is(client: &Client, keys: &Keys, wanted: &str) -> Result<bool, StartError> {
+    let found = client.get(keys.format()).await?.pair;
+    Ok(found.is_some_and(|pair| pair.value == wanted.as_bytes()))
+}
+
+fn may_pass(why: &EtcdError) -> bool {
+    matches!(
+        why.kind(),
+        ErrorKind::Unreachable
+            | ErrorKind::TimedOut
+            | ErrorKind::Unavailable
+            | ErrorKind::NoLeader
+            | ErrorKind::TooManyRequests
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::core::Position;
+
+    #[test]
+    fn transactions_are_as_small_as_etcd_wants_them() {
+        let window = |lengths: &[usize]| {
+            let batches = (7..).zip(lengths).map(|(seq, &length)| (seq, vec![0; length]));
+            Window { batches: batches.collect(), end: Position::default() }
+        };
+        let lengths = |lengths: &[usize]| -> Vec<usize> {
+            cut(window(lengths)).iter().map(Vec::len).collect()
+        };
+        assert!(lengths(&[]).is_empty());
+        assert_eq!(lengths(&[10; 250]), [100, 100, 50]);
+        assert_eq!(lengths(&[512 << 10; 3]), [1, 1, 1]);
+        assert_eq!(lengths(&[256 << 10; 4]), [3, 1]);
+        let all = cut(window(&[300_000; 9])).concat();
+        assert_eq!(
+            all.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+            (7..16).collect::<Vec<_>>()
+        );
+    }
+}

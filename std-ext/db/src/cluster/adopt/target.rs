@@ -1,0 +1,163 @@
+//! The etcd that will be filled: its keys of the cluster, compared with the entries of a folder.
+
+use super::survey::Survey;
+use crate::cluster::core::batch::Batch;
+use crate::cluster::core::join::{Joiner, NotNext};
+use crate::cluster::core::{NodeId, Seq, Tail};
+use crate::cluster::error::StartError;
+use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
+use crate::cluster::hex;
+use crate::cluster::identity::Format;
+use crate::cluster::keys::Keys;
+use std::fmt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a registration without a node may stay: the leases of a restored etcd begin anew.
+const REGISTERED: Duration = Duration::from_secs(10);
+/// The pause before registrations are read again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// The batches of one answer.
+const BATCHES: u32 = 15;
+/// The answers that are read to compare a folder's last batch: it may be a long entry in parts.
+const MOST_ANSWERS: usize = 256;
+
+/// The values of the cluster's keys in etcd.
+pub(in crate::cluster) struct Target {
+    /// The value of `format`, to compare with.
+    pub(in crate::cluster) text: Option<Vec<u8>>,
+    /// The same, read.
+    pub(in crate::cluster) format: Option<Format>,
+    /// The line of `tail`. `Err`: it cannot be read.
+    pub(in crate::cluster) tail: Result<Option<Tail>, String>,
+}
+
+/// How etcd's log is related to a folder's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Standing {
+    /// It has no log.
+    Empty,
+    /// Its log ends earlier.
+    Behind(u64),
+    /// It has other entries, up to this one.
+    Fork(u64),
+    /// It has all entries of the folder, up to this one.
+    Complete(u64),
+    /// It has a log up to this entry, which cannot be compared with the folder.
+    Unknown(u64),
+    /// The line of its log cannot be read.
+    Damaged,
+}
+
+impl Target {
+    /// Reads what etcd has.
+    ///
+    /// # Errors
+    /// If etcd cannot be read, or the key `format` cannot.
+    pub(in crate::cluster) async fn read(client: &Client, keys: &Keys) -> Result<Self, StartError> {
+        let value =
+            |pair: Option<crate::cluster::etcd::KeyValue>| pair.map(|pair| pair.value.to_vec());
+        let text = value(client.get(keys.format()).await?.pair);
+        let tail = value(client.get(keys.tail()).await?.pair);
+        let format = text.as_deref().map(Format::parse).transpose()?;
+        let tail = tail.map(|line| Tail::parse(&line)).transpose();
+        Ok(Self { text, format, tail })
+    }
+
+    /// Returns what etcd has of a folder's entries.
+    ///
+    /// # Errors
+    /// If etcd cannot be read.
+    pub(in crate::cluster) async fn standing(
+        &self,
+        client: &Client,
+        keys: &Keys,
+        survey: &Survey,
+    ) -> Result<Standing, StartError> {
+        let tail = match &self.tail {
+            Err(_) => return Ok(Standing::Damaged),
+            Ok(None) => return Ok(Standing::Empty),
+            Ok(Some(tail)) => *tail,
+        };
+        if tail.lsn < survey.last {
+            return Ok(Standing::Behind(tail.lsn));
+        }
+        let Some(mark) = survey.mark else { return Ok(Standing::Unknown(tail.lsn)) };
+        // A node that starts with this folder does the same.
+        let mut joiner = Joiner::new(mark.before(0), survey.held);
+        for _ in 0..MOST_ANSWERS {
+            let batches = read_batches(client, keys, joiner.next()).await?;
+            if batches.is_empty() {
+                break;
+            }
+            for value in batches {
+                let read = Batch::decode(&value).map_err(NotNext::Wrong);
+                match read.and_then(|batch| joiner.take(&batch)) {
+                    Ok(_) => {}
+                    Err(NotNext::Fork) => return Ok(Standing::Fork(tail.lsn)),
+                    Err(NotNext::Wrong(_)) => return Ok(Standing::Damaged),
+                }
+            }
+            if joiner.has_compared() {
+                return Ok(Standing::Complete(tail.lsn));
+            }
+        }
+        Ok(Standing::Unknown(tail.lsn))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(format) = &self.format else { return f.write_str("nothing of the cluster") };
+        let id = hex::text(&format.cluster);
+        write!(f, "incarnation {} of the cluster with the id {id}, ", format.incarnation)?;
+        match &self.tail {
+            Ok(None) => f.write_str("without a log")?,
+            Ok(Some(tail)) => write!(f, "up to entry {}", tail.lsn)?,
+            Err(why) => f.write_str(why)?,
+        }
+        if format.adopter.is_some() {
+            f.write_str("; an earlier `cluster adopt` has not filled it wholly")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the values of the batches from one on, without gap.
+async fn read_batches(
+    client: &Client,
+    keys: &Keys,
+    first: Seq,
+) -> Result<Vec<Vec<u8>>, StartError> {
+    let range = KeyRange::between(keys.batch(first), keys.batch(Seq::MAX));
+    let found = client.range(&Range::of(range).limit(BATCHES)).await?;
+    let next = (first..).zip(found.pairs);
+    let next = next.take_while(|(seq, pair)| keys.seq(&pair.key) == Some(*seq));
+    Ok(next.map(|(_, pair)| pair.value.to_vec()).collect())
+}
+
+/// Checks that no node of the cluster is registered. Waits for the end of registrations whose nodes are gone.
+///
+/// # Errors
+/// If a node runs, or etcd cannot be read.
+pub(in crate::cluster) async fn check_that_no_node_runs(
+    client: &Client,
+    keys: &Keys,
+) -> Result<(), StartError> {
+    let end = Instant::now() + REGISTERED;
+    loop {
+        let range = Range::of(KeyRange::prefix(keys.nodes())).keys_only();
+        let found = client.range(&range).await?;
+        let Some(first) = found.pairs.first() else { return Ok(()) };
+        if Instant::now() > end {
+            let id = first.key.strip_prefix(keys.nodes().as_bytes()).unwrap_or_default();
+            let id = NodeId::read(id);
+            let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+            return Err(StartError::new(format!(
+                "{} nodes of the cluster are registered, {id} among them: stop all nodes first. Nothing was changed",
+                found.pairs.len()
+            )));
+        }
+        sleep(AGAIN).await;
+    }
+}

@@ -1,0 +1,240 @@
+//! The last batches of a folder, as etcd had them: made again from the entries and the marks in the folder's log.
+//!
+//! A member that stopped a little earlier finds its place among them, and follows on. The body of a batch is its
+//! entries without the mark, so that its bytes, and by them the chain, come out the same. Batches before one that does
+//! not come out the same are left out: an entry in parts of an unusual size, or a part without an end.
+
+use super::survey::Logged;
+use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry};
+use crate::cluster::core::{Chain, Mark, Position, Seq};
+use std::collections::VecDeque;
+
+/// The most bytes of batches that are made. The last batch is made in any case.
+pub(in crate::cluster) const MOST_BYTES: usize = 16 << 20;
+
+/// The last batches of a folder, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Window {
+    /// The batches with their numbers.
+    pub(in crate::cluster) batches: Vec<(Seq, Vec<u8>)>,
+    /// The position behind them.
+    pub(in crate::cluster) end: Position,
+}
+
+/// Makes a window of the entries of a log.
+#[derive(Default)]
+pub(in crate::cluster) struct Builder {
+    batches: VecDeque<(Seq, Vec<u8>)>,
+    bytes: usize,
+    /// The batch whose entries are coming.
+    open: Option<Open>,
+    /// The latest time of an entry.
+    time: u64,
+}
+
+/// A batch whose entries are coming.
+struct Open {
+    mark: Mark,
+    entries: u32,
+    raw: Vec<u8>,
+    /// It has more entries than any batch: a program without a cluster wrote some of them.
+    too_long: bool,
+}
+
+/// The batches of one mark.
+struct Pieces {
+    batches: Vec<Batch>,
+    after: Chain,
+}
+
+impl Builder {
+    /// Takes the next entry.
+    pub(in crate::cluster) fn take(&mut self, logged: &Logged) {
+        let Logged { mark, entry } = logged;
+        self.time = self.time.max(entry.time);
+        if let Some(mark) = mark {
+            self.close(Some(mark));
+            self.open = Some(Open { mark: *mark, entries: 0, raw: Vec::new(), too_long: false });
+        }
+        let Some(open) = &mut self.open else { return };
+        if open.entries > 0 && open.raw.len() > MOST_RAW {
+            // Its bytes are of no use. Without them, memory is bounded.
+            open.too_long = true;
+            open.raw = Vec::new();
+        }
+        open.entries = open.entries.saturating_add(1);
+        if !open.too_long {
+            encode_entry(entry, &mut open.raw);
+        }
+    }
+
+    /// Returns the window, unless the last batch cannot be made again.
+    pub(in crate::cluster) fn finish(mut self) -> Option<Window> {
+        let end = self.close(None)?;
+        Some(Window { batches: self.batches.into(), end })
+    }
+
+    /// Makes the batches that are open. `next` is the mark behind them. Returns the position behind them, if they could
+    /// be made, and are those that `next` continues.
+    fn close(&mut self, next: Option<&Mark>) -> Option<Position> {
+        let open = self.open.take()?;
+        let Mark { seq, epoch, first, .. } = open.mark;
+        let last = first + u64::from(open.entries) - 1;
+        let made = open.pieces().filter(|pieces| {
+            let number = seq + pieces.batches.len() as u64;
+            next.is_none_or(|next| {
+                (next.seq, next.first, next.chain) == (number, last + 1, pieces.after)
+            })
+        });
+        let Some(Pieces { batches, after }) = made else {
+            // No node can read on over the gap.
+            self.batches.clear();
+            self.bytes = 0;
+            return None;
+        };
+        let count = batches.len();
+        for (seq, batch) in (seq..).zip(batches) {
+            let value = batch.encode();
+            self.bytes += value.len();
+            self.batches.push_back((seq, value));
+        }
+        while self.bytes > MOST_BYTES && self.batches.len() > count {
+            let oldest = self.batches.pop_front();
+            self.bytes -= oldest.map_or(0, |(_, value)| value.len());
+        }
+        let seq = seq + count as u64 - 1;
+        Some(Position { seq, lsn: last, epoch, chain: after, time: self.time })
+    }
+}
+
+impl Open {
+    /// Returns the batches that had these entries.
+    fn pieces(self) -> Option<Pieces> {
+        let Self { mark, entries, raw, too_long } = self;
+        let batch = |piece, entries, before, raw: &[u8]| Batch {
+            epoch: mark.epoch,
+            first: mark.first,
+            entries,
+            piece,
+            before,
+            raw: raw.to_vec(),
+        };
+        if too_long || raw.len() > MOST_RAW && entries > 1 {
+            return None;
+        }
+        if raw.len() <= MOST_RAW {
+            let whole = batch(Piece::Whole, entries, mark.chain, &raw);
+            let after = whole.after();
+            return Some(Pieces { batches: vec![whole], after });
+        }
+        let (mut batches, mut before) = (Vec::new(), mark.chain);
+        let parts = raw.chunks(MOST_RAW);
+        let last = parts.len() - 1;
+        for (number, part) in parts.enumerate() {
+            let (piece, ends) =
+                if number == last { (Piece::LastPart, 1) } else { (Piece::Part, 0) };
+            let part = batch(piece, ends, before, part);
+            before = part.after();
+            batches.push(part);
+        }
+        Some(Pieces { batches, after: before })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::core::join::Joiner;
+    use crate::cluster::core::{Entry, Held};
+
+    /// A log of batches with these lengths of entries.
+    fn logged(batches: &[&[usize]]) -> (Vec<Logged>, Chain) {
+        let (mut all, mut chain, mut seq, mut lsn) = (Vec::new(), Chain([9; 16]), 7, 100);
+        for lengths in batches {
+            let mark = Mark { seq, epoch: 3, chain, first: lsn };
+            let mut builder = Builder::default();
+            for (number, &length) in lengths.iter().enumerate() {
+                let entry = Entry { lsn, time: 50 + lsn, changes: vec![lsn as u8; length] };
+                lsn += 1;
+                let logged = Logged { mark: (number == 0).then_some(mark), entry };
+                builder.take(&logged);
+                all.push(logged);
+            }
+            let end = builder.finish().expect("a batch").end;
+            (seq, chain) = (end.seq + 1, end.chain);
+        }
+        (all, chain)
+    }
+
+    fn window(logged: &[Logged]) -> Option<Window> {
+        let mut builder = Builder::default();
+        logged.iter().for_each(|logged| builder.take(logged));
+        builder.finish()
+    }
+
+    #[test]
+    fn a_node_reads_the_window_from_any_batch_on() {
+        let (logged, chain) = logged(&[&[5, 0, 9], &[3 * MOST_RAW], &[MOST_RAW - 12], &[7; 50]]);
+        let window = window(&logged).expect("a window");
+        let seqs: Vec<_> = window.batches.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, [7, 8, 9, 10, 11, 12, 13], "a long entry has parts");
+        assert_eq!((window.end.seq, window.end.chain), (13, chain));
+        for begin in logged.iter().filter_map(|logged| logged.mark) {
+            let before = begin.before(0);
+            let mut joiner = Joiner::new(before, Held::up_to(before.lsn));
+            let mut read = Vec::new();
+            for (_, value) in window.batches.iter().filter(|(seq, _)| *seq >= begin.seq) {
+                let batch = Batch::decode(value).expect("a batch");
+                read.extend(joiner.take(&batch).expect("it is next").map(|new| new.entries));
+            }
+            let wanted = logged.iter().map(|logged| &logged.entry);
+            let wanted: Vec<_> = wanted.filter(|entry| entry.lsn >= begin.first).cloned().collect();
+            assert_eq!(read.concat(), wanted);
+            assert_eq!(*joiner.position(), window.end);
+        }
+    }
+
+    #[test]
+    fn batches_that_do_not_come_out_the_same_are_left_out() {
+        let (mut all, _) = logged(&[&[5], &[6], &[7], &[8]]);
+        all[1].entry.changes[0] ^= 1;
+        let cut = window(&all).expect("a window");
+        assert_eq!(cut.batches.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [9, 10]);
+        // Entries of a program without a cluster, behind the last batch.
+        let (mut all, _) = logged(&[&[5], &[6]]);
+        for lsn in 102..105 {
+            let entry = Entry { lsn, time: 1, changes: vec![0; MOST_RAW] };
+            all.push(Logged { mark: None, entry });
+        }
+        assert_eq!(window(&all[..2]).map(|window| window.end.lsn), Some(101));
+        assert_eq!(window(&all), None);
+        // No mark at all.
+        assert_eq!(window(&all[2..]), None);
+    }
+
+    #[test]
+    fn only_the_last_bytes_are_kept() {
+        let long = [400_000_usize];
+        let batches: Vec<&[usize]> = vec![&long; 45];
+        let (mut all, _) = logged(&batches);
+        for logged in &mut all {
+            // Bytes that do not compress.
+            let mut random = logged.entry.lsn;
+            for byte in &mut logged.entry.changes {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *byte = (random >> 56) as u8;
+            }
+        }
+        let (mut chain, mut seq) = (Chain([9; 16]), 7);
+        for logged in &mut all {
+            let mark = Mark { seq, chain, ..logged.mark.expect("each has one") };
+            logged.mark = Some(mark);
+            let end = window(std::slice::from_ref(logged)).expect("a batch").end;
+            (seq, chain) = (end.seq + 1, end.chain);
+        }
+        let kept = window(&all).expect("a window").batches;
+        let bytes: usize = kept.iter().map(|(_, value)| value.len()).sum();
+        assert!(bytes <= MOST_BYTES && bytes > MOST_BYTES - 500_000, "{bytes} bytes");
+        assert_eq!(kept.last().map(|(seq, _)| *seq), Some(51));
+    }
+}
