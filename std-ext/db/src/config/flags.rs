@@ -4,7 +4,6 @@
 use super::error::ConfigError;
 use super::render::sample;
 use super::source::{Origin, PREFIX, RawSetting};
-use super::subcommand;
 use super::table::{self, GROUPS, Setting};
 use super::value::Kind;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
@@ -26,8 +25,6 @@ const SWITCHES: usize = 4;
 pub(super) enum Parsed {
     /// Serve.
     Serve(Arguments),
-    /// Run a command of `hedgerow-db cluster`.
-    Cluster(subcommand::Words),
     /// Print a text and exit.
     Print(String),
 }
@@ -176,16 +173,8 @@ pub fn completions(shell: &str) -> Option<String> {
     })
 }
 
-/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`. If the first
-/// word is `cluster`, they are a command.
+/// Reads the arguments, without the program's name: a file, and flags as `--name value` or `--name=value`.
 pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Parsed, ConfigError> {
-    let mut words = words.peekable();
-    if words.next_if(|word| word == subcommand::WORD).is_some() {
-        return Ok(match subcommand::read(words)? {
-            Ok(words) => Parsed::Cluster(words),
-            Err(text) => Parsed::Print(text),
-        });
-    }
     let switch = |flag: &str| ACTIONS[..SWITCHES].contains(&flag);
     let joined = join_values(words, |flag| if switch(flag) { Takes::None } else { Takes::All });
     let words = std::iter::once(NAME.to_owned()).chain(joined);
@@ -318,14 +307,14 @@ mod tests {
     fn shown(words: &[&str]) -> String {
         match arguments(words).unwrap() {
             Parsed::Print(text) => text,
-            other => panic!("{other:?}"),
+            Parsed::Serve(arguments) => panic!("{arguments:?}"),
         }
     }
 
     fn served(words: &[&str]) -> Arguments {
         match arguments(words).unwrap() {
             Parsed::Serve(arguments) => arguments,
-            other => panic!("{other:?}"),
+            Parsed::Print(text) => panic!("{text}"),
         }
     }
 

@@ -2,16 +2,12 @@
 //! servers.
 
 use super::error::{ConfigError, conflict};
-#[cfg(feature = "cli")]
-use super::flags;
 #[cfg(feature = "grpc")]
 use super::server::GrpcOptions;
 use super::server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
-#[cfg(feature = "cli")]
-use super::subcommand::ClusterInvocation;
 use super::table::{self, Setting};
 use super::value;
 use crate::log::Fsync;
@@ -29,18 +25,6 @@ pub struct Config {
     file: Option<PathBuf>,
 }
 
-/// The action that the command line requests.
-#[cfg(feature = "cli")]
-#[derive(Clone, Debug)]
-pub enum Invocation {
-    /// Serve with this configuration.
-    Serve(Box<Config>),
-    /// Run a command of `hedgerow-db cluster`.
-    Cluster(Box<ClusterInvocation>),
-    /// Print this text and exit: help, version, sample file, completions or manual page.
-    Print(String),
-}
-
 impl Default for Config {
     /// All settings at their defaults.
     fn default() -> Self {
@@ -52,29 +36,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
-    /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the place of the error and the expected value.
-    #[cfg(feature = "cli")]
-    pub fn read(
-        arguments: impl IntoIterator<Item = String>,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Invocation, ConfigError> {
-        let environment = environment.into_iter().collect();
-        Ok(match flags::read(arguments.into_iter())? {
-            flags::Parsed::Print(text) => Invocation::Print(text),
-            flags::Parsed::Serve(arguments) => {
-                let config = Self::from_all_sources(arguments.file, environment, arguments.given)?;
-                Invocation::Serve(Box::new(config))
-            }
-            flags::Parsed::Cluster(words) => {
-                Invocation::Cluster(Box::new(words.invocation(environment)?))
-            }
-        })
-    }
-
     /// Reads the settings of all three sources. If the arguments name no file, the environment may.
     #[cfg(feature = "cli")]
     pub(super) fn from_all_sources(

@@ -5,6 +5,8 @@ mod cluster;
 mod error;
 #[cfg(feature = "cli")]
 mod flags;
+#[cfg(feature = "cli")]
+mod invocation;
 mod load;
 mod render;
 pub(crate) mod server;
@@ -20,9 +22,9 @@ pub use cluster::{
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};
-pub use load::Config;
 #[cfg(feature = "cli")]
-pub use load::Invocation;
+pub use invocation::Invocation;
+pub use load::Config;
 pub use render::{page, sample};
 #[cfg(feature = "grpc")]
 pub use server::GrpcOptions;

@@ -1,6 +1,6 @@
 //! The command line of `hedgerow-db cluster`: its commands with their own words, as plain data, and the reader.
 //!
-//! Such a command takes the settings of a node, too, from flags, environment and file. So the configuration of a node
+//! A command takes the settings of a node, too, from flags, environment and file. So the configuration of a node
 //! says how to reach its cluster.
 
 use super::error::ConfigError;
@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use std::path::PathBuf;
 
-/// The word that begins such a command line.
+/// The word that begins these command lines.
 pub(super) const WORD: &str = "cluster";
 /// The groups of settings that `--help` shows.
 const SHOWN: [&str; 2] = ["Cluster", "TLS"];

@@ -1,13 +1,14 @@
 //! A digest of all keys as of one entry of the log, by which the nodes of a cluster are compared.
 //!
 //! The nodes take their digests as of the same entry without talking to each other: the first floor in the log that is
-//! not before a given time. Each node is asked before that. The primary logs such a floor once its clock has reached
+//! not before a given time. Each node is asked before that. The primary logs this floor once its clock has reached
 //! the time. At the floor each node notes its records under the locks of all shards, as a snapshot does for one shard,
 //! and hashes them afterwards. So clients wait for the noting only.
 //!
 //! Keys that had expired by the floor are left out, because a node may or may not have removed them. The primary
 //! advances all shards to the floor's time, so it has not removed any other key.
 
+use super::digest_cell::{Noted, Wanted};
 use super::record::Record;
 use super::slots::{SLOTS, slot};
 use super::{LockedShards, State, shard};
@@ -19,7 +20,7 @@ use crate::state::role::Role;
 use sha2::{Digest as _, Sha256};
 use std::error::Error;
 use std::fmt;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// The parts of a digest: each is about the same number of slots.
@@ -73,29 +74,6 @@ impl fmt::Display for DigestError {
 }
 
 impl Error for DigestError {}
-
-/// The digest that is being taken, if there is one. Locked last, behind shards.
-#[derive(Default)]
-pub(super) struct DigestCell {
-    wanted: Mutex<Wanted>,
-    noted: Condvar,
-}
-
-#[derive(Default)]
-enum Wanted {
-    #[default]
-    Nothing,
-    /// A digest as of the first floor that is not before this time.
-    From(u64),
-    /// The records as of an entry. They are not freed yet.
-    Noted(Noted),
-}
-
-struct Noted {
-    lsn: Lsn,
-    time: u64,
-    records: Vec<Vec<Record>>,
-}
 
 impl State {
     /// Returns a digest of all keys as of the first floor in the log that is not before `from`, and that comes within a

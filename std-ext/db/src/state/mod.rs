@@ -22,6 +22,8 @@ pub(crate) mod cold;
 pub(crate) mod counters;
 #[cfg(feature = "cluster")]
 pub(crate) mod digest;
+#[cfg(feature = "cluster")]
+mod digest_cell;
 pub(crate) mod evict;
 mod floor;
 #[cfg(any(test, feature = "cluster"))]
@@ -80,7 +82,7 @@ pub(crate) struct State {
     floor: AtomicU64,
     logged_floor: Mutex<LoggedFloor>,
     #[cfg(feature = "cluster")]
-    digests: digest::DigestCell,
+    digests: digest_cell::DigestCell,
     /// The latest time of the entries that a follower has applied.
     latest_entry: AtomicU64,
     /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was.
@@ -146,7 +148,7 @@ impl State {
             floor: AtomicU64::new(0),
             logged_floor: Mutex::default(),
             #[cfg(feature = "cluster")]
-            digests: digest::DigestCell::default(),
+            digests: digest_cell::DigestCell::default(),
             latest_entry: AtomicU64::new(0),
             #[cfg(any(test, feature = "cluster"))]
             removed_by: AtomicU64::new(0),

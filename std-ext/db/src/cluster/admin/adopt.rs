@@ -1,6 +1,8 @@
 //! `hedgerow-db cluster adopt`: see [`crate::cluster::adopt`].
 
-use super::{AdminError, Call, Report};
+use super::call::Call;
+use super::error::AdminError;
+use super::report::Report;
 use crate::cluster::adopt::Plan;
 use crate::log::folder::LOCK;
 use serde::Serialize;

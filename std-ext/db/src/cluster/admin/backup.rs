@@ -1,7 +1,9 @@
 //! `hedgerow-db cluster backup`, `verify` and `restore`: see [`crate::cluster::backup`].
 
 use super::text::size;
-use super::{AdminError, Call, Report};
+use super::call::Call;
+use super::error::AdminError;
+use super::report::Report;
 use crate::cluster::backup::{self, Contents};
 use crate::config::ClusterInvocation;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The check of the log in etcd: its batches have no gap, are undamaged, continue each other from the first to the last,
-//! and end where the last line says.
+//! The check of the log in etcd: its batches have no gap, are undamaged, continue each other, and end where the last
+//! line says.
 
 use crate::cluster::core::batch::{self, Piece};
 use crate::cluster::core::{Batch, Chain, Epoch, Seq, Tail};
@@ -9,7 +9,7 @@ use serde::Serialize;
 /// After this many violations no further ones are listed.
 const MOST_PROBLEMS: usize = 20;
 
-/// The batches that were read, and what is wrong with them.
+/// The batches that were read, and the violations that they show.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct LogCheck {
     pub(super) first_seq: Option<Seq>,

@@ -18,6 +18,7 @@ use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
 use crate::state::slots::SLOTS;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The batches of one read: at 512 KiB each they are less than the 8 MiB that the client takes.
@@ -79,14 +80,15 @@ impl Checked {
         };
         for node in &self.nodes {
             let NodeDigest { node, lsn, keys, digest } = node;
-            text += &format!("Node {node}: {keys} keys at entry {lsn}, digest {digest}.\n");
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "Node {node}: {keys} keys at entry {lsn}, digest {digest}.");
         }
         if self.problems.is_empty() {
             let nodes = match self.nodes.len() {
                 1 => "The only node has its data.".to_owned(),
                 nodes => format!("All {nodes} nodes have the same data."),
             };
-            text += &format!("{nodes} The log is whole.\n");
+            let _ = writeln!(text, "{nodes} The log is whole.");
         }
         text + &list("Violations", &self.problems)
     }
@@ -184,7 +186,7 @@ fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminEr
 /// The answer of a node: a digest, or `None` if its log had reached the time already.
 type Answer = (NodeId, Result<Option<Digest>, PeerError>);
 
-/// Takes the digests of all members and compares them. Returns the digests, and what is wrong.
+/// Takes the digests of all members and compares them. Returns the digests, and the problems.
 async fn compare_nodes(
     client: &Client,
     keys: &Keys,
@@ -291,7 +293,8 @@ fn differences(digests: &[(NodeId, &Digest)], primary: Option<NodeId>) -> Vec<St
             if found != wanted {
                 problems.push(format!(
                     "node {id} has other data than {first} in the slots {} to {}, at entry {}: {} keys instead of {}. \
-                     Keep a copy of both directories, stop the node that is wrong, and start it with an empty directory",
+                     Keep a copy of both directories, stop the node that is wrong, and start it with an empty \
+                     directory",
                     part * PART,
                     (part + 1) * PART - 1,
                     digest.lsn,

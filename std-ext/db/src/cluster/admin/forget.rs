@@ -13,7 +13,7 @@ use serde::Serialize;
 const ATTEMPTS: usize = 5;
 
 #[derive(Serialize)]
-struct Forgotten {
+struct Removed {
     forgotten: String,
     members: Vec<String>,
     copies: usize,
@@ -31,8 +31,8 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         "Node {id} is forgotten. The members are {}. {copies} of them have the log's beginning on disk.\n",
         members.join(", ")
     );
-    let forgotten = Forgotten { forgotten: id.to_string(), members, copies };
-    Ok(Report::new(text, &forgotten, true))
+    let removed = Removed { forgotten: id.to_string(), members, copies };
+    Ok(Report::new(text, &removed, true))
 }
 
 /// Removes the node. Returns the group as it was before, and the node.

@@ -171,7 +171,8 @@ async fn hand_over(
     lease.revoke().await;
     outcome.unwrap_or_else(|_| {
         Err(AdminError::from(format!(
-            "node {} is not the primary after {} s: look at `hedgerow-db cluster status`, and at the log of the primary {}",
+            "node {} is not the primary after {} s: look at `hedgerow-db cluster status`, and at the log of the \
+             primary {}",
             wanted.to,
             within.as_secs(),
             wanted.from

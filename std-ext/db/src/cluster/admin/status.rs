@@ -1,4 +1,4 @@
-//! `hedgerow-db cluster status`: what etcd holds of the cluster, and the problems that it shows.
+//! `hedgerow-db cluster status` prints the small keys of a cluster in etcd, and the problems that they show.
 
 use super::text::{list, row, size, table};
 use super::{AdminError, Call, Group, Report};
@@ -199,15 +199,17 @@ impl Status {
 
     fn text(&self) -> String {
         let Self { cluster, id, incarnation, .. } = self;
-        let mut text = format!("Cluster {cluster}, id {id}, incarnation {incarnation}.\n");
-        text += &self.log.as_ref().map_or_else(String::new, LogStatus::text);
         let head = ["NODE", "STATE", "CLIENTS", "ENTRY", "BEHIND", "ON DISK", "CLOCK", "VERSION"];
-        let mut rows = vec![row(head)];
-        rows.extend(self.members.iter().chain(&self.others).map(NodeStatus::row));
-        text += &format!("\n{}", table(&rows));
-        let mut rows = vec![row(["ETCD", "VERSION", "ROLE", "SIZE", "IN USE", "QUOTA"])];
-        rows.extend(self.etcd.iter().map(EtcdStatus::row));
-        text += &format!("\n{}", table(&rows));
+        let mut nodes = vec![row(head)];
+        nodes.extend(self.members.iter().chain(&self.others).map(NodeStatus::row));
+        let mut etcd = vec![row(["ETCD", "VERSION", "ROLE", "SIZE", "IN USE", "QUOTA"])];
+        etcd.extend(self.etcd.iter().map(EtcdStatus::row));
+        let text = format!(
+            "Cluster {cluster}, id {id}, incarnation {incarnation}.\n{}\n{}\n{}",
+            self.log.as_ref().map_or_else(String::new, LogStatus::text),
+            table(&nodes),
+            table(&etcd)
+        );
         let verdict = if self.problems.is_empty() { "\nNo problems.\n" } else { "" };
         text + &list("Problems", &self.problems) + verdict
     }

@@ -190,11 +190,11 @@ pub(super) struct Reply {
     pub(super) epoch: u64,
     /// When it was evaluated: boot time.
     pub(super) evaluated: u64,
-    /// With the whole state: what its log must confirm, whether the change was made, and the time of the evaluation.
+    /// With the whole state: the point that its log must confirm, whether the change was made, and the time of the evaluation.
     pub(super) whole: Option<Whole>,
 }
 
-/// What the real state says of a reply.
+/// The real state's account of a reply.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
     pub(super) wait: Wait,

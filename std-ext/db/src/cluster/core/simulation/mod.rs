@@ -15,7 +15,7 @@
 //! | `check` | whether answers agree with the committed entries |
 //! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
 //! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
-//! | `coverage` | what the runs must meet, and how often |
+//! | `coverage` | the cases that the runs must meet, and how often |
 //! | `kept` | seeds that once failed |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
@@ -86,7 +86,7 @@ fn required_of(seeds: &Range<u64>, required: &[&[(Met, u64)]]) -> Vec<(Met, u64)
     required.concat().into_iter().map(part).collect()
 }
 
-/// Runs seeds, and fails if they have not met what so many seeds must meet.
+/// Runs seeds, and fails if they have not met the cases that their number must meet.
 fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
     let required = required_of(&seeds, required);
     let coverage = run_all(seeds, scenario);
@@ -162,11 +162,10 @@ fn stopped_clocks_make_lease_reads_old() {
 /// Plays many seeds of each scenario, and lists those that break a rule.
 ///
 /// ```text
-/// HEDGEROW_SEEDS=0..1000000 cargo test --release -p hedgerow-db --features cluster --lib many_seeds -- --ignored --nocapture
+/// HEDGEROW_SEEDS=0..1000000 cargo test --release -p hedgerow-db --features cluster --lib many_seeds -- --nocapture
 /// ```
-/// `HEDGEROW_SCENARIO=Wide` chooses one scenario.
+/// `HEDGEROW_SCENARIO=Wide` chooses one scenario. Without `HEDGEROW_SEEDS` there is nothing to play.
 #[test]
-#[ignore = "takes hours for 10^6 seeds"]
 fn many_seeds() {
     let all = [
         (Scenario::Faults, &[ALWAYS, CORE][..]),
@@ -180,7 +179,7 @@ fn many_seeds() {
     let mut violations = 0;
     for (scenario, required) in all {
         if wanted.as_ref().is_none_or(|wanted| *wanted == format!("{scenario:?}")) {
-            violations += survey(seeds(0..1000), scenario, required);
+            violations += survey(seeds(0..0), scenario, required);
         }
     }
     assert_eq!(violations, 0, "seeds that break a rule");

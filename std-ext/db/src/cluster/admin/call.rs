@@ -1,0 +1,63 @@
+//! A command that runs, with its connections and settings.
+
+use super::error::AdminError;
+use crate::cluster::etcd::{Client, Settings};
+use crate::cluster::keys::Keys;
+use crate::cluster::meet;
+use crate::config::{ClusterInvocation, ClusterSettings};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long a call to etcd may take, with everything that it repeats.
+const CALL: Duration = Duration::from_secs(5);
+
+/// A command that runs.
+pub(in crate::cluster) struct Call {
+    /// The words of the command line, and all settings.
+    pub(super) asked: ClusterInvocation,
+    /// The settings of the cluster.
+    pub(super) settings: ClusterSettings,
+}
+
+impl Call {
+    /// Runs a task that talks to etcd or to nodes. Blocks until it ends.
+    #[expect(clippy::unused_self, reason = "only a command runs tasks")]
+    pub(super) fn block_on<T>(
+        &self,
+        task: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        runtime()?.block_on(task)
+    }
+
+    /// Makes a client of etcd. Called within [`block_on`](Self::block_on). Refuses versions of etcd that a node
+    /// refuses.
+    pub(super) async fn etcd(&self) -> Result<Client, AdminError> {
+        let settings = Settings { call_timeout: CALL, ..meet::etcd_settings(&self.settings) };
+        let client = Client::connect(&settings)?;
+        client.check_version().await?;
+        Ok(client)
+    }
+
+    /// Returns the names of the cluster's keys.
+    pub(super) fn keys(&self) -> Result<Keys, AdminError> {
+        Keys::new(&self.settings.name).map_err(|why| AdminError::from(why.to_string()))
+    }
+
+    /// Returns the seconds that a flag gives.
+    pub(super) fn seconds(&self, flag: &str, default: u64) -> Result<Duration, AdminError> {
+        /// A day.
+        const MOST: u64 = 86_400;
+        let Some(text) = self.asked.value(flag) else { return Ok(Duration::from_secs(default)) };
+        match text.parse() {
+            Ok(seconds @ 1..=MOST) => Ok(Duration::from_secs(seconds)),
+            _ => Err(AdminError::from(format!(
+                "--{flag}: invalid value '{text}': expected a number of seconds from 1 to {MOST}"
+            ))),
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime, AdminError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|why| AdminError::from(format!("cannot start a runtime: {why}")))
+}

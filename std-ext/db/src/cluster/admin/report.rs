@@ -1,0 +1,20 @@
+//! The findings of a command.
+
+use serde::Serialize;
+
+/// The findings of a command, for people and for programs.
+pub(in crate::cluster) struct Report {
+    pub(super) text: String,
+    pub(super) json: String,
+    pub(super) healthy: bool,
+}
+
+impl Report {
+    /// Makes a report of a text of whole lines, and of the same as JSON. If it is not `healthy`, the program exits
+    /// with 1.
+    pub(in crate::cluster) fn new(text: String, json: &impl Serialize, healthy: bool) -> Self {
+        // Fails only for maps with keys that are no texts.
+        let json = serde_json::to_string_pretty(json).unwrap_or_default() + "\n";
+        Self { text, json, healthy }
+    }
+}

@@ -1,0 +1,46 @@
+//! The action that the command line requests.
+
+use super::error::ConfigError;
+use super::flags::{self, Parsed};
+use super::load::Config;
+use super::subcommand::{self, ClusterInvocation};
+
+/// The action that the command line requests.
+#[derive(Clone, Debug)]
+pub enum Invocation {
+    /// Serve with this configuration.
+    Serve(Box<Config>),
+    /// Run a command of `hedgerow-db cluster`.
+    Cluster(Box<ClusterInvocation>),
+    /// Print this text and exit: help, version, sample file, completions or manual page.
+    Print(String),
+}
+
+impl Config {
+    /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
+    /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name. If the first of them is
+    /// `cluster`, they are a command.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the place of the error and the expected value.
+    pub fn read(
+        arguments: impl IntoIterator<Item = String>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Invocation, ConfigError> {
+        let environment = environment.into_iter().collect();
+        let mut arguments = arguments.into_iter().peekable();
+        if arguments.next_if(|word| word == subcommand::WORD).is_some() {
+            return Ok(match subcommand::read(arguments)? {
+                Ok(words) => Invocation::Cluster(Box::new(words.invocation(environment)?)),
+                Err(text) => Invocation::Print(text),
+            });
+        }
+        Ok(match flags::read(arguments)? {
+            Parsed::Print(text) => Invocation::Print(text),
+            Parsed::Serve(arguments) => {
+                let config = Self::from_all_sources(arguments.file, environment, arguments.given)?;
+                Invocation::Serve(Box::new(config))
+            }
+        })
+    }
+}
