@@ -28,6 +28,7 @@ mod driver;
 mod durable;
 mod error;
 pub mod etcd;
+mod gathering;
 mod hex;
 mod identity;
 mod keys;
