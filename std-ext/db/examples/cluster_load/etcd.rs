@@ -73,10 +73,7 @@ async fn fill(settings: &Settings, client: &Client) -> Result<Measurement, Box<d
 }
 
 /// Puts or reads single keys, from all clients at once.
-async fn single(
-    settings: &Settings,
-    clients: &[Client],
-) -> Result<Measurement, Box<dyn Error>> {
+async fn single(settings: &Settings, clients: &[Client]) -> Result<Measurement, Box<dyn Error>> {
     let writes = settings.work == "put";
     let shared = Rc::new(RefCell::new((Measurement::begin(settings), Random::new(settings, 7))));
     let tasks = LocalSet::new();
@@ -203,12 +200,12 @@ impl Log {
             }
             seq += 1;
             let entries = told.len() as u32;
-            let batch =
-                Batch { epoch: 1, first, entries, piece: Piece::Whole, before: chain, raw };
+            let batch = Batch { epoch: 1, first, entries, piece: Piece::Whole, before: chain, raw };
             chain = batch.after();
             first += u64::from(entries);
             // As long as the line of a group.
-            let next = format!("2 1 {:040x} {:016x} {seq} {first} 1790000000000 0 3000 {chain}", 1, 1);
+            let next =
+                format!("2 1 {:040x} {:016x} {seq} {first} 1790000000000 0 3000 {chain}", 1, 1);
             let compare = if line.is_empty() {
                 Compare::Absent { key: TAIL.into() }
             } else {
@@ -239,8 +236,7 @@ impl Log {
         let (mut raw, mut told) = (Vec::new(), Vec::new());
         let mut queue = self.queue.borrow_mut();
         while let Some((changes, safe)) = queue.waiting.pop_front() {
-            let entry =
-                Entry { lsn: first + told.len() as u64, time: 1_790_000_000_000, changes };
+            let entry = Entry { lsn: first + told.len() as u64, time: 1_790_000_000_000, changes };
             if !told.is_empty() && raw.len() + entry_bytes(&entry) > MOST_RAW {
                 queue.waiting.push_front((entry.changes, safe));
                 break;

@@ -89,8 +89,7 @@ impl Measurement {
     pub(crate) fn json(mut self) -> String {
         let seconds = self.to.saturating_duration_since(self.from).as_secs_f64();
         let rate = if seconds > 0.0 { self.counted as f64 / seconds } else { 0.0 };
-        let (writes, reads, batches, misses) =
-            (self.writes, self.reads, self.batches, self.misses);
+        let (writes, reads, batches, misses) = (self.writes, self.reads, self.batches, self.misses);
         let mut text = format!(
             r#"{{"rate":{rate:.1},"writes":{writes},"reads":{reads},"batches":{batches},"misses":{misses}"#
         );

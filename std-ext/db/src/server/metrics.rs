@@ -149,7 +149,8 @@ fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.counter("eventloop_cycles", "Event-loop cycles that had work.", eventloop_cycles)?;
     let help = "Event-loop cycles whose replies had to wait for the log.";
     page.counter("eventloop_waits_for_log", help, waits_for_log)?;
-    let help = "Clients whose replies had to wait for the log; one that is answered may count again.";
+    let help =
+        "Clients whose replies had to wait for the log; one that is answered may count again.";
     page.counter("eventloop_clients_held", help, totals.clients_held)?;
     let latency = server.latencies();
     let (name, help) = (
