@@ -8,7 +8,7 @@ use std::time::Duration;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const NOISE: usize = 1 << 20;
 
-/// What is asked of the program.
+/// The work, and its settings.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) work: String,

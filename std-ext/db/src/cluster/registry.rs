@@ -22,7 +22,7 @@ const TWIN: u32 = 3;
 /// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
 /// before a restart.
 const SILENCE: u64 = 3000;
-/// After so many registrations a node asks again which member of etcd is the leader.
+/// After this many registrations, a node asks again which member of etcd is the leader.
 const LEADER_TURNS: u32 = 10;
 /// The longest value that is read.
 const MOST_BYTES: usize = 4096;
