@@ -8,6 +8,7 @@ use super::clock;
 use super::compaction::Compaction;
 use super::core::{self, Action, Answer, Event, Group, Now, Outcome, Put, Seen};
 use super::durable::Durable;
+use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::message::{Message, Report};
 use super::picture::Picture;
@@ -60,6 +61,7 @@ pub(super) struct Driver {
     sent: HashMap<u64, u64>,
     /// The transaction without an answer.
     in_flight: Option<u64>,
+    gathering: Gathering,
     /// The end of the lease and the last confirmation, as the protocol said.
     proof: (u64, u64),
     /// The number of the last order to lead, and when it was given, until the state has done it.
@@ -87,6 +89,7 @@ impl Driver {
             compaction: Compaction::default(),
             sent: HashMap::new(),
             in_flight: None,
+            gathering: Gathering::default(),
             proof: (0, 0),
             lead: 0,
             leading_since: None,
@@ -107,6 +110,7 @@ impl Driver {
         self.event(Event::Tick);
         while !self.ended {
             let due = self.parts.group.deadline().min(self.view_due);
+            let due = due.min(self.gathering.due(clock::now()).unwrap_or(due));
             match tokio::time::timeout(clock::until(due), messages.recv()).await {
                 Err(_) => {}
                 Ok(None) => break,
@@ -188,8 +192,9 @@ impl Driver {
             Event::Swapped { id: of, outcome } => {
                 id = Some(*of);
                 self.in_flight = None;
+                self.gathering.answered(self.parts.log.waiting(), clock::now());
                 // First the entries that wait, so that the next transaction carries all of it.
-                self.take_entries(false);
+                self.take_entries(self.gathering.least(clock::now()));
                 if let Outcome::Refused { members, .. } = outcome {
                     self.parts.picture.set_members(members.as_deref());
                 }
@@ -228,7 +233,7 @@ impl Driver {
             }
             Report::Serving(_) => {}
             Report::SteppedDown(time) => {
-                self.take_entries(false);
+                self.take_entries(0);
                 self.event(Event::Closed { time });
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
@@ -287,6 +292,7 @@ impl Driver {
             Action::Swap { id, swap } => {
                 self.sent.entry(id).or_insert_with(clock::micros);
                 self.in_flight = Some(id);
+                self.gathering.sent();
                 for put in &swap.puts {
                     if let Put::Batch(_, bytes) = put {
                         self.parts.monitor.counters.batches.add(1);
@@ -431,11 +437,12 @@ impl Driver {
 
     // ---------------------------------------------------------------------------- the log
 
-    /// Gives the protocol the entries that were appended. Returns whether there were some.
-    fn take_entries(&mut self, wanted: bool) -> bool {
-        let entries = self.parts.log.take(wanted);
+    /// Gives the protocol the entries that were appended, if there are `least`. Returns whether it did.
+    fn take_entries(&mut self, least: usize) -> bool {
+        let entries = self.parts.log.take(least);
         let some = !entries.is_empty();
         if some {
+            self.gathering.add(entries.len());
             self.event(Event::Appended(entries));
         }
         some
@@ -443,7 +450,8 @@ impl Driver {
 
     /// Looks for entries, unless a transaction is in flight: its answer makes the driver look again.
     fn look_at_log(&mut self) {
-        while self.in_flight.is_none() && !self.ended && self.take_entries(true) {}
+        let least = self.gathering.least(clock::now());
+        while self.in_flight.is_none() && !self.ended && self.take_entries(least) {}
     }
 
     /// Notes a proof of reads. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more

@@ -81,9 +81,9 @@ pub(crate) struct EtcdLog {
 #[derive(Default)]
 struct Queue {
     entries: Vec<Entry>,
-    /// Whether the driver wants to be woken for entries. While a transaction is in flight it does not: it looks when
-    /// the answer comes.
-    wanted: bool,
+    /// The number of entries for which the driver wants to be woken, or 0. While a transaction is in flight it does
+    /// not: it looks when the answer comes.
+    wanted: usize,
     closed: bool,
 }
 
@@ -128,12 +128,21 @@ impl EtcdLog {
 
     // ---------------------------------------------------------------------------- for the driver
 
-    /// Takes the appended entries. If there are none and `wanted`, the next one wakes the driver.
-    pub(crate) fn take(&self, wanted: bool) -> Vec<Entry> {
+    /// Takes the appended entries, if there are `least` of them. Otherwise the driver is woken when there are.
+    pub(crate) fn take(&self, least: usize) -> Vec<Entry> {
         let mut queue = lock(&self.queue);
-        queue.wanted = wanted && queue.entries.is_empty();
+        if queue.entries.len() < least {
+            queue.wanted = least;
+            return Vec::new();
+        }
+        queue.wanted = 0;
         self.queued.set(0);
         std::mem::take(&mut queue.entries)
+    }
+
+    /// Returns the number and the bytes of the entries that the driver has not taken.
+    pub(crate) fn waiting(&self) -> (usize, u64) {
+        (lock(&self.queue).entries.len(), self.queued.get())
     }
 
     /// Whether an answer waits for a proof since the last call.
@@ -256,11 +265,11 @@ impl EtcdLog {
         lock(&self.queue).closed.then_some(Err(LogError::Closed))
     }
 
-    /// Wakes the driver if it waits for entries.
+    /// Wakes the driver if it waits for as many entries as there are.
     fn nudge(&self) {
         let mut queue = lock(&self.queue);
-        if queue.wanted && !queue.entries.is_empty() {
-            queue.wanted = false;
+        if queue.wanted > 0 && queue.entries.len() >= queue.wanted {
+            queue.wanted = 0;
             drop(queue);
             (self.wake)();
         }
@@ -470,7 +479,7 @@ mod tests {
         assert!(log.writable() && (log.last(), log.safe()) == (1, 1));
         assert_eq!((log.append(5, b"one").unwrap(), log.append(6, b"two").unwrap()), (2, 3));
         assert!(!log.commit(2).unwrap());
-        let taken: Vec<_> = log.take(true).iter().map(|entry| (entry.lsn, entry.time)).collect();
+        let taken: Vec<_> = log.take(1).iter().map(|entry| (entry.lsn, entry.time)).collect();
         assert_eq!(taken, [(2, 5), (3, 6)]);
         log.set_safe(2);
         assert!(log.commit(2).unwrap() && !log.commit(3).unwrap());
@@ -532,12 +541,20 @@ mod tests {
         log.append(5, b"one").unwrap();
         log.commit(2).unwrap();
         assert_eq!(wakes.get(), 0, "a transaction is in flight: the driver looks by itself");
-        assert_eq!((log.take(true).len(), log.take(true).len()), (1, 0));
+        assert_eq!((log.take(1).len(), log.take(1).len()), (1, 0));
         log.append(5, b"two").unwrap();
         assert_eq!(wakes.get(), 0, "appending wakes nobody: it is done under locks");
         log.commit(3).unwrap();
         log.commit(3).unwrap();
         assert_eq!(wakes.get(), 1);
+        assert_eq!((log.take(2).len(), log.take(1).len()), (0, 1));
+        assert_eq!(log.take(2).len(), 0);
+        log.append(5, b"three").unwrap();
+        log.commit(4).unwrap();
+        assert_eq!(wakes.get(), 1, "one entry is not enough");
+        log.append(5, b"four").unwrap();
+        log.commit(5).unwrap();
+        assert_eq!((wakes.get(), log.take(2).len()), (2, 2));
     }
 
     #[test]
@@ -547,7 +564,7 @@ mod tests {
         log.append(5, &[0; 100]).unwrap();
         log.set_pending(1000);
         assert_eq!(log.backlog(), 1100);
-        log.take(false);
+        log.take(0);
         assert_eq!(log.backlog(), 1000);
         log.hold(true);
         assert_eq!(log.backlog(), usize::MAX);

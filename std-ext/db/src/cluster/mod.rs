@@ -34,6 +34,7 @@ mod driver;
 mod durable;
 mod error;
 pub mod etcd;
+mod gathering;
 mod hex;
 mod identity;
 mod keys;

@@ -22,6 +22,8 @@ const TWIN: u32 = 3;
 /// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
 /// before a restart.
 const SILENCE: u64 = 3000;
+/// After this many registrations, a node asks again which member of etcd is the leader.
+const LEADER_TURNS: u32 = 10;
 /// The longest value that is read.
 const MOST_BYTES: usize = 4096;
 
@@ -53,7 +55,13 @@ impl Registry {
     /// Writes the registration and reads all others, every second, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
         let (mut lease, mut twin) = (None, Twin::default());
+        let mut turns = 0..;
         while !inbox.is_closed() {
+            if turns.next().is_some_and(|turn: u32| turn.is_multiple_of(LEADER_TURNS)) {
+                // Apart, because a member that does not answer takes its time.
+                let client = self.client.clone();
+                tokio::spawn(async move { client.prefer_leader().await });
+            }
             match self.turn(&mut lease, &mut twin).await {
                 Ok(nodes) if twin.changes >= TWIN => {
                     // Fails only after the driver has stopped.

@@ -78,6 +78,8 @@ counters! {
     eventloop_cycles,
     /// Cycles whose replies had to wait for the log.
     waits_for_log,
+    /// Clients whose replies had to wait for the log or for a proof. A client counts again after it was answered.
+    clients_held,
 }
 
 /// Upper bounds of the buckets, in nanoseconds. One more bucket has no bound.

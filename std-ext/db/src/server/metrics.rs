@@ -140,14 +140,18 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
 }
 
 fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
+    let totals = server.totals();
     let CounterTotals { commands, bytes_in, bytes_out, eventloop_cycles, waits_for_log, .. } =
-        server.totals();
+        totals;
     page.counter("commands_processed", "Commands executed.", commands)?;
     page.counter("net_input_bytes", "Bytes read from clients.", bytes_in)?;
     page.counter("net_output_bytes", "Bytes written to clients.", bytes_out)?;
     page.counter("eventloop_cycles", "Event-loop cycles that had work.", eventloop_cycles)?;
     let help = "Event-loop cycles whose replies had to wait for the log.";
     page.counter("eventloop_waits_for_log", help, waits_for_log)?;
+    let help =
+        "Clients whose replies had to wait for the log; one that is answered may count again.";
+    page.counter("eventloop_clients_held", help, totals.clients_held)?;
     let latency = server.latencies();
     let (name, help) = (
         "command_duration_seconds",

@@ -315,6 +315,7 @@ impl Worker {
             if client.is_held() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
+                self.context.counters.clients_held.add(1);
             }
         }
         if failed.is_some() || self.safe != before {

@@ -96,6 +96,11 @@ impl Caller {
         *lock(&self.shared.chosen)
     }
 
+    /// Lets calls use this endpoint until it fails.
+    pub(super) fn choose(&self, index: usize) {
+        *lock(&self.shared.chosen) = index;
+    }
+
     pub(super) fn watch_silence(&self) -> Duration {
         self.shared.watch_silence
     }

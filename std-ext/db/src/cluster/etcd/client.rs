@@ -149,6 +149,16 @@ impl Client {
         all
     }
 
+    /// Lets the next calls go to etcd's leader, if it answers. Any other member passes a change on to the leader, and
+    /// hears of its outcome later: that costs each change two messages more.
+    pub async fn prefer_leader(&self) {
+        let states = self.status().await;
+        let leads = |status: &Status| status.member == status.leader;
+        if let Some(index) = states.iter().position(|(_, state)| state.as_ref().is_ok_and(leads)) {
+            self.caller.choose(index);
+        }
+    }
+
     /// Refuses versions of etcd that have faults which the database cannot live with. An endpoint that does not answer
     /// is passed over, unless none answers.
     ///

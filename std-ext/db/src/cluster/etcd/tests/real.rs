@@ -67,6 +67,26 @@ fn requests_of_all_kinds() {
 }
 
 #[test]
+fn calls_go_to_the_leader() {
+    let Some(mut etcd) = Etcd::start(3) else { return };
+    run(async {
+        let endpoints = etcd.endpoints();
+        for _ in 0..2 {
+            let leader = etcd.leader();
+            let mut urls = endpoints.clone();
+            urls.rotate_left((leader + 1) % 3);
+            let client = client(&urls);
+            assert_ne!(client.endpoint(), endpoints[leader]);
+            client.prefer_leader().await;
+            assert_eq!(client.endpoint(), endpoints[leader]);
+            client.put("a", "1", 0).await.unwrap();
+            // The next round has another leader, and an endpoint that does not answer.
+            etcd.kill(leader);
+        }
+    });
+}
+
+#[test]
 fn transactions_compare() {
     let Some(etcd) = Etcd::start(1) else { return };
     run(async {

@@ -157,6 +157,7 @@ fn reads_of_the_line_prove_without_a_lease() {
     leader.pass(9);
     leader.event(Event::ProofWanted);
     assert_eq!(leader.reads.len(), 1, "reads are shared");
+    assert!(leader.swaps.is_empty(), "a proof costs a transaction");
     leader.pass(5);
     let (id, read) = pop(&mut leader.reads).expect("a read");
     leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
