@@ -143,9 +143,9 @@ pub(super) const ALWAYS: &[(Met, u64)] = &[
     (Met::Case(Case::TakenFromNobody), 15),
     (Met::Case(Case::UnknownThenDone), 60),
     (Met::Case(Case::UnknownThenNot), 100),
-    (Met::Case(Case::TakeoverUnheard), 2),
+    (Met::Case(Case::TakeoverUnheard), 1),
     (Met::Case(Case::PartsJoined), 150),
-    (Met::Case(Case::PartsAbandoned), 3),
+    (Met::Case(Case::PartsAbandoned), 1),
     (Met::Case(Case::TrimmedThenResync), 8),
     (Met::Case(Case::FencedUnsafe), 30),
     (Met::Case(Case::FencedInPlace), 30),
@@ -199,7 +199,7 @@ pub(super) const CORE: &[(Met, u64)] = &[(Met::Case(Case::RestartedInsideBatch),
 
 /// More cases, for runs with all kinds of faults.
 pub(super) const WIDE: &[(Met, u64)] = &[
-    (Met::Case(Case::TakenFromAbsent), 3),
+    (Met::Case(Case::TakenFromAbsent), 1),
     (Met::Case(Case::TakenInARow), 60),
     (Met::Case(Case::TrimmedDuringResync), 1),
     (Met::Case(Case::DiskFailed), 20),

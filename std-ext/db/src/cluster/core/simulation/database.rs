@@ -125,8 +125,7 @@ impl Database {
         options.time = TimeSource::Manual(Arc::clone(&wall));
         let loading = LoadingShards::new(&options);
         let times = load(disk, &loading)?;
-        let settings =
-            LogSettings { cluster: [1; 16], incarnation: 1, largest_request: 64 << 20 };
+        let settings = LogSettings { cluster: [1; 16], incarnation: 1, largest_request: 64 << 20 };
         let wakes = Arc::new(Gauge::default());
         let of_log = Arc::clone(&wakes);
         let wake = Box::new(move || {
@@ -169,14 +168,15 @@ impl Database {
                 0 if keys.len() > 1 => Call::MultiRead(key, Query::Value, keys.len()),
                 _ => Call::Read(key, Query::Value),
             }));
-            session.execute(&requests, &mut |number, answer| {
-                match (number.checked_sub(first), answer) {
-                    (Some(at), Answer::Bytes(value)) => values[at] = Some(value.to_vec()),
-                    (Some(_) | None, Answer::Nil) => {}
-                    (None, Answer::Done) => done = true,
-                    (None, Answer::Int(number)) => done = number != 0,
-                    (_, other) => wrong = Some(format!("{request:?} is answered by {other:?}")),
-                }
+            session.execute(&requests, &mut |number, answer| match (
+                number.checked_sub(first),
+                answer,
+            ) {
+                (Some(at), Answer::Bytes(value)) => values[at] = Some(value.to_vec()),
+                (Some(_) | None, Answer::Nil) => {}
+                (None, Answer::Done) => done = true,
+                (None, Answer::Int(number)) => done = number != 0,
+                (_, other) => wrong = Some(format!("{request:?} is answered by {other:?}")),
             })
         });
         let wait = Wait { lsn, evaluated: self.log.evaluated(epoch) };
@@ -282,11 +282,7 @@ impl Database {
         let records = records.map(|record| copy(&core, record)).collect();
         core.end_snapshot(self.log.safe());
         drop(core);
-        writing.sections.push(Section {
-            slots: self.state.sharding.slots(number),
-            floor,
-            records,
-        });
+        writing.sections.push(Section { slots: self.state.sharding.slots(number), floor, records });
         if writing.sections.len() < self.state.shards.len() {
             return None;
         }
@@ -338,9 +334,8 @@ impl Database {
     }
 
     fn missing(&self, store: &Store) -> String {
-        let lacks = |key: &&Vec<u8>| {
-            self.state.shards[self.state.shard_of(key)].lock().find(key).is_none()
-        };
+        let lacks =
+            |key: &&Vec<u8>| self.state.shards[self.state.shard_of(key)].lock().find(key).is_none();
         let names = store.keys().filter(lacks).map(|key| String::from_utf8_lossy(key).into_owned());
         names.collect::<Vec<_>>().join(" ")
     }

@@ -429,7 +429,9 @@ impl World {
     }
 
     fn note_lock(&mut self, reply: &Reply) {
-        let (Some(whole), Request::Lock { key, .. }) = (reply.whole, &reply.request) else { return };
+        let (Some(whole), Request::Lock { key, .. }) = (reply.whole, &reply.request) else {
+            return;
+        };
         self.coverage.met(if whole.done { Case::LockTaken } else { Case::LockRefused });
         let before = reply.own.as_ref().and_then(|(lsn, _)| self.truth.record(key, lsn - 1));
         if before.is_some() {

@@ -210,11 +210,9 @@ fn wide_kind(random: &mut Random, nodes: usize) -> Kind {
     let of = (node + 1) % nodes;
     let (actions, power) = (random.below(40), random.chance(500));
     match random.below(8) {
-        0 => Kind::Away {
-            node,
-            time: random.between(1500, 4000),
-            fetch: random.between(500, 3500),
-        },
+        0 => {
+            Kind::Away { node, time: random.between(1500, 4000), fetch: random.between(500, 3500) }
+        }
         1 => Kind::DiskFull { node, time: random.between(300, 3000) },
         2 => Kind::HandOverAndDie { to: node, actions, power },
         3 => Kind::Lost { node, time: random.between(500, 4000) },

@@ -1,6 +1,6 @@
 //! Seeds that once broke a rule, beyond those that the tests run anyway.
 //!
-//! A seed stays here when its fault is mended. If the plan of its scenario changes, it finds something else, or
+//! A seed stays here when its fault is mended. If the plan of its scenario changes, the seed finds something else, or
 //! nothing.
 
 use super::faults::Scenario;

@@ -59,9 +59,8 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
 
 /// Makes a failing run smaller for as long as it breaks the same rule. Returns the plan that is left, and its trace.
 pub(super) fn shrink(seed: u64, scenario: Scenario) -> (Plan, String) {
-    let breaks = |plan: &Plan| {
-        run(seed, scenario, plan.clone(), false).violation.map(|why| kind_of(&why))
-    };
+    let breaks =
+        |plan: &Plan| run(seed, scenario, plan.clone(), false).violation.map(|why| kind_of(&why));
     let mut plan = plan_of(seed, scenario);
     let wanted = breaks(&plan);
     while let Some(less) = smaller(&plan).into_iter().find(|less| breaks(less) == wanted) {

@@ -110,9 +110,8 @@ impl World {
         let hidden = executed.time.max(database.removed_until(&process.store));
         let store = &process.store;
         let keys = request.keys().into_iter().zip(&executed.values);
-        let written = keys.map(|(key, value)| {
-            (key, value, store.written(key), store.stored(key).is_none())
-        });
+        let written =
+            keys.map(|(key, value)| (key, value, store.written(key), store.stored(key).is_none()));
         let written: Vec<_> = written.collect();
         let mut wrong = None;
         for (key, value, lsn, gone) in written {
