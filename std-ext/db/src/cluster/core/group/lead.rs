@@ -186,6 +186,9 @@ impl Group {
             out.push(lead.proof(settings.lease_reads));
         }
         let before = position;
+        // A build for the check of the chaos run's checkers, which must report the changes that this loses.
+        #[cfg(hedgerow_no_fence)]
+        let swap = Arc::new(Swap { tail: Compare::Any, ..Swap::clone(&swap) });
         let attempt = Attempt { swap, line: Some(line), sent, load, before };
         self.send(Kind::Append, attempt, out);
         if let Some(flight) = &mut self.flight {
