@@ -10,7 +10,7 @@ An operation that its node refused is not in the history.
 | mset, mget | both keys of a pair written, and read, at once | both always equal |
 | once | SET NX of one key by many clients | one of them succeeds |
 | lock, held | SET NX PX of a new key, then GET on the same connection | the key is there |
-| word | GET, SET, SET NX, GETSET, INCR, APPEND, DEL of a few keys | linearizable, by the search of Wing, Gong and Lowe |
+| word | GET, SET, SETNX, GETSET, APPEND, DEL of a few keys | linearizable, by the search of Wing, Gong and Lowe |
 | stale | GET of a register at a follower | a prefix, never shorter than the one before on the connection |
 | stale pair | MGET of a pair at a follower | both equal |
 """

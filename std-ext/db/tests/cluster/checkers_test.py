@@ -145,7 +145,8 @@ def simulate(random):
     pending, now, state, history = [], 0.0, None, []
     for number in range(60):
         value = b"%d" % number
-        what = random.choice([("GET",), ("SET", value), ("SETNX", value), ("GETSET", value), ("APPEND", value), ("DEL",)])
+        name = random.choice(("GET", "SET", "SETNX", "GETSET", "APPEND", "DEL"))
+        what = (name,) if name in ("GET", "DEL") else (name, value)
         pending.append((what, now + random.random() * 3, now))
         now += 1
     pending.sort(key=lambda one: one[1])

@@ -10,8 +10,8 @@ from processes import COUNT
 
 # The quota of etcd's members, if a run fills them.
 QUOTA = 64 << 20
-# What a fault needs of the machine: `links` between nodes and etcd that can be cut, `namespaces` for all other cuts,
-# `disks` of their own for nodes, `clocks` of their own for nodes.
+# All faults, and their needs: `links` between nodes and etcd that can be cut, `namespaces` for all other cuts, `disks`
+# of their own for nodes, `clocks` of their own for nodes.
 FAULTS, NEEDS = {}, {}
 
 

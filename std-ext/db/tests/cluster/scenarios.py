@@ -5,15 +5,19 @@ Each ends in a sentence that says what is wrong, and changes nothing.
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
+import zlib
 
 from processes import COUNT, Cluster, Failed, Settings
 from resp import Connection, Refused
 
 LOG = "/hedgerow/test/g/0/log/"
 TAIL = "/hedgerow/test/g/0/tail"
+# Values of a MiB: more than etcd may retain for a group while a member lacks them, which is 256 MiB.
+PRESSURE = 400
 
 
 def write(cluster, count, value=b"x" * 100):
@@ -60,7 +64,7 @@ def stop_members(cluster):
 
 
 def refuse_all(cluster):
-    """Checks that every node ends with the hint at `adopt`, also when it is started again, and that etcd stays as it is."""
+    """Checks that every node ends with the hint at `adopt`, also when it is started again, and changes nothing."""
     for n in range(COUNT):
         cluster.start_member(n)
     cluster.wait_for_etcd()
@@ -231,10 +235,7 @@ def damaged_batch(cluster):
     count = write(cluster, 20)
     keys = cluster.etcdctl("get", "--prefix", LOG, "--keys-only", check=True).split()
     key = keys[-5]
-    command = [f"{cluster.etcd}/etcdctl", "--endpoints", cluster.member_url(0, cluster.client_ports), "get", key,
-               "--print-value-only"]
-    # etcdctl ends the value with a line feed.
-    whole = subprocess.run(command, capture_output=True, check=True).stdout[:-1]
+    whole = raw(cluster, key)
     damaged = whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]
     cluster.etcdctl("put", key, check=True, value=damaged)
     cluster.start_node(n)
@@ -243,6 +244,89 @@ def damaged_batch(cluster):
     cluster.start_node(n)
     cluster.wait_for_all()
     check_all(cluster, count)
+
+
+def raw(cluster, key):
+    """Returns the bytes of a value in etcd."""
+    command = [f"{cluster.etcd}/etcdctl", "--endpoints", cluster.member_url(0, cluster.client_ports), "get", key,
+               "--print-value-only"]
+    # etcdctl ends the value with a line feed.
+    return subprocess.run(command, capture_output=True, check=True).stdout[:-1]
+
+
+def batch_behind(line, changes):
+    """Returns a batch of one entry behind the line `tail`, and the line behind it: see `core/batch.rs`."""
+    fields = line.split()
+    epoch, seq, lsn, time_of_it, before = int(fields[1]), int(fields[4]), int(fields[5]), int(fields[6]), fields[9]
+    body = struct.pack("<IQ", len(changes), time_of_it) + changes
+    header = struct.pack("<HBBQQII", 0x6768, 1, 0, epoch, lsn + 1, 1, len(body)) + bytes.fromhex(before)
+    checksum = struct.pack("<I", zlib.crc32(body, zlib.crc32(header)))
+    after = hashlib.sha256(bytes.fromhex(before) + struct.pack("<QQ", epoch, lsn + 1) + body).hexdigest()[:32]
+    fields[4], fields[5], fields[9] = str(seq + 1), str(lsn + 1), after
+    return f"{LOG}{seq + 1:020}", header + checksum + body, " ".join(fields)
+
+
+def unknown_kind(cluster):
+    """The log has an entry of a kind that only a later version knows: no node applies it, and none takes over."""
+    cluster.start()
+    count = write(cluster, 20)
+    cluster.kill(cluster.nodes, *range(COUNT))
+    line = raw(cluster, TAIL).decode()
+    key, batch, next_line = batch_behind(line, bytes([99, 1]) + b"k")
+    cluster.etcdctl("put", key, check=True, value=batch)
+    cluster.etcdctl("put", TAIL, check=True, value=next_line.encode())
+    for n in range(COUNT):
+        cluster.start_node(n)
+    sentence = "cannot follow its group any further"
+    for n in range(COUNT):
+        wait_for(f"node {n} does not say {sentence!r}", lambda n=n: sentence in cluster.log(f"n{n}"))
+    time.sleep(4 * cluster.settings.lease / 1000)
+    if raw(cluster, TAIL).decode() != next_line:
+        raise Failed("a node that cannot apply an entry has taken over")
+    if any(cluster.role(n) == "master" for n in range(COUNT)):
+        raise Failed("a node that cannot apply an entry is the primary")
+    # As it was: with the program that knows the kind, they would go on.
+    cluster.kill(cluster.nodes, *range(COUNT))
+    cluster.etcdctl("put", TAIL, check=True, value=line.encode())
+    cluster.etcdctl("del", key, check=True)
+    for n in range(COUNT):
+        cluster.start_node(n)
+    cluster.wait_for_all()
+    check_all(cluster, count)
+
+
+def resync_under_pressure(cluster):
+    """A node without data fetches them slowly, while more is written than etcd may retain: it still arrives."""
+    cluster.start()
+    n = (cluster.primary() + 1) % COUNT
+    cluster.kill(cluster.nodes, n)
+    for name in os.listdir(cluster.dir(n)):
+        if name not in ("node-id", "cluster"):
+            os.remove(f"{cluster.dir(n)}/{name}")
+    connection = Connection(cluster.addresses[cluster.primary()], 60.0)
+    for number in range(PRESSURE):
+        if number == PRESSURE // 4:
+            cluster.start_node(n)
+        if number > PRESSURE // 4:
+            # The node gets a small part of the time.
+            cluster.freeze(cluster.nodes, n)
+        connection.command("SET", f"key:{number % 32}", os.urandom(1 << 20))
+        if number > PRESSURE // 4:
+            cluster.thaw(cluster.nodes, n)
+            time.sleep(0.002)
+    last = [connection.command("GET", f"key:{number}") for number in range(32)]
+    connection.close()
+    first = int(cluster.etcdctl("get", "--prefix", LOG, "--keys-only", "--limit", "1").split("/")[-1])
+    cluster.wait_for_all(180.0)
+    connection = Connection(cluster.addresses[n], 60.0)
+    connection.command("READONLY")
+    wait_for("the node has other values than the primary",
+             lambda: [connection.command("GET", f"key:{number}") for number in range(32)] == last)
+    connection.close()
+    fetched = cluster.log(f"n{n}").count("fetching the data")
+    print(f"     the node fetched {fetched} times; etcd's log began at batch {first}")
+    if not fetched or first < PRESSURE // 8:
+        raise Failed("nothing was fetched, or nothing trimmed: the scenario is too small")
 
 
 def old_etcd(cluster):
@@ -256,11 +340,13 @@ def old_etcd(cluster):
         cluster.start_member(n)
     cluster.start_node(0)
     wait_for_end(cluster, cluster.nodes[0], "n0", "3.5.16 or later", "a node on an old etcd")
-    print(subprocess.run([f"{programs}/etcd", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0])
+    version = subprocess.run([f"{programs}/etcd", "--version"], capture_output=True, text=True, check=True).stdout
+    print(version.splitlines()[0])
 
 
 SCENARIOS = {one.__name__: one for one in (
-    restored_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch, old_etcd)}
+    restored_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch, unknown_kind,
+    resync_under_pressure, old_etcd)}
 
 
 def play(names, program, etcd, **settings):

@@ -14,7 +14,7 @@ REGISTER = 300
 # Operations on words before the next words begin: the search for an order takes longer for longer histories.
 WORDS = 48
 LOCK_MS = 3000
-# How often a client does what: the numbers are weights.
+# The commands of clients, with weights.
 MIX = (("append", 30), ("read", 14), ("incr", 10), ("mset", 8), ("mget", 8), ("once", 8), ("lock", 4), ("word", 18))
 WRITES = (("append", 1),)
 
@@ -63,7 +63,7 @@ class Workload:
             client.join(10)
 
     def gaps(self, begin, end):
-        """Returns the longest time without an acknowledged change: of any client, and of the one that waited longest."""
+        """Returns the longest times without an acknowledged change: of all clients, and of the unluckiest one."""
         own = [longest_gap([at for at in client.acks if begin <= at <= end], begin, end)
                for client in self.clients if client.writes]
         every = sorted(at for client in self.clients for at in client.acks if begin <= at <= end)
