@@ -155,7 +155,7 @@ def stop_twice(cluster, random):
 def other_lease(cluster, random):
     """A node starts with another lease than the others."""
     n = random.randrange(COUNT)
-    cluster.leases[n] = round(cluster.settings.lease * random.choice((0.5, 1, 2)))
+    cluster.leases[n] = max(500, round(cluster.settings.lease * random.choice((0.5, 1, 2))))
     cluster.kill(cluster.nodes, n)
     cluster.start_node(n)
 

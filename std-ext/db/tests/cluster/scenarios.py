@@ -114,6 +114,40 @@ def restored_etcd(cluster):
     refuse_all(cluster)
 
 
+def overtaken_etcd(cluster):
+    """etcd is restored, and a node that was away since the backup writes on: the others must not follow it."""
+    cluster.start()
+    write(cluster, 50)
+    away = (cluster.primary() + 1) % COUNT
+    others = [n for n in range(COUNT) if n != away]
+    time.sleep(2)
+    cluster.kill(cluster.nodes, away)
+    stop_members(cluster)
+    for n in range(COUNT):
+        shutil.copytree(f"{cluster.folder}/e{n}", f"{cluster.folder}/backup{n}")
+        cluster.start_member(n)
+    cluster.wait_for_etcd()
+    cluster.primary()
+    write(cluster, 50)
+    time.sleep(2)
+    cluster.kill(cluster.nodes, *others)
+    stop_members(cluster)
+    for n in range(COUNT):
+        shutil.rmtree(f"{cluster.folder}/e{n}")
+        shutil.move(f"{cluster.folder}/backup{n}", f"{cluster.folder}/e{n}")
+        cluster.start_member(n)
+    cluster.wait_for_etcd()
+    cluster.start_node(away)
+    cluster.primary()
+    count = write(cluster, 200)
+    for n in others:
+        cluster.start_node(n)
+    for n in others:
+        wait_for_end(cluster, cluster.nodes[n], f"n{n}", "another history", f"node {n}, with changes that etcd forgot,")
+    if cluster.ask(away, "DBSIZE") != count:
+        raise Failed("the node that etcd knows does not go on")
+
+
 def emptied_etcd(cluster):
     """etcd has lost all of its disks."""
     cluster.start()
@@ -345,7 +379,7 @@ def old_etcd(cluster):
 
 
 SCENARIOS = {one.__name__: one for one in (
-    restored_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch, unknown_kind,
+    restored_etcd, overtaken_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch, unknown_kind,
     resync_under_pressure, old_etcd)}
 
 

@@ -137,7 +137,7 @@ class Client(threading.Thread):
             pass
         operation.start, operation.via = client.sent, f"client {self.number}"
         operations.append(operation)
-        if operation.end is not None and kind not in ("read", "mget", "held"):
+        if operation.end is not None and kind not in ("read", "mget", "held") and what != ("GET",):
             self.acks.append(operation.end)
         return operation
 
