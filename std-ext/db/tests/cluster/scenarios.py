@@ -379,8 +379,8 @@ def old_etcd(cluster):
 
 
 SCENARIOS = {one.__name__: one for one in (
-    restored_etcd, overtaken_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch, unknown_kind,
-    resync_under_pressure, old_etcd)}
+    restored_etcd, overtaken_etcd, emptied_etcd, copied_folder, other_cluster, wrong_endpoints, damaged_batch,
+    unknown_kind, resync_under_pressure, old_etcd)}
 
 
 def play(names, program, etcd, **settings):
