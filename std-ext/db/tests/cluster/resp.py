@@ -116,6 +116,10 @@ class ClusterClient:
         if moved:
             self.drop()
             self.address = (moved.group(1), int(moved.group(2)))
+        elif "rolled back" in why:
+            # It was executed, and may still reach the log.
+            self.elsewhere()
+            raise Unanswered(why)
         elif why.startswith(NOT_NOW):
             self.elsewhere()
         else:

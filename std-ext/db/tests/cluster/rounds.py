@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 import time
 
 import faults
@@ -131,6 +132,21 @@ class Rounds:
             time.sleep(0.2)
         count, same = found[0]
         print(f"All nodes have the same {count} keys, with the digest {same}.")
+        self.ask_check()
+
+    def ask_check(self):
+        """Asks `hedgerow-db cluster check`, which compares the log in etcd and the nodes' own digests."""
+        cluster = self.cluster
+        command = [cluster.program, "cluster", "check"]
+        if subprocess.run([*command, "--help"], capture_output=True, check=False).returncode:
+            return
+        settings = ["--cluster", "yes", "--cluster-name", "test", "--cluster-etcd", cluster.node_endpoints(0),
+                    "--cluster-insecure", "yes"]
+        done = subprocess.run(cluster.network.command("n0", [*command, *settings]), capture_output=True, text=True,
+                              timeout=120, check=False)
+        if done.returncode:
+            raise Violation(f"`cluster check` says: {done.stdout} {done.stderr}")
+        print(*(f"  {line}" for line in done.stdout.splitlines()[-3:]), sep="\n")
 
     def everything(self, n):
         """Returns the number and a digest of all keys that do not expire, with their values."""
