@@ -329,6 +329,19 @@ def unknown_kind(cluster):
     check_all(cluster, count)
 
 
+def values_at(cluster, n):
+    """Returns the first values of a node; None while it loads."""
+    try:
+        connection = Connection(cluster.addresses[n], 60.0)
+        try:
+            connection.command("READONLY")
+            return connection.values([f"key:{number}" for number in range(32)])
+        finally:
+            connection.close()
+    except (OSError, Refused):
+        return None
+
+
 def resync_under_pressure(cluster):
     """A node without data fetches them slowly, while more is written than etcd may retain: it still arrives."""
     cluster.start()
@@ -348,15 +361,11 @@ def resync_under_pressure(cluster):
         if number > PRESSURE // 4:
             cluster.thaw(cluster.nodes, n)
             time.sleep(0.002)
-    last = [connection.command("GET", f"key:{number}") for number in range(32)]
     connection.close()
+    last = values_at(cluster, cluster.primary())
     first = int(cluster.etcdctl("get", "--prefix", LOG, "--keys-only", "--limit", "1").split("/")[-1])
     cluster.wait_for_all(180.0)
-    connection = Connection(cluster.addresses[n], 60.0)
-    connection.command("READONLY")
-    wait_for("the node has other values than the primary",
-             lambda: [connection.command("GET", f"key:{number}") for number in range(32)] == last)
-    connection.close()
+    wait_for("the node has other values than the primary", lambda: values_at(cluster, n) == last, 60.0)
     fetched = cluster.log(f"n{n}").count("fetching the data")
     print(f"     the node fetched {fetched} times; etcd's log began at batch {first}")
     if not fetched or first < PRESSURE // 8:
