@@ -164,8 +164,9 @@ impl Driver {
             }
             Message::Want => {
                 let own = self.parts.own.to_string();
-                let lease = self.parts.registry.lease();
-                self.parts.calls.put(self.parts.wanted_key.clone(), own, lease);
+                // Without a lease: etcd may have ended this node's too early, and would refuse the request. The primary
+                // deletes the key.
+                self.parts.calls.put(self.parts.wanted_key.clone(), own, 0);
             }
             Message::HandOver(to) => self.event(Event::HandOver(to)),
             Message::Leave(done) => {

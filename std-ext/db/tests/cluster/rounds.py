@@ -52,6 +52,20 @@ class Rounds:
             takeovers=cluster.epoch() - epoch, operations=len(operations), acknowledged=workload.acknowledged(),
             load=os.getloadavg()[0])
 
+    def post_mortem(self):
+        """Returns what the nodes that still answer have lost of a round that failed."""
+        operations, wrong = self.workload.stop()
+        if wrong:
+            return [wrong]
+        for n in range(COUNT):
+            try:
+                wrong = check_history(operations, self.read(n, final_keys(operations)))
+            except (OSError, Refused):
+                continue
+            if wrong:
+                return [f"node {n}: {one}" for one in wrong[:6]]
+        return []
+
     def check(self, number, operations, steps):
         """Checks a history, and that all nodes have the same values."""
         keys = final_keys(operations)
