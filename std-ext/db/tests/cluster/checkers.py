@@ -87,7 +87,7 @@ def check_reads(key, final, numbers, appends, operations):
     wrong = []
     at = {number: place for place, number in enumerate(numbers)}
     reads = sorted((one for one in operations if one.kind == "read" and one.end is not None), key=lambda r: r.start)
-    # The shortest value that a read may see, by the end of what made it so.
+    # The shortest values that later reads may see, by the ends of the operations that made them so.
     floors = [(one.end, (at[number] + 1) * TOKEN, f"token {number}") for number, one in appends.items()
               if one.end is not None and number in at]
     floors += [(one.end, len(one.reply or b""), "an earlier read") for one in reads]

@@ -367,11 +367,10 @@ def isolate_primary(cluster, _random):
 
 def fill(cluster, n):
     """Fills the disk of a node."""
-    with open(f"{cluster.dir(n)}/filler", "wb") as filler:
+    with open(f"{cluster.dir(n)}/filler", "wb", buffering=0) as filler:
         try:
-            while True:
-                filler.write(b"x" * 65536)
-                filler.flush()
+            while filler.write(b"x" * 65536):
+                pass
         except OSError:
             pass
 

@@ -209,10 +209,23 @@ class Cluster:
             time.sleep(0.05)
         self.fail(f"the nodes are {roles}")
 
+    def disk(self, n):
+        """Returns the bytes of a node's folder."""
+        used = 0
+        for path, _, names in os.walk(self.dir(n)):
+            for name in names:
+                try:
+                    used += os.stat(f"{path}/{name}").st_blocks * 512
+                except FileNotFoundError:
+                    pass
+        return used
+
     def fail(self, why):
         raise Failed(why)
 
     def print_logs(self, lines=12):
+        for n in range(COUNT):
+            print(f"==> {self.dir(n)}", *sorted(os.listdir(self.dir(n))), sep="\n", file=sys.stderr)
         for name in sorted(os.listdir(self.folder)):
             if name.endswith(".log"):
                 with open(f"{self.folder}/{name}", errors="replace") as log:

@@ -50,7 +50,7 @@ class Rounds:
         self.report.round(
             round=number, fault=name, seed=self.seed, gap_ms=round(any_gap * 1000), longest_ms=round(own_gap * 1000),
             takeovers=cluster.epoch() - epoch, operations=len(operations), acknowledged=workload.acknowledged(),
-            load=os.getloadavg()[0])
+            disk_kb=[cluster.disk(n) >> 10 for n in range(COUNT)], load=os.getloadavg()[0])
 
     def post_mortem(self):
         """Returns what the nodes that still answer have lost of a round that failed."""
