@@ -11,7 +11,7 @@ use super::durable::Durable;
 use super::log::EtcdLog;
 use super::message::{Message, Report};
 use super::picture::Picture;
-use super::registration;
+use super::registration::Clocks;
 use super::registry::Registry;
 use super::relay::Incarnation;
 use super::replica::{Order, Replica};
@@ -56,6 +56,7 @@ pub(super) struct Parts {
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
+    clocks: Clocks,
     /// When requests were sent that may prove something, in microseconds, by their numbers.
     sent: HashMap<u64, u64>,
     /// The transaction without an answer.
@@ -85,6 +86,7 @@ impl Driver {
         Self {
             parts,
             compaction: Compaction::default(),
+            clocks: Clocks::default(),
             sent: HashMap::new(),
             in_flight: None,
             proof: (0, 0),
@@ -147,7 +149,7 @@ impl Driver {
                 self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
             }
             Message::Nodes(nodes) => {
-                let clocks = registration::clocks(&nodes, self.parts.own, self.parts.db.now());
+                let clocks = self.clocks.see(&nodes, self.parts.own, self.parts.db.now());
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.event(Event::Clocks(clocks));
@@ -384,6 +386,11 @@ impl Driver {
         // The view comes first: a command that the log refuses must not be sent back to this node.
         self.publish_view();
         self.parts.log.end_term();
+        if !served && self.parts.log.reached() < self.begin {
+            // This node has led, but not served: the entry that began its epoch is in the log, and the next one comes
+            // from another node.
+            self.parts.log.set_reached(self.begin);
+        }
         if served {
             // Clients wait until they can be told who the primary is.
             self.hold(true);

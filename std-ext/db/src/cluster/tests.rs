@@ -281,6 +281,30 @@ fn leases(etcd: &Etcd) -> Vec<String> {
 }
 
 #[test]
+fn a_node_that_leads_without_serving_follows_again() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (folders, settings) = (Folders::new(2), settings(&etcd, "moments"));
+    let nodes: Vec<_> =
+        (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
+    let status = |place: usize| nodes[place].member.status();
+    until("thirty epochs", || {
+        // So often that a node is asked also between its takeover and its service.
+        for place in [0, 1].repeat(10) {
+            nodes[place].member.hand_over(Some(nodes[1 - place].member.id()));
+            thread::sleep(Duration::from_micros(50));
+        }
+        (0..2).all(|place| status(place).epoch >= 30)
+    });
+    let last = (0..2).map(|place| status(place).applied).max();
+    let begin = Instant::now();
+    while (0..2).any(|place| Some(status(place).applied) < last) {
+        let all = [status(0), status(1)];
+        assert!(begin.elapsed() < TIME_LIMIT, "a node follows no more: {all:#?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_process_that_stops_names_its_successor() {
     let Some(etcd) = Etcd::start(1) else { return };
     let mut settings = settings(&etcd, "release");
