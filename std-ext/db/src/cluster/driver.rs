@@ -12,7 +12,7 @@ use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::message::{Message, Report};
 use super::picture::Picture;
-use super::registration;
+use super::registration::Clocks;
 use super::registry::Registry;
 use super::relay::Incarnation;
 use super::replica::{Order, Replica};
@@ -57,6 +57,7 @@ pub(super) struct Parts {
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
+    clocks: Clocks,
     /// When requests were sent that may prove something, in microseconds, by their numbers.
     sent: HashMap<u64, u64>,
     /// The transaction without an answer.
@@ -87,6 +88,7 @@ impl Driver {
         Self {
             parts,
             compaction: Compaction::default(),
+            clocks: Clocks::default(),
             sent: HashMap::new(),
             in_flight: None,
             gathering: Gathering::default(),
@@ -148,7 +150,7 @@ impl Driver {
                 self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
             }
             Message::Nodes(nodes) => {
-                let clocks = registration::clocks(&nodes, self.parts.own, self.parts.db.now());
+                let clocks = self.clocks.see(&nodes, self.parts.own, self.parts.db.now());
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.event(Event::Clocks(clocks));
@@ -165,8 +167,9 @@ impl Driver {
             }
             Message::Want => {
                 let own = self.parts.own.to_string();
-                let lease = self.parts.registry.lease();
-                self.parts.calls.put(self.parts.wanted_key.clone(), own, lease);
+                // Without a lease: etcd may have ended this node's too early, and would refuse the request. The primary
+                // deletes the key.
+                self.parts.calls.put(self.parts.wanted_key.clone(), own, 0);
             }
             Message::HandOver(to) => self.event(Event::HandOver(to)),
             Message::Leave(done) => {
@@ -388,6 +391,11 @@ impl Driver {
         // The view comes first: a command that the log refuses must not be sent back to this node.
         self.publish_view();
         self.parts.log.end_term();
+        if !served && self.parts.log.reached() < self.begin {
+            // This node has led, but not served: the entry that began its epoch is in the log, and the next one comes
+            // from another node.
+            self.parts.log.set_reached(self.begin);
+        }
         if served {
             // Clients wait until they can be told who the primary is.
             self.hold(true);

@@ -3,6 +3,7 @@
 use super::core::NodeId;
 use super::view::Addresses;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// The registration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +65,57 @@ pub(super) struct Node {
     pub(super) registration: Registration,
 }
 
-/// Returns how far the clocks of other nodes are ahead of `now`, in milliseconds.
-pub(super) fn clocks(nodes: &[Node], own: NodeId, now: u64) -> Vec<(NodeId, i64)> {
-    let others = nodes.iter().filter(|node| node.id != own);
-    let ahead = |wall: u64| {
-        let ahead = i128::from(wall) - i128::from(now);
-        ahead.clamp(i64::MIN.into(), i64::MAX.into()) as i64
-    };
-    others.map(|node| (node.id, ahead(node.registration.wall))).collect()
+/// The clocks of the other nodes.
+///
+/// A registration tells the time at which it was written, so it is compared with this node's clock when it has just
+/// changed. etcd keeps a registration while it is away, and an old one would make this node's clock look ahead.
+#[derive(Debug, Default)]
+pub(super) struct Clocks(HashMap<NodeId, SeenClock>);
+
+#[derive(Debug)]
+struct SeenClock {
+    /// The process, and the time that it wrote.
+    written: (u64, u64),
+    /// By how much it was ahead of this node's then, in milliseconds. `None`: it is not known when that was written.
+    ahead: Option<i64>,
+}
+
+impl Clocks {
+    /// Takes the registrations that were just read, at the time `now`. Returns how far clocks of other nodes are ahead,
+    /// in milliseconds.
+    pub(super) fn see(&mut self, nodes: &[Node], own: NodeId, now: u64) -> Vec<(NodeId, i64)> {
+        self.0.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        for node in nodes.iter().filter(|node| node.id != own) {
+            let written = (node.registration.nonce, node.registration.wall);
+            let new = SeenClock { written, ahead: None };
+            let seen = self.0.entry(node.id).or_insert(new);
+            if seen.written != written {
+                let ahead = i128::from(node.registration.wall) - i128::from(now);
+                let ahead = ahead.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+                *seen = SeenClock { written, ahead: Some(ahead) };
+            }
+        }
+        self.0.iter().filter_map(|(id, seen)| Some((*id, seen.ahead?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_when_its_registration_changes() {
+        let (own, other) = (NodeId([1; 20]), NodeId([2; 20]));
+        let at = |wall| {
+            let of = |id| Node { id, registration: Registration { wall, ..Default::default() } };
+            vec![of(own), of(other)]
+        };
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.see(&at(1000), own, 60_000), [], "nobody knows how old that is");
+        assert_eq!(clocks.see(&at(1000), own, 61_000), [], "an old registration counts");
+        assert_eq!(clocks.see(&at(62_500), own, 62_000), [(other, 500)]);
+        assert_eq!(clocks.see(&at(62_500), own, 90_000), [(other, 500)], "etcd was away");
+        assert_eq!(clocks.see(&[], own, 91_000), []);
+        assert_eq!(clocks.see(&at(62_500), own, 92_000), [], "it is another one");
+    }
 }

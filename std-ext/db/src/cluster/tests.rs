@@ -265,6 +265,58 @@ fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
 }
 
 #[test]
+fn a_hand_over_is_requested_also_after_etcd_has_ended_the_leases() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (folders, settings) = (Folders::new(2), settings(&etcd, "roses"));
+    let nodes: Vec<_> =
+        (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
+    let at = primary(&nodes);
+    let to = &nodes[1 - at];
+    until("both know both", || nodes.iter().all(|node| node.view().members.len() == 2));
+    until("a follower", || to.view().role == Role::Follower);
+    // A leader of etcd that stalled has done that. The nodes notice it seconds later.
+    until("two leases", || leases(&etcd).len() == 2);
+    for lease in leases(&etcd) {
+        etcd.etcdctl(&["lease", "revoke", &lease]);
+    }
+    to.member.views().hand_over().unwrap();
+    let begin = Instant::now();
+    while !to.is_primary() {
+        assert!(begin.elapsed() < TIME_LIMIT, "the request for the group was lost");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn leases(etcd: &Etcd) -> Vec<String> {
+    let text = etcd.etcdctl(&["lease", "list"]);
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_node_that_leads_without_serving_follows_again() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (folders, settings) = (Folders::new(2), settings(&etcd, "moments"));
+    let nodes: Vec<_> =
+        (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
+    let status = |place: usize| nodes[place].member.status();
+    until("thirty epochs", || {
+        // So often that a node is asked also between its takeover and its service.
+        for place in [0, 1].repeat(10) {
+            nodes[place].member.hand_over(Some(nodes[1 - place].member.id()));
+            thread::sleep(Duration::from_micros(50));
+        }
+        (0..2).all(|place| status(place).epoch >= 30)
+    });
+    let last = (0..2).map(|place| status(place).applied).max();
+    let begin = Instant::now();
+    while (0..2).any(|place| Some(status(place).applied) < last) {
+        let all = [status(0), status(1)];
+        assert!(begin.elapsed() < TIME_LIMIT, "a node follows no more: {all:#?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_process_that_stops_names_its_successor() {
     let Some(etcd) = Etcd::start(1) else { return };
     let mut settings = settings(&etcd, "release");

@@ -182,6 +182,9 @@ impl Group {
             out.push(lead.proof(settings.lease_reads));
         }
         let before = position;
+        // A build for the check of the chaos run's checkers, which must report the changes that this loses.
+        #[cfg(hedgerow_no_fence)]
+        let swap = Arc::new(Swap { tail: Compare::Any, ..Swap::clone(&swap) });
         let attempt = Attempt { swap, line: Some(line), sent, load, before };
         self.send(Kind::Append, attempt, out);
         if let Some(flight) = &mut self.flight {
@@ -379,6 +382,9 @@ impl Group {
 
     /// Another node is the primary.
     pub(super) fn fence(&mut self, by: Option<(Tail, Vec<u8>)>, out: &mut Vec<Action>) {
+        if cfg!(hedgerow_no_fence) {
+            return;
+        }
         let Phase::Leading(lead) = &self.phase else { return };
         let drained = lead.is_drained();
         let closed = lead.leaving.as_ref().is_some_and(|leaving| leaving.closed);
