@@ -194,11 +194,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn failover(
-        &mut self,
-        shown: &ShownNodes<'_>,
-        options: &[&[u8]],
-    ) -> Result<(), CommandError> {
+    fn failover(&mut self, shown: &ShownNodes<'_>, options: &[&[u8]]) -> Result<(), CommandError> {
         match options {
             [] => {}
             [option] if is(option, "force") || is(option, "takeover") => {

@@ -13,7 +13,7 @@ use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
 pub use state::Group;
-use state::{Ahead, Applying, Clocks, Exit, Phase, Watching};
+use state::{Ahead, Applying, Clocks, Exit, Phase, Space, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
@@ -50,6 +50,7 @@ impl Group {
             exit: Exit::No,
             resting: 0,
             why: String::new(),
+            space: Space::Enough,
         }
     }
 
@@ -90,6 +91,10 @@ impl Group {
             Event::Resynced { position, held } => self.resynced(position, held, out),
             Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
+            Event::SpaceShort(short) => {
+                self.space = if short { Space::Short } else { Space::Enough };
+                self.trim_now();
+            }
         }
     }
 

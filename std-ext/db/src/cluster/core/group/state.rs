@@ -55,6 +55,14 @@ pub struct Group {
     pub(super) resting: u64,
     /// Why the takeover in flight was allowed.
     pub(super) why: String,
+    pub(super) space: Space,
+}
+
+/// The space that etcd has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    Enough,
+    Short,
 }
 
 /// Whether the process stops. If it does, it never takes over.
