@@ -195,8 +195,8 @@ impl Space {
             ),
             Level::Full => tracing::error!(
                 "changes are refused, because {in_use} bytes and more of etcd's quota of {quota} are in use, and its \
-                 file has {size}. They are accepted again when there is room. Start the nodes that are away, so that etcd may forget what they \
-                 lack; or raise --quota-backend-bytes and cluster-etcd-quota"
+                 file has {size}. They are accepted again when there is room. Start the nodes that are away, so that \
+                 etcd may forget what they lack; or raise --quota-backend-bytes and cluster-etcd-quota"
             ),
         }
     }
