@@ -6,6 +6,9 @@
 use crate::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, Limits, MOST_ARGUMENTS};
 use std::fmt::{self, Display, Write};
 
+/// While more bytes of entries than this wait for the log, the server reads from no client, and gRPC executes no call.
+/// Then the clients' sockets fill up, and not this process's memory.
+pub(crate) const LOG_BACKLOG: usize = 8 << 20;
 /// Beyond this many bytes of unread replies, the server reads more commands only if the client takes none of the
 /// replies: it may write all of a pipeline before it reads. A client that reads slowly is paused, and costs no more
 /// than this.
@@ -201,6 +204,10 @@ const WAITS: &[(&str, &str)] = &[
     (
         "replies that wait for the log",
         "as long as the disk takes; they are withdrawn if writing fails",
+    ),
+    (
+        "requests, while 8 MiB of changes wait for the log, or a node hands its group over",
+        "as long as the log takes; 2 seconds for a hand-over",
     ),
     ("a gRPC connection without a call", "`timeout`; without it, no limit"),
     ("a gRPC `Watch` without changes", "no limit: the client has nothing to send"),

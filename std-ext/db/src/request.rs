@@ -276,6 +276,8 @@ pub enum RequestError {
     LogUnavailable,
     /// This node of a cluster is not the primary, so it accepts no change.
     NotPrimary,
+    /// The log of a cluster has hardly any room left, so the primary accepts no change.
+    LogFull,
     /// The keys and values of the change are longer than a cluster's log takes.
     EntryTooLong,
 }
@@ -295,6 +297,9 @@ impl fmt::Display for RequestError {
                 "the log cannot be written, so changes are refused; see the server's log"
             }
             Self::NotPrimary => "this node is not the primary, so changes are refused",
+            Self::LogFull => {
+                "the cluster's etcd has hardly any space left, so changes are refused; see the server's log"
+            }
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
         })
     }

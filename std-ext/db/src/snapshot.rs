@@ -5,15 +5,16 @@
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
 //! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
 //!          [expiration u64], key, value
-//! footer:  last lsn u64, time u64, [position, in version 2], for each section: begin u16 and end u16 of its slots,
-//!          floor u64, entries u64, offset of its first block u64, bytes of its blocks u64
+//! footer:  last lsn u64, time u64, [position, from version 2 on], [hash, from version 3 on], for each section: begin
+//!          u16 and end u16 of its slots, floor u64, entries u64, offset of its first block u64, bytes of its blocks u64
 //! position: cluster 16 bytes, group u32, incarnation u64, epoch u64, a bit for each slot that the group has, the entry
 //!          with the last mark of a batch u64 (0: none), and of that mark: number u64, epoch u64, chain before 16 bytes
+//! hash:    the first entry that it counts u64 (0: there is no hash), running hash from it to the last lsn 16 bytes
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
 //!
 //! A database on one machine writes version 1, so that earlier programs can read it. A node of a cluster writes version
-//! 2. Both are read.
+//! 3, and once wrote version 2. All are read.
 //!
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE).
 //!
@@ -27,7 +28,7 @@
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{BatchMark, Lsn, OpenError, Position, crc};
+use crate::log::{BatchHash, BatchMark, Lsn, OpenError, Position, crc};
 use crate::request::LONGEST_VALUE;
 use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
 use std::fs::File;
@@ -38,8 +39,9 @@ use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"hedgesnp";
 const VERSION: u32 = 1;
-/// The version of a node of a cluster.
-const CLUSTERED: u32 = 2;
+/// The version of a node of a cluster, and the one before, without a hash.
+const CLUSTERED: u32 = 3;
+const CLUSTERED_BEFORE: u32 = 2;
 /// The prefix of the snapshots' names. The number of the last entry follows.
 pub(crate) const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
@@ -53,8 +55,9 @@ const ENTRY_HEADER: usize = 6;
 const HAS_TTL: u32 = 1 << 31;
 /// Bytes of the footer before the list of sections, and of each section in the list.
 const FOOTER: usize = 16;
-/// Bytes of the position in version 2, between the two.
+/// Bytes of the position and of the hash, between the two.
 const POSITION: usize = 16 + 4 + 8 + 8 + SLOT_SET_BYTES + 8 + 8 + 8 + 16;
+const HASH: usize = 8 + 16;
 const SECTION: usize = 36;
 const TRAILER: usize = 16;
 /// The file is synced each time that this much was written, so that the last sync is short.
@@ -206,12 +209,12 @@ impl Writer {
         if position.is_some() != (self.version == CLUSTERED) {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not the position of this log"));
         }
-        let most = FOOTER + POSITION + self.sections.len() * SECTION + TRAILER;
+        let most = FOOTER + POSITION + HASH + self.sections.len() * SECTION + TRAILER;
         let mut footer = Vec::with_capacity(most);
         footer.extend(last.to_le_bytes());
         footer.extend(time.to_le_bytes());
         if let Some(position) = position {
-            write_position(position, &mut footer);
+            write_position(position, last, &mut footer);
         }
         for section in &self.sections {
             footer.extend(section.slots.start.to_le_bytes());
@@ -400,7 +403,8 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     }
     let before_sections = match u32_at(&header, 8) {
         VERSION => FOOTER,
-        CLUSTERED => FOOTER + POSITION,
+        CLUSTERED_BEFORE => FOOTER + POSITION,
+        CLUSTERED => FOOTER + POSITION + HASH,
         _ => return Err(ReadError::Damage(8, "the format version is not supported")),
     };
     let mut trailer = [0; TRAILER];
@@ -427,15 +431,27 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     }
     let sections = read_sections(&footer[before_sections..], place, last)
         .ok_or(ReadError::Damage(place, "its sections overlap, leave gaps, or are out of order"))?;
-    let position = footer[FOOTER..before_sections].first_chunk().map(read_position);
+    let position = footer[FOOTER..before_sections].split_first_chunk();
+    let position =
+        position.map(|(position, hash)| read_position(position, hash.first_chunk(), last));
     if position.as_ref().and_then(|position| position.batch).is_some_and(|(at, _)| at > last) {
         return Err(ReadError::Damage(place, "its last batch begins after its last entry"));
+    }
+    if position
+        .as_ref()
+        .and_then(|position| position.batch_hash)
+        .is_some_and(|hash| hash.first > last)
+    {
+        return Err(ReadError::Damage(
+            place,
+            "the hash of its last batch begins after its last entry",
+        ));
     }
     Ok(Footer { sections, last, time: u64_at(&footer, 8), position, bytes })
 }
 
-fn write_position(position: Position, into: &mut Vec<u8>) {
-    let Position { cluster, group, incarnation, epoch, slots, batch } = position;
+fn write_position(position: Position, last: Lsn, into: &mut Vec<u8>) {
+    let Position { cluster, group, incarnation, epoch, slots, batch, batch_hash } = position;
     into.extend(cluster);
     into.extend(group.to_le_bytes());
     into.extend(incarnation.to_le_bytes());
@@ -447,9 +463,14 @@ fn write_position(position: Position, into: &mut Vec<u8>) {
         into.extend(number.to_le_bytes());
     }
     into.extend(mark.chain_before);
+    // A hash up to another entry says nothing about this snapshot.
+    let hash = batch_hash.filter(|hash| hash.last == last);
+    let (first, hash) = hash.map_or((0, [0; 16]), |hash| (hash.first, hash.hash));
+    into.extend(first.to_le_bytes());
+    into.extend(hash);
 }
 
-fn read_position(bytes: &[u8; POSITION]) -> Position {
+fn read_position(bytes: &[u8; POSITION], hash: Option<&[u8; HASH]>, last: Lsn) -> Position {
     /// Bytes before the slots, and before the batch.
     const SLOTS_AT: usize = 36;
     const BATCH_AT: usize = SLOTS_AT + SLOT_SET_BYTES;
@@ -466,7 +487,14 @@ fn read_position(bytes: &[u8; POSITION]) -> Position {
         epoch: u64_at(bytes, 28),
         slots: SlotSet::from_bits(&slots),
         batch: (entry != 0).then_some((entry, BatchMark { seq, epoch, chain_before })),
+        batch_hash: hash.and_then(|bytes| read_hash(bytes, last)),
     }
+}
+
+fn read_hash(bytes: &[u8; HASH], last: Lsn) -> Option<BatchHash> {
+    let (first, mut hash) = (u64_at(bytes, 0), [0; 16]);
+    hash.copy_from_slice(&bytes[8..]);
+    (first != 0).then_some(BatchHash { first, last, hash })
 }
 
 /// Parses the list of sections in the footer. Returns None unless the sections fill the file from its header to `end`,

@@ -4,7 +4,7 @@
 
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{BatchMark, Fsync, OpenError, Position};
+use hedgerow_db::log::{BatchHash, BatchMark, Fsync, OpenError, Position};
 use hedgerow_db::request::LONGEST_VALUE;
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
 use hedgerow_db::{Db, Options, SlotSet};
@@ -75,6 +75,7 @@ fn position() -> Position {
         epoch: 4,
         slots: SlotSet::from_bits(&slots),
         batch: Some((88, mark)),
+        batch_hash: Some(BatchHash { first: 89, last: 90, hash: *b"hash of 89 to 90" }),
     }
 }
 
@@ -82,7 +83,8 @@ fn position() -> Position {
 fn a_snapshot_of_a_cluster_has_the_position_of_the_log() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
-    for position in [position(), Position { batch: None, ..position() }] {
+    let unknown = Position { batch_hash: None, ..position() };
+    for position in [position(), Position { batch: None, ..position() }, unknown.clone()] {
         write_at(&folder, 90, &[3, 5], Some(position.clone())).unwrap();
         let snapshot = Snapshot::newest(&folder).unwrap().unwrap();
         assert_eq!((snapshot.last(), snapshot.time()), (90, 777));
@@ -96,6 +98,13 @@ fn a_snapshot_of_a_cluster_has_the_position_of_the_log() {
     let late = position().batch.map(|(_, mark)| (91, mark));
     write_at(&folder, 90, &[3], Some(Position { batch: late, ..position() })).unwrap();
     assert!(matches!(Snapshot::newest(&folder), Err(OpenError::Damaged { .. })));
+    // Neither does a hash that begins there say anything, nor one up to another entry.
+    let begins = |first| position().batch_hash.map(|hash| BatchHash { first, ..hash });
+    let late = Position { batch_hash: begins(91), ..position() };
+    write_at(&folder, 90, &[3], Some(late)).unwrap();
+    assert!(matches!(Snapshot::newest(&folder), Err(OpenError::Damaged { .. })));
+    write_at(&folder, 91, &[3], Some(position())).unwrap();
+    assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().position(), Some(&unknown));
     // Programs of one machine write what earlier programs can read.
     write(&folder, 95, &[3]).unwrap();
     assert_eq!(fs::read(file(path.path(), 95)).unwrap()[8..12], [1, 0, 0, 0]);

@@ -194,7 +194,7 @@ impl Check {
                     cargo.args(["--features", "grpc"]);
                 }
                 if clustered {
-                    cargo.args(["--features", "cluster"]);
+                    cargo.args(["--features", "cluster,grpc"]);
                 }
                 if target == "lib" {
                     cargo.arg("--lib");

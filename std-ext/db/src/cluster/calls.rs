@@ -10,8 +10,10 @@ use super::etcd::{
 use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::resync::SharedSpool;
+use super::space::EtcdSpace;
 use crate::lock::lock;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// The batches of one answer: at 512 KiB each they are less than the 8 MiB that the client takes.
@@ -135,6 +137,27 @@ impl Calls {
                 tracing::debug!("cannot delete from etcd: {why}");
             }
         });
+    }
+
+    /// Asks etcd's members for their sizes. `quota` is `cluster-etcd-quota`.
+    pub(super) fn measure(&self, quota: u64) {
+        let (client, inbox) = (self.client.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let answers = client.status().await.into_iter();
+            let members: Vec<_> = answers.filter_map(|(_, status)| status.ok()).collect();
+            // Fails only after the driver has stopped.
+            let _ = inbox.send(Message::Space(EtcdSpace::of(&members, quota)));
+        });
+    }
+
+    /// Sets how long the calls from now on may take.
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.client = self.client.with_timeout(timeout);
+    }
+
+    /// Returns the names of the keys.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Returns the client.

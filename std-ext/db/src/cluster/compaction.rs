@@ -5,7 +5,8 @@
 
 use super::calls::Calls;
 use super::clock;
-use super::etcd::AlarmKind;
+use super::etcd::{AlarmKind, Client, EtcdError, Status};
+use super::space::EtcdSpace;
 use std::collections::VecDeque;
 
 /// The age of the revision up to which etcd forgets, in milliseconds.
@@ -14,12 +15,14 @@ const AGE: u64 = 5000;
 const PERIOD: u64 = 5000;
 /// Bytes of batches after which etcd is compacted sooner, and up to a younger revision.
 const BYTES: u64 = 64 << 20;
+/// The same as a part of etcd's quota, if that is less.
+const PART: u64 = 32;
 /// The age of that revision.
 const YOUNG: u64 = 1000;
 /// Only one revision is remembered for each span of this many milliseconds.
 const STEP: u64 = 500;
-/// The part of etcd's quota, in percent, below which the alarm is disarmed.
-const ROOM: u64 = 80;
+/// How often the log says that etcd is full, in milliseconds.
+const WARN: u64 = 10_000;
 
 /// The revisions that etcd had at some times, and the time of the last compaction.
 #[derive(Default)]
@@ -28,6 +31,11 @@ pub(super) struct Compaction {
     bytes: u64,
     compacted_at: u64,
     freed_at: u64,
+    warned_at: u64,
+    /// etcd's quota; 0 if it is not known.
+    quota: u64,
+    /// etcd has little space left, so it forgets all but the last second, every second.
+    short: bool,
 }
 
 impl Compaction {
@@ -41,6 +49,17 @@ impl Compaction {
     /// Notes bytes that were written.
     pub(super) fn add_bytes(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// Sets etcd's quota, and whether it has little space left.
+    pub(super) fn set_space(&mut self, quota: u64, short: bool) {
+        (self.quota, self.short) = (quota, short);
+    }
+
+    /// Returns the bytes of batches after which etcd is compacted sooner. Compaction writes the pages anew that these
+    /// batches have, so they are a small part of the quota.
+    fn most_bytes(&self) -> u64 {
+        if self.quota == 0 { BYTES } else { BYTES.min(self.quota / PART) }
     }
 
     /// Compacts etcd if it is time.
@@ -57,8 +76,9 @@ impl Compaction {
 
     /// Returns up to which revision etcd should forget, if it is time.
     fn due(&mut self, now: u64) -> Option<u64> {
-        let age = if self.bytes >= BYTES { YOUNG } else { AGE };
-        if self.bytes < BYTES && now < self.compacted_at + PERIOD {
+        let hurry = self.bytes >= self.most_bytes() || self.short;
+        let age = if hurry { YOUNG } else { AGE };
+        if !hurry && now < self.compacted_at + PERIOD {
             return None;
         }
         let mut revision = None;
@@ -74,44 +94,56 @@ impl Compaction {
         revision
     }
 
-    /// Makes room in an etcd that has none left: forgets all history, and disarms the alarm once there is room.
-    pub(super) fn free_space(&mut self, calls: &Calls) {
+    /// Makes room in an etcd that has raised the alarm NOSPACE: forgets all history, and disarms the alarm once that
+    /// helps. `quota` is `cluster-etcd-quota`.
+    pub(super) fn free_space(&mut self, calls: &Calls, quota: u64) {
         let now = clock::now();
         if now < self.freed_at + YOUNG {
             return;
         }
         self.freed_at = now;
-        let newest = self.revisions.back().map(|(_, revision)| *revision);
-        let client = calls.client().clone();
+        let warn = now >= self.warned_at + WARN;
+        if warn {
+            self.warned_at = now;
+        }
+        let (client, tail) = (calls.client().clone(), calls.keys().tail());
         tokio::spawn(async move {
-            if let Some(revision) = newest
-                && let Err(why) = client.compact(revision).await
-            {
-                tracing::warn!("etcd has no space left, and cannot be compacted: {why}");
-            }
-            let statuses = client.status().await;
-            let full =
-                statuses.iter().filter_map(|(_, status)| status.as_ref().ok()).any(|status| {
-                    status.quota.is_some_and(|quota| status.size_in_use * 100 > quota * ROOM)
-                });
-            if full {
-                tracing::warn!(
-                    "etcd has no space left. It is being trimmed; if this goes on, defragment its members one after \
-                     the other (`etcdctl defrag`), or raise --quota-backend-bytes"
-                );
-                return;
-            }
-            for alarm in client.alarms().await.unwrap_or_default() {
-                if alarm.kind == AlarmKind::NoSpace {
-                    let disarmed = client.disarm(&alarm).await;
-                    tracing::info!(
-                        "etcd has space again; its alarm is disarmed: {}",
-                        disarmed.is_ok()
-                    );
-                }
+            if let Err(why) = free_space(&client, tail, quota, warn).await {
+                tracing::warn!("etcd has no space left, and no room can be made yet: {why}");
             }
         });
     }
+}
+
+/// Compacts etcd, and disarms its alarm if there is room then.
+async fn free_space(
+    client: &Client,
+    tail: String,
+    quota: u64,
+    warn: bool,
+) -> Result<(), EtcdError> {
+    // The present revision: nothing was put since the alarm, but batches and other keys were deleted.
+    let revision = client.get(tail).await?.revision;
+    client.compact(revision).await?;
+    let members: Vec<Status> =
+        client.status().await.into_iter().filter_map(|(_, status)| status.ok()).collect();
+    if !EtcdSpace::of(&members, quota).is_some_and(|space| space.has_room()) {
+        if warn {
+            tracing::error!(
+                "etcd has no space left (alarm NOSPACE), and changes wait. Start the nodes that are away, and then \
+                 defragment etcd's members one after the other (`etcdctl defrag`); or raise --quota-backend-bytes and \
+                 cluster-etcd-quota. This node then disarms the alarm and goes on by itself"
+            );
+        }
+        return Ok(());
+    }
+    for alarm in client.alarms().await? {
+        if alarm.kind == AlarmKind::NoSpace {
+            client.disarm(&alarm).await?;
+            tracing::info!("etcd has space again; its alarm is disarmed");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -141,5 +173,24 @@ mod tests {
         assert_eq!(compaction.due(11_000), Some(7));
         compaction.add_bytes(1);
         assert_eq!(compaction.due(12_000), None);
+    }
+
+    #[test]
+    fn a_full_etcd_forgets_all_but_the_last_second() {
+        let mut compaction = Compaction::default();
+        for second in 0..4 {
+            compaction.note(second + 100, 10_000 + second * 1000);
+        }
+        compaction.compacted_at = 10_000;
+        assert_eq!(compaction.due(13_999), None);
+        compaction.set_space(0, true);
+        assert_eq!(compaction.due(13_999), Some(102));
+        assert_eq!(compaction.due(14_000), Some(103));
+        compaction.set_space(32_000, false);
+        compaction.note(104, 14_500);
+        compaction.add_bytes(999);
+        assert_eq!(compaction.due(16_000), None);
+        compaction.add_bytes(1);
+        assert_eq!(compaction.due(16_000), Some(104), "a small etcd is compacted sooner");
     }
 }

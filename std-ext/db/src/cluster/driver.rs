@@ -10,6 +10,7 @@ use super::core::{self, Action, Answer, Event, Group, Now, Outcome, Put, Seen};
 use super::durable::Durable;
 use super::gathering::Gathering;
 use super::log::EtcdLog;
+use super::meet;
 use super::message::{Message, Report};
 use super::picture::Picture;
 use super::registration::Clocks;
@@ -17,6 +18,7 @@ use super::registry::Registry;
 use super::relay::Incarnation;
 use super::replica::{Order, Replica};
 use super::resync::Resync;
+use super::space::{Level, Space};
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
@@ -24,6 +26,7 @@ use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The view is made at least this often, and after each change of role.
@@ -44,6 +47,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) picture: Picture,
     pub(super) resync: Resync,
+    pub(super) space: Space,
     pub(super) incarnation: Incarnation,
     pub(super) durable_key: String,
     pub(super) wanted_key: String,
@@ -130,6 +134,7 @@ impl Driver {
                 self.event(Event::Tick);
             }
             self.look_at_log();
+            self.look_at_space();
             self.look_at_time();
         }
         // No thread may wait for the log for ever.
@@ -154,6 +159,12 @@ impl Driver {
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.event(Event::Clocks(clocks));
+                if self.serving {
+                    self.compaction.compact(&self.parts.calls, clock::now());
+                }
+            }
+            Message::Space(space) => {
+                self.parts.space.answered(space);
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
@@ -301,6 +312,7 @@ impl Driver {
                         self.parts.monitor.counters.batches.add(1);
                         self.parts.monitor.counters.batch_bytes.add(bytes.len() as u64);
                         self.compaction.add_bytes(bytes.len() as u64);
+                        self.parts.space.add(bytes.len());
                     }
                 }
                 self.parts.calls.swap(id, swap);
@@ -333,7 +345,9 @@ impl Driver {
                 self.parts.resync.begin(tail);
             }
             Action::Spool(seq, bytes) => self.parts.resync.spool(seq, &bytes),
-            Action::FreeSpace => self.compaction.free_space(&self.parts.calls),
+            Action::FreeSpace => {
+                self.compaction.free_space(&self.parts.calls, self.parts.space.setting());
+            }
             Action::Released => self.released(),
             Action::Stop(why) => self.exit(Exit::Stop(why)),
             Action::Note(text) => tracing::info!("{text}"),
@@ -375,6 +389,9 @@ impl Driver {
         if std::mem::replace(&mut self.serving, true) {
             self.parts.log.accept_changes();
             return self.hold(false);
+        }
+        if self.parts.space.level() != Level::Enough {
+            self.parts.space.log();
         }
         self.parts.log.begin_term(self.begin);
         self.parts.log.prove(self.proof.0, self.proof.1);
@@ -472,6 +489,22 @@ impl Driver {
         }
     }
 
+    /// Asks etcd for its size now and then, and refuses changes before etcd has to.
+    fn look_at_space(&mut self) {
+        let space = &mut self.parts.space;
+        if space.is_due(clock::now(), self.serving) {
+            self.parts.calls.measure(space.setting());
+        }
+        let changed = space.changed();
+        self.compaction.set_space(space.known().quota, space.level() != Level::Enough);
+        let Some(level) = changed else { return };
+        if self.serving {
+            space.log();
+        }
+        self.parts.log.set_full(level == Level::Full);
+        self.event(Event::SpaceShort(level != Level::Enough));
+    }
+
     // ---------------------------------------------------------------------------- the view
 
     fn look_at_time(&mut self) {
@@ -484,8 +517,20 @@ impl Driver {
             self.leading_since = None;
             self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
         }
+        self.look_at_lease();
         self.publish_view();
         self.parts.resync.look(&self.parts.group.status().position);
+    }
+
+    /// Takes the lease that `CONFIG SET cluster-lease` has set. It holds for others from the next line of `tail` on.
+    fn look_at_lease(&mut self) {
+        let Some(lease) = self.parts.views.take_lease() else { return };
+        if lease != self.parts.lease {
+            tracing::info!("cluster-lease is {lease} ms now, and was {} ms", self.parts.lease);
+            self.parts.lease = lease;
+            self.parts.calls.set_timeout(meet::call_timeout(Duration::from_millis(lease)));
+            self.event(Event::Lease(lease));
+        }
     }
 
     /// Publishes the view of clients, and the status for peers and metrics.
@@ -510,7 +555,11 @@ impl Driver {
             own.retained = status.retained;
         });
         let relayed = parts.log.relay().position().lsn;
-        *lock(&parts.monitor.status) = NodeStatus::new(&status, role, self.serving, relayed);
+        *lock(&parts.monitor.status) = NodeStatus {
+            space: parts.space.known(),
+            is_full: parts.space.level() == Level::Full,
+            ..NodeStatus::new(&status, role, self.serving, relayed)
+        };
         parts.views.publish(view);
         let waits = self.held || self.leading_since.is_some();
         if self.hold_until.is_some_and(|until| another || now >= until) && !waits {

@@ -59,6 +59,8 @@ pub(crate) struct EtcdLog {
     /// The last entry that may be acknowledged.
     safe: AtomicU64,
     writable: AtomicBool,
+    /// Whether changes are refused because etcd has hardly any space left.
+    full: AtomicBool,
     /// Whether the server should not read from its clients: the group is being handed over.
     holding: AtomicBool,
     /// See the module's text.
@@ -113,6 +115,7 @@ impl EtcdLog {
             last: AtomicU64::new(last),
             safe: AtomicU64::new(last),
             writable: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             holding: AtomicBool::new(false),
             term: AtomicU64::new(0),
             proofs: Mutex::default(),
@@ -188,6 +191,12 @@ impl EtcdLog {
     pub(crate) fn accept_changes(&self) {
         // Relaxed: as in `begin_term`.
         self.writable.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets whether changes are refused because etcd has hardly any space left.
+    pub(crate) fn set_full(&self, full: bool) {
+        // Relaxed: a change that does not see it yet is one more of those that wait already.
+        self.full.store(full, Ordering::Relaxed);
     }
 
     /// Sets whether the server should not read from its clients for a moment.
@@ -309,8 +318,13 @@ impl Log for EtcdLog {
     #[inline]
     fn writable(&self) -> bool {
         // Relaxed: the caller holds a shard's lock, and both changes are ordered by these locks; see `begin_term` and
-        // `end_term`.
-        self.writable.load(Ordering::Relaxed)
+        // `end_term`. The other flag as in `set_full`.
+        self.writable.load(Ordering::Relaxed) && !self.full.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        // Relaxed: as in `writable`. A primary that was deposed refuses changes for that reason first.
+        self.writable.load(Ordering::Relaxed) && self.full.load(Ordering::Relaxed)
     }
 
     fn last(&self) -> Lsn {
@@ -405,6 +419,10 @@ impl Log for EtcdLog {
             epoch: mark.map_or(0, |mark| mark.epoch),
             slots: SlotSet::all(),
             batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
+            batch_hash: self.relay.batch_hash(last).unwrap_or_else(|why| {
+                tracing::warn!("{why}; the snapshot does not say what its last batch is");
+                None
+            }),
         })
     }
 
@@ -570,6 +588,20 @@ mod tests {
         assert_eq!(log.backlog(), usize::MAX);
         log.hold(false);
         assert_eq!((log.backlog(), log.largest_request()), (1000, 1000));
+    }
+
+    #[test]
+    fn a_full_log_refuses_changes_until_there_is_room() {
+        let (_folder, log, _) = log();
+        log.set_full(true);
+        assert!(!log.is_full(), "a follower refuses changes for another reason");
+        log.begin_term(1);
+        assert!(!log.writable() && log.is_full(), "a full log takes changes");
+        log.set_full(false);
+        assert!(log.writable() && !log.is_full());
+        log.set_full(true);
+        log.end_term();
+        assert!(!log.writable() && !log.is_full());
     }
 
     #[test]

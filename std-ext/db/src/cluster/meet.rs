@@ -18,9 +18,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SHORTEST_CALL: Duration = Duration::from_millis(300);
 const LONGEST_CALL: Duration = Duration::from_secs(2);
 
+/// Returns how long a call to etcd may take, so that a primary can repeat it before its lease ends.
+pub(super) fn call_timeout(lease: Duration) -> Duration {
+    (lease / 3).clamp(SHORTEST_CALL, LONGEST_CALL)
+}
+
 /// Returns how etcd is reached.
 pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
-    let call = (settings.lease / 3).clamp(SHORTEST_CALL, LONGEST_CALL);
+    let call = call_timeout(settings.lease);
     let (cert, key) = settings.etcd.identity.clone().unzip();
     Settings {
         user: settings.etcd.user.clone(),

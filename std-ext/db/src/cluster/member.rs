@@ -32,6 +32,7 @@ use super::relay::position::mark_of;
 use super::relay::{Incarnation, Relay};
 use super::replica::{OnFollow, Replica};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
+use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
 use crate::Db;
@@ -190,13 +191,16 @@ impl Opened {
         };
         let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
             check_data(&relayed, folder, format)?;
-            let Relayed { log, last, time, batch, .. } = relayed;
+            let Relayed { log, last, time, batch, snapshot, .. } = relayed;
             let Some(file) = log else {
                 return Err(StartError::new("a node of a cluster needs a directory: set dir"));
             };
             let mark = batch.map(|(first, mark)| mark_of(first, &mark));
             let relay = Relay::new(Arc::new(file), mark);
             let relay = Arc::new(relay.map_err(|why| StartError::new(why.to_string()))?);
+            if let Some(hash) = snapshot.and_then(|snapshot| snapshot.batch_hash) {
+                relay.set_in_snapshot(&hash);
+            }
             let wake = move || {
                 // Fails only after the driver has stopped.
                 let _ = waker.send(Message::Wake);
@@ -273,6 +277,7 @@ impl Starting<'_> {
             registry: Arc::clone(&registry),
             picture: Picture::new(self.id, self.group_name(), registration),
             resync,
+            space: Space::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
             durable_key: self.keys.durable(&self.id.to_string()),
             wanted_key: self.keys.wanted(),

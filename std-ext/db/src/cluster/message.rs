@@ -3,6 +3,7 @@
 use super::core::{Event, NodeId};
 use super::registration::Node;
 use super::relay::Durable;
+use super::space::EtcdSpace;
 use crate::log::Lsn;
 use std::sync::mpsc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -17,6 +18,8 @@ pub(super) enum Message {
     Replica(Report),
     /// The progress of the node's own disk.
     Forced(Durable),
+    /// The space in etcd; `None` if no member has answered.
+    Space(Option<EtcdSpace>),
     /// The nodes that are registered.
     Nodes(Vec<Node>),
     /// A member asks the primary to hand over to it.

@@ -50,6 +50,7 @@ mod registry;
 pub mod relay;
 mod replica;
 mod resync;
+mod space;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -58,4 +59,5 @@ pub mod view;
 pub use error::StartError;
 pub use member::Member;
 pub use node::Node;
+pub use space::EtcdSpace;
 pub use status::{Exit, NodeCounts, NodeMonitor, NodeStatus};

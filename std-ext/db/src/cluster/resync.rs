@@ -7,16 +7,19 @@ use super::core::{self, Seq};
 use super::message::{Inbox, Message};
 use super::peer::{self, Decision, PeerClientOptions, PeerError, Spool};
 use super::relay::RelayPosition;
+use crate::gauge::Gauge;
 use crate::lock::lock;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most bytes of batches that are kept.
 pub(super) const MOST_SPOOLED: u64 = 8 << 30;
-/// The pause before the next peer is asked.
+/// The pause before the next peer is asked. After each failure it is twice as long, up to a bound: a fetch that fails
+/// may have sent gigabytes.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The batches that are kept, shared with the reads of the protocol.
 pub(super) type SharedSpool = Arc<Mutex<Option<Spool>>>;
@@ -29,6 +32,10 @@ pub(super) struct Resync {
     spool: SharedSpool,
     inbox: Inbox,
     running: bool,
+    /// The last batch of the group that was seen.
+    tail: Arc<Gauge>,
+    /// The most bytes of batches that are kept.
+    pub(super) most_spooled: u64,
 }
 
 impl Resync {
@@ -39,7 +46,16 @@ impl Resync {
         inbox: Inbox,
     ) -> Self {
         let sources = Arc::default();
-        Self { folder: folder.to_owned(), options, sources, spool, inbox, running: false }
+        Self {
+            folder: folder.to_owned(),
+            options,
+            sources,
+            spool,
+            inbox,
+            running: false,
+            tail: Arc::default(),
+            most_spooled: MOST_SPOOLED,
+        }
     }
 
     /// Sets the addresses of the peers that have data, the best first.
@@ -52,18 +68,19 @@ impl Resync {
         if std::mem::replace(&mut self.running, true) {
             return;
         }
-        match Spool::create(&self.folder, MOST_SPOOLED) {
-            Ok(spool) => *lock(&self.spool) = Some(spool),
-            Err(why) => return self.fail(&why.to_string()),
-        }
+        self.tail.raise(tail);
         let fetch = Fetch {
             folder: self.folder.clone(),
+            most_spooled: self.most_spooled,
             options: self.options.clone(),
             sources: Arc::clone(&self.sources),
             spool: Arc::clone(&self.spool),
             inbox: self.inbox.clone(),
-            tail,
+            tail: Arc::clone(&self.tail),
         };
+        // A new spool, before the first batch comes. If that fails, as on a full disk, the thread tries again.
+        *lock(&self.spool) = None;
+        fetch.has_spool();
         let thread = thread::Builder::new().name("hedgerow-cluster-fetch".into());
         if let Err(why) = thread.spawn(move || fetch.run()) {
             self.fail(&why.to_string());
@@ -78,6 +95,7 @@ impl Resync {
 
     /// Keeps a batch.
     pub(super) fn spool(&self, seq: Seq, bytes: &[u8]) {
+        self.tail.raise(seq);
         let mut spool = lock(&self.spool);
         if let Some(Err(why)) = spool.as_mut().map(|spool| spool.push(seq, bytes)) {
             tracing::warn!("{why}; this node begins to fetch its data again");
@@ -104,22 +122,21 @@ impl Resync {
 /// The thread that fetches.
 struct Fetch {
     folder: PathBuf,
+    most_spooled: u64,
     options: PeerClientOptions,
     sources: Arc<Mutex<Vec<String>>>,
     spool: SharedSpool,
     inbox: Inbox,
-    tail: Seq,
+    tail: Arc<Gauge>,
 }
 
 impl Fetch {
     fn run(mut self) {
-        let mut turn = 0;
+        let (mut turn, mut pause) = (0, PAUSE);
         while !self.inbox.is_closed() {
-            if lock(&self.spool).is_none() {
-                match Spool::create(&self.folder, MOST_SPOOLED) {
-                    Ok(spool) => *lock(&self.spool) = Some(spool),
-                    Err(why) => tracing::warn!("{why}"),
-                }
+            if !self.has_spool() {
+                self.wait(&mut pause);
+                continue;
             }
             let sources = lock(&self.sources).clone();
             let Some(address) = sources.get(turn % sources.len().max(1)) else {
@@ -138,14 +155,41 @@ impl Fetch {
                     let _ = self.inbox.send(Message::Fetched);
                     return;
                 }
-                Err(why) => tracing::warn!("cannot fetch the data from {address}: {why}"),
+                Err(why) if pause == PAUSE => {
+                    tracing::warn!("cannot fetch the data from {address}: {why}");
+                }
+                Err(why) => tracing::error!(
+                    "cannot fetch the data from {address}: {why}. This node serves nobody until that works; it tries \
+                     again in {pause:?}"
+                ),
             }
-            thread::sleep(PAUSE);
+            self.wait(&mut pause);
+        }
+    }
+
+    /// Returns whether there is a spool. Creates one if there is none: it could not be written any more.
+    fn has_spool(&self) -> bool {
+        let mut spool = lock(&self.spool);
+        if spool.is_none() {
+            match Spool::create(&self.folder, self.most_spooled) {
+                Ok(new) => *spool = Some(new),
+                Err(why) => tracing::warn!("this node's data cannot be renewed yet: {why}"),
+            }
+        }
+        spool.is_some()
+    }
+
+    /// Waits for the pause, and makes the next one longer. Ends early if the node stops.
+    fn wait(&self, pause: &mut Duration) {
+        let until = Instant::now() + *pause;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        while Instant::now() < until && !self.inbox.is_closed() {
+            thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
         }
     }
 
     fn fetch(&mut self, address: &str) -> Result<RelayPosition, PeerError> {
-        let (inbox, spool, tail) = (&self.inbox, &self.spool, self.tail);
+        let (inbox, spool, tail) = (&self.inbox, &self.spool, &self.tail);
         let mut enough = |position: Option<&RelayPosition>| {
             let spool = lock(spool);
             let Some(spool) = spool.as_ref().filter(|_| !inbox.is_closed()) else {
@@ -153,8 +197,8 @@ impl Fetch {
             };
             let reached = position.is_some_and(|position| match spool.range() {
                 Some((first, _)) => position.next_seq() >= first,
-                // Nothing was committed since. The restarted node reads the last batch again.
-                None => position.next_seq() >= tail,
+                // Nothing was committed since the spool was made. The restarted node reads the last batch again.
+                None => position.next_seq() >= tail.get(),
             });
             if reached { Decision::Enough } else { Decision::Continue }
         };

@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::core::{self, NodeId};
+use super::space::EtcdSpace;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Lsn;
@@ -54,6 +55,10 @@ pub struct NodeStatus {
     pub relayed: Lsn,
     /// Why the node never becomes the primary, if there is a reason.
     pub disqualified: Option<String>,
+    /// The space in etcd, as of some seconds ago.
+    pub space: EtcdSpace,
+    /// Whether changes are refused because etcd has hardly any space left.
+    pub is_full: bool,
 }
 
 impl NodeStatus {
@@ -79,6 +84,7 @@ impl NodeStatus {
             lease_until: status.until,
             relayed,
             disqualified: status.disqualified.clone(),
+            ..Self::default()
         }
     }
 }

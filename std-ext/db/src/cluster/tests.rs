@@ -1,5 +1,8 @@
 //! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
+mod restored;
+mod space;
+
 use super::etcd::process::Etcd;
 use super::view::{Role, View};
 use super::{Exit, Member, node};
@@ -420,6 +423,26 @@ fn a_copy_of_a_directory_is_noticed() {
     let Some(Exit::Stop(why)) = twin.exit() else { panic!("{:?}", twin.exit()) };
     assert!(why.contains("is a copy of this one"), "{why}");
     assert!(node.exit().is_none(), "the first node stopped, too");
+}
+
+#[test]
+fn a_lease_that_is_set_counts_for_the_others() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let mut settings = settings(&etcd, "lease");
+    settings.lease = Duration::from_secs(600);
+    let folders = Folders::new(2);
+    let mut nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let first = write(&nodes, "rose", "red");
+    until("both are members", || nodes.iter().all(|node| node.member.status().member));
+    nodes[first].member.views().set_lease(700);
+    let tail = || etcd.etcdctl(&["get", "--print-value-only", "/hedgerow/lease/g/0/tail"]);
+    until("the line has the new lease", || tail().contains(" 700 "));
+    agree(&nodes, &[("rose".into(), "red".into())]);
+    drop(nodes.remove(first));
+    // With the lease before, this would take ten minutes.
+    assert_eq!(write(&nodes, "rose", "white"), 0);
+    assert!(tail().contains(" 600000 "), "the next primary has its own lease: {}", tail());
 }
 
 #[test]

@@ -139,6 +139,8 @@ pub struct Views {
     max_stale: u64,
     endpoint_type: EndpointType,
     hand_over: Mutex<Option<Box<HandOver>>>,
+    /// The lease that a client has set, in milliseconds; 0 if there is no new one.
+    lease: AtomicU64,
 }
 
 impl Views {
@@ -151,6 +153,7 @@ impl Views {
             max_stale: milliseconds(max_stale),
             endpoint_type,
             hand_over: Mutex::default(),
+            lease: AtomicU64::new(0),
         }
     }
 
@@ -190,6 +193,18 @@ impl Views {
     /// Returns the kind of address to which clients are sent.
     pub fn endpoint_type(&self) -> EndpointType {
         self.endpoint_type
+    }
+
+    /// Sets the lease that the node claims from now on, in milliseconds.
+    pub fn set_lease(&self, lease: u64) {
+        // Relaxed: the number stands for itself, and the node looks at it ten times a second.
+        self.lease.store(lease, Ordering::Relaxed);
+    }
+
+    /// Returns the lease that was set since the last call.
+    pub fn take_lease(&self) -> Option<u64> {
+        // Relaxed: as in `set_lease`.
+        Some(self.lease.swap(0, Ordering::Relaxed)).filter(|&lease| lease != 0)
     }
 
     /// Sets the callback of `CLUSTER FAILOVER` on a follower.
@@ -289,5 +304,14 @@ mod tests {
         assert!(views.hand_over().is_err());
         views.on_hand_over(Box::new(|| Ok(())));
         assert_eq!(views.hand_over(), Ok(()));
+    }
+
+    #[test]
+    fn a_lease_is_taken_once() {
+        let views = Views::new(View::default(), EndpointType::Ip, Duration::from_secs(1));
+        assert_eq!(views.take_lease(), None);
+        views.set_lease(500);
+        views.set_lease(700);
+        assert_eq!((views.take_lease(), views.take_lease()), (Some(700), None));
     }
 }

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::clock::TimeSource;
-use crate::log::change;
+use crate::log::frame::u32_at;
 use crate::log::manual::ManualLog;
+use crate::log::{BatchHash, change, crc};
 use crate::request::Expiry;
 use crate::slot_set::SlotSet;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Writer};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -78,6 +79,7 @@ fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_floor() {
         epoch: 3,
         slots: SlotSet::all(),
         batch: Some((3, mark(8))),
+        batch_hash: None,
     };
     let (db, log) = open(folder.path(), 1_000_000, |relayed| {
         // All of it is in the snapshot below.
@@ -130,4 +132,38 @@ fn a_database_on_one_machine_opens_the_folder_of_a_node() {
     drop(db);
     let claimed = Folder::claim(folder.path()).unwrap();
     assert!(Snapshot::newest(&claimed).unwrap().unwrap().position().is_none());
+}
+
+/// Nodes wrote version 2 before snapshots had a hash of the last batch.
+#[test]
+fn snapshots_of_version_2_are_read() {
+    const TRAILER: usize = 16;
+    let folder = tempfile::tempdir().unwrap();
+    let claimed = Folder::claim(folder.path()).unwrap();
+    let hash = BatchHash { first: 3, last: 4, hash: [7; 16] };
+    let position = Position {
+        cluster: [4; 16],
+        group: 5,
+        incarnation: 6,
+        epoch: 3,
+        slots: SlotSet::all(),
+        batch: Some((3, mark(8))),
+        batch_hash: Some(hash),
+    };
+    let writer = Writer::create_clustered(&claimed).unwrap();
+    writer.finish_at(4, 8100, Some(position.clone())).unwrap();
+    let read = || Snapshot::newest(&claimed).unwrap().unwrap().position().cloned();
+    assert_eq!(read(), Some(position.clone()));
+    let file = folder.path().join(format!("snapshot-{:020}", 4));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let end = bytes.len() - TRAILER;
+    let size = u32_at(&bytes, end) - 24;
+    bytes.drain(end - 24..end);
+    bytes[8] = 2;
+    let end = end - 24;
+    bytes[end..end + 4].copy_from_slice(&size.to_le_bytes());
+    let crc = crc::of(&bytes[end - size as usize..end + 4]);
+    bytes[end + 4..end + 8].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(read(), Some(Position { batch_hash: None, ..position }));
 }

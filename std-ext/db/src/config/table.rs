@@ -280,12 +280,12 @@ const CLUSTER: &[Setting] = &[
         "The `--quota-backend-bytes` of etcd, so that the database stops before etcd does. 0 for the limit \
          that etcd 3.6 reports, or 2gb.",
     ),
-    immutable(
+    modifiable(
         "cluster-lease",
         Kind::Number { min: 500, max: 60_000 },
         "3000",
         "Milliseconds that a primary may be silent before another node takes over. It should be longer than an \
-         election in etcd takes.",
+         election in etcd takes. The value of the primary counts.",
     ),
     immutable(
         "cluster-reads",

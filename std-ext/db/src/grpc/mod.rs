@@ -5,6 +5,8 @@
 
 mod bounds;
 pub(crate) mod codec;
+#[cfg(test)]
+mod proof_tests;
 mod server;
 mod service;
 

@@ -9,7 +9,7 @@ use super::api::{
 use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
 use crate::gauge::Gauge;
-use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES};
+use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES, LOG_BACKLOG};
 use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
 use crate::watch::{Event, EventKind, Watch, WatchError};
@@ -33,6 +33,8 @@ const SCAN_KEYS: usize = 256;
 const WATCH_QUEUE: usize = 256;
 /// Approximate bytes of an answer besides its value.
 const ANSWER_OVERHEAD: usize = 64;
+/// How long a call that waits for the log's backlog goes without looking at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// How often a watch checks whether it is still wanted.
 const WATCH_POLL: Duration = Duration::from_millis(200);
 
@@ -73,6 +75,7 @@ impl Service {
         let operation = Operation { kind: Some(kind) };
         let mut reserved = peer.reserve();
         let mut made = Err(unexpected());
+        self.shared.wait_for_room().await;
         let epoch = self.shared.epoch();
         let lsn = {
             let to_request = [to_request(&operation, self.shared.db.now())?];
@@ -200,7 +203,9 @@ fn status_of(error: RequestError) -> Status {
     let text = error.to_string();
     match error {
         RequestError::OutOfMemory => Status::resource_exhausted(text),
-        RequestError::LogUnavailable | RequestError::NotPrimary => Status::unavailable(text),
+        RequestError::LogUnavailable | RequestError::LogFull | RequestError::NotPrimary => {
+            Status::unavailable(text)
+        }
         RequestError::NoSuchKey => Status::not_found(text),
         RequestError::KeyTooLong | RequestError::ValueTooLong | RequestError::EntryTooLong => {
             Status::invalid_argument(text)
@@ -219,6 +224,15 @@ impl Shared {
     /// Returns the conditions for answers that were evaluated just now. `epoch` is the one from before.
     fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
         Needs { lsn, evaluated: self.db.log().evaluated(epoch) }
+    }
+
+    /// Waits while too much waits for the log, or while the node hands its group over. Until then nothing is executed,
+    /// so the requests wait within the limits of their connection.
+    async fn wait_for_room(&self) {
+        while self.db.log().backlog() > LOG_BACKLOG {
+            // Both outcomes mean to look again. Progress that comes before this is registered costs a pause.
+            let _ = tokio::time::timeout(LOOK_AGAIN, self.progress.notified()).await;
+        }
     }
 
     /// Waits until answers may be sent.
@@ -465,6 +479,7 @@ impl Database for Service {
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
+        self.shared.wait_for_room().await;
         let epoch = self.shared.epoch();
         let lsn = self.shared.db.with_session(|session| {
             session.execute(
@@ -494,6 +509,7 @@ impl Database for Service {
 
     async fn batch(&self, request: Request<BatchRequest>) -> RpcResult<BatchResponse> {
         let peer = peer_of(&request)?;
+        self.shared.wait_for_room().await;
         let ((answers, reserved), needs) =
             self.shared.execute(&peer, &request.into_inner().operations)?;
         self.shared.wait_safe(needs).await?;
@@ -512,6 +528,7 @@ impl Database for Service {
             let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
             async move {
                 window.wait_for_space().await;
+                shared.wait_for_room().await;
                 let ((answers, reserved), needs) = shared.execute(&peer, &batch?.operations)?;
                 Ok((answers, WindowBytes::new(&window, reserved), needs))
             }
@@ -536,6 +553,7 @@ impl Database for Service {
             let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
             async move {
                 while scan_state.next.is_some() || !scan_state.keys.is_empty() {
+                    shared.wait_for_room().await;
                     let ((entries, reserved), needs) =
                         shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {

@@ -79,6 +79,12 @@ pub trait Log: Send + Sync {
     /// only.
     fn writable(&self) -> bool;
 
+    /// Whether changes are refused only because the log has hardly any room left, while all else goes on. Then
+    /// [`writable`](Self::writable) returns false.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Sets the callback for the case that the log cannot be written any more.
     ///
     /// The log calls it from a thread that holds no lock, before the callbacks of [`on_progress`](Self::on_progress).
@@ -234,6 +240,18 @@ pub struct BatchMark {
     pub chain_before: [u8; 16],
 }
 
+/// The hash of those entries of the last batch that a snapshot contains. A node whose own log does not have them any
+/// more compares them by it with the batch in the cluster's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHash {
+    /// The first entry that counts: that of the batch, or a later one if the earlier ones were not known.
+    pub first: Lsn,
+    /// The last entry that counts, which is the last one of the snapshot.
+    pub last: Lsn,
+    /// The running hash of these entries.
+    pub hash: [u8; 16],
+}
+
 /// Where a log that nodes share stands, as a snapshot contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -250,6 +268,8 @@ pub struct Position {
     /// The mark of the batch that contains the last entry, and the number of the batch's first entry; `None` if there
     /// is no entry.
     pub batch: Option<(Lsn, BatchMark)>,
+    /// The hash of the entries of this batch, if it is known.
+    pub batch_hash: Option<BatchHash>,
 }
 
 /// Why the log rejected an operation.

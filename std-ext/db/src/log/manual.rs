@@ -25,6 +25,8 @@ pub(crate) struct Manual {
     pub(crate) last: Lsn,
     pub(crate) safe: Lsn,
     pub(crate) writable: bool,
+    /// Refuses changes although this node is the primary.
+    pub(crate) full: bool,
     pub(crate) epoch: Epoch,
     /// The epoch after the next entry that is appended.
     pub(crate) epoch_after_append: Option<Epoch>,
@@ -106,7 +108,11 @@ impl Log for ManualLog {
     }
 
     fn writable(&self) -> bool {
-        self.get(|state| state.writable)
+        self.get(|state| state.writable && !state.full)
+    }
+
+    fn is_full(&self) -> bool {
+        self.get(|state| state.writable && state.full)
     }
 
     fn last(&self) -> Lsn {

@@ -29,7 +29,9 @@ mod recover;
 mod rollback;
 mod writer;
 
-pub use api::{BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback};
+pub use api::{
+    BatchHash, BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback,
+};
 #[cfg(feature = "cluster")]
 pub(crate) use manifest::NAME as MANIFEST;
 pub use open_error::OpenError;

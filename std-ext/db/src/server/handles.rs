@@ -13,6 +13,8 @@ use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
 use std::time::Duration;
+#[cfg(feature = "metrics")]
+use std::time::Instant;
 
 /// Stops a server. Clones stop the same server.
 #[derive(Clone)]
@@ -74,6 +76,15 @@ impl ServerMonitor {
     pub fn is_loading(&self) -> bool {
         let view = self.0.config.views.as_ref().map(|views| views.current());
         view.is_some_and(|view| view.role == Role::Loading)
+    }
+
+    /// Returns whether a thread of the server has stood still for a minute, although it was woken by an earlier call.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn stands_still(&self, now: Instant) -> bool {
+        // A thread that executes SAVE is busy for as long as the disk takes.
+        self.0.phase() == Phase::Serving
+            && !self.0.db.stats().snapshot_in_progress
+            && self.0.workers.iter().any(|worker| worker.stands_still(now))
     }
 
     /// Returns the limit of clients.

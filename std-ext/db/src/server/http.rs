@@ -284,6 +284,9 @@ fn page(target: &str, source: &Source) -> (u16, String) {
         "/livez" if source.node.get().is_some_and(|node| !node.is_alive()) => {
             (503, "not alive: the thread of the cluster stands still\n".to_owned())
         }
+        "/livez" if server.is_some_and(|server| server.stands_still(Instant::now())) => {
+            (503, "not alive: a thread of the server stands still\n".to_owned())
+        }
         "/livez" => (200, "ok\n".to_owned()),
         "/readyz" => match server {
             None => (503, not_loaded(loading)),

@@ -218,6 +218,15 @@ fn cluster(page: &mut Page<'_>, node: &crate::cluster::NodeMonitor) -> Result<()
     page.gauge("cluster_pending_bytes", help, status.pending as u64)?;
     let help = "Bytes of batches in etcd, as far as the primary knows.";
     page.gauge("cluster_retained_bytes", help, status.retained)?;
+    let space = status.space;
+    let help = "Bytes of etcd's database, at the member with least space.";
+    page.gauge("cluster_etcd_size_bytes", help, space.size)?;
+    let help = "The part of them that is in use.";
+    page.gauge("cluster_etcd_in_use_bytes", help, space.in_use)?;
+    let help = "The limit of etcd's database; 0 if it is not known yet.";
+    page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
+    let help = "Whether changes are refused because etcd has hardly any space left.";
+    page.gauge("cluster_etcd_full", help, u32::from(status.is_full))?;
     let fit = u32::from(status.disqualified.is_none());
     page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
     let help = "How often the node became the primary.";

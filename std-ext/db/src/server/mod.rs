@@ -15,7 +15,7 @@ mod loading;
 mod metrics;
 mod output;
 #[cfg(test)]
-mod proof_tests;
+pub(crate) mod proof_tests;
 pub(crate) mod runtime_config;
 mod serve;
 mod shared;

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
+#[cfg(feature = "metrics")]
+use std::time::Instant;
 
 /// Opens the primary of a cluster.
-fn primary(log: &Arc<ManualLog>) -> Db {
+pub(crate) fn primary(log: &Arc<ManualLog>) -> Db {
     let shared = Arc::clone(log);
     // The clock stands still, so the background tasks log no floor.
     let options =
@@ -180,6 +182,21 @@ fn clients_are_not_read_while_too_much_waits_for_the_log() {
 }
 
 #[test]
+fn a_full_log_refuses_changes_and_answers_reads() {
+    serve(|log, connect| {
+        let mut client = connect();
+        log.set(|state| state.full = true);
+        client.write_all(b"SET rose red\r\nGET rose\r\nMSET rose red daisy white\r\n").unwrap();
+        let refused = "-MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the \
+                       server's log for details.\r\n";
+        expect(&mut client, &format!("{refused}$-1\r\n{refused}"));
+        log.set(|state| state.full = false);
+        client.write_all(b"SET rose red\r\n").unwrap();
+        expect(&mut client, "+OK\r\n");
+    });
+}
+
+#[test]
 fn embedded_callers_wait_for_their_proof() {
     let log = Arc::new(ManualLog::trusting());
     let db = primary(&log);
@@ -196,4 +213,44 @@ fn embedded_callers_wait_for_their_proof() {
     let outcome = db.set("rose", "white");
     let is_refused = matches!(outcome, Err(Error::Log(LogError::Deposed)));
     assert!(is_refused, "an answer of an epoch that ended meanwhile is given: {outcome:?}");
+}
+
+/// A worker that waits for a lock does not turn. One that waits for clients does, because the check wakes it.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_worker_that_stands_still_is_noticed() {
+    let db = primary(&Arc::new(ManualLog::trusting()));
+    let config = ServerConfig { threads: 1, ..ServerConfig::default() };
+    let server = Server::bind(db.clone(), config).unwrap();
+    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
+    let (stopper, monitor) = (server.stop_handle(), server.monitor());
+    // The time moves on by an hour for each check.
+    let hours = std::cell::Cell::new(0);
+    let stands_still = || {
+        hours.set(hours.get() + 1);
+        monitor.stands_still(Instant::now() + Duration::from_secs(3600 * hours.get()))
+    };
+    let until = |what: &str, wanted: bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while stands_still() != wanted {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.run());
+        let ends = AtOnce(&stopper);
+        assert!(!stands_still(), "the first check knows nothing");
+        until("an idle worker is not woken", false);
+        let state = db.state();
+        let locked = state.shards[state.shard_of(b"rose")].lock();
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"SET rose red\r\n").unwrap();
+        until("a worker that waits for a lock is taken for alive", true);
+        drop(locked);
+        expect(&mut client, "+OK\r\n");
+        until("a worker that turns again is not alive", false);
+        drop(ends);
+        running.join().unwrap().unwrap();
+    });
 }

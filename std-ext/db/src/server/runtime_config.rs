@@ -1,6 +1,7 @@
 //! The configuration that can change while the server runs. The RESP server and gRPC share one, so all ports honour it.
 
 use crate::Db;
+use crate::cluster::view::Views;
 use crate::command::{SettingError, same_secret};
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
@@ -9,8 +10,8 @@ use crate::config::value::Kind;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::options::Eviction;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The limits of one client's buffers, in bytes.
@@ -46,6 +47,8 @@ pub(crate) struct RuntimeConfig {
     /// In milliseconds.
     soft_output_time: Gauge,
     max_input: Gauge,
+    /// The node of a cluster, which takes a new lease from here.
+    views: Option<Arc<Views>>,
     /// The settings' names and values, as `CONFIG GET` shows them.
     displayed: Mutex<Vec<(String, Vec<u8>)>>,
 }
@@ -73,6 +76,7 @@ impl RuntimeConfig {
             soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
             soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
             max_input: Gauge::new(config.query_buffer_limit as u64),
+            views: config.views.clone(),
             displayed: Mutex::new(displayed.collect()),
         }
     }
@@ -180,6 +184,11 @@ impl RuntimeConfig {
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),
+            "cluster-lease" => {
+                if let Some(views) = &self.views {
+                    views.set_lease(number());
+                }
+            }
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
             "client-query-buffer-limit" => {
@@ -222,6 +231,20 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
 mod tests {
     use super::*;
     use crate::Options;
+    use crate::cluster::view::{EndpointType, View};
+
+    #[test]
+    fn a_new_lease_reaches_the_node() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let ip = EndpointType::Ip;
+        let views = Arc::new(Views::new(View::default(), ip, Duration::from_secs(1)));
+        let config = ServerConfig { views: Some(Arc::clone(&views)), ..ServerConfig::default() };
+        let runtime_config = RuntimeConfig::new(&config);
+        runtime_config.set(&db, &[("cluster-lease", b"700")]).unwrap();
+        assert_eq!(views.take_lease(), Some(700));
+        assert!(runtime_config.set(&db, &[("cluster-lease", b"100")]).is_err());
+        assert_eq!(views.take_lease(), None, "a lease below the least one is taken");
+    }
 
     /// Sets each to its default; a setting without an arm in `apply` panics.
     #[test]

@@ -17,7 +17,13 @@ use crate::log::Log;
 use mio::Waker;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+#[cfg(feature = "metrics")]
+use std::time::Duration;
 use std::time::Instant;
+
+/// How long a worker may stand still after it was woken. A command on all keys may take seconds.
+#[cfg(feature = "metrics")]
+const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +80,11 @@ pub(super) struct WorkerHandle {
     pub(super) client_list: ClientList,
     /// Bytes in buffers of its clients, as of its last sweep.
     pub(super) buffers: Gauge,
+    /// Cycles of its event loop.
+    cycles: Gauge,
+    /// The cycles when they were last found to have changed, and when that was. The worker was woken then.
+    #[cfg(feature = "metrics")]
+    checked: Mutex<Option<(u64, Instant)>>,
     inbox: Mutex<Vec<Accepted>>,
     /// Whether the worker has replies that wait for the log. This is a lock and no atomic: the worker sets it and then
     /// asks the log, the log's thread makes progress and then reads it, and one of the two must see the other.
@@ -88,6 +99,9 @@ impl WorkerHandle {
             clients: Gauge::default(),
             client_list: ClientList::default(),
             buffers: Gauge::default(),
+            cycles: Gauge::default(),
+            #[cfg(feature = "metrics")]
+            checked: Mutex::default(),
             inbox: Mutex::default(),
             waits_for_log: Mutex::default(),
         }
@@ -109,6 +123,27 @@ impl WorkerHandle {
         if let Err(why) = self.waker.wake() {
             tracing::error!("cannot wake a server thread: {why}");
         }
+    }
+
+    /// Counts a cycle. Only the worker calls this.
+    pub(super) fn count_cycle(&self) {
+        self.cycles.set(self.cycles.get() + 1);
+    }
+
+    /// Returns whether the worker has stood still since an earlier call woke it, a minute ago or more. An idle worker
+    /// makes no cycles by itself, so this wakes it for the next call.
+    #[cfg(feature = "metrics")]
+    pub(super) fn stands_still(&self, now: Instant) -> bool {
+        let mut checked = lock(&self.checked);
+        let cycles = self.cycles.get();
+        if let Some((before, since)) = *checked
+            && before == cycles
+        {
+            return now.saturating_duration_since(since) >= STANDSTILL;
+        }
+        *checked = Some((cycles, now));
+        self.wake();
+        false
     }
 
     /// Returns about how many clients this worker has.

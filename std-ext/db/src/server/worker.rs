@@ -150,6 +150,7 @@ impl Worker {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
+            self.shared.workers[self.number].count_cycle();
             self.context.begin_cycle();
             for event in &events {
                 let token = event.token().0;

@@ -6,12 +6,10 @@ use super::shared::Shared;
 use crate::Session;
 use crate::cluster::view::ViewReader;
 use crate::command::{Context, Scratch};
+use crate::limits::LOG_BACKLOG;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// While more bytes of entries than this wait for the log, the server reads from no client. Then their sockets fill up,
-/// and not this process's memory.
-const LOG_BACKLOG: usize = 8 << 20;
 /// Bytes read from a client at a time.
 const SCRATCH: usize = 64 << 10;
 /// Larger buffers are freed instead of pooled.

@@ -196,6 +196,7 @@ impl State {
         match self.role.get() {
             Role::Alone | Role::Primary if self.log.writable() => Ok(()),
             Role::Alone => Err(RequestError::LogUnavailable),
+            Role::Primary if self.log.is_full() => Err(RequestError::LogFull),
             Role::Loading | Role::Follower | Role::Primary => Err(RequestError::NotPrimary),
         }
     }

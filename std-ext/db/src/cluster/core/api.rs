@@ -103,6 +103,9 @@ pub enum Event {
     Clocks(Vec<(NodeId, i64)>),
     /// The setting `cluster-lease` changed.
     Lease(u64),
+    /// Whether etcd has little space left: then only what fewer than `copies` members have on disk stays, and a look
+    /// at what may go begins at once.
+    SpaceShort(bool),
 }
 
 /// A change that the watch saw.

@@ -140,6 +140,11 @@ impl Held {
         Self { last, hash: Chain::default(), first: last.saturating_add(1) }
     }
 
+    /// The entries from `first` to `last`, of which only the hash is known. All of them are compared.
+    pub fn hashed(first: Lsn, last: Lsn, hash: Chain) -> Self {
+        Self { last, hash, first }
+    }
+
     /// Adds the next entry, as the log in etcd has it: without the mark of its batch. It is compared.
     pub fn add(&mut self, time: u64, changes: &[u8]) {
         self.last += 1;
@@ -149,6 +154,11 @@ impl Held {
     /// The last entry.
     pub fn last(&self) -> Lsn {
         self.last
+    }
+
+    /// The hash of the entries that are compared.
+    pub fn hash(&self) -> Chain {
+        self.hash
     }
 
     /// The first entry that is compared; the one behind the last if there is no such entry.

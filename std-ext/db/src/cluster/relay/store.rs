@@ -15,11 +15,11 @@ use super::error::RelayError;
 use super::pins::{Pin, Pins};
 use super::position::{Durable, RelayPosition, logged_mark, without_mark};
 use super::records::Records;
-use crate::cluster::core::{Committed, Held, Mark};
+use crate::cluster::core::{Chain, Committed, Held, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
 use crate::log::frame::ENTRY_HEADER;
-use crate::log::{Log, LogError, Lsn, change};
+use crate::log::{BatchHash, Log, LogError, Lsn, change};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -42,6 +42,8 @@ struct Shared {
     progress: Mutex<Progress>,
     changed: Condvar,
     pins: Arc<Pins>,
+    /// The entries of a last batch that a snapshot contains. The log need not have them any more.
+    in_snapshot: Mutex<Option<Held>>,
 }
 
 /// The last entry and batches that were appended. Its lock serializes `push`.
@@ -94,6 +96,7 @@ impl Relay {
             progress: Mutex::new(progress),
             changed: Condvar::new(),
             pins: Arc::default(),
+            in_snapshot: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("hedgerow-relay".into());
@@ -144,8 +147,14 @@ impl Relay {
         RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
     }
 
-    /// Returns the entries that the relay has. Those of the last batch are compared with etcd, except those that only a
-    /// snapshot contains.
+    /// Notes the entries of the last batch that the newest snapshot contains, as its header says.
+    pub fn set_in_snapshot(&self, hash: &BatchHash) {
+        let held = Held::hashed(hash.first, hash.last, Chain(hash.hash));
+        *lock(&self.shared.in_snapshot) = Some(held);
+    }
+
+    /// Returns the entries that the relay has. Those of the last batch are compared with etcd, except those of which
+    /// neither the log nor the snapshot knows anything.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -153,22 +162,56 @@ impl Relay {
         let RelayPosition { mark, lsn } = self.position();
         let Some(mark) = mark else { return Ok(Held::up_to(lsn)) };
         self.shared.log.wait(lsn)?;
-        let mut first = mark.first;
-        let opened = match self.read_from(first) {
-            Err(RelayError::Trimmed { oldest, .. }) if oldest > lsn => return Ok(Held::up_to(lsn)),
+        self.held_up_to(&mark, lsn)
+    }
+
+    /// Returns the hash of the entries up to `last` that are in the batch of `last`, for the header of a snapshot that
+    /// ends with it. The relay has written this entry.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn batch_hash(&self, last: Lsn) -> Result<Option<BatchHash>, RelayError> {
+        let Some(mark) = self.mark_at(last) else { return Ok(None) };
+        let held = self.held_up_to(&mark, last)?;
+        if held.first() > last {
+            return Ok(None);
+        }
+        let hash = BatchHash { first: held.first(), last, hash: held.hash().0 };
+        // The log may lose these entries as soon as the snapshot is there, and the next one begins from here.
+        self.set_in_snapshot(&hash);
+        Ok(Some(hash))
+    }
+
+    /// Returns the entries up to `last`, of which those of the batch of `mark` are compared.
+    fn held_up_to(&self, mark: &Mark, last: Lsn) -> Result<Held, RelayError> {
+        let known = *lock(&self.shared.in_snapshot);
+        // One of an earlier batch begins before this one.
+        let known = known.filter(|held| held.first() >= mark.first && held.last() <= last);
+        let mut held = known.unwrap_or(Held::up_to(mark.first - 1));
+        if held.last() == last {
+            return Ok(held);
+        }
+        let opened = match self.read_from(held.last() + 1) {
+            Err(RelayError::Trimmed { oldest, .. }) if oldest > last => {
+                return Ok(Held::up_to(last));
+            }
             Err(RelayError::Trimmed { oldest, .. }) => {
-                first = oldest;
-                self.read_from(first)
+                held = Held::up_to(oldest - 1);
+                self.read_from(oldest)
             }
             opened => opened,
         };
-        let (mut records, mut held) = (opened?, Held::up_to(first - 1));
-        while held.last() < lsn {
+        let mut records = opened?;
+        while held.last() < last {
             // One entry at a time: it may be large.
-            for record in records.read(1)?.iter().take_while(|record| record.lsn <= lsn) {
+            let read = records.read(1)?;
+            if read.is_empty() {
+                return Ok(Held::up_to(last));
+            }
+            for record in read.iter().take_while(|record| record.lsn <= last) {
                 let mut changes = &record.changes[..];
                 if record.lsn == mark.first {
-                    changes = without_mark(&mark, changes);
+                    changes = without_mark(mark, changes);
                 }
                 held.add(record.time, changes);
             }

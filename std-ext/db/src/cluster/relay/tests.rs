@@ -149,6 +149,39 @@ fn the_entries_of_the_last_batch_are_held() {
     assert_eq!(relay.held().unwrap(), Held::up_to(8));
 }
 
+/// The log loses its entries to snapshots, the last batch among them.
+#[test]
+fn a_snapshot_knows_the_last_batch_when_the_log_does_not() {
+    let path = tempfile::tempdir().unwrap();
+    let relay = open(path.path()).relay;
+    let whole = batch(1, 1, &[b"one", b"two", b"three", b"four"]);
+    let mut wanted = Held::up_to(0);
+    whole.entries.iter().for_each(|entry| wanted.add(entry.time, &entry.changes));
+    let part = |range: std::ops::Range<usize>| Committed {
+        entries: whole.entries[range].to_vec(),
+        ..whole.clone()
+    };
+    assert_eq!(relay.batch_hash(0).unwrap(), None, "there is no batch");
+    // Two snapshots in the middle of the batch, and one behind it.
+    for (pushed, last) in [(0..2, 2), (2..3, 3), (3..4, 4)] {
+        relay.push(&part(pushed)).unwrap();
+        relay.force().unwrap();
+        relay.log().rotate().unwrap();
+        let hash = relay.batch_hash(last).unwrap().unwrap();
+        assert_eq!((hash.first, hash.last), (1, last), "a part of the batch is not compared");
+        relay.drop_before(last + 1).unwrap();
+    }
+    let hash = relay.batch_hash(4).unwrap().unwrap();
+    assert_eq!(relay.held().unwrap(), wanted);
+    drop(relay);
+    let folder = Folder::claim(path.path()).unwrap();
+    let opened = FileLog::open(folder, Fsync::EverySecond, 5, 4, &mut |_, _, _| Ok(()));
+    let relay = Relay::new(Arc::new(opened.unwrap().0), Some(whole.mark)).unwrap();
+    assert_eq!(relay.held().unwrap(), Held::up_to(4));
+    relay.set_in_snapshot(&hash);
+    assert_eq!(relay.held().unwrap(), wanted, "the last batch is not compared");
+}
+
 #[test]
 fn a_crash_may_cut_a_batch_anywhere() {
     let path = tempfile::tempdir().unwrap();

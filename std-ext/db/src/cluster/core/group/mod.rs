@@ -13,7 +13,7 @@ use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
 pub use state::Group;
-use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Watching};
+use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
@@ -51,6 +51,7 @@ impl Group {
             resting: 0,
             why: String::new(),
             origin: Origin::Current,
+            space: Space::Enough,
         }
     }
 
@@ -103,6 +104,10 @@ impl Group {
             Event::Resynced { position, held } => self.resynced(position, held, out),
             Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
+            Event::SpaceShort(short) => {
+                self.space = if short { Space::Short } else { Space::Enough };
+                self.trim_now();
+            }
         }
     }
 

@@ -56,6 +56,7 @@ pub struct Group {
     /// Why the takeover in flight was allowed.
     pub(super) why: String,
     pub(super) origin: Origin,
+    pub(super) space: Space,
 }
 
 /// When the node got the entries with which it started.
@@ -65,6 +66,13 @@ pub(super) enum Origin {
     Current,
     /// Before etcd was seeded anew, perhaps without them.
     Unproved,
+}
+
+/// The space that etcd has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    Enough,
+    Short,
 }
 
 /// Whether the process stops. If it does, it never takes over.

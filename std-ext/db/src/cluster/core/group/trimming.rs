@@ -1,6 +1,6 @@
 //! The primary's trimming: when, and in which steps.
 
-use super::state::{Group, Phase, Trimming};
+use super::state::{Group, Phase, Space, Trimming};
 use crate::cluster::core::api::{Action, Read};
 use crate::cluster::core::entry::{NodeId, Seq};
 use crate::cluster::core::trim;
@@ -52,7 +52,7 @@ impl Group {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let Some(first) = first else { return };
         lead.trim.first = first;
-        let pressed = lead.trim.retained() > most;
+        let pressed = self.space == Space::Short || lead.trim.retained() > most;
         // The last batch stays: a candidate and a restarted node begin with it.
         let floor = trim::floor(&members.list, durable, copies, pressed);
         lead.trim.floor = floor.min(lead.position.seq);

@@ -3,6 +3,7 @@
 mod hostile;
 mod installing;
 mod node;
+mod renewing;
 mod served;
 mod spooled;
 #[cfg(feature = "tls")]

@@ -126,7 +126,8 @@ pub(super) fn write_snapshot_of(
     let GroupId { cluster, incarnation, group } = group;
     let batch = Some((last, logged_mark(&batch(last, last, b"").mark)));
     let (epoch, slots) = (1, SlotSet::all());
-    let position = log::Position { cluster, group, incarnation, epoch, slots, batch };
+    let batch_hash = None;
+    let position = log::Position { cluster, group, incarnation, epoch, slots, batch, batch_hash };
     writer.finish_at(last, last * 10, Some(position)).unwrap();
     remove_older(folder, last).unwrap();
 }

@@ -94,3 +94,25 @@ fn a_failed_deletion_is_repeated_later() {
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&11));
 }
+
+#[test]
+fn with_little_space_the_copies_decide_at_once() {
+    let (mut etcd, mut leader) = filled(20);
+    join(&mut etcd, &mut leader);
+    etcd.members = Some(
+        Members::default().with(node(1), 0).with(node(2), 0).with(node(3), 0).print().into_bytes(),
+    );
+    etcd.revision += 1;
+    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.tell(&mut leader);
+    etcd.durable = vec![(node(1), 15), (node(2), 9)];
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&1), "node 3 has none of it");
+    leader.event(Event::SpaceShort(true));
+    leader.run(&mut etcd);
+    assert_eq!(etcd.log.keys().next(), Some(&9), "two copies, without a pause");
+    etcd.durable = vec![(node(1), 15), (node(2), 12)];
+    leader.event(Event::SpaceShort(false));
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&9), "there is room for what node 3 lacks");
+}

@@ -1,0 +1,316 @@
+//! The space in etcd: from when on the primary saves it, and from when on it refuses changes.
+//!
+//! etcd has a quota. When its database reaches it, etcd raises the alarm NOSPACE and refuses everything that puts. Then
+//! not even the primary's lease can be renewed, and only a person can end that: the database's file never shrinks by
+//! itself. So the primary stops before:
+//!
+//! | part of the quota | the primary |
+//! |---|---|
+//! | from 75 % | compacts etcd at once, and keeps only batches that fewer than `cluster-copies` members have |
+//! | from 85 % | refuses changes, until it is less than 80 % |
+//!
+//! While less than half of the quota is in use, only the bytes *in use* count: etcd uses the free pages of its file
+//! again, so a file that was large once stops nobody. Else the file counts, too. It may be up to twice as large as its
+//! used part, because a compaction writes the pages anew that have a key of before, those of whole batches among them.
+//!
+//! etcd says its size only when it is asked. Between two answers, the bytes that this node has sent are added.
+
+use super::etcd::Status;
+
+/// The quota of an etcd that has no `--quota-backend-bytes`: 2 GiB.
+const DEFAULT_QUOTA: u64 = 2 << 30;
+/// The parts of the quota, in percent, from which on space is short, and below which it is not any more.
+const SHORT: u64 = 75;
+const SHORT_ENDS: u64 = 70;
+/// The same for the refusal of changes.
+const FULL: u64 = 85;
+const FULL_ENDS: u64 = 80;
+/// The part of the quota, in percent, that must be in use if the size of the file is to count; and while changes are
+/// refused.
+const HALF: u64 = 50;
+const HALF_ENDS: u64 = 45;
+/// The part of the quota, in percent, that the file may take when the alarm is disarmed. A larger one would raise it
+/// again with the next change.
+const FILE: u64 = 95;
+/// How often etcd is asked, in milliseconds: by the primary, and by the other nodes.
+const PERIOD: u64 = 1000;
+const FOLLOWERS: u64 = 5000;
+/// The primary asks sooner after it has sent this part of the quota.
+const PART: u64 = 64;
+/// Bytes that a batch takes in etcd's database besides its own: keys, and the line that is written with it.
+const OVERHEAD: u64 = 512;
+
+/// The space of the member of etcd that has least left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EtcdSpace {
+    /// Bytes of the database's file.
+    pub size: u64,
+    /// The part of them that is in use.
+    pub in_use: u64,
+    /// The limit of the file. 0 until etcd has answered.
+    pub quota: u64,
+}
+
+impl EtcdSpace {
+    /// Returns the space of the member that has least left; `None` without members. `setting` is the quota as
+    /// `cluster-etcd-quota` says; 0 for the one that etcd reports.
+    pub(super) fn of(members: &[Status], setting: u64) -> Option<Self> {
+        let space = |member: &Status| {
+            let set = Some(setting).filter(|&quota| quota != 0);
+            // A setting above the true quota must not hide it.
+            let quota = set.into_iter().chain(member.quota).min().unwrap_or(DEFAULT_QUOTA);
+            Self { size: member.size, in_use: member.size_in_use, quota }
+        };
+        members.iter().map(space).max_by_key(|space| space.percent(HALF))
+    }
+
+    /// Returns the part of the quota that counts, in percent. The file counts if `half` of the quota is in use.
+    fn percent(&self, half: u64) -> u64 {
+        let in_use = part(self.in_use, self.quota);
+        if in_use < half { in_use } else { in_use.max(part(self.size, self.quota)) }
+    }
+
+    /// Returns whether etcd takes changes again once its alarm NOSPACE is disarmed.
+    pub(super) fn has_room(&self) -> bool {
+        part(self.in_use, self.quota) < FULL_ENDS && part(self.size, self.quota) < FILE
+    }
+}
+
+/// Returns a part in percent.
+fn part(bytes: u64, of: u64) -> u64 {
+    let percent = u128::from(bytes) * 100 / u128::from(of.max(1));
+    u64::try_from(percent).unwrap_or(u64::MAX)
+}
+
+/// How much space etcd has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Enough.
+    #[default]
+    Enough,
+    /// The primary saves space.
+    Short,
+    /// The primary refuses changes.
+    Full,
+}
+
+impl Level {
+    /// Returns the level after this one. Levels end at a lower part than they begin, so that they do not alternate.
+    fn next(self, percent: u64) -> Self {
+        let full = if self == Self::Full { FULL_ENDS } else { FULL };
+        let short = if self == Self::Enough { SHORT } else { SHORT_ENDS };
+        match percent {
+            _ if percent >= full => Self::Full,
+            _ if percent >= short => Self::Short,
+            _ => Self::Enough,
+        }
+    }
+}
+
+/// The knowledge of a node about the space in etcd.
+pub(super) struct Space {
+    /// `cluster-etcd-quota`.
+    setting: u64,
+    /// The last answer.
+    known: EtcdSpace,
+    /// Bytes that were sent between the last two questions, and since the last one. The last answer may lack them.
+    before: u64,
+    since: u64,
+    /// Whether a question has no answer yet.
+    asked: bool,
+    /// When etcd is asked next.
+    due: u64,
+    level: Level,
+}
+
+impl Space {
+    pub(super) fn new(setting: u64) -> Self {
+        let (known, level) = (EtcdSpace::default(), Level::default());
+        Self { setting, known, before: 0, since: 0, asked: false, due: 0, level }
+    }
+
+    /// Returns the setting, for [`EtcdSpace::of`].
+    pub(super) fn setting(&self) -> u64 {
+        self.setting
+    }
+
+    /// Returns the last answer of etcd.
+    pub(super) fn known(&self) -> EtcdSpace {
+        self.known
+    }
+
+    /// Returns the level that [`changed`](Self::changed) has returned last.
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Adds the bytes of a batch that is sent.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.since += bytes as u64 + OVERHEAD;
+    }
+
+    /// Returns whether to ask etcd now. Then [`answered`](Self::answered) must follow.
+    pub(super) fn is_due(&mut self, now: u64, leads: bool) -> bool {
+        let early = leads && self.known.quota > 0 && self.since > self.known.quota / PART;
+        // A node that has just become the primary asks as often as one.
+        let due = if leads { self.due } else { self.due + (FOLLOWERS - PERIOD) };
+        if self.asked || now < due && !early {
+            return false;
+        }
+        (self.asked, self.due) = (true, now + PERIOD);
+        self.before += std::mem::take(&mut self.since);
+        true
+    }
+
+    /// Notes the answer; `None` if no member of etcd has answered.
+    pub(super) fn answered(&mut self, space: Option<EtcdSpace>) {
+        self.asked = false;
+        if let Some(space) = space {
+            (self.known, self.before) = (space, 0);
+        }
+    }
+
+    /// Returns the level if it is another one than before.
+    pub(super) fn changed(&mut self) -> Option<Level> {
+        if self.known.quota == 0 {
+            return None;
+        }
+        let (sent, EtcdSpace { size, in_use, quota }) = (self.before + self.since, self.known);
+        let most = EtcdSpace { size: size + sent, in_use: in_use + sent, quota };
+        let half = if self.level == Level::Full { HALF_ENDS } else { HALF };
+        let level = self.level.next(most.percent(half));
+        (std::mem::replace(&mut self.level, level) != level).then_some(level)
+    }
+
+    /// Logs the level, at the primary.
+    pub(super) fn log(&self) {
+        let EtcdSpace { size, in_use, quota } = self.known;
+        match self.level {
+            Level::Enough => tracing::info!("etcd has enough space again"),
+            Level::Short => tracing::warn!(
+                "etcd has little space left: {in_use} bytes of its quota of {quota} are in use, and its file has \
+                 {size}. It is compacted, and keeps only changes that fewer than cluster-copies nodes have. If this \
+                 goes on: start the nodes that are away, or raise --quota-backend-bytes and cluster-etcd-quota"
+            ),
+            Level::Full => tracing::error!(
+                "changes are refused, because {in_use} bytes and more of etcd's quota of {quota} are in use, and its \
+                 file has {size}. They are accepted again when there is room. Start the nodes that are away, so that \
+                 etcd may forget what they lack; or raise --quota-backend-bytes and cluster-etcd-quota"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(size: u64, size_in_use: u64, quota: Option<u64>) -> Status {
+        Status {
+            endpoint: String::new(),
+            version: "3.5.16".to_owned(),
+            cluster: 1,
+            member: 1,
+            leader: 1,
+            raft_index: 1,
+            raft_applied: 1,
+            size,
+            size_in_use,
+            quota,
+            learner: false,
+            errors: Vec::new(),
+        }
+    }
+
+    fn space(in_use: u64) -> EtcdSpace {
+        EtcdSpace { size: in_use, in_use, quota: 1000 }
+    }
+
+    #[test]
+    fn the_member_with_least_space_counts() {
+        let quota =
+            |setting, told| EtcdSpace::of(&[member(9, 9, told)], setting).map(|space| space.quota);
+        assert_eq!(quota(0, None), Some(2 << 30));
+        assert_eq!(quota(0, Some(70)), Some(70));
+        assert_eq!(quota(50, None), Some(50));
+        assert_eq!(quota(50, Some(70)), Some(50));
+        assert_eq!(quota(90, Some(70)), Some(70), "a setting hides the true quota");
+        let members = [member(10, 10, Some(100)), member(30, 5, Some(20)), member(30, 20, None)];
+        let wanted = EtcdSpace { size: 30, in_use: 5, quota: 20 };
+        assert_eq!(EtcdSpace::of(&members, 0), Some(wanted));
+        assert_eq!(EtcdSpace::of(&[], 0), None);
+    }
+
+    #[test]
+    fn levels_end_at_a_lower_part_than_they_begin() {
+        let mut space = Space::new(0);
+        assert_eq!(space.changed(), None, "nothing is known yet");
+        let mut levels = |parts: &[(u64, Option<Level>)]| {
+            for &(in_use, wanted) in parts {
+                space.answered(Some(super::tests::space(in_use)));
+                assert_eq!(space.changed(), wanted, "at {in_use}");
+            }
+        };
+        levels(&[(749, None), (750, Some(Level::Short)), (849, None), (700, None)]);
+        levels(&[(850, Some(Level::Full)), (800, None), (799, Some(Level::Short)), (849, None)]);
+        levels(&[(699, Some(Level::Enough)), (900, Some(Level::Full)), (0, Some(Level::Enough))]);
+        levels(&[(u64::MAX / 200, Some(Level::Full))]);
+    }
+
+    #[test]
+    fn a_large_file_counts_if_much_of_it_is_in_use() {
+        let mut space = Space::new(0);
+        for (size, in_use, wanted) in [
+            (990, 499, None),
+            (749, 500, None),
+            (750, 500, Some(Level::Short)),
+            (850, 500, Some(Level::Full)),
+            (990, 450, None),
+            (990, 449, Some(Level::Enough)),
+        ] {
+            space.answered(Some(EtcdSpace { size, in_use, quota: 1000 }));
+            assert_eq!(space.changed(), wanted, "{in_use} of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn bytes_count_from_when_they_are_sent() {
+        let mut space = Space::new(0);
+        let big = |in_use| EtcdSpace { size: in_use, in_use, quota: 1_000_000 };
+        assert!(space.is_due(5000, true) && !space.is_due(9000, true), "asked twice");
+        space.answered(Some(big(700_000)));
+        assert_eq!(space.changed(), None);
+        space.add(60_000);
+        assert_eq!(space.changed(), Some(Level::Short), "etcd has not said it yet");
+        assert!(space.is_due(5001, true), "etcd is asked too late");
+        space.add(100_000);
+        assert_eq!(space.changed(), Some(Level::Full));
+        // The answer has what was sent before the question, and perhaps not the rest.
+        space.answered(Some(big(700_000)));
+        assert_eq!(space.changed(), None);
+        assert!(space.is_due(6001, true));
+        space.answered(None);
+        assert_eq!(space.changed(), None, "no answer is no room");
+        assert!(space.is_due(7001, true));
+        space.answered(Some(big(100_000)));
+        assert_eq!(space.changed(), Some(Level::Enough));
+    }
+
+    #[test]
+    fn followers_ask_seldom() {
+        let mut space = Space::new(0);
+        space.due = 1000;
+        assert!(!space.is_due(4999, false) && space.is_due(5000, false));
+        space.answered(None);
+        assert!(space.is_due(6000, true), "a new primary asks at once");
+    }
+
+    #[test]
+    fn an_alarm_is_disarmed_only_if_that_helps() {
+        let space = |size, in_use| EtcdSpace { size, in_use, quota: 1000 };
+        assert!(space(949, 799).has_room());
+        assert!(!space(949, 800).has_room(), "too much is in use");
+        assert!(!space(950, 10).has_room(), "the file is still too large");
+    }
+}

@@ -1,0 +1,115 @@
+//! Nodes over an etcd with little space.
+
+use super::*;
+use crate::cluster::etcd::{Client, ErrorKind, Keys, Settings};
+use crate::request::RequestError;
+
+const QUOTA: u64 = 64 << 20;
+/// The bytes of a value.
+const VALUE: usize = 256 << 10;
+
+/// Starts an etcd with a small quota.
+fn small_etcd(quota: u64) -> Option<Etcd> {
+    Etcd::start_with(1, &["--quota-backend-bytes", &quota.to_string()], None)
+}
+
+fn with_quota(etcd: &Etcd, name: &str) -> ClusterSettings {
+    let mut settings = settings(etcd, name);
+    settings.etcd.quota = QUOTA;
+    settings
+}
+
+/// Bytes that cannot be compressed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// Sets a key as soon as that is possible, by a thread: a change may wait for etcd without end.
+fn set_when_possible(node: &Node, value: &'static str) -> thread::JoinHandle<()> {
+    let db = node.db().clone();
+    thread::spawn(move || {
+        let begin = Instant::now();
+        while db.set("rose", value).is_err() && begin.elapsed() < TIME_LIMIT {
+            thread::sleep(Duration::from_millis(10));
+        }
+    })
+}
+
+#[test]
+fn changes_are_refused_before_etcd_is_full() {
+    // Twice the setting: a compaction writes the changes of a second anew, which is much of so small a quota.
+    let Some(etcd) = small_etcd(2 * QUOTA) else { return };
+    let (settings, folders) = (with_quota(&etcd, "brake"), Folders::new(2));
+    let mut nodes: Vec<Node> =
+        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    until("both are members", || nodes.iter().all(|node| node.member.status().member));
+    let first = write(&nodes, "rose", "red");
+    agree(&nodes, &[("rose".into(), "red".into())]);
+    // etcd must keep what the other node lacks.
+    drop(nodes.remove(1 - first));
+    let db = nodes[0].db().clone();
+    let writer = thread::spawn(move || {
+        for number in 0.. {
+            match db.set(format!("key {number}"), noise(number, VALUE)) {
+                Err(Error::Request(RequestError::LogFull)) => return number,
+                set => set.unwrap(),
+            }
+        }
+        unreachable!("etcd is filled without end")
+    });
+    until("changes are refused", || writer.is_finished());
+    let written = writer.join().unwrap();
+    assert!(written * VALUE as u64 > QUOTA / 3, "refused after {written} changes");
+    assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "etcd is full");
+    assert_eq!(value(&nodes[0], "rose").as_deref(), Some("red"), "reads go on");
+    until("the status says why", || nodes[0].member.status().is_full);
+    let space = nodes[0].member.status().space;
+    assert_eq!((space.quota, space.in_use <= space.size), (QUOTA, true));
+
+    nodes.push(Node::start(&settings, folders.at(1 - first)).unwrap());
+    let writer = set_when_possible(&nodes[0], "white");
+    until("there is room again", || writer.is_finished());
+    agree(&nodes, &[("rose".into(), "white".into())]);
+    let last = format!("key {}", written - 1);
+    assert_eq!(nodes[1].db().get(last).unwrap(), Some(noise(written - 1, VALUE)));
+}
+
+#[test]
+fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
+    let Some(etcd) = small_etcd(QUOTA) else { return };
+    let (settings, folders) = (with_quota(&etcd, "alarm"), Folders::new(1));
+    let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+    write(&nodes, "rose", "red");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    // Another program fills it.
+    runtime.block_on(async {
+        let client = client();
+        for number in 0..100 {
+            let put = client.put(format!("/other/{number}"), noise(number, 1 << 20), 0).await;
+            if put.is_err_and(|why| why.kind() == ErrorKind::NoSpace) {
+                return;
+            }
+        }
+        panic!("etcd has no quota");
+    });
+    assert!(etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE"));
+    let writer = set_when_possible(&nodes[0], "white");
+    runtime.block_on(async { client().delete(Keys::prefix("/other/")).await.unwrap() });
+    until("the node goes on by itself", || {
+        assert!(nodes[0].exit().is_none());
+        etcd.etcdctl(&["defrag"]);
+        thread::sleep(Duration::from_millis(100));
+        writer.is_finished()
+    });
+    writer.join().unwrap();
+    assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "the alarm is raised still");
+    assert_eq!(value(&nodes[0], "rose").as_deref(), Some("white"));
+}

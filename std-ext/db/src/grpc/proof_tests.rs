@@ -1,0 +1,161 @@
+//! Tests of when calls to a cluster's primary are executed and answered, with a log that tests control.
+
+use super::api::database_client::DatabaseClient;
+use super::api::{
+    BatchRequest, DeleteRequest, GetRequest, Operation, ScanRequest, SetRequest, operation,
+};
+use super::{GrpcOptions, GrpcServer};
+use crate::log::Log;
+use crate::log::manual::ManualLog;
+use crate::server::proof_tests::primary;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+/// How long a call that must not end is watched.
+const WATCHED: Duration = Duration::from_millis(100);
+/// How long a call that must end may take, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+type Client = DatabaseClient<Channel>;
+type Call = BoxFuture<'static, Result<(), Status>>;
+
+/// Serves the primary of a cluster, whose log the test controls.
+fn serve<T: Future<Output = ()>>(test: impl FnOnce(Arc<ManualLog>, Client) -> T) {
+    let log = Arc::new(ManualLog::trusting());
+    let server = GrpcServer::start(primary(&log), "127.0.0.1:0", GrpcOptions::default()).unwrap();
+    let address = format!("http://{}", server.address());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        test(log, DatabaseClient::connect(address).await.unwrap()).await;
+    });
+}
+
+fn set(client: &Client, key: &'static str) -> Call {
+    let mut client = client.clone();
+    let request = SetRequest { key: key.into(), value: "red".into(), ..SetRequest::default() };
+    async move { client.set(request).await.map(drop) }.boxed()
+}
+
+fn get(client: &Client, key: &'static str) -> Call {
+    let mut client = client.clone();
+    async move { client.get(GetRequest { key: key.into() }).await.map(drop) }.boxed()
+}
+
+fn delete(client: &Client, key: &'static str) -> Call {
+    let mut client = client.clone();
+    async move { client.delete(DeleteRequest { keys: vec![key.into()] }).await.map(drop) }.boxed()
+}
+
+fn batch_of(key: &'static str) -> BatchRequest {
+    BatchRequest { operations: vec![Operation { kind: Some(operation::Kind::Delete(key.into())) }] }
+}
+
+fn batch(client: &Client, key: &'static str) -> Call {
+    let mut client = client.clone();
+    async move { client.batch(batch_of(key)).await.map(drop) }.boxed()
+}
+
+fn pipeline(client: &Client, key: &'static str) -> Call {
+    let mut client = client.clone();
+    let call = async move {
+        let batches = futures_util::stream::iter([batch_of(key)]);
+        client.pipeline(batches).await?.into_inner().message().await.map(drop)
+    };
+    call.boxed()
+}
+
+fn scan(client: &Client) -> Call {
+    let mut client = client.clone();
+    let call = async move {
+        client.scan(ScanRequest::default()).await?.into_inner().message().await.map(drop)
+    };
+    call.boxed()
+}
+
+/// Checks that a call has no answer for a while.
+async fn expect_silence(call: &mut Call, what: &str) {
+    let answer = tokio::time::timeout(WATCHED, call).await;
+    assert!(answer.is_err(), "{what}: {answer:?}");
+}
+
+async fn answer(call: Call, what: &str) -> Result<(), Status> {
+    tokio::time::timeout(LIMIT, call).await.unwrap_or_else(|_| panic!("{what} has no answer"))
+}
+
+#[test]
+fn an_answer_waits_for_its_entry_and_its_proof() {
+    serve(async |log: Arc<ManualLog>, client: Client| {
+        log.set(|state| (state.safe, state.proved) = (0, 0));
+        let mut call = set(&client, "rose");
+        expect_silence(&mut call, "an answer before its entry is safe").await;
+        log.set(|state| state.safe = 1);
+        expect_silence(&mut call, "an answer without its proof").await;
+        log.set(|state| state.proved = 2);
+        answer(call, "a change").await.unwrap();
+        // Answers that change nothing need a proof, too.
+        for (name, mut call) in [
+            ("get", get(&client, "rose")),
+            ("delete", delete(&client, "daisy")),
+            ("batch", batch(&client, "daisy")),
+            ("pipeline", pipeline(&client, "daisy")),
+            ("scan", scan(&client)),
+        ] {
+            log.set(|state| (state.now, state.proved) = (state.now + 1, state.now));
+            expect_silence(&mut call, name).await;
+            log.set(|state| state.proved = u64::MAX);
+            answer(call, name).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_answer_outlives_its_epoch() {
+    serve(async |log: Arc<ManualLog>, client: Client| {
+        log.set(|state| state.safe = 0);
+        let mut change = set(&client, "rose");
+        expect_silence(&mut change, "an answer before its entry is safe").await;
+        log.set(|state| state.proved = 0);
+        let mut read = get(&client, "daisy");
+        expect_silence(&mut read, "an answer without its proof").await;
+        log.set(|state| (state.epoch, state.safe, state.proved) = (2, 9, u64::MAX));
+        for (name, call) in [("set", change), ("get", read)] {
+            let refused = answer(call, name).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unavailable, "{name}: {refused:?}");
+        }
+    });
+}
+
+#[test]
+fn calls_are_not_executed_while_too_much_waits_for_the_log() {
+    serve(async |log: Arc<ManualLog>, client: Client| {
+        answer(set(&client, "rose"), "a change").await.unwrap();
+        let calls = |client: &Client| {
+            [
+                ("set", set(client, "daisy")),
+                ("get", get(client, "rose")),
+                ("delete", delete(client, "rose")),
+                ("batch", batch(client, "daisy")),
+                ("pipeline", pipeline(client, "rose")),
+                ("scan", scan(client)),
+            ]
+        };
+        log.set(|state| state.backlog = (8 << 20) + 1);
+        let mut waiting = calls(&client);
+        for (name, call) in &mut waiting {
+            expect_silence(call, &format!("{name} is executed though too much waits")).await;
+        }
+        assert_eq!(log.last(), 1, "a change was made though too much waits");
+        log.set(|state| state.backlog = 8 << 20);
+        for (name, call) in waiting {
+            answer(call, name).await.unwrap();
+        }
+        log.set(|state| state.full = true);
+        let refused = answer(set(&client, "rose"), "a change").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        answer(get(&client, "rose"), "a read of a full log").await.unwrap();
+    });
+}
