@@ -1,9 +1,9 @@
 //! `hedgerow-db cluster backup`, `verify` and `restore`: see [`crate::cluster::backup`].
 
-use super::text::size;
 use super::call::Call;
 use super::error::AdminError;
 use super::report::Report;
+use super::text::size;
 use crate::cluster::backup::{self, Contents};
 use crate::config::ClusterInvocation;
 use std::path::Path;

@@ -183,7 +183,7 @@ impl Database {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
-        Ok(Executed { done, values, wait, time: self.now(), entries: self.log.take(true) })
+        Ok(Executed { done, values, wait, time: self.now(), entries: self.log.take(1) })
     }
 
     /// Returns whether an answer leaves now, as a worker decides it.
@@ -214,7 +214,7 @@ impl Database {
     /// Goes through all shards once, as the maintenance thread does. Returns the entries that it has appended.
     pub(super) fn run_cycle(&self) -> Vec<Entry> {
         run_cycle(&self.state);
-        self.log.take(true)
+        self.log.take(1)
     }
 
     /// Applies committed entries as a follower.
