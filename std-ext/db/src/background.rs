@@ -241,6 +241,10 @@ fn write_snapshot(
         pause = pause.max(took);
     }
     drop(writing);
+    if !state.seal_snapshot() {
+        let why = "this node was the primary until now: the snapshot is written later";
+        return Err(snapshot_error(io::Error::other(why)));
+    }
     let last = state.log.last();
     // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
     state.log.sync()?;

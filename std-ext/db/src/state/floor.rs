@@ -61,10 +61,35 @@ impl State {
         if !logged.is_old(now) {
             return;
         }
-        let has_ttl = self.shards.iter().any(|shard| shard.stats().keys_with_ttl() != 0);
-        if !logged.is_outdated(has_ttl, self.log.last()) {
-            return;
+        let has_ttl = self.has_ttl();
+        if logged.is_outdated(has_ttl, self.log.last()) {
+            self.log_floor(&mut logged, now, has_ttl);
         }
+    }
+
+    /// Prepares the end of a snapshot whose shards are written. Once the last entry is committed, no later entry has an
+    /// earlier time than any by which keys were removed. Returns false if that cannot be.
+    ///
+    /// A primary removes expired keys by its own clock, and logs nothing. Its successor may begin earlier, and still
+    /// have them. So the snapshot of a primary counts only with a floor behind all removals. A former primary writes
+    /// none before it follows a successor that begins late enough.
+    pub(crate) fn seal_snapshot(&self) -> bool {
+        match self.role.get() {
+            Role::Alone => true,
+            Role::Primary => {
+                let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
+                self.log_floor(&mut logged, self.clock.now(), self.has_ttl())
+            }
+            Role::Loading | Role::Follower => self.removed_by() <= self.floor(),
+        }
+    }
+
+    fn has_ttl(&self) -> bool {
+        self.shards.iter().any(|shard| shard.stats().keys_with_ttl() != 0)
+    }
+
+    /// Logs a floor, unless no change may begin. Returns whether it did.
+    fn log_floor(&self, logged: &mut LoggedFloor, now: u64, has_ttl: bool) -> bool {
         // A thread that makes a change keeps its shard locked from the time that it reads to the entry that it
         // appends. So a change with an earlier time than this visit was appended before the floor.
         let visits = self.shards.iter().map(|shard| shard.lock().advance_time(self.clock.now()));
@@ -74,11 +99,26 @@ impl State {
         // Checked under a lock: the thread that makes this node step down takes all of them.
         let _core = self.shards[0].lock();
         if self.check_writable().is_err() {
-            return;
+            return false;
         }
-        if let Ok(number) = self.log.append(floor, &entry) {
-            self.set_floor(floor);
-            *logged = LoggedFloor { at: now, entry: number, had_ttl: has_ttl };
-        }
+        let Ok(number) = self.log.append(floor, &entry) else { return false };
+        self.set_floor(floor);
+        *logged = LoggedFloor { at: now, entry: number, had_ttl: has_ttl };
+        true
+    }
+
+    /// Returns the time by which this node has removed keys when it was the primary last.
+    #[cfg(any(test, feature = "cluster"))]
+    fn removed_by(&self) -> u64 {
+        // Under a lock: the thread that makes this node step down holds all of them while it stores time and role.
+        let _core = self.shards[0].lock();
+        // Relaxed: ordered by that lock, so a thread that has read the new role reads the time of it.
+        self.removed_by.load(Ordering::Relaxed)
+    }
+
+    /// Only nodes of a cluster cease to be the primary.
+    #[cfg(not(any(test, feature = "cluster")))]
+    fn removed_by(&self) -> u64 {
+        0
     }
 }

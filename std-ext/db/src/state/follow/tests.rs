@@ -286,6 +286,27 @@ fn a_node_that_was_the_primary_follows_none_that_begins_earlier() {
     assert_eq!(node.state.role.get(), Role::Follower);
 }
 
+/// A snapshot without a key that the primary has removed by its own clock would lose it: a successor may still have it.
+#[test]
+fn a_snapshot_counts_only_behind_the_removals_of_its_node() {
+    let mut node = Node::primary(1000);
+    node.set("rose", "red", Expiry::At(1400));
+    node.set_time(1500);
+    run_cycle(&node.state);
+    let floors = node.log.last();
+    assert!(node.state.seal_snapshot());
+    assert!(node.log.last() > floors && node.state.floor() == 1500, "no floor is behind it");
+    node.set_time(1900);
+    run_cycle(&node.state);
+    node.log.set(|state| state.writable = false);
+    assert!(!node.state.seal_snapshot(), "the floor cannot be logged");
+    node.state.step_down();
+    assert!(!node.state.seal_snapshot(), "a successor may begin at 1500");
+    let last = node.log.last() + 1;
+    node.follow(&[entry(last, 1900, |log| change::begin(2, &[1; 20], log))]).unwrap();
+    assert!(node.state.seal_snapshot());
+}
+
 #[test]
 fn followers_change_nothing() {
     let mut follower = Node::follower(1000);

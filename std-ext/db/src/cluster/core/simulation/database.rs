@@ -286,8 +286,9 @@ impl Database {
         if writing.sections.len() < self.state.shards.len() {
             return None;
         }
+        let sealed = self.state.seal_snapshot();
         (writing.last, writing.time) = (self.log.last(), self.state.latest_time());
-        self.writing.take()
+        self.writing.take().filter(|_| sealed)
     }
 
     /// Returns the time of the last end of keys that this state may lack.
