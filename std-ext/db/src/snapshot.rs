@@ -5,8 +5,9 @@
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
 //! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
 //!          [expiration u64], key, value
-//! footer:  last lsn u64, time u64, [position, from version 2 on], [hash, from version 3 on], for each section: begin
-//!          u16 and end u16 of its slots, floor u64, entries u64, offset of its first block u64, bytes of its blocks u64
+//! footer:  last lsn u64, time u64, [position, from version 2 on], [hash, from version 3 on], for each section:
+//!          begin u16 and end u16 of its slots, floor u64, entries u64, offset of its first block u64, bytes of its
+//!          blocks u64
 //! position: cluster 16 bytes, group u32, incarnation u64, epoch u64, a bit for each slot that the group has, the entry
 //!          with the last mark of a batch u64 (0: none), and of that mark: number u64, epoch u64, chain before 16 bytes
 //! hash:    the first entry that it counts u64 (0: there is no hash), running hash from it to the last lsn 16 bytes

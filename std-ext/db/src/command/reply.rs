@@ -114,7 +114,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NotPrimary => "READONLY You can't write against a read only replica.",
         RequestError::EntryTooLong => "ERR the keys and values exceed 'cluster-max-entry'",
         RequestError::LogFull => {
-            "MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the server's log for details."
+            "MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the server's log for \
+             details."
         }
         RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."

@@ -103,8 +103,8 @@ pub enum Event {
     Clocks(Vec<(NodeId, i64)>),
     /// The setting `cluster-lease` changed.
     Lease(u64),
-    /// Whether etcd has little space left: then only what fewer than `copies` members have on disk stays, and a look
-    /// at what may go begins at once.
+    /// Whether etcd has little space left: then only batches stay that fewer than `copies` members have on disk, and
+    /// the others go at once.
     SpaceShort(bool),
 }
 
