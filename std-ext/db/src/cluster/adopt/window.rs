@@ -168,7 +168,9 @@ mod tests {
 
     fn window(logged: &[Logged]) -> Option<Window> {
         let mut builder = Builder::default();
-        logged.iter().for_each(|logged| builder.take(logged));
+        for logged in logged {
+            builder.take(logged);
+        }
         builder.finish()
     }
 

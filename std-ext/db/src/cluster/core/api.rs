@@ -103,8 +103,7 @@ pub enum Event {
     Clocks(Vec<(NodeId, i64)>),
     /// The setting `cluster-lease` changed.
     Lease(u64),
-    /// Whether etcd has little space left: then only batches stay that fewer than `copies` members have on disk, and
-    /// the others go at once.
+    /// Whether etcd has little space left. Then batches go from it as soon as `copies` members have them on disk.
     SpaceShort(bool),
 }
 

@@ -190,7 +190,8 @@ pub(super) struct Reply {
     pub(super) epoch: u64,
     /// When it was evaluated: boot time.
     pub(super) evaluated: u64,
-    /// With the whole state: the point that its log must confirm, whether the change was made, and the time of the evaluation.
+    /// With the whole state: the point that its log must confirm, whether the change was made, and the time of the
+    /// evaluation.
     pub(super) whole: Option<Whole>,
 }
 

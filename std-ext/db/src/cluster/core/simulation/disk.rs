@@ -99,6 +99,7 @@ impl Disk {
 
     /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them. Also returns the
     /// position behind them. Batches before one that does not come out the same are left out.
+    #[allow(clippy::type_complexity)] // Named once, here.
     pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
         let (mut batches, mut end) = (Vec::new(), None);
         let marks = &self.marks[self.marks.len().saturating_sub(WINDOW)..];

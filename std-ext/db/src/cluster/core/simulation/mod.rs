@@ -15,7 +15,7 @@
 //! | `check` | whether answers agree with the committed entries |
 //! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
 //! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
-//! | `coverage` | what the runs must meet, and how often |
+//! | `coverage` | the cases that the runs must meet, and how often |
 //! | `kept` | seeds that once failed |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
@@ -55,7 +55,8 @@ fn seeds(default: Range<u64>) -> Range<u64> {
     range.expect("HEDGEROW_SEEDS must be two numbers, such as 0..1000")
 }
 
-/// The seeds to run, as `seeds` says. By default only so large a part as `HEDGEROW_TEST_EFFORT` wants.
+/// The seeds to run, as `seeds` says. By default the part of them that `HEDGEROW_TEST_EFFORT` wants.
+#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // Some thousands, and no fewer than none.
 fn some_seeds(default: Range<u64>) -> Range<u64> {
     let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
     let effort = effort.map_or(1.0, |text| text.parse::<f64>().expect("a factor, such as 0.3"));
@@ -86,7 +87,7 @@ fn required_of(seeds: &Range<u64>, required: &[&[(Met, u64)]]) -> Vec<(Met, u64)
     required.concat().into_iter().map(part).collect()
 }
 
-/// Runs seeds, and fails if they have not met what so many seeds must meet.
+/// Runs seeds, and fails if they have not met the cases that their number must meet.
 fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
     let required = required_of(&seeds, required);
     let coverage = run_all(seeds, scenario);

@@ -114,5 +114,5 @@ fn with_little_space_the_copies_decide_at_once() {
     etcd.durable = vec![(node(1), 15), (node(2), 12)];
     leader.event(Event::SpaceShort(false));
     leader.live(&mut etcd, 3000);
-    assert_eq!(etcd.log.keys().next(), Some(&9), "there is room for the batches that node 3 lacks");
+    assert_eq!(etcd.log.keys().next(), Some(&9), "etcd keeps the batches for node 3");
 }
