@@ -6,6 +6,7 @@ use crate::clock::TimeSource;
 use crate::clustered::Role;
 use crate::log::manual::ManualLog;
 use crate::log::{Log, LogError, OpenError};
+use crate::request::RequestError;
 use crate::{Db, Error, Options, Progress};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -197,6 +198,19 @@ fn a_full_log_refuses_changes_and_answers_reads() {
 }
 
 #[test]
+fn a_full_log_is_told_to_embedded_callers() {
+    let log = Arc::new(ManualLog::trusting());
+    let db = primary(&log);
+    log.set(|state| state.full = true);
+    for refused in [db.set("rose", "red"), db.clear()] {
+        let is_told = matches!(refused, Err(Error::Request(RequestError::LogFull)));
+        assert!(is_told, "another reason is told: {refused:?}");
+    }
+    log.set(|state| state.full = false);
+    db.set("rose", "red").unwrap();
+}
+
+#[test]
 fn embedded_callers_wait_for_their_proof() {
     let log = Arc::new(ManualLog::trusting());
     let db = primary(&log);
@@ -241,7 +255,8 @@ fn a_worker_that_stands_still_is_noticed() {
         let running = scope.spawn(|| server.run());
         let ends = AtOnce(&stopper);
         assert!(!stands_still(), "the first check knows nothing");
-        until("an idle worker is not woken", false);
+        // Its start makes some cycles without a wake-up.
+        (0..5).for_each(|_| until("an idle worker is not woken", false));
         let state = db.state();
         let locked = state.shards[state.shard_of(b"rose")].lock();
         let mut client = TcpStream::connect(address).unwrap();
