@@ -10,6 +10,9 @@ use std::ops::Range;
 /// The batches with which a new etcd begins at most.
 const WINDOW: usize = 30;
 
+/// Batches as etcd has them, and their numbers.
+type Batches = Vec<(Seq, Vec<u8>)>;
+
 /// A snapshot of the real state. Its shards were written one after the other, while entries were applied.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
@@ -99,7 +102,7 @@ impl Disk {
 
     /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them. Also returns the
     /// position behind them. Batches before one that does not come out the same are left out.
-    pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
+    pub(super) fn window(&self) -> Option<(Batches, Position)> {
         let (mut batches, mut end) = (Vec::new(), None);
         let marks = &self.marks[self.marks.len().saturating_sub(WINDOW)..];
         for (at, mark) in marks.iter().enumerate() {

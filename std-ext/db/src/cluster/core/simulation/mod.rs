@@ -59,8 +59,9 @@ fn seeds(default: Range<u64>) -> Range<u64> {
 fn some_seeds(default: Range<u64>) -> Range<u64> {
     let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
     let effort = effort.map_or(1.0, |text| text.parse::<f64>().expect("a factor, such as 0.3"));
-    let all = (default.end - default.start) as f64;
-    seeds(default.start..default.start + (all * effort.min(1.0)) as u64)
+    // A duration can be multiplied by a fraction.
+    let some = Duration::from_secs(default.end - default.start).mul_f64(effort.clamp(0.0, 1.0));
+    seeds(default.start..default.start + some.as_secs())
 }
 
 /// Runs seeds; fails with the shrunk trace of the first one that breaks a rule.

@@ -116,13 +116,12 @@ impl World {
         let mut wrong = None;
         for (key, value, lsn, gone) in written {
             let record = self.truth.record(key, lsn);
-            let agrees = match value {
-                Some(value) => record.is_some_and(|record| record.value == *value),
+            let agrees = if let Some(value) = value {
+                record.is_some_and(|record| record.value == *value)
+            } else {
                 // A floor may have removed it, or the own clock hides it.
-                None => {
-                    let hides = |end: u64| gone || end <= hidden;
-                    record.is_none_or(|record| record.ends.is_some_and(hides))
-                }
+                let hides = |end: u64| gone || end <= hidden;
+                record.is_none_or(|record| record.ends.is_some_and(hides))
             };
             if !agrees {
                 let name = String::from_utf8_lossy(key).into_owned();
