@@ -190,11 +190,11 @@ pub(super) struct Reply {
     pub(super) epoch: u64,
     /// When it was evaluated: boot time.
     pub(super) evaluated: u64,
-    /// With the whole state: what its log must confirm, whether the change was made, and the time of the evaluation.
+    /// The view of the real state, in runs that have it.
     pub(super) whole: Option<Whole>,
 }
 
-/// What the real state says of a reply.
+/// The proof that a reply waits for, whether its change was made, and the time of its evaluation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
     pub(super) wait: Wait,

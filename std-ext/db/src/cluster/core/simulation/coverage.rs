@@ -1,4 +1,4 @@
-//! What the runs have met. A test that never meets a case does not check it.
+//! The cases, faults, roles and refusals that the runs have met. A test that never meets a case does not check it.
 
 use crate::cluster::core::{Failure, Role};
 use std::collections::BTreeMap;
@@ -135,7 +135,7 @@ fn name_of(role: Role) -> &'static str {
 /// The number of seeds for which the lists say how often each thing must be met: half as often as it is.
 pub(super) const SEEDS: u64 = 300;
 
-/// What runs of any scenario with faults must meet.
+/// Things that runs of any scenario with faults must meet.
 pub(super) const ALWAYS: &[(Met, u64)] = &[
     (Met::Case(Case::Created), 270),
     (Met::Case(Case::TakenFromSilent), 180),
@@ -194,10 +194,10 @@ pub(super) const ALWAYS: &[(Met, u64)] = &[
     (Met::Fault("Jump"), 12),
 ];
 
-/// What runs without the real state must meet besides: they are longer.
+/// Further things that runs without the real state must meet: they are longer.
 pub(super) const CORE: &[(Met, u64)] = &[(Met::Case(Case::RestartedInsideBatch), 1)];
 
-/// What runs with all kinds of faults must meet besides.
+/// Further things that runs with all kinds of faults must meet.
 pub(super) const WIDE: &[(Met, u64)] = &[
     (Met::Case(Case::TakenFromAbsent), 1),
     (Met::Case(Case::TakenInARow), 60),
@@ -215,7 +215,7 @@ pub(super) const WIDE: &[(Met, u64)] = &[
     (Met::Fault("Limit"), 20),
 ];
 
-/// What runs with the whole state must meet besides.
+/// Further things that runs with the whole state must meet.
 pub(super) const WHOLE: &[(Met, u64)] = &[
     (Met::Case(Case::ClockSetBack), 30),
     (Met::Case(Case::SnapshotKept), 500),

@@ -45,7 +45,7 @@ pub(super) struct Database {
     writing: Option<Snapshot>,
 }
 
-/// What must be safe and proved before an answer leaves.
+/// The entry that must be safe, and the evaluation that must be proved, before an answer leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) lsn: Lsn,

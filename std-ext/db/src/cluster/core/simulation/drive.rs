@@ -9,7 +9,7 @@ use super::world::{What, World};
 use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
 use crate::state::follow::FollowError;
 
-/// After as many entries the real state of a follower is compared with what it must contain.
+/// After as many entries the real state of a follower is compared with the simulated map.
 const COMPARE: u64 = 8;
 
 impl World {

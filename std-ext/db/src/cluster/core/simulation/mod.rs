@@ -15,7 +15,7 @@
 //! | `check` | whether answers agree with the committed entries |
 //! | `world`, `network`, `drive`, `workload` | the queue of all events, and the code that carries them out |
 //! | `faults`, `run` | the faults; one run, and the shrinking of a failed one |
-//! | `coverage` | what the runs must meet, and how often |
+//! | `coverage` | the cases that the runs must meet, and how often |
 //! | `kept` | seeds that once failed |
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds of the tests. A failed run prints its seed, the fewest faults that it needs,
@@ -87,7 +87,7 @@ fn required_of(seeds: &Range<u64>, required: &[&[(Met, u64)]]) -> Vec<(Met, u64)
     required.concat().into_iter().map(part).collect()
 }
 
-/// Runs seeds, and fails if they have not met what so many seeds must meet.
+/// Runs seeds, and fails if they have met a thing less often than they must.
 fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
     let required = required_of(&seeds, required);
     let coverage = run_all(seeds, scenario);

@@ -118,7 +118,7 @@ impl Store {
         keys
     }
 
-    /// The clock was set back to `time`. What had expired is gone.
+    /// The clock was set back to `time`. Keys that had expired are gone.
     fn set_back(&mut self, latest: u64, time: u64, lsn: Lsn) {
         for key in self.remove_expired(latest, lsn) {
             self.written.insert(key, lsn);

@@ -351,7 +351,7 @@ impl World {
             return; // The folder may be the only one with its last entries.
         }
         self.end_process(node, false, 100);
-        // What only this folder had on disk is gone, and its records must not count any more.
+        // The old folder is gone, and its records must not count any more.
         self.remove_member(node);
         self.folders_intact = false;
         let machine = &mut self.nodes[node];
