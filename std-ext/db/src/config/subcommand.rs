@@ -351,7 +351,8 @@ fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
     }
 }
 
-#[cfg(test)]
+// Without the feature all of it is refused.
+#[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
 
