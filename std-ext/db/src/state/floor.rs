@@ -80,7 +80,11 @@ impl State {
                 let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
                 self.log_floor(&mut logged, self.clock.now(), self.has_ttl())
             }
+            #[cfg(any(test, feature = "cluster"))]
             Role::Loading | Role::Follower => self.removed_by() <= self.floor(),
+            // Only nodes of a cluster have these roles.
+            #[cfg(not(any(test, feature = "cluster")))]
+            Role::Loading | Role::Follower => true,
         }
     }
 
@@ -114,11 +118,5 @@ impl State {
         let _core = self.shards[0].lock();
         // Relaxed: ordered by that lock, so a thread that has read the new role reads the time of it.
         self.removed_by.load(Ordering::Relaxed)
-    }
-
-    /// Only nodes of a cluster cease to be the primary.
-    #[cfg(not(any(test, feature = "cluster")))]
-    fn removed_by(&self) -> u64 {
-        0
     }
 }
