@@ -204,7 +204,7 @@ impl State {
     pub(crate) fn become_primary(&self, begin: u64) {
         let mut cores = self.lock_every_shard();
         // Relaxed: stored under the locks of all shards. A node that takes a hand-over back may have set its clock back
-        // meanwhile, as followers do without an entry. No entry of it may be earlier than the floors that it has logged.
+        // without an entry, as followers do. None of its entries may be earlier than the floors that it has logged.
         let begin = begin.max(self.removed_by.load(Ordering::Relaxed));
         let times = cores.iter_mut().map(|(_, core)| core.advance_time(begin));
         let latest = times.max().unwrap_or(begin);
