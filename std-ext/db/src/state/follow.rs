@@ -209,6 +209,9 @@ impl State {
     /// See [`Db::become_primary`](crate::Db::become_primary).
     pub(crate) fn become_primary(&self, begin: u64) {
         let mut cores = self.lock_every_shard();
+        // Relaxed: stored under the locks of all shards. A node that takes a hand-over back may have set its clock back
+        // without an entry, as followers do. None of its entries may be earlier than the floors that it has logged.
+        let begin = begin.max(self.removed_by.load(Ordering::Relaxed));
         let times = cores.iter_mut().map(|(_, core)| core.advance_time(begin));
         let latest = times.max().unwrap_or(begin);
         // A client's time to live is counted from this clock. A clock that is behind the last entry would give keys an

@@ -286,6 +286,25 @@ fn a_node_that_was_the_primary_follows_none_that_begins_earlier() {
     assert_eq!(node.state.role.get(), Role::Follower);
 }
 
+/// The hand-over of a primary fails, and its clock was set back meanwhile.
+#[test]
+fn a_primary_that_stays_begins_behind_its_floors() {
+    let mut node = Node::primary(9000);
+    node.set("rose", "red", Expiry::At(20_000));
+    node.set_time(9500);
+    run_cycle(&node.state);
+    assert_eq!(node.state.floor(), 9500);
+    node.log.set(|state| state.writable = false);
+    node.state.step_down();
+    node.set_time(1000);
+    run_cycle(&node.state);
+    node.state.become_primary(0);
+    node.log.set(|state| state.writable = true);
+    node.set("daisy", "white", Expiry::Never);
+    let (_, time, _) = node.log.entries().pop().unwrap();
+    assert_eq!(time, 9500, "an entry is before the floor");
+}
+
 /// A snapshot without a key that the primary has removed by its own clock would lose it: a successor may still have it.
 #[test]
 fn a_snapshot_counts_only_behind_the_removals_of_its_node() {

@@ -149,7 +149,7 @@ impl Scenario {
 
     /// How long the clients go on when all faults have ended, and how long the nodes then have to agree.
     pub(super) fn calm(self) -> (u64, u64) {
-        if self == Self::Whole { (2_000, 2_500) } else { (4_000, 3_000) }
+        if self == Self::Whole { (3_200, 2_500) } else { (4_000, 3_000) }
     }
 
     pub(super) fn is_wide(self) -> bool {
