@@ -3,70 +3,20 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+# After this folder, which has modules of the same names.
+sys.path.append(os.path.join(os.path.dirname(__file__), "../../std-ext/db/tests/cluster"))
+
+from network import free_ports  # noqa: E402
+from resp import Connection, Refused  # noqa: E402
+
 TICKS = os.sysconf("SC_CLK_TCK")
 MEMBERS = 3
-
-
-def free_ports(count):
-    """Returns ports that were free just now; a node uses the port 10,000 above each, too."""
-    ports, held = [], []
-    while len(ports) < count:
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-        held.append(one)
-        if port < 50000:
-            ports.append(port)
-    for one in held:
-        one.close()
-    return ports
-
-
-class Refused(Exception):
-    """An error reply."""
-
-
-class Connection:
-    """A client of one node."""
-
-    def __init__(self, port, timeout=30.0):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.socket.makefile("rb")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-        self.socket.close()
-
-    def command(self, *words):
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        text = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-        self.socket.sendall(text)
-        return self.reply()
-
-    def reply(self):
-        line = self.file.readline()
-        if not line.endswith(b"\r\n"):
-            raise ConnectionError("the connection ended")
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"-":
-            raise Refused(rest.decode())
-        if kind == b"$":
-            length = int(rest)
-            return None if length < 0 else self.file.read(length + 2)[:-2]
-        if kind == b"*":
-            return [self.reply() for _ in range(int(rest))]
-        return int(rest) if kind == b":" else rest.decode()
 
 
 class Process:
@@ -111,10 +61,14 @@ class Node(Process):
         command = [program, "--port", str(port), "--metrics-port", str(metrics), "--dir", self.dir, *arguments]
         super().__init__(name, folder, command)
 
+    def connect(self, timeout=30.0):
+        """Returns a connection to the node."""
+        return Connection(("127.0.0.1", self.port), timeout)
+
     def role(self):
         """Returns what ROLE answers first, or nothing if the node does not answer."""
         try:
-            with Connection(self.port, 2.0) as connection:
+            with self.connect(2.0) as connection:
                 return connection.command("ROLE")[0].decode()
         except (OSError, Refused, TypeError, AttributeError):
             return None
@@ -122,7 +76,7 @@ class Node(Process):
     def info(self, name):
         """Returns a number of INFO, or None if the node does not answer yet."""
         try:
-            with Connection(self.port) as connection:
+            with self.connect() as connection:
                 text = connection.command("INFO").decode()
         except (OSError, Refused):
             return None

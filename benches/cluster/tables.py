@@ -5,7 +5,7 @@ import threading
 import time
 
 from measure import line, median, ratio, table
-from processes import Connection, Refused, metric
+from processes import Refused, metric
 
 KEYS = 100_000
 VALUE = 64
@@ -160,7 +160,7 @@ def lag(bench):
 
 def probe(primary, follower, number):
     """Writes at the primary, and reads at a follower until it shows that. Returns the time between."""
-    with Connection(primary.port) as writer, Connection(follower.port) as reader:
+    with primary.connect() as writer, follower.connect() as reader:
         reader.command("READONLY")
         wanted = str(number).encode()
         writer.command("SET", "probe", wanted)
@@ -213,7 +213,7 @@ def wait_until_equal(group, *nodes):
 def size(node):
     """Returns the number of a node's keys, or None if it does not say."""
     try:
-        with Connection(node.port) as connection:
+        with node.connect() as connection:
             connection.command("READONLY")
             return connection.command("DBSIZE")
     except (OSError, Refused):

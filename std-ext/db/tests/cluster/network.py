@@ -7,12 +7,28 @@ A cut loses packets without a sign: connections stay open, and nothing arrives.
 """
 import os
 import random
+import socket
 import subprocess
 import sys
 
 # Packets to this address reach the bridge, and no port of it.
 NOWHERE = "02:00:00:00:de:ad"
 CLIENT = "client"
+
+
+def free_ports(count):
+    """Returns ports that were free just now, each with the port 10000 above it."""
+    ports, held = [], []
+    while len(ports) < count:
+        one = socket.socket()
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        held.append(one)
+        if port < 50000:
+            ports.append(port)
+    for one in held:
+        one.close()
+    return ports
 
 
 class Namespaces:

@@ -2,13 +2,12 @@
 import os
 import re
 import signal
-import socket
 import struct
 import subprocess
 import sys
 import time
 
-from network import CLIENT, open_network
+from network import CLIENT, free_ports, open_network
 from resp import Connection, Refused
 
 COUNT = 3
@@ -18,21 +17,6 @@ DISK = 192 << 20
 
 class Failed(Exception):
     """The cluster does not do what it must."""
-
-
-def free_ports(count):
-    """Returns ports that were free just now, each with the port 10000 above it."""
-    ports, held = [], []
-    while len(ports) < count:
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-        held.append(one)
-        if port < 50000:
-            ports.append(port)
-    for one in held:
-        one.close()
-    return ports
 
 
 class Settings:

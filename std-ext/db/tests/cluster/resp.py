@@ -70,6 +70,12 @@ class Connection:
             return [self.reply() for _ in range(int(rest))]
         raise ConnectionError(f"not a reply: {line!r}")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
         # With a reset, so that the kernel does not deliver an abandoned command minutes later.
         try:

@@ -156,8 +156,14 @@ class Rounds:
             return
         settings = ["--cluster", "yes", "--cluster-name", "test", "--cluster-etcd", cluster.node_endpoints(0),
                     "--cluster-insecure", "yes"]
-        done = subprocess.run(cluster.network.command("n0", [*command, *settings]), capture_output=True, text=True,
-                              timeout=120, check=False)
+        asked = cluster.network.command("n0", [*command, *settings])
+        end = time.monotonic() + CATCH_UP
+        while True:
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+            # A node that follows is still registered as one that loads, for about a second.
+            if "it is loading" not in done.stdout + done.stderr or time.monotonic() > end:
+                break
+            time.sleep(0.2)
         if done.returncode:
             raise Violation(f"`cluster check` says: {done.stdout} {done.stderr}")
         print(*(f"  {line}" for line in done.stdout.splitlines()[-3:]), sep="\n")

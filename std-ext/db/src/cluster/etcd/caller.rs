@@ -82,7 +82,7 @@ impl Caller {
         Self { shared: Arc::clone(&self.shared), timeout }
     }
 
-    /// Returns when a call that begins now has to be over.
+    /// Returns the deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
