@@ -160,8 +160,8 @@ class Rounds:
         end = time.monotonic() + CATCH_UP
         while True:
             done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
-            # A node that follows is still registered as one that loads, for about a second.
-            if "it is loading" not in done.stdout + done.stderr or time.monotonic() > end:
+            # For some seconds, a node that follows again is still registered as it was before, or not at all.
+            if "was not compared" not in done.stdout + done.stderr or time.monotonic() > end:
                 break
             time.sleep(0.2)
         if done.returncode:
