@@ -73,13 +73,13 @@ impl Calls {
         });
     }
 
-    /// Deletes the batches below a number, if `primary` still has this value. Puts nothing: without space, etcd refuses
-    /// every transaction that puts.
-    pub(super) fn trim(&self, id: u64, primary: String, below: Seq) {
+    /// Deletes the batches below a number, if `primary` and `members` still have these values. Puts nothing: without
+    /// space, etcd refuses every transaction that puts.
+    pub(super) fn trim(&self, id: u64, primary: String, members: Compare, below: Seq) {
         let (client, keys, inbox) =
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
-            let outcome = client.transact(&trimming(&keys, primary, below)).await;
+            let outcome = client.transact(&trimming(&keys, primary, &members, below)).await;
             let outcome = outcome.map(|done| done.succeeded).map_err(|why| failure(&why));
             send(&inbox, Event::Trimmed { id, outcome });
         });
@@ -198,13 +198,7 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
 /// Returns the transaction of the protocol in etcd's words.
 fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
     let compares = [(keys.tail(), &swap.tail), (keys.members(), &swap.members)];
-    let compare = compares.into_iter().filter_map(|(key, compare)| match compare {
-        Compare::Any => None,
-        Compare::Absent => Some(etcd::Compare::Absent { key: key.into() }),
-        Compare::Is(value) => {
-            Some(etcd::Compare::Value { key: key.into(), value: value.clone().into() })
-        }
-    });
+    let compare = compares.into_iter().filter_map(|(key, compare)| condition(key, compare));
     let then = swap.puts.iter().map(|put| match put {
         Put::Tail(line) => Operation::put(keys.tail(), line.clone()),
         Put::Batch(seq, bytes) => Operation::put(keys.batch(*seq), bytes.to_vec()),
@@ -218,10 +212,21 @@ fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
     }
 }
 
-/// Returns the transaction that deletes the batches below a number, if `primary` has this value.
-fn trimming(keys: &Keys, primary: String, below: Seq) -> Transaction {
+/// Returns a condition of the protocol in etcd's words.
+fn condition(key: String, compare: &Compare) -> Option<etcd::Compare> {
+    let key = key.into();
+    match compare {
+        Compare::Any => None,
+        Compare::Absent => Some(etcd::Compare::Absent { key }),
+        Compare::Is(value) => Some(etcd::Compare::Value { key, value: value.clone().into() }),
+    }
+}
+
+/// Returns the transaction that deletes the batches below a number, if `primary` and `members` have these values.
+fn trimming(keys: &Keys, primary: String, members: &Compare, below: Seq) -> Transaction {
+    let primary = etcd::Compare::Value { key: keys.primary().into(), value: primary.into() };
     Transaction {
-        compare: vec![etcd::Compare::Value { key: keys.primary().into(), value: primary.into() }],
+        compare: [primary].into_iter().chain(condition(keys.members(), members)).collect(),
         then: vec![Operation::Delete(KeyRange::between(keys.batch(0), keys.batch(below)))],
         otherwise: Vec::new(),
     }
@@ -286,27 +291,30 @@ fn spooled(spool: &SharedSpool, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u
     }
 }
 
-/// Reads the lowest batch, and the progress of each member's disk.
+/// Reads `members`, the lowest batch, and the progress of each member's disk, as of one revision.
 async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
     let read = Transaction {
         then: vec![
+            Operation::get(keys.members()),
             Operation::Get(Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only()),
             Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
         ],
         ..Transaction::default()
     };
-    let mut answers =
-        client.transact(&read).await?.answers.into_iter().map(|answer| match answer {
-            etcd::Answer::Found(pairs, _) => pairs,
-            _ => Vec::new(),
-        });
+    let answer = client.transact(&read).await?;
+    let revision = answer.revision;
+    let mut answers = answer.answers.into_iter().map(|answer| match answer {
+        etcd::Answer::Found(pairs, _) => pairs,
+        _ => Vec::new(),
+    });
+    let members = answers.next().unwrap_or_default().first().map(|pair| pair.value.to_vec());
     let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
     let durable = answers.next().unwrap_or_default();
     let durable = durable.iter().filter_map(|pair| {
         let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
         Some((node, super::durable::Durable::parse(&pair.value)?.seq))
     });
-    Ok(Answer::Durable { first, durable: durable.collect() })
+    Ok(Answer::Durable { revision, members, first, durable: durable.collect() })
 }
 
 /// Returns what an error of etcd says about a request, in the words of the protocol.
@@ -365,9 +373,13 @@ mod tests {
     #[test]
     fn trimming_puts_nothing() {
         let keys = Keys::new("roses").unwrap();
-        let trim = trimming(&keys, "primary".to_owned(), 7);
-        let wanted = etcd::Compare::Value { key: keys.primary().into(), value: "primary".into() };
-        assert_eq!(trim.compare, [wanted]);
+        let trim = trimming(&keys, "primary".to_owned(), &Compare::Is(b"members".into()), 7);
+        let value = |key: String, value: &'static str| etcd::Compare::Value {
+            key: key.into(),
+            value: value.into(),
+        };
+        let wanted = [value(keys.primary(), "primary"), value(keys.members(), "members")];
+        assert_eq!(trim.compare, wanted);
         let range = KeyRange::between(keys.batch(0), keys.batch(7));
         assert_eq!((trim.then, trim.otherwise), (vec![Operation::Delete(range)], Vec::new()));
     }

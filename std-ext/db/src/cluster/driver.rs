@@ -317,9 +317,9 @@ impl Driver {
                 }
                 self.parts.calls.swap(id, swap);
             }
-            Action::Trim { id, primary, below } => {
+            Action::Trim { id, primary, members, below } => {
                 self.parts.monitor.counters.trims.add(1);
-                self.parts.calls.trim(id, primary, below);
+                self.parts.calls.trim(id, primary, members, below);
             }
             Action::Watch(from) => self.parts.calls.watch(from),
             Action::Apply(committed) => self.parts.replica.order(Order::Apply(committed)),

@@ -132,9 +132,7 @@ impl Picture {
         let Some((tail, holder)) = status.tail.as_ref().and_then(|t| Some((t, t.holder()?))) else {
             return false;
         };
-        // A candidate waits at least as long.
-        let until = status.received.saturating_add(tail.lease + tail.lease / 10);
-        if holder == self.own { serving } else { now < until }
+        if holder == self.own { serving } else { now < tail.claimable(status.received) }
     }
 
     fn member(&self, id: NodeId, status: &Status, now: u64) -> Member {

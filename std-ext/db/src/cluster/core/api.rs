@@ -1,7 +1,7 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
 use super::entry::{Committed, Entry, Epoch, Held, NodeId, Position, Seq};
-use super::swap::{Failure, Outcome, Swap};
+use super::swap::{Compare, Failure, Outcome, Swap};
 use super::tail::Tail;
 use crate::log::Lsn;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ pub enum Event {
         /// The outcome.
         outcome: Outcome,
     },
-    /// The answer of [`Action::Trim`]: whether it was done, or refused because another node is the primary.
+    /// The answer of [`Action::Trim`]: whether it was done, or refused because another node is the primary or the
+    /// members are others.
     Trimmed {
         /// The number of the action.
         id: u64,
@@ -133,8 +134,12 @@ pub enum Answer {
     /// For [`Read::Batches`]: batches in the order of their numbers, as many as one answer carries. The driver may take
     /// them from its spool. Empty if the first one is not there any more.
     Batches(Vec<(Seq, Vec<u8>)>),
-    /// For [`Read::Durable`].
+    /// For [`Read::Durable`]: all at one revision.
     Durable {
+        /// The revision of the answer.
+        revision: u64,
+        /// The value of `members`, if there is one.
+        members: Option<Vec<u8>>,
         /// The lowest batch that etcd still has.
         first: Option<Seq>,
         /// The values of `durable/<node>`: the node, and the `seq` of its record: the *mark* of the last entry on its
@@ -150,7 +155,7 @@ pub enum Read {
     Tail,
     /// Batches from the first to the last number, both included. A partial answer begins with the first.
     Batches(Seq, Seq),
-    /// The first batch, and all of `durable/`.
+    /// `members`, the first batch, and all of `durable/`, in one transaction.
     Durable,
 }
 
@@ -172,13 +177,15 @@ pub enum Action {
         /// The transaction.
         swap: Arc<Swap>,
     },
-    /// Delete the batches below a number if `primary` has this value. The transaction puts nothing: under NOSPACE etcd
-    /// refuses what puts.
+    /// Delete the batches below a number if `primary` and `members` have these values. The transaction puts nothing:
+    /// under NOSPACE etcd refuses what puts.
     Trim {
         /// The number of the action.
         id: u64,
         /// The value of `primary` to compare.
         primary: String,
+        /// The value that `members` must have.
+        members: Compare,
         /// The first batch that stays.
         below: Seq,
     },

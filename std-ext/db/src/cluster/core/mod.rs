@@ -22,8 +22,8 @@
 //!   the node that the line names takes over at once.
 //! - **Fencing.** A primary whose transaction is refused by another's line ends its role. Without unsafe changes it
 //!   follows; else the process starts anew.
-//! - **Trimming.** The primary deletes the batches that all members have on disk. A member that lacks a deleted batch
-//!   is resynced from a peer.
+//! - **Trimming.** The primary deletes the batches that all members have on disk, by the list of members that the
+//!   deletion compares. A member that lacks a deleted batch is resynced from a peer.
 //!
 //! # Claims
 //! Each has a check that fails if the claim is broken (`tests/mutations.toml`).

@@ -62,18 +62,13 @@ impl Group {
     fn due(&self, seen: &SeenTail) -> u64 {
         // [C-8] The length that the holder claimed, not the own setting.
         let lease = seen.tail.lease;
+        let claimable = seen.tail.claimable(seen.received);
         let rank = self.rank(seen.tail.node).saturating_mul(lease / 8);
         let released = seen.tail.nonce == 0;
         match seen.tail.node {
             Some(node) if released && node == self.settings.node => seen.received,
             None if released => seen.received.saturating_add(rank),
-            // The holder serves until nine tenths of the lease after it sent the line; a tenth more than the lease
-            // after it was received allows for clocks of different rates.
-            _ => seen
-                .received
-                .saturating_add(lease + lease / 10)
-                .saturating_add(rank)
-                .saturating_add(seen.jitter % (lease / 8 + 1)),
+            _ => claimable.saturating_add(rank).saturating_add(seen.jitter % (lease / 8 + 1)),
         }
     }
 
@@ -379,7 +374,8 @@ impl Attempt {
     }
 }
 
-fn compare(value: Option<&Vec<u8>>) -> Compare {
+/// Returns the condition that a key still has the value that was read.
+pub(super) fn compare(value: Option<&Vec<u8>>) -> Compare {
     value.map_or(Compare::Absent, |text| Compare::Is(text.clone()))
 }
 

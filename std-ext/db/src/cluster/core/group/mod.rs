@@ -150,7 +150,10 @@ impl Group {
             && lead.trim.reading.take_if(|reading| *reading == id).is_some()
         {
             match answer {
-                Ok(Answer::Durable { first, durable }) => self.durable(first, &durable),
+                Ok(Answer::Durable { revision, members, first, durable }) => {
+                    self.members_are(members, revision, out);
+                    self.durable(first, &durable);
+                }
                 Ok(_) => {}
                 Err(failure) => _ = self.is_final(&failure, out),
             }

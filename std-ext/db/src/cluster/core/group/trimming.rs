@@ -1,5 +1,6 @@
 //! The primary's trimming: when, and in which steps.
 
+use super::campaign::compare;
 use super::state::{Group, Phase, Space, Trimming};
 use crate::cluster::core::api::{Action, Read};
 use crate::cluster::core::entry::{NodeId, Seq};
@@ -24,11 +25,13 @@ impl Group {
         }
         if trim.first < trim.floor {
             // Only deletes: under the alarm NOSPACE etcd refuses what puts. Compared with `primary`, since a primary
-            // that slept must not trim by records of then [C-10].
+            // that slept must not trim by records of then, and with `members`, since a member that has joined since
+            // was not counted [C-10].
             let below = trim.floor.min(trim.first.saturating_add(STEP));
             trim.deleting = Some((id, below));
             self.ids = id;
-            out.push(Action::Trim { id, primary: lead.primary.clone(), below });
+            let members = compare(trim.counted.as_ref());
+            out.push(Action::Trim { id, primary: lead.primary.clone(), members, below });
         } else if now >= trim.due || trim.fresh >= EARLY {
             trim.due = now + PAUSE;
             trim.fresh = 0;
@@ -46,6 +49,8 @@ impl Group {
     }
 
     /// Takes the first batch in etcd, and the batch that each node begins with.
+    ///
+    /// The members count as they were when this was read: the watch, which also tells of them, is a hint only.
     pub(super) fn durable(&mut self, first: Option<Seq>, durable: &[(NodeId, Seq)]) {
         let (copies, most) = (self.settings.copies, self.settings.most_retained);
         let Some(members) = self.members.as_ref() else { return };
@@ -53,6 +58,7 @@ impl Group {
         let Some(first) = first else { return };
         lead.trim.first = first;
         let pressed = self.space == Space::Short || lead.trim.retained() > most;
+        lead.trim.counted.clone_from(&members.text);
         // The last batch stays: a candidate and a restarted node begin with it.
         let floor = trim::floor(&members.list, durable, copies, pressed);
         lead.trim.floor = floor.min(lead.position.seq);
@@ -66,7 +72,8 @@ impl Group {
         if deleted {
             trim.forget(below);
         } else {
-            // Refused: this node is not the primary any more, and will hear of it. Failed: the next look repeats it.
+            // Refused: this node is not the primary any more, and will hear of it; or the members are others, and the
+            // next look brings them. Failed: the next look repeats it.
             trim.floor = trim.first;
         }
     }

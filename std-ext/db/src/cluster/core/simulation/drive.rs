@@ -103,8 +103,8 @@ impl World {
                 self.call(node, number, id, Call::Read(read));
             }
             Action::Swap { id, swap } => self.call(node, number, id, Call::Swap(swap)),
-            Action::Trim { id, primary, below } => {
-                self.call(node, number, id, Call::Trim { primary, below });
+            Action::Trim { id, primary, members, below } => {
+                self.call(node, number, id, Call::Trim { primary, members, below });
             }
             Action::Watch(from) => self.begin_watch(node, number, from),
             Action::Apply(committed) => self.queue_apply(node, number, committed),

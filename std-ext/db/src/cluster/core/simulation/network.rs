@@ -17,15 +17,20 @@ fn end_of(prefix: &str) -> String {
     format!("{prefix}~")
 }
 
+/// Returns a key, and the value that it must have.
+fn condition(key: &str, compare: &Compare) -> Option<(String, Option<Vec<u8>>)> {
+    match compare {
+        Compare::Any => None,
+        Compare::Absent => Some((key.into(), None)),
+        Compare::Is(value) => Some((key.into(), Some(value.clone()))),
+    }
+}
+
 /// Returns the transaction of etcd that a swap stands for.
 fn transaction(swap: &Swap) -> Transaction {
     let mut transaction = Transaction::default();
     for (key, compare) in [(TAIL, &swap.tail), (MEMBERS, &swap.members)] {
-        match compare {
-            Compare::Any => {}
-            Compare::Absent => transaction.compares.push((key.into(), None)),
-            Compare::Is(value) => transaction.compares.push((key.into(), Some(value.clone()))),
-        }
+        transaction.compares.extend(condition(key, compare));
     }
     for put in &swap.puts {
         transaction.puts.push(match put {
@@ -134,7 +139,9 @@ impl World {
         match call {
             Call::Read(read) => Reported::Read(Ok(self.read(read))),
             Call::Swap(swap) => Reported::Swap(self.swap(node, swap)),
-            Call::Trim { primary, below } => Reported::Trim(self.trim(node, primary, *below)),
+            Call::Trim { primary, members, below } => {
+                Reported::Trim(self.trim(node, primary, members, *below))
+            }
         }
     }
 
@@ -163,7 +170,12 @@ impl World {
                     let node = key.strip_prefix(DURABLE)?.parse().ok()?;
                     Some((node, std::str::from_utf8(&stored.value).ok()?.parse().ok()?))
                 });
-                Answer::Durable { first, durable: durable.collect() }
+                Answer::Durable {
+                    revision: self.etcd.revision,
+                    members: value(MEMBERS),
+                    first,
+                    durable: durable.collect(),
+                }
             }
         }
     }
@@ -197,9 +209,6 @@ impl World {
     }
 
     fn swap_is_done(&mut self, node: usize, transaction: &Transaction) {
-        if transaction.puts.iter().any(|(key, _)| key == MEMBERS) {
-            self.members_changed = self.now;
-        }
         let takeovers = self.truth.holders.len();
         let lease = self.truth.tail.map(|tail| tail.lease);
         let committed = self.truth.commit(transaction);
@@ -239,9 +248,16 @@ impl World {
         }
     }
 
-    fn trim(&mut self, node: usize, primary: &str, below: u64) -> Result<bool, Failure> {
+    fn trim(
+        &mut self,
+        node: usize,
+        primary: &str,
+        members: &Compare,
+        below: u64,
+    ) -> Result<bool, Failure> {
+        let primary = (PRIMARY.into(), Some(primary.as_bytes().to_vec()));
         let transaction = Transaction {
-            compares: vec![(PRIMARY.into(), Some(primary.as_bytes().to_vec()))],
+            compares: [primary].into_iter().chain(condition(MEMBERS, members)).collect(),
             puts: Vec::new(),
             deletes: vec![(LOG.into(), log_key(below))],
         };
@@ -266,9 +282,7 @@ impl World {
             .iter()
             .filter(|node| node.disk.durable().is_some_and(|seq| seq >= below))
             .count();
-        // A trim that was decided for the members before counts for them.
-        let counts = self.now > self.members_changed + 1500;
-        if counts && holders < members.min(2) {
+        if holders < members.min(2) {
             self.violate(format!(
                 "the batches below {below} are removed from etcd, but {holders} of {members} members have them on disk"
             ));

@@ -5,7 +5,7 @@ use super::database::{Database, Verdict};
 use super::disk::{Disk, Snapshot};
 use super::store::Store;
 use crate::cluster::core::{
-    Action, Committed, Entry, Epoch, Group, NodeId, Now, Read, Role, Seq, Settings, Swap,
+    Action, Committed, Compare, Entry, Epoch, Group, NodeId, Now, Read, Role, Seq, Settings, Swap,
 };
 use crate::log::Lsn;
 use crate::log::change;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) enum Call {
     Read(Read),
     Swap(Arc<Swap>),
-    Trim { primary: String, below: Seq },
+    Trim { primary: String, members: Compare, below: Seq },
 }
 
 /// A watch: its number, and the next revision that it tells of.

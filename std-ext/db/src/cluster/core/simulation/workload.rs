@@ -246,7 +246,7 @@ impl World {
         self.check(filled.map(drop).map_err(|why| format!("the new etcd refuses it: {why:?}")));
         let cut = self.truth.cut(lsn, line);
         self.check(cut);
-        (self.incarnation, self.members_changed) = (self.incarnation + 1, self.now);
+        self.incarnation += 1;
         if lost > 0 && !(self.folders_intact && absent.is_none()) {
             // Acknowledged changes may be in none of the folders.
             self.checker = Checker::default();
@@ -371,7 +371,6 @@ impl World {
             deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
         if self.etcd.commit(&swap).is_ok() {
-            self.members_changed = self.now;
             self.changed();
         }
     }

@@ -163,8 +163,6 @@ pub(super) struct World {
     pub(super) folders_intact: bool,
     /// When the takeovers were.
     pub(super) takeovers: Vec<u64>,
-    /// When `members` changed last.
-    pub(super) members_changed: u64,
     pub(super) truth: Truth,
     pub(super) nodes: Vec<Node>,
     pub(super) faults: Vec<Fault>,
@@ -224,7 +222,6 @@ impl World {
             trouble: Trouble::default(),
             folders_intact: true,
             takeovers: Vec::new(),
-            members_changed: 0,
             truth: Truth::default(),
             nodes,
             faults: plan.faults,

@@ -48,18 +48,21 @@ struct Etcd {
     seen: Vec<Seen>,
 }
 
+fn holds(compare: &Compare, value: Option<&Vec<u8>>) -> bool {
+    match compare {
+        Compare::Any => true,
+        Compare::Absent => value.is_none(),
+        Compare::Is(text) => value == Some(text),
+    }
+}
+
 impl Etcd {
     fn tail(&self) -> Tail {
         Tail::parse(self.tail.as_ref().expect("a tail")).expect("a line")
     }
 
     fn swap(&mut self, swap: &Swap) -> Outcome {
-        let holds = |compare: &Compare, value: &Option<Vec<u8>>| match compare {
-            Compare::Any => true,
-            Compare::Absent => value.is_none(),
-            Compare::Is(text) => value.as_ref() == Some(text),
-        };
-        if !holds(&swap.tail, &self.tail) || !holds(&swap.members, &self.members) {
+        if !holds(&swap.tail, self.tail.as_ref()) || !holds(&swap.members, self.members.as_ref()) {
             let (tail, members) = (self.tail.clone(), self.members.clone());
             return Outcome::Refused { revision: self.revision, tail, members };
         }
@@ -84,6 +87,15 @@ impl Etcd {
         Outcome::Done { revision: self.revision }
     }
 
+    fn trim(&mut self, trim: &Trim) -> bool {
+        let done = self.primary.as_deref() == Some(&trim.primary)
+            && holds(&trim.members, self.members.as_ref());
+        if done {
+            self.log = self.log.split_off(&trim.below);
+        }
+        done
+    }
+
     fn read(&self, read: &Read) -> Answer {
         match read {
             Read::Tail => Answer::Tail {
@@ -96,6 +108,8 @@ impl Etcd {
                 Answer::Batches(batches.map(|(&seq, value)| (seq, value.clone())).collect())
             }
             Read::Durable => Answer::Durable {
+                revision: self.revision,
+                members: self.members.clone(),
                 first: self.log.keys().next().copied(),
                 durable: self.durable.clone(),
             },
@@ -152,6 +166,13 @@ impl Etcd {
     }
 }
 
+/// A deletion that a node wants, as [`Action::Trim`] describes it.
+struct Trim {
+    primary: String,
+    members: Compare,
+    below: Seq,
+}
+
 /// A node: its group, and the actions that wait for the test.
 struct Node {
     group: Group,
@@ -159,7 +180,7 @@ struct Node {
     /// Transactions, reads and trims without an answer.
     swaps: Vec<(u64, Arc<Swap>)>,
     reads: Vec<(u64, Read)>,
-    trims: Vec<(u64, String, Seq)>,
+    trims: Vec<(u64, Trim)>,
     /// All other actions.
     told: Vec<Action>,
     /// Whether applied entries are reported.
@@ -202,8 +223,10 @@ impl Node {
             match &action {
                 Action::Swap { id, swap } => self.swaps.push((*id, Arc::clone(swap))),
                 Action::Read { id, read } => self.reads.push((*id, read.clone())),
-                Action::Trim { id, primary, below } => {
-                    self.trims.push((*id, primary.clone(), *below));
+                Action::Trim { id, primary, members, below } => {
+                    let trim =
+                        Trim { primary: primary.clone(), members: members.clone(), below: *below };
+                    self.trims.push((*id, trim));
                 }
                 Action::Apply(committed) if self.applies => {
                     answer = Some(Event::Applied(committed.after.lsn));
@@ -236,12 +259,9 @@ impl Node {
             } else if let Some((id, swap)) = pop(&mut self.swaps) {
                 let outcome = etcd.swap(&swap);
                 self.event(Event::Swapped { id, outcome });
-            } else if let Some((id, primary, below)) = pop(&mut self.trims) {
-                let mine = etcd.primary.as_deref() == Some(&primary);
-                if mine {
-                    etcd.log = etcd.log.split_off(&below);
-                }
-                self.event(Event::Trimmed { id, outcome: Ok(mine) });
+            } else if let Some((id, trim)) = pop(&mut self.trims) {
+                let done = etcd.trim(&trim);
+                self.event(Event::Trimmed { id, outcome: Ok(done) });
             } else {
                 return;
             }

@@ -31,6 +31,31 @@ fn a_batch_goes_once_all_members_have_it() {
 }
 
 #[test]
+fn a_member_counts_though_the_watch_did_not_tell_of_it() {
+    let (mut etcd, mut leader) = filled(20);
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.durable = vec![(node(1), 15)];
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&1), "trimmed by the members of before");
+}
+
+#[test]
+fn a_member_counts_that_joined_after_the_look() {
+    let (mut etcd, mut leader) = filled(20);
+    etcd.durable = vec![(node(1), 15)];
+    leader.pass(2000);
+    while leader.trims.is_empty() {
+        let (id, read) = pop(&mut leader.reads).expect("a read");
+        leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
+    }
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    leader.live(&mut etcd, 6000);
+    assert_eq!(etcd.log.keys().next(), Some(&1), "trimmed by the members of before");
+}
+
+#[test]
 fn the_last_batch_stays() {
     let (mut etcd, mut leader) = filled(5);
     etcd.durable = vec![(node(1), 1000)];
@@ -68,9 +93,9 @@ fn a_long_way_is_trimmed_in_steps() {
             leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
             continue;
         }
-        let (id, primary, below) = pop(&mut leader.trims).expect("a deletion");
-        assert_eq!(Some(primary), etcd.primary, "compared with the epoch");
-        steps.push(below);
+        let (id, trim) = pop(&mut leader.trims).expect("a deletion");
+        assert_eq!(Some(trim.primary), etcd.primary, "compared with the epoch");
+        steps.push(trim.below);
         leader.event(Event::Trimmed { id, outcome: Ok(true) });
     }
     assert_eq!(steps, [1025, 2049, 2500]);
