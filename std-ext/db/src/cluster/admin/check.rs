@@ -19,7 +19,8 @@ use crate::config::ClusterSettings;
 use crate::state::slots::SLOTS;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// The batches of one read: at 512 KiB each they are less than the 8 MiB that the client takes.
 const BATCHES: u32 = 15;
@@ -28,6 +29,8 @@ const ATTEMPTS: u64 = 3;
 /// The time between the last registration of the primary and the digest, in milliseconds. In this time all nodes are
 /// asked. A registration is a second old at most.
 const AHEAD: u64 = 2000;
+/// How long to wait for registrations, which nodes renew each second and after a change of their role.
+const REGISTERED: Duration = Duration::from_secs(4);
 /// The slots of a part of a digest.
 const PART: usize = SLOTS as usize / PARTS;
 
@@ -196,7 +199,7 @@ async fn compare_nodes(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let group = Group::read(client, keys).await?;
+        let group = read_registered(client, keys, within).await?;
         let Some(time) = time_of_digest(&group, attempt) else {
             let why = "no primary is registered, so the nodes cannot be compared: look at `hedgerow-db cluster status`";
             return Ok((Vec::new(), vec![why.to_owned()]));
@@ -234,6 +237,33 @@ fn time_of_digest(group: &Group, attempt: u64) -> Option<u64> {
     Some(primary.wall.saturating_add(AHEAD.saturating_mul(attempt)))
 }
 
+/// Reads the group, several times if a member seems not to serve: its registration may be from before it began to.
+async fn read_registered(
+    client: &Client,
+    keys: &Keys,
+    within: Duration,
+) -> Result<Group, AdminError> {
+    let end = Instant::now() + within.min(REGISTERED);
+    loop {
+        let group = Group::read(client, keys).await?;
+        let mut members = group.members.0.iter();
+        let all = members.all(|member| address(&group, member.node).is_ok());
+        if all || Instant::now() >= end {
+            return Ok(group);
+        }
+        sleep(REGISTERED / 16).await;
+    }
+}
+
+/// Returns the address at which other nodes reach a member, or why it cannot be asked.
+fn address(group: &Group, member: NodeId) -> Result<String, &'static str> {
+    let there = group.registration(member).ok_or("it is not registered, so it does not run")?;
+    if there.role == "loading" {
+        return Err("it is loading");
+    }
+    there.peer_address().ok_or("its registration has no peer port")
+}
+
 /// Asks all members for their digests at once. Returns the answers, and which members were not asked.
 async fn ask_members(
     group: &Group,
@@ -249,14 +279,7 @@ async fn ask_members(
     let options = PeerClientOptions { group: id, ..options.clone() };
     let (mut asked, mut problems) = (Vec::new(), Vec::new());
     for member in group.members.0.iter().map(|member| member.node) {
-        let there = group.registration(member);
-        let address = match there.map(|there| (&there.role[..], there.peer_address())) {
-            None => Err("it is not registered, so it does not run"),
-            Some(("loading", _)) => Err("it is loading"),
-            Some((_, None)) => Err("its registration has no peer port"),
-            Some((_, Some(address))) => Ok(address),
-        };
-        match address {
+        match address(group, member) {
             Ok(address) => {
                 let options = options.clone();
                 let ask =
