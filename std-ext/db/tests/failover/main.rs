@@ -13,6 +13,7 @@ mod etcd;
 mod nodes;
 mod redis_cli;
 mod redis_rs;
+mod redis_rs_async;
 mod writers;
 
 use etcd::Etcd;
@@ -49,6 +50,7 @@ fn clients_write_through_failovers_and_lose_nothing() {
     let clients = [redis_cli::start, writers::redis_py, writers::new_redis_py, writers::ioredis];
     let mut writers: Vec<Writer> = clients.iter().filter_map(|start| start(nodes.ports)).collect();
     writers.push(redis_rs::start(nodes.ports));
+    writers.push(redis_rs_async::start(nodes.ports));
     // Each of them has found the primary.
     wait_for_writes(&mut writers);
     let rounds =
