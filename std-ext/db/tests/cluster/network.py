@@ -17,14 +17,15 @@ CLIENT = "client"
 
 
 def free_ports(count):
-    """Returns ports that were free just now, each with the port 10000 above it."""
+    """Returns ports that were free just now, none of them 10000 above another."""
     ports, held = [], []
     while len(ports) < count:
         one = socket.socket()
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
         held.append(one)
-        if port < 50000:
+        # A node listens for other nodes at 10000 more than its own port.
+        if port < 50000 and not {port, port - 10000, port + 10000} & set(ports):
             ports.append(port)
     for one in held:
         one.close()
