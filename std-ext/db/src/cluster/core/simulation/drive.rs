@@ -491,8 +491,8 @@ impl World {
             return;
         }
         let delay = self.random.network.between(1, 6);
-        let of = self.incarnation;
-        self.after(delay, What::PutDurable { node, seq, of });
+        let (id, of) = (self.nodes[node].id, self.incarnation);
+        self.after(delay, What::PutDurable { id, seq, of });
     }
 
     /// Whether a disk cannot be forced now. The group is told when that begins, and when it ends.

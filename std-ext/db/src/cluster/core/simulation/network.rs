@@ -5,7 +5,9 @@ use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
-use crate::cluster::core::{Answer, Compare, Event, Failure, Outcome, Put, Read, Seen, Swap};
+use crate::cluster::core::{
+    Answer, Compare, Event, Failure, NodeId, Outcome, Put, Read, Seen, Swap,
+};
 
 const TAIL: &str = "tail";
 const MEMBERS: &str = "members";
@@ -297,11 +299,11 @@ impl World {
     }
 
     /// A node tells what it has on disk.
-    pub(super) fn put_durable(&mut self, node: usize, seq: u64, of: u64) {
+    pub(super) fn put_durable(&mut self, id: NodeId, seq: u64, of: u64) {
         if of != self.incarnation || self.trouble.paused > self.now {
             return;
         }
-        let key = format!("{DURABLE}{}", self.nodes[node].id);
+        let key = format!("{DURABLE}{id}");
         let value = seq.to_string().into_bytes();
         let put = Transaction { puts: vec![(key, value)], ..Transaction::default() };
         if self.etcd.commit(&put).is_ok() {

@@ -62,7 +62,7 @@ pub(super) enum What {
     /// A request reaches etcd. `of` is the incarnation of etcd.
     Arrive { node: usize, number: u64, id: u64, call: Call, revision: u64, of: u64 },
     /// A record of a node reaches etcd.
-    PutDurable { node: usize, seq: u64, of: u64 },
+    PutDurable { id: NodeId, seq: u64, of: u64 },
     /// etcd's answer reaches the node, or its deadline has come.
     Answer { node: usize, number: u64, id: u64, reported: Reported, revision: u64 },
     /// The watch tells of changes.
@@ -466,7 +466,7 @@ impl World {
             What::Arrive { node, number, id, call, revision, of } => {
                 self.arrive(node, number, id, &call, (revision, of));
             }
-            What::PutDurable { node, seq, of } => self.put_durable(node, seq, of),
+            What::PutDurable { id, seq, of } => self.put_durable(id, seq, of),
             What::Answer { node, number, id, reported, revision } => {
                 self.answered(node, number, id, reported, revision);
             }
