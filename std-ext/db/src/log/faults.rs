@@ -149,11 +149,13 @@ impl FaultyDisk {
         inner: Arc<dyn DiskFile>,
         length: u64,
     ) -> Arc<dyn DiskFile> {
-        // If a file is opened again, only the new handle counts.
+        // If a file is opened again, only the new handle counts. That syncs no byte.
+        let before = state.files.values().find(|file| file.path == path);
+        let synced = before.map_or(length, |file| file.synced.min(length));
         state.files.retain(|_, file| file.path != path);
         state.next += 1;
         let number = state.next;
-        state.files.insert(number, FileState { path: path.into(), length, synced: length });
+        state.files.insert(number, FileState { path: path.into(), length, synced });
         Arc::new(FaultyFile { disk: self.clone(), number, inner })
     }
 }

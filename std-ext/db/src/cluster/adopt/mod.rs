@@ -41,7 +41,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub(super) use survey::Survey;
-use survey::{Logged, open_log, read_log};
+use survey::{Logged, force_log, open_log, read_log};
 use target::{Standing, Target, check_that_no_node_runs};
 use tokio::runtime::Runtime;
 use window::{Builder, Window};
@@ -173,7 +173,11 @@ impl Plan {
             let now = TimeSource::System.now();
             let alone = window.is_none();
             let window = match window {
-                Some(window) => window,
+                Some(window) => {
+                    // Nodes trust etcd that this folder has these entries, also after a loss of power.
+                    force_log(&candidates.taken.folder)?;
+                    window
+                }
                 None => begin_history(&candidates.taken, &settings.name, &format, now)?,
             };
             let (end, path) = (window.end, candidates.taken.path().to_owned());

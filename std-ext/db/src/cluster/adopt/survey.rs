@@ -8,7 +8,7 @@ use crate::cluster::peer::least_floor;
 use crate::cluster::relay::position::{mark_in, mark_of, without_mark};
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::file::FileLog;
-use crate::log::folder::Folder;
+use crate::log::folder::{Folder, numbered_name};
 use crate::log::{self, Fsync, LOG, Lsn, OpenError, Recovered};
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
@@ -113,6 +113,19 @@ pub(in crate::cluster) fn open_log(folder: &Arc<Folder>) -> Result<FileLog, Star
     Ok(opened?.0)
 }
 
+/// Forces the log of a folder to its disk. The process that wrote it may have ended before it did so.
+///
+/// # Errors
+/// If the disk fails. It may have lost entries that were read.
+pub(in crate::cluster) fn force_log(folder: &Folder) -> Result<(), StartError> {
+    for number in folder.numbered(LOG)? {
+        let file = folder.at(&numbered_name(LOG, number));
+        let forced = folder.disk().reopen(&file).and_then(|log| log.sync());
+        forced.map_err(|why| OpenError::Io(file, why))?;
+    }
+    Ok(folder.disk().sync_folder(folder.path()).map_err(|why| folder.io_error(why))?)
+}
+
 fn snapshot_of(folder: &Arc<Folder>) -> Result<Option<Snapshot>, StartError> {
     Ok(Snapshot::newest_complete(folder)?)
 }
@@ -195,7 +208,7 @@ pub(super) mod tests {
     use crate::cluster::core::Chain;
     use crate::cluster::relay::position::logged_mark;
     use crate::log::change;
-    use crate::log::folder::numbered_name;
+    use crate::log::faults::FaultyDisk;
     use crate::log::frame::ENTRY_HEADER;
     use crate::log::{Fsync, Log as _};
     use crate::request::Expiry;
@@ -255,6 +268,31 @@ pub(super) mod tests {
         let empty = folder(&[]);
         let survey = Survey::of(&empty.folder).unwrap();
         assert_eq!((survey.last, survey.mark, survey.held), (0, None, Held::up_to(0)));
+    }
+
+    #[test]
+    fn what_a_process_wrote_last_is_forced() {
+        let (disk, path, after) =
+            (FaultyDisk::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = Folder::claim_on(path.path(), Arc::new(disk.clone())).unwrap();
+        let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
+        let log = opened.unwrap().0;
+        let mut changes = Vec::new();
+        change::set(b"key", b"value", Expiry::Never, &mut changes);
+        log.append(100, &changes).unwrap();
+        // As if the process was killed: the system has all bytes, the disk has not.
+        disk.change(|faults| faults.sync = true);
+        drop(log);
+        let left = || {
+            disk.copy_synced(path.path(), after.path()).unwrap();
+            Survey::of(&Folder::claim(after.path()).unwrap()).unwrap().last
+        };
+        assert_eq!((Survey::of(&folder).unwrap().last, left()), (1, 0));
+        assert!(force_log(&folder).is_err());
+        assert_eq!(left(), 0, "opening a file does not force it");
+        disk.change(|faults| faults.sync = false);
+        force_log(&folder).unwrap();
+        assert_eq!(left(), 1, "the log was not forced");
     }
 
     #[test]

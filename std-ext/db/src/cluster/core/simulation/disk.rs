@@ -94,6 +94,8 @@ impl Disk {
         let last = self.last();
         let whole = self.marks.iter().any(|mark| mark.first == last + 1);
         self.marks.retain(|mark| mark.first <= last);
+        // All entries that are left are on the disk.
+        self.forced = last;
         (lost, lost > 0 && !whole)
     }
 

@@ -228,6 +228,7 @@ impl World {
         let given = (0..self.nodes.len()).filter(|node| Some(*node) != absent);
         let Some(from) = given.max_by_key(|node| self.nodes[*node].disk.last()) else { return };
         let Some((batches, end)) = self.nodes[from].disk.window() else { return };
+        self.nodes[from].disk.force(end.lsn);
         let lost = self.truth.last() - end.lsn;
         self.note(|| format!("etcd is filled from node {from}; {lost} entries are lost"));
         let lease = self.nodes[from].lease;
