@@ -60,8 +60,8 @@ impl Tail {
 
     /// The earliest time at which another node may take over under this line, received at `received` [C-8].
     ///
-    /// The holder serves until nine tenths of the lease after it sent the line; a tenth more than the lease after it was
-    /// received allows for clocks of different rates.
+    /// The holder serves until nine tenths of the lease after it sent the line; a tenth more than the lease after it
+    /// was received allows for clocks of different rates.
     pub fn claimable(&self, received: u64) -> u64 {
         received.saturating_add(self.lease + self.lease / 10)
     }
