@@ -18,25 +18,29 @@ pub(crate) fn start(ports: [u16; 3]) -> Writer {
     Writer::in_thread("redis-rs async", move |asked, answer| {
         // The connection has tasks of its own, which go on while the thread below waits.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let client = || {
+        let builder = || {
             let builder = ClusterClient::builder(urls.clone()).retries(3).max_retry_wait(100);
             builder.connection_timeout(TIMEOUT).response_timeout(TIMEOUT)
         };
-        let connect = |client: ClusterClient| {
+        let client = builder().build().unwrap();
+        let replicas = builder().read_routing_strategy(RandomReplicaStrategy).build().unwrap();
+        let connect = |client: &ClusterClient| {
             runtime.block_on(client.get_async_connection()).expect("the nodes run")
         };
-        let replicas = client().read_routing_strategy(RandomReplicaStrategy);
         let mut connections = Connections {
-            primary: connect(client().build().unwrap()),
-            replicas: connect(replicas.build().unwrap()),
+            primary: connect(&client),
+            replicas: connect(&replicas),
+            client,
             runtime: &runtime,
         };
         serve("redis-rs-async", Duration::from_millis(5), &mut connections, &asked, &answer);
     })
 }
 
-/// One connection for all of the test: it finds the nodes again by itself.
+/// A connection finds nodes that have moved by itself. To a node that is there but does not answer it sends each
+/// request again, and never asks the other nodes, so a program has to connect again after a timeout.
 struct Connections<'a> {
+    client: ClusterClient,
     primary: ClusterConnection,
     replicas: ClusterConnection,
     runtime: &'a Runtime,
@@ -45,6 +49,11 @@ struct Connections<'a> {
 impl Client for Connections<'_> {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let done: Result<(), _> = self.runtime.block_on(self.primary.set(key, value));
+        if done.as_ref().is_err_and(|why| why.is_timeout())
+            && let Ok(again) = self.runtime.block_on(self.client.get_async_connection())
+        {
+            self.primary = again;
+        }
         done.map_err(|why| why.to_string())
     }
 
