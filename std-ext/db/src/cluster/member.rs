@@ -216,6 +216,10 @@ impl Opened {
     }
 }
 
+fn cannot_spawn(why: &io::Error) -> StartError {
+    StartError::new(format!("cannot start a thread: {why}"))
+}
+
 /// The things that are known once etcd was met.
 struct Starting<'a> {
     settings: &'a ClusterSettings,
@@ -239,41 +243,34 @@ impl Starting<'_> {
     ) -> Result<Member, StartError> {
         let monitor = NodeMonitor::default();
         let nonce = u64::from_le_bytes(identity::random()?);
-        let random = u64::from_le_bytes(identity::random()?);
         let tls = peer_tls(self.settings)?;
         let peers = self.serve_peers(&opened, &monitor, tls.clone())?;
         let registration = self.registration(nonce, &peers);
-        let spool = Spool::open(self.folder.path(), MOST_SPOOLED);
-        let spool = spool.unwrap_or_else(|why| {
-            tracing::warn!("{why}; the batches are read from etcd instead");
-            None
-        });
-        let spool = self.of_this_incarnation(spool);
-        let spool: SharedSpool = Arc::new(Mutex::new(spool));
-        let cannot = |why: io::Error| StartError::new(format!("cannot start a thread: {why}"));
+        let group = self.group(&opened, nonce)?;
+        let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
         let (disk, pushed) =
-            DiskThread::start(Arc::clone(&opened.relay), self.inbox.clone()).map_err(cannot)?;
-        let log = Arc::clone(&opened.log);
-        let on_follow = self.on_follow();
-        let replica = Replica::start(opened.db.clone(), log, pushed, self.inbox.clone(), on_follow);
-        let options = self.peer_client(tls);
+            DiskThread::start(relay, self.inbox.clone()).map_err(|why| cannot_spawn(&why))?;
         let registry = Registry::new(
             self.client.clone(),
             Arc::clone(&self.keys),
             self.id,
             registration.clone(),
         );
+        let log = Arc::clone(&opened.log);
+        let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
+        let spool = self.spool();
+        let peer_client = self.peer_client(tls);
         let resync =
-            Resync::new(self.folder.path(), options, Arc::clone(&spool), self.inbox.clone());
+            Resync::new(self.folder.path(), peer_client, Arc::clone(&spool), self.inbox.clone());
         let calls =
             Calls::new(self.client.clone(), Arc::clone(&self.keys), self.inbox.clone(), spool);
         let parts = Parts {
-            group: self.group(&opened, nonce, random)?,
-            db: opened.db.clone(),
+            group,
+            db: opened.db,
             log: opened.log,
             views: Arc::clone(&self.views),
             calls,
-            replica: replica.map_err(cannot)?,
+            replica: replica.map_err(|why| cannot_spawn(&why))?,
             registry: Arc::clone(&registry),
             picture: Picture::new(self.id, self.group_name(), registration),
             resync,
@@ -286,26 +283,55 @@ impl Starting<'_> {
             monitor: monitor.clone(),
             on_exit,
         };
-        let want = self.inbox.clone();
+        let driver = Some(self.drive(parts, registry, disk, runtime, messages)?);
+        let Self { id, inbox, views, .. } = self;
+        Ok(Member { db, id, views, inbox, monitor, peers, driver })
+    }
+
+    /// Starts the thread that runs the node.
+    fn drive(
+        &self,
+        parts: Parts,
+        registry: Arc<Registry>,
+        disk: DiskThread,
+        runtime: Runtime,
+        messages: UnboundedReceiver<Message>,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let (wanting, registering) = (self.inbox.clone(), self.inbox.clone());
         self.views.on_hand_over(Box::new(move || {
-            want.send(Message::Want).map_err(|_| "this node stops".to_owned())
+            wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())
         }));
-        let of_registry = self.inbox.clone();
         let run = move || {
             // Dropped behind the driver: it owns what the driver's threads use.
             let _disk = disk;
             runtime.block_on(async move {
-                tokio::spawn(registry.run(of_registry));
+                tokio::spawn(registry.run(registering));
                 Driver::new(parts).run(messages).await;
             });
         };
         let thread = thread::Builder::new().name("hedgerow-cluster".into());
-        let driver = Some(thread.spawn(run).map_err(cannot)?);
-        let Self { id, inbox, views, .. } = self;
-        Ok(Member { db: opened.db, id, views, inbox, monitor, peers, driver })
+        thread.spawn(run).map_err(|why| cannot_spawn(&why))
     }
 
-    fn group(&self, opened: &Opened, nonce: u64, random: u64) -> Result<Group, StartError> {
+    /// Opens the batches that wait to be applied. One of an earlier incarnation is removed: this one may lack them.
+    fn spool(&self) -> SharedSpool {
+        let spool = Spool::open(self.folder.path(), MOST_SPOOLED).unwrap_or_else(|why| {
+            tracing::warn!("{why}; the batches are read from etcd instead");
+            None
+        });
+        let spool = match self.age {
+            Age::Current => spool,
+            Age::Earlier => {
+                if let Some(Err(why)) = spool.map(Spool::remove) {
+                    tracing::warn!("{why}");
+                }
+                None
+            }
+        };
+        Arc::new(Mutex::new(spool))
+    }
+
+    fn group(&self, opened: &Opened, nonce: u64) -> Result<Group, StartError> {
         let settings = core::Settings {
             node: self.id,
             nonce,
@@ -315,7 +341,7 @@ impl Starting<'_> {
             copies: self.settings.copies,
             most_retained: MOST_RETAINED,
             most_batch: MOST_BATCH,
-            random,
+            random: u64::from_le_bytes(identity::random()?),
         };
         let relayed = opened.relay.position();
         let position = relayed.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
@@ -326,17 +352,6 @@ impl Starting<'_> {
             Age::Current => group,
             Age::Earlier => group.of_an_earlier_incarnation(),
         })
-    }
-
-    /// Removes a spool of an earlier incarnation: this one may lack its batches.
-    fn of_this_incarnation(&self, spool: Option<Spool>) -> Option<Spool> {
-        if self.age == Age::Current {
-            return spool;
-        }
-        if let Some(Err(why)) = spool.map(Spool::remove) {
-            tracing::warn!("{why}");
-        }
-        None
     }
 
     /// Notes in the folder, once its entries are compared with the log, that they are of this incarnation.

@@ -5,7 +5,7 @@ use super::load::{Config, binds};
 use super::server::Bind;
 use super::value;
 use crate::cluster::view::EndpointType;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -312,7 +312,50 @@ impl Config {
 /// Returns whether a URL is one of this machine.
 fn is_local(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    is_loopback(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+/// Returns whether `host` or `host:port` is this machine.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return address.ip().to_canonical().is_loopback();
+    }
+    let in_brackets = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(ip) = in_brackets.unwrap_or(address).parse::<IpAddr>() {
+        return ip.to_canonical().is_loopback();
+    }
+    address.split_once(':').map_or(address, |(host, _)| host) == "localhost"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn a_url_is_of_this_machine_by_its_host() {
+        let local = [
+            "http://localhost",
+            "https://localhost:2379/",
+            "http://127.0.0.1",
+            "http://127.8.9.1:2379/path",
+            "http://[::1]",
+            "http://[::1]:2379",
+            "http://[::ffff:127.0.0.1]:2379",
+            "http://user:word@localhost:2379",
+            "::1",
+        ];
+        assert_eq!(local.iter().find(|url| !is_local(url)), None);
+        let far = [
+            "http://10.0.0.1:2379",
+            "http://[2001:db8::1]:2379",
+            "http://localhost.example.org",
+            "http://localhost:2379@example.org",
+            "http://127.0.0.1@example.org/",
+            "http://example.org/127.0.0.1",
+            "http://example.org?@localhost",
+            "",
+        ];
+        assert_eq!(far.iter().find(|url| is_local(url)), None);
+    }
 }

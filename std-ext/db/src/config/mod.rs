@@ -16,6 +16,8 @@ pub mod subcommand;
 pub mod table;
 pub(crate) mod value;
 
+#[cfg(feature = "cluster")]
+pub(crate) use cluster::is_loopback;
 pub use cluster::{
     AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, PeerCertificates, PeerSettings,
 };

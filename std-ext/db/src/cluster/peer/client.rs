@@ -10,7 +10,7 @@ use super::wire::{DigestRequest, FetchRequest, FetchResponse, StatusRequest};
 use crate::clock::milliseconds;
 use crate::cluster::core::NodeId;
 use crate::clustered::Digest;
-use std::net::{IpAddr, SocketAddr};
+use crate::config::is_loopback;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -148,13 +148,4 @@ fn endpoint(address: &str, options: &PeerClientOptions) -> Result<Endpoint, Peer
         #[cfg(not(feature = "tls"))]
         Some(_) => Err(PeerError::Settings(super::tls::NO_TLS.into())),
     }
-}
-
-/// Whether `host:port` is this machine.
-fn is_loopback(address: &str) -> bool {
-    if let Ok(address) = address.parse::<SocketAddr>() {
-        return address.ip().to_canonical().is_loopback();
-    }
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
 }
