@@ -20,7 +20,7 @@ use super::replica::{Order, Replica};
 use super::resync::Resync;
 use super::space::{Level, Space};
 use super::status::{Exit, NodeMonitor, NodeStatus};
-use super::view::Views;
+use super::view::{Addresses, Views};
 use crate::Db;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
@@ -544,6 +544,9 @@ impl Driver {
         }
         let view = parts.picture.view(&status, self.serving, now);
         let another = !self.serving && view.is_led;
+        if view.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
+            parts.registry.miss();
+        }
         let role = match view.role {
             super::view::Role::Loading => "loading",
             super::view::Role::Follower => "follower",

@@ -12,11 +12,14 @@ use super::registration::{Node, Registration};
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long etcd keeps the registration of a node that is silent.
 const LEASE: Duration = Duration::from_secs(5);
 /// How often a node writes its registration and reads the others'.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The same while a registration is missed.
+const SHORT_PERIOD: Duration = Duration::from_millis(100);
 /// How often another process with this node's id must be seen to write before this one stops.
 const TWIN: u32 = 3;
 /// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
@@ -35,11 +38,20 @@ pub(super) struct Registry {
     own: Mutex<Registration>,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
+    /// Wakes the task if a registration is missed.
+    missed: Notify,
 }
 
 impl Registry {
     pub(super) fn new(client: Client, keys: Arc<Keys>, id: NodeId, own: Registration) -> Arc<Self> {
-        Arc::new(Self { client, keys, id, own: Mutex::new(own), lease: Mutex::new(0) })
+        Arc::new(Self {
+            client,
+            keys,
+            id,
+            own: Mutex::new(own),
+            lease: Mutex::new(0),
+            missed: Notify::new(),
+        })
     }
 
     /// Changes the node's registration. It is written at the next turn.
@@ -50,6 +62,12 @@ impl Registry {
     /// Returns the id of the node's lease; 0 if it has none.
     pub(super) fn lease(&self) -> i64 {
         *lock(&self.lease)
+    }
+
+    /// Makes the task read the registrations soon, because one of them is missed: clients cannot be sent to a new primary
+    /// before its address is known.
+    pub(super) fn miss(&self) {
+        self.missed.notify_one();
     }
 
     /// Writes the registration and reads all others, every second, until the driver has stopped.
@@ -74,7 +92,9 @@ impl Registry {
                 }
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(SHORT_PERIOD).await;
+            // Ends at once if a registration is missed, and by the timeout otherwise.
+            let _ = tokio::time::timeout(PERIOD - SHORT_PERIOD, self.missed.notified()).await;
         }
         if let Some(lease) = lease {
             lease.revoke().await;

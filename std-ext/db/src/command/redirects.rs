@@ -6,7 +6,8 @@ use crate::command::reply::error_text;
 use crate::request::{MultiKeyOp, Request, RequestError};
 use crate::state::slots::slot;
 
-const DOWN: &str = "CLUSTERDOWN The cluster is down";
+/// The error while this node knows no primary, or not its address. Clients ask another node then.
+pub(super) const DOWN: &str = "CLUSTERDOWN The cluster is down";
 
 /// The errors for one client whose requests reached a node that is not the primary.
 #[derive(Clone, Copy)]

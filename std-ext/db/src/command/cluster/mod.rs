@@ -7,6 +7,7 @@ mod tests;
 use crate::cluster::view::Role;
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
+use crate::command::redirects::DOWN;
 use crate::state::number;
 use crate::state::slots::{SLOTS, slot};
 use nodes::ShownNodes;
@@ -147,7 +148,11 @@ impl<'a> Execution<'_, 'a> {
             }
             Subcommand::Replicas => self.replicas(&shown, argument)?,
             Subcommand::Shards => self.reply(|out| shown.write_shards(out)),
-            Subcommand::Slots => self.reply(|out| shown.write_slots(out)),
+            Subcommand::Slots => {
+                // Redis would reply no slots. redis-py ends its thread at that, and after an error asks another node.
+                let primary = shown.primary_with_address().ok_or(DOWN)?;
+                self.reply(|out| shown.write_slots(primary, out));
+            }
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())

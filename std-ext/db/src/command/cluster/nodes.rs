@@ -76,12 +76,13 @@ impl<'v> ShownNodes<'v> {
         format!("{id} {address} {flags} {of} 0 {heard} {epoch} {link}{slots}")
     }
 
-    /// Writes what CLUSTER SLOTS replies.
-    pub(super) fn write_slots(&self, out: &mut Writer<'_>) {
-        // A node that has just started may not know the address of the primary yet. Without a node, clients ask
-        // another one; an address without a port would be taken for the primary's.
-        let primary = self.view.primary().filter(|primary| port(primary, self.tls) != 0);
-        let Some(primary) = primary else { return out.array(0) };
+    /// Returns the primary if its address is known. A node that has just started may not know it yet.
+    pub(super) fn primary_with_address(&self) -> Option<&Member> {
+        self.view.primary().filter(|primary| port(primary, self.tls) != 0)
+    }
+
+    /// Writes what CLUSTER SLOTS replies if this is the primary.
+    pub(super) fn write_slots(&self, primary: &Member, out: &mut Writer<'_>) {
         out.array(1);
         out.array(3 + self.online_followers().count());
         out.integer(0);
