@@ -24,16 +24,18 @@ use core::iter;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// The fields are in this order because each lookup reads the state that `sides` begins with.
+/// The fields are in this order because each lookup reads the state that `sides` begins with. What a change writes, the
+/// header of one side and the pending changes, is on lines of its own: on a line that lookups read, each change would
+/// wait until the other cores have given up their copies of it, and their next lookups would fetch it again.
 #[repr(C)]
 pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
     pub(super) sides: Sides,
-    tables: CachePadded<[UnsafeCell<Table<P::Entry>>; 2]>,
+    tables: [CachePadded<UnsafeCell<Table<P::Entry>>>; 2],
     pub(super) hash_builder: S,
     registry: Registry,
     /// Held by the writer.
     writing: Claim,
-    pending: UnsafeCell<PendingChanges<P::Entry>>,
+    pending: CachePadded<UnsafeCell<PendingChanges<P::Entry>>>,
     owns: PhantomData<(K, V)>,
 }
 
@@ -51,11 +53,11 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
         let (one, other) = (table(1)?, table(1)?);
         Ok(Self {
             sides: Sides::new(),
-            tables: CachePadded::new([UnsafeCell::new(one), UnsafeCell::new(other)]),
+            tables: [one, other].map(|side| CachePadded::new(UnsafeCell::new(side))),
             hash_builder,
             registry: Registry::new(),
             writing: Claim::new(true),
-            pending: UnsafeCell::new(PendingChanges::new()),
+            pending: CachePadded::new(UnsafeCell::new(PendingChanges::new())),
             owns: PhantomData,
         })
     }
@@ -160,6 +162,36 @@ impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
             let retired = iter::from_fn(|| P::unlink(retired));
             let reclaimable = iter::from_fn(|| P::unlink(reclaimable));
             free_all::<K, V, P>(newest.chain(deferred).chain(retired).chain(reclaimable));
+        }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::Inner;
+    use crate::left_right::storage::Inline;
+    use core::ops::RangeInclusive;
+
+    /// Returns the cache lines of a value, as numbers from the begin of the memory.
+    fn lines<T>(value: &T) -> RangeInclusive<usize> {
+        let line = align_of::<crate::sync::cache::CachePadded<u8>>();
+        let first = (&raw const *value).addr();
+        first / line..=(first + size_of_val(value) - 1) / line
+    }
+
+    #[test]
+    fn changes_write_no_line_that_lookups_read() {
+        let inner = Inner::<u64, u64, [u64; 2], Inline>::try_new([0; 2]).unwrap();
+        let [one, other] = &inner.tables;
+        let written = [lines(&**other), lines(&*inner.pending)];
+        for read in [lines(&inner.sides), lines(&**one), lines(&inner.hash_builder)] {
+            for written in &written {
+                let apart = written.clone().all(|line| !read.contains(&line));
+                assert!(
+                    apart,
+                    "the lines of what lookups read, {read:?}, and changes write, {written:?}"
+                );
+            }
         }
     }
 }
