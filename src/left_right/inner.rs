@@ -24,9 +24,9 @@ use core::iter;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// The fields are in this order because each lookup reads the state that `sides` begins with. What a change writes, the
-/// header of one side and the pending changes, is on lines of its own: on a line that lookups read, each change would
-/// wait until the other cores have given up their copies of it, and their next lookups would fetch it again.
+/// The fields are in this order because each lookup reads the state that `sides` begins with. A change writes the
+/// header of one side and the pending changes. These are on lines of their own: on a line that lookups read, each
+/// change would wait until the other cores have given up their copies, and their next lookups would fetch it again.
 #[repr(C)]
 pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
     pub(super) sides: Sides,
@@ -187,10 +187,7 @@ mod tests {
         for read in [lines(&inner.sides), lines(&**one), lines(&inner.hash_builder)] {
             for written in &written {
                 let apart = written.clone().all(|line| !read.contains(&line));
-                assert!(
-                    apart,
-                    "the lines of what lookups read, {read:?}, and changes write, {written:?}"
-                );
+                assert!(apart, "lookups read the lines {read:?}, and changes write {written:?}");
             }
         }
     }

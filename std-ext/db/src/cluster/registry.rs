@@ -64,8 +64,8 @@ impl Registry {
         *lock(&self.lease)
     }
 
-    /// Makes the task read the registrations soon, because one of them is missed: clients cannot be sent to a new primary
-    /// before its address is known.
+    /// Makes the task read the registrations soon, because one of them is missed: clients cannot be sent to a new
+    /// primary before its address is known.
     pub(super) fn miss(&self) {
         self.missed.notify_one();
     }

@@ -37,8 +37,8 @@ pub(crate) fn start(ports: [u16; 3]) -> Writer {
     })
 }
 
-/// A connection finds nodes that have moved by itself. But a program has to connect again after a timeout, and must limit
-/// the time of each call by itself:
+/// A connection finds nodes that have moved by itself. But a program has to connect again after a timeout, and must
+/// limit the time of each call by itself:
 ///
 /// - To a node that is there but does not answer, the client sends each request again, and never asks the other nodes.
 /// - In redis-rs 1.8.1 a task that connects to a lost node again and a refresh of the slots can wait for each other.
