@@ -1,0 +1,40 @@
+//! `LeftRightMap`.
+
+use crate::{count, hits, hits_once, keys, misses};
+use hedgerow::LeftRightMap;
+use hedgerow::flat::FixedHashBuilder;
+
+/// Changes between two publishes.
+const CHANGES: usize = 100;
+
+pub(crate) fn all() {
+    inline();
+    boxed();
+}
+
+fn inline() {
+    let (mut writer, reader) = LeftRightMap::inline_with_hasher(FixedHashBuilder);
+    keys().for_each(|key| _ = writer.insert(key, key));
+    writer.publish();
+    count("LeftRightMap::get_copied, inline, hit", &hits(), |key| reader.get_copied(&key));
+    count("LeftRightMap::get_copied, inline, miss", &misses(), |key| reader.get_copied(&key));
+    let snapshot = reader.enter();
+    count("LeftRightMap::get, inline, of a snapshot", &hits(), |key| snapshot.get(&key).copied());
+    drop(snapshot);
+    count("LeftRightMap::insert, inline, each published", &hits()[..256], |key| {
+        writer.insert(key, 1);
+        writer.publish();
+    });
+    writer.publish_every(CHANGES);
+    count("LeftRightMap::insert, inline, 100 a publish", &hits(), |key| writer.insert(key, 2));
+    count("LeftRightMap::remove, inline, 100 a publish", &hits_once(), |key| writer.remove(&key));
+}
+
+fn boxed() {
+    let (mut writer, reader) = LeftRightMap::with_hasher(FixedHashBuilder);
+    keys().for_each(|key| _ = writer.insert(key, key));
+    writer.publish();
+    count("LeftRightMap::get_copied, boxed, hit", &hits(), |key| reader.get_copied(&key));
+    writer.publish_every(CHANGES);
+    count("LeftRightMap::insert, boxed, 100 a publish", &hits(), |key| writer.insert(key, 2));
+}
