@@ -153,7 +153,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self.prefetch_values(block);
         let place = self.place_in(version, block, rank, policy);
         // Before the block's first key: the blocks before it have the same hint, and the key may belong to one of them.
-        if place.at == block * BLOCK && !place.found && block > 0 {
+        if place.at <= block * BLOCK && !place.found && block > 0 {
             return self.place_before(version, block, rank, policy);
         }
         place
@@ -180,6 +180,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         policy.rank_word(&unsafe { self.integer_key(at) })
     }
 
+    /// Returns the place of a key in a block, or in the entries before it.
     #[inline(always)]
     fn place_in<R: KeyPolicy<K>>(
         self,
@@ -188,19 +189,27 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         rank: usize,
         policy: &R,
     ) -> Place {
-        let first = block * BLOCK;
-        let some = version.meta.count() - first;
-        // Counting needs no branch that depends on a key. A whole block is a loop of constant length, which the
-        // compiler unrolls.
-        let is_less = |at| usize::from(self.exact_rank_at(at, policy) < rank);
-        let less: usize = if some >= BLOCK {
-            (0..BLOCK).map(|index| is_less(first + index)).sum()
-        } else {
-            (0..some).map(|index| is_less(first + index)).sum()
-        };
-        let at = first + less;
-        let found = less < some.min(BLOCK) && self.exact_rank_at(at, policy) == rank;
-        Place { at, found }
+        let count = version.meta.count();
+        if count < BLOCK {
+            return self.place_in_few(count, rank, policy);
+        }
+        // Eight entries in any case: the last block, which may have fewer, is searched with the entries before it.
+        let first = (block * BLOCK).min(count - BLOCK);
+        let rank_of = |index: usize| self.exact_rank_at(first + index, policy);
+        // No branch depends on a key, because such a branch is mispredicted every second time. The steps compare the
+        // first seven entries.
+        let mut less = 0;
+        for step in [4, 2, 1] {
+            less += if rank_of(less + step - 1) < rank { step } else { 0 };
+        }
+        let last = rank_of(less);
+        Place { at: first + less + usize::from(last < rank), found: last == rank }
+    }
+
+    /// As `place_in`, in a leaf of less than a block.
+    fn place_in_few<R: KeyPolicy<K>>(self, count: usize, rank: usize, policy: &R) -> Place {
+        let at = (0..count).filter(|&at| self.exact_rank_at(at, policy) < rank).count();
+        Place { at, found: at < count && self.exact_rank_at(at, policy) == rank }
     }
 
     /// As `place_in`, if the key may belong to a block before `block`, because hints tie.
@@ -303,3 +312,4 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
 }
 
 const _: () = assert!(LeafLayout::<u64, u64>::ENTRIES == LeafLayout::<u64, u64>::BLOCKS * BLOCK);
+const _: () = assert!(BLOCK == 8, "`place_in` makes three steps");
