@@ -193,14 +193,15 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         if count < BLOCK {
             return self.place_in_few(count, rank, policy);
         }
-        // Eight entries in any case: the last block, which may have fewer, is searched with the entries before it.
+        // A whole block in any case: the last block, which may have fewer, is searched with the entries before it.
         let first = (block * BLOCK).min(count - BLOCK);
         let rank_of = |index: usize| self.exact_rank_at(first + index, policy);
-        // No branch depends on a key, because such a branch is mispredicted every second time. The steps compare the
-        // first seven entries.
-        let mut less = 0;
-        for step in [4, 2, 1] {
+        // No branch depends on a key, because such a branch is mispredicted every second time. The steps compare all
+        // entries but the last one.
+        let (mut less, mut step) = (0, BLOCK / 2);
+        while step > 0 {
             less += if rank_of(less + step - 1) < rank { step } else { 0 };
+            step /= 2;
         }
         let last = rank_of(less);
         Place { at: first + less + usize::from(last < rank), found: last == rank }
@@ -312,4 +313,4 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
 }
 
 const _: () = assert!(LeafLayout::<u64, u64>::ENTRIES == LeafLayout::<u64, u64>::BLOCKS * BLOCK);
-const _: () = assert!(BLOCK == 8, "`place_in` makes three steps");
+const _: () = assert!(BLOCK.is_power_of_two(), "`place_in` halves a block");
