@@ -1,11 +1,123 @@
-//! Payload words moved by wide registers, two at a time. Word by word, a move would take as long as the rest of an
-//! insertion.
+//! Payload words copied and moved by wide registers, two words at a time. Word by word, a move would take as long as the
+//! rest of an insertion, and the copy of a value of 256 bytes four times as long.
 //!
 //! # Synchronization
-//! None of its own, as in [`words`](super::words): the mover holds the lock that guards the words. To the language an
-//! assembly block is code that it cannot see. Here that code stands for a loop of relaxed loads and stores of words, so
-//! a concurrent reader is no data race. The processor may split a wide access, which does no harm: a reader that ran
-//! beside a writer drops what it read ([SL-2]).
+//! None of its own, as in [`words`](super::words): the caller holds the lock that guards the words, or validates what it
+//! has copied. To the language an assembly block is code that it cannot see. Here that code stands for a loop of relaxed
+//! loads and stores of words, so a concurrent access is no data race. The processor may split a wide access, which does
+//! no harm: a reader that ran beside a writer drops what it read ([SL-2]).
+
+#[cfg(all(
+    target_arch = "x86_64",
+    target_feature = "sse2",
+    not(any(hedgerow_loom, hedgerow_int_words, miri))
+))]
+mod copies {
+    use core::arch::asm;
+
+    /// Below this many words a wide copy does not pay.
+    pub(crate) const LEAST_COPY: usize = 4;
+
+    /// Copies `count` words.
+    ///
+    /// # Safety
+    /// `LEAST_COPY <= count`; the words of both blocks are live, and no word is in both.
+    #[inline(always)]
+    pub(crate) unsafe fn copy(from: *const usize, to: *mut usize, count: usize) {
+        let last = (count - LEAST_COPY) * size_of::<usize>();
+        // SAFETY: each pass copies four words that begin before the last four, so all of them are in the block. The
+        // last four follow, some of them perhaps for the second time.
+        unsafe {
+            asm!(
+                "xor {at:e}, {at:e}",
+                "jmp 3f",
+                "2:",
+                "movups {one}, [{from} + {at}]",
+                "movups {two}, [{from} + {at} + 16]",
+                "movups [{to} + {at}], {one}",
+                "movups [{to} + {at} + 16], {two}",
+                "add {at}, 32",
+                "3:",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "movups {one}, [{from} + {last}]",
+                "movups {two}, [{from} + {last} + 16]",
+                "movups [{to} + {last}], {one}",
+                "movups [{to} + {last} + 16], {two}",
+                from = in(reg) from,
+                to = in(reg) to,
+                last = in(reg) last,
+                at = out(reg) _,
+                one = out(xmm_reg) _,
+                two = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+#[cfg(all(
+    target_arch = "aarch64",
+    target_feature = "neon",
+    not(any(hedgerow_loom, hedgerow_int_words, miri))
+))]
+mod copies {
+    use core::arch::asm;
+
+    /// Below this many words a wide copy does not pay.
+    pub(crate) const LEAST_COPY: usize = 4;
+
+    /// Copies `count` words.
+    ///
+    /// # Safety
+    /// `LEAST_COPY <= count`; the words of both blocks are live, and no word is in both.
+    #[inline(always)]
+    pub(crate) unsafe fn copy(from: *const usize, to: *mut usize, count: usize) {
+        let last = (count - LEAST_COPY) * size_of::<usize>();
+        // SAFETY: as on x86-64.
+        unsafe {
+            asm!(
+                "add {last_from}, {from}, {last}",
+                "add {last_to}, {to}, {last}",
+                "b 3f",
+                "2:",
+                "ldp {one:q}, {two:q}, [{from}], #32",
+                "stp {one:q}, {two:q}, [{to}], #32",
+                "3:",
+                "cmp {from}, {last_from}",
+                "b.lo 2b",
+                "ldp {one:q}, {two:q}, [{last_from}]",
+                "stp {one:q}, {two:q}, [{last_to}]",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                last = in(reg) last,
+                last_from = out(reg) _,
+                last_to = out(reg) _,
+                one = out(vreg) _,
+                two = out(vreg) _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+#[cfg(not(all(
+    any(
+        all(target_arch = "x86_64", target_feature = "sse2"),
+        all(target_arch = "aarch64", target_feature = "neon")
+    ),
+    not(any(hedgerow_loom, hedgerow_int_words, miri))
+)))]
+mod copies {
+    /// Never: there are no such registers, or a tool that must see each access cannot see through assembly.
+    pub(crate) const LEAST_COPY: usize = usize::MAX;
+
+    pub(crate) unsafe fn copy(_: *const usize, _: *mut usize, _: usize) {
+        unreachable!("no copy has as many words as `LEAST_COPY`")
+    }
+}
+
+pub(crate) use copies::{LEAST_COPY, copy};
 
 #[cfg(all(
     feature = "alloc",

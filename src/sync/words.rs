@@ -15,7 +15,6 @@
 //! but an integer or a float (`is_integer`) are loaded as integers. The assembly moves all other types.
 
 use crate::facade::Word;
-#[cfg(feature = "alloc")]
 use crate::sync::wide;
 use core::mem::MaybeUninit;
 
@@ -147,6 +146,12 @@ const fn assert_copyable<T>() {
     );
 }
 
+/// Returns whether the whole words of a `T` at `offset` bytes into a block are copied by wide registers.
+#[inline(always)]
+fn is_copied_wide<T>(offset: usize) -> bool {
+    offset.is_multiple_of(WORD) && size_of::<T>() / WORD >= wide::LEAST_COPY
+}
+
 /// Fetches the `T` at `offset` bytes into the block at `block`.
 ///
 /// The result may be torn: it must not be used before the guarding seqlock has validated the read.
@@ -159,6 +164,11 @@ pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<
     let mut value = MaybeUninit::<T>::uninit();
     let bytes = value.as_mut_ptr().cast::<MaybeUninit<u8>>();
     let mut done = 0;
+    if is_copied_wide::<T>(offset) {
+        done = size_of::<T>() / WORD * WORD;
+        // SAFETY: the caller promises that the words are live. The other block is a local variable.
+        unsafe { wide::copy(block.add(offset / WORD).cast(), bytes.cast(), done / WORD) };
+    }
     while done < size_of::<T>() {
         let within = (offset + done) % WORD;
         let here = (WORD - within).min(size_of::<T>() - done);
@@ -210,6 +220,13 @@ pub(crate) unsafe fn fetch_integer<T>(block: *const Word, offset: usize) -> T {
 pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) {
     let bytes = core::ptr::from_ref(value).cast::<MaybeUninit<u8>>();
     let mut done = 0;
+    if is_copied_wide::<T>(offset) {
+        done = size_of::<T>() / WORD * WORD;
+        // SAFETY: the caller promises that the words are live. The value is not in the block.
+        unsafe {
+            wide::copy(bytes.cast(), block.add(offset / WORD).cast_mut().cast(), done / WORD)
+        };
+    }
     while done < size_of::<T>() {
         let within = (offset + done) % WORD;
         let here = (WORD - within).min(size_of::<T>() - done);
@@ -227,9 +244,13 @@ pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) 
 /// Copies `count` payload words from one block to another.
 ///
 /// # Safety
-/// Both blocks must be live for `count` words; the caller holds the lock that guards each.
+/// Both blocks must be live for `count` words, and have none in common; the caller holds the lock that guards each.
 #[inline]
 pub(crate) unsafe fn copy(from: *const Word, to: *const Word, count: usize) {
+    if count >= wide::LEAST_COPY {
+        // SAFETY: the caller's promise, and `count` is at least `LEAST_COPY`.
+        return unsafe { wide::copy(from.cast(), to.cast_mut().cast(), count) };
+    }
     for i in 0..count {
         // SAFETY: `i < count`, and the caller promises that both blocks are live that far.
         let (from, to) = unsafe { (&*from.add(i), &*to.add(i)) };
@@ -355,6 +376,34 @@ mod tests {
             };
             assert_eq!(back, value);
         }
+    }
+
+    fn value_of_any_length_comes_back<const BYTES: usize>() {
+        for offset in 0..=2 * WORD {
+            let mut block = [usize::MAX; 24];
+            let words = block.as_mut_ptr().cast::<Word>();
+            let value: [u8; BYTES] = core::array::from_fn(|at| at as u8);
+            // SAFETY: 24 words hold at least 96 bytes, `offset + BYTES` is at most 95, and no other thread has them.
+            let back = unsafe {
+                put(words, offset, &value);
+                fetch::<[u8; BYTES]>(words, offset).assume_init()
+            };
+            assert_eq!(back, value, "at {offset}");
+            let bytes = block.map(usize::to_ne_bytes);
+            let others = bytes.as_flattened().iter().filter(|byte| **byte == u8::MAX).count();
+            assert_eq!(others, size_of_val(&block) - BYTES, "bytes beside the value have changed");
+        }
+    }
+
+    #[test]
+    fn long_values_come_back_and_leave_others_alone() {
+        value_of_any_length_comes_back::<31>();
+        value_of_any_length_comes_back::<32>();
+        value_of_any_length_comes_back::<33>();
+        value_of_any_length_comes_back::<40>();
+        value_of_any_length_comes_back::<63>();
+        value_of_any_length_comes_back::<64>();
+        value_of_any_length_comes_back::<79>();
     }
 
     #[test]
