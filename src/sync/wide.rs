@@ -1,11 +1,11 @@
-//! Payload words copied and moved by wide registers, two words at a time. Word by word, a move would take as long as the
-//! rest of an insertion, and the copy of a value of 256 bytes four times as long.
+//! Payload words copied and moved by wide registers, two words at a time. Word by word, a move would take as long as
+//! the rest of an insertion, and a copy of a value of 256 bytes six times as long.
 //!
 //! # Synchronization
-//! None of its own, as in [`words`](super::words): the caller holds the lock that guards the words, or validates what it
-//! has copied. To the language an assembly block is code that it cannot see. Here that code stands for a loop of relaxed
+//! None of its own, as in [`words`](super::words): the caller holds the lock that guards the words, or validates its
+//! copy. To the language an assembly block is code that it cannot see. Here that code stands for a loop of relaxed
 //! loads and stores of words, so a concurrent access is no data race. The processor may split a wide access, which does
-//! no harm: a reader that ran beside a writer drops what it read ([SL-2]).
+//! no harm: a reader that ran beside a writer drops its copy ([SL-2]).
 
 #[cfg(all(
     target_arch = "x86_64",

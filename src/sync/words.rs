@@ -249,7 +249,8 @@ pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) 
 pub(crate) unsafe fn copy(from: *const Word, to: *const Word, count: usize) {
     if count >= wide::LEAST_COPY {
         // SAFETY: the caller's promise, and `count` is at least `LEAST_COPY`.
-        return unsafe { wide::copy(from.cast(), to.cast_mut().cast(), count) };
+        unsafe { wide::copy(from.cast(), to.cast_mut().cast(), count) };
+        return;
     }
     for i in 0..count {
         // SAFETY: `i < count`, and the caller promises that both blocks are live that far.

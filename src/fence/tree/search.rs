@@ -196,8 +196,8 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         // A whole block in any case: the last block, which may have fewer, is searched with the entries before it.
         let first = (block * BLOCK).min(count - BLOCK);
         let rank_of = |index: usize| self.exact_rank_at(first + index, policy);
-        // No branch depends on a key, because such a branch is mispredicted every second time. The steps compare all
-        // entries but the last one.
+        // No branch depends on a key: it would be mispredicted every second time. The steps compare all entries but the
+        // last one.
         let (mut less, mut step) = (0, BLOCK / 2);
         while step > 0 {
             less += if rank_of(less + step - 1) < rank { step } else { 0 };
