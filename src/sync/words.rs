@@ -224,7 +224,7 @@ pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) 
         done = size_of::<T>() / WORD * WORD;
         // SAFETY: the caller promises that the words are live. The value is not in the block.
         unsafe {
-            wide::copy(bytes.cast(), block.add(offset / WORD).cast_mut().cast(), done / WORD)
+            wide::copy(bytes.cast(), block.add(offset / WORD).cast_mut().cast(), done / WORD);
         };
     }
     while done < size_of::<T>() {
