@@ -94,7 +94,9 @@ impl Registry {
             }
             tokio::time::sleep(SHORT_PERIOD).await;
             // Ends at once if a registration is missed, and by the timeout otherwise.
-            let _ = tokio::time::timeout(PERIOD - SHORT_PERIOD, self.missed.notified()).await;
+            let _ =
+                tokio::time::timeout(PERIOD.saturating_sub(SHORT_PERIOD), self.missed.notified())
+                    .await;
         }
         if let Some(lease) = lease {
             lease.revoke().await;
