@@ -28,11 +28,11 @@ pub(crate) fn start(ports: [u16; 3]) -> Writer {
         };
         let replicas = builder().read_routing_strategy(RandomReplicaStrategy);
         let clients = [builder(), replicas].map(|builder| builder.build().unwrap());
-        let connections = [0, 1].map(|which| {
+        let open = [0, 1].map(|which| {
             let connecting = clients[which].get_async_connection();
             runtime.block_on(connecting).expect("the nodes run")
         });
-        let mut connections = Connections { clients, connections, runtime };
+        let mut connections = Connections { clients, open, runtime };
         serve("redis-rs-async", Duration::from_millis(5), &mut connections, &asked, &answer);
     })
 }
@@ -47,7 +47,7 @@ struct Connections {
     /// One that reads from the primary, and one that reads from replicas.
     clients: [ClusterClient; 2],
     /// A connection of each.
-    connections: [ClusterConnection; 2],
+    open: [ClusterConnection; 2],
     runtime: Runtime,
 }
 
@@ -60,12 +60,12 @@ impl Connections {
 
     /// Sends a command by one of the connections, which is replaced after a timeout.
     fn send<T: FromRedisValue>(&mut self, which: usize, command: &Cmd) -> RedisResult<T> {
-        let mut connection = self.connections[which].clone();
+        let mut connection = self.open[which].clone();
         let done = self.wait(command.query_async(&mut connection));
         if done.as_ref().is_err_and(RedisError::is_timeout)
             && let Ok(again) = self.wait(self.clients[which].get_async_connection())
         {
-            self.connections[which] = again;
+            self.open[which] = again;
         }
         done
     }
