@@ -103,7 +103,12 @@ fuzz_target!(|script: Script| {
             Action::Fill(count, len) => {
                 for _ in 0..count {
                     next += 1;
-                    let (key, value) = (next.to_le_bytes(), value(next as u8, len));
+                    let (key, mut value) = (next.to_le_bytes(), value(next as u8, len));
+                    // Some values contain their key.
+                    if next.is_multiple_of(2) {
+                        let at = value.len() / usize::from(next as u8 | 1);
+                        value.splice(at..at, key);
+                    }
                     if map.insert(&key, &value).is_ok() {
                         model.insert(key.to_vec(), value);
                     }

@@ -67,6 +67,8 @@ pub(super) struct Compressor {
     pub(super) out: Vec<u8>,
     /// Room for the next attempt.
     pub(super) spare: Vec<u8>,
+    /// A value without its key.
+    pub(super) rest: Vec<u8>,
     /// Made with the first buffers for records.
     pub(super) work: Option<Work>,
     /// The models in use, one for each codec at most.
@@ -95,6 +97,7 @@ impl Compressor {
             cold: None,
             out: Vec::new(),
             spare: Vec::new(),
+            rest: Vec::new(),
             work: None,
             current: Vec::new(),
             choice: Choice::new(),
@@ -139,12 +142,13 @@ impl Maintenance {
             + self.plain.capacity()
             + self.compressor.out.capacity()
             + self.compressor.spare.capacity()
+            + self.compressor.rest.capacity()
     }
 
     /// Returns what `bytes()` would be with room for records of `longest` bytes.
     pub(super) fn bytes_for(&self, longest: usize) -> usize {
         let others = self.bytes() - self.bytes_for_records();
-        others + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
+        others + Scratch::words_for(longest) * size_of::<usize>() + 4 * longest
     }
 
     /// Allocates buffers for records of `longest` bytes, and the compressors' memory if there is none.
@@ -155,7 +159,7 @@ impl Maintenance {
     ) -> Result<(), AllocError> {
         self.compressor.work = self.compressor.work.take().or_else(work);
         let words = Scratch::words_for(longest);
-        let (mut record, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 3]);
+        let (mut record, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 4]);
         record.try_reserve_exact(words).map_err(|_| AllocError)?;
         for bytes in &mut bytes {
             bytes.try_reserve_exact(longest).map_err(|_| AllocError)?;
@@ -163,7 +167,7 @@ impl Maintenance {
         }
         record.resize(words, MaybeUninit::uninit());
         self.record = record;
-        [self.plain, self.compressor.out, self.compressor.spare] = bytes;
+        [self.plain, self.compressor.out, self.compressor.spare, self.compressor.rest] = bytes;
         Ok(())
     }
 }

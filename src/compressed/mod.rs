@@ -34,6 +34,7 @@ mod expiry;
 mod hash;
 mod index;
 mod iter;
+mod key_in_value;
 mod loads;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;

@@ -9,6 +9,7 @@
 //!   compressed it. No model is freed while the map is shared, so readers need nothing else.
 
 use super::codec::{Choice, Codec, Corrupt, Model, Work};
+use super::key_in_value;
 use super::record::{Head, MAX_MODELS, RAW};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -140,11 +141,12 @@ impl Models {
         model.bytes().saturating_add(size_of_val(model) + size_of::<Slot>())
     }
 
-    /// Fills `into` with the value that was compressed to `stored`.
+    /// Fills `into` with the value of this key, which was compressed to `stored`.
     #[inline]
     pub(super) fn decompress(
         &self,
         head: Head,
+        key: &[u8],
         stored: &[u8],
         into: &mut [u8],
     ) -> Result<(), Corrupt> {
@@ -154,7 +156,13 @@ impl Models {
                 Ok(())
             }
             None => Err(Corrupt),
-            Some(index) => self.model(index).ok_or(Corrupt)?.decompress(stored, into),
+            Some(index) => {
+                let model = self.model(index).ok_or(Corrupt)?;
+                match head.key_at {
+                    None => model.decompress(stored, into),
+                    Some(at) => key_in_value::decompress(model, stored, at, key, into),
+                }
+            }
         }
     }
 

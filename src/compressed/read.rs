@@ -216,7 +216,7 @@ impl Store {
         let len = match found.copied {
             Copied::Value => Ok(found.head.stored),
             Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
-            Copied::Stored => self.decompress(found.head, scratch.bytes(), &mut into),
+            Copied::Stored => self.decompress(found.head, key, scratch.bytes(), &mut into),
             // The second lookup may find another record, of another length.
             Copied::Not => {
                 let (len, read) = self.read_long(hash, key, found, &mut into)?;
@@ -234,12 +234,13 @@ impl Store {
     fn decompress(
         &self,
         head: Head,
+        key: &[u8],
         stored: &[u8],
         into: &mut impl Sink,
     ) -> Result<usize, ReadError> {
         let need = head.plain;
         let into = into.room(need).ok_or(ReadError::BufferTooSmall { need })?;
-        let done = self.models().decompress(head, stored, into);
+        let done = self.models().decompress(head, key, stored, into);
         done.map(|()| need).map_err(|Corrupt| ReadError::Corrupt)
     }
 
@@ -271,7 +272,7 @@ impl Store {
             let len = match found.copied {
                 Copied::Value => Ok(need),
                 Copied::NoRoom => Err(ReadError::BufferTooSmall { need }),
-                Copied::Stored => self.decompress(found.head, scratch.bytes(), into),
+                Copied::Stored => self.decompress(found.head, key, scratch.bytes(), into),
                 // The record has changed, and the new one is longer or an operand.
                 Copied::Not => continue,
             };
@@ -404,7 +405,7 @@ impl Store {
         let mut value = None;
         if let Some((head, stored)) = chain.base() {
             let mut plain = vec![0; head.plain];
-            self.models().decompress(head, stored, &mut plain)?;
+            self.models().decompress(head, key, stored, &mut plain)?;
             value = Some(plain);
         }
         match (&self.merge, value) {

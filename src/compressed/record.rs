@@ -1,7 +1,7 @@
 //! The layout of records, and their locations.
 //!
 //! ```text
-//! (below) | kind | key's length | stored length | (plain length) | (deadline) | key | stored bytes
+//! (below) | kind | key's length | stored length | (plain length) | (key's position) | (deadline) | key | stored bytes
 //! ```
 //!
 //! Lengths are varints, seven bits a byte. A *hot* record begins on a word, which links the record below it: its
@@ -18,6 +18,8 @@ pub(super) const RAW: u8 = 0;
 const OPERAND: u8 = 240;
 /// The most operands in a chain.
 pub(super) const MOST_OPERANDS: u8 = 8;
+/// Added to the kind of a compressed value that is stored without the key that it contains. Its position follows.
+const WITHOUT_KEY: u8 = 0x80;
 /// Added to the kind of a value that has a deadline, which takes six bytes of the head.
 const EXPIRES: u8 = 0x40;
 const DEADLINE_BYTES: usize = 6;
@@ -26,7 +28,7 @@ pub(super) const MAX_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
 /// The most models. Their kinds are between those of plain values and of operands.
 pub(super) const MAX_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 /// Bytes of the longest head, without the link.
-pub(super) const LONGEST_HEAD: usize = 10 + DEADLINE_BYTES;
+pub(super) const LONGEST_HEAD: usize = 13 + DEADLINE_BYTES;
 /// Words that hold the longest head at any alignment.
 pub(super) const HEAD_WORDS: usize = (WORD - 1 + LONGEST_HEAD).div_ceil(WORD);
 
@@ -152,13 +154,15 @@ pub(super) struct Head {
     pub(super) stored: usize,
     /// The length of the decompressed value; of an operand, its own.
     pub(super) plain: usize,
+    /// Where the value contains its key, if it was compressed without.
+    pub(super) key_at: Option<usize>,
     /// The deadline in milliseconds of the map's clock; 0 if the value never expires.
     pub(super) deadline: u64,
 }
 
 impl Head {
     pub(super) const fn raw(key: usize, value: usize) -> Self {
-        Self { kind: RAW, key, stored: value, plain: value, deadline: 0 }
+        Self { kind: RAW, key, stored: value, plain: value, key_at: None, deadline: 0 }
     }
 
     /// Returns the head with this deadline.
@@ -194,8 +198,9 @@ impl Head {
     #[inline(always)]
     pub(super) const fn len(self) -> usize {
         let plain = if self.model().is_some() { varint_len(self.plain) } else { 0 };
+        let key_at = if let Some(at) = self.key_at { varint_len(at) } else { 0 };
         let deadline = if self.deadline == 0 { 0 } else { DEADLINE_BYTES };
-        1 + varint_len(self.key) + varint_len(self.stored) + plain + deadline
+        1 + varint_len(self.key) + varint_len(self.stored) + plain + key_at + deadline
     }
 
     /// Returns the bytes of the whole record.
@@ -205,11 +210,16 @@ impl Head {
     }
 
     pub(super) fn write(self, into: &mut [u8; LONGEST_HEAD]) -> usize {
-        into[0] = if self.deadline == 0 { self.kind } else { self.kind | EXPIRES };
+        let without_key = if self.key_at.is_some() { WITHOUT_KEY } else { 0 };
+        let expires = if self.deadline == 0 { 0 } else { EXPIRES };
+        into[0] = self.kind | without_key | expires;
         let mut at = put_varint(self.key, into, 1);
         at = put_varint(self.stored, into, at);
         if self.model().is_some() {
             at = put_varint(self.plain, into, at);
+        }
+        if let Some(key_at) = self.key_at {
+            at = put_varint(key_at, into, at);
         }
         if self.deadline != 0 {
             into[at..at + DEADLINE_BYTES]
@@ -225,14 +235,19 @@ impl Head {
         let kind = bytes[0];
         let (key, at) = varint(bytes, 1);
         let (stored, mut at) = varint(bytes, at);
-        let mut head = Self { kind, key, stored, plain: stored, deadline: 0 };
+        let mut head = Self { kind, key, stored, plain: stored, key_at: None, deadline: 0 };
         // The common case: a plain value that never expires.
         if kind == RAW || head.is_operand() {
             return (head, at);
         }
-        head.kind &= !EXPIRES;
+        head.kind &= !(EXPIRES | WITHOUT_KEY);
         if head.model().is_some() {
             (head.plain, at) = varint(bytes, at);
+            if kind & WITHOUT_KEY != 0 {
+                let key_at;
+                (key_at, at) = varint(bytes, at);
+                head.key_at = Some(key_at);
+            }
         }
         if kind & EXPIRES != 0 {
             let mut deadline = [0; 8];
@@ -287,8 +302,11 @@ mod tests {
                 let mut bytes = [0; LONGEST_HEAD];
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
-                let head = Head { kind, key: length / 2, stored: length, plain, deadline: 0 };
-                for deadline in [0, 1, MAX_DEADLINE] {
+                let (key, stored) = (length / 2, length);
+                let head = Head { kind, key, stored, plain, key_at: None, deadline: 0 };
+                for (deadline, key_at) in [(0, 0), (1, length), (MAX_DEADLINE, 0), (0, length)] {
+                    let key_at = head.model().is_some().then_some(key_at);
+                    let head = Head { key_at, ..head };
                     let head = if head.is_operand() { head } else { head.with_deadline(deadline) };
                     let len = head.write(&mut bytes);
                     assert_eq!(len, head.len());

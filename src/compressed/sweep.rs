@@ -22,6 +22,7 @@
 
 use super::codec::Work;
 use super::expiry::RemovalCause;
+use super::key_in_value;
 use super::maintenance::{
     Compressor, Maintenance, SegmentLimit, Sweep, SweepKind, SweepOutcome, SweptRecord,
 };
@@ -379,9 +380,8 @@ impl Store {
         let &SweptRecord { at, hash, head, key, stored, keeps_mark, .. } = record;
         let old = head.model().is_some_and(|model| !compressor.current.contains(&model));
         let again = plain.get_mut(..head.plain).filter(|_| old).and_then(|plain| {
-            self.models().decompress(head, stored, plain).ok()?;
-            let new = self.compress(compressor, plain);
-            let new = Head { key: head.key, deadline: head.deadline, ..new };
+            self.models().decompress(head, key, stored, plain).ok()?;
+            let new = self.compress(compressor, key, plain).with_deadline(head.deadline);
             // A longer record than before could leave the sweep without room.
             (new.record_len(false) <= head.record_len(false)).then_some((new, plain))
         });
@@ -408,26 +408,30 @@ impl Store {
         plain: &[u8],
         deadline: u64,
     ) -> Result<Location, Stuck> {
-        let head = Head { key: key.len(), deadline, ..self.compress(compressor, plain) };
+        let head = self.compress(compressor, key, plain).with_deadline(deadline);
         let limit = compressor.limit(self.pool().reserve - 1);
         let Compressor { cold, out, .. } = compressor;
         self.append_cold(cold, limit, head, key, head.stored_bytes(plain, out))
     }
 
-    /// Compresses a value into `out`. Returns the head of its record, without the key.
-    fn compress(&self, compressor: &mut Compressor, plain: &[u8]) -> Head {
+    /// Compresses the value of a key into `out`, without the key if the value contains it. Returns the head of its
+    /// record.
+    fn compress(&self, compressor: &mut Compressor, key: &[u8], plain: &[u8]) -> Head {
         compressor.add_work(plain.len());
-        let Compressor { out, spare, work, current, choice, ratio, .. } = compressor;
+        let Compressor { out, spare, rest, work, current, choice, ratio, .. } = compressor;
         let work: &mut Option<Work> = work;
-        let (kind, len) = match work {
-            Some(work) => self.models().compress(current, choice, plain, out, spare, work),
-            // A map without codecs stores all values plain.
-            None => (RAW, plain.len()),
-        };
+        let raw = Head::raw(key.len(), plain.len());
+        // A map without codecs stores all values plain.
+        let Some(work) = work else { return raw };
+        let key_at = key_in_value::position(key, plain);
+        let rest = key_at.map_or(plain, |at| key_in_value::cut(plain, at, key.len(), rest));
+        let (kind, len) = self.models().compress(current, choice, rest, out, spare, work);
+        let head = if kind == RAW { raw } else { Head { kind, stored: len, key_at, ..raw } };
+        let len = head.stored;
         if ratio.note(plain.len(), len) && self.room_to_train() > 0 {
             self.training.set_due(true);
         }
-        Head { kind, key: 0, stored: len, plain: plain.len(), deadline: 0 }
+        head
     }
 
     fn append_cold(

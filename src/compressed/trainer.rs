@@ -2,6 +2,7 @@
 
 use super::codec::{Model, Samples, TrainingTask};
 use super::codec_lock::CodecLock;
+use super::key_in_value;
 use super::record::Head;
 use super::records::Records;
 use super::segment::Use;
@@ -214,7 +215,16 @@ impl Sampling {
             self.random = self.random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
             let wanted = (self.random >> 16).is_multiple_of(gap) && !head.is_operand();
             if wanted && self.samples.len() + head.stored <= most {
-                segment.copy_out(start + len + head.key, self.samples.add(head.stored));
+                let value = self.samples.add(head.stored);
+                segment.copy_out(start + len + head.key, value);
+                // Values are compressed without their key, so they are samples without it.
+                let mut key = [0; key_in_value::MOST];
+                if let Some(key) = key.get_mut(..head.key) {
+                    segment.copy_out(start + len, key);
+                    if let Some(at) = key_in_value::position(key, value) {
+                        self.samples.cut_last(at, key.len());
+                    }
+                }
             }
             at += head.record_len(true);
         }

@@ -4,15 +4,17 @@
 //! "hedgerow" 'C' 1
 //! 'm' | id: u8 | name's length: u8 | name | length: u32 | what the codec wrote of its model | sum: u32
 //! 'e' | id: u8, 255 for none | lengths of key, value, stored value: u32 each | key | stored value | sum: u32
+//! 'e' | id + 64: u8 | the three lengths | the key's position in the value: u32 | key | stored value | sum: u32
 //! 'x' | milliseconds until it expires: u64 | as of 'e', from the id on
 //! 'z' | how many entries: u64 | sum: u32
 //! ```
 //!
 //! Numbers are little-endian. A sum is the CRC-32 of its block before it. A model is written before the first value
-//! that it has compressed.
+//! that it has compressed. A value with id + 64 was compressed without the key that it contains.
 
 use super::codec::{Corrupt, Model};
 use super::index::EntryCopy;
+use super::key_in_value;
 use super::record::MAX_MODELS;
 use super::store::Store;
 use super::types::StoreError;
@@ -28,6 +30,8 @@ use crc32fast::Hasher;
 const MAGIC: &[u8; 10] = b"hedgerowC\x01";
 /// The id of values that are stored plain.
 const PLAIN: u8 = u8::MAX;
+/// Added to the id of values that were compressed without their key.
+const WITHOUT_KEY: u8 = 64;
 /// Bytes that are allocated before the reader has delivered them.
 const PIECE: usize = 1 << 12;
 /// All keys and values are shorter.
@@ -246,8 +250,8 @@ fn export_entry<E>(
     if value.len() >= LONGEST {
         return Err(ExportError::ValueTooLarge { key: entry.key });
     }
-    let stored = entry.only_record().and_then(|(head, stored)| Some((head.model()?, stored)));
-    if let Some((id, _)) = stored
+    let stored = entry.only_record().and_then(|(head, stored)| Some((head.model()?, head, stored)));
+    if let Some((id, ..)) = stored
         && !core::mem::replace(&mut exported[id], true)
     {
         export_model(store, out, id)?;
@@ -259,21 +263,22 @@ fn export_entry<E>(
         }
         None => out.put(b"e")?,
     }
-    let Some((id, stored)) = stored else {
-        return put_entry(out, PLAIN, &entry.key, value.len(), &value);
+    let Some((id, head, stored)) = stored else {
+        return put_entry(out, (PLAIN, None), &entry.key, value.len(), &value);
     };
-    put_entry(out, id as u8, &entry.key, value.len(), stored)
+    put_entry(out, (id as u8, head.key_at), &entry.key, value.len(), stored)
 }
 
 fn put_entry<E>(
     out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
-    id: u8,
+    (id, key_at): (u8, Option<usize>),
     key: &[u8],
     plain: usize,
     stored: &[u8],
 ) -> Result<(), ExportError<E>> {
-    out.put(&[id])?;
-    [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
+    out.put(&[if key_at.is_some() { id + WITHOUT_KEY } else { id }])?;
+    let lengths = [key.len(), plain, stored.len()].into_iter().chain(key_at);
+    lengths.into_iter().try_for_each(|len| out.put_len(len))?;
     out.put(key)?;
     out.put(stored)?;
     out.end()
@@ -366,8 +371,13 @@ fn import_entry<E>(
     models: &[Option<Box<dyn Model>>; MAX_MODELS],
     time_to_live: Option<Duration>,
 ) -> Result<(), ImportError<E>> {
-    let id = from.byte()?;
+    let mut id = from.byte()?;
     let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
+    let mut key_at = None;
+    if (WITHOUT_KEY..2 * WITHOUT_KEY).contains(&id) {
+        id -= WITHOUT_KEY;
+        key_at = Some(from.len()?);
+    }
     // No map stores a longer entry.
     if key.max(plain).max(stored) >= LONGEST {
         return Err(ImportError::Corrupt);
@@ -382,7 +392,11 @@ fn import_entry<E>(
     } else {
         let model = models.get(usize::from(id)).and_then(|model| model.as_deref());
         let mut value = alloc::vec![0; plain];
-        model.ok_or(Corrupt)?.decompress(&stored, &mut value)?;
+        let model = model.ok_or(Corrupt)?;
+        match key_at {
+            None => model.decompress(&stored, &mut value)?,
+            Some(at) => key_in_value::decompress(model, &stored, at, &key, &mut value)?,
+        }
         value
     };
     let deadline = store.expiry.deadline(time_to_live);

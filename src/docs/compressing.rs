@@ -42,6 +42,9 @@
 //! - `Lz4` (feature `lz4`) suits values that repeat themselves and, with its dictionary, values that repeat other
 //!   values: HTML, source text, long JSON, binary structures.
 //!
+//! A value that contains its key, of four bytes or more, is compressed without it: the id within an object, or the word
+//! with which a line of an index begins, takes a byte or two in place of itself.
+//!
 //! By default a map has both, and stores for each value the shorter result, or the value itself if neither saves a
 //! tenth. Leave one out if its time to compress hurts: [`CompressedMap::builder`](crate::CompressedMap::builder) has no
 //! codec until it is given one. A codec of your own is two short traits: `benches/examples/own_codec.rs` plugs in

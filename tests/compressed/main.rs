@@ -10,6 +10,8 @@ mod budget;
 mod cache;
 #[cfg(not(any(build_asan, build_narrow)))]
 mod history;
+#[cfg(not(any(build_portable, build_tsan)))]
+mod key_in_value;
 #[cfg(not(build_tsan))]
 mod map;
 #[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]

@@ -54,6 +54,14 @@ impl Samples {
         self.ranges.push(from..from + len);
         &mut self.bytes[from..]
     }
+
+    /// Removes these many bytes at `at` from the last sample.
+    pub(in crate::compressed) fn cut_last(&mut self, at: usize, bytes: usize) {
+        if let Some(last) = self.ranges.last_mut() {
+            self.bytes.drain(last.start + at..last.start + at + bytes);
+            last.end -= bytes;
+        }
+    }
 }
 
 impl<T: AsRef<[u8]>> FromIterator<T> for Samples {
