@@ -65,6 +65,9 @@ pub(crate) type Matches = Slots;
 pub(crate) struct Tags(pub(crate) Bits);
 
 impl Tags {
+    /// The tags of an uninitialized bin.
+    pub(crate) const NONE: Self = Self(0);
+
     /// Returns the tags of a bin without keys.
     pub(crate) const fn empty(depth: Depth) -> Self {
         Self((depth.0 as Bits) << DEPTH_AT)
@@ -174,6 +177,21 @@ impl Tags {
         Self(self.0 & !(0x7F << (8 * slot)))
     }
 
+    /// Returns the tags without those of `slots`.
+    #[inline]
+    pub(crate) fn without_all(self, slots: Slots) -> Self {
+        // 0x80 - 0x01 in the byte of each slot: the bits of its tag.
+        Self(self.0 & !(slots.0 - (slots.0 >> 7)))
+    }
+
+    /// Returns the tags with that of `slot` in `from` at `at`, which is empty, if `wanted` is 1, and unchanged if it is
+    /// 0. There is no branch.
+    #[inline(always)]
+    pub(crate) fn with_tag_of(self, at: usize, from: Self, slot: usize, wanted: usize) -> Self {
+        let tag = from.0 >> (8 * slot) & 0x7F & wanted.wrapping_neg();
+        Self(self.0 | tag << (8 * at))
+    }
+
     #[inline]
     pub(crate) fn with_depth(self, depth: Depth) -> Self {
         Self(self.0 & !(DEPTH_MASK << DEPTH_AT) | Bits::from(depth.0) << DEPTH_AT)
@@ -183,6 +201,31 @@ impl Tags {
 /// A set of slots, iterated lowest first. Of each 2^`SHIFT` bits, one says whether the slot is in the set.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
+
+impl Slots {
+    /// Returns the set of all slots.
+    pub(crate) const fn all() -> Self {
+        Self(SLOT_TOPS)
+    }
+
+    /// Returns the slots that are in `other` too.
+    #[inline(always)]
+    pub(crate) fn of(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Returns the set with `slot` too if `bit` is 1, and unchanged if it is 0.
+    #[inline(always)]
+    pub(crate) fn with_bit(self, slot: usize, bit: usize) -> Self {
+        Self(self.0 | bit << (8 * slot + 7))
+    }
+
+    /// Returns 1 if `slot` is in the set, else 0.
+    #[inline(always)]
+    pub(crate) fn bit(self, slot: usize) -> usize {
+        self.0 >> (8 * slot + 7) & 1
+    }
+}
 
 impl<const SHIFT: u32> Slots<SHIFT> {
     pub(crate) const fn none() -> Self {

@@ -16,12 +16,12 @@
 //! state that was read then proves that they are still its keys.
 
 use super::overflow::{Head, Taken};
-use super::read::{Changed, Place};
+use super::read::Changed;
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Depth, Tags};
+use crate::bins::tags::{Depth, Slots, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;
@@ -64,13 +64,13 @@ impl Hashes {
     }
 }
 
-/// Returns the positions of the ones in `bits`, lowest first.
-fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
-    core::iter::from_fn(move || {
-        let lowest = (bits != 0).then(|| bits.trailing_zeros() as usize);
-        bits &= bits.wrapping_sub(1);
-        lowest
-    })
+/// The entries of a bin's overflow lines, at most as many as a bin has slots.
+struct InLines<'a, K, V> {
+    keys: [MaybeUninit<K>; MAX_SLOTS],
+    entries: [Entry<'a, K, V>; MAX_SLOTS],
+    hashes: [KeyHash; MAX_SLOTS],
+    /// The number of entries in the lines, which may be larger.
+    len: usize,
 }
 
 /// The result of an attempt to split a bin into slots alone.
@@ -224,72 +224,146 @@ impl<K: Copy, V: Copy> Table<K, V> {
         rehash: &impl Fn(&K) -> KeyHash,
         backoff: &Backoff,
     ) -> Result<Split, Failure> {
-        let mut keys = [const { MaybeUninit::uninit() }; 2 * MAX_SLOTS];
-        let mut entries = [parent.entry(0); 2 * MAX_SLOTS];
-        let mut slots = [0; MAX_SLOTS];
-        let mut len = 0;
-        let seen = self.visit(parent, state, tags, |entry, place| {
-            if len < 2 * Layout::<K, V>::SLOTS {
-                (keys[len], entries[len]) = (entry.key(), entry);
+        let keys = Self::keys_in_slots(parent, tags);
+        let mut lines = None;
+        if tags.has_overflow() {
+            match self.keys_in_lines(parent, state) {
+                Ok(found) => lines = Some(found),
+                Err(Changed) => return Ok(Split::Changed),
             }
-            if let Place::Slot(slot) = place {
-                slots[len] = slot;
-            }
-            len += 1;
-            Ok(())
-        });
+        }
         // The fetched keys may be torn, and the user's `Hash` must not see them.
-        if seen.is_err() || !parent.seq().validate(state) {
+        if !parent.seq().validate(state) {
             return Ok(Split::Changed);
         }
         let bits = tags.depth().bits();
-        let mut hashes = [KeyHash(0); 2 * MAX_SLOTS];
-        let mut leaving = 0u32;
-        // More keys than two bins have slots for.
-        if len > 2 * Layout::<K, V>::SLOTS {
+        let leaves = |hash: KeyHash| hash.bin_bits() >> bits & 1;
+        let used = tags.used();
+        // Equally many hashes for each bin, if they cost little: the processor would mispredict where a loop over the
+        // slots in use ends. A used slot's key stands for that of an empty one.
+        let asked = if Self::HASHES_ALL && !used.is_empty() { Slots::all() } else { used };
+        let leaving = asked.fold(Slots::none(), |leaving: Slots, slot| {
+            let known = if tags.is_used(slot) { slot } else { used.lowest() };
+            // SAFETY: the key's slot was in use under `state`, which was validated since.
+            leaving.with_bit(slot, leaves(rehash(unsafe { keys[known].assume_init_ref() })))
+        });
+        let leaving = leaving.of(used);
+        let (mut gone, mut stay) = (leaving.count(), used.count() - leaving.count());
+        if let Some(lines) = &mut lines {
+            // More keys than two bins have slots for.
+            if lines.len > MAX_SLOTS {
+                return Ok(Split::NeedsLines);
+            }
+            for at in 0..lines.len {
+                // SAFETY: `keys_in_lines` fetched it from a place in use under `state`, which was validated since.
+                lines.hashes[at] = rehash(unsafe { lines.keys[at].assume_init_ref() });
+                gone += leaves(lines.hashes[at]);
+                stay += 1 - leaves(lines.hashes[at]);
+            }
+        }
+        if gone.max(stay) > Layout::<K, V>::SLOTS {
             return Ok(Split::NeedsLines);
         }
-        for at in 0..len {
-            // SAFETY: `visit` fetched it from a place whose tag says that it holds an entry, and the state was
-            // validated since.
-            hashes[at] = rehash(unsafe { keys[at].assume_init_ref() });
-            leaving |= ((hashes[at].bin_bits() >> bits & 1) as u32) << at;
-        }
-        let gone = leaving.count_ones() as usize;
-        if gone.max(len - gone) > Layout::<K, V>::SLOTS {
-            return Ok(Split::NeedsLines);
-        }
-        let in_slots = tags.used().count();
-        let lines = if tags.has_overflow() { parent.overflow(state) } else { 0 };
         // The lines return to the pool after the split. The pool is locked first, since nothing may wait under a bin's
         // lock.
-        let mut pool = if lines == 0 { None } else { Some(self.pool.session(backoff)?) };
+        let mut pool = match &lines {
+            Some(_) => Some(self.pool.session(backoff)?),
+            None => None,
+        };
         if !parent.seq().try_lock(state) {
             return Ok(Split::Changed);
         }
         let depth = Depth::of_bits(bits + 1);
-        let (mut left, mut moved) = (tags.without_overflow().with_depth(depth), Tags::empty(depth));
         // [SP-1] the child's entries: no thread reads them yet.
-        for (at, index) in ones(leaving).enumerate() {
-            child.entry(at).copy_from(entries[index]);
-            moved = moved.with(at, hashes[index].tag());
-            left = if index < in_slots { left.without(slots[index]) } else { left };
+        let (mut at, mut moved) = Self::move_slots(parent, tags, leaving, child);
+        let mut left = tags.without_overflow().without_all(leaving);
+        for index in 0..lines.as_ref().map_or(0, |lines| lines.len) {
+            let Some(InLines { entries, hashes, .. }) = &lines else { break };
+            let (entry, hash) = (entries[index], hashes[index]);
+            if leaves(hash) != 0 {
+                child.entry(at).copy_from(entry);
+                moved = moved.with(at, hash.tag());
+                at += 1;
+            } else if let Some(slot) = left.free(Layout::<K, V>::SLOTS) {
+                parent.entry(slot).copy_from(entry);
+                left = left.with(slot, hash.tag());
+            }
         }
-        // Entries that stay move from lines to slots. All slots that will be free are free in `left` now.
-        let staying = !leaving & ((1 << len) - 1) & !((1 << in_slots) - 1);
-        for (index, slot) in ones(staying).zip(left.free_slots(Layout::<K, V>::SLOTS)) {
-            parent.entry(slot).copy_from(entries[index]);
-            left = left.with(slot, hashes[index].tag());
-        }
+        let (left, moved) = (left.with_depth(depth), moved.with_depth(depth));
         // [SP-2] the parent's tags: from here on, lookups of moved keys wait for the child.
         parent.set_tags(left);
         // [SP-3] the child's tags: from here on, lookups find the moved keys there. Not before [SP-2]: see above.
         child.set_tags(moved);
+        let first = if lines.is_some() { parent.overflow(state) } else { 0 };
         parent.seq().unlock(parent.state_after(state, 0));
         if let Some(pool) = &mut pool {
-            pool.push(lines);
+            pool.push(first);
         }
         Ok(Split::Done)
+    }
+
+    /// Whether it costs less to copy an entry than to mispredict whether that is necessary.
+    const COPIED_UNASKED: bool = Layout::<K, V>::ENTRY <= 4;
+    /// Whether keys are so small that a hash of one costs less than a mispredicted branch.
+    const HASHES_ALL: bool = size_of::<K>() <= 8;
+
+    /// Fetches the keys in a bin's slots, perhaps torn: the caller must validate the state before it looks at those
+    /// that are in use.
+    #[inline(always)]
+    fn keys_in_slots(bin: Bin<'_, K, V>, tags: Tags) -> [MaybeUninit<K>; MAX_SLOTS] {
+        let mut keys = [const { MaybeUninit::uninit() }; MAX_SLOTS];
+        for (slot, key) in keys.iter_mut().enumerate() {
+            if Self::COPIED_UNASKED || tags.is_used(slot) {
+                *key = bin.entry(slot).key();
+            }
+        }
+        keys
+    }
+
+    /// Fetches the keys in a bin's overflow lines, perhaps torn. Counts them all, and fetches as many as a bin has
+    /// slots.
+    #[inline(never)]
+    fn keys_in_lines<'a>(
+        &'a self,
+        bin: Bin<'a, K, V>,
+        state: State,
+    ) -> Result<InLines<'a, K, V>, Changed> {
+        let mut found = InLines {
+            keys: [const { MaybeUninit::uninit() }; MAX_SLOTS],
+            entries: [bin.entry(0); MAX_SLOTS],
+            hashes: [KeyHash(0); MAX_SLOTS],
+            len: 0,
+        };
+        self.visit_lines(bin, state, |entry, _| {
+            if found.len < MAX_SLOTS {
+                (found.keys[found.len], found.entries[found.len]) = (entry.key(), entry);
+            }
+            found.len += 1;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Copies the entries of locked `parent` that are in the slots `leaving` to the first slots of `child`; returns
+    /// their number and the child's tags. No branch depends on which entries leave, because the processor would
+    /// mispredict it: the next entry that leaves overwrites the copy of one that stays.
+    #[inline(always)]
+    fn move_slots(
+        parent: Bin<'_, K, V>,
+        tags: Tags,
+        leaving: Slots,
+        child: Bin<'_, K, V>,
+    ) -> (usize, Tags) {
+        let (mut at, mut moved) = (0, Tags::NONE);
+        for slot in 0..Layout::<K, V>::SLOTS {
+            let leaves = leaving.bit(slot);
+            if Self::COPIED_UNASKED || leaves != 0 {
+                child.entry(at).copy_from(parent.entry(slot));
+            }
+            moved = moved.with_tag_of(at, tags, slot, leaves);
+            at += leaves;
+        }
+        (at, moved)
     }
 
     /// Returns the hashes of all entries under `state`, None if the bin changed meanwhile.

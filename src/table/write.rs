@@ -102,6 +102,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let change = decide(Some(&before));
         let done = match &change {
             Change::Keep => true,
+            Change::Remove if !tags.has_overflow() => self.take_alone(bin, state, tags, slot),
             Change::Remove => {
                 self.take(bin, state, tags, Place::Slot(slot), backoff).unwrap_or(false)
             }
@@ -330,7 +331,20 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Removes the entry in a slot of a bin without overflow lines, if nothing was written since `state`.
+    #[inline(always)]
+    fn take_alone(&self, bin: Bin<'_, K, V>, state: State, tags: Tags, slot: usize) -> bool {
+        if !bin.seq().try_lock(state) {
+            return false;
+        }
+        bin.set_tags(tags.without(slot));
+        bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+        self.count.add(-1);
+        true
+    }
+
     /// Removes the entry at `place`, if nothing was written since `state`.
+    #[inline(never)]
     fn take(
         &self,
         bin: Bin<'_, K, V>,

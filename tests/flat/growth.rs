@@ -496,6 +496,35 @@ fn a_map_grown_by_try_insert_alone_is_no_list() {
 }
 
 /// A line without keys is free again, after removals, clearing and growth.
+/// A key that says, when it is hashed, whether it was ever inserted: keys are not 0, and the memory of empty slots is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Inserted(u64);
+
+impl std::hash::Hash for Inserted {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        assert_ne!(self.0, 0, "the map hashed a key that was never inserted");
+        self.0.hash(state);
+    }
+}
+
+/// Splits distribute exactly the entries of a bin, those of its overflow lines too, and show no other key to the user's
+/// `Hash`.
+#[test]
+fn a_split_asks_for_hashes_of_keys_alone() {
+    let map = FlatMap::with_hasher(hashers::GOOD);
+    let keys = 20_000;
+    for key in 1..=keys {
+        map.insert(Inserted(key), key);
+        // Leaves holes among the slots in use.
+        if key % 3 == 0 {
+            map.remove(&Inserted(key));
+        }
+    }
+    let mut met: Vec<u64> = map.keys().map(|key| key.0).collect();
+    met.sort_unstable();
+    assert!(met.into_iter().eq((1..=keys).filter(|key| key % 3 != 0)), "keys were lost or doubled");
+}
+
 #[test]
 fn overflow_lines_come_back() {
     let lines = |map: &FlatMap<u64, u64, Mapped>| map.stats().overflow_lines;
