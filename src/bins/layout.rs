@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             Layout::<u64, u64>::bins_for(4 * 2000),
             2048,
-            "more bins than the load asks for"
+            "more bins than the load needs"
         );
         assert_eq!((Packed::entries(), Packed::line(), Packed::segment_words(128)), (4, 4, 768));
     }

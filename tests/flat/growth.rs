@@ -510,7 +510,7 @@ impl std::hash::Hash for Inserted {
 /// Splits distribute exactly the entries of a bin, those of its overflow lines too, and show no other key to the user's
 /// `Hash`.
 #[test]
-fn a_split_asks_for_hashes_of_keys_alone() {
+fn a_split_hashes_keys_alone() {
     let map = FlatMap::with_hasher(hashers::GOOD);
     let keys = 20_000;
     for key in 1..=keys {
