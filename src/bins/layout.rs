@@ -213,11 +213,7 @@ mod tests {
         assert_eq!(Layout::<u64, u64>::entries_for(0), 0);
         assert_eq!(Layout::<u64, u64>::bins_for(4 * 1024), 1024);
         assert_eq!(Layout::<u64, u64>::bins_for(4 * 1280), 1024 + 384);
-        assert_eq!(
-            Layout::<u64, u64>::bins_for(4 * 2000),
-            2048,
-            "more bins than the load needs"
-        );
+        assert_eq!(Layout::<u64, u64>::bins_for(4 * 2000), 2048, "more bins than the load needs");
         assert_eq!((Packed::entries(), Packed::line(), Packed::segment_words(128)), (4, 4, 768));
     }
 }
