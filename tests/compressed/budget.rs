@@ -25,7 +25,8 @@ struct Taste {
 /// Returns a value that follows from its first five bytes.
 fn value(like: u8, n: usize) -> [u8; LEN] {
     let mut value = [like; LEN];
-    value[1..5].copy_from_slice(&(n as u32).to_le_bytes());
+    // Not the bytes of the key, which would not be stored.
+    value[1..5].copy_from_slice(&(n as u32).to_be_bytes());
     value
 }
 

@@ -38,6 +38,9 @@ fn a_member_counts_though_the_watch_did_not_tell_of_it() {
     etcd.durable = vec![(node(1), 15)];
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&1), "trimmed by the members of before");
+    etcd.durable.push((node(2), 9));
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&9), "the look did not bring the members");
 }
 
 #[test]
