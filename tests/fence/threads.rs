@@ -125,8 +125,35 @@ fn no_torn_key_is_shown_to_user_code() {
             }
         });
     }
+    /// One thread lets leaves split and merge all the time, so that the keys change where they begin and end.
+    fn waves<const N: usize>(waves: u64) {
+        let map = FenceMap::<Many<N>, u64, _>::with_ranking(ByNumber);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (map, done) = (&map, &done);
+                scope.spawn(move || {
+                    let mut rng = Rng::new(seed() + thread);
+                    while !done.load(Ordering::Relaxed) {
+                        let key = Many::<N>::new(rng.next() % 1_000);
+                        assert!(map.get(&key).is_none_or(|v| v == key.number()));
+                        assert!(map.predecessor(&key).is_none_or(|(k, v)| k.number() == v));
+                    }
+                });
+            }
+            for _ in 0..support::effort(waves) {
+                for n in (0..1_000).rev() {
+                    map.insert(Many::new(n), n);
+                }
+                (0..1_000).for_each(|n| _ = map.remove(&Many::new(n)));
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
     play::<2>(20_000);
     play::<150>(1_500);
+    waves::<2>(20);
+    waves::<150>(4);
 }
 
 /// crossbeam-skiplist's `get` returned None for a key that was being replaced, although it was in the map all the time.
