@@ -408,11 +408,6 @@ impl Driver {
         // The view comes first: a command that the log refuses must not be sent back to this node.
         self.publish_view();
         self.parts.log.end_term();
-        if !served && self.parts.log.reached() < self.begin {
-            // This node has led, but not served: the entry that began its epoch is in the log, and the next one comes
-            // from another node.
-            self.parts.log.set_reached(self.begin);
-        }
         if served {
             // Clients wait until they can be told who the primary is.
             self.hold(true);
