@@ -344,7 +344,11 @@ impl Db {
     /// Executes a read, and repeats it if a change that it saw was rolled back.
     fn read<R>(&self, key: &[u8], query: Query, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
         loop {
-            match self.execute(Request::Read(key, query), |answer| Ok(take(answer))) {
+            let take = |answer: Answer<'_>| match answer {
+                Answer::Error(error) => Err(error),
+                answer => Ok(take(answer)),
+            };
+            match self.execute(Request::Read(key, query), take) {
                 Err(Error::Log(LogError::RolledBack)) => {}
                 result => return result,
             }
@@ -354,7 +358,8 @@ impl Db {
     /// Returns the value of a key.
     ///
     /// # Errors
-    /// [`Error::Log`] if the read saw a change that was not safe yet, and the log failed.
+    /// [`Error::Log`] if the read saw a change that was not safe yet, and the log failed. [`Error::Request`] if the key
+    /// belongs to another group of a cluster.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         self.read(key.as_ref(), Query::Value, bytes)
     }

@@ -226,6 +226,20 @@ pub enum MultiKeyOp<'a> {
     Clear,
 }
 
+impl<'a> MultiKeyOp<'a> {
+    /// Returns the keys that it names.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (pairs, keys, two): (&[_], &[_], _) = match *self {
+            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], None),
+            Self::DeleteAll(keys) => (&[], keys, None),
+            Self::Rename { from, to, .. } => (&[], &[], Some([from, to])),
+            Self::Clear => (&[], &[], None),
+        };
+        let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
+        keys.chain(two.into_iter().flatten())
+    }
+}
+
 /// The answer to a request. Borrowed bytes are valid until the callback returns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer<'a> {
@@ -276,6 +290,8 @@ pub enum RequestError {
     LogUnavailable,
     /// This node of a cluster is not the primary, so it accepts no change.
     NotPrimary,
+    /// This node's group of a cluster does not have the key's hash slot, or that of one of the keys.
+    SlotNotOwned,
     /// The log of a cluster has hardly any room left, so the primary accepts no change.
     LogFull,
     /// The keys and values of the change are longer than a cluster's log takes.
@@ -297,6 +313,10 @@ impl fmt::Display for RequestError {
                 "the log cannot be written, so changes are refused; see the server's log"
             }
             Self::NotPrimary => "this node is not the primary, so changes are refused",
+            Self::SlotNotOwned => {
+                "the hash slot of a key belongs to another group of the cluster, so this node does not execute the \
+                 request"
+            }
             Self::LogFull => {
                 "the cluster's etcd has hardly any space left, so changes are refused; see the server's log"
             }

@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_swap_compares_values_and_reads_both_if_they_differ() {
-        let keys = Keys::new("roses").unwrap();
+        let keys = Keys::new("roses", 0).unwrap();
         let swap = Swap {
             tail: Compare::Is(b"line".to_vec()),
             members: Compare::Absent,
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn trimming_puts_nothing() {
-        let keys = Keys::new("roses").unwrap();
+        let keys = Keys::new("roses", 0).unwrap();
         let trim = trimming(&keys, "primary".to_owned(), &Compare::Is(b"members".into()), 7);
         let value = |key: String, value: &'static str| etcd::Compare::Value {
             key: key.into(),

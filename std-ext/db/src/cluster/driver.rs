@@ -155,7 +155,10 @@ impl Driver {
                 self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
             }
             Message::Nodes(nodes) => {
-                let clocks = self.clocks.see(&nodes, self.parts.own, self.parts.db.now());
+                let group = self.parts.picture.group();
+                let of_group = nodes.iter().filter(|node| node.registration.group == group);
+                let of_group: Vec<_> = of_group.cloned().collect();
+                let clocks = self.clocks.see(&of_group, self.parts.own, self.parts.db.now());
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.event(Event::Clocks(clocks));
@@ -538,8 +541,8 @@ impl Driver {
             parts.views.set_as_of(time);
         }
         let view = parts.picture.view(&status, self.serving, now);
-        let another = !self.serving && view.is_led;
-        if view.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
+        let another = !self.serving && view.group.is_led;
+        if view.group.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
             parts.registry.miss();
         }
         let role = match view.role {
@@ -549,8 +552,8 @@ impl Driver {
         };
         let wall = parts.db.now();
         parts.registry.update(|own| {
-            (own.role, own.applied, own.wall) = (role.to_owned(), status.applied, wall);
-            own.retained = status.retained;
+            (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
+            (own.retained, own.wall) = (status.retained, wall);
         });
         let relayed = parts.log.relay().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {

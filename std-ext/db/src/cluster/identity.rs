@@ -3,7 +3,7 @@
 //! Two small files in the folder say it:
 //!
 //! - `node-id`: the node's name, 40 hexadecimal digits, made with the folder.
-//! - `cluster`: the cluster that the folder's data belong to, as JSON. Written when the node first meets its cluster.
+//! - `cluster`: the cluster and the group that the folder's data belong to, as JSON. Written when the node first meets its cluster.
 //!
 //! The key `format` in etcd says which cluster etcd has. The first node of all makes it, and
 //! `hedgerow-db cluster adopt` renews it.
@@ -12,6 +12,7 @@ use super::core::NodeId;
 use super::error::StartError;
 use super::hex;
 use crate::log::folder::Folder;
+use crate::slot_set::MOST_GROUPS;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -19,8 +20,10 @@ use std::path::Path;
 
 const NODE_ID: &str = "node-id";
 pub(super) const CLUSTER: &str = "cluster";
-/// The format of the keys and batches that this program reads and writes.
-pub(super) const FORMAT: u32 = 1;
+/// The format of the keys and batches of a cluster of one group.
+const FORMAT: u32 = 1;
+/// That of a cluster of several groups. Programs that know only one group refuse it.
+const FORMAT_OF_GROUPS: u32 = 2;
 /// The longest file or value that is read.
 const MOST_BYTES: u64 = 4096;
 
@@ -84,15 +87,42 @@ pub(super) struct Belonging {
     id: String,
     /// The incarnation of its log. It changes when a new etcd is seeded from a folder.
     incarnation: u64,
+    /// The group of nodes that has the data.
+    #[serde(default, skip_serializing_if = "is_first")]
+    group: u32,
+    /// The number of groups in `format`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    groups: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_one(groups: &u32) -> bool {
+    *groups == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_first(group: &u32) -> bool {
+    *group == 0
 }
 
 impl Belonging {
-    pub(super) fn new(name: &str, format: &Format) -> Self {
+    pub(super) fn new(name: &str, format: &Format, group: u32) -> Self {
         Self {
             name: name.to_owned(),
             id: hex::text(&format.cluster),
             incarnation: format.incarnation,
+            group,
+            groups: format.groups,
         }
+    }
+
+    /// Returns whether the cluster has several groups.
+    pub(super) fn has_several_groups(&self) -> bool {
+        (self.group, self.groups) != (0, 1)
     }
 
     /// Returns the name of the cluster.
@@ -142,6 +172,13 @@ impl Belonging {
             return Ok(Age::Current);
         }
         let same = (&self.id, &self.name) == (&etcd.id, &etcd.name);
+        if same && self.group != etcd.group {
+            return Err(StartError::new(format!(
+                "this directory belongs to group {0} of the cluster {1:?}, and cluster-group is {2}: set cluster-group \
+                 {0}; or choose an empty directory with --dir, and let the node fetch the data of group {2}",
+                self.group, self.name, etcd.group
+            )));
+        }
         if same && self.incarnation < etcd.incarnation {
             return Ok(Age::Earlier);
         }
@@ -172,6 +209,8 @@ pub(super) struct Format {
     pub(super) incarnation: u64,
     /// When it was made, in milliseconds since 1970.
     pub(super) made: u64,
+    /// How many groups the slots were divided among when the cluster was made.
+    pub(super) groups: u32,
     /// While `hedgerow-db cluster adopt` fills etcd: a random number of that process. No node may use etcd then.
     pub(super) adopter: Option<u64>,
 }
@@ -182,23 +221,31 @@ struct Written {
     made: u64,
     id: String,
     incarnation: u64,
+    #[serde(default = "one")]
+    groups: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adopter: Option<u64>,
 }
 
 impl Format {
-    /// Makes a new cluster.
-    pub(super) fn new(now: u64) -> Result<Self, StartError> {
-        Ok(Self { cluster: random()?, incarnation: 1, made: now, adopter: None })
+    /// Makes a new cluster of this many groups.
+    pub(super) fn new(now: u64, groups: u32) -> Result<Self, StartError> {
+        Ok(Self { cluster: random()?, incarnation: 1, made: now, groups, adopter: None })
     }
 
     pub(super) fn print(&self) -> String {
-        let Self { cluster, incarnation, made, adopter } = self;
-        let id = hex::text(cluster);
+        let Self { cluster, incarnation, made, groups, adopter } = self;
+        let (id, format) = (hex::text(cluster), self.number());
+        let groups = if is_one(groups) { String::new() } else { format!(r#","groups":{groups}"#) };
         let adopter = adopter.map(|adopter| format!(r#","adopter":{adopter}"#)).unwrap_or_default();
         format!(
-            r#"{{"format":{FORMAT},"made":{made},"id":"{id}","incarnation":{incarnation}{adopter}}}"#
+            r#"{{"format":{format},"made":{made},"id":"{id}","incarnation":{incarnation}{groups}{adopter}}}"#
         )
+    }
+
+    /// Returns the number of the format.
+    pub(super) fn number(&self) -> u32 {
+        if self.groups == 1 { FORMAT } else { FORMAT_OF_GROUPS }
     }
 
     /// Reads the value of the key.
@@ -213,15 +260,19 @@ impl Format {
         }
         let written: Written =
             serde_json::from_slice(bytes).map_err(|why| wrong(why.to_string()))?;
-        if written.format != FORMAT {
+        if !(FORMAT..=FORMAT_OF_GROUPS).contains(&written.format) {
             return Err(StartError::new(format!(
-                "the cluster in etcd has format {}, and this program knows only format {FORMAT}: upgrade this node",
+                "the cluster in etcd has format {}, and this program knows only formats up to {FORMAT_OF_GROUPS}: \
+                 upgrade this node",
                 written.format
             )));
         }
+        if !(1..=MOST_GROUPS).contains(&written.groups) {
+            return Err(wrong(format!("it has {} groups", written.groups)));
+        }
         let cluster = hex::parse(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
-        let Written { made, incarnation, adopter, .. } = written;
-        Ok(Self { cluster, incarnation, made, adopter })
+        let Written { made, incarnation, groups, adopter, .. } = written;
+        Ok(Self { cluster, incarnation, made, groups, adopter })
     }
 }
 
@@ -259,32 +310,70 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::claim(folder.path()).unwrap();
         assert_eq!(Belonging::of(&folder).unwrap(), None);
-        let (one, other) = (Format::new(1).unwrap(), Format::new(1).unwrap());
-        let own = Belonging::new("roses", &one);
+        let (one, other) = (Format::new(1, 1).unwrap(), Format::new(1, 1).unwrap());
+        let own = Belonging::new("roses", &one, 0);
         own.write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
-        assert_eq!(own.check(&Belonging::new("roses", &one)).unwrap(), Age::Current);
-        let why = own.check(&Belonging::new("roses", &other)).unwrap_err().to_string();
+        assert_eq!(own.check(&Belonging::new("roses", &one, 0)).unwrap(), Age::Current);
+        let why = own.check(&Belonging::new("roses", &other, 0)).unwrap_err().to_string();
         assert!(why.contains("cluster adopt") && why.contains(&hex::text(&other.cluster)), "{why}");
     }
 
     #[test]
     fn an_incarnation_may_be_followed_by_a_later_one_only() {
-        let first = Format::new(1).unwrap();
+        let first = Format::new(1, 1).unwrap();
         let second = Format { incarnation: 2, ..first.clone() };
-        let [first, second] = [first, second].map(|format| Belonging::new("roses", &format));
+        let [first, second] = [first, second].map(|format| Belonging::new("roses", &format, 0));
         assert_eq!(first.check(&second).unwrap(), Age::Earlier);
         let why = second.check(&first).unwrap_err().to_string();
         assert!(why.contains("restored from a backup") && why.contains("cluster adopt"), "{why}");
     }
 
     #[test]
+    fn a_folder_stays_in_its_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(folder.path()).unwrap();
+        let format = Format::new(1, 2).unwrap();
+        let of = |group| Belonging::new("roses", &format, group);
+        of(1).write(&folder).unwrap();
+        let own = Belonging::of(&folder).unwrap().unwrap();
+        assert_eq!((own.check(&of(1)).unwrap(), own.has_several_groups()), (Age::Current, true));
+        let why = own.check(&of(0)).unwrap_err().to_string();
+        assert!(why.contains("set cluster-group 1; or choose an empty directory"), "{why}");
+        // A folder from before there were groups belongs to the first one.
+        let first = Format { groups: 1, ..format };
+        let first = Belonging::new("roses", &first, 0);
+        first.write(&folder).unwrap();
+        let text = std::fs::read_to_string(folder.at(CLUSTER)).unwrap();
+        assert!(!text.contains("group"), "{text}");
+        assert_eq!(Belonging::of(&folder).unwrap().as_ref(), Some(&first));
+        assert!(!first.has_several_groups());
+    }
+
+    #[test]
+    fn a_format_without_groups_is_one_of_one_group() {
+        let one = Format::new(1, 1).unwrap();
+        let text = one.print();
+        assert!(text.contains("\"format\":1") && !text.contains("groups"), "{text}");
+        assert_eq!(Format::parse(text.as_bytes()).unwrap().groups, 1);
+        let several = Format { groups: 3, ..one };
+        let text = several.print();
+        // A program that knows only one group would take all slots for its own.
+        assert!(text.contains("\"format\":2") && text.contains("\"groups\":3"), "{text}");
+        assert_eq!(Format::parse(text.as_bytes()).unwrap(), several);
+        for groups in ["0", "4097", "-1"] {
+            let wrong = text.replace("\"groups\":3", &format!("\"groups\":{groups}"));
+            assert!(Format::parse(wrong.as_bytes()).is_err(), "{groups}");
+        }
+    }
+
+    #[test]
     fn the_format_is_read_as_it_was_written() {
-        let format = Format::new(1 << 40).unwrap();
+        let format = Format::new(1 << 40, 1).unwrap();
         assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
         let adopted = Format { adopter: Some(u64::MAX), ..format.clone() };
         assert_eq!(Format::parse(adopted.print().as_bytes()).unwrap(), adopted);
-        let later = format.print().replace("\"format\":1", "\"format\":2");
+        let later = format.print().replace("\"format\":1", "\"format\":3");
         assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
         for wrong in ["", "{}", "[]", &format.print().replace(&hex::text(&format.cluster), "x")] {
             assert!(Format::parse(wrong.as_bytes()).is_err(), "{wrong:?}");

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-/// The group that all slots belong to. A cluster has only one so far.
-pub(crate) const GROUP: u32 = 0;
 /// The part of the keys of batches behind the group's prefix.
 const BATCHES: &str = "log/";
 /// The longest name of a cluster.
 const LONGEST_NAME: usize = 64;
 
-/// The keys of one cluster.
+/// The keys of one group of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     prefix: String,
+    number: u32,
     /// The prefix of the group's keys, with which each key that the watch brings is compared.
     group: String,
 }
@@ -35,17 +34,22 @@ impl fmt::Display for BadName {
 impl std::error::Error for BadName {}
 
 impl Keys {
-    /// Returns the keys of the cluster of this name.
+    /// Returns the keys of a group of the cluster of this name.
     ///
     /// # Errors
     /// If the name contains anything but letters, digits, hyphens, underscores and dots.
-    pub(crate) fn new(cluster: &str) -> Result<Self, BadName> {
+    pub(crate) fn new(cluster: &str, group: u32) -> Result<Self, BadName> {
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if cluster.is_empty() || cluster.len() > LONGEST_NAME || !cluster.bytes().all(fine) {
             return Err(BadName(cluster.chars().take(LONGEST_NAME).collect()));
         }
         let prefix = format!("/hedgerow/{cluster}/");
-        Ok(Self { group: format!("{prefix}g/{GROUP}/"), prefix })
+        Ok(Self { group: format!("{prefix}g/{group}/"), number: group, prefix })
+    }
+
+    /// Returns the number of the group.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Returns the key of the cluster's identity and format.
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn keys_have_their_places() {
-        let keys = Keys::new("roses").unwrap();
+        let keys = Keys::new("roses", 0).unwrap();
         assert_eq!(keys.format(), "/hedgerow/roses/format");
         assert_eq!(keys.node("ab"), "/hedgerow/roses/node/ab");
         assert_eq!(keys.tail(), "/hedgerow/roses/g/0/tail");
@@ -133,11 +137,15 @@ mod tests {
         assert_eq!(keys.batch(42), "/hedgerow/roses/g/0/log/00000000000000000042");
         assert_eq!(keys.seq(keys.batch(42).as_bytes()), Some(42));
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
+        let other = Keys::new("roses", 12).unwrap();
+        assert_eq!(other.batch(42), "/hedgerow/roses/g/12/log/00000000000000000042");
+        assert_eq!((other.format(), other.node("ab")), (keys.format(), keys.node("ab")));
+        assert_eq!(keys.seq(other.batch(42).as_bytes()), None);
     }
 
     #[test]
     fn other_keys_are_no_batches() {
-        let keys = Keys::new("roses").unwrap();
+        let keys = Keys::new("roses", 0).unwrap();
         for suffix in
             ["", "1", "0000000000000000004x", "+0000000000000000042", "99999999999999999999"]
         {
@@ -148,14 +156,14 @@ mod tests {
             );
         }
         assert_eq!(keys.seq(keys.tail().as_bytes()), None);
-        assert_eq!(keys.seq(Keys::new("rose").unwrap().batch(1).as_bytes()), None);
+        assert_eq!(keys.seq(Keys::new("rose", 0).unwrap().batch(1).as_bytes()), None);
     }
 
     #[test]
     fn names_that_would_leave_the_prefix_are_refused() {
         for name in ["", "a/b", "..\u{0}", "a b", "röse", &"x".repeat(65)] {
-            assert!(Keys::new(name).is_err(), "{name:?}");
+            assert!(Keys::new(name, 0).is_err(), "{name:?}");
         }
-        assert!(Keys::new(&"x".repeat(64)).is_ok());
+        assert!(Keys::new(&"x".repeat(64), 0).is_ok());
     }
 }

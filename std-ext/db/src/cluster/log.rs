@@ -19,13 +19,13 @@
 
 use super::clock;
 use super::core::Entry;
-use super::keys::GROUP;
 use super::relay::Relay;
 use super::relay::position::logged_mark;
 use crate::SlotSet;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use crate::slot_set::share;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,10 @@ pub(crate) struct LogSettings {
     pub(crate) cluster: [u8; 16],
     /// The incarnation of the group's log.
     pub(crate) incarnation: u64,
+    /// The group's number.
+    pub(crate) group: u32,
+    /// How many groups the slots are divided among.
+    pub(crate) groups: u32,
     /// The most bytes that a request may add to the log.
     pub(crate) largest_request: usize,
 }
@@ -411,19 +415,23 @@ impl Log for EtcdLog {
 
     fn position(&self, last: Lsn) -> Option<Position> {
         let mark = self.relay.mark_at(last);
-        let LogSettings { cluster, incarnation, .. } = self.settings;
+        let LogSettings { cluster, incarnation, group, .. } = self.settings;
         Some(Position {
             cluster,
-            group: GROUP,
+            group,
             incarnation,
             epoch: mark.map_or(0, |mark| mark.epoch),
-            slots: SlotSet::all(),
+            slots: self.slots(),
             batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
             batch_hash: self.relay.batch_hash(last).unwrap_or_else(|why| {
                 tracing::warn!("{why}; the snapshot does not say what its last batch is");
                 None
             }),
         })
+    }
+
+    fn slots(&self) -> SlotSet {
+        SlotSet::of_range(share(self.settings.group, self.settings.groups))
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
@@ -480,7 +488,13 @@ mod tests {
         let (file, _) =
             FileLog::open(claimed, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
         let relay = Arc::new(Relay::new(Arc::new(file), None).unwrap());
-        let settings = LogSettings { cluster: [7; 16], incarnation: 1, largest_request: 1000 };
+        let settings = LogSettings {
+            cluster: [7; 16],
+            incarnation: 1,
+            group: 0,
+            groups: 1,
+            largest_request: 1000,
+        };
         let wakes = Arc::new(Gauge::default());
         let of_log = Arc::clone(&wakes);
         let wake = Box::new(move || {

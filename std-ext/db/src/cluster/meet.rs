@@ -56,17 +56,19 @@ pub(super) async fn meet(
         )));
     }
     loop {
-        match try_to_meet(client, keys, belonging.is_none()).await {
+        let make = belonging.is_none().then_some(settings.groups);
+        match try_to_meet(client, keys, make).await {
             Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
                 "waiting for `hedgerow-db cluster adopt`, which has not filled etcd yet. If it was stopped, run it \
                  again"
             ),
             Ok(Some(format)) => {
-                let etcd = Belonging::new(&settings.name, &format);
+                let etcd = Belonging::new(&settings.name, &format, settings.group);
                 let age = match &belonging {
                     Some(own) => own.check(&etcd)?,
                     None => etcd.write(folder).map(|()| Age::Current)?,
                 };
+                note_groups(settings, &format);
                 return Ok((format, age));
             }
             Ok(None) => {
@@ -87,17 +89,39 @@ pub(super) async fn meet(
     }
 }
 
-/// Returns the cluster that etcd has. If there is none and `make`, makes one.
-async fn try_to_meet(client: &Client, keys: &Keys, make: bool) -> Result<Option<Format>, Failed> {
+/// Says what a setting does not do.
+fn note_groups(settings: &ClusterSettings, format: &Format) {
+    if settings.groups != 1 && settings.groups != format.groups {
+        tracing::warn!(
+            "cluster-groups is {}, but the cluster was made with {}, which counts: only the first node of a new \
+             cluster uses this setting",
+            settings.groups,
+            format.groups
+        );
+    }
+    if settings.group >= format.groups {
+        tracing::warn!(
+            "cluster-group is {}, and the slots of this cluster were divided among the groups 0 to {}: this node's \
+             group has no slots",
+            settings.group,
+            format.groups - 1
+        );
+    }
+}
+
+/// Returns the cluster that etcd has. If there is none, makes one of `make` groups.
+async fn try_to_meet(
+    client: &Client,
+    keys: &Keys,
+    make: Option<u32>,
+) -> Result<Option<Format>, Failed> {
     client.check_version().await?;
     loop {
         if let Some(pair) = client.get(keys.format()).await?.pair {
             return Ok(Some(Format::parse(&pair.value)?));
         }
-        if !make {
-            return Ok(None);
-        }
-        let new = Format::new(TimeSource::System.now())?;
+        let Some(groups) = make else { return Ok(None) };
+        let new = Format::new(TimeSource::System.now(), groups)?;
         let transaction = Transaction {
             compare: vec![Compare::Absent { key: keys.format().into() }],
             then: vec![Operation::put(keys.format(), new.print())],

@@ -14,9 +14,8 @@ use super::driver::{Driver, Parts};
 use super::durable::DiskThread;
 use super::error::StartError;
 use super::etcd::Client;
-use super::hex;
 use super::identity::{self, Age, Belonging, Format};
-use super::keys::{GROUP, Keys};
+use super::keys::Keys;
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
@@ -35,7 +34,6 @@ use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
-use crate::Db;
 use crate::clock::milliseconds;
 use crate::clustered::Relayed;
 use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
@@ -43,6 +41,8 @@ use crate::log::Log;
 use crate::log::folder::Folder;
 use crate::options::Options;
 use crate::progress::Progress;
+use crate::slot_set::share;
+use crate::{Db, SlotSet};
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -83,8 +83,10 @@ impl Member {
                 "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
             ));
         };
-        let keys =
-            Arc::new(Keys::new(&settings.name).map_err(|why| StartError::new(why.to_string()))?);
+        let keys = Arc::new(
+            Keys::new(&settings.name, settings.group)
+                .map_err(|why| StartError::new(why.to_string()))?,
+        );
         let folder = Folder::claim(path)?;
         peer::install(&folder)?;
         let id = identity::node_id(&folder)?;
@@ -187,10 +189,12 @@ impl Opened {
         let log_settings = LogSettings {
             cluster: format.cluster,
             incarnation: format.incarnation,
+            group: settings.group,
+            groups: format.groups,
             largest_request: settings.max_entry,
         };
         let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
-            check_data(&relayed, folder, format)?;
+            check_data(&relayed, folder, format, settings.group)?;
             let Relayed { log, last, time, batch, snapshot, .. } = relayed;
             let Some(file) = log else {
                 return Err(StartError::new("a node of a cluster needs a directory: set dir"));
@@ -245,7 +249,7 @@ impl Starting<'_> {
         let nonce = u64::from_le_bytes(identity::random()?);
         let tls = peer_tls(self.settings)?;
         let peers = self.serve_peers(&opened, &monitor, tls.clone())?;
-        let registration = self.registration(nonce, &peers);
+        let registration = self.registration(nonce, &peers, &opened.log.slots());
         let group = self.group(&opened, nonce)?;
         let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
         let (disk, pushed) =
@@ -272,7 +276,7 @@ impl Starting<'_> {
             calls,
             replica: replica.map_err(|why| cannot_spawn(&why))?,
             registry: Arc::clone(&registry),
-            picture: Picture::new(self.id, self.group_name(), registration),
+            picture: Picture::new(self.id, self.format.cluster, self.format.groups, registration),
             resync,
             space: Space::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
@@ -356,7 +360,7 @@ impl Starting<'_> {
 
     /// Notes in the folder, once its entries are compared with the log, that they are of this incarnation.
     fn on_follow(&self) -> OnFollow {
-        let belonging = Belonging::new(&self.settings.name, &self.format);
+        let belonging = Belonging::new(&self.settings.name, &self.format, self.settings.group);
         let folder = Arc::clone(&self.folder);
         let write = move || match belonging.write(&folder) {
             Ok(()) => tracing::info!(
@@ -382,15 +386,10 @@ impl Starting<'_> {
     /// Returns the group's identity for peers.
     fn group_id(&self) -> GroupId {
         let Format { cluster, incarnation, .. } = self.format;
-        GroupId { cluster, incarnation, group: GROUP }
+        GroupId { cluster, incarnation, group: self.settings.group }
     }
 
-    /// Returns the group's name for clients: 40 hexadecimal digits, the same on all of its nodes.
-    fn group_name(&self) -> String {
-        hex::text(&self.format.cluster) + &hex::text(&GROUP.to_be_bytes())
-    }
-
-    fn registration(&self, nonce: u64, peers: &[PeerServer]) -> Registration {
+    fn registration(&self, nonce: u64, peers: &[PeerServer], slots: &SlotSet) -> Registration {
         let announce = &self.settings.announce;
         let own = || meet::own_address(&self.settings.etcd.endpoints);
         let peer_port = match (announce.peer_port, peers.first()) {
@@ -399,6 +398,8 @@ impl Starting<'_> {
         };
         Registration {
             nonce,
+            group: self.settings.group,
+            slots: Some(slots.ranges()),
             ip: announce.ip.clone().unwrap_or_else(own),
             hostname: announce.hostname.clone().unwrap_or_default(),
             port: announce.port,
@@ -464,13 +465,33 @@ impl Starting<'_> {
 }
 
 /// Refuses a folder whose data are not those of this cluster.
-fn check_data(relayed: &Relayed, folder: &Folder, format: &Format) -> Result<(), StartError> {
+fn check_data(
+    relayed: &Relayed,
+    folder: &Folder,
+    format: &Format,
+    group: u32,
+) -> Result<(), StartError> {
     let path = folder.path().display();
     let snapshot = relayed.snapshot.as_ref();
     if snapshot.is_some_and(|snapshot| snapshot.cluster != format.cluster) {
         return Err(StartError::new(format!(
             "the snapshot in {path} belongs to another cluster: restore the directory, or choose an empty one with \
              --dir and let the node fetch its data from the others"
+        )));
+    }
+    if let Some(other) = snapshot.filter(|snapshot| snapshot.group != group) {
+        return Err(StartError::new(format!(
+            "the snapshot in {path} belongs to group {0} of the cluster, and cluster-group is {group}: set cluster-group \
+             {0}; or choose an empty directory with --dir, and let the node fetch the data of group {group}",
+            other.group
+        )));
+    }
+    // No slot ever moves to another group.
+    let slots = SlotSet::of_range(share(group, format.groups));
+    if snapshot.is_some_and(|snapshot| snapshot.slots != slots) {
+        return Err(StartError::new(format!(
+            "the snapshot in {path} is of other slots than group {group} has: choose an empty directory with --dir, and \
+             let the node fetch its data from the others"
         )));
     }
     if relayed.last > 0 && relayed.batch.is_none() {

@@ -113,7 +113,7 @@ fn release(member: &Member) {
         );
     } else if served {
         let until = Instant::now() + SUCCESSOR;
-        while !member.views().current().is_led && Instant::now() < until {
+        while !member.views().current().group.is_led && Instant::now() < until {
             thread::sleep(LOOK_AGAIN);
         }
     }

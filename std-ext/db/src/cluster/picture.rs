@@ -1,21 +1,30 @@
-//! Makes the view that clients get of a group.
+//! Makes the view that clients get of the cluster.
 
 use super::core::{Members, NodeId, Role, Status};
+use super::hex;
 use super::registration::{Node, Registration};
-use super::view::{Health, Member, View};
-use std::collections::{HashMap, VecDeque};
+use super::view::{self, Health, Member, SlotOwners, View};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The lines of `tail` whose entries the state does not have yet.
 const LINES: usize = 1024;
+/// How long a node of another group is shown after its registration has ended, in milliseconds. Nobody says which nodes
+/// of another group are gone for good.
+const GONE: u64 = 600_000;
 
 /// The knowledge of a node about the others.
 pub(super) struct Picture {
     own: NodeId,
-    group_id: String,
+    /// The number of the own group.
+    group: u32,
+    cluster: [u8; 16],
+    owners: SlotOwners,
     members: Members,
     /// The primary, or the last one.
     primary: Option<NodeId>,
     nodes: HashMap<NodeId, Seen>,
+    /// The primaries of the other groups, or the last ones, with their epochs.
+    others: BTreeMap<u32, (u64, NodeId)>,
     /// The last entries and the times of lines of `tail`, oldest first.
     lines: VecDeque<(u64, u64)>,
 }
@@ -29,11 +38,24 @@ struct Seen {
 }
 
 impl Picture {
-    pub(super) fn new(own: NodeId, group_id: String, registration: Registration) -> Self {
+    /// `groups` is the number of groups among which the slots are divided.
+    pub(super) fn new(
+        own: NodeId,
+        cluster: [u8; 16],
+        groups: u32,
+        registration: Registration,
+    ) -> Self {
+        let (group, owners) = (registration.group, SlotOwners::divided(groups));
         // Clients want to know this node's own addresses before etcd does.
         let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
         let (members, primary, lines) = (Members::default(), None, VecDeque::new());
-        Self { own, group_id, members, primary, nodes, lines }
+        let others = BTreeMap::new();
+        Self { own, group, cluster, owners, members, primary, nodes, others, lines }
+    }
+
+    /// Returns the number of this node's group.
+    pub(super) fn group(&self) -> u32 {
+        self.group
     }
 
     /// Notes the list of members.
@@ -52,8 +74,23 @@ impl Picture {
         for Node { id, registration } in nodes {
             self.nodes.insert(id, Seen { registration, at: now, alive: true });
         }
-        let members = &self.members;
-        self.nodes.retain(|id, seen| seen.alive || members.has(*id));
+        let (members, group) = (&self.members, self.group);
+        self.nodes.retain(|id, seen| {
+            let other = seen.registration.group != group;
+            seen.alive || members.has(*id) || other && now < seen.at + GONE
+        });
+        self.set_primaries();
+    }
+
+    /// Notes the primaries of the other groups. A registration may be older than the next primary's.
+    fn set_primaries(&mut self) {
+        for (id, Seen { registration, alive, .. }) in &self.nodes {
+            let (group, found) = (registration.group, (registration.epoch, *id));
+            if *alive && registration.role == "primary" && group != self.group {
+                let known = self.others.entry(group).or_insert(found);
+                *known = found.max(*known);
+            }
+        }
     }
 
     /// Returns where peers reach a node that is alive.
@@ -64,7 +101,8 @@ impl Picture {
     /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.
     pub(super) fn sources(&self) -> Vec<String> {
         let alive = self.nodes.iter().filter(|(id, seen)| {
-            **id != self.own && seen.alive && seen.registration.role != "loading"
+            let Registration { group, role, .. } = &seen.registration;
+            **id != self.own && seen.alive && *group == self.group && role != "loading"
         });
         let mut sources: Vec<_> =
             alive.map(|(id, seen)| (seen.registration.applied, *id)).collect();
@@ -116,15 +154,47 @@ impl Picture {
         };
         // A released group has none; clients are told the last one.
         self.primary = status.tail.as_ref().and_then(super::core::Tail::holder).or(self.primary);
-        View {
-            own_id: self.own.to_string(),
-            group_id: self.group_id.clone(),
-            role,
+        let group = view::Group {
+            number: self.group,
+            id: self.group_id(self.group),
             epoch: status.epoch,
             primary: self.primary.map(|id| id.to_string()),
             is_led: self.is_led(status, serving, now),
             members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
+        };
+        let (own_id, owners) = (self.own.to_string(), self.owners.clone());
+        View { own_id, role, group, others: self.others(status, now), owners }
+    }
+
+    /// Returns a group's name for clients: 40 hexadecimal digits, the same on all nodes.
+    fn group_id(&self, group: u32) -> String {
+        hex::text(&self.cluster) + &hex::text(&group.to_be_bytes())
+    }
+
+    /// Returns the other groups of which a node is known, as the nodes' registrations show them.
+    fn others(&self, status: &Status, now: u64) -> Vec<view::Group> {
+        let mut nodes = BTreeMap::<u32, Vec<NodeId>>::new();
+        for (id, seen) in &self.nodes {
+            nodes.entry(seen.registration.group).or_default().push(*id);
         }
+        nodes.remove(&self.group);
+        let group = |(number, mut nodes): (u32, Vec<NodeId>)| {
+            nodes.sort_unstable();
+            let (epoch, primary) = self.others.get(&number).copied().unzip();
+            let leads = |id: NodeId| {
+                let seen = self.nodes.get(&id).filter(|seen| seen.alive);
+                seen.is_some_and(|seen| seen.registration.role == "primary")
+            };
+            view::Group {
+                number,
+                id: self.group_id(number),
+                epoch: epoch.unwrap_or(0),
+                primary: primary.map(|id| id.to_string()),
+                is_led: primary.is_some_and(leads),
+                members: nodes.into_iter().map(|id| self.member(id, status, now)).collect(),
+            }
+        };
+        nodes.into_iter().map(group).collect()
     }
 
     /// Returns whether the primary of the last line of `tail` serves, as far as this node knows.
@@ -202,7 +272,7 @@ mod tests {
     }
 
     fn picture() -> Picture {
-        let mut picture = Picture::new(OWN, "group".to_owned(), registration("follower", 30));
+        let mut picture = Picture::new(OWN, [7; 16], 2, registration("follower", 30));
         let members = Members::default().with(OWN, 1).with(OTHER, 2);
         picture.set_members(Some(members.print().as_bytes()));
         picture
@@ -215,20 +285,24 @@ mod tests {
         let mut picture = picture();
         let other = status(OTHER, 40);
         let view = picture.view(&other, false, 1549);
-        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), true));
+        assert_eq!((view.group.primary, view.group.is_led), (Some(OTHER.to_string()), true));
         let view = picture.view(&other, false, 1550);
-        assert_eq!((view.primary, view.is_led), (Some(OTHER.to_string()), false));
+        assert_eq!((view.group.primary, view.group.is_led), (Some(OTHER.to_string()), false));
         // This node has won the group, and does not serve yet.
         let own = status(OWN, 40);
-        assert!(!picture.view(&own, false, 1100).is_led);
-        assert!(picture.view(&own, true, 1100).is_led);
+        assert!(!picture.view(&own, false, 1100).group.is_led);
+        assert!(picture.view(&own, true, 1100).group.is_led);
         let released = Status {
             tail: own.tail.map(|tail| Tail { nonce: 0, node: None, ..tail }),
             primary: None,
             ..own
         };
         let view = picture.view(&released, false, 1100);
-        assert_eq!((view.primary, view.is_led), (Some(OWN.to_string()), false), "the last one");
+        assert_eq!(
+            (view.group.primary, view.group.is_led),
+            (Some(OWN.to_string()), false),
+            "the last one"
+        );
     }
 
     #[test]
@@ -254,8 +328,50 @@ mod tests {
         assert_eq!(picture.sources(), ["127.0.0.1:17000"]);
         picture.set_nodes(Vec::new(), 3000);
         let view = picture.view(&status(OWN, 30), true, 3000);
-        let health = |id: NodeId| view.member(&id.to_string()).map(|member| member.health);
+        let health = |id: NodeId| view.group.member(&id.to_string()).map(|member| member.health);
         assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
         assert_eq!((picture.successor(), picture.sources().len()), (None, 0));
+    }
+
+    /// Nodes of group 1.
+    fn others(nodes: &[(u8, &str, u64)]) -> Vec<Node> {
+        let node = |(number, role, epoch): &(u8, &str, u64)| {
+            let registration = Registration { group: 1, epoch: *epoch, ..registration(role, 99) };
+            Node { id: NodeId([*number; 20]), registration }
+        };
+        nodes.iter().map(node).collect()
+    }
+
+    #[test]
+    fn the_primary_of_another_group_is_the_one_of_the_latest_epoch() {
+        let mut picture = picture();
+        let mut seen = |nodes: &[(u8, &str, u64)], now| {
+            picture.set_nodes(others(nodes), now);
+            let view = picture.view(&status(OWN, 30), true, now);
+            assert_eq!(picture.sources(), [""; 0], "a node copies another group's data");
+            let group = view.group(1).cloned();
+            group.map(|group| (group.primary, group.is_led, group.epoch, group.members.len()))
+        };
+        let id = |number: u8| Some(NodeId([number; 20]).to_string());
+        assert_eq!(seen(&[], 900), None);
+        assert_eq!(seen(&[(8, "follower", 4)], 900), Some((None, false, 0, 1)));
+        let both = [(8, "primary", 5), (9, "primary", 4)];
+        assert_eq!(seen(&both, 1000), Some((id(8), true, 5, 2)));
+        // The last primary's registration ends before the next one has taken over.
+        assert_eq!(seen(&[(9, "follower", 5)], 2000), Some((id(8), false, 5, 2)));
+        assert_eq!(seen(&[(9, "primary", 6)], 3000), Some((id(9), true, 6, 2)));
+        // A registration from before.
+        assert_eq!(seen(&both[..1], 4000), Some((id(9), false, 6, 2)));
+        assert_eq!(seen(&both[..1], 4000 + GONE), Some((id(9), false, 6, 1)), "it is gone");
+    }
+
+    #[test]
+    fn groups_have_their_own_names_and_slots() {
+        let mut picture = picture();
+        picture.set_nodes(others(&[(8, "primary", 5)]), 1000);
+        let view = picture.view(&status(OWN, 30), true, 1000);
+        assert_eq!(view.group.id, format!("{}00000000", "07".repeat(16)));
+        assert_eq!(view.group(1).unwrap().id, format!("{}00000001", "07".repeat(16)));
+        assert!(view.owns(8191) && !view.owns(8192));
     }
 }

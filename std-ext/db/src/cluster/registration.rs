@@ -25,6 +25,16 @@ pub(super) struct Registration {
     /// The program's version.
     #[serde(default)]
     pub(super) version: String,
+    /// The node's group.
+    #[serde(default)]
+    pub(super) group: u32,
+    /// The slots that the node takes for those of its group, as ranges with their last slot; `None` if a version of
+    /// before has registered it.
+    #[serde(default)]
+    pub(super) slots: Option<Vec<(u16, u16)>>,
+    /// The epoch of its group's log. Of several primaries of a group, the one with the latest epoch is right.
+    #[serde(default)]
+    pub(super) epoch: u64,
     /// `primary`, `follower` or `loading`.
     #[serde(default)]
     pub(super) role: String,

@@ -38,7 +38,7 @@ pub(super) struct Registry {
     own: Mutex<Registration>,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
-    /// Wakes the task if a registration is missed.
+    /// Wakes the task if a registration is missed, or this node's has changed.
     missed: Notify,
 }
 
@@ -54,9 +54,15 @@ impl Registry {
         })
     }
 
-    /// Changes the node's registration. It is written at the next turn.
+    /// Changes the node's registration. It is written at the next turn, and soon if the node's part is another one:
+    /// other groups send clients to a primary by its registration.
     pub(super) fn update(&self, change: impl FnOnce(&mut Registration)) {
-        change(&mut lock(&self.own));
+        let mut own = lock(&self.own);
+        let before = (own.role.clone(), own.epoch);
+        change(&mut own);
+        if own.role != before.0 || own.role == "primary" && own.epoch != before.1 {
+            self.missed.notify_one();
+        }
     }
 
     /// Returns the id of the node's lease; 0 if it has none.

@@ -1,5 +1,6 @@
 //! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
+mod groups;
 mod restored;
 mod space;
 
@@ -28,6 +29,8 @@ const LEASE: Duration = Duration::from_secs(1);
 pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
     ClusterSettings {
         name: name.to_owned(),
+        group: 0,
+        groups: 1,
         etcd: EtcdSettings {
             endpoints: etcd.endpoints(),
             user: None,
@@ -275,7 +278,7 @@ fn a_hand_over_is_requested_also_after_etcd_has_ended_the_leases() {
         (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
     let at = primary(&nodes);
     let to = &nodes[1 - at];
-    until("both know both", || nodes.iter().all(|node| node.view().members.len() == 2));
+    until("both know both", || nodes.iter().all(|node| node.view().group.members.len() == 2));
     until("a follower", || to.view().role == Role::Follower);
     // A leader of etcd that stalled has done that. The nodes notice it seconds later.
     until("two leases", || leases(&etcd).len() == 2);

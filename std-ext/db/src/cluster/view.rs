@@ -1,4 +1,4 @@
-//! The group as clients see it: an immutable picture, and the cell by which the server's threads read it.
+//! The cluster as clients see it: an immutable picture, and the cell by which the server's threads read it.
 //!
 //! The node publishes a new [`View`] when something has changed. Each thread of the server keeps the last one, and asks
 //! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
@@ -6,6 +6,8 @@
 
 use crate::clock::milliseconds;
 use crate::lock::lock;
+use crate::slot_set::{MOST_GROUPS, share};
+use crate::state::slots::SLOTS;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,26 +79,24 @@ pub struct Member {
     pub lag: u64,
 }
 
-/// A picture of the group at one time, as one of its nodes sees it.
+/// A group of nodes with one log, as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct View {
-    /// The id of this node: 40 hexadecimal digits.
-    pub own_id: String,
-    /// The id of the group, which is the same on all of its nodes: 40 hexadecimal digits.
-    pub group_id: String,
-    /// This node's part. Only a node that may serve changes is [`Role::Primary`].
-    pub role: Role,
-    /// The epoch of the group's log.
+pub struct Group {
+    /// Its number.
+    pub number: u32,
+    /// Its id, which is the same on all nodes: 40 hexadecimal digits.
+    pub id: String,
+    /// The epoch of its log.
     pub epoch: u64,
-    /// The id of the primary, or of the last one; `None` before the first.
+    /// The id of the primary, or of the last one; `None` if none is known.
     pub primary: Option<String>,
     /// Whether the primary serves. It does not from the end of its lease until the next one has taken over.
     pub is_led: bool,
-    /// All members in a fixed order, with this node.
+    /// All members in a fixed order.
     pub members: Vec<Member>,
 }
 
-impl View {
+impl Group {
     /// Returns the member with this id.
     pub fn member(&self, id: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
@@ -115,6 +115,101 @@ impl View {
     /// Returns all members except the primary.
     pub fn followers(&self) -> impl Iterator<Item = &Member> + Clone {
         self.members.iter().filter(move |member| !self.is_primary(member))
+    }
+}
+
+/// The groups that have the hash slots.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SlotOwners(
+    /// The group of each slot; `None` if group 0 has all of them.
+    Option<Arc<[u16]>>,
+);
+
+impl SlotOwners {
+    /// Returns the groups of the slots in a new cluster of this many groups.
+    pub fn divided(groups: u32) -> Self {
+        let groups = groups.clamp(1, MOST_GROUPS);
+        let owners = (0..groups).flat_map(|group| share(group, groups).map(move |_| group as u16));
+        Self((groups > 1).then(|| owners.collect()))
+    }
+
+    /// Returns the group that has a slot.
+    #[inline]
+    pub fn owner(&self, slot: u16) -> u32 {
+        self.0.as_ref().map_or(0, |owners| owners[usize::from(slot)].into())
+    }
+
+    /// Returns the slots in ranges, each of one group.
+    pub fn ranges(&self) -> Vec<SlotRange> {
+        let whole = [SlotRange { first: 0, last: SLOTS - 1, group: 0 }];
+        let Some(owners) = &self.0 else { return whole.to_vec() };
+        let mut first = 0;
+        let ranges = owners.chunk_by(|one, other| one == other).map(|slots| {
+            let range =
+                SlotRange { first, last: first + (slots.len() - 1) as u16, group: slots[0].into() };
+            first = range.last.wrapping_add(1);
+            range
+        });
+        ranges.collect()
+    }
+}
+
+/// Some slots of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRange {
+    /// The first slot.
+    pub first: u16,
+    /// The last slot.
+    pub last: u16,
+    /// The number of the group.
+    pub group: u32,
+}
+
+impl SlotRange {
+    /// Returns how many slots these are.
+    pub fn count(&self) -> usize {
+        usize::from(self.last - self.first) + 1
+    }
+}
+
+/// A picture of the cluster at one time, as one of its nodes sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct View {
+    /// The id of this node: 40 hexadecimal digits.
+    pub own_id: String,
+    /// This node's part. Only a node that may serve changes is [`Role::Primary`].
+    pub role: Role,
+    /// This node's group, with this node.
+    pub group: Group,
+    /// The other groups of which a node is known, by their numbers.
+    pub others: Vec<Group>,
+    /// The groups that have the slots.
+    pub owners: SlotOwners,
+}
+
+impl View {
+    /// Returns the groups of which a node is known, by their numbers.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> + Clone {
+        let at = self.others.partition_point(|other| other.number < self.group.number);
+        let (before, behind) = self.others.split_at(at);
+        before.iter().chain(std::iter::once(&self.group)).chain(behind)
+    }
+
+    /// Returns the group with this number, if one of its nodes is known.
+    pub fn group(&self, number: u32) -> Option<&Group> {
+        self.groups().find(|group| group.number == number)
+    }
+
+    /// Returns whether this node's group has all slots.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        self.owners.0.is_none() && self.group.number == 0
+    }
+
+    /// Returns whether this node's group has a slot.
+    #[inline]
+    pub fn owns(&self, slot: u16) -> bool {
+        self.owners.owner(slot) == self.group.number
     }
 }
 
@@ -282,10 +377,35 @@ mod tests {
         views.publish(View::default());
         reader.refresh();
         assert_eq!(std::ptr::from_ref(reader.view()), first, "an equal view was published");
-        views.publish(View { epoch: 7, ..View::default() });
-        assert_eq!((reader.view().epoch, views.current().epoch), (0, 7));
+        let of = |epoch| View { group: Group { epoch, ..Group::default() }, ..View::default() };
+        views.publish(of(7));
+        assert_eq!((reader.view().group.epoch, views.current().group.epoch), (0, 7));
         reader.refresh();
-        assert_eq!(reader.view().epoch, 7);
+        assert_eq!(reader.view().group.epoch, 7);
+    }
+
+    #[test]
+    fn each_slot_has_a_group() {
+        let whole = View::default();
+        assert!(whole.is_whole() && whole.owns(16_383) && SlotOwners::divided(1) == whole.owners);
+        let range = |first, last, group| SlotRange { first, last, group };
+        assert_eq!(whole.owners.ranges(), [range(0, 16_383, 0)]);
+        let group = |number| Group { number, is_led: number != 2, ..Group::default() };
+        let owners = SlotOwners::divided(3);
+        let view = View { group: group(1), others: vec![group(0), group(2)], owners, ..whole };
+        let numbers = |view: &View| view.groups().map(|group| group.number).collect::<Vec<_>>();
+        assert_eq!(numbers(&view), [0, 1, 2]);
+        let wanted = [range(0, 5460, 0), range(5461, 10_921, 1), range(10_922, 16_383, 2)];
+        assert_eq!(view.owners.ranges(), wanted);
+        assert_eq!(
+            [5460, 5461, 10_921, 10_922].map(|slot| view.owns(slot)),
+            [false, true, true, false]
+        );
+        assert_eq!((view.group(2).map(|group| group.number), view.is_whole()), (Some(2), false));
+        let alone = View { others: Vec::new(), ..view };
+        assert_eq!((numbers(&alone), alone.group(0)), (vec![1], None));
+        let more = View { group: group(1), ..View::default() };
+        assert!(!more.is_whole() && !more.owns(0), "a group beyond the division has slots");
     }
 
     #[test]

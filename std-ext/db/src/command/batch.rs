@@ -205,6 +205,7 @@ impl<'a> Batch<'a> {
             prepared: &self.prepared,
             written: 0,
             missing_answers: 0,
+            redirected: false,
             sum: 0,
             error: None,
             now,
@@ -323,6 +324,8 @@ struct ReplyWriter<'o, 'b> {
     written: usize,
     /// Answers that the first step still needs; 0 if it has none yet.
     missing_answers: usize,
+    /// Whether the error that sends the client to another node is its reply already.
+    redirected: bool,
     sum: i64,
     error: Option<RequestError>,
     now: u64,
@@ -369,27 +372,40 @@ impl ReplyWriter<'_, '_> {
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
             {
                 match answer {
-                    Answer::Error(RequestError::NotPrimary) => {
+                    Answer::Error(RequestError::NotPrimary | RequestError::SlotNotOwned) => {
                         self.out.error(redirection().as_bytes());
                     }
                     answer => kind.write(&mut self.out, answer, self.now),
                 }
                 self.steps = rest;
             }
-            Some((&ReplyStep::Answers(kind, count), _)) => self.answer_of(kind, count, answer),
+            Some((&ReplyStep::Answers(kind, count), _)) => {
+                self.answer_of(kind, count, answer, redirection);
+            }
             _ => debug_assert!(false, "an answer without a step"),
         }
     }
 
     /// Processes one of several answers to a command.
-    fn answer_of(&mut self, kind: ReplyKind, count: usize, answer: Answer<'_>) {
+    fn answer_of(
+        &mut self,
+        kind: ReplyKind,
+        count: usize,
+        answer: Answer<'_>,
+        redirection: impl FnOnce() -> CommandError,
+    ) {
         if self.missing_answers == 0 {
             self.missing_answers = count;
-            if kind == ReplyKind::Values {
+            // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
+            self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
+            if self.redirected {
+                self.out.error(redirection().as_bytes());
+            } else if kind == ReplyKind::Values {
                 self.out.array(count);
             }
         }
         match (kind, answer) {
+            _ if self.redirected => {}
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
@@ -399,6 +415,7 @@ impl ReplyWriter<'_, '_> {
         if self.missing_answers == 0 {
             if kind == ReplyKind::Sum {
                 match self.error.take() {
+                    _ if self.redirected => {}
                     Some(error) => self.out.error(error_text(error)),
                     None => self.out.integer(self.sum),
                 }

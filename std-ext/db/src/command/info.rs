@@ -3,7 +3,7 @@
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
-use crate::command::cluster::nodes::ShownNodes;
+use crate::command::cluster::nodes::{Coverage, ShownNodes};
 use crate::command::context::ServerStats;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
@@ -192,7 +192,7 @@ fn replication(
             } else {
                 link(&shown, out);
             }
-            history(&shown.view.group_id, shown.own_offset, out);
+            history(&shown.view.group.id, shown.own_offset, out);
         }
     }
 }
@@ -213,7 +213,7 @@ fn followers(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
 
 /// Writes how a follower follows the primary.
 fn link(shown: &ShownNodes<'_>, out: &mut Lines<'_>) {
-    let primary = shown.view.primary();
+    let primary = shown.view.group.primary();
     let (state, silent) = (LinkState::of(shown), shown.views.staleness(shown.now) / 1000);
     let up = state == LinkState::Connected;
     out.line("role", "slave");
@@ -258,9 +258,10 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
     let group = execution.group().map(ViewReader::view);
     out.line("cluster_enabled", u8::from(group.is_some()));
     if let Some(view) = group {
-        out.line("cluster_state", if view.is_led { "ok" } else { "fail" });
-        out.line("cluster_epoch", view.epoch);
-        out.line("cluster_known_nodes", view.members.len());
+        let coverage = Coverage::of(view);
+        out.line("cluster_state", coverage.state());
+        out.line("cluster_epoch", view.group.epoch);
+        out.line("cluster_known_nodes", coverage.nodes);
     }
 }
 

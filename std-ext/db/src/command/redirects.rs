@@ -1,13 +1,15 @@
-//! Redirection in a cluster: the errors that send clients to the primary.
+//! Redirection in a cluster: the errors that send clients to a primary.
 
-use crate::cluster::view::{EndpointType, Member, Role, View, ViewReader};
+use crate::cluster::view::{EndpointType, Group, Health, Member, Role, View, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
-use crate::request::{MultiKeyOp, Request, RequestError};
+use crate::request::{Request, RequestError};
 use crate::state::slots::slot;
 
 /// The error while this node knows no primary, or not its address. Clients ask another node then.
 pub(super) const DOWN: &str = "CLUSTERDOWN The cluster is down";
+/// The error for a slot of a group of which this node knows no node that serves.
+const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
 
 /// The errors for one client whose requests reached a node that is not the primary.
 #[derive(Clone, Copy)]
@@ -18,26 +20,42 @@ pub(super) struct Redirects<'g> {
 }
 
 impl Redirects<'_> {
-    /// Returns the error for a request that the log has refused because this node is not the primary any more.
+    /// Returns the error for a request that this node has refused: it is not the primary any more, or its group does not
+    /// have the slot.
     #[cold]
     pub(super) fn refused(self, request: &Request<'_>) -> CommandError {
         let Some(group) = self.group else { return DOWN.into() };
         // The view of this cycle still has this node as the primary.
-        self.to_primary(&group.views().current(), slot_of(request))
+        self.to_owner(&group.views().current(), slot_of(request))
     }
 
-    /// Returns the error that sends a client to the primary.
-    pub(super) fn to_primary(self, view: &View, slot: Option<u16>) -> CommandError {
+    /// Returns the error that sends a client to the primary of the group that has a slot.
+    pub(super) fn to_owner(self, view: &View, slot: Option<u16>) -> CommandError {
         let Some(slot) = slot else { return error_text(RequestError::NotPrimary).into() };
-        // A view with this node as the primary is older than the refusal: the client tries again.
-        let primary = view.primary().filter(|_| view.is_led && view.role != Role::Primary);
-        let (Some(primary), Some(group)) = (primary, self.group) else { return DOWN.into() };
-        let (host, port) = (host(primary, group.views().endpoint_type()), port(primary, self.tls));
-        // Nobody knows its address yet.
-        if port == 0 {
-            return DOWN.into();
+        if !view.owns(slot) {
+            let owner = view.group(view.owners.owner(slot)).and_then(|owner| self.node_of(owner));
+            return owner.map_or_else(|| NOT_SERVED.into(), |node| self.moved(slot, node));
         }
-        format!("MOVED {slot} {host}:{port}").into()
+        // A view with this node as the primary is older than the refusal: the client tries again.
+        let led = view.group.is_led && view.role != Role::Primary;
+        let primary = view.group.primary().filter(|_| led);
+        // Nobody knows its address yet.
+        let primary = primary.filter(|primary| port(primary, self.tls) != 0);
+        primary.map_or_else(|| DOWN.into(), |primary| self.moved(slot, primary))
+    }
+
+    /// Returns the node of another group that knows best who executes a command for it: its primary, or else a follower.
+    fn node_of(self, owner: &Group) -> Option<&Member> {
+        let lives =
+            |member: &&Member| member.health == Health::Online && port(member, self.tls) != 0;
+        let primary = owner.primary().filter(|_| owner.is_led).filter(lives);
+        primary.or_else(|| owner.members.iter().find(lives))
+    }
+
+    fn moved(self, slot: u16, node: &Member) -> CommandError {
+        let endpoint_type = self.group.map(|group| group.views().endpoint_type());
+        let host = host(node, endpoint_type.unwrap_or_default());
+        format!("MOVED {slot} {host}:{}", port(node, self.tls)).into()
     }
 }
 
@@ -45,14 +63,7 @@ impl Redirects<'_> {
 fn slot_of(request: &Request<'_>) -> Option<u16> {
     let key = match request {
         Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => Some(*key),
-        Request::MultiKey(op) => match op {
-            MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
-                pairs.first().map(|pair| pair.0)
-            }
-            MultiKeyOp::DeleteAll(keys) => keys.first().copied(),
-            MultiKeyOp::Rename { from, .. } => Some(*from),
-            MultiKeyOp::Clear => None,
-        },
+        Request::MultiKey(op) => op.keys().next(),
     };
     key.map(slot)
 }

@@ -32,7 +32,7 @@ impl<'a> Execution<'_, 'a> {
         }
         let link = LinkState::of(&shown);
         self.reply(|out| {
-            let primary = shown.view.primary();
+            let primary = shown.view.group.primary();
             out.array(5);
             out.bulk(b"slave");
             out.bulk(primary.map_or("", |primary| &primary.addresses.ip).as_bytes());
@@ -105,7 +105,7 @@ impl LinkState {
     pub(super) fn of(shown: &ShownNodes<'_>) -> Self {
         match shown.view.role {
             Role::Loading => Self::Sync,
-            _ if shown.view.is_led && shown.views.is_fresh(shown.now) => Self::Connected,
+            _ if shown.view.group.is_led && shown.views.is_fresh(shown.now) => Self::Connected,
             _ => Self::Connect,
         }
     }

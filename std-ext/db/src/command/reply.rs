@@ -112,6 +112,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         RequestError::NotPrimary => "READONLY You can't write against a read only replica.",
+        RequestError::SlotNotOwned => "CLUSTERDOWN Hash slot not served",
         RequestError::EntryTooLong => "ERR the keys and values exceed 'cluster-max-entry'",
         RequestError::LogFull => {
             "MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the server's log for \

@@ -1,7 +1,8 @@
 //! Routing in a cluster: whether this node executes a command, or where its client is sent.
 //!
-//! All slots belong to one group. So the primary executes every command whose keys have one slot, and a follower sends
-//! clients to the primary, unless they want to read what may be stale.
+//! The primary of a group executes every command whose keys have one slot of this group, and a follower sends clients
+//! to the primary, unless they want to read what may be stale. A command for a slot of another group goes to that
+//! group's primary.
 
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::arguments::CommandError;
@@ -28,8 +29,9 @@ impl<'t> Execution<'t, '_> {
 
     /// Checks whether this node executes a command. The first argument is the command's name.
     ///
-    /// This is a fast check on the view of this cycle. The log, under the shard's lock, keeps a node that is not the
-    /// primary any more from changing anything.
+    /// This is a fast check on the view of this cycle. What counts is checked by the session: the log, under the shard's
+    /// lock, keeps a node that is not the primary any more from changing anything, and
+    /// [`Ownership`](crate::state::ownership::Ownership) keeps each node from answering for slots of another group.
     ///
     /// # Errors
     /// The reply if it does not.
@@ -40,9 +42,15 @@ impl<'t> Execution<'t, '_> {
         spec: &'static CommandSpec,
         arguments: &[&[u8]],
     ) -> Result<(), CommandError> {
-        // One key at most, at the primary: nothing to check.
-        if group.view().role == Role::Primary && spec.keys.0 == spec.keys.1 {
-            return Ok(());
+        let view = group.view();
+        // One key at most, at the primary: nothing to check but its slot, if other groups have slots.
+        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 {
+            let key = arguments
+                .get(usize::try_from(spec.keys.0).unwrap_or(0))
+                .filter(|_| !view.is_whole());
+            if key.is_none_or(|key| view.owns(slot(key))) {
+                return Ok(());
+            }
         }
         self.route_checked(group, spec, arguments)
     }
@@ -59,10 +67,13 @@ impl<'t> Execution<'t, '_> {
         let spec = part.unwrap_or(spec);
         let slot = common_slot(spec, arguments)?;
         match group.view().role {
-            Role::Primary => Ok(()),
             // Clients may ask a node that is loading where the others are.
             Role::Loading if spec.has_flag("loading") || spec.id == Id::Cluster => Ok(()),
             Role::Loading => Err(LOADING.into()),
+            _ if slot.is_some_and(|slot| !group.view().owns(slot)) => {
+                Err(self.redirects().to_owner(group.view(), slot))
+            }
+            Role::Primary => Ok(()),
             Role::Follower => self.route_on_follower(group, spec, slot),
         }
     }
@@ -81,7 +92,7 @@ impl<'t> Execution<'t, '_> {
             None => !writes,
         };
         if !may_read {
-            return Err(self.redirects().to_primary(group.view(), slot));
+            return Err(self.redirects().to_owner(group.view(), slot));
         }
         if group.views().is_fresh(self.session.now()) { Ok(()) } else { Err(STALE.into()) }
     }

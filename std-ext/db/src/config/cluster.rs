@@ -24,6 +24,10 @@ pub enum ClusterReads {
 pub struct ClusterSettings {
     /// The cluster's name, which is a part of all keys in etcd.
     pub name: String,
+    /// The number of the group that the node belongs to.
+    pub group: u32,
+    /// How many groups a new cluster divides its slots among.
+    pub groups: u32,
     /// How etcd is reached.
     pub etcd: EtcdSettings,
     /// How long a primary may serve after its last change of the log's tail.
@@ -117,6 +121,8 @@ impl Config {
         let user = Some(self.get("cluster-etcd-user")).filter(|user| !user.is_empty());
         Some(ClusterSettings {
             name: self.get("cluster-name").to_owned(),
+            group: self.number("cluster-group") as u32,
+            groups: self.number("cluster-groups") as u32,
             etcd: EtcdSettings {
                 endpoints: value::endpoints(self.get("cluster-etcd")).unwrap_or_default(),
                 user: user.map(|user| (user.into(), self.get("cluster-etcd-password").into())),

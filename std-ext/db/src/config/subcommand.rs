@@ -55,6 +55,7 @@ const fn option(name: &'static str, value: &'static str, help: &'static str) -> 
 }
 
 const JSON: Flag = switch("json", "Print JSON.");
+const GROUP: Flag = option("group", "NUMBER", "The group; by default that of cluster-group.");
 
 /// All commands.
 pub const SUBCOMMANDS: &[Subcommand] = &[
@@ -62,23 +63,28 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         name: "status",
         about: "Print what etcd holds: the primary, the members, the log, and the members of etcd",
         operand: None,
-        flags: &[],
+        flags: &[GROUP],
     },
     Subcommand {
         name: "check",
-        about: "Prove that the log in etcd has no gap, and that all nodes have the same data at one entry",
+        about: "Prove that the log in etcd has no gap, that all nodes of a group have the same data at one entry, and \
+                that each slot has one group",
         operand: None,
-        flags: &[option(
-            "within",
-            "SECONDS",
-            "How long nodes may take to reach that entry; 60 by default.",
-        )],
+        flags: &[
+            GROUP,
+            option(
+                "within",
+                "SECONDS",
+                "How long nodes may take to reach that entry; 60 by default.",
+            ),
+        ],
     },
     Subcommand {
         name: "handover",
         about: "Hand the group over to another node, and wait until it is the primary",
         operand: None,
         flags: &[
+            GROUP,
             option(
                 "to",
                 "NODE",
@@ -91,10 +97,13 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         name: "forget",
         about: "Remove a node that is gone for good, so that etcd keeps no entries for it",
         operand: Some(("NODE", "The node's id, or the beginning of it.")),
-        flags: &[switch(
-            "force",
-            "Remove it even if fewer than cluster-copies nodes have the log on disk afterwards.",
-        )],
+        flags: &[
+            GROUP,
+            switch(
+                "force",
+                "Remove it even if fewer than cluster-copies nodes have the log on disk afterwards.",
+            ),
+        ],
     },
     Subcommand {
         name: "adopt",

@@ -252,6 +252,19 @@ const CLUSTER: &[Setting] = &[
         "Name of the cluster: letters, digits, hyphens, underscores and dots. Its keys in etcd begin with \
          `/hedgerow/NAME/`, so several clusters can share one etcd.",
     ),
+    immutable(
+        "cluster-group",
+        Kind::Number { min: 0, max: 4095 },
+        "0",
+        "Number of the group that this node belongs to. The nodes of a group have the same keys.",
+    ),
+    immutable(
+        "cluster-groups",
+        Kind::Number { min: 1, max: 4096 },
+        "1",
+        "Number of groups among which a new cluster divides its slots: groups 0 to one less than this. Only the first \
+         node of a cluster uses it.",
+    ),
     immutable("cluster-etcd", Kind::Endpoints, "", "The members of etcd. All data goes to them."),
     immutable("cluster-etcd-user", Kind::Text, "", "User in etcd; empty for none."),
     immutable("cluster-etcd-password", Kind::Text, "", "Password of the user in etcd."),

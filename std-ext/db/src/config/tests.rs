@@ -222,6 +222,8 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         ["--cluster-reads", "log"],
         ["--cluster-max-stale", "700"],
         ["--cluster-max-skew", "900"],
+        ["--cluster-group", "2"],
+        ["--cluster-groups", "3"],
         ["--cluster-max-entry", "1mb"],
         ["--cluster-copies", "3"],
         ["--cluster-peer-port", "9001"],
@@ -239,6 +241,8 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         let found = read(&all, &[]).unwrap().cluster().unwrap();
         let wanted = ClusterSettings {
             name: "Red.roses-2_x".into(),
+            group: 2,
+            groups: 3,
             etcd: EtcdSettings {
                 endpoints: vec!["https://a:1".into(), "https://b:2".into()],
                 user: Some(("rose".into(), "red".into())),

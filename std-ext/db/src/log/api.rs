@@ -187,6 +187,11 @@ pub trait Log: Send + Sync {
         None
     }
 
+    /// Returns the hash slots whose keys the log is about. A log of one node is about all of them.
+    fn slots(&self) -> SlotSet {
+        SlotSet::all()
+    }
+
     /// Begins a new segment and returns the number of its first entry. The segments before it can be removed once a
     /// snapshot contains their entries.
     ///

@@ -1,6 +1,8 @@
 //! The log of a database without persistence.
 
 use crate::log::api::{Log, LogError, Lsn};
+use crate::slot_set::SlotSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Numbers the entries and discards them. All of them count as safe.
@@ -8,12 +10,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct NoLog {
     last: AtomicU64,
     closed: AtomicBool,
+    /// The slots that it is about; `None` for all.
+    slots: Option<Range<u16>>,
 }
 
 impl NoLog {
     /// Returns a log without entries.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns a log without entries about the keys of some slots.
+    #[cfg(test)]
+    pub(crate) fn of(slots: Range<u16>) -> Self {
+        Self { slots: Some(slots), ..Self::default() }
     }
 }
 
@@ -46,6 +56,10 @@ impl Log for NoLog {
 
     fn safe(&self) -> Lsn {
         self.last()
+    }
+
+    fn slots(&self) -> SlotSet {
+        self.slots.clone().map_or_else(SlotSet::all, SlotSet::of_range)
     }
 
     fn on_progress(&self, _told: Box<dyn Fn() + Send + Sync>) {}

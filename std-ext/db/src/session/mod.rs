@@ -5,6 +5,8 @@
 
 mod multi_key;
 mod multi_read;
+#[cfg(test)]
+mod ownership_tests;
 mod read;
 mod scan;
 
@@ -13,11 +15,13 @@ use crate::log::Lsn;
 use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::State;
 use crate::state::counters::Counters;
+use crate::state::ownership::Confirmed;
 use crate::state::shard::Reader;
 use crate::state::slots::slot;
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
 use read::answer_query;
+use std::iter::once;
 use std::sync::Arc;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its
@@ -103,7 +107,8 @@ impl Session {
     /// Returns the log entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
     /// may be shown to a client. This holds for reads too, which may have seen changes that are not safe yet.
     ///
-    /// Reads are wait-free, except while a [`Request::MultiKey`] is being published; changes lock their shards.
+    /// Reads are wait-free, except while a [`Request::MultiKey`] is being published, and while slots move to or from the
+    /// node's group of a cluster; changes lock their shards.
     pub fn execute(
         &mut self,
         requests: &[Request<'_>],
@@ -152,7 +157,7 @@ impl Session {
                         }
                         self.since.note_read();
                         let answer = |found: Answer<'_>| answer(number, found);
-                        let found = self.read((shard, begun.lookup), key, *query, now, answer);
+                        let found = self.read(begun, key, *query, now, answer);
                         if found {
                             hits += 1;
                         } else {
@@ -221,17 +226,29 @@ impl Session {
     #[inline]
     fn read(
         &self,
-        (shard, lookup): (usize, Lookup),
+        begun: Begun,
         key: &[u8],
         query: Query,
         now: u64,
         answer: impl FnOnce(Answer<'_>),
     ) -> bool {
-        let snapshot = self.readers[shard].enter();
-        let there = snapshot.end_lookup(lookup, key).map(|(record, ())| *record);
-        let alive = there.filter(|record| !record.is_expired(now));
-        answer_query(alive, query, now, self.state.cold.as_deref(), answer);
-        alive.is_some()
+        loop {
+            let changes = self.state.ownership.changes();
+            let snapshot = self.readers[begun.shard as usize].enter();
+            let there = snapshot.end_lookup(begun.lookup, key).map(|(record, ())| *record);
+            // After the lookup: the state may be one in which the keys of the slot are missing already.
+            match self.state.ownership.confirm(changes, once(begun.slot)) {
+                Confirmed::Owned => {}
+                Confirmed::NotOwned => {
+                    answer(Answer::Error(RequestError::SlotNotOwned));
+                    return false;
+                }
+                Confirmed::Again => continue,
+            }
+            let alive = there.filter(|record| !record.is_expired(now));
+            answer_query(alive, query, now, self.state.cold.as_deref(), answer);
+            return alive.is_some();
+        }
     }
 
     /// Executes the queued requests, shard by shard.
@@ -281,7 +298,13 @@ impl Session {
         for &number in queue {
             let number = number as usize;
             if by_slot && let Some(key) = requests[number].key() {
-                seen = state.mark(shard_number, || slot(key)).max(seen);
+                let slot = slot(key);
+                // Checked under the lock, before anything is changed: the slot cannot be lost meanwhile.
+                if !state.ownership.has(|| slot) {
+                    answer(number, Answer::Error(RequestError::SlotNotOwned));
+                    continue;
+                }
+                seen = state.mark(shard_number, || slot).max(seen);
             }
             match (&requests[number], admitted) {
                 (Request::Read(key, query), _) => {

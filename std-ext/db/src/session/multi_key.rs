@@ -40,7 +40,11 @@ impl Session {
             return (0, Answer::Error(RequestError::OutOfMemory));
         }
         let mut cores = state.lock_all(shards);
-        // Checked under the locks: a rollback takes all of them, so it cannot begin between this and the change.
+        // Checked under the locks: no slot can be lost between this and the change.
+        if !op.keys().all(|key| state.ownership.has(|| slot(key))) {
+            return (0, Answer::Error(RequestError::SlotNotOwned));
+        }
+        // Checked under the locks, too: a rollback takes all of them, so it cannot begin before the change is made.
         if let Err(error) = state.check_writable() {
             return (0, Answer::Error(error));
         }

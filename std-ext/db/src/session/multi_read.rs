@@ -17,8 +17,9 @@
 use super::read::answer_query;
 use crate::buffers::emptied;
 use crate::log::Lsn;
-use crate::request::{Answer, Request};
+use crate::request::{Answer, Request, RequestError};
 use crate::state::State;
+use crate::state::ownership::Confirmed;
 use crate::state::record::Record;
 use crate::state::shard::{Entered, Reader};
 use crate::state::slots::slot;
@@ -68,20 +69,38 @@ impl MultiRead {
         shards.sort_unstable();
         shards.dedup();
         let mut found = Found::default();
-        if (0..ATTEMPTS).any(|_| enter_all((state, readers), &shards, &mut versions, &mut entered))
-        {
-            let find =
-                |at: usize, key: &[u8]| entered[at].get_key_value(key).map(|(there, ())| *there);
-            found.hits = answer_all(state, &shards, (first, requests), now, find, answer);
-        } else {
-            // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
-            entered.clear();
-            let mut cores = state.lock_all(shards.clone());
-            let now = state.clock.now();
-            let time =
-                cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
-            let find = |at: usize, key: &[u8]| cores[at].1.find(key);
-            found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
+        let slots = || requests.iter().filter_map(|request| Some(slot(request.query()?.0)));
+        let confirmed = (0..ATTEMPTS).find_map(|_| {
+            let changes = state.ownership.changes();
+            if !enter_all((state, readers), &shards, &mut versions, &mut entered) {
+                return None;
+            }
+            // After the states were entered: they may be some in which the keys of a slot are missing already.
+            let confirmed = state.ownership.confirm(changes, slots());
+            (confirmed != Confirmed::Again).then_some(confirmed)
+        });
+        match confirmed {
+            Some(Confirmed::Owned) => {
+                let find = |at: usize, key: &[u8]| {
+                    entered[at].get_key_value(key).map(|(there, ())| *there)
+                };
+                found.hits = answer_all(state, &shards, (first, requests), now, find, answer);
+            }
+            Some(_) => refuse((first, requests), answer),
+            None => {
+                // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
+                entered.clear();
+                let mut cores = state.lock_all(shards.clone());
+                if slots().all(|slot| state.ownership.has(|| slot)) {
+                    let now = state.clock.now();
+                    let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
+                    let time = times.max().unwrap_or(now);
+                    let find = |at: usize, key: &[u8]| cores[at].1.find(key);
+                    found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
+                } else {
+                    refuse((first, requests), answer);
+                }
+            }
         }
         found.lsn = last_seen(state, &shards, requests);
         let entered = emptied(entered);
@@ -89,6 +108,13 @@ impl MultiRead {
         let shards = emptied(shards);
         *self = Self { shards, versions, entered };
         found
+    }
+}
+
+/// Answers that the group does not have all slots of the keys.
+fn refuse((first, requests): (usize, &[Request<'_>]), answer: &mut impl FnMut(usize, Answer<'_>)) {
+    for number in first..first + requests.len() {
+        answer(number, Answer::Error(RequestError::SlotNotOwned));
     }
 }
 

@@ -35,6 +35,7 @@ mod logged_floor;
 pub(crate) mod maintenance;
 pub(crate) mod marks;
 pub(crate) mod number;
+pub(crate) mod ownership;
 pub(crate) mod publish_gate;
 pub(crate) mod record;
 pub(crate) mod role;
@@ -56,6 +57,7 @@ use limit::MemoryLimit;
 use load::LoadingShards;
 use logged_floor::LoggedFloor;
 use marks::Marks;
+use ownership::Ownership;
 use publish_gate::PublishGate;
 use role::{Role, RoleCell};
 use shard::{Core, Shard};
@@ -75,6 +77,7 @@ pub(crate) struct State {
     pub(crate) heap_trimmer: HeapTrimmer,
     pub(crate) role: RoleCell,
     marks: Marks,
+    pub(crate) ownership: Ownership,
     /// The bounds of the log's entries and of requests, in bytes.
     pub(crate) longest_entry: usize,
     pub(crate) largest_request: usize,
@@ -125,10 +128,11 @@ impl State {
         options: &Options,
     ) -> Self {
         let clock = Clock::starting(options.time.clone(), latest);
+        let ownership = Ownership::of(&log.slots());
         // The log contains all changes, with their values, also without a folder.
         let state = Self::build(shards, log, clock, options, true);
         let (role, marks) = (RoleCell::new(Role::Loading), Marks::by_slot());
-        Self { role, marks, floor: floor.into(), latest_entry: latest.into(), ..state }
+        Self { role, marks, ownership, floor: floor.into(), latest_entry: latest.into(), ..state }
     }
 
     fn build(
@@ -143,6 +147,7 @@ impl State {
         Self {
             role: RoleCell::new(Role::Alone),
             marks: Marks::default(),
+            ownership: Ownership::default(),
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
             floor: AtomicU64::new(0),

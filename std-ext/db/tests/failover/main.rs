@@ -2,7 +2,7 @@
 //!
 //! Clients for clusters that others wrote, unmodified, on three nodes and three members of etcd. They write while the
 //! group is handed over, and while its primary is killed, ended and stopped. No acknowledged write may be lost, and
-//! each client goes on by itself.
+//! each client goes on by itself. `groups` does the same with two groups of two nodes.
 //!
 //! `HEDGEROW_FAILOVER_ROUNDS` says how often each of these happens; by default once. `HEDGEROW_IOREDIS` names a folder
 //! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
@@ -10,6 +10,7 @@
 #[path = "../../src/cluster/etcd/process.rs"]
 #[allow(dead_code, reason = "the tests of etcd's client use the rest")]
 mod etcd;
+mod groups;
 mod nodes;
 mod redis_cli;
 mod redis_rs;

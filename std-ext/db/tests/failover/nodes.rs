@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -27,12 +28,7 @@ impl Nodes {
     /// Starts three nodes on a cluster of etcd, and waits until one of them is the primary.
     pub(crate) fn new(etcd: &Etcd) -> Self {
         let endpoints = etcd.endpoints().join(",");
-        let arguments = [
-            "--cluster yes --cluster-name test --cluster-lease 1000 --cluster-announce-ip 127.0.0.1",
-            "--threads 2 --shards 4 --cluster-etcd",
-            &endpoints,
-        ];
-        let arguments = arguments.join(" ").split(' ').map(str::to_owned).collect();
+        let arguments = arguments(&endpoints, "1000");
         let folder = tempfile::tempdir().unwrap();
         let mut nodes =
             Self { ports: free_ports(), children: [None, None, None], arguments, folder };
@@ -43,16 +39,7 @@ impl Nodes {
 
     /// Starts a node, with its data if it has some.
     pub(crate) fn start(&mut self, n: usize) {
-        let log = self.folder.path().join(format!("{n}.log"));
-        let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HEDGEROW_DB_")) {
-            command.env_remove(name);
-        }
-        command.args(["--port", &self.ports[n].to_string(), "--dir"]);
-        command.arg(self.folder.path().join(n.to_string())).args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.children[n] = Some(command.spawn().unwrap());
+        self.children[n] = Some(spawn(self.folder.path(), n, self.ports[n], &self.arguments));
     }
 
     /// Makes the group be handed over from the primary to the next node.
@@ -127,18 +114,11 @@ impl Nodes {
 
     /// Returns a node's role, and of a follower the state of its link.
     fn role(&self, n: usize) -> Option<String> {
-        let role: Vec<redis::Value> = redis::cmd("ROLE").query(&mut self.connect(n)?).ok()?;
-        let word = |place: usize| redis::from_redis_value::<String>(role.get(place)?.clone()).ok();
-        let role = word(0)?;
-        Some(if role == "slave" { format!("{role} {}", word(3)?) } else { role })
+        role(self.ports[n])
     }
 
     fn connect(&self, n: usize) -> Option<Connection> {
-        let limit = Duration::from_secs(1);
-        let client = redis::Client::open(("127.0.0.1", self.ports[n])).unwrap();
-        let connection = client.get_connection_with_timeout(limit).ok()?;
-        connection.set_read_timeout(Some(limit)).ok()?;
-        Some(connection)
+        connect(self.ports[n])
     }
 
     /// Polls until there is a result, which must be soon.
@@ -152,22 +132,12 @@ impl Nodes {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-
-    /// Prints the end of each node's messages.
-    fn print_messages(&self) {
-        for n in 0..3 {
-            let log = self.folder.path().join(format!("{n}.log"));
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            println!("== node {n}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
-        }
-    }
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.print_messages();
+            print_messages(self.folder.path(), 3);
         }
         for child in self.children.iter_mut().flatten() {
             // A stopped process ends as well. One of them may have ended on its own.
@@ -177,15 +147,71 @@ impl Drop for Nodes {
     }
 }
 
+/// Returns the arguments that all nodes have.
+pub(crate) fn arguments(endpoints: &str, lease: &str) -> Vec<String> {
+    let arguments = [
+        "--cluster yes --cluster-name test --cluster-announce-ip 127.0.0.1 --cluster-lease",
+        lease,
+        "--threads 2 --shards 4 --cluster-etcd",
+        endpoints,
+    ];
+    arguments.join(" ").split(' ').map(str::to_owned).collect()
+}
+
+/// Starts a node, with its data if it has some.
+pub(crate) fn spawn(folder: &Path, n: usize, port: u16, arguments: &[String]) -> Child {
+    let log = folder.join(format!("{n}.log"));
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    let mut command = program();
+    command.args(["--port", &port.to_string(), "--dir"]);
+    command.arg(folder.join(n.to_string())).args(arguments);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap()
+}
+
+/// Returns the program, without settings from the environment.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HEDGEROW_DB_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Returns the role of the node at a port, and of a follower the state of its link.
+pub(crate) fn role(port: u16) -> Option<String> {
+    let role: Vec<redis::Value> = redis::cmd("ROLE").query(&mut connect(port)?).ok()?;
+    let word = |place: usize| redis::from_redis_value::<String>(role.get(place)?.clone()).ok();
+    let role = word(0)?;
+    Some(if role == "slave" { format!("{role} {}", word(3)?) } else { role })
+}
+
+pub(crate) fn connect(port: u16) -> Option<Connection> {
+    let limit = Duration::from_secs(1);
+    let client = redis::Client::open(("127.0.0.1", port)).unwrap();
+    let connection = client.get_connection_with_timeout(limit).ok()?;
+    connection.set_read_timeout(Some(limit)).ok()?;
+    Some(connection)
+}
+
+/// Prints the end of each node's messages.
+pub(crate) fn print_messages(folder: &Path, nodes: usize) {
+    for n in 0..nodes {
+        let text = std::fs::read_to_string(folder.join(format!("{n}.log"))).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        println!("== node {n}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+    }
+}
+
 /// Returns ports that are free, and have a free port for other nodes.
 ///
 /// The system gives none of them to the end of a connection, also while its node is away.
-fn free_ports() -> [u16; 3] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let random = RandomState::new();
     let mut candidates =
         (0..).map(|n: u64| 10_000 + (random.hash_one(n) % u64::from(PEER_PORTS)) as u16);
     let mut held = Vec::new();
-    [(); 3].map(|()| {
+    [(); N].map(|()| {
         let port = candidates.by_ref().find(|port| {
             let listen = |port| TcpListener::bind(("127.0.0.1", port));
             let both = listen(*port).and_then(|one| Ok([one, listen(port + PEER_PORTS)?]));

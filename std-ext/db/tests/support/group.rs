@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use crate::support::Running;
-use hedgerow_db::cluster::view::{Addresses, Health, Member, Role, View, Views};
+use hedgerow_db::cluster::view::{Addresses, Group, Health, Member, Role, View, Views};
 use redis::Commands;
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::cluster_read_routing::RandomReplicaStrategy;
@@ -63,12 +63,16 @@ impl Cluster {
         for (number, node) in self.0.iter().enumerate() {
             node.views.publish(View {
                 own_id: node.id.clone(),
-                group_id: GROUP.into(),
                 role: if number == primary { Role::Primary } else { Role::Follower },
-                epoch: primary as u64 + 1,
-                primary: Some(self.0[primary].id.clone()),
-                is_led: true,
-                members: members.clone(),
+                group: Group {
+                    number: 0,
+                    id: GROUP.into(),
+                    epoch: primary as u64 + 1,
+                    primary: Some(self.0[primary].id.clone()),
+                    is_led: true,
+                    members: members.clone(),
+                },
+                ..View::default()
             });
         }
     }
@@ -76,8 +80,9 @@ impl Cluster {
     /// Ends the primary's lease, in everybody's view.
     pub(crate) fn lose_primary(&self) {
         for node in &self.0 {
-            let view = View::clone(&node.views.current());
-            node.views.publish(View { role: Role::Follower, is_led: false, ..view });
+            let mut view = View::clone(&node.views.current());
+            (view.role, view.group.is_led) = (Role::Follower, false);
+            node.views.publish(view);
         }
     }
 

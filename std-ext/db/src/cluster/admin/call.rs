@@ -5,6 +5,7 @@ use crate::cluster::etcd::{Client, Settings};
 use crate::cluster::keys::Keys;
 use crate::cluster::meet;
 use crate::config::{ClusterInvocation, ClusterSettings};
+use crate::slot_set::MOST_GROUPS;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -38,9 +39,21 @@ impl Call {
         Ok(client)
     }
 
-    /// Returns the names of the cluster's keys.
+    /// Returns the number of the group that the command is about.
+    pub(super) fn group(&self) -> Result<u32, AdminError> {
+        let Some(text) = self.asked.value("group") else { return Ok(self.settings.group) };
+        text.parse().ok().filter(|group| *group < MOST_GROUPS).ok_or_else(|| {
+            AdminError::from(format!(
+                "--group: invalid value '{text}': expected a number from 0 to {}",
+                MOST_GROUPS - 1
+            ))
+        })
+    }
+
+    /// Returns the names of the keys of the cluster and that group.
     pub(super) fn keys(&self) -> Result<Keys, AdminError> {
-        Keys::new(&self.settings.name).map_err(|why| AdminError::from(why.to_string()))
+        Keys::new(&self.settings.name, self.group()?)
+            .map_err(|why| AdminError::from(why.to_string()))
     }
 
     /// Returns the seconds that a flag gives.

@@ -10,12 +10,14 @@ use super::{AdminError, Call, Group, Report};
 use crate::cluster::core::{NodeId, Seq};
 use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
 use crate::cluster::identity;
-use crate::cluster::keys::{GROUP, Keys};
+use crate::cluster::keys::Keys;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
+use crate::cluster::registration::Node;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
+use crate::slot_set::{SlotSet, share};
 use crate::state::slots::SLOTS;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -40,7 +42,19 @@ struct Checked {
     /// The entry as of which the digests are; `null` if the nodes could not be compared.
     lsn: Option<u64>,
     nodes: Vec<NodeDigest>,
+    /// The group that was checked.
+    group: u32,
+    /// The slots of all groups that have some.
+    groups: Vec<GroupSlots>,
     problems: Vec<String>,
+}
+
+/// The slots of a group.
+#[derive(Serialize)]
+struct GroupSlots {
+    group: u32,
+    /// Ranges with their last slot.
+    slots: Vec<(u16, u16)>,
 }
 
 /// A digest of all keys of a node.
@@ -63,9 +77,11 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let mut problems = log.problems.clone();
         problems.extend(other);
         problems.extend(durable_problems(&group));
+        let (groups, misplaced) = check_slots(&group);
+        problems.extend(misplaced);
         let lsn = nodes.first().map(|node| node.lsn);
         let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
-        Ok(Checked { log, lsn, nodes, problems })
+        Ok(Checked { log, lsn, nodes, group: group.number, groups, problems })
     })?;
     let healthy = checked.problems.is_empty();
     Ok(Report::new(checked.text(), &checked, healthy))
@@ -74,6 +90,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 impl Checked {
     fn text(&self) -> String {
         let log = &self.log;
+        let several = self.groups.len() > 1 || self.group != 0;
         let mut text = match (log.first_seq, log.last_seq, log.last_lsn) {
             (Some(first), Some(last), Some(lsn)) => format!(
                 "The log in etcd: batches {first} to {last}, up to entry {lsn}. {} were read.\n",
@@ -92,6 +109,13 @@ impl Checked {
                 nodes => format!("All {nodes} nodes have the same data."),
             };
             let _ = writeln!(text, "{nodes} The log is whole.");
+            if several {
+                let (checked, groups) = (self.group, self.groups.len());
+                let _ = writeln!(
+                    text,
+                    "This was group {checked}. Each slot belongs to exactly one of {groups} groups."
+                );
+            }
         }
         text + &list("Violations", &self.problems)
     }
@@ -154,6 +178,47 @@ async fn read_batches(
         }
     }
     Ok(Some(check))
+}
+
+/// Checks that each slot has exactly one group, by the division that `format` says and by what each registered node
+/// takes for its slots. Returns the slots of all groups, and what is wrong.
+fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
+    let groups = group.format.groups;
+    let slots_of = |group: u32| SlotSet::of_range(share(group, groups)).ranges();
+    let all = (0..groups).map(|group| GroupSlots { group, slots: slots_of(group) });
+    let all: Vec<_> = all.filter(|group| !group.slots.is_empty()).collect();
+    let mut owners = vec![Vec::new(); usize::from(SLOTS)];
+    let mut own = |group: u32, slots: &[(u16, u16)]| {
+        for slot in
+            slots.iter().flat_map(|&(first, last)| first..=last).filter(|slot| *slot < SLOTS)
+        {
+            let owners: &mut Vec<u32> = &mut owners[usize::from(slot)];
+            if !owners.contains(&group) {
+                owners.push(group);
+            }
+        }
+    };
+    all.iter().for_each(|one| own(one.group, &one.slots));
+    let mut problems = Vec::new();
+    for Node { id, registration } in group.nodes.iter().chain(&group.others) {
+        let Some(claimed) = &registration.slots else { continue };
+        own(registration.group, claimed);
+        if *claimed != slots_of(registration.group) {
+            problems.push(format!(
+                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?}: restart it",
+                registration.group,
+                slots_of(registration.group)
+            ));
+        }
+    }
+    let wrong = owners.iter().enumerate().filter(|(_, owners)| owners.len() != 1);
+    if let Some((slot, owners)) = wrong.clone().next() {
+        problems.push(format!(
+            "{} slots do not have exactly one group: slot {slot} has {owners:?}",
+            wrong.count()
+        ));
+    }
+    (all, problems)
 }
 
 /// Returns what is wrong with the progress of the members' disks.
@@ -274,7 +339,7 @@ async fn ask_members(
     let id = GroupId {
         cluster: group.format.cluster,
         incarnation: group.format.incarnation,
-        group: GROUP,
+        group: group.number,
     };
     let options = PeerClientOptions { group: id, ..options.clone() };
     let (mut asked, mut problems) = (Vec::new(), Vec::new());
@@ -348,6 +413,31 @@ mod tests {
     use super::*;
     use crate::clustered::DigestPart;
 
+    #[test]
+    fn each_slot_has_one_group() {
+        let mut group = group();
+        let problems = |group: &Group| check_slots(group).1;
+        assert_eq!(problems(&group), [""; 0]);
+        assert_eq!(check_slots(&group).0.len(), 1);
+        group.format.groups = 3;
+        group.nodes[0].registration.slots = Some(vec![(0, 5460)]);
+        let mut other = group.nodes[1].clone();
+        (other.registration.group, other.registration.slots) = (1, Some(vec![(5461, 10_921)]));
+        group.others.push(other);
+        assert_eq!((problems(&group).len(), check_slots(&group).0.len()), (0, 3));
+        group.others[0].registration.slots = Some(vec![(5460, 10_921)]);
+        let found = problems(&group);
+        assert!(found[0].contains("takes the slots [(5460, 10921)]"), "{found:?}");
+        assert!(
+            found[1].contains("1 slots do not have exactly one group: slot 5460 has [0, 1]"),
+            "{found:?}"
+        );
+        // A group beyond the division has none.
+        (group.others[0].registration.group, group.others[0].registration.slots) =
+            (7, Some(Vec::new()));
+        assert_eq!(problems(&group), [""; 0]);
+    }
+
     const FIRST: NodeId = NodeId([1; 20]);
     const SECOND: NodeId = NodeId([2; 20]);
 
@@ -395,8 +485,14 @@ mod tests {
     #[test]
     fn what_was_found_is_said() {
         let nodes = vec![NodeDigest::new(FIRST, &digest()), NodeDigest::new(SECOND, &digest())];
-        let mut checked =
-            Checked { log: LogCheck::default(), lsn: Some(41), nodes, problems: Vec::new() };
+        let mut checked = Checked {
+            log: LogCheck::default(),
+            lsn: Some(41),
+            nodes,
+            group: 0,
+            groups: Vec::new(),
+            problems: Vec::new(),
+        };
         let text = checked.text();
         assert!(text.ends_with("All 2 nodes have the same data. The log is whole.\n"), "{text}");
         checked.problems.push("a batch is missing".to_owned());

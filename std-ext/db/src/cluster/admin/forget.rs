@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn members_and_progress_go_in_one_transaction() {
-        let (group, keys) = (without_one(), Keys::new("roses").unwrap());
+        let (group, keys) = (without_one(), Keys::new("roses", 0).unwrap());
         let Transaction { compare, then, otherwise } = removal(&group, &keys, GONE);
         let id = GONE.to_string();
         let wanted = [

@@ -18,6 +18,8 @@ const LEAST_DIGITS: usize = 4;
 /// A group as etcd has it.
 #[derive(Clone, Debug)]
 pub(in crate::cluster) struct Group {
+    /// The group's number.
+    pub(in crate::cluster) number: u32,
     /// etcd's revision.
     pub(in crate::cluster) revision: u64,
     /// The cluster.
@@ -28,8 +30,10 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) members: Members,
     /// The value of `members`, to compare it; `None` without the key.
     pub(in crate::cluster) members_text: Option<Vec<u8>>,
-    /// The nodes that are registered.
+    /// The nodes of the group that are registered.
     pub(in crate::cluster) nodes: Vec<Node>,
+    /// The registered nodes of other groups.
+    pub(in crate::cluster) others: Vec<Node>,
     /// The progress of the members' disks.
     pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
     /// The first batch that etcd has.
@@ -73,14 +77,19 @@ impl Group {
                 keys.format()
             )));
         };
+        let nodes = of_nodes(&nodes, &keys.nodes(), registration);
+        let own = |node: &Node| node.registration.group == keys.number();
+        let (nodes, others) = nodes.into_iter().partition(own);
         let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
         Ok(Self {
+            number: keys.number(),
             revision: answer.revision,
             format: Format::parse(&format)?,
             tail: tail.map(|line| Tail::parse(&line)).transpose()?,
             members: Members::parse(members.as_deref().unwrap_or(b"[]"))?,
             members_text: members,
-            nodes: of_nodes(&nodes, &keys.nodes(), registration),
+            nodes,
+            others,
             durable: of_nodes(&durable, &keys.durables(), |id, value| {
                 Some((id, Durable::parse(value)?))
             }),
@@ -187,8 +196,16 @@ pub(super) mod tests {
         let members =
             roles.iter().fold(Members::default(), |all, (n, _)| all.with(node(*n), 70_000));
         Group {
+            number: 0,
+            others: Vec::new(),
             revision: 100,
-            format: Format { cluster: [7; 16], incarnation: 1, made: 70_000, adopter: None },
+            format: Format {
+                cluster: [7; 16],
+                incarnation: 1,
+                made: 70_000,
+                groups: 1,
+                adopter: None,
+            },
             tail: Some(Tail {
                 epoch: 3,
                 node: Some(node(1)),

@@ -6,9 +6,9 @@ use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
 use crate::cluster::hex;
-use crate::cluster::identity::FORMAT;
 use crate::cluster::registration::{Node, Registration};
 use crate::config::ClusterSettings;
+use crate::slot_set::{SlotSet, share};
 use serde::Serialize;
 
 /// The part of etcd's quota, in percent, from which on it is a problem.
@@ -23,6 +23,11 @@ struct Status {
     incarnation: u64,
     made_ms: u64,
     revision: u64,
+    /// The group that is shown, and its slots as ranges with their last slot.
+    group: u32,
+    slots: Vec<(u16, u16)>,
+    /// How many groups the slots are divided among.
+    groups: u32,
     log: Option<LogStatus>,
     members: Vec<NodeStatus>,
     /// Registered nodes that are no members.
@@ -131,10 +136,13 @@ impl Status {
         let mut status = Self {
             cluster: settings.name.clone(),
             id: hex::text(&group.format.cluster),
-            format: FORMAT,
+            format: group.format.number(),
             incarnation: group.format.incarnation,
             made_ms: group.format.made,
             revision: group.revision,
+            group: group.number,
+            slots: SlotSet::of_range(share(group.number, group.format.groups)).ranges(),
+            groups: group.format.groups,
             log: LogStatus::new(group),
             members,
             others,
@@ -149,6 +157,7 @@ impl Status {
     fn find_problems(&self, settings: &ClusterSettings, group: &Group) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(problem_of_primary(group));
+        problems.extend(problem_of_others(group));
         for member in &self.members {
             let id = &member.node;
             if member.state == "absent" {
@@ -197,6 +206,20 @@ impl Status {
         problems
     }
 
+    /// Says which group this is, if there are several.
+    fn group_text(&self) -> String {
+        let Self { group, groups, slots, .. } = self;
+        if (*group, *groups) == (0, 1) {
+            return String::new();
+        }
+        let range = |(first, last): &(u16, u16)| format!("{first} to {last}");
+        let slots = match slots.iter().map(range).collect::<Vec<_>>() {
+            slots if slots.is_empty() => "no slots".to_owned(),
+            slots => format!("the slots {}", slots.join(", ")),
+        };
+        format!("Group {group} has {slots}. The slots are divided among {groups} groups.\n")
+    }
+
     fn text(&self) -> String {
         let Self { cluster, id, incarnation, .. } = self;
         let head = ["NODE", "STATE", "CLIENTS", "ENTRY", "BEHIND", "ON DISK", "CLOCK", "VERSION"];
@@ -205,7 +228,8 @@ impl Status {
         let mut etcd = vec![row(["ETCD", "VERSION", "ROLE", "SIZE", "IN USE", "QUOTA"])];
         etcd.extend(self.etcd.iter().map(EtcdStatus::row));
         let text = format!(
-            "Cluster {cluster}, id {id}, incarnation {incarnation}.\n{}\n{}\n{}",
+            "Cluster {cluster}, id {id}, incarnation {incarnation}.\n{}{}\n{}\n{}",
+            self.group_text(),
             self.log.as_ref().map_or_else(String::new, LogStatus::text),
             table(&nodes),
             table(&etcd)
@@ -213,6 +237,23 @@ impl Status {
         let verdict = if self.problems.is_empty() { "\nNo problems.\n" } else { "" };
         text + &list("Problems", &self.problems) + verdict
     }
+}
+
+/// Returns which other groups with slots have no primary.
+fn problem_of_others(group: &Group) -> Option<String> {
+    let groups = group.format.groups;
+    let is_led = |number: &u32| {
+        let mut nodes = group.others.iter().map(|node| &node.registration);
+        nodes.any(|node| node.group == *number && node.role == "primary")
+    };
+    let others = (0..groups).filter(|number| *number != group.number);
+    let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
+    let first = unled.first()?;
+    Some(format!(
+        "{} of the other groups have no registered primary, so their slots are not served: look at `hedgerow-db cluster \
+         status --group {first}`",
+        unled.len()
+    ))
 }
 
 /// Returns what is wrong with the primary.
@@ -452,6 +493,24 @@ mod tests {
         assert_eq!(json["log"]["primary"], "01".repeat(20));
         assert_eq!(json["members"][1]["clock_ahead_ms"], -400);
         assert_eq!(json["etcd"][0]["member"], "ab");
+        assert_eq!((&json["group"], &json["groups"]), (&0.into(), &1.into()));
+    }
+
+    #[test]
+    fn a_group_of_several_shows_its_slots() {
+        let mut group = group();
+        (group.number, group.format.groups) = (1, 2);
+        let text = status(&group, member(), &[]).text();
+        let wanted = "Group 1 has the slots 8192 to 16383. The slots are divided among 2 groups.\n";
+        assert!(text.contains(wanted), "{text}");
+        has(&status(&group, member(), &[]), "1 of the other groups have no registered primary");
+        let mut other = group.nodes[0].clone();
+        other.registration.group = 0;
+        group.others.push(other);
+        assert_eq!(status(&group, member(), &[]).problems, [""; 0]);
+        group.number = 7;
+        let text = status(&group, member(), &[]).text();
+        assert!(text.contains("Group 7 has no slots."), "{text}");
     }
 
     #[track_caller]

@@ -89,6 +89,7 @@ impl Plan {
         replace: Option<&str>,
     ) -> Result<Self, StartError> {
         let candidates = Candidates::open(folders, &settings.name)?;
+        refuse_groups(settings, &candidates, None)?;
         let taken = &candidates.taken;
         let (target, standing) = runtime()?.block_on(async {
             let (client, keys) = connect(settings).await?;
@@ -96,6 +97,7 @@ impl Plan {
             let standing = target.standing(&client, &keys, &taken.survey).await?;
             Ok::<_, StartError>((target, standing))
         })?;
+        refuse_groups(settings, &candidates, Some(&target))?;
         let format = next_incarnation(&candidates, &target)?;
         may_replace(&settings.name, taken, (&target, standing), &format, replace)?;
         let mut builder = Builder::default();
@@ -221,7 +223,8 @@ pub(super) fn runtime() -> Result<Runtime, StartError> {
 /// # Errors
 /// If the settings are wrong, etcd does not answer, or its version is too old.
 pub(super) async fn connect(settings: &ClusterSettings) -> Result<(Client, Keys), StartError> {
-    let keys = Keys::new(&settings.name).map_err(|why| StartError::new(why.to_string()))?;
+    let keys = Keys::new(&settings.name, settings.group)
+        .map_err(|why| StartError::new(why.to_string()))?;
     let settings = Settings { call_timeout: CALL, ..meet::etcd_settings(settings) };
     let client = Client::connect(&settings)?;
     client.check_version().await?;
@@ -240,7 +243,7 @@ fn contents(survey: &Survey) -> String {
 fn next_incarnation(candidates: &Candidates, target: &Target) -> Result<Format, StartError> {
     let now = TimeSource::System.now();
     let taken = &candidates.taken;
-    let Some(belonging) = &taken.survey.belonging else { return Format::new(now) };
+    let Some(belonging) = &taken.survey.belonging else { return Format::new(now, 1) };
     let cluster = belonging.cluster().ok_or_else(|| {
         StartError::new(format!(
             "the file `cluster` in {} has no id: restore the directory",
@@ -257,7 +260,37 @@ fn next_incarnation(candidates: &Candidates, target: &Target) -> Result<Format, 
     let incarnation = last.checked_add(1).ok_or_else(|| {
         StartError::new("the incarnation of the cluster is the largest number there is")
     })?;
-    Ok(Format { cluster, incarnation, made: now, adopter: None })
+    Ok(Format { cluster, incarnation, made: now, groups: 1, adopter: None })
+}
+
+/// Refuses clusters of several groups: the log in etcd of one group says nothing about the others.
+fn refuse_groups(
+    settings: &ClusterSettings,
+    candidates: &Candidates,
+    target: Option<&Target>,
+) -> Result<(), StartError> {
+    let of_several =
+        |one: &&Candidate| one.survey.belonging.as_ref().is_some_and(Belonging::has_several_groups);
+    if let Some(one) = candidates.all().find(of_several) {
+        return Err(StartError::new(format!(
+            "{} belongs to a cluster of several groups, and adopt knows only clusters of one group. Keep the \
+             directories of all nodes; `hedgerow-db --dir` opens a copy of one without a cluster",
+            one.path().display()
+        )));
+    }
+    if target.and_then(|target| target.format.as_ref()).is_some_and(|format| format.groups != 1) {
+        return Err(StartError::new(format!(
+            "the cluster {:?} in etcd has several groups, and adopt knows only clusters of one group: choose another \
+             cluster-name",
+            settings.name
+        )));
+    }
+    if (settings.group, settings.groups) != (0, 1) {
+        return Err(StartError::new(
+            "adopt makes a cluster of one group: leave out cluster-group and cluster-groups",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks that the log in etcd is older than the folder, or of another history; or that the operator names it.
@@ -319,7 +352,7 @@ fn begin_history(
     let Candidate { folder, survey } = taken;
     let node = identity::node_id(folder)?;
     // First, so that a folder with a mark always belongs to a cluster.
-    Belonging::new(name, format).write(folder)?;
+    Belonging::new(name, format, 0).write(folder)?;
     let (seq, epoch): (u64, Epoch) = survey.mark.map_or((0, 0), |mark| (mark.seq, mark.epoch));
     // The number before it stays unused: nobody can read on from an earlier batch.
     let mark = Mark {

@@ -8,7 +8,7 @@ use crate::cluster::core::{NodeId, Tail};
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
 use crate::cluster::identity::{self, Belonging, Format};
-use crate::cluster::keys::{GROUP, Keys};
+use crate::cluster::keys::Keys;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{self, Decision, GroupId, PeerClientOptions};
@@ -55,7 +55,7 @@ pub fn take(
     let tls = peer_tls(settings)?;
     let Format { cluster, incarnation, .. } = found.format;
     let options = PeerClientOptions {
-        group: GroupId { cluster, incarnation, group: GROUP },
+        group: GroupId { cluster, incarnation, group: settings.group },
         node: NodeId(identity::random()?),
         insecure: settings.peer.insecure,
         tls,
@@ -81,7 +81,7 @@ pub fn take(
         ))
     })?;
     peer::install(&folder)?;
-    Belonging::new(&settings.name, &found.format).write(&folder)?;
+    Belonging::new(&settings.name, &found.format, settings.group).write(&folder)?;
     describe(&settings.name, &folder, &found.format, source.id)
 }
 
@@ -91,6 +91,13 @@ async fn read(settings: &ClusterSettings) -> Result<Found, StartError> {
     let format = client.get(keys.format()).await?.pair;
     let Some(format) = format else { return Err(no_cluster(settings, &keys)) };
     let format = Format::parse(&format.value)?;
+    if format.groups != 1 {
+        return Err(StartError::new(format!(
+            "the cluster {:?} has {} groups, and a backup knows only clusters of one group: copy the directories of \
+             stopped nodes, one of each group",
+            settings.name, format.groups
+        )));
+    }
     let tail = client.get(keys.tail()).await?.pair;
     let Some(tail) = tail.filter(|_| format.adopter.is_none()) else {
         return Err(StartError::new(format!(
@@ -177,8 +184,8 @@ pub(super) mod tests {
 
     /// Makes a backup of a folder that a database on one machine has written.
     pub(in crate::cluster::backup) fn describe_alone(folder: &Arc<Folder>) -> Contents {
-        let format = Format::new(1).unwrap();
-        Belonging::new("roses", &format).write(folder).unwrap();
+        let format = Format::new(1, 1).unwrap();
+        Belonging::new("roses", &format, 0).write(folder).unwrap();
         describe("roses", folder, &format, NodeId([7; 20])).unwrap()
     }
 }

@@ -17,7 +17,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
     block_on(async {
         let client = Client::connect(&Settings::new(etcd.endpoints())).unwrap();
-        let tail = client.get(Keys::new(name).unwrap().tail()).await.unwrap().pair.unwrap();
+        let tail = client.get(Keys::new(name, 0).unwrap().tail()).await.unwrap().pair.unwrap();
         Tail::parse(&tail.value).unwrap().lsn
     })
 }
@@ -26,7 +26,7 @@ fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
 fn forge(etcd: &Etcd, name: &str) {
     block_on(async {
         let client = Client::connect(&Settings::new(etcd.endpoints())).unwrap();
-        let keys = Keys::new(name).unwrap();
+        let keys = Keys::new(name, 0).unwrap();
         let value = async |key: String| client.get(key).await.unwrap().pair.unwrap().value;
         let tail = Tail::parse(&value(keys.tail()).await).unwrap();
         let mut batch = Batch::decode(&value(keys.batch(tail.seq)).await).unwrap();

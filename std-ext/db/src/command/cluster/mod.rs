@@ -4,13 +4,13 @@ pub(super) mod nodes;
 #[cfg(all(test, feature = "cluster"))]
 mod tests;
 
-use crate::cluster::view::Role;
+use crate::cluster::view::{Group, Member, Role};
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
 use crate::command::redirects::DOWN;
 use crate::state::number;
 use crate::state::slots::{SLOTS, slot};
-use nodes::ShownNodes;
+use nodes::{Coverage, ShownNodes};
 
 /// The reply of a single node to the commands of a cluster.
 pub(super) const DISABLED: CommandError =
@@ -52,7 +52,7 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 15] = [
     ("help", 2, Subcommand::Help),
 ];
 
-const NO_SLOTS: &str = "the cluster has one group of nodes, and this group has all slots";
+const NO_SLOTS: &str = "the slots are divided among the groups when the cluster is made (cluster-groups), and stay there";
 const NO_EPOCHS: &str = "epochs are decided in etcd";
 
 /// Subcommands of Redis that change the cluster, each with what to do instead.
@@ -91,14 +91,14 @@ const HELP: [&str; 30] = [
     "MYID",
     "    Return the node id.",
     "MYSHARDID",
-    "    Return the id of the group of nodes.",
+    "    Return the id of the group of this node.",
     "NODES",
     "    Return cluster configuration seen by node. Output format:",
     "    <id> <ip:port@peer-port[,hostname]> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
     "REPLICAS <node-id>",
     "    Return <node-id> replicas.",
     "SHARDS",
-    "    Return information about the group of nodes and its slots.",
+    "    Return information about the groups of nodes and their slots.",
     "SLAVES <node-id>",
     "    Return <node-id> replicas.",
     "SLOTS",
@@ -140,18 +140,20 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::KeySlot => self.reply(|out| out.integer(slot(argument).into())),
             Subcommand::Links => self.reply(|out| out.array(0)),
             Subcommand::MyId => self.reply(|out| out.bulk(shown.view.own_id.as_bytes())),
-            Subcommand::MyShardId => self.reply(|out| out.bulk(shown.view.group_id.as_bytes())),
+            Subcommand::MyShardId => self.reply(|out| out.bulk(shown.view.group.id.as_bytes())),
             Subcommand::Nodes => {
-                let lines = shown.view.members.iter().map(|member| shown.line(member) + "\n");
-                let text: String = lines.collect();
+                let text = shown.lines();
                 self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
             }
             Subcommand::Replicas => self.replicas(&shown, argument)?,
             Subcommand::Shards => self.reply(|out| shown.write_shards(out)),
             Subcommand::Slots => {
                 // Redis would reply no slots. redis-py ends its thread at that, and after an error asks another node.
-                let primary = shown.primary_with_address().ok_or(DOWN)?;
-                self.reply(|out| shown.write_slots(primary, out));
+                let ranges = shown.known_ranges();
+                if ranges.is_empty() {
+                    return Err(DOWN.into());
+                }
+                self.reply(|out| shown.write_slots(&ranges, out));
             }
             Subcommand::Help => self.help(&HELP),
         }
@@ -221,25 +223,21 @@ impl<'a> Execution<'_, 'a> {
     }
 
     fn replicas(&mut self, shown: &ShownNodes<'_>, id: &[u8]) -> Result<(), CommandError> {
-        let known = known(shown, id)?;
-        if !shown.view.is_primary(known) {
+        let (group, known) = known(shown, id)?;
+        if !group.is_primary(known) {
             return Err("ERR The specified node is not a master".into());
         }
         self.reply(|out| {
-            out.array(shown.view.followers().count());
-            shown.view.followers().for_each(|member| out.bulk(shown.line(member).as_bytes()));
+            out.array(group.followers().count());
+            group.followers().for_each(|one| out.bulk(shown.line(group, one, &[]).as_bytes()));
         });
         Ok(())
     }
 }
 
-/// Returns the member with this id.
-fn known<'v>(
-    shown: &ShownNodes<'v>,
-    id: &[u8],
-) -> Result<&'v crate::cluster::view::Member, CommandError> {
-    let member = str::from_utf8(id).ok().and_then(|id| shown.view.member(id));
-    member.ok_or_else(|| format!("ERR Unknown node {}", String::from_utf8_lossy(id)).into())
+/// Returns the node with this id, and its group.
+fn known<'v>(shown: &ShownNodes<'v>, id: &[u8]) -> Result<(&'v Group, &'v Member), CommandError> {
+    shown.find(id).ok_or_else(|| format!("ERR Unknown node {}", String::from_utf8_lossy(id)).into())
 }
 
 /// Parses a slot; `None` if it is out of range.
@@ -250,23 +248,22 @@ fn slot_number(argument: &[u8]) -> Result<Option<u16>, CommandError> {
 
 /// Returns what CLUSTER INFO replies.
 fn info(shown: &ShownNodes<'_>) -> String {
-    let view = shown.view;
-    let served = if view.is_led { SLOTS } else { 0 };
-    let state = if view.is_led { "ok" } else { "fail" };
+    let coverage = Coverage::of(shown.view);
+    let Coverage { assigned, served, groups, nodes, epoch } = coverage;
     let lines = [
-        ("cluster_slots_assigned", SLOTS.into()),
-        ("cluster_slots_ok", served.into()),
+        ("cluster_slots_assigned", assigned as u64),
+        ("cluster_slots_ok", served as u64),
         ("cluster_slots_pfail", 0),
-        ("cluster_slots_fail", (SLOTS - served).into()),
-        ("cluster_known_nodes", view.members.len() as u64),
-        ("cluster_size", 1),
-        ("cluster_current_epoch", view.epoch),
-        ("cluster_my_epoch", view.epoch),
+        ("cluster_slots_fail", assigned.saturating_sub(served) as u64),
+        ("cluster_known_nodes", nodes as u64),
+        ("cluster_size", groups as u64),
+        ("cluster_current_epoch", epoch),
+        ("cluster_my_epoch", shown.view.group.epoch),
         // Nodes send no messages: they talk by etcd.
         ("cluster_stats_messages_sent", 0),
         ("cluster_stats_messages_received", 0),
         ("total_cluster_links_buffer_limit_exceeded", 0),
     ];
     let lines = lines.iter().map(|(name, value)| format!("{name}:{value}\r\n"));
-    std::iter::once(format!("cluster_state:{state}\r\n")).chain(lines).collect()
+    std::iter::once(format!("cluster_state:{}\r\n", coverage.state())).chain(lines).collect()
 }

@@ -1,12 +1,12 @@
-//! How the members of the group are shown, in the formats of Redis Cluster 7.
+//! How the nodes of the cluster are shown, in the formats of Redis Cluster 7.
 
-use crate::cluster::view::{EndpointType, Health, Member, View, Views};
+use crate::cluster::view::{EndpointType, Group, Health, Member, SlotRange, View, Views};
 use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
 use crate::resp::write::Writer;
 use crate::state::slots::SLOTS;
 
-/// The members as one client sees them.
+/// The nodes as one client sees them.
 pub(in crate::command) struct ShownNodes<'v> {
     pub(in crate::command) view: &'v View,
     pub(in crate::command) views: &'v Views,
@@ -19,7 +19,7 @@ pub(in crate::command) struct ShownNodes<'v> {
 }
 
 impl<'v> Execution<'v, '_> {
-    /// Returns the members as this client sees them, if this is a node of a cluster.
+    /// Returns the nodes as this client sees them, if this is a node of a cluster.
     pub(in crate::command) fn shown_nodes(&self) -> Option<ShownNodes<'v>> {
         let group = self.group()?;
         Some(ShownNodes {
@@ -38,19 +38,39 @@ impl<'v> ShownNodes<'v> {
         if self.is_own(member) { self.own_offset } else { member.offset }
     }
 
-    /// Returns the followers that serve clients.
+    /// Returns the followers of this node's group that serve clients.
     pub(in crate::command) fn online_followers(&self) -> impl Iterator<Item = &'v Member> + Clone {
-        self.view.followers().filter(|member| member.health == Health::Online)
+        online(&self.view.group)
+    }
+
+    /// Finds a node by its id, and its group.
+    pub(super) fn find(&self, id: &[u8]) -> Option<(&'v Group, &'v Member)> {
+        let id = str::from_utf8(id).ok()?;
+        self.view.groups().find_map(|group| Some((group, group.member(id)?)))
+    }
+
+    /// Returns the lines of CLUSTER NODES.
+    pub(super) fn lines(&self) -> String {
+        let ranges = self.view.owners.ranges();
+        let mut text = String::new();
+        for group in self.view.groups() {
+            let ranges = ranges_of(&ranges, group);
+            for member in &group.members {
+                text.push_str(&self.line(group, member, &ranges));
+                text.push('\n');
+            }
+        }
+        text
     }
 
     fn is_own(&self, member: &Member) -> bool {
         member.id == self.view.own_id
     }
 
-    /// Returns a member's line in CLUSTER NODES, without a line end.
-    pub(super) fn line(&self, member: &Member) -> String {
+    /// Returns a member's line in CLUSTER NODES, without a line end. `ranges` are the slots of its group.
+    pub(super) fn line(&self, group: &Group, member: &Member, ranges: &[SlotRange]) -> String {
         let Member { id, addresses, health, lag, .. } = member;
-        let (own, primary) = (self.is_own(member), self.view.is_primary(member));
+        let (own, primary) = (self.is_own(member), group.is_primary(member));
         let mut address =
             format!("{}:{}@{}", addresses.ip, port(member, self.tls), addresses.peer_port);
         if !addresses.hostname.is_empty() {
@@ -64,31 +84,49 @@ impl<'v> ShownNodes<'v> {
         if port(member, self.tls) == 0 {
             flags.push_str(",noaddr");
         }
-        let of = match &self.view.primary {
+        let of = match &group.primary {
             Some(id) if !primary => id,
             _ => "-",
         };
         // Of itself, a node of Redis shows 0.
         let heard = if own { 0 } else { self.now.saturating_sub(lag * 1000) };
         let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
-        let epoch = self.view.epoch;
-        let slots = if primary { format!(" 0-{}", SLOTS - 1) } else { String::new() };
+        let (epoch, mut slots) = (group.epoch, String::new());
+        for SlotRange { first, last, .. } in ranges.iter().filter(|_| primary) {
+            slots.push_str(&if first == last {
+                format!(" {first}")
+            } else {
+                format!(" {first}-{last}")
+            });
+        }
         format!("{id} {address} {flags} {of} 0 {heard} {epoch} {link}{slots}")
     }
 
-    /// Returns the primary if its address is known. A node that has just started may not know it yet.
-    pub(super) fn primary_with_address(&self) -> Option<&Member> {
-        self.view.primary().filter(|primary| port(primary, self.tls) != 0)
+    /// Returns the ranges of slots whose groups have a primary with a known address. A node that has just started may
+    /// not know it yet.
+    pub(super) fn known_ranges(&self) -> Vec<(SlotRange, &'v Group, &'v Member)> {
+        let known = |range: SlotRange| {
+            let group = self.view.group(range.group)?;
+            let primary = group.primary().filter(|primary| port(primary, self.tls) != 0)?;
+            Some((range, group, primary))
+        };
+        self.view.owners.ranges().into_iter().filter_map(known).collect()
     }
 
-    /// Writes what CLUSTER SLOTS replies if this is the primary.
-    pub(super) fn write_slots(&self, primary: &Member, out: &mut Writer<'_>) {
-        out.array(1);
-        out.array(3 + self.online_followers().count());
-        out.integer(0);
-        out.integer((SLOTS - 1).into());
-        self.write_slots_node(primary, out);
-        self.online_followers().for_each(|follower| self.write_slots_node(follower, out));
+    /// Writes what CLUSTER SLOTS replies.
+    pub(super) fn write_slots(
+        &self,
+        ranges: &[(SlotRange, &Group, &Member)],
+        out: &mut Writer<'_>,
+    ) {
+        out.array(ranges.len());
+        for (range, group, primary) in ranges {
+            out.array(3 + online(group).count());
+            out.integer(range.first.into());
+            out.integer(range.last.into());
+            self.write_slots_node(primary, out);
+            online(group).for_each(|follower| self.write_slots_node(follower, out));
+        }
     }
 
     /// Writes a node of CLUSTER SLOTS: its preferred endpoint, and its other addresses behind.
@@ -110,22 +148,26 @@ impl<'v> ShownNodes<'v> {
         others().for_each(|(name, value)| write_pair(out, name, value));
     }
 
-    /// Writes what CLUSTER SHARDS replies: the one group.
+    /// Writes what CLUSTER SHARDS replies.
     pub(super) fn write_shards(&self, out: &mut Writer<'_>) {
-        out.array(1);
-        out.map(2);
-        out.bulk(b"slots");
-        out.array(2);
-        out.integer(0);
-        out.integer((SLOTS - 1).into());
-        out.bulk(b"nodes");
-        out.array(self.view.members.len());
-        let primary = self.view.primary();
-        let all = primary.into_iter().chain(self.view.followers());
-        all.for_each(|member| self.write_shards_node(member, out));
+        let ranges = self.view.owners.ranges();
+        out.array(self.view.groups().count());
+        for group in self.view.groups() {
+            let ranges = ranges_of(&ranges, group);
+            out.map(2);
+            out.bulk(b"slots");
+            out.array(2 * ranges.len());
+            for slot in ranges.iter().flat_map(|range| [range.first, range.last]) {
+                out.integer(slot.into());
+            }
+            out.bulk(b"nodes");
+            out.array(group.members.len());
+            let all = group.primary().into_iter().chain(group.followers());
+            all.for_each(|member| self.write_shards_node(group, member, out));
+        }
     }
 
-    fn write_shards_node(&self, member: &Member, out: &mut Writer<'_>) {
+    fn write_shards_node(&self, group: &Group, member: &Member, out: &mut Writer<'_>) {
         let addresses = &member.addresses;
         let ports = [("port", addresses.port), ("tls-port", addresses.tls_port)];
         let ports = || ports.iter().filter(|(_, port)| *port != 0);
@@ -141,7 +183,7 @@ impl<'v> ShownNodes<'v> {
         if let Some(hostname) = hostname {
             write_pair(out, "hostname", hostname);
         }
-        let role = if self.view.is_primary(member) { "master" } else { "replica" };
+        let role = if group.is_primary(member) { "master" } else { "replica" };
         write_pair(out, "role", role);
         out.bulk(b"replication-offset");
         out.integer(self.offset(member).cast_signed());
@@ -151,6 +193,54 @@ impl<'v> ShownNodes<'v> {
             Health::Failed => "fail",
         };
         write_pair(out, "health", health);
+    }
+}
+
+/// Returns the followers of a group that serve clients.
+fn online(group: &Group) -> impl Iterator<Item = &Member> + Clone {
+    group.followers().filter(|member| member.health == Health::Online)
+}
+
+/// Returns the ranges of a group.
+pub(super) fn ranges_of(ranges: &[SlotRange], group: &Group) -> Vec<SlotRange> {
+    ranges.iter().filter(|range| range.group == group.number).copied().collect()
+}
+
+/// Which slots the known nodes serve.
+pub(in crate::command) struct Coverage {
+    /// The slots of groups with a primary, or a last one.
+    pub(super) assigned: usize,
+    /// The slots of groups whose primary serves.
+    pub(super) served: usize,
+    /// The groups with a primary, or a last one, and slots.
+    pub(super) groups: usize,
+    /// The nodes.
+    pub(in crate::command) nodes: usize,
+    /// The latest epoch.
+    pub(super) epoch: u64,
+}
+
+impl Coverage {
+    /// Returns which slots the nodes of a view serve.
+    pub(in crate::command) fn of(view: &View) -> Self {
+        let ranges = view.owners.ranges();
+        let nodes = view.groups().map(|group| group.members.len()).sum();
+        let epoch = view.groups().map(|group| group.epoch).max().unwrap_or(0);
+        let mut coverage = Self { assigned: 0, served: 0, groups: 0, nodes, epoch };
+        for group in view.groups() {
+            let slots: usize = ranges_of(&ranges, group).iter().map(SlotRange::count).sum();
+            if group.primary.is_some() && slots > 0 {
+                coverage.assigned += slots;
+                coverage.groups += 1;
+            }
+            coverage.served += if group.is_led { slots } else { 0 };
+        }
+        coverage
+    }
+
+    /// Returns `ok` if each slot has a primary.
+    pub(in crate::command) fn state(&self) -> &'static str {
+        if self.served == usize::from(SLOTS) { "ok" } else { "fail" }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Tests of a cluster's commands, on views that do not change by themselves. The texts are those of Redis Cluster 7.
 
+mod groups;
+
 use crate::cluster::view::{
-    Addresses, EndpointType, Health, Member, Role, View, ViewReader, Views,
+    Addresses, EndpointType, Group, Health, Member, Role, View, ViewReader, Views,
 };
 use crate::command::tests::Client;
 use crate::log::none::NoLog;
@@ -37,17 +39,32 @@ fn member(id: &str, ip: &str, number: u16, health: Health) -> Member {
 fn view(own: &str, role: Role) -> View {
     View {
         own_id: own.into(),
-        group_id: GROUP.into(),
         role,
-        epoch: 7,
-        primary: Some(ONE.into()),
-        is_led: true,
-        members: vec![
-            member(ONE, "10.0.0.1", 1, Health::Online),
-            member(TWO, "10.0.0.2", 2, Health::Online),
-            member(THREE, "fd00::3", 3, Health::Failed),
-        ],
+        group: Group {
+            number: 0,
+            id: GROUP.into(),
+            epoch: 7,
+            primary: Some(ONE.into()),
+            is_led: true,
+            members: vec![
+                member(ONE, "10.0.0.1", 1, Health::Online),
+                member(TWO, "10.0.0.2", 2, Health::Online),
+                member(THREE, "fd00::3", 3, Health::Failed),
+            ],
+        },
+        ..View::default()
     }
+}
+
+/// The same view, with a change of the group.
+fn with(mut view: View, change: impl FnOnce(&mut Group)) -> View {
+    change(&mut view.group);
+    view
+}
+
+/// The view of a follower whose group has no primary.
+fn unled() -> View {
+    with(view(TWO, Role::Follower), |group| group.is_led = false)
 }
 
 fn now() -> u64 {
@@ -139,7 +156,7 @@ fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
         "-CROSSSLOT Keys in request don't hash to the same slot"
     );
     // Also without a primary.
-    views.publish(View { is_led: false, ..view(TWO, Role::Follower) });
+    views.publish(unled());
     next_cycle(&mut client);
     assert_eq!(client.command("get a"), "$-1");
     assert_eq!(client.command("set a 1"), "-CLUSTERDOWN The cluster is down");
@@ -165,11 +182,11 @@ fn clients_without_a_primary_are_told_so() {
     let down = "-CLUSTERDOWN The cluster is down";
     let led = view(TWO, Role::Follower);
     let mut unknown = led.clone();
-    unknown.members[0].addresses = Addresses::default();
+    unknown.group.members[0].addresses = Addresses::default();
     for view in [
-        View { is_led: false, ..led.clone() },
-        View { primary: None, ..led.clone() },
-        View { primary: Some(GROUP.into()), ..led },
+        unled(),
+        with(led.clone(), |group| group.primary = None),
+        with(led, |group| group.primary = Some(GROUP.into())),
         unknown,
     ] {
         let (mut client, _views) = client_of(view, EndpointType::Ip);
@@ -236,7 +253,7 @@ fn a_loading_node_answers_what_needs_no_data() {
 fn addresses_are_those_that_the_client_can_use() {
     let moved = |endpoint_type, tls, change: &dyn Fn(&mut Addresses)| {
         let mut view = view(TWO, Role::Follower);
-        change(&mut view.members[0].addresses);
+        change(&mut view.group.members[0].addresses);
         let (mut client, _views) = client_of(view, endpoint_type);
         if tls {
             client.use_tls();
@@ -296,10 +313,9 @@ fn cluster_slots_has_the_format_of_redis() {
         )
     );
     // The last primary is shown until there is another one.
-    let unled = View { is_led: false, ..view(TWO, Role::Follower) };
-    let (mut client, views) = client_of(unled, EndpointType::Ip);
+    let (mut client, views) = client_of(unled(), EndpointType::Ip);
     assert!(client.command("cluster slots").contains(ONE));
-    views.publish(View { primary: None, ..view(TWO, Role::Follower) });
+    views.publish(with(view(TWO, Role::Follower), |group| group.primary = None));
     next_cycle(&mut client);
     assert_eq!(client.command("cluster slots"), "-CLUSTERDOWN The cluster is down");
 }
@@ -307,7 +323,7 @@ fn cluster_slots_has_the_format_of_redis() {
 #[test]
 fn a_primary_without_a_known_address_is_shown_to_no_client() {
     let mut unknown = view(TWO, Role::Follower);
-    unknown.members[0].addresses = Addresses::default();
+    unknown.group.members[0].addresses = Addresses::default();
     let (mut client, _views) = client_of(unknown, EndpointType::Ip);
     assert_eq!(client.command("cluster slots"), "-CLUSTERDOWN The cluster is down");
     let nodes = client.command("cluster nodes");
@@ -399,8 +415,7 @@ fn cluster_info_says_whether_there_is_a_primary() {
         cluster_stats_messages_sent:0 cluster_stats_messages_received:0 \
         total_cluster_links_buffer_limit_exceeded:0";
     assert_eq!(text.split_once(' ').unwrap().1, wanted);
-    let unled = View { is_led: false, ..view(TWO, Role::Follower) };
-    let (mut client, _views) = client_of(unled, EndpointType::Ip);
+    let (mut client, _views) = client_of(unled(), EndpointType::Ip);
     let text = client.command("cluster info");
     assert!(
         text.contains("cluster_state:fail") && text.contains("cluster_slots_fail:16384"),
@@ -491,7 +506,7 @@ fn roles_and_waits_count_live_followers() {
     assert_eq!(client.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $9 connected :0");
     let hello = client.command("hello");
     assert!(hello.contains("$4 mode $7 cluster $4 role $7 replica"), "{hello}");
-    views.publish(View { is_led: false, ..view(TWO, Role::Follower) });
+    views.publish(unled());
     next_cycle(&mut client);
     assert_eq!(client.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $7 connect :0");
 }

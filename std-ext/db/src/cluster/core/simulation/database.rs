@@ -125,7 +125,13 @@ impl Database {
         options.time = TimeSource::Manual(Arc::clone(&wall));
         let loading = LoadingShards::new(&options);
         let times = load(disk, &loading)?;
-        let settings = LogSettings { cluster: [1; 16], incarnation: 1, largest_request: 64 << 20 };
+        let settings = LogSettings {
+            cluster: [1; 16],
+            incarnation: 1,
+            group: 0,
+            groups: 1,
+            largest_request: 64 << 20,
+        };
         let wakes = Arc::new(Gauge::default());
         let of_log = Arc::clone(&wakes);
         let wake = Box::new(move || {

@@ -1,0 +1,323 @@
+//! Two groups of two nodes: clients reach the keys of both, also when one group loses its primary.
+
+use crate::etcd::Etcd;
+use crate::nodes::{arguments, connect, free_ports, print_messages, program, role, spawn};
+use crate::writers::{self, Writer};
+use crate::{LIMIT, redis_cli, redis_rs, redis_rs_async, wait_for_writes};
+use redis::cluster::{ClusterClient, ClusterConnection, cluster_pipe};
+use std::collections::HashMap;
+use std::process::Child;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const SLOTS: u16 = 16_384;
+/// Milliseconds: a busy machine must not make another primary by itself.
+const LEASE: &str = "4000";
+
+/// The nodes: 0 and 1 are group 0, 2 and 3 are group 1. Dropping them kills their processes.
+struct Groups {
+    ports: [u16; 4],
+    children: [Option<Child>; 4],
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl Groups {
+    fn new(etcd: &Etcd) -> Self {
+        let mut arguments = arguments(&etcd.endpoints().join(","), LEASE);
+        arguments.extend(["--cluster-groups", "2"].map(str::to_owned));
+        let (ports, folder) = (free_ports(), tempfile::tempdir().unwrap());
+        let mut groups = Self { ports, children: [const { None }; 4], arguments, folder };
+        (0..4).for_each(|n| groups.start(n));
+        groups.wait_for_all();
+        groups
+    }
+
+    fn start(&mut self, n: usize) {
+        let mut arguments = self.arguments.clone();
+        arguments.extend(["--cluster-group".to_owned(), (n / 2).to_string()]);
+        self.children[n] = Some(spawn(self.folder.path(), n, self.ports[n], &arguments));
+    }
+
+    fn kill(&mut self, n: usize) {
+        let mut child = self.children[n].take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Returns the primary of a group.
+    fn primary(&self, group: usize) -> usize {
+        let leads = |n: &usize| role(self.ports[*n]).as_deref() == Some("master");
+        wait(|| [2 * group, 2 * group + 1].into_iter().find(leads))
+    }
+
+    /// Waits until both groups have a primary and a follower, and each node knows all others.
+    fn wait_for_all(&self) {
+        let is_whole = |port: &u16| {
+            let info = ask(*port, &["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:4")
+        };
+        wait(|| {
+            let roles = self.ports.map(|port| role(port).unwrap_or_default());
+            let of = |group: usize| {
+                let mut roles = [&roles[2 * group], &roles[2 * group + 1]];
+                roles.sort();
+                roles == ["master", "slave connected"]
+            };
+            (of(0) && of(1) && self.ports.iter().all(is_whole)).then_some(())
+        });
+    }
+
+    /// Returns the ports that clients begin with.
+    fn seeds(&self) -> [u16; 3] {
+        [self.ports[0], self.ports[2], self.ports[3]]
+    }
+
+    /// Connects a client of redis-rs that knows one node.
+    fn client(&self, n: usize) -> ClusterConnection {
+        let url = format!("redis://127.0.0.1:{}/", self.ports[n]);
+        let connection = ClusterClient::new([url]).unwrap().get_connection().unwrap();
+        connection.set_read_timeout(Some(LIMIT)).unwrap();
+        connection
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            print_messages(self.folder.path(), 4);
+        }
+        for child in self.children.iter_mut().flatten() {
+            // It may have ended on its own.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Polls until there is a result, which must be soon.
+fn wait<T>(poll: impl Fn() -> Option<T>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(result) = poll() {
+            return result;
+        }
+        assert!(Instant::now() < end, "it did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Returns the reply of one node as text; an error as its text, too.
+fn ask(port: u16, words: &[&str]) -> String {
+    let Some(mut connection) = connect(port) else { return String::new() };
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    match command.query::<redis::Value>(&mut connection) {
+        Ok(redis::Value::Nil) => "nil".to_owned(),
+        Ok(reply) => redis::from_redis_value(reply).unwrap_or_default(),
+        Err(why) => why.to_string(),
+    }
+}
+
+/// Returns the slot of a key without a hash tag.
+fn slot(key: &str) -> u16 {
+    let sum = key.bytes().fold(0_u16, |sum, byte| {
+        (0..8).fold(sum ^ u16::from(byte) << 8, |sum, _| {
+            if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x1021 }
+        })
+    });
+    sum % SLOTS
+}
+
+/// Returns a key for each slot.
+fn key_of_each_slot() -> Vec<String> {
+    let mut keys = HashMap::new();
+    for number in 0_u64.. {
+        let key = format!("key:{number}");
+        keys.entry(slot(&key)).or_insert(key);
+        if keys.len() == usize::from(SLOTS) {
+            break;
+        }
+    }
+    (0..SLOTS).map(|slot| keys.remove(&slot).unwrap()).collect()
+}
+
+#[test]
+fn clients_reach_the_keys_of_two_groups() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let mut groups = Groups::new(&etcd);
+    every_slot_is_served(&groups);
+    each_node_executes_commands_of_its_group_only(&groups);
+    commands_look_after_each_group(&groups, &etcd);
+    redis_cli_agrees(&groups);
+
+    let clients = [redis_cli::start, writers::redis_py, writers::new_redis_py, writers::ioredis];
+    let mut writers: Vec<Writer> =
+        clients.iter().filter_map(|start| start(groups.seeds())).collect();
+    writers.push(redis_rs::start(groups.seeds()));
+    writers.push(redis_rs_async::start(groups.seeds()));
+    wait_for_writes(&mut writers);
+    let epoch = |groups: &Groups, group: usize| {
+        let info = ask(groups.ports[groups.primary(group)], &["CLUSTER", "INFO"]);
+        info.lines().find_map(|line| Some(line.strip_prefix("cluster_my_epoch:")?.to_owned()))
+    };
+    let before = epoch(&groups, 0);
+    let dead = groups.primary(1);
+    groups.kill(dead);
+    // The other group goes on at once.
+    let key = key_of_each_slot().swap_remove(7);
+    let mut connection = connect(groups.ports[groups.primary(0)]).unwrap();
+    redis::cmd("SET").arg(&key).arg("still").exec(&mut connection).unwrap();
+    wait_for_writes(&mut writers);
+    groups.start(dead);
+    groups.wait_for_all();
+    wait_for_writes(&mut writers);
+    assert_eq!(epoch(&groups, 0), before, "the other group was taken over, too");
+    for writer in &mut writers {
+        let (acknowledged, errors) = writer.stop();
+        println!("{}: {acknowledged} acknowledged, {errors} errors, {}", writer.name, writer.gap());
+        for question in ["read", "replicas"] {
+            let found = writer.ask(question);
+            assert_eq!(found, acknowledged.to_string(), "{} has lost writes", writer.name);
+        }
+    }
+    each_node_executes_commands_of_its_group_only(&groups);
+}
+
+/// Writes a key of each slot by one node, and reads it by another one.
+fn every_slot_is_served(groups: &Groups) {
+    let keys = key_of_each_slot();
+    let (mut one, mut other) = (groups.client(0), groups.client(3));
+    for keys in keys.chunks(2048) {
+        let mut pipe = cluster_pipe();
+        keys.iter().for_each(|key| _ = pipe.set(key, key).ignore());
+        pipe.query::<()>(&mut one).unwrap();
+    }
+    for keys in keys.chunks(2048) {
+        let mut pipe = cluster_pipe();
+        keys.iter().for_each(|key| _ = pipe.get(key));
+        assert_eq!(pipe.query::<Vec<String>>(&mut other).unwrap(), keys);
+    }
+    for group in 0..2 {
+        let node = groups.ports[groups.primary(group)];
+        assert_eq!(ask(node, &["DBSIZE"]), (SLOTS / 2).to_string(), "of group {group}");
+        assert_eq!(
+            ask(node, &["CLUSTER", "COUNTKEYSINSLOT", &(8000 * (group + 1)).to_string()]),
+            "1"
+        );
+    }
+}
+
+/// Asks each node directly for keys of its own group and of the other one.
+fn each_node_executes_commands_of_its_group_only(groups: &Groups) {
+    let keys = key_of_each_slot();
+    for (n, port) in groups.ports.into_iter().enumerate() {
+        let mut connection = connect(port).unwrap();
+        for reads_stale in [false, true] {
+            if reads_stale {
+                redis::cmd("READONLY").exec(&mut connection).unwrap();
+            }
+            for (slot, key) in keys.iter().enumerate().step_by(61) {
+                let owner = slot / usize::from(SLOTS / 2);
+                let primary = groups.ports[groups.primary(owner)];
+                let set = ask_for(&mut connection, &["SET", key, key]);
+                let get = ask_for(&mut connection, &["GET", key]);
+                let moved = format!("{slot} 127.0.0.1:{primary}");
+                if n / 2 == owner && port == primary {
+                    assert_eq!((&set[..], &get), ("OK", key), "slot {slot} at its primary");
+                } else {
+                    assert!(set.contains(&moved), "slot {slot} at node {n}: {set}");
+                    let reads = reads_stale && n / 2 == owner;
+                    assert!(
+                        if reads { get == *key } else { get.contains(&moved) },
+                        "slot {slot} at node {n}: {get}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn ask_for(connection: &mut redis::Connection, words: &[&str]) -> String {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    match command.query::<Option<String>>(connection) {
+        Ok(reply) => reply.unwrap_or_else(|| "nil".to_owned()),
+        Err(why) => format!("{why} {}", why.detail().unwrap_or_default()),
+    }
+}
+
+/// Runs the commands `hedgerow-db cluster`.
+fn commands_look_after_each_group(groups: &Groups, etcd: &Etcd) {
+    let endpoints = etcd.endpoints().join(",");
+    let run = |words: &[&str]| {
+        let mut command = program();
+        command.arg("cluster").args(words).args(["--cluster-name", "test"]);
+        let output = command.args(["--cluster-etcd", &endpoints]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    for group in ["0", "1"] {
+        let (fine, said) = run(&["status", "--group", group]);
+        assert!(said.contains(&format!("Group {group} has the slots ")), "{said}");
+        assert!(!said.contains("no registered primary"), "{fine} {said}");
+        let (fine, said) = run(&["check", "--group", group]);
+        assert!(
+            fine && said.contains("All 2 nodes have the same data. The log is whole."),
+            "{said}"
+        );
+        assert!(said.contains("Each slot belongs to exactly one of 2 groups."), "{said}");
+        assert_eq!(said.matches(": 8192 keys at entry").count(), 2, "{said}");
+    }
+    let other = groups.primary(0);
+    let first = groups.primary(1);
+    let (fine, said) = run(&["handover", "--group", "1"]);
+    assert!(fine && said.contains("is the primary, in epoch "), "{said}");
+    assert_eq!((groups.primary(0), groups.primary(1)), (other, 5 - first));
+    groups.wait_for_all();
+    let (fine, said) = run(&["forget", "0123", "--group", "1"]);
+    assert!(!fine && said.contains("no member's id begins with 0123"), "{said}");
+    let folder = groups.folder.path().join("backup");
+    let (fine, said) = run(&["backup", "--to", folder.to_str().unwrap()]);
+    assert!(!fine && said.contains("has 2 groups, and a backup knows only"), "{said}");
+    let dir = groups.folder.path().join("copy");
+    std::fs::create_dir(&dir).unwrap();
+    for file in ["node-id", "cluster"] {
+        std::fs::copy(groups.folder.path().join("0").join(file), dir.join(file)).unwrap();
+    }
+    let (fine, said) = run(&["adopt", "--yes", "--from", dir.to_str().unwrap()]);
+    assert!(!fine && said.contains("adopt knows only clusters of one group"), "{said}");
+    let (fine, said) = run(&["status", "--group", "4096"]);
+    assert!(!fine && said.contains("expected a number from 0 to 4095"), "{said}");
+}
+
+/// Lets Redis's own tool look at the cluster.
+fn redis_cli_agrees(groups: &Groups) {
+    let address = format!("127.0.0.1:{}", groups.ports[1]);
+    let Some(said) = redis_cli::run("redis-cli", &["--cluster", "check", &address]) else { return };
+    for wanted in [
+        "slots:[0-8191] (8192 slots) master",
+        "slots:[8192-16383] (8192 slots) master",
+        "[OK] All nodes agree about slots configuration.",
+        "[OK] All 16384 slots covered.",
+    ] {
+        assert!(said.contains(wanted), "{said}");
+    }
+    // It follows a redirection to the other group.
+    let port = groups.ports[groups.primary(0)].to_string();
+    let said = redis_cli::run("redis-cli", &["-c", "-p", &port, "set", "foo", "bar"]);
+    assert_eq!(said.as_deref(), Some("OK\n"));
+    let said = redis_cli::run("redis-cli", &["-p", &port, "get", "foo"]).unwrap_or_default();
+    let other = groups.ports[groups.primary(1)];
+    assert_eq!(said.trim(), format!("MOVED 12182 127.0.0.1:{other}"));
+    let said = redis_cli::run("redis-cli", &["-c", "-p", &port, "get", "foo"]);
+    assert_eq!(said.as_deref(), Some("bar\n"));
+    let said = redis_cli::run("redis-cli", &["-c", "-p", &port, "del", "foo"]);
+    assert_eq!(said.as_deref(), Some("1\n"));
+    let arguments = format!("--cluster -p {port} -t set,get,incr -n 2000 -c 10 -r 100 --csv");
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let Some(said) = redis_cli::run("redis-benchmark", &arguments) else { return };
+    for test in ["SET", "GET", "INCR"] {
+        assert!(said.contains(&format!("\"{test}\",\"")), "{said}");
+    }
+}
