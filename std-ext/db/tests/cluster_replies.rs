@@ -100,6 +100,41 @@ const OTHERWISE: [(&str, &str); 2] = [
     ("info cluster", "it has the state of the group, too"),
 ];
 
+/// Requests to both nodes of a cluster of two groups: `PRIMARY` has the slots of group 0, and `REPLICA` the others. `bar`
+/// is a key of group 0, and `foo` of group 1.
+const OF_TWO_GROUPS: [&str; 30] = [
+    "cluster info",
+    "cluster nodes",
+    "cluster slots",
+    "cluster shards",
+    "cluster replicas PRIMARY",
+    "cluster replicas REPLICA",
+    "cluster count-failure-reports REPLICA",
+    "cluster countkeysinslot 12182",
+    "cluster getkeysinslot 12182 10",
+    "cluster keyslot foo",
+    "get foo",
+    "get bar",
+    "mget foo bar",
+    "mget {foo}1 {foo}2",
+    "mget {bar}1 {bar}2",
+    "msetnx {foo}1 1 {foo}2 2",
+    "del {foo}1 {foo}2",
+    "exists {foo}1 {foo}2",
+    "getdel foo",
+    "getdel bar",
+    "ttl bar",
+    "object encoding foo",
+    "readonly",
+    "get foo",
+    "get bar",
+    "readwrite",
+    "dbsize",
+    "keys *",
+    "randomkey",
+    "flushall",
+];
+
 /// A node: its id, its port, and a connection to it.
 struct Peer {
     id: String,
@@ -179,12 +214,22 @@ fn plain(line: &str, reply: &str) -> String {
             });
             numbers_as(&lines.collect::<String>(), &["epoch:", "sent:", "received:"])
         }
-        "cluster shards" => numbers_as(reply, &["$replication-offset :"]),
+        "cluster shards" => sorted_groups(&numbers_as(reply, &["$replication-offset :"])),
         "role" => numbers_as(reply, &["$master :", "$PORT2 $", "$connected :"]),
         "cluster nodes" => without_times(reply),
         _ if line.contains("replicas ") || line.contains("slaves ") => without_times(reply),
         _ => reply.to_owned(),
     }
+}
+
+/// Returns the groups of CLUSTER SHARDS in a fixed order.
+fn sorted_groups(reply: &str) -> String {
+    let mut parts: Vec<&str> = reply
+        .split("$slots")
+        .map(|part| part.trim_end_matches([' ', '[', '*', '%', ']']))
+        .collect();
+    parts.sort_unstable();
+    parts.join("\n")
 }
 
 /// Returns the lines of nodes in a fixed order, without times, epochs and the ports for other nodes.
@@ -227,8 +272,8 @@ struct Redis {
 }
 
 impl Redis {
-    /// Starts a primary and its replica, if there is redis-server.
-    fn start() -> Option<Self> {
+    /// Starts two nodes and makes a cluster of them, if there is redis-server.
+    fn start(join: fn(&Self)) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         // Neither a slot nor a port that the system gives to the end of a connection; nor are those for other nodes.
         let first = 17_000 + (RandomState::new().hash_one(0) % 4_000) as u16;
@@ -249,11 +294,28 @@ impl Redis {
         for port in redis.ports {
             support::until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
         }
-        redis.join();
+        join(&redis);
         Some(redis)
     }
 
-    /// Makes a cluster of the two.
+    /// Makes a cluster of two primaries, which have half of the slots each.
+    fn divide(&self) {
+        let [mut one, mut other] = self.ports.map(Peer::new);
+        assert_eq!(one.ask("cluster addslotsrange 0 8191"), "+OK");
+        assert_eq!(other.ask("cluster addslotsrange 8192 16383"), "+OK");
+        assert_eq!(one.ask("cluster set-config-epoch 1"), "+OK");
+        assert_eq!(other.ask("cluster set-config-epoch 2"), "+OK");
+        assert_eq!(one.ask(&format!("cluster meet 127.0.0.1 {}", other.port)), "+OK");
+        wait(|| {
+            [&mut one, &mut other].into_iter().all(|peer| {
+                peer.ask("cluster info").contains("cluster_state:ok")
+                    && peer.ask("cluster slots").matches("hostname").count() == 2
+                    && peer.ask("cluster shards").matches("$online").count() == 2
+            })
+        });
+    }
+
+    /// Makes a cluster of a primary and its replica.
     fn join(&self) {
         let [mut primary, mut replica] = self.ports.map(Peer::new);
         assert_eq!(primary.ask("cluster addslotsrange 0 16383"), "+OK");
@@ -296,21 +358,32 @@ fn wait(mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn replies_are_those_of_redis() {
-    let Some(redis) = Redis::start() else { return };
-    let here = Cluster::new(EndpointType::Ip);
+    let Some(redis) = Redis::start(Redis::join) else { return };
+    compare(&redis, &Cluster::new(EndpointType::Ip), &REQUESTS);
+}
+
+#[test]
+fn replies_of_two_groups_are_those_of_redis() {
+    let Some(redis) = Redis::start(Redis::divide) else { return };
+    compare(&redis, &Cluster::of_two_groups(EndpointType::Ip), &OF_TWO_GROUPS);
+}
+
+/// Compares the replies of both nodes, in both protocols.
+#[track_caller]
+fn compare(redis: &Redis, cluster: &Cluster, requests: &[&str]) {
     let mut differing = 0;
     for protocol in 2..=3 {
         let [mut there, mut here] =
-            [redis.ports, [here.0[0].address().port(), here.0[1].address().port()]]
+            [redis.ports, [cluster.0[0].address().port(), cluster.0[1].address().port()]]
                 .map(|ports| Pair(ports.map(Peer::new)));
         if protocol == 3 {
             [&mut there, &mut here].into_iter().flat_map(|pair| &mut pair.0).for_each(|peer| {
                 peer.ask("hello 3");
             });
         }
-        for line in REQUESTS {
+        for line in requests {
             let (wanted, got) = (there.ask(line), here.ask(line));
-            let is_meant = OTHERWISE.iter().any(|(other, _)| *other == line);
+            let is_meant = OTHERWISE.iter().any(|(other, _)| other == line);
             if (wanted == got) == is_meant {
                 println!("{line}, RESP{protocol}\n  Redis: {wanted:?}\n  here:  {got:?}");
                 differing += 1;

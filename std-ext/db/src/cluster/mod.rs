@@ -1,14 +1,14 @@
 //! The database on several machines.
 //!
 //! A *group* of nodes shares one log of batches, which etcd keeps. One node, the *primary*, appends to it; the others
-//! follow it. A change is acknowledged once a majority of etcd's members has its batch on disk.
+//! follow it. A cluster has one group, or several that divide the hash slots. A change is acknowledged once a majority of etcd's members has its batch on disk.
 //!
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: the requests of nodes to each other.
 //! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
-//! - [`view`]: the group as clients see it.
+//! - [`view`]: the cluster as clients see it.
 //! - `admin`: the commands `hedgerow-db cluster`.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
 //!

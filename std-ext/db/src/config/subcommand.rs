@@ -67,8 +67,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "check",
-        about: "Prove that the log in etcd has no gap, that all nodes of a group have the same data at one entry, and \
-                that each slot has one group",
+        about: "Prove that the log has no gap, nodes have the same data, and each slot has one group",
         operand: None,
         flags: &[
             GROUP,

@@ -2,12 +2,15 @@
 
 use super::api::database_client::DatabaseClient;
 use super::api::{
-    BatchRequest, DeleteRequest, GetRequest, Operation, ScanRequest, SetRequest, operation,
+    BatchRequest, DeleteRequest, GetRequest, Operation, ScanRequest, SetRequest, answer, operation,
 };
 use super::{GrpcOptions, GrpcServer};
-use crate::log::Log;
 use crate::log::manual::ManualLog;
+use crate::log::none::NoLog;
+use crate::log::{Log, OpenError};
+use crate::options::Options;
 use crate::server::proof_tests::primary;
+use crate::{Db, Progress};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -26,11 +29,15 @@ type Call = BoxFuture<'static, Result<(), Status>>;
 /// Serves the primary of a cluster, whose log the test controls.
 fn serve<T: Future<Output = ()>>(test: impl FnOnce(Arc<ManualLog>, Client) -> T) {
     let log = Arc::new(ManualLog::trusting());
-    let server = GrpcServer::start(primary(&log), "127.0.0.1:0", GrpcOptions::default()).unwrap();
+    serve_db(primary(&log), |client| test(log, client));
+}
+
+fn serve_db<T: Future<Output = ()>>(db: Db, test: impl FnOnce(Client) -> T) {
+    let server = GrpcServer::start(db, "127.0.0.1:0", GrpcOptions::default()).unwrap();
     let address = format!("http://{}", server.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        test(log, DatabaseClient::connect(address).await.unwrap()).await;
+        test(DatabaseClient::connect(address).await.unwrap()).await;
     });
 }
 
@@ -157,5 +164,36 @@ fn calls_are_not_executed_while_too_much_waits_for_the_log() {
         let refused = answer(set(&client, "rose"), "a change").await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable);
         answer(get(&client, "rose"), "a read of a full log").await.unwrap();
+    });
+}
+
+/// The keys `b` and `bar` are of group 0, `a` of another one.
+#[test]
+fn keys_of_other_groups_are_refused() {
+    let options = Options { shards: 4, ..Options::in_memory() };
+    let log = Arc::new(NoLog::of(0..8192));
+    let db = Db::open_clustered(options, None, &Progress::default(), |_| {
+        Ok::<Arc<dyn Log>, OpenError>(Arc::clone(&log) as _)
+    });
+    let db = db.unwrap();
+    db.become_primary(1);
+    serve_db(db, async |client: Client| {
+        let calls = |key| [set(&client, key), get(&client, key), delete(&client, key)];
+        for call in calls("b") {
+            answer(call, "a call of the own group").await.unwrap();
+        }
+        let last = log.last();
+        for call in calls("a") {
+            let refused = answer(call, "a call of another group").await.unwrap_err();
+            assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+            assert!(refused.message().contains("another group"), "{refused:?}");
+        }
+        let keys = vec!["bar".into(), "a".into()];
+        let refused = client.clone().delete(DeleteRequest { keys }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        let answers = client.clone().batch(batch_of("a")).await.unwrap().into_inner().answers;
+        let Some(answer::Kind::Error(why)) = &answers[0].kind else { panic!("{answers:?}") };
+        assert!(why.contains("another group"), "{why}");
+        assert_eq!(log.last(), last, "something was changed");
     });
 }

@@ -51,7 +51,8 @@ impl Groups {
         wait(|| [2 * group, 2 * group + 1].into_iter().find(leads))
     }
 
-    /// Waits until both groups have a primary and a follower, and each node knows all others.
+    /// Waits until both groups have a primary and a follower, and each node knows all others. A node learns about the
+    /// other group within a second or two.
     fn wait_for_all(&self) {
         let is_whole = |port: &u16| {
             let info = ask(*port, &["CLUSTER", "INFO"]);
@@ -64,7 +65,9 @@ impl Groups {
                 roles.sort();
                 roles == ["master", "slave connected"]
             };
-            (of(0) && of(1) && self.ports.iter().all(is_whole)).then_some(())
+            let shown = self.ports.map(primaries);
+            let agree = shown[0].len() == 2 && shown.iter().all(|one| *one == shown[0]);
+            (of(0) && of(1) && agree && self.ports.iter().all(is_whole)).then_some(())
         });
     }
 
@@ -119,6 +122,15 @@ fn ask(port: u16, words: &[&str]) -> String {
     }
 }
 
+/// Returns the ids of the primaries that a node shows.
+fn primaries(port: u16) -> Vec<String> {
+    let nodes = ask(port, &["CLUSTER", "NODES"]);
+    let lines = nodes.lines().filter(|line| line.contains("master"));
+    let mut ids: Vec<_> = lines.map(|line| line.chars().take(40).collect()).collect();
+    ids.sort();
+    ids
+}
+
 /// Returns the slot of a key without a hash tag.
 fn slot(key: &str) -> u16 {
     let sum = key.bytes().fold(0_u16, |sum, byte| {
@@ -168,7 +180,9 @@ fn clients_reach_the_keys_of_two_groups() {
     let key = key_of_each_slot().swap_remove(7);
     let mut connection = connect(groups.ports[groups.primary(0)]).unwrap();
     redis::cmd("SET").arg(&key).arg("still").exec(&mut connection).unwrap();
-    wait_for_writes(&mut writers);
+    // So many that some of them are of the group that was taken over.
+    assert_ne!(groups.primary(1), dead);
+    (0..4).for_each(|_| wait_for_writes(&mut writers));
     groups.start(dead);
     groups.wait_for_all();
     wait_for_writes(&mut writers);
@@ -282,8 +296,10 @@ fn commands_look_after_each_group(groups: &Groups, etcd: &Etcd) {
     assert!(!fine && said.contains("has 2 groups, and a backup knows only"), "{said}");
     let dir = groups.folder.path().join("copy");
     std::fs::create_dir(&dir).unwrap();
-    for file in ["node-id", "cluster"] {
-        std::fs::copy(groups.folder.path().join("0").join(file), dir.join(file)).unwrap();
+    for file in std::fs::read_dir(groups.folder.path().join("0")).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() && file.file_name() != "lock" {
+            std::fs::copy(file.path(), dir.join(file.file_name())).unwrap();
+        }
     }
     let (fine, said) = run(&["adopt", "--yes", "--from", dir.to_str().unwrap()]);
     assert!(!fine && said.contains("adopt knows only clusters of one group"), "{said}");

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use crate::support::Running;
-use hedgerow_db::cluster::view::{Addresses, Group, Health, Member, Role, View, Views};
+use hedgerow_db::cluster::view::{Addresses, Group, Health, Member, Role, SlotOwners, View, Views};
 use redis::Commands;
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::cluster_read_routing::RandomReplicaStrategy;
@@ -75,6 +75,29 @@ impl Cluster {
                 ..View::default()
             });
         }
+    }
+
+    /// Starts two nodes, each of which is the primary of a group of its own.
+    pub(crate) fn of_two_groups(endpoint_type: EndpointType) -> Self {
+        let cluster = Self((0..2).map(|number| Node::new(number, endpoint_type)).collect());
+        let group = |number: usize| Group {
+            number: number as u32,
+            id: format!("{number:040x}"),
+            epoch: number as u64 + 1,
+            primary: Some(cluster.0[number].id.clone()),
+            is_led: true,
+            members: vec![cluster.0[number].member()],
+        };
+        for (number, node) in cluster.0.iter().enumerate() {
+            node.views.publish(View {
+                own_id: node.id.clone(),
+                role: Role::Primary,
+                group: group(number),
+                others: vec![group(1 - number)],
+                owners: SlotOwners::divided(2),
+            });
+        }
+        cluster
     }
 
     /// Ends the primary's lease, in everybody's view.

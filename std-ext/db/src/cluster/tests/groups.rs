@@ -5,7 +5,7 @@ use crate::request::RequestError;
 use crate::state::slots::slot;
 
 /// Returns the settings of a node of a group, in a cluster of two.
-fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
+pub(super) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
     let mut settings = settings(etcd, name);
     (settings.group, settings.groups) = (group, 2);
     settings.announce.port = 7000 + group as u16;

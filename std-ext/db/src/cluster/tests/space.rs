@@ -1,5 +1,6 @@
 //! Nodes over an etcd with little space.
 
+use super::groups::of_group;
 use super::*;
 use crate::cluster::etcd::{Client, ErrorKind, Keys, Settings};
 use crate::request::RequestError;
@@ -33,13 +34,32 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// Sets a key as soon as that is possible, by a thread: a change may wait for etcd without end.
 fn set_when_possible(node: &Node, value: &'static str) -> thread::JoinHandle<()> {
+    set_key_when_possible(node, "rose", value)
+}
+
+fn set_key_when_possible(
+    node: &Node,
+    key: &'static str,
+    value: &'static str,
+) -> thread::JoinHandle<()> {
     let db = node.db().clone();
     thread::spawn(move || {
         let begin = Instant::now();
-        while db.set("rose", value).is_err() && begin.elapsed() < TIME_LIMIT {
+        while db.set(key, value).is_err() && begin.elapsed() < TIME_LIMIT {
             thread::sleep(Duration::from_millis(10));
         }
     })
+}
+
+/// Fills etcd with keys of another program.
+async fn fill(client: &Client) {
+    for number in 0..100 {
+        let put = client.put(format!("/other/{number}"), noise(number, 1 << 20), 0).await;
+        if put.is_err_and(|why| why.kind() == ErrorKind::NoSpace) {
+            return;
+        }
+    }
+    panic!("etcd has no quota");
 }
 
 #[test]
@@ -90,16 +110,7 @@ fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
     // Another program fills it.
-    runtime.block_on(async {
-        let client = client();
-        for number in 0..100 {
-            let put = client.put(format!("/other/{number}"), noise(number, 1 << 20), 0).await;
-            if put.is_err_and(|why| why.kind() == ErrorKind::NoSpace) {
-                return;
-            }
-        }
-        panic!("etcd has no quota");
-    });
+    runtime.block_on(fill(&client()));
     assert!(etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE"));
     let writer = set_when_possible(&nodes[0], "white");
     runtime.block_on(async { client().delete(Keys::prefix("/other/")).await.unwrap() });
@@ -112,4 +123,79 @@ fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
     writer.join().unwrap();
     assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "the alarm is raised still");
     assert_eq!(value(&nodes[0], "rose").as_deref(), Some("white"));
+}
+
+/// Starts two groups of one node each. The keys `b` and `a` are theirs.
+fn two_groups(etcd: &Etcd, name: &str, folders: &Folders) -> Vec<Node> {
+    let of = |group: u32| {
+        let mut settings = of_group(etcd, name, group);
+        (settings.etcd.quota, settings.copies) = (QUOTA, 1);
+        Node::start(&settings, folders.at(group as usize)).unwrap()
+    };
+    let nodes: Vec<Node> = (0..2).map(of).collect();
+    for (node, key) in nodes.iter().zip(["b", "a"]) {
+        write(std::slice::from_ref(node), key, "red");
+    }
+    nodes
+}
+
+/// Both primaries compact etcd, and trim their own logs.
+#[test]
+fn two_groups_use_a_small_etcd_without_end() {
+    let Some(etcd) = small_etcd(2 * QUOTA) else { return };
+    let folders = Folders::new(2);
+    let nodes = two_groups(&etcd, "both", &folders);
+    let writers = nodes.iter().zip(["{b}", "{a}"]).map(|(node, tag)| {
+        let db = node.db().clone();
+        thread::spawn(move || {
+            let begin = Instant::now();
+            for number in 0..QUOTA / VALUE as u64 {
+                loop {
+                    match db.set(format!("{tag}{}", number % 8), noise(number, VALUE)) {
+                        Ok(()) => break,
+                        // The brake, until there is room again.
+                        Err(Error::Request(RequestError::LogFull)) => {
+                            assert!(begin.elapsed() < TIME_LIMIT, "there is never room again");
+                            thread::sleep(Duration::from_millis(10));
+                        }
+                        Err(why) => panic!("{tag}: {why}"),
+                    }
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    until("both groups have written the quota", || writers.iter().all(|one| one.is_finished()));
+    writers.into_iter().for_each(|one| one.join().unwrap());
+    assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "etcd is full");
+    assert!(nodes.iter().all(|node| node.exit().is_none()));
+    for (node, key) in nodes.iter().zip(["b", "a"]) {
+        write(std::slice::from_ref(node), key, "white");
+        assert_eq!(node.db().session().len(), 9);
+    }
+}
+
+/// Both primaries compact etcd at once, and disarm its alarm.
+#[test]
+fn two_groups_go_on_after_etcd_was_full() {
+    let Some(etcd) = small_etcd(QUOTA) else { return };
+    let folders = Folders::new(2);
+    let nodes = two_groups(&etcd, "alarms", &folders);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    runtime.block_on(fill(&client()));
+    assert!(etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE"));
+    let writers = [("b", &nodes[0]), ("a", &nodes[1])];
+    let writers = writers.map(|(key, node)| set_key_when_possible(node, key, "white"));
+    runtime.block_on(async { client().delete(Keys::prefix("/other/")).await.unwrap() });
+    until("both groups go on by themselves", || {
+        assert!(nodes.iter().all(|node| node.exit().is_none()));
+        etcd.etcdctl(&["defrag"]);
+        thread::sleep(Duration::from_millis(100));
+        writers.iter().all(|writer| writer.is_finished())
+    });
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "the alarm is raised still");
+    let values = [value(&nodes[0], "b"), value(&nodes[1], "a")];
+    assert_eq!(values.each_ref().map(Option::as_deref), [Some("white"); 2]);
 }
