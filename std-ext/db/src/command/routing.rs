@@ -45,10 +45,9 @@ impl<'t> Execution<'t, '_> {
         let view = group.view();
         // One key at most, at the primary: nothing to check but its slot, if other groups have slots.
         if view.role == Role::Primary && spec.keys.0 == spec.keys.1 {
-            let key = arguments
-                .get(usize::try_from(spec.keys.0).unwrap_or(0))
-                .filter(|_| !view.is_whole());
-            if key.is_none_or(|key| view.owns(slot(key))) {
+            let own = |at: usize| arguments.get(at).is_some_and(|key| view.owns(slot(key)));
+            // At 0 is the command's name: it has no key, or a subcommand has it.
+            if view.is_whole() || usize::try_from(spec.keys.0).is_ok_and(|at| at > 0 && own(at)) {
                 return Ok(());
             }
         }

@@ -198,7 +198,9 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
             }
         }
     };
-    all.iter().for_each(|one| own(one.group, &one.slots));
+    for one in &all {
+        own(one.group, &one.slots);
+    }
     let mut problems = Vec::new();
     for Node { id, registration } in group.nodes.iter().chain(&group.others) {
         let Some(claimed) = &registration.slots else { continue };

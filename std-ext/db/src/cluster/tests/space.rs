@@ -166,7 +166,9 @@ fn two_groups_use_a_small_etcd_without_end() {
     });
     let writers: Vec<_> = writers.collect();
     until("both groups have written the quota", || writers.iter().all(|one| one.is_finished()));
-    writers.into_iter().for_each(|one| one.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "etcd is full");
     assert!(nodes.iter().all(|node| node.exit().is_none()));
     for (node, key) in nodes.iter().zip(["b", "a"]) {
@@ -194,7 +196,9 @@ fn two_groups_go_on_after_etcd_was_full() {
         thread::sleep(Duration::from_millis(100));
         writers.iter().all(|writer| writer.is_finished())
     });
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "the alarm is raised still");
     let values = [value(&nodes[0], "b"), value(&nodes[1], "a")];
     assert_eq!(values.each_ref().map(Option::as_deref), [Some("white"); 2]);

@@ -5,6 +5,7 @@ use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
 use crate::resp::write::Writer;
 use crate::state::slots::SLOTS;
+use std::fmt::Write as _;
 
 /// The nodes as one client sees them.
 pub(in crate::command) struct ShownNodes<'v> {
@@ -93,11 +94,9 @@ impl<'v> ShownNodes<'v> {
         let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
         let (epoch, mut slots) = (group.epoch, String::new());
         for SlotRange { first, last, .. } in ranges.iter().filter(|_| primary) {
-            slots.push_str(&if first == last {
-                format!(" {first}")
-            } else {
-                format!(" {first}-{last}")
-            });
+            let end = if first == last { String::new() } else { format!("-{last}") };
+            // Writing to a string does not fail.
+            let _ = write!(slots, " {first}{end}");
         }
         format!("{id} {address} {flags} {of} 0 {heard} {epoch} {link}{slots}")
     }
