@@ -100,8 +100,8 @@ const OTHERWISE: [(&str, &str); 2] = [
     ("info cluster", "it has the state of the group, too"),
 ];
 
-/// Requests to both nodes of a cluster of two groups: `PRIMARY` has the slots of group 0, and `REPLICA` the others. `bar`
-/// is a key of group 0, and `foo` of group 1.
+/// Requests to both nodes of a cluster of two groups: `PRIMARY` has the slots of group 0, and `REPLICA` the others.
+/// `bar` is a key of group 0, and `foo` of group 1.
 const OF_TWO_GROUPS: [&str; 30] = [
     "cluster info",
     "cluster nodes",

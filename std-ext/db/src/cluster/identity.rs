@@ -3,7 +3,8 @@
 //! Two small files in the folder say it:
 //!
 //! - `node-id`: the node's name, 40 hexadecimal digits, made with the folder.
-//! - `cluster`: the cluster and the group that the folder's data belong to, as JSON. Written when the node first meets its cluster.
+//! - `cluster`: the cluster and the group that the folder's data belong to, as JSON. Written when the node first meets
+//!   its cluster.
 //!
 //! The key `format` in etcd says which cluster etcd has. The first node of all makes it, and
 //! `hedgerow-db cluster adopt` renews it.

@@ -481,8 +481,9 @@ fn check_data(
     }
     if let Some(other) = snapshot.filter(|snapshot| snapshot.group != group) {
         return Err(StartError::new(format!(
-            "the snapshot in {path} belongs to group {0} of the cluster, and cluster-group is {group}: set cluster-group \
-             {0}; or choose an empty directory with --dir, and let the node fetch the data of group {group}",
+            "the snapshot in {path} belongs to group {0} of the cluster, and cluster-group is {group}: set \
+             cluster-group {0}; or choose an empty directory with --dir, and let the node fetch the data of group \
+             {group}",
             other.group
         )));
     }
@@ -490,8 +491,8 @@ fn check_data(
     let slots = SlotSet::of_range(share(group, format.groups));
     if snapshot.is_some_and(|snapshot| snapshot.slots != slots) {
         return Err(StartError::new(format!(
-            "the snapshot in {path} is of other slots than group {group} has: choose an empty directory with --dir, and \
-             let the node fetch its data from the others"
+            "the snapshot in {path} is of other slots than group {group} has: choose an empty directory with --dir, \
+             and let the node fetch its data from the others"
         )));
     }
     if relayed.last > 0 && relayed.batch.is_none() {

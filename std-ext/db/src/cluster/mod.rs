@@ -1,7 +1,8 @@
 //! The database on several machines.
 //!
 //! A *group* of nodes shares one log of batches, which etcd keeps. One node, the *primary*, appends to it; the others
-//! follow it. A cluster has one group, or several that divide the hash slots. A change is acknowledged once a majority of etcd's members has its batch on disk.
+//! follow it. A cluster has one group, or several that divide the hash slots. A change is acknowledged once a majority
+//! of etcd's members has its batch on disk.
 //!
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.

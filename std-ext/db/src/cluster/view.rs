@@ -88,7 +88,7 @@ pub struct Group {
     pub id: String,
     /// The epoch of its log.
     pub epoch: u64,
-    /// The id of the primary, or of the last one; `None` if none is known.
+    /// The id of the primary, or of the last one, if it is known.
     pub primary: Option<String>,
     /// Whether the primary serves. It does not from the end of its lease until the next one has taken over.
     pub is_led: bool,

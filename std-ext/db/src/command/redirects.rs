@@ -20,8 +20,8 @@ pub(super) struct Redirects<'g> {
 }
 
 impl Redirects<'_> {
-    /// Returns the error for a request that this node has refused: it is not the primary any more, or its group does not
-    /// have the slot.
+    /// Returns the error for a request that this node has refused: it is not the primary any more, or its group does
+    /// not have the slot.
     #[cold]
     pub(super) fn refused(self, request: &Request<'_>) -> CommandError {
         let Some(group) = self.group else { return DOWN.into() };
@@ -44,7 +44,8 @@ impl Redirects<'_> {
         primary.map_or_else(|| DOWN.into(), |primary| self.moved(slot, primary))
     }
 
-    /// Returns the node of another group that knows best who executes a command for it: its primary, or else a follower.
+    /// Returns the node of another group that executes its commands, or that knows best which one does: the primary, or
+    /// else a follower.
     fn node_of(self, owner: &Group) -> Option<&Member> {
         let lives =
             |member: &&Member| member.health == Health::Online && port(member, self.tls) != 0;

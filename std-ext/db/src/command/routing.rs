@@ -29,9 +29,9 @@ impl<'t> Execution<'t, '_> {
 
     /// Checks whether this node executes a command. The first argument is the command's name.
     ///
-    /// This is a fast check on the view of this cycle. What counts is checked by the session: the log, under the shard's
-    /// lock, keeps a node that is not the primary any more from changing anything, and
-    /// [`Ownership`](crate::state::ownership::Ownership) keeps each node from answering for slots of another group.
+    /// This is a fast check on the view of this cycle. The session checks both again. The log, under the shard's lock,
+    /// keeps a node that is not the primary any more from changing anything.
+    /// [`Ownership`](crate::state::ownership::Ownership) keeps a node from answering for slots of another group.
     ///
     /// # Errors
     /// The reply if it does not.

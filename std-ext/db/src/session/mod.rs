@@ -107,8 +107,8 @@ impl Session {
     /// Returns the log entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
     /// may be shown to a client. This holds for reads too, which may have seen changes that are not safe yet.
     ///
-    /// Reads are wait-free, except while a [`Request::MultiKey`] is being published, and while slots move to or from the
-    /// node's group of a cluster; changes lock their shards.
+    /// Reads are wait-free, except while a [`Request::MultiKey`] is being published, and while slots move to or from
+    /// this node's group of a cluster; changes lock their shards.
     pub fn execute(
         &mut self,
         requests: &[Request<'_>],

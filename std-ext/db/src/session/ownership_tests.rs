@@ -34,7 +34,7 @@ fn set(value: &[u8]) -> Change<'_> {
     Change::Set { value, condition: SetCondition::Always, expiry: Expiry::Never, get: false }
 }
 
-/// Changes a key without a session, whoever has its slot: as an entry of the log would.
+/// Changes a key without a session, also one of another group: as an entry of the log would.
 fn apply(state: &State, key: &[u8], change: &Change<'_>) {
     let shard = &state.shards[state.shard_of(key)];
     let (mut core, mut log) = (shard.lock(), Vec::new());

@@ -1,15 +1,15 @@
 //! The hash slots that this node's group has, in a cluster of several groups.
 //!
-//! Dispatch compares a command's slots with a view that may be old. What counts is checked here: for a change, under its
-//! shard's lock before it is made; for a read, after its lookup and before its answer. One node has all slots, and none
-//! of this.
+//! Dispatch compares a command's slots with a view that may be old. So the session checks them here: for a change,
+//! under its shard's lock before it is made; for a read, after its lookup and before its answer. One node has all
+//! slots, and checks nothing.
 //!
 //! # Synchronization
 //! The slots change under the locks of their shards only, so a change needs nothing else. A read has no lock. It may
 //! have looked up its key before the group got the keys of the slot, or after it has lost them:
 //!
 //! - **[OW-1]** A slot that is lost is stored before any state without its keys is published → a read that has entered
-//!   such a state sees that the slot is lost, or that the slots have changed since it began.
+//!   this state sees that the slot is lost, or that the slots have changed since it began.
 //! - **[OW-2]** The count of changes is raised, with release, after the keys of a slot that is got were published, and
 //!   before the slot is stored, with release → a read that sees the slot (acquire) sees the raised count. If it has
 //!   loaded that count before its lookup (acquire), the lookup finds the keys; if not, the counts differ, and it looks
@@ -36,7 +36,7 @@ struct Slots {
     changes: AtomicU64,
     /// A bit for each slot.
     words: Box<[AtomicU64]>,
-    /// What a test does before and behind the next confirmation.
+    /// The steps of a test before and behind the next confirmation.
     #[cfg(test)]
     hooks: [std::sync::Mutex<Option<Hook>>; 2],
 }

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Two groups of two nodes: clients reach the keys of both, also when one group loses its primary.
 
 use crate::etcd::Etcd;
@@ -180,7 +182,7 @@ fn clients_reach_the_keys_of_two_groups() {
     let key = key_of_each_slot().swap_remove(7);
     let mut connection = connect(groups.ports[groups.primary(0)]).unwrap();
     redis::cmd("SET").arg(&key).arg("still").exec(&mut connection).unwrap();
-    // So many that some of them are of the group that was taken over.
+    // Some of twenty keys are of the group that was taken over.
     assert_ne!(groups.primary(1), dead);
     (0..4).for_each(|_| wait_for_writes(&mut writers));
     groups.start(dead);

@@ -180,8 +180,8 @@ async fn read_batches(
     Ok(Some(check))
 }
 
-/// Checks that each slot has exactly one group, by the division that `format` says and by what each registered node
-/// takes for its slots. Returns the slots of all groups, and what is wrong.
+/// Checks that each slot has exactly one group, by the division that `format` says and by the slots that each
+/// registered node names. Returns the slots of all groups, and the problems.
 fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
     let groups = group.format.groups;
     let slots_of = |group: u32| SlotSet::of_range(share(group, groups)).ranges();

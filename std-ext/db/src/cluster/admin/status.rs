@@ -250,8 +250,8 @@ fn problem_of_others(group: &Group) -> Option<String> {
     let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
     let first = unled.first()?;
     Some(format!(
-        "{} of the other groups have no registered primary, so their slots are not served: look at `hedgerow-db cluster \
-         status --group {first}`",
+        "{} of the other groups have no registered primary, so their slots are not served: look at \
+         `hedgerow-db cluster status --group {first}`",
         unled.len()
     ))
 }

@@ -52,7 +52,8 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 15] = [
     ("help", 2, Subcommand::Help),
 ];
 
-const NO_SLOTS: &str = "the slots are divided among the groups when the cluster is made (cluster-groups), and stay there";
+const NO_SLOTS: &str =
+    "the slots are divided among the groups when the cluster is made (cluster-groups), and stay so";
 const NO_EPOCHS: &str = "epochs are decided in etcd";
 
 /// Subcommands of Redis that change the cluster, each with what to do instead.

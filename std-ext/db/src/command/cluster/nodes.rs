@@ -205,7 +205,7 @@ pub(super) fn ranges_of(ranges: &[SlotRange], group: &Group) -> Vec<SlotRange> {
     ranges.iter().filter(|range| range.group == group.number).copied().collect()
 }
 
-/// Which slots the known nodes serve.
+/// The slots that the known nodes serve.
 pub(in crate::command) struct Coverage {
     /// The slots of groups with a primary, or a last one.
     pub(super) assigned: usize,
@@ -220,7 +220,7 @@ pub(in crate::command) struct Coverage {
 }
 
 impl Coverage {
-    /// Returns which slots the nodes of a view serve.
+    /// Returns the slots that the nodes of a view serve.
     pub(in crate::command) fn of(view: &View) -> Self {
         let ranges = view.owners.ranges();
         let nodes = view.groups().map(|group| group.members.len()).sum();

@@ -112,7 +112,7 @@ fn a_group_without_a_primary_is_reached_by_its_followers() {
 
 /// A request that dispatch has let through by an old view.
 #[test]
-fn what_the_session_refuses_is_sent_to_the_other_group() {
+fn a_request_that_the_session_refuses_is_sent_to_the_other_group() {
     let (client, views) = client_of(view(ONE, Role::Primary), EndpointType::Ip);
     let mut at = client.with(half());
     assert_eq!(at.command("set b 1"), "+OK");
@@ -189,7 +189,7 @@ fn all_groups_are_shown_as_redis_shows_them() {
     let wanted = "cluster_state:ok cluster_slots_assigned:16384 cluster_slots_ok:16384 cluster_slots_pfail:0 \
         cluster_slots_fail:0 cluster_known_nodes:5 cluster_size:2 cluster_current_epoch:9 cluster_my_epoch:7 ";
     assert!(text.contains(wanted), "{text}");
-    // What concerns one group only is that of the own one.
+    // Replies about one group are about the own one.
     assert_eq!(at.command("role"), "*5 $5 slave $8 10.0.0.1 :7001 $9 connected :0");
     assert!(
         at.command("info cluster")
