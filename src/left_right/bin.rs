@@ -307,6 +307,25 @@ impl<E: Copy> Bin<E> {
         self.head = self.head.without_overflow();
     }
 
+    /// Copies `slot` of another bin, or the head if `slot` is past the last one. The slot need not be in use.
+    #[cfg(feature = "left-right")]
+    #[inline(always)]
+    pub(super) fn copy_part(&mut self, other: &Self, slot: usize) {
+        match self.slots.get_mut(slot) {
+            Some(to) => *to = other.slots[slot],
+            None => self.head = other.head,
+        }
+    }
+
+    /// Returns the address of `slot`, or of the head if `slot` is past the last one.
+    #[cfg(feature = "left-right")]
+    #[inline(always)]
+    pub(super) fn part(this: *const Self, slot: usize) -> *const u8 {
+        let head = size_of::<Self>() - size_of::<Head>();
+        let within = if slot < Self::SLOTS { slot * size_of::<E>() } else { head };
+        this.cast::<u8>().wrapping_add(within)
+    }
+
     /// Prefetches a bin of one or two lines, and of a larger one the line of its head.
     #[inline(always)]
     pub(super) fn prefetch(this: *const Self) {

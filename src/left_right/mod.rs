@@ -7,6 +7,8 @@
 //! With feature `std`, threads share a writer by a `SharedWriteHandle`.
 
 mod bin;
+#[cfg(feature = "left-right")]
+mod dirty;
 mod fixed;
 #[cfg(feature = "left-right")]
 mod inner;

@@ -1,8 +1,8 @@
 //! The writer's notes between publishes.
 //!
-//! - **Dirty bins** are those in which the sides may differ. A publish copies them byte by byte and prefetches their
-//!   lines. After growth, or if more than a quarter of the bins are dirty, it copies all bins. It calls no hash, key or
-//!   closure again, cannot panic half way, and needs no memory.
+//! - **Dirty places** ([`Dirty`]) are the slots and heads in which the sides may differ. A publish copies them byte by
+//!   byte and prefetches their lines. After growth, or if there are more than a quarter as many as bins, it copies all
+//!   bins. It calls no hash, key or closure again, cannot panic half way, and needs no memory.
 //! - **Retired entries** are boxed entries that readers may still see. Boxed entries belong to neither side. If an
 //!   entry was never on the read side, its removal frees it at once. Otherwise it is linked through the word of its
 //!   node that held its hash, which readers never read. It is freed once the swap after its removal is complete.
@@ -19,7 +19,8 @@
 
 use super::bin::Bin;
 use super::bin::Hashed;
-use super::side::{PackedPlace, Place, Side};
+use super::dirty::Dirty;
+use super::side::{PackedPlace, Side};
 use crate::error::TryReserveError;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
@@ -42,154 +43,6 @@ pub(super) fn table<E: Copy>(bins: usize) -> Result<Table<E>, TryReserveError> {
     // SAFETY: the vector has room for `bins` bins, and the loop has initialized each of them.
     unsafe { room.set_len(bins) };
     Ok(Side::new(room))
-}
-
-/// Bins in a word of `Dirty::list` that notes unseen entries: a bin takes a byte there.
-const BINS_PER_WORD: usize = size_of::<u32>();
-
-/// The bins in which the sides differ.
-pub(super) struct Dirty {
-    /// The numbers of the bins. The list never grows: if more bins differ than it has room for, all are taken to
-    /// differ, and the whole table is copied.
-    ///
-    /// While `notes_unseen` is set, the list has notes instead: a byte for each bin, from the lowest byte of the first
-    /// word, with a bit for each slot whose entry readers cannot see. (An allocation of its own would come and go with
-    /// each growth, and fragment a small heap.)
-    list: Vec<u32>,
-    /// A bit for each bin: whether `list` has it.
-    marks: Vec<usize>,
-    /// The sides may differ in all bins, and in the number of bins.
-    everywhere: bool,
-    /// The write side was rebuilt: an entry's place there says nothing about its place on the read side.
-    rebuilt: bool,
-    /// `list` notes which entries readers cannot see. Set if the write side was rebuilt while the read side had
-    /// entries: no key is asked then, because its `Hash` and `Eq` may answer differently now.
-    notes_unseen: bool,
-}
-
-impl Dirty {
-    /// Makes the notes for two sides of one bin.
-    fn new() -> Self {
-        let (list, marks) = (Vec::new(), [0].into());
-        Self { list, marks, everywhere: false, rebuilt: false, notes_unseen: false }
-    }
-
-    /// Makes the notes for a write side of `bins` bins that was rebuilt. If `notes_unseen`, the writer notes which
-    /// entries readers cannot see ([`note_unseen`](Self::note_unseen)).
-    pub(super) fn everywhere(bins: usize, notes_unseen: bool) -> Result<Self, TryReserveError> {
-        let words = bins.div_ceil(usize::BITS as usize);
-        let (mut list, mut marks) = (Vec::new(), Vec::new());
-        let room = bins.div_ceil(BINS_PER_WORD);
-        list.try_reserve_exact(room).map_err(|_| TryReserveError::Alloc)?;
-        marks.try_reserve_exact(words).map_err(|_| TryReserveError::Alloc)?;
-        marks.resize(words, 0);
-        if notes_unseen {
-            list.resize(room, 0);
-        }
-        Ok(Self { list, marks, everywhere: true, rebuilt: true, notes_unseen })
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty() && !self.everywhere
-    }
-
-    /// Returns true if so few bins differ that a line prefetched now is still in a cache when it is copied.
-    #[inline(always)]
-    pub(super) fn is_small(&self) -> bool {
-        self.list.len() < 4096 && !self.everywhere
-    }
-
-    /// Returns true if the write side was rebuilt.
-    pub(super) fn is_rebuilt(&self) -> bool {
-        self.rebuilt
-    }
-
-    /// Returns true if the writer notes which entries readers cannot see.
-    #[inline(always)]
-    pub(super) fn notes_unseen(&self) -> bool {
-        self.notes_unseen
-    }
-
-    /// Notes that readers cannot see the entry at `place`. The note stays until the next publish: readers cannot see an
-    /// entry that is put there later either.
-    #[inline(always)]
-    pub(super) fn note_unseen(&mut self, place: Place) {
-        if self.notes_unseen {
-            let (word, bit) = Self::note_of(place);
-            self.list[word] |= bit;
-        }
-    }
-
-    /// Returns true if `note_unseen` was called for `place`.
-    #[inline(always)]
-    pub(super) fn is_unseen(&self, place: Place) -> bool {
-        let (word, bit) = Self::note_of(place);
-        self.notes_unseen && self.list[word] & bit != 0
-    }
-
-    /// Returns the index in `list` of the word that has the note for `place`, and the bit.
-    #[inline(always)]
-    fn note_of(place: Place) -> (usize, u32) {
-        let byte = place.bin % BINS_PER_WORD;
-        (place.bin / BINS_PER_WORD, 1 << (byte * u8::BITS as usize + place.slot))
-    }
-
-    /// Returns the bins in which two sides of the same layout differ; all of `0..all` if they may differ everywhere.
-    pub(super) fn bins(&self, all: usize) -> impl Iterator<Item = usize> {
-        let every = if self.everywhere { 0..all } else { 0..0 };
-        let listed = if self.everywhere { &[] } else { &self.list[..] };
-        listed.iter().map(|&bin| bin as usize).chain(every)
-    }
-
-    pub(super) fn has(&self, bin: usize) -> bool {
-        self.everywhere
-            || self.marks[bin / usize::BITS as usize] >> (bin % usize::BITS as usize) & 1 != 0
-    }
-
-    #[inline]
-    pub(super) fn mark(&mut self, bin: usize) {
-        let (word, bit) = (bin / usize::BITS as usize, 1 << (bin % usize::BITS as usize));
-        if self.everywhere || self.marks[word] & bit != 0 {
-            return;
-        }
-        if self.list.len() == self.list.capacity() {
-            return self.mark_all();
-        }
-        self.marks[word] |= bit;
-        self.list.push(bin as u32);
-    }
-
-    #[cold]
-    pub(super) fn mark_all(&mut self) {
-        self.everywhere = true;
-    }
-
-    /// Makes `to` equal to `from`, and forgets the differences.
-    pub(super) fn copy<E: Copy>(&mut self, from: &Table<E>, to: &mut Table<E>) {
-        /// Bins to prefetch ahead: far enough for a line to arrive in time.
-        const AHEAD: usize = 8;
-        if self.everywhere {
-            to.copy_all(from);
-            self.marks.fill(0);
-        } else {
-            for (at, &bin) in self.list.iter().enumerate() {
-                if let Some(&ahead) = self.list.get(at + AHEAD) {
-                    from.prefetch(ahead as usize);
-                    to.prefetch(ahead as usize);
-                }
-                to.copy_bin(from, bin as usize);
-                self.marks[bin as usize / usize::BITS as usize] = 0;
-            }
-        }
-        self.list.clear();
-        self.everywhere = false;
-        self.rebuilt = false;
-        self.notes_unseen = false;
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.list.capacity() * size_of::<u32>() + self.marks.capacity() * size_of::<usize>()
-    }
 }
 
 /// An entry on the read side, which therefore has the same place on both sides.

@@ -28,6 +28,8 @@
 //! a lookup prefetches both before it reads the head.
 
 use super::bin::{Bin, Hashed, Slots};
+#[cfg(feature = "left-right")]
+use crate::sync::prefetch;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -37,6 +39,9 @@ pub(super) struct Place {
     pub(super) bin: usize,
     pub(super) slot: usize,
 }
+
+/// The slot that stands for the head of a bin, among places that have changed.
+pub(super) const HEAD: usize = 7;
 
 /// A [`Place`] in one word, because a small device stores one for each deferred change. The lowest three bits are the
 /// slot, the others the bin's number, which has bits to spare: a bin takes 64 bytes of memory at least.
@@ -403,16 +408,18 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     }
 
     /// Places an entry that is not in the side yet, and returns its place. There must be room for it. Calls `mark` with
-    /// each bin that changes.
+    /// each place that changes, heads of bins included.
     #[inline(always)]
-    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(usize)) -> Place {
+    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(Place)) -> Place {
         debug_assert!(self.len < self.capacity());
         let mut bin = hash.home(self.bins());
         loop {
-            mark(bin);
+            mark(Place { bin, slot: HEAD });
             if let Some(slot) = self.at(bin).put(hash, entry) {
                 self.len += 1;
-                return Place { bin, slot };
+                let place = Place { bin, slot };
+                mark(place);
+                return place;
             }
             // Counted, because a lookup stops at the first bin that no entry has passed.
             self.at(bin).add_overflow();
@@ -420,16 +427,17 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         }
     }
 
-    /// Takes out the entry at `place`, whose home is the bin `home`. Calls `mark` with each bin that changes.
-    pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(usize)) -> E {
+    /// Takes out the entry at `place`, whose home is the bin `home`. Calls `mark` with each place that
+    /// changes: heads alone, because no reader looks at what is left in the slot.
+    pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(Place)) -> E {
         let mut bin = home;
         while bin != place.bin {
-            mark(bin);
+            mark(Place { bin, slot: HEAD });
             // Otherwise misses would read past this bin for ever.
             self.at(bin).remove_overflow();
             bin = self.view().after(bin);
         }
-        mark(bin);
+        mark(Place { bin, slot: HEAD });
         self.len -= 1;
         self.at(bin).take(place.slot)
     }
@@ -444,12 +452,31 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     #[cfg(feature = "left-right")]
     pub(super) fn copy_all(&mut self, other: &Self) {
         self.bins.as_mut().copy_from_slice(other.all());
-        self.len = other.len;
     }
 
-    /// Prefetches `bin`.
+    /// Copies the slot or head at `place` from `other`, which has as many bins.
     #[cfg(feature = "left-right")]
-    pub(super) fn prefetch(&self, bin: usize) {
-        Bin::prefetch(self.all().as_ptr().wrapping_add(bin));
+    #[inline(always)]
+    pub(super) fn copy_place(&mut self, other: &Self, place: Place) {
+        self.at(place.bin).copy_part(&other.all()[place.bin], place.slot);
+    }
+
+    /// Prefetches the lines that `copy_place` needs.
+    #[cfg(feature = "left-right")]
+    #[inline(always)]
+    pub(super) fn prefetch_copy(&self, other: &Self, place: Place) {
+        let from = other.all().as_ptr().wrapping_add(place.bin);
+        prefetch::read(Bin::part(from, place.slot));
+        let to = self.all().as_ptr().wrapping_add(place.bin);
+        prefetch::write(Bin::part(to, place.slot));
+    }
+
+    /// Sets the number of entries to that of `other`.
+    #[cfg(feature = "left-right")]
+    pub(super) fn copy_len(&mut self, other: &Self) {
+        // Not stored if it is the same already: readers of the next state would have to fetch the line again.
+        if self.len != other.len {
+            self.len = other.len;
+        }
     }
 }

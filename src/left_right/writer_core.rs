@@ -1,8 +1,9 @@
 //! The writer's operations: on the write side, or on the deferred changes while readers may be in that side.
 
 use super::bin::{Bin, Hashed};
+use super::dirty::Dirty;
 use super::inner::Inner;
-use super::pending::{Base, DeferredChange, Dirty, PendingChanges, Table, table};
+use super::pending::{Base, DeferredChange, PendingChanges, Table, table};
 use super::side::Place;
 use super::storage::Reclaimable;
 use super::storage::Storage;
@@ -179,7 +180,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// same layout.
     fn note_unseen(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
         let write_side = Self::write_side_mut(self.shared);
-        for bin in self.pending.dirty.bins(write_side.bins()) {
+        for bin in self.pending.dirty.bins() {
             for place in write_side.places_of(bin) {
                 let Some(entry) = write_side.get(place) else { continue };
                 if !self.is_visible(entry, place, true) {
@@ -287,7 +288,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         for DeferredChange { hash, now, .. } in deferred.drain() {
             if let Some(entry) = now {
                 let place =
-                    Self::write_side_mut(self.shared).place(hash, entry, |bin| dirty.mark(bin));
+                    Self::write_side_mut(self.shared).place(hash, entry, |place| dirty.mark(place));
                 dirty.note_unseen(place);
             }
         }
@@ -298,9 +299,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Replaces the entry at `place` of the write side by one with the same hash.
     #[inline(always)]
     fn replace(&mut self, place: Place, entry: P::Entry) {
-        let differed = self.pending.dirty.has(place.bin);
+        let differed = self.pending.dirty.has(place);
         let old = Self::write_side_mut(self.shared).replace(place, entry);
-        self.pending.dirty.mark(place.bin);
+        self.pending.dirty.mark(place);
         let is_visible = self.is_visible(&old, place, differed);
         if P::OWNS && differed {
             self.pending.dirty.note_unseen(place);
@@ -322,7 +323,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// As `exchange`, if the new entry belongs into another bin.
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
-        let differed = self.pending.dirty.has(place.bin);
+        let differed = self.pending.dirty.has(place);
         let home = Self::write_side_mut(self.shared).home_of(placed, place);
         let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
         let is_visible = self.is_visible(&old, place, differed);
@@ -336,14 +337,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         home: usize,
         place: Place,
     ) -> P::Entry {
-        Self::write_side_mut(shared).take(home, place, |bin| dirty.mark(bin))
+        Self::write_side_mut(shared).take(home, place, |place| dirty.mark(place))
     }
 
     /// Places a new entry on the write side, which has room for it.
     #[inline(always)]
     fn place(&mut self, hash: Hashed, entry: P::Entry) {
         let dirty = &mut self.pending.dirty;
-        let place = Self::write_side_mut(self.shared).place(hash, entry, |bin| dirty.mark(bin));
+        let place = Self::write_side_mut(self.shared).place(hash, entry, |place| dirty.mark(place));
         if P::OWNS {
             dirty.note_unseen(place);
         }
@@ -351,7 +352,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Takes the entry at `place`, whose home is the bin `home`, out of the write side.
     fn take(&mut self, home: usize, place: Place) {
-        let differed = self.pending.dirty.has(place.bin);
+        let differed = self.pending.dirty.has(place);
         let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
         let is_visible = self.is_visible(&old, place, differed);
         self.retire(old, is_visible);

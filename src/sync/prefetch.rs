@@ -18,3 +18,21 @@ pub(crate) fn read<T>(address: *const T) {
     }
     let _ = address;
 }
+
+/// Prefetches the cache line at `address` for a store, which then need not wait until other cores have given up their
+/// copies. Does nothing if the target has no such instruction.
+#[inline(always)]
+pub(crate) fn write<T>(address: *const T) {
+    // All processors of this architecture accept it. The intrinsic would be `prefetcht0` on most targets.
+    #[cfg(all(target_arch = "x86_64", not(any(miri, hedgerow_loom))))]
+    // SAFETY: a prefetch never faults, at any address, and changes no register or flag.
+    unsafe {
+        core::arch::asm!("prefetchw [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(all(target_arch = "aarch64", not(any(miri, hedgerow_loom))))]
+    // SAFETY: a prefetch never faults, at any address, and changes no register or flag.
+    unsafe {
+        core::arch::asm!("prfm pstl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    let _ = address;
+}

@@ -157,7 +157,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
                 if !keep(key, value) {
                     let hash = Hashed::of(key, hash_builder);
                     let home = write_side.home_of(hash, place);
-                    write_side.take(home, place, |bin| pending.mark(bin));
+                    write_side.take(home, place, |place| pending.mark(place.bin));
                 }
             }
         }
@@ -333,7 +333,7 @@ where
         if write_side.len() >= write_side.capacity() {
             return Err(TryInsertError::Full { key, value });
         }
-        write_side.place(hash, (key, value), |bin| pending.mark(bin));
+        write_side.place(hash, (key, value), |place| pending.mark(place.bin));
         Ok(None)
     }
 
@@ -370,8 +370,8 @@ where
         hash: Hashed,
         entry: (K, V),
     ) {
-        write_side.take(home, place, |bin| pending.mark(bin));
-        write_side.place(hash, entry, |bin| pending.mark(bin));
+        write_side.take(home, place, |place| pending.mark(place.bin));
+        write_side.place(hash, entry, |place| pending.mark(place.bin));
     }
 
     /// Removes the entry of `key` and returns its value. Readers see that after the next publish. O(1) expected.
@@ -395,7 +395,7 @@ where
         let Some((place, &(ref found, value))) = found else { return Ok(None) };
         let hash = Self::placed_under(hash, place, found, hash_builder);
         let home = write_side.home_of(hash, place);
-        write_side.take(home, place, |bin| pending.mark(bin));
+        write_side.take(home, place, |place| pending.mark(place.bin));
         Ok(Some(value))
     }
 
