@@ -86,7 +86,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     /// While the view is used, the caller is in a read section that returned `state`, or is the writer.
     pub(super) unsafe fn view(&self, state: SideState) -> View<P::Entry> {
         // SAFETY: the writer does not change a side that a reader may be in.
-        unsafe { &*self.tables[state.read_index()].get() }.view()
+        unsafe { &*self.tables[state.read_index()].get() }.view_of(state)
     }
 
     /// Returns the read side, for the writer.

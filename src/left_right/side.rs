@@ -30,6 +30,8 @@
 use super::bin::{Bin, Hashed, Slots};
 #[cfg(feature = "left-right")]
 use crate::sync::prefetch;
+#[cfg(feature = "left-right")]
+use crate::sync::sides::SideState;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -293,6 +295,7 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
 pub(super) struct Side<E, B> {
     bins: B,
     len: usize,
+    /// Publishes up to this state, if the number of swaps does not tell.
     generation: u64,
     entries: PhantomData<E>,
 }
@@ -328,6 +331,13 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     pub(super) fn view(&self) -> View<E> {
         let (all, len, generation) = (self.all(), self.len, self.generation);
         View { bins: NonNull::from(all).cast(), number: all.len(), len, generation }
+    }
+
+    /// Returns a view of the read side in `state`, whose publishes are the swaps so far. So a publish does not write to
+    /// the side, and most readers of the new state have the line still.
+    #[cfg(feature = "left-right")]
+    pub(super) fn view_of(&self, state: SideState) -> View<E> {
+        View { generation: state.swaps().unwrap_or(self.generation), ..self.view() }
     }
 
     pub(super) fn bins(&self) -> usize {

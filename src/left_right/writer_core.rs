@@ -10,6 +10,7 @@ use super::storage::Storage;
 use super::writer_view::{WriterView, find, pair, placed_under};
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
+use crate::sync::sides::SideState;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
 use equivalent::Equivalent;
@@ -218,10 +219,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     }
 
     /// Returns true if the write side may be changed: the last swap is over, and no change is deferred. After a
-    /// publish, the first call may wait briefly.
+    /// publish, the first call may wait briefly. `hash` is that of the key that the caller changes then.
     #[inline(always)]
-    pub(super) fn make_writable(&mut self) -> Result<bool, TryReserveError> {
-        if self.is_writable() { Ok(true) } else { self.make_writable_slow() }
+    fn make_writable(&mut self, hash: Option<Hashed>) -> Result<bool, TryReserveError> {
+        if self.is_writable() { Ok(true) } else { self.make_writable_slow(hash) }
     }
 
     #[inline(always)]
@@ -231,7 +232,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Waits for readers only the first time after a swap. Later calls would wait again for the same stalled reader.
     #[inline(never)]
-    fn make_writable_slow(&mut self) -> Result<bool, TryReserveError> {
+    fn make_writable_slow(&mut self, hash: Option<Hashed>) -> Result<bool, TryReserveError> {
+        if let Some(hash) = hash {
+            // The bins arrive while the writer waits for readers.
+            // SAFETY: there is one `WriterCore`, and it changes neither side while the references are used.
+            let sides = unsafe { [self.shared.read_side(), self.shared.write_side()] };
+            for side in sides {
+                side.view().prefetch(hash);
+            }
+        }
         let may_wait = mem::take(&mut self.pending.may_wait);
         self.wait(&mut if may_wait { Backoff::brief() } else { Backoff::never() })
     }
@@ -402,7 +411,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Inserts an entry, and returns true if it replaced another. Hands key and value back if there is no memory.
     pub(super) fn insert(&mut self, key: K, value: V) -> Result<bool, (K, V)> {
         let hash = self.hash(&key);
-        match self.make_writable() {
+        match self.make_writable(Some(hash)) {
             Ok(true) => {}
             // Readers may be in the write side: a change would alter a state that was published whole.
             Ok(false) => return self.defer_insert(hash, key, value),
@@ -461,7 +470,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        if !self.make_writable()? {
+        if !self.make_writable(Some(hash))? {
             return self.defer_remove(hash, key);
         }
         let Some((place, hash, _)) = self.find_placed(hash, key) else { return Ok(false) };
@@ -481,7 +490,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        if self.make_writable()?
+        if self.make_writable(Some(hash))?
             && let Some((place, placed, entry)) = self.find_placed(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
@@ -549,7 +558,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Makes room for `more` entries. During a swap, makes room for as many deferred changes instead.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), TryReserveError> {
-        if self.make_writable()? {
+        if self.make_writable(None)? {
             return self.make_room(more);
         }
         let deferred = &mut self.pending.deferred;
@@ -591,9 +600,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             if !self.is_writable() && !self.wait(backoff)? {
                 return Ok(false);
             }
-            // Set before the swap, so that readers of the new state find its generation.
-            let generation = Self::read_side(self.shared).generation() + 1;
-            Self::write_side_mut(self.shared).set_generation(generation);
+            if !SideState::IS_UNIQUE {
+                // Set before the swap, so that readers of the new state find its generation.
+                let generation = Self::read_side(self.shared).generation() + 1;
+                Self::write_side_mut(self.shared).set_generation(generation);
+            }
             self.pending.swap = Some(self.shared.sides.swap(self.shared.slots()));
             self.pending.may_wait = true;
         }

@@ -99,7 +99,8 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     /// Returns the generation of the read side.
     pub(super) fn generation(&self) -> u64 {
         // SAFETY: as in `newest`.
-        unsafe { self.shared.read_side() }.generation()
+        let of_side = || unsafe { self.shared.read_side() }.generation();
+        self.shared.sides.state().swaps().unwrap_or_else(of_side)
     }
 
     pub(super) fn capacity(&self) -> usize {

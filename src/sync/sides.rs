@@ -24,8 +24,8 @@
 //!
 //! # Synchronization
 //! - `[LR-1]` a read section's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of
-//!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), then loads of the
-//!   slots: either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for
+//!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), at the latest when the
+//!   writer first asks whether the swap is over, then loads of the slots: either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for
 //!   readers that execute fences, and the heavy barrier for all. The store to the slot is a release for `[LR-4]`,
 //!   because the writer may never see the value before it.
 //! - `[LR-3]` release store of the state ↔ a read section's acquire load of it: the reader sees its side whole.
@@ -82,6 +82,12 @@ impl SideState {
     pub(crate) fn write_index(self) -> usize {
         self.read_index() ^ 1
     }
+
+    /// Returns the number of swaps so far, or `None` if the count soon wraps around.
+    #[inline(always)]
+    pub(crate) fn swaps(self) -> Option<u64> {
+        Self::IS_UNIQUE.then_some(((self.0 & SWAPS) / SWAP) as u64)
+    }
 }
 
 /// Returns a slot's word after `reads` of its read sections have ended.
@@ -95,6 +101,8 @@ fn word_after(word: usize, reads: usize) -> usize {
 pub(crate) struct PendingSwap {
     /// The state since the swap.
     state: usize,
+    /// The writer has executed a fence since the swap.
+    fenced: bool,
     /// The system's barrier is done, or all readers execute fences: a reader that is idle now will see the swap.
     barrier_done: bool,
     /// The system refused its barrier: a reader of unknown status is in the way.
@@ -115,7 +123,8 @@ enum ReaderStatus {
 impl PendingSwap {
     /// Stands for no swap. All of it is zero.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Fixed tables use it.
-    pub(crate) const NONE: Self = Self { state: 0, barrier_done: false, barrier_refused: false };
+    pub(crate) const NONE: Self =
+        Self { state: 0, fenced: false, barrier_done: false, barrier_refused: false };
 
     fn of(&self, slot: &Slot) -> ReaderStatus {
         // [LR-4] acquire: pairs with the stores of read sections, so all reads of that reader come before our changes.
@@ -131,6 +140,18 @@ impl PendingSwap {
         // [LR-5] loaded after the word. acquire: pairs with `end_all_reads`, since the slot may have changed hands.
         let fences = self.barrier_done || slot.fencing.load(Ordering::Acquire) == FENCING;
         if fences { ReaderStatus::Done } else { ReaderStatus::Unknown }
+    }
+
+    /// Executes a fence, once a swap. It comes before the slots are looked at and not with the swap: the store of the
+    /// state takes as long as a reader's core takes to give up the line, and the writer can go on meanwhile.
+    #[inline(always)]
+    fn fence(&mut self) {
+        if !self.fenced {
+            // [LR-2] pairs with [LR-1] of readers that execute fences: we see their read sections, and the slots that
+            // new readers have claimed, or they see the swap.
+            atomic::fence(Ordering::SeqCst);
+            self.fenced = true;
+        }
     }
 
     /// Notes the read sections that are open right after the swap. The writer waits for these alone: a slot whose word
@@ -301,13 +322,14 @@ impl Sides {
         let state = self.state().0.wrapping_add(SWAP) & SWAPS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of read sections, which see the new read side whole.
         self.state.store(state, Ordering::Release);
-        // [LR-2] pairs with [LR-1] of readers that execute fences: we see their read sections, or they see the swap.
-        atomic::fence(Ordering::SeqCst);
+        let (barrier_done, barrier_refused) = (!MAY_BE_LIGHT, false);
+        let mut swap = PendingSwap { state, fenced: false, barrier_done, barrier_refused };
         // If swap counts soon wrap around, slots do not tell which swap their owners saw.
         if !SideState::IS_UNIQUE {
+            swap.fence();
             PendingSwap::note(slots);
         }
-        PendingSwap { state, barrier_done: !MAY_BE_LIGHT, barrier_refused: false }
+        swap
     }
 
     /// Returns true if no reader can be in the new write side any more. If a slot does not tell, and `ask_system` is
@@ -318,6 +340,7 @@ impl Sides {
         slots: impl Fn() -> I,
         ask_system: bool,
     ) -> bool {
+        swap.fence();
         let mut reading = false;
         let mut in_doubt = false;
         for slot in slots() {
@@ -376,6 +399,9 @@ impl Sides {
         swap: &PendingSwap,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> impl Iterator<Item = &'a Slot> {
+        // [LR-2] pairs with [LR-1], as in `PendingSwap::fence`: otherwise a reader that has just begun might be missing
+        // from the list.
+        atomic::fence(Ordering::SeqCst);
         slots.filter(|slot| match swap.of(slot) {
             ReaderStatus::Reading => true,
             ReaderStatus::Unknown => swap.barrier_refused,

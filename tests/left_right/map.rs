@@ -550,6 +550,8 @@ fn publishes_by_number_of_operations() {
     for key in 0..100 {
         writer.insert(key, key);
         assert_eq!(reader.len() as u64, (key + 1) / 10 * 10, "a publish after ten operations");
+        let counts = (reader.generation(), writer.generation());
+        assert_eq!(counts, ((key + 1) / 10, (key + 1) / 10), "the reader counts other publishes");
     }
     // While a reader is in the way nothing is published. When it has gone, the next change publishes everything.
     let snapshot = reader.enter();
