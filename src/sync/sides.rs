@@ -84,6 +84,7 @@ impl SideState {
     }
 
     /// Returns the number of swaps so far, or `None` if the count soon wraps around.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models count no publishes.
     #[inline(always)]
     pub(crate) fn swaps(self) -> Option<u64> {
         Self::IS_UNIQUE.then_some(((self.0 & SWAPS) / SWAP) as u64)
