@@ -157,10 +157,13 @@ impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
         let deferred = pending.deferred.drain().filter_map(|change| change.now);
         let (retired, reclaimable) = (&mut pending.retired, &mut pending.reclaimable);
         // SAFETY: there are no handles left. Each entry is in exactly one of the newest side, the deferred changes and
-        // the two lists.
+        // the two lists. Those of the list of emptied entries have neither key nor value.
         unsafe {
             let retired = iter::from_fn(|| P::unlink(retired));
             let reclaimable = iter::from_fn(|| P::unlink(reclaimable));
+            while let Some(emptied) = P::unlink(&mut pending.emptied.0) {
+                P::release(emptied);
+            }
             free_all::<K, V, P>(newest.chain(deferred).chain(retired).chain(reclaimable));
         }
     }

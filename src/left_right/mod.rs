@@ -6,6 +6,8 @@
 //! # Many writers
 //! With feature `std`, threads share a writer by a `SharedWriteHandle`.
 
+#[cfg(feature = "left-right")]
+mod batch;
 mod bin;
 #[cfg(feature = "left-right")]
 mod dirty;
@@ -38,6 +40,8 @@ mod writer_view;
 
 pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
+#[cfg(feature = "left-right")]
+pub use batch::Batch;
 pub use fixed::{
     LeftRightTable, ReaderOf, SnapshotOf, TableReader, TableSnapshot, TableTypes, TableWriter,
     WriterOf, bins_for,

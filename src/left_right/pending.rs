@@ -6,6 +6,8 @@
 //! - **Retired entries** are boxed entries that readers may still see. Boxed entries belong to neither side. If an
 //!   entry was never on the read side, its removal frees it at once. Otherwise it is linked through the word of its
 //!   node that held its hash, which readers never read. It is freed once the swap after its removal is complete.
+//!   The writer makes others of a bounded number of freed entries, because the allocator would take almost half of the
+//!   time of a change.
 //! - **Places, not hashes** tell whether an entry is on the read side, because a key may return any hash. Entries stay
 //!   in their slots, so while both sides have one layout, the read side has the entry in the same place. Growth notes a
 //!   bit for each slot to which it moves an entry that readers cannot see.
@@ -81,6 +83,8 @@ pub(super) struct PendingChanges<E> {
     pub(super) retired: Option<E>,
     /// Entries that no reader can see any more, to be dropped after this thread has released the shared writer's lock.
     pub(super) reclaimable: Option<E>,
+    /// Entries whose keys and values were dropped, to make others of them, and how many there are.
+    pub(super) emptied: (Option<E>, usize),
     /// Says which thread holds the lock, if threads share the writer.
     #[cfg(feature = "std")]
     pub(super) lock: Option<Arc<Holder>>,
@@ -106,6 +110,7 @@ impl<E> PendingChanges<E> {
             spare: None,
             retired: None,
             reclaimable: None,
+            emptied: (None, 0),
             #[cfg(feature = "std")]
             lock: None,
             swap: None,

@@ -37,8 +37,10 @@ union HashOrNext<K, V> {
 
 pub(super) mod sealed {
     use super::{Boxed, HashOrNext, Hashed, Inline, Node};
+    use crate::sync::prefetch;
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
+    use core::mem;
     use core::ptr::{self, NonNull};
 
     /// The operations that the map needs of a storage. Sealed: only this module implements it.
@@ -53,8 +55,32 @@ pub(super) mod sealed {
         /// Whether an entry owns memory that must be freed.
         const OWNS: bool;
 
+        /// The most emptied entries that the writer keeps, to make others of them.
+        const KEPT: usize;
+
+        /// The bytes of an entry's own memory.
+        const BYTES: usize;
+
         /// Makes an entry, or hands key and value back if there is no memory.
         fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)>;
+
+        /// As `make`, of an entry that was emptied.
+        ///
+        /// # Safety
+        /// `empty` has emptied the entry, and the caller owns it.
+        unsafe fn refill(emptied: Self::Entry, hash: Hashed, key: K, value: V) -> Self::Entry;
+
+        /// Drops key and value, and keeps the memory. If a destructor panics, this frees the memory.
+        ///
+        /// # Safety
+        /// The caller owns the entry, and no reader can reach it.
+        unsafe fn empty(entry: Self::Entry);
+
+        /// Frees the memory of an entry that was emptied.
+        ///
+        /// # Safety
+        /// `empty` has emptied the entry, and the caller owns it.
+        unsafe fn release(emptied: Self::Entry);
 
         /// # Safety
         /// The entry has not been freed, and is not freed while the references are used.
@@ -65,6 +91,9 @@ pub(super) mod sealed {
         /// # Safety
         /// The entry has been neither freed nor linked.
         unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed;
+
+        /// Prefetches the memory of an entry, which need not be there any more.
+        fn prefetch(entry: &Self::Entry);
 
         /// Returns true if two entries, neither of them freed, are the same.
         fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool;
@@ -81,11 +110,17 @@ pub(super) mod sealed {
         /// `link` has put all entries into the list.
         unsafe fn unlink(list: &mut Option<Self::Entry>) -> Option<Self::Entry>;
 
-        /// Drops key and value, and frees the entry.
+        /// Drops key and value, and frees the entry, even if a destructor panics.
         ///
         /// # Safety
         /// The caller owns the entry, and no reader can reach it.
-        unsafe fn free(entry: Self::Entry);
+        unsafe fn free(entry: Self::Entry) {
+            // SAFETY: the caller promises what `empty` requires, and then the entry is empty.
+            unsafe {
+                Self::empty(entry);
+                Self::release(entry);
+            }
+        }
     }
 
     // SAFETY: an entry points to a box of its own. Readers read only the pair, and `link` writes only the word before
@@ -95,15 +130,50 @@ pub(super) mod sealed {
 
         const OWNS: bool = true;
 
+        // As many as the changes between two publishes often are, and at most 32 KiB.
+        const KEPT: usize = {
+            let fit = (32 << 10) / size_of::<Node<K, V>>();
+            if fit < 256 { fit } else { 256 }
+        };
+
+        const BYTES: usize = size_of::<Node<K, V>>();
+
         fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
             // SAFETY: the layout is not of size zero, because a node has a hash.
             let room = unsafe { alloc(Layout::new::<Node<K, V>>()) };
             let Some(node) = NonNull::new(room.cast::<Node<K, V>>()) else {
                 return Err((key, value));
             };
-            // SAFETY: the memory was just allocated with this layout.
+            // SAFETY: the memory was just allocated with this layout, so it is as good as emptied.
+            Ok(unsafe { Self::refill(node, hash, key, value) })
+        }
+
+        #[inline(always)]
+        unsafe fn refill(node: Self::Entry, hash: Hashed, key: K, value: V) -> Self::Entry {
+            // SAFETY: the caller owns the memory of a node, whose pair was dropped.
             unsafe { node.write(Node { writer: HashOrNext { hash }, pair: (key, value) }) };
-            Ok(node)
+            node
+        }
+
+        unsafe fn empty(entry: Self::Entry) {
+            /// Frees the memory if a destructor panics.
+            struct Release<K, V>(NonNull<Node<K, V>>);
+            impl<K, V> Drop for Release<K, V> {
+                fn drop(&mut self) {
+                    // SAFETY: the pair was dropped, as far as its destructors went, and the caller of `empty` does not
+                    // go on.
+                    unsafe { <Boxed as EntryStorage<K, V>>::release(self.0) };
+                }
+            }
+            let on_panic = Release(entry);
+            // SAFETY: the caller owns the entry, and no reader can reach it.
+            unsafe { ptr::drop_in_place(&raw mut (*on_panic.0.as_ptr()).pair) };
+            mem::forget(on_panic);
+        }
+
+        unsafe fn release(emptied: Self::Entry) {
+            // SAFETY: `make` allocated the node with this layout, and the caller owns it.
+            unsafe { dealloc(emptied.as_ptr().cast(), Layout::new::<Node<K, V>>()) };
         }
 
         #[inline(always)]
@@ -118,6 +188,11 @@ pub(super) mod sealed {
         unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> Hashed) -> Hashed {
             // SAFETY: the caller promises that the entry is neither freed nor linked, so the union has a hash.
             unsafe { (*entry.as_ptr()).writer.hash }
+        }
+
+        #[inline(always)]
+        fn prefetch(entry: &Self::Entry) {
+            prefetch::read(entry.as_ptr());
         }
 
         fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool {
@@ -136,20 +211,6 @@ pub(super) mod sealed {
             *list = unsafe { (*first.as_ptr()).writer.next };
             Some(first)
         }
-
-        unsafe fn free(entry: Self::Entry) {
-            /// Frees the memory, even if a destructor panics.
-            struct Dealloc<K, V>(NonNull<Node<K, V>>);
-            impl<K, V> Drop for Dealloc<K, V> {
-                fn drop(&mut self) {
-                    // SAFETY: `make` allocated the node with this layout, and this is the only call for it.
-                    unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<Node<K, V>>()) };
-                }
-            }
-            let dealloc_later = Dealloc(entry);
-            // SAFETY: the caller owns the entry, and no reader can reach it.
-            unsafe { ptr::drop_in_place(&raw mut (*dealloc_later.0.as_ptr()).pair) };
-        }
     }
 
     // SAFETY: an entry is plain data.
@@ -158,8 +219,16 @@ pub(super) mod sealed {
 
         const OWNS: bool = false;
 
+        const KEPT: usize = 0;
+
+        const BYTES: usize = 0;
+
         fn make(_: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
             Ok((key, value))
+        }
+
+        unsafe fn refill(_: Self::Entry, _: Hashed, key: K, value: V) -> Self::Entry {
+            (key, value)
         }
 
         #[inline(always)]
@@ -173,6 +242,8 @@ pub(super) mod sealed {
             rehash(&entry.0)
         }
 
+        fn prefetch(_: &Self::Entry) {}
+
         fn is_same(_: &Self::Entry, _: &Self::Entry) -> bool {
             // Never called: inline entries need no freeing, so the writer does not compare them.
             true
@@ -184,7 +255,9 @@ pub(super) mod sealed {
             None
         }
 
-        unsafe fn free(_: Self::Entry) {}
+        unsafe fn empty(_: Self::Entry) {}
+
+        unsafe fn release(_: Self::Entry) {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! The writer's handle. Readers see its changes when it publishes them.
 
+use super::batch::Batched;
 use super::inner::Inner;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
@@ -46,6 +47,8 @@ use std::sync::Arc;
 ///   costs by the size. The first change after a publish does most of the work.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,
+    /// Entries that a batch has not stored yet. The writer has some only while there is a batch, or if that was leaked.
+    pub(super) batched: Batched<K, V>,
 }
 
 /// Statistics of a map, from [`WriteHandle::stats`].
@@ -59,7 +62,7 @@ pub struct LeftRightStats {
 }
 
 #[cold]
-fn out_of_memory<T>(why: TryReserveError) -> T {
+pub(super) fn out_of_memory<T>(why: TryReserveError) -> T {
     match why {
         TryReserveError::CapacityOverflow => panic!("capacity overflow"),
         TryReserveError::Alloc => handle_alloc_error(Layout::new::<usize>()),
@@ -87,14 +90,15 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// Makes the first writer of a new map, which holds the writer's claim.
     pub(super) fn new(shared: Shared<Inner<K, V, S, P>>) -> Self {
-        Self { shared }
+        Self { shared, batched: Batched::new() }
     }
 
     pub(super) fn take(shared: &Shared<Inner<K, V, S, P>>) -> Option<Self> {
-        shared.claim_writing().then(|| Self { shared: shared.clone() })
+        shared.claim_writing().then(|| Self::new(shared.clone()))
     }
 
-    fn core(&mut self) -> WriterCore<'_, K, V, S, P> {
+    #[inline(always)]
+    pub(super) fn core(&mut self) -> WriterCore<'_, K, V, S, P> {
         // SAFETY: this handle holds the writer's claim, and the result borrows it mutably.
         unsafe { WriterCore::new(&self.shared) }
     }
@@ -190,7 +194,7 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(!w.has_changes());
     /// ```
     pub fn has_changes(&self) -> bool {
-        self.view().is_changed()
+        !self.batched.is_empty() || self.view().is_changed()
     }
 
     /// Returns the number of publishes.
@@ -259,9 +263,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(r.get_copied("rose"), Some("white"));
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> bool {
+        self.flush().unwrap_or_else(out_of_memory);
+        let hash = self.core().hash(&key);
         let replaced = self
             .core()
-            .insert(key, value)
+            .insert(hash, key, value)
             .unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
         self.core().count();
         replaced
@@ -277,7 +283,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(w.try_insert("rose", "red"), Ok(false));
     /// ```
     pub fn try_insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
-        let replaced = self.core().insert(key, value);
+        if self.flush().is_err() {
+            return Err(TryInsertError::Alloc { key, value });
+        }
+        let hash = self.core().hash(&key);
+        let replaced = self.core().insert(hash, key, value);
         let replaced = replaced.map_err(|(key, value)| TryInsertError::Alloc { key, value })?;
         self.core().count();
         Ok(replaced)
@@ -319,6 +329,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        self.flush()?;
         let removed = self.core().remove(key)?;
         self.core().count();
         Ok(removed)
@@ -368,6 +379,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        self.flush()?;
         let updated = self.core().update(key, with)?;
         self.core().count();
         Ok(updated)
@@ -429,6 +441,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert!(w.try_reserve(usize::MAX).is_err());
     /// ```
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
+        self.flush()?;
         self.core().reserve(additional)
     }
 
@@ -448,6 +461,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     }
 
     fn wait(&mut self) {
+        self.flush().unwrap_or_else(out_of_memory);
         self.core().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
@@ -522,6 +536,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(r.len(), 2);
     /// ```
     pub fn publish(&mut self) {
+        self.flush().unwrap_or_else(out_of_memory);
         self.core().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
@@ -580,7 +595,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(r.get_copied(&7), Some('a'));
     /// ```
     pub fn try_publish(&mut self) -> Result<(), Pending> {
-        match self.core().publish(&mut Backoff::never()) {
+        let flushed = self.flush();
+        match flushed.and_then(|()| self.core().publish(&mut Backoff::never())) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Pending { readers: self.stalled_readers().count() }),
         }
@@ -609,9 +625,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Extend<(K, V)> for Write
         // Half of the keys may have entries already: std's maps reserve in the same way.
         let (least, _) = entries.size_hint();
         self.reserve(if self.is_empty() { least } else { least.div_ceil(2) });
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
+        self.batch().extend(entries);
     }
 }
 

@@ -62,7 +62,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         // SAFETY: `retire` linked all entries of the list.
         while let Some(entry) = unsafe { P::unlink(&mut self.pending.retired) } {
             // SAFETY: the entry was taken out before a swap that is over, so no reader can reach it.
-            unsafe { P::free(entry) };
+            unsafe { self.recycle(entry) };
         }
         // A thread that panicked under the lock of a shared writer may have left some.
         if mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some() {
@@ -100,8 +100,49 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
             if self.must_defer_drops() {
                 P::link(entry, &mut self.pending.reclaimable);
             } else {
-                P::free(entry);
+                self.recycle(entry);
             }
+        }
+    }
+
+    /// Drops the key and the value of an entry, and keeps its memory if there is not enough of that yet.
+    ///
+    /// # Safety
+    /// The caller owns the entry, and no reader can reach it.
+    #[inline(always)]
+    unsafe fn recycle(&mut self, entry: P::Entry) {
+        // SAFETY: the caller owns the entry, and no reader can reach it. If a destructor panics, `empty` has freed the
+        // memory, and this does not go on to link it.
+        unsafe {
+            if self.pending.emptied.1 >= P::KEPT {
+                return P::free(entry);
+            }
+            P::empty(entry);
+            let (list, kept) = &mut self.pending.emptied;
+            P::link(entry, list);
+            *kept += 1;
+        }
+    }
+
+    /// Makes an entry, if there is one of an emptied entry. Hands key and value back if there is no memory.
+    #[inline(always)]
+    fn make(&mut self, hash: Hashed, key: K, value: V) -> Result<P::Entry, (K, V)> {
+        let (list, kept) = &mut self.pending.emptied;
+        // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
+        unsafe {
+            let Some(emptied) = P::unlink(list) else { return P::make(hash, key, value) };
+            *kept -= 1;
+            Ok(P::refill(emptied, hash, key, value))
+        }
+    }
+
+    /// Frees the memory of all emptied entries.
+    fn release_emptied(&mut self) {
+        self.pending.emptied.1 = 0;
+        // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
+        while let Some(emptied) = unsafe { P::unlink(&mut self.pending.emptied.0) } {
+            // SAFETY: as above, and the list owned it.
+            unsafe { P::release(emptied) };
         }
     }
 
@@ -408,9 +449,31 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(())
     }
 
-    /// Inserts an entry, and returns true if it replaced another. Hands key and value back if there is no memory.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Result<bool, (K, V)> {
-        let hash = self.hash(&key);
+    /// Returns the hash of a key that will be inserted soon, and prefetches its bin.
+    #[inline(always)]
+    pub(super) fn begin_insert(&self, key: &K) -> Hashed {
+        let hash = self.hash(key);
+        self.write_side().view().prefetch(hash);
+        hash
+    }
+
+    /// Prefetches the entry that a key of this hash most likely has, in whichever state the write side is.
+    #[inline(always)]
+    pub(super) fn prefetch_likely(&self, hash: Hashed) {
+        // SAFETY: the side does not change during the call, which changes nothing.
+        unsafe { self.write_side().view().likely(hash, P::prefetch) };
+    }
+
+    /// Returns the write side, to be read.
+    fn write_side(&self) -> &Table<P::Entry> {
+        // SAFETY: there is one `WriterCore`, and only it changes the side.
+        unsafe { self.shared.write_side() }
+    }
+
+    /// Inserts an entry whose key has this hash, and returns true if it replaced another. Hands key and value back if
+    /// there is no memory.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
         match self.make_writable(Some(hash)) {
             Ok(true) => {}
             // Readers may be in the write side: a change would alter a state that was published whole.
@@ -418,7 +481,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             Err(_) => return Err((key, value)),
         }
         if let Some((place, placed, _)) = self.find_placed(hash, &key) {
-            let entry = P::make(hash, key, value)?;
+            let entry = self.make(hash, key, value)?;
             self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
@@ -426,7 +489,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         if write_side.len() == write_side.capacity() && self.make_room(1).is_err() {
             return Err((key, value));
         }
-        let entry = P::make(hash, key, value)?;
+        let entry = self.make(hash, key, value)?;
         self.place(hash, entry);
         Ok(false)
     }
@@ -456,7 +519,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             return Ok(old.is_some());
         }
         let base = self.view().base(hash, &key);
-        let now = Some(P::make(hash, key, value)?);
+        let now = Some(self.make(hash, key, value)?);
         self.pending.deferred_len += isize::from(base.is_none());
         self.pending
             .deferred
@@ -496,13 +559,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             let (key, value) = pair::<K, V, P>(entry);
             // User code, which may panic: nothing has changed yet.
             let (key, value) = (key.clone(), with(value));
-            let entry = P::make(hash, key, value).map_err(|_| TryReserveError::Alloc)?;
+            let entry = self.make(hash, key, value).map_err(|_| TryReserveError::Alloc)?;
             self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
         let Some((key, value)) = self.view().get(key) else { return Ok(false) };
         let (key, value) = (key.clone(), with(value));
-        self.insert(key, value).map_err(|_| TryReserveError::Alloc)
+        self.insert(hash, key, value).map_err(|_| TryReserveError::Alloc)
     }
 
     /// As `remove`, while readers may be in the write side.
@@ -570,6 +633,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Frees memory that the entries do not need. The last swap is over.
     pub(super) fn shrink_to_fit(&mut self) -> Result<(), TryReserveError> {
+        self.release_emptied();
         let write_side = Self::write_side_mut(self.shared);
         let needed = Bin::<P::Entry>::number_for(write_side.len()).unwrap_or(usize::MAX);
         if needed < write_side.bins() { self.rebuild(write_side.len()) } else { Ok(()) }

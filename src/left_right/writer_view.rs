@@ -86,14 +86,15 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         !self.pending.deferred.is_empty() || !self.is_pending() && !self.pending.dirty.is_empty()
     }
 
-    /// Returns the bytes of both sides and of the writer's notes. Boxes are not counted.
+    /// Returns the bytes of both sides, of the writer's notes and of emptied boxes. Boxes of entries are not counted.
     pub(super) fn bytes(&self) -> usize {
         let spare = self.pending.spare.as_ref().map_or(0, Side::bytes);
         // SAFETY: as in `newest`. During a swap the write side does not change.
         let (read_side, write_side) =
             unsafe { (self.shared.read_side(), self.shared.write_side()) };
         let notes = self.pending.dirty.bytes() + self.pending.deferred.allocation_size();
-        read_side.bytes() + write_side.bytes() + spare + notes
+        let emptied = self.pending.emptied.1 * P::BYTES;
+        read_side.bytes() + write_side.bytes() + spare + notes + emptied
     }
 
     /// Returns the generation of the read side.

@@ -92,6 +92,44 @@ fn reads_publishes_and_removals_allocate_nothing() {
 }
 
 #[test]
+fn changes_use_the_memory_of_entries_that_were_replaced() {
+    let (mut writer, _reader) = LeftRightMap::<u64, u64>::new();
+    let mut replace_all = |value| {
+        writer.extend((0..100).map(|key| (key, value)));
+        writer.publish();
+        writer.wait_for_readers();
+    };
+    (0..3).for_each(&mut replace_all);
+    let ((), counts) = counted(|| (3..10).for_each(&mut replace_all));
+    assert_eq!(counts.allocations, 0, "an entry was not made of one that was replaced");
+}
+
+#[test]
+fn the_memory_of_entries_that_were_removed_is_kept_up_to_a_limit() {
+    let ((), counts) = counted(|| {
+        let (mut writer, reader) = LeftRightMap::<u64, [u64; 7]>::new();
+        writer.extend((0..10_000).map(|key| (key, [key; 7])));
+        writer.publish();
+        writer.wait_for_readers();
+        let before = writer.stats().memory_bytes;
+        let ((), counts) = counted(|| {
+            writer.clear();
+            writer.publish();
+            writer.wait_for_readers();
+        });
+        let kept = 10_000 * 72 + counts.live;
+        assert!((0..=32 << 10).contains(&kept), "{kept} bytes of removed entries are kept");
+        assert_eq!(writer.stats().memory_bytes, before + kept.unsigned_abs());
+        assert!(kept > 0 && reader.is_empty());
+        // Shrinking frees them; the map that is dropped frees those that come after.
+        writer.shrink_to_fit();
+        writer.insert(1, [1; 7]);
+        writer.remove(&1);
+    });
+    assert_eq!(counts.live, 0, "the memory of an entry was leaked");
+}
+
+#[test]
 fn growth_makes_as_many_allocations_if_readers_see_entries() {
     let allocations = |is_published: bool| {
         let (mut writer, _reader) = LeftRightMap::<u64, u64>::new();

@@ -4,6 +4,8 @@
 
 #[cfg(not(any(build_narrow, build_portable, build_tsan)))]
 mod alloc;
+#[cfg(not(any(build_narrow, build_portable, build_tsan)))]
+mod batch;
 #[cfg(feature = "serde")]
 #[cfg(not(any(build_asan, build_narrow, build_tsan)))]
 mod features;

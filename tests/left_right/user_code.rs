@@ -70,7 +70,7 @@ fn panics_of_user_code_leave_the_map_whole() {
             PANICS.set(fuse as u32);
             for step in 0..60 {
                 let key = rng.next() % 30;
-                let _ = support::panics(|| match rng.below(8) {
+                let _ = support::panics(|| match rng.below(10) {
                     0..4 => {
                         boxed.insert(Fused(key), Bomb { _tracked: Tracked::new(step, &alive) });
                         inline.insert(Fused(key), step);
@@ -84,6 +84,12 @@ fn panics_of_user_code_leave_the_map_whole() {
                         inline.retain(|k, _| k.0 % 7 != 0);
                     }
                     6 => inline.shrink_to_fit(),
+                    7 | 8 => {
+                        let keys = key..key + 20;
+                        let bomb = |_| Bomb { _tracked: Tracked::new(step, &alive) };
+                        boxed.extend(keys.clone().map(|key| (Fused(key), bomb(key))));
+                        inline.extend(keys.map(|key| (Fused(key), step)));
+                    }
                     _ => {
                         boxed.publish();
                         inline.publish();

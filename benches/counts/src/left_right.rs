@@ -29,6 +29,11 @@ fn inline() {
     });
     writer.publish_every(CHANGES);
     count("LeftRightMap::insert, inline, 100 a publish", &hits(), |key| writer.insert(key, 2));
+    let mut batch = writer.batch();
+    count("LeftRightMap, insert of a batch, inline, 100 a publish", &hits(), |key| {
+        batch.insert(key, 3);
+    });
+    drop(batch);
     count("LeftRightMap::remove, inline, 100 a publish", &hits_once(), |key| writer.remove(&key));
 }
 
@@ -44,5 +49,10 @@ fn boxed() {
     });
     writer.publish_every(CHANGES);
     count("LeftRightMap::insert, boxed, 100 a publish", &hits(), |key| writer.insert(key, 2));
+    let mut batch = writer.batch();
+    count("LeftRightMap, insert of a batch, boxed, 100 a publish", &hits(), |key| {
+        batch.insert(key, 3);
+    });
+    drop(batch);
     count("LeftRightMap::remove, boxed, 100 a publish", &hits_once(), |key| writer.remove(&key));
 }

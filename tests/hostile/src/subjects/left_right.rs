@@ -123,8 +123,12 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
             Verb::Insert => drop(writer.insert(key, value())),
             // Enough entries for the sides to grow.
             Verb::InsertMany => {
+                let mut batch = writer.batch();
                 for id in 0..u32::from(op.arg) {
-                    writer.insert(Key::make(op.id() + id), value());
+                    batch.insert(Key::make(op.id() + id), value());
+                }
+                if op.arg % 4 == 3 && local.leaks {
+                    world::leak(batch);
                 }
             }
             Verb::RemoveMany => {
