@@ -54,6 +54,11 @@ pub trait Pair<V: Word>: 'static {
 pub trait Writer<V>: Send {
     /// Sets `key` to `value`, there or not.
     fn insert(&mut self, key: u64, value: V);
+    /// Calls `work` with a way to set keys that are published together.
+    #[inline]
+    fn batched(&mut self, work: impl FnOnce(&mut dyn FnMut(u64, V))) {
+        work(&mut |key, value| self.insert(key, value));
+    }
     /// Lets readers see what was written.
     fn publish(&mut self) {}
     /// Does what a publish left for the next write to do.

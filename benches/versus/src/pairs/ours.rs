@@ -50,6 +50,12 @@ impl<V: Word, P: StoredAs<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
     }
 
     #[inline]
+    fn batched(&mut self, work: impl FnOnce(&mut dyn FnMut(u64, V))) {
+        let mut batch = self.batch();
+        work(&mut |key, value| batch.insert(key, value));
+    }
+
+    #[inline]
     fn publish(&mut self) {
         WriteHandle::publish(self);
     }

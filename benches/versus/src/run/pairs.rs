@@ -200,30 +200,63 @@ fn mixed(
     by: usize,
     stamp: u64,
 ) -> u64 {
-    let mut left = by;
+    if by > 1 {
+        return mixed_batches(writer, reader, words, by, stamp);
+    }
     let one = |&word: &u64| {
         let key = word >> 1;
         if word & 1 == 0 {
             return fold(reader.get(&key, u64::look));
         }
         writer.insert(key, u64::new(key, stamp));
-        left -= 1;
-        if left == 0 {
-            writer.publish();
-            left = by;
-        }
+        writer.publish();
         fold(Some(key))
     };
     words.iter().map(one).sum()
+}
+
+/// Reads and writes; a batch is of `by` writes, and published at its end.
+fn mixed_batches(
+    writer: &mut impl Writer<u64>,
+    reader: &mut impl Reader<u64>,
+    words: &[u64],
+    by: usize,
+    stamp: u64,
+) -> u64 {
+    let (mut words, mut sum) = (words.iter(), 0_u64);
+    while !words.as_slice().is_empty() {
+        let mut left = by;
+        writer.batched(|insert| {
+            for &word in words.by_ref() {
+                let key = word >> 1;
+                if word & 1 == 0 {
+                    sum = sum.wrapping_add(fold(reader.get(&key, u64::look)));
+                    continue;
+                }
+                insert(key, u64::new(key, stamp));
+                sum = sum.wrapping_add(fold(Some(key)));
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+        });
+        if left == 0 {
+            writer.publish();
+        }
+    }
+    sum
 }
 
 /// Writes all of `keys`, then publishes, each timed by itself. Work that a map
 /// leaves to its next write is part of its publish.
 fn publish(writer: &mut impl Writer<u64>, keys: &[u64], stamp: u64) -> Lap {
     let start = now();
-    for &key in keys {
-        writer.insert(key, u64::new(key, stamp));
-    }
+    writer.batched(|insert| {
+        for &key in keys {
+            insert(key, u64::new(key, stamp));
+        }
+    });
     let written = now();
     writer.publish();
     writer.wait_for_readers();
