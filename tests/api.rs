@@ -34,6 +34,7 @@ const OWN: [(&str, &[&str]); 9] = [
     (
         "WriteHandle",
         &[
+            "batch",
             "capacity",
             "contains_key",
             "generation",

@@ -331,6 +331,7 @@
 //! | `impl Absorb<Op> for HashMap<K, V>` | nothing: operations are methods, made once, and closures run once |
 //! | `left_right::new::<HashMap<K, V>, Op>()` | `LeftRightMap::<K, V>::new()` |
 //! | `w.append(Op::Insert(k, v))` | `w.insert(k, v)`, which the writer sees at once |
+//! | many of them | `let mut batch = w.batch();`, `batch.insert(k, v)`, or `w.extend(…)`: faster in a large table |
 //! | `w.publish()`, `w.flush()` | `w.publish()`, which does nothing if nothing has changed |
 //! | `w.try_publish()` → `bool` | `w.try_publish()` → `Err(Pending)`, with the number of stalled readers |
 //! | `w.has_pending_operations()` | `w.has_changes()` |

@@ -36,7 +36,8 @@
 //! 2. [`publish`](crate::left_right::WriteHandle::publish) swaps the sides. Every read that begins afterwards uses the
 //!    new read side, with all changes.
 //! 3. The writer waits until each reader of the old side has finished. Each reader has a slot that tells it.
-//! 4. The writer copies the dirty bins to the old side, byte by byte. It calls no `Hash`, no `Eq` and no closure again.
+//! 4. The writer copies the slots that differ to the old side, byte by byte. It calls no `Hash`, no `Eq` and no closure
+//!    again.
 //!
 //! A reader never waits: it announces its read in its slot, and then loads which side is the read side.
 //!

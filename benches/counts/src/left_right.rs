@@ -30,7 +30,7 @@ fn inline() {
     writer.publish_every(CHANGES);
     count("LeftRightMap::insert, inline, 100 a publish", &hits(), |key| writer.insert(key, 2));
     let mut batch = writer.batch();
-    count("LeftRightMap, insert of a batch, inline, 100 a publish", &hits(), |key| {
+    count("LeftRightMap::batch, inline, 100 a publish", &hits(), |key| {
         batch.insert(key, 3);
     });
     drop(batch);
@@ -50,7 +50,7 @@ fn boxed() {
     writer.publish_every(CHANGES);
     count("LeftRightMap::insert, boxed, 100 a publish", &hits(), |key| writer.insert(key, 2));
     let mut batch = writer.batch();
-    count("LeftRightMap, insert of a batch, boxed, 100 a publish", &hits(), |key| {
+    count("LeftRightMap::batch, boxed, 100 a publish", &hits(), |key| {
         batch.insert(key, 3);
     });
     drop(batch);
