@@ -1,20 +1,15 @@
 //! Batches of changes: each is made some changes later, when its bin has arrived from memory.
 
-use super::bin::Hashed;
 use super::storage::{Boxed, Storage};
 use super::writer::{WriteHandle, out_of_memory};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
-use alloc::collections::VecDeque;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// A change that waits for its bin.
-pub(super) type Batched<K, V> = VecDeque<(Hashed, K, V)>;
-
 /// The most changes that wait: sixteen, or as many as fit into 2 KiB, because more of them would leave the first cache.
 const fn most<K, V>() -> usize {
-    let fit = 2048 / size_of::<(Hashed, K, V)>();
+    let fit = 2048 / size_of::<(u64, K, V)>();
     if fit > 16 {
         16
     } else if fit == 0 {

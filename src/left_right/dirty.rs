@@ -3,8 +3,8 @@
 //! A place is a slot of a bin, or its head. A write of another value changes one slot, so a publish copies one line of
 //! the bin and not all of it.
 
-use super::pending::Table;
-use super::side::{HEAD, Place};
+use super::bin::Bin;
+use super::side::{HEAD, Place, Side};
 use crate::error::TryReserveError;
 use alloc::vec::Vec;
 
@@ -126,7 +126,10 @@ impl Dirty {
     }
 
     /// Makes `to` equal to `from`, and forgets the differences.
-    pub(super) fn copy<E: Copy>(&mut self, from: &Table<E>, to: &mut Table<E>) {
+    pub(super) fn copy<E: Copy, B>(&mut self, from: &Side<E, B>, to: &mut Side<E, B>)
+    where
+        B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>,
+    {
         /// Places to prefetch ahead: far enough for a line to arrive in time.
         const AHEAD: usize = 12;
         let unpack = |word: u32| Place {

@@ -27,10 +27,14 @@ use crate::error::TryReserveError;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
 use crate::sync::sides::PendingSwap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use hashbrown::HashTable;
 #[cfg(feature = "std")]
 use std::sync::Arc;
+
+/// Entries of a batch, with the hashes of their keys, that wait for their bins.
+pub(super) type Batched<K, V> = VecDeque<(Hashed, K, V)>;
 
 /// A side of a map that grows.
 pub(super) type Table<E> = Side<E, Vec<Bin<E>>>;

@@ -438,7 +438,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     }
 
     /// Takes out the entry at `place`, whose home is the bin `home`. Calls `mark` with each place that
-    /// changes: heads alone, because no reader looks at what is left in the slot.
+    /// changes: heads alone, because readers do not look into an empty slot.
     pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(Place)) -> E {
         let mut bin = home;
         while bin != place.bin {

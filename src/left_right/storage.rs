@@ -157,15 +157,15 @@ pub(super) mod sealed {
 
         unsafe fn empty(entry: Self::Entry) {
             /// Frees the memory if a destructor panics.
-            struct Release<K, V>(NonNull<Node<K, V>>);
-            impl<K, V> Drop for Release<K, V> {
+            struct FreeOnPanic<K, V>(NonNull<Node<K, V>>);
+            impl<K, V> Drop for FreeOnPanic<K, V> {
                 fn drop(&mut self) {
                     // SAFETY: the pair was dropped, as far as its destructors went, and the caller of `empty` does not
                     // go on.
                     unsafe { <Boxed as EntryStorage<K, V>>::release(self.0) };
                 }
             }
-            let on_panic = Release(entry);
+            let on_panic = FreeOnPanic(entry);
             // SAFETY: the caller owns the entry, and no reader can reach it.
             unsafe { ptr::drop_in_place(&raw mut (*on_panic.0.as_ptr()).pair) };
             mem::forget(on_panic);

@@ -1,7 +1,7 @@
 //! The writer's handle. Readers see its changes when it publishes them.
 
-use super::batch::Batched;
 use super::inner::Inner;
+use super::pending::Batched;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
 use super::storage::Reclaimable;

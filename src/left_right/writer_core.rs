@@ -457,7 +457,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         hash
     }
 
-    /// Prefetches the entry that a key of this hash most likely has, in whichever state the write side is.
+    /// Prefetches the entry that a key of this hash most likely has. The write side may be stale.
     #[inline(always)]
     pub(super) fn prefetch_likely(&self, hash: Hashed) {
         // SAFETY: the side does not change during the call, which changes nothing.

@@ -25,9 +25,9 @@
 //! # Synchronization
 //! - `[LR-1]` a read section's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of
 //!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), at the latest when the
-//!   writer first asks whether the swap is over, then loads of the slots: either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for
-//!   readers that execute fences, and the heavy barrier for all. The store to the slot is a release for `[LR-4]`,
-//!   because the writer may never see the value before it.
+//!   writer first asks whether the swap is over, then loads of the slots: either the writer sees the read section, or
+//!   the read section sees the swap. The writer's fence suffices for readers that execute fences, and the heavy barrier
+//!   for all. The store to the slot is a release for `[LR-4]`, because the writer may never see the value before it.
 //! - `[LR-3]` release store of the state ↔ a read section's acquire load of it: the reader sees its side whole.
 //! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
 //!   the writer: the reader's reads come before the writer's changes. A thread that has loaded a swap from the state
