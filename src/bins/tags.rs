@@ -126,6 +126,18 @@ impl Tags {
         self.0 >> (8 * slot) & 0x7F != 0
     }
 
+    /// Returns 0 if the bin is of `depth`.
+    #[inline(always)]
+    pub(crate) fn difference_of_depth(self, depth: Depth) -> usize {
+        (self.0 ^ Self::empty(depth).0) & DEPTH_MASK << DEPTH_AT
+    }
+
+    /// Whether the bin is of `depth`, and all its keys are in slots.
+    #[inline(always)]
+    pub(crate) fn is_plain(self, depth: Depth) -> bool {
+        self.0 & (FILTER_BITS | DEPTH_MASK << DEPTH_AT) == Self::empty(depth).0
+    }
+
     /// Returns the empty ones of the first `slots` slots.
     #[inline]
     pub(crate) fn free_slots(self, slots: usize) -> Slots {
@@ -202,7 +214,30 @@ impl Tags {
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
 
+/// For each slot, a number of equal steps that it and the set's slots before it make.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends(Bits);
+
+impl Ends {
+    /// Returns the steps up to and with `slot`.
+    #[inline(always)]
+    pub(crate) fn of(self, slot: usize) -> usize {
+        self.0 >> (8 * slot) & 0xFF
+    }
+}
+
 impl Slots {
+    /// The largest number that all steps of `ends` together may make.
+    pub(crate) const MOST_STEPS: usize = 0xFF;
+
+    /// Returns, for each slot, `step` times the number of the set's slots up to and with it.
+    #[inline(always)]
+    pub(crate) fn ends(self, step: usize) -> Ends {
+        debug_assert!(MAX_SLOTS * step <= Self::MOST_STEPS);
+        // A byte of the product is the sum of the bytes up to it.
+        Ends((self.0 >> 7).wrapping_mul(ONES.wrapping_mul(step)))
+    }
+
     /// Returns the set of all slots.
     pub(crate) const fn all() -> Self {
         Self(SLOT_TOPS)

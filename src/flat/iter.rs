@@ -58,16 +58,12 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
         }
     }
 
-    fn fold<B, F: FnMut(B, (K, V)) -> B>(mut self, init: B, mut f: F) -> B {
-        let mut folded = init;
-        loop {
-            // SAFETY: the `snapshot` that filled the buffer has returned.
-            let some = self.some[self.next..].iter().map(|raw| unsafe { raw.whole() });
-            folded = some.fold(folded, &mut f);
-            if self.refill().is_none() {
-                return folded;
-            }
-        }
+    #[inline]
+    fn fold<B, F: FnMut(B, (K, V)) -> B>(self, init: B, mut f: F) -> B {
+        // SAFETY: the `snapshot` that filled the buffer has returned.
+        let some = self.some[self.next..].iter().map(|raw| unsafe { raw.whole() });
+        let folded = some.fold(init, &mut f);
+        self.table.fold(self.position, folded, f)
     }
 }
 
@@ -213,6 +209,14 @@ impl<K: Copy, V: Copy> Iterator for IntoIter<K, V> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, (K, V)) -> B>(self, init: B, mut f: F) -> B {
+        // SAFETY: the `snapshot` that filled the buffer has returned.
+        let some = self.some[self.next..].iter().map(|raw| unsafe { raw.whole() });
+        let folded = some.fold(init, &mut f);
+        self.table.fold(self.position, folded, f)
     }
 }
 

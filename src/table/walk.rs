@@ -88,7 +88,16 @@ impl Position {
         1 << self.spans.lane_bits()
     }
 
-    const fn lane(self) -> u64 {
+    /// Returns the beginning of the stretch around `at`, of lanes that bins of `depth` cover.
+    fn begin_at(self, at: u64, depth: Depth) -> Self {
+        let lane_bits = self.spans.lane_bits();
+        let shared = depth.bits() as u8 - lane_bits;
+        let begin = self.with(interval(at, shared).0, 0);
+        Self { spans: Spans::new(lane_bits, shared), ..begin }
+    }
+
+    /// Returns the number of the lane that the position is in.
+    pub(super) const fn lane(self) -> u64 {
         self.bits & (self.lanes() - 1)
     }
 
@@ -125,6 +134,24 @@ impl Position {
         }
         let lane = self.lane() + 1;
         if lane < self.lanes() { Some(self.with(begin, lane)) } else { self.next_stretch() }
+    }
+
+    /// Whether bins of `depth` cover their lanes of this stretch, so that the next bin is in the next lane.
+    #[inline(always)]
+    pub(super) const fn covers_lanes(self, depth: Depth) -> bool {
+        let spans = self.spans;
+        spans.lane_bits() > 0 && depth.bits() <= (spans.lane_bits() + spans.shared()) as u32
+    }
+
+    /// Returns the position at the beginning of `lane`, which is this one's or comes after it; the next stretch if
+    /// there is no such lane.
+    #[inline(always)]
+    pub(super) fn at_lane(self, lane: u64) -> Option<Self> {
+        match lane {
+            lane if lane >= self.lanes() => self.next_stretch(),
+            lane if lane == self.lane() => Some(self),
+            lane => Some(self.with(interval(self.at(), self.spans.shared()).0, lane)),
+        }
     }
 
     /// Returns this position, or the beginning of `lane` if that comes later.
@@ -208,6 +235,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn measure(&self, position: Position) -> Position {
         let lane_bits = Layout::<K, V>::SEGMENT_BITS as u8;
         let stretch = Position { spans: Spans::new(lane_bits, UNKNOWN), ..position };
+        if let Some(depth) = self.depth_of_segment(stretch.with(position.at(), 0).hash()) {
+            return stretch.begin_at(position.at(), depth);
+        }
         let mut least = Position::MOST_BITS as u8;
         for lane in 0..1 << lane_bits {
             let found = self.bin_at(stretch.with(position.at(), lane));
@@ -216,9 +246,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 return Position::START_SMALL;
             }
         }
-        let shared = least - lane_bits;
-        let begin = stretch.with(interval(position.at(), shared).0, 0);
-        Position { spans: Spans::new(lane_bits, shared), ..begin }
+        stretch.begin_at(position.at(), Depth::of_bits(u32::from(least)))
+    }
+
+    /// Returns the depth of the bins of a segment, if it is that of the directory's hint for all of them.
+    #[inline]
+    fn depth_of_segment(&self, hash: KeyHash) -> Option<Depth> {
+        let directory = self.directory().filter(|directory| !directory.is_small())?;
+        let hint = directory.hint(hash.bin_bits());
+        let others = (0..directory.segment_bins()).fold(0, |others, bin| {
+            others | directory.bin_of(hint, bin).tags().difference_of_depth(hint.depth())
+        });
+        (others == 0 && hint.depth().is_live()).then_some(hint.depth())
     }
 
     /// Returns the position of a cursor. If bins are less deep than the cursor says, because the table was shrunk or

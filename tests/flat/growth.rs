@@ -191,7 +191,12 @@ impl BuildHasher for Walking {
         if HASHES.get().is_multiple_of(13)
             && let Some(map) = WALKED.take()
         {
-            let keys: Vec<_> = map.keys().collect();
+            let mut keys = Vec::new();
+            if HASHES.get().is_multiple_of(2) {
+                keys.extend(map.keys());
+            } else {
+                map.keys().for_each(|key| keys.push(key));
+            }
             let distinct: HashSet<_> = keys.iter().collect();
             assert_eq!(distinct.len(), keys.len(), "a key came twice in one walk");
             assert_eq!(keys.len(), map.len(), "a key did not come");
@@ -225,6 +230,16 @@ fn keys_and_values_agree_with_iter() {
         let pairs: Vec<_> = map.iter().collect();
         assert!(map.keys().eq(pairs.iter().map(|&(key, _)| key)));
         assert!(map.values().eq(pairs.iter().map(|&(_, value)| value)));
+        // The rest of an iterator that has begun, by a fold.
+        for begun in [0, 1, 20, 700] {
+            let mut iter = map.iter();
+            let mut folded: Vec<_> = iter.by_ref().take(begun).collect();
+            iter.for_each(|pair| folded.push(pair));
+            assert_eq!(folded, pairs, "a fold meets other entries");
+            let mut iter = map.clone().into_iter();
+            let some = iter.by_ref().take(begun).count();
+            assert_eq!(some + iter.count(), pairs.len(), "a fold meets other entries");
+        }
     }
 }
 
