@@ -17,7 +17,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// a table that is larger than the caches this is several times faster.
     ///
     /// Waits and linearizes as `get` does, one key after the other: an answer is never older than those before it.
-    /// Allocates nothing. The batch is not atomic. A batch of fewer than four keys is no faster.
+    /// Allocates nothing. The batch is not atomic. A batch of fewer than four keys, or in a table of up to 512 KiB, is no
+    /// faster.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -34,9 +35,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            if keys.len() < MIN_BATCH {
+            if keys.len() < MIN_BATCH || self.table().is_in_cache() {
                 keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
-                return;
+                continue;
             }
             self.table().get_window(
                 &hashes(keys.len(), |at| self.hash(&keys[at]))[..keys.len()],
@@ -104,7 +105,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         let windows = items.chunks(WINDOW).zip(before.chunks_mut(WINDOW));
         for (window, (items, before)) in windows.enumerate() {
             let hashes = hashes(items.len(), |at| hash(&items[at]));
-            if items.len() >= MIN_BATCH {
+            if items.len() >= MIN_BATCH && !self.table().is_in_cache() {
                 self.table().prefetch_window(&hashes[..items.len()]);
             }
             for (at, (item, before)) in items.iter().zip(before).enumerate() {

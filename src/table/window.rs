@@ -7,10 +7,15 @@ use super::Table;
 use crate::api::batch::WINDOW;
 use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
+use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
+
+/// The largest size in bytes of a table whose bins are in a cache of the core. There the processor itself overlaps
+/// lookups that follow each other, and a window's passes only take instructions: 1.6 times as many.
+const CACHED_BYTES: usize = 512 * 1024;
 
 /// A key's bin as the first pass read it.
 #[derive(Clone, Copy)]
@@ -27,6 +32,13 @@ struct Step<'a, K, V> {
 type Steps<'a, K, V> = [MaybeUninit<Step<'a, K, V>>; WINDOW];
 
 impl<K: Copy, V: Copy> Table<K, V> {
+    /// Whether the table is so small that prefetching does not pay.
+    #[inline]
+    pub(crate) fn is_in_cache(&self) -> bool {
+        let bytes = Layout::<K, V>::BIN * size_of::<usize>();
+        self.directory().is_none_or(|directory| directory.reach() <= CACHED_BYTES / bytes)
+    }
+
     /// Looks up the keys of one window, with the answers that one lookup after the other would give. `eq` and `answer`
     /// get the number of a key in the window. `touch` is called with the entries that are probably the keys', before
     /// any is read, to prefetch what they refer to.

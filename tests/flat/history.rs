@@ -90,9 +90,9 @@ impl<P: Payload> Target for Flat<P> {
             0 => self.0.try_get(&key).map(|found| found.map(P::value)),
             1 => Ok(self.0.get_with(&key, |value| value.value())),
             2 => {
-                let mut found = [None; 5];
-                self.0.get_many(&[!key, key, key ^ 1, key ^ 2, key ^ 3], &mut found);
-                Ok(found[1].map(P::value))
+                // In a small map, `get_many` looks up one key after the other; this looks up windows.
+                let mut found = self.0.get_each([!key, key, key ^ 1, key ^ 2, key ^ 3]);
+                Ok(found.nth(1).and_then(|(_, value)| value).map(P::value))
             }
             _ => Ok(self.0.get(&key).map(P::value)),
         }
