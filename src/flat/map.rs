@@ -50,6 +50,8 @@ use equivalent::Equivalent;
 /// assert_eq!(hits.get("rose"), Some(4));
 /// assert_eq!(hits.get("thorn"), None);
 /// ```
+// In this order, the hasher is beside what every lookup reads of the table.
+#[repr(C)]
 pub struct FlatMap<K, V, S = DefaultHashBuilder> {
     hash_builder: S,
     table: Table<K, V>,
@@ -502,7 +504,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     ///
     /// The entries of each bin are a consistent snapshot. A key that is present from the iterator's beginning to its
     /// end is returned exactly once, however much the map grows; a key that is inserted or removed meanwhile at most
-    /// once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    /// once. Allocates a buffer for some bins. Waits while a writer is inside the next bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();

@@ -9,7 +9,7 @@
 //! of the recent past while other threads write, and exact once they have been joined.
 
 use crate::facade::atomic::AtomicIsize;
-use crate::sync::cache::CachePadded;
+use crate::sync::cache::{CachePadded, Gap};
 use crate::sync::hint::Gauge;
 use crate::sync::published::Published;
 use alloc::boxed::Box;
@@ -21,13 +21,15 @@ pub(crate) const STRIPES: usize = 16;
 
 type Stripes = [CachePadded<Gauge<AtomicIsize>>; STRIPES];
 
-/// A striped counter.
+/// A striped counter. The address of the stripes is first, before a gap, because every update reads it.
+#[repr(C)]
 pub(crate) struct Counter {
+    stripes: Published<Stripes>,
+    _apart: Gap,
     /// Updates from before the stripes existed, and all updates of a small map.
     base: Gauge<AtomicIsize>,
     /// Multiples of `STEP` moved out of the stripes, plus `base` as it was when they were made.
     sum: Gauge<AtomicIsize>,
-    stripes: Published<Stripes>,
 }
 
 impl Counter {
@@ -36,6 +38,7 @@ impl Counter {
             Self {
                 base: Gauge::<AtomicIsize>::new(0),
                 sum: Gauge::<AtomicIsize>::new(0),
+                _apart: Gap::NEW,
                 stripes: Published::new(),
             }
         }

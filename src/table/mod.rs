@@ -66,6 +66,10 @@ pub(crate) struct Usage {
 }
 
 /// A hash table that grows.
+///
+/// The fields are in this order so that `count` and the free list of `pool`, which many inserts and removals write, are
+/// not on the cache line of the directory's address, which every lookup reads. A gap in `count` keeps them apart.
+#[repr(C)]
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
     directory: AtomicPtr<Head<K, V>>,
@@ -78,8 +82,8 @@ pub(crate) struct Table<K, V> {
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
     extents: Extents<K, V>,
-    pool: Pool<K, V>,
     count: Counter,
+    pool: Pool<K, V>,
 }
 
 // SAFETY: the raw pointers are to memory that the table owns. Threads pass each other copies of keys and values through
