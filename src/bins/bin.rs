@@ -78,6 +78,15 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
     }
 
+    /// Prefetches the bin, as far as two cache lines hold its entries.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn prefetch_all(self) {
+        prefetch::read(self.head);
+        prefetch::read(self.entries);
+        prefetch::read(self.entries.wrapping_add(Layout::<K, V>::entries().saturating_sub(1)));
+    }
+
     /// Prefetches the line of the bin's head.
     #[inline(always)]
     pub(crate) fn prefetch_head(self) {

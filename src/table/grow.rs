@@ -26,6 +26,8 @@ use core::mem;
 const BUDGET: usize = 2;
 /// `grow_ahead` provides bins for `len / AHEAD` more entries than the table has.
 const AHEAD: usize = 32;
+/// How many splits ahead of its own a bin is prefetched.
+const SPLITS_AHEAD: usize = 8;
 /// The largest number of bits of a bin's number. More bins could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
 
@@ -227,8 +229,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         let top = first.ilog2();
         let depth = Depth::of_bits(top);
+        // Both segments exist, so their entries do not change but for the depth.
+        let (parents, children) = (directory.hint(first & !(1 << top)), directory.hint(first));
         for number in numbers {
-            let (parent, child) = (directory.bin(number & !(1 << top)), directory.bin(number));
+            // In the last splits of a segment this is one of its first bins, which does no harm.
+            directory.bin_of(parents, number + SPLITS_AHEAD).prefetch_all();
+            let (parent, child) =
+                (directory.bin_of(parents, number), directory.bin_of(children, number));
             let (state, tags) = (parent.seq().begin(), parent.tags());
             // Mostly no other writer is in the parent, and the parent itself was initialized when it was due.
             let done = tags.depth() == depth && {

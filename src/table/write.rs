@@ -29,6 +29,9 @@ enum Outcome {
     NeedsLine,
 }
 
+/// A bin that was full and lacked the key, and what was read there.
+type Full<'a, K, V> = Option<(Bin<'a, K, V>, State, Tags)>;
+
 /// A place for a new entry in the lines of a full bin.
 enum Vacancy {
     Line { number: usize, slot: usize },
@@ -49,7 +52,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
-        match self.alter_at_once(hash, eq, read, &backoff, &mut decide) {
+        let mut full = None;
+        match self.alter_at_once(hash, eq, read, &backoff, &mut decide, &mut full) {
             Ok((None, change @ Change::Entry(..))) => {
                 if let Some(total) = self.count.add(1) {
                     self.grow(total, &rehash, &mut backoff);
@@ -57,21 +61,24 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 Ok((None, change))
             }
             Ok(done) => Ok(done),
-            Err(decided) => self.alter_slowly(hash, eq, read, rehash, backoff, decide, decided),
+            Err(decided) => {
+                self.alter_slowly(hash, eq, read, rehash, backoff, decide, decided, full)
+            }
         }
     }
 
     /// Does what `alter` does in the two cases that are nearly all: the first slot with the right tag is the key's; or
     /// the key is absent and its bin has a free slot. The caller counts an inserted entry. Else returns the decision
-    /// for an absent key, if `decide` was called for one.
+    /// for an absent key, if `decide` was called for one, and stores the bin in `full` if that is why.
     #[inline(always)]
-    fn alter_at_once<R>(
-        &self,
+    fn alter_at_once<'a, R>(
+        &'a self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
+        full: &mut Full<'a, K, V>,
     ) -> Result<Altered<K, V, R>, Option<Change<K, V>>> {
         let (bin, depth) = self.directory().ok_or(None)?.locate(hash);
         // Started before the head is read, so that the two waits for memory overlap.
@@ -87,11 +94,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let change = decide(None);
             // Nothing to store. The load of the tags was the linearization point, so no lock is needed.
             let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
-            let done = tags
-                .free(Layout::<K, V>::SLOTS)
-                .is_some_and(|slot| Self::occupy(bin, state, tags, slot, hash, key, value));
-            // If the bin is full or has changed, the slow path stores the same decision: `decide` ran for an absent key
-            // already, and need not run again if the key is still absent.
+            let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
+                // The slow path goes on from here, and does not search again.
+                *full = Some((bin, state, tags));
+                return Err(Some(change));
+            };
+            let done = Self::occupy(bin, state, tags, slot, hash, key, value);
+            // If the bin has changed, the slow path stores the same decision: `decide` ran for an absent key already,
+            // and need not run again if the key is still absent.
             return if done { Ok((None, change)) } else { Err(Some(change)) };
         }
         let slot = slots.lowest();
@@ -113,9 +123,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Does what `alter` does, in every case. `decided` is what `decide` returned for an absent key, if it was called.
+    /// `full` is where that was.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::too_many_arguments)] // Those of `alter`, and the decision.
+    #[allow(clippy::too_many_arguments)] // Those of `alter`, and what is known.
     fn alter_slowly<R>(
         &self,
         hash: KeyHash,
@@ -125,9 +136,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
         mut decided: Option<Change<K, V>>,
+        mut full: Full<'_, K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
         loop {
-            let probe = self.search(hash, eq, read, &mut backoff)?;
+            let probe = match full.take() {
+                Some((bin, state, tags)) => Some(Probe { bin, state, tags, found: None }),
+                None => self.search(hash, eq, read, &mut backoff)?,
+            };
             let Some(mut probe) = probe else {
                 // An empty map allocates only to store something.
                 let change = decided.take().unwrap_or_else(|| decide(None));
