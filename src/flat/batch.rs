@@ -17,8 +17,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// a table that is larger than the caches this is several times faster.
     ///
     /// Waits and linearizes as `get` does, one key after the other: an answer is never older than those before it.
-    /// Allocates nothing. The batch is not atomic. A batch of fewer than four keys, or in a table of up to 512 KiB, is no
-    /// faster.
+    /// Allocates nothing. The batch is not atomic. A batch of fewer than four keys is no faster, nor is one
+    /// in a table of up to 512 KiB.
     ///
     /// # Panics
     /// If the slices differ in length.

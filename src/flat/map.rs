@@ -50,7 +50,7 @@ use equivalent::Equivalent;
 /// assert_eq!(hits.get("rose"), Some(4));
 /// assert_eq!(hits.get("thorn"), None);
 /// ```
-// In this order, the hasher is beside what every lookup reads of the table.
+// In this order, the hasher is beside the words of the table that every lookup reads.
 #[repr(C)]
 pub struct FlatMap<K, V, S = DefaultHashBuilder> {
     hash_builder: S,

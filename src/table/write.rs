@@ -29,7 +29,7 @@ enum Outcome {
     NeedsLine,
 }
 
-/// A bin that was full and lacked the key, and what was read there.
+/// A bin that was full and lacked the key, with the state and the tags that said so.
 type Full<'a, K, V> = Option<(Bin<'a, K, V>, State, Tags)>;
 
 /// A place for a new entry in the lines of a full bin.
@@ -123,10 +123,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Does what `alter` does, in every case. `decided` is what `decide` returned for an absent key, if it was called.
-    /// `full` is where that was.
+    /// `full` is the bin, if it was full then.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::too_many_arguments)] // Those of `alter`, and what is known.
+    #[allow(clippy::too_many_arguments)] // Those of `alter`, and two results.
     fn alter_slowly<R>(
         &self,
         hash: KeyHash,
