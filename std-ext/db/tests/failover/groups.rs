@@ -206,12 +206,16 @@ fn every_slot_is_served(groups: &Groups) {
     let (mut one, mut other) = (groups.client(0), groups.client(3));
     for keys in keys.chunks(2048) {
         let mut pipe = cluster_pipe();
-        keys.iter().for_each(|key| _ = pipe.set(key, key).ignore());
+        for key in keys {
+            pipe.set(key, key).ignore();
+        }
         pipe.query::<()>(&mut one).unwrap();
     }
     for keys in keys.chunks(2048) {
         let mut pipe = cluster_pipe();
-        keys.iter().for_each(|key| _ = pipe.get(key));
+        for key in keys {
+            pipe.get(key);
+        }
         assert_eq!(pipe.query::<Vec<String>>(&mut other).unwrap(), keys);
     }
     for group in 0..2 {
