@@ -32,7 +32,7 @@ pub struct ServerConfig {
     pub unix: Option<PathBuf>,
     /// The permissions of the Unix socket.
     pub unix_mode: Option<u32>,
-    /// The number of threads; 0 for one a core.
+    /// The maximum number of threads; 0 for one a core. One serves all clients until it has no time left.
     pub threads: usize,
     /// The maximum number of clients.
     pub max_clients: usize,

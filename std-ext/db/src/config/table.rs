@@ -204,7 +204,7 @@ const MEMORY: &[Setting] = &[
         "threads",
         Kind::Number { min: 0, max: 1024 },
         "0",
-        "Threads that serve clients; 0 for one a core.",
+        "Threads that serve clients at most, if the load needs them; 0 for one a core.",
     ),
 ];
 

@@ -105,6 +105,8 @@ pub(super) struct Client {
     pub(super) renamed: bool,
     /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
+    /// The window of its worker's meter in which it was last served.
+    pub(super) window: u64,
     last_active: Instant,
     /// When the client last took output, or when its output began to wait.
     last_progress: Instant,
@@ -137,6 +139,7 @@ impl Client {
             used: false,
             renamed: false,
             noted: (0, 0),
+            window: 0,
             last_active: now,
             last_progress: now,
             over_soft_limit_since: None,
@@ -158,11 +161,29 @@ impl Client {
         self.connection.id()
     }
 
-    /// Updates this client's entry in the client list.
-    pub(super) fn note(&mut self, client_list: &ClientList) {
+    /// Updates this client's entry in the client list, as the client of a worker.
+    pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
-        client_list.note(&self.connection.info(), self.last_active);
+        client_list.note(worker, &self.connection.info(), self.last_active);
+    }
+
+    /// Returns whether another worker can serve this client from now on.
+    pub(super) fn may_move(&self) -> bool {
+        // [MV-1] Replies wait for their log entries at the worker that executed the commands, because only that worker
+        // knows which rollbacks and epochs came after them. A worker that has seen a later rollback would take the safe
+        // number of other entries for that of these.
+        self.state == State::Open && !self.output.is_held() && self.lsn == 0
+    }
+
+    /// Prepares the client for another worker: it is on none of its lists, and its poll reports nothing yet.
+    pub(super) fn begin_again(&mut self) {
+        (self.queued, self.dirty, self.parked, self.paused) = (false, false, false, false);
+        // [MV-4] Between the two registrations no event is reported. To try in vain costs little.
+        (self.readable, self.blocked) = (true, false);
+        // The registration with the new poll is one for input only.
+        self.writable_event_requested = false;
+        self.window = 0;
     }
 
     /// Returns the bytes of memory in the client's buffers.

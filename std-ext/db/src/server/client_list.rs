@@ -1,4 +1,5 @@
 //! The list of clients that other threads see: a client belongs to one worker, which publishes a copy of its data here.
+//! It is one list for all workers: a client that moves between two of them is in it exactly once at any time.
 
 use crate::command::ClientInfo;
 use crate::lock::lock;
@@ -6,19 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// One worker's clients as other threads see them. The list is at most a second old; names are newer.
+/// The clients as other threads see them. The list is at most a second old; names are newer.
 #[derive(Debug, Default)]
 pub(super) struct ClientList(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
     clients: BTreeMap<u64, Entry>,
-    /// Clients that the worker has to close.
-    killed: Vec<u64>,
+    /// Clients that each worker has to close, by the worker's number.
+    killed: BTreeMap<usize, Vec<u64>>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// The worker that the client belongs to.
+    worker: usize,
     address: String,
     local_address: String,
     /// A CLIENT KILL was answered for this client, so it is not listed any more.
@@ -33,10 +36,11 @@ struct Entry {
 }
 
 impl ClientList {
-    /// Updates a client's entry. `last_active` is when the client was last active.
-    pub(super) fn note(&self, info: &ClientInfo<'_>, last_active: Instant) {
+    /// Updates the entry of a worker's client. `last_active` is when the client was last active.
+    pub(super) fn note(&self, worker: usize, info: &ClientInfo<'_>, last_active: Instant) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(info.id).or_insert_with(|| Entry {
+            worker,
             address: info.address.to_owned(),
             local_address: info.local_address.to_owned(),
             killed: false,
@@ -61,6 +65,19 @@ impl ClientList {
         lock(&self.0).clients.remove(&id);
     }
 
+    /// Notes that a client belongs to another worker from now on.
+    pub(super) fn move_to(&self, worker: usize, id: u64) {
+        if let Some(entry) = lock(&self.0).clients.get_mut(&id) {
+            entry.worker = worker;
+        }
+    }
+
+    /// Returns whether a client was killed. Its worker asks when it has the client: a kill while the client moved
+    /// found no worker that has it.
+    pub(super) fn is_killed(&self, id: u64) -> bool {
+        lock(&self.0).clients.get(&id).is_some_and(|entry| entry.killed)
+    }
+
     /// Lists all clients except `but` and those that were killed.
     pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         for (&id, entry) in &lock(&self.0).clients {
@@ -70,28 +87,35 @@ impl ClientList {
         }
     }
 
-    /// Marks clients for their worker to close, except `but`, and returns their number. The caller wakes the worker.
+    /// Marks clients for their workers to close, except `but`, and returns their number. Calls `wake` with the number
+    /// of each worker that has some.
     pub(super) fn kill(
         &self,
         but: u64,
         now: Instant,
         wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool,
+        mut wake: impl FnMut(usize),
     ) -> u64 {
         let Entries { clients, killed } = &mut *lock(&self.0);
-        let before = killed.len();
+        let mut count = 0;
         for (&id, entry) in clients {
             // A client that was killed already must not be counted twice.
             if id != but && !entry.killed && wanted(&entry.info(id, now)) {
                 entry.killed = true;
-                killed.push(id);
+                killed.entry(entry.worker).or_default().push(id);
+                count += 1;
             }
         }
-        (killed.len() - before) as u64
+        // A list that is left from an earlier kill wakes its worker once more.
+        for &worker in killed.keys() {
+            wake(worker);
+        }
+        count
     }
 
-    /// Takes the ids of the clients to close.
-    pub(super) fn killed(&self) -> Vec<u64> {
-        std::mem::take(&mut lock(&self.0).killed)
+    /// Takes the ids of the clients that a worker has to close.
+    pub(super) fn killed(&self, worker: usize) -> Vec<u64> {
+        lock(&self.0).killed.remove(&worker).unwrap_or_default()
     }
 }
 
@@ -129,7 +153,8 @@ mod tests {
         let now = Instant::now();
         let note = |id: u64| {
             let (address, local_address) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            list.note(&Connection::new(id, address, local_address, false).info(), now);
+            let connection = Connection::new(id, address, local_address, false);
+            list.note(0, &connection.info(), now);
         };
         let shown = || {
             let mut shown = Vec::new();
@@ -137,16 +162,37 @@ mod tests {
             shown
         };
         (1..=4).for_each(note);
-        assert_eq!(list.kill(3, now, &mut |info| info.id != 1), 2);
+        assert_eq!(list.kill(3, now, &mut |info| info.id != 1, |worker| assert_eq!(worker, 0)), 2);
         assert_eq!(shown(), [1, 3], "killed clients are listed");
-        assert_eq!(list.kill(0, now, &mut |info| info.id == 2), 0, "a client is killed twice");
+        assert_eq!(
+            list.kill(0, now, &mut |info| info.id == 2, |_| {}),
+            0,
+            "a client is killed twice"
+        );
         // The worker may update a client before it closes it.
         note(2);
         assert_eq!(shown(), [1, 3], "a killed client that was updated is listed");
-        assert_eq!(list.killed(), [2, 4]);
-        assert_eq!(list.killed(), [0_u64; 0]);
+        assert_eq!(list.killed(0), [2, 4]);
+        assert_eq!(list.killed(0), [0_u64; 0]);
         list.forget(2);
         note(2);
         assert_eq!(shown(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_client_that_moves_is_listed_once_and_killed_at_its_new_worker() {
+        let list = ClientList::default();
+        let now = Instant::now();
+        let connection = Connection::new(1, "10.0.0.1:1".to_owned(), String::new(), false);
+        list.note(0, &connection.info(), now);
+        list.move_to(1, 1);
+        let mut shown = 0;
+        list.show(0, now, &mut |_| shown += 1);
+        assert_eq!((shown, list.is_killed(1)), (1, false));
+        let mut woken = Vec::new();
+        assert_eq!(list.kill(0, now, &mut |_| true, |worker| woken.push(worker)), 1);
+        assert_eq!(woken, [1], "another worker is woken");
+        assert_eq!((list.killed(0), list.killed(1)), (vec![], vec![1]));
+        assert!(list.is_killed(1), "a client that is killed while it moves is not closed");
     }
 }

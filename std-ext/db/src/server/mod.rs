@@ -11,6 +11,7 @@ mod handles;
 pub mod http;
 pub(crate) mod listen;
 mod loading;
+mod loops;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;

@@ -92,6 +92,12 @@ impl Server {
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 
+    /// Returns the parts of a server that does not run.
+    #[cfg(test)]
+    pub(super) fn into_parts(self) -> (Arc<Shared>, Vec<(Poll, Vec<Listener>)>) {
+        (self.shared, self.threads)
+    }
+
     /// Returns the addresses that the server listens on.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -157,8 +163,8 @@ impl Server {
                 thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
             outcome = outcome.and(done);
         }
-        // Connections handed to a worker that had exited already.
-        shared.workers.iter().for_each(|handle| drop(handle.take_accepted()));
+        // What was handed to a worker that had to stop at once.
+        shared.workers.iter().for_each(|handle| drop(handle.take_arrivals()));
         outcome.map(|()| ServerExit { save: shared.save() })
     }
 }

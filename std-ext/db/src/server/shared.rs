@@ -1,11 +1,13 @@
 //! State that the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide
 //! statistics.
 
+use super::client::Client;
 use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
 use super::listen::Accepted;
+use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
@@ -50,6 +52,9 @@ pub(super) struct Shared {
     /// Forty hexadecimal digits, different at each start, as `INFO` shows them.
     pub(super) run_id: String,
     pub(super) workers: Vec<WorkerHandle>,
+    /// The number of workers that serve clients.
+    pub(super) loops: Loops,
+    pub(super) client_list: ClientList,
     next_id: Gauge,
     exit: Mutex<Exit>,
     /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
@@ -71,13 +76,31 @@ struct Exit {
     save: Option<bool>,
 }
 
+/// What other threads hand over to a worker.
+pub(super) enum Arrival {
+    /// A connection that another worker has accepted.
+    Accepted(Accepted),
+    /// A client that another worker has served.
+    Client(Box<Client>),
+}
+
+/// The arrivals that a worker has not taken yet.
+#[derive(Default)]
+struct Inbox {
+    arrivals: Vec<Arrival>,
+    /// The worker has exited.
+    closed: bool,
+}
+
 /// How other threads reach a worker.
 pub(super) struct WorkerHandle {
     pub(super) waker: Waker,
     pub(super) counters: Arc<Counters>,
     /// Clients of this worker.
     pub(super) clients: Gauge,
-    pub(super) client_list: ClientList,
+    /// Clients that it has served lately, about.
+    pub(super) active_clients: Gauge,
+    pub(super) idle: IdleTime,
     /// Bytes in buffers of its clients, as of its last sweep.
     pub(super) buffers: Gauge,
     /// Cycles of its event loop.
@@ -85,7 +108,7 @@ pub(super) struct WorkerHandle {
     /// The cycles when they were last found to have changed, and when that was. The worker was woken then.
     #[cfg(feature = "metrics")]
     checked: Mutex<Option<(u64, Instant)>>,
-    inbox: Mutex<Vec<Accepted>>,
+    inbox: Mutex<Inbox>,
     /// Whether the worker has replies that wait for the log. This is a lock and no atomic: the worker sets it and then
     /// asks the log, the log's thread makes progress and then reads it, and one of the two must see the other.
     waits_for_log: Mutex<bool>,
@@ -97,7 +120,8 @@ impl WorkerHandle {
             waker,
             counters: Arc::default(),
             clients: Gauge::default(),
-            client_list: ClientList::default(),
+            active_clients: Gauge::default(),
+            idle: IdleTime::default(),
             buffers: Gauge::default(),
             cycles: Gauge::default(),
             #[cfg(feature = "metrics")]
@@ -113,10 +137,26 @@ impl WorkerHandle {
         *lock(&self.waits_for_log) = true;
     }
 
-    /// Takes the connections that other workers have accepted for this one. The worker that hands one over also wakes
-    /// this one.
-    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
-        std::mem::take(&mut *lock(&self.inbox))
+    /// Takes what other workers have handed over to this one. They also wake this one.
+    pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
+        std::mem::take(&mut lock(&self.inbox).arrivals)
+    }
+
+    /// Hands something over to this worker, which the caller wakes. Returns it if the worker has exited.
+    pub(super) fn receive(&self, arrival: Arrival) -> Result<(), Arrival> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            return Err(arrival);
+        }
+        inbox.arrivals.push(arrival);
+        Ok(())
+    }
+
+    /// Closes the inbox, because the worker exits, if nothing is in it. Returns whether it is closed.
+    pub(super) fn close_inbox(&self) -> bool {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed |= inbox.arrivals.is_empty();
+        inbox.closed
     }
 
     pub(super) fn wake(&self) {
@@ -145,11 +185,6 @@ impl WorkerHandle {
         self.wake();
         false
     }
-
-    /// Returns about how many clients this worker has.
-    pub(super) fn load(&self) -> u64 {
-        self.clients.get()
-    }
 }
 
 impl Shared {
@@ -161,6 +196,7 @@ impl Shared {
         workers: Vec<WorkerHandle>,
     ) -> Arc<Self> {
         let started = Instant::now();
+        let loops = Loops::new(workers.len());
         let shared = Arc::new(Self {
             db,
             log,
@@ -171,6 +207,8 @@ impl Shared {
             port,
             run_id: run_id(),
             workers,
+            loops,
+            client_list: ClientList::default(),
             next_id: Gauge::new(1),
             exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
             stopping: AtomicBool::new(false),
@@ -240,17 +278,38 @@ impl Shared {
         self.next_id.add(1)
     }
 
-    /// Chooses the worker for a connection that `own` has accepted: `own`, unless another has clearly fewer clients.
+    /// Returns a time in nanoseconds since the start.
+    pub(super) fn time(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_nanos() as u64
+    }
+
+    /// Returns the worker with the fewest clients that were served lately, of those whose loops are active.
+    pub(super) fn least_active(&self) -> usize {
+        let active = &self.workers[..self.loops.active()];
+        let load = |worker: &WorkerHandle| (worker.active_clients.get(), worker.clients.get());
+        active
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, worker)| load(worker))
+            .map_or(0, |(least, _)| least)
+    }
+
+    /// Chooses the worker for a connection that `own` has accepted: `own`, unless its loop is retired or another one is
+    /// clearly less active.
     pub(super) fn worker_for_next(&self, own: usize) -> usize {
+        let least = self.least_active();
+        let load = |worker: usize| self.workers[worker].active_clients.get();
         // Prefer the accepting worker: handing a connection over costs a wake-up.
-        let least = (0..self.workers.len()).min_by_key(|&i| self.workers[i].load()).unwrap_or(own);
-        if self.workers[least].load() + 1 < self.workers[own].load() { least } else { own }
+        let is_fine = own < self.loops.active() && load(own) <= load(least) + 1;
+        if is_fine { own } else { least }
     }
 
     /// Hands a connection over to another worker.
     pub(super) fn hand_over(&self, to: usize, accepted: Accepted) {
-        lock(&self.workers[to].inbox).push(accepted);
-        self.workers[to].wake();
+        // A worker that has exited takes none: the server stops, and the connection is closed.
+        if self.workers[to].receive(Arrival::Accepted(accepted)).is_ok() {
+            self.workers[to].wake();
+        }
     }
 
     /// Returns the sums of all workers' counters.
@@ -330,24 +389,12 @@ impl ServerApi for Shared {
     }
 
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
-        let now = Instant::now();
-        for worker in &self.workers {
-            worker.client_list.show(but, now, each);
-        }
+        self.client_list.show(but, Instant::now(), each);
     }
 
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
-        let now = Instant::now();
-        let mut killed = 0;
-        for worker in &self.workers {
-            let of_worker = worker.client_list.kill(but, now, wanted);
-            if of_worker > 0 {
-                // A worker closes its own clients.
-                worker.wake();
-            }
-            killed += of_worker;
-        }
-        killed
+        // A worker closes its own clients.
+        self.client_list.kill(but, Instant::now(), wanted, |worker| self.workers[worker].wake())
     }
 
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool {

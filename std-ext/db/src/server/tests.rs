@@ -13,15 +13,15 @@ type Callback = Box<dyn Fn() + Send + Sync>;
 
 /// A log that is as safe as a test says.
 #[derive(Default)]
-struct Slow {
+pub(super) struct Slow {
     state: Mutex<State>,
     committed: Condvar,
     callbacks: Mutex<Vec<Callback>>,
 }
 
 #[derive(Default)]
-struct State {
-    safe: Lsn,
+pub(super) struct State {
+    pub(super) safe: Lsn,
     committed: Lsn,
     fails: bool,
     /// Becomes safe between the first and the second `commit` of an entry, without a notification.
@@ -32,12 +32,12 @@ struct State {
 
 impl Slow {
     /// Waits until `commit` was called for an entry.
-    fn until_committed(&self, lsn: Lsn) {
+    pub(super) fn until_committed(&self, lsn: Lsn) {
         let state = self.state.lock().unwrap();
         drop(self.committed.wait_while(state, |state| state.committed < lsn).unwrap());
     }
 
-    fn set(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
         for callback in &*self.callbacks.lock().unwrap() {
             callback();

@@ -6,8 +6,9 @@
 
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::listen::{Accepted, Listener};
+use super::loops::Meter;
 use super::output::Allowed;
-use super::shared::{Phase, Shared};
+use super::shared::{Arrival, Phase, Shared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -18,6 +19,12 @@ use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+#[cfg(test)]
+mod move_tests;
+mod moves;
+
+use moves::Moving;
 
 /// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
@@ -93,6 +100,10 @@ pub(super) struct Worker {
     lingering: bool,
     /// A warning that connections cannot be accepted was logged.
     warned: bool,
+    /// The load of this loop.
+    meter: Meter,
+    /// The clients that it gives away.
+    moving: Moving,
     context: WorkerContext,
 }
 
@@ -135,6 +146,8 @@ impl Worker {
             next_sweep: context.now,
             lingering: false,
             warned: false,
+            meter: Meter::default(),
+            moving: Moving::No,
             context,
         })
     }
@@ -145,13 +158,19 @@ impl Worker {
         for accepted in early {
             self.admit(accepted);
         }
+        let shared = Arc::clone(&self.shared);
+        let own = &shared.workers[self.number];
         while !self.is_finished() {
-            match self.poll.poll(&mut events, self.poll_timeout()) {
+            let began = shared.time(self.context.end);
+            own.idle.begin_wait(began);
+            let polled = self.poll.poll(&mut events, self.poll_timeout());
+            self.context.begin_cycle();
+            own.idle.end_wait(began, shared.time(self.context.now));
+            match polled {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
-            self.shared.workers[self.number].count_cycle();
-            self.context.begin_cycle();
+            own.count_cycle();
             for event in &events {
                 let token = event.token().0;
                 if token >= self.first_client {
@@ -188,16 +207,22 @@ impl Worker {
             || self.stopping_since.is_some()
         {
             Some(SWEEP_SOON)
-        } else if !self.clients.is_empty() {
+        } else if !self.clients.is_empty() || self.is_last_active() {
             Some(SWEEP)
         } else {
             None
         }
     }
 
+    /// Returns whether this loop has to check now and then whether it is needed.
+    fn is_last_active(&self) -> bool {
+        self.number > 0 && self.number + 1 == self.shared.loops.active()
+    }
+
     fn is_finished(&self) -> bool {
         self.stopping_since.is_some_and(|since| {
-            self.clients.is_empty()
+            // [MV-2] A client that is given to this worker from now on stays where it is.
+            self.clients.is_empty() && self.shared.workers[self.number].close_inbox()
                 || since.elapsed() >= self.shared.config.shutdown_timeout
                 || self.shared.phase() == Phase::StoppingNow
         })
@@ -269,6 +294,7 @@ impl Worker {
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.queued = false;
+            self.meter.note_served(&mut client.window);
             client.serve(&mut self.context);
             required_lsn = required_lsn.max(client.required_lsn());
         }
@@ -279,9 +305,11 @@ impl Worker {
         for &key in &served {
             self.update(key);
         }
-        self.ready.give_back(served);
         self.write_replies();
         self.context.end_cycle();
+        self.measure_load(self.context.end);
+        self.move_clients(&served);
+        self.ready.give_back(served);
         if self.context.now >= self.next_sweep || self.lingering || self.stopping_since.is_some() {
             self.sweep();
         }
@@ -427,6 +455,8 @@ impl Worker {
             client.write(&mut self.context);
             self.update(key);
         }
+        // Also those whose replies waited for the log, and that were not served in this cycle.
+        self.move_clients(&dirty);
         self.dirty.give_back(dirty);
     }
 
@@ -440,7 +470,7 @@ impl Worker {
         }
         self.lingering |= client.is_lingering();
         if client.renamed {
-            client.note(&self.shared.workers[self.number].client_list);
+            client.note(self.number, &self.shared.client_list);
         }
         self.queue(key);
     }
@@ -449,13 +479,19 @@ impl Worker {
         let Some(mut client) = self.clients.try_remove(key) else { return };
         // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
-        self.shared.workers[self.number].client_list.forget(client.id());
+        self.shared.client_list.forget(client.id());
         self.context.counters.ended.add(1);
-        if self.clients.is_empty() {
-            // Without clients, no sweep would reset this.
-            self.shared.workers[self.number].buffers.set(0);
-        }
+        self.reset_if_empty();
         self.leave();
+    }
+
+    /// Resets what other threads see of this worker's clients. Without clients, no sweep would do that.
+    fn reset_if_empty(&self) {
+        if self.clients.is_empty() {
+            let own = &self.shared.workers[self.number];
+            own.buffers.set(0);
+            own.active_clients.set(0);
+        }
     }
 
     fn leave(&self) {
@@ -477,7 +513,7 @@ impl Worker {
         let mut buffers = 0;
         for (key, client) in &mut self.clients {
             if notes && client.used {
-                client.note(&worker.client_list);
+                client.note(self.number, &self.shared.client_list);
             }
             buffers += client.buffers();
             client.check_output(&self.context);
@@ -518,10 +554,13 @@ impl Worker {
     /// Accepts connections from the listeners and from other workers.
     fn accept_connections(&mut self) {
         if std::mem::take(&mut self.woken) {
-            self.close_killed();
-            for accepted in self.shared.workers[self.number].take_accepted() {
-                self.add_client(accepted);
+            for arrival in self.shared.workers[self.number].take_arrivals() {
+                match arrival {
+                    Arrival::Accepted(accepted) => self.add_client(accepted),
+                    Arrival::Client(client) => self.adopt(*client),
+                }
             }
+            self.close_killed();
         }
         if self.pending_accepts.now.is_empty() {
             return;
@@ -537,7 +576,7 @@ impl Worker {
 
     /// Closes the clients that CLIENT KILL has marked, from this or other workers.
     fn close_killed(&mut self) {
-        let mut killed = self.shared.workers[self.number].client_list.killed();
+        let mut killed = self.shared.client_list.killed(self.number);
         if killed.is_empty() {
             return;
         }
@@ -591,6 +630,7 @@ impl Worker {
         self.context.counters.connections.add(1);
         let worker = self.shared.worker_for_next(self.number);
         self.shared.workers[worker].clients.add(1);
+        self.shared.workers[worker].active_clients.add(1);
         if worker == self.number {
             self.add_client(accepted);
         } else {
@@ -616,7 +656,7 @@ impl Worker {
         if client.stream().register(self.poll.registry(), token).is_err() {
             return self.remove(key);
         }
-        client.note(&self.shared.workers[self.number].client_list);
+        client.note(self.number, &self.shared.client_list);
         if self.stopping_since.is_some() {
             client.finish();
         }

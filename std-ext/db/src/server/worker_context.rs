@@ -24,6 +24,8 @@ pub(super) struct WorkerContext {
     pub(super) counters: Arc<Counters>,
     /// The start of this cycle.
     pub(super) now: Instant,
+    /// The end of the last cycle.
+    pub(super) end: Instant,
     /// Commands that came in this cycle and whose replies may be sent.
     answered: u64,
     /// The clients' buffer limits, read once a cycle.
@@ -44,6 +46,7 @@ impl WorkerContext {
             pool: BufferPool::default(),
             counters,
             now: Instant::now(),
+            end: Instant::now(),
             answered: 0,
             limits: shared.runtime_config.buffer_limits(),
             congested: false,
@@ -88,12 +91,14 @@ impl WorkerContext {
         }
     }
 
-    /// Records the latency of this cycle's commands, now that their replies are written. The clock is read once a
-    /// cycle, not once a command.
+    /// Ends a cycle, and records the latency of its commands, now that their replies are written. The clock is read
+    /// once a cycle, not once a command.
     pub(super) fn end_cycle(&mut self) {
+        self.end = Instant::now();
         let commands = std::mem::take(&mut self.answered);
         if commands > 0 {
-            self.counters.latency.add(commands, self.now.elapsed());
+            let took = self.end.saturating_duration_since(self.now);
+            self.counters.latency.add(commands, took);
         }
     }
 
