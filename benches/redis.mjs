@@ -2,7 +2,8 @@
 // each, and the 99th percentile of answers, in turns.
 //
 //     cargo build --release -p hedgerow-db
-//     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH] [--memory FILE.rows]
+//     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH]
+//         [--client-threads 1] [--memory FILE.rows]
 //
 // Needs redis-server and redis-benchmark. `--memory` loads rows (a key, a tab and a value a line; without a tab the
 // line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to
@@ -21,6 +22,8 @@ const option = (name, other) => {
 const rounds = Number(option("rounds", 5));
 const fsync = option("fsync", "everysec");
 const seconds = Number(option("seconds", 2));
+// One thread of redis-benchmark is itself busy nearly all the time at one request at a time.
+const clientThreads = Number(option("client-threads", 1));
 const oursAt = option("ours", "target/release/hedgerow-db");
 const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -84,7 +87,7 @@ const benchmark = (server, test, depth, requests) => {
   const before = cpu(server.process.pid);
   const out = execFileSync("redis-benchmark", [
     ...["-p", server.port, "-t", test, "-n", requests, "-r", 100000, "-d", 64, "-P", depth],
-    ...["-c", 50, "--csv"],
+    ...["-c", 50, "--csv", ...(clientThreads > 1 ? ["--threads", clientThreads] : [])],
   ]).toString();
   const line = out.trim().split("\n").at(-1).split(",");
   const field = (at) => Number(line[at].replaceAll('"', ""));
@@ -106,7 +109,7 @@ const speed = async () => {
   for (const server of both) await start(server);
   const version = execFileSync("redis-server", ["--version"]).toString().trim();
   console.log(`${cpus()[0].model}, ${cpus().length} cores. ${version}. appendfsync ${fsync}, ${rounds} rounds, `);
-  console.log("50 clients, values of 64 bytes, 100,000 keys. Medians; ratios are medians of the rounds' ratios.\n");
+  console.log(`${clientThreads} client threads, 50 clients, values of 64 bytes, 100,000 keys. Medians; ratios are medians of the rounds' ratios.\n`);
   console.log("| | redis/s | ours/s | ratio | goal | CPU µs: redis | ours | ratio | p99 ms: redis | ours | ratio |");
   console.log("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
   for (const depth of [1, 16, 64]) {
