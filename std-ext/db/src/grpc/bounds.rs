@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
@@ -123,29 +124,90 @@ pub(super) fn output_limit_error() -> Status {
     )
 }
 
-/// Returns the stream of accepted connections within `maxclients`.
-pub(super) fn incoming(
+/// Accepts connections within `maxclients`, and gives each to the thread that has the fewest. Never returns.
+pub(super) async fn accept(
     listener: TcpListener,
     runtime_config: Arc<RuntimeConfig>,
-) -> impl Stream<Item = io::Result<Socket>> {
-    stream::unfold((listener, runtime_config), |(listener, runtime_config)| async {
-        loop {
-            let Ok((stream, from)) = listener.accept().await else {
-                // Usually the process is out of file descriptors.
-                tokio::time::sleep(ACCEPT_RETRY).await;
-                continue;
-            };
-            let local = from.ip().to_canonical().is_loopback();
-            // `admit` comes last, because it counts the client.
-            if runtime_config.denies_remote() && !local || !runtime_config.admit() {
-                // Dropping the socket closes the connection without an error message.
-                continue;
+    mut threads: Vec<ToThread>,
+) {
+    loop {
+        let Ok((stream, from)) = listener.accept().await else {
+            // Usually the process is out of file descriptors.
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            continue;
+        };
+        let local = from.ip().to_canonical().is_loopback();
+        // `admit` comes last, because it counts the client.
+        if runtime_config.denies_remote() && !local || !runtime_config.admit() {
+            // Dropping the socket closes the connection without an error message.
+            continue;
+        }
+        // Without this option, the connection is only slower.
+        let _ = stream.set_nodelay(true);
+        keep_alive(&SockRef::from(&stream), runtime_config.keepalive());
+        let Some(thread) = threads.iter().min_by_key(|thread| thread.connections.get()) else {
+            return;
+        };
+        let admission = Admission::new(&runtime_config, &thread.connections);
+        // A socket reports events to the thread that it was opened on. Fails only if the socket is closed already.
+        if let Ok(stream) = stream.into_std() {
+            let given = thread.accepted.send((stream, admission));
+            if given.is_err() {
+                // The thread has stopped: it must not look like the one that has the fewest.
+                threads.retain(|thread| !thread.accepted.is_closed());
             }
-            // Without this option, the connection is only slower.
-            let _ = stream.set_nodelay(true);
-            keep_alive(&SockRef::from(&stream), runtime_config.keepalive());
-            let socket = Socket::new(stream, &runtime_config);
-            return Some((Ok(socket), (listener, runtime_config)));
+        }
+    }
+}
+
+/// Connections that a thread has not taken yet.
+pub(super) type Accepted = UnboundedReceiver<(std::net::TcpStream, Admission)>;
+
+/// How a thread gets connections.
+pub(super) struct ToThread {
+    accepted: UnboundedSender<(std::net::TcpStream, Admission)>,
+    connections: Arc<Gauge>,
+}
+
+impl ToThread {
+    /// Makes the two ends of a thread's queue. Its length is bounded by `maxclients`.
+    pub(super) fn new() -> (Self, Accepted) {
+        let (accepted, queue) = unbounded_channel();
+        (Self { accepted, connections: Arc::default() }, queue)
+    }
+}
+
+/// A connection that counts as a client, and as one of a thread's, until this is dropped.
+pub(super) struct Admission {
+    runtime_config: Arc<RuntimeConfig>,
+    connections: Arc<Gauge>,
+}
+
+impl Admission {
+    /// Counts a client that was admitted.
+    fn new(runtime_config: &Arc<RuntimeConfig>, connections: &Arc<Gauge>) -> Self {
+        connections.add(1);
+        let (runtime_config, connections) = (Arc::clone(runtime_config), Arc::clone(connections));
+        Self { runtime_config, connections }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.connections.sub(1);
+        self.runtime_config.leave();
+    }
+}
+
+/// Returns the stream of a thread's connections.
+pub(super) fn incoming(accepted: Accepted) -> impl Stream<Item = io::Result<Socket>> {
+    stream::unfold(accepted, |mut accepted| async {
+        loop {
+            let (stream, admission) = accepted.recv().await?;
+            // Fails only if the process is out of file descriptors or memory. The connection is closed.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                return Some((Ok(Socket::new(stream, admission)), accepted));
+            }
         }
     })
 }
@@ -156,12 +218,14 @@ pub(super) struct Socket {
     peer: Peer,
     last_active: Instant,
     timer: Pin<Box<Sleep>>,
+    _admission: Admission,
 }
 
 impl Socket {
-    fn new(stream: TcpStream, runtime_config: &Arc<RuntimeConfig>) -> Self {
+    fn new(stream: TcpStream, admission: Admission) -> Self {
         let timer = Box::pin(tokio::time::sleep(CHECK_INTERVAL.min(Duration::from_millis(100))));
-        Self { stream, peer: Peer::new(runtime_config), last_active: Instant::now(), timer }
+        let (peer, last_active) = (Peer::new(&admission.runtime_config), Instant::now());
+        Self { stream, peer, last_active, timer, _admission: admission }
     }
 
     /// Checks now and then whether the client was silent for too long.
@@ -186,12 +250,6 @@ impl Socket {
         if matches!(done, Poll::Ready(Ok(1..))) {
             self.last_active = Instant::now();
         }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.peer.0.runtime_config.leave();
     }
 }
 
@@ -381,5 +439,47 @@ impl HttpBody for Output {
 
     fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServerConfig;
+
+    #[test]
+    fn connections_are_spread_over_the_threads_that_run() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let runtime_config = Arc::new(RuntimeConfig::new(&ServerConfig::default()));
+            let (threads, mut queues): (Vec<_>, Vec<_>) = (0..3).map(|_| ToThread::new()).unzip();
+            tokio::spawn(accept(listener, Arc::clone(&runtime_config), threads));
+            let mut clients = Vec::new();
+            let mut served = Vec::new();
+            for _ in 0..2 {
+                for (number, queue) in queues.iter_mut().enumerate() {
+                    clients.push(TcpStream::connect(address).await.unwrap());
+                    let given = tokio::time::timeout(Duration::from_secs(5), queue.recv()).await;
+                    let given = given.unwrap_or_else(|_| panic!("thread {number} gets none"));
+                    served.push(given.unwrap());
+                }
+            }
+            assert_eq!(runtime_config.clients(), 6);
+            // The thread that has stopped has the fewest connections, and loses one at most.
+            served.retain(|_| false);
+            assert_eq!(runtime_config.clients(), 0, "a closed connection counts as a client");
+            drop(queues.remove(0));
+            for _ in 0..3 {
+                clients.push(TcpStream::connect(address).await.unwrap());
+            }
+            let [one, two] = &mut queues[..] else { panic!("two are left") };
+            for queue in [one, two] {
+                let given = tokio::time::timeout(Duration::from_secs(5), queue.recv()).await;
+                served.push(given.expect("a stopped thread gets all connections").unwrap());
+            }
+            assert_eq!(runtime_config.clients(), 2, "a connection that nobody took counts");
+        });
     }
 }

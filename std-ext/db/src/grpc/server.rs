@@ -1,8 +1,12 @@
 //! The gRPC server: its threads, its limits, and how it stops.
+//!
+//! Each thread has a runtime of its own, and a connection stays on its thread. So a connection's calls are executed where
+//! its socket is written: responses that are ready together leave in one system call. A runtime of several threads would
+//! hand nearly every call to another thread, wake that one, and write each response by itself.
 
 use super::api;
 use super::api::database_server::DatabaseServer;
-use super::bounds::{Bounded, incoming};
+use super::bounds::{Accepted, Bounded, ToThread, accept, incoming};
 use super::service::Service;
 use crate::config::{GrpcOptions, ServerConfig};
 use crate::db::Db;
@@ -16,7 +20,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
@@ -28,8 +33,8 @@ const WATCH_SHUTDOWN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct GrpcServer {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    stop: Option<watch::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl GrpcServer {
@@ -47,7 +52,7 @@ impl GrpcServer {
             output_buffer_limit: options.output_buffer_limit,
             ..ServerConfig::default()
         };
-        Self::start_with(db, address, options, Arc::new(RuntimeConfig::new(&config)))
+        Self::start_with(db, address, options, &Arc::new(RuntimeConfig::new(&config)))
     }
 
     /// Serves the database of a RESP server, with that server's password, protected mode, timeout and limits, which
@@ -62,58 +67,57 @@ impl GrpcServer {
         options: GrpcOptions,
     ) -> io::Result<Self> {
         let options = GrpcOptions { shutdown_timeout: server.shutdown_timeout(), ..options };
-        Self::start_with(server.db().clone(), address, options, server.runtime_config())
+        Self::start_with(server.db().clone(), address, options, &server.runtime_config())
     }
 
     fn start_with(
         db: Db,
         address: impl ToSocketAddrs,
         options: GrpcOptions,
-        runtime_config: Arc<RuntimeConfig>,
+        runtime_config: &Arc<RuntimeConfig>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        if options.threads != 0 {
-            builder.worker_threads(options.threads);
-        }
-        builder.thread_name("hedgerow-db grpc").max_blocking_threads(GRPC_WATCHES + 8);
-        let runtime = builder.enable_all().build()?;
+        let count = match options.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
         #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS changes it"))]
         let mut server = Server::builder().max_concurrent_streams(GRPC_CALLS);
         #[cfg(feature = "tls")]
-        if let Some((certificates, key)) = &options.tls {
+        if let Some((certificates, key)) = options.tls {
             let identity = tonic::transport::Identity::from_pem(certificates, key);
             let tls = tonic::transport::ServerTlsConfig::new().identity(identity);
             server = server.tls_config(tls).map_err(io::Error::other)?;
         }
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ending, within) = (Arc::new(Notify::new()), options.shutdown_timeout);
-        let thread = thread::Builder::new().name("hedgerow-db grpc".into()).spawn(move || {
-            let ends = Arc::clone(&ending);
-            let serve = serve(server, listener, (db, runtime_config), options, async move {
-                // Dropping the sender is a signal as well.
-                let _ = stopped.await;
-                ends.notify_one();
-            });
-            let too_long = async {
-                ending.notified().await;
-                tokio::time::sleep(within).await;
+        let service = Arc::new(Service::new(db));
+        let (stop, stopped) = watch::channel(());
+        let (queues, accepted): (Vec<_>, Vec<_>) = (0..count).map(|_| ToThread::new()).unzip();
+        let mut listening = Some((listener, queues));
+        // Dropping it stops the threads that run if one cannot be started.
+        let mut running = Self { address, stop: Some(stop), threads: Vec::new() };
+        for accepted in accepted {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .thread_name("hedgerow-db grpc")
+                .max_blocking_threads(GRPC_WATCHES + 8)
+                .enable_all()
+                .build()?;
+            let part = Thread {
+                server: server.clone(),
+                service: Arc::clone(&service),
+                runtime_config: Arc::clone(runtime_config),
+                longest_message: options.longest_message,
+                within: options.shutdown_timeout,
+                stopped: stopped.clone(),
             };
-            let served = runtime.block_on(async {
-                match select(pin!(serve), pin!(too_long)).await {
-                    Either::Left((served, _)) => served,
-                    Either::Right(_) => Ok(()),
-                }
-            });
-            if let Err(why) = served {
-                tracing::error!("the gRPC server has stopped: {why}");
-            }
-            // The threads of watches check now and then whether they are still wanted.
-            runtime.shutdown_timeout(WATCH_SHUTDOWN);
-        })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+            let listening = listening.take();
+            let serve = move || part.run(runtime, listening, accepted);
+            running
+                .threads
+                .push(thread::Builder::new().name("hedgerow-db grpc".into()).spawn(serve)?);
+        }
+        Ok(running)
     }
 
     /// Returns the address that it listens on.
@@ -125,52 +129,92 @@ impl GrpcServer {
 impl Drop for GrpcServer {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic in the thread has printed its message.
             let _ = thread.join();
         }
     }
 }
 
-async fn serve(
-    mut server: Server,
-    listener: TcpListener,
-    (db, runtime_config): (Db, Arc<RuntimeConfig>),
-    options: GrpcOptions,
-    stopped: impl Future<Output = ()>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let incoming =
-        incoming(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&runtime_config));
-    let service = Service::new(db);
-    let end = service.end();
-    let limit = options.longest_message;
-    let database = DatabaseServer::new(service).max_decoding_message_size(limit);
-    let database = tonic::service::interceptor::InterceptedService::new(
-        database.max_encoding_message_size(usize::MAX),
-        move |request: Request<()>| authenticate(request, &runtime_config),
-    );
-    let database = Bounded { service: database, longest: limit };
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<DatabaseServer<Service>>().await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(api::DESCRIPTION)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    server
-        .add_service(database)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        // Older clients know only this version.
-        .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(incoming, async {
-            stopped.await;
-            // Watches would not end on their own.
-            end.notify_waiters();
-            health.set_not_serving::<DatabaseServer<Service>>().await;
-        })
-        .await?;
-    Ok(())
+/// What a thread serves.
+struct Thread {
+    server: Server,
+    service: Arc<Service>,
+    runtime_config: Arc<RuntimeConfig>,
+    /// The longest message of a request, in bytes.
+    longest_message: usize,
+    /// How long a shutdown waits for clients to read their responses.
+    within: Duration,
+    /// Completes when the sender is dropped.
+    stopped: watch::Receiver<()>,
+}
+
+impl Thread {
+    /// Serves the connections that the thread gets, until the server stops. One thread also accepts them.
+    fn run(
+        self,
+        runtime: Runtime,
+        listening: Option<(TcpListener, Vec<ToThread>)>,
+        accepted: Accepted,
+    ) {
+        let (within, runtime_config) = (self.within, Arc::clone(&self.runtime_config));
+        let (mut stopped, mut ending) = (self.stopped.clone(), self.stopped.clone());
+        let too_long = async move {
+            let _ = ending.changed().await;
+            tokio::time::sleep(within).await;
+        };
+        let served = runtime.block_on(async {
+            if let Some((listener, queues)) = listening {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::spawn(async move {
+                    // The listener closes when the server stops.
+                    let accept = pin!(accept(listener, runtime_config, queues));
+                    select(pin!(stopped.changed()), accept).await;
+                });
+            }
+            match select(pin!(self.serve(accepted)), pin!(too_long)).await {
+                Either::Left((served, _)) => served,
+                Either::Right(_) => Ok(()),
+            }
+        });
+        if let Err(why) = served {
+            tracing::error!("the gRPC server has stopped: {why}");
+        }
+        // The threads of watches check now and then whether they are still wanted.
+        runtime.shutdown_timeout(WATCH_SHUTDOWN);
+    }
+
+    async fn serve(self, accepted: Accepted) -> Result<(), Box<dyn std::error::Error>> {
+        let Self { mut server, service, runtime_config, mut stopped, longest_message, .. } = self;
+        let end = service.end();
+        let database = DatabaseServer::from_arc(service).max_decoding_message_size(longest_message);
+        let database = tonic::service::interceptor::InterceptedService::new(
+            database.max_encoding_message_size(usize::MAX),
+            move |request: Request<()>| authenticate(request, &runtime_config),
+        );
+        let database = Bounded { service: database, longest: longest_message };
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<DatabaseServer<Service>>().await;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(api::DESCRIPTION)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        server
+            .add_service(database)
+            .add_service(health_service)
+            .add_service(reflection().build_v1()?)
+            // Older clients know only this version.
+            .add_service(reflection().build_v1alpha()?)
+            .serve_with_incoming_shutdown(incoming(accepted), async {
+                let _ = stopped.changed().await;
+                // Watches would not end on their own.
+                end.notify_waiters();
+                health.set_not_serving::<DatabaseServer<Service>>().await;
+            })
+            .await?;
+        Ok(())
+    }
 }
 
 /// Admits a request if it carries the current password, or if no password is set.
