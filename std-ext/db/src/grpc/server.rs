@@ -1,8 +1,8 @@
 //! The gRPC server: its threads, its limits, and how it stops.
 //!
-//! Each thread has a runtime of its own, and a connection stays on its thread. So a connection's calls are executed where
-//! its socket is written: responses that are ready together leave in one system call. A runtime of several threads would
-//! hand nearly every call to another thread, wake that one, and write each response by itself.
+//! Each thread has a runtime of its own, and a connection stays on its thread. So a connection's calls are executed
+//! where its socket is written: responses that are ready together leave in one system call. A runtime of several
+//! threads would hand nearly every call to another thread, wake that one, and write each response by itself.
 
 use super::api;
 use super::api::database_server::DatabaseServer;
@@ -136,7 +136,7 @@ impl Drop for GrpcServer {
     }
 }
 
-/// What a thread serves.
+/// A thread's part of the server.
 struct Thread {
     server: Server,
     service: Arc<Service>,

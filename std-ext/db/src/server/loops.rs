@@ -1,14 +1,14 @@
 //! The number of event loops that serve clients: as few as can do the work.
 //!
-//! A loop that has all the work finds several events whenever it asks for some. Two loops that share the work find fewer
-//! each, so they ask more often, and wait and are woken more often: at one request at a time, that costs half again as
-//! much processor time for each request. So the server begins with one active loop. A loop that has no time left activates
-//! another one and gives it clients; when the work would fit into fewer loops, the last active one retires and gives its
-//! clients away.
+//! A loop that has all the work finds several events whenever it polls. Two loops that share the work find fewer
+//! each, so they poll more often, and wait and are woken more often: at one request at a time, that costs half again
+//! as much processor time for each request. So the server begins with one active loop. A loop that has no time left
+//! activates another one and gives it clients. When the work would fit into fewer loops, the last active one retires
+//! and gives its clients away.
 //!
-//! All decisions go by the time that loops spend waiting for events, over periods of time. A loop is full at [`FULL`], and
-//! one retires only if the others would be loaded to [`QUIET`] at most with its work. So no steady load both activates and
-//! retires a loop. A load that comes and goes does so more and more seldom ([`Change::quiet`]).
+//! All decisions go by the time that loops spend waiting for events, over periods of time. A loop is full at [`FULL`],
+//! and one retires only if the others would be loaded to [`QUIET`] at most with its work. So no steady load both
+//! activates and retires a loop. A load that comes and goes does so more and more seldom ([`Change::quiet`]).
 
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -35,9 +35,9 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The time that a loop has spent waiting for events, in nanoseconds, for any thread to read.
 ///
-/// One word tells the time up to the last wait and whether the loop waits now, so a reader never counts a wait twice. Its
-/// last bit says whether the loop waits. The others are the sum of all waits, or, while it waits, the time at which it
-/// would have begun to wait if it had waited only once.
+/// One word tells the time up to the last wait and whether the loop waits now, so a reader never counts a wait twice.
+/// Its last bit says whether the loop waits. The others are the sum of all waits, or, while it waits, the time at
+/// which it would have begun to wait if it had waited only once.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct IdleTime(Gauge);
@@ -106,9 +106,9 @@ impl Loops {
     pub(super) fn activate(&self, now: u64) {
         let active = self.active();
         let mut change = lock(&self.change);
-        let settled = now.saturating_sub(change.at) >= nanoseconds(WINDOW) * 2;
+        let may_change = now.saturating_sub(change.at) >= nanoseconds(WINDOW) * 2;
         // Another loop may have activated one meanwhile.
-        if active == self.most || active != self.active() || !settled {
+        if active == self.most || active != self.active() || !may_change {
             return;
         }
         let soon = |at| now.saturating_sub(at) < nanoseconds(LONGEST_QUIET);
@@ -119,8 +119,8 @@ impl Loops {
         self.active.set(active as u64 + 1);
     }
 
-    /// Retires the last active loop, if the work of all active loops would fit into one fewer. `worked` is the time that
-    /// each has worked in a period of time that ends `now`. The last active loop calls this.
+    /// Retires the last active loop, if the work of all active loops would fit into one fewer. `worked` is the time
+    /// that each has worked in a period of time that ends `now`. The last active loop calls this.
     pub(super) fn retire(&self, now: u64, period: u64, worked: &[u64]) {
         let active = self.active();
         let mut change = lock(&self.change);
@@ -148,6 +148,17 @@ impl Loops {
     }
 }
 
+/// Why and where a worker gives clients away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moving {
+    /// It keeps its clients.
+    No,
+    /// It gives this many to a worker.
+    Some { to: usize, left: usize },
+    /// Its loop is retired: it gives all away.
+    All,
+}
+
 /// A loop's measurements of itself.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
@@ -160,7 +171,7 @@ pub(super) struct Meter {
     served: u64,
     /// Consecutive windows in which the loop was full, up to the last one.
     full: u32,
-    /// When the last active loop began to measure the work of all, and what each had waited then.
+    /// When the last active loop began to measure the work of all, and the time that each had waited then.
     review: Option<(u64, Vec<u64>)>,
 }
 
@@ -233,8 +244,8 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
     const MOST: usize = 8;
 
-    /// A server whose loops share the load evenly, in steps of a window. The load is in thousandths of a loop that works
-    /// all the time, and each further loop makes the work dearer by `dearer` thousandths.
+    /// A server whose loops share the load evenly, in steps of a window. The load is in thousandths of a loop that
+    /// works all the time, and each further loop makes the work dearer by `dearer` thousandths.
     struct Server {
         loops: Loops,
         meters: Vec<Meter>,

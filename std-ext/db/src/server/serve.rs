@@ -163,8 +163,8 @@ impl Server {
                 thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
             outcome = outcome.and(done);
         }
-        // What was handed to a worker that had to stop at once.
-        shared.workers.iter().for_each(|handle| drop(handle.take_arrivals()));
+        // Clients and connections that were handed to a worker that had to stop at once.
+        shared.workers.iter().for_each(|handle| drop(handle.take_handovers()));
         outcome.map(|()| ServerExit { save: shared.save() })
     }
 }

@@ -1,7 +1,6 @@
 //! State that the workers of a server share: the phase of its shutdown, a handle to each worker, and server-wide
 //! statistics.
 
-use super::client::Client;
 use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
@@ -17,6 +16,7 @@ use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
 use mio::Waker;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 #[cfg(feature = "metrics")]
@@ -76,18 +76,18 @@ struct Exit {
     save: Option<bool>,
 }
 
-/// What other threads hand over to a worker.
-pub(super) enum Arrival {
+/// A thing that another thread hands over to a worker.
+pub(super) enum Handover {
     /// A connection that another worker has accepted.
     Accepted(Accepted),
-    /// A client that another worker has served.
-    Client(Box<Client>),
+    /// A client that another worker has served. Only workers know the type, because this module is below theirs.
+    Client(Box<dyn Any + Send>),
 }
 
-/// The arrivals that a worker has not taken yet.
+/// The handovers that a worker has not taken yet.
 #[derive(Default)]
 struct Inbox {
-    arrivals: Vec<Arrival>,
+    handovers: Vec<Handover>,
     /// The worker has exited.
     closed: bool,
 }
@@ -138,24 +138,24 @@ impl WorkerHandle {
     }
 
     /// Takes what other workers have handed over to this one. They also wake this one.
-    pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
-        std::mem::take(&mut lock(&self.inbox).arrivals)
+    pub(super) fn take_handovers(&self) -> Vec<Handover> {
+        std::mem::take(&mut lock(&self.inbox).handovers)
     }
 
     /// Hands something over to this worker, which the caller wakes. Returns it if the worker has exited.
-    pub(super) fn receive(&self, arrival: Arrival) -> Result<(), Arrival> {
+    pub(super) fn receive(&self, handover: Handover) -> Result<(), Handover> {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
-            return Err(arrival);
+            return Err(handover);
         }
-        inbox.arrivals.push(arrival);
+        inbox.handovers.push(handover);
         Ok(())
     }
 
     /// Closes the inbox, because the worker exits, if nothing is in it. Returns whether it is closed.
     pub(super) fn close_inbox(&self) -> bool {
         let mut inbox = lock(&self.inbox);
-        inbox.closed |= inbox.arrivals.is_empty();
+        inbox.closed |= inbox.handovers.is_empty();
         inbox.closed
     }
 
@@ -307,7 +307,7 @@ impl Shared {
     /// Hands a connection over to another worker.
     pub(super) fn hand_over(&self, to: usize, accepted: Accepted) {
         // A worker that has exited takes none: the server stops, and the connection is closed.
-        if self.workers[to].receive(Arrival::Accepted(accepted)).is_ok() {
+        if self.workers[to].receive(Handover::Accepted(accepted)).is_ok() {
             self.workers[to].wake();
         }
     }

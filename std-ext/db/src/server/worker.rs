@@ -6,9 +6,9 @@
 
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::listen::{Accepted, Listener};
-use super::loops::Meter;
+use super::loops::{Meter, Moving};
 use super::output::Allowed;
-use super::shared::{Arrival, Phase, Shared};
+use super::shared::{Handover, Phase, Shared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod move_tests;
 mod moves;
-
-use moves::Moving;
 
 /// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
@@ -554,10 +552,10 @@ impl Worker {
     /// Accepts connections from the listeners and from other workers.
     fn accept_connections(&mut self) {
         if std::mem::take(&mut self.woken) {
-            for arrival in self.shared.workers[self.number].take_arrivals() {
-                match arrival {
-                    Arrival::Accepted(accepted) => self.add_client(accepted),
-                    Arrival::Client(client) => self.adopt(*client),
+            for handover in self.shared.workers[self.number].take_handovers() {
+                match handover {
+                    Handover::Accepted(accepted) => self.add_client(accepted),
+                    Handover::Client(client) => self.adopt(client),
                 }
             }
             self.close_killed();

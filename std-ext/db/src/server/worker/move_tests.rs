@@ -159,6 +159,7 @@ fn clients_that_always_move_get_the_same_replies() {
 fn hostile_clients_do_not_disturb_moves() {
     serve(in_memory(), |shared, connect| {
         let over = AtomicBool::new(false);
+        // Relaxed: the end of the test; the threads are joined.
         let goes_on = || !over.load(Ordering::Relaxed);
         thread::scope(|scope| {
             // Sends as much as it can, in one pipeline.
@@ -212,6 +213,7 @@ fn hostile_clients_do_not_disturb_moves() {
                     break;
                 }
             }
+            // Relaxed: as above.
             over.store(true, Ordering::Relaxed);
         });
     });

@@ -2,31 +2,22 @@
 //!
 //! A worker gives a client away at the end of a cycle in which it has served the client or has written its replies, so
 //! moves cost nothing for clients that are silent. Everything that the client is moves with it: its socket, input that
-//! was not executed, replies that were not sent, and the state of the connection. What stays are its places on the
-//! worker's lists; the new worker puts it on its own.
+//! was not executed, replies that were not sent, and the state of the connection. Its places on the worker's lists stay
+//! behind; the new worker puts it on its own.
 //!
 //! A client with replies that wait for the log stays until they are released. That and the other rules that a move
 //! relies on are labelled [MV-1] to [MV-4].
 
 use super::Worker;
 use crate::server::client::Client;
-use crate::server::shared::{Arrival, Phase};
+use crate::server::loops::Moving;
+use crate::server::shared::{Handover, Phase};
 use mio::Token;
+use std::any::Any;
 use std::time::Instant;
 
 /// Clients that a loop with too much work gives away in a cycle. Each costs some system calls, and the others wait.
 const MOVES: usize = 16;
-
-/// Why and where a worker gives clients away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moving {
-    /// It keeps its clients.
-    No,
-    /// It gives this many to a worker.
-    Some { to: usize, left: usize },
-    /// Its loop is retired: it gives all away.
-    All,
-}
 
 impl Worker {
     /// Measures this loop's load, and decides about the number of loops and the clients to move.
@@ -136,20 +127,21 @@ impl Worker {
         other.active_clients.add(1);
         // Before the new worker has the client, because it looks for a kill when it gets it.
         shared.client_list.move_to(to, id);
-        let Err(refused) = other.receive(Arrival::Client(Box::new(client))) else { return true };
+        let Err(refused) = other.receive(Handover::Client(Box::new(client))) else { return true };
         // [MV-2] The other worker has exited, so this one still answers what the client has sent.
         shared.client_list.move_to(self.number, id);
         other.clients.sub(1);
         own.clients.add(1);
-        if let Arrival::Client(client) = refused {
-            self.adopt(*client);
+        if let Handover::Client(client) = refused {
+            self.adopt(client);
         }
         false
     }
 
     /// Serves a client that another worker has given away.
-    pub(super) fn adopt(&mut self, client: Client) {
-        let key = self.clients.insert(client);
+    pub(super) fn adopt(&mut self, client: Box<dyn Any + Send>) {
+        let Ok(client) = client.downcast::<Client>() else { return };
+        let key = self.clients.insert(*client);
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         client.begin_again();
