@@ -8,12 +8,16 @@ use std::process::ExitCode;
 use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
 use hedgerow_versus::rivals::{
-    Bench, Dash, Flat, Flurry, Leapfrog, Locked, Papaya, Scc, SpinLocks, Yard,
+    Bench, Dash, Entries, Flat, Flurry, Leapfrog, Locked, Papaya, Scc, SpinLocks, Strings, Yard,
 };
+use hedgerow_versus::work::texts;
 
 /// The stream has this many keys however many are used, so that it costs the
 /// same in every run.
 const MOST: usize = 1 << 20;
+
+/// As many texts as a stream of them has.
+const MOST_TEXTS: usize = 1 << 17;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +33,13 @@ fn main() -> ExitCode {
         "spin" => run::<SpinLocks<u64, u64>>,
         "flurry" => run::<Flurry<u64, u64>>,
         "leapfrog" => run::<Leapfrog>,
+        "HashMap" => run_texts::<Entries>,
+        "BytesMap" => run_texts::<Strings>,
+        "hashbrown-text" => run_texts::<Yard<String, String>>,
+        "papaya-text" => run_texts::<Papaya<String, String>>,
+        "dashmap-text" => run_texts::<Dash<String, String>>,
+        "scc-text" => run_texts::<Scc<String, String>>,
+        "spin-text" => run_texts::<SpinLocks<String, String>>,
         _ => return usage(),
     };
     if times > MOST || !run(work, keys, times) { usage() } else { ExitCode::SUCCESS }
@@ -38,7 +49,9 @@ fn usage() -> ExitCode {
     eprintln!(
         "count MAP WORK KEYS TIMES\n\
          MAP: flat hashbrown papaya dashmap scc rwlock spin flurry leapfrog\n\
-         WORK: get-hit get-miss upsert insert update remove get-many; TIMES: up to {MOST}"
+         or of text: HashMap BytesMap hashbrown-text papaya-text dashmap-text scc-text spin-text\n\
+         WORK: get-hit get-miss upsert insert update remove get-many; TIMES: up to {MOST},\n\
+         or {MOST_TEXTS} of text, without update and get-many"
     );
     ExitCode::FAILURE
 }
@@ -68,6 +81,39 @@ fn run<M: Bench<Key = u64, Value = u64>>(work: &str, keys: u64, times: usize) ->
     // Freeing depends on what was inserted; it is no part of the operations.
     std::mem::forget(map);
     true
+}
+
+/// The same with keys and values of 16 to 64 characters.
+fn run_texts<M: Bench<Key = String, Value = String>>(work: &str, keys: u64, times: usize) -> bool {
+    let map = M::new();
+    for i in 0..keys {
+        map.insert(&texts::key(i), &texts::value(i), texts::look);
+    }
+    let mut rng = Rng::new(keys);
+    let fresh = matches!(work, "get-miss" | "insert");
+    let number = |i| if fresh { keys + i } else { rng.below(keys) };
+    // In the order of their use, so that reading them costs the same for all maps.
+    let text = |i| (texts::key(i), texts::value(i));
+    let stream: Vec<_> = (0..MOST_TEXTS as u64).map(number).map(text).collect();
+    if times > stream.len() {
+        return false;
+    }
+    let stream = &stream[..times];
+    let length = |text: &str| text.len() as u64;
+    let sum = match work {
+        "get-hit" | "get-miss" => work_on_texts(stream, |key, _| map.read(key, length)),
+        "upsert" | "insert" => work_on_texts(stream, |key, value| map.insert(key, value, length)),
+        "remove" => work_on_texts(stream, |key, _| map.remove(key, length)),
+        _ => return false,
+    };
+    black_box(sum);
+    std::mem::forget(map);
+    true
+}
+
+#[inline(never)]
+fn work_on_texts(stream: &[(String, String)], op: impl Fn(&str, &str) -> Option<u64>) -> u64 {
+    stream.iter().map(|(key, value)| fold(op(key, value))).fold(0, u64::wrapping_add)
 }
 
 /// Sixteen in a call.
