@@ -232,7 +232,10 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
-        let done = self.inner.insert_by(Mode::Blocking, key.as_ref(), value.as_ref());
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let (hash, freed) = self.inner.begin(key);
+        let done = self.inner.insert_by(Mode::Blocking, hash, key, value);
+        freed.resume();
         done.unwrap_or_else(insertion_failed).map(RemovedBytes)
     }
 
@@ -254,7 +257,11 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
-        match self.inner.insert_by(self.inner.non_blocking(), key.as_ref(), value.as_ref()) {
+        let (mode, bytes) = (self.inner.non_blocking(), key.as_ref());
+        let (hash, freed) = self.inner.begin(bytes);
+        let done = self.inner.insert_by(mode, hash, bytes, value.as_ref());
+        freed.resume();
+        match done {
             Ok(before) => Ok(before.map(RemovedBytes)),
             Err((why, ..)) => Err(why.of(key, value)),
         }

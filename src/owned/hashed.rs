@@ -108,6 +108,11 @@ where
     }
 
     #[inline(always)]
+    fn prefetch(&self, hash: KeyHash) {
+        self.nodes.prefetch(hash);
+    }
+
+    #[inline(always)]
     fn find_by<'a>(
         &'a self,
         hash: KeyHash,

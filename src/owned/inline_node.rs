@@ -53,6 +53,8 @@ impl InlineNode {
 
 // SAFETY: the header is the first field of a `repr(C)` struct, and `free` computes the layout that `new` allocated.
 unsafe impl Node for InlineNode {
+    const RUNS_DESTRUCTORS: bool = false;
+
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: the caller hands the node over alive.
         let (key, value) = unsafe { ((*node.as_ptr()).key, (*node.as_ptr()).value) };

@@ -139,6 +139,12 @@ impl<N: Node> Nodes<N> {
         }
     }
 
+    /// Requests the memory of a hash's bin.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        self.table.prefetch(hash);
+    }
+
     /// Returns the node for which `eq` returns `true`. It stays alive as long as the guard is held.
     #[inline(always)]
     pub(super) fn get<'a>(

@@ -80,8 +80,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        match self.inner.insert_by(Mode::Blocking, key, value) {
-            Ok(before) => before.map(Removed::new),
+        let (hash, freed) = self.inner.begin(&key);
+        match self.inner.insert_by(Mode::Blocking, hash, key, value) {
+            Ok(before) => {
+                freed.resume();
+                before.map(Removed::new)
+            }
             Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
     }

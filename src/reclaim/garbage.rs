@@ -2,11 +2,16 @@
 //!
 //! Garbage is stored in bags, each under a short lock of its own. There is one bag until two threads contend for it,
 //! and then as many as make contention rare. A bag has three lists: *open*, to which operations add; *sealed*, a batch
-//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops up
-//! to [`FREE_PER_OPERATION`] reclaimable nodes, so that no single operation pays for all. An operation that seals a
-//! batch also advances one other bag, because that bag's threads may have ended. Adding garbage never fails: only the
-//! second to seventeenth bag are allocated. An operation that must not exceed a limit frees garbage first
-//! ([`Garbage::make_room`]).
+//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops one
+//! reclaimable node, and a second one if more than a batch is waiting, so that no single operation pays for all. An
+//! operation that seals a batch also advances one other bag, because that bag's threads may have ended. Adding garbage
+//! never fails: only the second to seventeenth bag are allocated. An operation that must not exceed a limit frees
+//! garbage first ([`Garbage::make_room`]).
+//!
+//! One node for one is the cheapest pace: the allocator gets a block, and is asked for such a block right afterwards.
+//! When some operations dropped two nodes and others none, blocks went through the allocator's slow paths. An insertion
+//! drops its node before it begins, while the processor fetches the bin
+//! ([`NodeMap::begin`](super::map::NodeMap::begin)).
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
 //! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
@@ -36,8 +41,9 @@ use core::ptr;
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
 /// Nodes that are added between two checks whether a sealed batch is reclaimable.
 const ADVANCE_EVERY: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
-/// Nodes that one operation drops at most.
-const FREE_PER_OPERATION: usize = 2;
+/// Reclaimable nodes that stay in a bag when an operation adds a node, because insertions drop them before they begin.
+/// Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the operation.
+const KEEP: usize = if cfg!(all(feature = "std", not(hedgerow_loom))) { BATCH } else { 0 };
 /// Nodes that `reclaim` takes out of a bag at a time, and that one slow destructor holds up.
 const RECLAIM_CHUNK: usize = 16;
 /// Bags beside the first, once there is more than one.
@@ -197,6 +203,29 @@ impl<N: Node, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
     }
 }
 
+/// The end of an attempt to free nodes before an operation: the panic of a destructor, if there was one.
+#[must_use]
+pub(crate) struct Freed {
+    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    panic: Option<Box<dyn core::any::Any + Send>>,
+}
+
+impl Freed {
+    const NOTHING: Self = Self {
+        #[cfg(all(feature = "std", not(hedgerow_loom)))]
+        panic: None,
+    };
+
+    /// Goes on with the panic. To be called after the operation.
+    #[inline(always)]
+    pub(crate) fn resume(self) {
+        #[cfg(all(feature = "std", not(hedgerow_loom)))]
+        if let Some(panic) = self.panic {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
 pub(crate) struct Garbage<N> {
     first: BagCell<N>,
     more: AtomicPtr<Bags<N>>,
@@ -277,7 +306,8 @@ impl<N: Node> Garbage<N> {
         drop(unsafe { self.put(domain, reader, node) });
     }
 
-    /// As `add`, and then frees some reclaimable nodes, whose destructors run with nothing locked.
+    /// As `add`, and then frees a reclaimable node if more than [`KEEP`] are waiting. Its destructor runs with nothing
+    /// locked.
     ///
     /// # Safety
     /// As `add`.
@@ -289,7 +319,10 @@ impl<N: Node> Garbage<N> {
     ) {
         // SAFETY: the caller promises what `put` requires.
         let bag = unsafe { self.put(domain, reader, node) };
-        self.free_some(bag, Reason::Share);
+        if bag.reclaimable.len() > KEEP {
+            // With `std`, an insertion has dropped one node before, and two are the most.
+            self.free_some(bag, Reason::Share, KEEP == 0);
+        }
     }
 
     /// # Safety
@@ -333,14 +366,18 @@ impl<N: Node> Garbage<N> {
         }
     }
 
-    /// Frees as many nodes as one operation frees, with nothing locked, and returns how many.
+    /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many.
     #[inline(always)]
-    fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason) -> usize {
-        if bag.reclaimable.len() == 0 {
+    fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason, catch_up: bool) -> usize {
+        let reclaimable = bag.reclaimable.len();
+        if reclaimable == 0 {
             return 0;
         }
         let Some(_freeing) = self.begin_to_free(&bag, reason) else { return 0 };
-        bag.take_reclaimable::<FREE_PER_OPERATION>().free()
+        if catch_up && reclaimable > BATCH {
+            return bag.take_reclaimable::<2>().free();
+        }
+        bag.take_reclaimable::<1>().free()
     }
 
     /// Returns leave to run destructors, or `None` within one of them.
@@ -349,17 +386,35 @@ impl<N: Node> Garbage<N> {
         self.reentrancy.begin(&self.first, bag.reclaimable.len(), reason)
     }
 
-    /// Frees as many nodes as `add_and_free` does. Mostly no node is reclaimable, and then this takes no lock.
+    /// Frees a node, or two if more than a batch is waiting. If no node is reclaimable, this takes no lock.
     #[inline(always)]
     pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) {
         if self.cell(reader).reclaimable.load() > 0 {
-            self.free_share_of(reader);
+            self.free_share_of(reader, true);
         }
     }
 
     #[inline(never)]
-    fn free_share_of(&self, reader: impl FnOnce() -> usize) {
-        self.free_some(self.bag(reader), Reason::Share);
+    fn free_share_of(&self, reader: impl FnOnce() -> usize, catch_up: bool) {
+        self.free_some(self.bag(reader), Reason::Share, catch_up);
+    }
+
+    /// Frees a node, and returns the panic of its destructor. If no node is reclaimable, this takes no lock.
+    #[inline(always)]
+    pub(crate) fn free_one_before(&self, reader: impl FnOnce() -> usize + Copy) -> Freed {
+        #[cfg(all(feature = "std", not(hedgerow_loom)))]
+        if self.cell(reader).reclaimable.load() > 0 {
+            if !N::RUNS_DESTRUCTORS {
+                self.free_share_of(reader, false);
+                return Freed::NOTHING;
+            }
+            // The garbage is consistent while a destructor runs, so its panic may be caught.
+            let free = core::panic::AssertUnwindSafe(|| self.free_share_of(reader, false));
+            return Freed { panic: std::panic::catch_unwind(free).err() };
+        }
+        #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+        let _ = reader;
+        Freed::NOTHING
     }
 
     /// Returns the number of nodes.
@@ -379,7 +434,7 @@ impl<N: Node> Garbage<N> {
                 if bag.reclaimable.len() == 0 {
                     bag.advance_all(domain);
                 }
-                match self.free_some(bag, Reason::Demand) {
+                match self.free_some(bag, Reason::Demand, true) {
                     0 => break,
                     freed => excess = excess.saturating_sub(freed),
                 }

@@ -11,6 +11,7 @@
 use super::borrowed::Ref;
 use super::entry::{EntryNode, NodeOf};
 use super::errors::{Cause, Refused};
+use super::garbage::Freed;
 use super::guard::{Guard, pin};
 use super::node::Live;
 use super::pair::{Pair, out_of_memory};
@@ -69,6 +70,10 @@ pub(crate) trait NodeMap {
     /// Returns the hash of a key. An ordered map returns its rank.
     fn hash(&self, key: &Key<Self>) -> KeyHash;
 
+    /// Requests the memory in which a search for a hash begins. A map whose searches begin elsewhere does nothing.
+    #[inline(always)]
+    fn prefetch(&self, _hash: KeyHash) {}
+
     fn find_by<'a>(
         &'a self,
         hash: KeyHash,
@@ -123,11 +128,25 @@ pub(crate) trait NodeMap {
         self.retired().non_blocking()
     }
 
-    /// Stores an entry, and returns the one that it replaces.
+    /// Begins an operation that makes garbage: returns the hash of its key, and frees a node.
+    ///
+    /// The node is freed while the processor fetches the key's bin, which takes about as long in a map that is larger
+    /// than the caches. The operation asks the allocator for such a block right afterwards. It takes its guard later: see
+    /// `update_by`. When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a destructor
+    /// has panicked.
+    #[inline(always)]
+    fn begin(&self, key: &Key<Self>) -> (KeyHash, Freed) {
+        let hash = self.hash(key);
+        self.prefetch(hash);
+        (hash, self.retired().free_one_before())
+    }
+
+    /// Stores an entry, and returns the one that it replaces. `hash` is from [`begin`](Self::begin).
     #[inline(always)]
     fn insert_by<K: Borrow<Key<Self>>, V>(
         &self,
         mode: Mode,
+        hash: KeyHash,
         key: K,
         value: V,
     ) -> Result<Option<Unlinked<'_, Self::Node>>, Refused<K, V>>
@@ -138,7 +157,7 @@ pub(crate) trait NodeMap {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, value)),
         };
-        match Self::Node::make(self.hash(key.borrow()), key, value) {
+        match Self::Node::make(hash, key, value) {
             Ok((fresh, kept)) => match self.store(fresh, mode, &guard) {
                 Ok(before) => Ok(before),
                 Err((why, fresh)) => Err(with_parts(why, fresh, kept)),

@@ -48,6 +48,9 @@ impl Header {
 /// # Safety
 /// The header is at the address of the node, and `free` is the counterpart of how nodes are made.
 pub(crate) unsafe trait Node {
+    /// Whether `free` runs destructors, which are user code and may panic.
+    const RUNS_DESTRUCTORS: bool = true;
+
     /// Drops and frees the node.
     ///
     /// # Safety

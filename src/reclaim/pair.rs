@@ -7,6 +7,7 @@ use super::retired::Fresh;
 use crate::api::hash::KeyHash;
 use alloc::alloc::{alloc, handle_alloc_error};
 use alloc::boxed::Box;
+use core::mem::needs_drop;
 use core::ptr::NonNull;
 
 /// A key and its value, in an allocation of their own.
@@ -19,6 +20,8 @@ pub(crate) struct Pair<K, V> {
 
 // SAFETY: `make` and `free` use the layout of the same type, and the header is the first field.
 unsafe impl<K, V> Node for Pair<K, V> {
+    const RUNS_DESTRUCTORS: bool = needs_drop::<Self>();
+
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: `make` allocated the node with the layout of a box, and the caller promises that this is the only
         // call.

@@ -1,7 +1,7 @@
 //! A node before it is in a map, and after it was taken out.
 
 use super::errors::Cause;
-use super::garbage::{Garbage, free_all};
+use super::garbage::{Freed, Garbage, free_all};
 use super::guard::{Guard, pin, reader, stalled, try_pin};
 use super::node::{List, Live, Node, NodePtr};
 use crate::facade::atomic::AtomicUsize;
@@ -175,6 +175,13 @@ impl<N: Node> Retired<N> {
     #[inline(always)]
     pub(crate) fn free_share(&self) {
         self.garbage.free_share(reader);
+    }
+
+    /// Frees a reclaimable node before an operation. Returns the panic of its destructor, so that the operation can take
+    /// place before the panic goes on. The caller holds no guard of its own, as in [`free_share`](Self::free_share).
+    #[inline(always)]
+    pub(crate) fn free_one_before(&self) -> Freed {
+        self.garbage.free_one_before(reader)
     }
 
     /// Returns a node that belongs to the caller, until it is dropped.

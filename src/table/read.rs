@@ -39,6 +39,16 @@ pub(crate) struct Probe<'a, K, V, R> {
 pub(super) struct Unclear;
 
 impl<K: Copy, V: Copy> Table<K, V> {
+    /// Requests the memory of a hash's bin: its head, and the line in which the entry probably is.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: KeyHash) {
+        if let Some(directory) = self.directory_to_read() {
+            let (bin, _) = directory.locate(hash);
+            bin.prefetch_head();
+            bin.prefetch();
+        }
+    }
+
     /// Looks up the key for which `eq` returns true; `read` fetches what the caller wants of its entry.
     #[inline(always)]
     pub(crate) fn get<R>(

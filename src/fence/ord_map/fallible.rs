@@ -36,7 +36,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let done = self.insert_by(self.non_blocking(), key, value);
+        let (mode, (rank, freed)) = (self.non_blocking(), self.begin(&key));
+        let done = self.insert_by(mode, rank, key, value);
+        freed.resume();
         done.map(|before| before.map(Removed::new)).map_err(refused)
     }
 

@@ -74,8 +74,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        match self.insert_by(Mode::Blocking, key, value) {
-            Ok(before) => before.map(Removed::new),
+        let (rank, freed) = self.begin(&key);
+        match self.insert_by(Mode::Blocking, rank, key, value) {
+            Ok(before) => {
+                freed.resume();
+                before.map(Removed::new)
+            }
             Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
         }
     }
