@@ -9,6 +9,7 @@ mod garbage;
 #[cfg(not(build_asan))]
 mod history;
 mod map;
+mod pace;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(not(any(build_portable, build_tsan)))]
