@@ -8,7 +8,7 @@
 //! never fails: only the second to seventeenth bag are allocated. An operation that must not exceed a limit frees
 //! garbage first ([`Garbage::make_room`]).
 //!
-//! One node for one is the cheapest pace: the allocator gets a block, and is asked for one of its size right afterwards.
+//! One node for one is the cheapest pace: the allocator gets a block, and is asked for one of its size right after it.
 //! When some operations dropped two nodes and others none, blocks went through the allocator's slow paths. An insertion
 //! drops its node before it begins, while the processor fetches the bin
 //! ([`NodeMap::begin`](super::map::NodeMap::begin)).

@@ -132,8 +132,8 @@ pub(crate) trait NodeMap {
     ///
     /// The node is freed while the processor fetches the key's bin, which takes about as long in a map that is larger
     /// than the caches. The operation asks the allocator for a block of this size right afterwards. It takes its guard
-    /// later: see `update_by`. When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a destructor
-    /// has panicked.
+    /// later: see `update_by`. When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a
+    /// destructor has panicked.
     #[inline(always)]
     fn begin(&self, key: &Key<Self>) -> (KeyHash, Freed) {
         let hash = self.hash(key);

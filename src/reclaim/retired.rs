@@ -178,7 +178,8 @@ impl<N: Node> Retired<N> {
     }
 
     /// Frees a reclaimable node before an operation. Returns the panic of its destructor, so that the operation can
-    /// take place before the panic goes on. The caller holds no guard of its own, as in [`free_share`](Self::free_share).
+    /// take place before the panic goes on. The caller holds no guard of its own, as in
+    /// [`free_share`](Self::free_share).
     #[inline(always)]
     pub(crate) fn free_one_before(&self) -> Freed {
         self.garbage.free_one_before(reader)

@@ -1,5 +1,5 @@
 //! builds: asan tsan narrow portable
-//! How many entries an operation drops, and what becomes of it if their destructors panic.
+//! An operation drops at most two entries, and takes place although their destructors panic.
 
 use crate::support;
 
