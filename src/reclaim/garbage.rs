@@ -217,6 +217,7 @@ impl Freed {
     };
 
     /// Goes on with the panic. To be called after the operation.
+    #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
     pub(crate) fn resume(self) {
         #[cfg(all(feature = "std", not(hedgerow_loom)))]
@@ -400,6 +401,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees a node, and returns the panic of its destructor. If no node is reclaimable, this takes no lock.
+    #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
     pub(crate) fn free_one_before(&self, reader: impl FnOnce() -> usize + Copy) -> Freed {
         #[cfg(all(feature = "std", not(hedgerow_loom)))]

@@ -53,7 +53,9 @@ fn against_a_model<P: Storage<u64, u64>>((mut writer, reader): Handles<u64, u64,
                 let updated = writer.update(&key, |value| value + 1);
                 let before = model.get_mut(&key);
                 assert_eq!(updated, before.is_some(), "an update passes a batch");
-                before.into_iter().for_each(|value| *value += 1);
+                if let Some(value) = before {
+                    *value += 1;
+                }
             }
             7 if rng.below(20) == 0 => {
                 snapshot = None;

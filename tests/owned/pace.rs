@@ -65,7 +65,8 @@ fn operations_take_place_although_a_destructor_panics() {
 fn a_backlog_shrinks() {
     const BACKLOG: u64 = 4_000;
     alone(|| {
-        let operations: [(_, fn(&HashMap<u64, u64>, u64)); 2] = [
+        type Operation = fn(&HashMap<u64, u64>, u64);
+        let operations: [(_, Operation); 2] = [
             ("insert", |map, n| ignore(map.insert(7, n))),
             ("try_insert", |map, n| ignore(map.try_insert(7, n))),
         ];
