@@ -69,7 +69,7 @@ impl<'a> Execution<'_, 'a> {
             Id::DecrBy => self.incrby(arguments, true)?,
             Id::IncrByFloat => self.incrbyfloat(arguments)?,
             Id::Append => batch.change(key, Change::Append(arguments[2]), ReplyKind::Integer),
-            Id::BytesLen => batch.read(key, Query::Length, ReplyKind::Integer),
+            Id::StrLen => batch.read(key, Query::Length, ReplyKind::Integer),
             Id::GetRange | Id::Substr => self.getrange(arguments)?,
             Id::SetRange => self.setrange(arguments)?,
             Id::Expire => self.expire(arguments, (TimeBase::Relative, Unit::Seconds), "expire")?,
