@@ -31,7 +31,7 @@ const _: () = {
     sync::<OwnedGuard>();
     send::<Removed<'static, String, String>>();
     sync::<Removed<'static, String, String>>();
-    // Two pointers for each field, and a line between what lookups read and what inserts write.
+    // Two pointers for each field, and a cache line that keeps lookups and inserts apart.
     assert!(size_of::<HashMap<u64, u64, ()>>() <= 320);
 };
 
