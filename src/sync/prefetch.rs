@@ -21,6 +21,7 @@ pub(crate) fn read<T>(address: *const T) {
 
 /// Prefetches the cache line at `address` for a store, which then need not wait until other cores have given up their
 /// copies. Does nothing if the target has no such instruction.
+#[cfg_attr(hedgerow_loom, allow(dead_code))] // Models of left-right maps have no tables.
 #[inline(always)]
 pub(crate) fn write<T>(address: *const T) {
     // All processors of this architecture accept it. The intrinsic would be `prefetcht0` on most targets.

@@ -40,6 +40,7 @@ pub(super) struct Unclear;
 
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Requests the memory of a hash's bin: its head, and the line in which the entry probably is.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models drop nothing before an operation.
     #[inline(always)]
     pub(crate) fn prefetch(&self, hash: KeyHash) {
         if let Some(directory) = self.directory_to_read() {
