@@ -148,7 +148,7 @@ pub(super) mod sealed {
             Ok(unsafe { Self::refill(node, hash, key, value) })
         }
 
-        #[inline(always)]
+        #[cfg_attr(not(debug_assertions), inline(always))]
         unsafe fn refill(node: Self::Entry, hash: Hashed, key: K, value: V) -> Self::Entry {
             // SAFETY: the caller owns the memory of a node, whose pair was dropped.
             unsafe { node.write(Node { writer: HashOrNext { hash }, pair: (key, value) }) };

@@ -125,7 +125,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     }
 
     /// Makes an entry, if there is one of an emptied entry. Hands key and value back if there is no memory.
-    #[inline(always)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn make(&mut self, hash: Hashed, key: K, value: V) -> Result<P::Entry, (K, V)> {
         let (list, kept) = &mut self.pending.emptied;
         // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
@@ -472,7 +472,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Inserts an entry whose key has this hash, and returns true if it replaced another. Hands key and value back if
     /// there is no memory.
-    #[inline(always)]
+    // Without optimization, each inlined call would keep a key and a value of its own on the stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
         match self.make_writable(Some(hash)) {
             Ok(true) => {}
