@@ -49,6 +49,7 @@ impl Header {
 /// The header is at the address of the node, and `free` is the counterpart of how nodes are made.
 pub(crate) unsafe trait Node {
     /// Whether `free` runs destructors, which are user code and may panic.
+    #[cfg_attr(any(not(feature = "std"), hedgerow_loom), allow(dead_code))]
     const RUNS_DESTRUCTORS: bool = true;
 
     /// Drops and frees the node.
