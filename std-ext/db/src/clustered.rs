@@ -6,6 +6,7 @@ use crate::log::folder::Folder;
 use crate::log::{BatchMark, Log, Lsn, OpenError, Position};
 use crate::options::Options;
 use crate::progress::Progress;
+use crate::slot_set::SlotSet;
 use crate::state::State;
 use crate::state::load::LoadingShards;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub struct Relayed {
     pub batch: Option<(Lsn, BatchMark)>,
     /// The position that the snapshot contains; `None` without a snapshot, or if a database on one machine wrote it.
     pub snapshot: Option<Position>,
+    /// The slots that the group has got (`true`) and lost in these entries, in order. Some may be older than the
+    /// snapshot, whose slots they lead to.
+    pub slots: Vec<(SlotSet, bool)>,
 }
 
 impl Db {
@@ -68,6 +72,7 @@ impl Db {
             time: found.time,
             batch: found.batch,
             snapshot: found.snapshot,
+            slots: found.slots,
         };
         let log = make_log(relayed)?;
         let times = (found.floor, found.time);

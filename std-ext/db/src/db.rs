@@ -16,6 +16,7 @@ use crate::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
 use crate::session::Session;
+use crate::slot_set::SlotSet;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::state::load::{LoadingShards, Met};
@@ -536,6 +537,8 @@ pub(crate) struct Found {
     pub(crate) batch: Option<(Lsn, BatchMark)>,
     /// The position of a cluster's log that the snapshot contains.
     pub(crate) snapshot: Option<Position>,
+    /// The slots that the group has got and lost in the log.
+    pub(crate) slots: Vec<(SlotSet, bool)>,
 }
 
 /// Loads the data of a directory.
@@ -584,7 +587,7 @@ pub(crate) fn recover(
     let snapshot = snapshot.and_then(|snapshot| snapshot.position().cloned());
     // The log may begin behind the mark that the snapshot knows.
     let batch = met.batch.or(snapshot.as_ref().and_then(|position| position.batch));
-    Ok((log, Found { time, floor: met.floor, batch, snapshot }))
+    Ok((log, Found { time, floor: met.floor, batch, snapshot, slots: met.slots }))
 }
 
 /// Returns the bytes of the log's files.

@@ -65,6 +65,48 @@ impl SlotSet {
         ranges
     }
 
+    /// Returns the set of the slots in these ranges with their last slot; `None` unless they are slots, ascend, and do
+    /// not overlap.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) fn from_ranges(ranges: &[(u16, u16)]) -> Option<Self> {
+        let mut set = Self::of_range(0..0);
+        let mut begin = 0;
+        for (first, last) in ranges.iter().copied() {
+            if first < begin || last < first || last >= 16384 {
+                return None;
+            }
+            set = set.union(&Self::of_range(first..last + 1));
+            begin = last + 1;
+        }
+        Some(set)
+    }
+
+    /// Returns the slots that are in one of the sets.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut set = self.clone();
+        set.0.iter_mut().zip(other.0.iter()).for_each(|(byte, other)| *byte |= other);
+        set
+    }
+
+    /// Returns the slots that are in this set and not in the other one.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut set = self.clone();
+        set.0.iter_mut().zip(other.0.iter()).for_each(|(byte, other)| *byte &= !other);
+        set
+    }
+
+    /// Returns whether a slot is in both sets.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(byte, other)| byte & other != 0)
+    }
+
+    /// Returns whether all slots of the other set are in this one.
+    pub fn contains_all(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0.iter()).all(|(byte, other)| other & !byte == 0)
+    }
+
     /// Returns the number of slots.
     pub fn len(&self) -> usize {
         self.0.iter().map(|byte| byte.count_ones() as usize).sum()
@@ -116,5 +158,34 @@ mod tests {
         let mut bits = [0; SLOT_SET_BYTES];
         (bits[0], bits[1]) = (0b1000_0001, 1);
         assert_eq!(SlotSet::from_bits(&bits).ranges(), [(0, 0), (7, 8)]);
+    }
+    #[test]
+    fn ranges_make_the_set_that_has_them() {
+        for ranges in [vec![], vec![(0, 16383)], vec![(0, 0), (7, 8), (16383, 16383)]] {
+            assert_eq!(SlotSet::from_ranges(&ranges).unwrap().ranges(), ranges);
+        }
+        assert_eq!(SlotSet::from_ranges(&[(0, 1), (2, 3)]).unwrap().ranges(), [(0, 3)]);
+        for wrong in [
+            vec![(0, 16384)],
+            vec![(u16::MAX, u16::MAX)],
+            vec![(5, 4)],
+            vec![(0, 5), (5, 6)],
+            vec![(9, 9), (0, 1)],
+        ] {
+            assert_eq!(SlotSet::from_ranges(&wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sets_are_joined_and_compared() {
+        let of = |ranges: &[(u16, u16)]| SlotSet::from_ranges(ranges).unwrap();
+        let (low, high) = (of(&[(0, 99)]), of(&[(90, 199)]));
+        assert_eq!(low.union(&high).ranges(), [(0, 199)]);
+        assert_eq!(low.difference(&high).ranges(), [(0, 89)]);
+        assert!(
+            low.overlaps(&high) && !low.overlaps(&of(&[(100, 199)])) && !low.overlaps(&of(&[]))
+        );
+        assert!(low.contains_all(&of(&[(0, 0), (99, 99)])) && low.contains_all(&of(&[])));
+        assert!(!low.contains_all(&of(&[(99, 100)])) && !of(&[]).contains_all(&low));
     }
 }

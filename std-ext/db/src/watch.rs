@@ -154,7 +154,12 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
             }
             LoggedOp::Clear(..) => report(prefix, |_| EventKind::Cleared),
             // Expired keys are not reported. The others change no key.
-            LoggedOp::Clock(_) | LoggedOp::Begin(..) | LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+            LoggedOp::Clock(_)
+            | LoggedOp::Begin(..)
+            | LoggedOp::Floor(_)
+            | LoggedOp::Batch(_)
+            | LoggedOp::Out(..)
+            | LoggedOp::Own(..) => {}
         }
     }
     // The entry says so for each shard that had keys.

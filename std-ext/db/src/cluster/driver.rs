@@ -12,6 +12,7 @@ use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::meet;
 use super::message::{Message, Report};
+use super::moves::Primaries;
 use super::picture::Picture;
 use super::registration::Clocks;
 use super::registry::Registry;
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) picture: Picture,
     pub(super) resync: Resync,
+    pub(super) primaries: Primaries,
     pub(super) space: Space,
     pub(super) incarnation: Incarnation,
     pub(super) durable_key: String,
@@ -161,6 +163,7 @@ impl Driver {
                 let clocks = self.clocks.see(&of_group, self.parts.own, self.parts.db.now());
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
+                *lock(&self.parts.primaries) = self.parts.picture.primaries();
                 self.event(Event::Clocks(clocks));
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
@@ -171,6 +174,10 @@ impl Driver {
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
+            }
+            Message::Slots(map) => {
+                self.parts.picture.set_slots(map);
+                self.publish_view();
             }
             Message::Wanted(node) => {
                 if self.serving && node != self.parts.own {
@@ -396,7 +403,7 @@ impl Driver {
         if self.parts.space.level() != Level::Enough {
             self.parts.space.log();
         }
-        self.parts.log.begin_term(self.begin);
+        self.parts.log.begin_term(self.begin, self.parts.group.status().epoch);
         self.parts.log.prove(self.proof.0, self.proof.1);
         self.publish_view();
         self.hold(false);
@@ -540,6 +547,8 @@ impl Driver {
         if let Some(time) = parts.picture.as_of(&status) {
             parts.views.set_as_of(time);
         }
+        let ownership = &parts.db.state().ownership;
+        parts.picture.set_owned(ownership.changes(), || ownership.slots());
         let view = parts.picture.view(&status, self.serving, now);
         let another = !self.serving && view.group.is_led;
         if view.group.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
@@ -554,6 +563,7 @@ impl Driver {
         parts.registry.update(|own| {
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall) = (status.retained, wall);
+            own.slots = Some(parts.picture.owned().ranges());
         });
         let relayed = parts.log.relay().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {

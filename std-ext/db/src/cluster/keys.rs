@@ -67,6 +67,33 @@ impl Keys {
         format!("{}node/", self.prefix)
     }
 
+    /// Returns the key that says which group has which slot.
+    pub(crate) fn slots(&self) -> String {
+        format!("{}slots", self.prefix)
+    }
+
+    /// Returns the prefix of the keys of moves.
+    pub(crate) fn moves(&self) -> String {
+        format!("{}move/", self.prefix)
+    }
+
+    /// Returns the key of the number of the last move.
+    pub(crate) fn last_move(&self) -> String {
+        format!("{}last-move", self.prefix)
+    }
+
+    /// Returns the key of a move.
+    pub(crate) fn move_of(&self, id: u64) -> String {
+        format!("{}move/{id:016x}", self.prefix)
+    }
+
+    /// Returns the number of a move by its key.
+    pub(crate) fn move_id(&self, key: &[u8]) -> Option<u64> {
+        let digits = key.strip_prefix(self.moves().as_bytes())?;
+        let plain = digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit);
+        u64::from_str_radix(str::from_utf8(digits).ok().filter(|_| plain)?, 16).ok()
+    }
+
     /// Returns the prefix of all keys of the group.
     pub(crate) fn group(&self) -> String {
         self.group.clone()
@@ -136,6 +163,9 @@ mod tests {
         assert_eq!(keys.durable("ab"), "/hedgerow/roses/g/0/durable/ab");
         assert_eq!(keys.batch(42), "/hedgerow/roses/g/0/log/00000000000000000042");
         assert_eq!(keys.seq(keys.batch(42).as_bytes()), Some(42));
+        assert_eq!(keys.move_of(77), "/hedgerow/roses/move/000000000000004d");
+        assert_eq!(keys.move_id(keys.move_of(u64::MAX).as_bytes()), Some(u64::MAX));
+        assert_eq!(keys.move_id(format!("{}4d", keys.moves()).as_bytes()), None);
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
         let other = Keys::new("roses", 12).unwrap();
         assert_eq!(other.batch(42), "/hedgerow/roses/g/12/log/00000000000000000042");

@@ -15,17 +15,18 @@
 //! microseconds. A follower's answers need no proof: they may be stale, and the view says how old they may be.
 //!
 //! # Lock order
-//! Shards; then `progress`; then one of `queue` and `proofs`. A thread that takes `on_progress` holds no other.
+//! Shards; then `progress`; then one of `queue` and `proofs`; then `slots`. A thread that takes `on_progress` holds no other.
 
 use super::clock;
 use super::core::Entry;
 use super::relay::Relay;
 use super::relay::position::logged_mark;
+use super::slot_history::SlotHistory;
 use crate::SlotSet;
 use crate::gauge::Gauge;
 use crate::lock::lock;
+use crate::log::change::{Changes, LoggedOp};
 use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
-use crate::slot_set::share;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,8 +45,6 @@ pub(crate) struct LogSettings {
     pub(crate) incarnation: u64,
     /// The group's number.
     pub(crate) group: u32,
-    /// How many groups the slots are divided among.
-    pub(crate) groups: u32,
     /// The most bytes that a request may add to the log.
     pub(crate) largest_request: usize,
 }
@@ -57,6 +56,8 @@ type Callback = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct EtcdLog {
     settings: LogSettings,
     relay: Arc<Relay>,
+    /// The slots that the group owns. Changed under the locks of their shards.
+    slots: Mutex<SlotHistory>,
     queue: Mutex<Queue>,
     /// The last entry that was appended here, or applied.
     last: AtomicU64,
@@ -69,6 +70,8 @@ pub(crate) struct EtcdLog {
     holding: AtomicBool,
     /// See the module's text.
     term: AtomicU64,
+    /// The group's epoch in which this node has become the primary.
+    group_epoch: AtomicU64,
     proofs: Mutex<Proofs>,
     /// Whether an answer waits for a proof since the driver was last told.
     proof_wanted: AtomicBool,
@@ -104,17 +107,18 @@ struct Proofs {
 }
 
 impl EtcdLog {
-    /// Makes the log of a node that has the entries up to `last`. `wake` tells the driver to look at the log; it must
+    /// Makes the log of a node that has the entries up to `last`, and whose group owns `slots`. `wake` tells the driver to look at the log; it must
     /// not block.
     pub(crate) fn new(
         settings: LogSettings,
         relay: Arc<Relay>,
-        last: Lsn,
+        (last, slots): (Lsn, SlotSet),
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
             settings,
             relay,
+            slots: Mutex::new(SlotHistory::of(slots)),
             queue: Mutex::default(),
             last: AtomicU64::new(last),
             safe: AtomicU64::new(last),
@@ -122,6 +126,7 @@ impl EtcdLog {
             full: AtomicBool::new(false),
             holding: AtomicBool::new(false),
             term: AtomicU64::new(0),
+            group_epoch: AtomicU64::new(0),
             proofs: Mutex::default(),
             proof_wanted: AtomicBool::new(false),
             pending: Gauge::default(),
@@ -159,14 +164,22 @@ impl EtcdLog {
         self.proof_wanted.swap(false, Ordering::Acquire)
     }
 
-    /// Begins a term as the primary. `begin` is the entry that begins the epoch.
-    pub(crate) fn begin_term(&self, begin: Lsn) {
+    /// Begins a term as the primary. `begin` is the entry that begins the group's epoch.
+    pub(crate) fn begin_term(&self, begin: Lsn, epoch: Epoch) {
         self.set_reached(begin);
+        // Relaxed: read after the term.
+        self.group_epoch.store(epoch, Ordering::Relaxed);
         // Release: pairs with the acquire in `epoch`, so a worker that sees the term sees the entries before it.
         self.term.fetch_add(1, Ordering::Release);
         // Relaxed: read under the locks of shards. The state's role has changed under all of them before.
         self.writable.store(true, Ordering::Relaxed);
         self.tell();
+    }
+
+    /// Returns the group's epoch, if this node is its primary.
+    pub(crate) fn primary_epoch(&self) -> Option<Epoch> {
+        // Relaxed: `epoch` acquires the term, and with it an epoch of this term or a later one.
+        self.is_primary().then(|| self.group_epoch.load(Ordering::Relaxed))
     }
 
     /// Ends the term: from now on no change begins, no answer gets a proof, and none of the entries that are not safe
@@ -312,6 +325,16 @@ impl Log for EtcdLog {
         }
         // Relaxed: only this function stores it while the node is the primary, under the lock of the queue.
         let lsn = self.last.load(Ordering::Relaxed) + 1;
+        // Before the number is published: a snapshot that ends with this entry has the slots behind it.
+        match Changes::new(&changes).next() {
+            Some(Ok(LoggedOp::Out(_, slots))) => {
+                self.assign_slots(lsn, &SlotSet::from_bits(slots), false)
+            }
+            Some(Ok(LoggedOp::Own(_, slots))) => {
+                self.assign_slots(lsn, &SlotSet::from_bits(slots), true)
+            }
+            _ => {}
+        }
         // Release: as in `set_reached`.
         self.last.store(lsn, Ordering::Release);
         self.queued.add(changes.len() as u64);
@@ -421,7 +444,7 @@ impl Log for EtcdLog {
             group,
             incarnation,
             epoch: mark.map_or(0, |mark| mark.epoch),
-            slots: self.slots(),
+            slots: lock(&self.slots).at(last),
             batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
             batch_hash: self.relay.batch_hash(last).unwrap_or_else(|why| {
                 tracing::warn!("{why}; the snapshot does not say what its last batch is");
@@ -431,7 +454,11 @@ impl Log for EtcdLog {
     }
 
     fn slots(&self) -> SlotSet {
-        SlotSet::of_range(share(self.settings.group, self.settings.groups))
+        lock(&self.slots).at(Lsn::MAX)
+    }
+
+    fn assign_slots(&self, entry: Lsn, slots: &SlotSet, owned: bool) {
+        lock(&self.slots).note(entry, slots, owned);
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
@@ -488,26 +515,21 @@ mod tests {
         let (file, _) =
             FileLog::open(claimed, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
         let relay = Arc::new(Relay::new(Arc::new(file), None).unwrap());
-        let settings = LogSettings {
-            cluster: [7; 16],
-            incarnation: 1,
-            group: 0,
-            groups: 1,
-            largest_request: 1000,
-        };
+        let settings =
+            LogSettings { cluster: [7; 16], incarnation: 1, group: 0, largest_request: 1000 };
         let wakes = Arc::new(Gauge::default());
         let of_log = Arc::clone(&wakes);
         let wake = Box::new(move || {
             of_log.add(1);
         });
-        (folder, Arc::new(EtcdLog::new(settings, relay, 0, wake)), wakes)
+        (folder, Arc::new(EtcdLog::new(settings, relay, (0, SlotSet::all()), wake)), wakes)
     }
 
     #[test]
     fn an_entry_is_acknowledged_once_it_is_safe() {
         let (_folder, log, _) = log();
         assert!(!log.writable());
-        log.begin_term(1);
+        log.begin_term(1, 1);
         assert!(log.writable() && (log.last(), log.safe()) == (1, 1));
         assert_eq!((log.append(5, b"one").unwrap(), log.append(6, b"two").unwrap()), (2, 3));
         assert!(!log.commit(2).unwrap());
@@ -525,7 +547,7 @@ mod tests {
     #[test]
     fn entries_of_a_term_that_is_over_never_become_safe() {
         let (_folder, log, _) = log();
-        log.begin_term(1);
+        log.begin_term(1, 1);
         log.append(5, b"one").unwrap();
         let waiter = Arc::clone(&log);
         let waits = std::thread::spawn(move || waiter.wait(2));
@@ -543,7 +565,7 @@ mod tests {
         let (_folder, log, wakes) = log();
         let as_follower = log.evaluated(log.epoch());
         assert_eq!(log.proof(&as_follower), Proof::Given);
-        log.begin_term(1);
+        log.begin_term(1, 1);
         assert_eq!(log.proof(&as_follower), Proof::Never, "the view may have changed meanwhile");
 
         let first = log.evaluated(log.epoch());
@@ -560,7 +582,7 @@ mod tests {
         log.end_term();
         assert_eq!(log.proof(&first), Proof::Never);
         assert!(matches!(log.wait_proof(&first), Err(LogError::Deposed)));
-        log.begin_term(2);
+        log.begin_term(2, 1);
         assert_eq!(log.proof(&first), Proof::Never, "it outlives its term");
         let second = log.evaluated(log.epoch());
         assert_eq!(log.proof(&second), Proof::Pending, "a proof of the term before counts");
@@ -569,7 +591,7 @@ mod tests {
     #[test]
     fn the_driver_is_woken_once() {
         let (_folder, log, wakes) = log();
-        log.begin_term(1);
+        log.begin_term(1, 1);
         log.append(5, b"one").unwrap();
         log.commit(2).unwrap();
         assert_eq!(wakes.get(), 0, "a transaction is in flight: the driver looks by itself");
@@ -592,7 +614,7 @@ mod tests {
     #[test]
     fn clients_wait_for_a_backlog_and_for_the_next_primary() {
         let (_folder, log, _) = log();
-        log.begin_term(1);
+        log.begin_term(1, 1);
         log.append(5, &[0; 100]).unwrap();
         log.set_pending(1000);
         assert_eq!(log.backlog(), 1100);
@@ -609,7 +631,7 @@ mod tests {
         let (_folder, log, _) = log();
         log.set_full(true);
         assert!(!log.is_full(), "a follower refuses changes for another reason");
-        log.begin_term(1);
+        log.begin_term(1, 1);
         assert!(!log.writable() && log.is_full(), "a full log takes changes");
         log.set_full(false);
         assert!(log.writable() && !log.is_full());
@@ -621,7 +643,7 @@ mod tests {
     #[test]
     fn a_log_that_is_closed_takes_nothing() {
         let (_folder, log, _) = log();
-        log.begin_term(1);
+        log.begin_term(1, 1);
         log.close().unwrap();
         assert!(matches!(log.append(5, b"one"), Err(LogError::Closed)) && !log.writable());
     }

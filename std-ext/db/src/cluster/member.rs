@@ -19,6 +19,8 @@ use super::keys::Keys;
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
+use super::moves::source::{Asked, Asks};
+use super::moves::{Mover, Primaries};
 use super::peer::client::MOST_FETCHED;
 use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
@@ -31,6 +33,7 @@ use super::relay::position::mark_of;
 use super::relay::{Incarnation, Relay};
 use super::replica::{OnFollow, Replica};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
+use super::slot_history;
 use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::view::Views;
@@ -190,11 +193,11 @@ impl Opened {
             cluster: format.cluster,
             incarnation: format.incarnation,
             group: settings.group,
-            groups: format.groups,
             largest_request: settings.max_entry,
         };
         let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
             check_data(&relayed, folder, format, settings.group)?;
+            let slots = slots_of(&relayed, format, settings.group);
             let Relayed { log, last, time, batch, snapshot, .. } = relayed;
             let Some(file) = log else {
                 return Err(StartError::new("a node of a cluster needs a directory: set dir"));
@@ -209,7 +212,7 @@ impl Opened {
                 // Fails only after the driver has stopped.
                 let _ = waker.send(Message::Wake);
             };
-            let log = EtcdLog::new(log_settings, Arc::clone(&relay), last, Box::new(wake));
+            let log = EtcdLog::new(log_settings, Arc::clone(&relay), (last, slots), Box::new(wake));
             let log = Arc::new(log);
             found = Some((Arc::clone(&log), relay, time));
             Ok(log)
@@ -248,7 +251,8 @@ impl Starting<'_> {
         let monitor = NodeMonitor::default();
         let nonce = u64::from_le_bytes(identity::random()?);
         let tls = peer_tls(self.settings)?;
-        let peers = self.serve_peers(&opened, &monitor, tls.clone())?;
+        let (asks, asked) = unbounded_channel();
+        let peers = self.serve_peers(&opened, &monitor, tls.clone(), &asks)?;
         let registration = self.registration(nonce, &peers, &opened.log.slots());
         let group = self.group(&opened, nonce)?;
         let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
@@ -264,6 +268,17 @@ impl Starting<'_> {
         let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
         let spool = self.spool();
         let peer_client = self.peer_client(tls);
+        let primaries = Primaries::default();
+        let mover = Mover {
+            client: self.client.clone(),
+            keys: Arc::clone(&self.keys),
+            db: opened.db.clone(),
+            log: Arc::clone(&opened.log),
+            primaries: Arc::clone(&primaries),
+            peers: peer_client.clone(),
+            inbox: self.inbox.clone(),
+            groups: self.format.groups,
+        };
         let resync =
             Resync::new(self.folder.path(), peer_client, Arc::clone(&spool), self.inbox.clone());
         let calls =
@@ -278,6 +293,7 @@ impl Starting<'_> {
             registry: Arc::clone(&registry),
             picture: Picture::new(self.id, self.format.cluster, self.format.groups, registration),
             resync,
+            primaries,
             space: Space::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
             durable_key: self.keys.durable(&self.id.to_string()),
@@ -287,7 +303,8 @@ impl Starting<'_> {
             monitor: monitor.clone(),
             on_exit,
         };
-        let driver = Some(self.drive(parts, registry, disk, runtime, messages)?);
+        let tasks = (registry, mover, asked);
+        let driver = Some(self.drive(parts, tasks, disk, runtime, messages)?);
         let Self { id, inbox, views, .. } = self;
         Ok(Member { db, id, views, inbox, monitor, peers, driver })
     }
@@ -296,7 +313,7 @@ impl Starting<'_> {
     fn drive(
         &self,
         parts: Parts,
-        registry: Arc<Registry>,
+        (registry, mover, asked): (Arc<Registry>, Mover, UnboundedReceiver<Asked>),
         disk: DiskThread,
         runtime: Runtime,
         messages: UnboundedReceiver<Message>,
@@ -310,6 +327,7 @@ impl Starting<'_> {
             let _disk = disk;
             runtime.block_on(async move {
                 tokio::spawn(registry.run(registering));
+                tokio::spawn(mover.run(asked));
                 Driver::new(parts).run(messages).await;
             });
         };
@@ -412,7 +430,7 @@ impl Starting<'_> {
     }
 
     /// Returns what peers are told, and sent.
-    fn serving(&self, opened: &Opened, monitor: NodeMonitor) -> Serving {
+    fn serving(&self, opened: &Opened, monitor: NodeMonitor, asks: Asks) -> Serving {
         let (id, relay) = (self.id, Arc::clone(&opened.relay));
         let folder = opened.incarnation.0;
         let told = move || {
@@ -436,6 +454,7 @@ impl Starting<'_> {
             status: Box::new(told),
             digest: Box::new(move |time, within| db.digest(time, within)),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
+            moves: Some((opened.db.clone(), asks)),
         }
     }
 
@@ -444,8 +463,9 @@ impl Starting<'_> {
         opened: &Opened,
         monitor: &NodeMonitor,
         tls: Option<PeerTls>,
+        asks: &Asks,
     ) -> Result<Vec<PeerServer>, StartError> {
-        let serving = Arc::new(self.serving(opened, monitor.clone()));
+        let serving = Arc::new(self.serving(opened, monitor.clone(), asks.clone()));
         let options = PeerServerOptions { insecure: self.settings.peer.insecure, tls };
         let mut servers = Vec::new();
         for bind in &self.settings.peer.binds {
@@ -462,6 +482,18 @@ impl Starting<'_> {
         }
         Ok(servers)
     }
+}
+
+/// Returns the slots that the group owns, as far as the folder knows its log. The snapshot says those of its end. It may
+/// need entries from before, which lead to the same.
+fn slots_of(relayed: &Relayed, format: &Format, group: u32) -> SlotSet {
+    let at_birth = || SlotSet::of_range(share(group, format.groups));
+    let snapshot = relayed.snapshot.as_ref().map(|snapshot| snapshot.slots.clone());
+    let mut slots = snapshot.unwrap_or_else(at_birth);
+    for (changed, owned) in &relayed.slots {
+        slots = slot_history::changed(&slots, changed, *owned);
+    }
+    slots
 }
 
 /// Refuses a folder whose data are not those of this cluster.
@@ -485,14 +517,6 @@ fn check_data(
              cluster-group {0}; or choose an empty directory with --dir, and let the node fetch the data of group \
              {group}",
             other.group
-        )));
-    }
-    // No slot ever moves to another group.
-    let slots = SlotSet::of_range(share(group, format.groups));
-    if snapshot.is_some_and(|snapshot| snapshot.slots != slots) {
-        return Err(StartError::new(format!(
-            "the snapshot in {path} is of other slots than group {group} has: choose an empty directory with --dir, \
-             and let the node fetch its data from the others"
         )));
     }
     if relayed.last > 0 && relayed.batch.is_none() {

@@ -3,6 +3,7 @@
 use super::core::{Event, NodeId};
 use super::registration::Node;
 use super::relay::Durable;
+use super::slot_map::SlotMap;
 use super::space::EtcdSpace;
 use crate::log::Lsn;
 use std::sync::mpsc;
@@ -22,6 +23,8 @@ pub(super) enum Message {
     Space(Option<EtcdSpace>),
     /// The nodes that are registered.
     Nodes(Vec<Node>),
+    /// The published map of slots.
+    Slots(SlotMap),
     /// A member asks the primary to hand over to it.
     Wanted(NodeId),
     /// This node shall ask the primary to hand over to it.

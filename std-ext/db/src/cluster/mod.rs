@@ -43,6 +43,7 @@ mod log;
 mod meet;
 pub mod member;
 mod message;
+mod moves;
 pub mod node;
 pub mod peer;
 mod picture;
@@ -51,6 +52,8 @@ mod registry;
 pub mod relay;
 mod replica;
 mod resync;
+mod slot_history;
+mod slot_map;
 mod space;
 mod status;
 #[cfg(test)]

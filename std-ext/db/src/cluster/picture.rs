@@ -3,7 +3,9 @@
 use super::core::{Members, NodeId, Role, Status};
 use super::hex;
 use super::registration::{Node, Registration};
+use super::slot_map::SlotMap;
 use super::view::{self, Health, Member, SlotOwners, View};
+use crate::SlotSet;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The lines of `tail` whose entries the state does not have yet.
@@ -19,6 +21,10 @@ pub(super) struct Picture {
     group: u32,
     cluster: [u8; 16],
     owners: SlotOwners,
+    /// The published map of slots; those of a new cluster until there is one.
+    map: SlotMap,
+    /// The slots that this group owns by its log, and how often they have changed.
+    owned: (u64, SlotSet),
     members: Members,
     /// The primary, or the last one.
     primary: Option<NodeId>,
@@ -50,7 +56,43 @@ impl Picture {
         let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
         let (members, primary, lines) = (Members::default(), None, VecDeque::new());
         let others = BTreeMap::new();
-        Self { own, group, cluster, owners, members, primary, nodes, others, lines }
+        let map = SlotMap::divided(groups);
+        let owned = (u64::MAX, SlotSet::of_range(0..0));
+        Self { own, group, cluster, owners, map, owned, members, primary, nodes, others, lines }
+    }
+
+    /// Sets the published map of slots.
+    pub(super) fn set_slots(&mut self, map: SlotMap) {
+        if map != self.map {
+            self.map = map;
+            self.set_owners();
+        }
+    }
+
+    /// Sets the slots that this group owns by its log, if they have changed more often than before.
+    pub(super) fn set_owned(&mut self, changes: u64, slots: impl FnOnce() -> SlotSet) {
+        if self.owned.0 != changes {
+            self.owned = (changes, slots());
+            self.set_owners();
+        }
+    }
+
+    /// Returns the slots that this group owns by its log.
+    pub(super) fn owned(&self) -> &SlotSet {
+        &self.owned.1
+    }
+
+    /// The map is a hint, and the log is right about this group.
+    fn set_owners(&mut self) {
+        self.owners = SlotOwners::of(self.map.owners(), self.group, &self.owned.1);
+    }
+
+    /// Returns the peer addresses of the primaries of all groups.
+    pub(super) fn primaries(&self) -> BTreeMap<u32, String> {
+        let others = self.others.iter().map(|(group, (_, id))| (*group, *id));
+        let own = self.primary.map(|id| (self.group, id));
+        let known = others.chain(own);
+        known.filter_map(|(group, id)| Some((group, self.peer_address(id)?))).collect()
     }
 
     /// Returns the number of this node's group.

@@ -8,6 +8,7 @@ use super::core::NodeId;
 use super::etcd::{Client, EtcdError, Keys as KeyRange, Lease, Range};
 use super::keys::Keys;
 use super::message::{Inbox, Message};
+use super::moves;
 use super::registration::{Node, Registration};
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
@@ -95,6 +96,7 @@ impl Registry {
                 Ok(nodes) => {
                     // As above.
                     let _ = inbox.send(Message::Nodes(nodes));
+                    self.read_slots(&inbox).await;
                 }
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
@@ -106,6 +108,17 @@ impl Registry {
         }
         if let Some(lease) = lease {
             lease.revoke().await;
+        }
+    }
+
+    async fn read_slots(&self, inbox: &Inbox) {
+        match moves::read_slots(&self.client, &self.keys).await {
+            Ok(Some(map)) => {
+                // Fails only after the driver has stopped.
+                let _ = inbox.send(Message::Slots(map));
+            }
+            Ok(None) => {}
+            Err(why) => tracing::debug!("cannot read which group has which slot: {why}"),
         }
     }
 

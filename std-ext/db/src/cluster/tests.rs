@@ -1,6 +1,7 @@
 //! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
 mod groups;
+mod moves;
 mod restored;
 mod space;
 

@@ -126,6 +126,23 @@ pub struct SlotOwners(
 );
 
 impl SlotOwners {
+    /// Returns the owners by the published map, as a group knows better by its own log. A slot that the map gives to that
+    /// group, and that it does not own, is being moved: it has no owner that serves.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn of(map: &[u16], group: u32, owned: &crate::SlotSet) -> Self {
+        let owner = |(slot, owner): (usize, &u16)| match owned.contains(slot as u16) {
+            true => group as u16,
+            false if u32::from(*owner) == group => Self::MOVING,
+            false => *owner,
+        };
+        let owners: Arc<[u16]> = map.iter().enumerate().map(owner).collect();
+        let is_whole = owners.iter().all(|owner| *owner == 0);
+        Self((!is_whole).then_some(owners))
+    }
+
+    /// The number that stands for no group: the slot is being moved.
+    pub(crate) const MOVING: u16 = u16::MAX;
+
     /// Returns the groups of the slots in a new cluster of this many groups.
     pub fn divided(groups: u32) -> Self {
         let groups = groups.clamp(1, MOST_GROUPS);

@@ -232,13 +232,13 @@ impl<'a> Batch<'a> {
                     stored[request] = store(answer, bytes, max_stored, &mut full);
                 });
                 for (stored, request) in stored.iter().zip(&requests) {
-                    let redirection = || redirects.refused(request);
+                    let redirection = |lost| redirects.refused(request, lost);
                     replies.answer(stored.answer(bytes), redirection);
                 }
             } else {
                 // Without changes, answers arrive in order and are written as they come.
                 lsn = session.execute(&requests, &mut |request, answer| {
-                    let redirection = || redirects.refused(&requests[request]);
+                    let redirection = |lost| redirects.refused(&requests[request], lost);
                     replies.answer(answer, redirection);
                 });
             }
@@ -355,9 +355,9 @@ impl ReplyWriter<'_, '_> {
     }
 
     /// Writes what an answer adds to the replies. `redirection` returns the error for a request that only the primary
-    /// executes.
+    /// executes, or whose slot this group has not (`true`).
     #[inline]
-    fn answer(&mut self, answer: Answer<'_>, redirection: impl FnOnce() -> CommandError) {
+    fn answer(&mut self, answer: Answer<'_>, redirection: impl FnOnce(bool) -> CommandError) {
         let bytes = match answer {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
@@ -372,8 +372,11 @@ impl ReplyWriter<'_, '_> {
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
             {
                 match answer {
-                    Answer::Error(RequestError::NotPrimary | RequestError::SlotNotOwned) => {
-                        self.out.error(redirection().as_bytes());
+                    Answer::Error(
+                        why @ (RequestError::NotPrimary | RequestError::SlotNotOwned),
+                    ) => {
+                        let error = redirection(why == RequestError::SlotNotOwned);
+                        self.out.error(error.as_bytes());
                     }
                     answer => kind.write(&mut self.out, answer, self.now),
                 }
@@ -392,14 +395,14 @@ impl ReplyWriter<'_, '_> {
         kind: ReplyKind,
         count: usize,
         answer: Answer<'_>,
-        redirection: impl FnOnce() -> CommandError,
+        redirection: impl FnOnce(bool) -> CommandError,
     ) {
         if self.missing_answers == 0 {
             self.missing_answers = count;
             // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
             self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
             if self.redirected {
-                self.out.error(redirection().as_bytes());
+                self.out.error(redirection(true).as_bytes());
             } else if kind == ReplyKind::Values {
                 self.out.array(count);
             }

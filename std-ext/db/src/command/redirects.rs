@@ -1,6 +1,8 @@
 //! Redirection in a cluster: the errors that send clients to a primary.
 
-use crate::cluster::view::{EndpointType, Group, Health, Member, Role, View, ViewReader};
+use crate::cluster::view::{
+    EndpointType, Group, Health, Member, Role, SlotOwners, View, ViewReader,
+};
 use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
 use crate::request::{Request, RequestError};
@@ -10,6 +12,9 @@ use crate::state::slots::slot;
 pub(super) const DOWN: &str = "CLUSTERDOWN The cluster is down";
 /// The error for a slot of a group of which this node knows no node that serves.
 const NOT_SERVED: &str = "CLUSTERDOWN Hash slot not served";
+
+/// The error for a slot that no group has at present. Clients try again.
+const MOVING: &str = "TRYAGAIN The slot is being moved to another group";
 
 /// The errors for one client whose requests reached a node that is not the primary.
 #[derive(Clone, Copy)]
@@ -23,15 +28,24 @@ impl Redirects<'_> {
     /// Returns the error for a request that this node has refused: it is not the primary any more, or its group does
     /// not have the slot.
     #[cold]
-    pub(super) fn refused(self, request: &Request<'_>) -> CommandError {
+    pub(super) fn refused(self, request: &Request<'_>, lost_slot: bool) -> CommandError {
         let Some(group) = self.group else { return DOWN.into() };
         // The view of this cycle still has this node as the primary.
-        self.to_owner(&group.views().current(), slot_of(request))
+        let (view, slot) = (group.views().current(), slot_of(request));
+        if lost_slot && slot.is_some_and(|slot| view.owns(slot)) {
+            return MOVING.into();
+        }
+        self.to_owner(&view, slot)
     }
 
     /// Returns the error that sends a client to the primary of the group that has a slot.
     pub(super) fn to_owner(self, view: &View, slot: Option<u16>) -> CommandError {
         let Some(slot) = slot else { return error_text(RequestError::NotPrimary).into() };
+        // Its last owner has lost it, and the next one does not have it yet; or this node has just lost it, and its view
+        // does not say so.
+        if view.owners.owner(slot) == u32::from(SlotOwners::MOVING) {
+            return MOVING.into();
+        }
         if !view.owns(slot) {
             let owner = view.group(view.owners.owner(slot)).and_then(|owner| self.node_of(owner));
             return owner.map_or_else(|| NOT_SERVED.into(), |node| self.moved(slot, node));

@@ -105,6 +105,28 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         ],
     },
     Subcommand {
+        name: "move",
+        about: "Move hash slots from one group to another while both serve, or print the moves in progress",
+        operand: None,
+        flags: &[
+            option("slots", "RANGES", "The slots, as in 0-99,200. Without it, print the moves."),
+            option("to", "GROUP", "The group that gets them."),
+            option(
+                "from",
+                "GROUP",
+                "The group that has them; by default, the one that etcd names.",
+            ),
+            option("within", "SECONDS", "How long to wait for the end; 3600 by default."),
+            switch("no-wait", "Do not wait for the end."),
+            option("cancel", "MOVE", "Cancel a move that can still be cancelled."),
+            option(
+                "return",
+                "MOVE",
+                "Give the slots of a move back whose new group is lost for good.",
+            ),
+        ],
+    },
+    Subcommand {
         name: "adopt",
         about: "Fill etcd from the directory of a node, because etcd was lost or restored from an older backup",
         operand: None,

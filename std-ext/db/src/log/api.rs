@@ -192,6 +192,12 @@ pub trait Log: Send + Sync {
         SlotSet::all()
     }
 
+    /// Notes, on a follower, that the group has got or lost slots by an entry. The primary's log sees that when the entry
+    /// is appended. The caller holds the locks of the slots' shards, and publishes the entry afterwards.
+    fn assign_slots(&self, entry: Lsn, slots: &SlotSet, owned: bool) {
+        let _ = (entry, slots, owned);
+    }
+
     /// Begins a new segment and returns the number of its first entry. The segments before it can be removed once a
     /// snapshot contains their entries.
     ///

@@ -10,6 +10,7 @@
 
 use crate::log::api::{BatchMark, Epoch};
 use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
+use crate::slot_set::SLOT_SET_BYTES;
 use std::ops::Range;
 
 const SET: u8 = 1;
@@ -27,6 +28,8 @@ const CLOCK: u8 = 12;
 const BEGIN: u8 = 13;
 const FLOOR: u8 = 14;
 const BATCH: u8 = 15;
+const OUT: u8 = 16;
+const OWN: u8 = 17;
 
 /// Bytes of a node's id.
 const NODE_ID: usize = 20;
@@ -48,7 +51,15 @@ pub(crate) enum LoggedOp<'a> {
     Floor(u64),
     /// This entry is the first of a batch. Changes nothing.
     Batch(BatchMark),
+    /// From this entry on the group does not own these slots. Their keys stay until an entry clears them.
+    Out(u64, &'a SlotBits),
+    /// From this entry on the group owns these slots. The entry is no earlier than the one by which another group lost
+    /// them.
+    Own(u64, &'a SlotBits),
 }
+
+/// A bit for each slot, as [`SlotSet`](crate::SlotSet) has them.
+pub(crate) type SlotBits = [u8; SLOT_SET_BYTES];
 
 fn number(mut number: u64, into: &mut Vec<u8>) {
     while number >= 0x80 {
@@ -160,6 +171,22 @@ pub(crate) fn batch(mark: &BatchMark, into: &mut Vec<u8>) {
     into.extend_from_slice(&mark.chain_before);
 }
 
+/// Encodes that the group has lost slots, by the move of this number.
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) fn out(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
+    into.push(OUT);
+    number(of_move, into);
+    into.extend_from_slice(slots);
+}
+
+/// Encodes that the group has got slots, by the move of this number.
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) fn own(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
+    into.push(OWN);
+    number(of_move, into);
+    into.extend_from_slice(slots);
+}
+
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote
 /// it.
 pub(crate) struct Changes<'a>(&'a [u8]);
@@ -218,13 +245,15 @@ impl<'a> Changes<'a> {
                 epoch: self.number()?,
                 chain_before: self.take(16)?.try_into().ok()?,
             }),
+            OUT => LoggedOp::Out(self.number()?, self.take(SLOT_SET_BYTES)?.try_into().ok()?),
+            OWN => LoggedOp::Own(self.number()?, self.take(SLOT_SET_BYTES)?.try_into().ok()?),
             _ => return Some(None),
         }))
     }
 
     fn change(&mut self) -> Option<LoggedOp<'a>> {
         let kind = self.byte()?;
-        if !(SET..=BATCH).contains(&kind) {
+        if !(SET..=OWN).contains(&kind) {
             return None;
         }
         if let Some(operation) = self.without_key(kind)? {
@@ -304,6 +333,9 @@ mod tests {
         floor(1 << 40, &mut log);
         let mark = BatchMark { seq: 1000, epoch: 300, chain_before: [9; 16] };
         batch(&mark, &mut log);
+        let slots = &[0x81; SLOT_SET_BYTES];
+        out(77, slots, &mut log);
+        own(77, slots, &mut log);
         let set = |value, expiry| Change::Set {
             value,
             condition: SetCondition::Always,
@@ -328,6 +360,8 @@ mod tests {
             LoggedOp::Begin(300, &[7; NODE_ID]),
             LoggedOp::Floor(1 << 40),
             LoggedOp::Batch(mark),
+            LoggedOp::Out(77, slots),
+            LoggedOp::Own(77, slots),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

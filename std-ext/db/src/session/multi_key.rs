@@ -11,6 +11,7 @@ use crate::state::record::Record;
 use crate::state::shard::{self, Core};
 use crate::state::slots::slot;
 use crate::state::{LockedShards, State};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Session {
@@ -177,11 +178,32 @@ impl Apply<'_, '_> {
 
     fn clear(&mut self) -> Answer<'static> {
         for (number, core) in self.cores.iter_mut() {
-            if core.len() != 0 {
+            let slots = self.state.sharding.slots(*number);
+            if !slots.clone().all(|slot| self.state.ownership.has(|| slot)) {
+                clear_owned(self.state, core, slots, self.entry);
+            } else if core.len() != 0 {
                 core.clear();
-                change::clear(self.state.sharding.slots(*number), self.entry);
+                change::clear(slots, self.entry);
             }
         }
         Answer::Done
+    }
+}
+
+/// Removes the keys of those slots of a shard that the group has. The others are being moved to it, or have been moved
+/// to another group, which may not have got them yet.
+#[cold]
+fn clear_owned(state: &State, core: &mut Core, slots: Range<u16>, entry: &mut Vec<u8>) {
+    let owned = |slot: u16| state.ownership.has(|| slot);
+    let before = core.len();
+    core.remove_where(|record| owned(slot(record.key())));
+    if core.len() == before {
+        return;
+    }
+    let mut begin = slots.start;
+    while let Some(first) = (begin..slots.end).find(|slot| owned(*slot)) {
+        let end = (first..slots.end).find(|slot| !owned(*slot)).unwrap_or(slots.end);
+        change::clear(first..end, entry);
+        begin = end;
     }
 }

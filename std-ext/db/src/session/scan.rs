@@ -25,7 +25,8 @@ impl Session {
         loop {
             let next = self.readers[shard].enter().scan(at, |record, ()| {
                 visited += 1;
-                if !record.is_expired(now) {
+                if !record.is_expired(now) && self.state.ownership.has(|| slots::slot(record.key()))
+                {
                     each(record.key());
                 }
             });
@@ -57,7 +58,8 @@ impl Session {
         let (mut at, mut wanted) = (Some(0), true);
         while let (Some(from), true) = (at, wanted) {
             at = self.readers[shard].enter().scan(from, |record, ()| {
-                if wanted && !record.is_expired(now) && slots::slot(record.key()) == slot {
+                let is_here = !record.is_expired(now) && slots::slot(record.key()) == slot;
+                if wanted && is_here && self.state.ownership.has(|| slot) {
                     wanted = each(record.key());
                 }
             });
@@ -79,7 +81,8 @@ impl Session {
                 let (mut at, mut found) = (Some(start), Vec::new());
                 while let (Some(from), true) = (at, found.is_empty()) {
                     at = self.readers[shard].enter().scan(from, |record, ()| {
-                        if !record.is_expired(now) {
+                        let owned = self.state.ownership.has(|| slots::slot(record.key()));
+                        if owned && !record.is_expired(now) {
                             found.push(record.key().to_vec());
                         }
                     });

@@ -10,6 +10,7 @@ use crate::request::RequestError;
 use crate::state::State;
 use crate::state::record::{AccessTime, Record, Value};
 use crate::state::shard::Core;
+use crate::state::slots::slot;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -146,8 +147,8 @@ fn evict_some(
             // The scan sees a removed key until it is published. A scan that wraps around could choose the same key
             // twice.
             let last = if evicted.keys == 0 { 2 } else { 1 };
-            let Some(record) = pick_victim(&core, policy, AccessTime::of(time), &mut cursor, last)
-            else {
+            let time = AccessTime::of(time);
+            let Some(record) = pick_victim((state, &core), policy, time, &mut cursor, last) else {
                 break;
             };
             let compressed = match record.value() {
@@ -179,7 +180,7 @@ struct Cursor {
 /// Scans a sample of the keys that may be evicted, from the cursor on, and returns the lowest. Stops when the cursor
 /// has wrapped around `last` times.
 fn pick_victim(
-    core: &Core,
+    (state, core): (&State, &Core),
     policy: Eviction,
     now: AccessTime,
     cursor: &mut Cursor,
@@ -189,6 +190,10 @@ fn pick_victim(
     while seen < SAMPLE && buckets < BUCKETS && cursor.wraps < last {
         let next = core.scan(cursor.at, |record| {
             if only_with_ttl(policy) && record.expires_at().is_none() {
+                return;
+            }
+            // The keys of slots that are being moved are another group's.
+            if !state.ownership.has(|| slot(record.key())) {
                 return;
             }
             seen += 1;

@@ -4,6 +4,7 @@ use super::load::{apply_logged, move_logged};
 use super::{LockedShards, State};
 use crate::log::Lsn;
 use crate::log::change::{Changes, LoggedOp};
+use crate::slot_set::SlotSet;
 use crate::state::role::Role;
 use crate::state::slots::{SLOTS, slot};
 use std::error::Error;
@@ -99,7 +100,7 @@ impl State {
         }
         let mut log = Vec::new();
         for operation in Changes::new(changes).map_while(Result::ok) {
-            self.follow_operation(&mut cores, time, operation, &mut log)
+            self.follow_operation(&mut cores, (entry, time), operation, &mut log)
                 .map_err(|why| FollowError::Impossible(entry, why))?;
         }
         // Under the locks: a snapshot that locks one of these shards afterwards must see that it contains this entry,
@@ -133,7 +134,10 @@ impl State {
                 LoggedOp::Clear(..) => {
                     return Err(FollowError::Unknown(entry, "an entry clears no range of slots"));
                 }
-                LoggedOp::Clock(_) => shards.extend(0..self.shards.len()),
+                LoggedOp::Clock(_) | LoggedOp::Own(..) => shards.extend(0..self.shards.len()),
+                LoggedOp::Out(_, slots) => {
+                    shards.extend(self.shards_with(&SlotSet::from_bits(slots)))
+                }
                 LoggedOp::Begin(..) => {
                     // Relaxed: stored under the locks of all shards, before this node began to follow.
                     let removed = self.removed_by.load(Ordering::Relaxed);
@@ -151,11 +155,19 @@ impl State {
         Ok(shards)
     }
 
+    /// Returns the shards that have any of these slots, in ascending order.
+    pub(super) fn shards_with(&self, slots: &SlotSet) -> Vec<usize> {
+        let of = |(first, last): (u16, u16)| self.sharding.shard(first)..=self.sharding.shard(last);
+        let mut shards: Vec<usize> = slots.ranges().into_iter().flat_map(of).collect();
+        shards.dedup();
+        shards
+    }
+
     /// Applies an operation to locked shards at the time of its entry. `log` is a buffer.
     fn follow_operation(
         &self,
         cores: &mut LockedShards<'_>,
-        time: u64,
+        (entry, time): (Lsn, u64),
         operation: LoggedOp<'_>,
         log: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
@@ -195,9 +207,17 @@ impl State {
             }
             LoggedOp::Begin(..) => self.set_floor(self.floor().max(time)),
             LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),
+            LoggedOp::Out(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), false),
+            LoggedOp::Own(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), true),
             LoggedOp::Batch(_) => {}
         }
         Ok(())
+    }
+
+    /// Notes that the group has got or lost slots. Their shards are locked. Their keys are published.
+    fn follow_slots(&self, entry: Lsn, slots: &SlotSet, owned: bool) {
+        self.ownership.assign(slots, owned);
+        self.log.assign_slots(entry, slots, owned);
     }
 
     /// See [`Db::become_follower`](crate::Db::become_follower).

@@ -4,6 +4,7 @@ use crate::log::change::{Changes, LoggedOp};
 use crate::log::{BatchMark, Lsn};
 use crate::options::Options;
 use crate::request::{Answer, Change};
+use crate::slot_set::SlotSet;
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::shard::{Core, Shard};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 const SHARDS: usize = 8;
 
 /// The contents of entries besides changes of keys.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Met {
     /// The last floor: no later entry has an earlier time.
     pub(crate) floor: u64,
@@ -23,6 +24,8 @@ pub(crate) struct Met {
     pub(crate) batch: Option<(Lsn, BatchMark)>,
     /// The last entry that sets the clock back.
     pub(crate) set_back: Lsn,
+    /// The slots that the group has got and lost, in order.
+    pub(crate) slots: Vec<(SlotSet, bool)>,
 }
 
 /// The shards of a database that is being loaded. No reader sees them yet.
@@ -105,6 +108,8 @@ impl LoadingShards {
                 LoggedOp::Begin(..) => met.floor = met.floor.max(time),
                 LoggedOp::Floor(floor) => met.floor = met.floor.max(floor),
                 LoggedOp::Batch(mark) => met.batch = Some((entry, mark)),
+                LoggedOp::Out(_, slots) => met.slots.push((SlotSet::from_bits(slots), false)),
+                LoggedOp::Own(_, slots) => met.slots.push((SlotSet::from_bits(slots), true)),
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 
 use crate::log::Lsn;
 use crate::log::change::{Changes, LoggedOp};
+use crate::slot_set::SlotSet;
 use crate::state::slots::{SLOTS, slot};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +77,13 @@ fn note(marks: &[AtomicU64], entry: Lsn, changes: &[u8]) {
             }
             LoggedOp::Clear(begin, end) => all(begin..end),
             LoggedOp::Clock(_) => all(0..SLOTS),
+            // An answer from a slot that was got must not leave before the group has it for good.
+            LoggedOp::Out(_, slots) | LoggedOp::Own(_, slots) => {
+                let slots = SlotSet::from_bits(slots);
+                (0..SLOTS)
+                    .filter(|slot| slots.contains(*slot))
+                    .for_each(|slot| all(slot..slot + 1));
+            }
             LoggedOp::Begin(..) | LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
         }
     }

@@ -42,6 +42,8 @@ pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slots;
+#[cfg(feature = "cluster")]
+pub(crate) mod transfer;
 
 use crate::clock::Clock;
 use crate::log::change;
@@ -78,6 +80,9 @@ pub(crate) struct State {
     pub(crate) role: RoleCell,
     marks: Marks,
     pub(crate) ownership: Ownership,
+    /// The moves that send keys of this group to another one.
+    #[cfg(feature = "cluster")]
+    feeds: transfer::Feeds,
     /// The bounds of the log's entries and of requests, in bytes.
     pub(crate) longest_entry: usize,
     pub(crate) largest_request: usize,
@@ -148,6 +153,8 @@ impl State {
             role: RoleCell::new(Role::Alone),
             marks: Marks::default(),
             ownership: Ownership::default(),
+            #[cfg(feature = "cluster")]
+            feeds: transfer::Feeds::default(),
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
             floor: AtomicU64::new(0),
@@ -406,6 +413,8 @@ impl State {
         let entry = entry.unwrap_or(0);
         if entry != 0 {
             self.watchers.push(entry, changes);
+            #[cfg(feature = "cluster")]
+            self.feeds.push(changes);
         }
         entry
     }

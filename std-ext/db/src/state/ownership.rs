@@ -19,13 +19,11 @@
 //! lookup, check and count, by changes between them.
 
 #[cfg(any(test, feature = "cluster"))]
-use crate::slot_set::SlotSet;
+use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The slots of one word.
 const BITS: usize = 64;
-#[cfg(any(test, feature = "cluster"))]
-const WORDS: usize = crate::state::slots::SLOTS as usize / BITS;
 
 /// The slots of this node's group; nothing if it has all slots for ever.
 #[derive(Default)]
@@ -59,11 +57,7 @@ impl Ownership {
     /// Returns the ownership of these slots.
     #[cfg(any(test, feature = "cluster"))]
     pub(super) fn of(slots: &SlotSet) -> Self {
-        let word = |word: usize| {
-            let all = (0..BITS).filter(|bit| slots.contains((word * BITS + bit) as u16));
-            AtomicU64::new(all.fold(0, |bits, bit| bits | 1 << bit))
-        };
-        let words = (0..WORDS).map(word).collect();
+        let words = words(slots).map(AtomicU64::new).collect();
         Self(Some(Box::new(Slots {
             changes: AtomicU64::new(0),
             words,
@@ -112,23 +106,49 @@ impl Ownership {
         self.0.as_ref().is_none_or(|own| own.has(slot()))
     }
 
-    /// Gives the group a slot, or takes it away. The caller holds the lock of the slot's shard. The keys of a slot that
-    /// is got are published; those of one that is lost are still there.
-    #[cfg(test)]
-    pub(crate) fn set(&self, slot: u16, owned: bool) {
+    /// Gives the group slots, or takes them away. The caller holds the locks of their shards. The keys of slots that are
+    /// got are published; those of slots that are lost are still there.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) fn assign(&self, slots: &SlotSet, owned: bool) {
         let Some(own) = &self.0 else { return };
-        let (word, bit) = (&own.words[usize::from(slot) / BITS], 1 << (usize::from(slot) % BITS));
-        // [OW-2] Release: pairs with the acquire in `changes`. It comes before the slot is stored.
+        // [OW-2] Release: pairs with the acquire in `changes`. It comes before the slots are stored.
         own.changes.fetch_add(1, Ordering::Release);
-        // [OW-1] [OW-2] Release: pairs with the acquire in `Slots::has`, so a read that sees the slot sees the change
-        // counted. Publishing a state without the slot's keys releases this store, too. Slots of other shards, whose
-        // locks the caller lacks, share the word.
-        if owned {
-            word.fetch_or(bit, Ordering::Release);
-        } else {
-            word.fetch_and(!bit, Ordering::Release);
+        for (word, bits) in own.words.iter().zip(words(slots)).filter(|(_, bits)| *bits != 0) {
+            // [OW-1] [OW-2] Release: pairs with the acquire in `Slots::has`, so a read that sees the slot sees the
+            // change counted. Publishing a state without the slot's keys releases this store, too. Slots of other
+            // shards, whose locks the caller lacks, share the word.
+            if owned {
+                word.fetch_or(bits, Ordering::Release);
+            } else {
+                word.fetch_and(!bits, Ordering::Release);
+            }
         }
     }
+
+    /// As [`assign`](Self::assign), of one slot.
+    #[cfg(test)]
+    pub(crate) fn set(&self, slot: u16, owned: bool) {
+        self.assign(&SlotSet::of_range(slot..slot + 1), owned);
+    }
+
+    /// Returns the slots of the group. Exact if the caller holds the locks of all shards.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) fn slots(&self) -> SlotSet {
+        let Some(own) = &self.0 else { return SlotSet::all() };
+        let mut bits = [0; SLOT_SET_BYTES];
+        for (word, bytes) in own.words.iter().zip(bits.chunks_exact_mut(BITS / 8)) {
+            // Acquire: as in `Slots::has`, for a caller that looks at keys without a lock.
+            bytes.copy_from_slice(&word.load(Ordering::Acquire).to_le_bytes());
+        }
+        SlotSet::from_bits(&bits)
+    }
+}
+
+/// Returns the words of a set.
+#[cfg(any(test, feature = "cluster"))]
+fn words(slots: &SlotSet) -> impl Iterator<Item = u64> + '_ {
+    let (words, _) = slots.bits().as_chunks::<{ BITS / 8 }>();
+    words.iter().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
 impl Slots {

@@ -12,6 +12,7 @@ mod error;
 mod forget;
 mod group;
 mod handover;
+mod move_slots;
 mod report;
 mod status;
 #[cfg(test)]
@@ -35,6 +36,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("check", check::run),
     ("handover", handover::run),
     ("forget", forget::run),
+    ("move", move_slots::run),
     ("adopt", adopt::run),
     ("backup", backup::run),
 ];

@@ -2,13 +2,18 @@
 
 use super::digest;
 use super::error::PeerError;
+use super::export::Exports;
 use super::identity::{GroupId, PeerStatus};
 use super::limits::{CHUNK, SILENCE};
 use super::tls::PeerTls;
 use super::wire::peer_client::PeerClient as Generated;
-use super::wire::{DigestRequest, FetchRequest, FetchResponse, StatusRequest};
+use super::wire::{
+    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, StatusRequest,
+};
+use crate::SlotSet;
 use crate::clock::milliseconds;
 use crate::cluster::core::NodeId;
+use crate::cluster::core::batch::MOST_ENTRY;
 use crate::clustered::Digest;
 use crate::config::is_loopback;
 use std::time::Duration;
@@ -22,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a peer may take to hash its keys.
 const DIGEST: Duration = Duration::from_secs(600);
+/// How long losing slots may take: it waits for etcd.
+const LEAVE: Duration = Duration::from_secs(30);
 /// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
@@ -103,6 +110,44 @@ impl PeerClient {
         let answer = timeout(SILENCE, self.inner.fetch(request)).await;
         let answer = answer.map_err(|_| PeerError::Silent)?;
         Ok(answer.map_err(|status| status_error(&status))?.into_inner())
+    }
+}
+
+/// The requests of moves, which nodes of other groups answer.
+impl PeerClient {
+    /// Asks the primary of another group for all keys of slots.
+    pub(in crate::cluster) async fn export(
+        &self,
+        group: u32,
+        slots: &SlotSet,
+    ) -> Result<Exports, PeerError> {
+        let from = Some(self.group.sent_by(self.node));
+        let slots = slots.bits().to_vec().into();
+        // A message is as long as the longest value.
+        let mut inner = self.inner.clone().max_decoding_message_size(MOST_ENTRY);
+        let answer = timeout(SILENCE, inner.export(ExportRequest { from, group, slots })).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?;
+        Ok(Exports(answer.map_err(|status| status_error(&status))?.into_inner()))
+    }
+
+    /// Asks the primary of another group to lose the slots of a move. Returns when it has done so.
+    pub(in crate::cluster) async fn leave(&mut self, group: u32, id: u64) -> Result<(), PeerError> {
+        let request = self.of_move(group, id);
+        let answer = timeout(LEAVE, self.inner.leave(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?.map_err(|status| status_error(&status));
+        answer.map(drop)
+    }
+
+    /// Tells the primary of another group that this one serves the slots of a move.
+    pub(in crate::cluster) async fn taken(&self, group: u32, id: u64) -> Result<(), PeerError> {
+        let request = self.of_move(group, id);
+        let answer = timeout(ANSWER, self.inner.clone().taken(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?.map_err(|status| status_error(&status));
+        answer.map(drop)
+    }
+
+    fn of_move(&self, group: u32, id: u64) -> MoveRequest {
+        MoveRequest { from: Some(self.group.sent_by(self.node)), group, r#move: id }
     }
 }
 

@@ -33,6 +33,21 @@ impl GroupId {
     /// # Errors
     /// A sentence for the operator.
     pub(super) fn check(&self, sent: Option<&wire::Identity>) -> Result<NodeId, &'static str> {
+        let node = self.check_cluster(sent)?;
+        if sent.is_some_and(|sent| sent.group != self.group) {
+            return Err("the peer is a node of another group");
+        }
+        Ok(node)
+    }
+
+    /// Checks that a message is of a node of this cluster, of any group. Returns its sender.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn check_cluster(
+        &self,
+        sent: Option<&wire::Identity>,
+    ) -> Result<NodeId, &'static str> {
         let sent = sent.ok_or("the peer does not say of which cluster it is")?;
         if sent.cluster[..] != self.cluster {
             return Err(
@@ -45,9 +60,6 @@ impl GroupId {
                 "the peer is of another incarnation of this cluster, from before or after \
                         etcd was seeded anew: restart it, or empty its folder",
             );
-        }
-        if sent.group != self.group {
-            return Err("the peer is a node of another group");
         }
         let node = sent.node[..].try_into().map_err(|_| "the peer's name has not 20 bytes")?;
         Ok(NodeId(node))

@@ -18,6 +18,7 @@ pub mod client;
 pub mod digest;
 pub mod entries;
 pub mod error;
+mod export;
 mod frame;
 pub mod identity;
 pub mod install;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use client::{PeerClient, PeerClientOptions};
 pub use error::PeerError;
+pub(in crate::cluster) use export::Exported;
 pub use identity::{GroupId, PeerStatus};
 pub(in crate::cluster) use install::has_fetched;
 pub use install::install;

@@ -22,6 +22,8 @@ const MOST_REQUEST: usize = 4 << 10;
 const MOST_HEADERS: u32 = 16 << 10;
 /// Calls of one connection at a time.
 const CALLS: u32 = 16;
+/// Threads that may block: for fetches, exports and a digest.
+const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + 1;
 /// How long stopping waits for a thread that reads a file.
 const STOP: Duration = Duration::from_secs(1);
 
@@ -66,7 +68,7 @@ impl PeerServer {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().max_blocking_threads(2 * super::service::FETCHES + 1);
+        let runtime = runtime.enable_all().max_blocking_threads(MOST_BLOCKING);
         let runtime = runtime.thread_name("hedgerow-peer").build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let name = options.tls.as_ref().map(|tls| tls.name.clone());

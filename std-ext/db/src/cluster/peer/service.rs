@@ -1,21 +1,26 @@
 //! The answers of the server of peers.
 
 use super::digest::{self, LONGEST_WAIT};
+use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
 use super::serving::Serving;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
-    DigestRequest, DigestResponse, FetchRequest, FetchResponse, StatusRequest, StatusResponse,
+    DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
+    MoveRequest, MoveResponse, StatusRequest, StatusResponse,
 };
+use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
-use crate::clustered::DigestError;
+use crate::clustered::{DigestError, Role};
 use crate::lock::lock;
+use crate::{Db, SlotSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::oneshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -35,17 +40,38 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) struct Service {
     serving: Arc<Serving>,
     fetches: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 impl Service {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
-        Self { serving, fetches: Arc::new(Semaphore::new(FETCHES)) }
+        let [fetches, exports] = [FETCHES, EXPORTS].map(|most| Arc::new(Semaphore::new(most)));
+        Self { serving, fetches, exports }
+    }
+
+    /// Checks that a node of this cluster asks this group. Returns the asking group, and what does the work of moves.
+    fn moves(&self, from: Option<&Identity>, group: u32) -> Result<(u32, &(Db, Asks)), Status> {
+        let serving = &self.serving;
+        serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
+        if group != serving.group.group {
+            return Err(Status::failed_precondition("it is a node of another group"));
+        }
+        let moves = serving.moves.as_ref();
+        let moves = moves.ok_or_else(|| Status::failed_precondition("it has no database"))?;
+        Ok((from.map_or(0, |from| from.group), moves))
+    }
+}
+
+impl Service {
+    fn moved(&self) -> MoveResponse {
+        MoveResponse { of: Some(self.serving.group.sent_by(self.serving.node)) }
     }
 }
 
 #[async_trait]
 impl Peer for Service {
     type FetchStream = Parts;
+    type ExportStream = export::Parts;
 
     async fn status(
         &self,
@@ -94,6 +120,42 @@ impl Peer for Service {
         let (parts, taken) = mpsc::channel(WAITING);
         tokio::spawn(send(source, parts, permit));
         Ok(Response::new(Parts(taken)))
+    }
+
+    async fn export(
+        &self,
+        request: Request<ExportRequest>,
+    ) -> Result<Response<export::Parts>, Status> {
+        let ExportRequest { from, group, slots } = request.into_inner();
+        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let wrong = || Status::invalid_argument("it asks for something that is no set of slots");
+        let slots = SlotSet::from_bits(slots[..].try_into().map_err(|_| wrong())?);
+        if db.role() != Role::Primary {
+            return Err(Status::failed_precondition("it is not the primary of its group"));
+        }
+        let permit = Arc::clone(&self.exports).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("it sends the keys of other moves already: try again later")
+        })?;
+        Ok(Response::new(export::begin(db.clone(), slots, permit)))
+    }
+
+    async fn leave(&self, request: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
+        let MoveRequest { from, group, r#move: id } = request.into_inner();
+        let (to, (_, asks)) = self.moves(from.as_ref(), group)?;
+        let (done, left) = oneshot::channel();
+        // Fails only after the node has stopped.
+        let _ = asks.send(Asked::Leave { id, to, done });
+        let left = left.await.map_err(|_| Status::unavailable("it stops"))?;
+        left.map_err(Status::failed_precondition)?;
+        Ok(Response::new(self.moved()))
+    }
+
+    async fn taken(&self, request: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
+        let MoveRequest { from, group, r#move: id } = request.into_inner();
+        let (_, (_, asks)) = self.moves(from.as_ref(), group)?;
+        // As above.
+        let _ = asks.send(Asked::Taken { id });
+        Ok(Response::new(self.moved()))
     }
 }
 

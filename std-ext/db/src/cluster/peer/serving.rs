@@ -1,7 +1,9 @@
 //! The data that a node serves to its peers.
 
 use super::identity::{GroupId, PeerStatus};
+use crate::Db;
 use crate::cluster::core::NodeId;
+use crate::cluster::moves::source::Asks;
 use crate::cluster::relay::Relay;
 use crate::clustered::{Digest, DigestError};
 use crate::log::folder::Folder;
@@ -23,4 +25,6 @@ pub struct Serving {
     pub digest: Box<TakeDigest>,
     /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
     pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
+    /// The database, and what does the work of moves; none in tests of the rest.
+    pub(in crate::cluster) moves: Option<(Db, Asks)>,
 }

@@ -13,12 +13,12 @@ pub(super) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
 }
 
 /// Starts the nodes of a group.
-fn start(settings: &ClusterSettings, folders: &Folders) -> Vec<Node> {
+pub(super) fn start(settings: &ClusterSettings, folders: &Folders) -> Vec<Node> {
     (0..2).map(|place| Node::start(settings, folders.at(place)).unwrap()).collect()
 }
 
 /// Returns keys with their values, and the group of each.
-fn keys(begin: usize, end: usize) -> Vec<(String, String, usize)> {
+pub(super) fn keys(begin: usize, end: usize) -> Vec<(String, String, usize)> {
     let of = |(key, value): (String, String)| {
         let group = usize::from(slot(key.as_bytes()) >= 8192);
         (key, value, group)
@@ -26,12 +26,12 @@ fn keys(begin: usize, end: usize) -> Vec<(String, String, usize)> {
     pairs(begin, end).into_iter().map(of).collect()
 }
 
-fn is_refused<T>(result: &Result<T, Error>) -> bool {
+pub(super) fn is_refused<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Request(RequestError::SlotNotOwned)))
 }
 
 #[track_caller]
-fn knows_all(node: &Node) {
+pub(super) fn knows_all(node: &Node) {
     until("a node knows the primaries of both groups", || {
         let view = node.view();
         view.groups().filter(|group| group.is_led && group.members.len() == 2).count() == 2

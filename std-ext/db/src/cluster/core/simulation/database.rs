@@ -125,19 +125,15 @@ impl Database {
         options.time = TimeSource::Manual(Arc::clone(&wall));
         let loading = LoadingShards::new(&options);
         let times = load(disk, &loading)?;
-        let settings = LogSettings {
-            cluster: [1; 16],
-            incarnation: 1,
-            group: 0,
-            groups: 1,
-            largest_request: 64 << 20,
-        };
+        let settings =
+            LogSettings { cluster: [1; 16], incarnation: 1, group: 0, largest_request: 64 << 20 };
         let wakes = Arc::new(Gauge::default());
         let of_log = Arc::clone(&wakes);
         let wake = Box::new(move || {
             of_log.add(1);
         });
-        let log = Arc::new(EtcdLog::new(settings, relay(), disk.last(), wake));
+        let log =
+            Arc::new(EtcdLog::new(settings, relay(), (disk.last(), crate::SlotSet::all()), wake));
         let shared: Arc<dyn Log> = Arc::clone(&log) as _;
         let state = Arc::new(State::clustered(loading, shared, times, &options));
         let session = Session::new(Arc::clone(&state));
@@ -245,7 +241,7 @@ impl Database {
         if self.is_serving() {
             return self.log.accept_changes();
         }
-        self.log.begin_term(begin);
+        self.log.begin_term(begin, 1);
         self.prove(proof);
     }
 

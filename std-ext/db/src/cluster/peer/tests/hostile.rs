@@ -13,8 +13,8 @@ use crate::cluster::peer::wire::fetch_response::Part;
 use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
 use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
-    Chunk, DigestRequest, DigestResponse, FetchRequest, FetchResponse, Manifest, Reached,
-    StatusRequest, StatusResponse,
+    Chunk, DigestRequest, DigestResponse, ExportRequest, ExportResponse, FetchRequest,
+    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, StatusRequest, StatusResponse,
 };
 use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
@@ -205,9 +205,13 @@ impl Stream for Script {
     }
 }
 
+/// The stream of a request that no test makes.
+type Nothing = tonic::codegen::tokio_stream::Empty<Result<ExportResponse, Status>>;
+
 #[async_trait]
 impl Peer for Scripted {
     type FetchStream = Script;
+    type ExportStream = Nothing;
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         std::future::pending().await
@@ -219,6 +223,18 @@ impl Peer for Scripted {
 
     async fn fetch(&self, _: Request<FetchRequest>) -> Result<Response<Script>, Status> {
         Ok(Response::new(Script { parts: self.parts.clone().into_iter(), ends: self.ends }))
+    }
+
+    async fn export(&self, _: Request<ExportRequest>) -> Result<Response<Nothing>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn leave(&self, _: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn taken(&self, _: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
     }
 }
 

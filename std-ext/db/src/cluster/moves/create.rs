@@ -1,0 +1,103 @@
+//! Beginning a move, and turning it back: what an administrator does.
+
+use super::record::{Actor, MoveRecord, MoveState};
+use super::text;
+use crate::SlotSet;
+use crate::cluster::etcd::{Client, Compare, Keys as KeyRange, Operation, Range, Transaction};
+use crate::cluster::keys::Keys;
+
+/// How often a change is tried, if others change the moves meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// Begins a move of slots from one group to another. Returns its number.
+///
+/// # Errors
+/// A sentence that says why there can be no such move.
+pub(in crate::cluster) async fn begin(
+    client: &Client,
+    keys: &Keys,
+    slots: &SlotSet,
+    (from, to): (u32, u32),
+) -> Result<u64, String> {
+    let record = MoveRecord::new(slots.clone(), from, to)?;
+    for _ in 0..ATTEMPTS {
+        // Each new move changes this key. So no other one begins between this look at the moves and the transaction.
+        let last = client.get(keys.last_move()).await.map_err(text)?.pair;
+        for (id, other) in list(client, keys).await? {
+            if other.slots.overlaps(slots) {
+                return Err(format!(
+                    "some of these slots belong to the move {id:016x} from group {} to group {}, which is {}: wait \
+                     until it has ended, or cancel it",
+                    other.from, other.to, other.state
+                ));
+            }
+        }
+        let before = last.as_ref().and_then(|pair| str::from_utf8(&pair.value).ok()?.parse().ok());
+        let id = before.unwrap_or(0_u64) + 1;
+        let key = keys.last_move().into();
+        let compare = match last {
+            Some(pair) => Compare::Value { key, value: pair.value },
+            None => Compare::Absent { key },
+        };
+        let transaction = Transaction {
+            compare: vec![compare],
+            then: vec![
+                Operation::put(keys.last_move(), id.to_string()),
+                Operation::put(keys.move_of(id), record.print()),
+            ],
+            ..Transaction::default()
+        };
+        if client.transact(&transaction).await.map_err(text)?.succeeded {
+            return Ok(id);
+        }
+    }
+    Err("other moves begin all the time: try again".to_owned())
+}
+
+/// Cancels a move that has not reached the point from which it only goes on. With `back`, gives the slots of a move
+/// back whose target is lost.
+///
+/// # Errors
+/// A sentence that says why it cannot be done.
+pub(in crate::cluster) async fn turn_back(
+    client: &Client,
+    keys: &Keys,
+    id: u64,
+    back: bool,
+) -> Result<MoveRecord, String> {
+    let to = if back { MoveState::Returned } else { MoveState::Cancelled };
+    for _ in 0..ATTEMPTS {
+        let found = client.get(keys.move_of(id)).await.map_err(text)?.pair;
+        let value = found.ok_or_else(|| format!("there is no move {id:016x}"))?.value;
+        let record = MoveRecord::parse(&value)?;
+        let next = record.next(to, Actor::Administrator, "by an administrator").map_err(text)?;
+        let key = keys.move_of(id);
+        let transaction = Transaction {
+            compare: vec![Compare::Value { key: key.clone().into(), value }],
+            then: vec![Operation::put(key, next.print())],
+            ..Transaction::default()
+        };
+        if client.transact(&transaction).await.map_err(text)?.succeeded {
+            return Ok(next);
+        }
+    }
+    Err("the move changes all the time: try again".to_owned())
+}
+
+/// Reads all moves, with their numbers.
+///
+/// # Errors
+/// If etcd cannot be read, or one of them cannot.
+pub(in crate::cluster) async fn list(
+    client: &Client,
+    keys: &Keys,
+) -> Result<Vec<(u64, MoveRecord)>, String> {
+    let range = Range::of(KeyRange::prefix(keys.moves()));
+    let mut moves = Vec::new();
+    for pair in client.range(&range).await.map_err(text)?.pairs {
+        if let Some(id) = keys.move_id(&pair.key) {
+            moves.push((id, MoveRecord::parse(&pair.value)?));
+        }
+    }
+    Ok(moves)
+}

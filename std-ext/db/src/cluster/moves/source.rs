@@ -1,0 +1,175 @@
+//! The group that slots are moved from: its primary leaves them, and removes their keys afterwards.
+
+use super::record::{Actor, MoveRecord, MoveState};
+use super::{Found, LOOK, Mover};
+use crate::log::Log as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// How long clients are held back at most, from before the slots are lost until the target serves them. A client that
+/// asks for them afterwards is told to try again.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// How often the record of a move is changed anew, if another node has changed it meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What the target's primary asks of the source's.
+pub(in crate::cluster) enum Asked {
+    /// Lose the slots of this move to this group.
+    Leave { id: u64, to: u32, done: oneshot::Sender<Result<(), String>> },
+    /// The target serves the slots of this move.
+    Taken { id: u64 },
+}
+
+/// Sends what is asked to the task that does it.
+pub(in crate::cluster) type Asks = UnboundedSender<Asked>;
+
+/// The move for which clients are held back.
+struct Holding {
+    id: u64,
+    taken: Arc<Notify>,
+}
+
+/// Does what the primaries of other groups ask.
+pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
+    let mut holding: Option<Holding> = None;
+    while let Some(asked) = asked.recv().await {
+        match asked {
+            Asked::Leave { id, to, done } => {
+                let taken = hold(&mover);
+                let left = leave(&mover, id, to).await;
+                match &left {
+                    Ok(()) => holding = Some(Holding { id, taken }),
+                    Err(why) => {
+                        tracing::info!("the slots of the move {id:016x} are not left: {why}");
+                        taken.notify_one();
+                    }
+                }
+                // Fails if the caller has given up; it will ask again.
+                let _ = done.send(left);
+            }
+            Asked::Taken { id } => {
+                if let Err(why) = see_map(&mover).await {
+                    tracing::debug!("cannot read who has which slot: {why}");
+                }
+                if let Some(one) = holding.take_if(|one| one.id == id) {
+                    one.taken.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// Holds clients back for a time, or until the result is notified: they cannot be told yet who has the slots.
+fn hold(mover: &Mover) -> Arc<Notify> {
+    let (taken, log) = (Arc::new(Notify::new()), Arc::clone(&mover.log));
+    let until = Arc::clone(&taken);
+    log.hold(true);
+    tokio::spawn(async move {
+        // Ends by the notification, or by the timeout.
+        let _ = timeout(HOLD, until.notified()).await;
+        log.hold(false);
+    });
+    taken
+}
+
+async fn see_map(mover: &Mover) -> Result<(), String> {
+    let map = super::read_slots(&mover.client, &mover.keys).await.map_err(super::text)?;
+    if let Some(map) = map {
+        // Fails only after the driver has stopped.
+        let _ = mover.inbox.send(crate::cluster::message::Message::Slots(map));
+    }
+    Ok(())
+}
+
+/// Loses the slots of a move. Does nothing twice.
+async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
+    let mut found = mover.find(id).await?;
+    let slots = found.record.slots.clone();
+    if (found.record.from, found.record.to) != (mover.group(), to) {
+        return Err("it is a move of other groups".to_owned());
+    }
+    let owned = mover.db.state().ownership.slots();
+    match found.record.state {
+        MoveState::Ready if owned.contains_all(&slots) => {
+            // Nobody can cancel the move from here on. If this node is not the primary any more, the entry below is
+            // never committed, and the next primary is asked again.
+            let next = found.record.next(MoveState::Leaving, Actor::Source, "");
+            found = mover.change(&found, next.map_err(super::text)?).await?;
+        }
+        MoveState::Ready => return Err("this group does not own all of the slots".to_owned()),
+        MoveState::Leaving => {}
+        MoveState::Moved | MoveState::Arriving | MoveState::Done => return Ok(()),
+        state => return Err(format!("it is {state}")),
+    }
+    let time = if owned.overlaps(&slots) {
+        let (entry, time) = mover.on_state(move |state| state.lose_slots(id, &slots)).await?;
+        mover.safe(entry).await?;
+        time
+    } else {
+        // The entry is in the log, and may not be committed yet: this group owned the slots when the move was leaving.
+        mover.safe(mover.log.last()).await?;
+        mover.db.state().latest_time()
+    };
+    for _ in 0..ATTEMPTS {
+        let next = found.record.next(MoveState::Moved, Actor::Source, "").map_err(super::text)?;
+        if mover.change(&found, MoveRecord { time, ..next }).await.is_ok() {
+            return Ok(());
+        }
+        // A primary of the target may have claimed the move meanwhile.
+        found = mover.find(id).await?;
+        if found.record.state != MoveState::Leaving {
+            return Ok(());
+        }
+    }
+    Err("its record changes all the time".to_owned())
+}
+
+/// Finishes moves from this group, as its primary, until the node stops.
+pub(super) async fn tidy(mover: Mover) {
+    while !mover.is_stopped() {
+        sleep(LOOK).await;
+        if !mover.is_primary() {
+            continue;
+        }
+        let moves = match mover.moves().await {
+            Ok(moves) => moves,
+            Err(why) => {
+                tracing::debug!("cannot read the moves: {why}");
+                continue;
+            }
+        };
+        for found in moves.into_iter().filter(|found| found.record.from == mover.group()) {
+            let id = found.id;
+            if let Err(why) = finish(&mover, found).await {
+                tracing::debug!("the move {id:016x} is not finished yet: {why}");
+            }
+        }
+    }
+}
+
+async fn finish(mover: &Mover, found: Found) -> Result<(), String> {
+    let (id, slots) = (found.id, found.record.slots.clone());
+    match found.record.state {
+        MoveState::Done => {
+            let cleared = mover.on_state(move |state| state.clear_slots(&slots)).await?;
+            mover.safe(cleared).await?;
+            mover.delete(&found, Actor::Source).await
+        }
+        MoveState::Returned => {
+            if !mover.db.state().ownership.slots().contains_all(&slots) {
+                let got = mover.on_state(move |state| state.gain_slots(id, &slots, 0)).await?;
+                mover.safe(got).await?;
+            }
+            mover.publish_slots().await?;
+            let reason = "it was returned";
+            let next = found.record.next(MoveState::Cancelled, Actor::Source, reason);
+            let next = next.map_err(super::text)?;
+            mover.change(&found, next).await.map(drop)
+        }
+        _ => Ok(()),
+    }
+}

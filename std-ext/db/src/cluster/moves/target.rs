@@ -1,0 +1,243 @@
+//! The group that slots are moved to: its primary fetches their keys, and takes the slots over.
+
+use super::record::{Actor, MoveState};
+use super::{Found, LOOK, Mover, text};
+use crate::cluster::peer::{Exported, PeerClient};
+use crate::log::{Log as _, Lsn};
+use crate::request::RequestError;
+use crate::state::digest::DigestPart;
+use crate::state::transfer::Item;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// Takes part in moves to this group, as its primary, until the node stops.
+pub(super) async fn run(mover: Mover) {
+    while !mover.is_stopped() {
+        sleep(LOOK).await;
+        let Some(epoch) = mover.log.primary_epoch() else { continue };
+        let moves = match mover.moves().await {
+            Ok(moves) => moves,
+            Err(why) => {
+                tracing::debug!("cannot read the moves: {why}");
+                continue;
+            }
+        };
+        // The keys of an earlier move of these slots are removed first.
+        let waits = |found: &Found| {
+            let mut own = moves.iter().filter(|other| other.record.from == mover.group());
+            own.any(|other| other.record.slots.overlaps(&found.record.slots))
+        };
+        let here = |found: &&Found| found.record.to == mover.group() && !waits(found);
+        for found in moves.iter().filter(here) {
+            let import = Import { mover: &mover, epoch };
+            if let Err(why) = import.go_on(found).await {
+                tracing::info!("the move {:016x} does not go on at present: {why}", found.id);
+            }
+        }
+    }
+}
+
+/// The work of one primary at a move.
+struct Import<'m> {
+    mover: &'m Mover,
+    /// The epoch in which this node is the primary.
+    epoch: u64,
+}
+
+impl Import<'_> {
+    fn by(&self) -> Actor {
+        Actor::Target(self.epoch)
+    }
+
+    async fn change(&self, found: &Found, to: MoveState, why: &str) -> Result<Found, String> {
+        let next = found.record.next(to, self.by(), why).map_err(text)?;
+        self.mover.change(found, next).await
+    }
+
+    /// Goes on with a move, as far as it goes at present.
+    async fn go_on(&self, found: &Found) -> Result<(), String> {
+        // Again: the moves before this one may have taken a while.
+        let found = self.mover.find(found.id).await?;
+        match found.record.state {
+            MoveState::Cancelled => {
+                self.clear(&found).await?;
+                self.mover.delete(&found, self.by()).await
+            }
+            MoveState::Copying | MoveState::Ready | MoveState::Leaving | MoveState::Moved => {
+                self.import(found).await
+            }
+            MoveState::Arriving => self.arrive(found).await,
+            // The node may have stopped before it published the slots.
+            MoveState::Done => self.mover.publish_slots().await,
+            MoveState::Returned => Ok(()),
+        }
+    }
+
+    /// Removes the keys of the slots that came before.
+    async fn clear(&self, found: &Found) -> Result<(), String> {
+        let slots = found.record.slots.clone();
+        let cleared = self.mover.on_state(move |state| state.clear_slots(&slots)).await?;
+        self.mover.safe(cleared).await
+    }
+
+    /// Fetches the keys of the slots, and takes the slots over.
+    async fn import(&self, found: Found) -> Result<(), String> {
+        // With this node's epoch: what an earlier primary has sent compares another record.
+        let claimed = match found.record.state {
+            MoveState::Ready => MoveState::Copying,
+            state => state,
+        };
+        let found = self.change(&found, claimed, "").await?;
+        self.clear(&found).await?;
+        let source = self.mover.primary_of(found.record.from)?;
+        match self.receive(&source, found).await {
+            Err(Failed::Again(why)) => Err(why),
+            Err(Failed::Full(id)) => self.give_up(id).await,
+            Ok(found) => {
+                let found = self.say_arriving(found).await?;
+                let id = found.id;
+                self.arrive(found).await?;
+                // The source learns it within a second otherwise.
+                source.taken(self.mover.keys.number(), id).await.map_err(text)
+            }
+        }
+    }
+
+    /// Makes the move `arriving`. The keys of the slots must not be cleared any more once that was sent: it may be done
+    /// although no answer came. So it is repeated until etcd says what the move is.
+    async fn say_arriving(&self, mut found: Found) -> Result<Found, String> {
+        loop {
+            let why = match self.change(&found, MoveState::Arriving, "").await {
+                Ok(found) => return Ok(found),
+                Err(why) => why,
+            };
+            if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.is_stopped() {
+                return Err(why);
+            }
+            sleep(LOOK).await;
+            match self.mover.find(found.id).await {
+                Ok(now) if now.record.state == MoveState::Moved => found = now,
+                Ok(now) if now.record.state == MoveState::Arriving => return Ok(now),
+                Ok(now) => return Err(format!("it is {}", now.record.state)),
+                Err(why) => tracing::info!("the move {:016x} cannot be read: {why}", found.id),
+            }
+        }
+    }
+
+    /// Cancels a move for which this group has too little memory.
+    async fn give_up(&self, id: u64) -> Result<(), String> {
+        let why = format!("group {} has too little memory for the keys", self.mover.group());
+        let found = self.mover.find(id).await?;
+        self.change(&found, MoveState::Cancelled, &why).await?;
+        Err(why)
+    }
+
+    /// Receives all keys until the source has lost the slots. Returns the move, which is `moved` then.
+    async fn receive(&self, source: &PeerClient, mut found: Found) -> Result<Found, Failed> {
+        let (id, slots) = (found.id, found.record.slots.clone());
+        let mut parts = source.export(found.record.from, &slots).await.map_err(again)?;
+        let mut leaving: Option<JoinHandle<Result<(), String>>> = None;
+        let mut last = 0;
+        loop {
+            match parts.next().await.map_err(again)? {
+                Exported::Items(items) => {
+                    let safe = self.store(id, &found, items).await?;
+                    // A message ahead: etcd is the brake.
+                    self.mover.safe(std::mem::replace(&mut last, safe)).await?;
+                }
+                Exported::CaughtUp if leaving.as_ref().is_none_or(JoinHandle::is_finished) => {
+                    if let Some(Err(why)) = left(&mut leaving).await {
+                        return Err(Failed::Again(why));
+                    }
+                    self.mover.safe(last).await?;
+                    if found.record.state == MoveState::Copying {
+                        found = self.change(&found, MoveState::Ready, "").await?;
+                    }
+                    let (mut asked, group) = (source.clone(), found.record.from);
+                    let leave = async move { asked.leave(group, id).await.map_err(text) };
+                    leaving = Some(tokio::spawn(leave));
+                }
+                Exported::CaughtUp => {}
+                Exported::Frozen { horizon, digest } => {
+                    self.mover.safe(last).await?;
+                    if let Some(Err(why)) = left(&mut leaving).await {
+                        return Err(Failed::Again(why));
+                    }
+                    self.compare(&found, horizon, digest).await?;
+                    let found = self.mover.find(id).await?;
+                    if found.record.state == MoveState::Moved {
+                        return Ok(found);
+                    }
+                    // The source's primary has changed in between: the next one says it when it is asked.
+                    source.clone().leave(found.record.from, id).await.map_err(again)?;
+                    return Ok(self.mover.find(id).await?);
+                }
+            }
+        }
+    }
+
+    async fn store(&self, id: u64, found: &Found, items: Vec<Item>) -> Result<Lsn, Failed> {
+        let slots = found.record.slots.clone();
+        let stored = self.mover.on_state(move |state| Ok(state.import(&slots, &items))).await?;
+        stored.map_err(|why| match why {
+            RequestError::OutOfMemory => Failed::Full(id),
+            why => Failed::Again(why.to_string()),
+        })
+    }
+
+    /// Compares what came with the digest of the source.
+    async fn compare(&self, found: &Found, horizon: u64, digest: DigestPart) -> Result<(), Failed> {
+        let slots = found.record.slots.clone();
+        let own = self.mover.on_state(move |state| Ok(state.digest_of_slots(&slots, horizon)));
+        let own = own.await?;
+        if own == digest {
+            return Ok(());
+        }
+        tracing::error!(
+            "of the move {:016x}, {} keys are here and {} at the source, or their values differ: they are fetched again",
+            found.id,
+            own.keys,
+            digest.keys
+        );
+        Err(Failed::Again("what was fetched differs from the source".to_owned()))
+    }
+
+    /// Takes the slots over, whose keys this group's log has.
+    async fn arrive(&self, found: Found) -> Result<(), String> {
+        let (id, slots, time) = (found.id, found.record.slots.clone(), found.record.time);
+        let owned = self.mover.db.state().ownership.slots();
+        // An earlier primary may have appended the entry.
+        let entry = if owned.contains_all(&slots) {
+            self.mover.log.last()
+        } else {
+            self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?
+        };
+        self.mover.safe(entry).await?;
+        self.mover.publish_slots().await?;
+        self.change(&found, MoveState::Done, "").await.map(drop)
+    }
+}
+
+/// Returns the source's answer, if it was asked.
+async fn left(leaving: &mut Option<JoinHandle<Result<(), String>>>) -> Option<Result<(), String>> {
+    let done = leaving.take()?.await;
+    Some(done.unwrap_or_else(|why| Err(why.to_string())))
+}
+
+/// Why an import has ended.
+enum Failed {
+    /// It can be tried again.
+    Again(String),
+    /// There is too little memory for the keys of this move.
+    Full(u64),
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Again(why)
+    }
+}
+
+fn again(why: impl ToString) -> Failed {
+    Failed::Again(why.to_string())
+}

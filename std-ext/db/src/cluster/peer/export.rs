@@ -1,0 +1,184 @@
+//! Sends the keys of hash slots to another group.
+
+use super::client::status_error;
+use super::error::PeerError;
+use super::limits::SILENCE;
+use super::wire::export_response::Part;
+use super::wire::{CaughtUp, DigestPart, ExportResponse, Frozen, Item as Sent, Items};
+use crate::Db;
+use crate::SlotSet;
+use crate::clustered::{DigestPart as Digested, Role};
+use crate::state::transfer::{Export, Item};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tonic::codegen::tokio_stream::Stream;
+use tonic::{Status, Streaming};
+
+/// Exports at a time.
+pub(super) const EXPORTS: usize = 4;
+/// The bytes of a message, if no single key is longer.
+const MESSAGE: usize = 256 << 10;
+/// Messages that wait for the peer.
+const WAITING: usize = 2;
+/// How often the state is asked for changes.
+const POLL: Duration = Duration::from_millis(4);
+/// How often the peer is told that there is no more, in polls.
+const TELL: u32 = 25;
+/// Keys that expire this soon after the slots were lost are not in the digest: the clocks of the two groups differ by
+/// less, and each of them may or may not have removed these.
+const MARGIN: u64 = 60_000;
+
+/// The messages of one export.
+pub(super) struct Parts(Receiver<Result<ExportResponse, Status>>);
+
+impl Stream for Parts {
+    type Item = Result<ExportResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// What there is to send.
+enum Next {
+    Items(Vec<Item>),
+    Nothing,
+    Frozen(Frozen),
+    /// This node is not the primary any more.
+    Over,
+}
+
+/// Begins to send the keys of slots.
+pub(super) fn begin(db: Db, slots: SlotSet, permit: OwnedSemaphorePermit) -> Parts {
+    let (parts, taken) = channel(WAITING);
+    tokio::spawn(send(db, slots, parts, permit));
+    Parts(taken)
+}
+
+async fn send(
+    db: Db,
+    slots: SlotSet,
+    parts: Sender<Result<ExportResponse, Status>>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let mut export = Export::new(Arc::clone(db.state()), slots.clone());
+    let mut idle = 0;
+    loop {
+        let (of, slots) = (db.clone(), slots.clone());
+        let read = spawn_blocking(move || {
+            let next = next(&of, &slots, &mut export);
+            (export, next)
+        });
+        // It panics only if the runtime stops.
+        let Ok((back, next)) = read.await else { return };
+        export = back;
+        let part = match next {
+            Next::Items(items) => {
+                idle = 0;
+                Ok(Part::Items(Items { items: items.into_iter().map(to_wire).collect() }))
+            }
+            Next::Frozen(frozen) => Ok(Part::Frozen(frozen)),
+            Next::Over => Err(Status::failed_precondition("it is not the primary of its group")),
+            Next::Nothing => {
+                idle += 1;
+                if idle % TELL != 1 {
+                    sleep(POLL).await;
+                    if parts.is_closed() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Part::CaughtUp(CaughtUp {}))
+            }
+        };
+        let ends = !matches!(part, Ok(Part::Items(_) | Part::CaughtUp(_)));
+        let message = part.map(|part| ExportResponse { part: Some(part) });
+        // A peer that takes nothing would keep the changes of the slots in memory for ever.
+        let sent = timeout(SILENCE, parts.send(message)).await;
+        if ends || !matches!(sent, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+fn next(db: &Db, slots: &SlotSet, export: &mut Export) -> Next {
+    // Before the changes are read: once the slots are lost, no further key of them changes.
+    let lost = !db.state().ownership.slots().overlaps(slots);
+    let items = export.next(MESSAGE);
+    // After that: a node that ceases to be the primary may lose the slots by an entry that it has not made.
+    if db.role() != Role::Primary {
+        return Next::Over;
+    }
+    if !items.is_empty() {
+        return Next::Items(items);
+    }
+    // While the entry by which they were lost is not committed, another primary may still have them, and change them.
+    if !lost || !db.state().is_safe(slots) {
+        return Next::Nothing;
+    }
+    let horizon = db.state().latest_time() + MARGIN;
+    let digest = db.state().digest_of_slots(slots, horizon);
+    let hash = digest.hash.to_le_bytes().to_vec().into();
+    Next::Frozen(Frozen { horizon, digest: Some(DigestPart { keys: digest.keys, hash }) })
+}
+
+fn to_wire(item: Item) -> Sent {
+    match item {
+        Item::Set(key, expires_at, value) => {
+            Sent { key: key.into(), value: Some(value.into()), expires_at, cleared: false }
+        }
+        Item::Removed(key) => Sent { key: key.into(), ..Sent::default() },
+        Item::Cleared => Sent { cleared: true, ..Sent::default() },
+    }
+}
+
+/// Reads what `to_wire` makes.
+fn from_wire(item: Sent) -> Item {
+    match item.value {
+        _ if item.cleared => Item::Cleared,
+        Some(value) => Item::Set(item.key.into(), item.expires_at, value.into()),
+        None => Item::Removed(item.key.into()),
+    }
+}
+
+/// The keys that another group sends.
+pub(in crate::cluster) struct Exports(pub(super) Streaming<ExportResponse>);
+
+/// A message of it.
+pub(in crate::cluster) enum Exported {
+    /// Some keys.
+    Items(Vec<Item>),
+    /// There is no more at present.
+    CaughtUp,
+    /// The group does not own the slots any more, and all was sent. The digest leaves out keys that expire by the
+    /// horizon.
+    Frozen { horizon: u64, digest: Digested },
+}
+
+impl Exports {
+    /// Returns the next message.
+    pub(in crate::cluster) async fn next(&mut self) -> Result<Exported, PeerError> {
+        let message = timeout(SILENCE, self.0.message()).await.map_err(|_| PeerError::Silent)?;
+        let message = message.map_err(|status| status_error(&status))?;
+        let part = message.ok_or(PeerError::Invalid("the end is missing"))?.part;
+        match part.ok_or(PeerError::Invalid("a part is empty"))? {
+            Part::Items(items) => {
+                Ok(Exported::Items(items.items.into_iter().map(from_wire).collect()))
+            }
+            Part::CaughtUp(_) => Ok(Exported::CaughtUp),
+            Part::Frozen(Frozen { horizon, digest }) => {
+                let digest = digest.ok_or(PeerError::Invalid("a digest is missing"))?;
+                let hash = digest.hash[..].try_into();
+                let hash = hash.map_err(|_| PeerError::Invalid("a hash has not 16 bytes"))?;
+                let digest = Digested { keys: digest.keys, hash: u128::from_le_bytes(hash) };
+                Ok(Exported::Frozen { horizon, digest })
+            }
+        }
+    }
+}

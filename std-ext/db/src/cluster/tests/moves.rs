@@ -1,0 +1,119 @@
+//! Slots move between two groups over one etcd.
+
+use super::groups::{is_refused, keys, knows_all, of_group, start};
+use super::*;
+use crate::cluster::etcd::Client;
+use crate::cluster::keys::Keys;
+use crate::cluster::meet;
+use crate::cluster::moves::create;
+use crate::cluster::moves::record::MoveRecord;
+use crate::slot_set::SlotSet;
+use crate::state::slots::slot;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An administrator of the cluster.
+struct Administrator {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    keys: Keys,
+}
+
+impl Administrator {
+    fn new(settings: &ClusterSettings) -> Self {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let client = {
+            let _in_runtime = runtime.enter();
+            Client::connect(&meet::etcd_settings(settings)).unwrap()
+        };
+        Self { runtime, client, keys: Keys::new(&settings.name, 0).unwrap() }
+    }
+
+    fn begin(&self, slots: &SlotSet, from: u32, to: u32) -> Result<u64, String> {
+        self.runtime.block_on(create::begin(&self.client, &self.keys, slots, (from, to)))
+    }
+
+    fn moves(&self) -> Vec<(u64, MoveRecord)> {
+        self.runtime.block_on(create::list(&self.client, &self.keys)).unwrap()
+    }
+
+    #[track_caller]
+    fn wait(&self) {
+        until("the moves have ended", || self.moves().is_empty());
+    }
+}
+
+/// Starts two groups of two nodes, with a key of every group.
+fn groups(etcd: &Etcd, name: &str, folders: &[Folders; 2]) -> Vec<Vec<Node>> {
+    let groups: Vec<Vec<Node>> =
+        (0..2).map(|group| start(&of_group(etcd, name, group), &folders[group as usize])).collect();
+    groups.iter().flatten().for_each(knows_all);
+    groups
+}
+
+/// Checks that the keys are at the nodes of their groups, and at no other.
+#[track_caller]
+fn check(groups: &[Vec<Node>], written: &[(String, String)], owner: impl Fn(u16) -> usize) {
+    for (number, nodes) in groups.iter().enumerate() {
+        let is_here = |key: &str| owner(slot(key.as_bytes())) == number;
+        let own: Vec<_> = written.iter().filter(|(key, _)| is_here(key)).cloned().collect();
+        agree(nodes, &own);
+        for node in nodes {
+            until("no other key is there", || node.db().session().len() == own.len());
+            for (key, _) in written.iter().filter(|(key, _)| !is_here(key)) {
+                assert!(is_refused(&node.db().get(key)), "group {number} has read {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slots_move_there_and_back_while_clients_write() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = [Folders::new(2), Folders::new(2)];
+    let groups = groups(&etcd, "move", &folders);
+    let admin = Administrator::new(&of_group(&etcd, "move", 0));
+    let mut written: Vec<_> =
+        keys(0, 400).into_iter().map(|(key, value, _)| (key, value)).collect();
+    for (key, value) in &written {
+        write(&groups[usize::from(slot(key.as_bytes()) >= 8192)], key, value);
+    }
+    let stop = AtomicBool::new(false);
+    // A counter in a slot that moves, which is asked wherever it is.
+    let counter = (0..).map(|n| format!("counter {n}")).find(|key| slot(key.as_bytes()) < 4096);
+    let counter = counter.unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn({
+            let (groups, counter, stop) = (&groups, &counter, &stop);
+            move || {
+                let mut sum = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    for node in groups.iter().flatten() {
+                        if let Ok(found) = node.db().add(counter, 1) {
+                            sum += 1;
+                            assert_eq!(found, sum, "an addition was lost, or made twice");
+                        }
+                    }
+                }
+                sum
+            }
+        });
+        let moved = SlotSet::of_range(0..4096);
+        for round in 0..3 {
+            let (from, to) = (round % 2, 1 - round % 2);
+            admin.begin(&moved, from, to).unwrap();
+            let again = admin.begin(&SlotSet::of_range(4000..5000), from, to).unwrap_err();
+            assert!(again.contains("belong to the move"), "{again}");
+            admin.wait();
+            assert!(groups.iter().flatten().all(|node| node.exit().is_none()));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let sum = writer.join().unwrap();
+        assert!(sum > 10, "only {sum} additions");
+        written.push((counter.clone(), sum.to_string()));
+    });
+    check(&groups, &written, |slot| usize::from(!(4096..8192).contains(&slot)));
+    until("all nodes show the owners", || {
+        groups.iter().flatten().all(|node| node.view().owners.owner(0) == 1)
+    });
+}

@@ -1,0 +1,401 @@
+//! Moving hash slots between groups: what the states of the two groups do.
+//!
+//! The source sends keys with their values, never operations: first all keys of the slots, and meanwhile and afterwards
+//! each key that has changed, looked up anew. So the target needs neither the source's log nor its clock. A key may be
+//! sent several times; the last one counts. The target stores them by its own log, as keys of slots that it does not
+//! own.
+//!
+//! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there
+//! until an entry clears them, but for those that expire.
+
+use super::digest::{DigestPart, hash};
+use super::shard::Core;
+use super::slots::slot;
+use super::{LockedShards, State, apply_change, shard};
+use crate::gauge::Gauge;
+use crate::lock::lock;
+use crate::log::Lsn;
+use crate::log::change::{self, Changes, LoggedOp};
+use crate::request::{Answer, Change, Expiry, RequestError, SetCondition};
+use crate::slot_set::SlotSet;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+/// The buckets that are scanned under a shard's lock at a time: some 20 µs.
+const BUCKETS: usize = 256;
+/// Keys that have changed and are looked up at a time.
+const CHANGED: usize = 256;
+
+/// A piece of what the source sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A key with its value and its expiration.
+    Set(Vec<u8>, Option<u64>, Vec<u8>),
+    /// A key that is not there any more.
+    Removed(Vec<u8>),
+    /// All keys were removed: what was sent before does not count.
+    Cleared,
+}
+
+impl Item {
+    /// Returns the approximate bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        32 + match self {
+            Self::Set(key, _, value) => key.len() + value.len(),
+            Self::Removed(key) => key.len(),
+            Self::Cleared => 0,
+        }
+    }
+}
+
+/// The moves that send keys of this group.
+#[derive(Default)]
+pub(super) struct Feeds {
+    /// The number of them, so that writers take no lock if there is none. A feed reads a shard only after it was
+    /// counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
+    number: Gauge,
+    all: Mutex<Vec<Arc<Feed>>>,
+}
+
+/// What has changed in the slots of a move since it was sent.
+struct Feed {
+    slots: SlotSet,
+    changed: Mutex<Changed>,
+}
+
+#[derive(Default)]
+struct Changed {
+    keys: HashSet<Vec<u8>>,
+    cleared: bool,
+}
+
+impl Feeds {
+    /// Notes the changes of an entry. The caller holds the locks of their shards, and has published them.
+    #[inline]
+    pub(super) fn push(&self, changes: &[u8]) {
+        if self.number.get() != 0 {
+            lock(&self.all).iter().for_each(|feed| feed.push(changes));
+        }
+    }
+}
+
+impl Feed {
+    #[cold]
+    fn push(&self, changes: &[u8]) {
+        let mut changed = lock(&self.changed);
+        let mut note = |key: &[u8]| {
+            if self.slots.contains(slot(key)) {
+                changed.keys.insert(key.to_vec());
+            }
+        };
+        let mut cleared = false;
+        for operation in Changes::new(changes).map_while(Result::ok) {
+            match operation {
+                LoggedOp::Change(key, _) => note(key),
+                LoggedOp::Rename(from, to) => {
+                    note(from);
+                    note(to);
+                }
+                LoggedOp::Clear(begin, end) => {
+                    cleared |= self.slots.overlaps(&SlotSet::of_range(begin..end));
+                }
+                // It may have removed keys that had not expired by the clock of the target.
+                LoggedOp::Clock(_) => cleared = true,
+                LoggedOp::Begin(..)
+                | LoggedOp::Floor(_)
+                | LoggedOp::Batch(_)
+                | LoggedOp::Out(..)
+                | LoggedOp::Own(..) => {}
+            }
+        }
+        changed.cleared |= cleared;
+    }
+}
+
+/// Reads the keys of some slots, and then those that change. Dropping it ends that.
+pub(crate) struct Export {
+    state: Arc<State>,
+    feed: Arc<Feed>,
+    shards: Vec<usize>,
+    /// Where the scan goes on: an index of `shards`, and a position within the shard.
+    at: (usize, u64),
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        let feeds = &self.state.feeds;
+        let mut all = lock(&feeds.all);
+        all.retain(|feed| !Arc::ptr_eq(feed, &self.feed));
+        feeds.number.set(all.len() as u64);
+    }
+}
+
+impl Export {
+    /// Begins to note changes, and to read keys.
+    pub(crate) fn new(state: Arc<State>, slots: SlotSet) -> Self {
+        let shards = state.shards_with(&slots);
+        let feed = Arc::new(Feed { slots, changed: Mutex::default() });
+        let mut all = lock(&state.feeds.all);
+        all.push(Arc::clone(&feed));
+        state.feeds.number.set(all.len() as u64);
+        drop(all);
+        Self { state, feed, shards, at: (0, 0) }
+    }
+
+    /// Returns the next pieces: some of the keys that have changed, and some that were not sent yet, of a little more
+    /// than `most` bytes. Nothing: at present there is no more to send.
+    pub(crate) fn next(&mut self, most: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        {
+            let mut changed = lock(&self.feed.changed);
+            if std::mem::take(&mut changed.cleared) {
+                changed.keys.clear();
+                self.at = (0, 0);
+                return vec![Item::Cleared];
+            }
+            let some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
+            some.iter().for_each(|key| _ = changed.keys.remove(key));
+            drop(changed);
+            // After it was taken from the set: a later change puts the key there again.
+            items.extend(some.into_iter().map(|key| self.look_up(key)));
+        }
+        let mut bytes: usize = items.iter().map(Item::bytes).sum();
+        while bytes < most && self.at.0 < self.shards.len() {
+            let before = items.len();
+            self.scan(&mut items);
+            bytes += items[before..].iter().map(Item::bytes).sum::<usize>();
+        }
+        items
+    }
+
+    fn look_up(&self, key: Vec<u8>) -> Item {
+        let mut core = self.state.shards[self.state.shard_of(&key)].lock();
+        let time = core.advance_time(self.state.clock.now());
+        match core.find(&key).filter(|record| !record.is_expired(time)) {
+            Some(record) => {
+                let value = core.read(record, <[u8]>::to_vec);
+                Item::Set(key, record.expires_at(), value)
+            }
+            None => Item::Removed(key),
+        }
+    }
+
+    /// Reads some buckets of a shard.
+    fn scan(&mut self, items: &mut Vec<Item>) {
+        let mut core = self.state.shards[self.shards[self.at.0]].lock();
+        let time = core.advance_time(self.state.clock.now());
+        let slots = &self.feed.slots;
+        for _ in 0..BUCKETS {
+            let mut found = Vec::new();
+            let next = core.scan(self.at.1, |record| {
+                if slots.contains(slot(record.key())) && !record.is_expired(time) {
+                    found.push(record);
+                }
+            });
+            let item = |record: super::record::Record| {
+                let value = core.read(record, <[u8]>::to_vec);
+                Item::Set(record.key().to_vec(), record.expires_at(), value)
+            };
+            items.extend(found.into_iter().map(item));
+            match next {
+                Some(next) => self.at.1 = next,
+                None => {
+                    self.at = (self.at.0 + 1, 0);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Takes slots away from the group. From now on no command is executed for them. Returns the entry, and its time.
+    pub(crate) fn lose_slots(
+        &self,
+        of_move: u64,
+        slots: &SlotSet,
+    ) -> Result<(Lsn, u64), RequestError> {
+        let mut cores = self.lock_all(self.shards_with(slots));
+        self.check_writable()?;
+        if !self.ownership.slots().contains_all(slots) {
+            return Err(RequestError::SlotNotOwned);
+        }
+        let time = advance(&mut cores, self.clock.now());
+        let mut entry = Vec::new();
+        change::out(of_move, slots.bits(), &mut entry);
+        // Before the entry is appended: what is evaluated from now on is behind it.
+        self.ownership.assign(slots, false);
+        Ok((self.log_and_publish_all(&mut cores, time, &entry), time))
+    }
+
+    /// Gives the group slots whose keys it has. `time` is that of the entry by which another group has lost them: no key
+    /// that had expired there may be back here. Returns the entry.
+    pub(crate) fn gain_slots(
+        &self,
+        of_move: u64,
+        slots: &SlotSet,
+        time: u64,
+    ) -> Result<Lsn, RequestError> {
+        let mut cores = self.lock_every_shard();
+        self.check_writable()?;
+        if self.ownership.slots().overlaps(slots) {
+            return Err(RequestError::SlotNotOwned);
+        }
+        let time = advance(&mut cores, self.clock.now().max(time));
+        self.clock.raise(time);
+        let mut entry = Vec::new();
+        change::own(of_move, slots.bits(), &mut entry);
+        let entry = self.log_and_publish_all(&mut cores, time, &entry);
+        // After the entry was noted at the slots: an answer from them waits for it.
+        self.ownership.assign(slots, true);
+        Ok(entry)
+    }
+
+    /// Returns whether the last changes of slots are committed.
+    pub(crate) fn is_safe(&self, slots: &SlotSet) -> bool {
+        let safe = self.log.safe();
+        let ends = slots.ranges().into_iter().flat_map(|(first, last)| first..=last);
+        ends.into_iter().all(|slot| self.mark(self.sharding.shard(slot), || slot) <= safe)
+    }
+
+    /// Stores pieces that another group has sent. Returns the last entry.
+    pub(crate) fn import(&self, slots: &SlotSet, items: &[Item]) -> Result<Lsn, RequestError> {
+        let mut last = 0;
+        if self.admit_change(|| items.iter().map(Item::bytes).sum())? {
+            return Err(RequestError::OutOfMemory);
+        }
+        let mut rest = items;
+        while let Some(first) = rest.first() {
+            let (part, behind) = match first {
+                Item::Cleared => {
+                    last = self.clear_slots(slots)?.max(last);
+                    rest = &rest[1..];
+                    continue;
+                }
+                Item::Set(key, ..) | Item::Removed(key) => {
+                    let shard = self.shard_of(key);
+                    let is_other = |item: &Item| match item {
+                        Item::Set(key, ..) | Item::Removed(key) => self.shard_of(key) != shard,
+                        Item::Cleared => true,
+                    };
+                    rest.split_at(rest.iter().position(is_other).unwrap_or(rest.len()))
+                }
+            };
+            last = self.import_into_shard(slots, part)?.max(last);
+            rest = behind;
+        }
+        Ok(last)
+    }
+
+    fn import_into_shard(&self, slots: &SlotSet, items: &[Item]) -> Result<Lsn, RequestError> {
+        let Some(Item::Set(key, ..) | Item::Removed(key)) = items.first() else { return Ok(0) };
+        let shard = &self.shards[self.shard_of(key)];
+        let mut core = shard.lock();
+        self.check_writable()?;
+        let time = core.advance_time(self.clock.now());
+        let (mut entry, mut last) = (Vec::new(), 0);
+        for item in items {
+            let (key, change) = match item {
+                Item::Set(key, expires_at, value) => {
+                    let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
+                    let condition = SetCondition::Always;
+                    (key, Change::Set { value, condition, expiry, get: false })
+                }
+                Item::Removed(key) => (key, Change::Delete),
+                Item::Cleared => continue,
+            };
+            // The source sends keys of these slots only, and the group does not own any of them.
+            if !slots.contains(slot(key)) || self.ownership.has(|| slot(key)) {
+                return Err(RequestError::SlotNotOwned);
+            }
+            let mut refused = None;
+            let mut note = |made: Answer<'_>| {
+                if let Answer::Error(why) = made {
+                    refused = Some(why);
+                }
+            };
+            apply_change(&mut core, (time, false), key, &change, &mut entry, &mut note);
+            if let Some(why) = refused {
+                self.log_and_publish(shard, &mut core, time, &entry);
+                return Err(why);
+            }
+            if entry.len() >= self.longest_entry {
+                last = self.log_and_publish(shard, &mut core, time, &entry);
+                entry.clear();
+            }
+        }
+        Ok(self.log_and_publish(shard, &mut core, time, &entry).max(last))
+    }
+
+    /// Removes the keys of slots that the group does not own. Returns the last entry.
+    pub(crate) fn clear_slots(&self, slots: &SlotSet) -> Result<Lsn, RequestError> {
+        let mut last = 0;
+        for number in self.shards_with(slots) {
+            let shard = &self.shards[number];
+            let mut core = shard.lock();
+            self.check_writable()?;
+            if self.ownership.slots().overlaps(slots) {
+                return Err(RequestError::SlotNotOwned);
+            }
+            let time = core.advance_time(self.clock.now());
+            let before = core.len();
+            core.remove_where(|record| slots.contains(slot(record.key())));
+            if core.len() == before {
+                continue;
+            }
+            let mut entry = Vec::new();
+            for range in within(slots, &self.sharding.slots(number)) {
+                change::clear(range, &mut entry);
+            }
+            last = self.log_and_publish(shard, &mut core, time, &entry);
+            self.shrink(shard, &mut core);
+        }
+        Ok(last)
+    }
+
+    /// Returns the digest of the keys of slots, without those that expire before `horizon`.
+    pub(crate) fn digest_of_slots(&self, slots: &SlotSet, horizon: u64) -> DigestPart {
+        let mut sum = DigestPart::default();
+        for number in self.shards_with(slots) {
+            // Noted under the lock, and read without it, as for a snapshot.
+            let records = self.shards[number].lock().begin_snapshot();
+            let counts = |record: &super::record::Record| {
+                slots.contains(slot(record.key())) && !record.is_expired(horizon)
+            };
+            for record in records.into_iter().filter(counts) {
+                sum.keys += 1;
+                let one = shard::read(record, self.cold.as_deref(), |value| {
+                    hash(record.key(), record.expires_at(), value)
+                });
+                sum.hash = sum.hash.wrapping_add(one);
+            }
+            self.shards[number].lock().end_snapshot(self.log.safe());
+        }
+        sum
+    }
+}
+
+/// Brings all locked shards to the same time. Returns it.
+fn advance(cores: &mut LockedShards<'_>, now: u64) -> u64 {
+    let mut time = now;
+    for (_, core) in cores.iter_mut() {
+        time = time.max(Core::advance_time(core, now));
+    }
+    for (_, core) in cores.iter_mut() {
+        core.advance_time(time);
+    }
+    time
+}
+
+/// Returns the ranges of a set that are within a range.
+fn within(slots: &SlotSet, range: &Range<u16>) -> impl Iterator<Item = Range<u16>> {
+    let (begin, end) = (range.start, range.end);
+    slots.ranges().into_iter().filter_map(move |(first, last)| {
+        let part = first.max(begin)..(last + 1).min(end);
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests;
