@@ -4,7 +4,7 @@
 //! group corrects the map when it differs.
 
 use crate::SlotSet;
-use crate::slot_set::{MOST_GROUPS, share};
+use crate::slot_set::{MOST_GROUPS, SLOT_SET_BYTES, share};
 use crate::state::slots::SLOTS;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,15 @@ impl SlotMap {
     /// Returns the group of each slot.
     pub(crate) fn owners(&self) -> &[u16] {
         &self.0
+    }
+
+    /// Returns the slots of a group.
+    pub(crate) fn slots_of(&self, group: u32) -> SlotSet {
+        let mut bits = [0; SLOT_SET_BYTES];
+        for (slot, owner) in self.0.iter().enumerate() {
+            bits[slot / 8] |= u8::from(u32::from(*owner) == group) << (slot % 8);
+        }
+        SlotSet::from_bits(&bits)
     }
 
     /// Returns the map in which a group has these slots. Those that it has here besides stay with it: only the group

@@ -328,10 +328,11 @@ impl State {
         Ok(self.log_and_publish(shard, &mut core, time, &entry).max(last))
     }
 
-    /// Removes the keys of slots that the group does not own. Returns the last entry.
+    /// Removes the keys of slots that the group does not own. Returns the last entry. There is one even if there was no
+    /// key: once it is committed, this node was still the primary when it looked.
     pub(crate) fn clear_slots(&self, slots: &SlotSet) -> Result<Lsn, RequestError> {
-        let mut last = 0;
-        for number in self.shards_with(slots) {
+        let (mut last, shards) = (0, self.shards_with(slots));
+        for (at, number) in shards.iter().copied().enumerate() {
             let shard = &self.shards[number];
             let mut core = shard.lock();
             self.check_writable()?;
@@ -341,7 +342,8 @@ impl State {
             let time = core.advance_time(self.clock.now());
             let before = core.len();
             core.remove_where(|record| slots.contains(slot(record.key())));
-            if core.len() == before {
+            let is_needed = last == 0 && at + 1 == shards.len();
+            if core.len() == before && !is_needed {
                 continue;
             }
             let mut entry = Vec::new();

@@ -17,15 +17,15 @@ const SLOTS: u16 = 16_384;
 const LEASE: &str = "4000";
 
 /// The nodes: 0 and 1 are group 0, 2 and 3 are group 1. Dropping them kills their processes.
-struct Groups {
-    ports: [u16; 4],
+pub(crate) struct Groups {
+    pub(crate) ports: [u16; 4],
     children: [Option<Child>; 4],
     arguments: Vec<String>,
     folder: TempDir,
 }
 
 impl Groups {
-    fn new(etcd: &Etcd) -> Self {
+    pub(crate) fn new(etcd: &Etcd) -> Self {
         let mut arguments = arguments(&etcd.endpoints().join(","), LEASE);
         arguments.extend(["--cluster-groups", "2"].map(str::to_owned));
         let (ports, folder) = (free_ports(), tempfile::tempdir().unwrap());
@@ -35,27 +35,27 @@ impl Groups {
         groups
     }
 
-    fn start(&mut self, n: usize) {
+    pub(crate) fn start(&mut self, n: usize) {
         let mut arguments = self.arguments.clone();
         arguments.extend(["--cluster-group".to_owned(), (n / 2).to_string()]);
         self.children[n] = Some(spawn(self.folder.path(), n, self.ports[n], &arguments));
     }
 
-    fn kill(&mut self, n: usize) {
+    pub(crate) fn kill(&mut self, n: usize) {
         let mut child = self.children[n].take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Returns the primary of a group.
-    fn primary(&self, group: usize) -> usize {
+    pub(crate) fn primary(&self, group: usize) -> usize {
         let leads = |n: &usize| role(self.ports[*n]).as_deref() == Some("master");
         wait(|| [2 * group, 2 * group + 1].into_iter().find(leads))
     }
 
     /// Waits until both groups have a primary and a follower, and each node knows all others. A node learns about the
     /// other group within a second or two.
-    fn wait_for_all(&self) {
+    pub(crate) fn wait_for_all(&self) {
         let is_whole = |port: &u16| {
             let info = ask(*port, &["CLUSTER", "INFO"]);
             info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:4")
@@ -74,7 +74,7 @@ impl Groups {
     }
 
     /// Returns the ports that clients begin with.
-    fn seeds(&self) -> [u16; 3] {
+    pub(crate) fn seeds(&self) -> [u16; 3] {
         [self.ports[0], self.ports[2], self.ports[3]]
     }
 
@@ -101,7 +101,7 @@ impl Drop for Groups {
 }
 
 /// Polls until there is a result, which must be soon.
-fn wait<T>(poll: impl Fn() -> Option<T>) -> T {
+pub(crate) fn wait<T>(poll: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + LIMIT;
     loop {
         if let Some(result) = poll() {
@@ -113,7 +113,7 @@ fn wait<T>(poll: impl Fn() -> Option<T>) -> T {
 }
 
 /// Returns the reply of one node as text; an error as its text, too.
-fn ask(port: u16, words: &[&str]) -> String {
+pub(crate) fn ask(port: u16, words: &[&str]) -> String {
     let Some(mut connection) = connect(port) else { return String::new() };
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
@@ -144,7 +144,7 @@ fn slot(key: &str) -> u16 {
 }
 
 /// Returns a key for each slot.
-fn key_of_each_slot() -> Vec<String> {
+pub(crate) fn key_of_each_slot() -> Vec<String> {
     let mut keys = HashMap::new();
     for number in 0_u64.. {
         let key = format!("key:{number}");
@@ -267,16 +267,18 @@ fn ask_for(connection: &mut redis::Connection, words: &[&str]) -> String {
     }
 }
 
-/// Runs the commands `hedgerow-db cluster`.
+/// Runs a command `hedgerow-db cluster`. Returns whether it has succeeded, and what it has printed.
+pub(crate) fn command(etcd: &Etcd, words: &[&str]) -> (bool, String) {
+    let mut command = program();
+    command.arg("cluster").args(words).args(["--cluster-name", "test"]);
+    let output = command.args(["--cluster-etcd", &etcd.endpoints().join(",")]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+/// Runs the commands that look after a group.
 fn commands_look_after_each_group(groups: &Groups, etcd: &Etcd) {
-    let endpoints = etcd.endpoints().join(",");
-    let run = |words: &[&str]| {
-        let mut command = program();
-        command.arg("cluster").args(words).args(["--cluster-name", "test"]);
-        let output = command.args(["--cluster-etcd", &endpoints]).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
-    };
+    let run = |words: &[&str]| command(etcd, words);
     for group in ["0", "1"] {
         let (fine, said) = run(&["status", "--group", group]);
         assert!(said.contains(&format!("Group {group} has the slots ")), "{said}");

@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the tests of etcd's client use the rest")]
 mod etcd;
 mod groups;
+mod moves;
 mod nodes;
 mod redis_cli;
 mod redis_rs;

@@ -17,7 +17,7 @@ use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::cluster::registration::Node;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
-use crate::slot_set::{SlotSet, share};
+use crate::slot_set::SlotSet;
 use crate::state::slots::SLOTS;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -180,12 +180,14 @@ async fn read_batches(
     Ok(Some(check))
 }
 
-/// Checks that each slot has exactly one group, by the division that `format` says and by the slots that each
-/// registered node names. Returns the slots of all groups, and the problems.
+/// Checks that each slot has exactly one group, by the published map and by the slots that each registered node owns by
+/// its log. Slots that are being moved are left out. Returns the slots of all groups, and the problems.
 fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
-    let groups = group.format.groups;
-    let slots_of = |group: u32| SlotSet::of_range(share(group, groups)).ranges();
-    let all = (0..groups).map(|group| GroupSlots { group, slots: slots_of(group) });
+    let slots_of = |of: u32| group.slots.slots_of(of).difference(&group.moving).ranges();
+    let mut groups: Vec<u32> = group.slots.owners().iter().map(|owner| (*owner).into()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let all = groups.into_iter().map(|group| GroupSlots { group, slots: slots_of(group) });
     let all: Vec<_> = all.filter(|group| !group.slots.is_empty()).collect();
     let mut owners = vec![Vec::new(); usize::from(SLOTS)];
     let mut own = |group: u32, slots: &[(u16, u16)]| {
@@ -203,17 +205,21 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
     }
     let mut problems = Vec::new();
     for Node { id, registration } in group.nodes.iter().chain(&group.others) {
-        let Some(claimed) = &registration.slots else { continue };
-        own(registration.group, claimed);
-        if *claimed != slots_of(registration.group) {
+        let claimed = registration.slots.as_deref().and_then(SlotSet::from_ranges);
+        let Some(claimed) = claimed else { continue };
+        let claimed = claimed.difference(&group.moving).ranges();
+        own(registration.group, &claimed);
+        if claimed != slots_of(registration.group) {
             problems.push(format!(
-                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?}: restart it",
+                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?} by the key slots in etcd",
                 registration.group,
                 slots_of(registration.group)
             ));
         }
     }
-    let wrong = owners.iter().enumerate().filter(|(_, owners)| owners.len() != 1);
+    let moving = |slot: usize| group.moving.contains(slot as u16);
+    let wrong = owners.iter().enumerate();
+    let wrong = wrong.filter(|(slot, owners)| owners.len() != 1 && !moving(*slot));
     if let Some((slot, owners)) = wrong.clone().next() {
         problems.push(format!(
             "{} slots do not have exactly one group: slot {slot} has {owners:?}",
@@ -413,6 +419,7 @@ impl NodeDigest {
 mod tests {
     use super::super::group::tests::group;
     use super::*;
+    use crate::cluster::slot_map::SlotMap;
     use crate::clustered::DigestPart;
 
     #[test]
@@ -421,7 +428,7 @@ mod tests {
         let problems = |group: &Group| check_slots(group).1;
         assert_eq!(problems(&group), [""; 0]);
         assert_eq!(check_slots(&group).0.len(), 1);
-        group.format.groups = 3;
+        group.slots = SlotMap::divided(3);
         group.nodes[0].registration.slots = Some(vec![(0, 5460)]);
         let mut other = group.nodes[1].clone();
         (other.registration.group, other.registration.slots) = (1, Some(vec![(5461, 10_921)]));
@@ -437,6 +444,11 @@ mod tests {
         // A group beyond the division has none.
         (group.others[0].registration.group, group.others[0].registration.slots) =
             (7, Some(Vec::new()));
+        assert_eq!(problems(&group), [""; 0]);
+        // The map follows a moment after the logs.
+        group.nodes[0].registration.slots = Some(vec![(0, 99), (200, 5460)]);
+        assert!(problems(&group)[0].contains("which has [(0, 5460)] by the key slots"));
+        group.moving = SlotSet::of_range(100..200);
         assert_eq!(problems(&group), [""; 0]);
     }
 

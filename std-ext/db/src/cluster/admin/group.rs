@@ -1,6 +1,7 @@
 //! The small keys of a group in etcd, read at one revision.
 
 use super::AdminError;
+use crate::SlotSet;
 use crate::cluster::core::{Members, NodeId, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
@@ -8,7 +9,9 @@ use crate::cluster::etcd::{
 };
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::registration::{Node, Registration};
+use crate::cluster::slot_map::SlotMap;
 
 /// The longest registration that is read.
 const MOST_BYTES: usize = 4096;
@@ -26,6 +29,10 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) format: Format,
     /// The last line; `None` before the first primary.
     pub(in crate::cluster) tail: Option<Tail>,
+    /// The published map of slots; the one of a new cluster if no slot has ever moved.
+    pub(in crate::cluster) slots: SlotMap,
+    /// The slots that are being moved.
+    pub(in crate::cluster) moving: SlotSet,
     /// The members.
     pub(in crate::cluster) members: Members,
     /// The value of `members`, to compare it; `None` without the key.
@@ -59,6 +66,8 @@ impl Group {
                 all(keys.durables()),
                 Operation::Get(batch()),
                 Operation::Get(batch().descending()),
+                Operation::get(keys.slots()),
+                all(keys.moves()),
             ],
             ..Transaction::default()
         };
@@ -70,6 +79,7 @@ impl Group {
         let mut next = || found.next().unwrap_or_default();
         let [format, tail, members] = [next(), next(), next()].map(|pairs| first_value(&pairs));
         let (nodes, durable, first, last) = (next(), next(), next(), next());
+        let (slots, moves) = (first_value(&next()), next());
         let Some(format) = format else {
             return Err(AdminError::from(format!(
                 "etcd has no cluster at {}: check cluster-name and cluster-etcd. The first node makes a cluster when \
@@ -81,10 +91,18 @@ impl Group {
         let own = |node: &Node| node.registration.group == keys.number();
         let (nodes, others) = nodes.into_iter().partition(own);
         let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
+        let format = Format::parse(&format)?;
+        let slots = slots.map(|value| SlotMap::parse(&value)).transpose()?;
+        let mut moving = SlotSet::of_range(0..0);
+        for one in moves {
+            moving = moving.union(&MoveRecord::parse(&one.value)?.slots);
+        }
         Ok(Self {
             number: keys.number(),
             revision: answer.revision,
-            format: Format::parse(&format)?,
+            slots: slots.unwrap_or_else(|| SlotMap::divided(format.groups)),
+            moving,
+            format,
             tail: tail.map(|line| Tail::parse(&line)).transpose()?,
             members: Members::parse(members.as_deref().unwrap_or(b"[]"))?,
             members_text: members,
@@ -197,6 +215,8 @@ pub(super) mod tests {
             roles.iter().fold(Members::default(), |all, (n, _)| all.with(node(*n), 70_000));
         Group {
             number: 0,
+            slots: SlotMap::divided(1),
+            moving: SlotSet::of_range(0..0),
             others: Vec::new(),
             revision: 100,
             format: Format {

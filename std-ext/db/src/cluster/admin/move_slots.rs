@@ -197,7 +197,8 @@ async fn groups(
         })
     };
     let to = number("to")?;
-    let to = to.ok_or_else(|| AdminError::from("say which group gets the slots: --to GROUP"))?;
+    let to = to
+        .ok_or_else(|| AdminError::from("say which group gets the slots: --to GROUP".to_owned()))?;
     let group = Group::read(client, keys).await?;
     let map = read_slots(client, keys).await?;
     let map = map.unwrap_or_else(|| SlotMap::divided(group.format.groups));

@@ -8,7 +8,6 @@ use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
 use crate::cluster::hex;
 use crate::cluster::registration::{Node, Registration};
 use crate::config::ClusterSettings;
-use crate::slot_set::{SlotSet, share};
 use serde::Serialize;
 
 /// The part of etcd's quota, in percent, from which on it is a problem.
@@ -141,7 +140,7 @@ impl Status {
             made_ms: group.format.made,
             revision: group.revision,
             group: group.number,
-            slots: SlotSet::of_range(share(group.number, group.format.groups)).ranges(),
+            slots: group.slots.slots_of(group.number).ranges(),
             groups: group.format.groups,
             log: LogStatus::new(group),
             members,
@@ -241,12 +240,14 @@ impl Status {
 
 /// Returns which other groups with slots have no primary.
 fn problem_of_others(group: &Group) -> Option<String> {
-    let groups = group.format.groups;
+    let mut groups: Vec<u32> = group.slots.owners().iter().map(|owner| (*owner).into()).collect();
+    groups.sort_unstable();
+    groups.dedup();
     let is_led = |number: &u32| {
         let mut nodes = group.others.iter().map(|node| &node.registration);
         nodes.any(|node| node.group == *number && node.role == "primary")
     };
-    let others = (0..groups).filter(|number| *number != group.number);
+    let others = groups.into_iter().filter(|number| *number != group.number);
     let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
     let first = unled.first()?;
     Some(format!(
@@ -445,6 +446,7 @@ mod tests {
     use super::super::group::tests::group;
     use super::*;
     use crate::cluster::etcd::ErrorKind;
+    use crate::cluster::slot_map::SlotMap;
 
     const NOW: u64 = 77_400;
 
@@ -500,6 +502,7 @@ mod tests {
     fn a_group_of_several_shows_its_slots() {
         let mut group = group();
         (group.number, group.format.groups) = (1, 2);
+        group.slots = SlotMap::divided(2);
         let text = status(&group, member(), &[]).text();
         let wanted = "Group 1 has the slots 8192 to 16383. The slots are divided among 2 groups.\n";
         assert!(text.contains(wanted), "{text}");

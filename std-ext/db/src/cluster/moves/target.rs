@@ -95,10 +95,10 @@ impl Import<'_> {
             Err(Failed::Full(id)) => self.give_up(id).await,
             Ok(found) => {
                 let found = self.say_arriving(found).await?;
-                let id = found.id;
+                let (from, id) = (found.record.from, found.id);
                 self.arrive(found).await?;
                 // The source learns it within a second otherwise.
-                source.taken(self.mover.keys.number(), id).await.map_err(text)
+                source.taken(from, id).await.map_err(text)
             }
         }
     }
