@@ -1,12 +1,17 @@
-//! A blocking client for TCP, with pipelines.
+//! Blocking clients for TCP, with pipelines: [`Client`] for one server, [`ClusterClient`] for a cluster.
 //!
-//! A client serves one thread at a time; a program with many threads has one client each, or a pool. It speaks RESP3,
-//! so it works with Redis as well.
+//! A client serves one thread at a time; a program with many threads has one client each, or a pool. Both speak RESP3,
+//! so they work with Redis and Redis Cluster as well.
 
-use crate::resp::read::{self, Found, Malformed, Reply};
+mod cluster;
+mod error;
+
+pub use cluster::{ClusterClient, ClusterPipeline};
+pub use error::{Attempt, ClientError, Unavailable};
+
+use crate::resp::read::{self, Found, Reply};
 use crate::resp::write::request;
-use std::error::Error;
-use std::fmt;
+use error::Result;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -45,49 +50,6 @@ pub struct Client {
     broken: bool,
 }
 
-/// Why a request failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The connection failed. It is unknown whether the request was executed.
-    Io(io::Error),
-    /// The server sent malformed RESP.
-    Malformed(Malformed),
-    /// The server replied this error.
-    Server(String),
-    /// The server sent a reply that the command does not have.
-    Unexpected(Reply),
-}
-
-impl From<io::Error> for ClientError {
-    fn from(why: io::Error) -> Self {
-        Self::Io(why)
-    }
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(why) => write!(f, "the connection failed: {why}"),
-            Self::Malformed(why) => why.fmt(f),
-            Self::Server(why) => f.write_str(why),
-            Self::Unexpected(reply) => write!(f, "unexpected reply: {reply:?}"),
-        }
-    }
-}
-
-impl Error for ClientError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Io(why) => Some(why),
-            Self::Malformed(why) => Some(why),
-            Self::Server(_) | Self::Unexpected(_) => None,
-        }
-    }
-}
-
-type Result<T> = std::result::Result<T, ClientError>;
-
 impl Client {
     /// Connects to a server.
     ///
@@ -107,7 +69,11 @@ impl Client {
     }
 
     fn handshake(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::greet(TcpStream::connect(address)?, hello)
+    }
+
+    /// Begins a connection on a stream.
+    fn greet(stream: TcpStream, hello: &[&str]) -> Result<Self> {
         stream.set_nodelay(true)?;
         let (input, output) = (Vec::new(), Vec::new());
         let mut client = Self { stream, input, read: 0, output, broken: false };
@@ -146,13 +112,50 @@ impl Client {
     }
 
     fn send(&mut self, from: usize, to: usize) -> Result<()> {
+        self.send_counted(from, to).map_err(|(_, why)| why.into())
+    }
+
+    /// Sends a part of the output buffer. If that fails, returns how many bytes were sent before.
+    fn send_counted(
+        &mut self,
+        from: usize,
+        to: usize,
+    ) -> std::result::Result<(), (usize, io::Error)> {
         if self.broken {
             let why = "an earlier request was interrupted";
-            return Err(io::Error::new(ErrorKind::NotConnected, why).into());
+            return Err((0, io::Error::new(ErrorKind::NotConnected, why)));
         }
         // Until the reply has arrived.
         self.broken = true;
-        Ok(self.stream.write_all(&self.output[from..to])?)
+        let mut sent = from;
+        while sent < to {
+            match self.stream.write(&self.output[sent..to]) {
+                Ok(0) => return Err((sent - from, ErrorKind::WriteZero.into())),
+                Ok(written) => sent += written,
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) => return Err((sent - from, why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the connection waits for requests: no request was interrupted, and the server has neither closed
+    /// the connection nor sent anything but a push message.
+    fn is_open(&self) -> bool {
+        let is_push = |first: u8| first == b'>';
+        let is_clean = self.input.get(self.read).is_none_or(|first| is_push(*first));
+        if self.broken || !is_clean || self.stream.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let mut first = [0];
+        let peeked = self.stream.peek(&mut first);
+        let blocks = self.stream.set_nonblocking(false).is_ok();
+        blocks
+            && match peeked {
+                Ok(0) => false,
+                Ok(_) => is_push(first[0]),
+                Err(why) => why.kind() == ErrorKind::WouldBlock,
+            }
     }
 
     /// Returns the next reply.

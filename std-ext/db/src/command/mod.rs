@@ -37,7 +37,7 @@ pub use batch::Scratch;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use execute::{NextStep, Outcome, process_input};
-pub(crate) use routing::LOADING;
+pub(crate) use routing::{LOADING, first_key};
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

@@ -1,0 +1,541 @@
+//! A blocking client for clusters: it finds the node of each key, and follows the cluster when that changes.
+//!
+//! A request is repeated only if no node can have executed it: a node sent it elsewhere or refused it, or it was not
+//! sent completely. If a connection fails while a reply is awaited, the outcome is unknown, and the caller decides.
+
+mod address;
+mod advice;
+mod pipeline;
+mod retry;
+mod slot_map;
+
+pub use pipeline::ClusterPipeline;
+
+use super::error::{Attempt, ClientError, Result, Unavailable};
+use super::{Client, done, integer, server_error};
+use crate::command::first_key;
+use crate::resp::read::Reply;
+use crate::resp::write::request;
+use crate::state::slots::slot;
+use address::Address;
+use advice::Advice;
+use retry::{Limits, Reason, Retry};
+use slot_map::SlotMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// By default a request is tried for longer than a failover takes.
+const LIMITS: Limits = Limits { attempts: 32, time: Duration::from_secs(10) };
+/// A machine that is gone answers nothing. A client that waited for it for ever would never find the next primary.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections to the nodes of a cluster.
+///
+/// ```no_run
+/// use hedgerow_db::client::ClusterClient;
+///
+/// // One node is enough to begin with. With more, the client can begin while a node is away.
+/// let mut client = ClusterClient::connect(&["127.0.0.1:7001", "127.0.0.1:7002"])?;
+/// client.set("rose", "red")?;
+/// assert_eq!(client.get("rose")?.as_deref(), Some(&b"red"[..]));
+///
+/// let mut pipeline = client.pipeline();
+/// pipeline.command(&["SET", "daisy", "white"]).command(&["STRLEN", "poppy"]);
+/// let replies = pipeline.send()?;
+/// # Ok::<(), hedgerow_db::client::ClientError>(())
+/// ```
+///
+/// # Which node
+/// A command goes to the primary of its first key's slot. If a key has a hash tag, as `{user:7}:name`, only that
+/// counts, so keys with the same tag can be used in one command. A command without a key, such as `DBSIZE`, goes to any
+/// node, and is about that node's keys: [`primaries`](Self::primaries) has the addresses of all, for a [`Client`] each.
+/// The client keeps its connections as they are, so commands that change a connection, such as `READONLY`, have no
+/// use here.
+///
+/// # When the cluster changes
+/// The client follows `MOVED` and `ASK`. It waits and tries again after `TRYAGAIN`, `CLUSTERDOWN`, `LOADING`,
+/// `MASTERDOWN` and `READONLY`, and if it could not send a request completely. In all these cases no node has executed
+/// the request. After the last attempt that the [limits](Self::set_limits) allow, the error is
+/// [`ClientError::Unavailable`], which names the attempts.
+///
+/// If a connection fails after a request was sent, nobody knows whether the node has executed it. The client does not
+/// send it again: the error is [`ClientError::Io`], as with [`Client`]. The next request finds the next primary.
+pub struct ClusterClient {
+    seeds: Vec<Address>,
+    password: Option<String>,
+    timeout: Option<Duration>,
+    limits: Limits,
+    map: SlotMap,
+    /// A redirection or a failed connection has shown that the map is old.
+    is_old: bool,
+    /// The node to which the last redirection led. It knows the change that others may not know yet.
+    informed: Option<Address>,
+    /// The node whose connection failed last. It may take a whole timeout, so it is asked last.
+    failed: Option<Address>,
+    connections: HashMap<Address, Client>,
+}
+
+impl fmt::Debug for ClusterClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, map, .. } = self;
+        // Without the password.
+        let mut fields = f.debug_struct("ClusterClient");
+        fields.field("seeds", seeds).field("nodes", &map.nodes()).finish_non_exhaustive()
+    }
+}
+
+/// The node that a request is sent to.
+#[derive(Clone, Debug)]
+struct Target {
+    address: Address,
+    /// Whether `ASKING` precedes the request.
+    asking: bool,
+}
+
+/// The outcome of an attempt.
+#[derive(Debug)]
+enum Outcome {
+    /// A reply, which may be an error.
+    Reply(Reply),
+    /// No node can have executed the request.
+    NotSent(ClientError),
+    /// A node may have executed the request.
+    Unknown(ClientError),
+}
+
+impl Outcome {
+    /// Returns whether the request is not sent again.
+    fn is_final(&self, asked: &Address) -> bool {
+        match self {
+            Self::Reply(Reply::Error(why)) => {
+                Advice::of(&String::from_utf8_lossy(why), asked) == Advice::Accept
+            }
+            Self::Reply(_) | Self::Unknown(_) => true,
+            Self::NotSent(_) => false,
+        }
+    }
+}
+
+impl ClusterClient {
+    /// Connects to a cluster. The seeds are addresses of some of its nodes, such as `127.0.0.1:7001`. The first node
+    /// that answers tells the others.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] with the reasons if no seed answers as a node of a cluster.
+    pub fn connect<A: ToString>(seeds: &[A]) -> Result<Self> {
+        Self::begin(seeds, None)
+    }
+
+    /// Connects to a cluster whose nodes require a password.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with_password<A: ToString>(seeds: &[A], password: &str) -> Result<Self> {
+        Self::begin(seeds, Some(password.to_owned()))
+    }
+
+    fn begin<A: ToString>(seeds: &[A], password: Option<String>) -> Result<Self> {
+        let parse = |seed: &A| {
+            let seed = seed.to_string();
+            let address = Address::parse(&seed).filter(|address| !address.host.is_empty());
+            address.ok_or_else(|| {
+                io::Error::new(ErrorKind::InvalidInput, format!("{seed:?} is not HOST:PORT"))
+            })
+        };
+        let seeds = seeds.iter().map(parse).collect::<io::Result<_>>()?;
+        let mut client = Self {
+            seeds,
+            password,
+            timeout: Some(TIMEOUT),
+            limits: LIMITS,
+            map: SlotMap::new(),
+            is_old: true,
+            informed: None,
+            failed: None,
+            connections: HashMap::new(),
+        };
+        client.read_map(&Retry::new(LIMITS))?;
+        Ok(client)
+    }
+
+    /// Sets how long to wait for a connection, for a reply, and for a request to be sent; `None` waits without limit.
+    /// The default is 5 seconds. After a timeout, the client connects to the node again.
+    ///
+    /// # Errors
+    /// If the operating system refuses; a timeout of zero is invalid.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a timeout of zero"));
+        }
+        self.timeout = timeout;
+        self.connections.values().try_for_each(|connection| connection.set_timeout(timeout))
+    }
+
+    /// Sets the limits within which a request is tried again: the number of attempts, redirections included, and the
+    /// time since the first one. By default they are 32 attempts and 10 seconds. An attempt that has begun is not
+    /// interrupted: [`set_timeout`](Self::set_timeout) limits it.
+    pub fn set_limits(&mut self, attempts: u32, time: Duration) {
+        self.limits = Limits { attempts, time };
+    }
+
+    /// Returns the addresses of the primaries that the client knows, by their lowest slot.
+    pub fn primaries(&self) -> Vec<String> {
+        self.map.primaries().map(Address::to_string).collect()
+    }
+
+    /// Sends any command to the node of its first key, and waits for its reply.
+    ///
+    /// The client knows where the keys of this database's commands are. Of any other command it takes the first
+    /// argument for a key: [`command_with_key`](Self::command_with_key) names another one.
+    ///
+    /// # Errors
+    /// [`ClientError`]; an error reply is [`ClientError::Server`].
+    pub fn command<T: AsRef<[u8]>>(&mut self, arguments: &[T]) -> Result<Reply> {
+        self.execute(first_key(arguments).map(slot), arguments)
+    }
+
+    /// Sends any command to the node of a key, and waits for its reply.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn command_with_key<T: AsRef<[u8]>>(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        arguments: &[T],
+    ) -> Result<Reply> {
+        self.execute(Some(slot(key.as_ref())), arguments)
+    }
+
+    fn execute<T: AsRef<[u8]>>(&mut self, slot: Option<u16>, arguments: &[T]) -> Result<Reply> {
+        let mut bytes = Vec::new();
+        request(&mut bytes, arguments);
+        let mut retry = Retry::new(self.limits);
+        self.read_old_map(&retry);
+        let target = self.target(slot);
+        let outcome = self.attempt(&target, &bytes);
+        match self.finish(&bytes, slot, (target, outcome), &mut retry)? {
+            Reply::Error(why) => Err(server_error(&why)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Repeats a request after its first attempt until a node has executed it. The reply may be an error.
+    fn finish(
+        &mut self,
+        bytes: &[u8],
+        slot: Option<u16>,
+        (mut target, mut outcome): (Target, Outcome),
+        retry: &mut Retry,
+    ) -> Result<Reply> {
+        loop {
+            let (advice, error) = match outcome {
+                Outcome::Reply(Reply::Error(why)) => {
+                    let text = String::from_utf8_lossy(&why);
+                    match Advice::of(&text, &target.address) {
+                        Advice::Accept => return Ok(Reply::Error(why)),
+                        advice => (advice, ClientError::Server(text.into_owned())),
+                    }
+                }
+                Outcome::Reply(reply) => return Ok(reply),
+                Outcome::NotSent(ClientError::Io(why)) => (Advice::Search, ClientError::Io(why)),
+                // The node was connected, but refused to serve the client.
+                Outcome::NotSent(ClientError::Server(text)) => {
+                    let error = ClientError::Server(text.clone());
+                    match Advice::of(&text, &target.address) {
+                        Advice::Accept => return Err(error),
+                        _ => (Advice::Search, error),
+                    }
+                }
+                Outcome::NotSent(why) | Outcome::Unknown(why) => return Err(why),
+            };
+            target = self.next_target(&advice, slot, (&target.address, error), retry)?;
+            outcome = self.attempt(&target, bytes);
+        }
+    }
+
+    /// Returns the node for the next attempt.
+    fn next_target(
+        &mut self,
+        advice: &Advice,
+        slot: Option<u16>,
+        (node, error): (&Address, ClientError),
+        retry: &mut Retry,
+    ) -> Result<Target> {
+        let reason = match advice {
+            Advice::Moved(..) | Advice::Asking(_) => Reason::Redirected,
+            Advice::Wait | Advice::Search | Advice::Accept => Reason::Unavailable,
+        };
+        match advice {
+            Advice::Moved(moved, address) => {
+                self.map.set(*moved, address);
+                self.is_old = true;
+                self.informed = Some(address.clone());
+            }
+            Advice::Search => {
+                self.is_old = true;
+                self.informed = None;
+            }
+            Advice::Asking(_) | Advice::Wait | Advice::Accept => {}
+        }
+        retry.again(node, error, reason)?;
+        Ok(match advice {
+            Advice::Moved(_, address) => Target { address: address.clone(), asking: false },
+            Advice::Asking(address) => Target { address: address.clone(), asking: true },
+            Advice::Wait | Advice::Accept => self.target(slot),
+            Advice::Search => {
+                self.read_old_map(retry);
+                self.target(slot)
+            }
+        })
+    }
+
+    /// Returns the node of a slot. If it is not known, any node knows more.
+    fn target(&self, slot: Option<u16>) -> Target {
+        let owner = slot.and_then(|slot| self.map.owner(slot));
+        let any = || {
+            let known = self.map.primaries().chain(self.map.nodes()).chain(&self.seeds);
+            let mut known = known.filter(|node| Some(*node) != self.failed.as_ref());
+            known.next().or(self.seeds.first())
+        };
+        // `read_map` has found a node, so there is a seed.
+        let address =
+            owner.or_else(any).cloned().unwrap_or(Address { host: String::new(), port: 0 });
+        Target { address, asking: false }
+    }
+
+    /// Sends a request to a node, and waits for its reply.
+    fn attempt(&mut self, target: &Target, bytes: &[u8]) -> Outcome {
+        if target.asking {
+            return self.attempt_asking(&target.address, bytes);
+        }
+        match self.send(&target.address, bytes) {
+            Ok(()) => self.receive(&target.address).map_or_else(Outcome::Unknown, Outcome::Reply),
+            // An incomplete request is not executed.
+            Err((_, why)) => Outcome::NotSent(why),
+        }
+    }
+
+    fn attempt_asking(&mut self, address: &Address, bytes: &[u8]) -> Outcome {
+        let mut both = Vec::new();
+        request(&mut both, &["ASKING"]);
+        both.extend_from_slice(bytes);
+        if let Err((_, why)) = self.send(address, &both) {
+            return Outcome::NotSent(why);
+        }
+        // Without `ASKING`, the node sends the request back by `MOVED`.
+        let replies = self.receive(address).and_then(|_| self.receive(address));
+        replies.map_or_else(Outcome::Unknown, Outcome::Reply)
+    }
+
+    /// Sends requests to a node. If that fails, returns how many bytes were sent before.
+    fn send(
+        &mut self,
+        address: &Address,
+        bytes: &[u8],
+    ) -> std::result::Result<(), (usize, ClientError)> {
+        let sent = match self.connection(address) {
+            Ok(connection) => {
+                connection.output.clear();
+                connection.output.extend_from_slice(bytes);
+                let sent = connection.send_counted(0, bytes.len());
+                sent.map_err(|(sent, why)| (sent, why.into()))
+            }
+            Err(why) => Err((0, why)),
+        };
+        if sent.is_err() {
+            self.disconnect(address);
+        }
+        sent
+    }
+
+    /// Waits for the next reply of a node.
+    fn receive(&mut self, address: &Address) -> Result<Reply> {
+        let connection = self.connections.get_mut(address).ok_or_else(not_connected);
+        let reply = connection.and_then(Client::reply);
+        if reply.is_err() {
+            self.disconnect(address);
+        }
+        reply
+    }
+
+    /// Drops a connection that has failed. The node may not be the primary any more.
+    fn disconnect(&mut self, address: &Address) {
+        self.connections.remove(address);
+        self.is_old = true;
+        self.informed.take_if(|informed| informed == address);
+        self.failed = Some(address.clone());
+    }
+
+    /// Returns a connection that waits for requests.
+    fn connection(&mut self, address: &Address) -> Result<&mut Client> {
+        // Requests on a connection that the node has closed would have an unknown outcome without need.
+        let is_open = self.connections.get(address).is_some_and(Client::is_open);
+        if !is_open {
+            let connection = self.open(address)?;
+            self.failed.take_if(|failed| failed == address);
+            self.connections.insert(address.clone(), connection);
+        }
+        self.connections.get_mut(address).ok_or_else(not_connected)
+    }
+
+    fn open(&self, address: &Address) -> Result<Client> {
+        let mut failed = None;
+        for resolved in (&*address.host, address.port).to_socket_addrs()? {
+            let stream = match self.timeout {
+                Some(timeout) => TcpStream::connect_timeout(&resolved, timeout),
+                None => TcpStream::connect(resolved),
+            };
+            match stream {
+                Ok(stream) => {
+                    stream.set_read_timeout(self.timeout)?;
+                    stream.set_write_timeout(self.timeout)?;
+                    return match &self.password {
+                        None => Client::greet(stream, &["HELLO", "3"]),
+                        Some(word) => {
+                            Client::greet(stream, &["HELLO", "3", "AUTH", "default", word])
+                        }
+                    };
+                }
+                Err(why) => failed = Some(why),
+            }
+        }
+        Err(failed.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into()).into())
+    }
+
+    /// Reads the map if it is known to be old. If no node answers, the next request tries again.
+    fn read_old_map(&mut self, retry: &Retry) {
+        if self.is_old {
+            let _ = self.read_map(retry);
+        }
+    }
+
+    /// Reads the map of the first node that has one.
+    ///
+    /// # Errors
+    /// If no node answers.
+    fn read_map(&mut self, retry: &Retry) -> Result<()> {
+        let mut last = Vec::new();
+        let mut attempts = 0;
+        let mut answered = false;
+        for address in self.sources() {
+            attempts += 1;
+            match self.map_of(&address) {
+                Ok(map) if map.is_empty() => answered = true,
+                Ok(map) => {
+                    self.connections.retain(|address, _| map.nodes().contains(address));
+                    self.map = map;
+                    self.is_old = false;
+                    return Ok(());
+                }
+                Err(error) => last.push(Attempt { node: address.to_string(), error }),
+            }
+            if retry.is_late() {
+                break;
+            }
+        }
+        // A cluster that begins has nodes, but no primary yet.
+        if answered {
+            return Ok(());
+        }
+        let elapsed = retry.elapsed();
+        Err(ClientError::Unavailable(Unavailable { attempts, elapsed, last }))
+    }
+
+    /// Returns all known nodes in the order in which they are asked for the map.
+    fn sources(&self) -> Vec<Address> {
+        let mut sources: Vec<Address> = Vec::new();
+        for address in self.informed.iter().chain(self.map.nodes()).chain(&self.seeds) {
+            if !sources.contains(address) {
+                sources.push(address.clone());
+            }
+        }
+        // Stable: the others keep their order.
+        sources.sort_by_key(|address| Some(address) == self.failed.as_ref());
+        sources
+    }
+
+    fn map_of(&mut self, address: &Address) -> Result<SlotMap> {
+        let reply = self.connection(address).and_then(|node| node.command(&["CLUSTER", "SLOTS"]));
+        match reply {
+            Ok(reply) => SlotMap::read(&reply, address).ok_or(ClientError::Unexpected(reply)),
+            // The connection stays usable.
+            Err(ClientError::Server(why)) => Err(ClientError::Server(why)),
+            Err(why) => {
+                self.disconnect(address);
+                Err(why)
+            }
+        }
+    }
+
+    /// Returns the value of a key.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        match self.command(&[&b"GET"[..], key.as_ref()])? {
+            Reply::Bulk(value) => Ok(Some(value)),
+            Reply::Null => Ok(None),
+            other => Err(ClientError::Unexpected(other)),
+        }
+    }
+
+    /// Stores a value without expiration.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
+    }
+
+    /// Stores a value that expires after `ttl`, in whole milliseconds.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command); a time of zero is an error.
+    pub fn set_with_ttl(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: Duration,
+    ) -> Result<()> {
+        let time = ttl.as_millis().to_string();
+        done(self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
+    }
+
+    /// Stores a value if the key does not exist. Returns whether it was stored.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn set_if_absent(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool> {
+        match self.command(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
+            Reply::Null => Ok(false),
+            other => done(other).map(|()| true),
+        }
+    }
+
+    /// Removes a key. Returns whether it existed.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
+        integer(self.command(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
+    }
+
+    /// Adds to an integer, and returns the sum.
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
+        integer(self.command(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
+    }
+}
+
+fn not_connected() -> ClientError {
+    io::Error::from(ErrorKind::NotConnected).into()
+}
