@@ -256,11 +256,12 @@ fn other_errors_are_replies() {
 #[test]
 fn a_request_with_an_unknown_outcome_is_not_repeated() {
     let Two { low, mut client, .. } = Two::new();
+    client.set_limits(4, LONG);
     low.answers(|_| Answer::Close);
     let why = client.add(LOW, 1).unwrap_err();
     assert!(matches!(why, ClientError::Io(_)), "{why}");
     assert_eq!(low.seen(), [format!("INCRBY {LOW} 1")]);
-    // Neither is one that a redirection has led here.
+    // Neither is one after a timeout.
     low.answers(|_| Answer::Silence);
     client.set_timeout(Some(Duration::from_millis(100))).unwrap();
     let why = client.add(LOW, 2).unwrap_err();
@@ -395,7 +396,7 @@ fn redirected_commands_of_a_pipeline_are_answered_in_their_places() {
         "high STRLEN {user}1",
         "low STRLEN a}",
     ];
-    assert_eq!(replies, wanted);
+    assert_eq!(replies, wanted, "a reply is in the place of another one");
 }
 
 fn text(reply: Reply) -> String {
@@ -408,7 +409,7 @@ fn text(reply: Reply) -> String {
 /// A pipeline that is sent in several parts holds back commands of a slot whose earlier command was refused.
 #[test]
 fn a_pipeline_keeps_the_order_of_a_slot() {
-    let Two { low, mut client, .. } = Two::new();
+    let Two { low, high, mut client, .. } = Two::new();
     let mut is_first = true;
     low.answers(
         move |_| if std::mem::take(&mut is_first) { error("TRYAGAIN later") } else { ok() },
@@ -421,7 +422,16 @@ fn a_pipeline_keeps_the_order_of_a_slot() {
     }
     assert_eq!(pipeline.send().unwrap().len(), 3);
     let seen: Vec<String> = low.seen().iter().map(|request| request[12..13].to_owned()).collect();
-    assert_eq!(seen, ["1", "1", "2", "3"]);
+    assert_eq!(seen, ["1", "1", "2", "3"], "the commands of a slot changed their order");
+
+    // The others follow the first one at once, by the map.
+    low.answers(redirect("MOVED", &high));
+    let mut pipeline = client.pipeline();
+    for value in &values {
+        pipeline.command(&["SET", LOW, value]);
+    }
+    assert_eq!(pipeline.send().unwrap().len(), 3);
+    assert_eq!((low.seen().len(), high.seen().len()), (1, 3), "a redirection was not remembered");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod dispatch;
 mod docs;
 mod execute;
 mod expiration;
+mod first_key;
 mod glob;
 mod info;
 mod keyspace;
@@ -37,7 +38,8 @@ pub use batch::Scratch;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use execute::{NextStep, Outcome, process_input};
-pub(crate) use routing::{LOADING, first_key};
+pub(crate) use first_key::first_key;
+pub(crate) use routing::LOADING;
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

@@ -10,7 +10,7 @@ use crate::command::command_info::places;
 use crate::command::execute::Execution;
 use crate::command::redirects::Redirects;
 use crate::command::subcommands;
-use crate::command::table::{self, CommandSpec, Id};
+use crate::command::table::{CommandSpec, Id};
 use crate::state::slots::slot;
 
 /// The reply to commands while the data is being loaded.
@@ -102,19 +102,6 @@ impl<'t> Execution<'t, '_> {
     }
 }
 
-/// Returns the first key of a command, for clients. A command that is not in the table has its key behind its name, as
-/// most commands of Redis do.
-pub(crate) fn first_key<T: AsRef<[u8]>>(arguments: &[T]) -> Option<&[u8]> {
-    let argument = |at: usize| arguments.get(at).map(AsRef::as_ref);
-    let name = argument(0)?;
-    let Some(spec) = table::find(name) else { return argument(1) };
-    let place = match spec.keys.0 {
-        0 => subcommands::find(name, argument(1)?)?.keys.0,
-        place => place,
-    };
-    usize::try_from(place).ok().filter(|place| *place != 0).and_then(argument)
-}
-
 /// Returns the slot of a command's keys; `None` if it has none.
 fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, CommandError> {
     if spec.keys.0 == 0 {
@@ -125,34 +112,4 @@ fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, C
         .map(|key| slot(key));
     let first = slots.next();
     if slots.all(|other| Some(other) == first) { Ok(first) } else { Err(CROSS_SLOT.into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::first_key;
-
-    #[test]
-    fn clients_find_the_first_key() {
-        for (command, key) in [
-            ("get rose", Some("rose")),
-            ("SET rose red EX 5", Some("rose")),
-            ("mSet rose red daisy white", Some("rose")),
-            ("MEMORY USAGE rose", Some("rose")),
-            ("object encoding rose", Some("rose")),
-            // Not in the table.
-            ("LPUSH rose red", Some("rose")),
-            ("EXEC", None),
-            ("GET", None),
-            ("PING rose", None),
-            ("SCAN 0", None),
-            ("MEMORY DOCTOR", None),
-            ("MEMORY", None),
-            ("MEMORY USAGE", None),
-            ("CLUSTER KEYSLOT rose", None),
-        ] {
-            let arguments: Vec<&str> = command.split(' ').collect();
-            assert_eq!(first_key(&arguments), key.map(str::as_bytes), "{command}");
-        }
-        assert_eq!(first_key::<&str>(&[]), None);
-    }
 }
