@@ -7,7 +7,7 @@ use hedgerow_db::client::{ClientError, ClusterClient, Unavailable};
 use hedgerow_db::resp::read::{self, Found, Reply};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +52,8 @@ struct Node {
     /// The requests but for HELLO, in their order.
     seen: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<Script>>,
+    /// Gets a message when a connection was closed.
+    closed: Receiver<()>,
 }
 
 impl Node {
@@ -60,14 +62,19 @@ impl Node {
         let address = listener.local_addr().unwrap();
         let seen = Arc::default();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(|_| ok())));
-        let shared = (Arc::clone(slots), Arc::clone(&seen), Arc::clone(&script));
+        let (closes, closed) = channel();
+        let shared = (Arc::clone(slots), Arc::clone(&seen), Arc::clone(&script), closes);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (slots, seen, script) = shared.clone();
-                thread::spawn(move || serve(stream.unwrap(), &slots, &seen, &script));
+                let (slots, seen, script, closes) = shared.clone();
+                thread::spawn(move || {
+                    serve(stream.unwrap(), &slots, &seen, &script);
+                    // The test may have ended.
+                    let _ = closes.send(());
+                });
             }
         });
-        Self { address, seen, script }
+        Self { address, seen, script, closed }
     }
 
     fn answers(&self, script: impl FnMut(&str) -> Answer + Send + 'static) {
@@ -280,8 +287,7 @@ fn a_connection_that_was_closed_before_is_not_used() {
     for number in 0..3 {
         low.answers(|_| Answer::Last("+OK\r\n".into()));
         client.set(LOW, number.to_string()).unwrap();
-        // Until the end of the connection has arrived.
-        thread::sleep(Duration::from_millis(50));
+        low.closed.recv_timeout(LONG).unwrap();
     }
     assert_eq!(low.seen(), [0, 1, 2].map(|number| format!("SET {LOW} {number}")));
 }
@@ -308,6 +314,28 @@ fn a_request_that_was_not_sent_is_repeated() {
     assert!(text.contains(&format!("{gone}: the connection failed: ")), "{text}");
 }
 
+/// A node whose process or machine hangs takes connections and answers nothing.
+#[test]
+fn a_node_that_does_not_answer_is_left() {
+    let Two { low, high, slots, mut client } = Two::new();
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    *slots.lock().unwrap() = vec![(0, 16383, hangs.local_addr().unwrap().port())];
+    low.answers(redirect("MOVED", &high));
+    client.set(LOW, "x").unwrap();
+    // The next map leads to the node that hangs. Until another node has its slots, no request is sent.
+    high.answers(|_| error("CLUSTERDOWN Hash slot not served"));
+    client.set_timeout(Some(Duration::from_millis(200))).unwrap();
+    client.set_limits(3, LONG);
+    let why = unavailable(client.set(LOW, "y"));
+    assert!(why.to_string().contains(&hangs.local_addr().unwrap().to_string()), "{why}");
+    *slots.lock().unwrap() = vec![(0, 16383, high.port())];
+    high.answers(|_| ok());
+    client.set_limits(10, LONG);
+    high.seen();
+    client.set(LOW, "z").unwrap();
+    assert_eq!(high.seen().last(), Some(&format!("SET {LOW} z")));
+}
+
 #[test]
 fn redirections_without_end_are_followed_within_limits() {
     let Two { low, high, mut client, .. } = Two::new();
@@ -332,7 +360,7 @@ fn redirections_without_end_are_followed_within_limits() {
     client.set_limits(u32::MAX, Duration::from_millis(300));
     let begun = Instant::now();
     let why = unavailable(client.set(LOW, "x"));
-    assert!((3..10).contains(&why.attempts) && why.elapsed <= Duration::from_secs(5), "{why}");
+    assert!((1..10).contains(&why.attempts) && why.elapsed <= Duration::from_secs(5), "{why}");
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
