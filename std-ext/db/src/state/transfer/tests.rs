@@ -1,1 +1,163 @@
+//! Two groups without a cluster around them: one sends its keys to the other.
 
+use super::*;
+use crate::Db;
+use crate::log::none::NoLog;
+use crate::log::{Log, OpenError};
+use crate::options::{Eviction, Options};
+use crate::progress::Progress;
+use crate::state::slots::SLOTS;
+use std::time::Duration;
+
+/// The primary of a group that has these slots.
+fn group(slots: Range<u16>) -> Db {
+    let options = Options { shards: 4, ..Options::in_memory() };
+    let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(slots)));
+    let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
+    db.become_primary(1);
+    db
+}
+
+fn moved() -> SlotSet {
+    SlotSet::of_range(1000..9000)
+}
+
+fn is_moved(key: &str) -> bool {
+    moved().contains(slot(key.as_bytes()))
+}
+
+/// Keys of the slots that move.
+fn names(prefix: &str, number: usize) -> Vec<String> {
+    let all = (0..).map(|n| format!("{prefix} {n}"));
+    all.filter(|key| is_moved(key)).take(number).collect()
+}
+
+/// Sends all that there is at present.
+fn send(export: &mut Export, to: &Db) {
+    loop {
+        let items = export.next(1000);
+        if items.is_empty() {
+            return;
+        }
+        to.state().import(&moved(), &items).unwrap();
+    }
+}
+
+#[track_caller]
+fn agree(one: &Db, other: &Db) {
+    let digest = |db: &Db| db.state().digest_of_slots(&moved(), 0);
+    assert_eq!(digest(one), digest(other));
+}
+
+#[test]
+fn keys_move_while_they_change() {
+    let (source, target) = (group(0..SLOTS), group(0..0));
+    let keys = names("key", 300);
+    for key in &keys {
+        source.set(key, format!("value of {key}")).unwrap();
+    }
+    source.set("not moved", "red").unwrap();
+    assert!(!is_moved("not moved"));
+    let mut export = Export::new(Arc::clone(source.state()), moved());
+    let some = export.next(1000);
+    assert!(some.len() < 300, "all at once");
+    target.state().import(&moved(), &some).unwrap();
+    // Some of these were sent, and others not.
+    for chunk in keys.chunks_exact(6) {
+        let [add, append, delete, expire, set, _] = chunk else { unreachable!() };
+        source.set(add, "5").unwrap();
+        source.add(add, 7).unwrap();
+        source.append(append, " and more").unwrap();
+        source.delete(delete).unwrap();
+        source.expire(expire, Duration::from_secs(1000)).unwrap();
+        source.set(set, "new").unwrap();
+    }
+    send(&mut export, &target);
+    agree(&source, &target);
+    source.set(&keys[0], "last").unwrap();
+    let (entry, time) = source.state().lose_slots(7, &moved()).unwrap();
+    assert!(entry > 0 && source.state().is_safe(&moved()));
+    send(&mut export, &target);
+    agree(&source, &target);
+    assert!(source.set(&keys[0], "late").is_err() && source.get(&keys[0]).is_err());
+    assert!(target.get(&keys[0]).is_err(), "it is served before it is owned");
+    let before = target.now();
+    target.state().gain_slots(7, &moved(), time + 5000).unwrap();
+    assert!(target.now() >= before.max(time + 5000), "a key may not have expired any more");
+    assert_eq!(target.get(&keys[0]).unwrap().as_deref(), Some(&b"last"[..]));
+    assert_eq!(target.get("not moved").ok(), None);
+    assert_eq!(source.get("not moved").unwrap().as_deref(), Some(&b"red"[..]));
+    source.state().clear_slots(&moved()).unwrap();
+    assert_eq!(source.state().digest_of_slots(&moved(), 0).keys, 0);
+}
+
+#[test]
+fn a_source_that_clears_its_keys_begins_again() {
+    let (source, target) = (group(0..SLOTS), group(0..0));
+    names("old", 50).iter().for_each(|key| source.set(key, "old").unwrap());
+    let mut export = Export::new(Arc::clone(source.state()), moved());
+    send(&mut export, &target);
+    agree(&source, &target);
+    source.clear().unwrap();
+    names("new", 5).iter().for_each(|key| source.set(key, "new").unwrap());
+    send(&mut export, &target);
+    agree(&source, &target);
+    assert_eq!(target.state().digest_of_slots(&moved(), 0).keys, 5);
+    drop(export);
+    assert_eq!(source.state().feeds.number.get(), 0, "writers note changes for nobody");
+}
+
+#[test]
+fn keys_of_other_slots_are_left_alone() {
+    let (source, target) = (group(0..SLOTS), group(9000..SLOTS));
+    let keys = names("key", 100);
+    keys.iter().for_each(|key| source.set(key, [7; 1000]).unwrap());
+    let own = (0..).map(|n| format!("own {n}")).find(|key| slot(key.as_bytes()) >= 9000).unwrap();
+    target.set(&own, "red").unwrap();
+    send(&mut Export::new(Arc::clone(source.state()), moved()), &target);
+    let mut seen = Vec::new();
+    let mut session = target.session();
+    assert_eq!(session.scan(0, 1000, &mut |key| seen.push(key.to_vec())), 0);
+    assert_eq!(seen, [own.as_bytes()]);
+    for _ in 0..20 {
+        assert_eq!(session.random_key().as_deref(), Some(own.as_bytes()));
+    }
+    session.scan_slot(slot(keys[0].as_bytes()), &mut |key| panic!("it shows {key:?}"));
+    // No client of this group may remove them, and memory that is short neither.
+    target.clear().unwrap();
+    agree(&source, &target);
+    target.state().limit.set_bytes(1);
+    target.state().limit.set_eviction(Eviction::Random);
+    assert!(target.set(&own, "blue").is_err(), "other keys were evicted for it");
+    agree(&source, &target);
+    let items = vec![Item::Set(keys[0].clone().into(), None, vec![1])];
+    let full = target.state().import(&moved(), &items);
+    assert_eq!(full, Err(RequestError::OutOfMemory));
+}
+
+#[test]
+fn only_slots_without_an_owner_here_are_imported_and_cleared() {
+    let target = group(0..SLOTS);
+    let key = names("key", 1).remove(0);
+    target.set(&key, "own").unwrap();
+    let state = target.state();
+    let refused = Err(RequestError::SlotNotOwned);
+    let items = [Item::Set(key.clone().into(), None, vec![1])];
+    assert_eq!(state.import(&moved(), &items), refused);
+    assert_eq!(state.import(&moved(), &[Item::Cleared]), refused);
+    assert_eq!(state.clear_slots(&moved()), refused);
+    assert_eq!(state.gain_slots(1, &moved(), 0), refused);
+    assert_eq!(target.get(&key).unwrap().as_deref(), Some(&b"own"[..]));
+    state.lose_slots(1, &moved()).unwrap();
+    assert_eq!(state.lose_slots(2, &moved()).map(drop), Err(RequestError::SlotNotOwned));
+    // A peer sends a key of a slot that is not of this move.
+    let other = [Item::Set(b"not moved".to_vec(), None, vec![1])];
+    assert_eq!(state.import(&moved(), &other), refused);
+    assert!(state.clear_slots(&moved()).unwrap() > 0);
+    // The entry tells that this node was still the primary, even if there was no key.
+    let last = state.log.last();
+    assert!(state.clear_slots(&moved()).unwrap() > last);
+    target.become_follower();
+    assert_eq!(state.import(&moved(), &items), Err(RequestError::NotPrimary));
+    assert_eq!(state.clear_slots(&moved()), Err(RequestError::NotPrimary));
+}
