@@ -11,6 +11,8 @@
 //! ```
 
 pub(super) mod create;
+#[cfg(test)]
+mod model;
 pub(super) mod record;
 pub(super) mod source;
 mod target;

@@ -26,8 +26,9 @@ use std::fmt;
 const MOST_BYTES: usize = 64 * 1024;
 /// The longest reason, in characters.
 const MOST_REASON: usize = 200;
-/// Bytes by which a record can grow while the move goes on: a reason of characters that JSON escapes, and an epoch.
-const MOST_GROWTH: usize = MOST_REASON * 12 + 32;
+/// Bytes by which a record can grow while the move goes on: a reason of characters that JSON escapes, and an epoch,
+/// and a time.
+const MOST_GROWTH: usize = MOST_REASON * 12 + 64;
 
 /// The state of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -227,7 +228,8 @@ pub(crate) struct MoveRecord {
     pub(crate) state: MoveState,
     /// The epoch of the target's primary that imports; 0 before the first one has claimed the move.
     pub(crate) epoch: u64,
-    /// When the source has lost the slots, in milliseconds since 1970; 0 before.
+    /// When the source has lost the slots, in milliseconds since 1970; 0 before. The target's clock is not behind it when
+    /// it serves the slots.
     pub(crate) time: u64,
     /// Why the move is in this state, for people; empty if there is nothing to say.
     pub(crate) reason: String,
@@ -243,7 +245,6 @@ struct Written {
     to: u32,
     state: MoveState,
     epoch: u64,
-    #[serde(default)]
     time: u64,
     reason: String,
 }
