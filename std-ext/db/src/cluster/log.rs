@@ -15,7 +15,8 @@
 //! microseconds. A follower's answers need no proof: they may be stale, and the view says how old they may be.
 //!
 //! # Lock order
-//! Shards; then `progress`; then one of `queue` and `proofs`; then `slots`. A thread that takes `on_progress` holds no other.
+//! Shards; then `progress`; then one of `queue` and `proofs`; then `slots`. A thread that takes `on_progress` holds no
+//! other.
 
 use super::clock;
 use super::core::Entry;
@@ -107,8 +108,8 @@ struct Proofs {
 }
 
 impl EtcdLog {
-    /// Makes the log of a node that has the entries up to `last`, and whose group owns `slots`. `wake` tells the driver to look at the log; it must
-    /// not block.
+    /// Makes the log of a node that has the entries up to `last`, and whose group owns `slots`. `wake` tells the driver
+    /// to look at the log; it must not block.
     pub(crate) fn new(
         settings: LogSettings,
         relay: Arc<Relay>,
@@ -291,6 +292,16 @@ impl EtcdLog {
         lock(&self.queue).closed.then_some(Err(LogError::Closed))
     }
 
+    /// Notes the slots that the group gets or loses by an entry.
+    fn note_slots(&self, entry: Lsn, changes: &[u8]) {
+        let (slots, owned) = match Changes::new(changes).next() {
+            Some(Ok(LoggedOp::Out(_, slots))) => (slots, false),
+            Some(Ok(LoggedOp::Own(_, slots))) => (slots, true),
+            _ => return,
+        };
+        self.assign_slots(entry, &SlotSet::from_bits(slots), owned);
+    }
+
     /// Wakes the driver if it waits for as many entries as there are.
     fn nudge(&self) {
         let mut queue = lock(&self.queue);
@@ -326,16 +337,8 @@ impl Log for EtcdLog {
         // Relaxed: only this function stores it while the node is the primary, under the lock of the queue.
         let lsn = self.last.load(Ordering::Relaxed) + 1;
         // Before the number is published: a snapshot that ends with this entry has the slots behind it.
-        match Changes::new(&changes).next() {
-            Some(Ok(LoggedOp::Out(_, slots))) => {
-                self.assign_slots(lsn, &SlotSet::from_bits(slots), false)
-            }
-            Some(Ok(LoggedOp::Own(_, slots))) => {
-                self.assign_slots(lsn, &SlotSet::from_bits(slots), true)
-            }
-            _ => {}
-        }
-        // Release: as in `set_reached`.
+        self.note_slots(lsn, &changes);
+        // Release: as in `set_reached`, it pairs with the acquire in `reached`.
         self.last.store(lsn, Ordering::Release);
         self.queued.add(changes.len() as u64);
         queue.entries.push(Entry { lsn, time, changes });

@@ -20,7 +20,7 @@ use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
 use super::moves::source::{Asked, Asks};
-use super::moves::{Mover, Primaries};
+use super::moves::{self, Mover, Primaries};
 use super::peer::client::MOST_FETCHED;
 use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
@@ -327,7 +327,7 @@ impl Starting<'_> {
             let _disk = disk;
             runtime.block_on(async move {
                 tokio::spawn(registry.run(registering));
-                tokio::spawn(mover.run(asked));
+                tokio::spawn(moves::run(mover, asked));
                 Driver::new(parts).run(messages).await;
             });
         };
@@ -484,8 +484,8 @@ impl Starting<'_> {
     }
 }
 
-/// Returns the slots that the group owns, as far as the folder knows its log. The snapshot says those of its end. It may
-/// need entries from before, which lead to the same.
+/// Returns the slots that the group owns, as far as the folder knows its log. The snapshot says those of its end. It
+/// may need entries from before, which lead to the same.
 fn slots_of(relayed: &Relayed, format: &Format, group: u32) -> SlotSet {
     let at_birth = || SlotSet::of_range(share(group, format.groups));
     let snapshot = relayed.snapshot.as_ref().map(|snapshot| snapshot.slots.clone());

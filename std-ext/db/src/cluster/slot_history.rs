@@ -3,7 +3,7 @@
 use crate::SlotSet;
 use crate::log::Lsn;
 
-/// Changes that are kept. A snapshot asks for an entry that is a few seconds old at most.
+/// Changes that are kept. The entry of a snapshot is a few seconds old at most.
 const MOST: usize = 256;
 
 /// The slots that a group owns.

@@ -1,7 +1,7 @@
-//! The key `slots`: which group has which slot, as the groups have published it.
+//! The key `slots`: the group of each slot, as the groups have published it.
 //!
-//! It is a hint for clients and for nodes of other groups. What a group owns stands in its log; the primary of each
-//! group corrects the map when it differs.
+//! It is a hint for clients and for nodes of other groups. The slots of a group stand in its log. Its primary corrects
+//! the map when it has got some.
 
 use crate::SlotSet;
 use crate::slot_set::{MOST_GROUPS, SLOT_SET_BYTES, share};

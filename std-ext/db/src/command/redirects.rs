@@ -41,8 +41,7 @@ impl Redirects<'_> {
     /// Returns the error that sends a client to the primary of the group that has a slot.
     pub(super) fn to_owner(self, view: &View, slot: Option<u16>) -> CommandError {
         let Some(slot) = slot else { return error_text(RequestError::NotPrimary).into() };
-        // Its last owner has lost it, and the next one does not have it yet; or this node has just lost it, and its view
-        // does not say so.
+        // Its last owner has lost it, and the next one does not have it yet.
         if view.owners.owner(slot) == u32::from(SlotOwners::MOVING) {
             return MOVING.into();
         }

@@ -192,8 +192,8 @@ pub trait Log: Send + Sync {
         SlotSet::all()
     }
 
-    /// Notes, on a follower, that the group has got or lost slots by an entry. The primary's log sees that when the entry
-    /// is appended. The caller holds the locks of the slots' shards, and publishes the entry afterwards.
+    /// Notes, on a follower, that the group has got or lost slots by an entry. The primary's log sees that when the
+    /// entry is appended. The caller holds the locks of the slots' shards, and publishes the entry afterwards.
     fn assign_slots(&self, entry: Lsn, slots: &SlotSet, owned: bool) {
         let _ = (entry, slots, owned);
     }

@@ -136,7 +136,7 @@ impl State {
                 }
                 LoggedOp::Clock(_) | LoggedOp::Own(..) => shards.extend(0..self.shards.len()),
                 LoggedOp::Out(_, slots) => {
-                    shards.extend(self.shards_with(&SlotSet::from_bits(slots)))
+                    shards.extend(self.shards_with(&SlotSet::from_bits(slots)));
                 }
                 LoggedOp::Begin(..) => {
                     // Relaxed: stored under the locks of all shards, before this node began to follow.

@@ -25,6 +25,8 @@ pub(crate) mod digest;
 #[cfg(feature = "cluster")]
 mod digest_cell;
 pub(crate) mod evict;
+#[cfg(feature = "cluster")]
+mod feeds;
 mod floor;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
@@ -82,7 +84,7 @@ pub(crate) struct State {
     pub(crate) ownership: Ownership,
     /// The moves that send keys of this group to another one.
     #[cfg(feature = "cluster")]
-    feeds: transfer::Feeds,
+    feeds: feeds::Feeds,
     /// The bounds of the log's entries and of requests, in bytes.
     pub(crate) longest_entry: usize,
     pub(crate) largest_request: usize,
@@ -154,7 +156,7 @@ impl State {
             marks: Marks::default(),
             ownership: Ownership::default(),
             #[cfg(feature = "cluster")]
-            feeds: transfer::Feeds::default(),
+            feeds: feeds::Feeds::default(),
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
             floor: AtomicU64::new(0),

@@ -106,20 +106,21 @@ impl Ownership {
         self.0.as_ref().is_none_or(|own| own.has(slot()))
     }
 
-    /// Gives the group slots, or takes them away. The caller holds the locks of their shards. The keys of slots that are
-    /// got are published; those of slots that are lost are still there.
+    /// Gives the group slots, or takes them away. The caller holds the locks of their shards. The keys of slots that
+    /// are got are published; those of slots that are lost are still there.
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn assign(&self, slots: &SlotSet, owned: bool) {
         let Some(own) = &self.0 else { return };
         // [OW-2] Release: pairs with the acquire in `changes`. It comes before the slots are stored.
         own.changes.fetch_add(1, Ordering::Release);
         for (word, bits) in own.words.iter().zip(words(slots)).filter(|(_, bits)| *bits != 0) {
-            // [OW-1] [OW-2] Release: pairs with the acquire in `Slots::has`, so a read that sees the slot sees the
-            // change counted. Publishing a state without the slot's keys releases this store, too. Slots of other
-            // shards, whose locks the caller lacks, share the word.
+            // Slots of other shards, whose locks the caller lacks, share the word.
             if owned {
+                // [OW-2] Release: pairs with the acquire in `Slots::has`, so a read that sees the slot sees the change
+                // counted.
                 word.fetch_or(bits, Ordering::Release);
             } else {
+                // [OW-1] Release: as above. Publishing a state without the slot's keys releases this store, too.
                 word.fetch_and(!bits, Ordering::Release);
             }
         }
@@ -137,8 +138,9 @@ impl Ownership {
         let Some(own) = &self.0 else { return SlotSet::all() };
         let mut bits = [0; SLOT_SET_BYTES];
         for (word, bytes) in own.words.iter().zip(bits.chunks_exact_mut(BITS / 8)) {
-            // Acquire: as in `Slots::has`, for a caller that looks at keys without a lock.
-            bytes.copy_from_slice(&word.load(Ordering::Acquire).to_le_bytes());
+            // [OW-2] Acquire: pairs with the release in `assign`, for a caller that looks at keys without a lock.
+            let bits = word.load(Ordering::Acquire);
+            bytes.copy_from_slice(&bits.to_le_bytes());
         }
         SlotSet::from_bits(&bits)
     }

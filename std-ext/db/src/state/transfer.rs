@@ -1,4 +1,4 @@
-//! Moving hash slots between groups: what the states of the two groups do.
+//! Moving hash slots between groups: the parts of the two groups' states.
 //!
 //! The source sends keys with their values, never operations: first all keys of the slots, and meanwhile and afterwards
 //! each key that has changed, looked up anew. So the target needs neither the source's log nor its clock. A key may be
@@ -9,32 +9,31 @@
 //! until an entry clears them, but for those that expire.
 
 use super::digest::{DigestPart, hash};
+use super::feeds::Feed;
 use super::shard::Core;
 use super::slots::slot;
 use super::{LockedShards, State, apply_change, shard};
-use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Lsn;
-use crate::log::change::{self, Changes, LoggedOp};
+use crate::log::change;
 use crate::request::{Answer, Change, Expiry, RequestError, SetCondition};
 use crate::slot_set::SlotSet;
-use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The buckets that are scanned under a shard's lock at a time: some 20 µs.
 const BUCKETS: usize = 256;
 /// Keys that have changed and are looked up at a time.
 const CHANGED: usize = 256;
 
-/// A piece of what the source sends.
+/// A piece of the data that the source sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// A key with its value and its expiration.
     Set(Vec<u8>, Option<u64>, Vec<u8>),
     /// A key that is not there any more.
     Removed(Vec<u8>),
-    /// All keys were removed: what was sent before does not count.
+    /// All keys were removed. The pieces before this one do not count.
     Cleared,
 }
 
@@ -49,70 +48,6 @@ impl Item {
     }
 }
 
-/// The moves that send keys of this group.
-#[derive(Default)]
-pub(super) struct Feeds {
-    /// The number of them, so that writers take no lock if there is none. A feed reads a shard only after it was
-    /// counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
-    number: Gauge,
-    all: Mutex<Vec<Arc<Feed>>>,
-}
-
-/// What has changed in the slots of a move since it was sent.
-struct Feed {
-    slots: SlotSet,
-    changed: Mutex<Changed>,
-}
-
-#[derive(Default)]
-struct Changed {
-    keys: HashSet<Vec<u8>>,
-    cleared: bool,
-}
-
-impl Feeds {
-    /// Notes the changes of an entry. The caller holds the locks of their shards, and has published them.
-    #[inline]
-    pub(super) fn push(&self, changes: &[u8]) {
-        if self.number.get() != 0 {
-            lock(&self.all).iter().for_each(|feed| feed.push(changes));
-        }
-    }
-}
-
-impl Feed {
-    #[cold]
-    fn push(&self, changes: &[u8]) {
-        let mut changed = lock(&self.changed);
-        let mut note = |key: &[u8]| {
-            if self.slots.contains(slot(key)) {
-                changed.keys.insert(key.to_vec());
-            }
-        };
-        let mut cleared = false;
-        for operation in Changes::new(changes).map_while(Result::ok) {
-            match operation {
-                LoggedOp::Change(key, _) => note(key),
-                LoggedOp::Rename(from, to) => {
-                    note(from);
-                    note(to);
-                }
-                LoggedOp::Clear(begin, end) => {
-                    cleared |= self.slots.overlaps(&SlotSet::of_range(begin..end));
-                }
-                // It may have removed keys that had not expired by the clock of the target.
-                LoggedOp::Clock(_) => cleared = true,
-                LoggedOp::Begin(..)
-                | LoggedOp::Floor(_)
-                | LoggedOp::Batch(_)
-                | LoggedOp::Out(..)
-                | LoggedOp::Own(..) => {}
-            }
-        }
-        changed.cleared |= cleared;
-    }
-}
-
 /// Reads the keys of some slots, and then those that change. Dropping it ends that.
 pub(crate) struct Export {
     state: Arc<State>,
@@ -124,10 +59,7 @@ pub(crate) struct Export {
 
 impl Drop for Export {
     fn drop(&mut self) {
-        let feeds = &self.state.feeds;
-        let mut all = lock(&feeds.all);
-        all.retain(|feed| !Arc::ptr_eq(feed, &self.feed));
-        feeds.number.set(all.len() as u64);
+        self.state.feeds.end(&self.feed);
     }
 }
 
@@ -135,11 +67,7 @@ impl Export {
     /// Begins to note changes, and to read keys.
     pub(crate) fn new(state: Arc<State>, slots: SlotSet) -> Self {
         let shards = state.shards_with(&slots);
-        let feed = Arc::new(Feed { slots, changed: Mutex::default() });
-        let mut all = lock(&state.feeds.all);
-        all.push(Arc::clone(&feed));
-        state.feeds.number.set(all.len() as u64);
-        drop(all);
+        let feed = state.feeds.begin(slots);
         Self { state, feed, shards, at: (0, 0) }
     }
 
@@ -155,7 +83,9 @@ impl Export {
                 return vec![Item::Cleared];
             }
             let some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
-            some.iter().for_each(|key| _ = changed.keys.remove(key));
+            for key in &some {
+                changed.keys.remove(key);
+            }
             drop(changed);
             // After it was taken from the set: a later change puts the key there again.
             items.extend(some.into_iter().map(|key| self.look_up(key)));
@@ -198,13 +128,11 @@ impl Export {
                 Item::Set(record.key().to_vec(), record.expires_at(), value)
             };
             items.extend(found.into_iter().map(item));
-            match next {
-                Some(next) => self.at.1 = next,
-                None => {
-                    self.at = (self.at.0 + 1, 0);
-                    return;
-                }
-            }
+            let Some(next) = next else {
+                self.at = (self.at.0 + 1, 0);
+                return;
+            };
+            self.at.1 = next;
         }
     }
 }
@@ -224,13 +152,13 @@ impl State {
         let time = advance(&mut cores, self.clock.now());
         let mut entry = Vec::new();
         change::out(of_move, slots.bits(), &mut entry);
-        // Before the entry is appended: what is evaluated from now on is behind it.
+        // Before the entry is appended: commands that are evaluated from now on are behind it.
         self.ownership.assign(slots, false);
         Ok((self.log_and_publish_all(&mut cores, time, &entry), time))
     }
 
-    /// Gives the group slots whose keys it has. `time` is that of the entry by which another group has lost them: no key
-    /// that had expired there may be back here. Returns the entry.
+    /// Gives the group slots whose keys it has. `time` is that of the entry by which another group has lost them: no
+    /// key that had expired there may be back here. Returns the entry.
     pub(crate) fn gain_slots(
         &self,
         of_move: u64,

@@ -267,7 +267,7 @@ fn ask_for(connection: &mut redis::Connection, words: &[&str]) -> String {
     }
 }
 
-/// Runs a command `hedgerow-db cluster`. Returns whether it has succeeded, and what it has printed.
+/// Runs a command `hedgerow-db cluster`. Returns whether it has succeeded, and its output.
 pub(crate) fn command(etcd: &Etcd, words: &[&str]) -> (bool, String) {
     let mut command = program();
     command.arg("cluster").args(words).args(["--cluster-name", "test"]);

@@ -211,7 +211,8 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
         own(registration.group, &claimed);
         if claimed != slots_of(registration.group) {
             problems.push(format!(
-                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?} by the key slots in etcd",
+                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?} by the key slots in \
+                 etcd",
                 registration.group,
                 slots_of(registration.group)
             ));

@@ -50,9 +50,8 @@ impl Shown {
     }
 
     fn line(&self) -> String {
-        let ranges = self.slots.iter().map(|(first, last)| match first == last {
-            true => first.to_string(),
-            false => format!("{first}-{last}"),
+        let ranges = self.slots.iter().map(|(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
         });
         let ranges: Vec<_> = ranges.collect();
         let why = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
@@ -122,17 +121,13 @@ async fn wait(
 ) -> Result<MoveRecord, AdminError> {
     let mut last = None;
     loop {
-        match client.get(keys.move_of(id)).await?.pair {
-            Some(pair) => last = Some(MoveRecord::parse(&pair.value)?),
-            // A record is deleted only after it was done or cancelled, and that was long enough ago to be seen, unless
-            // nothing was moved.
-            None => {
-                let map = read_slots(client, keys).await?;
-                return last.map(|last| ended(last, map.as_ref())).ok_or_else(|| {
-                    AdminError::from(format!("the move {id:016x} is gone already"))
-                });
-            }
-        }
+        let Some(pair) = client.get(keys.move_of(id)).await?.pair else {
+            let map = read_slots(client, keys).await?;
+            let last = last.map(|last| ended(last, map.as_ref()));
+            return last
+                .ok_or_else(|| AdminError::from(format!("the move {id:016x} is gone already")));
+        };
+        last = Some(MoveRecord::parse(&pair.value)?);
         if Instant::now() > until {
             return Err(AdminError::from(format!(
                 "the move {id:016x} has not ended yet: look at `hedgerow-db cluster move`, and at the logs of the \

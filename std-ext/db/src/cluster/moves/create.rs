@@ -1,7 +1,7 @@
-//! Beginning a move, and turning it back: what an administrator does.
+//! The parts of an administrator: beginning a move, and turning it back.
 
+use super::mover::text;
 use super::record::{Actor, MoveRecord, MoveState};
-use super::text;
 use crate::SlotSet;
 use crate::cluster::etcd::{Client, Compare, Keys as KeyRange, Operation, Range, Transaction};
 use crate::cluster::keys::Keys;

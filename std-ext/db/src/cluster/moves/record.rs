@@ -228,8 +228,8 @@ pub(crate) struct MoveRecord {
     pub(crate) state: MoveState,
     /// The epoch of the target's primary that imports; 0 before the first one has claimed the move.
     pub(crate) epoch: u64,
-    /// When the source has lost the slots, in milliseconds since 1970; 0 before. The target's clock is not behind it when
-    /// it serves the slots.
+    /// When the source has lost the slots, in milliseconds since 1970; 0 before. The target's clock is not behind it
+    /// when it serves the slots.
     pub(crate) time: u64,
     /// Why the move is in this state, for people; empty if there is nothing to say.
     pub(crate) reason: String,
@@ -299,15 +299,6 @@ impl MoveRecord {
         let (slots, reason) = (self.slots.ranges(), self.reason.clone());
         serde_json::to_string(&Written { slots, from, to, state, epoch, time, reason })
             .unwrap_or_default()
-    }
-
-    /// Returns the one that a primary of this group is, in this epoch; `None` if its group has no part in the move.
-    pub(crate) fn actor(&self, group: u32, epoch: u64) -> Option<Actor> {
-        match group {
-            group if group == self.from => Some(Actor::Source),
-            group if group == self.to => Some(Actor::Target(epoch)),
-            _ => None,
-        }
     }
 
     /// Returns the phase of the move.
@@ -490,7 +481,5 @@ mod tests {
             at(Moved).end(admin).unwrap_err().to_string(),
             "the move is moved, and ends only after it is done or cancelled"
         );
-        let by = |group| record.actor(group, 9);
-        assert_eq!([by(3), by(4), by(5)], [Some(Actor::Source), Some(Actor::Target(9)), None]);
     }
 }

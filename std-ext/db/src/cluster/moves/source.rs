@@ -1,7 +1,7 @@
 //! The group that slots are moved from: its primary leaves them, and removes their keys afterwards.
 
+use super::mover::{Found, LOOK, Mover, read_slots, text};
 use super::record::{Actor, MoveRecord, MoveState};
-use super::{Found, LOOK, Mover};
 use crate::log::Log as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
-/// How long clients are held back at most, from before the slots are lost until the target serves them. A client that
-/// asks for them afterwards is told to try again.
+/// How long clients are held back at most, from before the slots are lost until the target serves them. Afterwards, a
+/// client with a command for them is told to try again.
 const HOLD: Duration = Duration::from_secs(2);
 
 /// How often the record of a move is changed anew, if another node has changed it meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// What the target's primary asks of the source's.
+/// A request of the target's primary to the source's.
 pub(in crate::cluster) enum Asked {
     /// Lose the slots of this move to this group.
     Leave { id: u64, to: u32, done: oneshot::Sender<Result<(), String>> },
@@ -24,7 +24,7 @@ pub(in crate::cluster) enum Asked {
     Taken { id: u64 },
 }
 
-/// Sends what is asked to the task that does it.
+/// Sends requests to the task that executes them.
 pub(in crate::cluster) type Asks = UnboundedSender<Asked>;
 
 /// The move for which clients are held back.
@@ -33,7 +33,7 @@ struct Holding {
     taken: Arc<Notify>,
 }
 
-/// Does what the primaries of other groups ask.
+/// Executes the requests of the primaries of other groups.
 pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
     let mut holding: Option<Holding> = None;
     while let Some(asked) = asked.recv().await {
@@ -63,7 +63,7 @@ pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
     }
 }
 
-/// Holds clients back for a time, or until the result is notified: they cannot be told yet who has the slots.
+/// Holds clients back for a time, or until the result is notified: they cannot be told yet which group has the slots.
 fn hold(mover: &Mover) -> Arc<Notify> {
     let (taken, log) = (Arc::new(Notify::new()), Arc::clone(&mover.log));
     let until = Arc::clone(&taken);
@@ -77,7 +77,7 @@ fn hold(mover: &Mover) -> Arc<Notify> {
 }
 
 async fn see_map(mover: &Mover) -> Result<(), String> {
-    let map = super::read_slots(&mover.client, &mover.keys).await.map_err(super::text)?;
+    let map = read_slots(&mover.client, &mover.keys).await.map_err(text)?;
     if let Some(map) = map {
         // Fails only after the driver has stopped.
         let _ = mover.inbox.send(crate::cluster::message::Message::Slots(map));
@@ -98,7 +98,7 @@ async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
             // Nobody can cancel the move from here on. If this node is not the primary any more, the entry below is
             // never committed, and the next primary is asked again.
             let next = found.record.next(MoveState::Leaving, Actor::Source, "");
-            found = mover.change(&found, next.map_err(super::text)?).await?;
+            found = mover.change(&found, next.map_err(text)?).await?;
         }
         MoveState::Ready => return Err("this group does not own all of the slots".to_owned()),
         MoveState::Leaving => {}
@@ -115,7 +115,7 @@ async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
         mover.db.state().latest_time()
     };
     for _ in 0..ATTEMPTS {
-        let next = found.record.next(MoveState::Moved, Actor::Source, "").map_err(super::text)?;
+        let next = found.record.next(MoveState::Moved, Actor::Source, "").map_err(text)?;
         if mover.change(&found, MoveRecord { time, ..next }).await.is_ok() {
             return Ok(());
         }
@@ -167,7 +167,7 @@ async fn finish(mover: &Mover, found: Found) -> Result<(), String> {
             mover.publish_slots().await?;
             let reason = "it was returned";
             let next = found.record.next(MoveState::Cancelled, Actor::Source, reason);
-            let next = next.map_err(super::text)?;
+            let next = next.map_err(text)?;
             mover.change(&found, next).await.map(drop)
         }
         _ => Ok(()),

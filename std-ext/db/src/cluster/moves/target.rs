@@ -1,12 +1,13 @@
 //! The group that slots are moved to: its primary fetches their keys, and takes the slots over.
 
+use super::mover::{Found, LOOK, Mover, text};
 use super::record::{Actor, MoveState};
-use super::{Found, LOOK, Mover, text};
 use crate::cluster::peer::{Exported, PeerClient};
 use crate::log::{Log as _, Lsn};
 use crate::request::RequestError;
 use crate::state::digest::DigestPart;
 use crate::state::transfer::Item;
+use std::fmt::Display;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -82,7 +83,7 @@ impl Import<'_> {
 
     /// Fetches the keys of the slots, and takes the slots over.
     async fn import(&self, found: Found) -> Result<(), String> {
-        // With this node's epoch: what an earlier primary has sent compares another record.
+        // With this node's epoch: a change that an earlier primary has sent compares another record.
         let claimed = match found.record.state {
             MoveState::Ready => MoveState::Copying,
             state => state,
@@ -194,12 +195,13 @@ impl Import<'_> {
             return Ok(());
         }
         tracing::error!(
-            "of the move {:016x}, {} keys are here and {} at the source, or their values differ: they are fetched again",
+            "of the move {:016x}, {} keys are here and {} at the source, or their values differ: they are fetched \
+             again",
             found.id,
             own.keys,
             digest.keys
         );
-        Err(Failed::Again("what was fetched differs from the source".to_owned()))
+        Err(Failed::Again("the fetched keys differ from those of the source".to_owned()))
     }
 
     /// Takes the slots over, whose keys this group's log has.
@@ -238,6 +240,6 @@ impl From<String> for Failed {
     }
 }
 
-fn again(why: impl ToString) -> Failed {
+fn again(why: impl Display) -> Failed {
     Failed::Again(why.to_string())
 }

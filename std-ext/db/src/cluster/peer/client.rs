@@ -1,7 +1,7 @@
 //! Asks a peer.
 
 use super::digest;
-use super::error::PeerError;
+use super::error::{PeerError, status_error};
 use super::export::Exports;
 use super::identity::{GroupId, PeerStatus};
 use super::limits::{CHUNK, SILENCE};
@@ -18,8 +18,8 @@ use crate::clustered::Digest;
 use crate::config::is_loopback;
 use std::time::Duration;
 use tokio::time::timeout;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -148,24 +148,6 @@ impl PeerClient {
 
     fn of_move(&self, group: u32, id: u64) -> MoveRequest {
         MoveRequest { from: Some(self.group.sent_by(self.node)), group, r#move: id }
-    }
-}
-
-/// Returns the error for a status of the peer, or of the connection.
-pub(super) fn status_error(status: &Status) -> PeerError {
-    let text = status.message().to_owned();
-    match status.code() {
-        Code::FailedPrecondition
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::InvalidArgument
-        | Code::Unimplemented
-        | Code::DataLoss => PeerError::Refused(text),
-        Code::OutOfRange => PeerError::Invalid("a message is longer than any can be"),
-        Code::Internal if text.contains("decode") => {
-            PeerError::Invalid("a message cannot be decoded")
-        }
-        _ => PeerError::Unreachable(text),
     }
 }
 

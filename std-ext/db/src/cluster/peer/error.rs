@@ -4,6 +4,7 @@ use crate::log::{LogError, Lsn, OpenError};
 use std::error::Error;
 use std::fmt;
 use std::io;
+use tonic::{Code, Status};
 
 /// Why a peer did not answer, or its answer was refused. The folder is as before.
 #[derive(Debug)]
@@ -74,5 +75,23 @@ impl From<io::Error> for PeerError {
 impl From<LogError> for PeerError {
     fn from(why: LogError) -> Self {
         Self::Disk(io::Error::other(why))
+    }
+}
+
+/// Returns the error for a status of the peer, or of the connection.
+pub(super) fn status_error(status: &Status) -> PeerError {
+    let text = status.message().to_owned();
+    match status.code() {
+        Code::FailedPrecondition
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::InvalidArgument
+        | Code::Unimplemented
+        | Code::DataLoss => PeerError::Refused(text),
+        Code::OutOfRange => PeerError::Invalid("a message is longer than any can be"),
+        Code::Internal if text.contains("decode") => {
+            PeerError::Invalid("a message cannot be decoded")
+        }
+        _ => PeerError::Unreachable(text),
     }
 }

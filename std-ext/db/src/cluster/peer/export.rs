@@ -1,7 +1,6 @@
 //! Sends the keys of hash slots to another group.
 
-use super::client::status_error;
-use super::error::PeerError;
+use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
 use super::wire::export_response::Part;
 use super::wire::{CaughtUp, DigestPart, ExportResponse, Frozen, Item as Sent, Items};
@@ -28,7 +27,7 @@ const MESSAGE: usize = 256 << 10;
 const WAITING: usize = 2;
 /// How often the state is asked for changes.
 const POLL: Duration = Duration::from_millis(4);
-/// How often the peer is told that there is no more, in polls.
+/// How often the peer is told that it has all, in polls.
 const TELL: u32 = 25;
 /// Keys that expire this soon after the slots were lost are not in the digest: the clocks of the two groups differ by
 /// less, and each of them may or may not have removed these.
@@ -45,7 +44,7 @@ impl Stream for Parts {
     }
 }
 
-/// What there is to send.
+/// The next thing to send.
 enum Next {
     Items(Vec<Item>),
     Nothing,

@@ -4,8 +4,8 @@
 //! before it fetches. `fetch` follows the peer's relay until `enough` says that the spool, or etcd, has all that comes
 //! next.
 
-use super::client::{PeerClient, PeerClientOptions, status_error};
-use super::error::PeerError;
+use super::client::{PeerClient, PeerClientOptions};
+use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
 use super::receive::Receiver;
 use crate::cluster::relay::RelayPosition;

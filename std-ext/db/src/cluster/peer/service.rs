@@ -49,7 +49,8 @@ impl Service {
         Self { serving, fetches, exports }
     }
 
-    /// Checks that a node of this cluster asks this group. Returns the asking group, and what does the work of moves.
+    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that
+    /// moves need.
     fn moves(&self, from: Option<&Identity>, group: u32) -> Result<(u32, &(Db, Asks)), Status> {
         let serving = &self.serving;
         serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
@@ -128,7 +129,7 @@ impl Peer for Service {
     ) -> Result<Response<export::Parts>, Status> {
         let ExportRequest { from, group, slots } = request.into_inner();
         let (_, (db, _)) = self.moves(from.as_ref(), group)?;
-        let wrong = || Status::invalid_argument("it asks for something that is no set of slots");
+        let wrong = || Status::invalid_argument("the request has no set of slots");
         let slots = SlotSet::from_bits(slots[..].try_into().map_err(|_| wrong())?);
         if db.role() != Role::Primary {
             return Err(Status::failed_precondition("it is not the primary of its group"));

@@ -25,6 +25,6 @@ pub struct Serving {
     pub digest: Box<TakeDigest>,
     /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
     pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
-    /// The database, and what does the work of moves; none in tests of the rest.
+    /// The database, and the requests of other groups' primaries; none in tests of the rest.
     pub(in crate::cluster) moves: Option<(Db, Asks)>,
 }

@@ -80,7 +80,8 @@ fn slots_move_there_and_back_while_clients_write() {
     }
     let stop = AtomicBool::new(false);
     // A counter in a slot that moves, which is asked wherever it is.
-    let counter = (0..).map(|n| format!("counter {n}")).find(|key| slot(key.as_bytes()) < 4096);
+    let mut all = (0..1000).map(|n| format!("counter {n}"));
+    let counter = all.find(|key| slot(key.as_bytes()) < 4096);
     let counter = counter.unwrap();
     thread::scope(|scope| {
         let writer = scope.spawn({
@@ -119,7 +120,9 @@ fn slots_move_there_and_back_while_clients_write() {
     });
 
     // Of one node of each group the snapshot says it, and of the other one the log.
-    groups.iter().for_each(|nodes| nodes[0].db().snapshot().unwrap());
+    for nodes in &groups {
+        nodes[0].db().snapshot().unwrap();
+    }
     groups.clear();
     for group in 0..2 {
         groups.push(start(&of_group(&etcd, "move", group), &folders[group as usize]));

@@ -1,0 +1,97 @@
+//! The keys that change while their slots are sent to another group.
+
+use super::slots::slot;
+use crate::gauge::Gauge;
+use crate::lock::lock;
+use crate::log::change::{Changes, LoggedOp};
+use crate::slot_set::SlotSet;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+/// The moves that send keys of this group.
+#[derive(Default)]
+pub(crate) struct Feeds {
+    /// The number of them, so that writers take no lock if there is none. A feed reads a shard only after it was
+    /// counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
+    number: Gauge,
+    all: Mutex<Vec<Arc<Feed>>>,
+}
+
+/// The changes in the slots of a move since they were sent.
+pub(super) struct Feed {
+    pub(super) slots: SlotSet,
+    pub(super) changed: Mutex<Changed>,
+}
+
+/// The keys that have changed.
+#[derive(Default)]
+pub(super) struct Changed {
+    pub(super) keys: HashSet<Vec<u8>>,
+    /// All keys of some slots were removed.
+    pub(super) cleared: bool,
+}
+
+impl Feeds {
+    /// Begins to note the changes of slots.
+    pub(super) fn begin(&self, slots: SlotSet) -> Arc<Feed> {
+        let feed = Arc::new(Feed { slots, changed: Mutex::default() });
+        let mut all = lock(&self.all);
+        all.push(Arc::clone(&feed));
+        self.number.set(all.len() as u64);
+        feed
+    }
+
+    /// Ends that.
+    pub(super) fn end(&self, feed: &Arc<Feed>) {
+        let mut all = lock(&self.all);
+        all.retain(|other| !Arc::ptr_eq(other, feed));
+        self.number.set(all.len() as u64);
+    }
+
+    /// Returns the number of moves for which changes are noted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Notes the changes of an entry. The caller holds the locks of their shards, and has published them.
+    #[inline]
+    pub(super) fn push(&self, changes: &[u8]) {
+        if self.number.get() != 0 {
+            lock(&self.all).iter().for_each(|feed| feed.push(changes));
+        }
+    }
+}
+
+impl Feed {
+    #[cold]
+    fn push(&self, changes: &[u8]) {
+        let mut changed = lock(&self.changed);
+        let mut note = |key: &[u8]| {
+            if self.slots.contains(slot(key)) {
+                changed.keys.insert(key.to_vec());
+            }
+        };
+        let mut cleared = false;
+        for operation in Changes::new(changes).map_while(Result::ok) {
+            match operation {
+                LoggedOp::Change(key, _) => note(key),
+                LoggedOp::Rename(from, to) => {
+                    note(from);
+                    note(to);
+                }
+                LoggedOp::Clear(begin, end) => {
+                    cleared |= self.slots.overlaps(&SlotSet::of_range(begin..end));
+                }
+                // It may have removed keys that had not expired by the clock of the target.
+                LoggedOp::Clock(_) => cleared = true,
+                LoggedOp::Begin(..)
+                | LoggedOp::Floor(_)
+                | LoggedOp::Batch(_)
+                | LoggedOp::Out(..)
+                | LoggedOp::Own(..) => {}
+            }
+        }
+        changed.cleared |= cleared;
+    }
+}
