@@ -187,10 +187,17 @@ impl State {
         ends.into_iter().all(|slot| self.mark(self.sharding.shard(slot), || slot) <= safe)
     }
 
-    /// Stores pieces that another group has sent. Returns the last entry.
-    pub(crate) fn import(&self, slots: &SlotSet, items: &[Item]) -> Result<Lsn, RequestError> {
-        let mut last = 0;
-        if self.admit_change(|| items.iter().map(Item::bytes).sum())? {
+    /// Stores pieces that another group has sent. Returns the last entry. None of this group's own keys is evicted for
+    /// them: without `may_exceed`, there must be room.
+    pub(crate) fn import(
+        &self,
+        slots: &SlotSet,
+        items: &[Item],
+        may_exceed: bool,
+    ) -> Result<Lsn, RequestError> {
+        let (mut last, most) = (0, self.limit.bytes());
+        let added: usize = items.iter().map(Item::bytes).sum();
+        if !may_exceed && most != 0 && self.memory().saturating_add(added) > most {
             return Err(RequestError::OutOfMemory);
         }
         let mut rest = items;

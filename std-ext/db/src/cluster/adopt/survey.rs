@@ -1,5 +1,6 @@
 //! Reads all of a folder, and changes nothing in it: the entries that a node with this folder has.
 
+use crate::SlotSet;
 use crate::cluster::core::entry::MOST_NUMBER;
 use crate::cluster::core::{Entry, Held, Mark, NodeId};
 use crate::cluster::error::StartError;
@@ -160,6 +161,15 @@ fn read_snapshot(
             folder.path().display()
         )));
     }
+    let is_alone = belonging.is_some_and(|belonging| !belonging.has_several_groups());
+    if is_alone && snapshot.position().is_some_and(|position| position.slots != SlotSet::all()) {
+        return Err(StartError::new(format!(
+            "{} has the keys of some slots only, because slots have moved between groups, and only clusters of one \
+             group can be adopted. Keep the directories of all nodes; `hedgerow-db --dir` opens a copy of one without \
+             a cluster",
+            folder.path().display()
+        )));
+    }
     let covered = covered(&snapshot);
     if covered.mark.is_some_and(|mark| !is_plausible(&mark)) {
         return Err(StartError::new(format!(
@@ -181,7 +191,16 @@ fn read_log_behind(
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {
         let mut sets_back = false;
         for change in Changes::new(changes) {
-            sets_back |= matches!(change?, LoggedOp::Clock(_));
+            match change? {
+                LoggedOp::Clock(_) => sets_back = true,
+                // The seeded log would say nothing about the slots of the other group.
+                LoggedOp::Out(..) | LoggedOp::Own(..) => {
+                    return Err(
+                        "slots have moved between groups, and only clusters of one group can be adopted",
+                    );
+                }
+                _ => {}
+            }
         }
         let mark = mark_in(lsn, changes);
         if lsn >= MOST_NUMBER

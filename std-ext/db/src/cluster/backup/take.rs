@@ -91,11 +91,16 @@ async fn read(settings: &ClusterSettings) -> Result<Found, StartError> {
     let format = client.get(keys.format()).await?.pair;
     let Some(format) = format else { return Err(no_cluster(settings, &keys)) };
     let format = Format::parse(&format.value)?;
-    if format.groups != 1 {
+    let have_moved = client.get(keys.slots()).await?.pair.is_some();
+    if format.groups != 1 || have_moved {
+        let has = match format.groups {
+            1 => "several groups".to_owned(),
+            groups => format!("{groups} groups"),
+        };
         return Err(StartError::new(format!(
-            "the cluster {:?} has {} groups, and a backup knows only clusters of one group: copy the directories of \
+            "the cluster {:?} has {}, and a backup knows only clusters of one group: copy the directories of \
              stopped nodes, one of each group",
-            settings.name, format.groups
+            settings.name, has
         )));
     }
     let tail = client.get(keys.tail()).await?.pair;

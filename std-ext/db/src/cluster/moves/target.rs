@@ -5,6 +5,7 @@ use super::record::{Actor, MoveState};
 use crate::cluster::peer::{Exported, PeerClient};
 use crate::log::{Log as _, Lsn};
 use crate::request::RequestError;
+use crate::state::State;
 use crate::state::digest::DigestPart;
 use crate::state::transfer::Item;
 use std::fmt::Display;
@@ -179,7 +180,10 @@ impl Import<'_> {
 
     async fn store(&self, id: u64, found: &Found, items: Vec<Item>) -> Result<Lsn, Failed> {
         let slots = found.record.slots.clone();
-        let stored = self.mover.on_state(move |state| Ok(state.import(&slots, &items))).await?;
+        // Beyond that, the move cannot be cancelled.
+        let may_exceed = !matches!(found.record.state, MoveState::Copying | MoveState::Ready);
+        let import = move |state: &State| Ok(state.import(&slots, &items, may_exceed));
+        let stored = self.mover.on_state(import).await?;
         stored.map_err(|why| match why {
             RequestError::OutOfMemory => Failed::Full(id),
             why => Failed::Again(why.to_string()),

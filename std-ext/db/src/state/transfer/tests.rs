@@ -39,7 +39,7 @@ fn send(export: &mut Export, to: &Db) {
         if items.is_empty() {
             return;
         }
-        to.state().import(&moved(), &items).unwrap();
+        to.state().import(&moved(), &items, false).unwrap();
     }
 }
 
@@ -61,7 +61,7 @@ fn keys_move_while_they_change() {
     let mut export = Export::new(Arc::clone(source.state()), moved());
     let some = export.next(1000);
     assert!(some.len() < 300, "all at once");
-    target.state().import(&moved(), &some).unwrap();
+    target.state().import(&moved(), &some, false).unwrap();
     // Some of these were sent, and others not.
     for chunk in keys.chunks_exact(6) {
         let [add, append, delete, expire, set, _] = chunk else { unreachable!() };
@@ -138,8 +138,11 @@ fn keys_of_other_slots_are_left_alone() {
     assert!(target.set(&own, "blue").is_err(), "other keys were evicted for it");
     agree(&source, &target);
     let items = vec![Item::Set(keys[0].clone().into(), None, vec![1])];
-    let full = target.state().import(&moved(), &items);
+    let full = target.state().import(&moved(), &items, false);
     assert_eq!(full, Err(RequestError::OutOfMemory));
+    // The source has left the slots already: there is no way back.
+    assert!(target.state().import(&moved(), &items, true).is_ok());
+    assert_eq!(target.state().digest_of_slots(&moved(), 0).keys, 100);
 }
 
 #[test]
@@ -150,8 +153,8 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     let state = target.state();
     let refused = Err(RequestError::SlotNotOwned);
     let items = [Item::Set(key.clone().into(), None, vec![1])];
-    assert_eq!(state.import(&moved(), &items), refused);
-    assert_eq!(state.import(&moved(), &[Item::Cleared]), refused);
+    assert_eq!(state.import(&moved(), &items, false), refused);
+    assert_eq!(state.import(&moved(), &[Item::Cleared], false), refused);
     assert_eq!(state.clear_slots(&moved()), refused);
     assert_eq!(state.gain_slots(1, &moved(), 0), refused);
     assert_eq!(target.get(&key).unwrap().as_deref(), Some(&b"own"[..]));
@@ -159,12 +162,12 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     assert_eq!(state.lose_slots(2, &moved()).map(drop), Err(RequestError::SlotNotOwned));
     // A peer sends a key of a slot that is not of this move.
     let other = [Item::Set(b"not moved".to_vec(), None, vec![1])];
-    assert_eq!(state.import(&moved(), &other), refused);
+    assert_eq!(state.import(&moved(), &other, false), refused);
     assert!(state.clear_slots(&moved()).unwrap() > 0);
     // The entry tells that this node was still the primary, even if there was no key.
     let last = state.log.last();
     assert!(state.clear_slots(&moved()).unwrap() > last);
     target.become_follower();
-    assert_eq!(state.import(&moved(), &items), Err(RequestError::NotPrimary));
+    assert_eq!(state.import(&moved(), &items, false), Err(RequestError::NotPrimary));
     assert_eq!(state.clear_slots(&moved()), Err(RequestError::NotPrimary));
 }
