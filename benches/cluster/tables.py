@@ -5,6 +5,7 @@ import threading
 import time
 
 from measure import line, median, ratio, table
+from moves import moves
 from processes import Refused, metric
 
 KEYS = 100_000
@@ -255,4 +256,5 @@ def sample(group, primary):
     }
 
 
-ALL = {"writes": writes, "reads": reads, "mixed": mixed, "lag": lag, "restarts": restarts, "space": space}
+ALL = {"writes": writes, "reads": reads, "mixed": mixed, "lag": lag, "restarts": restarts, "space": space,
+       "moves": moves}

@@ -197,7 +197,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-pub(super) fn hash(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> u128 {
+fn hash(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> u128 {
     let mut hash = Sha256::new();
     // Lengths in front: otherwise a key's end could be a value's beginning.
     hash.update((key.len() as u64).to_le_bytes());

@@ -6,7 +6,6 @@ use crate::cluster::peer::{Exported, PeerClient};
 use crate::log::{Log as _, Lsn};
 use crate::request::RequestError;
 use crate::state::State;
-use crate::state::digest::DigestPart;
 use crate::state::transfer::Item;
 use std::fmt::Display;
 use tokio::task::JoinHandle;
@@ -160,12 +159,12 @@ impl Import<'_> {
                     leaving = Some(tokio::spawn(leave));
                 }
                 Exported::CaughtUp => {}
-                Exported::Frozen { horizon, digest } => {
+                Exported::Frozen { horizon, keys } => {
                     self.mover.safe(last).await?;
                     if let Some(Err(why)) = left(&mut leaving).await {
                         return Err(Failed::Again(why));
                     }
-                    self.compare(&found, horizon, digest).await?;
+                    self.compare(&found, horizon, keys).await?;
                     let found = self.mover.find(id).await?;
                     if found.record.state == MoveState::Moved {
                         return Ok(found);
@@ -190,22 +189,19 @@ impl Import<'_> {
         })
     }
 
-    /// Compares what came with the digest of the source.
-    async fn compare(&self, found: &Found, horizon: u64, digest: DigestPart) -> Result<(), Failed> {
+    /// Compares the number of keys with that of the source.
+    async fn compare(&self, found: &Found, horizon: u64, keys: u64) -> Result<(), Failed> {
         let slots = found.record.slots.clone();
-        let own = self.mover.on_state(move |state| Ok(state.digest_of_slots(&slots, horizon)));
-        let own = own.await?;
-        if own == digest {
+        let own =
+            self.mover.on_state(move |state| Ok(state.keys_of_slots(&slots, horizon))).await?;
+        if own == keys {
             return Ok(());
         }
         tracing::error!(
-            "of the move {:016x}, {} keys are here and {} at the source, or their values differ: they are fetched \
-             again",
+            "of the move {:016x}, {own} keys are here and {keys} at the source: they are fetched again",
             found.id,
-            own.keys,
-            digest.keys
         );
-        Err(Failed::Again("the fetched keys differ from those of the source".to_owned()))
+        Err(Failed::Again("the number of keys differs from that of the source".to_owned()))
     }
 
     /// Takes the slots over, whose keys this group's log has.

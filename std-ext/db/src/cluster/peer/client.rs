@@ -127,7 +127,7 @@ impl PeerClient {
         let mut inner = self.inner.clone().max_decoding_message_size(MOST_ENTRY);
         let answer = timeout(SILENCE, inner.export(ExportRequest { from, group, slots })).await;
         let answer = answer.map_err(|_| PeerError::Silent)?;
-        Ok(Exports(answer.map_err(|status| status_error(&status))?.into_inner()))
+        Ok(Exports::new(answer.map_err(|status| status_error(&status))?.into_inner()))
     }
 
     /// Asks the primary of another group to lose the slots of a move. Returns when it has done so.

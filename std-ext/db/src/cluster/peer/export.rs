@@ -3,10 +3,11 @@
 use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
 use super::wire::export_response::Part;
-use super::wire::{CaughtUp, DigestPart, ExportResponse, Frozen, Item as Sent, Items};
+use super::wire::{CaughtUp, ExportResponse, Frozen, Item as Sent, Items};
 use crate::Db;
 use crate::SlotSet;
-use crate::clustered::{DigestPart as Digested, Role};
+use crate::clustered::Role;
+use crate::log::crc;
 use crate::state::transfer::{Export, Item};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const WAITING: usize = 2;
 const POLL: Duration = Duration::from_millis(4);
 /// How often the peer is told that it has all, in polls.
 const TELL: u32 = 25;
-/// Keys that expire this soon after the slots were lost are not in the digest: the clocks of the two groups differ by
+/// Keys that expire this soon after the slots were lost are not counted: the clocks of the two groups differ by
 /// less, and each of them may or may not have removed these.
 const MARGIN: u64 = 60_000;
 
@@ -67,7 +68,7 @@ async fn send(
     _permit: OwnedSemaphorePermit,
 ) {
     let mut export = Export::new(Arc::clone(db.state()), slots.clone());
-    let mut idle = 0;
+    let (mut idle, mut crc) = (0, 0);
     loop {
         let (of, slots) = (db.clone(), slots.clone());
         let read = spawn_blocking(move || {
@@ -80,9 +81,10 @@ async fn send(
         let part = match next {
             Next::Items(items) => {
                 idle = 0;
+                crc = items.iter().fold(crc, crc_after);
                 Ok(Part::Items(Items { items: items.into_iter().map(to_wire).collect() }))
             }
-            Next::Frozen(frozen) => Ok(Part::Frozen(frozen)),
+            Next::Frozen(frozen) => Ok(Part::Frozen(Frozen { crc, ..frozen })),
             Next::Over => Err(Status::failed_precondition("it is not the primary of its group")),
             Next::Nothing => {
                 idle += 1;
@@ -122,9 +124,8 @@ fn next(db: &Db, slots: &SlotSet, export: &mut Export) -> Next {
         return Next::Nothing;
     }
     let horizon = db.state().latest_time() + MARGIN;
-    let digest = db.state().digest_of_slots(slots, horizon);
-    let hash = digest.hash.to_le_bytes().to_vec().into();
-    Next::Frozen(Frozen { horizon, digest: Some(DigestPart { keys: digest.keys, hash }) })
+    let keys = db.state().keys_of_slots(slots, horizon);
+    Next::Frozen(Frozen { horizon, keys, crc: 0 })
 }
 
 fn to_wire(item: Item) -> Sent {
@@ -146,8 +147,26 @@ fn from_wire(item: Sent) -> Item {
     }
 }
 
+/// Returns the checksum after an item. Lengths are part of it: a key's end is no value's beginning.
+fn crc_after(before: u32, item: &Item) -> u32 {
+    let bytes = |before: u32, bytes: &[u8]| {
+        crc::after(crc::after(before, &(bytes.len() as u64).to_le_bytes()), bytes)
+    };
+    match item {
+        Item::Set(key, expires_at, value) => {
+            let end = expires_at.map_or(0, |end| end.saturating_add(1));
+            bytes(crc::after(bytes(before, key), &end.to_le_bytes()), value)
+        }
+        Item::Removed(key) => crc::after(bytes(before, key), b"removed"),
+        Item::Cleared => crc::after(before, b"cleared"),
+    }
+}
+
 /// The keys that another group sends.
-pub(in crate::cluster) struct Exports(pub(super) Streaming<ExportResponse>);
+pub(in crate::cluster) struct Exports {
+    messages: Streaming<ExportResponse>,
+    crc: u32,
+}
 
 /// A message of it.
 pub(in crate::cluster) enum Exported {
@@ -155,29 +174,58 @@ pub(in crate::cluster) enum Exported {
     Items(Vec<Item>),
     /// There is no more at present.
     CaughtUp,
-    /// The group does not own the slots any more, and all was sent. The digest leaves out keys that expire by the
-    /// horizon.
-    Frozen { horizon: u64, digest: Digested },
+    /// The group does not own the slots any more, and all was sent: so many keys that do not expire by the horizon.
+    Frozen { horizon: u64, keys: u64 },
 }
 
 impl Exports {
+    pub(super) fn new(messages: Streaming<ExportResponse>) -> Self {
+        Self { messages, crc: 0 }
+    }
+
     /// Returns the next message.
     pub(in crate::cluster) async fn next(&mut self) -> Result<Exported, PeerError> {
-        let message = timeout(SILENCE, self.0.message()).await.map_err(|_| PeerError::Silent)?;
+        let message =
+            timeout(SILENCE, self.messages.message()).await.map_err(|_| PeerError::Silent)?;
         let message = message.map_err(|status| status_error(&status))?;
         let part = message.ok_or(PeerError::Invalid("the end is missing"))?.part;
         match part.ok_or(PeerError::Invalid("a part is empty"))? {
             Part::Items(items) => {
-                Ok(Exported::Items(items.items.into_iter().map(from_wire).collect()))
+                let items: Vec<_> = items.items.into_iter().map(from_wire).collect();
+                self.crc = items.iter().fold(self.crc, crc_after);
+                Ok(Exported::Items(items))
             }
             Part::CaughtUp(_) => Ok(Exported::CaughtUp),
-            Part::Frozen(Frozen { horizon, digest }) => {
-                let digest = digest.ok_or(PeerError::Invalid("a digest is missing"))?;
-                let hash = digest.hash[..].try_into();
-                let hash = hash.map_err(|_| PeerError::Invalid("a hash has not 16 bytes"))?;
-                let digest = Digested { keys: digest.keys, hash: u128::from_le_bytes(hash) };
-                Ok(Exported::Frozen { horizon, digest })
+            Part::Frozen(Frozen { crc, .. }) if crc != self.crc => {
+                Err(PeerError::Invalid("the keys have a wrong checksum"))
             }
+            Part::Frozen(Frozen { horizon, keys, .. }) => Ok(Exported::Frozen { horizon, keys }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_an_item_is_in_the_checksum() {
+        let set = |key: &[u8], end, value: &[u8]| Item::Set(key.to_vec(), end, value.to_vec());
+        let all = [
+            set(b"key", None, b"value"),
+            set(b"keyv", None, b"alue"),
+            set(b"key", Some(0), b"value"),
+            set(b"key", Some(1), b"value"),
+            set(b"key", None, b""),
+            Item::Removed(b"key".to_vec()),
+            Item::Cleared,
+        ];
+        let mut sums: Vec<_> = all.iter().map(|item| crc_after(7, item)).collect();
+        sums.sort_unstable();
+        sums.dedup();
+        assert_eq!(sums.len(), all.len());
+        for item in all {
+            assert_eq!(from_wire(to_wire(item.clone())), item);
         }
     }
 }

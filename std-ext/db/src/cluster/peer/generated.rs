@@ -151,14 +151,18 @@ pub struct Item {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CaughtUp {}
-/// The group does not own the slots any more, and all was sent. The digest leaves out keys that expire by the horizon.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// The group does not own the slots any more, and all was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frozen {
     /// Milliseconds since 1970.
     #[prost(uint64, tag = "1")]
     pub horizon: u64,
-    #[prost(message, optional, tag = "2")]
-    pub digest: ::core::option::Option<DigestPart>,
+    /// The keys of the slots without those that expire by the horizon.
+    #[prost(uint64, tag = "2")]
+    pub keys: u64,
+    /// CRC-32 of all items, in their order.
+    #[prost(fixed32, tag = "3")]
+    pub crc: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MoveRequest {

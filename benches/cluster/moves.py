@@ -1,0 +1,161 @@
+"""The table of moves: slots with a quarter of a million keys go from one group to another, idle and under load."""
+import os
+import re
+import subprocess
+import threading
+import time
+
+from measure import line, table
+from processes import Group, Node, Process, Refused, free_ports
+
+# A quarter of all slots, and of a million keys.
+SLOTS = 4096
+SECONDS = 3
+
+
+class Groups(Group):
+    """Three members of etcd, and two groups of two nodes."""
+
+    def __init__(self, program, etcd, base=None):
+        super().__init__(program, etcd, (), base)
+        self.program = program
+        common = self.nodes[0].command[self.nodes[0].command.index("--cluster"):]
+        ports = free_ports(8)
+        self.nodes = [
+            Node(f"group{n // 2}-{n % 2}", self.folder, program, ports[n], ports[4 + n],
+                 [*common, "--cluster-groups", "2", "--cluster-group", str(n // 2)])
+            for n in range(4)
+        ]
+        self.alone = Process("nothing", self.folder, ["sleep", "1000000"])
+
+    def wait_for_all(self):
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            roles = [str(node.role()) for node in self.nodes]
+            if all(sorted(roles[n:n + 2]) == ["master", "slave"] for n in (0, 2)) and all(map(self.is_whole, self.nodes)):
+                return
+            time.sleep(0.1)
+        self.fail("the groups have no primaries after two minutes")
+
+    def is_whole(self, node):
+        with node.connect() as connection:
+            return b"cluster_state:ok" in connection.command("CLUSTER", "INFO")
+
+    def primary_of(self, group):
+        return next(node for node in self.nodes[2 * group:2 * group + 2] if node.role() == "master")
+
+    def move(self, slots, to):
+        """Moves slots, and returns the seconds that it took."""
+        done = subprocess.run(
+            [self.program, "cluster", "move", "--slots", slots, "--to", str(to), "--cluster-name", "bench",
+             "--cluster-etcd", ",".join(self.urls())], capture_output=True, text=True, check=False)
+        found = re.search(r"took (\d+) ms", done.stdout)
+        if not found:
+            self.fail(done.stdout + done.stderr)
+        return int(found.group(1)) / 1e3
+
+
+def slot_of(key):
+    total = 0
+    for byte in key.encode():
+        total ^= byte << 8
+        for _ in range(8):
+            total = (total << 1 ^ 0x1021 if total & 0x8000 else total << 1) & 0xFFFF
+    return total % 16384
+
+
+def tags():
+    """Returns a hash tag for each slot."""
+    found, number = {}, 0
+    while len(found) < 16384:
+        found.setdefault(slot_of(str(number)), str(number))
+        number += 1
+    return found
+
+
+def fill(node, names, keys, size):
+    """Stores keys, as many of each tag."""
+    value = os.urandom(size // 2).hex()
+    with node.connect(120.0) as connection:
+        for first in range(0, keys, 500):
+            some = range(first, min(first + 500, keys))
+            for n in some:
+                connection.send("SET", f"{{{names[n % len(names)]}}}:{n}", value)
+            for _ in some:
+                connection.reply()
+
+
+class Prober(threading.Thread):
+    """Writes a key of a slot that moves, by both primaries in turns, and notes the longest time without success."""
+
+    def __init__(self, nodes, key):
+        super().__init__(daemon=True)
+        self.connections = [node.connect() for node in nodes]
+        self.key, self.gap, self.ending, self.written = key, 0.0, False, 0
+
+    def run(self):
+        at, last = 0, time.perf_counter()
+        while not self.ending:
+            try:
+                self.connections[at].command("SET", self.key, str(self.written))
+            except Refused:
+                at = 1 - at
+            else:
+                self.written += 1
+                now = time.perf_counter()
+                self.gap, last = max(self.gap, now - last), now
+            time.sleep(0.0005)
+
+
+def moves(bench):
+    """The time of a move of a quarter of all slots, the pause of its keys, and the rate of other slots meanwhile."""
+    print(f"Moves of {SLOTS} slots with a quarter of a million keys from one group to another, on one machine.\n")
+    table("value", "beside", "seconds", "keys/s", "longest pause of a key that moves, ms", "of the rate of other slots")
+    names = tags()
+    keys = 250_000 if bench.options.minutes >= 1 else 5_000
+    for size in (64, 4096):
+        with Groups(bench.options.program, bench.etcd, bench.options.folder) as groups:
+            fill(groups.primary_of(0), [names[slot] for slot in range(SLOTS)], keys, size)
+            for beside in ("nothing", "writes"):
+                source, target = groups.primary_of(0), groups.primary_of(1)
+                prober = Prober([source, target], f"{{{names[7]}}}:probe")
+                prober.start()
+                rates = None
+                if beside == "writes":
+                    rates = Rates(source, names[5000])
+                    rates.start()
+                    rates.mark()
+                    time.sleep(SECONDS)
+                    rates.mark()
+                seconds = groups.move(f"0-{SLOTS - 1}", 1)
+                kept = rates.end() if rates else "-"
+                prober.ending = True
+                prober.join()
+                bench.note(f"moves, {size}, {beside}", "cluster", {"seconds": seconds, "pause": prober.gap})
+                line(size, beside, f"{seconds:.2f}", f"{keys / seconds:,.0f}", f"{1e3 * prober.gap:.0f}", kept)
+                groups.move(f"0-{SLOTS - 1}", 0)
+    print()
+
+
+class Rates(threading.Thread):
+    """Writes to a slot that does not move."""
+
+    def __init__(self, node, tag):
+        super().__init__(daemon=True)
+        self.node, self.tag, self.marks = node, tag, []
+
+    def run(self):
+        self.child = subprocess.Popen(
+            ["redis-benchmark", "-p", str(self.node.port), "-c", "64", "-n", "100000000", "-r", "10000", "-q", "SET",
+             f"{{{self.tag}}}:__rand_int__", "x" * 64], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.child.wait()
+
+    def mark(self):
+        self.marks.append((time.perf_counter(), self.node.info("total_commands_processed")))
+
+    def end(self):
+        """Returns the rate since the last mark, of the rate between the marks before."""
+        self.mark()
+        self.child.kill()
+        (t0, n0), (t1, n1), (t2, n2) = self.marks[-3:]
+        return f"{(n2 - n1) / (t2 - t1) / ((n1 - n0) / (t1 - t0)):.2f}"
