@@ -174,7 +174,8 @@ pub(in crate::cluster) enum Exported {
     Items(Vec<Item>),
     /// There is no more at present.
     CaughtUp,
-    /// The group does not own the slots any more, and all was sent. `keys` counts those that do not expire by the horizon.
+    /// The group does not own the slots any more, and all was sent. `keys` counts those that do not expire by the
+    /// horizon.
     Frozen { horizon: u64, keys: u64 },
 }
 
