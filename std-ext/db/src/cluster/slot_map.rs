@@ -7,6 +7,7 @@ use crate::SlotSet;
 use crate::slot_set::{MOST_GROUPS, SLOT_SET_BYTES, share};
 use crate::state::slots::SLOTS;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The longest value that is read.
 const MOST_BYTES: usize = 1 << 20;
@@ -73,6 +74,11 @@ impl SlotMap {
         &self.0
     }
 
+    /// Returns the groups that have slots, in ascending order.
+    pub(crate) fn groups(&self) -> BTreeSet<u32> {
+        self.0.iter().map(|owner| (*owner).into()).collect()
+    }
+
     /// Returns the slots of a group.
     pub(crate) fn slots_of(&self, group: u32) -> SlotSet {
         let mut bits = [0; SLOT_SET_BYTES];
@@ -105,6 +111,7 @@ mod tests {
             moved.print(),
             r#"{"owners":[[0,99,0],[100,199,1],[200,8191,0],[8192,16383,1]]}"#
         );
+        assert!(moved.groups().into_iter().eq(0..2));
         for map in [map, moved, SlotMap::divided(4096)] {
             assert_eq!(SlotMap::parse(map.print().as_bytes()), Ok(map));
         }

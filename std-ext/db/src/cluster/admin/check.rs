@@ -184,10 +184,8 @@ async fn read_batches(
 /// its log. Slots that are being moved are left out. Returns the slots of all groups, and the problems.
 fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
     let slots_of = |of: u32| group.slots.slots_of(of).difference(&group.moving).ranges();
-    let mut groups: Vec<u32> = group.slots.owners().iter().map(|owner| (*owner).into()).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    let all = groups.into_iter().map(|group| GroupSlots { group, slots: slots_of(group) });
+    let all =
+        group.slots.groups().into_iter().map(|group| GroupSlots { group, slots: slots_of(group) });
     let all: Vec<_> = all.filter(|group| !group.slots.is_empty()).collect();
     let mut owners = vec![Vec::new(); usize::from(SLOTS)];
     let mut own = |group: u32, slots: &[(u16, u16)]| {

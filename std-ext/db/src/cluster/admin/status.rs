@@ -240,14 +240,11 @@ impl Status {
 
 /// Returns which other groups with slots have no primary.
 fn problem_of_others(group: &Group) -> Option<String> {
-    let mut groups: Vec<u32> = group.slots.owners().iter().map(|owner| (*owner).into()).collect();
-    groups.sort_unstable();
-    groups.dedup();
     let is_led = |number: &u32| {
         let mut nodes = group.others.iter().map(|node| &node.registration);
         nodes.any(|node| node.group == *number && node.role == "primary")
     };
-    let others = groups.into_iter().filter(|number| *number != group.number);
+    let others = group.slots.groups().into_iter().filter(|number| *number != group.number);
     let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
     let first = unled.first()?;
     Some(format!(

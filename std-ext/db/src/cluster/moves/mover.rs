@@ -56,7 +56,7 @@ impl Mover {
     }
 
     pub(super) fn is_primary(&self) -> bool {
-        !self.log.epoch().is_multiple_of(2)
+        self.log.primary_epoch().is_some()
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -53,7 +53,7 @@ pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
             }
             Asked::Taken { id } => {
                 if let Err(why) = see_map(&mover).await {
-                    tracing::debug!("cannot read who has which slot: {why}");
+                    tracing::debug!("cannot read the published map of slots: {why}");
                 }
                 if let Some(one) = holding.take_if(|one| one.id == id) {
                     one.taken.notify_one();
