@@ -233,8 +233,8 @@ impl<S: BuildHasher> BytesMap<S> {
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        let (hash, freed) = self.inner.begin(key);
-        let done = self.inner.insert_by(Mode::Blocking, hash, key, value);
+        let (hash, mut freed) = self.inner.begin(key);
+        let done = self.inner.insert_by(Mode::Blocking, hash, key, value, &mut freed);
         freed.resume();
         done.unwrap_or_else(insertion_failed).map(RemovedBytes)
     }
@@ -258,8 +258,8 @@ impl<S: BuildHasher> BytesMap<S> {
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
         let (mode, bytes) = (self.inner.non_blocking(), key.as_ref());
-        let (hash, freed) = self.inner.begin(bytes);
-        let done = self.inner.insert_by(mode, hash, bytes, value.as_ref());
+        let (hash, mut freed) = self.inner.begin(bytes);
+        let done = self.inner.insert_by(mode, hash, bytes, value.as_ref(), &mut freed);
         freed.resume();
         match done {
             Ok(before) => Ok(before.map(RemovedBytes)),

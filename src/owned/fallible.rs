@@ -36,8 +36,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let (mode, (hash, freed)) = (self.inner.non_blocking(), self.inner.begin(&key));
-        let done = self.inner.insert_by(mode, hash, key, value);
+        let (mode, (hash, mut freed)) = (self.inner.non_blocking(), self.inner.begin(&key));
+        let done = self.inner.insert_by(mode, hash, key, value, &mut freed);
         freed.resume();
         done.map(|before| before.map(Removed::new)).map_err(refused)
     }

@@ -4,14 +4,14 @@ use crate::api::hash::KeyHash;
 use crate::reclaim::entry::{EntryNode, NodeOf};
 use crate::reclaim::errors::{Cause, Refused};
 use crate::reclaim::node::{Header, Live, Node, NodePtr};
+use crate::reclaim::node_memory::NodeMemory;
 use crate::reclaim::retired::Fresh;
-use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// A node with inline bytes: these fields, then the bytes of the key, then the bytes of the value.
 ///
-/// `key` and `value` are lengths. They never change, so `free` computes the same layout as `new`.
+/// `key` and `value` are lengths. They never change, so `clear` computes the same layout as `new`.
 #[repr(C)]
 pub(super) struct InlineNode {
     header: Header,
@@ -26,14 +26,20 @@ impl InlineNode {
         Some(layout)
     }
 
-    /// Copies key and value into a new node.
-    pub(super) fn new(hash: KeyHash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Cause> {
+    /// Copies key and value into a new node, in `spare` if that is of its size.
+    pub(super) fn new(
+        hash: KeyHash,
+        key: &[u8],
+        value: &[u8],
+        spare: Option<NodeMemory>,
+    ) -> Result<Fresh<Self>, Cause> {
         let (Ok(key_len), Ok(value_len)) = (key.len().try_into(), value.len().try_into()) else {
             return Err(Cause::TooLong);
         };
         let layout = Self::layout(key_len, value_len).ok_or(Cause::TooLong)?;
-        // SAFETY: the layout is not zero-sized, because it begins with a header.
-        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Cause::Alloc)?;
+        // SAFETY: the layout is not of size zero, because it begins with a header.
+        let memory = unsafe { NodeMemory::get(layout, spare) }.ok_or(Cause::Alloc)?;
+        let node = memory.into_raw().cast::<Self>();
         // SAFETY: `layout` has room for the fields and, behind them, for both slices. No other thread has the pointer.
         unsafe {
             node.write(Self { header: Header::new(hash), key: key_len, value: value_len });
@@ -51,17 +57,17 @@ impl InlineNode {
     }
 }
 
-// SAFETY: the header is the first field of a `repr(C)` struct, and `free` computes the layout that `new` allocated.
+// SAFETY: the header is the first field of a `repr(C)` struct, and `clear` computes the layout that `new` allocated.
 unsafe impl Node for InlineNode {
     const RUNS_DESTRUCTORS: bool = false;
 
-    unsafe fn free(node: NonNull<Self>) {
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: the caller hands the node over alive.
         let (key, value) = unsafe { ((*node.as_ptr()).key, (*node.as_ptr()).value) };
         let layout = Self::layout(key, value).expect("the layout of an allocation is valid");
         // SAFETY: allocated by `new` with this layout, and the caller uses the node no more. The fields have no
         // destructors.
-        unsafe { dealloc(node.as_ptr().cast(), layout) }
+        unsafe { NodeMemory::from_raw(node.cast(), layout) }
     }
 }
 
@@ -95,8 +101,9 @@ impl<'k, V: AsRef<[u8]>> NodeOf<&'k [u8], V> for InlineNode {
         hash: KeyHash,
         key: &'k [u8],
         value: V,
+        spare: Option<NodeMemory>,
     ) -> Result<(Fresh<Self>, Self::Kept), Refused<&'k [u8], V>> {
-        match Self::new(hash, key, value.as_ref()) {
+        match Self::new(hash, key, value.as_ref(), spare) {
             Ok(fresh) => Ok((fresh, (key, value))),
             Err(why) => Err((why, key, value)),
         }

@@ -447,7 +447,7 @@ impl<N: Node> Nodes<N> {
         self.table.retain(keep, gone);
         // Before destructors run: under this guard, a slow one would keep the garbage of all maps.
         drop(guard);
-        self.retired.free_share();
+        drop(self.retired.free_share());
     }
 
     /// Removes all nodes. The exclusive reference proves that no reader has one.

@@ -2,6 +2,7 @@
 
 use super::errors::Refused;
 use super::node::{Live, Node};
+use super::node_memory::NodeMemory;
 use super::retired::Fresh;
 use crate::api::hash::KeyHash;
 
@@ -19,8 +20,14 @@ pub(crate) trait NodeOf<K, V>: EntryNode {
     /// The parts of key and value that the node does not take over.
     type Kept;
 
-    /// Allocates a node. If that fails, returns key and value.
-    fn make(hash: KeyHash, key: K, value: V) -> Result<(Fresh<Self>, Self::Kept), Refused<K, V>>;
+    /// Makes a node in `spare`, if that is of its size, or in memory from the allocator. If there is none, returns key
+    /// and value.
+    fn make(
+        hash: KeyHash,
+        key: K,
+        value: V,
+        spare: Option<NodeMemory>,
+    ) -> Result<(Fresh<Self>, Self::Kept), Refused<K, V>>;
 
     /// Returns the key and the value of a node that no map has stored, and frees the node.
     fn take_apart(fresh: Fresh<Self>, kept: Self::Kept) -> (K, V);

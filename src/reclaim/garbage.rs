@@ -11,7 +11,7 @@
 //! One node for one is the cheapest pace: the allocator gets a block, and is asked for one of its size right after it.
 //! When some operations dropped two nodes and others none, blocks went through the allocator's slow paths. An insertion
 //! drops its node before it begins, while the processor fetches the bin
-//! ([`NodeMap::begin`](super::map::NodeMap::begin)).
+//! ([`NodeMap::begin`](super::map::NodeMap::begin)), and makes its own node in the same memory if the sizes agree.
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
 //! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
@@ -26,6 +26,7 @@
 //! - The length of a bag is a [`Gauge`] beside its lock.
 
 use super::node::{List, Node, NodePtr};
+use super::node_memory::NodeMemory;
 use super::reentrancy::{Freeing, Reason, Reentrancy};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
@@ -178,18 +179,19 @@ struct Taken<'a, N: Node, const COUNT: usize> {
 }
 
 impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
-    /// Frees the nodes, with nothing locked, and returns how many.
-    fn free(mut self) -> usize {
-        let mut count = 0;
+    /// Frees the nodes, with nothing locked. Returns how many, and the memory of the last one.
+    #[inline(always)]
+    fn free(mut self) -> (usize, Option<NodeMemory>) {
+        let (mut count, mut memory) = (0, None);
         for at in 0..COUNT {
             let Some(node) = self.nodes[at].take() else { break };
             count += 1;
             // SAFETY: the node was reclaimable, so no reader can see it, and only this call has taken it off its list.
-            unsafe { N::free(node.0) }
+            memory = Some(unsafe { N::clear(node.0) });
         }
         // Every node is freed, so `drop` has nothing to put back.
         core::mem::forget(self);
-        count
+        (count, memory)
     }
 }
 
@@ -203,18 +205,28 @@ impl<N: Node, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
     }
 }
 
-/// The end of an attempt to free nodes before an operation: the panic of a destructor, if there was one.
+/// The result of an attempt to free a node before an operation: the memory of the node, or the panic of a destructor.
 #[must_use]
 pub(crate) struct Freed {
+    memory: Option<NodeMemory>,
     #[cfg(all(feature = "std", not(hedgerow_loom)))]
     panic: Option<Box<dyn core::any::Any + Send>>,
 }
 
 impl Freed {
-    const NOTHING: Self = Self {
-        #[cfg(all(feature = "std", not(hedgerow_loom)))]
-        panic: None,
-    };
+    const fn of(memory: Option<NodeMemory>) -> Self {
+        Self {
+            memory,
+            #[cfg(all(feature = "std", not(hedgerow_loom)))]
+            panic: None,
+        }
+    }
+
+    /// Returns the memory of the node, for the operation's own node.
+    #[inline(always)]
+    pub(crate) fn take_memory(&mut self) -> Option<NodeMemory> {
+        self.memory.take()
+    }
 
     /// Goes on with the panic. To be called after the operation.
     #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
@@ -322,7 +334,7 @@ impl<N: Node> Garbage<N> {
         let bag = unsafe { self.put(domain, reader, node) };
         if bag.reclaimable.len() > KEEP {
             // With `std`, an insertion has dropped one node before, and two are the most.
-            self.free_some(bag, Reason::Share, KEEP == 0);
+            drop(self.free_some(bag, Reason::Share, KEEP == 0));
         }
     }
 
@@ -367,14 +379,20 @@ impl<N: Node> Garbage<N> {
         }
     }
 
-    /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many.
+    /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many, and
+    /// the memory of the last one.
     #[inline(always)]
-    fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason, catch_up: bool) -> usize {
+    fn free_some(
+        &self,
+        bag: BagGuard<'_, N>,
+        reason: Reason,
+        catch_up: bool,
+    ) -> (usize, Option<NodeMemory>) {
         let reclaimable = bag.reclaimable.len();
         if reclaimable == 0 {
-            return 0;
+            return (0, None);
         }
-        let Some(_freeing) = self.begin_to_free(&bag, reason) else { return 0 };
+        let Some(_freeing) = self.begin_to_free(&bag, reason) else { return (0, None) };
         if catch_up && reclaimable > BATCH {
             return bag.take_reclaimable::<2>().free();
         }
@@ -387,36 +405,40 @@ impl<N: Node> Garbage<N> {
         self.reentrancy.begin(&self.first, bag.reclaimable.len(), reason)
     }
 
-    /// Frees a node, or two if more than a batch is waiting. If no node is reclaimable, this takes no lock.
+    /// Frees a node, or two if more than a batch is waiting. Returns the memory of one. If no node is reclaimable, this
+    /// takes no lock.
     #[inline(always)]
-    pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) {
-        if self.cell(reader).reclaimable.load() > 0 {
-            self.free_share_of(reader, true);
+    pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) -> Option<NodeMemory> {
+        if self.cell(reader).reclaimable.load() == 0 {
+            return None;
         }
+        self.free_share_of(reader, true)
     }
 
     #[inline(never)]
-    fn free_share_of(&self, reader: impl FnOnce() -> usize, catch_up: bool) {
-        self.free_some(self.bag(reader), Reason::Share, catch_up);
+    fn free_share_of(&self, reader: impl FnOnce() -> usize, catch_up: bool) -> Option<NodeMemory> {
+        self.free_some(self.bag(reader), Reason::Share, catch_up).1
     }
 
-    /// Frees a node, and returns the panic of its destructor. If no node is reclaimable, this takes no lock.
+    /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this takes no lock.
     #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
     pub(crate) fn free_one_before(&self, reader: impl FnOnce() -> usize + Copy) -> Freed {
         #[cfg(all(feature = "std", not(hedgerow_loom)))]
         if self.cell(reader).reclaimable.load() > 0 {
             if !N::RUNS_DESTRUCTORS {
-                self.free_share_of(reader, false);
-                return Freed::NOTHING;
+                return Freed::of(self.free_share_of(reader, false));
             }
             // The garbage is consistent while a destructor runs, so its panic may be caught.
             let free = core::panic::AssertUnwindSafe(|| self.free_share_of(reader, false));
-            return Freed { panic: std::panic::catch_unwind(free).err() };
+            return match std::panic::catch_unwind(free) {
+                Ok(memory) => Freed::of(memory),
+                Err(panic) => Freed { memory: None, panic: Some(panic) },
+            };
         }
         #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
         let _ = reader;
-        Freed::NOTHING
+        Freed::of(None)
     }
 
     /// Returns the number of nodes.
@@ -436,7 +458,7 @@ impl<N: Node> Garbage<N> {
                 if bag.reclaimable.len() == 0 {
                     bag.advance_all(domain);
                 }
-                match self.free_some(bag, Reason::Demand, true) {
+                match self.free_some(bag, Reason::Demand, true).0 {
                     0 => break,
                     freed => excess = excess.saturating_sub(freed),
                 }
@@ -456,7 +478,7 @@ impl<N: Node> Garbage<N> {
             let Some(_freeing) = self.begin_to_free(&bag, Reason::Demand) else { continue };
             while left > 0 {
                 // Other threads may take some too.
-                match bag.take_reclaimable::<RECLAIM_CHUNK>().free() {
+                match bag.take_reclaimable::<RECLAIM_CHUNK>().free().0 {
                     0 => break,
                     freed => left = left.saturating_sub(freed),
                 }

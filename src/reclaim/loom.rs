@@ -5,6 +5,7 @@
 
 use super::garbage::Garbage;
 use super::node::{Header, Node, NodePtr};
+use super::node_memory::NodeMemory;
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::epoch::Domain;
@@ -12,6 +13,7 @@ use crate::sync::loom::explore;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
 use ::loom::thread;
+use core::alloc::Layout;
 use core::ptr::NonNull;
 use std::boxed::Box;
 use std::format;
@@ -25,7 +27,7 @@ struct Tracked {
 
 // SAFETY: the header is the first field. The model keeps the memory, so reading a freed node is defined.
 unsafe impl Node for Tracked {
-    unsafe fn free(node: NonNull<Self>) {
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: the model keeps the memory until it ends.
         let state = unsafe { &(*node.as_ptr()).state };
         state.with_mut(|state| {
@@ -34,6 +36,8 @@ unsafe impl Node for Tracked {
             assert_ne!(*state, "freed", "a node is freed twice");
             *state = "freed";
         });
+        // SAFETY: the size is not zero. The block stands for the node's memory, which the model keeps.
+        unsafe { NodeMemory::get(Layout::new::<u8>(), None) }.unwrap()
     }
 }
 

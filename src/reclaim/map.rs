@@ -14,6 +14,7 @@ use super::errors::{Cause, Refused};
 use super::garbage::Freed;
 use super::guard::{Guard, pin};
 use super::node::Live;
+use super::node_memory::NodeMemory;
 use super::pair::{Pair, out_of_memory};
 use super::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::api::hash::KeyHash;
@@ -61,10 +62,11 @@ pub(crate) trait NodeMap {
 
     fn retired(&self) -> &Retired<Self::Node>;
 
-    /// Frees a few nodes that no reader can use any more. The caller holds no guard: under one, a slow destructor would
-    /// keep the garbage of all maps.
-    fn free_share(&self) {
-        self.retired().free_share();
+    /// Frees a few nodes that no reader can use any more, and returns the memory of one. The caller holds no guard:
+    /// under one, a slow destructor would keep the garbage of all maps.
+    #[inline(always)]
+    fn free_share(&self) -> Option<NodeMemory> {
+        self.retired().free_share()
     }
 
     /// Returns the hash of a key. An ordered map returns its rank.
@@ -131,9 +133,8 @@ pub(crate) trait NodeMap {
     /// Begins an operation that makes garbage: returns the hash of its key, and frees a node.
     ///
     /// The node is freed while the processor fetches the key's bin, which takes about as long in a map that is larger
-    /// than the caches. The operation asks the allocator for a block of this size right afterwards. It takes its guard
-    /// later: see `update_by`. When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a
-    /// destructor has panicked.
+    /// than the caches. The operation's own node gets its memory. The operation takes its guard later: see `update_by`.
+    /// When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a destructor has panicked.
     #[inline(always)]
     fn begin(&self, key: &Key<Self>) -> (KeyHash, Freed) {
         let hash = self.hash(key);
@@ -141,7 +142,7 @@ pub(crate) trait NodeMap {
         (hash, self.retired().free_one_before())
     }
 
-    /// Stores an entry, and returns the one that it replaces. `hash` is from [`begin`](Self::begin).
+    /// Stores an entry, and returns the one that it replaces. `hash` and `freed` are from [`begin`](Self::begin).
     #[inline(always)]
     fn insert_by<K: Borrow<Key<Self>>, V>(
         &self,
@@ -149,6 +150,7 @@ pub(crate) trait NodeMap {
         hash: KeyHash,
         key: K,
         value: V,
+        freed: &mut Freed,
     ) -> Result<Option<Unlinked<'_, Self::Node>>, Refused<K, V>>
     where
         Self::Node: NodeOf<K, V>,
@@ -157,7 +159,7 @@ pub(crate) trait NodeMap {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, value)),
         };
-        match Self::Node::make(hash, key, value) {
+        match Self::Node::make(hash, key, value, freed.take_memory()) {
             Ok((fresh, kept)) => match self.store(fresh, mode, &guard) {
                 Ok(before) => Ok(before),
                 Err((why, fresh)) => Err(with_parts(why, fresh, kept)),
@@ -213,7 +215,7 @@ pub(crate) trait NodeMap {
     where
         Self::Node: NodeOf<K, V>,
     {
-        let (fresh, kept) = match Self::Node::make(hash, key, value) {
+        let (fresh, kept) = match Self::Node::make(hash, key, value, None) {
             Ok(made) => made,
             Err((why, key, value)) => return Err((Unchanged::Failed(why), key, value)),
         };
@@ -293,7 +295,7 @@ pub(crate) trait NodeMap {
         Self: NodeMap<Node = Pair<K, V>>,
     {
         // Before the guard is taken: under a guard, a slow destructor would keep the garbage of all maps.
-        self.free_share();
+        let mut spare = self.free_share();
         let guard = match mode.pin() {
             Ok(guard) => guard,
             Err(why) => return Err((why, None)),
@@ -313,7 +315,8 @@ pub(crate) trait NodeMap {
             if let Err(why) = mode.room() {
                 break why;
             }
-            let (fresh, ()) = match Pair::make(hash, pair.key.clone(), f(&pair.value)) {
+            let key = pair.key.clone();
+            let (fresh, ()) = match Pair::make(hash, key, f(&pair.value), spare.take()) {
                 Ok(made) => made,
                 Err(refused) => return without_key(refused),
             };
@@ -343,7 +346,8 @@ pub(crate) trait NodeMap {
         Err((why, None))
     }
 
-    /// Changes the entry of `key` as `f` decides. Returns the nodes before and after.
+    /// Changes the entry of `key` as `f` decides. Returns the nodes before and after. A new node gets the memory
+    /// `spare`, if that is of its size.
     ///
     /// It calls the key's `Hash` once, and identifies the entry by its address. So it terminates even if `Hash` and
     /// `Eq` give different answers each time.
@@ -353,6 +357,7 @@ pub(crate) trait NodeMap {
         mode: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&Value<Self>>) -> Op<V>,
+        mut spare: Option<NodeMemory>,
         guard: &'a Guard<'_>,
     ) -> Result<BeforeAfter<'a, Self::Node>, Refused<K, Option<V>>>
     where
@@ -384,7 +389,7 @@ pub(crate) trait NodeMap {
                     if let Err(why) = mode.room() {
                         return Err((why, key, Some(value)));
                     }
-                    let (fresh, kept) = match Self::Node::make(hash, key, value) {
+                    let (fresh, kept) = match Self::Node::make(hash, key, value, spare.take()) {
                         Ok(made) => made,
                         Err((why, key, value)) => return Err((why, key, Some(value))),
                     };
@@ -431,12 +436,12 @@ pub(crate) trait NodeMap {
     where
         Self::Node: NodeOf<K, V>,
     {
-        self.free_share();
+        let spare = self.free_share();
         let guard = match mode.pin() {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, None)),
         };
-        let (before, after) = self.compute_under(mode, key, f, &guard)?;
+        let (before, after) = self.compute_under(mode, key, f, spare, &guard)?;
         let (before, after) = (before.map(Live::shared), after.map(Live::shared));
         // SAFETY: the call found the nodes under this guard, or inserted them.
         Ok(unsafe { Ref::of_both(before, after, guard) })

@@ -18,6 +18,7 @@ pub(crate) mod map;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod methods;
 pub(crate) mod node;
+pub(crate) mod node_memory;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod pair;
 mod reentrancy;

@@ -1,5 +1,6 @@
 //! Nodes: a header, and behind it what the map stores.
 
+use super::node_memory::NodeMemory;
 use crate::api::hash::KeyHash;
 #[cfg(not(target_pointer_width = "64"))]
 use crate::facade::atomic::AtomicUsize;
@@ -46,17 +47,27 @@ impl Header {
 /// A type that begins with a [`Header`].
 ///
 /// # Safety
-/// The header is at the address of the node, and `free` is the counterpart of how nodes are made.
+/// The header is at the address of the node, and `clear` is the counterpart of how nodes are made.
 pub(crate) unsafe trait Node {
-    /// Whether `free` runs destructors, which are user code and may panic.
+    /// Whether `clear` runs destructors, which are user code and may panic.
     #[cfg_attr(any(not(feature = "std"), hedgerow_loom), allow(dead_code))]
     const RUNS_DESTRUCTORS: bool = true;
+
+    /// Drops the node's fields, and returns its memory. If a destructor panics, the memory is freed.
+    ///
+    /// # Safety
+    /// No thread uses the node any more, and this is the only call of `clear` or `free` for it.
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory;
 
     /// Drops and frees the node.
     ///
     /// # Safety
-    /// No thread uses the node any more, and this is the only call for it.
-    unsafe fn free(node: NonNull<Self>);
+    /// As `clear`.
+    #[inline]
+    unsafe fn free(node: NonNull<Self>) {
+        // SAFETY: the caller promises the same.
+        drop(unsafe { Self::clear(node) });
+    }
 }
 
 /// A pointer to a node, as the table stores it.

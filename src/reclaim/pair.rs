@@ -3,10 +3,12 @@
 use super::entry::{EntryNode, NodeOf};
 use super::errors::{Cause, Refused};
 use super::node::{Header, Live, Node, NodePtr};
+use super::node_memory::NodeMemory;
 use super::retired::Fresh;
 use crate::api::hash::KeyHash;
-use alloc::alloc::{alloc, handle_alloc_error};
+use alloc::alloc::handle_alloc_error;
 use alloc::boxed::Box;
+use core::alloc::Layout;
 use core::mem::needs_drop;
 use core::ptr::NonNull;
 
@@ -18,14 +20,14 @@ pub(crate) struct Pair<K, V> {
     pub(crate) value: V,
 }
 
-// SAFETY: `make` and `free` use the layout of the same type, and the header is the first field.
+// SAFETY: `make` and `clear` use the layout of the same type, and the header is the first field.
 unsafe impl<K, V> Node for Pair<K, V> {
     const RUNS_DESTRUCTORS: bool = needs_drop::<Self>();
 
-    unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: `make` allocated the node with the layout of a box, and the caller promises that this is the only
-        // call.
-        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    #[inline]
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
+        // SAFETY: `make` allocated the node with this layout, and the caller promises that this is the only call.
+        unsafe { clear_with_layout_of(node) }
     }
 }
 
@@ -48,11 +50,18 @@ impl<K, V> EntryNode for Pair<K, V> {
 impl<K, V> NodeOf<K, V> for Pair<K, V> {
     type Kept = ();
 
-    fn make(hash: KeyHash, key: K, value: V) -> Result<(Fresh<Self>, ()), Refused<K, V>> {
+    #[inline]
+    fn make(
+        hash: KeyHash,
+        key: K,
+        value: V,
+        spare: Option<NodeMemory>,
+    ) -> Result<(Fresh<Self>, ()), Refused<K, V>> {
         // SAFETY: the layout is not of size zero, because a node has a header.
-        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
-        let Some(node) = NonNull::new(node) else { return Err((Cause::Alloc, key, value)) };
-        // SAFETY: the memory was just allocated with the layout of a pair.
+        let memory = unsafe { NodeMemory::get(Layout::new::<Self>(), spare) };
+        let Some(memory) = memory else { return Err((Cause::Alloc, key, value)) };
+        let node = memory.into_raw().cast::<Self>();
+        // SAFETY: the memory has the layout of a pair, and nothing else owns it.
         unsafe { node.write(Self { header: Header::new(hash), key, value }) };
         Ok((Fresh(NodePtr(node)), ()))
     }
@@ -84,22 +93,37 @@ pub(crate) struct KeyNode<K> {
     pub(crate) key: K,
 }
 
-// SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
+// SAFETY: `new` and `clear` use the layout of the same type, and the header is the first field.
 unsafe impl<K> Node for KeyNode<K> {
-    unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
-        // call.
-        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
+        // SAFETY: `new` allocated the node with this layout, and the caller promises that this is the only call.
+        unsafe { clear_with_layout_of(node) }
     }
+}
+
+/// Drops the fields of a node, and returns its memory.
+///
+/// # Safety
+/// The node was allocated with the layout of its type, and only the caller has it.
+#[inline]
+unsafe fn clear_with_layout_of<N>(node: NonNull<N>) -> NodeMemory {
+    // Before the destructors: if one panics, the memory is freed.
+    // SAFETY: the caller promises the layout, and that nothing else owns the node.
+    let memory = unsafe { NodeMemory::from_raw(node.cast(), Layout::new::<N>()) };
+    // SAFETY: the node is initialized, and nobody uses its fields afterwards.
+    unsafe { node.drop_in_place() };
+    memory
 }
 
 impl<K> KeyNode<K> {
     /// Makes a node, or hands the key back if there is no memory.
     pub(crate) fn new(key: K) -> Result<Fresh<Self>, K> {
         // SAFETY: the layout is not of size zero, because a node has a header.
-        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
-        let Some(node) = NonNull::new(node) else { return Err(key) };
-        // SAFETY: the memory was just allocated with the layout of this type.
+        let Some(memory) = (unsafe { NodeMemory::get(Layout::new::<Self>(), None) }) else {
+            return Err(key);
+        };
+        let node = memory.into_raw().cast::<Self>();
+        // SAFETY: the memory has the layout of this type, and nothing else owns it.
         unsafe { node.write(Self { header: Header::new(KeyHash(0)), key }) };
         Ok(Fresh(NodePtr(node)))
     }
@@ -108,5 +132,5 @@ impl<K> KeyNode<K> {
 /// Ends an operation that waits, and therefore fails only if there is no memory.
 #[cold]
 pub(crate) fn out_of_memory<K, V, T, E>(_why: E) -> T {
-    handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
+    handle_alloc_error(Layout::new::<Pair<K, V>>())
 }

@@ -4,6 +4,7 @@ use super::errors::Cause;
 use super::garbage::{Freed, Garbage, free_all};
 use super::guard::{Guard, pin, reader, stalled, try_pin};
 use super::node::{List, Live, Node, NodePtr};
+use super::node_memory::NodeMemory;
 use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
 use crate::sync::epoch::DOMAIN;
@@ -170,15 +171,15 @@ impl<N: Node> Retired<N> {
         unsafe { self.garbage.add(&DOMAIN, reader, node) };
     }
 
-    /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does. The caller holds no guard of its own: with one,
-    /// a slow destructor would keep the garbage of all maps.
+    /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does, and returns the memory of one. The caller holds
+    /// no guard of its own: with one, a slow destructor would keep the garbage of all maps.
     #[inline(always)]
-    pub(crate) fn free_share(&self) {
-        self.garbage.free_share(reader);
+    pub(crate) fn free_share(&self) -> Option<NodeMemory> {
+        self.garbage.free_share(reader)
     }
 
-    /// Frees a reclaimable node before an operation. Returns the panic of its destructor, so that the operation can
-    /// take place before the panic goes on. The caller holds no guard of its own, as in
+    /// Frees a reclaimable node before an operation. Returns its memory, or the panic of its destructor, so that the
+    /// operation can take place before the panic goes on. The caller holds no guard of its own, as in
     /// [`free_share`](Self::free_share).
     #[inline(always)]
     pub(crate) fn free_one_before(&self) -> Freed {

@@ -129,7 +129,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn name(&self, (key, op): (K, Op<V>)) -> PendingChange<K, V> {
         let op = match op {
             Op::Insert(value) => {
-                let made = Pair::make(self.hash(&key), key, value);
+                let made = Pair::make(self.hash(&key), key, value, None);
                 return PendingChange::Entry(made.unwrap_or_else(out_of_memory::<K, V, _, _>).0);
             }
             Op::Remove => Op::Remove,

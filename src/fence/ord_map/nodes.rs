@@ -16,6 +16,7 @@ use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::map::{FindResult, NodeMap, NotStored, Unchanged};
 use crate::reclaim::node::Live;
+use crate::reclaim::node_memory::NodeMemory;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::sync::backoff::Backoff;
@@ -186,7 +187,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Drops some retired bounds that no reader can have. The caller holds no guard of its own.
     #[inline]
     pub(super) fn free_bounds(&self) {
-        self.owner().bounds.free_share();
+        drop(self.owner().bounds.free_share());
     }
 }
 
@@ -200,9 +201,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
     }
 
     #[inline(always)]
-    fn free_share(&self) {
-        self.owner().entries.free_share();
+    fn free_share(&self) -> Option<NodeMemory> {
+        let memory = self.owner().entries.free_share();
         self.free_bounds();
+        memory
     }
 
     #[inline(always)]

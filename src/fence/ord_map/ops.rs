@@ -74,8 +74,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (rank, freed) = self.begin(&key);
-        match self.insert_by(Mode::Blocking, rank, key, value) {
+        let (rank, mut freed) = self.begin(&key);
+        match self.insert_by(Mode::Blocking, rank, key, value, &mut freed) {
             Ok(before) => {
                 freed.resume();
                 before.map(Removed::new)

@@ -336,7 +336,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         };
         self.tree().retain(keep).unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        self.free_share();
+        drop(self.free_share());
     }
 
     /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
@@ -405,7 +405,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let removed = self.tree().remove_range(self.bounds(&bounds));
         let removed = removed.unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        self.free_share();
+        drop(self.free_share());
         removed
     }
 }
