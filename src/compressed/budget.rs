@@ -25,8 +25,7 @@ use super::types::StoreError;
 use crate::bins::layout::{BIN_HEAD, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
-use crate::sync::cache::LINE_BYTES;
-use crate::sync::stripes::STRIPES;
+use crate::sync::stripes::STRIPED_BYTES;
 use crate::sync::words::{Indirect, WORD};
 
 type Bins = Layout<Indirect, ()>;
@@ -67,7 +66,7 @@ impl Store {
         let bins = 1 << Bins::SEGMENT_BITS;
         let small = table < Bins::segment_words(bins) * size_of::<Word>();
         // The first large table counts its entries in stripes.
-        let (segments, stripes) = if small { (1, STRIPES * LINE_BYTES * 2) } else { (2, 0) };
+        let (segments, stripes) = if small { (1, STRIPED_BYTES) } else { (2, 0) };
         // Directories double, and old ones stay. Together they are a hundredth of the whole.
         segments * Bins::segment_words(bins) * size_of::<Word>()
             + Bins::chunk() * size_of::<Word>()

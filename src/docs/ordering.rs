@@ -97,6 +97,8 @@
 //! - `AB-3`, `AB-4` (`sync/barrier.rs`): readers begin to execute fences because the system refuses its barrier, and
 //!   say so; a writer that has seen it from all of them tells the other writers.
 //! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
+//! - `TN-1` ↔ `TN-2` (`sync/thread_number.rs`): a thread's number, with the counts that only its thread changes, given
+//!   back and claimed.
 //! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the writer's place of a left-right map, released and
 //!   claimed.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all slots; the

@@ -34,5 +34,8 @@ mod sides_loom;
 pub(crate) mod slot;
 #[cfg(feature = "alloc")]
 pub(crate) mod stripes;
+pub(crate) mod thread_number;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod thread_number_loom;
 mod wide;
 pub(crate) mod words;

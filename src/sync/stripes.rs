@@ -1,25 +1,40 @@
 //! A counter that threads share without sharing a cache line.
 //!
-//! A small map counts in one word. A large one spreads the count over stripes. The address of a thread's stack chooses
-//! its stripe, which tells threads apart without an operating system. A stripe moves its count to a common sum in steps
-//! of [`STEP`], so fifteen of sixteen updates change the stripe alone.
+//! A small map counts in one word. A large one spreads the count over stripes. With feature `std`, the first threads
+//! have a stripe of their own each, to which they add without a locked instruction. The others share stripes: the
+//! address of a thread's stack chooses one, which tells threads apart without an operating system. A stripe moves its
+//! count to a common sum in steps of [`STEP`], so fifteen of sixteen updates change the stripe alone.
 //!
 //! # Synchronization
 //! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Gauge`]s: a total is one
-//! of the recent past while other threads write, and exact once they have been joined.
+//! of the recent past while other threads write, and exact once they have been joined. A stripe of one thread goes with
+//! the thread's [number](super::thread_number), from which a later thread may get it.
 
 use crate::facade::atomic::AtomicIsize;
-use crate::sync::cache::{CachePadded, Gap};
+use crate::sync::cache::{Gap, LINE_BYTES};
 use crate::sync::hint::Gauge;
 use crate::sync::published::Published;
+use crate::sync::thread_number::{self, NUMBERS};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// How far a stripe's count changes before it is moved to the common sum.
 pub(crate) const STEP: isize = 16;
-pub(crate) const STRIPES: usize = 16;
+/// Stripes that threads share. Each takes two lines, because processors fetch lines in pairs.
+const SHARED: usize = if HAS_OWNED { 8 } else { 16 };
+/// The lines of all stripes: behind the shared ones, one for each number of a thread.
+const LINES: usize = 2 * SHARED + if HAS_OWNED { NUMBERS } else { 0 };
+/// The bytes of all stripes.
+pub(crate) const STRIPED_BYTES: usize = size_of::<Stripes>();
+/// Whether threads have stripes of their own. A model passes the number of a thread to the counter.
+const HAS_OWNED: bool = cfg!(any(feature = "std", hedgerow_loom));
 
-type Stripes = [CachePadded<Gauge<AtomicIsize>>; STRIPES];
+#[repr(align(64))]
+struct Line(Gauge<AtomicIsize>);
+
+const _: () = assert!(size_of::<Line>() == LINE_BYTES);
+
+type Stripes = [Line; LINES];
 
 /// A striped counter. The address of the stripes is first, before a gap, because every update reads it.
 #[repr(C)]
@@ -55,10 +70,10 @@ impl Counter {
             return;
         }
         let mut made = Vec::new();
-        if made.try_reserve_exact(STRIPES).is_err() {
+        if made.try_reserve_exact(LINES).is_err() {
             return;
         }
-        made.resize_with(STRIPES, || CachePadded::new(Gauge::<AtomicIsize>::new(0)));
+        made.resize_with(LINES, || Line(Gauge::<AtomicIsize>::new(0)));
         let Ok(made) = Box::<Stripes>::try_from(made) else { return };
         let made = Box::into_raw(made);
         // SAFETY: the block was just made, and once it is published only `drop` frees it.
@@ -79,11 +94,20 @@ impl Counter {
     /// in a large one.
     #[inline]
     pub(crate) fn add(&self, by: isize) -> Option<usize> {
+        self.add_as(thread_number::own(), by)
+    }
+
+    /// Does what `add` does, for a thread with this number.
+    #[inline(always)]
+    pub(crate) fn add_as(&self, number: Option<usize>, by: isize) -> Option<usize> {
         let Some(stripes) = self.stripes() else {
             let before = self.base.add(by);
             return Some(usize::try_from(before + by).unwrap_or(0));
         };
-        let before = stripes[stripe()].add(by);
+        let before = match number {
+            Some(number) => stripes[2 * SHARED + number].0.add_alone(by),
+            None => stripes[2 * shared_stripe()].0.add(by),
+        };
         let steps = (before + by).div_euclid(STEP) - before.div_euclid(STEP);
         if steps == 0 {
             return None;
@@ -96,7 +120,7 @@ impl Counter {
     pub(crate) fn total(&self) -> usize {
         let base = self.base.load();
         let striped: isize =
-            self.stripes().map_or(0, |stripes| stripes.iter().map(|stripe| stripe.load()).sum());
+            self.stripes().map_or(0, |stripes| stripes.iter().map(|line| line.0.load()).sum());
         usize::try_from(base + striped).unwrap_or(0)
     }
 
@@ -116,14 +140,42 @@ impl Drop for Counter {
     }
 }
 
-/// Returns a stripe for this thread. Stacks are apart, so their addresses tell threads apart.
+/// Returns a shared stripe for this thread. Stacks are apart, so their addresses tell threads apart.
 #[inline]
-pub(crate) fn stripe() -> usize {
+fn shared_stripe() -> usize {
     if cfg!(hedgerow_loom) {
         return 0;
     }
     let here = 0u8;
     let page = (&raw const here).addr() >> 14;
     let spread = page.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
-    spread >> (usize::BITS - STRIPES.ilog2())
+    spread >> (usize::BITS - SHARED.ilog2())
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    /// More threads than numbers, so some of them share stripes.
+    #[test]
+    fn no_addition_is_lost() {
+        const THREADS: usize = 5 * NUMBERS / 2;
+        const EACH: usize = if cfg!(miri) { 10 } else { 40_000 };
+        let counter = Counter::new();
+        counter.spread();
+        let all_run = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    // A number is claimed by the first addition.
+                    counter.add(1);
+                    all_run.wait();
+                    for _ in 1..EACH {
+                        counter.add(1);
+                    }
+                });
+            }
+        });
+        assert_eq!(counter.total(), THREADS * EACH);
+    }
 }
