@@ -57,7 +57,7 @@ impl Db {
             (Some(path), None) => Some(Folder::claim(path)?),
             (None, None) => None,
         };
-        let shards = LoadingShards::new(&options);
+        let shards = LoadingShards::clustered(&options);
         let mut opened = db::Opened::default();
         let (mut log, mut found) = (None, db::Found::default());
         if let Some(folder) = &folder {

@@ -216,13 +216,11 @@ impl Db {
         use std::sync::atomic::Ordering::Relaxed;
         let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
         let (hits, misses) = state.hits_and_misses();
-        let sum = |of: fn(&crate::state::shard::ShardStats) -> usize| -> u64 {
-            state.shards.iter().map(|shard| of(shard.stats()) as u64).sum()
-        };
+        let owned = state.owned();
         let last = state.log.last();
         Stats {
-            keys: sum(|stats| stats.keys()),
-            expires: sum(|stats| stats.keys_with_ttl()),
+            keys: owned.keys as u64,
+            expires: owned.with_ttl as u64,
             memory: state.memory() as u64,
             max_memory: state.limit.bytes() as u64,
             // Relaxed: statistics; no other memory is published through them.

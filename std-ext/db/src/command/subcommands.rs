@@ -13,7 +13,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 51] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -42,6 +42,7 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 51] = [
     spec(("cluster|replicas", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
     spec(("cluster|shards", Id::Cluster, 2), NONE, STALE, "slow"),
     spec(("cluster|slaves", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
+    spec(("cluster|slot-stats", Id::Cluster, -4), NONE, STALE, "slow"),
     spec(("cluster|slots", Id::Cluster, 2), NONE, STALE, "slow"),
     spec(("command|count", Id::Command, 2), NONE, ABOUT, "slow connection"),
     spec(("command|list", Id::Command, -2), NONE, ABOUT, "slow connection"),

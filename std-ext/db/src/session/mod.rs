@@ -353,10 +353,11 @@ impl Session {
         self.state.clock.now()
     }
 
-    /// Returns the number of keys, including expired ones that have not been removed yet.
+    /// Returns the number of keys, including expired ones that have not been removed yet. In a cluster of several
+    /// groups, these are the keys of the slots that this node's group has.
     pub fn len(&self) -> usize {
         self.state.publish_gate.wait();
-        self.state.shards.iter().map(|shard| shard.stats().keys()).sum()
+        self.state.owned().keys
     }
 
     /// Returns whether there are no keys.

@@ -18,7 +18,7 @@ const REFUSED: &str = "Error(SlotNotOwned)";
 /// The primary of a group that has all slots at first.
 fn primary() -> Arc<State> {
     let options = Options { shards: 4, ..Options::in_memory() };
-    let shards = LoadingShards::new(&options);
+    let shards = LoadingShards::clustered(&options);
     let state = State::clustered(shards, Arc::new(NoLog::new()), (0, 0), &options);
     state.become_primary(1);
     Arc::new(state)

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::state::evict::Random;
+use crate::state::slot_counts::SlotCount;
 use crate::state::slots;
 
 /// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
@@ -50,10 +51,27 @@ impl Session {
         }
     }
 
-    /// Calls `each` with the keys of a hash slot, until it returns false. A key that exists during the whole call is
-    /// visited at least once. It reads all keys of the slot's shard.
-    pub(crate) fn scan_slot(&mut self, slot: u16, each: &mut dyn FnMut(&[u8]) -> bool) {
+    /// Returns the number of keys of a hash slot, including expired ones that have not been removed yet; 0 if the group
+    /// does not have the slot.
+    pub(crate) fn count_slot(&self, slot: u16) -> usize {
         self.state.publish_gate.wait();
+        let count = self.state.slot_count(slot);
+        if self.state.ownership.has(|| slot) { count.keys } else { 0 }
+    }
+
+    /// Returns the counts of the slots that the group has.
+    pub(crate) fn slot_counts(&self) -> Vec<(u16, SlotCount)> {
+        self.state.publish_gate.wait();
+        self.state.owned_slots()
+    }
+
+    /// Calls `each` with the keys of a hash slot, until it returns false. A key that exists during the whole call is
+    /// visited at least once. It reads all keys of the slot's shard,
+    /// unless the slot is empty.
+    pub(crate) fn scan_slot(&mut self, slot: u16, each: &mut dyn FnMut(&[u8]) -> bool) {
+        if self.count_slot(slot) == 0 {
+            return;
+        }
         let (shard, now) = (self.state.sharding.shard(slot), self.now());
         let (mut at, mut wanted) = (Some(0), true);
         while let (Some(from), true) = (at, wanted) {

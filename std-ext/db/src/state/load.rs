@@ -45,6 +45,16 @@ impl LoadingShards {
         Self { all: shards, sharding: Sharding::new(number), cold }
     }
 
+    /// As [`new`](Self::new), for a node of a cluster: the keys of each slot are counted.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) fn clustered(options: &Options) -> Self {
+        let shards = Self::new(options);
+        for (number, shard) in shards.all.iter().enumerate() {
+            shard.lock().count_slots(shards.sharding.slots(number));
+        }
+        shards
+    }
+
     pub(super) fn into_parts(self) -> (Box<[Shard]>, Sharding, Option<Arc<ColdStore>>) {
         (self.all, self.sharding, self.cold)
     }

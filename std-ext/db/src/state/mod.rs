@@ -37,12 +37,14 @@ mod logged_floor;
 pub(crate) mod maintenance;
 pub(crate) mod marks;
 pub(crate) mod number;
+mod owned;
 pub(crate) mod ownership;
 pub(crate) mod publish_gate;
 pub(crate) mod record;
 pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
+pub(crate) mod slot_counts;
 pub(crate) mod slots;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;

@@ -14,6 +14,7 @@ use crate::request::Answer;
 use crate::state::cold::ColdStore;
 use crate::state::record::{AccessTime, Record, RopeRef, Value};
 use crate::state::rope::{MAX_INLINE, Rope};
+use crate::state::slot_counts::{SlotCount, SlotCounts};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
@@ -157,6 +158,8 @@ pub(crate) struct Core {
     /// Bytes of the records in the map, and the number of keys with a TTL.
     bytes: usize,
     with_ttl: usize,
+    /// The same for each slot; nothing without a cluster.
+    slots: Option<Box<SlotCounts>>,
     /// The latest time of a change in this shard. Time does not go back.
     time: u64,
     /// Where the active expire cycle continues.
@@ -182,6 +185,7 @@ impl Shard {
             records_undo: false,
             bytes: 0,
             with_ttl: 0,
+            slots: None,
             time: 0,
             expire_cursor: 0,
             scratch: Vec::new(),
@@ -357,8 +361,7 @@ impl Core {
         TicketOrigin { from_old, moved_in }: TicketOrigin,
     ) {
         let new = Record::new(key, value, expires_at, AccessTime::of(self.time));
-        self.bytes += new.memory();
-        self.with_ttl += usize::from(expires_at.is_some());
+        self.count_inserted(new, old);
         self.writer.insert(new, ());
         match old {
             Some(record) => self.retire(Undo::Removed { record, moved_out: from_old, moved_in }),
@@ -373,12 +376,14 @@ impl Core {
     pub(crate) fn remove(&mut self, record: Record) {
         let was_there = self.writer.remove(record.key());
         debug_assert!(was_there, "a record is removed twice, and would be freed twice");
+        self.count_removed(record);
         self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
     }
 
     /// Removes a record whose value another record has taken over.
     pub(crate) fn remove_moved(&mut self, record: Record) {
         self.writer.remove(record.key());
+        self.count_removed(record);
         self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
     }
 
@@ -387,6 +392,7 @@ impl Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
         for record in all {
+            self.count_removed(record);
             self.retire(Undo::Removed { record, moved_out: false, moved_in: false });
         }
         self.writer.shrink_to_fit();
@@ -421,12 +427,42 @@ impl Core {
         self.time = time;
     }
 
+    /// Counts a record that the map gets, and the one of the same key that it replaces.
+    #[inline(always)]
+    fn count_inserted(&mut self, record: Record, replaced: Option<Record>) {
+        self.bytes += record.memory();
+        self.with_ttl += usize::from(record.expires_at().is_some());
+        if let Some(replaced) = replaced {
+            self.bytes -= replaced.memory();
+            self.with_ttl -= usize::from(replaced.expires_at().is_some());
+        }
+        if let Some(slots) = &mut self.slots {
+            slots.inserted(record, replaced);
+        }
+    }
+
+    /// Counts a record that the map loses.
+    fn count_removed(&mut self, record: Record) {
+        self.bytes -= record.memory();
+        self.with_ttl -= usize::from(record.expires_at().is_some());
+        if let Some(slots) = &mut self.slots {
+            slots.removed(record);
+        }
+    }
+
+    /// Counts the records of each slot of this shard, which is empty.
+    pub(super) fn count_slots(&mut self, slots: Range<u16>) {
+        debug_assert!(self.len() == 0, "records are not counted");
+        self.slots = Some(Box::new(SlotCounts::new(slots)));
+    }
+
+    /// Returns the counts of this shard's slots; nothing without a cluster.
+    pub(crate) fn slots(&self) -> &[SlotCount] {
+        self.slots.as_ref().map_or(&[], |slots| slots.all())
+    }
+
     /// Records a removal for reclamation and undo.
     fn retire(&mut self, step: Undo) {
-        if let Undo::Removed { record, .. } = step {
-            self.bytes -= record.memory();
-            self.with_ttl -= usize::from(record.expires_at().is_some());
-        }
         self.unpublished.push(step);
     }
 
@@ -456,9 +492,8 @@ impl Core {
                 // The other record owns the ticket again, so freeing this one must not free the compressed value.
                 Undo::Inserted { record, moved_in: true } => self.remove_moved(record),
                 Undo::Removed { record, moved_in, .. } => {
-                    self.bytes += record.memory();
-                    self.with_ttl += usize::from(record.expires_at().is_some());
                     let successor = self.find(record.key());
+                    self.count_inserted(record, successor);
                     self.writer.insert(record, ());
                     if let Some(record) = successor {
                         self.retire(Undo::Removed { record, moved_out: moved_in, moved_in: false });

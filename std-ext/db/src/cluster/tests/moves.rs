@@ -59,7 +59,9 @@ fn check(groups: &[Vec<Node>], written: &[(String, String)], owner: impl Fn(u16)
         let own: Vec<_> = written.iter().filter(|(key, _)| is_here(key)).cloned().collect();
         agree(nodes, &own);
         for node in nodes {
-            until("no other key is there", || node.db().session().len() == own.len());
+            let all = || node.db().state().keys_of_slots(&SlotSet::all(), 0);
+            until("no other key is there", || all() == own.len() as u64);
+            assert_eq!(node.db().session().len(), own.len());
             for (key, _) in written.iter().filter(|(key, _)| !is_here(key)) {
                 assert!(is_refused(&node.db().get(key)), "group {number} has read {key}");
             }

@@ -1,6 +1,7 @@
 //! CLUSTER: the nodes of the cluster and their slots. Clients of Redis Cluster find the primary by it.
 
 pub(super) mod nodes;
+mod slot_stats;
 #[cfg(all(test, feature = "cluster"))]
 mod tests;
 
@@ -30,11 +31,12 @@ enum Subcommand {
     Nodes,
     Replicas,
     Shards,
+    SlotStats,
     Slots,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 15] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("count-failure-reports", 3, Subcommand::CountFailureReports),
     ("countkeysinslot", 3, Subcommand::CountKeysInSlot),
     ("failover", -2, Subcommand::Failover),
@@ -48,6 +50,7 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 15] = [
     ("replicas", 3, Subcommand::Replicas),
     ("slaves", 3, Subcommand::Replicas),
     ("shards", 2, Subcommand::Shards),
+    ("slot-stats", -4, Subcommand::SlotStats),
     ("slots", 2, Subcommand::Slots),
     ("help", 2, Subcommand::Help),
 ];
@@ -73,7 +76,7 @@ const REFUSED: [(&str, &str); 13] = [
     ("reset", "stop the node, use `hedgerow-db cluster forget`, and remove its directory"),
 ];
 
-const HELP: [&str; 30] = [
+const HELP: [&str; 34] = [
     "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "COUNTKEYSINSLOT <slot>",
     "    Return the number of keys in <slot>.",
@@ -102,6 +105,10 @@ const HELP: [&str; 30] = [
     "    Return information about the groups of nodes and their slots.",
     "SLAVES <node-id>",
     "    Return <node-id> replicas.",
+    "SLOT-STATS SLOTSRANGE <start-slot> <end-slot>",
+    "    Return the number of keys and their bytes of the slots of this node's group that are in a range.",
+    "SLOT-STATS ORDERBY <metric> [LIMIT <limit>] [ASC|DESC]",
+    "    Return the same of all slots of this node's group, ordered by key-count or memory-bytes.",
     "SLOTS",
     "    Return information about slots range mappings: start, end, primary, replicas.",
 ];
@@ -148,6 +155,7 @@ impl<'a> Execution<'_, 'a> {
             }
             Subcommand::Replicas => self.replicas(&shown, argument)?,
             Subcommand::Shards => self.reply(|out| shown.write_shards(out)),
+            Subcommand::SlotStats => self.slot_stats(&arguments[2..])?,
             Subcommand::Slots => {
                 // Redis would reply no slots. redis-py ends its thread at that, and after an error asks another node.
                 let ranges = shown.known_ranges();
@@ -164,13 +172,9 @@ impl<'a> Execution<'_, 'a> {
     fn count_keys(&mut self, argument: &[u8]) -> Result<(), CommandError> {
         let slot = slot_number(argument)?.ok_or("ERR Invalid slot")?;
         self.execute_batch();
-        let mut count = 0;
-        self.session.scan_slot(slot, &mut |_| {
-            count += 1;
-            true
-        });
+        let count = self.session.count_slot(slot);
         self.wait_for_last_entry();
-        self.reply(|out| out.integer(count));
+        self.reply(|out| out.integer(count.cast_signed() as i64));
         Ok(())
     }
 

@@ -204,6 +204,50 @@ fn deposed() -> Db {
     open.unwrap()
 }
 
+/// A primary, which counts the keys of its slots.
+fn serving() -> Db {
+    let db = deposed();
+    db.become_primary(1);
+    db
+}
+
+#[test]
+fn slot_stats_are_those_of_valkey() {
+    let mut client = at_primary().with(serving());
+    for key in ["foo", "{foo}1", "{foo}2", "bar", "{bar}1", "{b}1"] {
+        client.command(&format!("set {key} {key}"));
+    }
+    let stat = |slot: u16, keys: usize, bytes: usize| {
+        format!("*2 :{slot} *4 $9 key-count :{keys} $12 memory-bytes :{bytes}")
+    };
+    let (b, bar, foo) = (stat(3300, 1, 32), stat(5061, 2, 64), stat(12182, 3, 96));
+    let mut stats = |line: &str| client.command(&format!("cluster slot-stats {line}"));
+    assert_eq!(stats("slotsrange 5061 5062"), format!("*2 {bar} {}", stat(5062, 0, 0)));
+    assert_eq!(stats("orderby key-count limit 3"), format!("*3 {foo} {bar} {b}"));
+    assert_eq!(stats("ORDERBY memory-bytes DESC LIMIT 1"), format!("*1 {foo}"));
+    let least = format!("*2 {} {}", stat(0, 0, 0), stat(1, 0, 0));
+    assert_eq!(stats("orderby key-count asc limit 2"), least);
+    assert!(stats("orderby key-count").starts_with("*16384 "));
+    let limit = &format!("-{}", crate::command::cluster::slot_stats::LIMIT);
+    for (line, error) in [
+        ("slotsrange 2 1", "-ERR Start slot number 2 is greater than end slot number 1"),
+        ("slotsrange 0 16384", "-ERR Invalid or out of range slot"),
+        ("slotsrange -1 0", "-ERR Invalid or out of range slot"),
+        ("slotsrange x 0", "-ERR Invalid or out of range slot"),
+        ("slotsrange 1 2 3", "-ERR syntax error"),
+        ("slotsrange 1", "-ERR syntax error"),
+        ("orderby cpu-usec", "-ERR Unrecognized sort metric for ORDERBY."),
+        ("orderby key-count limit 0", limit),
+        ("orderby key-count limit 16385", limit),
+        ("orderby key-count limit", "-ERR syntax error"),
+        ("orderby key-count asc desc", "-ERR syntax error"),
+        ("orderby key-count limit 1 limit 1", "-ERR syntax error"),
+        ("by key-count", "-ERR syntax error"),
+    ] {
+        assert_eq!(stats(line), error, "{line}");
+    }
+}
+
 #[test]
 fn changes_that_come_too_late_are_sent_to_the_next_primary() {
     let (client, views) = client_of(view(TWO, Role::Primary), EndpointType::Ip);
@@ -425,7 +469,7 @@ fn cluster_info_says_whether_there_is_a_primary() {
 
 #[test]
 fn the_other_subcommands_answer() {
-    let mut client = at_primary();
+    let mut client = at_primary().with(serving());
     assert_eq!(client.command("cluster myid"), format!("$40 {ONE}"));
     assert_eq!(client.command("cluster myshardid"), format!("$40 {GROUP}"));
     assert_eq!(client.command("cluster keyslot foo"), ":12182");
@@ -433,12 +477,10 @@ fn the_other_subcommands_answer() {
     assert_eq!(client.command("cluster links"), "*0");
     assert_eq!(client.command(&format!("cluster count-failure-reports {TWO}")), ":0");
     assert_eq!(client.command("cluster count-failure-reports x"), "-ERR Unknown node x");
-    assert!(client.command("cluster help").starts_with("*32 +CLUSTER <subcommand>"));
+    assert!(client.command("cluster help").starts_with("*36 +CLUSTER <subcommand>"));
     for key in ["foo", "{foo}1", "{foo}2", "bar"] {
         client.command(&format!("set {key} 1"));
     }
-    client.command("set {foo}3 1 px 1");
-    std::thread::sleep(Duration::from_millis(5));
     assert_eq!(client.command("cluster countkeysinslot 12182"), ":3");
     assert_eq!(client.command("cluster countkeysinslot 0"), ":0");
     assert_eq!(client.command("cluster countkeysinslot 16384"), "-ERR Invalid slot");

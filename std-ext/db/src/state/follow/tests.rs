@@ -34,7 +34,7 @@ impl Node {
         options.shards = shards;
         options.time = TimeSource::Manual(Arc::clone(&clock));
         // Without a database's background tasks, which would come between.
-        let (shards, shared) = (LoadingShards::new(&options), Arc::clone(&log));
+        let (shards, shared) = (LoadingShards::clustered(&options), Arc::clone(&log));
         let state = Arc::new(State::clustered(shards, shared, (0, 0), &options));
         let session = Session::new(Arc::clone(&state));
         Self { state, log, clock, session }

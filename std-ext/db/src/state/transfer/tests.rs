@@ -147,6 +147,12 @@ fn keys_of_other_slots_are_left_alone() {
         assert_eq!(session.random_key().as_deref(), Some(own.as_bytes()));
     }
     session.scan_slot(slot(keys[0].as_bytes()), &mut |key| panic!("it shows {key:?}"));
+    // Of its own keys only, which are all that it counts.
+    assert_eq!((session.len(), session.count_slot(slot(keys[0].as_bytes()))), (1, 0));
+    assert_eq!((target.stats().keys, session.count_slot(slot(own.as_bytes()))), (1, 1));
+    let counts = session.slot_counts();
+    assert_eq!(counts.len(), usize::from(SLOTS - 9000));
+    assert_eq!(counts.iter().map(|(_, count)| count.keys).sum::<usize>(), 1);
     // No client of this group may remove them, and memory that is short neither.
     target.clear().unwrap();
     agree(&source, &target);

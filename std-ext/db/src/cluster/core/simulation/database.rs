@@ -123,7 +123,7 @@ impl Database {
         let mut options = Options::in_memory();
         options.shards = shards;
         options.time = TimeSource::Manual(Arc::clone(&wall));
-        let loading = LoadingShards::new(&options);
+        let loading = LoadingShards::clustered(&options);
         let times = load(disk, &loading)?;
         let settings =
             LogSettings { cluster: [1; 16], incarnation: 1, group: 0, largest_request: 64 << 20 };

@@ -1,0 +1,74 @@
+//! The numbers of keys and bytes of each hash slot, in a cluster. They are kept under the locks of the shards, with
+//! each record that a shard's map gets or loses, so they are exact.
+
+use super::record::Record;
+use super::slots::slot;
+use std::ops::{AddAssign, Range};
+
+/// The records of a hash slot, also those that have expired and were not removed yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotCount {
+    pub(crate) keys: usize,
+    /// The keys with a TTL.
+    pub(crate) with_ttl: usize,
+    /// The approximate bytes of the records.
+    pub(crate) bytes: usize,
+}
+
+impl AddAssign for SlotCount {
+    fn add_assign(&mut self, other: Self) {
+        self.keys += other.keys;
+        self.with_ttl += other.with_ttl;
+        self.bytes += other.bytes;
+    }
+}
+
+/// The counts of the slots of one shard.
+pub(crate) struct SlotCounts {
+    /// The first of these slots.
+    first: u16,
+    all: Box<[SlotCount]>,
+}
+
+impl SlotCounts {
+    /// Counts the records of these slots. There is none yet.
+    pub(super) fn new(slots: Range<u16>) -> Self {
+        let all = vec![SlotCount::default(); slots.len()].into();
+        Self { first: slots.start, all }
+    }
+
+    pub(super) fn all(&self) -> &[SlotCount] {
+        &self.all
+    }
+
+    fn at(&mut self, record: Record) -> &mut SlotCount {
+        &mut self.all[usize::from(slot(record.key()) - self.first)]
+    }
+
+    /// Counts a record that the map has got, and the one of the same key that it has replaced.
+    pub(super) fn inserted(&mut self, record: Record, replaced: Option<Record>) {
+        let count = self.at(record);
+        count.keys += 1;
+        count.with_ttl += usize::from(record.expires_at().is_some());
+        count.bytes += record.memory();
+        if let Some(replaced) = replaced {
+            count.subtract(replaced);
+        }
+    }
+
+    /// Counts a record that the map has lost.
+    pub(super) fn removed(&mut self, record: Record) {
+        self.at(record).subtract(record);
+    }
+}
+
+impl SlotCount {
+    fn subtract(&mut self, record: Record) {
+        self.keys -= 1;
+        self.with_ttl -= usize::from(record.expires_at().is_some());
+        self.bytes -= record.memory();
+    }
+}
+
+#[cfg(test)]
+mod tests;
