@@ -257,6 +257,15 @@ impl Db {
         self.inner.background.wake();
     }
 
+    /// Sets the most bytes a second that are sent for a move of slots while clients write; 0 for no limit.
+    #[cfg_attr(not(feature = "cluster"), expect(clippy::unused_self, reason = "no slots move"))]
+    pub(crate) fn set_move_rate(&self, bytes: u64) {
+        #[cfg(feature = "cluster")]
+        self.inner.state.set_move_rate(bytes);
+        #[cfg(not(feature = "cluster"))]
+        let _ = bytes;
+    }
+
     /// Starts to watch the changes of keys with a prefix.
     ///
     /// ```

@@ -218,6 +218,7 @@ impl Opened {
             Ok(log)
         };
         let db = Db::open_clustered(options, Some(Arc::clone(folder)), progress, make_log)?;
+        db.set_move_rate(settings.move_rate);
         let (log, relay, time) = found.expect("the log was made");
         Ok(Self { db, log, relay, incarnation, time })
     }

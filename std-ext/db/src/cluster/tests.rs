@@ -1,6 +1,6 @@
 //! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
-mod groups;
+pub(super) mod groups;
 mod moves;
 mod restored;
 mod space;
@@ -45,6 +45,7 @@ pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
         max_skew: Duration::from_secs(10),
         max_entry: 32 << 20,
         copies: 2,
+        move_rate: 0,
         peer: PeerSettings {
             binds: vec![Bind { address: ([127, 0, 0, 1], 0).into(), optional: false }],
             tls: None,

@@ -42,6 +42,8 @@ pub struct ClusterSettings {
     pub max_entry: usize,
     /// How many members must have an entry on disk before it may be removed from etcd.
     pub copies: usize,
+    /// The most bytes a second that are read for a move of slots; 0 for no limit.
+    pub move_rate: u64,
     /// How other nodes reach this one.
     pub peer: PeerSettings,
     /// The addresses that the node tells; see [`AnnouncedAddresses`].
@@ -139,6 +141,7 @@ impl Config {
             max_skew: milliseconds("cluster-max-skew"),
             max_entry: self.number("cluster-max-entry") as usize,
             copies: self.number("cluster-copies") as usize,
+            move_rate: self.number("cluster-move-rate"),
             peer: PeerSettings {
                 binds: self.cluster_peer_binds(),
                 tls: self.cluster_peer_tls(),

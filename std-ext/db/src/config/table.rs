@@ -332,6 +332,13 @@ const CLUSTER: &[Setting] = &[
         "2",
         "Number of nodes that must have a change on disk before it is removed from etcd.",
     ),
+    modifiable(
+        "cluster-move-rate",
+        Kind::Bytes { min: 0 },
+        "8mb",
+        "The most bytes a second that a primary sends for a move of its slots to another group while clients change \
+         its keys; 0 for no limit. A small key counts some 200 bytes.",
+    ),
     immutable(
         "cluster-peer-port",
         PORT,

@@ -226,6 +226,7 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         ["--cluster-groups", "3"],
         ["--cluster-max-entry", "1mb"],
         ["--cluster-copies", "3"],
+        ["--cluster-move-rate", "16mb"],
         ["--cluster-peer-port", "9001"],
         ["--cluster-peer-bind", "127.0.0.1"],
         ["--cluster-insecure", "yes"],
@@ -256,6 +257,7 @@ fn every_setting_of_the_cluster_reaches_its_field() {
             max_skew: Duration::from_millis(900),
             max_entry: 1 << 20,
             copies: 3,
+            move_rate: 16 << 20,
             peer: PeerSettings {
                 binds: vec![bind("127.0.0.1:9001", false)],
                 tls: None,

@@ -189,6 +189,7 @@ impl RuntimeConfig {
                     views.set_lease(number());
                 }
             }
+            "cluster-move-rate" => db.set_move_rate(value::bytes(text)),
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
             "client-query-buffer-limit" => {

@@ -218,6 +218,12 @@ impl Random {
         Self(RandomState::new().hash_one(0u8))
     }
 
+    /// Returns the numbers of a seed.
+    #[cfg(all(test, feature = "cluster"))]
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

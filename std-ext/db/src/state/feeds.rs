@@ -15,6 +15,8 @@ pub(crate) struct Feeds {
     /// counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
     number: Gauge,
     all: Mutex<Vec<Arc<Feed>>>,
+    /// The most bytes a second that are sent for each move while clients write; 0 for no limit.
+    pub(super) rate: Gauge,
 }
 
 /// The changes in the slots of a move since they were sent.

@@ -13,7 +13,9 @@ use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
 use crate::request::RequestError;
+use crate::slot_set::SlotSet;
 use crate::state::State;
+use crate::state::transfer::Clearing;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -125,6 +127,24 @@ impl Mover {
         let db = self.db.clone();
         let done = spawn_blocking(move || change(db.state())).await;
         done.map_err(text)?.map_err(|why| why.to_string())
+    }
+
+    /// Removes the keys of slots that the group does not own, and waits until that is committed.
+    pub(super) async fn clear(&self, slots: &SlotSet) -> Result<(), String> {
+        let (mut clearing, mut last) = (Clearing::new(self.db.state(), slots.clone()), 0);
+        loop {
+            let step = move |state: &State| {
+                let done = clearing.step(state)?;
+                Ok((clearing, done))
+            };
+            let (back, (entry, done)) = self.on_state(step).await?;
+            // A step ahead: etcd is the brake.
+            self.safe(std::mem::replace(&mut last, entry)).await?;
+            if done {
+                return self.safe(last).await;
+            }
+            clearing = back;
+        }
     }
 
     /// Waits until an entry is committed.

@@ -155,8 +155,7 @@ async fn finish(mover: &Mover, found: Found) -> Result<(), String> {
     let (id, slots) = (found.id, found.record.slots.clone());
     match found.record.state {
         MoveState::Done => {
-            let cleared = mover.on_state(move |state| state.clear_slots(&slots)).await?;
-            mover.safe(cleared).await?;
+            mover.clear(&slots).await?;
             mover.delete(&found, Actor::Source).await
         }
         MoveState::Returned => {

@@ -8,6 +8,9 @@ use crate::request::RequestError;
 use crate::state::State;
 use crate::state::transfer::Item;
 use std::fmt::Display;
+use std::sync::Arc;
+use tokio::select;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -74,11 +77,9 @@ impl Import<'_> {
         }
     }
 
-    /// Removes the keys of the slots that came before.
+    /// Removes the keys that came before.
     async fn clear(&self, found: &Found) -> Result<(), String> {
-        let slots = found.record.slots.clone();
-        let cleared = self.mover.on_state(move |state| state.clear_slots(&slots)).await?;
-        self.mover.safe(cleared).await
+        self.mover.clear(&found.record.slots).await
     }
 
     /// Fetches the keys of the slots, and takes the slots over.
@@ -91,7 +92,8 @@ impl Import<'_> {
         let found = self.change(&found, claimed, "").await?;
         self.clear(&found).await?;
         let source = self.mover.primary_of(found.record.from)?;
-        match self.receive(&source, found).await {
+        let cancelled = Cancelled::watch(self.mover, found.id);
+        match self.receive(&source, found, &cancelled.notify).await {
             Err(Failed::Again(why)) => Err(why),
             Err(Failed::Full(id)) => self.give_up(id).await,
             Ok(found) => {
@@ -134,13 +136,26 @@ impl Import<'_> {
     }
 
     /// Receives all keys until the source has lost the slots. Returns the move, which is `moved` then.
-    async fn receive(&self, source: &PeerClient, mut found: Found) -> Result<Found, Failed> {
+    async fn receive(
+        &self,
+        source: &PeerClient,
+        mut found: Found,
+        cancelled: &Notify,
+    ) -> Result<Found, Failed> {
         let (id, slots) = (found.id, found.record.slots.clone());
         let mut parts = source.export(found.record.from, &slots).await.map_err(again)?;
         let mut leaving: Option<JoinHandle<Result<(), String>>> = None;
         let mut last = 0;
         loop {
-            match parts.next().await.map_err(again)? {
+            // Only between two messages: nothing is imported after this function has returned, so the keys can be
+            // cleared.
+            let part = select! {
+                part = parts.next() => part.map_err(again)?,
+                () = cancelled.notified() => {
+                    return Err(Failed::Again("it was cancelled".to_owned()));
+                }
+            };
+            match part {
                 Exported::Items(items) => {
                     let safe = self.store(id, &found, items).await?;
                     // A message ahead: etcd is the brake.
@@ -217,6 +232,37 @@ impl Import<'_> {
         self.mover.safe(entry).await?;
         self.mover.publish_slots().await?;
         self.change(&found, MoveState::Done, "").await.map(drop)
+    }
+}
+
+/// Looks whether a move was cancelled while its keys are received. Dropping it ends that.
+struct Cancelled {
+    notify: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Cancelled {
+    fn watch(mover: &Mover, id: u64) -> Self {
+        let (notify, mover) = (Arc::new(Notify::new()), mover.clone());
+        let of_task = Arc::clone(&notify);
+        let task = tokio::spawn(async move {
+            loop {
+                sleep(LOOK).await;
+                // If etcd does not answer, the import does not go on either.
+                match mover.find(id).await {
+                    Ok(found) if found.record.state == MoveState::Cancelled => break,
+                    _ => {}
+                }
+            }
+            of_task.notify_one();
+        });
+        Self { notify, task }
+    }
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

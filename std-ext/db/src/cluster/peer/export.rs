@@ -2,6 +2,7 @@
 
 use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
+use super::pace::Pace;
 use super::wire::export_response::Part;
 use super::wire::{CaughtUp, ExportResponse, Frozen, Item as Sent, Items};
 use crate::Db;
@@ -13,10 +14,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::select;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
@@ -30,6 +32,10 @@ const WAITING: usize = 2;
 const POLL: Duration = Duration::from_millis(4);
 /// How often the peer is told that it has all, in polls.
 const TELL: u32 = 25;
+/// How often a peer hears something while nothing may be sent.
+const ALIVE: Duration = Duration::from_secs(1);
+/// How often the limit of the rate is looked at meanwhile.
+const SLICE: Duration = Duration::from_millis(50);
 /// Keys that expire this soon after the slots were lost are not counted: the clocks of the two groups differ by
 /// less, and each of them may or may not have removed these.
 const MARGIN: u64 = 60_000;
@@ -69,6 +75,7 @@ async fn send(
 ) {
     let mut export = Export::new(Arc::clone(db.state()), slots.clone());
     let (mut idle, mut crc) = (0, 0);
+    let mut pace = Pace::new(Instant::now(), db.state().log.last());
     loop {
         let (of, slots) = (db.clone(), slots.clone());
         let read = spawn_blocking(move || {
@@ -104,6 +111,33 @@ async fn send(
         let sent = timeout(SILENCE, parts.send(message)).await;
         if ends || !matches!(sent, Ok(Ok(()))) {
             return;
+        }
+        pace.add(export.take_cost());
+        if !wait(&db, &mut pace, &parts).await {
+            return;
+        }
+    }
+}
+
+/// Waits until more may be sent. Returns whether the peer is still there.
+async fn wait(db: &Db, pace: &mut Pace, parts: &Sender<Result<ExportResponse, Status>>) -> bool {
+    let mut told = Instant::now();
+    loop {
+        let (rate, last) = (db.state().move_rate(), db.state().log.last());
+        let left = pace.pause(Instant::now(), rate, last);
+        if left.is_zero() {
+            return true;
+        }
+        select! {
+            () = sleep(left.min(SLICE)) => {}
+            () = parts.closed() => return false,
+        }
+        if told.elapsed() >= ALIVE {
+            told = Instant::now();
+            let message = ExportResponse { part: Some(Part::Items(Items::default())) };
+            if !matches!(timeout(SILENCE, parts.send(Ok(message))).await, Ok(Ok(()))) {
+                return false;
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod frame;
 pub mod identity;
 pub mod install;
 mod limits;
+mod pace;
 pub mod receive;
 pub mod resync;
 pub mod server;

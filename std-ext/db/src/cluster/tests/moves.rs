@@ -134,3 +134,58 @@ fn slots_move_there_and_back_while_clients_write() {
     });
     check(&groups, &written, owner);
 }
+
+/// Stops threads when it is dropped.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_move_is_cancelled_while_its_keys_are_sent() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = [Folders::new(2), Folders::new(2)];
+    let groups = groups(&etcd, "cancel", &folders);
+    let admin = Administrator::new(&of_group(&etcd, "cancel", 0));
+    let moved = SlotSet::of_range(0..4096);
+    let all = (0..).map(|n| format!("key {n}"));
+    let keys: Vec<_> = all.filter(|key| moved.contains(slot(key.as_bytes()))).take(400).collect();
+    let value = "x".repeat(20_000);
+    for key in &keys {
+        write(&groups[0], key, &value);
+    }
+    let (source, target) = (&groups[0][primary(&groups[0])], &groups[1][primary(&groups[1])]);
+    // The second message would come after days, as long as clients write.
+    source.db().set_move_rate(1);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let of_scope = &stop;
+        // Also if this thread panics.
+        let _stopping = StopAtEnd(of_scope);
+        for writer in 0..8 {
+            let all = (0..).map(|n| format!("other {writer} {n}"));
+            let mut others = all.filter(|key| (4096..8192).contains(&slot(key.as_bytes())));
+            let other = others.next().unwrap();
+            scope.spawn(move || {
+                while !of_scope.load(Ordering::Relaxed) {
+                    source.db().set(&other, "1").unwrap();
+                }
+            });
+        }
+        let id = admin.begin(&moved, 0, 1).unwrap();
+        let came = || target.db().state().keys_of_slots(&moved, 0);
+        until("some keys have come", || came() > 0);
+        let begin = Instant::now();
+        admin.runtime.block_on(create::turn_back(&admin.client, &admin.keys, id, false)).unwrap();
+        admin.wait();
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert_eq!(came(), 0, "keys are left");
+    });
+    for key in &keys {
+        assert_eq!(source.db().get(key).unwrap().as_deref(), Some(value.as_bytes()));
+    }
+}

@@ -194,3 +194,60 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     assert_eq!(state.import(&moved(), &items, false), Err(RequestError::NotPrimary));
     assert_eq!(state.clear_slots(&moved()), Err(RequestError::NotPrimary));
 }
+
+#[test]
+fn slots_are_cleared_in_steps_that_keep_other_keys() {
+    let db = group(0..SLOTS);
+    let keys = names("key", 5000);
+    for key in &keys {
+        db.set(key, "red").unwrap();
+    }
+    for key in names("ends", 500) {
+        db.set_with_ttl(key, "red", Duration::from_secs(1000)).unwrap();
+    }
+    db.set("not moved", "red").unwrap();
+    db.state().lose_slots(1, &moved()).unwrap();
+    let mut clearing = Clearing::new(db.state(), moved());
+    let (mut last, mut steps) = (db.state().log.last(), 0);
+    loop {
+        let before = db.state().keys_of_slots(&moved(), 0);
+        let (entry, done) = clearing.step(db.state()).unwrap();
+        steps += 1;
+        if done {
+            break;
+        }
+        assert!(entry > last, "a step without an entry");
+        last = entry;
+        let removed = before - db.state().keys_of_slots(&moved(), 0);
+        assert!((1..2500).contains(&removed), "{removed} keys in a step");
+    }
+    assert!(steps > 2, "{steps} steps");
+    assert_eq!(db.state().keys_of_slots(&moved(), 0), 0);
+    assert_eq!(db.get("not moved").unwrap().as_deref(), Some(&b"red"[..]));
+    // Lost and got again in the middle.
+    let mut clearing = Clearing::new(db.state(), moved());
+    db.state().gain_slots(2, &moved(), 0).unwrap();
+    db.set(&keys[0], "new").unwrap();
+    assert_eq!(clearing.step(db.state()), Err(RequestError::SlotNotOwned));
+    assert_eq!(db.get(&keys[0]).unwrap().as_deref(), Some(&b"new"[..]));
+}
+
+#[test]
+fn only_keys_that_are_read_in_turn_cost_something() {
+    let db = group(0..SLOTS);
+    for key in names("key", 100) {
+        db.set(key, [7; 1000]).unwrap();
+    }
+    let mut export = Export::new(Arc::clone(db.state()), moved());
+    let items = export.next(50_000);
+    let bytes: usize = items.iter().map(Item::bytes).sum();
+    assert!(bytes > 50_000);
+    assert_eq!(export.take_cost(), bytes + items.len() * KEY);
+    assert_eq!(export.take_cost(), 0, "twice");
+    while !export.next(10_000).is_empty() {}
+    assert!(export.take_cost() > 0);
+    for key in names("key", 10) {
+        db.set(key, "changed").unwrap();
+    }
+    assert_eq!((export.next(10_000).len(), export.take_cost()), (10, 0));
+}
