@@ -47,6 +47,8 @@ mod moves;
 pub mod node;
 pub mod peer;
 mod picture;
+#[cfg(feature = "cli")]
+mod plan;
 mod registration;
 mod registry;
 pub mod relay;

@@ -127,6 +127,30 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         ],
     },
     Subcommand {
+        name: "rebalance",
+        about: "Move slots until all groups have about the same bytes",
+        operand: None,
+        flags: &[
+            switch("by-bytes", "Balance the bytes of the groups. No other measure is known yet."),
+            switch("once", "Do it once. It is not repeated by itself yet."),
+            option(
+                "within",
+                "PERCENT",
+                "By how much the bytes of a group may differ from the mean; 10 by default.",
+            ),
+            switch("dry-run", "Print the moves, and make none."),
+        ],
+    },
+    Subcommand {
+        name: "drain",
+        about: "Move all slots of a group to the others, so that its nodes can be stopped",
+        operand: None,
+        flags: &[
+            option("group", "NUMBER", "The group that gives its slots away."),
+            switch("dry-run", "Print the moves, and make none."),
+        ],
+    },
+    Subcommand {
         name: "adopt",
         about: "Fill etcd from the directory of a node, because etcd was lost or restored from an older backup",
         operand: None,

@@ -246,7 +246,7 @@ fn durable_problems(group: &Group) -> Vec<String> {
 // ----------------------------------------------------------------------------------------------- the nodes
 
 /// Returns the options for asking nodes, except their group.
-fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminError> {
+pub(super) fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptions, AdminError> {
     let tls = peer_tls(settings)?;
     Ok(PeerClientOptions {
         group: GroupId::default(),

@@ -13,6 +13,7 @@ mod forget;
 mod group;
 mod handover;
 mod move_slots;
+mod rebalance;
 mod report;
 mod status;
 #[cfg(test)]
@@ -37,6 +38,8 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("handover", handover::run),
     ("forget", forget::run),
     ("move", move_slots::run),
+    ("rebalance", rebalance::rebalance),
+    ("drain", rebalance::drain),
     ("adopt", adopt::run),
     ("backup", backup::run),
 ];

@@ -81,8 +81,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let slots = parse_slots(slots)?;
         let (from, to) = groups(call, &client, &keys, &slots).await?;
         let begun = Instant::now();
-        let id = create::begin(&client, &keys, &slots, (from, to)).await;
-        let id = id.map_err(AdminError::from)?;
+        let id = begin(&client, &keys, &slots, (from, to)).await?;
         if call.asked.has("no-wait") {
             return print(&client, &keys).await;
         }
@@ -100,6 +99,27 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         };
         Ok(Report::new(text, &moved, done))
     })
+}
+
+/// Moves slots from one group to another, and waits until the move has ended. Returns its record as it was last.
+pub(super) async fn make(
+    client: &Client,
+    keys: &Keys,
+    slots: &SlotSet,
+    groups: (u32, u32),
+    until: Instant,
+) -> Result<MoveRecord, AdminError> {
+    let id = begin(client, keys, slots, groups).await?;
+    wait(client, keys, id, until).await
+}
+
+async fn begin(
+    client: &Client,
+    keys: &Keys,
+    slots: &SlotSet,
+    groups: (u32, u32),
+) -> Result<u64, AdminError> {
+    create::begin(client, keys, slots, groups).await.map_err(AdminError::from)
 }
 
 async fn print(client: &Client, keys: &Keys) -> Result<Report, AdminError> {

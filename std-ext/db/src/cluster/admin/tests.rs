@@ -1,5 +1,7 @@
 //! The commands on nodes in this process over a real etcd. Without one, the test says so and passes.
 
+mod balance;
+
 use super::*;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::tests::{Folders, Node, agree, pairs, primary, settings, until, write};

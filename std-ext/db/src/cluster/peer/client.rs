@@ -5,10 +5,12 @@ use super::error::{PeerError, status_error};
 use super::export::Exports;
 use super::identity::{GroupId, PeerStatus};
 use super::limits::{CHUNK, SILENCE};
+use super::slots::{self, SlotSize};
 use super::tls::PeerTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{
-    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, StatusRequest,
+    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, SlotsRequest,
+    StatusRequest,
 };
 use crate::SlotSet;
 use crate::clock::milliseconds;
@@ -31,6 +33,8 @@ const DIGEST: Duration = Duration::from_secs(600);
 const LEAVE: Duration = Duration::from_secs(30);
 /// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
+/// The longest message with counts of all slots: two numbers for each.
+const MOST_COUNTS: usize = 512 << 10;
 /// Bytes that a fetch writes at most, unless the settings say otherwise.
 pub const MOST_FETCHED: u64 = 1 << 40;
 
@@ -144,6 +148,15 @@ impl PeerClient {
         let answer = timeout(ANSWER, self.inner.clone().taken(request)).await;
         let answer = answer.map_err(|_| PeerError::Silent)?.map_err(|status| status_error(&status));
         answer.map(drop)
+    }
+
+    /// Asks the primary of another group for the counts of its slots, which are in ascending order.
+    pub(in crate::cluster) async fn slots(&self, group: u32) -> Result<Vec<SlotSize>, PeerError> {
+        let request = SlotsRequest { from: Some(self.group.sent_by(self.node)), group };
+        let mut inner = self.inner.clone().max_decoding_message_size(MOST_COUNTS);
+        let answer = timeout(ANSWER, inner.slots(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?;
+        slots::from_wire(&answer.map_err(|status| status_error(&status))?.into_inner())
     }
 
     fn of_move(&self, group: u32, id: u64) -> MoveRequest {

@@ -180,6 +180,27 @@ pub struct MoveResponse {
     pub of: ::core::option::Option<Identity>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlotsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<Identity>,
+    /// The group that is asked.
+    #[prost(uint32, tag = "2")]
+    pub group: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlotsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<Identity>,
+    /// A bit for each slot that the group has.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub slots: ::prost::bytes::Bytes,
+    /// Of each of these slots, in their order.
+    #[prost(uint64, repeated, tag = "3")]
+    pub keys: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub bytes: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Manifest {
     #[prost(message, optional, tag = "1")]
     pub of: ::core::option::Option<Identity>,
@@ -440,6 +461,28 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Taken"));
             self.inner.unary(req, path, codec).await
         }
+        /// Returns the number of keys and their bytes of each slot that the primary's group has.
+        pub async fn slots(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SlotsRequest>,
+        ) -> std::result::Result<tonic::Response<super::SlotsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hedgerow.db.peer.v1.Peer/Slots",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Slots"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -499,6 +542,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::MoveRequest>,
         ) -> std::result::Result<tonic::Response<super::MoveResponse>, tonic::Status>;
+        /// Returns the number of keys and their bytes of each slot that the primary's group has.
+        async fn slots(
+            &self,
+            request: tonic::Request<super::SlotsRequest>,
+        ) -> std::result::Result<tonic::Response<super::SlotsResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -825,6 +873,49 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TakenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hedgerow.db.peer.v1.Peer/Slots" => {
+                    #[allow(non_camel_case_types)]
+                    struct SlotsSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::SlotsRequest>
+                    for SlotsSvc<T> {
+                        type Response = super::SlotsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SlotsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::slots(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SlotsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

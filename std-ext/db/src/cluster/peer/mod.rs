@@ -29,6 +29,7 @@ pub mod resync;
 pub mod server;
 mod service;
 pub mod serving;
+mod slots;
 mod socket;
 mod source;
 pub mod spool;
@@ -49,6 +50,8 @@ pub use install::install;
 pub use resync::{Decision, fetch};
 pub use server::{PeerServer, PeerServerOptions};
 pub use serving::Serving;
+#[cfg(feature = "cli")]
+pub(in crate::cluster) use slots::SlotSize;
 pub(in crate::cluster) use source::least_floor;
 pub use spool::{Spool, SpoolError};
 pub use tls::PeerTls;

@@ -4,11 +4,12 @@ use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
 use super::serving::Serving;
+use super::slots;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
     DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
-    MoveRequest, MoveResponse, StatusRequest, StatusResponse,
+    MoveRequest, MoveResponse, SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
@@ -157,6 +158,22 @@ impl Peer for Service {
         // As above.
         let _ = asks.send(Asked::Taken { id });
         Ok(Response::new(self.moved()))
+    }
+
+    async fn slots(
+        &self,
+        request: Request<SlotsRequest>,
+    ) -> Result<Response<SlotsResponse>, Status> {
+        let SlotsRequest { from, group } = request.into_inner();
+        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let db = db.clone();
+        let counts = spawn_blocking(move || (db.role(), db.state().owned_slots())).await;
+        let (role, counts) = counts.map_err(|_| Status::internal("it failed to count its keys"))?;
+        if role != Role::Primary {
+            return Err(Status::failed_precondition("it is not the primary of its group"));
+        }
+        let of = self.serving.group.sent_by(self.serving.node);
+        Ok(Response::new(slots::to_wire(of, &counts)))
     }
 }
 

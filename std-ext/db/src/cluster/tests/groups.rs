@@ -5,7 +5,7 @@ use crate::request::RequestError;
 use crate::state::slots::slot;
 
 /// Returns the settings of a node of a group, in a cluster of two.
-pub(super) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
+pub(in crate::cluster) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
     let mut settings = settings(etcd, name);
     (settings.group, settings.groups) = (group, 2);
     settings.announce.port = 7000 + group as u16;
@@ -13,7 +13,7 @@ pub(super) fn of_group(etcd: &Etcd, name: &str, group: u32) -> ClusterSettings {
 }
 
 /// Starts the nodes of a group.
-pub(super) fn start(settings: &ClusterSettings, folders: &Folders) -> Vec<Node> {
+pub(in crate::cluster) fn start(settings: &ClusterSettings, folders: &Folders) -> Vec<Node> {
     (0..2).map(|place| Node::start(settings, folders.at(place)).unwrap()).collect()
 }
 
@@ -31,7 +31,7 @@ pub(super) fn is_refused<T>(result: &Result<T, Error>) -> bool {
 }
 
 #[track_caller]
-pub(super) fn knows_all(node: &Node) {
+pub(in crate::cluster) fn knows_all(node: &Node) {
     until("a node knows the primaries of both groups", || {
         let view = node.view();
         view.groups().filter(|group| group.is_led && group.members.len() == 2).count() == 2

@@ -14,7 +14,8 @@ use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
 use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
     Chunk, DigestRequest, DigestResponse, ExportRequest, ExportResponse, FetchRequest,
-    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, StatusRequest, StatusResponse,
+    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, SlotsRequest, SlotsResponse,
+    StatusRequest, StatusResponse,
 };
 use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
@@ -234,6 +235,10 @@ impl Peer for Scripted {
     }
 
     async fn taken(&self, _: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn slots(&self, _: Request<SlotsRequest>) -> Result<Response<SlotsResponse>, Status> {
         Err(Status::unimplemented("not asked"))
     }
 }
