@@ -16,6 +16,8 @@ pub struct Progress {
     started_at: u64,
     /// How many reports were logged.
     reports: Gauge,
+    /// 1 while a node of a cluster waits for a place in a group.
+    spare: Gauge,
 }
 
 impl Default for Progress {
@@ -27,6 +29,7 @@ impl Default for Progress {
             started: Instant::now(),
             started_at: started_at.as_secs(),
             reports: Gauge::default(),
+            spare: Gauge::default(),
         }
     }
 }
@@ -60,6 +63,17 @@ impl Progress {
         let took = self.started.elapsed().as_millis() as u64;
         let remaining = took.saturating_mul(total - done.min(total)) / done.max(1);
         Duration::from_millis(remaining)
+    }
+
+    /// Returns whether a node of a cluster has nothing to load yet, because it waits for a place in a group.
+    pub fn is_spare(&self) -> bool {
+        self.spare.get() != 0
+    }
+
+    /// Notes whether a node of a cluster waits for a place in a group.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn set_spare(&self, spare: bool) {
+        self.spare.set(spare.into());
     }
 
     /// Adds bytes to the total.

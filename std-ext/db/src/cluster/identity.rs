@@ -126,6 +126,11 @@ impl Belonging {
         (self.group, self.groups) != (0, 1)
     }
 
+    /// Returns the number of the group.
+    pub(super) fn group(&self) -> u32 {
+        self.group
+    }
+
     /// Returns the name of the cluster.
     pub(super) fn name(&self) -> &str {
         &self.name

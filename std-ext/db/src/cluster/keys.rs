@@ -47,6 +47,12 @@ impl Keys {
         Ok(Self { group: format!("{prefix}g/{group}/"), number: group, prefix })
     }
 
+    /// Returns the keys of another group of the same cluster.
+    pub(crate) fn of_group(&self, number: u32) -> Self {
+        let prefix = self.prefix.clone();
+        Self { group: format!("{prefix}g/{number}/"), number, prefix }
+    }
+
     /// Returns the number of the group.
     pub(crate) fn number(&self) -> u32 {
         self.number
@@ -65,6 +71,26 @@ impl Keys {
     /// Returns the prefix of the keys of all nodes.
     pub(crate) fn nodes(&self) -> String {
         format!("{}node/", self.prefix)
+    }
+
+    /// Returns the key that says in which group a node was placed.
+    pub(crate) fn place(&self, id: &str) -> String {
+        format!("{}place/{id}", self.prefix)
+    }
+
+    /// Returns the prefix of the keys with the nodes' places.
+    pub(crate) fn places(&self) -> String {
+        format!("{}place/", self.prefix)
+    }
+
+    /// Returns the key that names the coordinator. It ends with a lease.
+    pub(crate) fn coordinator(&self) -> String {
+        format!("{}coord", self.prefix)
+    }
+
+    /// Returns the key of the last decision of a coordinator.
+    pub(crate) fn last_decision(&self) -> String {
+        format!("{}last-decision", self.prefix)
     }
 
     /// Returns the key that says which group has which slot.
@@ -168,6 +194,8 @@ mod tests {
         assert_eq!(keys.move_id(format!("{}4d", keys.moves()).as_bytes()), None);
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
         let other = Keys::new("roses", 12).unwrap();
+        assert_eq!(keys.of_group(12), other);
+        assert_eq!(other.place("ab"), "/hedgerow/roses/place/ab");
         assert_eq!(other.batch(42), "/hedgerow/roses/g/12/log/00000000000000000042");
         assert_eq!((other.format(), other.node("ab")), (keys.format(), keys.node("ab")));
         assert_eq!(keys.seq(other.batch(42).as_bytes()), None);

@@ -47,6 +47,22 @@ pub(super) async fn meet(
     settings: &ClusterSettings,
     folder: &Folder,
 ) -> Result<(Format, Age), StartError> {
+    let belonging = belonging_of(folder)?;
+    let format = find_cluster(client, keys, settings, belonging.is_none()).await?;
+    let etcd = Belonging::new(&settings.name, &format, settings.group);
+    let age = match &belonging {
+        Some(own) => own.check(&etcd)?,
+        None => etcd.write(folder).map(|()| Age::Current)?,
+    };
+    note_groups(settings, &format);
+    Ok((format, age))
+}
+
+/// Returns the cluster that a folder belongs to, if it belongs to one.
+///
+/// # Errors
+/// If the folder has the data of a database that is not a node of a cluster.
+pub(super) fn belonging_of(folder: &Folder) -> Result<Option<Belonging>, StartError> {
     let belonging = Belonging::of(folder)?;
     if belonging.is_none() && has_data(folder)? {
         return Err(StartError::new(format!(
@@ -55,22 +71,26 @@ pub(super) async fn meet(
             folder.path().display()
         )));
     }
+    Ok(belonging)
+}
+
+/// Waits until etcd answers, and returns the cluster that it has. If there is none, makes one if `may_make` allows it.
+///
+/// # Errors
+/// A sentence, if etcd cannot be used, or has no such cluster.
+pub(super) async fn find_cluster(
+    client: &Client,
+    keys: &Keys,
+    settings: &ClusterSettings,
+    may_make: bool,
+) -> Result<Format, StartError> {
     loop {
-        let make = belonging.is_none().then_some(settings.groups);
-        match try_to_meet(client, keys, make).await {
+        match try_to_meet(client, keys, may_make.then_some(settings.groups)).await {
             Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
                 "waiting for `hedgerow-db cluster adopt`, which has not filled etcd yet. If it was stopped, run it \
                  again"
             ),
-            Ok(Some(format)) => {
-                let etcd = Belonging::new(&settings.name, &format, settings.group);
-                let age = match &belonging {
-                    Some(own) => own.check(&etcd)?,
-                    None => etcd.write(folder).map(|()| Age::Current)?,
-                };
-                note_groups(settings, &format);
-                return Ok((format, age));
-            }
+            Ok(Some(format)) => return Ok(format),
             Ok(None) => {
                 return Err(StartError::new(format!(
                     "etcd has no cluster {:?}, but this directory belongs to it: etcd was emptied, or cluster-etcd or \

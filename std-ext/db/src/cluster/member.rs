@@ -3,12 +3,14 @@
 //! Starting goes through these steps. Each may refuse with a sentence, and changes nothing then.
 //!
 //! 1. Claim the folder, and install data that were fetched from a peer before the last restart.
-//! 2. Wait for etcd, and check that it has the cluster that the folder belongs to.
-//! 3. Load the snapshot and the relay.
-//! 4. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
+//! 2. With `cluster-group auto` and a folder that has no group: wait until the coordinator places the node in one.
+//! 3. Wait for etcd, and check that it has the cluster that the folder belongs to.
+//! 4. Load the snapshot and the relay.
+//! 5. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
 
 use super::calls::Calls;
 use super::clock;
+use super::coordinator::{Coordinator, Rules, Waiting};
 use super::core::{self, Group, NodeId, Now};
 use super::driver::{Driver, Parts};
 use super::durable::DiskThread;
@@ -52,6 +54,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 /// The bytes of batches in etcd beyond which only `cluster-copies` decides what etcd keeps.
 const MOST_RETAINED: u64 = 256 << 20;
@@ -86,21 +89,23 @@ impl Member {
                 "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
             ));
         };
-        let keys = Arc::new(
-            Keys::new(&settings.name, settings.group)
-                .map_err(|why| StartError::new(why.to_string()))?,
-        );
         let folder = Folder::claim(path)?;
         peer::install(&folder)?;
         let id = identity::node_id(&folder)?;
         let (inbox, messages) = unbounded_channel();
         let runtime = runtime()?;
-        let (client, format, age) = runtime.block_on(async {
+        let (settings, keys, client, format, age) = runtime.block_on(async {
             let client = Client::connect(&meet::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
-            let (format, age) = meet::meet(&client, &keys, settings, &folder).await?;
-            Ok::<_, StartError>((client, format, age))
+            let waiting = Waiting { client: &client, settings, folder: &folder, id, progress };
+            let group = waiting.find_group().await?;
+            let settings = ClusterSettings { group, ..settings.clone() };
+            let keys =
+                Keys::new(&settings.name, group).map_err(|why| StartError::new(why.to_string()))?;
+            let (format, age) = meet::meet(&client, &keys, &settings, &folder).await?;
+            Ok::<_, StartError>((settings, Arc::new(keys), client, format, age))
         })?;
+        let settings = &settings;
         let opened = Opened::open(settings, options, &folder, &format, &inbox, progress)?;
         let starting = Starting { settings, keys, folder, id, format, age, client, inbox, views };
         starting.start(opened, runtime, messages, on_exit)
@@ -264,6 +269,7 @@ impl Starting<'_> {
             Arc::clone(&self.keys),
             self.id,
             registration.clone(),
+            Arc::clone(&monitor.counters),
         );
         let log = Arc::clone(&opened.log);
         let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
@@ -320,6 +326,13 @@ impl Starting<'_> {
         messages: UnboundedReceiver<Message>,
     ) -> Result<JoinHandle<()>, StartError> {
         let (wanting, registering) = (self.inbox.clone(), self.inbox.clone());
+        let coordinator = Coordinator::new(
+            self.client.clone(),
+            Keys::clone(&self.keys),
+            self.id,
+            Rules::of(self.settings),
+            Arc::clone(&parts.monitor.counters),
+        );
         self.views.on_hand_over(Box::new(move || {
             wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())
         }));
@@ -328,6 +341,8 @@ impl Starting<'_> {
             let _disk = disk;
             runtime.block_on(async move {
                 tokio::spawn(registry.run(registering));
+                let (_running, stopped) = oneshot::channel();
+                tokio::spawn(coordinator.run(stopped));
                 tokio::spawn(moves::run(mover, asked));
                 Driver::new(parts).run(messages).await;
             });
@@ -409,24 +424,17 @@ impl Starting<'_> {
     }
 
     fn registration(&self, nonce: u64, peers: &[PeerServer], slots: &SlotSet) -> Registration {
-        let announce = &self.settings.announce;
-        let own = || meet::own_address(&self.settings.etcd.endpoints);
-        let peer_port = match (announce.peer_port, peers.first()) {
+        let announced = Registration::announced(self.settings, nonce);
+        let peer_port = match (announced.peer_port, peers.first()) {
             (0, Some(server)) => server.address().port(),
             (port, _) => port,
         };
         Registration {
-            nonce,
             group: self.settings.group,
             slots: Some(slots.ranges()),
-            ip: announce.ip.clone().unwrap_or_else(own),
-            hostname: announce.hostname.clone().unwrap_or_default(),
-            port: announce.port,
-            tls_port: announce.tls_port,
             peer_port,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             role: "loading".to_owned(),
-            ..Registration::default()
+            ..announced
         }
     }
 

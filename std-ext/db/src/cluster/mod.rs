@@ -9,6 +9,7 @@
 //! - [`relay`]: the committed entries in the node's own folder.
 //! - [`peer`]: the requests of nodes to each other.
 //! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
+//! - `coordinator`: places nodes in groups, and replaces members that are gone for good.
 //! - [`view`]: the cluster as clients see it.
 //! - `admin`: the commands `hedgerow-db cluster`.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
@@ -30,11 +31,13 @@ pub mod backup;
 mod calls;
 mod clock;
 mod compaction;
+mod coordinator;
 pub mod core;
 mod driver;
 mod durable;
 mod error;
 pub mod etcd;
+mod forgetting;
 mod gathering;
 mod hex;
 mod identity;

@@ -1,9 +1,16 @@
 //! The registration of a node under `node/<id>`.
 
 use super::core::NodeId;
+use super::meet;
 use super::view::Addresses;
+use crate::config::ClusterSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// The group of a node that waits for a place in one.
+pub(super) const NO_GROUP: u32 = u32::MAX;
+/// The role of a node that waits for a place in a group.
+pub(super) const SPARE: &str = "spare";
 
 /// The registration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +32,12 @@ pub(super) struct Registration {
     /// The program's version.
     #[serde(default)]
     pub(super) version: String,
-    /// The node's group.
+    /// The node's group; [`NO_GROUP`] as long as it has none.
     #[serde(default)]
     pub(super) group: u32,
+    /// Where the node is, as `cluster-zone` says.
+    #[serde(default)]
+    pub(super) zone: String,
     /// The slots that the node takes for those of its group, as ranges with their last slot; `None` if a version of
     /// before has registered it.
     #[serde(default)]
@@ -35,7 +45,7 @@ pub(super) struct Registration {
     /// The epoch of its group's log. Of several primaries of a group, the one with the latest epoch is right.
     #[serde(default)]
     pub(super) epoch: u64,
-    /// `primary`, `follower` or `loading`.
+    /// `primary`, `follower`, `loading` or `spare`.
     #[serde(default)]
     pub(super) role: String,
     /// The last entry that it has.
@@ -49,6 +59,28 @@ pub(super) struct Registration {
 }
 
 impl Registration {
+    /// Returns the addresses that the settings tell others, with the version and the zone.
+    pub(super) fn announced(settings: &ClusterSettings, nonce: u64) -> Self {
+        let announce = &settings.announce;
+        let own = || meet::own_address(&settings.etcd.endpoints);
+        Self {
+            nonce,
+            ip: announce.ip.clone().unwrap_or_else(own),
+            hostname: announce.hostname.clone().unwrap_or_default(),
+            port: announce.port,
+            tls_port: announce.tls_port,
+            peer_port: announce.peer_port,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            zone: settings.zone.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether the node waits for a place in a group.
+    pub(super) fn is_spare(&self) -> bool {
+        self.group == NO_GROUP
+    }
+
     /// Returns how others reach the node.
     pub(super) fn addresses(&self) -> Addresses {
         Addresses {

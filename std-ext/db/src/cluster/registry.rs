@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::moves;
 use super::registration::{Node, Registration};
+use super::status::Counters;
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(super) struct Registry {
     keys: Arc<Keys>,
     id: NodeId,
     own: Mutex<Registration>,
+    counters: Arc<Counters>,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
     /// Wakes the task if a registration is missed, or this node's has changed.
@@ -44,12 +46,19 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(client: Client, keys: Arc<Keys>, id: NodeId, own: Registration) -> Arc<Self> {
+    pub(super) fn new(
+        client: Client,
+        keys: Arc<Keys>,
+        id: NodeId,
+        own: Registration,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             client,
             keys,
             id,
             own: Mutex::new(own),
+            counters,
             lease: Mutex::new(0),
             missed: Notify::new(),
         })
@@ -94,6 +103,9 @@ impl Registry {
                     return;
                 }
                 Ok(nodes) => {
+                    let (spares, nodes): (Vec<_>, _) =
+                        nodes.into_iter().partition(|node| node.registration.is_spare());
+                    self.counters.spares.set(spares.len() as u64);
                     // As above.
                     let _ = inbox.send(Message::Nodes(nodes));
                     self.read_slots(&inbox).await;

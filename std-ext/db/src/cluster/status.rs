@@ -102,6 +102,10 @@ pub(super) struct Counters {
     pub(super) trims: Gauge,
     /// How often the node had to fetch its data from a peer.
     pub(super) resyncs: Gauge,
+    /// The nodes that wait for a place in a group.
+    pub(super) spares: Gauge,
+    /// 1 while the node coordinates the cluster.
+    pub(super) coordinates: Gauge,
     /// When the node's thread turned last, boot time.
     pub(super) turned: Gauge,
 }
@@ -133,6 +137,16 @@ impl NodeMonitor {
     /// Returns what the node knows about itself and its group, as of a tenth of a second ago or less.
     pub fn status(&self) -> NodeStatus {
         lock(&self.status).clone()
+    }
+
+    /// Returns how many nodes wait for a place in a group, as of a second ago.
+    pub fn spares(&self) -> u64 {
+        self.counters.spares.get()
+    }
+
+    /// Returns whether the node coordinates the cluster: places nodes, and removes members that are gone for good.
+    pub fn coordinates(&self) -> bool {
+        self.counters.coordinates.get() != 0
     }
 
     /// Returns whether the node's thread turns. It never waits for etcd.

@@ -2,6 +2,7 @@
 
 pub(super) mod groups;
 mod moves;
+mod placing;
 mod restored;
 mod space;
 
@@ -31,7 +32,11 @@ pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
     ClusterSettings {
         name: name.to_owned(),
         group: 0,
+        auto_group: false,
         groups: 1,
+        replicas: 1,
+        zone: String::new(),
+        forget: None,
         etcd: EtcdSettings {
             endpoints: etcd.endpoints(),
             user: None,
@@ -283,7 +288,7 @@ fn a_hand_over_is_requested_also_after_etcd_has_ended_the_leases() {
     until("both know both", || nodes.iter().all(|node| node.view().group.members.len() == 2));
     until("a follower", || to.view().role == Role::Follower);
     // A leader of etcd that stalled has done that. The nodes notice it seconds later.
-    until("two leases", || leases(&etcd).len() == 2);
+    until("a lease of each, and the coordinator's", || leases(&etcd).len() == 3);
     for lease in leases(&etcd) {
         etcd.etcdctl(&["lease", "revoke", &lease]);
     }

@@ -24,10 +24,18 @@ pub enum ClusterReads {
 pub struct ClusterSettings {
     /// The cluster's name, which is a part of all keys in etcd.
     pub name: String,
-    /// The number of the group that the node belongs to.
+    /// The number of the group that the node belongs to; 0 as long as the cluster has to place the node.
     pub group: u32,
+    /// Whether the cluster places the node in a group, unless its directory has one.
+    pub auto_group: bool,
     /// How many groups a new cluster divides its slots among.
     pub groups: u32,
+    /// Up to how many followers groups are filled.
+    pub replicas: u32,
+    /// The place where the node is, or nothing.
+    pub zone: String,
+    /// How long a member may be gone until it is removed from its group. `None`: for ever.
+    pub forget: Option<Duration>,
     /// How etcd is reached.
     pub etcd: EtcdSettings,
     /// How long a primary may serve after its last change of the log's tail.
@@ -109,6 +117,8 @@ pub struct AnnouncedAddresses {
 const PEER_OFFSET: u16 = 10_000;
 /// The longest name of a cluster.
 const LONGEST_CLUSTER_NAME: usize = 64;
+/// The value of `cluster-group` of nodes that the cluster places.
+const AUTO: &str = "auto";
 /// The longest host name.
 const LONGEST_HOSTNAME: usize = 255;
 
@@ -124,7 +134,13 @@ impl Config {
         Some(ClusterSettings {
             name: self.get("cluster-name").to_owned(),
             group: self.number("cluster-group") as u32,
+            auto_group: self.get("cluster-group") == AUTO,
             groups: self.number("cluster-groups") as u32,
+            replicas: self.number("cluster-replicas") as u32,
+            zone: self.get("cluster-zone").to_owned(),
+            forget: Some(self.number("cluster-forget"))
+                .filter(|seconds| *seconds != 0)
+                .map(Duration::from_secs),
             etcd: EtcdSettings {
                 endpoints: value::endpoints(self.get("cluster-etcd")).unwrap_or_default(),
                 user: user.map(|user| (user.into(), self.get("cluster-etcd-password").into())),
@@ -231,6 +247,12 @@ impl Config {
         if hostname.is_empty() && self.get("cluster-preferred-endpoint-type") == "hostname" {
             return conflict(
                 "cluster-preferred-endpoint-type hostname requires cluster-announce-hostname",
+            );
+        }
+        let zone = self.get("cluster-zone");
+        if zone.len() > LONGEST_CLUSTER_NAME || !zone.chars().all(plain) {
+            return conflict(
+                "cluster-zone takes up to 64 letters, digits, hyphens, underscores and dots",
             );
         }
         let ip = self.get("cluster-announce-ip");

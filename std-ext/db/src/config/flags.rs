@@ -111,7 +111,7 @@ pub(super) fn flag(setting: &'static Setting) -> Arg {
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
-        Kind::Number { .. } => "NUMBER",
+        Kind::Number { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
         Kind::Bytes { .. } => "BYTES",
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",

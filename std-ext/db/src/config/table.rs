@@ -254,9 +254,10 @@ const CLUSTER: &[Setting] = &[
     ),
     immutable(
         "cluster-group",
-        Kind::Number { min: 0, max: 4095 },
+        Kind::NumberOrAuto { min: 0, max: 4095 },
         "0",
-        "Number of the group that this node belongs to. The nodes of a group have the same keys.",
+        "Number of the group that this node belongs to. The nodes of a group have the same keys. With `auto`, a node \
+         that has no data yet waits until the cluster places it in a group.",
     ),
     immutable(
         "cluster-groups",
@@ -264,6 +265,27 @@ const CLUSTER: &[Setting] = &[
         "1",
         "Number of groups among which a new cluster divides its slots: groups 0 to one less than this. Only the first \
          node of a cluster uses it.",
+    ),
+    immutable(
+        "cluster-replicas",
+        Kind::Number { min: 0, max: 15 },
+        "1",
+        "Number of followers up to which each group is filled with nodes that have `cluster-group auto`. Further ones \
+         are spares.",
+    ),
+    immutable(
+        "cluster-zone",
+        Kind::Text,
+        "",
+        "Name of the place where this node is, such as a rack or a zone of a cloud: up to 64 letters, digits, hyphens, \
+         underscores and dots. The nodes of a group are placed in different zones if possible.",
+    ),
+    immutable(
+        "cluster-forget",
+        Kind::Number { min: 0, max: 31_536_000 },
+        "600",
+        "Seconds after which a member that is gone is removed from its group, and replaced by a spare; 0 for never. It \
+         must be longer than a node takes to load its data.",
     ),
     immutable("cluster-etcd", Kind::Endpoints, "", "The members of etcd. All data goes to them."),
     immutable("cluster-etcd-user", Kind::Text, "", "User in etcd; empty for none."),

@@ -224,6 +224,9 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         ["--cluster-max-skew", "900"],
         ["--cluster-group", "2"],
         ["--cluster-groups", "3"],
+        ["--cluster-replicas", "2"],
+        ["--cluster-zone", "east-1"],
+        ["--cluster-forget", "3"],
         ["--cluster-max-entry", "1mb"],
         ["--cluster-copies", "3"],
         ["--cluster-move-rate", "16mb"],
@@ -243,7 +246,11 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         let wanted = ClusterSettings {
             name: "Red.roses-2_x".into(),
             group: 2,
+            auto_group: false,
             groups: 3,
+            replicas: 2,
+            zone: "east-1".into(),
+            forget: Some(Duration::from_secs(3)),
             etcd: EtcdSettings {
                 endpoints: vec!["https://a:1".into(), "https://b:2".into()],
                 user: Some(("rose".into(), "red".into())),

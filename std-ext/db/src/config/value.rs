@@ -16,6 +16,13 @@ pub enum Kind {
         /// The maximum.
         max: u64,
     },
+    /// An integer, or `auto`.
+    NumberOrAuto {
+        /// The minimum.
+        min: u64,
+        /// The maximum.
+        max: u64,
+    },
     /// Bytes, as a number with an optional `k`, `kb`, `m`, `mb`, `g` or `gb`.
     Bytes {
         /// The minimum.
@@ -61,6 +68,10 @@ impl Kind {
                 let number = value.parse().ok().filter(|n| (min..=max).contains(n));
                 number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
+            Self::NumberOrAuto { .. } if lower == "auto" => Ok(lower),
+            Self::NumberOrAuto { min, max } => {
+                Self::Number { min, max }.parse(value).map_err(|_| expected())
+            }
             Self::Bytes { min } => {
                 let bytes = read_bytes(&lower).filter(|n| *n >= min);
                 bytes.map(|n| n.to_string()).ok_or_else(expected)
@@ -104,6 +115,7 @@ impl std::fmt::Display for Kind {
         match self {
             Self::Flag => f.write_str("yes or no"),
             Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::NumberOrAuto { min, max } => write!(f, "a number from {min} to {max}, or auto"),
             Self::Bytes { min: 0 } => f.write_str("bytes, such as 1000, 64kb, 100mb or 2gb"),
             Self::Bytes { min } => {
                 write!(f, "bytes, such as 64kb, 100mb or 2gb, at least {min}")

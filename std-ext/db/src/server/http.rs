@@ -306,6 +306,9 @@ fn page(target: &str, source: &Source) -> (u16, String) {
 
 /// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
+    if loading.is_some_and(|progress| progress.is_spare()) {
+        return "not ready: a spare node, which waits for a place in a group\n".to_owned();
+    }
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
     format!("not ready: loading{}\n", far.unwrap_or_default())
 }

@@ -5,7 +5,8 @@
 
 use super::{AdminError, Call, Group, Report};
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Client, Compare, Keys as KeyRange, Operation, Outcome, Transaction};
+use crate::cluster::etcd::{Client, Outcome, Transaction};
+use crate::cluster::forgetting::{self, Leaving, Refusal};
 use crate::cluster::keys::Keys;
 use serde::Serialize;
 
@@ -62,54 +63,44 @@ async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, Nod
 
 /// Refuses to forget a node that is alive, or whose copy is needed.
 fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), AdminError> {
-    let refuse = |why: String| Err(AdminError::from(why));
-    if group.registration(id).is_some() {
-        return refuse(format!(
+    let leaving = Leaving {
+        node: id,
+        members: &group.members,
+        is_registered: group.registration(id).is_some(),
+        holder: group.holder(),
+        left: group.copies_without(Some(id)),
+    };
+    let why = match leaving.check(copies) {
+        Ok(()) => return Ok(()),
+        Err(Refusal::Registered) => format!(
             "node {id} is registered: it runs, or has stopped within the last seconds. Stop it first"
-        ));
-    }
-    if group.holder() == Some(id) {
-        return refuse(format!(
+        ),
+        Err(Refusal::Primary) => format!(
             "node {id} is the primary by the log's last line: wait until another node has taken over, or start one"
-        ));
-    }
-    if group.members.0.len() == 1 {
-        return refuse(format!(
+        ),
+        Err(Refusal::OnlyMember) => format!(
             "node {id} is the only member. If its data are lost, so are the group's; `hedgerow-db cluster adopt` seeds \
              etcd from a directory that is left"
-        ));
-    }
-    let left = group.copies_without(Some(id));
-    if left < copies && !force {
-        return refuse(format!(
+        ),
+        Err(Refusal::Copies(_)) if force => return Ok(()),
+        Err(Refusal::Copies(left)) => format!(
             "without node {id}, {left} members have the log's beginning on disk, and cluster-copies is {copies}: start \
              another node first, and let it fetch the data. --force forgets the node nevertheless"
-        ));
-    }
-    Ok(())
+        ),
+    };
+    Err(AdminError::from(why))
 }
 
 /// Returns the transaction that removes a node, if the members are those that were read and it has not come back.
 fn removal(group: &Group, keys: &Keys, id: NodeId) -> Transaction {
-    let name = id.to_string();
-    let members = group.members_text.clone().unwrap_or_default();
-    Transaction {
-        compare: vec![
-            Compare::Value { key: keys.members().into(), value: members.into() },
-            Compare::Absent { key: keys.node(&name).into() },
-        ],
-        then: vec![
-            Operation::put(keys.members(), group.members.without(id).print()),
-            Operation::Delete(KeyRange::one(keys.durable(&name))),
-        ],
-        otherwise: Vec::new(),
-    }
+    forgetting::removal(keys, &group.members, group.members_text.as_deref(), id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::group::tests::group;
     use super::*;
+    use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation};
 
     const GONE: NodeId = NodeId([3; 20]);
 
@@ -163,6 +154,7 @@ mod tests {
         let wanted = [
             Operation::put(keys.members(), group.members.without(GONE).print()),
             Operation::Delete(KeyRange::one(keys.durable(&id))),
+            Operation::Delete(KeyRange::one(keys.place(&id))),
         ];
         assert_eq!((then, otherwise), (wanted.to_vec(), Vec::new()));
     }

@@ -7,6 +7,7 @@ use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
     Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
 };
+use crate::cluster::forgetting::is_whole;
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::record::MoveRecord;
@@ -88,8 +89,10 @@ impl Group {
             )));
         };
         let nodes = of_nodes(&nodes, &keys.nodes(), registration);
+        // Nodes that wait for a group are in none.
+        let nodes = nodes.into_iter().filter(|node| !node.registration.is_spare());
         let own = |node: &Node| node.registration.group == keys.number();
-        let (nodes, others) = nodes.into_iter().partition(own);
+        let (nodes, others) = nodes.partition(own);
         let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
         let format = Format::parse(&format)?;
         let slots = slots.map(|value| SlotMap::parse(&value)).transpose()?;
@@ -134,8 +137,7 @@ impl Group {
     /// Returns the members that would hold all data without another one: with the batches that etcd has, their disks
     /// have everything.
     pub(in crate::cluster) fn copies_without(&self, other: Option<NodeId>) -> usize {
-        let first = self.first.unwrap_or(1);
-        let whole = |id: NodeId| self.durable(id).is_some_and(|durable| durable.seq + 1 >= first);
+        let whole = |id: NodeId| is_whole(&self.durable, self.first, id);
         let members = self.members.0.iter().map(|member| member.node);
         members.filter(|id| Some(*id) != other && whole(*id)).count()
     }

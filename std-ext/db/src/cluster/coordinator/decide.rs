@@ -1,0 +1,216 @@
+//! What the coordinator does about the cluster as it is. Nothing here talks to etcd.
+//!
+//! - A group that has fewer than `1 + cluster-replicas` nodes gets one that waits: the group with the fewest nodes
+//!   first, and the node whose zone has the fewest of them. Nodes that are gone for good do not count, so a spare takes
+//!   their place while they are still members.
+//! - A member that is gone for good is removed once all other nodes of its group are alive and have all data, so also
+//!   the spare that has taken its place. The rules of `hedgerow-db cluster forget` hold besides.
+//! - A place is taken back from a node that is gone for good before it has become a member.
+
+use super::absence::Gone;
+use super::view::{GroupView, View};
+use crate::cluster::core::NodeId;
+use crate::cluster::forgetting::Leaving;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How long a node that was placed may take to join its group if members are never removed, in milliseconds.
+const JOIN: u64 = 600_000;
+/// The fewest nodes that must have the data of a group from which a member is removed: its primary and another one.
+const FEWEST: usize = 2;
+
+/// The settings that decisions follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Rules {
+    /// `cluster-replicas`.
+    pub(in crate::cluster) replicas: u32,
+    /// `cluster-copies`.
+    pub(in crate::cluster) copies: usize,
+    /// `cluster-forget`, in milliseconds; `None` for never.
+    pub(in crate::cluster) forget: Option<u64>,
+}
+
+/// A decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) kind: DecisionKind,
+    pub(super) node: NodeId,
+    pub(super) group: u32,
+    pub(super) reason: Reason,
+}
+
+/// What is decided about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DecisionKind {
+    /// Place it in the group.
+    Place,
+    /// Take its place in the group back.
+    Withdraw,
+    /// Remove it from the members of the group.
+    Forget,
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The group has this many nodes that are not gone for good, and should have the second number.
+    Has(usize, usize),
+    /// The node has been gone for so many milliseconds.
+    GoneFor(u64),
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, node, group, reason } = self;
+        match kind {
+            DecisionKind::Place => write!(f, "node {node} is placed in group {group}")?,
+            DecisionKind::Withdraw => {
+                write!(f, "node {node} has no place in group {group} any more")?
+            }
+            DecisionKind::Forget => {
+                write!(f, "node {node} is removed from the members of group {group}")?;
+            }
+        }
+        match reason {
+            Reason::Has(has, wanted) => write!(f, ": the group has {has} of {wanted} nodes"),
+            Reason::GoneFor(time) => write!(f, ": it has been gone for {} s", time / 1000),
+        }
+    }
+}
+
+/// Decides what to do. At most one member of each group is removed, and none of a group that has just got a node.
+pub(super) fn decide(view: &View, gone: &Gone, rules: &Rules) -> Vec<Decision> {
+    let cluster = Cluster { view, gone, rules };
+    let mut decisions = cluster.withdrawals();
+    let places = cluster.places();
+    decisions.extend(&places);
+    for (number, group) in &view.groups {
+        if !places.iter().any(|place| place.group == *number) {
+            decisions.extend(cluster.forget(*number, group));
+        }
+    }
+    decisions
+}
+
+struct Cluster<'a> {
+    view: &'a View,
+    gone: &'a Gone,
+    rules: &'a Rules,
+}
+
+impl Cluster<'_> {
+    /// Returns for how long a node has been gone, if that is too long for a member.
+    fn is_lost(&self, node: NodeId) -> Option<u64> {
+        let gone = *self.gone.get(&node)?;
+        self.rules.forget.is_some_and(|most| gone >= most).then_some(gone)
+    }
+
+    /// Takes places back from nodes that never became members.
+    fn withdrawals(&self) -> Vec<Decision> {
+        let most = self.rules.forget.unwrap_or(JOIN);
+        let placed = self.view.places.iter().filter_map(|(node, group)| {
+            let is_member = self.view.groups.get(group).is_some_and(|of| of.members.has(*node));
+            let gone = *self.gone.get(node)?;
+            (!is_member && gone >= most).then_some(Decision {
+                kind: DecisionKind::Withdraw,
+                node: *node,
+                group: *group,
+                reason: Reason::GoneFor(gone),
+            })
+        });
+        placed.collect()
+    }
+
+    /// Places nodes that wait.
+    fn places(&self) -> Vec<Decision> {
+        let wanted = self.rules.replicas as usize + 1;
+        let mut groups: BTreeMap<u32, Filling<'_>> = self
+            .view
+            .groups
+            .iter()
+            .filter(|(_, group)| self.can_take(group))
+            .map(|(number, _)| (*number, self.filling(*number)))
+            .collect();
+        let mut spares: BTreeMap<NodeId, &str> =
+            self.view.spares().map(|(id, node)| (id, &*node.zone)).collect();
+        let mut places = Vec::new();
+        while let Some((number, filling)) =
+            groups.iter_mut().min_by_key(|(number, filling)| (filling.nodes, **number))
+            && filling.nodes < wanted
+        {
+            let nearest = spares.iter().min_by_key(|(id, zone)| (filling.of_zone(zone), **id));
+            let Some((node, zone)) = nearest.map(|(id, zone)| (*id, *zone)) else { break };
+            spares.remove(&node);
+            let reason = Reason::Has(filling.nodes, wanted);
+            places.push(Decision { kind: DecisionKind::Place, node, group: *number, reason });
+            filling.add(zone);
+        }
+        places
+    }
+
+    /// Whether a new node of a group would get its data: from a member that lives, unless there are none yet.
+    fn can_take(&self, group: &GroupView) -> bool {
+        let lives = |node: NodeId| self.view.nodes.contains_key(&node);
+        group.tail.is_none() || group.members.0.iter().any(|member| lives(member.node))
+    }
+
+    fn filling(&self, number: u32) -> Filling<'_> {
+        let mut filling = Filling::default();
+        for node in self.view.belonging(number) {
+            if self.is_lost(node).is_none() {
+                filling.add(self.view.nodes.get(&node).map_or("", |node| &node.zone));
+            }
+        }
+        filling
+    }
+
+    /// Removes a member of a group that is gone for good, if all others are well.
+    fn forget(&self, number: u32, group: &GroupView) -> Option<Decision> {
+        group.live_primary(self.view)?;
+        let (mut lost, mut whole) = (Vec::new(), 0);
+        let members = group.members.0.iter().map(|member| member.node);
+        let placed = self.view.places.iter().filter(|(_, place)| **place == number);
+        let placed = placed.map(|(node, _)| *node).filter(|node| !group.members.has(*node));
+        for node in members.chain(placed) {
+            match self.is_lost(node) {
+                Some(gone) => lost.push((node, gone)),
+                None if group.has_whole(node, self.view) => whole += 1,
+                // It comes back, or fetches the data.
+                None => return None,
+            }
+        }
+        let may_go = |(node, _): &(NodeId, u64)| {
+            let leaving = Leaving {
+                node: *node,
+                members: &group.members,
+                is_registered: self.view.nodes.contains_key(node),
+                holder: group.tail.as_ref().and_then(crate::cluster::core::Tail::holder),
+                left: whole,
+            };
+            group.members.has(*node) && leaving.check(self.rules.copies.max(FEWEST)).is_ok()
+        };
+        let (node, gone) = lost.into_iter().find(may_go)?;
+        let reason = Reason::GoneFor(gone);
+        Some(Decision { kind: DecisionKind::Forget, node, group: number, reason })
+    }
+}
+
+/// A group that is being filled.
+#[derive(Default)]
+struct Filling<'a> {
+    nodes: usize,
+    /// The nodes by their zones.
+    zones: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Filling<'a> {
+    fn add(&mut self, zone: &'a str) {
+        self.nodes += 1;
+        *self.zones.entry(zone).or_default() += 1;
+    }
+
+    /// Returns how many nodes are in a zone.
+    fn of_zone(&self, zone: &str) -> usize {
+        self.zones.get(zone).copied().unwrap_or(0)
+    }
+}

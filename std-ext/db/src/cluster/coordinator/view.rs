@@ -1,0 +1,237 @@
+//! The cluster as etcd has it: its nodes, their places, and the members of each group.
+
+use super::holder::Holder;
+use crate::cluster::core::{Members, NodeId, Seq, Tail};
+use crate::cluster::durable::Durable;
+use crate::cluster::etcd::{
+    Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
+};
+use crate::cluster::forgetting::is_whole;
+use crate::cluster::identity::Format;
+use crate::cluster::keys::Keys;
+use crate::cluster::registration::Registration;
+use crate::cluster::slot_map::SlotMap;
+use crate::slot_set::MOST_GROUPS;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The groups that one transaction reads: five keys each, and etcd takes 128 operations.
+const GROUPS: usize = 25;
+/// The longest registration or place that is read.
+const MOST_BYTES: usize = 4096;
+
+/// The cluster.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cluster) struct View {
+    /// The coordinator.
+    pub(in crate::cluster) coordinator: Option<Holder>,
+    /// The revision of the last decision; `None` before the first one.
+    pub(in crate::cluster) last_decision: Option<u64>,
+    /// The nodes that are registered.
+    pub(in crate::cluster) nodes: BTreeMap<NodeId, Registration>,
+    /// The groups in which nodes were placed.
+    pub(in crate::cluster) places: BTreeMap<NodeId, u32>,
+    /// The groups: those of the map of slots, and those of which there is a node.
+    pub(in crate::cluster) groups: BTreeMap<u32, GroupView>,
+}
+
+/// A group.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cluster) struct GroupView {
+    /// The last line of its log.
+    pub(in crate::cluster) tail: Option<Tail>,
+    /// The value of `primary`.
+    pub(in crate::cluster) primary: Option<Vec<u8>>,
+    /// The members.
+    pub(in crate::cluster) members: Members,
+    /// The value of `members`.
+    pub(in crate::cluster) members_text: Option<Vec<u8>>,
+    /// The progress of the members' disks.
+    pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
+    /// The first batch that etcd has.
+    pub(in crate::cluster) first: Option<Seq>,
+}
+
+/// The value of `place/<node>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The number of the group.
+    pub(super) group: u32,
+}
+
+impl Place {
+    /// Reads the value of the key.
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+        let value = Some(value).filter(|value| value.len() <= MOST_BYTES)?;
+        let place: Self = serde_json::from_slice(value).ok()?;
+        (place.group < MOST_GROUPS).then_some(place)
+    }
+
+    /// Returns the value to write.
+    pub(super) fn print(self) -> String {
+        format!(r#"{{"group":{}}}"#, self.group)
+    }
+}
+
+impl View {
+    /// Reads the cluster. `None`: etcd has none, or `hedgerow-db cluster adopt` is filling it.
+    ///
+    /// The groups are read behind the last decision, so a transaction that compares that decision and a group's members
+    /// rests on nothing older.
+    ///
+    /// # Errors
+    /// A sentence, if etcd does not answer, or has a value that cannot be read.
+    pub(in crate::cluster) async fn read(
+        client: &Client,
+        keys: &Keys,
+    ) -> Result<Option<Self>, String> {
+        let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
+        let operations = vec![
+            Operation::get(keys.format()),
+            Operation::get(keys.coordinator()),
+            Operation::get(keys.last_decision()),
+            Operation::get(keys.slots()),
+            all(keys.nodes()),
+            all(keys.places()),
+        ];
+        let [format, coordinator, last, slots, nodes, places] =
+            &read(client, operations).await?[..]
+        else {
+            return Err("etcd left out an answer".to_owned());
+        };
+        let Some(format) = format.first() else { return Ok(None) };
+        let format = Format::parse(&format.value).map_err(|why| why.to_string())?;
+        if format.adopter.is_some() {
+            return Ok(None);
+        }
+        let mut view = Self {
+            coordinator: coordinator.first().and_then(Holder::of),
+            last_decision: last.first().map(|pair| pair.modified),
+            nodes: of_nodes(nodes, &keys.nodes()).collect(),
+            places: of_nodes::<Place>(places, &keys.places())
+                .map(|(id, place)| (id, place.group))
+                .collect(),
+            groups: BTreeMap::new(),
+        };
+        let mut numbers: BTreeSet<u32> = (0..format.groups).collect();
+        if let Some(slots) = slots.first() {
+            numbers.extend(SlotMap::parse(&slots.value)?.groups());
+        }
+        let of_nodes = view.nodes.values().map(|node| node.group);
+        numbers.extend(of_nodes.chain(view.places.values().copied()));
+        numbers.retain(|number| *number < MOST_GROUPS);
+        let numbers: Vec<u32> = numbers.into_iter().collect();
+        for numbers in numbers.chunks(GROUPS) {
+            let groups: Vec<Keys> = numbers.iter().map(|number| keys.of_group(*number)).collect();
+            let found =
+                read(client, groups.iter().flat_map(GroupView::operations).collect()).await?;
+            for (keys, found) in groups.iter().zip(found.chunks(GroupView::OPERATIONS)) {
+                view.groups.insert(keys.number(), GroupView::of(keys, found)?);
+            }
+        }
+        Ok(Some(view))
+    }
+
+    /// Returns the nodes that belong to a group: its members, those that were placed there, and those that are
+    /// registered with it.
+    pub(in crate::cluster) fn belonging(&self, number: u32) -> BTreeSet<NodeId> {
+        let members = self.groups.get(&number).into_iter().flat_map(|group| &group.members.0);
+        let placed = self.places.iter().filter(|(_, group)| **group == number);
+        let registered = self.nodes.iter().filter(|(_, node)| node.group == number);
+        let all = members.map(|member| member.node).chain(placed.map(|(id, _)| *id));
+        all.chain(registered.map(|(id, _)| *id)).collect()
+    }
+
+    /// Returns the nodes that are missed: those that belong to a group, and are not registered.
+    pub(super) fn missed(&self) -> BTreeSet<NodeId> {
+        let belonging = self.groups.keys().flat_map(|number| self.belonging(*number));
+        belonging.filter(|id| !self.nodes.contains_key(id)).collect()
+    }
+
+    /// Returns the nodes that wait for a place.
+    pub(in crate::cluster) fn spares(&self) -> impl Iterator<Item = (NodeId, &Registration)> {
+        let waits = |(id, node): &(&NodeId, &Registration)| {
+            node.is_spare() && !self.places.contains_key(id)
+        };
+        self.nodes.iter().filter(waits).map(|(id, node)| (*id, node))
+    }
+}
+
+impl GroupView {
+    /// The number of [`operations`](Self::operations).
+    const OPERATIONS: usize = 5;
+
+    fn operations(keys: &Keys) -> [Operation; Self::OPERATIONS] {
+        let batches = Range::of(KeyRange::prefix(keys.batches()));
+        [
+            Operation::get(keys.tail()),
+            Operation::get(keys.primary()),
+            Operation::get(keys.members()),
+            Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
+            Operation::Get(batches.limit(1).keys_only()),
+        ]
+    }
+
+    fn of(keys: &Keys, found: &[Vec<KeyValue>]) -> Result<Self, String> {
+        let [tail, primary, members, durable, first] = found else {
+            return Err("etcd left out an answer".to_owned());
+        };
+        let value = |pairs: &[KeyValue]| pairs.first().map(|pair| pair.value.to_vec());
+        let members_text = value(members);
+        let durable = durable.iter().filter_map(|pair| {
+            Some((id_of(pair, &keys.durables())?, Durable::parse(&pair.value)?))
+        });
+        Ok(Self {
+            tail: value(tail).map(|line| Tail::parse(&line)).transpose()?,
+            primary: value(primary),
+            members: Members::parse(members_text.as_deref().unwrap_or(b"[]"))?,
+            members_text,
+            durable: durable.collect(),
+            first: first.first().and_then(|pair| keys.seq(&pair.key)),
+        })
+    }
+
+    /// Returns the node that the last line names as the primary, if it lives.
+    pub(in crate::cluster) fn live_primary(&self, view: &View) -> Option<NodeId> {
+        let tail = self.tail.as_ref()?;
+        let holder = tail.holder()?;
+        let node = view.nodes.get(&holder)?;
+        (node.role == "primary" && node.nonce == tail.nonce).then_some(holder)
+    }
+
+    /// Returns whether a node is a member that lives and has all data together with what etcd has.
+    pub(super) fn has_whole(&self, node: NodeId, view: &View) -> bool {
+        let serves = |node: &Registration| matches!(&*node.role, "primary" | "follower");
+        self.members.has(node)
+            && view.nodes.get(&node).is_some_and(serves)
+            && is_whole(&self.durable, self.first, node)
+    }
+}
+
+async fn read(client: &Client, then: Vec<Operation>) -> Result<Vec<Vec<KeyValue>>, String> {
+    let transaction = Transaction { then, ..Transaction::default() };
+    let answer = client.transact(&transaction).await.map_err(|why| why.to_string())?;
+    let found = |answer| match answer {
+        Answer::Found(pairs, false) => Ok(pairs),
+        // The first batch is asked for alone.
+        Answer::Found(pairs, true) if pairs.len() == 1 => Ok(pairs),
+        // A node that is left out would look gone.
+        _ => Err("the cluster has more nodes than this program knows to look after".to_owned()),
+    };
+    answer.answers.into_iter().map(found).collect()
+}
+
+fn id_of(pair: &KeyValue, prefix: &str) -> Option<NodeId> {
+    NodeId::read(pair.key.strip_prefix(prefix.as_bytes())?)
+}
+
+/// Reads keys that end with a node's id. Those that cannot be read are left out, as all nodes do.
+fn of_nodes<'a, T: serde::de::DeserializeOwned>(
+    pairs: &'a [KeyValue],
+    prefix: &'a str,
+) -> impl Iterator<Item = (NodeId, T)> {
+    pairs.iter().filter_map(move |pair| {
+        let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
+        Some((id_of(pair, prefix)?, serde_json::from_slice(value).ok()?))
+    })
+}

@@ -1,0 +1,117 @@
+//! A node without a group: it registers itself, and waits until the coordinator places it.
+
+use super::decide::Rules;
+use super::turn::Coordinator;
+use super::view::Place;
+use crate::clock::TimeSource;
+use crate::cluster::core::NodeId;
+use crate::cluster::error::StartError;
+use crate::cluster::etcd::Client;
+use crate::cluster::identity;
+use crate::cluster::keys::Keys;
+use crate::cluster::meet;
+use crate::cluster::message::Message;
+use crate::cluster::registration::{NO_GROUP, Registration, SPARE};
+use crate::cluster::registry::Registry;
+use crate::cluster::status::Counters;
+use crate::config::ClusterSettings;
+use crate::log::folder::Folder;
+use crate::progress::Progress;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
+
+/// How often the node looks for its place.
+const PERIOD: Duration = Duration::from_millis(300);
+
+/// A node that starts, and may have no group yet.
+pub(in crate::cluster) struct Waiting<'a> {
+    pub(in crate::cluster) client: &'a Client,
+    pub(in crate::cluster) settings: &'a ClusterSettings,
+    pub(in crate::cluster) folder: &'a Folder,
+    pub(in crate::cluster) id: NodeId,
+    pub(in crate::cluster) progress: &'a Progress,
+}
+
+impl Waiting<'_> {
+    /// Returns the node's group: that of the settings, or of the folder, or the one in which it is placed.
+    ///
+    /// # Errors
+    /// A sentence, if the folder or etcd cannot be used.
+    pub(in crate::cluster) async fn find_group(&self) -> Result<u32, StartError> {
+        if !self.settings.auto_group {
+            return Ok(self.settings.group);
+        }
+        if let Some(belonging) = meet::belonging_of(self.folder)? {
+            return Ok(belonging.group());
+        }
+        let keys = Keys::new(&self.settings.name, 0);
+        let keys = keys.map_err(|why| StartError::new(why.to_string()))?;
+        meet::find_cluster(self.client, &keys, self.settings, true).await?;
+        tracing::info!(
+            "node {} waits until the cluster {:?} places it in a group",
+            self.id,
+            self.settings.name
+        );
+        self.progress.set_spare(true);
+        let group = self.wait(&keys).await?;
+        self.progress.set_spare(false);
+        tracing::info!("this node was placed in group {group}");
+        Ok(group)
+    }
+
+    /// Registers the node, and takes part in coordination, until the node has a place.
+    async fn wait(&self, keys: &Keys) -> Result<u32, StartError> {
+        let counters = Arc::<Counters>::default();
+        let (client, rules) = (self.client.clone(), Rules::of(self.settings));
+        let coordinator =
+            Coordinator::new(client, keys.clone(), self.id, rules, Arc::clone(&counters));
+        let (stop, stopped) = oneshot::channel();
+        let coordinating = tokio::spawn(coordinator.run(stopped));
+        let nonce = u64::from_le_bytes(identity::random()?);
+        let registration = Registration {
+            group: NO_GROUP,
+            role: SPARE.to_owned(),
+            ..Registration::announced(self.settings, nonce)
+        };
+        let shared = Arc::new(keys.clone());
+        let registry = Registry::new(self.client.clone(), shared, self.id, registration, counters);
+        let (inbox, mut messages) = unbounded_channel();
+        let registering = tokio::spawn(Arc::clone(&registry).run(inbox));
+        let placed = self.placed(keys, &registry, &mut messages).await;
+        // Both end their leases, so that this node can register itself anew, and another one coordinate. A task that
+        // panicked has printed its message.
+        drop((messages, stop));
+        registry.miss();
+        let _ = (registering.await, coordinating.await);
+        placed
+    }
+
+    async fn placed(
+        &self,
+        keys: &Keys,
+        registry: &Registry,
+        messages: &mut UnboundedReceiver<Message>,
+    ) -> Result<u32, StartError> {
+        let key = keys.place(&self.id.to_string());
+        loop {
+            registry.update(|own| own.wall = TimeSource::System.now());
+            match self.client.get(key.clone()).await {
+                Ok(got) => {
+                    let place = got.pair.and_then(|pair| Place::parse(&pair.value));
+                    if let Some(Place { group }) = place {
+                        return Ok(group);
+                    }
+                }
+                Err(why) => tracing::debug!("cannot read this node's place: {why}"),
+            }
+            while let Ok(message) = messages.try_recv() {
+                if let Message::Failed(why) = message {
+                    return Err(StartError::new(why));
+                }
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! When a member may be removed from its group, and the transaction that does it. `hedgerow-db cluster forget` and the
+//! coordinator share both.
+
+use super::core::{Members, NodeId, Seq};
+use super::durable::Durable;
+use super::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use super::keys::Keys;
+
+/// Why a member cannot be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is registered, so it runs.
+    Registered,
+    /// The last line of the log names it as the primary.
+    Primary,
+    /// There is no other member.
+    OnlyMember,
+    /// Without it, only this many members would have the data.
+    Copies(usize),
+}
+
+/// A member that may be removed.
+pub(super) struct Leaving<'a> {
+    pub(super) node: NodeId,
+    pub(super) members: &'a Members,
+    /// Whether it is registered.
+    pub(super) is_registered: bool,
+    /// The primary by the last line of the log.
+    pub(super) holder: Option<NodeId>,
+    /// How many other members have the log's beginning on disk.
+    pub(super) left: usize,
+}
+
+impl Leaving<'_> {
+    /// Checks that the member is gone, and that `copies` members have the data without it.
+    pub(super) fn check(&self, copies: usize) -> Result<(), Refusal> {
+        match self {
+            Self { is_registered: true, .. } => Err(Refusal::Registered),
+            Self { holder, node, .. } if *holder == Some(*node) => Err(Refusal::Primary),
+            Self { members, .. } if members.0.len() == 1 => Err(Refusal::OnlyMember),
+            Self { left, .. } if *left < copies => Err(Refusal::Copies(*left)),
+            Self { .. } => Ok(()),
+        }
+    }
+}
+
+/// Returns whether a node holds all data together with the batches that etcd has, the first of which is `first`.
+pub(super) fn is_whole(durable: &[(NodeId, Durable)], first: Option<Seq>, node: NodeId) -> bool {
+    let found = durable.iter().find(|(of, _)| *of == node);
+    found.is_some_and(|(_, durable)| durable.seq + 1 >= first.unwrap_or(1))
+}
+
+/// Returns the transaction that removes a member, if the members are those that were read and it has not come back.
+pub(super) fn removal(
+    keys: &Keys,
+    members: &Members,
+    members_text: Option<&[u8]>,
+    node: NodeId,
+) -> Transaction {
+    let name = node.to_string();
+    let value = members_text.unwrap_or_default().to_vec().into();
+    Transaction {
+        compare: vec![
+            Compare::Value { key: keys.members().into(), value },
+            Compare::Absent { key: keys.node(&name).into() },
+        ],
+        then: vec![
+            Operation::put(keys.members(), members.without(node).print()),
+            Operation::Delete(KeyRange::one(keys.durable(&name))),
+            Operation::Delete(KeyRange::one(keys.place(&name))),
+        ],
+        otherwise: Vec::new(),
+    }
+}
