@@ -21,7 +21,7 @@ use super::replica::{Order, Replica};
 use super::resync::Resync;
 use super::space::{Level, Space};
 use super::status::{Exit, NodeMonitor, NodeStatus};
-use super::view::{Addresses, Views};
+use super::view::{Addresses, View, Views};
 use crate::Db;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
@@ -549,7 +549,11 @@ impl Driver {
         }
         let ownership = &parts.db.state().ownership;
         parts.picture.set_owned(ownership.changes(), || ownership.slots());
-        let view = parts.picture.view(&status, self.serving, now);
+        let view = View {
+            spares: parts.monitor.spares(),
+            coordinates: parts.monitor.coordinates(),
+            ..parts.picture.view(&status, self.serving, now)
+        };
         let another = !self.serving && view.group.is_led;
         if view.group.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
             parts.registry.miss();

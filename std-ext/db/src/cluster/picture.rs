@@ -205,7 +205,7 @@ impl Picture {
             members: self.members.0.iter().map(|one| self.member(one.node, status, now)).collect(),
         };
         let (own_id, owners) = (self.own.to_string(), self.owners.clone());
-        View { own_id, role, group, others: self.others(status, now), owners }
+        View { own_id, role, group, others: self.others(status, now), owners, ..View::default() }
     }
 
     /// Returns a group's name for clients: 40 hexadecimal digits, the same on all nodes.

@@ -202,6 +202,10 @@ pub struct View {
     pub others: Vec<Group>,
     /// The groups that have the slots.
     pub owners: SlotOwners,
+    /// How many nodes wait for a place in a group.
+    pub spares: u64,
+    /// Whether this node coordinates the cluster.
+    pub coordinates: bool,
 }
 
 impl View {

@@ -262,6 +262,8 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
         out.line("cluster_state", coverage.state());
         out.line("cluster_epoch", view.group.epoch);
         out.line("cluster_known_nodes", coverage.nodes);
+        out.line("cluster_spares", view.spares);
+        out.line("cluster_coordinates", u8::from(view.coordinates));
     }
 }
 

@@ -66,6 +66,12 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         flags: &[GROUP],
     },
     Subcommand {
+        name: "nodes",
+        about: "Print the nodes of all groups, those that wait for a place, and the node that coordinates them",
+        operand: None,
+        flags: &[],
+    },
+    Subcommand {
         name: "check",
         about: "Prove that the log has no gap, nodes have the same data, and each slot has one group",
         operand: None,
@@ -463,7 +469,10 @@ mod tests {
     #[test]
     fn wrong_words_get_sentences() {
         let cases: [(&[&str], &str); 8] = [
-            (&[], "cluster is followed by a command: one of status, check, handover, forget"),
+            (
+                &[],
+                "cluster is followed by a command: one of status, nodes, check, handover, forget",
+            ),
             (&["stats"], "cluster has no command 'stats': expected one of status, "),
             (
                 &["forget"],

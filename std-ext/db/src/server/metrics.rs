@@ -227,6 +227,10 @@ fn cluster(page: &mut Page<'_>, node: &crate::cluster::NodeMonitor) -> Result<()
     page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
     let help = "Whether changes are refused because etcd has hardly any space left.";
     page.gauge("cluster_etcd_full", help, u32::from(status.is_full))?;
+    let help = "Nodes that wait for a place in a group.";
+    page.gauge("cluster_spares", help, node.spares())?;
+    let help = "Whether the node coordinates the cluster.";
+    page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))?;
     let fit = u32::from(status.disqualified.is_none());
     page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
     let help = "How often the node became the primary.";

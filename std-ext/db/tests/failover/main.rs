@@ -3,7 +3,7 @@
 //! Clients for clusters that others wrote, unmodified, on three nodes and three members of etcd. They write while the
 //! group is handed over, and while its primary is killed, ended and stopped. No acknowledged write may be lost, and
 //! each client goes on by itself. `groups` does the same with two groups of two nodes, and `own_client` with the client
-//! of this crate.
+//! of this crate. `placing` lets the cluster replace nodes that are killed for ever.
 //!
 //! `HEDGEROW_FAILOVER_ROUNDS` says how often each of these happens; by default once. `HEDGEROW_IOREDIS` names a folder
 //! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
@@ -15,6 +15,7 @@ mod groups;
 mod moves;
 mod nodes;
 mod own_client;
+mod placing;
 mod redis_cli;
 mod redis_rs;
 mod redis_rs_async;

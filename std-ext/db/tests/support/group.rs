@@ -95,6 +95,7 @@ impl Cluster {
                 group: group(number),
                 others: vec![group(1 - number)],
                 owners: SlotOwners::divided(2),
+                ..View::default()
             });
         }
         cluster

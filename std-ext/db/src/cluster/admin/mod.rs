@@ -13,6 +13,7 @@ mod forget;
 mod group;
 mod handover;
 mod move_slots;
+mod nodes;
 mod rebalance;
 mod report;
 mod status;
@@ -34,6 +35,7 @@ type Function = fn(&Call) -> Result<Report, AdminError>;
 /// The functions of the commands, by their names.
 const FUNCTIONS: &[(&str, Function)] = &[
     ("status", status::run),
+    ("nodes", nodes::run),
     ("check", check::run),
     ("handover", handover::run),
     ("forget", forget::run),

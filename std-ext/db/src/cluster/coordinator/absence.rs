@@ -7,8 +7,8 @@
 use crate::cluster::core::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest time between two looks, in milliseconds. It is less than the leases of registrations add up to in two
-/// restarts, so a node that was there meanwhile has been seen.
+/// The longest time between two looks, in milliseconds. A registration outlives its node as long, so a node that was
+/// there meanwhile is still seen, unless it has ended in order.
 const MOST_BETWEEN: u64 = 5000;
 
 /// The nodes that are missed.

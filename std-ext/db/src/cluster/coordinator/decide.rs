@@ -1,8 +1,8 @@
-//! What the coordinator does about the cluster as it is. Nothing here talks to etcd.
+//! The decisions of the coordinator, by the cluster as it is. Nothing here talks to etcd.
 //!
-//! - A group that has fewer than `1 + cluster-replicas` nodes gets one that waits: the group with the fewest nodes
-//!   first, and the node whose zone has the fewest of them. Nodes that are gone for good do not count, so a spare takes
-//!   their place while they are still members.
+//! - A group that has fewer than `1 + cluster-replicas` nodes gets one that waits: the groups with the fewest nodes
+//!   first, and of these the one that has the fewest nodes in the zone of the new one. Nodes that are gone for good do
+//!   not count, so a spare takes their place while they are still members.
 //! - A member that is gone for good is removed once all other nodes of its group are alive and have all data, so also
 //!   the spare that has taken its place. The rules of `hedgerow-db cluster forget` hold besides.
 //! - A place is taken back from a node that is gone for good before it has become a member.
@@ -39,7 +39,7 @@ pub(super) struct Decision {
     pub(super) reason: Reason,
 }
 
-/// What is decided about a node.
+/// The change that a decision makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DecisionKind {
     /// Place it in the group.
@@ -50,12 +50,12 @@ pub(super) enum DecisionKind {
     Forget,
 }
 
-/// Why.
+/// The reason of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The group has this many nodes that are not gone for good, and should have the second number.
     Has(usize, usize),
-    /// The node has been gone for so many milliseconds.
+    /// The node has been gone for this many milliseconds.
     GoneFor(u64),
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Decision {
         match kind {
             DecisionKind::Place => write!(f, "node {node} is placed in group {group}")?,
             DecisionKind::Withdraw => {
-                write!(f, "node {node} has no place in group {group} any more")?
+                write!(f, "node {node} has no place in group {group} any more")?;
             }
             DecisionKind::Forget => {
                 write!(f, "node {node} is removed from the members of group {group}")?;
@@ -134,15 +134,12 @@ impl Cluster<'_> {
         let mut spares: BTreeMap<NodeId, &str> =
             self.view.spares().map(|(id, node)| (id, &*node.zone)).collect();
         let mut places = Vec::new();
-        while let Some((number, filling)) =
-            groups.iter_mut().min_by_key(|(number, filling)| (filling.nodes, **number))
-            && filling.nodes < wanted
+        while let Some((number, node)) = best(&groups, &spares, wanted)
+            && let Some(filling) = groups.get_mut(&number)
+            && let Some(zone) = spares.remove(&node)
         {
-            let nearest = spares.iter().min_by_key(|(id, zone)| (filling.of_zone(zone), **id));
-            let Some((node, zone)) = nearest.map(|(id, zone)| (*id, *zone)) else { break };
-            spares.remove(&node);
             let reason = Reason::Has(filling.nodes, wanted);
-            places.push(Decision { kind: DecisionKind::Place, node, group: *number, reason });
+            places.push(Decision { kind: DecisionKind::Place, node, group: number, reason });
             filling.add(zone);
         }
         places
@@ -193,6 +190,21 @@ impl Cluster<'_> {
         let reason = Reason::GoneFor(gone);
         Some(Decision { kind: DecisionKind::Forget, node, group: number, reason })
     }
+}
+
+/// Returns the group that needs a node most, and the node whose zone suits it best.
+fn best(
+    groups: &BTreeMap<u32, Filling<'_>>,
+    spares: &BTreeMap<NodeId, &str>,
+    wanted: usize,
+) -> Option<(u32, NodeId)> {
+    let fewest =
+        groups.values().map(|filling| filling.nodes).min().filter(|nodes| *nodes < wanted)?;
+    let neediest = groups.iter().filter(|(_, filling)| filling.nodes == fewest);
+    let pairs = neediest.flat_map(|(number, filling)| {
+        spares.iter().map(|(node, zone)| (filling.of_zone(zone), *number, *node))
+    });
+    pairs.min().map(|(_, number, node)| (number, node))
 }
 
 /// A group that is being filled.

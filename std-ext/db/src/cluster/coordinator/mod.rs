@@ -1,7 +1,7 @@
 //! The coordinator: one node of the cluster that places nodes in groups, and replaces members that are gone for good.
 //!
-//! Any node may be it. The key `coord`, which ends with a lease, names it. Nothing rests on there being only one: each
-//! decision is one transaction, which compares what the decision rests on, and the decision before it. A second
+//! Any node may coordinate. The key `coord`, which ends with a lease, names the one that does. Nothing rests on there
+//! being only one: each decision is one transaction, which compares its grounds, and the decision before it. A second
 //! coordinator is refused, reads again, and decides anew: two of them are slow, and not wrong.
 //!
 //! | key | value |
@@ -10,8 +10,9 @@
 //! | `last-decision` | the last decision, for people. Each transaction compares its revision, and replaces it |
 //! | `place/<node>` | the group in which a node was placed |
 //!
-//! [`view`] reads what the cluster is, [`absence`] measures how long members have been gone, [`decide`] says what to do
-//! about it, and [`transaction`] how. [`waiting`] is the other side: a node without a group, which waits for a place.
+//! [`view`] reads the cluster, [`absence`] measures for how long members have been gone, [`decide`] makes decisions of
+//! both, and [`transaction`] a transaction of each. [`waiting`] is the other side: a node without a group, which waits
+//! for a place.
 
 mod absence;
 mod decide;
@@ -25,4 +26,6 @@ mod waiting;
 
 pub(super) use decide::Rules;
 pub(super) use turn::Coordinator;
+#[cfg(feature = "cli")]
+pub(super) use view::View;
 pub(super) use waiting::Waiting;

@@ -95,7 +95,7 @@ impl Case {
         // If nobody leads, the first member is the last primary.
         let leads = members.iter().find(|(_, state, _)| *state == Leads);
         let holder = leads.or(members.first()).map(|(id, ..)| *id);
-        group.tail = holder.map(|id| tail(id));
+        group.tail = holder.map(tail);
         group.primary = Some(b"3 primary".to_vec());
         group.members_text = Some(group.members.print().into_bytes());
         self.view.groups.insert(number, group);
@@ -153,9 +153,9 @@ fn groups_are_filled_and_the_rest_are_spares() {
 }
 
 #[test]
-fn a_node_that_is_about_to_join_has_its_seat() {
+fn a_node_that_is_about_to_join_counts() {
     let joining = Case::of_groups(1).members(0, &[(1, Leads)]).placed(2, 0, None).spare(3, "");
-    assert_eq!(joining.places(), [], "the seat is given twice");
+    assert_eq!(joining.places(), [], "the place is given twice");
     // One that runs with the group's number, and is no member yet.
     let mut told = Case::of_groups(1).members(0, &[(1, Leads)]).spare(3, "");
     told.register(2, 0, "loading", "");
@@ -170,6 +170,8 @@ fn the_nodes_of_a_group_are_in_different_zones() {
     let mixed = group.clone().spare(2, "a").spare(3, "b");
     assert_eq!(mixed.places(), [(3, 0)], "the zone is ignored");
     assert_eq!(group.spare(2, "a").places(), [(2, 0)], "better than nothing");
+    let groups = Case::of_groups(2).zoned(0, &[(1, Leads, "a")]).zoned(1, &[(2, Leads, "b")]);
+    assert_eq!(groups.spare(3, "a").places(), [(3, 1)], "of two groups, the better one");
     let lost = Case::of_groups(1).zoned(0, &[(1, Leads, "a"), (2, Lost, "b")]);
     assert_eq!(lost.spare(3, "a").spare(4, "b").places(), [(4, 0)]);
 }
@@ -250,6 +252,9 @@ fn a_place_is_taken_back_from_a_node_that_never_came() {
         Case::of_groups(1).members(0, &[(1, Leads), (2, Lost)]).placed(2, 0, Some(660_000));
     assert_eq!(of_kind(&member.decide(&RULES), DecisionKind::Withdraw), []);
 }
+
+/// A change of a store.
+type Change = fn(&mut Store);
 
 /// A store that carries out transactions as etcd does.
 struct Store {
@@ -353,14 +358,14 @@ impl Store {
 }
 
 #[test]
-fn two_coordinators_give_a_seat_once() {
+fn two_coordinators_give_a_place_once() {
     let group = Case::of_groups(1).members(0, &[(1, Leads)]);
     let (one, other) = (group.clone().spare(2, ""), group.spare(3, ""));
     assert_eq!((one.places(), other.places()), (vec![(2, 0)], vec![(3, 0)]));
     let mut store = Store::of(&one.clone().spare(3, "").view);
     // Both in the same term: nothing rests on there being one coordinator.
     assert_eq!((store.coordinate(&one, BY), store.coordinate(&other, BY)), (1, 0));
-    assert_eq!(store.places(), 1, "the last seat is given twice");
+    assert_eq!(store.places(), 1, "the last place is given twice");
     assert_eq!(store.coordinate(&one, BY), 0, "a view that is stale");
 }
 
@@ -398,7 +403,6 @@ fn a_decision_is_refused_once_its_grounds_are_gone() {
     let spare = Case::of_groups(1).members(0, &[(1, Leads)]).spare(2, "");
     let lost = Case::of_groups(1).members(0, &[(1, Leads), (2, Lost), (3, Follows)]);
     let placed = Case::of_groups(1).members(0, &[(1, Leads)]).placed(2, 0, Some(660_000));
-    type Change = fn(&mut Store);
     let cases: [(&Case, Change, &str); 9] = [
         (
             &spare,

@@ -17,9 +17,9 @@ struct LastDecision {
 
 /// Returns the transaction of a decision of the node `by` in a term. `last` is the revision of the decision before it.
 ///
-/// Comparing that revision puts all decisions of all coordinators in one order: each rests on what the one before it
-/// has left. Two coordinators with the same view could otherwise give the last seat of a group to two nodes, or remove
-/// two members at once.
+/// Comparing that revision puts all decisions of all coordinators in one order: none rests on a state from before the
+/// last one. Two coordinators with the same view could otherwise give the last place of a group to two nodes, or
+/// remove two members at once.
 pub(super) fn transaction(
     decision: &Decision,
     view: &View,

@@ -86,7 +86,7 @@ impl Coordinator {
         }
     }
 
-    /// Looks who coordinates. If it is this node, decides what to do, and does it. Returns whether it is.
+    /// Looks which node coordinates. If this one does, makes decisions, and carries them out. Returns whether it does.
     async fn turn(&mut self) -> Result<bool, String> {
         let found = self.client.get(self.keys.coordinator()).await;
         let found = found.map_err(|why| why.to_string())?.pair;
@@ -110,14 +110,13 @@ impl Coordinator {
 
     /// Tries to become the coordinator.
     async fn campaign(&mut self, lease: Option<i64>) -> Result<bool, String> {
-        let lease = match lease {
-            Some(lease) => lease,
-            None => {
-                let granted = self.client.grant(LEASE).await.map_err(|why| why.to_string())?;
-                let id = granted.id();
-                self.lease = Some(granted);
-                id
-            }
+        let lease = if let Some(lease) = lease {
+            lease
+        } else {
+            let granted = self.client.grant(LEASE).await.map_err(|why| why.to_string())?;
+            let id = granted.id();
+            self.lease = Some(granted);
+            id
         };
         let key = self.keys.coordinator();
         self.told.clear();
@@ -127,7 +126,7 @@ impl Coordinator {
             then: vec![Operation::Put { key: key.into(), value, lease }],
             otherwise: Vec::new(),
         };
-        // The next turn reads what a transaction without an answer has done.
+        // A transaction without an answer may have been done: the next turn reads the key.
         let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
         Ok(done.succeeded)
     }

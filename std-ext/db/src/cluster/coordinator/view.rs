@@ -199,7 +199,7 @@ impl GroupView {
         (node.role == "primary" && node.nonce == tail.nonce).then_some(holder)
     }
 
-    /// Returns whether a node is a member that lives and has all data together with what etcd has.
+    /// Returns whether a node is a member that lives, and has all data together with the batches in etcd.
     pub(super) fn has_whole(&self, node: NodeId, view: &View) -> bool {
         let serves = |node: &Registration| matches!(&*node.role, "primary" | "follower");
         self.members.has(node)
