@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Two groups of two nodes: clients reach the keys of both, also when one group loses its primary.
+//! Groups of two nodes: clients reach the keys of all, also when one group loses its primary.
 
 use crate::etcd::Etcd;
 use crate::nodes::{arguments, connect, free_ports, print_messages, program, role, spawn};
@@ -16,21 +16,25 @@ const SLOTS: u16 = 16_384;
 /// Milliseconds: a busy machine must not make another primary by itself.
 const LEASE: &str = "4000";
 
-/// The nodes: 0 and 1 are group 0, 2 and 3 are group 1. Dropping them kills their processes.
+/// The most groups that a test has.
+const MOST: usize = 3;
+
+/// The nodes: 0 and 1 are group 0, 2 and 3 are group 1, and so on. Dropping them kills their processes.
 pub(crate) struct Groups {
-    pub(crate) ports: [u16; 4],
-    children: [Option<Child>; 4],
+    pub(crate) ports: Vec<u16>,
+    children: Vec<Option<Child>>,
     arguments: Vec<String>,
     folder: TempDir,
 }
 
 impl Groups {
-    pub(crate) fn new(etcd: &Etcd) -> Self {
+    pub(crate) fn new(etcd: &Etcd, count: usize) -> Self {
         let mut arguments = arguments(&etcd.endpoints().join(","), LEASE);
-        arguments.extend(["--cluster-groups", "2"].map(str::to_owned));
-        let (ports, folder) = (free_ports(), tempfile::tempdir().unwrap());
-        let mut groups = Self { ports, children: [const { None }; 4], arguments, folder };
-        (0..4).for_each(|n| groups.start(n));
+        arguments.extend(["--cluster-groups".to_owned(), count.to_string()]);
+        let ports = free_ports::<{ 2 * MOST }>()[..2 * count].to_vec();
+        let children = ports.iter().map(|_| None).collect();
+        let mut groups = Self { ports, children, arguments, folder: tempfile::tempdir().unwrap() };
+        (0..2 * count).for_each(|n| groups.start(n));
         groups.wait_for_all();
         groups
     }
@@ -53,29 +57,36 @@ impl Groups {
         wait(|| [2 * group, 2 * group + 1].into_iter().find(leads))
     }
 
-    /// Waits until both groups have a primary and a follower, and each node knows all others. A node learns about the
-    /// other group within a second or two.
+    /// Returns the number of groups.
+    pub(crate) fn count(&self) -> usize {
+        self.ports.len() / 2
+    }
+
+    /// Waits until all groups have a primary and a follower, and each node knows all others. A node learns about the
+    /// other groups within a second or two.
     pub(crate) fn wait_for_all(&self) {
+        let known = format!("cluster_known_nodes:{}", self.ports.len());
         let is_whole = |port: &u16| {
             let info = ask(*port, &["CLUSTER", "INFO"]);
-            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:4")
+            info.contains("cluster_state:ok") && info.contains(&known)
         };
         wait(|| {
-            let roles = self.ports.map(|port| role(port).unwrap_or_default());
-            let of = |group: usize| {
-                let mut roles = [&roles[2 * group], &roles[2 * group + 1]];
+            let roles = self.ports.iter().map(|port| role(*port).unwrap_or_default());
+            let roles: Vec<String> = roles.collect();
+            let complete = roles.chunks(2).all(|roles| {
+                let mut roles = roles.to_vec();
                 roles.sort();
                 roles == ["master", "slave connected"]
-            };
-            let shown = self.ports.map(primaries);
-            let agree = shown[0].len() == 2 && shown.iter().all(|one| *one == shown[0]);
-            (of(0) && of(1) && agree && self.ports.iter().all(is_whole)).then_some(())
+            });
+            let shown: Vec<_> = self.ports.iter().map(|port| primaries(*port)).collect();
+            let agree = shown[0].len() == self.count() && shown.iter().all(|one| *one == shown[0]);
+            (complete && agree && self.ports.iter().all(is_whole)).then_some(())
         });
     }
 
     /// Returns the ports that clients begin with.
     pub(crate) fn seeds(&self) -> [u16; 3] {
-        [self.ports[0], self.ports[2], self.ports[3]]
+        [self.ports[0], self.ports[2], self.ports[self.ports.len() - 1]]
     }
 
     /// Connects a client of redis-rs that knows one node.
@@ -90,7 +101,7 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            print_messages(self.folder.path(), 4);
+            print_messages(self.folder.path(), self.ports.len());
         }
         for child in self.children.iter_mut().flatten() {
             // It may have ended on its own.
@@ -159,7 +170,7 @@ pub(crate) fn key_of_each_slot() -> Vec<String> {
 #[test]
 fn clients_reach_the_keys_of_two_groups() {
     let Some(etcd) = Etcd::start(1) else { return };
-    let mut groups = Groups::new(&etcd);
+    let mut groups = Groups::new(&etcd, 2);
     every_slot_is_served(&groups);
     each_node_executes_commands_of_its_group_only(&groups);
     commands_look_after_each_group(&groups, &etcd);
@@ -231,7 +242,7 @@ fn every_slot_is_served(groups: &Groups) {
 /// Asks each node directly for keys of its own group and of the other one.
 fn each_node_executes_commands_of_its_group_only(groups: &Groups) {
     let keys = key_of_each_slot();
-    for (n, port) in groups.ports.into_iter().enumerate() {
+    for (n, port) in groups.ports.iter().copied().enumerate() {
         let mut connection = connect(port).unwrap();
         for reads_stale in [false, true] {
             if reads_stale {

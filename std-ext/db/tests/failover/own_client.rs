@@ -21,7 +21,7 @@ fn connect(groups: &Groups, n: usize) -> ClusterClient {
 #[test]
 fn the_client_of_this_crate_reaches_all_slots_and_survives_a_primary() {
     let Some(etcd) = Etcd::start(1) else { return };
-    let mut groups = Groups::new(&etcd);
+    let mut groups = Groups::new(&etcd, 2);
     let keys = key_of_each_slot();
     let (mut one, mut other) = (connect(&groups, 0), connect(&groups, 3));
     write(&mut one, &keys, "first");
