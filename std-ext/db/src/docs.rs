@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, cluster, etcd, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, etcd, Kubernetes, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -16,6 +16,12 @@ pub mod etcd {
     //! An etcd for a cluster: versions, flags, disks and alarms.
     //!
     #![doc = include_str!("../docs/etcd.md")]
+}
+
+pub mod kubernetes {
+    //! Manifests for Kubernetes.
+    //!
+    #![doc = include_str!("../docs/kubernetes.md")]
 }
 
 pub mod configuration {

@@ -250,9 +250,9 @@ impl Config {
             );
         }
         let zone = self.get("cluster-zone");
-        if zone.len() > LONGEST_CLUSTER_NAME || !zone.chars().all(plain) {
+        if zone.len() > LONGEST_HOSTNAME || !zone.chars().all(plain) {
             return conflict(
-                "cluster-zone takes up to 64 letters, digits, hyphens, underscores and dots",
+                "cluster-zone takes up to 255 letters, digits, hyphens, underscores and dots",
             );
         }
         let ip = self.get("cluster-announce-ip");

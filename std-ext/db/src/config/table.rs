@@ -277,8 +277,8 @@ const CLUSTER: &[Setting] = &[
         "cluster-zone",
         Kind::Text,
         "",
-        "Name of the place where this node is, such as a rack or a zone of a cloud: up to 64 letters, digits, hyphens, \
-         underscores and dots. The nodes of a group are placed in different zones if possible.",
+        "Name of the place where this node is, such as a machine or a zone of a cloud: up to 255 letters, digits, \
+         hyphens, underscores and dots. The nodes of a group are placed in different zones if possible.",
     ),
     immutable(
         "cluster-forget",
