@@ -25,6 +25,7 @@ class Settings:
     def __init__(self, **given):
         self.lease, self.reads, self.network, self.quota = 1000, "lease", "auto", 0
         self.disks, self.clocks, self.arguments, self.snapshot_after = False, False, [], 262144
+        self.nodes = COUNT
         self.__dict__.update(given)
 
 
@@ -33,17 +34,18 @@ class Cluster:
 
     def __init__(self, program, folder, etcd, settings):
         self.program, self.folder, self.etcd, self.settings = os.path.realpath(program), folder, etcd, settings
-        self.members, self.nodes, self.others = [None] * COUNT, [None] * COUNT, []
-        ports = free_ports(3 * COUNT)
+        self.count = settings.nodes
+        self.members, self.nodes, self.others = [None] * COUNT, [None] * self.count, []
+        ports = free_ports(2 * COUNT + self.count)
         self.client_ports, self.peer_ports, self.ports = ports[:3], ports[3:6], ports[6:]
-        self.names = [f"e{n}" for n in range(COUNT)] + [f"n{n}" for n in range(COUNT)]
+        self.names = [f"e{n}" for n in range(COUNT)] + [f"n{n}" for n in range(self.count)]
         self.network = open_network(self.names, settings.network)
-        self.addresses = [(self.network.host(f"n{n}"), self.ports[n]) for n in range(COUNT)]
+        self.addresses = [(self.network.host(f"n{n}"), self.ports[n]) for n in range(self.count)]
         self.clock_shim = self.build_clock() if settings.clocks else None
-        self.leases = [settings.lease] * COUNT
+        self.leases = [settings.lease] * self.count
         self.mounted, self.steps = [], []
         self.endpoints = {}
-        for n in range(COUNT):
+        for n in range(self.count):
             os.mkdir(self.dir(n))
             if settings.disks:
                 self.mount(self.dir(n))
@@ -55,7 +57,7 @@ class Cluster:
     def start(self):
         for n in range(COUNT):
             self.start_member(n)
-        for n in range(COUNT):
+        for n in range(self.count):
             self.start_node(n)
         self.wait_for_all()
 
@@ -163,7 +165,7 @@ class Cluster:
 
     def epoch(self):
         """Returns the highest epoch that a node knows."""
-        texts = [self.ask(n, "CLUSTER", "INFO") or b"" for n in range(COUNT)]
+        texts = [self.ask(n, "CLUSTER", "INFO") or b"" for n in range(self.count)]
         found = [re.search(rb"cluster_current_epoch:(\d+)", text) for text in texts]
         return max((int(one.group(1)) for one in found if one), default=0)
 
@@ -208,7 +210,7 @@ class Cluster:
         raise Failed(why)
 
     def print_logs(self, lines=12):
-        for n in range(COUNT):
+        for n in range(self.count):
             print(f"==> {self.dir(n)}", *sorted(os.listdir(self.dir(n))), sep="\n", file=sys.stderr)
         for name in sorted(os.listdir(self.folder)):
             if name.endswith(".log"):
