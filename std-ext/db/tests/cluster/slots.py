@@ -1,5 +1,6 @@
 """Rounds of moves: slots go from group to group while clients write, and a fault comes in between."""
 import random
+import re
 import subprocess
 import time
 
@@ -83,6 +84,12 @@ class Groups(Cluster):
                 raise Violation("the primaries do not agree about the owners of all slots")
             time.sleep(0.1)
 
+    def epochs(self):
+        """Returns the sum of the groups' epochs."""
+        texts = [self.ask(self.primary(group=group), "CLUSTER", "INFO") or b"" for group in range(GROUPS)]
+        found = [re.search(rb"cluster_my_epoch:(\d+)", text) for text in texts]
+        return sum(int(one.group(1)) for one in found if one)
+
     def slots_of(self, n):
         owners = [None] * SLOTS
         for begin, last, primary, *_ in self.ask(n, "CLUSTER", "SLOTS") or []:
@@ -124,7 +131,7 @@ class MoveRounds:
         self.number += 1
         source = random.Random(f"{self.seed} {number}")
         name = source.choice(names)
-        before = cluster.owners()
+        before, epochs = cluster.owners(), cluster.epochs()
         cluster.chosen = source.randrange(GROUPS)
         slots, to = some_slots(before, source)
         workload.begin(number)
@@ -157,7 +164,7 @@ class MoveRounds:
         any_gap, own_gap = workload.gaps(begin, end)
         self.report.round(
             round=number, fault=f"{name} {cluster.chosen}", seed=self.seed, gap_ms=round(any_gap * 1000),
-            longest_ms=round(own_gap * 1000), takeovers=0, operations=len(operations),
+            longest_ms=round(own_gap * 1000), takeovers=cluster.epochs() - epochs, operations=len(operations),
             acknowledged=workload.acknowledged(), load=faults.os.getloadavg()[0])
 
     def cancel(self):
