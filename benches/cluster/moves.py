@@ -11,6 +11,9 @@ from processes import Group, Node, Process, Refused, free_ports
 # A quarter of all slots, and of a million keys.
 SLOTS = 4096
 SECONDS = 3
+# The default of cluster-move-rate, and the name of a row without it.
+LIMIT = "8mb"
+UNLIMITED = "writes, cluster-move-rate 0"
 
 
 class Groups(Group):
@@ -43,6 +46,12 @@ class Groups(Group):
 
     def primary_of(self, group):
         return next(node for node in self.nodes[2 * group:2 * group + 2] if node.role() == "master")
+
+    def limit(self, rate):
+        """Sets the bytes a second that a move may send."""
+        for node in self.nodes:
+            with node.connect() as connection:
+                connection.command("CONFIG", "SET", "cluster-move-rate", rate)
 
     def move(self, slots, to):
         """Moves slots, and returns the seconds that it took."""
@@ -85,6 +94,20 @@ def fill(node, names, keys, size):
                 connection.reply()
 
 
+def write(node, tag, size):
+    """Stores keys for some seconds, as fast as a move without a limit would. Returns how many."""
+    value, end, written = os.urandom(size // 2).hex(), time.perf_counter() + SECONDS, 0
+    some = max(1, (256 << 10) // (size + 48))
+    with node.connect(120.0) as connection:
+        while time.perf_counter() < end:
+            for n in range(written, written + some):
+                connection.send("SET", f"{{{tag}}}:{n}", value)
+            for _ in range(some):
+                connection.reply()
+            written += some
+    return written
+
+
 class Prober(threading.Thread):
     """Writes a key of a slot that moves, by both primaries in turns, and notes the longest time without success."""
 
@@ -116,12 +139,13 @@ def moves(bench):
     for size in (64, 4096):
         with Groups(bench.options.program, bench.etcd, bench.options.folder) as groups:
             fill(groups.primary_of(0), [names[slot] for slot in range(SLOTS)], keys, size)
-            for beside in ("nothing", "writes"):
+            for beside in ("nothing", "writes", UNLIMITED):
                 source, target = groups.primary_of(0), groups.primary_of(1)
+                groups.limit("0" if beside == UNLIMITED else LIMIT)
                 prober = Prober([source, target], f"{{{names[7]}}}:probe")
                 prober.start()
                 rates = None
-                if beside == "writes":
+                if beside != "nothing":
                     rates = Rates(source, names[5000])
                     rates.start()
                     rates.mark()
@@ -133,7 +157,16 @@ def moves(bench):
                 prober.join()
                 bench.note(f"moves, {size}, {beside}", "cluster", {"seconds": seconds, "pause": prober.gap})
                 line(size, beside, f"{seconds:.2f}", f"{keys / seconds:,.0f}", f"{1e3 * prober.gap:.0f}", kept)
+                groups.limit("0")
                 groups.move(f"0-{SLOTS - 1}", 0)
+            rates = Rates(groups.primary_of(0), names[5000])
+            rates.start()
+            rates.mark()
+            time.sleep(SECONDS)
+            rates.mark()
+            written = write(groups.primary_of(1), names[9000], size)
+            line(size, "writes, and as many plain writes at the other group instead of a move", f"{SECONDS}",
+                 f"{written / SECONDS:,.0f}", "-", rates.end())
     print()
 
 

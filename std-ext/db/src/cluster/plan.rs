@@ -50,8 +50,9 @@ impl Plan {
         let bytes = total(&given);
         let empty = || (SlotSet::of_range(0..0), 0);
         let (slots, sum) = self.moves.entry((from, to)).or_insert_with(empty);
-        for (slot, _) in given {
-            *slots = slots.union(&SlotSet::of_range(slot..slot + 1));
+        for run in runs(&given) {
+            let (first, last) = (given[run.start].0, given[run.end - 1].0);
+            *slots = slots.union(&SlotSet::of_range(first..last + 1));
         }
         *sum = sum.saturating_add(bytes);
         self.loads[from] = self.loads[from].saturating_sub(bytes);

@@ -13,24 +13,30 @@ impl State {
         core.slots().get(usize::from(slot - first)).copied().unwrap_or_default()
     }
 
-    /// Returns the counts of the slots that this node's group has, each with its number. Locks one shard after the
-    /// other.
+    /// Returns the counts of the slots that this node's group has, each with its number.
     pub(crate) fn owned_slots(&self) -> Vec<(u16, SlotCount)> {
         let mut owned = Vec::with_capacity(SLOTS.into());
+        self.for_each_owned(|slot, count| owned.push((slot, count)));
+        owned
+    }
+
+    /// Calls `each` with the counts of these slots. Locks one shard after the other.
+    fn for_each_owned(&self, mut each: impl FnMut(u16, SlotCount)) {
         for (number, shard) in self.shards.iter().enumerate() {
             let core = shard.lock();
-            let counts = self.sharding.slots(number).zip(core.slots().iter().copied());
-            owned.extend(counts.filter(|(slot, _)| self.ownership.has(|| *slot)));
+            let counts = self.sharding.slots(number).zip(core.slots());
+            let owned = counts.filter(|(slot, _)| self.ownership.has(|| *slot));
+            owned.for_each(|(slot, count)| each(slot, *count));
         }
-        owned
     }
 
     /// Returns the sum of the counts of the slots that this node's group has. Without a cluster, these are all slots,
     /// and the bytes are not counted.
+    #[inline(never)]
     pub(crate) fn owned(&self) -> SlotCount {
         let mut sum = SlotCount::default();
         if self.has_slot_marks() {
-            self.owned_slots().into_iter().for_each(|(_, count)| sum += count);
+            self.for_each_owned(|_, count| sum += count);
             return sum;
         }
         for stats in self.shards.iter().map(super::shard::Shard::stats) {

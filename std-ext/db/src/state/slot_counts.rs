@@ -45,7 +45,9 @@ impl SlotCounts {
         &mut self.all[usize::from(slot(record.key()) - self.first)]
     }
 
-    /// Counts a record that the map has got, and the one of the same key that it has replaced.
+    /// Counts a record that the map has got, and the one of the same key that it has replaced. Not inlined, because a
+    /// database without a cluster never comes here.
+    #[inline(never)]
     pub(super) fn inserted(&mut self, record: Record, replaced: Option<Record>) {
         let count = self.at(record);
         count.keys += 1;
@@ -57,6 +59,7 @@ impl SlotCounts {
     }
 
     /// Counts a record that the map has lost.
+    #[inline(never)]
     pub(super) fn removed(&mut self, record: Record) {
         self.at(record).subtract(record);
     }

@@ -60,6 +60,7 @@ impl Selection {
 
 impl Execution<'_, '_> {
     /// CLUSTER SLOT-STATS.
+    #[cold]
     pub(super) fn slot_stats(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let selection = Selection::parse(arguments)?;
         self.execute_batch();
