@@ -451,6 +451,7 @@ impl Core {
     }
 
     /// Counts the records of each slot of this shard, which is empty.
+    #[cfg(any(test, feature = "cluster"))]
     pub(super) fn count_slots(&mut self, slots: Range<u16>) {
         debug_assert!(self.len() == 0, "records are not counted");
         self.slots = Some(Box::new(SlotCounts::new(slots)));

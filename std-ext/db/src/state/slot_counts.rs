@@ -3,7 +3,7 @@
 
 use super::record::Record;
 use super::slots::slot;
-use std::ops::{AddAssign, Range};
+use std::ops::AddAssign;
 
 /// The records of a hash slot, also those that have expired and were not removed yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub(crate) struct SlotCounts {
 
 impl SlotCounts {
     /// Counts the records of these slots. There is none yet.
-    pub(super) fn new(slots: Range<u16>) -> Self {
+    #[cfg(any(test, feature = "cluster"))]
+    pub(super) fn new(slots: std::ops::Range<u16>) -> Self {
         let all = vec![SlotCount::default(); slots.len()].into();
         Self { first: slots.start, all }
     }
