@@ -182,7 +182,7 @@ fn a_move_is_cancelled_while_its_keys_are_sent() {
         admin.runtime.block_on(create::turn_back(&admin.client, &admin.keys, id, false)).unwrap();
         admin.wait();
         let took = begin.elapsed();
-        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(took < Duration::from_secs(20), "it went on for {took:?}");
         assert_eq!(came(), 0, "keys are left");
     });
     for key in &keys {
