@@ -89,6 +89,8 @@ impl Member {
                 "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
             ));
         };
+        let keys = Keys::new(&settings.name, settings.group)
+            .map_err(|why| StartError::new(why.to_string()))?;
         let folder = Folder::claim(path)?;
         peer::install(&folder)?;
         let id = identity::node_id(&folder)?;
@@ -97,12 +99,12 @@ impl Member {
         let (settings, keys, client, format, age) = runtime.block_on(async {
             let client = Client::connect(&meet::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
-            let waiting = Waiting { client: &client, settings, folder: &folder, id, progress };
+            let folder = &folder;
+            let waiting = Waiting { client: &client, keys: &keys, settings, folder, id, progress };
             let group = waiting.find_group().await?;
             let settings = ClusterSettings { group, ..settings.clone() };
-            let keys =
-                Keys::new(&settings.name, group).map_err(|why| StartError::new(why.to_string()))?;
-            let (format, age) = meet::meet(&client, &keys, &settings, &folder).await?;
+            let keys = keys.of_group(group);
+            let (format, age) = meet::meet(&client, &keys, &settings, folder).await?;
             Ok::<_, StartError>((settings, Arc::new(keys), client, format, age))
         })?;
         let settings = &settings;

@@ -290,6 +290,22 @@ fn every_setting_of_the_cluster_reaches_its_field() {
 
 #[cfg(feature = "cluster")]
 #[test]
+fn a_node_may_leave_its_group_to_the_cluster() {
+    let found = |group: &str| {
+        let config = read(&[&CLUSTERED[..], &["--cluster-group", group]].concat(), &[]);
+        config.map(|config| config.cluster().unwrap()).map(|found| (found.group, found.auto_group))
+    };
+    assert_eq!((found("7").unwrap(), found("auto").unwrap()), ((7, false), (0, true)));
+    let why = found("4096").unwrap_err().to_string();
+    assert!(why.contains("expected a number from 0 to 4095, or auto"), "{why}");
+    let settings = read(&CLUSTERED, &[]).unwrap().cluster().unwrap();
+    assert_eq!((settings.replicas, settings.forget), (1, Some(Duration::from_secs(600))));
+    let never = read(&[&CLUSTERED[..], &["--cluster-forget", "0"]].concat(), &[]).unwrap();
+    assert_eq!(never.cluster().unwrap().forget, None);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
 fn a_node_announces_the_only_address_that_it_listens_on() {
     let announced = |flags: &[&str]| {
         read(&[&CLUSTERED[..], flags].concat(), &[]).unwrap().cluster().unwrap().announce.ip
@@ -326,6 +342,7 @@ fn contradictions_in_a_cluster_get_sentences() {
     refused(&["--bind", "*"], "the peer port on an address that other machines can reach");
     refused(&["--cluster-peer-bind", "10.0.0.1"], "the peer port on an address");
     refused(&["--cluster-announce-ip", "one.example"], "takes an IP address");
+    refused(&["--cluster-zone", "a b"], "cluster-zone takes up to 64 letters");
     refused(&["--cluster-announce-hostname", "a b"], "takes up to 255 letters");
     refused(&["--cluster-preferred-endpoint-type", "hostname"], "cluster-announce-hostname");
     refused(&["--cluster-lease", "499"], "expected a number from 500 to 60000");

@@ -226,6 +226,8 @@ mod tests {
             (Kind::Flag, "Yes", "yes"),
             (choice, "ALWAYS", "always"),
             (number, "9", "9"),
+            (Kind::NumberOrAuto { min: 0, max: 9 }, "9", "9"),
+            (Kind::NumberOrAuto { min: 0, max: 9 }, "Auto", "auto"),
             (bytes, "1k", "1000"),
             (bytes, "3KB", "3072"),
             (bytes, "2mb", "2097152"),

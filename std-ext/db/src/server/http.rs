@@ -312,3 +312,18 @@ fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
     format!("not ready: loading{}\n", far.unwrap_or_default())
 }
+
+#[cfg(all(test, feature = "cluster"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_is_not_ready_and_says_why() {
+        let progress = Arc::new(Progress::default());
+        assert_eq!(not_loaded(Some(&progress)), "not ready: loading: 0 %\n");
+        progress.set_spare(true);
+        assert!(not_loaded(Some(&progress)).contains("a spare node"));
+        progress.set_spare(false);
+        assert_eq!(not_loaded(Some(&progress)), "not ready: loading: 0 %\n");
+    }
+}

@@ -138,9 +138,7 @@ class MoveRounds:
         workload.begin(number)
         time.sleep(0.2)
         begin = time.monotonic()
-        fine, said = cluster.admin("move", "--slots", f"{slots[0]}-{slots[-1]}", "--to", to, "--no-wait")
-        if not fine:
-            raise Violation(f"no move began: {said}")
+        self.begin(slots, to)
         time.sleep(source.uniform(0, 1.0))
         cancels = source.random() < CANCEL and self.cancel()
         faults.play(name, cluster, source)
@@ -167,6 +165,17 @@ class MoveRounds:
             round=number, fault=f"{name} {cluster.chosen}", seed=self.seed, gap_ms=round(any_gap * 1000),
             longest_ms=round(own_gap * 1000), takeovers=cluster.epochs() - epochs, operations=len(operations),
             acknowledged=workload.acknowledged(), load=faults.os.getloadavg()[0])
+
+    def begin(self, slots, to):
+        """Begins a move. A group whose nodes have just lost their registrations gets none."""
+        end = time.monotonic() + 30
+        while True:
+            fine, said = self.cluster.admin("move", "--slots", f"{slots[0]}-{slots[-1]}", "--to", to, "--no-wait")
+            if fine:
+                return
+            if time.monotonic() > end:
+                raise Violation(f"no move began: {said}")
+            time.sleep(0.2)
 
     def cancel(self):
         """Cancels all moves that can be. One that has gone too far goes on."""

@@ -172,6 +172,8 @@ fn nodes_that_are_gone_for_good_are_replaced() {
     let spare = with(&nodes, "-", "spare").number;
     let said = ask(pool.ports[spare], &["GET", "rose"]);
     assert!(waits(&said), "it serves: {said}");
+    let primary = pool.ports[with(&nodes, "0", "primary").number];
+    wait(|| ask(primary, &["INFO", "cluster"]).contains("cluster_spares:1").then_some(()));
     pool.wait_for_slots();
     pool.write();
     // A follower: the spare takes its place, and it is a member no more.
@@ -214,4 +216,23 @@ fn a_coordinator_that_was_stopped_places_nothing_twice() {
     let nodes = pool.wait_for(&["- spare", "0 follower", "0 follower", "0 primary"]);
     assert_eq!((placed(&nodes), nodes.iter().filter(|node| node.coordinates).count()), (first, 1));
     assert!(!nodes.iter().any(|node| node.coordinates && node.number == old), "it came back");
+}
+
+#[test]
+fn nothing_is_removed_because_etcd_does_not_answer() {
+    let Some(mut pool) = Pool::new("--cluster-replicas 2 --cluster-forget 5") else { return };
+    (0..3).for_each(|n| pool.start(n));
+    let whole = ["0 follower", "0 follower", "0 primary"];
+    pool.wait_for(&whole);
+    // Meanwhile all leases end, so all registrations go at once.
+    pool.etcd.freeze(0);
+    std::thread::sleep(Duration::from_secs(8));
+    pool.etcd.thaw(0);
+    pool.wait_for(&whole);
+    std::thread::sleep(QUIET);
+    pool.wait_for(&whole);
+    for n in 0..3 {
+        let said = std::fs::read_to_string(pool.folder.path().join(format!("{n}.log"))).unwrap();
+        assert!(!said.contains("is removed from the members"), "node {n} says {said}");
+    }
 }

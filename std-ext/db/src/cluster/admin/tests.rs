@@ -67,6 +67,14 @@ impl Admin {
     }
 }
 
+/// Returns the states of the nodes that `nodes` lists, and whether each is a member, sorted.
+fn states(listed: &Value) -> Vec<String> {
+    let of = |node: &Value| format!("{} {}", node["state"].as_str().unwrap(), node["member"]);
+    let mut states: Vec<_> = listed["nodes"].as_array().unwrap().iter().map(of).collect();
+    states.sort();
+    states
+}
+
 #[test]
 fn a_cluster_is_looked_after() {
     let Some(etcd) = Etcd::start(1) else { return };
@@ -99,6 +107,12 @@ fn a_cluster_is_looked_after() {
     );
     assert_eq!(status["etcd"][0]["leader"], true);
 
+    let listed = admin.healthy(&["nodes"]);
+    assert_eq!(states(&listed), ["follower true", "follower true", "primary true"]);
+    let coordinates = |node: &&Node| node.member.monitor().coordinates();
+    let coordinator = nodes.iter().find(coordinates).map(id).expect("one coordinates");
+    assert_eq!((&listed["coordinator"], &listed["spares"]), (&coordinator.into(), &0.into()));
+
     let checked = admin.healthy(&["check"]);
     assert_eq!(checked["nodes"].as_array().unwrap().len(), 3);
     assert_eq!(checked["nodes"][0]["keys"], 40);
@@ -124,6 +138,13 @@ fn a_cluster_is_looked_after() {
     agree(&nodes, &written);
     until("its registration ends", || !admin.json(&["status"]).1);
     admin.finds(&["status"], &format!("hedgerow-db cluster forget {gone_id}"));
+    until("the coordinator misses it", || {
+        let listed = admin.json(&["nodes"]).0;
+        let nodes = listed["nodes"].as_array().unwrap();
+        let gone = nodes.iter().find(|node| node["node"] == *gone_id).unwrap();
+        gone["state"] == "gone" && gone["gone_since_ms"].is_u64()
+    });
+    assert_eq!(states(&admin.json(&["nodes"]).0), ["follower true", "gone true", "primary true"]);
     let log = admin.json(&["status"]).0["log"].clone();
     let number = |name: &str| log[name].as_u64().unwrap();
     let (first, last) = (number("first_seq"), number("seq"));
@@ -168,4 +189,26 @@ fn an_etcd_that_does_not_answer_is_named() {
     assert!(why.contains("127.0.0.1:9"), "{why}");
     let json: Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(json["error"], *why);
+}
+
+#[test]
+fn the_nodes_of_many_groups_are_listed() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (mut settings, folders) = (settings(&etcd, "many"), Folders::new(2));
+    let admin = Admin { etcd: etcd.endpoints().join(","), name: "many" };
+    admin.fails(&["nodes"], "etcd has no cluster of this name");
+    // More groups than one transaction reads. The first node is in the last one.
+    (settings.groups, settings.group) = (60, 59);
+    let last = Node::start(&settings, folders.at(0)).unwrap();
+    settings.auto_group = true;
+    let placed = Node::start(&settings, folders.at(1)).unwrap();
+    let of = |node: &Node, group: u32| (node.member.id().to_string(), u64::from(group));
+    until("both are members of their groups", || {
+        let listed = admin.json(&["nodes"]).0;
+        let nodes = listed["nodes"].as_array().unwrap().iter();
+        let found = nodes.filter(|node| node["member"] == true).map(|node| {
+            (node["node"].as_str().unwrap().to_owned(), node["group"].as_u64().unwrap())
+        });
+        found.eq([of(&placed, 0), of(&last, 59)])
+    });
 }

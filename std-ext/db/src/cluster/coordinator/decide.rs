@@ -105,6 +105,14 @@ impl Cluster<'_> {
         self.rules.forget.is_some_and(|most| gone >= most).then_some(gone)
     }
 
+    /// Whether a node runs in a group of which it is no member any more: it was removed while it was cut off from etcd,
+    /// and never takes over. A node that has just started is still loading when it becomes a member.
+    fn is_stray(&self, node: NodeId, number: u32) -> bool {
+        let is_member = self.view.groups.get(&number).is_some_and(|group| group.members.has(node));
+        let runs = self.view.nodes.get(&node).is_some_and(|node| node.role == "follower");
+        runs && !is_member
+    }
+
     /// Takes places back from nodes that never became members.
     fn withdrawals(&self) -> Vec<Decision> {
         let most = self.rules.forget.unwrap_or(JOIN);
@@ -154,7 +162,7 @@ impl Cluster<'_> {
     fn filling(&self, number: u32) -> Filling<'_> {
         let mut filling = Filling::default();
         for node in self.view.belonging(number) {
-            if self.is_lost(node).is_none() {
+            if self.is_lost(node).is_none() && !self.is_stray(node, number) {
                 filling.add(self.view.nodes.get(&node).map_or("", |node| &node.zone));
             }
         }

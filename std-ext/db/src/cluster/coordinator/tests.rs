@@ -160,6 +160,9 @@ fn a_node_that_is_about_to_join_counts() {
     let mut told = Case::of_groups(1).members(0, &[(1, Leads)]).spare(3, "");
     told.register(2, 0, "loading", "");
     assert_eq!(told.places(), []);
+    // One that was removed while it was cut off, and does not know how to join again.
+    told.register(2, 0, "follower", "");
+    assert_eq!(told.places(), [(3, 0)], "a node counts that never takes over");
 }
 
 #[test]
@@ -196,7 +199,11 @@ fn a_spare_takes_the_place_before_the_member_goes() {
         (vec![(1, Leads), (2, Lost), (3, Follows)], vec![(2, 0)], "it has caught up"),
         (vec![(1, Leads), (2, Away), (3, Follows)], vec![], "it is not gone for good"),
         (vec![(1, Leads), (2, Lost), (3, Lost), (4, Follows)], vec![(2, 0)], "one at once"),
-        (vec![(1, Leads), (2, Lost), (3, Lost), (4, Loads)], vec![], "the next one waits"),
+        (
+            vec![(1, Leads), (2, Lost), (3, Lost), (4, Follows), (5, Loads)],
+            vec![],
+            "the next one waits",
+        ),
     ];
     for (members, wanted, why) in cases {
         let case = Case::of_groups(1).members(0, &members);

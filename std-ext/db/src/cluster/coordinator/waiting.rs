@@ -28,6 +28,7 @@ const PERIOD: Duration = Duration::from_millis(300);
 /// A node that starts, and may have no group yet.
 pub(in crate::cluster) struct Waiting<'a> {
     pub(in crate::cluster) client: &'a Client,
+    pub(in crate::cluster) keys: &'a Keys,
     pub(in crate::cluster) settings: &'a ClusterSettings,
     pub(in crate::cluster) folder: &'a Folder,
     pub(in crate::cluster) id: NodeId,
@@ -46,27 +47,25 @@ impl Waiting<'_> {
         if let Some(belonging) = meet::belonging_of(self.folder)? {
             return Ok(belonging.group());
         }
-        let keys = Keys::new(&self.settings.name, 0);
-        let keys = keys.map_err(|why| StartError::new(why.to_string()))?;
-        meet::find_cluster(self.client, &keys, self.settings, true).await?;
+        meet::find_cluster(self.client, self.keys, self.settings, true).await?;
         tracing::info!(
             "node {} waits until the cluster {:?} places it in a group",
             self.id,
             self.settings.name
         );
         self.progress.set_spare(true);
-        let group = self.wait(&keys).await?;
+        let group = self.wait().await?;
         self.progress.set_spare(false);
         tracing::info!("this node was placed in group {group}");
         Ok(group)
     }
 
     /// Registers the node, and takes part in coordination, until the node has a place.
-    async fn wait(&self, keys: &Keys) -> Result<u32, StartError> {
+    async fn wait(&self) -> Result<u32, StartError> {
         let counters = Arc::<Counters>::default();
         let (client, rules) = (self.client.clone(), Rules::of(self.settings));
         let coordinator =
-            Coordinator::new(client, keys.clone(), self.id, rules, Arc::clone(&counters));
+            Coordinator::new(client, self.keys.clone(), self.id, rules, Arc::clone(&counters));
         let (stop, stopped) = oneshot::channel();
         let coordinating = tokio::spawn(coordinator.run(stopped));
         let nonce = u64::from_le_bytes(identity::random()?);
@@ -75,11 +74,11 @@ impl Waiting<'_> {
             role: SPARE.to_owned(),
             ..Registration::announced(self.settings, nonce)
         };
-        let shared = Arc::new(keys.clone());
+        let shared = Arc::new(self.keys.clone());
         let registry = Registry::new(self.client.clone(), shared, self.id, registration, counters);
         let (inbox, mut messages) = unbounded_channel();
         let registering = tokio::spawn(Arc::clone(&registry).run(inbox));
-        let placed = self.placed(keys, &registry, &mut messages).await;
+        let placed = self.placed(&registry, &mut messages).await;
         // Both end their leases, so that this node can register itself anew, and another one coordinate. A task that
         // panicked has printed its message.
         drop((messages, stop));
@@ -90,11 +89,10 @@ impl Waiting<'_> {
 
     async fn placed(
         &self,
-        keys: &Keys,
         registry: &Registry,
         messages: &mut UnboundedReceiver<Message>,
     ) -> Result<u32, StartError> {
-        let key = keys.place(&self.id.to_string());
+        let key = self.keys.place(&self.id.to_string());
         loop {
             registry.update(|own| own.wall = TimeSource::System.now());
             match self.client.get(key.clone()).await {
