@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, cluster, etcd, Kubernetes, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -10,6 +10,12 @@ pub mod cluster {
     //! The database on several machines: a first cluster, and the death of a machine.
     //!
     #![doc = include_str!("../docs/cluster.md")]
+}
+
+pub mod sharding {
+    //! Several groups of nodes: finding a group, moving slots, balancing.
+    //!
+    #![doc = include_str!("../docs/sharding.md")]
 }
 
 pub mod etcd {
