@@ -216,7 +216,7 @@ impl Db {
         use std::sync::atomic::Ordering::Relaxed;
         let (state, done) = (&self.inner.state, self.inner.background.snapshot_status());
         let (hits, misses) = state.hits_and_misses();
-        let owned = state.owned();
+        let owned = state.owned_at_once();
         let last = state.log.last();
         Stats {
             keys: owned.keys as u64,
