@@ -342,7 +342,7 @@ fn contradictions_in_a_cluster_get_sentences() {
     refused(&["--bind", "*"], "the peer port on an address that other machines can reach");
     refused(&["--cluster-peer-bind", "10.0.0.1"], "the peer port on an address");
     refused(&["--cluster-announce-ip", "one.example"], "takes an IP address");
-    refused(&["--cluster-zone", "a b"], "cluster-zone takes up to 64 letters");
+    refused(&["--cluster-zone", "a b"], "cluster-zone takes up to 255 letters");
     refused(&["--cluster-announce-hostname", "a b"], "takes up to 255 letters");
     refused(&["--cluster-preferred-endpoint-type", "hostname"], "cluster-announce-hostname");
     refused(&["--cluster-lease", "499"], "expected a number from 500 to 60000");
