@@ -106,7 +106,7 @@ impl Counter {
         };
         let before = match number {
             Some(number) => stripes[2 * SHARED + number].0.add_alone(by),
-            None => stripes[2 * shared_stripe()].0.add(by),
+            None => stripes[2 * thread_number::by_stack(SHARED)].0.add(by),
         };
         let steps = (before + by).div_euclid(STEP) - before.div_euclid(STEP);
         if steps == 0 {
@@ -138,18 +138,6 @@ impl Drop for Counter {
             drop(unsafe { Box::from_raw(stripes) });
         }
     }
-}
-
-/// Returns a shared stripe for this thread. Stacks are apart, so their addresses tell threads apart.
-#[inline]
-fn shared_stripe() -> usize {
-    if cfg!(hedgerow_loom) {
-        return 0;
-    }
-    let here = 0u8;
-    let page = (&raw const here).addr() >> 14;
-    let spread = page.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
-    spread >> (usize::BITS - SHARED.ilog2())
 }
 
 #[cfg(all(test, not(hedgerow_loom)))]

@@ -60,6 +60,28 @@ pub(crate) fn own() -> Option<usize> {
     None
 }
 
+/// Returns a number below `parts` for this thread: its own if it has one, else one that it may share with others.
+#[inline]
+pub(crate) fn part_of(parts: usize) -> usize {
+    match own() {
+        Some(number) => number % parts,
+        None => by_stack(parts),
+    }
+}
+
+/// Returns a number below `parts`, a power of two, that is mostly another one in another thread: stacks are apart, so
+/// their addresses tell threads apart without an operating system.
+#[inline]
+pub(crate) fn by_stack(parts: usize) -> usize {
+    if cfg!(hedgerow_loom) {
+        return 0;
+    }
+    let here = 0u8;
+    let page = (&raw const here).addr() >> 14;
+    let spread = page.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
+    spread >> (usize::BITS - parts.ilog2())
+}
+
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
 mod by_thread {
     use super::Numbers;

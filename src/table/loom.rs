@@ -374,8 +374,30 @@ fn loom_walk_against_recycling_elsewhere() {
         let (left, right) = (map.clone(), map.clone());
         let taker = thread::spawn(move || {
             let mut pool = left.pool.session(&Backoff::spinning()).unwrap();
-            pool.pop(1).map(|taken| taken.first)
+            pool.pop(1).unwrap().map(|taken| taken.first)
         });
+        let reader = thread::spawn(move || right.read(behind));
+        map.remove(before);
+        saw(format!("{:?}", reader.join().unwrap()));
+        taker.join().unwrap();
+    });
+}
+
+/// As before, but the line goes to the writer's own list, and another thread moves it to the common one: that thread has
+/// not unlinked the line, so its stores to the head need a fence too.
+#[test]
+fn loom_walk_against_gathering() {
+    explore(2, ["Some(4)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        map.pool.parked.spread();
+        let (behind, before) = (key(0, 7), key(4, 7));
+        for k in [key(0, 5), key(0, 6), key(1, 5), key(1, 6)] {
+            map.put(k, k);
+        }
+        map.put(behind, 4);
+        map.put(before, 3);
+        let (left, right) = (map.clone(), map.clone());
+        let taker = thread::spawn(move || left.pool.gather(&Backoff::spinning()).unwrap());
         let reader = thread::spawn(move || right.read(behind));
         map.remove(before);
         saw(format!("{:?}", reader.join().unwrap()));
@@ -618,7 +640,10 @@ fn loom_a_window_answers_in_order() {
 fn loom_lines_change_hands() {
     explore(2, ["[1, 2]", "[3, 4]"], |saw| {
         let map = Arc::new(Map::of_bits(1));
-        let pop = |map: &Map| map.pool.session(&Backoff::spinning()).unwrap().pop(2).unwrap().first;
+        let pop = |map: &Map| {
+            let mut pool = map.pool.session(&Backoff::spinning()).unwrap();
+            pool.pop(2).unwrap().unwrap().first
+        };
         let chain = |map: &Map, first| {
             let mut lines = [first, map.pool.owned(first).head().next];
             lines.sort_unstable();
@@ -634,5 +659,39 @@ fn loom_lines_change_hands() {
         let whole = lines == [1, 2] || lines == [3, 4];
         assert!(whole, "{lines:?}: a line leads where it did before it was pushed");
         saw(format!("{lines:?}"));
+    });
+}
+
+/// A thread returns lines to its own list, which gives some to the common one, from which another thread refills its
+/// own.
+#[test]
+fn loom_lines_pass_between_lists() {
+    explore(2, ["1", "4"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        map.pool.provide(3, &Backoff::spinning()).unwrap();
+        let popped = map.pool.session(&Backoff::spinning()).unwrap().pop(3).unwrap().unwrap();
+        map.pool.provide(6, &Backoff::spinning()).unwrap();
+        map.pool.parked.spread();
+        let other = map.clone();
+        let taker = thread::spawn(move || {
+            let own = &other.pool.parked.all()[1].0;
+            let taken = other.pool.pop_own(&mut own.lock(), 1, || Some(other.pool.free.lock()));
+            let first = taken.unwrap().unwrap().first;
+            assert_eq!(other.pool.owned(first).head().next, 0, "one line was asked for");
+            first
+        });
+        map.pool.push(popped.first);
+        let own = map.pool.parked.own().unwrap().lock();
+        let mut mine = Vec::new();
+        let mut line = own.first;
+        while line != 0 {
+            mine.push(line);
+            line = map.pool.owned(line).head().next;
+        }
+        assert_eq!(mine.len(), own.len);
+        drop(own);
+        let theirs = taker.join().unwrap();
+        assert!(!mine.contains(&theirs), "line {theirs} is popped and in a list");
+        saw(format!("{theirs}"));
     });
 }

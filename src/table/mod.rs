@@ -13,6 +13,7 @@ mod keys_loom;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod overflow;
+mod parked;
 #[cfg(feature = "rayon")]
 pub(crate) mod pieces;
 pub(crate) mod read;
@@ -285,6 +286,7 @@ impl<K, V> Table<K, V> {
         let (small, bins) = (view.is_small(), view.root_bins());
         if !small {
             self.count.spread();
+            self.pool.spread_beyond(bins);
         }
         let guard = self.lock_growth(backoff);
         let published = guard.is_ok() && self.replace_directory(expected, made);

@@ -1,22 +1,24 @@
 //! Overflow lines: the place of keys whose bin is full.
 //!
-//! Lines come from chunks that are never freed while the map is shared, and return to a free list of the map. So a walk
-//! that has become stale reads live memory, and its validation fails.
+//! Lines come from chunks that are never freed while the map is shared, and return to free lists of the map: one that
+//! all threads share, and in a large map one for each of a few threads ([`Parked`]). So a walk that has become stale
+//! reads live memory, and its validation fails.
 //!
 //! # Synchronization
 //! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: a thread that
 //!   finds a line's chunk finds it zeroed or later.
-//! - `[OV-3]` the pool's lock, taken to push ↔ to pop: a thread that pops a line sees the last words that its former
-//!   owner wrote.
-//! - `[OV-4]` release `atomic::fence` in `pop_from`, between taking the pool's lock and the first store to the line ↔
-//!   `[SL-2]`: a stale walker that loads a word of the line's new owner also sees that the line was returned, thus that
-//!   its bin has changed. (Pushing needs no fence of its own: that of the lock under which the line was unlinked,
-//!   `[SL-1]`, stands before its stores.)
+//! - `[OV-3]` the lock of a free list, taken to push ↔ to pop: a thread that pops a line sees the last words that its
+//!   former owner wrote. A line that moves between two lists is popped from one and pushed to the other.
+//! - `[OV-4]` release `atomic::fence` in `chain`, between taking a list's lock and the first store to a line of it ↔
+//!   `[SL-2]`: a stale walker that loads a word that was stored since also sees that the line was returned, thus that
+//!   its bin has changed. (A thread that returns lines which it has unlinked needs no such fence: that of the lock under
+//!   which it unlinked them, `[SL-1]`, stands before its stores.)
 //! - A walker validates its bin's state before every hop and before it answers None. This bounds the walk, and keeps it
 //!   from following a number that is no longer the bin's.
 
 use super::Failure;
 use super::arena::Arena;
+use super::parked::{KEPT, LEAST_BINS, List, Parked, REFILL, Stripe};
 use crate::bins::bin::Entry;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::Slots;
@@ -151,30 +153,29 @@ impl Chunks {
     }
 }
 
-/// The state of the free list.
-struct Free {
-    /// The first line of the list of free lines, which their heads link; 0 for none.
-    first: usize,
+/// The lines that all threads share.
+pub(super) struct Free {
+    /// Lines that were returned.
+    list: List,
     /// Lines with numbers below this have been popped at least once.
     fresh: usize,
     /// The number of chunks.
     chunks: usize,
-    /// The number of lines in the free list.
-    idle: usize,
 }
 
 impl Free {
     /// Returns the number of lines that can be popped.
     fn lines(&self) -> usize {
         let end = (self.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
-        self.idle + end.saturating_sub(self.fresh)
+        self.list.len + end.saturating_sub(self.fresh)
     }
 }
 
 /// All overflow lines of a map.
 pub(crate) struct Pool<K, V> {
     chunks: AtomicPtr<Chunks>,
-    free: Lock<Free>,
+    pub(super) free: Lock<Free>,
+    pub(super) parked: Parked,
     /// The source of the memory of chunks, and of the table's segments.
     pub(crate) arena: Arena,
     entries: PhantomData<(K, V)>,
@@ -186,31 +187,46 @@ pub(crate) struct Taken {
     pub(crate) first: usize,
 }
 
-/// The pool, during one write. A writer that may not wait holds the pool's lock all the time, so that it can always
-/// return the lines that it popped. Other writers take the lock when they need it.
+/// The pool, during one write.
 pub(crate) struct Session<'a, K, V> {
     pool: &'a Pool<K, V>,
-    held: Option<Guard<'a, Free>>,
+    held: Held<'a>,
+}
+
+/// The list that a writer has locked. One that may not wait locks it before it changes a bin, so that it can always
+/// return the lines that it popped. Other writers lock a list when they need it.
+enum Held<'a> {
+    None,
+    /// The thread's own list.
+    Own(Guard<'a, List>),
+    /// The common one, because there are no others.
+    Common(Guard<'a, Free>),
 }
 
 impl<K: Copy, V: Copy> Session<'_, K, V> {
-    /// Pops `count` lines, or returns None if the pool needs another chunk first.
-    pub(crate) fn pop(&mut self, count: usize) -> Option<Taken> {
+    /// Pops `count` lines, or returns None if the pool needs another chunk first. Fails only if the writer may not
+    /// wait.
+    pub(crate) fn pop(&mut self, count: usize) -> Result<Option<Taken>, WouldWait> {
         if count == 0 {
-            return Some(Taken { first: 0 });
+            return Ok(Some(Taken { first: 0 }));
         }
-        // [OV-3] the lock pairs with that of `push`: the former owners' last words are visible to this thread.
-        match &mut self.held {
-            Some(free) => self.pool.pop_from(free, count),
-            None => self.pool.pop_from(&mut self.pool.free.lock(), count),
+        let pool = self.pool;
+        match (&mut self.held, pool.parked.own()) {
+            (Held::Common(free), _) => Ok(pool.pop_from(free, count)),
+            (Held::Own(own), _) => pool.pop_own(own, count, || pool.free.try_lock()),
+            (Held::None, Some(own)) if count <= REFILL => {
+                pool.pop_own(&mut own.lock(), count, || Some(pool.free.lock()))
+            }
+            (Held::None, _) => Ok(pool.pop_from(&mut pool.free.lock(), count)),
         }
     }
 
     /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
     pub(crate) fn push(&mut self, first: usize) {
         match &mut self.held {
-            Some(free) => self.pool.push_to(free, first),
-            None => self.pool.push(first),
+            Held::Common(free) => self.pool.push_to(&mut free.list, first),
+            Held::Own(own) => self.pool.push_own(own, first, || self.pool.free.try_lock()),
+            Held::None => self.pool.push(first),
         }
     }
 }
@@ -224,9 +240,22 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             Self {
                 arena,
                 chunks: AtomicPtr::new(ptr::null_mut()),
-                free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
+                free: Lock::new(Free {
+                    list: List { first: 0, len: 0 },
+                    fresh: Self::FIRST_LINE,
+                    chunks: 0,
+                }),
+                parked: Parked::new(),
                 entries: PhantomData,
             }
+        }
+    }
+
+    /// Gives threads lists of their own if a table of `bins` bins is large enough for it. With an arena it never is: a
+    /// budget has no room for lines that are set aside.
+    pub(crate) fn spread_beyond(&self, bins: usize) {
+        if bins >= LEAST_BINS && !self.arena.is_some() && !cfg!(hedgerow_loom) {
+            self.parked.spread();
         }
     }
 
@@ -257,55 +286,138 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
     /// Begins a write that may pop lines or return some.
     pub(crate) fn session(&self, backoff: &Backoff) -> Result<Session<'_, K, V>, WouldWait> {
-        let held = if backoff.may_wait() { None } else { Some(self.lock(backoff)?) };
+        if backoff.may_wait() {
+            return Ok(Session { pool: self, held: Held::None });
+        }
+        let held = match self.parked.own() {
+            Some(own) => Held::Own(own.try_lock().ok_or(WouldWait)?),
+            None => Held::Common(self.lock(backoff)?),
+        };
         Ok(Session { pool: self, held })
+    }
+
+    /// Pops `count` lines from a thread's own list, or returns None if the pool needs another chunk first. If the list
+    /// is too short, `common` locks the common one, from which it is refilled.
+    pub(super) fn pop_own<'a>(
+        &'a self,
+        own: &mut List,
+        count: usize,
+        common: impl FnOnce() -> Option<Guard<'a, Free>>,
+    ) -> Result<Option<Taken>, WouldWait> {
+        if own.len < count {
+            let mut free = common().ok_or(WouldWait)?;
+            let refill = free.lines().min(REFILL.max(count - own.len));
+            if own.len + refill < count {
+                return Ok(None);
+            }
+            let Some(taken) = self.pop_from(&mut free, refill) else { return Ok(None) };
+            drop(free);
+            self.push_to(own, taken.first);
+        }
+        Ok(Some(self.take(own, count)))
     }
 
     fn pop_from(&self, free: &mut Free, count: usize) -> Option<Taken> {
         if free.lines() < count {
             return None;
         }
+        Some(self.chain(count, || {
+            if free.list.len > 0 {
+                return self.unlink(&mut free.list);
+            }
+            free.fresh += 1;
+            free.fresh - 1
+        }))
+    }
+
+    /// Takes `count` lines off a list that has as many.
+    fn take(&self, list: &mut List, count: usize) -> Taken {
+        self.chain(count, || self.unlink(list))
+    }
+
+    /// Links `count` lines. The caller holds the lock of the list that `next` takes them from.
+    fn chain(&self, count: usize, mut next: impl FnMut() -> usize) -> Taken {
+        // [OV-3] the lock pairs with that of `push`: the former owners' last words are visible to this thread.
         // [OV-4] release fence: pairs with the acquire fence of `validate` [SL-2], so a stale walker that loads a word
         // stored below finds its bin's state changed.
         atomic::fence(Ordering::Release);
         let mut first = 0;
         for _ in 0..count {
-            let number = if free.first == 0 {
-                free.fresh += 1;
-                free.fresh - 1
-            } else {
-                let number = free.first;
-                free.first = self.owned(number).head().next;
-                free.idle -= 1;
-                number
-            };
+            let number = next();
             self.owned(number).set_head(Head::new(first));
             first = number;
         }
-        Some(Taken { first })
+        Taken { first }
     }
 
-    fn push_to(&self, free: &mut Free, mut first: usize) {
+    fn unlink(&self, list: &mut List) -> usize {
+        let number = list.first;
+        list.first = self.owned(number).head().next;
+        list.len -= 1;
+        number
+    }
+
+    fn push_to(&self, list: &mut List, mut first: usize) {
         while first != 0 {
             let line = self.owned(first);
             let next = line.head().next;
-            line.set_head(Head::new(free.first));
-            free.first = first;
-            free.idle += 1;
+            line.set_head(Head::new(list.first));
+            list.first = first;
+            list.len += 1;
             first = next;
         }
     }
 
     /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
     pub(crate) fn push(&self, first: usize) {
-        if first != 0 {
-            // [OV-3] the lock pairs with that of `pop`, so the next owner sees the last words of these lines.
-            self.push_to(&mut self.free.lock(), first);
+        if first == 0 {
+            return;
+        }
+        // [OV-3] the lock pairs with that of `pop`, so the next owner sees the last words of these lines.
+        match self.parked.own() {
+            Some(own) => self.push_own(&mut own.lock(), first, || Some(self.free.lock())),
+            None => self.push_to(&mut self.free.lock().list, first),
         }
     }
 
-    /// Ensures that `count` lines exist, in use or not.
+    /// Returns lines to a thread's own list. If it has become too long, the common list gets some, unless `common`
+    /// cannot lock that one now.
+    fn push_own<'a>(
+        &'a self,
+        own: &mut List,
+        first: usize,
+        common: impl FnOnce() -> Option<Guard<'a, Free>>,
+    ) {
+        self.push_to(own, first);
+        if own.len > KEPT
+            && let Some(mut free) = common()
+        {
+            let spare = own.len - REFILL;
+            let spare = self.take(own, spare);
+            self.push_to(&mut free.list, spare.first);
+        }
+    }
+
+    /// Moves the lines of all threads' lists to the common one. Returns whether there were any.
+    pub(super) fn gather(&self, backoff: &Backoff) -> Result<bool, WouldWait> {
+        let mut any = false;
+        for Stripe(list) in self.parked.all() {
+            let mut list =
+                if backoff.may_wait() { list.lock() } else { list.try_lock().ok_or(WouldWait)? };
+            let len = list.len;
+            if len > 0 {
+                let mut free = self.lock(backoff)?;
+                let taken = self.take(&mut list, len);
+                self.push_to(&mut free.list, taken.first);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Ensures that `count` lines exist, in use or not, beside those that may be in other threads' lists.
     pub(crate) fn provide(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
+        let count = count.saturating_add(self.parked.capacity());
         while self.lock(backoff)?.chunks * CHUNK_LINES < count.saturating_add(Self::FIRST_LINE) {
             self.grow(backoff)?;
         }
@@ -322,7 +434,12 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
     /// Adds a chunk. The caller holds no lock, because this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
-        let mut words = Some(self.arena.words(Layout::<K, V>::chunk(), backoff)?);
+        let mut words = match self.arena.words(Layout::<K, V>::chunk(), backoff) {
+            Ok(words) => Some(words),
+            // Without memory, the lines that threads have set aside are the last ones.
+            Err(_) if self.gather(backoff)? => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
         let done = self.add_chunk(&mut words, backoff);
         if let Some(unused) = words {
             self.arena.give_back(unused, Layout::<K, V>::chunk(), backoff);
@@ -398,10 +515,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     /// of the longest table.
     pub(crate) fn usage(&self) -> (usize, usize, usize) {
         let free = self.free.lock();
-        let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
+        let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.list.len, free.chunks);
         drop(free);
+        let parked: usize = self.parked.all().iter().map(|stripe| stripe.0.lock().len).sum();
+        // Other threads may have moved lines between the two.
+        let in_use = in_use.saturating_sub(parked);
         let chunks = if self.arena.is_some() { 0 } else { chunks };
-        let mut bytes = self.arena.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
+        let mut bytes = self.parked.bytes() + self.arena.bytes();
+        bytes += chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with the release in `lengthen` [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         let mut newest = 0;
@@ -436,5 +557,110 @@ impl<K, V> Drop for Pool<K, V> {
             unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(table, len) };
             table = older;
         }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    type Lines = Pool<u64, u64>;
+
+    /// Returns the numbers of the lines in a list.
+    fn numbers(pool: &Lines, mut first: usize) -> std::vec::Vec<usize> {
+        let mut numbers = std::vec::Vec::new();
+        while first != 0 {
+            numbers.push(first);
+            first = pool.owned(first).head().next;
+        }
+        numbers
+    }
+
+    fn pop(pool: &Lines, backoff: &Backoff, count: usize) -> Option<usize> {
+        pool.session(backoff).unwrap().pop(count).unwrap().map(|taken| taken.first)
+    }
+
+    /// Whatever lists the lines pass through, each has one owner, and none is lost.
+    #[test]
+    fn each_line_is_popped_once() {
+        let pool = Lines::new(Arena::none());
+        pool.spread_beyond(LEAST_BINS);
+        assert!(!pool.parked.all().is_empty());
+        pool.provide(0, &Backoff::spinning()).unwrap();
+        let (mut owned, mut all) = (std::vec::Vec::new(), 0);
+        for round in 0..200 {
+            let backoff = if round % 3 == 0 { Backoff::never() } else { Backoff::spinning() };
+            let count = round % (REFILL + 5);
+            if let Some(first) = pop(&pool, &backoff, count) {
+                let popped = numbers(&pool, first);
+                assert_eq!(popped.len(), count);
+                all += count;
+                owned.push(first);
+                let mut in_use: std::vec::Vec<_> =
+                    owned.iter().flat_map(|&first| numbers(&pool, first)).collect();
+                in_use.sort_unstable();
+                let len = in_use.len();
+                in_use.dedup();
+                assert_eq!(in_use.len(), len, "a line has two owners");
+                assert_eq!(pool.usage().0, len, "lines in use are counted");
+            }
+            if round % 2 == 0 && !owned.is_empty() {
+                pool.session(&backoff).unwrap().push(owned.remove(0));
+            }
+        }
+        assert!(all > 500, "only {all} lines were popped");
+        owned.into_iter().for_each(|first| pool.push(first));
+        assert_eq!(pool.usage().0, 0, "all lines were returned");
+    }
+
+    /// A thread that only returns lines does not keep them from the others.
+    #[test]
+    fn a_long_list_gives_lines_to_the_common_one() {
+        let pool = Lines::new(Arena::none());
+        pool.spread_beyond(LEAST_BINS);
+        pool.provide(0, &Backoff::spinning()).unwrap();
+        let count = pool.free.lock().lines();
+        let first = pop(&pool, &Backoff::spinning(), count).unwrap();
+        for line in numbers(&pool, first) {
+            pool.owned(line).set_head(Head::new(0));
+            pool.push(line);
+        }
+        let parked = pool.parked.own().unwrap().lock().len;
+        assert!(parked <= KEPT, "{parked} lines are set aside for one thread");
+        assert_eq!(pool.free.lock().list.len + parked, count);
+    }
+
+    /// Lines that are set aside for other threads are not among those that a table reserves.
+    #[test]
+    fn room_that_is_provided_is_there_for_each_thread() {
+        const WANTED: usize = 100;
+        let pool = Lines::new(Arena::none());
+        pool.spread_beyond(LEAST_BINS);
+        pool.provide(WANTED, &Backoff::spinning()).unwrap();
+        for stripe in pool.parked.all() {
+            let taken = pool.pop_from(&mut pool.free.lock(), KEPT).expect("no lines for the last thread");
+            pool.push_to(&mut stripe.0.lock(), taken.first);
+        }
+        let left = pool.pop_from(&mut pool.free.lock(), WANTED);
+        assert!(left.is_some(), "no lines for the last thread");
+    }
+
+    /// Lines that other threads have set aside are the last ones, if there is no memory for more.
+    #[test]
+    fn lines_of_other_threads_can_be_gathered() {
+        let pool = Lines::new(Arena::none());
+        pool.spread_beyond(LEAST_BINS);
+        pool.provide(0, &Backoff::spinning()).unwrap();
+        for stripe in pool.parked.all() {
+            let taken = pool.pop_from(&mut pool.free.lock(), 2).unwrap();
+            pool.push_to(&mut stripe.0.lock(), taken.first);
+        }
+        let before = pool.free.lock().lines();
+        let held = pool.parked.all()[3].0.lock();
+        assert!(pool.gather(&Backoff::never()).is_err(), "it waits for a list");
+        drop(held);
+        assert!(pool.gather(&Backoff::never()).is_ok_and(|any| any));
+        assert!(pool.gather(&Backoff::never()).is_ok_and(|any| !any), "nothing is left");
+        assert_eq!(pool.free.lock().lines(), before + 2 * pool.parked.all().len());
     }
 }

@@ -161,7 +161,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let partition = Partition { hashes, depth, fan };
         let lines = (usize::from(stays)..fan).map(|part| partition.lines::<K, V>(part)).sum();
         let mut pool = self.pool.session(backoff)?;
-        let Some(mut taken) = pool.pop(lines) else {
+        let Some(mut taken) = pool.pop(lines)? else {
             drop(pool);
             // All lines at once: each attempt hashes all keys of the bin, and there may be many.
             self.pool.grow_for(lines, backoff)?;

@@ -302,7 +302,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         // Popped before the bin is locked, so that nothing can fail or wait under its lock.
         let mut pool = self.pool.session(backoff)?;
         let new_line = matches!(vacancy, Vacancy::NewLine);
-        let Some(taken) = pool.pop(usize::from(new_line)) else { return Ok(Outcome::NeedsLine) };
+        let Some(taken) = pool.pop(usize::from(new_line))? else { return Ok(Outcome::NeedsLine) };
         if !bin.seq().try_lock(state) {
             pool.push(taken.first);
             return Ok(Outcome::Raced);

@@ -448,6 +448,40 @@ fn reserved_room_needs_no_more_memory() {
     assert_eq!(map.stats().bins, before);
 }
 
+/// Overflow lines that other threads have set aside are used before an insert fails for want of memory.
+#[test]
+fn without_memory_the_lines_of_other_threads_are_used() {
+    // Keys of one hash take nothing but lines.
+    let fill = |map: &FlatMap<u64, u64, Mapped>| {
+        let keys = 1_000_000..1_005_000;
+        failing(0, FOR_EVER, || keys.filter(|&key| map.try_insert(key, key).is_ok()).count()).0
+    };
+    let map = || {
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
+        // Enough bins for lists of each thread's own.
+        map.reserve(10_000);
+        map
+    };
+    let all = fill(&map());
+    let shared = map();
+    let everybody_is_here = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (shared, everybody_is_here) = (&shared, &everybody_is_here);
+            scope.spawn(move || {
+                let keys = || 100 * thread..100 * thread + 60;
+                keys().for_each(|key| ignore(shared.insert(key, key)));
+                // A thread that ends would give its list to the next one.
+                everybody_is_here.wait();
+                keys().for_each(|key| ignore(shared.remove(&key)));
+            });
+        }
+    });
+    assert_eq!(shared.len(), 0);
+    let accepted = fill(&shared);
+    assert!(accepted >= all, "{accepted} keys instead of {all}: lines are out of reach");
+}
+
 /// The allocator is user code: it may use the map that calls it.
 #[test]
 fn an_allocator_may_use_the_map() {
