@@ -7,8 +7,13 @@ use std::{
     fs::File,
     os::unix::process::CommandExt,
     process::Command,
+    sync::RwLock,
     time::{Duration, Instant},
 };
+
+/// Builds and models share the machine. A test holds this lock exclusively, because two of its threads may need all
+/// cores to meet.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
@@ -85,16 +90,28 @@ impl Check {
         Duration::from_secs(if matches!(self, Self::Fuzz(_)) { 400 } else { 0 })
     }
 
+    /// Returns whether the check is a model, which has one thread and explores everything.
     pub fn is_model(&self) -> bool {
         matches!(self, Self::Model { .. })
     }
 
     /// Builds before it runs, so that a later failure is a test's.
     pub fn run(&self, tree: &Tree, timeout: Duration) -> Outcome {
-        if wait(self.build(tree), tree.output(), Duration::MAX) != Some(true) {
+        let built = {
+            let _shared = MACHINE.read().expect("no worker panics");
+            wait(self.build(tree), tree.output(), Duration::MAX)
+        };
+        if built != Some(true) {
             return Outcome::Broken;
         }
-        match wait(self.command(tree), tree.output(), timeout) {
+        let ended = if self.is_model() {
+            let _shared = MACHINE.read().expect("no worker panics");
+            wait(self.command(tree), tree.output(), timeout)
+        } else {
+            let _alone = MACHINE.write().expect("no worker panics");
+            wait(self.command(tree), tree.output(), timeout)
+        };
+        match ended {
             None => Outcome::Hung,
             Some(false) => Outcome::Red,
             Some(true) if self.did_nothing(&tree.last_output()) => Outcome::Empty,

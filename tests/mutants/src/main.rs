@@ -183,17 +183,9 @@ struct Attempt<'a> {
     record: Option<&'a Mutex<Record>>,
 }
 
-/// Runs the jobs and returns those that came out wrong.
+/// Runs the jobs, one in each tree at a time, and returns those that came out wrong. Most of a row's time goes into the
+/// compiler, which uses one core for most of it.
 fn work<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
-    // Models are single-threaded and run side by side. A test may need all cores so that two of its
-    // threads meet, so tests run one by one.
-    let (models, tests) = jobs.into_iter().partition(|job| job.check().is_model());
-    let mut wrong = side_by_side(trees, models);
-    wrong.extend(side_by_side(&trees[..1], tests));
-    wrong
-}
-
-fn side_by_side<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
     let queue = Mutex::new(jobs.into_iter());
     let next = || queue.lock().expect("no worker panics").next();
     std::thread::scope(|scope| {
@@ -205,13 +197,6 @@ fn side_by_side<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
 }
 
 impl Job<'_> {
-    fn check(&self) -> &Check {
-        match self {
-            Job::Baseline(check) => check,
-            Job::Mutated(Attempt { row, .. }) => &row.check,
-        }
-    }
-
     /// Records the outcome, if `--record` is set.
     fn note(&self, good: bool) {
         if let Job::Mutated(Attempt { row, print, record: Some(record), .. }) = self {
@@ -225,12 +210,12 @@ impl Job<'_> {
     /// Runs it, prints its line, and returns whether it came out as expected.
     fn run(&self, tree: &Tree) -> bool {
         let start = Instant::now();
-        let (outcome, expect, label) = match *self {
+        let (outcome, expect, label, check) = match *self {
             Job::Baseline(check) => {
-                (check.run(tree, BASELINE_TIMEOUT), Expect::Survives, "unbroken")
+                (check.run(tree, BASELINE_TIMEOUT), Expect::Survives, "unbroken", check)
             }
             Job::Mutated(Attempt { row, kept, .. }) => {
-                (row.run(tree, kept), row.expect, row.label.as_str())
+                (row.run(tree, kept), row.expect, row.label.as_str(), &row.check)
             }
         };
         let (word, good) = match (&outcome, expect) {
@@ -250,7 +235,7 @@ impl Job<'_> {
         };
         self.note(good);
         let verdict = format!("{word}{hung}");
-        println!("{verdict:<18} {seconds:>6.1} s  {label}  <{}>  {reason}", self.check());
+        println!("{verdict:<18} {seconds:>6.1} s  {label}  <{check}>  {reason}");
         if !good {
             println!("{}", tree.last_output());
         }
