@@ -638,7 +638,8 @@ mod tests {
         pool.spread_beyond(LEAST_BINS);
         pool.provide(WANTED, &Backoff::spinning()).unwrap();
         for stripe in pool.parked.all() {
-            let taken = pool.pop_from(&mut pool.free.lock(), KEPT).expect("no lines for the last thread");
+            let taken =
+                pool.pop_from(&mut pool.free.lock(), KEPT).expect("no lines for the last thread");
             pool.push_to(&mut stripe.0.lock(), taken.first);
         }
         let left = pool.pop_from(&mut pool.free.lock(), WANTED);
