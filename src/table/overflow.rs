@@ -571,6 +571,7 @@ mod tests {
         let mut numbers = std::vec::Vec::new();
         while first != 0 {
             numbers.push(first);
+            assert!(numbers.len() < 1_000, "a list leads back to itself");
             first = pool.owned(first).head().next;
         }
         numbers
