@@ -399,6 +399,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let made = directory.doubled()?;
+        self.pool.spread_beyond(2 * directory.reach());
         let guard = self.lock_growth(backoff);
         let mut published = false;
         if guard.is_ok() && self.current() == directory.as_ptr() {
