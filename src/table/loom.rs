@@ -383,8 +383,8 @@ fn loom_walk_against_recycling_elsewhere() {
     });
 }
 
-/// As before, but the line goes to the writer's own list, and another thread moves it to the common one: that thread has
-/// not unlinked the line, so its stores to the head need a fence too.
+/// As before, but the line goes to the writer's own list, and another thread moves it to the common one. That thread
+/// has not unlinked the line, so its stores to the head need a fence, too.
 #[test]
 fn loom_walk_against_gathering() {
     explore(2, ["Some(4)"], |saw| {

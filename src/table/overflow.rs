@@ -11,8 +11,8 @@
 //!   former owner wrote. A line that moves between two lists is popped from one and pushed to the other.
 //! - `[OV-4]` release `atomic::fence` in `chain`, between taking a list's lock and the first store to a line of it ↔
 //!   `[SL-2]`: a stale walker that loads a word that was stored since also sees that the line was returned, thus that
-//!   its bin has changed. (A thread that returns lines which it has unlinked needs no such fence: that of the lock under
-//!   which it unlinked them, `[SL-1]`, stands before its stores.)
+//!   its bin has changed. (A thread that returns lines after unlinking them itself needs no such fence: that of the
+//!   lock under which it did so, `[SL-1]`, stands before its stores.)
 //! - A walker validates its bin's state before every hop and before it answers None. This bounds the walk, and keeps it
 //!   from following a number that is no longer the bin's.
 
@@ -581,7 +581,7 @@ mod tests {
         pool.session(backoff).unwrap().pop(count).unwrap().map(|taken| taken.first)
     }
 
-    /// Whatever lists the lines pass through, each has one owner, and none is lost.
+    /// Lines pass through several lists. Each has one owner at a time, and all of them come back.
     #[test]
     fn each_line_is_popped_once() {
         let pool = Lines::new(Arena::none());
