@@ -1,6 +1,7 @@
 //! The commands on nodes in this process over a real etcd. Without one, the test says so and passes.
 
 mod balance;
+mod upgrades;
 
 use super::*;
 use crate::cluster::etcd::process::Etcd;
