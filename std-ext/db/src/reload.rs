@@ -75,7 +75,9 @@ impl Reload {
         if let (Some(node), Some(settings)) = (&self.node, config.cluster()) {
             steps.push(node(&settings).map_err(|why| why.to_string())?);
         }
-        steps.into_iter().for_each(|step| step());
+        for step in steps {
+            step();
+        }
         self.config = config;
         Ok(())
     }

@@ -25,16 +25,22 @@ impl Histogram {
         self.sum.add(value);
     }
 
+    #[cfg(any(test, feature = "metrics"))]
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with fewer digits")]
+    fn shown(&self, number: u64) -> f64 {
+        number as f64 / self.unit
+    }
+
     /// Returns the sum of all numbers, in the unit that is shown.
     #[cfg(any(test, feature = "metrics"))]
     pub(crate) fn sum(&self) -> f64 {
-        self.sum.get() as f64 / self.unit
+        self.shown(self.sum.get())
     }
 
     /// Returns each bucket's upper bound, in the unit that is shown, and the numbers in that bucket alone.
     #[cfg(any(test, feature = "metrics"))]
     pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = self.bounds.iter().map(|bound| *bound as f64 / self.unit);
+        let bounds = self.bounds.iter().map(|bound| self.shown(*bound));
         bounds.chain([f64::INFINITY]).zip(self.buckets.iter().map(Gauge::get)).collect()
     }
 }

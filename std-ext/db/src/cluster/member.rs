@@ -167,7 +167,11 @@ impl Member {
             }
             steps.push(Box::new(move || shared.renew(tls)));
         }
-        Ok(Box::new(move || steps.into_iter().for_each(|step| step())))
+        Ok(Box::new(move || {
+            for step in steps {
+                step();
+            }
+        }))
     }
 
     /// Hands the group over to another member, if this node is the primary. Returns at once.

@@ -181,7 +181,6 @@ impl Drop for GrpcServer {
     not(feature = "tls"),
     expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")
 )]
-#[expect(clippy::needless_pass_by_value, reason = "with TLS it takes the certificates")]
 fn secured(options: GrpcOptions) -> io::Result<Server> {
     let server = Server::builder().max_concurrent_streams(GRPC_CALLS);
     #[cfg(feature = "tls")]
