@@ -32,7 +32,7 @@ pub mod kubernetes {
 }
 
 pub mod security {
-    //! Who can do what with which access; TLS, roles in etcd, and the renewal of certificates.
+    //! The rights that each access gives; TLS, roles in etcd, and the renewal of certificates.
     //!
     #![doc = include_str!("../docs/security.md")]
 }

@@ -1,7 +1,7 @@
 //! Reads certificates and passwords again when the program gets SIGHUP.
 //!
 //! All is read and checked first. If anything is wrong, nothing changes, and the log says what. Connections that exist
-//! go on with what they have; new ones use what was read.
+//! go on as before; new ones use the files that were read.
 
 #[cfg(feature = "cluster")]
 use hedgerow_db::cluster::node::Renewer;

@@ -87,6 +87,7 @@ impl Moves {
     }
 
     /// Returns the number of moves in each state.
+    #[cfg(feature = "metrics")]
     pub(super) fn by_state(&self) -> [u64; MOVE_STATES.len()] {
         self.states.each_ref().map(Gauge::get)
     }

@@ -10,6 +10,7 @@ pub(crate) struct Histogram {
     buckets: Box<[Gauge]>,
     sum: Gauge,
     /// How many of the numbers are one in the unit that is shown.
+    #[cfg_attr(not(any(test, feature = "metrics")), expect(dead_code, reason = "metrics show it"))]
     unit: f64,
 }
 

@@ -217,8 +217,8 @@ pub(super) struct Format {
     pub(super) made: u64,
     /// How many groups the slots were divided among when the cluster was made.
     pub(super) groups: u32,
-    /// The number of the format: what programs must understand that read the cluster's keys and batches. No node
-    /// writes what a later format has. `hedgerow-db cluster upgrade --finish` raises it.
+    /// The number of the format, which programs must know that read the cluster's keys and batches. No node writes
+    /// anything of a later one. `hedgerow-db cluster upgrade --finish` raises it.
     pub(super) number: u32,
     /// While `hedgerow-db cluster adopt` fills etcd: a random number of that process. No node may use etcd then.
     pub(super) adopter: Option<u64>,

@@ -270,7 +270,7 @@ impl EtcdLog {
         }
     }
 
-    /// Returns how often answers got their proof, and by what.
+    /// Returns the counts of proofs that answers got.
     pub(crate) fn proof_counts(&self) -> &Arc<ProofCounts> {
         &self.proof_counts
     }

@@ -5,14 +5,16 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+mod page;
 #[cfg(test)]
 mod tests;
 
 use super::counters::CounterTotals;
 use super::handles::{ServerMonitor, Source};
 use crate::Progress;
+use page::Page;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt::{Error, Formatter};
@@ -66,84 +68,6 @@ impl Collector for Metrics {
             cluster::write(&mut page, node, server)?;
         }
         Ok(())
-    }
-}
-
-/// A page that is being written.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    /// Writes a counter. The format adds `_total` to its name.
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    /// Writes counters that differ in the value of a label.
-    fn counters<'v>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (&'v str, u64)>,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        values.into_iter().try_for_each(|(differs, value)| {
-            let labels = [(label, differs)];
-            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
-        })
-    }
-
-    /// Writes gauges that differ in the value of a label.
-    #[cfg(feature = "cluster")]
-    fn gauges(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (String, u64)>,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        values.into_iter().try_for_each(|(differs, value)| {
-            let labels = [(label, differs.as_str())];
-            metric.encode_family(&labels)?.encode_gauge(&value)
-        })
-    }
-
-    /// Writes a histogram.
-    #[cfg(feature = "cluster")]
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        counted: &crate::cluster::histogram::Histogram,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let buckets = counted.buckets();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        metric.encode_histogram::<NoLabelSet>(counted.sum(), count, &buckets, None)
-    }
-
-    /// Writes a gauge.
-    fn gauge(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: impl EncodeGaugeValue + Copy,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
-
-    fn labelled_gauge(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str); 1],
-        value: impl EncodeGaugeValue + Copy,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_family(labels)?.encode_gauge(&value)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The commands on nodes in this process over a real etcd. Without one, the test says so and passes.
 
 mod balance;
+#[cfg(feature = "tls")]
+mod renewal;
 mod upgrades;
 
 use super::*;

@@ -40,8 +40,8 @@ fn a_role_on_the_keys_of_the_cluster_is_enough() {
 
     let refused = Node::start(&as_user("tulips"), folders.at(2)).err().unwrap();
     assert!(refused.contains("permission denied"), "{refused}");
-    let mut stranger = roses;
-    stranger.etcd.user = None;
-    let refused = Node::start(&stranger, folders.at(2)).err().unwrap();
+    let mut anonymous = roses;
+    anonymous.etcd.user = None;
+    let refused = Node::start(&anonymous, folders.at(2)).err().unwrap();
     assert!(refused.contains("user name is empty"), "{refused}");
 }

@@ -1,6 +1,6 @@
 //! The metrics of a node of a cluster.
 
-use super::Page;
+use super::page::Page;
 use crate::cluster::NodeMonitor;
 use crate::cluster::view::{Health, Role, SlotOwners, View, Views};
 use crate::server::handles::ServerMonitor;
@@ -41,7 +41,7 @@ fn role(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
     let fit = u32::from(status.disqualified.is_none());
     page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
-    let help = "How often the node became the primary, by what allowed it.";
+    let help = "How often the node became the primary, by reason.";
     page.counters("cluster_takeovers", help, "reason", node.takeovers())?;
     let help = "The number of the cluster's format; 0 if it is not known yet.";
     page.gauge("cluster_format", help, node.format())?;

@@ -25,7 +25,7 @@ fn the_format_is_raised_once_all_nodes_read_it() {
         vec![Node::start(&old, folders.at(0)).unwrap(), Node::start(&old, folders.at(1)).unwrap()];
     serve(&nodes, "of the old version");
 
-    // One node is upgraded, and goes back, and forth again. Both versions lead in turn.
+    // One node is upgraded, and goes back, and forth again. Both versions lead once.
     for settings in [&new, &old, &new] {
         drop(nodes.remove(0));
         nodes.insert(0, Node::start(settings, folders.at(0)).unwrap());
@@ -41,7 +41,7 @@ fn the_format_is_raised_once_all_nodes_read_it() {
     let away = nodes[1].member.id().to_string();
     let refused = admin.run(&["upgrade", "--finish"]).failed.expect("an older node runs");
     assert!(refused.contains(&away) && refused.contains("reads formats up to 1"), "{refused}");
-    // What only the later format has is not written yet.
+    // Nothing that only the later format has is written yet.
     let group = ClusterSettings { group: 1, ..new.clone() };
     let refused = Node::start(&group, folders.at(2)).err().expect("a group begins in format 1");
     assert!(refused.contains("there is one group"), "{refused}");
