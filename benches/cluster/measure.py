@@ -45,7 +45,7 @@ class Bench:
     def measure(self, group, row, name, work, **settings):
         """Runs the load generator, and measures all processes of the group meanwhile."""
         primary, followers = group.primary()
-        counted = ["cluster_batches", "eventloop_clients_held"]
+        counted = ["cluster_batch_duration_seconds_count", "eventloop_clients_held"]
         parts = {
             "primary": [primary], "followers": followers, "etcd": group.members, "alone": [group.alone],
         }

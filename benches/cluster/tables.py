@@ -51,7 +51,7 @@ def writes(bench):
             found = bench.rounds(group, row, contenders)
             rows.append((row, found))
             cluster, puts = found["cluster"], found["puts"]
-            batch = statistics.median(one["writes"] / max(one["cluster_batches"], 1) for one in cluster)
+            batch = statistics.median(one["writes"] / max(one["cluster_batch_duration_seconds_count"], 1) for one in cluster)
             line(row, rate(cluster), latency(cluster, "write"), rate(puts), latency(puts, "write"),
                  ratio(cluster, puts), ratio(cluster, found["bare"]), ratio(cluster, found["alone"]), f"{batch:.0f}")
     print("\nProcessor time a write in µs, and the mean time in which etcd's disks took a batch.\n")

@@ -1,4 +1,5 @@
-//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, security, upgrades, monitoring,
+//! configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -28,6 +29,24 @@ pub mod kubernetes {
     //! Manifests for Kubernetes.
     //!
     #![doc = include_str!("../docs/kubernetes.md")]
+}
+
+pub mod security {
+    //! The rights that each access gives; TLS, roles in etcd, and the renewal of certificates.
+    //!
+    #![doc = include_str!("../docs/security.md")]
+}
+
+pub mod upgrades {
+    //! Restarting and upgrading the nodes of a cluster one after the other.
+    //!
+    #![doc = include_str!("../docs/upgrades.md")]
+}
+
+pub mod monitoring {
+    //! Metrics, alerts and a dashboard.
+    //!
+    #![doc = include_str!("../docs/monitoring.md")]
 }
 
 pub mod configuration {

@@ -1,5 +1,7 @@
 //! The program: a database on one node, for clients of Redis.
 
+mod reload;
+
 #[cfg(feature = "cluster")]
 use hedgerow_db::cluster::node::{self, Node};
 use hedgerow_db::config::{Config, Invocation};
@@ -7,6 +9,7 @@ use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Address, Loading, StopHandle};
 use hedgerow_db::{Db, Opened, Progress};
+use reload::{Hangup, Reload};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, ErrorKind, Write};
@@ -103,8 +106,8 @@ fn serve(config: &Config) -> Result<(), String> {
     let targets = targets.with_target("hedgerow", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     tracing_subscriber::registry().with(lines).with(targets).init();
-    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
-    install_signal_handlers(Arc::clone(&stopper))
+    let (stopper, hangup) = (Arc::<OnceLock<Stopper>>::default(), Arc::<Hangup>::default());
+    install_signal_handlers(Arc::clone(&stopper), Arc::clone(&hangup))
         .map_err(|why| format!("cannot install signal handlers: {why}"))?;
     let http = match config.metrics() {
         None => None,
@@ -163,6 +166,16 @@ fn serve(config: &Config) -> Result<(), String> {
     };
     // Set once, here.
     let _ = stopper.set(stops);
+    hangup.set(Reload {
+        read: Box::new(read_again),
+        config: config.clone(),
+        server: server.reloader(),
+        #[cfg(feature = "grpc")]
+        grpc: grpc.as_ref().map(hedgerow_db::grpc::GrpcServer::reloader),
+        #[cfg(feature = "cluster")]
+        node: node.as_ref().map(Node::renewer),
+        failed: http.as_ref().map(HttpServer::reload_failed),
+    });
     print(&banner(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
     #[cfg(feature = "grpc")]
@@ -238,23 +251,26 @@ fn grpc(
     })
 }
 
-/// Returns whether the process was started with SIGHUP ignored, as `nohup` does. Works on Linux only.
-fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
+/// Reads the settings as they were read at the start.
+fn read_again() -> Result<Config, String> {
+    let (arguments, environment) = arguments_and_environment()?;
+    match Config::read(arguments, environment) {
+        Ok(Invocation::Serve(config)) => Ok(*config),
+        Ok(_) => Err("the arguments do not start a server".to_owned()),
+        Err(why) => Err(why.to_string()),
+    }
 }
 
-/// Shuts the server down at a first signal, and exits at once at a second one. If the process was started with SIGHUP
-/// ignored, it stays ignored.
-fn install_signal_handlers(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    if !ignores_hangup() {
-        signals.add_signal(SIGHUP)?;
-    }
+/// Shuts the server down at a first signal, and exits at once at a second one. SIGHUP reads certificates and passwords
+/// again.
+fn install_signal_handlers(stopper: Arc<OnceLock<Stopper>>, hangup: Arc<Hangup>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let handle = move || {
         for signal in signals.forever() {
+            if signal == SIGHUP {
+                hangup.heard();
+                continue;
+            }
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             match stopper.get() {
                 Some(stopper) => {

@@ -271,6 +271,50 @@ fn a_password_set_at_runtime_applies() {
     );
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn new_connections_get_certificates_that_were_read_again() {
+    use rcgen::{CertificateParams, KeyPair};
+    use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+    let made = || {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let with = |(certificate, key): &(String, String)| {
+        let mut options = GrpcOptions::default();
+        options.tls = Some((certificate.clone().into_bytes(), key.clone().into_bytes()));
+        options
+    };
+    let (before, after) = (made(), made());
+    let db = Db::open(Options::in_memory()).unwrap();
+    let server = GrpcServer::start(db, "127.0.0.1:0", with(&before)).unwrap();
+    let connect = async |(certificate, _): &(String, String)| {
+        let endpoint = Endpoint::from_shared(format!("https://{}", server.address())).unwrap();
+        let tls = ClientTlsConfig::new().domain_name("localhost");
+        let tls = tls.ca_certificate(Certificate::from_pem(certificate));
+        endpoint.tls_config(tls).unwrap().connect().await.map(DatabaseClient::new)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut client = connect(&before).await.unwrap();
+        client.get(get("rose")).await.unwrap();
+        let foreign = (after.0.clone(), before.1.clone());
+        assert!(server.reloader().prepare(with(&foreign)).is_err(), "a key of another certificate");
+        server.reloader().prepare(with(&after)).unwrap()();
+        client.get(get("rose")).await.expect("a connection that exists goes on");
+        assert!(connect(&before).await.is_err(), "a new connection gets the old certificate");
+        connect(&after).await.unwrap().get(get("rose")).await.unwrap();
+        client.get(get("rose")).await.expect("a connection that exists goes on");
+    });
+    // Its connections end with it.
+    drop(runtime);
+    // All servers end, those of before, too.
+    let begun = std::time::Instant::now();
+    drop(server);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn connections_count_as_clients() {
     with_both(

@@ -168,35 +168,51 @@ fn help_and_sample_list_all_settings() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_ignored_hangup_stays_ignored() {
+fn a_hangup_reads_passwords_again() {
     let folder = tempfile::tempdir().unwrap();
-    // As nohup starts it.
-    let mut shell = configured(Command::new("/bin/sh"));
-    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_hedgerow-db")]);
-    let mut kept = Running::start_with(shell, folder.path(), &[]);
-    kept.signal(Signal::HUP);
+    let file = folder.path().join("settings.conf");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("requirepass red\n");
+    let mut program = program();
+    program.env("HEDGEROW_DB_CONFIG", &file);
+    let mut server = Running::start_with(program, folder.path(), &[]);
+    server.request("AUTH red", "+OK\r\n");
+    let connect = || {
+        let socket = UnixStream::connect(folder.path().join("socket")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
+    };
+    let accepts = |password: &str| {
+        let (mut socket, mut got) = (connect(), [0; 5]);
+        socket.write_all(format!("AUTH {password}\r\n").as_bytes()).unwrap();
+        socket.read_exact(&mut got).unwrap();
+        got == *b"+OK\r\n"
+    };
+    let hangup = |accepted: &str, refused: &str| {
+        server.signal(Signal::HUP);
+        for _ in 0..400 {
+            if accepts(accepted) && !accepts(refused) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("SIGHUP does not bring the password {accepted}");
+    };
+    write("requirepass blue\nmaxclients 5\n");
+    hangup("blue", "red");
+    // Nothing is taken of a file that is wrong.
+    write("requirepass pink\nmaxclient 5\n");
+    server.signal(Signal::HUP);
     std::thread::sleep(Duration::from_millis(300));
-    let sent = kept.socket.write_all(b"PING\r\n");
-    let mut got = [0; 7];
-    let answered = sent.and_then(|()| kept.socket.read_exact(&mut got));
-    assert!(answered.is_ok() && &got == b"+PONG\r\n", "an ignored SIGHUP ended the server");
-    kept.signal(Signal::TERM);
-    assert_eq!(kept.joined().0, Some(0));
-    // A signal that is not ignored shuts the server down. If these tests themselves ignore it, so does a server that
-    // they start.
-    if !ignores_hangups() {
-        let ends = Running::start(folder.path(), &[]);
-        ends.signal(Signal::HUP);
-        assert_eq!(ends.joined().0, Some(0));
-    }
-}
-
-/// Returns whether this process ignores SIGHUP, as under nohup.
-#[cfg(target_os = "linux")]
-fn ignores_hangups() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
-    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0
+    assert!(accepts("blue") && !accepts("pink"), "settings that are wrong are taken");
+    write("requirepass white\n");
+    hangup("white", "blue");
+    server.request("PING", "+PONG\r\n");
+    server.signal(Signal::TERM);
+    let (code, said) = server.joined();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("maxclients has changed, and takes effect at the next start"), "{said}");
+    assert!(said.contains("maxclient") && said.contains("stay in use"), "{said}");
 }
 
 #[test]

@@ -30,14 +30,21 @@ impl Certificates {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        for name in ["localhost", "client"] {
+        for (file, name) in
+            [("localhost", "localhost"), ("client", "client"), ("other", "elsewhere")]
+        {
             let key = KeyPair::generate().unwrap();
             let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
             let certificate = params.signed_by(&key, &authority).unwrap();
-            fs::write(folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
-            fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            fs::write(folder.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
+            fs::write(folder.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
         }
         Self { folder }
+    }
+
+    fn files(&self, clients: ClientCertificates) -> TlsFiles {
+        let (certificate, key) = (self.file("localhost.pem"), self.file("localhost.key"));
+        TlsFiles { certificate, key, authorities: Some(self.file("ca.pem")), clients }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -45,9 +52,7 @@ impl Certificates {
     }
 
     fn serve(&self, clients: ClientCertificates) -> Running {
-        let (certificate, key) = (self.file("localhost.pem"), self.file("localhost.key"));
-        let authorities = Some(self.file("ca.pem"));
-        let files = TlsFiles { certificate, key, authorities, clients };
+        let files = self.files(clients);
         Running::new(|config| {
             config.tls_binds = std::mem::take(&mut config.binds);
             config.tls = Some(files);
@@ -158,4 +163,45 @@ fn invalid_files_are_named() {
         let why = hedgerow_db::server::Server::bind(db.clone(), config).err().unwrap();
         assert!(why.to_string().contains(wrong), "{why}");
     }
+}
+
+/// A PING over a new connection.
+fn pings(certificates: &Certificates, server: &Running) -> bool {
+    let mut client = certificates.connect(server, true);
+    let mut got = [0; 7];
+    let sent = client.write_all(b"PING\r\n").and_then(|()| client.read_exact(&mut got));
+    sent.is_ok_and(|()| got == *b"+PONG\r\n")
+}
+
+#[test]
+fn new_connections_get_certificates_that_were_read_again() {
+    let (before, after) = (Certificates::new(), Certificates::new());
+    let server = before.serve(ClientCertificates::Required);
+    let mut connected = before.connect(&server, true);
+    let mut ping = || {
+        connected.write_all(b"PING\r\n").unwrap();
+        expect(&mut connected, b"+PONG\r\n");
+    };
+    ping();
+    let with = |files: TlsFiles| {
+        let mut config = hedgerow_db::server::ServerConfig::default();
+        config.tls = Some(files);
+        config
+    };
+    // Nothing changes if a file is wrong.
+    let files = after.files(ClientCertificates::Required);
+    let wrong = TlsFiles { key: after.file("client.key"), ..files.clone() };
+    let why = server.reloader.prepare(&with(wrong), Vec::new()).err().unwrap();
+    assert!(why.to_string().contains("localhost.pem"), "{why}");
+    assert!(pings(&before, &server), "certificates that were wrong are used");
+    server.reloader.prepare(&with(files.clone()), Vec::new()).unwrap()();
+    assert!(pings(&after, &server), "a new connection gets the old certificate");
+    assert!(!pings(&before, &server), "a certificate of the old authority is accepted");
+    ping();
+    // Under another name, the client refuses the server.
+    let (certificate, key) = (after.file("other.pem"), after.file("other.key"));
+    let other = TlsFiles { certificate, key, ..files };
+    server.reloader.prepare(&with(other), Vec::new()).unwrap()();
+    assert!(!pings(&after, &server), "a client accepts another name");
+    ping();
 }

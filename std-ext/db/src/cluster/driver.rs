@@ -6,7 +6,7 @@
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
-use super::core::{self, Action, Answer, Event, Group, Now, Outcome, Put, Seen};
+use super::core::{self, Action, Answer, Batch, Event, Group, Now, Outcome, Put, Seen};
 use super::durable::Durable;
 use super::gathering::Gathering;
 use super::log::EtcdLog;
@@ -68,6 +68,8 @@ pub(super) struct Driver {
     sent: HashMap<u64, u64>,
     /// The transaction without an answer.
     in_flight: Option<u64>,
+    /// When the batch was sent first that etcd has not confirmed, in microseconds.
+    batch_since: Option<u64>,
     gathering: Gathering,
     /// The end of the lease and the last confirmation, as the protocol said.
     proof: (u64, u64),
@@ -97,6 +99,7 @@ impl Driver {
             clocks: Clocks::default(),
             sent: HashMap::new(),
             in_flight: None,
+            batch_since: None,
             gathering: Gathering::default(),
             proof: (0, 0),
             lead: 0,
@@ -225,6 +228,7 @@ impl Driver {
                 if let Outcome::Done { revision } = outcome {
                     self.compaction.note(*revision, clock::now());
                 }
+                self.note_time(outcome);
             }
             Event::Read { id: of, answer } => {
                 id = Some(*of);
@@ -243,6 +247,17 @@ impl Driver {
         }
         let sent = id.and_then(|id| self.sent.remove(&id));
         self.event_with(event, sent);
+    }
+
+    /// Notes how long etcd took to confirm a batch, with all repetitions. A comparison that did not hold means that an
+    /// earlier try was done, or that the batch never will be.
+    fn note_time(&mut self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Failed(_))
+            && let Some(since) = self.batch_since.take()
+        {
+            let times = &self.parts.monitor.counters.batches.times;
+            times.add(clock::micros().saturating_sub(since));
+        }
     }
 
     fn report(&mut self, report: Report) {
@@ -319,8 +334,10 @@ impl Driver {
                 self.gathering.sent();
                 for put in &swap.puts {
                     if let Put::Batch(_, bytes) = put {
-                        self.parts.monitor.counters.batches.add(1);
-                        self.parts.monitor.counters.batch_bytes.add(bytes.len() as u64);
+                        self.batch_since.get_or_insert_with(clock::micros);
+                        let counts = &self.parts.monitor.counters.batches;
+                        counts.sizes.add(bytes.len() as u64);
+                        counts.raw_bytes.add(Batch::raw_length(bytes));
                         self.compaction.add_bytes(bytes.len() as u64);
                         self.parts.space.add(bytes.len());
                     }
@@ -375,7 +392,8 @@ impl Driver {
         tracing::info!("this node is {name} in epoch {epoch}: {reason}");
         let was_primary = self.serving || self.leading_since.is_some() || self.held;
         if role == core::Role::Primary {
-            self.parts.monitor.counters.takeovers.add(1);
+            let kind = self.parts.group.takeover().kind();
+            self.parts.monitor.counters.takeovers[kind].add(1);
             self.lead += 1;
             self.leading_since = Some(clock::now());
             self.begin = lsn;

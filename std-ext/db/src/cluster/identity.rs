@@ -12,6 +12,7 @@
 use super::core::NodeId;
 use super::error::StartError;
 use super::hex;
+use crate::config::Formats;
 use crate::log::folder::Folder;
 use crate::slot_set::MOST_GROUPS;
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,9 @@ use std::path::Path;
 
 const NODE_ID: &str = "node-id";
 pub(super) const CLUSTER: &str = "cluster";
-/// The format of the keys and batches of a cluster of one group.
-const FORMAT: u32 = 1;
-/// That of a cluster of several groups. Programs that know only one group refuse it.
-const FORMAT_OF_GROUPS: u32 = 2;
+/// The first format with several groups, whose logs have entries that assign slots. Programs that know only one group
+/// refuse it.
+pub(super) const WITH_GROUPS: u32 = 2;
 /// The longest file or value that is read.
 const MOST_BYTES: u64 = 4096;
 
@@ -217,6 +217,9 @@ pub(super) struct Format {
     pub(super) made: u64,
     /// How many groups the slots were divided among when the cluster was made.
     pub(super) groups: u32,
+    /// The number of the format, which programs must know that read the cluster's keys and batches. No node writes
+    /// anything of a later one. `hedgerow-db cluster upgrade --finish` raises it.
+    pub(super) number: u32,
     /// While `hedgerow-db cluster adopt` fills etcd: a random number of that process. No node may use etcd then.
     pub(super) adopter: Option<u64>,
 }
@@ -234,24 +237,60 @@ struct Written {
 }
 
 impl Format {
-    /// Makes a new cluster of this many groups.
+    /// Makes a new cluster of this many groups, in the latest format.
     pub(super) fn new(now: u64, groups: u32) -> Result<Self, StartError> {
-        Ok(Self { cluster: random()?, incarnation: 1, made: now, groups, adopter: None })
+        let number = Formats::default().highest;
+        Ok(Self { cluster: random()?, incarnation: 1, made: now, groups, number, adopter: None })
+    }
+
+    /// Returns the number of the format of the value of the key, if it is one.
+    pub(super) fn number_of(bytes: &[u8]) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Number {
+            format: u32,
+        }
+        let value = Some(bytes).filter(|bytes| bytes.len() as u64 <= MOST_BYTES)?;
+        serde_json::from_slice(value).ok().map(|Number { format }| format)
+    }
+
+    /// Checks that a node that reads formats from the first to the second number reads this one.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub(super) fn check_number(number: u32, reads: (u32, u32)) -> Result<(), StartError> {
+        if (reads.0..=reads.1).contains(&number) {
+            return Ok(());
+        }
+        Err(StartError::new(format!(
+            "the cluster in etcd has format {number}, and this program knows the formats {} to {}: upgrade this node",
+            reads.0, reads.1
+        )))
+    }
+
+    /// Checks that a node of a group can take part.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub(super) fn check(&self, formats: Formats, group: u32) -> Result<(), StartError> {
+        Self::check_number(self.number, (formats.lowest, formats.highest))?;
+        if group != 0 && self.number < WITH_GROUPS {
+            return Err(StartError::new(format!(
+                "the cluster has format {}, in which there is one group, and this node belongs to group {group}: let \
+                 all nodes run this version, and then run `hedgerow-db cluster upgrade --finish`",
+                self.number
+            )));
+        }
+        Ok(())
     }
 
     pub(super) fn print(&self) -> String {
-        let Self { cluster, incarnation, made, groups, adopter } = self;
-        let (id, format) = (hex::text(cluster), self.number());
+        let Self { cluster, incarnation, made, groups, number, adopter } = self;
+        let id = hex::text(cluster);
         let groups = if is_one(groups) { String::new() } else { format!(r#","groups":{groups}"#) };
         let adopter = adopter.map(|adopter| format!(r#","adopter":{adopter}"#)).unwrap_or_default();
         format!(
-            r#"{{"format":{format},"made":{made},"id":"{id}","incarnation":{incarnation}{groups}{adopter}}}"#
+            r#"{{"format":{number},"made":{made},"id":"{id}","incarnation":{incarnation}{groups}{adopter}}}"#
         )
-    }
-
-    /// Returns the number of the format.
-    pub(super) fn number(&self) -> u32 {
-        if self.groups == 1 { FORMAT } else { FORMAT_OF_GROUPS }
     }
 
     /// Reads the value of the key.
@@ -266,19 +305,15 @@ impl Format {
         }
         let written: Written =
             serde_json::from_slice(bytes).map_err(|why| wrong(why.to_string()))?;
-        if !(FORMAT..=FORMAT_OF_GROUPS).contains(&written.format) {
-            return Err(StartError::new(format!(
-                "the cluster in etcd has format {}, and this program knows only formats up to {FORMAT_OF_GROUPS}: \
-                 upgrade this node",
-                written.format
-            )));
-        }
-        if !(1..=MOST_GROUPS).contains(&written.groups) {
+        let Formats { lowest, highest } = Formats::default();
+        Self::check_number(written.format, (lowest, highest))?;
+        let most = if written.format < WITH_GROUPS { 1 } else { MOST_GROUPS };
+        if !(1..=most).contains(&written.groups) {
             return Err(wrong(format!("it has {} groups", written.groups)));
         }
         let cluster = hex::parse(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
-        let Written { made, incarnation, groups, adopter, .. } = written;
-        Ok(Self { cluster, incarnation, made, groups, adopter })
+        let Written { format: number, made, incarnation, groups, adopter, .. } = written;
+        Ok(Self { cluster, incarnation, made, groups, number, adopter })
     }
 }
 
@@ -358,11 +393,13 @@ mod tests {
 
     #[test]
     fn a_format_without_groups_is_one_of_one_group() {
-        let one = Format::new(1, 1).unwrap();
+        let one = Format { number: 1, ..Format::new(1, 1).unwrap() };
         let text = one.print();
         assert!(text.contains("\"format\":1") && !text.contains("groups"), "{text}");
-        assert_eq!(Format::parse(text.as_bytes()).unwrap().groups, 1);
-        let several = Format { groups: 3, ..one };
+        assert_eq!(Format::parse(text.as_bytes()).unwrap(), one);
+        let wrong = Format { groups: 3, ..one.clone() }.print();
+        assert!(Format::parse(wrong.as_bytes()).is_err(), "format 1 has one group");
+        let several = Format { groups: 3, ..Format::new(1, 1).unwrap() };
         let text = several.print();
         // A program that knows only one group would take all slots for its own.
         assert!(text.contains("\"format\":2") && text.contains("\"groups\":3"), "{text}");
@@ -379,7 +416,7 @@ mod tests {
         assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
         let adopted = Format { adopter: Some(u64::MAX), ..format.clone() };
         assert_eq!(Format::parse(adopted.print().as_bytes()).unwrap(), adopted);
-        let later = format.print().replace("\"format\":1", "\"format\":3");
+        let later = format.print().replace("\"format\":2", "\"format\":3");
         assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
         for wrong in ["", "{}", "[]", &format.print().replace(&hex::text(&format.cluster), "x")] {
             assert!(Format::parse(wrong.as_bytes()).is_err(), "{wrong:?}");

@@ -20,6 +20,7 @@
 
 use super::clock;
 use super::core::Entry;
+use super::counters::ProofCounts;
 use super::relay::Relay;
 use super::relay::position::logged_mark;
 use super::slot_history::SlotHistory;
@@ -74,6 +75,7 @@ pub(crate) struct EtcdLog {
     /// The group's epoch in which this node has become the primary.
     group_epoch: AtomicU64,
     proofs: Mutex<Proofs>,
+    proof_counts: Arc<ProofCounts>,
     /// Whether an answer waits for a proof since the driver was last told.
     proof_wanted: AtomicBool,
     /// Bytes that the protocol has taken and etcd does not have.
@@ -129,6 +131,7 @@ impl EtcdLog {
             term: AtomicU64::new(0),
             group_epoch: AtomicU64::new(0),
             proofs: Mutex::default(),
+            proof_counts: Arc::default(),
             proof_wanted: AtomicBool::new(false),
             pending: Gauge::default(),
             queued: Gauge::default(),
@@ -265,6 +268,11 @@ impl EtcdLog {
         for callback in callbacks {
             callback();
         }
+    }
+
+    /// Returns the counts of proofs that answers got.
+    pub(crate) fn proof_counts(&self) -> &Arc<ProofCounts> {
+        &self.proof_counts
     }
 
     /// Returns the relay.
@@ -404,12 +412,15 @@ impl Log for EtcdLog {
         if evaluated.epoch.is_multiple_of(2) {
             return Proof::Given;
         }
-        let later = evaluated.time < proofs.until || evaluated.time < proofs.sent;
-        if proofs.term == evaluated.epoch && later {
+        let is_leased = evaluated.time < proofs.until;
+        if proofs.term == evaluated.epoch && (is_leased || evaluated.time < proofs.sent) {
+            let Self { proof_counts: counts, .. } = self;
+            if is_leased { &counts.by_lease } else { &counts.by_log }.add(1);
             return Proof::Given;
         }
         // Release: pairs with the acquire in `take_proof_wanted`.
         if !self.proof_wanted.swap(true, Ordering::Release) {
+            self.proof_counts.waited.add(1);
             (self.wake)();
         }
         Proof::Pending

@@ -85,7 +85,7 @@ pub(super) async fn find_cluster(
     may_make: bool,
 ) -> Result<Format, StartError> {
     loop {
-        match try_to_meet(client, keys, may_make.then_some(settings.groups)).await {
+        match try_to_meet(client, keys, settings, may_make).await {
             Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
                 "waiting for `hedgerow-db cluster adopt`, which has not filled etcd yet. If it was stopped, run it \
                  again"
@@ -129,19 +129,25 @@ fn note_groups(settings: &ClusterSettings, format: &Format) {
     }
 }
 
-/// Returns the cluster that etcd has. If there is none, makes one of `make` groups.
+/// Returns the cluster that etcd has. If there is none, makes one if `may_make` allows it.
 async fn try_to_meet(
     client: &Client,
     keys: &Keys,
-    make: Option<u32>,
+    settings: &ClusterSettings,
+    may_make: bool,
 ) -> Result<Option<Format>, Failed> {
     client.check_version().await?;
     loop {
         if let Some(pair) = client.get(keys.format()).await?.pair {
-            return Ok(Some(Format::parse(&pair.value)?));
+            let format = Format::parse(&pair.value)?;
+            format.check(settings.formats, keys.number())?;
+            return Ok(Some(format));
         }
-        let Some(groups) = make else { return Ok(None) };
-        let new = Format::new(TimeSource::System.now(), groups)?;
+        if !may_make {
+            return Ok(None);
+        }
+        let number = settings.formats.highest;
+        let new = Format { number, ..Format::new(TimeSource::System.now(), settings.groups)? };
         let transaction = Transaction {
             compare: vec![Compare::Absent { key: keys.format().into() }],
             then: vec![Operation::put(keys.format(), new.print())],

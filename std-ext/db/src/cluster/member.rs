@@ -26,7 +26,7 @@ use super::moves::{self, Mover, Primaries};
 use super::peer::client::MOST_FETCHED;
 use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
-    Spool,
+    SharedTls, Spool,
 };
 use super::picture::Picture;
 use super::registration::Registration;
@@ -70,6 +70,9 @@ pub struct Member {
     monitor: NodeMonitor,
     peers: Vec<PeerServer>,
     driver: Option<JoinHandle<()>>,
+    client: Client,
+    /// The certificates that this node shows to others; `None` without TLS.
+    tls: Option<SharedTls>,
 }
 
 impl Member {
@@ -141,6 +144,34 @@ impl Member {
     /// Returns whether the node still runs. If not, `on_exit` was called.
     pub fn is_running(&self) -> bool {
         !self.inbox.is_closed()
+    }
+
+    /// Reads the certificates for other nodes and for etcd again, and the password for etcd. The returned function uses
+    /// them for new connections. Those that exist go on.
+    ///
+    /// # Errors
+    /// A sentence, if a file cannot be used. Nothing has changed then.
+    pub fn prepare(
+        &self,
+        settings: &ClusterSettings,
+    ) -> Result<Box<dyn FnOnce() + Send>, StartError> {
+        let wrong = |why: &dyn std::fmt::Display| StartError::new(why.to_string());
+        let renewal = self.client.prepare(&meet::etcd_settings(settings));
+        let (client, renewal) = (self.client.clone(), renewal.map_err(|why| wrong(&why))?);
+        let mut steps: Vec<Box<dyn FnOnce() + Send>> =
+            vec![Box::new(move || client.renew(renewal))];
+        // Whether the peer port has TLS does not change.
+        if let (Some(shared), Some(tls)) = (self.tls.clone(), read_peer_tls(settings)?) {
+            for peers in &self.peers {
+                steps.push(Box::new(peers.prepare(&tls).map_err(|why| wrong(&why))?));
+            }
+            steps.push(Box::new(move || shared.renew(tls)));
+        }
+        Ok(Box::new(move || {
+            for step in steps {
+                step();
+            }
+        }))
     }
 
     /// Hands the group over to another member, if this node is the primary. Returns at once.
@@ -257,8 +288,11 @@ impl Starting<'_> {
         on_exit: Box<dyn Fn(Exit) + Send>,
     ) -> Result<Member, StartError> {
         let monitor = NodeMonitor::default();
+        // Both are new.
+        let _ = monitor.proofs.set(Arc::clone(opened.log.proof_counts()));
+        let _ = monitor.etcd.set(self.client.clone());
         let nonce = u64::from_le_bytes(identity::random()?);
-        let tls = peer_tls(self.settings)?;
+        let tls = read_peer_tls(self.settings)?;
         let (asks, asked) = unbounded_channel();
         let peers = self.serve_peers(&opened, &monitor, tls.clone(), &asks)?;
         let registration = self.registration(nonce, &peers, &opened.log.slots());
@@ -276,7 +310,8 @@ impl Starting<'_> {
         let log = Arc::clone(&opened.log);
         let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
         let spool = self.spool();
-        let peer_client = self.peer_client(tls);
+        let tls = tls.map(SharedTls::from);
+        let peer_client = self.peer_client(tls.clone());
         let primaries = Primaries::default();
         let mover = Mover {
             client: self.client.clone(),
@@ -287,6 +322,7 @@ impl Starting<'_> {
             peers: peer_client.clone(),
             inbox: self.inbox.clone(),
             groups: self.format.groups,
+            counters: Arc::clone(&monitor.counters),
         };
         let resync =
             Resync::new(self.folder.path(), peer_client, Arc::clone(&spool), self.inbox.clone());
@@ -314,8 +350,8 @@ impl Starting<'_> {
         };
         let tasks = (registry, mover, asked);
         let driver = Some(self.drive(parts, tasks, disk, runtime, messages)?);
-        let Self { id, inbox, views, .. } = self;
-        Ok(Member { db, id, views, inbox, monitor, peers, driver })
+        let Self { id, inbox, views, client, .. } = self;
+        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls })
     }
 
     /// Starts the thread that runs the node.
@@ -409,7 +445,7 @@ impl Starting<'_> {
         (self.age == Age::Earlier).then(|| Box::new(write) as _)
     }
 
-    fn peer_client(&self, tls: Option<PeerTls>) -> PeerClientOptions {
+    fn peer_client(&self, tls: Option<SharedTls>) -> PeerClientOptions {
         PeerClientOptions {
             group: self.group_id(),
             node: self.id,
@@ -539,8 +575,13 @@ fn check_data(
     Ok(())
 }
 
+/// Reads the certificates of the peer port, for a client.
+pub(super) fn peer_tls(settings: &ClusterSettings) -> Result<Option<SharedTls>, StartError> {
+    Ok(read_peer_tls(settings)?.map(SharedTls::from))
+}
+
 /// Reads the certificates of the peer port.
-pub(super) fn peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
+fn read_peer_tls(settings: &ClusterSettings) -> Result<Option<PeerTls>, StartError> {
     let Some(PeerCertificates { certificate, key, authorities }) = &settings.peer.tls else {
         return Ok(None);
     };

@@ -28,6 +28,10 @@ pub struct Node {
     failed: Arc<Mutex<Option<String>>>,
 }
 
+/// Checks the certificates and passwords of a node, and returns what uses them.
+pub type Renewer =
+    Box<dyn Fn(&ClusterSettings) -> Result<Box<dyn FnOnce() + Send>, StartError> + Send>;
+
 /// Returns a cell for the view of a group, before anything is known.
 pub fn views(settings: &ClusterSettings) -> Arc<Views> {
     Arc::new(Views::new(View::default(), settings.endpoint_type, settings.max_stale))
@@ -85,6 +89,15 @@ impl Node {
             if let Some(member) = member.upgrade() {
                 release(&member);
             }
+        })
+    }
+
+    /// Returns the function that reads certificates and passwords again: see [`Member::prepare`].
+    pub fn renewer(&self) -> Renewer {
+        let member = Arc::downgrade(&self.member);
+        Box::new(move |settings| match member.upgrade() {
+            Some(member) => member.prepare(settings),
+            None => Ok(Box::new(|| {})),
         })
     }
 

@@ -56,6 +56,9 @@ pub(super) struct Registration {
     /// Bytes of batches in etcd, as the primary counts them.
     #[serde(default)]
     pub(super) retained: u64,
+    /// The lowest and the highest format of clusters that the node reads.
+    #[serde(default)]
+    pub(super) formats: (u32, u32),
 }
 
 impl Registration {
@@ -72,6 +75,7 @@ impl Registration {
             peer_port: announce.peer_port,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             zone: settings.zone.clone(),
+            formats: (settings.formats.lowest, settings.formats.highest),
             ..Self::default()
         }
     }

@@ -5,7 +5,9 @@
 
 use super::clock;
 use super::core::NodeId;
+use super::error::StartError;
 use super::etcd::{Client, EtcdError, Keys as KeyRange, Lease, Range};
+use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::moves;
@@ -109,6 +111,11 @@ impl Registry {
                     // As above.
                     let _ = inbox.send(Message::Nodes(nodes));
                     self.read_slots(&inbox).await;
+                    if let Err(why) = self.read_format().await {
+                        // As above.
+                        let _ = inbox.send(Message::Failed(why.to_string()));
+                        return;
+                    }
                 }
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
@@ -132,6 +139,26 @@ impl Registry {
             Ok(None) => {}
             Err(why) => tracing::debug!("cannot read which group has which slot: {why}"),
         }
+    }
+
+    /// Reads the format of the cluster.
+    ///
+    /// # Errors
+    /// If this program does not read it.
+    async fn read_format(&self) -> Result<(), StartError> {
+        let found = match self.client.get(self.keys.format()).await {
+            Ok(found) => found.pair,
+            Err(why) => {
+                tracing::debug!("cannot read the format of the cluster: {why}");
+                return Ok(());
+            }
+        };
+        // The protocol notices that etcd was emptied.
+        let Some(pair) = found else { return Ok(()) };
+        // Nor does a value that says nothing stop a node that runs.
+        let Some(number) = Format::number_of(&pair.value) else { return Ok(()) };
+        self.counters.format.set(number.into());
+        Format::check_number(number, lock(&self.own).formats)
     }
 
     async fn turn(

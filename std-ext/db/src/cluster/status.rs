@@ -1,12 +1,23 @@
 //! The status of a node, for its metrics, its peers and the program.
 
 use super::clock;
+#[cfg(feature = "metrics")]
+use super::core::Takeover;
 use super::core::{self, NodeId};
+pub(super) use super::counters::Counters;
+#[cfg(feature = "metrics")]
+use super::counters::MOVE_STATES;
+use super::counters::ProofCounts;
+use super::etcd::Client;
+#[cfg(feature = "metrics")]
+use super::histogram::Histogram;
 use super::space::EtcdSpace;
+#[cfg(feature = "metrics")]
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Lsn;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 /// How long the node's thread may stand still, in milliseconds.
 const STANDSTILL: u64 = 10_000;
@@ -51,6 +62,9 @@ pub struct NodeStatus {
     pub member: bool,
     /// The end of the primary's lease by this node's boot clock, in milliseconds; 0 if it is not the primary.
     pub lease_until: u64,
+    /// Until when the node counts as the primary, by its last transaction that etcd has confirmed: its boot clock, in
+    /// milliseconds. 0 if it is not the primary.
+    pub confirmed_until: u64,
     /// The last entry that the relay has, which need not be on the disk yet.
     pub relayed: Lsn,
     /// Why the node never becomes the primary, if there is a reason.
@@ -82,6 +96,10 @@ impl NodeStatus {
             retained: status.retained,
             member: status.member,
             lease_until: status.until,
+            confirmed_until: match &status.tail {
+                Some(tail) if serving => tail.until(status.sent),
+                _ => 0,
+            },
             relayed,
             disqualified: status.disqualified.clone(),
             ..Self::default()
@@ -89,48 +107,14 @@ impl NodeStatus {
     }
 }
 
-/// Counts since the start.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    /// How often the node became the primary.
-    pub(super) takeovers: Gauge,
-    /// Batches that were sent to etcd, repeated ones included.
-    pub(super) batches: Gauge,
-    /// The bytes of these batches.
-    pub(super) batch_bytes: Gauge,
-    /// Deletions of batches that etcd may forget.
-    pub(super) trims: Gauge,
-    /// How often the node had to fetch its data from a peer.
-    pub(super) resyncs: Gauge,
-    /// The nodes that wait for a place in a group.
-    pub(super) spares: Gauge,
-    /// 1 while the node coordinates the cluster.
-    pub(super) coordinates: Gauge,
-    /// When the node's thread turned last, boot time.
-    pub(super) turned: Gauge,
-}
-
-/// Counts since the start.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct NodeCounts {
-    /// How often the node became the primary.
-    pub takeovers: u64,
-    /// Batches that were sent to etcd, repeated ones included.
-    pub batches: u64,
-    /// The bytes of these batches.
-    pub batch_bytes: u64,
-    /// Deletions of batches that etcd may forget.
-    pub trims: u64,
-    /// How often the node had to fetch its data from a peer.
-    pub resyncs: u64,
-}
-
 /// Reads the state of a node. Clones read the same.
 #[derive(Clone, Debug, Default)]
 pub struct NodeMonitor {
     pub(super) status: Arc<Mutex<NodeStatus>>,
     pub(super) counters: Arc<Counters>,
+    /// Set when the node starts, as is the next one.
+    pub(super) proofs: Arc<OnceLock<Arc<ProofCounts>>>,
+    pub(super) etcd: Arc<OnceLock<Client>>,
 }
 
 impl NodeMonitor {
@@ -154,11 +138,98 @@ impl NodeMonitor {
         clock::now() < self.counters.turned.get() + STANDSTILL
     }
 
-    /// Returns the counts since the start.
-    pub fn counts(&self) -> NodeCounts {
-        let Counters { takeovers, batches, batch_bytes, trims, resyncs, .. } = &*self.counters;
-        let [takeovers, batches, batch_bytes, trims, resyncs] =
-            [takeovers, batches, batch_bytes, trims, resyncs].map(Gauge::get);
-        NodeCounts { takeovers, batches, batch_bytes, trims, resyncs }
+    /// Returns whether the node serves as the primary, and etcd has confirmed it within the lease. A primary that does
+    /// not reach etcd waits for it, as long as no other node takes over.
+    pub fn is_confirmed(&self) -> bool {
+        clock::now() < lock(&self.status).confirmed_until
+    }
+
+    /// Returns how long the lease of the primary lasts that this node is; zero if it is none, or has no lease.
+    pub fn lease_left(&self) -> Duration {
+        Duration::from_millis(lock(&self.status).lease_until.saturating_sub(clock::now()))
+    }
+
+    /// Returns the number of the cluster's format, as of a second ago; 0 before it was read.
+    pub fn format(&self) -> u64 {
+        self.counters.format.get()
+    }
+
+    /// Returns how often the node had to fetch its data from another node.
+    pub fn resyncs(&self) -> u64 {
+        self.counters.resyncs.get()
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+impl NodeMonitor {
+    /// Returns whether the node has deleted batches.
+    pub(crate) fn has_trimmed(&self) -> bool {
+        self.trims() > 0
+    }
+
+    /// Returns the monitor of a node that does not run, with one member of etcd.
+    pub(crate) fn with_etcd(url: &str) -> Self {
+        let monitor = Self::default();
+        let client = Client::connect(&super::etcd::Settings::new([url])).unwrap();
+        assert!(monitor.etcd.set(client).is_ok());
+        monitor
+    }
+}
+
+/// Figures for `/metrics`.
+#[cfg(feature = "metrics")]
+impl NodeMonitor {
+    /// Returns the bytes of the batches that were sent to etcd.
+    pub(crate) fn batch_sizes(&self) -> &Histogram {
+        &self.counters.batches.sizes
+    }
+
+    /// Returns the bytes of these batches before compression.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.counters.batches.raw_bytes.get()
+    }
+
+    /// Returns the times until etcd confirmed them.
+    pub(crate) fn batch_times(&self) -> &Histogram {
+        &self.counters.batches.times
+    }
+
+    /// Returns how often the node became the primary, by reason.
+    pub(crate) fn takeovers(&self) -> [(&'static str, u64); Takeover::KINDS.len()] {
+        let counts = &self.counters.takeovers;
+        std::array::from_fn(|kind| (Takeover::KINDS[kind], counts[kind].get()))
+    }
+
+    /// Returns the deletions of batches in etcd.
+    pub(crate) fn trims(&self) -> u64 {
+        self.counters.trims.get()
+    }
+
+    /// Returns the moves from or to the group by state, if this node is its primary.
+    pub(crate) fn moves(&self) -> [(String, u64); MOVE_STATES.len()] {
+        let counts = self.counters.moves.by_state();
+        let serves = u64::from(lock(&self.status).serving);
+        std::array::from_fn(|state| (MOVE_STATES[state].to_string(), serves * counts[state]))
+    }
+
+    /// Returns the bytes of keys and values that the node has received for moves.
+    pub(crate) fn moved_bytes(&self) -> u64 {
+        self.counters.moves.bytes.get()
+    }
+
+    /// Returns the longest time for which the node has held clients back for a move.
+    pub(crate) fn longest_hold(&self) -> Duration {
+        Duration::from_micros(self.counters.moves.longest_hold.get())
+    }
+
+    /// Returns how replies were proved by the lease, by etcd, and how often etcd had to be asked for it.
+    pub(crate) fn proofs(&self) -> [u64; 3] {
+        let Some(counts) = self.proofs.get() else { return [0; 3] };
+        [&counts.by_lease, &counts.by_log, &counts.waited].map(Gauge::get)
+    }
+
+    /// Returns the members of etcd with the number of requests that failed there.
+    pub(crate) fn etcd_failures(&self) -> Vec<(&str, u64)> {
+        self.etcd.get().map(Client::failures).unwrap_or_default()
     }
 }

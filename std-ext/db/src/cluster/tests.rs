@@ -4,13 +4,14 @@ pub(super) mod groups;
 mod moves;
 mod placing;
 mod restored;
+mod secured;
 mod space;
 
 use super::etcd::process::Etcd;
 use super::view::{Role, View};
 use super::{Exit, Member, node};
 use crate::config::{
-    AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EtcdSettings, PeerSettings,
+    AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerSettings,
 };
 use crate::lock::lock;
 use crate::options::Options;
@@ -62,6 +63,7 @@ pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
             ..AnnouncedAddresses::default()
         },
         endpoint_type: super::view::EndpointType::Ip,
+        formats: Formats::default(),
     }
 }
 
@@ -362,7 +364,7 @@ fn a_new_node_fetches_what_etcd_has_forgotten() {
     let late = Node::start(&settings, folders.at(2)).unwrap();
     until("the node wants to start anew", || late.exit().is_some());
     assert!(matches!(late.exit(), Some(Exit::Restart(_))), "{:?}", late.exit());
-    assert_eq!(late.member.monitor().counts().resyncs, 1);
+    assert_eq!(late.member.monitor().resyncs(), 1);
     drop(late);
     nodes.push(Node::start(&settings, folders.at(2)).unwrap());
     let more = pairs(20, 30);

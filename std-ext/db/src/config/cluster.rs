@@ -19,6 +19,22 @@ pub enum ClusterReads {
     Log,
 }
 
+/// The formats of clusters that a node reads. It writes what the format of its cluster has, and nothing later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// The lowest one.
+    pub lowest: u32,
+    /// The highest one, in which new clusters are made.
+    pub highest: u32,
+}
+
+impl Default for Formats {
+    /// Those of this program. In format 1 there is one group; from 2 on, slots may move between groups.
+    fn default() -> Self {
+        Self { lowest: 1, highest: 2 }
+    }
+}
+
 /// The settings of a node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
@@ -58,6 +74,8 @@ pub struct ClusterSettings {
     pub announce: AnnouncedAddresses,
     /// The kind of address to which clients are sent.
     pub endpoint_type: EndpointType,
+    /// The formats that the node reads: those of this program, except in tests of upgrades.
+    pub formats: Formats,
 }
 
 /// How etcd is reached.
@@ -169,6 +187,7 @@ impl Config {
                 "unknown-endpoint" => EndpointType::Unknown,
                 _ => EndpointType::Ip,
             },
+            formats: Formats::default(),
         })
     }
 

@@ -19,7 +19,8 @@ pub(crate) mod value;
 #[cfg(feature = "cluster")]
 pub(crate) use cluster::is_loopback;
 pub use cluster::{
-    AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, PeerCertificates, PeerSettings,
+    AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerCertificates,
+    PeerSettings,
 };
 pub use error::ConfigError;
 #[cfg(feature = "cli")]

@@ -111,6 +111,15 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         ],
     },
     Subcommand {
+        name: "upgrade",
+        about: "Print which formats the nodes read, or raise the format of the cluster",
+        operand: None,
+        flags: &[switch(
+            "finish",
+            "Raise the format to the latest one. Nodes cannot go back to an earlier version afterwards.",
+        )],
+    },
+    Subcommand {
         name: "move",
         about: "Move hash slots from one group to another while both serve, or print the moves in progress",
         operand: None,

@@ -278,6 +278,7 @@ fn every_setting_of_the_cluster_reaches_its_field() {
                 peer_port: 9004,
             },
             endpoint_type: EndpointType::Hostname,
+            formats: Formats::default(),
         };
         assert_eq!(found, wanted);
     }

@@ -160,12 +160,14 @@ pub(super) async fn accept(
     }
 }
 
-/// Connections that a thread has not taken yet.
+/// Connections that a thread has not taken yet, or one of its servers.
 pub(super) type Accepted = UnboundedReceiver<(std::net::TcpStream, Admission)>;
+/// How a server gets connections.
+pub(super) type ToServer = UnboundedSender<(std::net::TcpStream, Admission)>;
 
 /// How a thread gets connections.
 pub(super) struct ToThread {
-    accepted: UnboundedSender<(std::net::TcpStream, Admission)>,
+    accepted: ToServer,
     connections: Arc<Gauge>,
 }
 

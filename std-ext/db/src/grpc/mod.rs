@@ -14,4 +14,4 @@ mod service;
 pub mod api;
 
 pub use crate::config::GrpcOptions;
-pub use server::GrpcServer;
+pub use server::{GrpcReloader, GrpcServer};

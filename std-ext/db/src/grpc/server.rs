@@ -3,25 +3,32 @@
 //! Each thread has a runtime of its own, and a connection stays on its thread. So a connection's calls are executed
 //! where its socket is written: responses that are ready together leave in one system call. A runtime of several
 //! threads would hand nearly every call to another thread, wake that one, and write each response by itself.
+//!
+//! tonic's server has the certificates with which it was made. So when they are read again, each thread makes another
+//! server for the connections from then on, and the ones before go on with their own.
 
 use super::api;
 use super::api::database_server::DatabaseServer;
-use super::bounds::{Accepted, Bounded, ToThread, accept, incoming};
+use super::bounds::{Accepted, Bounded, ToServer, ToThread, accept, incoming};
 use super::service::Service;
 use crate::config::{GrpcOptions, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
+use crate::lock::lock;
 use crate::server::Server as RespServer;
 use crate::server::runtime_config::RuntimeConfig;
-use futures_util::future::{Either, select};
+use futures_util::future::select;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
@@ -35,6 +42,33 @@ pub struct GrpcServer {
     address: SocketAddr,
     stop: Option<watch::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
+    reloader: GrpcReloader,
+}
+
+/// Replaces the certificates of a gRPC server.
+#[derive(Clone, Debug, Default)]
+pub struct GrpcReloader {
+    speaks_tls: bool,
+    threads: Vec<(Handle, Thread)>,
+}
+
+impl GrpcReloader {
+    /// Checks other certificates. The returned function uses them for new connections; those that exist go on. Whether
+    /// there is TLS does not change.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub fn prepare(&self, options: GrpcOptions) -> io::Result<impl FnOnce() + Send + use<>> {
+        let (server, threads) = (secured(options)?, self.threads.clone());
+        let speaks_tls = self.speaks_tls;
+        Ok(move || {
+            if speaks_tls {
+                for (runtime, thread) in threads {
+                    thread.begin(server.clone(), &runtime);
+                }
+            }
+        })
+    }
 }
 
 impl GrpcServer {
@@ -83,20 +117,19 @@ impl GrpcServer {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS changes it"))]
-        let mut server = Server::builder().max_concurrent_streams(GRPC_CALLS);
         #[cfg(feature = "tls")]
-        if let Some((certificates, key)) = options.tls {
-            let identity = tonic::transport::Identity::from_pem(certificates, key);
-            let tls = tonic::transport::ServerTlsConfig::new().identity(identity);
-            server = server.tls_config(tls).map_err(io::Error::other)?;
-        }
+        let speaks_tls = options.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let speaks_tls = false;
+        let (longest_message, within) = (options.longest_message, options.shutdown_timeout);
+        let server = secured(options)?;
         let service = Arc::new(Service::new(db));
         let (stop, stopped) = watch::channel(());
         let (queues, accepted): (Vec<_>, Vec<_>) = (0..count).map(|_| ToThread::new()).unzip();
         let mut listening = Some((listener, queues));
         // Dropping it stops the threads that run if one cannot be started.
-        let mut running = Self { address, stop: Some(stop), threads: Vec::new() };
+        let reloader = GrpcReloader { speaks_tls, threads: Vec::new() };
+        let mut running = Self { address, stop: Some(stop), threads: Vec::new(), reloader };
         for accepted in accepted {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .thread_name("hedgerow-db grpc")
@@ -104,13 +137,15 @@ impl GrpcServer {
                 .enable_all()
                 .build()?;
             let part = Thread {
-                server: server.clone(),
                 service: Arc::clone(&service),
                 runtime_config: Arc::clone(runtime_config),
-                longest_message: options.longest_message,
-                within: options.shutdown_timeout,
+                longest_message,
+                within,
                 stopped: stopped.clone(),
+                servers: Arc::default(),
             };
+            part.begin(server.clone(), runtime.handle());
+            running.reloader.threads.push((runtime.handle().clone(), part.clone()));
             let listening = listening.take();
             let serve = move || part.run(runtime, listening, accepted);
             running
@@ -118,6 +153,11 @@ impl GrpcServer {
                 .push(thread::Builder::new().name("hedgerow-db grpc".into()).spawn(serve)?);
         }
         Ok(running)
+    }
+
+    /// Returns what replaces the certificates.
+    pub fn reloader(&self) -> GrpcReloader {
+        self.reloader.clone()
     }
 
     /// Returns the address that it listens on.
@@ -136,9 +176,36 @@ impl Drop for GrpcServer {
     }
 }
 
+/// Returns a server with the limits of connections, and with TLS if the options have certificates.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")
+)]
+fn secured(options: GrpcOptions) -> io::Result<Server> {
+    let server = Server::builder().max_concurrent_streams(GRPC_CALLS);
+    #[cfg(feature = "tls")]
+    if let Some((certificates, key)) = options.tls {
+        let identity = tonic::transport::Identity::from_pem(certificates, key);
+        let tls = tonic::transport::ServerTlsConfig::new().identity(identity);
+        return server.tls_config(tls).map_err(io::Error::other);
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = options;
+    Ok(server)
+}
+
+/// The servers of a thread.
+#[derive(Debug, Default)]
+struct Servers {
+    /// Give a server connections. The last one has the latest certificates; without its queue, a server would end its
+    /// connections.
+    queues: Vec<ToServer>,
+    running: JoinSet<()>,
+}
+
 /// A thread's part of the server.
+#[derive(Clone)]
 struct Thread {
-    server: Server,
     service: Arc<Service>,
     runtime_config: Arc<RuntimeConfig>,
     /// The longest message of a request, in bytes.
@@ -147,9 +214,40 @@ struct Thread {
     within: Duration,
     /// Completes when the sender is dropped.
     stopped: watch::Receiver<()>,
+    servers: Arc<Mutex<Servers>>,
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread").finish_non_exhaustive()
+    }
 }
 
 impl Thread {
+    /// Begins to serve new connections by this server.
+    fn begin(&self, server: Server, runtime: &Handle) {
+        let (queue, given) = unbounded_channel();
+        let thread = self.clone();
+        let serve = async move {
+            if let Err(why) = thread.serve(server, given).await {
+                tracing::error!("the gRPC server has stopped: {why}");
+            }
+        };
+        let mut servers = lock(&self.servers);
+        servers.queues.push(queue);
+        servers.running.spawn_on(serve, runtime);
+    }
+
+    /// Gives connections to the latest server.
+    async fn give(servers: Arc<Mutex<Servers>>, mut accepted: Accepted) {
+        while let Some(connection) = accepted.recv().await {
+            if let Some(latest) = lock(&servers).queues.last() {
+                // Fails only if the server has stopped, which closes the connection.
+                let _ = latest.send(connection);
+            }
+        }
+    }
+
     /// Serves the connections that the thread gets, until the server stops. One thread also accepts them.
     fn run(
         self,
@@ -158,7 +256,7 @@ impl Thread {
         accepted: Accepted,
     ) {
         let (within, runtime_config) = (self.within, Arc::clone(&self.runtime_config));
-        let (mut stopped, mut ending) = (self.stopped.clone(), self.stopped.clone());
+        let [mut stopped, mut ending, mut end] = [(); 3].map(|()| self.stopped.clone());
         let too_long = async move {
             let _ = ending.changed().await;
             tokio::time::sleep(within).await;
@@ -172,20 +270,30 @@ impl Thread {
                     select(pin!(stopped.changed()), accept).await;
                 });
             }
-            match select(pin!(self.serve(accepted)), pin!(too_long)).await {
-                Either::Left((served, _)) => served,
-                Either::Right(_) => Ok(()),
-            }
+            let giving = tokio::spawn(Self::give(Arc::clone(&self.servers), accepted));
+            let served = async {
+                // Ends when the sender is dropped.
+                let _ = end.changed().await;
+                giving.abort();
+                let running = std::mem::take(&mut lock(&self.servers).running);
+                running.join_all().await;
+            };
+            select(pin!(served), pin!(too_long)).await;
+            Ok::<_, io::Error>(())
         });
         if let Err(why) = served {
-            tracing::error!("the gRPC server has stopped: {why}");
+            tracing::error!("the gRPC server cannot accept connections: {why}");
         }
         // The threads of watches check now and then whether they are still wanted.
         runtime.shutdown_timeout(WATCH_SHUTDOWN);
     }
 
-    async fn serve(self, accepted: Accepted) -> Result<(), Box<dyn std::error::Error>> {
-        let Self { mut server, service, runtime_config, mut stopped, longest_message, .. } = self;
+    async fn serve(
+        self,
+        mut server: Server,
+        given: Accepted,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let Self { service, runtime_config, mut stopped, longest_message, .. } = self;
         let end = service.end();
         let database = DatabaseServer::from_arc(service).max_decoding_message_size(longest_message);
         let database = tonic::service::interceptor::InterceptedService::new(
@@ -206,7 +314,7 @@ impl Thread {
             .add_service(reflection().build_v1()?)
             // Older clients know only this version.
             .add_service(reflection().build_v1alpha()?)
-            .serve_with_incoming_shutdown(incoming(accepted), async {
+            .serve_with_incoming_shutdown(incoming(given), async {
                 let _ = stopped.changed().await;
                 // Watches would not end on their own.
                 end.notify_waiters();

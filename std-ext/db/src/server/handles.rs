@@ -4,14 +4,21 @@
 use super::counters;
 use super::counters::CounterTotals;
 use super::shared::{Phase, Shared};
+use super::stream::Tls;
 #[cfg(feature = "metrics")]
 use crate::Db;
 #[cfg(feature = "metrics")]
 use crate::Progress;
 use crate::cluster::view::Role;
+#[cfg(all(feature = "metrics", feature = "cluster"))]
+use crate::cluster::view::Views;
+use crate::config::ServerConfig;
+use std::io;
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
+#[cfg(feature = "metrics")]
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 #[cfg(feature = "metrics")]
 use std::time::Instant;
@@ -26,6 +33,29 @@ impl StopHandle {
     /// [`shutdown_timeout`](crate::config::ServerConfig::shutdown_timeout). A second call makes it exit at once.
     pub fn stop(&self) {
         self.0.stop();
+    }
+}
+
+/// Reads certificates and the password of a server again.
+#[derive(Clone)]
+pub struct Reloader(pub(super) Arc<Shared>);
+
+impl Reloader {
+    /// Reads the certificate files that a configuration names. The returned function uses them for new connections;
+    /// those that exist go on. It also takes these settings, which are shown by `CONFIG GET` from then on.
+    ///
+    /// # Errors
+    /// If a file cannot be used; the text names it. Nothing has changed then.
+    pub fn prepare(
+        &self,
+        config: &ServerConfig,
+        changed: Vec<(&'static str, String)>,
+    ) -> io::Result<impl FnOnce() + Send + use<>> {
+        let (read, shared) = (Tls::load(config)?, Arc::clone(&self.0));
+        Ok(move || {
+            shared.tls.renew(read);
+            shared.runtime_config.take(changed);
+        })
     }
 }
 
@@ -92,6 +122,12 @@ impl ServerMonitor {
         self.0.runtime_config.max_clients()
     }
 
+    /// Returns the cell in which a node of a cluster shows its group.
+    #[cfg(all(feature = "metrics", feature = "cluster"))]
+    pub(crate) fn views(&self) -> Option<&Arc<Views>> {
+        self.0.config.views.as_ref()
+    }
+
     #[cfg(feature = "metrics")]
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
@@ -104,6 +140,8 @@ impl ServerMonitor {
 pub(super) struct Source {
     pub(super) server: Arc<OnceLock<ServerMonitor>>,
     pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
+    /// Whether certificates and passwords could not be read again.
+    pub(super) reload_failed: Arc<AtomicBool>,
     #[cfg(feature = "cluster")]
     pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
 }

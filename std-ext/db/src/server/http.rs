@@ -84,6 +84,11 @@ impl HttpServer {
         let _ = self.source.node.set(node);
     }
 
+    /// Returns the flag that says whether certificates and passwords could not be read again.
+    pub fn reload_failed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.source.reload_failed)
+    }
+
     /// Returns the address that it listens on.
     pub fn address(&self) -> Option<SocketAddr> {
         Some(self.address)

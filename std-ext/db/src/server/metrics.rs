@@ -3,16 +3,22 @@
 //! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format requires.
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
+#[cfg(feature = "cluster")]
+mod cluster;
+mod page;
+#[cfg(test)]
+mod tests;
+
 use super::counters::CounterTotals;
 use super::handles::{ServerMonitor, Source};
 use crate::Progress;
+use page::Page;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet, text,
-};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt::{Error, Formatter};
+use std::sync::atomic::Ordering;
 
 /// The content type of the page.
 pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,62 +55,19 @@ impl Collector for Metrics {
         page.gauge("uptime_in_seconds", "Seconds since the start.", uptime)?;
         page.gauge("ready", READY, u32::from(server.is_ready()))?;
         page.gauge("loading", LOADING, 0)?;
+        // Relaxed: the flag stands for itself.
+        let failed = self.0.reload_failed.load(Ordering::Relaxed);
+        let help = "Whether certificates and passwords could be read again at the last SIGHUP.";
+        page.gauge("config_last_reload_successful", help, u32::from(!failed))?;
         clients(&mut page, server)?;
         commands(&mut page, server)?;
         keys(&mut page, server)?;
         log(&mut page, server)?;
         #[cfg(feature = "cluster")]
         if let Some(node) = self.0.node.get() {
-            cluster(&mut page, node)?;
+            cluster::write(&mut page, node, server)?;
         }
         Ok(())
-    }
-}
-
-/// A page that is being written.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    /// Writes a counter. The format adds `_total` to its name.
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    /// Writes counters that differ in their reason.
-    fn counters<V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: &[(&str, V)],
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        values.iter().try_for_each(|(reason, value)| {
-            let labels = [("reason", *reason)];
-            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)
-        })
-    }
-
-    /// Writes a gauge.
-    fn gauge(
-        &mut self,
-        name: &str,
-        help: &str,
-        value: impl EncodeGaugeValue + Copy,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
-
-    fn labelled_gauge(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str); 1],
-        value: impl EncodeGaugeValue + Copy,
-    ) -> Result<(), Error> {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_family(labels)?.encode_gauge(&value)
     }
 }
 
@@ -130,12 +93,14 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.counters(
         "rejected_connections",
         "Connections refused.",
-        &[("maxclients", rejected), ("protected-mode", denied)],
+        "reason",
+        [("maxclients", rejected), ("protected-mode", denied)],
     )?;
     page.counters(
         "closed_connections",
         "Connections closed by the server.",
-        &[("timeout", idle), ("output-buffer-limit", slow), ("log-failure", failed)],
+        "reason",
+        [("timeout", idle), ("output-buffer-limit", slow), ("log-failure", failed)],
     )
 }
 
@@ -199,45 +164,4 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
         "The longest time for which the last snapshot locked a shard.",
         stats.snapshot_pause.as_secs_f64(),
     )
-}
-
-/// Writes the metrics of a node of a cluster.
-#[cfg(feature = "cluster")]
-fn cluster(page: &mut Page<'_>, node: &crate::cluster::NodeMonitor) -> Result<(), Error> {
-    let (status, counts) = (node.status(), node.counts());
-    let role = [("role", status.role)];
-    page.labelled_gauge("cluster_role", "The role of the node in its group.", &role, 1)?;
-    let help = "Whether the node serves as the primary.";
-    page.gauge("cluster_primary", help, u32::from(status.serving))?;
-    page.gauge("cluster_epoch", "The epoch of the group.", status.epoch)?;
-    page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
-    page.counter("cluster_applied_entries", "The last entry of the node.", status.applied)?;
-    let help = "Batches in etcd that the node has not read.";
-    page.gauge("cluster_lag_batches", help, status.behind)?;
-    let help = "Bytes that wait for etcd.";
-    page.gauge("cluster_pending_bytes", help, status.pending as u64)?;
-    let help = "Bytes of batches in etcd, as far as the primary knows.";
-    page.gauge("cluster_retained_bytes", help, status.retained)?;
-    let space = status.space;
-    let help = "Bytes of etcd's database, at the member with least space.";
-    page.gauge("cluster_etcd_size_bytes", help, space.size)?;
-    let help = "The part of them that is in use.";
-    page.gauge("cluster_etcd_in_use_bytes", help, space.in_use)?;
-    let help = "The limit of etcd's database; 0 if it is not known yet.";
-    page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
-    let help = "Whether changes are refused because etcd has hardly any space left.";
-    page.gauge("cluster_etcd_full", help, u32::from(status.is_full))?;
-    let help = "Nodes that wait for a place in a group.";
-    page.gauge("cluster_spares", help, node.spares())?;
-    let help = "Whether the node coordinates the cluster.";
-    page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))?;
-    let fit = u32::from(status.disqualified.is_none());
-    page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
-    let help = "How often the node became the primary.";
-    page.counter("cluster_takeovers", help, counts.takeovers)?;
-    page.counter("cluster_batches", "Batches that were sent to etcd.", counts.batches)?;
-    page.counter("cluster_batch_bytes", "Bytes of these batches.", counts.batch_bytes)?;
-    page.counter("cluster_trims", "Deletions of batches in etcd.", counts.trims)?;
-    let help = "How often the node had to fetch its data from another node.";
-    page.counter("cluster_resyncs", help, counts.resyncs)
 }

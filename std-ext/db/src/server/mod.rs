@@ -33,7 +33,7 @@ pub use crate::config::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 pub use crate::config::{ClientCertificates, TlsFiles};
 pub use counters::CounterTotals;
-pub use handles::{ServerMonitor, StopHandle};
+pub use handles::{Reloader, ServerMonitor, StopHandle};
 pub use listen::Address;
 pub use loading::Loading;
 pub use serve::{Server, ServerExit};

@@ -174,6 +174,27 @@ impl RuntimeConfig {
         Ok(())
     }
 
+    /// Takes settings that were read again: the password, and others that are only shown.
+    pub(crate) fn take(&self, changed: Vec<(&'static str, String)>) {
+        let mut displayed = lock(&self.displayed);
+        for (name, value) in changed {
+            if name == "requirepass" {
+                self.set_password(value.as_bytes());
+            }
+            if let Some((_, old)) = displayed.iter_mut().find(|(displayed, _)| displayed == name) {
+                *old = value.into_bytes();
+            }
+        }
+    }
+
+    fn set_password(&self, value: &[u8]) {
+        let password = Some(value.to_vec()).filter(|password| !password.is_empty());
+        let mut expected = lock(&self.password);
+        // Relaxed: the flag stands for itself.
+        self.has_password.store(password.is_some(), Ordering::Relaxed);
+        *expected = password;
+    }
+
     /// Applies a setting. Each modifiable setting of the table has an arm here.
     fn apply(&self, db: &Db, name: &str, value: &[u8]) {
         // Only the password may hold other bytes than text.
@@ -201,13 +222,7 @@ impl RuntimeConfig {
                 self.soft_output.set(soft);
                 self.soft_output_time.set(soft_time * 1000);
             }
-            "requirepass" => {
-                let password = Some(value.to_vec()).filter(|password| !password.is_empty());
-                let mut expected = lock(&self.password);
-                // Relaxed: the flag stands for itself.
-                self.has_password.store(password.is_some(), Ordering::Relaxed);
-                *expected = password;
-            }
+            "requirepass" => self.set_password(value),
             _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }
     }

@@ -1,6 +1,6 @@
 //! The server: its listeners, and the threads that serve it.
 
-use super::handles::{ServerMonitor, StopHandle};
+use super::handles::{Reloader, ServerMonitor, StopHandle};
 use super::listen::{self, Accepted, Address, Listener};
 #[cfg(feature = "grpc")]
 use super::runtime_config::RuntimeConfig;
@@ -122,6 +122,11 @@ impl Server {
     /// Returns a handle that stops the server from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle(Arc::clone(&self.shared))
+    }
+
+    /// Returns a handle that reads certificates and the password again.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.shared))
     }
 
     /// Returns a handle that reads the server's state from any thread.

@@ -4,25 +4,41 @@ use super::socket::Socket;
 #[cfg(feature = "tls")]
 use super::tls::{self, TlsStream};
 use crate::config::ServerConfig;
+#[cfg(feature = "tls")]
+use crate::lock::lock;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 #[cfg(feature = "tls")]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// The certificates of the listeners that speak TLS, read once at the start.
+/// The certificates of the listeners that speak TLS. They may be read again: clones use the latest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tls {
     #[cfg(feature = "tls")]
-    config: Option<Arc<rustls::ServerConfig>>,
+    config: Option<Arc<Mutex<Arc<rustls::ServerConfig>>>>,
 }
 
 impl Tls {
     /// Reads the files that the configuration names.
     #[cfg(feature = "tls")]
     pub(super) fn load(config: &ServerConfig) -> io::Result<Self> {
-        Ok(Self { config: config.tls.as_ref().map(tls::load).transpose()? })
+        let read = config.tls.as_ref().map(tls::load).transpose()?;
+        Ok(Self { config: read.map(|config| Arc::new(Mutex::new(config))) })
     }
+
+    /// Uses certificates that were read again for new connections. Whether there is TLS does not change.
+    #[cfg(feature = "tls")]
+    pub(super) fn renew(&self, read: Self) {
+        if let (Some(cell), Some(read)) = (&self.config, read.config) {
+            *lock(cell) = Arc::clone(&lock(&read));
+        }
+    }
+
+    /// Without the feature, there is nothing to use.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "with TLS it is used")]
+    pub(super) fn renew(&self, _: Self) {}
 
     /// Without the feature, there is nothing to read.
     #[cfg(not(feature = "tls"))]
@@ -46,7 +62,8 @@ impl Stream {
     pub(super) fn new(socket: Socket, speaks_tls: bool, tls: &Tls) -> io::Result<Self> {
         match &tls.config {
             Some(config) if speaks_tls => {
-                Ok(Self::Tls(Box::new(TlsStream::new(socket, Arc::clone(config))?)))
+                let config = Arc::clone(&lock(config));
+                Ok(Self::Tls(Box::new(TlsStream::new(socket, config)?)))
             }
             _ => Ok(Self::Bare(socket)),
         }

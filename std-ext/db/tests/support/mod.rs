@@ -1,7 +1,9 @@
 //! A server in the test's process, and clients that send bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use hedgerow_db::server::{Address, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle};
+use hedgerow_db::server::{
+    Address, Reloader, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle,
+};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,6 +15,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub stopper: StopHandle,
     pub watcher: ServerMonitor,
+    pub reloader: Reloader,
     thread: Option<JoinHandle<io::Result<ServerExit>>>,
 }
 
@@ -42,9 +45,10 @@ impl Running {
         };
         let address = server.addresses().iter().find_map(tcp).unwrap();
         let (stopper, watcher) = (server.stop_handle(), server.monitor());
+        let reloader = server.reloader();
         let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
-        (Self { address, stopper, watcher, thread }, started)
+        (Self { address, stopper, watcher, reloader, thread }, started)
     }
 
     pub fn client(&self) -> Client {

@@ -226,6 +226,7 @@ pub(super) mod tests {
                 incarnation: 1,
                 made: 70_000,
                 groups: 1,
+                number: 1,
                 adopter: None,
             },
             tail: Some(Tail {

@@ -20,6 +20,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upgrade;
 
 use crate::config::ClusterInvocation;
 use serde::Serialize;
@@ -39,6 +40,7 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("check", check::run),
     ("handover", handover::run),
     ("forget", forget::run),
+    ("upgrade", upgrade::run),
     ("move", move_slots::run),
     ("rebalance", rebalance::rebalance),
     ("drain", rebalance::drain),

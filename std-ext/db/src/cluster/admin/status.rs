@@ -135,7 +135,7 @@ impl Status {
         let mut status = Self {
             cluster: settings.name.clone(),
             id: hex::text(&group.format.cluster),
-            format: group.format.number(),
+            format: group.format.number,
             incarnation: group.format.incarnation,
             made_ms: group.format.made,
             revision: group.revision,

@@ -1,6 +1,9 @@
 //! The commands on nodes in this process over a real etcd. Without one, the test says so and passes.
 
 mod balance;
+#[cfg(feature = "tls")]
+mod renewal;
+mod upgrades;
 
 use super::*;
 use crate::cluster::etcd::process::Etcd;
@@ -103,7 +106,7 @@ fn a_cluster_is_looked_after() {
     assert_eq!(status["log"]["primary"], id(&nodes[at]));
     assert_eq!(
         (status["format"].as_u64(), status["members"][2]["port"].as_u64()),
-        (Some(1), Some(7000))
+        (Some(2), Some(7000))
     );
     assert_eq!(status["etcd"][0]["leader"], true);
 

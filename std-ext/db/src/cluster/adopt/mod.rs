@@ -260,7 +260,7 @@ fn next_incarnation(candidates: &Candidates, target: &Target) -> Result<Format, 
     let incarnation = last.checked_add(1).ok_or_else(|| {
         StartError::new("the incarnation of the cluster is the largest number there is")
     })?;
-    Ok(Format { cluster, incarnation, made: now, groups: 1, adopter: None })
+    Ok(Format { cluster, incarnation, ..Format::new(now, 1)? })
 }
 
 /// Refuses clusters of several groups: the log in etcd of one group says nothing about the others.

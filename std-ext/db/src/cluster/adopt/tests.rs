@@ -401,7 +401,7 @@ fn an_interrupted_adoption_is_repeated() {
 /// A folder of the cluster "roses" without nodes, and the incarnation that it belongs to.
 fn folder(batches: &[&[u8]], incarnation: u64) -> made::Made {
     let made = made::folder(batches);
-    let format = Format { cluster: [7; 16], incarnation, made: 1, groups: 1, adopter: None };
+    let format = Format { cluster: [7; 16], incarnation, ..Format::new(1, 1).unwrap() };
     Belonging::new("roses", &format, 0).write(&made.folder).unwrap();
     made
 }
@@ -433,7 +433,7 @@ fn the_folder_with_the_latest_entry_is_taken() {
 fn only_what_was_lost_is_replaced() {
     let found = candidates(vec![folder(&[&[1, 2]], 4)]).unwrap();
     let in_etcd = |cluster, incarnation| {
-        let format = Format { cluster, incarnation, made: 1, groups: 1, adopter: None };
+        let format = Format { cluster, incarnation, ..Format::new(1, 1).unwrap() };
         Target { text: None, format: Some(format), tail: Ok(None) }
     };
     let check = |target: &Target, standing, replace: Option<&str>| {

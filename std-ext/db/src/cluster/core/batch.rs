@@ -35,6 +35,8 @@ const FORMAT: u8 = 1;
 const COMPRESSED: u8 = 1;
 const PART: u8 = 2;
 const LAST: u8 = 4;
+/// Where the uncompressed length is in the header.
+const RAW_LENGTH: usize = 24;
 /// Where the checksum is in the header.
 const CHECKSUM: usize = HEADER - 4;
 
@@ -143,6 +145,12 @@ impl Batch {
         Ok(Self { epoch, first, entries, piece, before, raw })
     }
 
+    /// The uncompressed length of a batch that [`encode`](Self::encode) has made.
+    pub fn raw_length(bytes: &[u8]) -> u64 {
+        let length = bytes.get(RAW_LENGTH..).and_then(|rest| rest.first_chunk().copied());
+        length.map_or(0, u32::from_le_bytes).into()
+    }
+
     /// The chain behind this batch.
     pub fn after(&self) -> Chain {
         self.before.after(self.epoch, self.first, &self.raw)
@@ -204,4 +212,19 @@ pub fn decode_entries(raw: &[u8], first: Lsn, entries: u32) -> Result<Vec<Entry>
         return Err("it has bytes behind its last entry".to_owned());
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_tells_its_length_before_compression() {
+        let (epoch, first, entries, piece, before) = (1, 1, 1, Piece::Whole, Chain::default());
+        let raw = vec![7; 5000];
+        let bytes = Batch { epoch, first, entries, piece, before, raw }.encode();
+        assert!(bytes.len() < 1000, "it is not compressed");
+        assert_eq!(Batch::raw_length(&bytes), 5000, "another length");
+        assert_eq!(Batch::raw_length(b"short"), 0);
+    }
 }

@@ -49,6 +49,7 @@
 //! - [`tail`], [`members`], [`batch`]: the values in etcd, read from any bytes.
 //! - [`join`]: batches in, entries out.
 //! - [`swap`]: transactions, and the meaning of their answers.
+//! - [`takeover`]: the reasons for which a node takes its group over.
 //! - [`trim`]: the rule for the batches that may go.
 //! - [`api`]: events and actions. `group`: the state machine.
 
@@ -67,6 +68,7 @@ mod model;
 mod simulation;
 pub mod swap;
 pub mod tail;
+pub mod takeover;
 pub mod trim;
 
 pub use api::{Action, Answer, Event, Read, Role, Seen, Settings, Status};
@@ -77,3 +79,4 @@ pub use group::Group;
 pub use members::{Member, Members};
 pub use swap::{Compare, Failure, Outcome, Put, Swap};
 pub use tail::Tail;
+pub use takeover::Takeover;

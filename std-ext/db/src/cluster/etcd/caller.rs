@@ -1,11 +1,11 @@
 //! Calls: the choice of an endpoint, deadlines, repetition, and the user's token.
 
 use super::api;
-use super::connection::{Connection, Member};
+use super::connection::{self, Connection, Member};
 use super::error::{ErrorKind, EtcdError};
 use super::history::History;
 use super::method::Method;
-use super::settings::Settings;
+use super::settings::{Settings, TlsSettings};
 use crate::lock::lock;
 use prost::Message;
 use std::fmt;
@@ -17,7 +17,7 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -38,7 +38,7 @@ struct Shared {
     members: Vec<Member>,
     /// The endpoint that calls use until it fails.
     chosen: Mutex<usize>,
-    user: Option<(String, String)>,
+    user: Mutex<Option<(String, String)>>,
     /// `None` until a call has signed in.
     pass: Mutex<Option<Pass>>,
     /// Held by the call that gets a token, for which the others wait.
@@ -55,6 +55,14 @@ enum Pass {
     Token(MetadataValue<Ascii>),
 }
 
+/// Certificates and a user that were read again.
+pub(in crate::cluster) struct Renewal {
+    /// An endpoint for each member.
+    endpoints: Vec<Endpoint>,
+    tls: TlsSettings,
+    user: Option<(String, String)>,
+}
+
 impl Caller {
     pub(super) fn new(settings: &Settings) -> Result<Self, EtcdError> {
         let bad = |why: &str| Err(EtcdError::new(ErrorKind::Settings, "", why));
@@ -69,7 +77,7 @@ impl Caller {
         let shared = Shared {
             members: members.collect::<Result<_, _>>()?,
             chosen: Mutex::new(0),
-            user: settings.user.clone(),
+            user: Mutex::new(settings.user.clone()),
             pass: Mutex::default(),
             signing_in: tokio::sync::Mutex::default(),
             history: Mutex::default(),
@@ -128,7 +136,7 @@ impl Caller {
             if kind.moves_on() {
                 self.move_on(index);
             }
-            if kind.wants_token() && self.shared.user.is_some() && !renewed {
+            if kind.wants_token() && self.user().is_some() && !renewed {
                 renewed = true;
                 continue;
             }
@@ -226,7 +234,9 @@ impl Caller {
 
     /// Returns what requests show, and signs in if that is not known.
     async fn pass(&self, member: &Member, deadline: Instant) -> Result<Pass, EtcdError> {
-        let Some((name, password)) = &self.shared.user else { return Ok(Pass::NotNeeded) };
+        if self.user().is_none() {
+            return Ok(Pass::NotNeeded);
+        }
         if let Some(known) = self.known_pass() {
             return Ok(known);
         }
@@ -236,7 +246,8 @@ impl Caller {
         if let Some(known) = self.known_pass() {
             return Ok(known);
         }
-        let request = api::AuthenticateRequest { name: name.clone(), password: password.clone() };
+        let Some((name, password)) = self.user() else { return Ok(Pass::NotNeeded) };
+        let request = api::AuthenticateRequest { name, password };
         let pass = match send(member, &Pass::NotNeeded, request, deadline).await {
             Ok(answer) => Pass::Token(answer.token.parse().map_err(|_| {
                 let why = "the token is not a line of text";
@@ -247,6 +258,32 @@ impl Caller {
         };
         *lock(&self.shared.pass) = Some(pass.clone());
         Ok(pass)
+    }
+
+    fn user(&self) -> Option<(String, String)> {
+        lock(&self.shared.user).clone()
+    }
+
+    /// Reads the files of TLS again, for new connections.
+    ///
+    /// # Errors
+    /// If one of them cannot be used.
+    pub(super) fn prepare(&self, settings: &Settings) -> Result<Renewal, EtcdError> {
+        let endpoint = |member: &Member| connection::endpoint(member.url(), &settings.tls);
+        let endpoints = self.members().iter().map(endpoint).collect::<Result<_, _>>()?;
+        Ok(Renewal { endpoints, tls: settings.tls.clone(), user: settings.user.clone() })
+    }
+
+    /// Uses what was read, and another password if there is one.
+    pub(super) fn renew(&self, renewal: Renewal) {
+        for (member, endpoint) in self.members().iter().zip(renewal.endpoints) {
+            member.renew(endpoint, renewal.tls.clone());
+        }
+        let mut user = lock(&self.shared.user);
+        if *user != renewal.user {
+            *user = renewal.user;
+            *lock(&self.shared.pass) = None;
+        }
     }
 
     fn known_pass(&self) -> Option<Pass> {

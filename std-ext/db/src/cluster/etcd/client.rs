@@ -1,7 +1,7 @@
 //! The client.
 
 use super::api;
-use super::caller::Caller;
+use super::caller::{Caller, Renewal};
 use super::error::{ErrorKind, EtcdError};
 use super::lease::Lease;
 use super::request::{
@@ -33,6 +33,20 @@ impl Client {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { caller: self.caller.with_timeout(timeout) }
+    }
+
+    /// Reads the files of TLS again, and takes another password. The addresses stay. Nothing changes before
+    /// [`renew`](Self::renew).
+    ///
+    /// # Errors
+    /// If a file cannot be used.
+    pub(in crate::cluster) fn prepare(&self, settings: &Settings) -> Result<Renewal, EtcdError> {
+        self.caller.prepare(settings)
+    }
+
+    /// Uses what was read for new connections. Those that exist go on.
+    pub(in crate::cluster) fn renew(&self, renewal: Renewal) {
+        self.caller.renew(renewal);
     }
 
     /// Returns the endpoint that the next call uses first.

@@ -20,7 +20,10 @@ const PONG: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(super) struct Member {
     url: String,
-    endpoint: Endpoint,
+    /// How new connections are made.
+    endpoint: Mutex<Endpoint>,
+    /// The files that `endpoint` was made of.
+    tls: Mutex<TlsSettings>,
     connect_timeout: Duration,
     slot: Mutex<Slot>,
     /// Held by the caller that connects, for which the others wait.
@@ -46,23 +49,10 @@ pub(super) struct Connection {
 impl Member {
     /// Checks the settings of an endpoint.
     pub(super) fn new(url: &str, settings: &Settings) -> Result<Self, EtcdError> {
-        let bad = |why: &str| EtcdError::new(ErrorKind::Settings, url, why);
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|why| bad(&chain(&why)))?;
-        let uri = endpoint.uri();
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(bad("the address must begin with http:// or https://")),
-        };
-        if uri.host().is_none_or(str::is_empty) || !matches!(uri.path(), "" | "/") {
-            return Err(bad("the address must be a host and a port"));
-        }
-        let endpoint =
-            endpoint.tcp_nodelay(true).http2_keep_alive_interval(PING).keep_alive_timeout(PONG);
-        let endpoint = if secure { with_tls(endpoint, url, &settings.tls)? } else { endpoint };
         Ok(Self {
             url: url.into(),
-            endpoint,
+            endpoint: Mutex::new(endpoint(url, &settings.tls)?),
+            tls: Mutex::new(settings.tls.clone()),
             connect_timeout: settings.connect_timeout,
             slot: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -71,6 +61,20 @@ impl Member {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Makes new connections by another endpoint, which was made of these files. The one that exists goes on.
+    pub(super) fn renew(&self, endpoint: Endpoint, tls: TlsSettings) {
+        *lock(&self.endpoint) = endpoint;
+        *lock(&self.tls) = tls;
+    }
+
+    /// Reads the files again, after a failure: etcd may have refused the certificate. So a node that waits for etcd
+    /// gets a new one without a signal. Files that cannot be used change nothing.
+    fn read_files_again(&self) {
+        if let Ok(read) = endpoint(&self.url, &lock(&self.tls)) {
+            *lock(&self.endpoint) = read;
+        }
     }
 
     /// Returns how many requests have failed here.
@@ -97,7 +101,11 @@ impl Member {
             if let Some(connection) = self.open() {
                 return Ok(connection);
             }
-            let channel = self.endpoint.connect().await.map_err(|why| unreachable(chain(&why)))?;
+            if self.failures() > 0 {
+                self.read_files_again();
+            }
+            let endpoint = lock(&self.endpoint).clone();
+            let channel = endpoint.connect().await.map_err(|why| unreachable(chain(&why)))?;
             let mut slot = lock(&self.slot);
             slot.number += 1;
             slot.channel = Some(channel.clone());
@@ -122,6 +130,24 @@ impl Member {
             slot.channel = None;
         }
     }
+}
+
+/// Checks an address, and reads the files for TLS if it needs them.
+pub(super) fn endpoint(url: &str, tls: &TlsSettings) -> Result<Endpoint, EtcdError> {
+    let bad = |why: &str| EtcdError::new(ErrorKind::Settings, url, why);
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|why| bad(&chain(&why)))?;
+    let uri = endpoint.uri();
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(bad("the address must begin with http:// or https://")),
+    };
+    if uri.host().is_none_or(str::is_empty) || !matches!(uri.path(), "" | "/") {
+        return Err(bad("the address must be a host and a port"));
+    }
+    let endpoint =
+        endpoint.tcp_nodelay(true).http2_keep_alive_interval(PING).keep_alive_timeout(PONG);
+    if secure { with_tls(endpoint, url, tls) } else { Ok(endpoint) }
 }
 
 #[cfg(feature = "tls")]

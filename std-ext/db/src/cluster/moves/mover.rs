@@ -2,6 +2,7 @@
 
 use super::record::{Actor, MoveRecord};
 use crate::Db;
+use crate::cluster::counters::Counters;
 use crate::cluster::etcd::{
     Client, Compare, EtcdError, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
 };
@@ -42,6 +43,7 @@ pub(in crate::cluster) struct Mover {
     pub(in crate::cluster) inbox: Inbox,
     /// How many groups the slots were divided among at birth.
     pub(in crate::cluster) groups: u32,
+    pub(in crate::cluster) counters: Arc<Counters>,
 }
 
 /// A move as etcd has it.
@@ -80,7 +82,11 @@ impl Mover {
                 }
             }
         };
-        Ok(found.pairs.into_iter().filter_map(read).collect())
+        let found: Vec<Found> = found.pairs.into_iter().filter_map(read).collect();
+        let own = found.iter().map(|found| &found.record);
+        let own = own.filter(|record| [record.from, record.to].contains(&self.group()));
+        self.counters.moves.note(own.map(|record| record.state));
+        Ok(found)
     }
 
     /// Reads a move.

@@ -4,7 +4,7 @@ use super::mover::{Found, LOOK, Mover, read_slots, text};
 use super::record::{Actor, MoveRecord, MoveState};
 use crate::log::Log as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
@@ -66,12 +66,14 @@ pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
 /// Holds clients back for a time, or until the result is notified: they cannot be told yet which group has the slots.
 fn hold(mover: &Mover) -> Arc<Notify> {
     let (taken, log) = (Arc::new(Notify::new()), Arc::clone(&mover.log));
-    let until = Arc::clone(&taken);
+    let (until, counters) = (Arc::clone(&taken), Arc::clone(&mover.counters));
+    let began = Instant::now();
     log.hold(true);
     tokio::spawn(async move {
         // Ends by the notification, or by the timeout.
         let _ = timeout(HOLD, until.notified()).await;
         log.hold(false);
+        counters.moves.longest_hold.raise(began.elapsed().as_micros() as u64);
     });
     taken
 }

@@ -194,6 +194,8 @@ impl Import<'_> {
 
     async fn store(&self, id: u64, found: &Found, items: Vec<Item>) -> Result<Lsn, Failed> {
         let slots = found.record.slots.clone();
+        let bytes: usize = items.iter().map(Item::bytes).sum();
+        self.mover.counters.moves.bytes.add(bytes as u64);
         // Beyond that, the move cannot be cancelled.
         let may_exceed = !matches!(found.record.state, MoveState::Copying | MoveState::Ready);
         let import = move |state: &State| Ok(state.import(&slots, &items, may_exceed));

@@ -6,7 +6,7 @@ use super::export::Exports;
 use super::identity::{GroupId, PeerStatus};
 use super::limits::{CHUNK, SILENCE};
 use super::slots::{self, SlotSize};
-use super::tls::PeerTls;
+use super::tls::SharedTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{
     DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, SlotsRequest,
@@ -46,7 +46,7 @@ pub struct PeerClientOptions {
     /// This node.
     pub node: NodeId,
     /// The certificates. None: without TLS.
-    pub tls: Option<PeerTls>,
+    pub tls: Option<SharedTls>,
     /// Ask addresses other than loopback without TLS: `cluster-insecure yes`.
     pub insecure: bool,
     /// Bytes that a fetch may write to the disk; [`MOST_FETCHED`] if in doubt.
@@ -179,6 +179,7 @@ fn endpoint(address: &str, options: &PeerClientOptions) -> Result<Endpoint, Peer
         None => Ok(endpoint),
         #[cfg(feature = "tls")]
         Some(tls) => {
+            let tls = tls.current();
             tls.check_name().map_err(PeerError::Settings)?;
             let made = endpoint.tls_config(tls.client());
             made.map_err(|why| {

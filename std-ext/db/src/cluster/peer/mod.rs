@@ -54,4 +54,4 @@ pub use serving::Serving;
 pub(in crate::cluster) use slots::SlotSize;
 pub(in crate::cluster) use source::least_floor;
 pub use spool::{Spool, SpoolError};
-pub use tls::PeerTls;
+pub use tls::{PeerTls, SharedTls};

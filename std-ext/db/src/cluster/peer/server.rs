@@ -1,17 +1,27 @@
 //! The server of peers: its thread, and the peers that it admits.
+//!
+//! tonic's server has the certificates with which it was made. So when they are read again, another server gets the
+//! connections from then on, and the one before goes on with its own.
 
 use super::limits::SILENCE;
 use super::service::Service;
 use super::serving::Serving;
-use super::socket::Incoming;
+use super::socket::{Incoming, Socket};
 use super::tls::PeerTls;
 use super::wire::peer_server::PeerServer as Generated;
+use crate::lock::lock;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tonic::codegen::tokio_stream::{Stream, StreamExt as _};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Request, Status};
@@ -37,12 +47,17 @@ pub struct PeerServerOptions {
 }
 
 /// A running server of peers, with a thread of its own. Dropping it stops it at once.
-#[derive(Debug)]
 pub struct PeerServer {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    latest: Latest,
+    runtime: Handle,
+    serving: Arc<Serving>,
 }
+
+/// Gives new connections to the server with the latest certificates.
+type Latest = Arc<Mutex<UnboundedSender<Socket>>>;
 
 impl PeerServer {
     /// Serves peers at an address.
@@ -63,7 +78,7 @@ impl PeerServer {
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }
-        let server = secured(server(), options.tls.as_ref())?;
+        let first = Generation::new(options.tls.as_ref(), &serving)?;
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -71,11 +86,14 @@ impl PeerServer {
         let runtime = runtime.enable_all().max_blocking_threads(MOST_BLOCKING);
         let runtime = runtime.thread_name("hedgerow-peer").build()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let name = options.tls.as_ref().map(|tls| tls.name.clone());
+        let (sender, given) = unbounded_channel();
+        let latest = Arc::new(Mutex::new(sender));
+        let (of_thread, handle) = (Arc::clone(&latest), runtime.handle().clone());
         let thread = thread::Builder::new().name("hedgerow-peer".into()).spawn(move || {
             runtime.block_on(async {
+                tokio::spawn(first.serve(given));
                 tokio::spawn(async move {
-                    if let Err(why) = serve(server, listener, serving, name).await {
+                    if let Err(why) = accept(listener, &of_thread).await {
                         tracing::error!("the server of peers has stopped: {why}");
                     }
                 });
@@ -85,12 +103,33 @@ impl PeerServer {
             // Drops the connections.
             runtime.shutdown_timeout(STOP);
         })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Self { address, stop, thread, latest, runtime: handle, serving })
+    }
+
+    /// Checks other certificates. The returned function uses them for new connections.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub fn prepare(&self, tls: &PeerTls) -> io::Result<impl FnOnce() + Send + use<>> {
+        let next = Generation::new(Some(tls), &self.serving)?;
+        let (latest, runtime) = (Arc::clone(&self.latest), self.runtime.clone());
+        Ok(move || {
+            let (sender, given) = unbounded_channel();
+            runtime.spawn(next.serve(given));
+            *lock(&latest) = sender;
+        })
     }
 
     /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+impl fmt::Debug for PeerServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -129,19 +168,51 @@ fn secured(server: Server, tls: Option<&PeerTls>) -> io::Result<Server> {
     }
 }
 
-async fn serve(
-    mut server: Server,
-    listener: TcpListener,
+/// Accepts connections, and gives each to the server with the latest certificates. Returns only if it cannot begin.
+async fn accept(listener: TcpListener, latest: &Latest) -> io::Result<()> {
+    let mut incoming = Incoming::new(tokio::net::TcpListener::from_std(listener)?);
+    while let Some(socket) = incoming.next().await {
+        // Fails only if the runtime stops.
+        let _ = lock(latest).send(socket?);
+    }
+    Ok(())
+}
+
+/// The server of the connections that are opened between two readings of the certificates.
+struct Generation {
+    server: Server,
     serving: Arc<Serving>,
+    /// The name that peers' certificates must have; `None` without TLS.
     name: Option<String>,
-) -> Result<(), String> {
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(|why| why.to_string())?;
-    let incoming = Incoming::new(listener);
-    let service = Generated::new(Service::new(serving)).max_decoding_message_size(MOST_REQUEST);
-    let admit = move |request: Request<()>| admit(request, name.as_deref());
-    let service = InterceptedService::new(service, admit);
-    let served = server.add_service(service).serve_with_incoming(incoming).await;
-    served.map_err(|why| why.to_string())
+}
+
+impl Generation {
+    fn new(tls: Option<&PeerTls>, serving: &Arc<Serving>) -> io::Result<Self> {
+        let (server, name) = (secured(server(), tls)?, tls.map(|tls| tls.name.clone()));
+        Ok(Self { server, serving: Arc::clone(serving), name })
+    }
+
+    /// Serves until no more connections are given. Those that exist go on by themselves.
+    async fn serve(self, given: UnboundedReceiver<Socket>) {
+        let Self { mut server, serving, name } = self;
+        let service = Generated::new(Service::new(serving)).max_decoding_message_size(MOST_REQUEST);
+        let admit = move |request: Request<()>| admit(request, name.as_deref());
+        let service = InterceptedService::new(service, admit);
+        if let Err(why) = server.add_service(service).serve_with_incoming(Given(given)).await {
+            tracing::error!("a server of peers has stopped: {why}");
+        }
+    }
+}
+
+/// The connections that a server gets.
+struct Given(UnboundedReceiver<Socket>);
+
+impl Stream for Given {
+    type Item = io::Result<Socket>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|socket| socket.map(Ok))
+    }
 }
 
 /// Admits a request if the connection's certificate has the cluster's name, or there is no TLS.

@@ -1,7 +1,7 @@
 //! TLS between peers: both sides show a certificate of the cluster's authority that has the cluster's name.
 
-#[cfg(feature = "tls")]
-use std::sync::Arc;
+use crate::lock::lock;
+use std::sync::{Arc, Mutex};
 
 /// The certificates of a node, as PEM, and the name of the cluster.
 #[derive(Clone)]
@@ -14,6 +14,28 @@ pub struct PeerTls {
     pub key: Vec<u8>,
     /// The name of the cluster. A certificate without it is refused.
     pub name: String,
+}
+
+/// Certificates that may be read again: a new connection uses the latest.
+#[derive(Clone)]
+pub struct SharedTls(Arc<Mutex<PeerTls>>);
+
+impl SharedTls {
+    /// Returns the latest certificates.
+    pub fn current(&self) -> PeerTls {
+        lock(&self.0).clone()
+    }
+
+    /// Replaces them.
+    pub fn renew(&self, tls: PeerTls) {
+        *lock(&self.0) = tls;
+    }
+}
+
+impl From<PeerTls> for SharedTls {
+    fn from(tls: PeerTls) -> Self {
+        Self(Arc::new(Mutex::new(tls)))
+    }
 }
 
 /// The error of a build without TLS.

@@ -7,6 +7,7 @@ use crate::cluster::core::entry::{Entry, NodeId, Position};
 use crate::cluster::core::members::Members;
 use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap};
 use crate::cluster::core::tail::Tail;
+use crate::cluster::core::takeover::Takeover;
 use std::sync::Arc;
 
 /// The shortest and the longest pause before a transaction is sent again, in milliseconds.
@@ -169,20 +170,21 @@ impl Group {
     }
 
     /// Why the last line allowed the takeover.
-    fn takeover_reason(&self) -> String {
+    fn takeover_reason(&self) -> Takeover {
         match &self.seen {
-            None => "the group is new".to_owned(),
+            None => Takeover::New,
             Some(SeenTail { tail, .. }) => match (tail.node, tail.nonce) {
-                (Some(node), 0) if node == self.settings.node => {
-                    "the group was handed over to this node".to_owned()
-                }
-                (None, _) => "the group was released to any node".to_owned(),
-                (Some(node), 0) => {
-                    format!("{node}, to which the group was handed over, did not come")
-                }
-                (Some(node), _) => format!("the lease of {node} ran out"),
+                (Some(node), 0) if node == self.settings.node => Takeover::HandedOver,
+                (None, _) => Takeover::Released,
+                (Some(node), 0) => Takeover::NotTaken(node),
+                (Some(node), _) => Takeover::LeaseEnded(node),
             },
         }
+    }
+
+    /// Returns why this node took the group over last, or tries to.
+    pub fn takeover(&self) -> Takeover {
+        self.why
     }
 
     /// The answer of a transaction.

@@ -48,7 +48,7 @@ impl Group {
         self.role = Role::Primary;
         let mark = Mark { seq: line.seq, epoch, chain: attempt.before.chain, first: lsn };
         out.push(Action::Commit(Committed { mark, entries: vec![entry], after: position }));
-        let reason = std::mem::take(&mut self.why);
+        let reason = self.why.to_string();
         out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
         out.push(Action::Safe(lsn));
         self.prove(&line, attempt.sent, out);

@@ -12,6 +12,7 @@ use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
 use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
+use super::takeover::Takeover;
 pub use state::Group;
 use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 
@@ -49,7 +50,7 @@ impl Group {
             flight: None,
             exit: Exit::No,
             resting: 0,
-            why: String::new(),
+            why: Takeover::default(),
             origin: Origin::Current,
             space: Space::Enough,
         }

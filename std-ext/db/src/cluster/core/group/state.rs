@@ -6,6 +6,7 @@ use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
 use crate::cluster::core::swap::{Failure, Swap};
 use crate::cluster::core::tail::{MOST_LEASE, Tail};
+use crate::cluster::core::takeover::Takeover;
 use crate::log::Lsn;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -53,8 +54,8 @@ pub struct Group {
     pub(super) exit: Exit,
     /// Not before this boot time: this node has just released the group.
     pub(super) resting: u64,
-    /// Why the takeover in flight was allowed.
-    pub(super) why: String,
+    /// Why the last takeover was allowed, which may be in flight.
+    pub(super) why: Takeover,
     pub(super) origin: Origin,
     pub(super) space: Space,
 }

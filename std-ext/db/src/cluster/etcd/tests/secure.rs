@@ -55,7 +55,27 @@ fn users_sign_in_and_tokens_expire() {
             done.expect("the client signs in again");
         }
 
-        let wrong = connect(&etcd, "rose", "blue").get("r/1").await.unwrap_err();
+        // Nothing but keys needs a right.
+        assert!(rose.status().await.iter().all(|(_, state)| state.is_ok()), "no status");
+        rose.compact(start).await.expect("compaction needs no right");
+        assert_eq!(rose.alarms().await.expect("alarms may be read"), []);
+
+        // A password that was changed.
+        for arguments in [
+            &["user", "delete", "rose"][..],
+            &["user", "add", "rose:pink"],
+            &["user", "grant-role", "rose", "gardener"],
+        ] {
+            etcd.etcdctl(&[&["--user", "root:master"], arguments].concat());
+        }
+        let renewed = Settings {
+            user: Some(("rose".to_owned(), "pink".to_owned())),
+            ..Settings::new(etcd.endpoints())
+        };
+        rose.renew(rose.prepare(&renewed).unwrap());
+        rose.get("r/1").await.expect("the client signs in with the new password");
+
+        let wrong = connect(&etcd, "rose", "red").get("r/1").await.unwrap_err();
         assert_eq!(
             (wrong.kind(), wrong.outcome()),
             (ErrorKind::AuthenticationFailed, Outcome::NotDone)
@@ -92,6 +112,42 @@ mod tls {
             cert: write("cert", certificate.pem()),
             key: write("key", key.serialize_pem()),
         }
+    }
+
+    #[test]
+    fn certificates_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = certificates(folder.path(), "ours");
+        let other = certificates(folder.path(), "other");
+        let Some(etcd) = Etcd::start_with(1, &[], Some(&ours)) else { return };
+        let file = |name: &str| folder.path().join(name);
+        let tls = TlsSettings {
+            ca: Some(ours.ca.clone()),
+            cert: Some(file("cert.pem")),
+            key: Some(file("key.pem")),
+        };
+        let write = |of: &TlsFiles| {
+            fs::copy(&of.cert, file("cert.pem")).unwrap();
+            fs::copy(&of.key, file("key.pem")).unwrap();
+        };
+        let settings = Settings { tls, ..Settings::new(etcd.endpoints()) };
+        run(async {
+            write(&other);
+            let waiting = Client::connect(&settings).unwrap().with_timeout(WITHIN / 20);
+            waiting.get("k").await.expect_err("etcd accepts another authority");
+            write(&ours);
+            soon("the new files", WITHIN, async { while waiting.get("k").await.is_err() {} }).await;
+
+            fs::write(file("key.pem"), "no key").unwrap();
+            let Err(refused) = waiting.prepare(&settings) else { panic!("a file is no key") };
+            assert_eq!(refused.kind(), ErrorKind::Settings);
+            waiting.get("k").await.expect("the connection goes on");
+            write(&other);
+            waiting.renew(waiting.prepare(&settings).unwrap());
+            waiting.get("k").await.expect("the connection goes on");
+            let new = Client::connect(&settings).unwrap().with_timeout(WITHIN / 20);
+            new.get("k").await.expect_err("a new connection has the old files");
+        });
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use super::node::{Node, loopback, options};
 use super::served::status;
-use crate::cluster::peer::client::PeerClientOptions;
+use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::PeerStatus;
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
-use crate::cluster::peer::tls::PeerTls;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use crate::cluster::peer::tls::{PeerTls, SharedTls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -34,7 +34,7 @@ fn asked(server: &PeerTls, client: Option<&PeerTls>) -> Result<PeerStatus, PeerE
     let node = Node::empty();
     let tls = PeerServerOptions { tls: Some(server.clone()), insecure: false };
     let server = PeerServer::start(loopback(), &tls, node.serving()).unwrap();
-    let options = PeerClientOptions { tls: client.cloned(), ..options() };
+    let options = PeerClientOptions { tls: client.cloned().map(Into::into), ..options() };
     status(&server.address().to_string(), &options)
 }
 
@@ -72,8 +72,63 @@ fn certificates_that_cannot_be_used_are_refused() {
         let tls = PeerServerOptions { tls: Some(bad.clone()), insecure: false };
         let text = PeerServer::start(loopback(), &tls, node.serving()).unwrap_err().to_string();
         assert!(text.contains(says), "{text}");
-        let options = PeerClientOptions { tls: Some(bad), ..options() };
+        let options = PeerClientOptions { tls: Some(bad.into()), ..options() };
         let text = status("127.0.0.1:1", &options).unwrap_err().to_string();
         assert!(text.contains(says), "{text}");
     }
+}
+
+/// A certificate that was good until a day ago.
+fn expired(by: &Authority, name: &str) -> PeerTls {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let certificate = params.signed_by(&key, by).unwrap();
+    PeerTls {
+        ca: by.pem().into_bytes(),
+        cert: certificate.pem().into_bytes(),
+        key: key.serialize_pem().into_bytes(),
+        name: name.to_owned(),
+    }
+}
+
+#[test]
+fn expired_certificates_are_refused() {
+    let own = authority();
+    let (good, old) = (certificates(&own, &own, "roses", "roses"), expired(&own, "roses"));
+    for (server, client) in [(&good, &old), (&old, &good)] {
+        let refused = asked(server, Some(client));
+        assert!(matches!(refused, Err(PeerError::Unreachable(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn new_connections_get_certificates_that_were_read_again() {
+    let (first, second) = (authority(), authority());
+    let before = certificates(&first, &first, "roses", "roses");
+    let after = certificates(&second, &second, "roses", "roses");
+    let node = Node::empty();
+    let tls = PeerServerOptions { tls: Some(before.clone()), insecure: false };
+    let server = PeerServer::start(loopback(), &tls, node.serving()).unwrap();
+    let address = server.address().to_string();
+    // The client that a node uses has certificates that are exchanged under it.
+    let shared = SharedTls::from(before.clone());
+    let renewed = PeerClientOptions { tls: Some(shared.clone()), ..options() };
+    let fixed = PeerClientOptions { tls: Some(before.clone().into()), ..options() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connected = PeerClient::new(&address, &renewed).unwrap();
+        connected.status().await.unwrap();
+        let foreign = PeerTls { key: before.key.clone(), ..after.clone() };
+        assert!(server.prepare(&foreign).is_err(), "the key is of another certificate");
+        connected.status().await.expect("certificates that cannot be used change nothing");
+
+        server.prepare(&after).unwrap()();
+        shared.renew(after.clone());
+        connected.status().await.expect("a connection that exists goes on");
+        PeerClient::new(&address, &renewed).unwrap().status().await.expect("it has the new ones");
+        let revoked = PeerClient::new(&address, &fixed).unwrap().status().await;
+        assert!(matches!(revoked, Err(PeerError::Unreachable(_))), "the old authority counts");
+        connected.status().await.expect("a connection that exists goes on");
+    });
 }

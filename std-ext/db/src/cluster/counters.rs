@@ -1,0 +1,105 @@
+//! Counts of a node since its start, for `/metrics`. Any thread adds to them, and any reads.
+
+use super::core::Takeover;
+use super::histogram::Histogram;
+use super::moves::record::MoveState;
+use crate::gauge::Gauge;
+
+/// Upper bounds of the buckets of batches by their bytes.
+const SIZES: &[u64] =
+    &[256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20];
+/// Upper bounds of the buckets of batches by their time, in microseconds.
+const TIMES: &[u64] = &[
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000,
+];
+
+/// All states of moves, in the order of their numbers.
+pub(super) const MOVE_STATES: [MoveState; 8] = [
+    MoveState::Copying,
+    MoveState::Ready,
+    MoveState::Leaving,
+    MoveState::Moved,
+    MoveState::Arriving,
+    MoveState::Done,
+    MoveState::Returned,
+    MoveState::Cancelled,
+];
+
+/// Counts since the start, and a few states.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// How often the node became the primary, in the order of [`Takeover::KINDS`].
+    pub(super) takeovers: [Gauge; Takeover::KINDS.len()],
+    pub(super) batches: Batches,
+    /// Deletions of batches that etcd may forget.
+    pub(super) trims: Gauge,
+    /// How often the node had to fetch its data from a peer.
+    pub(super) resyncs: Gauge,
+    pub(super) moves: Moves,
+    /// The nodes that wait for a place in a group.
+    pub(super) spares: Gauge,
+    /// The number of the cluster's format.
+    pub(super) format: Gauge,
+    /// 1 while the node coordinates the cluster.
+    pub(super) coordinates: Gauge,
+    /// When the node's thread turned last, boot time.
+    pub(super) turned: Gauge,
+}
+
+/// The batches that were sent to etcd, repeated ones included.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// Their bytes.
+    pub(super) sizes: Histogram,
+    /// The time until etcd confirmed them, in microseconds. One without an answer is not counted.
+    pub(super) times: Histogram,
+    /// Their bytes before compression.
+    pub(super) raw_bytes: Gauge,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        let (sizes, times) = (Histogram::new(SIZES, 1.0), Histogram::new(TIMES, 1e6));
+        Self { sizes, times, raw_bytes: Gauge::default() }
+    }
+}
+
+/// The moves of the node's group, as its primary sees them.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// The moves that etcd has, in the order of [`MOVE_STATES`].
+    states: [Gauge; MOVE_STATES.len()],
+    /// Bytes of keys and values that this node has received.
+    pub(super) bytes: Gauge,
+    /// The longest time for which clients were held back for a move, in microseconds.
+    pub(super) longest_hold: Gauge,
+}
+
+impl Moves {
+    /// Notes the states of all moves.
+    pub(super) fn note(&self, states: impl Iterator<Item = MoveState>) {
+        let mut counts = [0; MOVE_STATES.len()];
+        for state in states {
+            counts[state as usize] += 1;
+        }
+        self.states.iter().zip(counts).for_each(|(gauge, count)| gauge.set(count));
+    }
+
+    /// Returns the number of moves in each state.
+    #[cfg(feature = "metrics")]
+    pub(super) fn by_state(&self) -> [u64; MOVE_STATES.len()] {
+        self.states.each_ref().map(Gauge::get)
+    }
+}
+
+/// How replies of a primary were proved to be from before another one took over.
+#[derive(Debug, Default)]
+pub(crate) struct ProofCounts {
+    /// The lease had not ended.
+    pub(crate) by_lease: Gauge,
+    /// etcd has confirmed the primary since.
+    pub(crate) by_log: Gauge,
+    /// Neither was known yet, so etcd was asked.
+    pub(crate) waited: Gauge,
+}

@@ -1,0 +1,152 @@
+//! The metrics of a node of a cluster.
+
+use super::page::Page;
+use crate::cluster::NodeMonitor;
+use crate::cluster::view::{Health, Role, SlotOwners, View, Views};
+use crate::server::handles::ServerMonitor;
+use std::fmt::Error;
+use std::time::Duration;
+
+/// Writes the metrics of a node of a cluster.
+pub(super) fn write(
+    page: &mut Page<'_>,
+    node: &NodeMonitor,
+    server: &ServerMonitor,
+) -> Result<(), Error> {
+    role(page, node)?;
+    if let Some(views) = server.views() {
+        let mut view = View::clone(&views.current());
+        if view.role == Role::Primary {
+            view.group.is_led = node.is_confirmed();
+        }
+        group(page, &view)?;
+        let help = "By how many seconds the node's data is older than the primary's, or more.";
+        page.gauge("cluster_lag_seconds", help, lag(views, server).as_secs_f64())?;
+    }
+    log(page, node)?;
+    etcd(page, node)?;
+    moves(page, node)
+}
+
+fn role(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
+    let status = node.status();
+    let role = [("role", status.role)];
+    page.labelled_gauge("cluster_role", "The role of the node in its group.", &role, 1)?;
+    let help =
+        "Whether the node serves as the primary, and etcd has confirmed it within the lease.";
+    page.gauge("cluster_primary", help, u32::from(node.is_confirmed()))?;
+    let help = "Seconds until the lease of the primary ends that the node is; 0 if it is none.";
+    page.gauge("cluster_lease_left_seconds", help, node.lease_left().as_secs_f64())?;
+    page.gauge("cluster_epoch", "The epoch of the group.", status.epoch)?;
+    page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
+    let fit = u32::from(status.disqualified.is_none());
+    page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
+    let help = "How often the node became the primary, by reason.";
+    page.counters("cluster_takeovers", help, "reason", node.takeovers())?;
+    let help = "The number of the cluster's format; 0 if it is not known yet.";
+    page.gauge("cluster_format", help, node.format())?;
+    let help = "Nodes that wait for a place in a group.";
+    page.gauge("cluster_spares", help, node.spares())?;
+    let help = "Whether the node coordinates the cluster.";
+    page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))
+}
+
+/// Writes the state of the groups, as the node sees it.
+fn group(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
+    page.gauge("cluster_group", "The number of the node's group.", view.group.number)?;
+    let members = &view.group.members;
+    page.gauge("cluster_members", "Members of the group.", members.len() as u64)?;
+    let missing = members.iter().filter(|member| member.health == Health::Failed).count();
+    let help = "Members of the group that are gone.";
+    page.gauge("cluster_members_missing", help, missing as u64)?;
+    let help = "Groups that have slots and no primary, as far as the node knows.";
+    page.gauge("cluster_groups_without_primary", help, groups_without_primary(view))
+}
+
+fn groups_without_primary(view: &View) -> u64 {
+    let mut owners: Vec<u32> = view.owners.ranges().iter().map(|range| range.group).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    // Slots that are being moved have no group for some milliseconds.
+    owners.retain(|group| *group != u32::from(SlotOwners::MOVING));
+    let is_led = |group: u32| view.group(group).is_some_and(|group| group.is_led);
+    owners.iter().filter(|group| !is_led(**group)).count() as u64
+}
+
+/// Returns by how much the data of a node are older than the primary's. A node that has no data of the group yet does
+/// not know that: it counts the time since its start.
+fn lag(views: &Views, server: &ServerMonitor) -> Duration {
+    if views.current().role == Role::Primary {
+        return Duration::ZERO;
+    }
+    Duration::from_millis(views.staleness(server.db().now())).min(server.uptime())
+}
+
+fn log(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
+    let status = node.status();
+    page.counter("cluster_applied_entries", "The last entry of the node.", status.applied)?;
+    let help = "Entries in etcd that the node has not applied, as far as it knows.";
+    page.gauge("cluster_lag_entries", help, status.safe.saturating_sub(status.applied))?;
+    let help = "Batches in etcd that the node has not read.";
+    page.gauge("cluster_lag_batches", help, status.behind)?;
+    let help = "Bytes that wait for etcd.";
+    page.gauge("cluster_pending_bytes", help, status.pending as u64)?;
+    let help = "Bytes of batches in etcd, as far as the primary knows.";
+    page.gauge("cluster_retained_bytes", help, status.retained)?;
+    let help = "Bytes of the batches that were sent to etcd.";
+    page.histogram("cluster_batch_size_bytes", help, node.batch_sizes())?;
+    let help = "Bytes of these batches before compression.";
+    page.counter("cluster_batch_raw_bytes", help, node.raw_bytes())?;
+    let help = "Time until etcd confirmed a batch.";
+    page.histogram("cluster_batch_duration_seconds", help, node.batch_times())?;
+    page.counter("cluster_trims", "Deletions of batches in etcd.", node.trims())?;
+    let help = "How often the node had to fetch its data from another node.";
+    page.counter("cluster_resyncs", help, node.resyncs())?;
+    let [by_lease, by_log, waited] = node.proofs();
+    let help = "Proofs that the node was still the primary, for replies: the lease lasted, or etcd has confirmed it.";
+    page.counters("cluster_read_proofs", help, "by", [("lease", by_lease), ("log", by_log)])?;
+    let help = "How often replies had to wait until etcd confirmed the primary.";
+    page.counter("cluster_read_proofs_waited", help, waited)
+}
+
+fn etcd(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
+    let (space, is_full) = (node.status().space, node.status().is_full);
+    let help = "Bytes of etcd's database, at the member with least space.";
+    page.gauge("cluster_etcd_size_bytes", help, space.size)?;
+    let help = "The part of them that is in use.";
+    page.gauge("cluster_etcd_in_use_bytes", help, space.in_use)?;
+    let help = "The limit of etcd's database; 0 if it is not known yet.";
+    page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
+    let help = "Whether changes are refused because etcd has hardly any space left.";
+    page.gauge("cluster_etcd_full", help, u32::from(is_full))?;
+    let help = "Requests that failed at a member of etcd.";
+    page.counters("cluster_etcd_errors", help, "endpoint", node.etcd_failures())
+}
+
+fn moves(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
+    let help = "Moves of slots from or to the group, as its primary sees them.";
+    page.gauges("cluster_moves", help, "state", node.moves())?;
+    let help = "Bytes of keys and values that the node has received by moves.";
+    page.counter("cluster_move_bytes", help, node.moved_bytes())?;
+    let help = "The longest time for which the node has held clients back for a move.";
+    page.gauge("cluster_move_longest_hold_seconds", help, node.longest_hold().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::view::Group;
+
+    #[test]
+    fn groups_with_slots_need_a_primary() {
+        let group = |number, is_led| Group { number, is_led, ..Group::default() };
+        let mut view = View { owners: SlotOwners::divided(3), ..View::default() };
+        assert_eq!(groups_without_primary(&view), 3, "no node of two groups is known");
+        (view.group, view.others) = (group(1, true), vec![group(0, true), group(2, false)]);
+        assert_eq!(groups_without_primary(&view), 1, "the last group has none");
+        view.others[1].is_led = true;
+        // A group without slots need not be led.
+        view.others.push(group(7, false));
+        assert_eq!(groups_without_primary(&view), 0, "all slots have a primary");
+    }
+}
