@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, backup, etcd, Kubernetes, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -16,6 +16,12 @@ pub mod sharding {
     //! Several groups of nodes: finding a group, moving slots, balancing.
     //!
     #![doc = include_str!("../docs/sharding.md")]
+}
+
+pub mod backup {
+    //! Backups, and what to do after the loss of nodes or of etcd.
+    //!
+    #![doc = include_str!("../docs/backup.md")]
 }
 
 pub mod etcd {

@@ -176,7 +176,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "backup",
-        about: "Copy the data of a running node",
+        about: "Copy the data of a running cluster: of one node of each group",
         operand: None,
         flags: &[
             option(
@@ -187,15 +187,38 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             option(
                 "node",
                 "NODE",
-                "The node: its id, or the beginning of it. By default, the follower with most entries.",
+                "A node whose group is copied of it: its id, or the beginning of it. By default, the follower with \
+                 most entries. May be given for several groups.",
+            ),
+            option(
+                "within",
+                "SECONDS",
+                "How long to wait for the end of moves of slots; 600 by default.",
             ),
         ],
     },
     Subcommand {
         name: "restore",
-        about: "Make the directory of a node, which --dir names, of a backup. `adopt` fills etcd from it",
+        about: "Store the keys of a backup in an empty cluster of any number of groups, and compare digests",
+        operand: None,
+        flags: &[
+            option("from", "DIR", "The directory of the backup."),
+            option(
+                "within",
+                "SECONDS",
+                "How long to wait for primaries, and for the end of moves of slots; 60 by default.",
+            ),
+        ],
+    },
+    Subcommand {
+        name: "unpack",
+        about: "Make directories of nodes of a backup, one for each group. `adopt` fills etcd from them",
         operand: Some(("BACKUP", "The directory of the backup.")),
-        flags: &[],
+        flags: &[option(
+            "to",
+            "DIR",
+            "The directory for these directories, which must be empty or not be there.",
+        )],
     },
     Subcommand {
         name: "verify",
@@ -206,7 +229,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 ];
 
 /// The commands that need no cluster, and no settings of one.
-const OFFLINE: [&str; 2] = ["restore", "verify"];
+const OFFLINE: [&str; 2] = ["unpack", "verify"];
 
 /// A request to run a command of `hedgerow-db cluster`.
 #[derive(Clone, Debug)]

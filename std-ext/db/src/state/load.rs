@@ -183,6 +183,18 @@ impl LoadingShards {
         };
         self.all.iter().map(publish).sum::<isize>().unsigned_abs()
     }
+
+    /// Calls `each` with all keys, their expirations and their values.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn each_key(&self, each: &mut dyn FnMut(&[u8], Option<u64>, &[u8])) {
+        for shard in &self.all {
+            let mut core = shard.lock();
+            for record in core.begin_snapshot() {
+                core.read(record, |value| each(record.key(), record.expires_at(), value));
+            }
+            core.end_snapshot(0);
+        }
+    }
 }
 
 /// Applies a logged change of one key. `log` is a buffer: the change is encoded again, which nobody reads.

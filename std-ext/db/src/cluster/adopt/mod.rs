@@ -269,8 +269,11 @@ fn refuse_groups(
     candidates: &Candidates,
     target: Option<&Target>,
 ) -> Result<(), StartError> {
-    let of_several =
-        |one: &&Candidate| one.survey.belonging.as_ref().is_some_and(Belonging::has_several_groups);
+    let of_several = |one: &&Candidate| {
+        let own = one.survey.belonging.as_ref();
+        own.is_some_and(|own| (own.group(), own.groups()) != (0, 1))
+            || one.survey.slots != crate::SlotSet::all()
+    };
     if let Some(one) = candidates.all().find(of_several) {
         return Err(StartError::new(format!(
             "{} belongs to a cluster of several groups, and adopt knows only clusters of one group. Keep the \

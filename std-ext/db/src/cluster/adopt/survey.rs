@@ -7,10 +7,12 @@ use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging};
 use crate::cluster::peer::least_floor;
 use crate::cluster::relay::position::{mark_in, mark_of, without_mark};
+use crate::cluster::slot_history;
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::{self, Fsync, LOG, Lsn, OpenError, Recovered};
+use crate::slot_set::share;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -29,6 +31,10 @@ pub(in crate::cluster) struct Survey {
     pub(in crate::cluster) mark: Option<Mark>,
     /// The entries from that mark on, as far as the log has them.
     pub(in crate::cluster) held: Held,
+    /// The slots that its group owns behind the last entry. Without a cluster, all.
+    pub(in crate::cluster) slots: SlotSet,
+    /// The slots that its group has lost by an entry of the log, and not got again.
+    pub(in crate::cluster) lost: SlotSet,
     /// The keys in the snapshot.
     pub(in crate::cluster) snapshot_keys: u64,
     /// The entries in the log.
@@ -44,7 +50,7 @@ pub(in crate::cluster) struct Logged {
 }
 
 /// The part of a folder's data that its snapshot has.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Covered {
     /// The snapshot has all entries up to this one.
     floor: Lsn,
@@ -53,6 +59,16 @@ struct Covered {
     time: u64,
     keys: u64,
     mark: Option<Mark>,
+    /// The slots that the group owns behind `last`, if a node of a cluster has written it.
+    slots: Option<SlotSet>,
+}
+
+/// What an entry says besides its changes of keys.
+#[derive(Default)]
+struct Meanings {
+    sets_back: bool,
+    /// The slots that the group gets (`true`) and loses.
+    slots: Vec<(SlotSet, bool)>,
 }
 
 impl Survey {
@@ -64,17 +80,27 @@ impl Survey {
         let belonging = Belonging::of(folder)?;
         let covered = read_snapshot(folder, belonging.as_ref())?;
         let (mut mark, mut time) = (covered.mark, covered.time);
-        let mut held = None;
-        let recovered = read_log_behind(folder, covered, &mut |logged, sets_back| {
+        let (mut held, mut lost) = (None, SlotSet::of_range(0..0));
+        let at_birth = || match &belonging {
+            Some(own) => SlotSet::of_range(share(own.group(), own.groups())),
+            None => SlotSet::all(),
+        };
+        // Entries of the log may be older than the snapshot. They lead to its slots, as when a node starts.
+        let mut slots = covered.slots.clone().unwrap_or_else(at_birth);
+        let recovered = read_log_behind(folder, &covered, &mut |logged, meanings| {
             let Logged { mark: begins, entry } = logged;
             mark = begins.or(mark);
             let before = Held::up_to(entry.lsn - 1);
             let held =
                 if begins.is_some() { held.insert(before) } else { held.get_or_insert(before) };
             held.add(entry.time, &entry.changes);
+            for (changed, owned) in &meanings.slots {
+                slots = slot_history::changed(&slots, changed, *owned);
+                lost = slot_history::changed(&lost, changed, !owned);
+            }
             // Entries up to this one are older than the snapshot, whose time is later.
             if entry.lsn > covered.last {
-                time = if sets_back { entry.time } else { time.max(entry.time) };
+                time = if meanings.sets_back { entry.time } else { time.max(entry.time) };
             }
         })?;
         Ok(Self {
@@ -84,6 +110,8 @@ impl Survey {
             time,
             mark,
             held: held.unwrap_or_else(|| Held::up_to(recovered.last)),
+            slots,
+            lost,
             snapshot_keys: covered.keys,
             log_entries: recovered.entries,
         })
@@ -99,7 +127,7 @@ pub(in crate::cluster) fn read_log(
     each: &mut dyn FnMut(Logged),
 ) -> Result<(), StartError> {
     let covered = snapshot_of(folder)?.map(|snapshot| covered(&snapshot)).unwrap_or_default();
-    read_log_behind(folder, covered, &mut |logged, _| each(logged))?;
+    read_log_behind(folder, &covered, &mut |logged, _| each(logged))?;
     Ok(())
 }
 
@@ -140,6 +168,7 @@ fn covered(snapshot: &Snapshot) -> Covered {
         time: snapshot.time(),
         keys: sections.iter().map(|section| section.entries).sum(),
         mark: batch.map(|(first, mark)| mark_of(first, &mark)),
+        slots: snapshot.position().map(|position| position.slots.clone()),
     }
 }
 
@@ -161,13 +190,14 @@ fn read_snapshot(
             folder.path().display()
         )));
     }
-    let is_alone = belonging.is_some_and(|belonging| !belonging.has_several_groups());
-    if is_alone && snapshot.position().is_some_and(|position| position.slots != SlotSet::all()) {
+    if let Some((position, own)) = snapshot.position().zip(belonging)
+        && position.group != own.group()
+    {
         return Err(StartError::new(format!(
-            "{} has the keys of some slots only, because slots have moved between groups, and only clusters of one \
-             group can be adopted. Keep the directories of all nodes; `hedgerow-db --dir` opens a copy of one without \
-             a cluster",
-            folder.path().display()
+            "the snapshot in {} is of group {}, and the directory of group {}: restore the directory, or leave it out",
+            folder.path().display(),
+            position.group,
+            own.group()
         )));
     }
     let covered = covered(&snapshot);
@@ -180,25 +210,21 @@ fn read_snapshot(
     Ok(covered)
 }
 
-/// Reads the log, also what the snapshot has of it. `each` is told whether the entry sets the clock back.
+/// Reads the log, also what the snapshot has of it. `each` is told what the entry says besides.
 fn read_log_behind(
     folder: &Folder,
-    covered: Covered,
-    each: &mut dyn FnMut(Logged, bool),
+    covered: &Covered,
+    each: &mut dyn FnMut(Logged, &Meanings),
 ) -> Result<Recovered, OpenError> {
     let needed = covered.floor + 1;
     let from = folder.numbered(LOG)?.first().map_or(needed, |&oldest| oldest.min(needed));
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {
-        let mut sets_back = false;
+        let mut meanings = Meanings::default();
         for change in Changes::new(changes) {
             match change? {
-                LoggedOp::Clock(_) => sets_back = true,
-                // The seeded log would say nothing about the slots of the other group.
-                LoggedOp::Out(..) | LoggedOp::Own(..) => {
-                    return Err(
-                        "slots have moved between groups, and only clusters of one group can be adopted",
-                    );
-                }
+                LoggedOp::Clock(_) => meanings.sets_back = true,
+                LoggedOp::Out(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), false)),
+                LoggedOp::Own(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), true)),
                 _ => {}
             }
         }
@@ -210,7 +236,7 @@ fn read_log_behind(
             return Err("a number is out of range");
         }
         let changes = mark.as_ref().map_or(changes, |mark| without_mark(mark, changes)).to_vec();
-        each(Logged { mark, entry: Entry { lsn, time, changes } }, sets_back);
+        each(Logged { mark, entry: Entry { lsn, time, changes } }, &meanings);
         Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! The server of peers: its thread, and the peers that it admits.
 
 use super::limits::SILENCE;
+use super::restored::MOST_RESTORED;
 use super::service::Service;
 use super::serving::Serving;
 use super::socket::Incoming;
@@ -16,8 +17,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-/// The longest request.
-const MOST_REQUEST: usize = 4 << 10;
+/// The longest request: that with keys of a backup.
+const MOST_REQUEST: usize = MOST_RESTORED;
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
 /// Calls of one connection at a time.

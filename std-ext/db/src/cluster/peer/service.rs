@@ -3,13 +3,15 @@
 use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
+use super::restored;
 use super::serving::Serving;
 use super::slots;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
     DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
-    MoveRequest, MoveResponse, SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
+    MoveRequest, MoveResponse, RestoreRequest, RestoreResponse, SlotsRequest, SlotsResponse,
+    StatusRequest, StatusResponse,
 };
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
@@ -50,8 +52,8 @@ impl Service {
         Self { serving, fetches, exports }
     }
 
-    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that
-    /// moves need.
+    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that moves and
+    /// restored backups need.
     fn moves(&self, from: Option<&Identity>, group: u32) -> Result<(u32, &(Db, Asks)), Status> {
         let serving = &self.serving;
         serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
@@ -174,6 +176,19 @@ impl Peer for Service {
         }
         let of = self.serving.group.sent_by(self.serving.node);
         Ok(Response::new(slots::to_wire(of, &counts)))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<RestoreRequest>,
+    ) -> Result<Response<RestoreResponse>, Status> {
+        let RestoreRequest { from, group, must_be_empty, keys } = request.into_inner();
+        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let db = db.clone();
+        let stored = spawn_blocking(move || restored::store(&db, &keys, must_be_empty)).await;
+        stored.map_err(|_| Status::internal("it failed to store the keys"))??;
+        let of = Some(self.serving.group.sent_by(self.serving.node));
+        Ok(Response::new(RestoreResponse { of }))
     }
 }
 
