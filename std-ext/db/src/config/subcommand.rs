@@ -158,18 +158,23 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "adopt",
-        about: "Fill etcd from the directory of a node, because etcd was lost or restored from an older backup",
+        about: "Fill etcd from the directories of nodes, because etcd was lost or restored from an older backup",
         operand: None,
         flags: &[
             option(
                 "from",
                 "DIR",
-                "Another directory, beside that of --dir. The one with the latest entry is taken.",
+                "Another directory, beside that of --dir. Of each group, the one with the latest entry is taken.",
             ),
             option(
                 "replace",
                 "ID",
                 "Delete the cluster of this id in etcd, although it is another one, or goes on longer.",
+            ),
+            option(
+                "assign",
+                "SLOTS=GROUP",
+                "Give slots to a group, whatever the directories say, as in 0-99,200=1. May be given several times.",
             ),
             switch("yes", "Do not ask."),
         ],

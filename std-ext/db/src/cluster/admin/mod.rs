@@ -16,6 +16,7 @@ mod move_slots;
 mod nodes;
 mod rebalance;
 mod report;
+mod slots;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ pub(in crate::cluster) struct Survey {
     pub(in crate::cluster) slots: SlotSet,
     /// The slots that its group has lost by an entry of the log, and not got again.
     pub(in crate::cluster) lost: SlotSet,
+    /// The slots that its group has got by an entry of the log, and not lost again.
+    pub(in crate::cluster) got: SlotSet,
     /// The keys in the snapshot.
     pub(in crate::cluster) snapshot_keys: u64,
     /// The entries in the log.
@@ -80,7 +82,8 @@ impl Survey {
         let belonging = Belonging::of(folder)?;
         let covered = read_snapshot(folder, belonging.as_ref())?;
         let (mut mark, mut time) = (covered.mark, covered.time);
-        let (mut held, mut lost) = (None, SlotSet::of_range(0..0));
+        let (mut held, none) = (None, SlotSet::of_range(0..0));
+        let (mut lost, mut got) = (none.clone(), none);
         let at_birth = || match &belonging {
             Some(own) => SlotSet::of_range(share(own.group(), own.groups())),
             None => SlotSet::all(),
@@ -97,6 +100,7 @@ impl Survey {
             for (changed, owned) in &meanings.slots {
                 slots = slot_history::changed(&slots, changed, *owned);
                 lost = slot_history::changed(&lost, changed, !owned);
+                got = slot_history::changed(&got, changed, *owned);
             }
             // Entries up to this one are older than the snapshot, whose time is later.
             if entry.lsn > covered.last {
@@ -112,6 +116,7 @@ impl Survey {
             held: held.unwrap_or_else(|| Held::up_to(recovered.last)),
             slots,
             lost,
+            got,
             snapshot_keys: covered.keys,
             log_entries: recovered.entries,
         })
@@ -258,6 +263,7 @@ pub(super) mod tests {
     use crate::log::{Fsync, Log as _};
     use crate::request::Expiry;
     use std::fs;
+    use std::ops::Range;
 
     /// A folder that is removed afterwards.
     pub(in crate::cluster::adopt) struct Made {
@@ -289,6 +295,19 @@ pub(super) mod tests {
         Made { path, folder }
     }
 
+    /// Adds a batch of one entry, by which the group gets slots or loses them.
+    pub(in crate::cluster::adopt) fn assign(made: &Made, slots: Range<u16>, owned: bool) {
+        let log = open_log(&made.folder).unwrap();
+        let mark =
+            Mark { seq: log.last() + 1, epoch: 1, chain: Chain::default(), first: log.last() + 1 };
+        let (mut changes, slots) = (Vec::new(), SlotSet::of_range(slots));
+        change::batch(&logged_mark(&mark), &mut changes);
+        let log_it = if owned { change::own } else { change::out };
+        log_it(7, slots.bits(), &mut changes);
+        log.append(200, &changes).unwrap();
+        log.close().unwrap();
+    }
+
     fn log_file(made: &Made) -> std::path::PathBuf {
         made.path.path().join(numbered_name(LOG, 1))
     }
@@ -313,6 +332,18 @@ pub(super) mod tests {
         let empty = folder(&[]);
         let survey = Survey::of(&empty.folder).unwrap();
         assert_eq!((survey.last, survey.mark, survey.held), (0, None, Held::up_to(0)));
+    }
+
+    #[test]
+    fn slots_are_those_behind_the_last_entry() {
+        let made = folder(&[&[1]]);
+        for (slots, owned) in [(0..100, false), (50..60, true), (55..58, false)] {
+            assign(&made, slots, owned);
+        }
+        let survey = Survey::of(&made.folder).unwrap();
+        assert_eq!(survey.slots.ranges(), [(50, 54), (58, 59), (100, 16_383)]);
+        assert_eq!(survey.lost.ranges(), [(0, 49), (55, 57), (60, 99)]);
+        assert_eq!(survey.got.ranges(), [(50, 54), (58, 59)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::TimeSource;
-use crate::cluster::adopt::Plan;
+use crate::cluster::adopt::{Choices, Plan};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::tests::groups;
@@ -119,7 +119,8 @@ fn a_backup_has_the_state_at_its_entry() {
     etcd.etcdctl(&["del", "--prefix", "/hedgerow/backup/node/"]);
     let id = chosen.cluster;
     let prepare = |folder: &PathBuf, replace: Option<&str>| {
-        unless_forked(|| Plan::prepare(&settings, std::slice::from_ref(folder), replace))
+        let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
+        unless_forked(|| Plan::prepare(&settings, std::slice::from_ref(folder), &choices))
     };
     let refused = prepare(&goes_back, None);
     assert!(refused.err().unwrap().to_string().contains(&format!("--replace {id}")));
