@@ -1,4 +1,5 @@
-//! Documentation pages: getting started, cluster, sharding, backup, etcd, Kubernetes, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, backup, etcd, Kubernetes, configuration, guarantees, and
+//! limits.
 
 pub mod getting_started {
     //! Installing and running the database.

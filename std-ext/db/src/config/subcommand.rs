@@ -174,7 +174,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             option(
                 "assign",
                 "SLOTS=GROUP",
-                "Give slots to a group, whatever the directories say, as in 0-99,200=1. May be given several times.",
+                "Give slots to a group, as in 0-99,200=1, also if the directories say another one. May be given \
+                 several times.",
             ),
             switch("yes", "Do not ask."),
         ],

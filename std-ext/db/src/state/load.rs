@@ -28,6 +28,10 @@ pub(crate) struct Met {
     pub(crate) slots: Vec<(SlotSet, bool)>,
 }
 
+/// Called with a key, its expiration and its value.
+#[cfg(feature = "cluster")]
+pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+
 /// The shards of a database that is being loaded. No reader sees them yet.
 pub(crate) struct LoadingShards {
     all: Box<[Shard]>,
@@ -186,7 +190,7 @@ impl LoadingShards {
 
     /// Calls `each` with all keys, their expirations and their values.
     #[cfg(feature = "cluster")]
-    pub(crate) fn each_key(&self, each: &mut dyn FnMut(&[u8], Option<u64>, &[u8])) {
+    pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
         for shard in &self.all {
             let mut core = shard.lock();
             for record in core.begin_snapshot() {

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! What an operator does after a loss: the commands of the page `docs/backup.md`, as they stand there, on real nodes.
+//! The work of an operator after a loss: the commands of the page `docs/backup.md`, as they stand there, on real nodes.
 
 use crate::LIMIT;
 use crate::etcd::Etcd;
@@ -36,7 +36,7 @@ impl Cluster {
     fn start(etcd: &Etcd, name: &'static str, groups: usize, members: usize) -> Self {
         let mut arguments = arguments(&etcd.endpoints().join(","), LEASE);
         let place = arguments.iter().position(|word| word == "test").unwrap();
-        arguments[place] = name.to_owned();
+        name.clone_into(&mut arguments[place]);
         arguments.extend(["--cluster-groups".to_owned(), groups.to_string()]);
         let ports = free_ports::<MOST>()[..groups * members].to_vec();
         let children = ports.iter().map(|_| None).collect();

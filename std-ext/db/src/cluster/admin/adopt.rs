@@ -16,11 +16,11 @@ use std::path::PathBuf;
 struct Adopted {
     cluster: String,
     incarnation: u64,
-    groups: Vec<Group>,
+    groups: Vec<OfGroup>,
 }
 
 #[derive(Serialize)]
-struct Group {
+struct OfGroup {
     group: u32,
     dir: PathBuf,
     lsn: u64,
@@ -46,15 +46,15 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         text.clear();
     }
     let adopted = plan.carry_out()?;
-    for AdoptedGroup { folder, lsn, alone, .. } in &adopted.groups {
+    text.extend(adopted.groups.iter().map(|AdoptedGroup { folder, lsn, alone, .. }| {
         let next = if *alone {
             "Start the node with this directory first, and the others with empty ones."
         } else {
             "Start the nodes. Those with other entries refuse, and say so."
         };
-        text += &format!("etcd goes on behind entry {lsn} of {}. {next}\n", folder.display());
-    }
-    let groups = adopted.groups.into_iter().map(|one| Group {
+        format!("etcd goes on behind entry {lsn} of {}. {next}\n", folder.display())
+    }));
+    let groups = adopted.groups.into_iter().map(|one| OfGroup {
         group: one.group,
         dir: one.folder,
         lsn: one.lsn,

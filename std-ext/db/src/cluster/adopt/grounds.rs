@@ -1,4 +1,4 @@
-//! Whether folders may be adopted: what would be lost in etcd, and which cluster it will have.
+//! Whether folders may be adopted: the entries that would be lost in etcd, and the cluster that it will have.
 
 use super::candidates::{Candidate, Candidates};
 use super::target::{Standing, Target};

@@ -1,9 +1,10 @@
-//! `hedgerow-db cluster adopt`: fills etcd from the folders of nodes, one of each group, because etcd was lost, emptied,
-//! or restored from an older backup; or makes the folder of a database on one machine the first member of a cluster.
+//! `hedgerow-db cluster adopt`: fills etcd from the folders of nodes, one of each group, because etcd was lost,
+//! emptied, or restored from an older backup; or makes the folder of a database on one machine the first member of a
+//! cluster.
 //!
 //! 1. `candidates`: the folders are read wholly, and those of each group are compared. The one with the latest entry is
 //!    taken.
-//! 2. `ownership`: each slot must have exactly one group, by what the folders say or the operator decides.
+//! 2. `ownership`: each slot must have exactly one group, by the logs in the folders, or by the operator's decision.
 //! 3. `target`, `grounds`: etcd is read, and no node may be registered there.
 //! 4. `seed`: etcd gets the end of each of these folders' logs (`window`) and a new *incarnation*.
 //!
@@ -79,7 +80,7 @@ struct GroupPlan {
 pub struct Choices {
     /// The id of the cluster in etcd that may be replaced although it is another one, or has later entries.
     pub replace: Option<String>,
-    /// The groups of slots, whatever the folders say about these.
+    /// The groups of slots, also if the folders say another one.
     pub assign: Vec<(SlotSet, u32)>,
 }
 
@@ -152,7 +153,8 @@ impl Plan {
         for group in groups {
             text += &group.found(several);
         }
-        text += &format!("etcd: {target}\n");
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "etcd: {target}");
         for group in groups {
             text += &group.lost(several);
         }
@@ -209,9 +211,9 @@ impl GroupPlan {
     /// Says which folders there are.
     fn found(&self, several: bool) -> String {
         let Candidates { taken, others } = &self.candidates;
-        let group = |one: &Candidate| match several {
-            true => format!("group {}, {}", one.group(), contents(&one.survey)),
-            false => contents(&one.survey),
+        let group = |one: &Candidate| {
+            let contents = contents(&one.survey);
+            if several { format!("group {}, {contents}", one.group()) } else { contents }
         };
         let mut text = format!("{}: {}; it is taken\n", taken.path().display(), group(taken));
         for (other, relation) in others {
@@ -270,7 +272,8 @@ impl GroupPlan {
         }
         if self.window.is_none() {
             text += &self.of(several);
-            text += "This directory must be that of the first node. The directories of all other nodes must be empty.\n";
+            text += "This directory must be that of the first node. ";
+            text += "The directories of all other nodes must be empty.\n";
         }
         text
     }

@@ -76,10 +76,10 @@ pub(in crate::cluster) fn decide(
         return Ok(own);
     }
     let mut why = "the directories do not say which group has which slots:\n".to_owned();
-    for ((first, last, owners), sentence) in disputed.ranges.iter().zip(disputed.sentences()) {
-        let advice = advice(groups, (*first, *last), owners);
-        why.push_str(&format!("- {sentence}: {advice}\n"));
-    }
+    let ranges = disputed.ranges.iter().zip(disputed.sentences());
+    why.extend(ranges.map(|((first, last, owners), sentence)| {
+        format!("- {sentence}: {}\n", advice(groups, (*first, *last), owners))
+    }));
     why.push_str("Nothing was changed. If directories are missing, name them with --from");
     Err(StartError::new(why))
 }

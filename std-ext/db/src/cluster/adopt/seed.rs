@@ -34,7 +34,7 @@ pub(in crate::cluster) struct Seed {
     pub(in crate::cluster) format: Format,
     /// The groups.
     pub(in crate::cluster) groups: Vec<GroupSeed>,
-    /// Which group has which slot, if some have moved.
+    /// The group of each slot, if some have moved.
     pub(in crate::cluster) slots: Option<SlotMap>,
 }
 

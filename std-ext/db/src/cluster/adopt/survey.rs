@@ -65,7 +65,7 @@ struct Covered {
     slots: Option<SlotSet>,
 }
 
-/// What an entry says besides its changes of keys.
+/// The statements of an entry besides its changes of keys.
 #[derive(Default)]
 struct Meanings {
     sets_back: bool,

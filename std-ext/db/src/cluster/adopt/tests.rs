@@ -409,7 +409,7 @@ fn folder(batches: &[&[u8]], incarnation: u64) -> made::Made {
     of_group(made::folder(batches), incarnation, (0, 1))
 }
 
-/// Makes a folder one of a group, and of a cluster of so many groups.
+/// Makes a folder one of a group, and of a cluster of this number of groups.
 fn of_group(made: made::Made, incarnation: u64, (group, groups): (u32, u32)) -> made::Made {
     let format = Format { cluster: [7; 16], incarnation, made: 1, groups, adopter: None };
     Belonging::new("roses", &format, group).write(&made.folder).unwrap();

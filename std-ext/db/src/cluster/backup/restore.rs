@@ -1,12 +1,12 @@
 //! Stores the keys of a backup in an empty cluster of any number of groups.
 //!
 //! 1. The backup is verified. Every group of the cluster must have a primary, and no key.
-//! 2. Each group of the backup is loaded into memory, one after another. Its keys go to the primaries of their slots, by
-//!    the port for other nodes, as changes with the expirations that they had.
+//! 2. Each group of the backup is loaded into memory, one after another. Its keys go to the primaries of their slots,
+//!    by the port for other nodes, as changes with the expirations that they had.
 //! 3. The primaries are asked for digests of their keys, and the backup is loaded again, for a digest of the same keys:
 //!    those that had not expired by the time of the primary's digest.
 //!
-//! It waits for etcd, which is the brake, and for the next primary after a failover. What was sent may be sent again.
+//! It waits for etcd, which is the brake, and for the next primary after a failover. A request may be sent again.
 
 use super::files::group_folder;
 use super::manifest::Contents;
@@ -133,8 +133,8 @@ struct Target {
 }
 
 impl Target {
-    /// Returns a client of a group's primary, and the time at which it has registered itself; `None` if none is
-    /// registered.
+    /// Returns a client of a group's primary, and the time at which it has registered itself; `None`
+    /// without a registration.
     async fn primary(
         &self,
         calm: &Calm,
@@ -192,7 +192,7 @@ impl Target {
                     Ok(Some(digest)) => return Ok(digest),
                     // Its registration was older than that. The next attempt leaves more time.
                     Ok(None) => {
-                        why = of_group(group)("its clock has reached the time of the digest")
+                        why = of_group(group)("its clock has reached the time of the digest");
                     }
                     Err(failed) => why = of_group(group)(failed),
                 }
@@ -289,13 +289,16 @@ async fn send(
     Ok(())
 }
 
+/// Takes a key, its expiration and its value. Returns false if it takes no more.
+type TakeKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) -> bool + 'a;
+
 /// Loads a group of a backup, and calls `each` with all keys of its slots, until that returns false. Returns whether it
 /// has never done so.
 fn each_key(
     backup: &Path,
     group: u32,
     slots: &[(u16, u16)],
-    each: &mut dyn FnMut(&[u8], Option<u64>, &[u8]) -> bool,
+    each: &mut TakeKey<'_>,
 ) -> Result<bool, StartError> {
     let slots = SlotSet::from_ranges(slots).unwrap_or_else(SlotSet::all);
     let folder = Folder::claim(&backup.join(group_folder(group)))?;

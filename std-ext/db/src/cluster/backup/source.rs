@@ -25,7 +25,7 @@ pub(super) struct ClusterKeys {
     pub(super) name: String,
 }
 
-/// A cluster in which no slots were being moved at one moment.
+/// A cluster as of a single point in time at which no slots were being moved.
 pub(super) struct Calm {
     pub(super) format: Format,
     pub(super) slots: SlotMap,
@@ -35,14 +35,14 @@ pub(super) struct Calm {
 }
 
 impl Calm {
-    /// Whether no slots have moved between two moments at which none was being moved.
+    /// Returns whether no slots have moved between the two.
     pub(super) fn is_as(&self, other: &Self) -> bool {
         (&self.format, &self.last_move) == (&other.format, &other.last_move)
     }
 }
 
 impl ClusterKeys {
-    /// Waits until no slots are being moved, and reads the cluster as of such a moment.
+    /// Waits until no slots are being moved, and reads the cluster as of that time.
     ///
     /// # Errors
     /// If there is none until `end`, or etcd has no cluster with entries.
@@ -64,7 +64,7 @@ impl ClusterKeys {
     /// Reads the cluster; the number of moves if slots are being moved.
     async fn read(&self) -> Result<Result<Calm, usize>, StartError> {
         let Self { client, keys, name } = self;
-        // In one transaction, so as of one moment.
+        // In one transaction: consistent as of a single point in time.
         let read = Transaction {
             then: vec![
                 Operation::get(keys.format()),

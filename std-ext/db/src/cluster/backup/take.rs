@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 const NO_PROGRESS: Duration = Duration::from_secs(60);
 
 /// Makes a backup of a running cluster in the folder `to`, which must be empty or not be there. `nodes` are beginnings
-/// of nodes' ids: their groups are copied of them. In other groups, the follower with the most entries is asked, or else
-/// the primary.
+/// of nodes' ids: their groups are copied of them. In other groups, the follower with the most entries is asked, or
+/// else the primary.
 ///
 /// It takes as much disk as the nodes' newest snapshots and their logs, and memory for one entry. Meanwhile the nodes
 /// keep these files. It waits `within` for the end of moves of slots. If one begins while the groups are copied, all is
@@ -42,6 +42,17 @@ pub fn take(
     to: &Path,
     nodes: &[&str],
     within: Duration,
+) -> Result<Contents, StartError> {
+    take_in_rounds(settings, to, nodes, within, &mut || ())
+}
+
+/// As [`take`]. Calls `copied` after each time that all groups were copied.
+pub(super) fn take_in_rounds(
+    settings: &ClusterSettings,
+    to: &Path,
+    nodes: &[&str],
+    within: Duration,
+    copied: &mut dyn FnMut(),
 ) -> Result<Contents, StartError> {
     let end = Instant::now() + within;
     let runtime = runtime()?;
@@ -58,6 +69,7 @@ pub fn take(
             let copy = Copy { settings, format: &before.format, group, source: &source };
             groups.push(copy.to(&to.join(group_folder(group)), last)?);
         }
+        copied();
         let after = runtime.block_on(etcd.calm(end))?;
         if after.is_as(&before) {
             return describe(&settings.name, &root, &before.format, (made_ms, groups));

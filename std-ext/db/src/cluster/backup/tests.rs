@@ -1,13 +1,12 @@
 //! Backups of nodes that run, damaged ones, and restored ones. Without etcd, the tests that need it say so and pass.
 
 use super::*;
-use crate::clock::TimeSource;
 use crate::cluster::adopt::{Choices, Plan};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::tests::groups;
 use crate::cluster::tests::{
-    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, write,
+    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, value, write,
 };
 use crate::config::ClusterSettings;
 use crate::log::LOG;
@@ -16,7 +15,7 @@ use crate::state::slots::slot;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn why(error: Result<Contents, StartError>) -> String {
     error.err().map(|why| why.to_string()).unwrap_or_default()
@@ -143,6 +142,7 @@ fn small(folder: &Path) -> (PathBuf, Contents) {
         }
         alone.snapshot().unwrap();
         alone.set("rose", group).unwrap();
+        alone.set_with_ttl("later", "gone", Duration::from_secs(9000)).unwrap();
     }
     let contents = super::take::tests::describe_alone(&to, 2);
     (to, contents)
@@ -306,26 +306,41 @@ fn a_backup_is_made_again_if_slots_move_meanwhile() {
     assert!(why.contains("1 moves of slots are in progress"), "a copy in between: {why:?}");
     assert!(!path.exists());
     etcd.etcdctl(&["del", key]);
-    // Moves that begin and end within a moment.
-    let taken = std::thread::scope(|scope| {
-        let moves = scope.spawn(|| {
-            let end = Instant::now() + Duration::from_secs(2);
-            let mut last = 0;
-            for number in 2.. {
-                last = TimeSource::System.now();
-                etcd.etcdctl(&["put", "/hedgerow/calm/last-move", &number.to_string()]);
-                if Instant::now() > end {
-                    break;
-                }
-            }
-            last
-        });
-        let taken = take(&settings, &to.at(0).join("calm"), None).unwrap();
-        let last = moves.join().unwrap();
-        assert!(taken.made_ms >= last, "slots have moved {} ms later", last - taken.made_ms);
-        taken
-    });
+    // A move that begins and ends while the groups are copied, for the first time.
+    let mut rounds = 0;
+    let mut copied = || {
+        rounds += 1;
+        let move_ends = || etcd.etcdctl(&["put", "/hedgerow/calm/last-move", "2"]);
+        (rounds == 1).then(move_ends);
+    };
+    let path = to.at(0).join("calm");
+    let within = Duration::from_secs(60);
+    let taken = super::take::take_in_rounds(&settings, &path, &[], within, &mut copied).unwrap();
+    assert_eq!(rounds, 2, "slots have moved meanwhile");
     assert_eq!(verify(&to.at(0).join("calm")).unwrap(), taken);
     let slots: Vec<_> = taken.groups.iter().map(|group| group.slots.clone()).collect();
     assert_eq!(slots, [[(0, 8191)], [(8192, 16_383)]]);
+}
+
+#[test]
+fn keys_are_restored_into_an_empty_cluster_only() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "restored"), Folders::new(2));
+    // Each of its groups has all keys, and those of other slots do not count.
+    let (backup, _) = small(folders.at(1));
+    let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+    let restore = || {
+        unless_forked(|| super::restore(&settings, &backup, Duration::from_secs(60)))
+            .map_err(|why| why.to_string())
+    };
+    let restored = restore().unwrap();
+    assert_eq!((restored.keys, &restored.problems[..]), (22, &[][..]));
+    agree(&nodes, &pairs(0, 20));
+    let owner = format!("group-{}", u32::from(slot(b"rose") >= 8192));
+    assert_eq!(value(&nodes[0], "rose"), Some(owner));
+    let again = restore();
+    let why = again.expect_err("it was not empty");
+    assert!(why.contains("has 22 keys already"), "{why}");
+    nodes[0].db().clear().unwrap();
+    assert_eq!(restore().unwrap().digest, restored.digest);
 }

@@ -180,8 +180,8 @@ fn check_data(
         return Ok(());
     }
     Err(StartError::new(format!(
-        "{} does not say what the files of group {group} have: entries up to {} instead of {lsn}, other slots, or those \
-         of another group or cluster",
+        "{} does not say what the files of group {group} have: entries up to {} instead of {lsn}, other slots, or \
+         those of another group or cluster",
         backup.join(NAME).display(),
         survey.last
     )))

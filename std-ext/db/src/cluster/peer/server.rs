@@ -1,7 +1,7 @@
 //! The server of peers: its thread, and the peers that it admits.
 
 use super::limits::SILENCE;
-use super::restored::MOST_RESTORED;
+use super::restored::{MOST_RESTORED, RESTORES};
 use super::service::Service;
 use super::serving::Serving;
 use super::socket::Incoming;
@@ -23,8 +23,8 @@ const MOST_REQUEST: usize = MOST_RESTORED;
 const MOST_HEADERS: u32 = 16 << 10;
 /// Calls of one connection at a time.
 const CALLS: u32 = 16;
-/// Threads that may block: for fetches, exports and a digest.
-const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + 1;
+/// Threads that may block: for fetches, exports, keys of a backup and a digest.
+const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + RESTORES + 1;
 /// How long stopping waits for a thread that reads a file.
 const STOP: Duration = Duration::from_secs(1);
 

@@ -5,6 +5,7 @@ use crate::cluster::adopt::ownership::decide;
 use crate::cluster::tests::groups::{self, knows_all};
 use crate::slot_set::share;
 use crate::state::slots::slot;
+use crate::state::transfer::Item;
 use std::ops::Range;
 
 /// A folder of one of two groups, which has got (`true`) and lost slots.
@@ -162,9 +163,9 @@ fn a_new_etcd_gets_all_groups() {
     let adopted = plan.carry_out().unwrap();
     assert_eq!((adopted.incarnation, adopted.groups.len()), (2, 2));
     let mut nodes = begin(&etcd);
-    for group in 0..2 {
-        agree(&nodes[group], &own(group));
-        nodes[group].iter().for_each(knows_all);
+    for (group, nodes) in nodes.iter().enumerate() {
+        agree(nodes, &own(group));
+        nodes.iter().for_each(knows_all);
     }
     for round in 0..2 {
         for (group, nodes) in nodes.iter().enumerate() {
@@ -181,4 +182,54 @@ fn a_new_etcd_gets_all_groups() {
     assert!(shown.contains("[0,0,1],[1,8191,0]"), "{shown}");
     let key = pairs(0, 100_000).into_iter().find(|(key, _)| slot(key.as_bytes()) == 0).unwrap().0;
     write(&nodes[1], &key, "here");
+}
+
+#[test]
+fn slots_that_were_leaving_are_given_back() {
+    let Some(lost) = Etcd::start(1) else { return };
+    let folders = [Folders::new(2), Folders::new(2)];
+    let begin = |etcd: &Etcd| -> Vec<Vec<Node>> {
+        let of = |group: u32| {
+            let settings = groups::of_group(etcd, "leaving", group);
+            groups::start(&settings, &folders[group as usize])
+        };
+        (0..2).map(of).collect()
+    };
+    let nodes = begin(&lost);
+    let moved = SlotSet::of_range(0..4096);
+    let all = pairs(0, 400).into_iter();
+    let written: Vec<_> = all.filter(|(key, _)| slot(key.as_bytes()) < 8192).collect();
+    for (key, value) in &written {
+        write(&nodes[0], key, value);
+    }
+    write(&nodes[1], "a", "other group");
+    // The source has lost the slots, and the target has an old value of one key.
+    let [source, target] = [0, 1].map(|group: usize| nodes[group][primary(&nodes[group])].db());
+    let (entry, _) = source.state().lose_slots(1, &moved).unwrap();
+    source.log().wait(entry).unwrap();
+    let has_left = |(key, _): &&(String, String)| moved.contains(slot(key.as_bytes()));
+    let key = &written.iter().find(has_left).unwrap().0;
+    let old = Item::Set(key.clone().into_bytes(), None, b"old".to_vec());
+    let entry = target.state().import(&moved, &[old], true).unwrap();
+    target.log().wait(entry).unwrap();
+    for nodes in &nodes {
+        agree(nodes, &[]);
+    }
+    drop((nodes, lost));
+
+    let Some(etcd) = Etcd::start(1) else { return };
+    let settings = groups::of_group(&etcd, "leaving", 0);
+    let all = folders.iter().flat_map(|group| [group.at(0), group.at(1)]);
+    let all: Vec<_> = all.map(Path::to_owned).collect();
+    let prepare = |assign: Vec<(SlotSet, u32)>| {
+        let choices = Choices { assign, ..Choices::default() };
+        unless_forked(|| Plan::prepare(&settings, &all, &choices))
+    };
+    let why = prepare(Vec::new()).err().unwrap().to_string();
+    assert!(why.contains("group 0 was losing them by a move") && why.contains("0-4095=0"), "{why}");
+    prepare(vec![(moved, 0)]).unwrap().carry_out().unwrap();
+    let nodes = begin(&etcd);
+    agree(&nodes[0], &written);
+    write(&nodes[0], key, "new");
+    assert!(nodes[1].iter().all(|node| node.db().get(key).is_err()), "two groups have a slot");
 }
