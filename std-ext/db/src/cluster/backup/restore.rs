@@ -20,6 +20,7 @@ use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::restored::{MESSAGE, RestoredKey, parts, size};
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
+use crate::cluster::registration::Registration;
 use crate::cluster::registry::read_nodes;
 use crate::clustered::{Digest, DigestPart, PARTS, add_key};
 use crate::config::ClusterSettings;
@@ -31,6 +32,7 @@ use crate::state::load::LoadingShards;
 use crate::state::slots::slot;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,21 +106,19 @@ pub fn restore(
     runtime()?.block_on(async {
         let (client, keys) = connect(settings).await?;
         let etcd = ClusterKeys { client, keys, name: settings.name.clone() };
-        let target = Target { etcd, options, end: Instant::now() + within };
-        let calm = target.etcd.calm(target.end).await?;
-        let target = Arc::new(target);
+        let calm = etcd.calm(Instant::now() + within).await?;
         let groups: Vec<u32> = calm.slots.groups().into_iter().collect();
-        for &group in &groups {
-            target.store(&calm, group, Vec::new(), true, within).await?;
+        let target = Arc::new(Target { etcd, options, calm });
+        let mut primaries: Vec<_> =
+            groups.iter().map(|group| Primary::of(&target, *group)).collect();
+        for primary in &mut primaries {
+            primary.store(Vec::new(), true, within).await?;
         }
-        let calm = Arc::new(calm);
-        send_all(&target, &calm, &contents, &backup, &groups).await?;
-        let mut digests = BTreeMap::new();
-        for &group in &groups {
-            digests.insert(group, target.digest(&calm, group).await?);
-        }
-        let moved = !target.etcd.calm(target.end).await?.is_as(&calm);
-        let expected = Expected::new(&digests, &calm);
+        send_all(&target, &contents, &backup, primaries).await?;
+        let digests = digests(&target, &groups).await?;
+        let end = Instant::now() + within;
+        let moved = !target.etcd.calm(end).await?.is_as(&target.calm);
+        let expected = Expected::new(&digests, &target.calm);
         let expected = of_backup(&contents, &backup, expected).await?;
         Ok(Restored::of(&digests, &expected, moved))
     })
@@ -128,83 +128,123 @@ pub fn restore(
 struct Target {
     etcd: ClusterKeys,
     options: PeerClientOptions,
-    /// When moves must have ended.
-    end: Instant,
+    /// The cluster before the first key was sent.
+    calm: Calm,
 }
 
-impl Target {
-    /// Returns a client of a group's primary, and the time at which it has registered itself; `None`
-    /// without a registration.
-    async fn primary(
-        &self,
-        calm: &Calm,
-        group: u32,
-    ) -> Result<Option<(PeerClient, u64)>, StartError> {
-        let nodes = read_nodes(&self.etcd.client, &self.etcd.keys).await?;
-        let nodes = nodes.into_iter().map(|node| node.registration);
-        let primaries = nodes.filter(|one| one.group == group && one.role == "primary");
-        let Some(primary) = primaries.max_by_key(|one| one.epoch) else { return Ok(None) };
-        let Some(address) = primary.peer_address() else { return Ok(None) };
-        let id =
-            GroupId { cluster: calm.format.cluster, incarnation: calm.format.incarnation, group };
-        let options = PeerClientOptions { group: id, ..self.options.clone() };
-        let client = PeerClient::new(&address, &options);
-        client.map(|client| Some((client, primary.wall))).map_err(of_group(group))
+/// The primary of a group that gets keys.
+struct Primary {
+    target: Arc<Target>,
+    group: u32,
+    /// A client of it, and the time at which it had registered itself; `None` until it is found.
+    found: Option<(PeerClient, u64)>,
+}
+
+impl Primary {
+    fn of(target: &Arc<Target>, group: u32) -> Self {
+        Self { target: Arc::clone(target), group, found: None }
     }
 
-    /// Stores keys at the primary of a group. Tries again for a time after errors that may pass.
+    /// Returns a client of the primary, and the time at which it had registered itself.
+    ///
+    /// # Errors
+    /// If it is not known at present.
+    async fn find(&mut self) -> Result<(PeerClient, u64), StartError> {
+        if let Some(found) = &self.found {
+            return Ok(found.clone());
+        }
+        let Target { etcd, options, calm } = &*self.target;
+        let nodes = read_nodes(&etcd.client, &etcd.keys).await?;
+        let nodes = nodes.into_iter().map(|node| node.registration);
+        let primaries = nodes.filter(|one| one.group == self.group && one.role == "primary");
+        let primary = primaries.max_by_key(|one| one.epoch);
+        let address = primary.as_ref().and_then(Registration::peer_address);
+        let (primary, address) =
+            primary.zip(address).ok_or_else(|| self.error("it has no primary at present"))?;
+        let id = GroupId {
+            cluster: calm.format.cluster,
+            incarnation: calm.format.incarnation,
+            group: self.group,
+        };
+        let options = PeerClientOptions { group: id, ..options.clone() };
+        let client = PeerClient::new(&address, &options).map_err(|why| self.error(why))?;
+        Ok(self.found.insert((client, primary.wall)).clone())
+    }
+
+    /// Stores keys. Tries again for a time after errors that may pass.
     async fn store(
-        &self,
-        calm: &Calm,
-        group: u32,
+        &mut self,
         keys: Vec<RestoredKey>,
         must_be_empty: bool,
         within: Duration,
     ) -> Result<(), StartError> {
         let end = Instant::now() + within;
         loop {
-            let why = match self.primary(calm, group).await? {
-                None => of_group(group)("it has no primary at present"),
-                Some((primary, _)) => {
-                    match primary.restore(group, keys.clone(), must_be_empty).await {
+            let why = match self.find().await {
+                Err(why) => why,
+                Ok((primary, _)) => {
+                    match primary.restore(self.group, keys.clone(), must_be_empty).await {
                         Ok(()) => return Ok(()),
                         Err(why @ (PeerError::Unreachable(_) | PeerError::Silent)) => {
-                            of_group(group)(why)
+                            self.error(why)
                         }
-                        Err(why) => return Err(of_group(group)(why)),
+                        Err(why) => return Err(self.error(why)),
                     }
                 }
             };
             if Instant::now() >= end {
                 return Err(why);
             }
+            // It may be another one.
+            self.found = None;
             sleep(AGAIN).await;
         }
     }
 
-    /// Returns a digest of all keys of a group's primary.
-    async fn digest(&self, calm: &Calm, group: u32) -> Result<Digest, StartError> {
-        let mut why = of_group(group)("it has no primary at present");
+    /// Returns a digest of all its keys.
+    async fn digest(mut self) -> Result<(u32, Digest), StartError> {
+        let mut why = self.error("it was not asked for a digest");
         for attempt in 1..=ATTEMPTS {
-            if let Some((mut primary, wall)) = self.primary(calm, group).await? {
-                let time = wall.saturating_add(AHEAD.saturating_mul(attempt));
-                match primary.digest(time, REACHED).await {
-                    Ok(Some(digest)) => return Ok(digest),
-                    // Its registration was older than that. The next attempt leaves more time.
-                    Ok(None) => {
-                        why = of_group(group)("its clock has reached the time of the digest");
+            match self.find().await {
+                Err(failed) => why = failed,
+                Ok((mut primary, wall)) => {
+                    let time = wall.saturating_add(AHEAD.saturating_mul(attempt));
+                    match primary.digest(time, REACHED).await {
+                        Ok(Some(digest)) => return Ok((self.group, digest)),
+                        // Its registration was older than that. The next attempt leaves more time.
+                        Ok(None) => {
+                            why = self.error("its clock has reached the time of the digest");
+                        }
+                        Err(failed) => why = self.error(failed),
                     }
-                    Err(failed) => why = of_group(group)(failed),
                 }
             }
+            self.found = None;
             sleep(AGAIN).await;
         }
         Err(why)
     }
+
+    fn error(&self, why: impl Display) -> StartError {
+        StartError::new(format!("group {}: {why}", self.group))
+    }
 }
 
-fn of_group<E: std::fmt::Display>(group: u32) -> impl Fn(E) -> StartError {
-    move |why| StartError::new(format!("group {group}: {why}"))
+/// Returns digests of all keys of the groups' primaries.
+async fn digests(
+    target: &Arc<Target>,
+    groups: &[u32],
+) -> Result<BTreeMap<u32, Digest>, StartError> {
+    let mut tasks = JoinSet::new();
+    for group in groups {
+        tasks.spawn(Primary::of(target, *group).digest());
+    }
+    let mut digests = BTreeMap::new();
+    while let Some(done) = tasks.join_next().await {
+        let (group, digest) = done.map_err(|why| StartError::new(why.to_string()))??;
+        digests.insert(group, digest);
+    }
+    Ok(digests)
 }
 
 // --------------------------------------------------------------------------------------------- sending
@@ -212,23 +252,22 @@ fn of_group<E: std::fmt::Display>(group: u32) -> impl Fn(E) -> StartError {
 /// Sends all keys of a backup to the groups of their slots.
 async fn send_all(
     target: &Arc<Target>,
-    calm: &Arc<Calm>,
     contents: &Arc<Contents>,
     backup: &Path,
-    groups: &[u32],
+    primaries: Vec<Primary>,
 ) -> Result<(), StartError> {
     let (mut senders, mut tasks) = (BTreeMap::new(), JoinSet::new());
-    for &group in groups {
+    for primary in primaries {
         let (sender, messages) = channel(WAITING);
-        senders.insert(group, Outgoing { sender, keys: Vec::new(), bytes: 0 });
-        tasks.spawn(send(Arc::clone(target), Arc::clone(calm), group, messages));
+        senders.insert(primary.group, Outgoing { sender, keys: Vec::new(), bytes: 0 });
+        tasks.spawn(send(primary, messages));
     }
-    let (contents, backup, owners) = (Arc::clone(contents), backup.to_owned(), Arc::clone(calm));
+    let (contents, backup, target) = (Arc::clone(contents), backup.to_owned(), Arc::clone(target));
     let read = spawn_blocking(move || {
         for group in &contents.groups {
             let own =
                 each_key(&backup, group.group, &group.slots, &mut |key, expires_at, value| {
-                    let owner = u32::from(owners.slots.owners()[usize::from(slot(key))]);
+                    let owner = u32::from(target.calm.slots.owners()[usize::from(slot(key))]);
                     let outgoing = senders.get_mut(&owner);
                     outgoing.is_some_and(|outgoing| outgoing.add(parts(key, expires_at, value)))
                 });
@@ -278,13 +317,11 @@ impl Outgoing {
 
 /// Sends the messages to a group until there are no more.
 async fn send(
-    target: Arc<Target>,
-    calm: Arc<Calm>,
-    group: u32,
+    mut primary: Primary,
     mut messages: Receiver<Vec<RestoredKey>>,
 ) -> Result<(), StartError> {
     while let Some(keys) = messages.recv().await {
-        target.store(&calm, group, keys, false, NO_PROGRESS).await?;
+        primary.store(keys, false, NO_PROGRESS).await?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ impl ClusterKeys {
                 Ok(calm) => return Ok(calm),
                 Err(moves) if Instant::now() >= end => {
                     return Err(StartError::new(format!(
-                        "{moves} moves of slots are in progress, and a backup waits for their end: look at \
+                        "{moves} moves of slots are in progress, and the command waits for their end: look at \
                          `hedgerow-db cluster move`, and try again"
                     )));
                 }
