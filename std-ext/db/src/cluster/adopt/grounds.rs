@@ -44,7 +44,7 @@ pub(super) fn next_incarnation(
     let incarnation = last.checked_add(1).ok_or_else(|| {
         StartError::new("the incarnation of the cluster is the largest number there is")
     })?;
-    Ok(Format { cluster, incarnation, made: now, groups: belonging.groups(), adopter: None })
+    Ok(Format { cluster, incarnation, ..Format::new(now, belonging.groups())? })
 }
 
 /// Checks that the logs in etcd are older than the folders, or of another history; or that the operator names the

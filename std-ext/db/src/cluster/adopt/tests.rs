@@ -411,7 +411,7 @@ fn folder(batches: &[&[u8]], incarnation: u64) -> made::Made {
 
 /// Makes a folder one of a group, and of a cluster of this number of groups.
 fn of_group(made: made::Made, incarnation: u64, (group, groups): (u32, u32)) -> made::Made {
-    let format = Format { cluster: [7; 16], incarnation, made: 1, groups, adopter: None };
+    let format = Format { cluster: [7; 16], incarnation, ..Format::new(1, groups).unwrap() };
     Belonging::new("roses", &format, group).write(&made.folder).unwrap();
     made
 }
@@ -447,7 +447,7 @@ fn the_folder_with_the_latest_entry_is_taken() {
 fn only_what_was_lost_is_replaced() {
     let found = groups(vec![folder(&[&[1, 2]], 4)]).unwrap();
     let in_etcd = |cluster, incarnation| {
-        let format = Format { cluster, incarnation, made: 1, groups: 1, adopter: None };
+        let format = Format { cluster, incarnation, ..Format::new(1, 1).unwrap() };
         Target { text: None, format: Some(format), tails: BTreeMap::new() }
     };
     let check = |target: &Target, standing, replace: Option<&str>| {

@@ -17,8 +17,8 @@ pub(in crate::cluster) const MESSAGE: usize = 256 << 10;
 pub(in crate::cluster) const PART: usize = 128 << 10;
 /// The bytes that a key takes beside its text and its value, and a little more.
 const KEY: usize = 64;
-/// Requests at a time. A caller that has given up one and repeats it must not be overtaken by it: a part of a value would
-/// replace the whole.
+/// Requests at a time. A caller that has given up one and repeats it must not be overtaken by it: a part of a value
+/// would replace the whole.
 pub(super) const RESTORES: usize = 1;
 /// The longest request: the last key may exceed the message by itself.
 pub(super) const MOST_RESTORED: usize = 512 << 10;

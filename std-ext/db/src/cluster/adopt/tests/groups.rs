@@ -101,7 +101,7 @@ fn assignments_are_checked() {
 #[test]
 fn entries_of_another_group_may_stay_as_they_are() {
     let found = super::groups(vec![folder(0, &[]), folder(1, &[])]).unwrap();
-    let format = Format { cluster: [7; 16], incarnation: 1, made: 1, groups: 2, adopter: None };
+    let format = Format { cluster: [7; 16], ..Format::new(1, 2).unwrap() };
     let target = Target { text: None, format: Some(format.clone()), tails: BTreeMap::new() };
     let check = |standings: [Standing; 2]| {
         let all = found.iter().map(|one| &one.taken).zip(standings);
