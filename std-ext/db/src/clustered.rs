@@ -12,6 +12,8 @@ use crate::state::load::LoadingShards;
 use std::sync::Arc;
 
 #[cfg(feature = "cluster")]
+pub(crate) use crate::state::digest::add_key;
+#[cfg(feature = "cluster")]
 pub use crate::state::digest::{Digest, DigestError, DigestPart, PARTS};
 pub use crate::state::follow::{FollowError, SteppedDown};
 pub use crate::state::role::Role;

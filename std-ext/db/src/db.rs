@@ -9,7 +9,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{BatchMark, LOG, Log, LogError, Lsn, OpenError, Position};
+use crate::log::{BatchMark, LOG, Log, LogError, Lsn, OpenError, Position, Recovered, Replay};
 use crate::options::{Eviction, Options};
 use crate::progress::Progress;
 use crate::request::{
@@ -558,9 +558,34 @@ pub(crate) fn recover(
 ) -> Result<(FileLog, Found), OpenError> {
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
+    recover_by(snapshot.as_ref(), shards, opened, progress, |from, above, replay| {
+        FileLog::open(Arc::clone(folder), options.fsync, from, above, replay)
+    })
+}
+
+/// Loads the data of a directory, and changes nothing in it.
+#[cfg(feature = "cluster")]
+pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<(), OpenError> {
+    let (mut opened, progress) = (Opened::default(), Progress::default());
+    let snapshot = Snapshot::newest_complete(folder)?;
+    recover_by(snapshot.as_ref(), shards, &mut opened, &progress, |from, above, replay| {
+        Ok(((), crate::log::survey(folder, from, above, replay)?))
+    })?;
+    Ok(())
+}
+
+/// Loads a snapshot, and the entries of the log that `open` opens: those from a number on, behind a snapshot that has
+/// some of the entries up to another number.
+fn recover_by<L>(
+    snapshot: Option<&Snapshot>,
+    shards: &LoadingShards,
+    opened: &mut Opened,
+    progress: &Progress,
+    open: impl FnOnce(Lsn, Lsn, &mut Replay<'_>) -> Result<(L, Recovered), OpenError>,
+) -> Result<(L, Found), OpenError> {
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
-    if let Some(snapshot) = &snapshot {
+    if let Some(snapshot) = snapshot {
         progress.add_total(snapshot.bytes());
         load(snapshot, shards, progress)?;
         for section in snapshot.sections() {
@@ -585,8 +610,7 @@ pub(crate) fn recover(
         }
         Ok(())
     };
-    let (log, found) =
-        FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
+    let (log, found) = open(least + 1, above, &mut replay)?;
     opened.log_entries = found.entries;
     if let Some(cut) = &found.cut {
         (opened.truncated_bytes, opened.discarded_entries) = (cut.bytes, cut.entries);

@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, security, upgrades, monitoring,
+//! Documentation pages: getting started, cluster, sharding, backup, etcd, Kubernetes, security, upgrades, monitoring,
 //! configuration, guarantees, limits.
 
 pub mod getting_started {
@@ -17,6 +17,12 @@ pub mod sharding {
     //! Several groups of nodes: finding a group, moving slots, balancing.
     //!
     #![doc = include_str!("../docs/sharding.md")]
+}
+
+pub mod backup {
+    //! Backups, and what to do after the loss of nodes or of etcd.
+    //!
+    #![doc = include_str!("../docs/backup.md")]
 }
 
 pub mod etcd {

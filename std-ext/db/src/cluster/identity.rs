@@ -121,9 +121,9 @@ impl Belonging {
         }
     }
 
-    /// Returns whether the cluster has several groups.
-    pub(super) fn has_several_groups(&self) -> bool {
-        (self.group, self.groups) != (0, 1)
+    /// Returns the number of groups that the slots were divided among when the cluster was made.
+    pub(super) fn groups(&self) -> u32 {
+        self.groups
     }
 
     /// Returns the number of the group.
@@ -378,7 +378,7 @@ mod tests {
         let of = |group| Belonging::new("roses", &format, group);
         of(1).write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
-        assert_eq!((own.check(&of(1)).unwrap(), own.has_several_groups()), (Age::Current, true));
+        assert_eq!((own.check(&of(1)).unwrap(), own.groups()), (Age::Current, 2));
         let why = own.check(&of(0)).unwrap_err().to_string();
         assert!(why.contains("set cluster-group 1; or choose an empty directory"), "{why}");
         // A folder from before there were groups belongs to the first one.
@@ -388,7 +388,7 @@ mod tests {
         let text = std::fs::read_to_string(folder.at(CLUSTER)).unwrap();
         assert!(!text.contains("group"), "{text}");
         assert_eq!(Belonging::of(&folder).unwrap().as_ref(), Some(&first));
-        assert!(!first.has_several_groups());
+        assert_eq!(first.groups(), 1);
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Keys {
         u64::from_str_radix(str::from_utf8(digits).ok().filter(|_| plain)?, 16).ok()
     }
 
+    /// Returns the prefix of all keys of all groups.
+    pub(crate) fn groups(&self) -> String {
+        format!("{}g/", self.prefix)
+    }
+
     /// Returns the prefix of all keys of the group.
     pub(crate) fn group(&self) -> String {
         self.group.clone()
@@ -195,6 +200,9 @@ mod tests {
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
         let other = Keys::new("roses", 12).unwrap();
         assert_eq!(keys.of_group(12), other);
+        assert!(
+            other.group().starts_with(&keys.groups()) && !keys.format().starts_with(&keys.groups())
+        );
         assert_eq!(other.place("ab"), "/hedgerow/roses/place/ab");
         assert_eq!(other.batch(42), "/hedgerow/roses/g/12/log/00000000000000000042");
         assert_eq!((other.format(), other.node("ab")), (keys.format(), keys.node("ab")));

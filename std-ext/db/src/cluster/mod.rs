@@ -59,6 +59,7 @@ mod registry;
 pub mod relay;
 mod replica;
 mod resync;
+mod slot_claims;
 mod slot_history;
 mod slot_map;
 mod space;

@@ -167,25 +167,31 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "adopt",
-        about: "Fill etcd from the directory of a node, because etcd was lost or restored from an older backup",
+        about: "Fill etcd from the directories of nodes, because etcd was lost or restored from an older backup",
         operand: None,
         flags: &[
             option(
                 "from",
                 "DIR",
-                "Another directory, beside that of --dir. The one with the latest entry is taken.",
+                "Another directory, beside that of --dir. Of each group, the one with the latest entry is taken.",
             ),
             option(
                 "replace",
                 "ID",
                 "Delete the cluster of this id in etcd, although it is another one, or goes on longer.",
             ),
+            option(
+                "assign",
+                "SLOTS=GROUP",
+                "Give slots to a group, as in 0-99,200=1, also if the directories say another one. May be given \
+                 several times.",
+            ),
             switch("yes", "Do not ask."),
         ],
     },
     Subcommand {
         name: "backup",
-        about: "Copy the data of a running node",
+        about: "Copy the data of a running cluster: of one node of each group",
         operand: None,
         flags: &[
             option(
@@ -196,15 +202,38 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             option(
                 "node",
                 "NODE",
-                "The node: its id, or the beginning of it. By default, the follower with most entries.",
+                "A node whose group is copied of it: its id, or the beginning of it. By default, the follower with \
+                 most entries. May be given for several groups.",
+            ),
+            option(
+                "within",
+                "SECONDS",
+                "How long to wait for the end of moves of slots; 600 by default.",
             ),
         ],
     },
     Subcommand {
         name: "restore",
-        about: "Make the directory of a node, which --dir names, of a backup. `adopt` fills etcd from it",
+        about: "Store the keys of a backup in an empty cluster of any number of groups, and compare digests",
+        operand: None,
+        flags: &[
+            option("from", "DIR", "The directory of the backup."),
+            option(
+                "within",
+                "SECONDS",
+                "How long to wait for primaries, and for the end of moves of slots; 60 by default.",
+            ),
+        ],
+    },
+    Subcommand {
+        name: "unpack",
+        about: "Make directories of nodes of a backup, one for each group. `adopt` fills etcd from them",
         operand: Some(("BACKUP", "The directory of the backup.")),
-        flags: &[],
+        flags: &[option(
+            "to",
+            "DIR",
+            "The directory for these directories, which must be empty or not be there.",
+        )],
     },
     Subcommand {
         name: "verify",
@@ -215,7 +244,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 ];
 
 /// The commands that need no cluster, and no settings of one.
-const OFFLINE: [&str; 2] = ["restore", "verify"];
+const OFFLINE: [&str; 2] = ["unpack", "verify"];
 
 /// A request to run a command of `hedgerow-db cluster`.
 #[derive(Clone, Debug)]

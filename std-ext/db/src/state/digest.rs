@@ -172,15 +172,24 @@ impl State {
     fn hash_records(&self, records: Vec<Vec<Record>>, floor: u64) -> [DigestPart; PARTS] {
         let mut parts = [DigestPart::default(); PARTS];
         for record in records.into_iter().flatten().filter(|record| !record.is_expired(floor)) {
-            let part = &mut parts[usize::from(slot(record.key())) / PART];
-            part.keys += 1;
-            let hash = shard::read(record, self.cold.as_deref(), |value| {
-                hash(record.key(), record.expires_at(), value)
+            shard::read(record, self.cold.as_deref(), |value| {
+                add_key(&mut parts, record.key(), record.expires_at(), value);
             });
-            part.hash = part.hash.wrapping_add(hash);
         }
         parts
     }
+}
+
+/// Adds a key to the digests of ranges of slots.
+pub(crate) fn add_key(
+    parts: &mut [DigestPart; PARTS],
+    key: &[u8],
+    expires_at: Option<u64>,
+    value: &[u8],
+) {
+    let part = &mut parts[usize::from(slot(key)) / PART];
+    part.keys += 1;
+    part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
 }
 
 /// Ends a digest, also one that failed: the noted records may be freed.

@@ -28,6 +28,10 @@ pub(crate) struct Met {
     pub(crate) slots: Vec<(SlotSet, bool)>,
 }
 
+/// Called with a key, its expiration and its value.
+#[cfg(feature = "cluster")]
+pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+
 /// The shards of a database that is being loaded. No reader sees them yet.
 pub(crate) struct LoadingShards {
     all: Box<[Shard]>,
@@ -182,6 +186,18 @@ impl LoadingShards {
             shard.update_stats(&core, None)
         };
         self.all.iter().map(publish).sum::<isize>().unsigned_abs()
+    }
+
+    /// Calls `each` with all keys, their expirations and their values.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
+        for shard in &self.all {
+            let mut core = shard.lock();
+            for record in core.begin_snapshot() {
+                core.read(record, |value| each(record.key(), record.expires_at(), value));
+            }
+            core.end_snapshot(0);
+        }
     }
 }
 

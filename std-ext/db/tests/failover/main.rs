@@ -8,6 +8,7 @@
 //! `HEDGEROW_FAILOVER_ROUNDS` says how often each of these happens; by default once. `HEDGEROW_IOREDIS` names a folder
 //! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
 
+mod drills;
 #[path = "../../src/cluster/etcd/process.rs"]
 #[allow(dead_code, reason = "the tests of etcd's client use the rest")]
 mod etcd;

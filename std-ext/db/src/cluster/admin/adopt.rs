@@ -3,17 +3,26 @@
 use super::call::Call;
 use super::error::AdminError;
 use super::report::Report;
-use crate::cluster::adopt::Plan;
+use super::slots;
+use crate::SlotSet;
+use crate::cluster::adopt::{AdoptedGroup, Choices, Plan};
 use crate::log::folder::LOCK;
+use crate::slot_set::MOST_GROUPS;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 #[derive(Serialize)]
 struct Adopted {
-    dir: PathBuf,
     cluster: String,
     incarnation: u64,
+    groups: Vec<OfGroup>,
+}
+
+#[derive(Serialize)]
+struct OfGroup {
+    group: u32,
+    dir: PathBuf,
     lsn: u64,
     others_must_be_empty: bool,
 }
@@ -26,7 +35,9 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     if folders.is_empty() || dir.join(LOCK).exists() {
         folders.insert(0, dir);
     }
-    let plan = Plan::prepare(&call.settings, &folders, asked.value("replace"))?;
+    let assign = asked.values("assign").map(assigned).collect::<Result<_, _>>()?;
+    let choices = Choices { replace: asked.value("replace").map(str::to_owned), assign };
+    let plan = Plan::prepare(&call.settings, &folders, &choices)?;
     let mut text = plan.text();
     if !asked.has("yes") {
         if !agrees(&text) {
@@ -35,22 +46,36 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         text.clear();
     }
     let adopted = plan.carry_out()?;
-    let next = if adopted.alone {
-        "Start the node with this directory first, and the others with empty ones."
-    } else {
-        "Start the nodes. Those with other entries refuse, and say so."
-    };
-    let folder = adopted.folder.display();
-    let done = format!("etcd goes on behind entry {} of {folder}. {next}\n", adopted.lsn);
-    text.push_str(&done);
-    let adopted = Adopted {
-        dir: adopted.folder,
-        cluster: adopted.cluster,
-        incarnation: adopted.incarnation,
-        lsn: adopted.lsn,
-        others_must_be_empty: adopted.alone,
-    };
+    text.extend(adopted.groups.iter().map(|AdoptedGroup { folder, lsn, alone, .. }| {
+        let next = if *alone {
+            "Start the node with this directory first, and the others with empty ones."
+        } else {
+            "Start the nodes. Those with other entries refuse, and say so."
+        };
+        format!("etcd goes on behind entry {lsn} of {}. {next}\n", folder.display())
+    }));
+    let groups = adopted.groups.into_iter().map(|one| OfGroup {
+        group: one.group,
+        dir: one.folder,
+        lsn: one.lsn,
+        others_must_be_empty: one.alone,
+    });
+    let (cluster, incarnation) = (adopted.cluster, adopted.incarnation);
+    let adopted = Adopted { cluster, incarnation, groups: groups.collect() };
     Ok(Report::new(text, &adopted, true))
+}
+
+/// Reads slots and the group that has them.
+fn assigned(text: &str) -> Result<(SlotSet, u32), AdminError> {
+    let read = text.split_once('=').and_then(|(ranges, group)| {
+        let group = group.trim().parse().ok().filter(|group| *group < MOST_GROUPS)?;
+        Some((slots::parse(ranges)?, group))
+    });
+    read.ok_or_else(|| {
+        AdminError::from(format!(
+            "--assign: invalid value '{text}': expected ranges of slots and a group, as in 0-99,200=1"
+        ))
+    })
 }
 
 /// Shows what will be done, and asks. Without a terminal there is nobody to ask.
@@ -62,4 +87,19 @@ fn agrees(text: &str) -> bool {
     let shown = write!(err, "{text}Type yes to do it: ").and_then(|()| err.flush());
     let mut answer = String::new();
     shown.and_then(|()| io::stdin().read_line(&mut answer)).is_ok() && answer.trim() == "yes"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_assigned_to_a_group() {
+        let read = |text| assigned(text).map(|(slots, group)| (slots.ranges(), group));
+        assert_eq!(read("0-99,200=1").unwrap(), (vec![(0, 99), (200, 200)], 1));
+        for wrong in ["", "=1", "0-99", "0-99=", "0-99=4096", "99-0=1", "0=1=2"] {
+            let why = read(wrong).expect_err(wrong).to_string();
+            assert!(why.contains("as in 0-99,200=1"), "{wrong}: {why}");
+        }
+    }
 }

@@ -1,44 +1,102 @@
-//! `hedgerow-db cluster backup`, `verify` and `restore`: see [`crate::cluster::backup`].
+//! `hedgerow-db cluster backup`, `verify`, `restore` and `unpack`: see [`crate::cluster::backup`].
 
 use super::call::Call;
 use super::error::AdminError;
 use super::report::Report;
-use super::text::size;
-use crate::cluster::backup::{self, Contents};
+use super::text::{list, size};
+use crate::cluster::backup::{self, Contents, GroupContents, Restored};
 use crate::config::ClusterInvocation;
+use std::fmt::Write as _;
 use std::path::Path;
+
+/// How long a backup waits for the end of moves of slots, in seconds.
+const WITHIN: u64 = 600;
+/// How long a restoration waits for that, and for primaries.
+const RESTORED_WITHIN: u64 = 60;
 
 pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let Some(to) = call.asked.value("to") else {
         let why = "cluster backup: name a directory for the backup with --to DIR";
         return Err(AdminError::from(why.to_owned()));
     };
-    let contents = backup::take(&call.settings, Path::new(to), call.asked.value("node"))?;
-    Ok(Report::new(format!("{to}: {}\n", text(&contents)), &contents, true))
+    let nodes: Vec<_> = call.asked.values("node").collect();
+    let within = call.seconds("within", WITHIN)?;
+    let contents = backup::take(&call.settings, Path::new(to), &nodes, within)?;
+    Ok(Report::new(format!("{to}: {}", text(&contents)), &contents, true))
 }
 
 pub(super) fn verify(asked: &ClusterInvocation) -> Result<Report, AdminError> {
     let contents = backup::verify(Path::new(&asked.operand))?;
-    Ok(Report::new(format!("{}: {}\n", asked.operand, text(&contents)), &contents, true))
+    Ok(Report::new(format!("{}: {}", asked.operand, text(&contents)), &contents, true))
 }
 
-pub(super) fn restore(asked: &ClusterInvocation) -> Result<Report, AdminError> {
-    let dir = asked.config.get("dir");
-    let contents = backup::restore(Path::new(&asked.operand), Path::new(dir))?;
+pub(super) fn restore(call: &Call) -> Result<Report, AdminError> {
+    let Some(from) = call.asked.value("from") else {
+        let why = "cluster restore: name the directory of a backup with --from DIR";
+        return Err(AdminError::from(why.to_owned()));
+    };
+    let within = call.seconds("within", RESTORED_WITHIN)?;
+    let restored = backup::restore(&call.settings, Path::new(from), within)?;
+    let healthy = restored.problems.is_empty();
+    Ok(Report::new(restored_text(&restored), &restored, healthy))
+}
+
+/// Says what a cluster has after a restoration, in whole lines.
+fn restored_text(restored: &Restored) -> String {
+    let Restored { keys, digest, groups, problems } = restored;
+    let mut text = String::new();
+    for one in groups {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "Group {}: {} keys at entry {}, digest {}.",
+            one.group, one.keys, one.lsn, one.digest
+        );
+    }
+    let end = match &problems[..] {
+        [] => format!("All {keys} keys are those of the backup, digest {digest}.\n"),
+        _ => "The cluster does not have the keys of the backup: empty it, and restore again.\n"
+            .to_owned(),
+    };
+    text + &end + &list("Differences", problems)
+}
+
+pub(super) fn unpack(asked: &ClusterInvocation) -> Result<Report, AdminError> {
+    let Some(to) = asked.value("to") else {
+        let why = "cluster unpack: name a directory for the directories of nodes with --to DIR";
+        return Err(AdminError::from(why.to_owned()));
+    };
+    let contents = backup::unpack(Path::new(&asked.operand), Path::new(to))?;
+    let from = contents.groups.iter().map(|group| format!(" --from {to}/group-{}", group.group));
     let text = format!(
-        "{dir}: {}\nFill etcd from it with `hedgerow-db cluster adopt --dir {dir}`.\n",
-        text(&contents)
+        "{to}: {}Fill etcd from it with `hedgerow-db cluster adopt{}`.\n",
+        text(&contents),
+        from.collect::<String>()
     );
     Ok(Report::new(text, &contents, true))
 }
 
-/// Says what a backup has.
+/// Says what a backup has, in whole lines.
 fn text(contents: &Contents) -> String {
-    let Contents { name, incarnation, lsn, snapshot_keys, log_entries, files, .. } = contents;
-    format!(
-        "all changes of the cluster {name:?} up to entry {lsn} of incarnation {incarnation}: {snapshot_keys} keys in a \
-         snapshot and {log_entries} log entries, {} in {} files",
+    let Contents { name, incarnation, groups, .. } = contents;
+    let count = match groups.len() {
+        1 => "1 group".to_owned(),
+        count => format!("{count} groups"),
+    };
+    let mut text = format!(
+        "the cluster {name:?}, incarnation {incarnation}: {count}, {} in {} files\n",
         size(contents.bytes()),
-        files.len()
-    )
+        contents.files().count()
+    );
+    for one in groups {
+        let GroupContents { group, slots, lsn, snapshot_keys, log_entries, .. } = one;
+        let slots = slots.iter().map(|(first, last)| u32::from(last - first) + 1).sum::<u32>();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "Group {group}, {slots} slots: all changes up to entry {lsn}; {snapshot_keys} keys in a snapshot and \
+             {log_entries} log entries."
+        );
+    }
+    text
 }

@@ -16,6 +16,7 @@ mod move_slots;
 mod nodes;
 mod rebalance;
 mod report;
+mod slots;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -46,13 +47,14 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("drain", rebalance::drain),
     ("adopt", adopt::run),
     ("backup", backup::run),
+    ("restore", backup::restore),
 ];
 
 /// The function of a command that needs no cluster.
 type Offline = fn(&ClusterInvocation) -> Result<Report, AdminError>;
 
 /// The functions of the commands that need no cluster, by their names.
-const OFFLINE: &[(&str, Offline)] = &[("restore", backup::restore), ("verify", backup::verify)];
+const OFFLINE: &[(&str, Offline)] = &[("unpack", backup::unpack), ("verify", backup::verify)];
 
 /// The result of a command.
 #[derive(Debug)]

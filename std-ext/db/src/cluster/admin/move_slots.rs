@@ -2,7 +2,7 @@
 //!
 //! It writes the record of the move, and waits until the record is gone. The primaries of the two groups do the rest.
 
-use super::{AdminError, Call, Group, Report};
+use super::{AdminError, Call, Group, Report, slots};
 use crate::SlotSet;
 use crate::cluster::etcd::Client;
 use crate::cluster::keys::Keys;
@@ -177,18 +177,7 @@ fn number_of(text: &str) -> Result<u64, AdminError> {
 
 /// Reads ranges of slots, as in `0-99,200`.
 fn parse_slots(text: &str) -> Result<SlotSet, AdminError> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
-    };
-    let mut ranges: Vec<(u16, u16)> = text
-        .split(',')
-        .map(range)
-        .collect::<Option<_>>()
-        .ok_or_else(|| AdminError::from(wrong_slots(text)))?;
-    ranges.sort_unstable();
-    let slots = SlotSet::from_ranges(&ranges).filter(|slots| !slots.is_empty());
-    slots.ok_or_else(|| AdminError::from(wrong_slots(text)))
+    slots::parse(text).ok_or_else(|| AdminError::from(wrong_slots(text)))
 }
 
 fn wrong_slots(text: &str) -> String {

@@ -1,13 +1,15 @@
-//! The folders of which one is adopted.
+//! The folders of which one of each group is adopted.
 
 use super::compare::{Relation, relation};
 use super::survey::Survey;
 use crate::cluster::error::StartError;
+use crate::cluster::identity::Belonging;
 use crate::cluster::peer::has_fetched;
 use crate::log::disk::{Disk as _, SystemDisk};
 use crate::log::folder::Folder;
 use crate::log::{LOG, OpenError};
 use crate::snapshot;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ pub(in crate::cluster) struct Candidate {
     pub(in crate::cluster) survey: Survey,
 }
 
-/// The folders, and which one has most.
+/// The folders of a group, and which one has most.
 pub(in crate::cluster) struct Candidates {
     /// The one with the latest entry.
     pub(in crate::cluster) taken: Candidate,
@@ -47,14 +49,19 @@ impl Candidate {
     pub(in crate::cluster) fn path(&self) -> &Path {
         self.folder.path()
     }
+
+    /// Returns the number of the group that the folder belongs to.
+    pub(in crate::cluster) fn group(&self) -> u32 {
+        self.survey.belonging.as_ref().map_or(0, Belonging::group)
+    }
 }
 
 impl Candidates {
-    /// Opens folders, reads all of them, and compares them.
+    /// Opens folders, reads all of them, and compares those of each group. Returns the groups by their numbers.
     ///
     /// # Errors
-    /// If one cannot be read, they do not belong together, none has an entry, or two of them have different entries.
-    pub(in crate::cluster) fn open(paths: &[PathBuf], name: &str) -> Result<Self, StartError> {
+    /// If one cannot be read, they do not belong together, none has an entry, or two of a group have different entries.
+    pub(in crate::cluster) fn open(paths: &[PathBuf], name: &str) -> Result<Vec<Self>, StartError> {
         let mut known = Vec::new();
         let mut all = Vec::new();
         for path in paths {
@@ -66,16 +73,27 @@ impl Candidates {
             }
         }
         check_names(&all, name)?;
-        // Of several with the same last entry, the one that was named first.
-        let most = all.iter().map(|candidate| candidate.survey.last).max().unwrap_or(0);
-        let Some(place) = all.iter().position(|one| one.survey.last == most).filter(|_| most > 0)
-        else {
+        check_clusters(&all)?;
+        let mut groups: BTreeMap<u32, Vec<Candidate>> = BTreeMap::new();
+        for candidate in all {
+            groups.entry(candidate.group()).or_default().push(candidate);
+        }
+        let compared = groups.into_values().map(Self::of_group).filter_map(Result::transpose);
+        let compared = compared.collect::<Result<Vec<_>, _>>()?;
+        if compared.is_empty() {
             return Err(StartError::new(
                 "none of the directories has an entry: name the directory of a node with --dir, or several with --from",
             ));
-        };
-        let taken = all.remove(place);
-        check_clusters(&taken, &all)?;
+        }
+        Ok(compared)
+    }
+
+    /// Compares the folders of a group. Nothing if none of them has an entry.
+    fn of_group(mut all: Vec<Candidate>) -> Result<Option<Self>, StartError> {
+        // Of several with the same last entry, the one that was named first.
+        let most = all.iter().map(|candidate| candidate.survey.last).max().unwrap_or(0);
+        let place = all.iter().position(|one| one.survey.last == most).filter(|_| most > 0);
+        let Some(taken) = place.map(|place| all.remove(place)) else { return Ok(None) };
         let others = all.into_iter().map(|other| {
             let relation = relation((&taken.folder, &taken.survey), &other.survey)?;
             Ok((other, relation))
@@ -94,7 +112,12 @@ impl Candidates {
                 other.survey.last
             )));
         }
-        Ok(Self { taken, others })
+        Ok(Some(Self { taken, others }))
+    }
+
+    /// Returns the number of the group.
+    pub(in crate::cluster) fn group(&self) -> u32 {
+        self.taken.group()
     }
 
     /// All folders, the one that is taken first.
@@ -129,17 +152,25 @@ fn check_names(all: &[Candidate], name: &str) -> Result<(), StartError> {
 }
 
 /// Checks that all folders with data are of one cluster.
-fn check_clusters(taken: &Candidate, others: &[Candidate]) -> Result<(), StartError> {
-    let id = |candidate: &Candidate| {
-        candidate.survey.belonging.as_ref().map(|belonging| belonging.cluster())
-    };
-    let with_data = others.iter().filter(|other| other.survey.last > 0);
+fn check_clusters(all: &[Candidate]) -> Result<(), StartError> {
+    let mut with_data = all.iter().filter(|one| one.survey.last > 0);
+    let Some(first) = with_data.next() else { return Ok(()) };
+    let id = |one: &Candidate| one.survey.belonging.as_ref().map(Belonging::cluster);
+    let groups = |one: &Candidate| one.survey.belonging.as_ref().map(Belonging::groups);
     for other in with_data {
-        if id(other) != id(taken) || id(other).is_none() {
+        if id(other) != id(first) || id(other).is_none() {
             return Err(StartError::new(format!(
                 "{} and {} hold data of different clusters, or of databases that are no nodes of one: name only one of \
                  them",
-                taken.path().display(),
+                first.path().display(),
+                other.path().display()
+            )));
+        }
+        if groups(other) != groups(first) {
+            return Err(StartError::new(format!(
+                "{} and {} do not agree among how many groups the cluster was divided when it was made: restore the \
+                 file `cluster` of one of them",
+                first.path().display(),
                 other.path().display()
             )));
         }

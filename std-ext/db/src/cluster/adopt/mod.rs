@@ -1,19 +1,26 @@
-//! `hedgerow-db cluster adopt`: fills etcd from the folder of a node, because etcd was lost, emptied, or restored from
-//! an older backup; or makes the folder of a database on one machine the first member of a cluster.
+//! `hedgerow-db cluster adopt`: fills etcd from the folders of nodes, one of each group, because etcd was lost,
+//! emptied, or restored from an older backup; or makes the folder of a database on one machine the first member of a
+//! cluster.
 //!
-//! 1. `candidates`: the folders are read wholly and compared. The one with the latest entry is taken.
-//! 2. `target`: etcd is read, and no node may be registered there.
-//! 3. `seed`: etcd gets the end of that folder's log (`window`) and a new *incarnation*.
+//! 1. `candidates`: the folders are read wholly, and those of each group are compared. The one with the latest entry is
+//!    taken.
+//! 2. `ownership`: each slot must have exactly one group, by the logs in the folders, or by the operator's decision.
+//! 3. `target`, `grounds`: etcd is read, and no node may be registered there.
+//! 4. `seed`: etcd gets the end of each of these folders' logs (`window`) and a new *incarnation*.
 //!
 //! A member that has the same entries, or fewer, finds its last batch in etcd, compares it, and follows on. One with
 //! other entries stops with a sentence, and so does one whose batches etcd does not have [C-13]. Nothing of a folder is
 //! ever thrown away.
 //!
 //! If the last batch cannot be made again, because it is in the snapshot only, or the folder is of a database on one
-//! machine, the folder's log gets one more entry. It begins a batch of a new history, so only empty nodes can join.
+//! machine, the folder's log gets one more entry (`history`). It begins a batch of a new history, so only empty nodes
+//! can join.
 
 mod candidates;
 mod compare;
+mod grounds;
+mod history;
+mod ownership;
 mod seed;
 mod survey;
 mod target;
@@ -21,27 +28,28 @@ mod target;
 mod tests;
 mod window;
 
-use super::core::{Entry, Epoch, Mark, Members, Tail};
+use super::core::{Members, Tail};
 use super::error::StartError;
 use super::etcd::{Client, Settings};
 use super::hex;
-use super::identity::{self, Belonging, Format};
+use super::identity::{self, Format};
 use super::keys::Keys;
 use super::meet;
-use super::peer::Spool;
-use super::relay::position::logged_mark;
-use super::resync::MOST_SPOOLED;
+use crate::SlotSet;
 use crate::clock::{TimeSource, milliseconds};
 use crate::config::ClusterSettings;
-use crate::log::{Log as _, Lsn, change};
+use crate::log::Lsn;
 use candidates::{Candidate, Candidates};
 use compare::Relation;
-use seed::Seed;
+use grounds::{may_replace, next_incarnation};
+use history::begin_history;
+use ownership::Ownership;
+use seed::{GroupSeed, Seed};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 pub(super) use survey::Survey;
-use survey::{Logged, force_log, open_log, read_log};
+use survey::{force_log, read_log};
 use target::{Standing, Target, check_that_no_node_runs};
 use tokio::runtime::Runtime;
 use window::{Builder, Window};
@@ -52,71 +60,163 @@ const CALL: Duration = Duration::from_secs(10);
 /// An adoption that was prepared: nothing has changed yet.
 pub struct Plan {
     settings: ClusterSettings,
-    candidates: Candidates,
+    groups: Vec<GroupPlan>,
     target: Target,
-    standing: Standing,
     /// The cluster as it will be.
     format: Format,
-    /// The end of the folder's log; `None` if it gets another entry.
+}
+
+/// The adoption of a group.
+struct GroupPlan {
+    candidates: Candidates,
+    standing: Standing,
+    /// The end of the taken folder's log; `None` if it gets another entry.
     window: Option<Window>,
+    ownership: Ownership,
+}
+
+/// The choices of an operator.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// The id of the cluster in etcd that may be replaced although it is another one, or has later entries.
+    pub replace: Option<String>,
+    /// The groups of slots, also if the folders say another one.
+    pub assign: Vec<(SlotSet, u32)>,
 }
 
 /// The outcome of an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adopted {
-    /// The folder whose entries etcd has now.
-    pub folder: PathBuf,
     /// The id of the cluster: 32 hexadecimal digits.
     pub cluster: String,
     /// The new incarnation of its log.
     pub incarnation: u64,
-    /// The last entry.
+    /// The groups.
+    pub groups: Vec<AdoptedGroup>,
+}
+
+/// The outcome of the adoption of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdoptedGroup {
+    /// The group.
+    pub group: u32,
+    /// The folder whose entries etcd has now.
+    pub folder: PathBuf,
+    /// The last entry of that folder.
     pub lsn: Lsn,
     /// Whether only nodes with empty folders can join.
     pub alone: bool,
 }
 
 impl Plan {
-    /// Reads folders and etcd. `replace` is the id of the cluster in etcd that may be replaced although it is another
-    /// one, or has later entries.
+    /// Reads folders and etcd.
     ///
     /// # Errors
     /// A sentence that says why the folders cannot be adopted, and what to do. Nothing was changed then.
     pub fn prepare(
         settings: &ClusterSettings,
         folders: &[PathBuf],
-        replace: Option<&str>,
+        choices: &Choices,
     ) -> Result<Self, StartError> {
-        let candidates = Candidates::open(folders, &settings.name)?;
-        refuse_groups(settings, &candidates, None)?;
-        let taken = &candidates.taken;
-        let (target, standing) = runtime()?.block_on(async {
+        let all = Candidates::open(folders, &settings.name)?;
+        let owned = ownership::decide(&all, &choices.assign)?;
+        let (target, standings) = runtime()?.block_on(async {
             let (client, keys) = connect(settings).await?;
-            let target = Target::read(&client, &keys).await?;
-            let standing = target.standing(&client, &keys, &taken.survey).await?;
-            Ok::<_, StartError>((target, standing))
+            let target = Target::read(&client, &keys, all.iter().map(Candidates::group)).await?;
+            let mut standings = Vec::new();
+            for one in &all {
+                let (keys, survey) = (keys.of_group(one.group()), &one.taken.survey);
+                standings.push(target.standing(&client, &keys, survey).await?);
+            }
+            Ok::<_, StartError>((target, standings))
         })?;
-        refuse_groups(settings, &candidates, Some(&target))?;
-        let format = next_incarnation(&candidates, &target)?;
-        may_replace(&settings.name, taken, (&target, standing), &format, replace)?;
-        let mut builder = Builder::default();
-        read_log(&taken.folder, &mut |logged| builder.take(&logged))?;
-        let window = taken.survey.belonging.as_ref().and_then(|_| builder.finish());
-        let settings = settings.clone();
-        Ok(Self { settings, candidates, target, standing, format, window })
+        let format = next_incarnation((settings.group, settings.groups), &all, &target)?;
+        let standing = all.iter().map(|one| &one.taken).zip(standings.iter().copied());
+        let standing: Vec<_> = standing.collect();
+        may_replace(&settings.name, &standing, &target, &format, choices.replace.as_deref())?;
+        let mut groups = Vec::new();
+        for ((candidates, ownership), standing) in all.into_iter().zip(owned).zip(standings) {
+            let (taken, mut builder) = (&candidates.taken, Builder::default());
+            read_log(&taken.folder, &mut |logged| builder.take(&logged))?;
+            let window = taken.survey.belonging.as_ref().and_then(|_| builder.finish());
+            groups.push(GroupPlan { candidates, standing, window, ownership });
+        }
+        Ok(Self { settings: settings.clone(), groups, target, format })
     }
 
     /// Says what will be done, in whole lines.
     pub fn text(&self) -> String {
-        let (Self { candidates, format, standing, .. }, mut text) = (self, String::new());
-        let mut line = |line: String| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{line}");
+        let (Self { groups, format, target, settings }, mut text) = (self, String::new());
+        let several = groups.len() > 1;
+        for group in groups {
+            text += &group.found(several);
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "etcd: {target}");
+        for group in groups {
+            text += &group.lost(several);
+        }
+        let ends = groups.iter().map(|group| group.end().to_string());
+        let _ = writeln!(
+            text,
+            "etcd gets incarnation {} of the cluster {:?} with the id {}, and its log goes on behind entry {}.",
+            format.incarnation,
+            settings.name,
+            hex::text(&format.cluster),
+            ends.collect::<Vec<_>>().join(" and "),
+        );
+        for group in groups {
+            text += &group.changes(several);
+        }
+        text
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// If a node is registered, or etcd or the folders cannot be written. To do all of it again completes the work.
+    pub fn carry_out(self) -> Result<Adopted, StartError> {
+        let Self { settings, groups, target, format } = self;
+        let adopter = u64::from_le_bytes(identity::random()?);
+        let slots = groups.iter().map(|one| (one.candidates.group(), one.ownership.slots.clone()));
+        let slots = ownership::map(format.groups, slots);
+        runtime()?.block_on(async {
+            let (client, keys) = connect(&settings).await?;
+            check_that_no_node_runs(&client, &keys).await?;
+            let latest = groups.iter().map(|group| group.candidates.taken.survey.time).max();
+            let now = TimeSource::System.now().max(latest.unwrap_or(0));
+            let (mut seeds, mut adopted) = (Vec::new(), Vec::new());
+            for group in groups {
+                let (seed, outcome) = group.seed(&settings, &format, now)?;
+                seeds.push(seed);
+                adopted.push(outcome);
+            }
+            let cluster = hex::text(&format.cluster);
+            let adopted = Adopted { cluster, incarnation: format.incarnation, groups: adopted };
+            let seed = Seed { format, groups: seeds, slots };
+            seed.put(&client, &keys, target.text, adopter).await?;
+            Ok(adopted)
+        })
+    }
+}
+
+impl GroupPlan {
+    /// Returns the last entry that is kept.
+    fn end(&self) -> Lsn {
+        self.candidates.taken.survey.last
+    }
+
+    /// Says which folders there are.
+    fn found(&self, several: bool) -> String {
+        let Candidates { taken, others } = &self.candidates;
+        let group = |one: &Candidate| {
+            let contents = contents(&one.survey);
+            if several { format!("group {}, {contents}", one.group()) } else { contents }
         };
-        let taken = &candidates.taken;
-        line(format!("{}: {}; it is taken", taken.path().display(), contents(&taken.survey)));
-        for (other, relation) in &candidates.others {
+        let mut text = format!("{}: {}; it is taken\n", taken.path().display(), group(taken));
+        for (other, relation) in others {
             let behind = taken.survey.last - other.survey.last;
             let how = match (relation, behind) {
                 (Relation::Prefix, 0) => "the same entries".to_owned(),
@@ -126,86 +226,98 @@ impl Plan {
                 _ => "it cannot be compared; its node may have to begin with an empty directory"
                     .to_owned(),
             };
-            line(format!("{}: {}; {how}", other.path().display(), contents(&other.survey)));
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{}: {}; {how}", other.path().display(), group(other));
         }
-        line(format!("etcd: {}", self.target));
-        let lost = match *standing {
+        text
+    }
+
+    /// Says what is deleted in etcd.
+    fn lost(&self, several: bool) -> String {
+        let taken = &self.candidates.taken;
+        let lost = match self.standing {
             Standing::Fork(last) | Standing::Unknown(last) => format!(
                 "The log in etcd is deleted. Its entries that the directory lacks, up to {last}, are lost."
             ),
             Standing::Behind(last) => {
                 format!("The log in etcd, which ends with entry {last}, is deleted.")
             }
+            Standing::Complete(last) if last == taken.survey.last => {
+                format!("The log in etcd, which ends with entry {last}, too, is deleted.")
+            }
             Standing::Complete(last) => format!(
                 "The log in etcd is deleted. Its entries from {} to {last} are lost.",
                 taken.survey.last + 1
             ),
             Standing::Damaged => "The log in etcd, which cannot be read, is deleted.".to_owned(),
-            Standing::Empty => String::new(),
+            Standing::Empty => return String::new(),
         };
-        if !lost.is_empty() {
-            line(lost);
+        self.of(several) + &lost + "\n"
+    }
+
+    /// Says what a node of the group has to know.
+    fn changes(&self, several: bool) -> String {
+        let mut text = String::new();
+        for (slots, verb) in [(&self.ownership.gains, "gets"), (&self.ownership.loses, "loses")] {
+            if !slots.is_empty() {
+                let ranges =
+                    slots.ranges().into_iter().map(|(first, last)| format!("{first}-{last}"));
+                let ranges = ranges.collect::<Vec<_>>().join(",");
+                let _ = writeln!(
+                    text,
+                    "Group {} {verb} the slots {ranges}, other than its directory says.",
+                    self.candidates.group()
+                );
+            }
         }
-        line(format!(
-            "etcd gets incarnation {} of the cluster {:?} with the id {}, and its log goes on behind entry {}.",
-            format.incarnation,
-            self.settings.name,
-            hex::text(&format.cluster),
-            taken.survey.last
-        ));
         if self.window.is_none() {
-            line(
-                "This directory must be that of the first node. The directories of all other nodes must be empty."
-                    .to_owned(),
-            );
+            text += &self.of(several);
+            text += "This directory must be that of the first node. ";
+            text += "The directories of all other nodes must be empty.\n";
         }
         text
     }
 
-    /// Does it.
-    ///
-    /// # Errors
-    /// If a node is registered, or etcd or the folder cannot be written. To do all of it again completes the work.
-    pub fn carry_out(self) -> Result<Adopted, StartError> {
-        let Self { settings, candidates, target, format, window, .. } = self;
-        let adopter = u64::from_le_bytes(identity::random()?);
-        runtime()?.block_on(async {
-            let (client, keys) = connect(&settings).await?;
-            check_that_no_node_runs(&client, &keys).await?;
-            let now = TimeSource::System.now();
-            let alone = window.is_none();
-            let window = match window {
-                Some(window) => {
-                    // Nodes trust etcd that this folder has these entries, also after a loss of power.
-                    force_log(&candidates.taken.folder)?;
-                    window
-                }
-                None => begin_history(&candidates.taken, &settings.name, &format, now)?,
-            };
-            let (end, path) = (window.end, candidates.taken.path().to_owned());
-            let tail = Tail {
-                epoch: end.epoch,
-                node: None,
-                nonce: 0,
-                seq: end.seq,
-                lsn: end.lsn,
-                time: now.max(end.time),
-                beat: 0,
-                lease: super::core::tail::MOST_LEASE.min(milliseconds(settings.lease)).max(1),
-                chain: end.chain,
-            };
-            let members = members(&candidates, now)?;
-            let adopted = Adopted {
-                folder: path,
-                cluster: hex::text(&format.cluster),
-                incarnation: format.incarnation,
-                lsn: end.lsn,
-                alone,
-            };
-            let seed = Seed { format, window, tail, members };
-            seed.put(&client, &keys, target.text, adopter).await?;
-            Ok(adopted)
-        })
+    fn of(&self, several: bool) -> String {
+        if several { format!("Group {}: ", self.candidates.group()) } else { String::new() }
+    }
+
+    /// Prepares the folder, and returns what etcd gets.
+    fn seed(
+        self,
+        settings: &ClusterSettings,
+        format: &Format,
+        now: u64,
+    ) -> Result<(GroupSeed, AdoptedGroup), StartError> {
+        let Self { candidates, window, ownership, .. } = self;
+        let (taken, group, alone) = (&candidates.taken, candidates.group(), window.is_none());
+        let mut window = match window {
+            Some(window) => {
+                // Nodes trust etcd that this folder has these entries, also after a loss of power.
+                force_log(&taken.folder)?;
+                window
+            }
+            None => begin_history(taken, &settings.name, format, now)?,
+        };
+        let adopted =
+            AdoptedGroup { group, folder: taken.path().to_owned(), lsn: window.end.lsn, alone };
+        if let Some(changes) = ownership.changes() {
+            window.add(now, changes);
+        }
+        let end = window.end;
+        let tail = Tail {
+            epoch: end.epoch,
+            node: None,
+            nonce: 0,
+            seq: end.seq,
+            lsn: end.lsn,
+            time: now.max(end.time),
+            beat: 0,
+            lease: super::core::tail::MOST_LEASE.min(milliseconds(settings.lease)).max(1),
+            chain: end.chain,
+        };
+        let members = members(&candidates, now)?;
+        Ok((GroupSeed { group, window, tail, members }, adopted))
     }
 }
 
@@ -239,155 +351,10 @@ fn contents(survey: &Survey) -> String {
     format!("incarnation {}, up to entry {}", belonging.incarnation(), survey.last)
 }
 
-/// Returns the cluster as it will be. A folder without a cluster makes a new one.
-fn next_incarnation(candidates: &Candidates, target: &Target) -> Result<Format, StartError> {
-    let now = TimeSource::System.now();
-    let taken = &candidates.taken;
-    let Some(belonging) = &taken.survey.belonging else { return Format::new(now, 1) };
-    let cluster = belonging.cluster().ok_or_else(|| {
-        StartError::new(format!(
-            "the file `cluster` in {} has no id: restore the directory",
-            taken.path().display()
-        ))
-    })?;
-    let in_etcd = target.format.as_ref().filter(|format| format.cluster == cluster);
-    let known = candidates.all().filter_map(|one| one.survey.belonging.as_ref());
-    let last = known
-        .map(Belonging::incarnation)
-        .chain(in_etcd.map(|format| format.incarnation))
-        .max()
-        .unwrap_or(0);
-    let incarnation = last.checked_add(1).ok_or_else(|| {
-        StartError::new("the incarnation of the cluster is the largest number there is")
-    })?;
-    Ok(Format { cluster, incarnation, ..Format::new(now, 1)? })
-}
-
-/// Refuses clusters of several groups: the log in etcd of one group says nothing about the others.
-fn refuse_groups(
-    settings: &ClusterSettings,
-    candidates: &Candidates,
-    target: Option<&Target>,
-) -> Result<(), StartError> {
-    let of_several =
-        |one: &&Candidate| one.survey.belonging.as_ref().is_some_and(Belonging::has_several_groups);
-    if let Some(one) = candidates.all().find(of_several) {
-        return Err(StartError::new(format!(
-            "{} belongs to a cluster of several groups, and adopt knows only clusters of one group. Keep the \
-             directories of all nodes; `hedgerow-db --dir` opens a copy of one without a cluster",
-            one.path().display()
-        )));
-    }
-    if target.and_then(|target| target.format.as_ref()).is_some_and(|format| format.groups != 1) {
-        return Err(StartError::new(format!(
-            "the cluster {:?} in etcd has several groups, and adopt knows only clusters of one group: choose another \
-             cluster-name",
-            settings.name
-        )));
-    }
-    if (settings.group, settings.groups) != (0, 1) {
-        return Err(StartError::new(
-            "adopt makes a cluster of one group: leave out cluster-group and cluster-groups",
-        ));
-    }
-    Ok(())
-}
-
-/// Checks that the log in etcd is older than the folder, or of another history; or that the operator names it.
-fn may_replace(
-    name: &str,
-    taken: &Candidate,
-    (target, standing): (&Target, Standing),
-    format: &Format,
-    replace: Option<&str>,
-) -> Result<(), StartError> {
-    let Some(found) = &target.format else { return Ok(()) };
-    let (id, path) = (hex::text(&found.cluster), taken.path().display());
-    match replace {
-        Some(named) if named == id => return Ok(()),
-        Some(named) => {
-            return Err(StartError::new(format!(
-                "--replace names the cluster {named:?}, but etcd has {id}"
-            )));
-        }
-        None => {}
-    }
-    if found.cluster != format.cluster {
-        return Err(StartError::new(format!(
-            "etcd has another cluster of the name {name:?}: {target}. Choose another cluster-name; or add --replace \
-             {id} to delete that cluster for good"
-        )));
-    }
-    match standing {
-        Standing::Complete(last) => Err(StartError::new(format!(
-            "etcd has all entries of {path}, and goes on to entry {last}: nothing is lost, so start the nodes. To \
-             delete the entries behind {} for good, add --replace {id}",
-            taken.survey.last
-        ))),
-        Standing::Unknown(last) => Err(StartError::new(format!(
-            "etcd goes on to entry {last}, and {path} to entry {}; etcd no longer has the batches that would show \
-             whether it lost an entry of this directory. Start the node, which copies the data of another one. If \
-             etcd's log is wrong, add --replace {id} to delete it for good",
-            taken.survey.last
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// Returns the members that are known. Others add themselves when they start.
 fn members(candidates: &Candidates, now: u64) -> Result<Members, StartError> {
     // A folder that was adopted without a cluster has got its name meanwhile.
     let own = identity::node_id(&candidates.taken.folder)?;
     let known = candidates.others.iter().filter_map(|(other, _)| other.survey.node);
     Ok(known.fold(Members::default().with(own, now), |members, node| members.with(node, now)))
-}
-
-/// Gives the folder's log one more entry, which begins a batch of a new history. Returns that batch.
-fn begin_history(
-    taken: &Candidate,
-    name: &str,
-    format: &Format,
-    now: u64,
-) -> Result<Window, StartError> {
-    let Candidate { folder, survey } = taken;
-    let node = identity::node_id(folder)?;
-    // First, so that a folder with a mark always belongs to a cluster.
-    Belonging::new(name, format, 0).write(folder)?;
-    let (seq, epoch): (u64, Epoch) = survey.mark.map_or((0, 0), |mark| (mark.seq, mark.epoch));
-    // The number before it stays unused: nobody can read on from an earlier batch.
-    let mark = Mark {
-        seq: seq + 2,
-        epoch: epoch + 1,
-        chain: super::core::Chain(identity::random()?),
-        first: survey.last + 1,
-    };
-    let mut changes = Vec::new();
-    change::begin(mark.epoch, &node.0, &mut changes);
-    let entry = Entry { lsn: mark.first, time: now.max(survey.time), changes };
-    let mut marked = Vec::new();
-    change::batch(&logged_mark(&mark), &mut marked);
-    marked.extend_from_slice(&entry.changes);
-    append(folder.path(), taken, &entry, &marked)?;
-    // Batches of another history, which the node would read before those in etcd.
-    if let Ok(Some(spool)) = Spool::open(folder.path(), MOST_SPOOLED)
-        && let Err(why) = spool.remove()
-    {
-        return Err(StartError::new(why.to_string()));
-    }
-    let mut builder = Builder::default();
-    builder.take(&Logged { mark: Some(mark), entry });
-    builder.finish().ok_or_else(|| StartError::new("the new batch cannot be made"))
-}
-
-/// Appends an entry to the folder's log, and forces it to the disk.
-fn append(path: &Path, taken: &Candidate, entry: &Entry, changes: &[u8]) -> Result<(), StartError> {
-    let failed = |why: &dyn std::fmt::Display| {
-        StartError::new(format!("the log in {} cannot be written: {why}", path.display()))
-    };
-    let log = open_log(&taken.folder)?;
-    let lsn = log.append(entry.time, changes).map_err(|why| failed(&why))?;
-    if lsn != entry.lsn {
-        return Err(failed(&"it has changed meanwhile"));
-    }
-    log.wait(lsn).and_then(|()| log.close()).map_err(|why| failed(&why))
 }

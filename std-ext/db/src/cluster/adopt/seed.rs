@@ -1,8 +1,9 @@
-//! Fills etcd with the end of a folder's log.
+//! Fills etcd with the ends of the logs of folders, one of each group.
 //!
-//! 1. `format` says that it is being filled, so that no node uses it. All keys of the group are deleted.
-//! 2. The batches of the window are put.
-//! 3. The line of the log and the members are put, and `format` names the new incarnation.
+//! 1. `format` says that it is being filled, so that no node uses it. All keys of groups, of moves and of slots are
+//!    deleted.
+//! 2. The batches of the windows are put, and then the lines of the logs, and the members.
+//! 3. The map of slots is put, and `format` names the new incarnation.
 //!
 //! Each transaction compares `format` with the value of the one before, so two commands at a time do no harm, and one
 //! that was interrupted is repeated from the beginning.
@@ -15,6 +16,7 @@ use crate::cluster::etcd::{
 };
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use crate::cluster::slot_map::SlotMap;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -30,6 +32,16 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(in crate::cluster) struct Seed {
     /// The cluster, with its new incarnation.
     pub(in crate::cluster) format: Format,
+    /// The groups.
+    pub(in crate::cluster) groups: Vec<GroupSeed>,
+    /// The group of each slot, if some have moved.
+    pub(in crate::cluster) slots: Option<SlotMap>,
+}
+
+/// The contents for the keys of a group.
+pub(in crate::cluster) struct GroupSeed {
+    /// The group.
+    pub(in crate::cluster) group: u32,
     /// The last batches.
     pub(in crate::cluster) window: Window,
     /// The line behind them.
@@ -57,20 +69,27 @@ impl Seed {
         });
         let begin = vec![
             Operation::put(keys.format(), filling.clone()),
-            Operation::Delete(KeyRange::prefix(keys.group())),
+            Operation::Delete(KeyRange::prefix(keys.groups())),
+            Operation::Delete(KeyRange::prefix(keys.moves())),
+            Operation::Delete(KeyRange::one(keys.slots())),
         ];
         let is_ours = Compare::Value { key: keys.format().into(), value: filling.clone().into() };
         change(client, keys, before, begin, &filling).await?;
-        for batches in cut(self.window) {
-            let puts =
-                batches.into_iter().map(|(seq, value)| Operation::put(keys.batch(seq), value));
-            change(client, keys, is_ours.clone(), puts.collect(), &filling).await?;
+        for GroupSeed { group, window, tail, members } in self.groups {
+            let own = keys.of_group(group);
+            for batches in cut(window) {
+                let puts =
+                    batches.into_iter().map(|(seq, value)| Operation::put(own.batch(seq), value));
+                change(client, keys, is_ours.clone(), puts.collect(), &filling).await?;
+            }
+            let end = vec![
+                Operation::put(own.tail(), tail.to_string()),
+                Operation::put(own.members(), members.print()),
+            ];
+            change(client, keys, is_ours.clone(), end, &filling).await?;
         }
-        let end = vec![
-            Operation::put(keys.tail(), self.tail.to_string()),
-            Operation::put(keys.members(), self.members.print()),
-            Operation::put(keys.format(), last.clone()),
-        ];
+        let mut end = vec![Operation::put(keys.format(), last.clone())];
+        end.extend(self.slots.map(|slots| Operation::put(keys.slots(), slots.print())));
         change(client, keys, is_ours, end, &last).await
     }
 }

@@ -7,10 +7,12 @@ use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging};
 use crate::cluster::peer::least_floor;
 use crate::cluster::relay::position::{mark_in, mark_of, without_mark};
+use crate::cluster::slot_history;
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::{self, Fsync, LOG, Lsn, OpenError, Recovered};
+use crate::slot_set::share;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 
@@ -29,6 +31,12 @@ pub(in crate::cluster) struct Survey {
     pub(in crate::cluster) mark: Option<Mark>,
     /// The entries from that mark on, as far as the log has them.
     pub(in crate::cluster) held: Held,
+    /// The slots that its group owns behind the last entry. Without a cluster, all.
+    pub(in crate::cluster) slots: SlotSet,
+    /// The slots that its group has lost by an entry of the log, and not got again.
+    pub(in crate::cluster) lost: SlotSet,
+    /// The slots that its group has got by an entry of the log, and not lost again.
+    pub(in crate::cluster) got: SlotSet,
     /// The keys in the snapshot.
     pub(in crate::cluster) snapshot_keys: u64,
     /// The entries in the log.
@@ -44,7 +52,7 @@ pub(in crate::cluster) struct Logged {
 }
 
 /// The part of a folder's data that its snapshot has.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Covered {
     /// The snapshot has all entries up to this one.
     floor: Lsn,
@@ -53,6 +61,16 @@ struct Covered {
     time: u64,
     keys: u64,
     mark: Option<Mark>,
+    /// The slots that the group owns behind `last`, if a node of a cluster has written it.
+    slots: Option<SlotSet>,
+}
+
+/// The statements of an entry besides its changes of keys.
+#[derive(Default)]
+struct Meanings {
+    sets_back: bool,
+    /// The slots that the group gets (`true`) and loses.
+    slots: Vec<(SlotSet, bool)>,
 }
 
 impl Survey {
@@ -64,17 +82,29 @@ impl Survey {
         let belonging = Belonging::of(folder)?;
         let covered = read_snapshot(folder, belonging.as_ref())?;
         let (mut mark, mut time) = (covered.mark, covered.time);
-        let mut held = None;
-        let recovered = read_log_behind(folder, covered, &mut |logged, sets_back| {
+        let (mut held, none) = (None, SlotSet::of_range(0..0));
+        let (mut lost, mut got) = (none.clone(), none);
+        let at_birth = || match &belonging {
+            Some(own) => SlotSet::of_range(share(own.group(), own.groups())),
+            None => SlotSet::all(),
+        };
+        // Entries of the log may be older than the snapshot. They lead to its slots, as when a node starts.
+        let mut slots = covered.slots.clone().unwrap_or_else(at_birth);
+        let recovered = read_log_behind(folder, &covered, &mut |logged, meanings| {
             let Logged { mark: begins, entry } = logged;
             mark = begins.or(mark);
             let before = Held::up_to(entry.lsn - 1);
             let held =
                 if begins.is_some() { held.insert(before) } else { held.get_or_insert(before) };
             held.add(entry.time, &entry.changes);
+            for (changed, owned) in &meanings.slots {
+                slots = slot_history::changed(&slots, changed, *owned);
+                lost = slot_history::changed(&lost, changed, !owned);
+                got = slot_history::changed(&got, changed, *owned);
+            }
             // Entries up to this one are older than the snapshot, whose time is later.
             if entry.lsn > covered.last {
-                time = if sets_back { entry.time } else { time.max(entry.time) };
+                time = if meanings.sets_back { entry.time } else { time.max(entry.time) };
             }
         })?;
         Ok(Self {
@@ -84,6 +114,9 @@ impl Survey {
             time,
             mark,
             held: held.unwrap_or_else(|| Held::up_to(recovered.last)),
+            slots,
+            lost,
+            got,
             snapshot_keys: covered.keys,
             log_entries: recovered.entries,
         })
@@ -99,7 +132,7 @@ pub(in crate::cluster) fn read_log(
     each: &mut dyn FnMut(Logged),
 ) -> Result<(), StartError> {
     let covered = snapshot_of(folder)?.map(|snapshot| covered(&snapshot)).unwrap_or_default();
-    read_log_behind(folder, covered, &mut |logged, _| each(logged))?;
+    read_log_behind(folder, &covered, &mut |logged, _| each(logged))?;
     Ok(())
 }
 
@@ -140,6 +173,7 @@ fn covered(snapshot: &Snapshot) -> Covered {
         time: snapshot.time(),
         keys: sections.iter().map(|section| section.entries).sum(),
         mark: batch.map(|(first, mark)| mark_of(first, &mark)),
+        slots: snapshot.position().map(|position| position.slots.clone()),
     }
 }
 
@@ -161,13 +195,14 @@ fn read_snapshot(
             folder.path().display()
         )));
     }
-    let is_alone = belonging.is_some_and(|belonging| !belonging.has_several_groups());
-    if is_alone && snapshot.position().is_some_and(|position| position.slots != SlotSet::all()) {
+    if let Some((position, own)) = snapshot.position().zip(belonging)
+        && position.group != own.group()
+    {
         return Err(StartError::new(format!(
-            "{} has the keys of some slots only, because slots have moved between groups, and only clusters of one \
-             group can be adopted. Keep the directories of all nodes; `hedgerow-db --dir` opens a copy of one without \
-             a cluster",
-            folder.path().display()
+            "the snapshot in {} is of group {}, and the directory of group {}: restore the directory, or leave it out",
+            folder.path().display(),
+            position.group,
+            own.group()
         )));
     }
     let covered = covered(&snapshot);
@@ -180,25 +215,21 @@ fn read_snapshot(
     Ok(covered)
 }
 
-/// Reads the log, also what the snapshot has of it. `each` is told whether the entry sets the clock back.
+/// Reads the log, also what the snapshot has of it. `each` is told what the entry says besides.
 fn read_log_behind(
     folder: &Folder,
-    covered: Covered,
-    each: &mut dyn FnMut(Logged, bool),
+    covered: &Covered,
+    each: &mut dyn FnMut(Logged, &Meanings),
 ) -> Result<Recovered, OpenError> {
     let needed = covered.floor + 1;
     let from = folder.numbered(LOG)?.first().map_or(needed, |&oldest| oldest.min(needed));
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {
-        let mut sets_back = false;
+        let mut meanings = Meanings::default();
         for change in Changes::new(changes) {
             match change? {
-                LoggedOp::Clock(_) => sets_back = true,
-                // The seeded log would say nothing about the slots of the other group.
-                LoggedOp::Out(..) | LoggedOp::Own(..) => {
-                    return Err(
-                        "slots have moved between groups, and only clusters of one group can be adopted",
-                    );
-                }
+                LoggedOp::Clock(_) => meanings.sets_back = true,
+                LoggedOp::Out(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), false)),
+                LoggedOp::Own(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), true)),
                 _ => {}
             }
         }
@@ -210,7 +241,7 @@ fn read_log_behind(
             return Err("a number is out of range");
         }
         let changes = mark.as_ref().map_or(changes, |mark| without_mark(mark, changes)).to_vec();
-        each(Logged { mark, entry: Entry { lsn, time, changes } }, sets_back);
+        each(Logged { mark, entry: Entry { lsn, time, changes } }, &meanings);
         Ok(())
     })
 }
@@ -232,6 +263,7 @@ pub(super) mod tests {
     use crate::log::{Fsync, Log as _};
     use crate::request::Expiry;
     use std::fs;
+    use std::ops::Range;
 
     /// A folder that is removed afterwards.
     pub(in crate::cluster::adopt) struct Made {
@@ -263,6 +295,19 @@ pub(super) mod tests {
         Made { path, folder }
     }
 
+    /// Adds a batch of one entry, by which the group gets slots or loses them.
+    pub(in crate::cluster::adopt) fn assign(made: &Made, slots: Range<u16>, owned: bool) {
+        let log = open_log(&made.folder).unwrap();
+        let mark =
+            Mark { seq: log.last() + 1, epoch: 1, chain: Chain::default(), first: log.last() + 1 };
+        let (mut changes, slots) = (Vec::new(), SlotSet::of_range(slots));
+        change::batch(&logged_mark(&mark), &mut changes);
+        let log_it = if owned { change::own } else { change::out };
+        log_it(7, slots.bits(), &mut changes);
+        log.append(200, &changes).unwrap();
+        log.close().unwrap();
+    }
+
     fn log_file(made: &Made) -> std::path::PathBuf {
         made.path.path().join(numbered_name(LOG, 1))
     }
@@ -287,6 +332,18 @@ pub(super) mod tests {
         let empty = folder(&[]);
         let survey = Survey::of(&empty.folder).unwrap();
         assert_eq!((survey.last, survey.mark, survey.held), (0, None, Held::up_to(0)));
+    }
+
+    #[test]
+    fn slots_are_those_behind_the_last_entry() {
+        let made = folder(&[&[1]]);
+        for (slots, owned) in [(0..100, false), (50..60, true), (55..58, false)] {
+            assign(&made, slots, owned);
+        }
+        let survey = Survey::of(&made.folder).unwrap();
+        assert_eq!(survey.slots.ranges(), [(50, 54), (58, 59), (100, 16_383)]);
+        assert_eq!(survey.lost.ranges(), [(0, 49), (55, 57), (60, 99)]);
+        assert_eq!(survey.got.ranges(), [(50, 54), (58, 59)]);
     }
 
     #[test]

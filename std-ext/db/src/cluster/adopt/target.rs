@@ -9,6 +9,7 @@ use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
 use crate::cluster::hex;
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -28,8 +29,8 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) text: Option<Vec<u8>>,
     /// The same, read.
     pub(in crate::cluster) format: Option<Format>,
-    /// The line of `tail`. `Err`: it cannot be read.
-    pub(in crate::cluster) tail: Result<Option<Tail>, String>,
+    /// The lines of the groups' logs, of those groups that have a directory. `Err`: it cannot be read.
+    pub(in crate::cluster) tails: BTreeMap<u32, Result<Option<Tail>, String>>,
 }
 
 /// How etcd's log is related to a folder's entries.
@@ -50,21 +51,28 @@ pub(in crate::cluster) enum Standing {
 }
 
 impl Target {
-    /// Reads what etcd has.
+    /// Reads what etcd has of the cluster and of these groups.
     ///
     /// # Errors
     /// If etcd cannot be read, or the key `format` cannot.
-    pub(in crate::cluster) async fn read(client: &Client, keys: &Keys) -> Result<Self, StartError> {
+    pub(in crate::cluster) async fn read(
+        client: &Client,
+        keys: &Keys,
+        groups: impl IntoIterator<Item = u32>,
+    ) -> Result<Self, StartError> {
         let value =
             |pair: Option<crate::cluster::etcd::KeyValue>| pair.map(|pair| pair.value.to_vec());
         let text = value(client.get(keys.format()).await?.pair);
-        let tail = value(client.get(keys.tail()).await?.pair);
         let format = text.as_deref().map(Format::parse).transpose()?;
-        let tail = tail.map(|line| Tail::parse(&line)).transpose();
-        Ok(Self { text, format, tail })
+        let mut tails = BTreeMap::new();
+        for group in groups {
+            let tail = value(client.get(keys.of_group(group).tail()).await?.pair);
+            tails.insert(group, tail.map(|line| Tail::parse(&line)).transpose());
+        }
+        Ok(Self { text, format, tails })
     }
 
-    /// Returns what etcd has of a folder's entries.
+    /// Returns what etcd has of the entries of a group's folder.
     ///
     /// # Errors
     /// If etcd cannot be read.
@@ -74,10 +82,10 @@ impl Target {
         keys: &Keys,
         survey: &Survey,
     ) -> Result<Standing, StartError> {
-        let tail = match &self.tail {
-            Err(_) => return Ok(Standing::Damaged),
-            Ok(None) => return Ok(Standing::Empty),
-            Ok(Some(tail)) => *tail,
+        let tail = match self.tails.get(&keys.number()) {
+            Some(Err(_)) => return Ok(Standing::Damaged),
+            None | Some(Ok(None)) => return Ok(Standing::Empty),
+            Some(Ok(Some(tail))) => *tail,
         };
         if tail.lsn < survey.last {
             return Ok(Standing::Behind(tail.lsn));
@@ -111,10 +119,18 @@ impl fmt::Display for Target {
         let Some(format) = &self.format else { return f.write_str("nothing of the cluster") };
         let id = hex::text(&format.cluster);
         write!(f, "incarnation {} of the cluster with the id {id}, ", format.incarnation)?;
-        match &self.tail {
-            Ok(None) => f.write_str("without a log")?,
-            Ok(Some(tail)) => write!(f, "up to entry {}", tail.lsn)?,
-            Err(why) => f.write_str(why)?,
+        for (place, (group, tail)) in self.tails.iter().enumerate() {
+            if place > 0 {
+                f.write_str(", ")?;
+            }
+            if self.tails.len() > 1 {
+                write!(f, "group {group} ")?;
+            }
+            match tail {
+                Ok(None) => f.write_str("without a log")?,
+                Ok(Some(tail)) => write!(f, "up to entry {}", tail.lsn)?,
+                Err(why) => f.write_str(why)?,
+            }
         }
         if format.adopter.is_some() {
             f.write_str("; an earlier `cluster adopt` has not filled it wholly")?;

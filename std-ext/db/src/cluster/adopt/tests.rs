@@ -1,13 +1,18 @@
 //! Folders that are adopted, and the nodes that come back, over a real etcd. Without one, the tests say so and pass.
 
+mod groups;
+
 use super::survey::tests as made;
 use super::*;
 use crate::cluster::Exit;
 use crate::cluster::etcd::process::Etcd;
+use crate::cluster::identity::Belonging;
 use crate::cluster::tests::{
     Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, value, write,
 };
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 fn start(settings: &ClusterSettings, folders: &Folders, places: &[usize]) -> Vec<Node> {
     places.iter().map(|&place| Node::start(settings, folders.at(place)).unwrap()).collect()
@@ -29,7 +34,8 @@ fn prepare(
     replace: Option<&str>,
 ) -> Result<Plan, StartError> {
     let paths: Vec<_> = places.iter().map(|&place| folders.at(place).to_owned()).collect();
-    unless_forked(|| Plan::prepare(settings, &paths, replace))
+    let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
+    unless_forked(|| Plan::prepare(settings, &paths, &choices))
 }
 
 #[track_caller]
@@ -42,7 +48,7 @@ fn refused(settings: &ClusterSettings, folders: &Folders, places: &[usize], want
 /// The folder of a node that runs is refused.
 #[track_caller]
 fn is_in_use(settings: &ClusterSettings, folders: &Folders) {
-    let why = Plan::prepare(settings, &[folders.at(0).to_owned()], None).err();
+    let why = Plan::prepare(settings, &[folders.at(0).to_owned()], &Choices::default()).err();
     let why = why.map(|why| why.to_string()).unwrap_or_default();
     assert!(why.contains("stop its node first"), "{why:?}");
 }
@@ -125,7 +131,7 @@ fn a_new_etcd_gets_all_that_a_folder_has() {
         assert!(text.contains(wanted), "{wanted:?} is missing in {text}");
     }
     let adopted = plan.carry_out().unwrap();
-    assert_eq!((adopted.incarnation, adopted.alone), (2, false), "{text}");
+    assert_eq!((adopted.incarnation, adopted.groups[0].alone), (2, false), "{text}");
     let nodes = start(&new, &folders, &[0, 1, 2]);
     agree(&nodes, &written);
     let more = pairs(50, 60);
@@ -285,7 +291,7 @@ fn a_database_on_one_machine_becomes_the_first_member() {
     let plan = prepare(&settings, &folders, &[0], None).unwrap();
     assert!(plan.text().contains("a database on one machine"), "{}", plan.text());
     let adopted = plan.carry_out().unwrap();
-    assert!(adopted.alone && adopted.incarnation == 1, "{adopted:?}");
+    assert!(adopted.groups[0].alone && adopted.incarnation == 1, "{adopted:?}");
     let mut nodes = start(&settings, &folders, &[0]);
     agree(&nodes, &written);
     assert_eq!(value(&nodes[0], "long").as_deref(), Some("life"));
@@ -339,7 +345,7 @@ fn nothing_is_replaced_without_a_word() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (roses, folders) = (settings(&etcd, "roses"), Folders::new(3));
     refused(&roses, &folders, &[0], "none of the directories has an entry");
-    let nowhere = Plan::prepare(&roses, &[folders.at(0).join("no")], None);
+    let nowhere = Plan::prepare(&roses, &[folders.at(0).join("no")], &Choices::default());
     assert!(nowhere.err().unwrap().to_string().contains("there is no directory"));
     assert_eq!(fs::read_dir(folders.at(0)).unwrap().count(), 0, "a directory was changed");
     let nodes = start(&roses, &folders, &[0]);
@@ -400,13 +406,21 @@ fn an_interrupted_adoption_is_repeated() {
 
 /// A folder of the cluster "roses" without nodes, and the incarnation that it belongs to.
 fn folder(batches: &[&[u8]], incarnation: u64) -> made::Made {
-    let made = made::folder(batches);
-    let format = Format { cluster: [7; 16], incarnation, ..Format::new(1, 1).unwrap() };
-    Belonging::new("roses", &format, 0).write(&made.folder).unwrap();
+    of_group(made::folder(batches), incarnation, (0, 1))
+}
+
+/// Makes a folder one of a group, and of a cluster of this number of groups.
+fn of_group(made: made::Made, incarnation: u64, (group, groups): (u32, u32)) -> made::Made {
+    let format = Format { cluster: [7; 16], incarnation, ..Format::new(1, groups).unwrap() };
+    Belonging::new("roses", &format, group).write(&made.folder).unwrap();
     made
 }
 
 fn candidates(folders: Vec<made::Made>) -> Result<Candidates, StartError> {
+    Ok(groups(folders)?.remove(0))
+}
+
+fn groups(folders: Vec<made::Made>) -> Result<Vec<Candidates>, StartError> {
     let paths: Vec<_> = folders.iter().map(|made| made.path.path().to_owned()).collect();
     // Their locks are released, and the directories stay.
     let kept: Vec<_> = folders.into_iter().map(|made| made.path).collect();
@@ -431,14 +445,14 @@ fn the_folder_with_the_latest_entry_is_taken() {
 
 #[test]
 fn only_what_was_lost_is_replaced() {
-    let found = candidates(vec![folder(&[&[1, 2]], 4)]).unwrap();
+    let found = groups(vec![folder(&[&[1, 2]], 4)]).unwrap();
     let in_etcd = |cluster, incarnation| {
         let format = Format { cluster, incarnation, ..Format::new(1, 1).unwrap() };
-        Target { text: None, format: Some(format), tail: Ok(None) }
+        Target { text: None, format: Some(format), tails: BTreeMap::new() }
     };
     let check = |target: &Target, standing, replace: Option<&str>| {
-        let format = next_incarnation(&found, target).unwrap();
-        may_replace("roses", &found.taken, (target, standing), &format, replace)?;
+        let format = next_incarnation((0, 1), &found, target).unwrap();
+        may_replace("roses", &[(&found[0].taken, standing)], target, &format, replace)?;
         Ok::<_, StartError>(format.incarnation)
     };
     let (same, other) = (in_etcd([7; 16], 9), in_etcd([8; 16], 99));
@@ -459,6 +473,6 @@ fn only_what_was_lost_is_replaced() {
         assert_eq!(check(&same, kept, Some(&id)).unwrap(), 10);
     }
     assert_eq!(check(&other, Standing::Complete(70), Some(&other_id)).unwrap(), 5);
-    let nothing = Target { text: None, format: None, tail: Ok(None) };
+    let nothing = Target { text: None, format: None, tails: BTreeMap::new() };
     assert_eq!(check(&nothing, Standing::Empty, None).unwrap(), 5);
 }

@@ -6,7 +6,7 @@
 
 use super::survey::Logged;
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry};
-use crate::cluster::core::{Chain, Mark, Position, Seq};
+use crate::cluster::core::{Chain, Entry, Mark, Position, Seq};
 use std::collections::VecDeque;
 
 /// The most bytes of batches that are made. The last batch is made in any case.
@@ -19,6 +19,21 @@ pub(in crate::cluster) struct Window {
     pub(in crate::cluster) batches: Vec<(Seq, Vec<u8>)>,
     /// The position behind them.
     pub(in crate::cluster) end: Position,
+}
+
+impl Window {
+    /// Adds a batch of one entry, which no folder has.
+    pub(in crate::cluster) fn add(&mut self, time: u64, changes: Vec<u8>) {
+        let Position { seq, lsn, epoch, chain, time: latest } = self.end;
+        let entry = Entry { lsn: lsn + 1, time: time.max(latest), changes };
+        let mut raw = Vec::new();
+        encode_entry(&entry, &mut raw);
+        let (first, piece) = (entry.lsn, Piece::Whole);
+        let batch = Batch { epoch, first, entries: 1, piece, before: chain, raw };
+        let chain = batch.after();
+        self.batches.push((seq + 1, batch.encode()));
+        self.end = Position { seq: seq + 1, lsn: first, epoch, chain, time: entry.time };
+    }
 }
 
 /// Makes a window of the entries of a log.
@@ -144,8 +159,8 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::core::Held;
     use crate::cluster::core::join::Joiner;
-    use crate::cluster::core::{Entry, Held};
 
     /// A log of batches with these lengths of entries.
     fn logged(batches: &[&[usize]]) -> (Vec<Logged>, Chain) {
@@ -194,6 +209,21 @@ mod tests {
             assert_eq!(read.concat(), wanted);
             assert_eq!(*joiner.position(), window.end);
         }
+    }
+
+    #[test]
+    fn a_node_reads_the_batch_that_no_folder_has() {
+        let (logged, _) = logged(&[&[5], &[6]]);
+        let mut window = window(&logged).expect("a window");
+        let before = window.end;
+        // No entry is earlier than the last floor.
+        window.add(before.time - 1, vec![1, 2, 3]);
+        let mut joiner = Joiner::new(before, Held::up_to(before.lsn));
+        let batch = Batch::decode(&window.batches.last().expect("one").1).expect("a batch");
+        let read = joiner.take(&batch).expect("it is next").map(|new| new.entries);
+        let wanted = Entry { lsn: before.lsn + 1, time: before.time, changes: vec![1, 2, 3] };
+        assert_eq!(read, Some(vec![wanted]));
+        assert_eq!(*joiner.position(), window.end);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The files of a backup.
+//! The folders and the files of a backup.
 
 use crate::cluster::error::StartError;
 use crate::log::folder::{Folder, LOCK};
@@ -16,6 +16,19 @@ pub(super) fn is_data(name: &str) -> bool {
     name == MANIFEST
         || name.strip_prefix(LOG).is_some_and(plain)
         || name.strip_prefix(snapshot::NAME).is_some_and(plain)
+}
+
+/// The beginning of the name of a group's folder. The group's number follows.
+const GROUP: &str = "group-";
+
+/// Returns the name of the folder of a group.
+pub(super) fn group_folder(group: u32) -> String {
+    format!("{GROUP}{group}")
+}
+
+/// Whether a name is that of the folder of some group.
+pub(super) fn is_group_folder(name: &str) -> bool {
+    name.starts_with(GROUP)
 }
 
 /// Claims a folder that is empty or not there.

@@ -1,4 +1,4 @@
-//! The file `backup.json` of a backup: its contents, with the checksum of each file.
+//! The file `backup.json` of a backup: its contents, with the slots of each group and the checksum of each file.
 //!
 //! It has two lines: JSON, and the SHA-256 of that line as hexadecimal digits. It is written last, so a folder with it
 //! is a whole backup.
@@ -15,10 +15,10 @@ use std::path::Path;
 
 /// The file's name.
 pub(super) const NAME: &str = "backup.json";
-/// The format of the file, and of the files that it names.
-const FORMAT: u32 = 1;
+/// The format of the file, and of the folders that it names.
+const FORMAT: u32 = 2;
 /// The longest file that is read.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -34,18 +34,32 @@ pub struct Contents {
     pub cluster: String,
     /// The incarnation of its log.
     pub incarnation: u64,
-    /// The backup has exactly the changes up to this entry.
+    /// The format of the cluster's keys and batches in etcd.
+    pub cluster_format: u32,
+    /// When the backup was begun, in milliseconds since 1970. It has every change that was acknowledged before.
+    pub made_ms: u64,
+    /// The version of the program that made it.
+    pub version: String,
+    /// The groups that have slots, by their numbers.
+    pub groups: Vec<GroupContents>,
+}
+
+/// The contents of a group, in a subfolder that is called `group-` and the group's number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GroupContents {
+    /// The group.
+    pub group: u32,
+    /// Its slots: ranges with their last slot.
+    pub slots: Vec<(u16, u16)>,
+    /// The backup has exactly the group's changes up to this entry.
     pub lsn: Lsn,
     /// The last batch.
     pub seq: u64,
     /// The time of the last entry, in milliseconds since 1970.
     pub time_ms: u64,
-    /// When the backup was made, in milliseconds since 1970.
-    pub made_ms: u64,
-    /// The node that it was made of.
+    /// The node that the group was copied of.
     pub node: String,
-    /// The version of the program that made it.
-    pub version: String,
     /// The keys in the snapshot. Entries of the log add keys, and remove some.
     pub snapshot_keys: u64,
     /// The entries in the log.
@@ -76,9 +90,14 @@ impl Contents {
     /// The format that this program writes.
     pub(super) const FORMAT: u32 = FORMAT;
 
+    /// Returns all files.
+    pub fn files(&self) -> impl Iterator<Item = &FileInfo> {
+        self.groups.iter().flat_map(|group| &group.files)
+    }
+
     /// Returns the bytes of all files.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().fold(0, |bytes, file| bytes.saturating_add(file.bytes))
+        self.files().fold(0, |bytes, file| bytes.saturating_add(file.bytes))
     }
 
     /// Writes the file.

@@ -1,22 +1,24 @@
-//! Makes a backup of a running node.
+//! Makes a backup of a running cluster.
 
-use super::files::{CLUSTER, empty_folder, is_data};
-use super::manifest::{Contents, FileInfo};
+use super::files::{CLUSTER, empty_folder, group_folder, is_data};
+use super::manifest::{Contents, FileInfo, GroupContents};
+use super::source::{Calm, ClusterKeys, choose};
+use crate::SlotSet;
 use crate::clock::TimeSource;
 use crate::cluster::adopt::{Survey, connect, runtime};
-use crate::cluster::core::{NodeId, Tail};
+use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
 use crate::cluster::identity::{self, Belonging, Format};
-use crate::cluster::keys::Keys;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{self, Decision, GroupId, PeerClientOptions};
 use crate::cluster::registration::Node;
-use crate::cluster::registry::read_nodes;
+use crate::cluster::slot_claims::Disputed;
 use crate::config::ClusterSettings;
 use crate::log::Lsn;
 use crate::log::folder::Folder;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,155 +27,189 @@ use std::time::{Duration, Instant};
 /// A fetch that does not come nearer to its end for this long is given up.
 const NO_PROGRESS: Duration = Duration::from_secs(60);
 
-/// The cluster as etcd has it.
-struct Found {
-    format: Format,
-    /// The last entry when the backup began.
-    last: Lsn,
-    nodes: Vec<Node>,
-}
-
-/// Makes a backup of a running node in the folder `to`, which must be empty or not be there. `node` is the beginning of
-/// a node's id. Without it, the follower with the most entries is asked, or else the primary.
+/// Makes a backup of a running cluster in the folder `to`, which must be empty or not be there. `nodes` are beginnings
+/// of nodes' ids: their groups are copied of them. In other groups, the follower with the most entries is asked, or
+/// else the primary.
 ///
-/// It takes as much disk as the node's newest snapshot and its log, and memory for one entry. Meanwhile the node keeps
-/// these files.
+/// It takes as much disk as the nodes' newest snapshots and their logs, and memory for one entry. Meanwhile the nodes
+/// keep these files. It waits `within` for the end of moves of slots. If one begins while the groups are copied, all is
+/// copied again.
 ///
 /// # Errors
 /// A sentence that says why there is no backup. The folder has no `backup.json` then.
 pub fn take(
     settings: &ClusterSettings,
     to: &Path,
-    node: Option<&str>,
+    nodes: &[&str],
+    within: Duration,
 ) -> Result<Contents, StartError> {
-    let found = runtime()?.block_on(read(settings))?;
-    let source = choose(&found.nodes, node)?;
-    let address = source.registration.peer_address().ok_or_else(|| {
-        StartError::new(format!("node {} does not say where it serves others", source.id))
-    })?;
-    let folder = empty_folder(to)?;
-    let tls = peer_tls(settings)?;
-    let Format { cluster, incarnation, .. } = found.format;
-    let options = PeerClientOptions {
-        group: GroupId { cluster, incarnation, group: settings.group },
-        node: NodeId(identity::random()?),
-        insecure: settings.peer.insecure,
-        tls,
-        most_bytes: MOST_FETCHED,
-    };
-    let (mut best, mut since) = (None, Instant::now());
-    let fetched = peer::fetch(&address, &options, to, &mut |position| {
-        let lsn = position.map(|position| position.lsn);
-        if lsn > best {
-            (best, since) = (lsn, Instant::now());
+    take_in_rounds(settings, to, nodes, within, &mut || ())
+}
+
+/// As [`take`]. Calls `copied` after each time that all groups were copied.
+pub(super) fn take_in_rounds(
+    settings: &ClusterSettings,
+    to: &Path,
+    nodes: &[&str],
+    within: Duration,
+    copied: &mut dyn FnMut(),
+) -> Result<Contents, StartError> {
+    let end = Instant::now() + within;
+    let runtime = runtime()?;
+    let (client, keys) = runtime.block_on(connect(settings))?;
+    let etcd = ClusterKeys { client, keys, name: settings.name.clone() };
+    let mut before = runtime.block_on(etcd.calm(end))?;
+    let mut sources = sources(&before, nodes)?;
+    let root = empty_folder(to)?;
+    loop {
+        let made_ms = TimeSource::System.now();
+        let mut groups = Vec::new();
+        for (group, source) in sources {
+            let last = runtime.block_on(etcd.last(group))?;
+            let copy = Copy { settings, format: &before.format, group, source: &source };
+            groups.push(copy.to(&to.join(group_folder(group)), last)?);
         }
-        match lsn {
-            Some(lsn) if lsn >= found.last => Decision::Enough,
-            // The snapshot of a large database arrives while there is no position.
-            Some(_) if since.elapsed() > NO_PROGRESS => Decision::GiveUp,
-            _ => Decision::Continue,
+        copied();
+        let after = runtime.block_on(etcd.calm(end))?;
+        if after.is_as(&before) {
+            return describe(&settings.name, &root, &before.format, (made_ms, groups));
         }
-    });
-    fetched.map_err(|why| {
-        StartError::new(format!(
-            "the data of node {} at {address} cannot be copied up to entry {}: {why}",
-            source.id, found.last
-        ))
-    })?;
-    peer::install(&folder)?;
-    Belonging::new(&settings.name, &found.format, settings.group).write(&folder)?;
-    describe(&settings.name, &folder, &found.format, source.id)
-}
-
-/// Reads what etcd has.
-async fn read(settings: &ClusterSettings) -> Result<Found, StartError> {
-    let (client, keys) = connect(settings).await?;
-    let format = client.get(keys.format()).await?.pair;
-    let Some(format) = format else { return Err(no_cluster(settings, &keys)) };
-    let format = Format::parse(&format.value)?;
-    let have_moved = client.get(keys.slots()).await?.pair.is_some();
-    if format.groups != 1 || have_moved {
-        let has = match format.groups {
-            1 => "several groups".to_owned(),
-            groups => format!("{groups} groups"),
-        };
-        return Err(StartError::new(format!(
-            "the cluster {:?} has {}, and a backup knows only clusters of one group: copy the directories of \
-             stopped nodes, one of each group",
-            settings.name, has
-        )));
+        tracing::info!("slots have moved between groups meanwhile: all groups are copied again");
+        remove(to, &groups)?;
+        sources = self::sources(&after, nodes)?;
+        before = after;
     }
-    let tail = client.get(keys.tail()).await?.pair;
-    let Some(tail) = tail.filter(|_| format.adopter.is_none()) else {
-        return Err(StartError::new(format!(
-            "the cluster {:?} has no entries yet: start its nodes first",
-            settings.name
-        )));
-    };
-    let tail = Tail::parse(&tail.value).map_err(StartError::new)?;
-    let nodes = read_nodes(&client, &keys).await?;
-    Ok(Found { format, last: tail.lsn, nodes })
 }
 
-fn no_cluster(settings: &ClusterSettings, keys: &Keys) -> StartError {
-    StartError::new(format!(
-        "etcd has no cluster {:?} (the key {}): check cluster-name and cluster-etcd",
-        settings.name,
-        keys.format()
-    ))
-}
-
-/// Chooses the node that is copied.
-fn choose<'a>(nodes: &'a [Node], wanted: Option<&str>) -> Result<&'a Node, StartError> {
-    if let Some(wanted) = wanted {
-        let named: Vec<_> =
-            nodes.iter().filter(|node| node.id.to_string().starts_with(wanted)).collect();
-        return match named[..] {
-            [node] => Ok(node),
-            [] => Err(StartError::new(format!("no node whose id begins with {wanted:?} runs"))),
-            _ => Err(StartError::new(format!("several ids of nodes begin with {wanted:?}"))),
-        };
+/// Returns the groups that have slots, with the node that each is copied of.
+fn sources(found: &Calm, nodes: &[&str]) -> Result<Vec<(u32, Node)>, StartError> {
+    let mut named = Vec::new();
+    for wanted in nodes {
+        let fits = |node: &&Node| node.id.to_string().starts_with(wanted);
+        match found.nodes.iter().filter(fits).collect::<Vec<_>>()[..] {
+            [node] => named.push(node),
+            [] => {
+                return Err(StartError::new(format!(
+                    "no node whose id begins with {wanted:?} runs"
+                )));
+            }
+            _ => {
+                return Err(StartError::new(format!("several ids of nodes begin with {wanted:?}")));
+            }
+        }
     }
-    let loaded = nodes.iter().filter(|node| node.registration.role != "loading");
-    // A follower has less to do than the primary.
-    let best = loaded.max_by_key(|node| {
-        (node.registration.role == "follower", node.registration.applied, node.id)
-    });
-    best.ok_or_else(|| {
-        StartError::new(
-            "no node of the cluster runs and has its data loaded: start one, or copy its directory",
-        )
-    })
+    let groups = found.slots.groups().into_iter();
+    groups.map(|group| Ok((group, choose(&found.nodes, &named, group)?.clone()))).collect()
 }
 
-/// Reads all of the backup, and writes what it has.
-fn describe(
-    name: &str,
+/// A copy of one group.
+struct Copy<'a> {
+    settings: &'a ClusterSettings,
+    format: &'a Format,
+    group: u32,
+    source: &'a Node,
+}
+
+impl Copy<'_> {
+    /// Copies the group's data up to an entry, or further.
+    fn to(&self, to: &Path, last: Lsn) -> Result<(GroupContents, SlotSet), StartError> {
+        let Node { id, registration } = self.source;
+        let address = registration.peer_address().ok_or_else(|| {
+            StartError::new(format!("node {id} does not say where it serves others"))
+        })?;
+        let folder = empty_folder(to)?;
+        let Format { cluster, incarnation, .. } = *self.format;
+        let options = PeerClientOptions {
+            group: GroupId { cluster, incarnation, group: self.group },
+            node: NodeId(identity::random()?),
+            insecure: self.settings.peer.insecure,
+            tls: peer_tls(self.settings)?,
+            most_bytes: MOST_FETCHED,
+        };
+        let (mut best, mut since) = (None, Instant::now());
+        let fetched = peer::fetch(&address, &options, to, &mut |position| {
+            let lsn = position.map(|position| position.lsn);
+            if lsn > best {
+                (best, since) = (lsn, Instant::now());
+            }
+            match lsn {
+                Some(lsn) if lsn >= last => Decision::Enough,
+                // The snapshot of a large database arrives while there is no position.
+                Some(_) if since.elapsed() > NO_PROGRESS => Decision::GiveUp,
+                _ => Decision::Continue,
+            }
+        });
+        fetched.map_err(|why| {
+            StartError::new(format!(
+                "the data of node {id} at {address} cannot be copied up to entry {last} of group {}: {why}",
+                self.group
+            ))
+        })?;
+        peer::install(&folder)?;
+        Belonging::new(&self.settings.name, self.format, self.group).write(&folder)?;
+        describe_group(&folder, self.group, *id)
+    }
+}
+
+/// Reads all of a group's copy, and returns what it has.
+fn describe_group(
     folder: &Arc<Folder>,
-    format: &Format,
+    group: u32,
     node: NodeId,
-) -> Result<Contents, StartError> {
+) -> Result<(GroupContents, SlotSet), StartError> {
     let survey = Survey::of(folder)?;
     let files = files(folder).map_err(|why| {
         StartError::new(format!("{} cannot be read again: {why}", folder.path().display()))
     })?;
+    let contents = GroupContents {
+        group,
+        slots: survey.slots.ranges(),
+        lsn: survey.last,
+        seq: survey.mark.map_or(0, |mark| mark.seq),
+        time_ms: survey.time,
+        node: node.to_string(),
+        snapshot_keys: survey.snapshot_keys,
+        log_entries: survey.log_entries,
+        files,
+    };
+    Ok((contents, survey.slots))
+}
+
+/// Checks that each slot is in one of the copies, and writes what they have.
+fn describe(
+    name: &str,
+    root: &Folder,
+    format: &Format,
+    (made_ms, groups): (u64, Vec<(GroupContents, SlotSet)>),
+) -> Result<Contents, StartError> {
+    let disputed = Disputed::of(groups.iter().map(|(group, slots)| (group.group, slots)));
+    if let Some(first) = disputed.sentences().first() {
+        return Err(StartError::new(format!(
+            "by the logs of the groups, {first}: look at `hedgerow-db cluster check`"
+        )));
+    }
     let contents = Contents {
         format: Contents::FORMAT,
         name: name.to_owned(),
         cluster: hex::text(&format.cluster),
         incarnation: format.incarnation,
-        lsn: survey.last,
-        seq: survey.mark.map_or(0, |mark| mark.seq),
-        time_ms: survey.time,
-        made_ms: TimeSource::System.now(),
-        node: node.to_string(),
+        cluster_format: format.number(),
+        made_ms,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        snapshot_keys: survey.snapshot_keys,
-        log_entries: survey.log_entries,
-        files,
+        groups: groups.into_iter().map(|(group, _)| group).collect(),
     };
-    contents.write(folder)?;
+    contents.write(root)?;
     Ok(contents)
+}
+
+/// Removes the copies of groups, before they are made anew.
+fn remove(to: &Path, groups: &[(GroupContents, SlotSet)]) -> Result<(), StartError> {
+    for (group, _) in groups {
+        let path = to.join(group_folder(group.group));
+        let removed = fs::remove_dir_all(&path);
+        removed.map_err(|why| StartError::new(format!("{}: {why}", path.display())))?;
+    }
+    Ok(())
 }
 
 fn files(folder: &Folder) -> io::Result<Vec<FileInfo>> {
@@ -186,11 +222,22 @@ fn files(folder: &Folder) -> io::Result<Vec<FileInfo>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::slot_set::share;
 
-    /// Makes a backup of a folder that a database on one machine has written.
-    pub(in crate::cluster::backup) fn describe_alone(folder: &Arc<Folder>) -> Contents {
-        let format = Format::new(1, 1).unwrap();
-        Belonging::new("roses", &format, 0).write(folder).unwrap();
-        describe("roses", folder, &format, NodeId([7; 20])).unwrap()
+    /// Makes a backup of folders that databases on one machine have written: one for each group, where they belong.
+    pub(in crate::cluster::backup) fn describe_alone(to: &Path, groups: u32) -> Contents {
+        let format = Format::new(1, groups).unwrap();
+        let all = (0..groups).map(|group| {
+            let claim = || Folder::claim(&to.join(group_folder(group)));
+            let folder = crate::cluster::tests::unless_forked(claim).unwrap();
+            Belonging::new("roses", &format, group).write(&folder).unwrap();
+            describe_group(&folder, group, NodeId([7; 20])).unwrap()
+        });
+        let all: Vec<_> = all.collect();
+        assert!(
+            all.iter().all(|(one, slots)| *slots == SlotSet::of_range(share(one.group, groups)))
+        );
+        let root = crate::cluster::tests::unless_forked(|| Folder::claim(to)).unwrap();
+        describe("roses", &root, &format, (1, all)).unwrap()
     }
 }

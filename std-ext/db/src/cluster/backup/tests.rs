@@ -1,17 +1,21 @@
 //! Backups of nodes that run, damaged ones, and restored ones. Without etcd, the tests that need it say so and pass.
 
 use super::*;
-use crate::cluster::adopt::Plan;
+use crate::cluster::adopt::{Choices, Plan};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::process::Etcd;
+use crate::cluster::tests::groups;
 use crate::cluster::tests::{
-    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, write,
+    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, value, write,
 };
+use crate::config::ClusterSettings;
 use crate::log::LOG;
 use crate::log::folder::Folder;
+use crate::state::slots::slot;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 fn why(error: Result<Contents, StartError>) -> String {
     error.err().map(|why| why.to_string()).unwrap_or_default()
@@ -21,8 +25,12 @@ fn verify(backup: &Path) -> Result<Contents, StartError> {
     unless_forked(|| super::verify(backup))
 }
 
-fn restore(backup: &Path, dir: &Path) -> Result<Contents, StartError> {
-    unless_forked(|| super::restore(backup, dir))
+fn unpack(backup: &Path, to: &Path) -> Result<Contents, StartError> {
+    unless_forked(|| super::unpack(backup, to))
+}
+
+fn take(settings: &ClusterSettings, to: &Path, node: Option<&str>) -> Result<Contents, StartError> {
+    super::take(settings, to, node.as_slice(), Duration::from_secs(60))
 }
 
 /// Returns the number of the first key that a folder does not have: keys were written in order.
@@ -79,17 +87,19 @@ fn a_backup_has_the_state_at_its_entry() {
     });
     let plain = folders.at(2).join("plain");
     let chosen = take(&settings, &plain, None).unwrap();
-    assert_eq!(chosen.node, nodes[1 - primary(&nodes)].member.id().to_string(), "a follower");
-    let restored = folders.at(3).join("restored");
+    let follower = nodes[1 - primary(&nodes)].member.id().to_string();
+    assert_eq!(chosen.groups[0].node, follower, "a follower");
+    let unpacked = folders.at(3).join("unpacked");
     for (to, least, taken, most) in backups {
         let taken = taken.unwrap();
         assert_eq!(verify(&to).unwrap(), taken);
-        assert_eq!(taken.snapshot_keys > 0, taken.node == nodes[1].member.id().to_string());
-        assert_eq!(restore(&to, &restored).unwrap(), taken);
-        let found = keys(&restored);
+        let [group] = &taken.groups[..] else { panic!("{taken:?}") };
+        assert_eq!(group.snapshot_keys > 0, group.node == nodes[1].member.id().to_string());
+        assert_eq!(unpack(&to, &unpacked).unwrap(), taken);
+        let found = keys(&unpacked.join("group-0"));
         // One write may be in the log that was not acknowledged.
         assert!((least..=most + 1).contains(&found), "{least}, {found}, {most}");
-        fs::remove_dir_all(&restored).unwrap();
+        fs::remove_dir_all(&unpacked).unwrap();
     }
     assert!(why(take(&settings, &plain, None)).contains("must be an empty directory"));
     let other = folders.at(3).join("other");
@@ -98,17 +108,18 @@ fn a_backup_has_the_state_at_its_entry() {
     assert!(!other.exists(), "a backup that failed at once has left something");
 
     // Going back: the later changes are gone for good, and the other nodes begin anew.
-    let goes_back = folders.at(3).join("back");
-    restore(&plain, &goes_back).unwrap();
+    let (back, goes_back) = (folders.at(3).join("back"), folders.at(3).join("back/group-0"));
+    unpack(&plain, &back).unwrap();
     let before = keys(&goes_back);
-    fs::remove_dir_all(&goes_back).unwrap();
-    restore(&plain, &goes_back).unwrap();
+    fs::remove_dir_all(&back).unwrap();
+    unpack(&plain, &back).unwrap();
     write(&nodes, "later", "change");
     drop(nodes);
     etcd.etcdctl(&["del", "--prefix", "/hedgerow/backup/node/"]);
     let id = chosen.cluster;
     let prepare = |folder: &PathBuf, replace: Option<&str>| {
-        unless_forked(|| Plan::prepare(&settings, std::slice::from_ref(folder), replace))
+        let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
+        unless_forked(|| Plan::prepare(&settings, std::slice::from_ref(folder), &choices))
     };
     let refused = prepare(&goes_back, None);
     assert!(refused.err().unwrap().to_string().contains(&format!("--replace {id}")));
@@ -121,19 +132,19 @@ fn a_backup_has_the_state_at_its_entry() {
     assert_eq!(nodes[0].db().get("later").unwrap(), None);
 }
 
-/// A backup that was made without nodes.
+/// A backup of two groups that was made without nodes.
 fn small(folder: &Path) -> (PathBuf, Contents) {
     let to = folder.join("backup");
-    {
-        let alone = open_alone(&to);
+    for group in ["group-0", "group-1"] {
+        let alone = open_alone(&to.join(group));
         for (key, value) in pairs(0, 20) {
             alone.set(key, value).unwrap();
         }
         alone.snapshot().unwrap();
-        alone.set("rose", "red").unwrap();
+        alone.set("rose", group).unwrap();
+        alone.set_with_ttl("later", "gone", Duration::from_secs(9000)).unwrap();
     }
-    let claimed = unless_forked(|| Folder::claim(&to)).unwrap();
-    let contents = super::take::tests::describe_alone(&claimed);
+    let contents = super::take::tests::describe_alone(&to, 2);
     (to, contents)
 }
 
@@ -150,7 +161,7 @@ fn every_byte_of_a_backup_counts() {
     let folder = tempfile::tempdir().unwrap();
     let (backup, contents) = small(folder.path());
     assert_eq!(verify(&backup).unwrap(), contents);
-    assert_eq!(contents.snapshot_keys, 20);
+    assert_eq!(contents.groups[1].snapshot_keys, 20);
     let described = backup.join(manifest::NAME);
     let good = fs::read(&described).unwrap();
     for at in 0..good.len() {
@@ -164,27 +175,40 @@ fn every_byte_of_a_backup_counts() {
     for end in [0, 1, good.len() / 2, good.len() - 1] {
         with_bytes(&described, &good[..end], || assert!(why(verify(&backup)).contains("damaged")));
     }
-    for file in &contents.files {
-        let path = backup.join(&file.name);
-        let good = fs::read(&path).unwrap();
-        let name = &file.name;
-        for at in (0..good.len()).step_by(1 + good.len() / 50) {
-            let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            with_bytes(&path, &bad, || {
-                let why = why(verify(&backup));
-                assert!(why.contains(name) && why.contains("checksum"), "byte {at}: {why:?}");
-            });
-        }
-        with_bytes(&path, &good[..good.len() - 1], || {
-            assert!(why(verify(&backup)).contains("bytes instead of"), "{name}");
-        });
-        fs::remove_file(&path).unwrap();
+    for group in &contents.groups {
+        let path = backup.join(format!("group-{}", group.group));
+        group.files.iter().for_each(|file| every_byte_of_a_file_counts(&backup, &path, &file.name));
+        // A whole group.
+        let away = folder.path().join("away");
+        fs::rename(&path, &away).unwrap();
         let missing = why(verify(&backup));
-        assert!(missing.contains(name) && missing.contains("is missing"), "{missing}");
-        fs::write(&path, good).unwrap();
+        assert!(
+            missing.contains(&*path.to_string_lossy()) && missing.contains("missing"),
+            "{missing}"
+        );
+        fs::rename(&away, &path).unwrap();
     }
     assert_eq!(verify(&backup).unwrap(), contents);
+}
+
+fn every_byte_of_a_file_counts(backup: &Path, group: &Path, name: &str) {
+    let path = group.join(name);
+    let good = fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(1 + good.len() / 50) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        with_bytes(&path, &bad, || {
+            let why = why(verify(backup));
+            assert!(why.contains(name) && why.contains("checksum"), "byte {at}: {why:?}");
+        });
+    }
+    with_bytes(&path, &good[..good.len() - 1], || {
+        assert!(why(verify(backup)).contains("bytes instead of"), "{name}");
+    });
+    fs::remove_file(&path).unwrap();
+    let missing = why(verify(backup));
+    assert!(missing.contains(name) && missing.contains("is missing"), "{missing}");
+    fs::write(&path, good).unwrap();
 }
 
 #[test]
@@ -192,23 +216,41 @@ fn other_folders_are_no_backups() {
     let folder = tempfile::tempdir().unwrap();
     let (backup, contents) = small(folder.path());
     let why_not = || why(verify(&backup));
-    // A segment that the backup did not have.
-    let added = backup.join(format!("{LOG}{:020}", 99));
+    // A segment that the backup did not have, and a group.
+    let added = backup.join("group-1").join(format!("{LOG}{:020}", 99));
     fs::write(&added, b"").unwrap();
     assert!(why_not().contains("was added to the backup later"), "{}", why_not());
     fs::remove_file(added).unwrap();
+    let added = backup.join("group-2");
+    fs::create_dir(&added).unwrap();
+    assert!(why_not().contains("group-2 was added to the backup later"), "{}", why_not());
+    fs::remove_dir(added).unwrap();
     // Its description of the files is wrong, or of another version.
     let described = backup.join(manifest::NAME);
     let good = fs::read(&described).unwrap();
-    let (mut later, mut wrong, mut outside) =
-        (contents.clone(), contents.clone(), contents.clone());
-    later.format = 2;
-    wrong.lsn += 1;
-    outside.files[0].name = "../cluster".to_owned();
+    let change = |change: fn(&mut Contents)| {
+        let mut changed = contents.clone();
+        change(&mut changed);
+        changed
+    };
     for (contents, wanted) in [
-        (later, "format 2"),
-        (wrong, "does not say what its files have"),
-        (outside, "no backup has"),
+        (change(|all| all.format = 3), "format 3, and this program knows only format 2"),
+        (change(|all| all.groups[1].lsn += 1), "does not say what the files of group 1 have"),
+        (change(|all| all.groups[0].files[0].name = "../cluster".to_owned()), "no backup has"),
+        (change(|all| drop(all.groups.pop())), "the slots 8192-16383 have no group"),
+        (change(|all| all.groups[1].group = 0), "it has group 0 twice"),
+        (
+            change(|all| all.groups[1].slots[0].0 -= 1),
+            "the slots 8191-8191 belong to the groups 0 and 1",
+        ),
+        // The same slots, but not those of the files.
+        (
+            change(|all| {
+                let [one, other] = &mut all.groups[..] else { unreachable!() };
+                std::mem::swap(&mut one.slots, &mut other.slots);
+            }),
+            "does not say what the files of group 0 have",
+        ),
     ] {
         contents.write(&unless_forked(|| Folder::claim(&backup)).unwrap()).unwrap();
         assert!(why_not().contains(wanted), "{wanted:?}: {}", why_not());
@@ -224,9 +266,81 @@ fn other_folders_are_no_backups() {
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("precious"), b"").unwrap();
     assert!(
-        why(restore(&backup, &dir)).contains("must be an empty directory, but has \"precious\"")
+        why(unpack(&backup, &dir)).contains("must be an empty directory, but has \"precious\"")
     );
     let dir = folder.path().join("new");
-    restore(&backup, &dir).unwrap();
-    assert_eq!(open_alone(&dir).get("rose").unwrap().as_deref(), Some(&b"red"[..]));
+    unpack(&backup, &dir).unwrap();
+    for group in ["group-0", "group-1"] {
+        let found = open_alone(&dir.join(group)).get("rose").unwrap();
+        assert_eq!(found.as_deref(), Some(group.as_bytes()));
+    }
+}
+
+/// Two groups of two nodes, with keys of both.
+fn two_groups(etcd: &Etcd, name: &str, folders: &[Folders; 2]) -> Vec<Vec<Node>> {
+    let start =
+        |group: u32| groups::start(&groups::of_group(etcd, name, group), &folders[group as usize]);
+    let nodes: Vec<Vec<Node>> = (0..2).map(start).collect();
+    for (key, value) in pairs(0, 40) {
+        write(&nodes[usize::from(slot(key.as_bytes()) >= 8192)], &key, &value);
+    }
+    until("all nodes are registered", || {
+        let found = etcd.etcdctl(&["get", "--prefix", &format!("/hedgerow/{name}/node/")]);
+        found.matches("\"follower\"").count() == 2 && found.matches("\"primary\"").count() == 2
+    });
+    nodes
+}
+
+#[test]
+fn a_backup_is_made_again_if_slots_move_meanwhile() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (folders, to) = ([Folders::new(2), Folders::new(2)], Folders::new(1));
+    let _nodes = two_groups(&etcd, "calm", &folders);
+    let settings = groups::of_group(&etcd, "calm", 0);
+    // A move that does not end.
+    let key = "/hedgerow/calm/move/0000000000000001";
+    etcd.etcdctl(&["put", key, "x"]);
+    let path = to.at(0).join("busy");
+    let why = super::take(&settings, &path, &[], Duration::from_secs(1));
+    let why = why.err().map(|why| why.to_string()).unwrap_or_default();
+    assert!(why.contains("1 moves of slots are in progress"), "a copy in between: {why:?}");
+    assert!(!path.exists());
+    etcd.etcdctl(&["del", key]);
+    // A move that begins and ends while the groups are copied, for the first time.
+    let mut rounds = 0;
+    let mut copied = || {
+        rounds += 1;
+        let move_ends = || etcd.etcdctl(&["put", "/hedgerow/calm/last-move", "2"]);
+        (rounds == 1).then(move_ends);
+    };
+    let path = to.at(0).join("calm");
+    let within = Duration::from_secs(60);
+    let taken = super::take::take_in_rounds(&settings, &path, &[], within, &mut copied).unwrap();
+    assert_eq!(rounds, 2, "slots have moved meanwhile");
+    assert_eq!(verify(&to.at(0).join("calm")).unwrap(), taken);
+    let slots: Vec<_> = taken.groups.iter().map(|group| group.slots.clone()).collect();
+    assert_eq!(slots, [[(0, 8191)], [(8192, 16_383)]]);
+}
+
+#[test]
+fn keys_are_restored_into_an_empty_cluster_only() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "restored"), Folders::new(2));
+    // Each of its groups has all keys, and those of other slots do not count.
+    let (backup, _) = small(folders.at(1));
+    let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+    let restore = || {
+        unless_forked(|| super::restore(&settings, &backup, Duration::from_secs(60)))
+            .map_err(|why| why.to_string())
+    };
+    let restored = restore().unwrap();
+    assert_eq!((restored.keys, &restored.problems[..]), (22, &[][..]));
+    agree(&nodes, &pairs(0, 20));
+    let owner = format!("group-{}", u32::from(slot(b"rose") >= 8192));
+    assert_eq!(value(&nodes[0], "rose"), Some(owner));
+    let again = restore();
+    let why = again.expect_err("it was not empty");
+    assert!(why.contains("has 22 keys already"), "{why}");
+    nodes[0].db().clear().unwrap();
+    assert_eq!(restore().unwrap().digest, restored.digest);
 }

@@ -1,60 +1,112 @@
-//! Verifies a backup, and makes a node's folder of it.
+//! Verifies a backup, and makes nodes' folders of it.
 
-use super::files::{CLUSTER, empty_folder, is_data};
-use super::manifest::{Contents, FileInfo, NAME};
+use super::files::{CLUSTER, empty_folder, group_folder, is_data, is_group_folder};
+use super::manifest::{Contents, FileInfo, GroupContents, NAME};
+use crate::SlotSet;
 use crate::cluster::adopt::Survey;
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
+use crate::cluster::slot_claims::Disputed;
 use crate::log::folder::Folder;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// Reads all of a backup, and checks every byte of it.
 ///
-/// It needs memory for one entry, and writes nothing but the file `lock`, by which no other process uses the folder
+/// It needs memory for one entry, and writes nothing but the files `lock`, by which no other process uses the folders
 /// meanwhile.
 ///
 /// # Errors
 /// A sentence that says what is damaged, missing, or of another version.
 pub fn verify(backup: &Path) -> Result<Contents, StartError> {
     let contents = Contents::read(backup)?;
-    for file in &contents.files {
-        check_name(backup, &file.name)?;
-        let found =
-            FileInfo::of(backup, &file.name).map_err(|why| unreadable(backup, file, &why))?;
-        check_file(backup, file, &found)?;
+    check_groups(&contents, backup)?;
+    for group in &contents.groups {
+        verify_group(&contents, group, &backup.join(group_folder(group.group)), backup)?;
     }
-    let folder = Folder::claim(backup)?;
-    let names = folder.disk().list(backup).map_err(|why| folder.io_error(why))?;
-    let known = |name: &String| contents.files.iter().any(|file| file.name == *name);
-    if let Some(other) = names.iter().find(|name| is_data(name) && !known(name)) {
-        return Err(StartError::new(format!(
-            "{} was added to the backup later: remove it",
-            folder.at(other).display()
-        )));
-    }
-    check_data(&contents, &Survey::of(&folder)?, backup)?;
     Ok(contents)
 }
 
-/// Makes the folder of a node of a backup. `dir` must be empty, or not be there.
+/// Checks that each slot is in one of the groups, and that the folder has no other groups.
+fn check_groups(contents: &Contents, backup: &Path) -> Result<(), StartError> {
+    let described = backup.join(NAME);
+    let damaged = |why: &str| StartError::new(format!("{} is damaged: {why}", described.display()));
+    let mut claims = Vec::new();
+    for group in &contents.groups {
+        if claims.iter().any(|(other, _)| *other == group.group) {
+            return Err(damaged(&format!("it has group {} twice", group.group)));
+        }
+        let slots = SlotSet::from_ranges(&group.slots);
+        let slots = slots.ok_or_else(|| damaged("the slots of a group are out of order"))?;
+        claims.push((group.group, slots));
+    }
+    let disputed = Disputed::of(claims.iter().map(|(group, slots)| (*group, slots)));
+    if let Some(first) = disputed.sentences().first() {
+        return Err(damaged(first));
+    }
+    let unreadable = |why| StartError::new(format!("{}: {why}", backup.display()));
+    for found in fs::read_dir(backup).map_err(unreadable)? {
+        let name = found.map_err(unreadable)?.file_name();
+        let name = name.to_string_lossy();
+        let is_known = |group: &GroupContents| group_folder(group.group) == name;
+        if is_group_folder(&name) && !contents.groups.iter().any(is_known) {
+            return Err(added(&backup.join(&*name)));
+        }
+    }
+    Ok(())
+}
+
+fn verify_group(
+    contents: &Contents,
+    group: &GroupContents,
+    path: &Path,
+    backup: &Path,
+) -> Result<(), StartError> {
+    for file in &group.files {
+        check_name(backup, &file.name)?;
+        let found = FileInfo::of(path, &file.name).map_err(|why| unreadable(path, file, &why))?;
+        check_file(path, file, &found)?;
+    }
+    let folder = Folder::claim(path)?;
+    let names = folder.disk().list(path).map_err(|why| folder.io_error(why))?;
+    let known = |name: &String| group.files.iter().any(|file| file.name == *name);
+    if let Some(other) = names.iter().find(|name| is_data(name) && !known(name)) {
+        return Err(added(&folder.at(other)));
+    }
+    check_data((contents, group), &Survey::of(&folder)?, backup)
+}
+
+fn added(path: &Path) -> StartError {
+    StartError::new(format!("{} was added to the backup later: remove it", path.display()))
+}
+
+/// Makes the folders of nodes of a backup: one for each group, called as in the backup. `to` must be empty, or not be
+/// there.
 ///
-/// Afterwards, [`adopt`](crate::cluster::adopt) fills etcd from that folder.
+/// Afterwards, [`adopt`](crate::cluster::adopt) fills etcd from these folders.
 ///
 /// # Errors
 /// As [`verify`], and if the folder is not empty or cannot be written.
-pub fn restore(backup: &Path, dir: &Path) -> Result<Contents, StartError> {
+pub fn unpack(backup: &Path, to: &Path) -> Result<Contents, StartError> {
     let contents = verify(backup)?;
-    let folder = empty_folder(dir)?;
-    // The file that makes it a node's folder comes last.
-    let last = |file: &&FileInfo| file.name == CLUSTER;
-    let others = contents.files.iter().filter(|file| !last(file));
-    for file in others.chain(contents.files.iter().filter(last)) {
-        let copied = copy(backup, &file.name, &folder).map_err(|why| {
-            StartError::new(format!("{} cannot be copied to {}: {why}", file.name, dir.display()))
-        })?;
-        check_file(backup, file, &copied)?;
+    drop(empty_folder(to)?);
+    for group in &contents.groups {
+        let name = group_folder(group.group);
+        let (from, folder) = (backup.join(&name), empty_folder(&to.join(&name))?);
+        // The file that makes it a node's folder comes last.
+        let last = |file: &&FileInfo| file.name == CLUSTER;
+        let others = group.files.iter().filter(|file| !last(file));
+        for file in others.chain(group.files.iter().filter(last)) {
+            let copied = copy(&from, &file.name, &folder).map_err(|why| {
+                StartError::new(format!(
+                    "{} cannot be copied to {}: {why}",
+                    file.name,
+                    folder.path().display()
+                ))
+            })?;
+            check_file(&from, file, &copied)?;
+        }
     }
     Ok(contents)
 }
@@ -107,23 +159,29 @@ fn check_file(backup: &Path, wanted: &FileInfo, found: &FileInfo) -> Result<(), 
 }
 
 /// Checks that the files have what the backup says.
-fn check_data(contents: &Contents, survey: &Survey, backup: &Path) -> Result<(), StartError> {
+fn check_data(
+    (contents, group): (&Contents, &GroupContents),
+    survey: &Survey,
+    backup: &Path,
+) -> Result<(), StartError> {
     let belonging = survey.belonging.as_ref();
     let cluster = belonging.and_then(|belonging| belonging.cluster());
-    let found = (
+    let whose = (
         belonging.map_or("", |belonging| belonging.name()),
         cluster.map(|id| hex::text(&id)).unwrap_or_default(),
         belonging.map_or(0, |belonging| belonging.incarnation()),
-        survey.last,
-        survey.mark.map_or(0, |mark| mark.seq),
-        survey.time,
+        belonging.map_or(0, |belonging| belonging.group()),
     );
-    let Contents { name, cluster, incarnation, lsn, seq, time_ms, .. } = contents;
-    if found == (&name[..], cluster.clone(), *incarnation, *lsn, *seq, *time_ms) {
+    let end = (survey.last, survey.mark.map_or(0, |mark| mark.seq), survey.time);
+    let Contents { name, cluster, incarnation, .. } = contents;
+    let GroupContents { group, lsn, seq, time_ms, slots, .. } = group;
+    let is_whose = whose == (&name[..], cluster.clone(), *incarnation, *group);
+    if is_whose && end == (*lsn, *seq, *time_ms) && survey.slots.ranges() == *slots {
         return Ok(());
     }
     Err(StartError::new(format!(
-        "{} does not say what its files have: entries up to {} instead of {lsn}, or those of another cluster",
+        "{} does not say what the files of group {group} have: entries up to {} instead of {lsn}, other slots, or \
+         those of another group or cluster",
         backup.join(NAME).display(),
         survey.last
     )))

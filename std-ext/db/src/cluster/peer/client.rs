@@ -9,8 +9,8 @@ use super::slots::{self, SlotSize};
 use super::tls::SharedTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{
-    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, SlotsRequest,
-    StatusRequest,
+    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, RestoreRequest,
+    RestoredKey, SlotsRequest, StatusRequest,
 };
 use crate::SlotSet;
 use crate::clock::milliseconds;
@@ -31,6 +31,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const DIGEST: Duration = Duration::from_secs(600);
 /// How long losing slots may take: it waits for etcd.
 const LEAVE: Duration = Duration::from_secs(30);
+/// How long storing some keys may take: as above.
+const RESTORE: Duration = Duration::from_secs(30);
 /// The longest message of a peer: a chunk and the fields around it.
 const MOST_MESSAGE: usize = CHUNK + 1024;
 /// The longest message with counts of all slots: two numbers for each.
@@ -157,6 +159,23 @@ impl PeerClient {
         let answer = timeout(ANSWER, inner.slots(request)).await;
         let answer = answer.map_err(|_| PeerError::Silent)?;
         slots::from_wire(&answer.map_err(|status| status_error(&status))?.into_inner())
+    }
+
+    /// Stores keys of a backup at the primary of a group. With `must_be_empty`, only if the group has no key at all.
+    ///
+    /// # Errors
+    /// [`PeerError::Unreachable`] and [`PeerError::Silent`] if it may be tried again.
+    pub(in crate::cluster) async fn restore(
+        &self,
+        group: u32,
+        keys: Vec<RestoredKey>,
+        must_be_empty: bool,
+    ) -> Result<(), PeerError> {
+        let from = Some(self.group.sent_by(self.node));
+        let request = RestoreRequest { from, group, must_be_empty, keys };
+        let answer = timeout(RESTORE, self.inner.clone().restore(request)).await;
+        let answer = answer.map_err(|_| PeerError::Silent)?.map_err(|status| status_error(&status));
+        answer.map(drop)
     }
 
     fn of_move(&self, group: u32, id: u64) -> MoveRequest {

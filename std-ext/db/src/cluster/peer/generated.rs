@@ -230,6 +230,39 @@ pub struct Reached {
     #[prost(uint64, tag = "1")]
     pub lsn: u64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestoreRequest {
+    /// The sender's own group does not count.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<Identity>,
+    /// The group that is asked.
+    #[prost(uint32, tag = "2")]
+    pub group: u32,
+    /// Refuse if the group has any key.
+    #[prost(bool, tag = "3")]
+    pub must_be_empty: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub keys: ::prost::alloc::vec::Vec<RestoredKey>,
+}
+/// A key of a backup, or a part of its value. The parts come in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoredKey {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: ::prost::bytes::Bytes,
+    /// Where the part begins. The part that begins at 0 replaces the value.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub part: ::prost::bytes::Bytes,
+    /// When the key expires, in milliseconds since 1970. Of several parts, only the last one has it.
+    #[prost(uint64, optional, tag = "4")]
+    pub expires_at: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreResponse {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<Identity>,
+}
 /// Generated client implementations.
 pub mod peer_client {
     #![allow(
@@ -483,6 +516,31 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Slots"));
             self.inner.unary(req, path, codec).await
         }
+        /// Stores keys of a backup at the primary of a group that has their slots. It answers when they are committed.
+        pub async fn restore(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RestoreRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RestoreResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hedgerow.db.peer.v1.Peer/Restore",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Restore"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -547,6 +605,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::SlotsRequest>,
         ) -> std::result::Result<tonic::Response<super::SlotsResponse>, tonic::Status>;
+        /// Stores keys of a backup at the primary of a group that has their slots. It answers when they are committed.
+        async fn restore(
+            &self,
+            request: tonic::Request<super::RestoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::RestoreResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -916,6 +979,49 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SlotsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hedgerow.db.peer.v1.Peer/Restore" => {
+                    #[allow(non_camel_case_types)]
+                    struct RestoreSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::RestoreRequest>
+                    for RestoreSvc<T> {
+                        type Response = super::RestoreResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RestoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::restore(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RestoreSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -5,6 +5,7 @@
 //! - [`client`][]: asks.
 //! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`mod@install`] replaces
 //!   the files.
+//! - `restored`: keys of a backup, which `Restore` stores at a primary.
 //! - [`spool`]: keeps etcd's batches in a file while a folder is renewed, because etcd's are trimmed meanwhile.
 //! - [`entries`]: entries as a sequence of bytes.
 //!
@@ -25,6 +26,7 @@ pub mod install;
 mod limits;
 mod pace;
 pub mod receive;
+pub(in crate::cluster) mod restored;
 pub mod resync;
 pub mod server;
 mod service;

@@ -4,6 +4,7 @@
 //! connections from then on, and the one before goes on with its own.
 
 use super::limits::SILENCE;
+use super::restored::{MOST_RESTORED, RESTORES};
 use super::service::Service;
 use super::serving::Serving;
 use super::socket::{Incoming, Socket};
@@ -26,14 +27,14 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-/// The longest request.
-const MOST_REQUEST: usize = 4 << 10;
+/// The longest request: that with keys of a backup.
+const MOST_REQUEST: usize = MOST_RESTORED;
 /// The most bytes of a request's headers.
 const MOST_HEADERS: u32 = 16 << 10;
 /// Calls of one connection at a time.
 const CALLS: u32 = 16;
-/// Threads that may block: for fetches, exports and a digest.
-const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + 1;
+/// Threads that may block: for fetches, exports, keys of a backup and a digest.
+const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + RESTORES + 1;
 /// How long stopping waits for a thread that reads a file.
 const STOP: Duration = Duration::from_secs(1);
 

@@ -3,13 +3,15 @@
 use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
+use super::restored::{self, RESTORES};
 use super::serving::Serving;
 use super::slots;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
     DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
-    MoveRequest, MoveResponse, SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
+    MoveRequest, MoveResponse, RestoreRequest, RestoreResponse, SlotsRequest, SlotsResponse,
+    StatusRequest, StatusResponse,
 };
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
@@ -42,16 +44,18 @@ pub(super) struct Service {
     serving: Arc<Serving>,
     fetches: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    restores: Arc<Semaphore>,
 }
 
 impl Service {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
-        let [fetches, exports] = [FETCHES, EXPORTS].map(|most| Arc::new(Semaphore::new(most)));
-        Self { serving, fetches, exports }
+        let [fetches, exports, restores] =
+            [FETCHES, EXPORTS, RESTORES].map(|most| Arc::new(Semaphore::new(most)));
+        Self { serving, fetches, exports, restores }
     }
 
-    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that
-    /// moves need.
+    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that moves and
+    /// restored backups need.
     fn moves(&self, from: Option<&Identity>, group: u32) -> Result<(u32, &(Db, Asks)), Status> {
         let serving = &self.serving;
         serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
@@ -174,6 +178,27 @@ impl Peer for Service {
         }
         let of = self.serving.group.sent_by(self.serving.node);
         Ok(Response::new(slots::to_wire(of, &counts)))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<RestoreRequest>,
+    ) -> Result<Response<RestoreResponse>, Status> {
+        let RestoreRequest { from, group, must_be_empty, keys } = request.into_inner();
+        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let db = db.clone();
+        let permit = Arc::clone(&self.restores).try_acquire_owned().map_err(|_| {
+            Status::unavailable("it stores other keys of a backup at present: try again")
+        })?;
+        let stored = spawn_blocking(move || {
+            // Also if the caller is gone: its next request must not overtake this one.
+            let _permit = permit;
+            restored::store(&db, &keys, must_be_empty)
+        });
+        let stored = stored.await;
+        stored.map_err(|_| Status::internal("it failed to store the keys"))??;
+        let of = Some(self.serving.group.sent_by(self.serving.node));
+        Ok(Response::new(RestoreResponse { of }))
     }
 }
 

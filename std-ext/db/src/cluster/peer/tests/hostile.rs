@@ -14,8 +14,8 @@ use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
 use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
     Chunk, DigestRequest, DigestResponse, ExportRequest, ExportResponse, FetchRequest,
-    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, SlotsRequest, SlotsResponse,
-    StatusRequest, StatusResponse,
+    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, RestoreRequest, RestoreResponse,
+    SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
@@ -239,6 +239,13 @@ impl Peer for Scripted {
     }
 
     async fn slots(&self, _: Request<SlotsRequest>) -> Result<Response<SlotsResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn restore(
+        &self,
+        _: Request<RestoreRequest>,
+    ) -> Result<Response<RestoreResponse>, Status> {
         Err(Status::unimplemented("not asked"))
     }
 }
