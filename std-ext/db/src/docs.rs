@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, autoscaling, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -28,6 +28,12 @@ pub mod kubernetes {
     //! Manifests for Kubernetes.
     //!
     #![doc = include_str!("../docs/kubernetes.md")]
+}
+
+pub mod autoscaling {
+    //! As many nodes as the load needs.
+    //!
+    #![doc = include_str!("../docs/autoscaling.md")]
 }
 
 pub mod configuration {

@@ -1,5 +1,6 @@
 //! The registration of a node under `node/<id>`.
 
+use super::autoscale::load::Load;
 use super::core::NodeId;
 use super::meet;
 use super::view::Addresses;
@@ -56,6 +57,12 @@ pub(super) struct Registration {
     /// Bytes of batches in etcd, as the primary counts them.
     #[serde(default)]
     pub(super) retained: u64,
+    /// The node's number among those that are started and stopped together, if it has one and may leave its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ordinal: Option<u32>,
+    /// Its load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) load: Option<Load>,
 }
 
 impl Registration {
@@ -72,6 +79,7 @@ impl Registration {
             peer_port: announce.peer_port,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             zone: settings.zone.clone(),
+            ordinal: settings.ordinal.filter(|_| settings.auto_group),
             ..Self::default()
         }
     }

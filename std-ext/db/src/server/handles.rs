@@ -106,4 +106,6 @@ pub(super) struct Source {
     pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
     #[cfg(feature = "cluster")]
     pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
+    #[cfg(feature = "cluster")]
+    pub(super) views: Arc<OnceLock<Arc<crate::cluster::view::Views>>>,
 }

@@ -56,6 +56,12 @@ impl Collector for Metrics {
         #[cfg(feature = "cluster")]
         if let Some(node) = self.0.node.get() {
             cluster(&mut page, node)?;
+            if let Some(desired) = self.0.views.get().and_then(|views| views.desired()) {
+                let help = "Nodes that the cluster wants.";
+                page.gauge("cluster_desired_nodes", help, desired.nodes)?;
+                let help = "Whether the log is the bottleneck.";
+                page.gauge("cluster_log_saturated", help, u32::from(desired.log_saturated))?;
+            }
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 use super::absence::Absences;
 use super::decide::{Decision, Rules, decide};
 use super::holder::Holder;
+use super::scaling::Scaling;
 use super::transaction::transaction;
 use super::view::View;
 use crate::clock::{TimeSource, milliseconds};
+use crate::cluster::autoscale::policy::Policy;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Client, Compare, Lease, Operation, Transaction};
@@ -24,10 +26,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// A node that coordinates the cluster, or would.
 pub(in crate::cluster) struct Coordinator {
-    client: Client,
-    keys: Keys,
-    own: NodeId,
-    rules: Rules,
+    pub(super) client: Client,
+    pub(super) keys: Keys,
+    pub(super) own: NodeId,
+    pub(super) rules: Rules,
+    pub(super) scaling: Scaling,
+    /// The revision of the last decision of this turn.
+    pub(super) last_decision: Option<u64>,
     counters: Arc<Counters>,
     /// The lease of the key `coord`, once this node has tried to become the coordinator.
     lease: Option<Lease>,
@@ -40,7 +45,8 @@ impl Rules {
     /// Returns the rules of a node's settings.
     pub(in crate::cluster) fn of(settings: &ClusterSettings) -> Self {
         let forget = settings.forget.map(milliseconds);
-        Self { replicas: settings.replicas, copies: settings.copies, forget }
+        let policy = Policy::of(settings);
+        Self { replicas: settings.replicas, copies: settings.copies, forget, policy }
     }
 }
 
@@ -49,11 +55,21 @@ impl Coordinator {
         client: Client,
         keys: Keys,
         own: NodeId,
-        rules: Rules,
+        settings: &ClusterSettings,
         counters: Arc<Counters>,
     ) -> Self {
-        let (absences, told) = (Absences::default(), BTreeMap::new());
-        Self { client, keys, own, rules, counters, lease: None, absences, told }
+        Self {
+            client,
+            keys,
+            own,
+            rules: Rules::of(settings),
+            scaling: Scaling::new(settings),
+            last_decision: None,
+            counters,
+            lease: None,
+            absences: Absences::default(),
+            told: BTreeMap::new(),
+        }
     }
 
     /// Takes turns until `stop` is dropped. Then another node may coordinate at once.
@@ -105,6 +121,7 @@ impl Coordinator {
         let gone = self.absences.look(term, &view.missed(), clock::now());
         self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
         self.tell(&gone, term).await?;
+        self.scale(&view, term).await?;
         Ok(true)
     }
 
@@ -133,21 +150,22 @@ impl Coordinator {
 
     /// Carries decisions out. The first one that is refused ends that: the next turn decides anew.
     async fn carry_out(
-        &self,
+        &mut self,
         decisions: &[Decision],
         view: &View,
         term: u64,
     ) -> Result<(), String> {
-        let mut last = view.last_decision;
+        self.last_decision = view.last_decision;
         for decision in decisions {
-            let transaction = transaction(decision, view, &self.keys, (self.own, term), last);
+            let (by, last) = ((self.own, term), self.last_decision);
+            let transaction = transaction(decision, view, &self.keys, by, last);
             let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
             if !done.succeeded {
                 tracing::debug!("something has changed since it was decided that {decision}");
                 break;
             }
             tracing::info!("{decision}");
-            last = Some(done.revision);
+            self.last_decision = Some(done.revision);
         }
         Ok(())
     }
