@@ -335,6 +335,31 @@ fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
 #[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
+    use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
+
+    #[test]
+    fn each_node_says_how_many_nodes_are_wanted() {
+        let source = Source::default();
+        let ask = || {
+            let answer = answer(b"GET /cluster/desired HTTP/1.1\r\n\r\n", 0, &source).unwrap();
+            String::from_utf8(answer).unwrap()
+        };
+        assert!(ask().starts_with("HTTP/1.1 503 "), "{}", ask());
+        let views = Views::new(View::default(), EndpointType::Ip, Duration::from_secs(1));
+        assert!(source.views.set(Arc::new(views)).is_ok());
+        assert!(ask().starts_with("HTTP/1.1 503 "), "nobody has decided yet");
+        let page = r#"{"desired":9}"#.to_owned();
+        let desired = DesiredNodes { nodes: 9, log_saturated: false, page };
+        source.views.get().unwrap().set_desired(Some(desired));
+        let said = ask();
+        assert!(
+            said.starts_with("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"),
+            "{said}"
+        );
+        assert!(said.ends_with("\r\n\r\n{\"desired\":9}\n"), "{said}");
+        // A node without a group has the gauge, too.
+        assert!(metrics::text(&source).contains("hedgerow_db_cluster_desired_nodes 9\n"));
+    }
 
     #[test]
     fn a_spare_is_not_ready_and_says_why() {

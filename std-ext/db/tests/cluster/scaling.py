@@ -59,6 +59,7 @@ class Scaling:
             nodes = EACH * groups
             self.wait(f"{nodes} nodes serve", lambda: self.wants(nodes) and self.is_whole(groups))
         self.roll()
+        self.lose_zone()
         self.empty()
         self.wait("three nodes are left", lambda: self.wants(3) and len(self.nodes.running) == 3 and self.is_whole(1))
         self.check()
@@ -153,6 +154,26 @@ class Scaling:
             raise Violation(f"a client that retries has seen an error: {writer.failed}")
         print(f"a rolling restart of {self.most} nodes took {took:.0f} s: {writer.count} writes, no error, {writer.retried} "
               f"repeated, longest gap {writer.gap * 1000:.0f} ms", flush=True)
+
+    def lose_zone(self):
+        """Kills all nodes of a zone at once. Each group has one there, and a client that retries sees no error."""
+        writer = Writer(self.retrying())
+        writer.start()
+        for number in range(1, self.most, EACH):
+            self.nodes.running[number].kill()
+            self.nodes.running[number].wait()
+        begin, killed = time.monotonic(), self.most // EACH
+        while len(self.nodes.crashed) < killed or not self.nodes.are_ready(self.most) or not self.is_whole(killed):
+            self.nodes.follow()
+            if time.monotonic() > begin + STEP:
+                raise Violation(f"the nodes of a zone do not come back: {self.admin('nodes')[1]}")
+            time.sleep(0.2)
+        writer.end()
+        if writer.failed:
+            raise Violation(f"a client that retries has seen an error: {writer.failed}")
+        self.nodes.crashed.clear()
+        print(f"a zone of {killed} nodes was lost, and whole after {time.monotonic() - begin:.0f} s: longest gap "
+              f"{writer.gap * 1000:.0f} ms", flush=True)
 
     # ---------------------------------------------------------------------------- the end
 

@@ -69,6 +69,9 @@ class StatefulSet(Nodes):
         except OSError:
             return False
 
+    def are_ready(self, count):
+        return len(self.running) == count and all(self.is_ready(number) for number in self.running)
+
     def follow(self):
         """Does once what an autoscaler does: asks for the number, and sets it."""
         said = self.desired()

@@ -73,7 +73,8 @@ impl Coordinator {
     pub(super) async fn scale(&mut self, view: &View, term: u64) -> Result<(), String> {
         let Some(policy) = self.rules.policy else { return Ok(()) };
         let Some(current) = &view.desired else {
-            return self.want(&Desired::first(view.known()), view, term).await;
+            let nodes = view.known().max(policy.min).max(view.born() * policy.step);
+            return self.want(&Desired::first(nodes), view, term).await;
         };
         let shape = Shape::of(view, &self.rules);
         self.balance(view, &shape, term, &policy).await?;
