@@ -189,7 +189,7 @@ impl Registry {
         let desired = value(answers.get(1)).filter(|_| self.told.has_number);
         let desired = desired.and_then(|value| Desired::parse(&value));
         self.told.views.set_desired(desired.map(|desired| DesiredNodes {
-            nodes: desired.desired,
+            nodes: desired.nodes,
             log_saturated: desired.log_saturated,
             page: desired.print(),
         }));

@@ -91,11 +91,11 @@ impl Listing {
         let mut rows = vec![row(["NODE", "GROUP", "STATE", "ZONE", "CLIENTS", "VERSION"])];
         rows.extend(self.nodes.iter().map(|node| node.row(now)));
         let wanted = match &self.desired {
-            Some(Desired { desired, target, reason, .. }) if target < desired => {
-                format!(" It wants {desired} nodes, and {target} once the rest is empty: {reason}.")
+            Some(Desired { nodes, target, reason, .. }) if target < nodes => {
+                format!(" It wants {nodes} nodes, and {target} once the rest is empty: {reason}.")
             }
-            Some(Desired { desired, reason, .. }) => {
-                format!(" It wants {desired} nodes: {reason}.")
+            Some(Desired { nodes, reason, .. }) => {
+                format!(" It wants {nodes} nodes: {reason}.")
             }
             None => String::new(),
         };

@@ -10,7 +10,8 @@ const MOST_BYTES: usize = 4096;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cluster) struct Desired {
     /// The nodes that should run: what starts and stops nodes follows this number.
-    pub(in crate::cluster) desired: u32,
+    #[serde(rename = "desired")]
+    pub(in crate::cluster) nodes: u32,
     /// The nodes that should run once the others are empty. While it is the smaller number, nodes are being emptied.
     pub(in crate::cluster) target: u32,
     /// Whether the log is the bottleneck: further nodes would not help.
@@ -27,7 +28,7 @@ impl Desired {
     /// Makes the first value.
     pub(in crate::cluster) fn first(nodes: u32) -> Self {
         let reason = "the nodes that there are".to_owned();
-        Self { desired: nodes, target: nodes, reason, ..Self::default() }.now()
+        Self { nodes, target: nodes, reason, ..Self::default() }.now()
     }
 
     /// Returns the same, decided now.
@@ -37,20 +38,20 @@ impl Desired {
 
     /// Returns whether two values say the same, but for their reason and time.
     pub(in crate::cluster) fn is_like(&self, other: &Self) -> bool {
-        let facts = |of: &Self| (of.desired, of.target, of.log_saturated, of.limited);
+        let facts = |of: &Self| (of.nodes, of.target, of.log_saturated, of.limited);
         facts(self) == facts(other)
     }
 
     /// Returns whether nodes are being emptied.
     pub(in crate::cluster) fn shrinks(&self) -> bool {
-        self.target < self.desired
+        self.target < self.nodes
     }
 
     /// Reads the value of the key.
     pub(in crate::cluster) fn parse(value: &[u8]) -> Option<Self> {
         let value = Some(value).filter(|value| value.len() <= MOST_BYTES)?;
         let read: Self = serde_json::from_slice(value).ok()?;
-        (read.target <= read.desired).then_some(read)
+        (read.target <= read.nodes).then_some(read)
     }
 
     /// Returns the value to write, which is the page, too.
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_value_is_read_as_it_was_printed() {
-        let value = Desired { desired: 9, target: 6, limited: true, ..Desired::first(9) };
+        let value = Desired { nodes: 9, target: 6, limited: true, ..Desired::first(9) };
         assert_eq!(Desired::parse(value.print().as_bytes()), Some(value.clone()));
         assert!(
             value

@@ -39,6 +39,7 @@ struct Average(Option<f64>);
 
 impl Average {
     /// Adds a value that holds since `elapsed`, in milliseconds. Returns the average over about `time`.
+    #[expect(clippy::cast_precision_loss, reason = "times, as a weight")]
     fn add(&mut self, value: f64, elapsed: u64, time: u64) -> f64 {
         let weight = 1.0 - (-(elapsed as f64) / time.max(1) as f64).exp();
         let average = self.0.map_or(value, |before| before + (value - before) * weight);
@@ -118,6 +119,7 @@ struct Measured {
     transactions: Transactions,
 }
 
+#[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "averages, none below 0")]
 impl Averages {
     fn add(&mut self, time: u64, (used, max): (u64, u64), measured: &Measured) -> Load {
         let Measured { elapsed, work: (worked, threads), transactions } = measured;

@@ -171,8 +171,7 @@ impl Scaler {
         self.high = pressure.as_ref().map(|_| self.high.unwrap_or(now));
         let quiet = quiet(policy, sample).filter(|_| pressure.is_none() && !self.saturated);
         self.low = quiet.map(|_| self.low.unwrap_or(now));
-        let decided = self
-            .bounds(policy, sample)
+        let decided = bounds(policy, sample)
             .or_else(|| self.outwards(policy, sample, pressure?, growth.is_some()))
             .or_else(|| self.inwards(policy, sample, quiet?));
         let (target, reason) = decided.unwrap_or((sample.target, Reason::Fits));
@@ -219,19 +218,7 @@ impl Scaler {
             return None;
         }
         let left = u128::from(capacity.saturating_sub(used)) * u128::from(took) / u128::from(grown);
-        (left < full_within.into()).then(|| Reason::Filling((left / 1000) as u64))
-    }
-
-    /// Follows the settings. Groups that hold the data are not sent away for that.
-    fn bounds(&self, policy: &Policy, sample: &Sample<'_>) -> Option<(u32, Reason)> {
-        let lowest = lowest(policy, sample);
-        if sample.target < lowest {
-            return Some((lowest, Reason::Bounds));
-        }
-        let fewer = sample.target.saturating_sub(policy.step).max(policy.max).max(lowest);
-        let may_go = sample.target > policy.max && self.rest_fits(policy, sample, fewer);
-        (may_go && fewer < sample.target && sample.is_balanced && sample.blocked.is_none())
-            .then_some((fewer, Reason::Bounds))
+        (left < full_within.into()).then_some(Reason::Filling((left / 1000) as u64))
     }
 
     fn outwards(
@@ -260,28 +247,40 @@ impl Scaler {
             && sample.target == sample.published
             && sample.is_present
             && sample.is_balanced
-            && self.rest_fits(policy, sample, fewer);
+            && rest_fits(policy, sample, fewer);
         match sample.blocked {
             _ if !may_go => None,
             Some(why) => Some((sample.target, Reason::Blocked(why.to_owned()))),
             None => Some((fewer, Reason::Quiet(load))),
         }
     }
+}
 
-    /// Returns whether the load fits into the groups of so many nodes, with room to spare.
-    fn rest_fits(&self, policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
-        let groups = sample.groups.len() as u32;
-        let rest = (nodes / policy.step).max(sample.born).min(groups);
-        if rest == groups {
-            return true;
-        }
-        let Some((used, capacity)) = memory(sample.groups) else { return false };
-        let capacity = u128::from(capacity) * u128::from(rest) / u128::from(groups);
-        let busy: u128 = sample.groups.iter().map(|group| u128::from(group.busy)).sum();
-        rest > 0
-            && share(used.into(), capacity) < policy.rest_below
-            && busy < u128::from(policy.rest_below) * u128::from(rest)
+/// Follows the settings. Groups that hold the data are not sent away for that.
+fn bounds(policy: &Policy, sample: &Sample<'_>) -> Option<(u32, Reason)> {
+    let lowest = lowest(policy, sample);
+    if sample.target < lowest {
+        return Some((lowest, Reason::Bounds));
     }
+    let fewer = sample.target.saturating_sub(policy.step).max(policy.max).max(lowest);
+    let may_go = sample.target > policy.max && rest_fits(policy, sample, fewer);
+    (may_go && fewer < sample.target && sample.is_balanced && sample.blocked.is_none())
+        .then_some((fewer, Reason::Bounds))
+}
+
+/// Returns whether the load fits into the groups of so many nodes, with room to spare.
+fn rest_fits(policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
+    let groups = sample.groups.len() as u32;
+    let rest = (nodes / policy.step).max(sample.born).min(groups);
+    if rest == groups {
+        return true;
+    }
+    let Some((used, capacity)) = memory(sample.groups) else { return false };
+    let capacity = u128::from(capacity) * u128::from(rest) / u128::from(groups);
+    let busy: u128 = sample.groups.iter().map(|group| u128::from(group.busy)).sum();
+    rest > 0
+        && share(used.into(), capacity) < policy.rest_below
+        && busy < u128::from(policy.rest_below) * u128::from(rest)
 }
 
 /// Returns the fewest nodes.

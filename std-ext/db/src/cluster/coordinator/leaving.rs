@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn the_last_member_of_a_group_without_slots_removes_it() {
         let delete = Operation::Delete(KeyRange::prefix(keys(7).group()));
-        assert_eq!(removed(&view(7, &[OWN]), 7), [delete.clone()]);
+        assert_eq!(removed(&view(7, &[OWN]), 7), std::slice::from_ref(&delete));
         let two = view(7, &[OWN, OTHER]);
         assert_eq!(removed(&two, 7).len(), 2, "the group goes although a member is left");
         let mut gone = two.clone();

@@ -86,16 +86,16 @@ impl Coordinator {
                 now: clock::now(),
                 groups: &groups,
                 born: view.born(),
-                published: current.desired,
+                published: current.nodes,
                 target: current.target,
-                is_present: view.nodes.len() as u64 >= u64::from(current.desired),
+                is_present: view.nodes.len() as u64 >= u64::from(current.nodes),
                 is_balanced: self.scaling.is_balanced && shape.missing == 0,
                 blocked: obstacle.as_deref(),
             },
         );
         let is_empty = advice.target == current.target && shape.is_reached(view);
         let fewer = current.shrinks() && is_empty;
-        let desired = if fewer { advice.target } else { current.desired.max(advice.target) };
+        let nodes = if fewer { advice.target } else { current.nodes.max(advice.target) };
         let reason = match &advice.reason {
             _ if fewer => "the other nodes are empty".to_owned(),
             Reason::Fits if advice.limited => {
@@ -107,7 +107,7 @@ impl Coordinator {
             reason => reason.to_string(),
         };
         let next = Desired {
-            desired,
+            nodes,
             target: advice.target,
             log_saturated: advice.log_saturated,
             limited: advice.limited,
@@ -128,13 +128,13 @@ impl Coordinator {
         let transaction = want(desired, view, &self.keys, by, last);
         let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
         if done.succeeded {
-            let Desired { desired, target, reason, .. } = desired;
-            let later = if target < desired {
+            let Desired { nodes, target, reason, .. } = desired;
+            let later = if target < nodes {
                 format!(", and {target} once the rest is empty")
             } else {
                 String::new()
             };
-            tracing::info!("the cluster wants {desired} nodes{later}: {reason}");
+            tracing::info!("the cluster wants {nodes} nodes{later}: {reason}");
         }
         Ok(())
     }
@@ -160,13 +160,11 @@ impl Coordinator {
         self.scaling.is_balanced = false;
         let Some(groups) = view.whole_groups(shape, policy.step as usize) else { return Ok(()) };
         let loads = self.read_loads(view, &groups).await?;
-        match next_move(&loads, &shape.dissolving) {
-            Some(planned) => self.begin(&planned, view, term).await,
-            None => {
-                self.scaling.is_balanced = true;
-                Ok(())
-            }
+        if let Some(planned) = next_move(&loads, &shape.dissolving) {
+            return self.begin(&planned, view, term).await;
         }
+        self.scaling.is_balanced = true;
+        Ok(())
     }
 
     /// Begins a move, if this node still coordinates and the cluster wants as many nodes as it did.

@@ -53,8 +53,8 @@ pub(super) fn want(
         then: vec![Operation::put(keys.desired(), desired.print())],
         otherwise: Vec::new(),
     };
-    let Desired { desired, target, reason, .. } = desired;
-    in_order(transaction, keys, by, last, format!("{desired} nodes, later {target}: {reason}"))
+    let Desired { nodes, target, reason, .. } = desired;
+    in_order(transaction, keys, by, last, format!("{nodes} nodes, later {target}: {reason}"))
 }
 
 /// Puts a transaction into the order of all decisions.

@@ -78,6 +78,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "small numbers")]
     fn look(&mut self, demand: Demand) {
         self.now += LOOK;
         if self.now >= self.balanced {
@@ -162,10 +163,10 @@ fn a_spike_asks_for_nothing() {
 
 #[test]
 fn day_and_night_change_the_nodes_twice() {
-    let day = |at: u64| {
-        let turn = (at as f64 / (24 * HOUR) as f64) * std::f64::consts::TAU;
-        busy((1300.0 - 1100.0 * turn.cos()) as u64)
-    };
+    // Minutes of a day, as an angle.
+    let turn = |at: u64| f64::from((at / MINUTE) as u32) / 1440.0 * std::f64::consts::TAU;
+    #[expect(clippy::cast_sign_loss, reason = "200 and more")]
+    let day = |at: u64| busy((1300.0 - 1100.0 * turn(at).cos()) as u64);
     let mut world = World::new(POLICY);
     world.play(24 * HOUR, day);
     for _ in 0..4 {
@@ -194,24 +195,21 @@ fn the_data_always_fit() {
     // Data that come and go within hours, as bytes in thousandths of a group.
     for seed in 1..40_u64 {
         let mut world = World::new(POLICY);
-        let (mut state, mut bytes, mut goal) = (seed, 200_i64, 200_i64);
+        let (mut state, mut bytes, mut goal) = (seed, 200_u64, 200_u64);
         for _ in 0..(48 * HOUR / LOOK) {
             if bytes == goal {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);
-                goal = (state >> 33) as i64 % 3600;
+                goal = (state >> 33) % 3600;
             }
             // A hundredth of a group in half a minute: much faster than nodes come one after the other.
-            bytes += (goal - bytes).clamp(-2, 2);
-            world.look(used(bytes as u64));
+            bytes = goal.clamp(bytes.saturating_sub(2), bytes + 2);
+            world.look(used(bytes));
             let groups = u64::from(world.groups);
-            assert!(
-                bytes as u64 <= groups * CAPACITY,
-                "{bytes} are in {groups} groups, seed {seed}"
-            );
+            assert!(bytes <= groups * CAPACITY, "{bytes} are in {groups} groups, seed {seed}");
             let fewer = u64::from(world.target / world.policy.step);
-            let fits = bytes as u64 * 1000 < fewer * CAPACITY * 760;
+            let fits = bytes * 1000 < fewer * CAPACITY * 760;
             assert!(fits || world.target >= world.published, "{bytes} shall go into {fewer}");
         }
         assert!(world.changes.len() > 4, "nothing has happened");
