@@ -1,4 +1,5 @@
-//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, autoscaling, configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, etcd, Kubernetes, autoscaling, configuration, guarantees,
+//! limits.
 
 pub mod getting_started {
     //! Installing and running the database.

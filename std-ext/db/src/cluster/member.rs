@@ -104,7 +104,14 @@ impl Member {
                 .map_err(|why| StartError::new(why.to_string()))?;
             let folder = &folder;
             let (client, keys, views) = (&client, &keys, &views);
-            let waiting = Waiting { client, keys, settings, folder, id, progress, views };
+            let peers = PeerClientOptions {
+                group: GroupId::default(),
+                node: id,
+                insecure: settings.peer.insecure,
+                tls: peer_tls(settings)?,
+                most_bytes: MOST_FETCHED,
+            };
+            let waiting = Waiting { client, keys, settings, folder, id, progress, views, peers };
             let group = waiting.find_group().await?;
             let settings = ClusterSettings { group, ..settings.clone() };
             let keys = keys.of_group(group);
@@ -341,7 +348,7 @@ impl Starting<'_> {
             Keys::clone(&self.keys),
             self.id,
             self.settings,
-            Arc::clone(&parts.monitor.counters),
+            (Arc::clone(&parts.monitor.counters), mover.peers.clone()),
         );
         self.views.on_hand_over(Box::new(move || {
             wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())

@@ -1,5 +1,5 @@
-//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others. A node
-//! that the cluster places also reads whether it shall leave its group, and how many nodes there should be.
+//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others. A
+//! node that the cluster places also reads whether it shall leave its group, and how many nodes there should be.
 //!
 //! Nothing is decided by this but where clients and peers find a node, and whether a clock is ahead. A lease that etcd
 //! ends too early makes a node look absent for a second.

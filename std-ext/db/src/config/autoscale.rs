@@ -1,10 +1,10 @@
-//! The settings by which a cluster asks for further nodes, or fewer.
+//! The settings by which a cluster wants further nodes, or fewer.
 
 use super::error::{ConfigError, conflict};
 use super::load::Config;
 use std::time::Duration;
 
-/// When a cluster asks for further nodes, or fewer. Shares of the load are in thousandths.
+/// When a cluster wants further nodes, or fewer. Shares of the load are in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AutoscaleSettings {
     /// The fewest nodes. The groups that the cluster was made with need some in any case.

@@ -37,7 +37,7 @@ pub struct ClusterSettings {
     pub zone: String,
     /// The node's number among those that are started and stopped together, if it has one.
     pub ordinal: Option<u32>,
-    /// When the cluster asks for further nodes, or fewer. `None`: never.
+    /// When the cluster wants further nodes, or fewer. `None`: never.
     pub autoscale: Option<AutoscaleSettings>,
     /// How long a member may be gone until it is removed from its group. `None`: for ever.
     pub forget: Option<Duration>,

@@ -437,20 +437,20 @@ const AUTOSCALING: &[Setting] = &[
         "cluster-autoscale-min",
         Kind::Number { min: 0, max: 65_536 },
         "0",
-        "The fewest nodes that the cluster asks for; 0 for `cluster-groups` times one more than `cluster-replicas`, \
+        "The fewest nodes that the cluster wants; 0 for `cluster-groups` times one more than `cluster-replicas`, \
          which are the fewest in any case.",
     ),
     immutable(
         "cluster-autoscale-max",
         Kind::Number { min: 0, max: 65_536 },
         "0",
-        "The most nodes that the cluster asks for. It must be set.",
+        "The most nodes that the cluster wants. It must be set.",
     ),
     immutable(
         "cluster-autoscale-out",
         Kind::Number { min: 2, max: 100 },
         "75",
-        "Percent of a node's memory (`maxmemory`) or of its threads' time above which the cluster asks for one more \
+        "Percent of a node's memory (`maxmemory`) or of its threads' time above which the cluster wants one more \
          than `cluster-replicas` further nodes.",
     ),
     immutable(
@@ -463,14 +463,14 @@ const AUTOSCALING: &[Setting] = &[
         "cluster-autoscale-full-within",
         Kind::Number { min: 0, max: 604_800 },
         "600",
-        "Seconds within which the memory must be full, as fast as it grows, so that the cluster asks for further nodes \
+        "Seconds within which the memory must be full, as fast as it grows, so that the cluster wants further nodes \
          before that; 0 for never.",
     ),
     immutable(
         "cluster-autoscale-in",
         Kind::Number { min: 1, max: 99 },
         "40",
-        "Percent below which the load of all nodes must be before the cluster asks for fewer nodes.",
+        "Percent below which the load of all nodes must be before the cluster wants fewer nodes.",
     ),
     immutable(
         "cluster-autoscale-in-after",
@@ -482,7 +482,7 @@ const AUTOSCALING: &[Setting] = &[
         "cluster-autoscale-rest",
         Kind::Number { min: 1, max: 99 },
         "60",
-        "Percent below which the load of the remaining nodes must be expected before the cluster asks for fewer nodes.",
+        "Percent below which the load of the remaining nodes must be expected before the cluster wants fewer nodes.",
     ),
     immutable(
         "cluster-autoscale-average",

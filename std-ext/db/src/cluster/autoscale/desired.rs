@@ -9,7 +9,7 @@ const MOST_BYTES: usize = 4096;
 /// The nodes that the cluster wants. The names of the fields are a promise to programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::cluster) struct Desired {
-    /// The nodes that should run: what starts and stops nodes follows this number.
+    /// The number of nodes that should run now. A program that starts and stops nodes follows it.
     #[serde(rename = "desired")]
     pub(in crate::cluster) nodes: u32,
     /// The nodes that should run once the others are empty. While it is the smaller number, nodes are being emptied.
@@ -27,7 +27,7 @@ pub(in crate::cluster) struct Desired {
 impl Desired {
     /// Makes the first value.
     pub(in crate::cluster) fn first(nodes: u32) -> Self {
-        let reason = "the nodes that there are".to_owned();
+        let reason = "as many nodes as exist".to_owned();
         Self { nodes, target: nodes, reason, ..Self::default() }.now()
     }
 

@@ -1,10 +1,10 @@
 //! The load of a node, which it reports with its registration.
 //!
-//! Each figure is a moving average, so that a moment says little. A registration is written once a second in any case;
-//! this makes it some forty bytes longer.
+//! Each figure is a moving average, so that a moment says little. A registration is written once a second in any case,
+//! and this makes it some forty bytes longer.
 //!
-//! The load of the log is the time of its transactions, in thousandths of three times the shortest time that was seen. A
-//! log that carries more than it can makes each transaction wait for others, and batches become larger.
+//! The load of the log is the time of its transactions, in thousandths of three times the shortest time that was seen.
+//! In a log that has more to do than it can, each transaction waits for others, and batches become larger.
 
 use crate::Db;
 use crate::cluster::view::Views;
@@ -88,7 +88,7 @@ impl LoadMeter {
         Self { db, views, time, transactions, averages }
     }
 
-    /// Notes a transaction of the log that took so many microseconds.
+    /// Notes a transaction of the log, and its time in microseconds.
     pub(in crate::cluster) fn note(&self, micros: u64) {
         let mut transactions = lock(&self.transactions);
         transactions.count += 1;
@@ -111,7 +111,7 @@ impl LoadMeter {
     }
 }
 
-/// What happened since the last measurement.
+/// The events since the last measurement.
 struct Measured {
     elapsed: u64,
     /// The time that all threads have worked since the start, in nanoseconds, and their number.

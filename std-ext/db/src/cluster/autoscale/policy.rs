@@ -3,12 +3,12 @@
 //!
 //! - *Out* by one step, which is a group, if a group's memory or threads are loaded above a bound for some time, or if
 //!   the memory is full soon, as fast as it grows.
-//! - *In* by one step, if the load of all groups is below a lower bound for a longer time, and the load of the remaining
-//!   groups would be below a third bound, which lies between the two.
+//! - *In* by one step, if the load of all groups is below a lower bound for a longer time, and the load of the
+//!   remaining groups would be below a third bound, which lies between the two.
 //! - Nothing is decided before the last step has been taken: its nodes are there, and have their share of the slots. If
 //!   the load stays high, the next step does not wait for the slots for ever.
-//! - More groups on the same etcd make its work no less. So if the log is the bottleneck, busy threads are no reason for
-//!   further nodes. Full memory still is.
+//! - More groups on the same etcd make its work no less. So if the log is the bottleneck, busy threads are no reason
+//!   for further nodes. Full memory still is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -72,7 +72,7 @@ pub(in crate::cluster) struct Sample<'a> {
     /// The groups that have slots.
     pub(in crate::cluster) groups: &'a [GroupLoad],
     /// The groups that the cluster was made with.
-    pub(in crate::cluster) born: u32,
+    pub(in crate::cluster) initial: u32,
     /// The nodes that are published, and those that there should be once all that goes is empty.
     pub(in crate::cluster) published: u32,
     pub(in crate::cluster) target: u32,
@@ -105,7 +105,7 @@ pub(in crate::cluster) enum Reason {
     Bounds,
     /// The share of its memory that a group uses.
     Memory(Share),
-    /// The memory is full in so many seconds.
+    /// The memory is full in this number of seconds.
     Filling(u64),
     /// The share of their time that the threads of a group work.
     Busy(Share),
@@ -268,10 +268,10 @@ fn bounds(policy: &Policy, sample: &Sample<'_>) -> Option<(u32, Reason)> {
         .then_some((fewer, Reason::Bounds))
 }
 
-/// Returns whether the load fits into the groups of so many nodes, with room to spare.
+/// Returns whether the load fits into the groups of this number of nodes, with room to spare.
 fn rest_fits(policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
     let groups = sample.groups.len() as u32;
-    let rest = (nodes / policy.step).max(sample.born).min(groups);
+    let rest = (nodes / policy.step).max(sample.initial).min(groups);
     if rest == groups {
         return true;
     }
@@ -285,7 +285,7 @@ fn rest_fits(policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
 
 /// Returns the fewest nodes.
 fn lowest(policy: &Policy, sample: &Sample<'_>) -> u32 {
-    policy.min.max(sample.born * policy.step)
+    policy.min.max(sample.initial * policy.step)
 }
 
 /// Returns why the load is high, if it is.

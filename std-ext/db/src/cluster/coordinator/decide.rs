@@ -7,13 +7,13 @@
 //!   the spare that has taken its place. The rules of `hedgerow-db cluster forget` hold besides.
 //! - A place is taken back from a node that is gone for good before it has become a member.
 //! - If the cluster wants more groups than there are, nodes that wait make one, once no other group needs them.
-//! - The nodes of a group that is dissolved leave it once it has no slots, its primary last. A node that goes leaves its
-//!   group once the nodes that stay have all data.
+//! - The nodes of a group that is dissolved leave it once it has no slots, its primary last. A node that goes leaves
+//!   its group once the nodes that stay have all data.
 
 use super::absence::Gone;
+use super::rules::Rules;
 use super::shape::Shape;
 use super::view::{GroupView, View};
-use crate::cluster::autoscale::policy::Policy;
 use crate::cluster::core::NodeId;
 use crate::cluster::forgetting::Leaving;
 use crate::slot_set::MOST_GROUPS;
@@ -24,19 +24,6 @@ use std::fmt;
 const JOIN: u64 = 600_000;
 /// The fewest nodes that must have the data of a group from which a member is removed: its primary and another one.
 const FEWEST: usize = 2;
-
-/// The settings that decisions follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Rules {
-    /// `cluster-replicas`.
-    pub(in crate::cluster) replicas: u32,
-    /// `cluster-copies`.
-    pub(in crate::cluster) copies: usize,
-    /// `cluster-forget`, in milliseconds; `None` for never.
-    pub(in crate::cluster) forget: Option<u64>,
-    /// When further nodes are wanted, or fewer; `None` for never.
-    pub(in crate::cluster) policy: Option<Policy>,
-}
 
 /// A decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +184,7 @@ impl Cluster<'_> {
         let left = spares.saturating_sub(groups.values().map(lacks).sum());
         let most = (self.shape.missing as usize).min(left / self.wanted());
         let unused = |number: &u32| !self.view.groups.contains_key(number);
-        (self.view.born()..MOST_GROUPS).filter(unused).take(most).collect()
+        (self.view.initial_groups()..MOST_GROUPS).filter(unused).take(most).collect()
     }
 
     /// Whether a new node of a group would get its data: from a member that lives, unless there are none yet.

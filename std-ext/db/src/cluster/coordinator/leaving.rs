@@ -1,11 +1,11 @@
-//! A node that shall have no group any more. It leaves when it starts, because its process holds nothing then: it removes
-//! itself from the members, empties its directory, and waits for a place like a new node.
+//! A node that shall have no group any more. It leaves when it starts, because its process holds nothing then: it
+//! removes itself from the members, empties its directory, and waits for a place like a new node.
 //!
-//! Each step can be repeated after a crash: the key `place/<node>` says that the node leaves until all is done. The rules
-//! of `hedgerow-db cluster forget` hold. A node that may not leave after all, because another member was lost meanwhile,
-//! stays. The last member of a group without slots deletes all keys of the group.
+//! Each step can be repeated after a crash: the key `place/<node>` says that the node leaves until all is done. The
+//! rules of `hedgerow-db cluster forget` hold. A node that may not leave after all, because another member was lost
+//! meanwhile, stays. The last member of a group without slots deletes all keys of the group.
 
-use super::decide::Rules;
+use super::rules::Rules;
 use super::view::{GroupView, View};
 use super::waiting::Waiting;
 use crate::cluster::core::{NodeId, Tail};
@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 /// How often the node looks whether it may leave.
 const PERIOD: Duration = Duration::from_millis(300);
 /// How long it looks before it stays.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The fewest nodes that must have the data of a group that a member leaves, if the group has as many.
 const FEWEST: usize = 2;
 
-/// What a node does next.
+/// The next step of a node.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// Delete the registration of the process before this one. That has ended: this one has locked the directory.
@@ -48,13 +48,13 @@ impl Waiting<'_> {
     pub(super) async fn leave(&self, belonging: &Belonging) -> Result<bool, StartError> {
         let number = belonging.group();
         let keys = self.keys.of_group(number);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIME_LIMIT;
         loop {
             let step = match View::read(self.client, &keys).await {
                 Ok(Some(view)) if self.shall_leave(belonging, &view) => {
                     step(&view, &keys, self.id, &Rules::of(self.settings))
                 }
-                // Whatever is wrong with etcd, or with the directory, has a sentence elsewhere.
+                // If etcd or the directory is wrong, the rest of the start says so.
                 Ok(_) => return Ok(false),
                 Err(why) => {
                     tracing::warn!("waiting for etcd: {why}");

@@ -1,7 +1,7 @@
 //! The coordinator's part in the number of nodes: it decides how many there should be, says so in etcd, and moves slots
 //! between the groups.
 //!
-//! Moves are planned anew whenever none is in progress, and one begins at a time. A group that lacks a node gives and
+//! Moves are planned anew whenever no slots move, and one begins at a time. A group that lacks a node gives and
 //! gets no slots.
 
 use super::shape::{Shape, obstacle};
@@ -13,12 +13,9 @@ use crate::cluster::autoscale::policy::{GroupLoad, Policy, Reason, Sample, Scale
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::Compare;
-use crate::cluster::member::peer_tls;
 use crate::cluster::moves::create;
-use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions};
 use crate::cluster::plan::{self, GroupLoad as SlotLoad, PlannedMove};
-use crate::config::ClusterSettings;
 use std::collections::BTreeSet;
 
 /// By how many percent the bytes of groups may differ from the mean, before slots are moved and afterwards.
@@ -32,36 +29,17 @@ const LONGEST: u64 = 15_000;
 
 /// The coordinator's memory of the load and of the balance.
 pub(super) struct Scaling {
-    settings: ClusterSettings,
+    /// How primaries are asked. The group is that of each.
+    peers: PeerClientOptions,
     scaler: Scaler,
     /// When the next plan is made, boot time in milliseconds.
     due: u64,
     is_balanced: bool,
 }
 
-impl Policy {
-    /// Returns the policy of a node's settings.
-    pub(in crate::cluster) fn of(settings: &ClusterSettings) -> Option<Self> {
-        let autoscale = settings.autoscale.as_ref()?;
-        let milliseconds = crate::clock::milliseconds;
-        Some(Self {
-            step: settings.replicas + 1,
-            min: autoscale.min,
-            max: autoscale.max,
-            out_above: autoscale.out_above,
-            out_after: milliseconds(autoscale.out_after),
-            full_within: autoscale.full_within.map(milliseconds),
-            in_below: autoscale.in_below,
-            in_after: milliseconds(autoscale.in_after),
-            rest_below: autoscale.rest_below,
-        })
-    }
-}
-
 impl Scaling {
-    pub(super) fn new(settings: &ClusterSettings) -> Self {
-        let scaler = Scaler::default();
-        Self { settings: settings.clone(), scaler, due: 0, is_balanced: false }
+    pub(super) fn new(peers: PeerClientOptions) -> Self {
+        Self { peers, scaler: Scaler::default(), due: 0, is_balanced: false }
     }
 }
 
@@ -73,7 +51,7 @@ impl Coordinator {
     pub(super) async fn scale(&mut self, view: &View, term: u64) -> Result<(), String> {
         let Some(policy) = self.rules.policy else { return Ok(()) };
         let Some(current) = &view.desired else {
-            let nodes = view.known().max(policy.min).max(view.born() * policy.step);
+            let nodes = view.known().max(policy.min).max(view.initial_groups() * policy.step);
             return self.want(&Desired::first(nodes), view, term).await;
         };
         let shape = Shape::of(view, &self.rules);
@@ -85,7 +63,7 @@ impl Coordinator {
             &Sample {
                 now: clock::now(),
                 groups: &groups,
-                born: view.born(),
+                initial: view.initial_groups(),
                 published: current.nodes,
                 target: current.target,
                 is_present: view.nodes.len() as u64 >= u64::from(current.nodes),
@@ -139,7 +117,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Begins a move, if none is in progress and the groups differ too much, or one is dissolved.
+    /// Begins a move, if no slots move and the groups differ too much, or one is dissolved.
     async fn balance(
         &mut self,
         view: &View,
@@ -187,8 +165,6 @@ impl Coordinator {
     /// Asks primaries how many bytes each of their slots has.
     async fn read_loads(&self, view: &View, groups: &[u32]) -> Result<Vec<SlotLoad>, String> {
         let format = view.format.as_ref().ok_or("etcd has no cluster")?;
-        let settings = &self.scaling.settings;
-        let tls = peer_tls(settings).map_err(|why| why.to_string())?;
         let mut loads = Vec::new();
         for number in groups {
             let of = view.groups.get(number).and_then(|group| group.live_primary(view));
@@ -200,10 +176,7 @@ impl Coordinator {
                     incarnation: format.incarnation,
                     group: *number,
                 },
-                node: self.own,
-                insecure: settings.peer.insecure,
-                tls: tls.clone(),
-                most_bytes: MOST_FETCHED,
+                ..self.scaling.peers.clone()
             };
             let client = PeerClient::new(&address, &options).map_err(|why| why.to_string())?;
             let slots = client.slots(*number).await.map_err(|why| why.to_string())?;

@@ -4,7 +4,7 @@
 //! with stay. Nodes with the highest numbers go, because a StatefulSet stops those first. Of the groups, those go
 //! that have no slots, and then those with the most nodes that go.
 
-use super::decide::Rules;
+use super::rules::Rules;
 use super::view::View;
 use crate::cluster::core::NodeId;
 use std::cmp::Reverse;
@@ -27,7 +27,7 @@ impl Shape {
         let (Some(policy), Some(desired)) = (&rules.policy, &view.desired) else {
             return Self::default();
         };
-        let wanted = (desired.target / policy.step.max(1)).max(view.born());
+        let wanted = (desired.target / policy.step.max(1)).max(view.initial_groups());
         let groups = view.groups.len() as u32;
         if !desired.shrinks() {
             return Self { missing: wanted.saturating_sub(groups), ..Self::default() };
@@ -36,7 +36,7 @@ impl Shape {
         let going = view.nodes.iter().filter(|(_, node)| goes(node.ordinal)).map(|(id, _)| *id);
         let mut shape = Self { going: going.collect(), ..Self::default() };
         let mut candidates: Vec<u32> =
-            view.groups.keys().copied().filter(|number| *number >= view.born()).collect();
+            view.groups.keys().copied().filter(|number| *number >= view.initial_groups()).collect();
         let key = |number: &u32| {
             let going = view.belonging(*number).intersection(&shape.going).count();
             (!view.owns_nothing(*number), Reverse(going), Reverse(*number))

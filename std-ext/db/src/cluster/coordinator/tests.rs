@@ -1,7 +1,8 @@
 //! Decisions and their transactions, without etcd.
 
 use super::absence::Gone;
-use super::decide::{Decision, DecisionKind, Rules, decide};
+use super::decide::{Decision, DecisionKind, decide};
+use super::rules::Rules;
 use super::transaction::transaction;
 use super::view::{GroupView, View};
 use crate::cluster::core::{Chain, Members, NodeId, Tail};

@@ -1,17 +1,18 @@
 //! The task of a node that coordinates the cluster, or would if the coordinator went.
 
 use super::absence::Absences;
-use super::decide::{Decision, Rules, decide};
+use super::decide::{Decision, decide};
 use super::holder::Holder;
+use super::rules::Rules;
 use super::scaling::Scaling;
 use super::transaction::transaction;
 use super::view::View;
-use crate::clock::{TimeSource, milliseconds};
-use crate::cluster::autoscale::policy::Policy;
+use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Client, Compare, Lease, Operation, Transaction};
 use crate::cluster::keys::Keys;
+use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::status::Counters;
 use crate::config::ClusterSettings;
 use std::collections::BTreeMap;
@@ -41,29 +42,20 @@ pub(in crate::cluster) struct Coordinator {
     told: BTreeMap<NodeId, u64>,
 }
 
-impl Rules {
-    /// Returns the rules of a node's settings.
-    pub(in crate::cluster) fn of(settings: &ClusterSettings) -> Self {
-        let forget = settings.forget.map(milliseconds);
-        let policy = Policy::of(settings);
-        Self { replicas: settings.replicas, copies: settings.copies, forget, policy }
-    }
-}
-
 impl Coordinator {
     pub(in crate::cluster) fn new(
         client: Client,
         keys: Keys,
         own: NodeId,
         settings: &ClusterSettings,
-        counters: Arc<Counters>,
+        (counters, peers): (Arc<Counters>, PeerClientOptions),
     ) -> Self {
         Self {
             client,
             keys,
             own,
             rules: Rules::of(settings),
-            scaling: Scaling::new(settings),
+            scaling: Scaling::new(peers),
             last_decision: None,
             counters,
             lease: None,

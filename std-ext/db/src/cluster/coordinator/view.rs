@@ -158,7 +158,7 @@ impl View {
     }
 
     /// Returns the number of groups that the cluster was made with.
-    pub(in crate::cluster) fn born(&self) -> u32 {
+    pub(in crate::cluster) fn initial_groups(&self) -> u32 {
         self.format.as_ref().map_or(1, |format| format.groups)
     }
 
@@ -166,7 +166,7 @@ impl View {
     pub(super) fn serving(&self) -> BTreeSet<u32> {
         match &self.slots {
             Some(slots) => slots.groups(),
-            None => (0..self.born()).collect(),
+            None => (0..self.initial_groups()).collect(),
         }
     }
 
@@ -179,7 +179,7 @@ impl View {
         let owns = |node: &Registration| {
             node.group == number && node.slots.as_ref().is_some_and(|slots| !slots.is_empty())
         };
-        number >= self.born()
+        number >= self.initial_groups()
             && !self.serving().contains(&number)
             && !self.moves.iter().any(touches)
             && !self.nodes.values().any(owns)

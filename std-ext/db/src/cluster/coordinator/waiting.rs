@@ -9,6 +9,7 @@ use crate::cluster::identity;
 use crate::cluster::keys::Keys;
 use crate::cluster::meet;
 use crate::cluster::message::Message;
+use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::place::Place;
 use crate::cluster::registration::{NO_GROUP, Registration, SPARE};
 use crate::cluster::registry::{Registry, Told};
@@ -34,6 +35,7 @@ pub(in crate::cluster) struct Waiting<'a> {
     pub(in crate::cluster) id: NodeId,
     pub(in crate::cluster) progress: &'a Progress,
     pub(in crate::cluster) views: &'a Arc<Views>,
+    pub(in crate::cluster) peers: PeerClientOptions,
 }
 
 impl Waiting<'_> {
@@ -67,8 +69,13 @@ impl Waiting<'_> {
     async fn wait(&self) -> Result<u32, StartError> {
         let counters = Arc::<Counters>::default();
         let (client, keys) = (self.client.clone(), self.keys.clone());
-        let coordinator =
-            Coordinator::new(client, keys, self.id, self.settings, Arc::clone(&counters));
+        let coordinator = Coordinator::new(
+            client,
+            keys,
+            self.id,
+            self.settings,
+            (Arc::clone(&counters), self.peers.clone()),
+        );
         let (stop, stopped) = oneshot::channel();
         let coordinating = tokio::spawn(coordinator.run(stopped));
         let nonce = u64::from_le_bytes(identity::random()?);

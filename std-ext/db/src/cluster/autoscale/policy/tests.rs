@@ -98,7 +98,7 @@ impl World {
         let sample = Sample {
             now: self.now,
             groups: &loads,
-            born: 1,
+            initial: 1,
             published: self.published,
             target: self.target,
             is_present: self.now >= self.present,
@@ -258,7 +258,7 @@ fn the_bounds_hold() {
     assert!(world.last.as_ref().unwrap().limited, "nobody is told that this is not enough");
     assert_eq!(world.play(6 * HOUR, |_| busy(0)), [6]);
     assert!(!world.last.as_ref().unwrap().limited);
-    // The settings have changed. What holds the data stays.
+    // The settings have changed. The groups that hold the data stay.
     (world.published, world.target, world.groups) = (18, 18, 6);
     assert_eq!(world.play(6 * HOUR, |_| used(2300)), [15, 12]);
     // Each group that the cluster was made with has its nodes.
@@ -266,7 +266,7 @@ fn the_bounds_hold() {
     let mut sample = Sample {
         now: 0,
         groups: &loads,
-        born: 4,
+        initial: 4,
         published: 12,
         target: 12,
         is_present: true,
@@ -311,7 +311,7 @@ fn a_coordinator_that_was_away_counts_anew() {
     let mut sample = Sample {
         now: HOUR,
         groups: &loads,
-        born: 1,
+        initial: 1,
         published: 3,
         target: 3,
         is_present: true,
@@ -336,7 +336,7 @@ fn nodes_that_never_come_are_asked_for_once() {
     let mut sample = Sample {
         now: 0,
         groups: &loads,
-        born: 1,
+        initial: 1,
         published: 6,
         target: 6,
         is_present: false,
@@ -356,7 +356,7 @@ fn nodes_that_cannot_be_emptied_stay() {
     let mut sample = Sample {
         now: 0,
         groups: &loads,
-        born: 1,
+        initial: 1,
         published: 6,
         target: 6,
         is_present: true,
