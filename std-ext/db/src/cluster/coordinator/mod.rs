@@ -12,9 +12,9 @@
 //! | `desired` | the number of nodes that the cluster wants |
 //!
 //! [`view`] reads the cluster, [`absence`] measures for how long members have been gone, [`decide`] makes decisions of
-//! both by the [`rules`], and [`transaction`] a transaction of each. [`scaling`] decides how many nodes there should be,
-//! and moves slots; [`shape`] says which groups and nodes go. [`waiting`] is the other side: a node without a group,
-//! which waits for a place, and [`leaving`], a node that shall have no group any more.
+//! both by the [`rules`], and [`transaction`] a transaction of each. [`scaling`] decides how many nodes there should
+//! be, and moves slots; [`shape`] says which groups and nodes go. [`waiting`] is the other side: a node without a
+//! group, which waits for a place, and [`leaving`], a node that shall have no group any more.
 
 mod absence;
 mod decide;

@@ -4,15 +4,16 @@
 //! Moves are planned anew whenever no slots move, and one begins at a time. A group that lacks a node gives and
 //! gets no slots.
 
+use super::rules::Rules;
 use super::shape::{Shape, obstacle};
 use super::transaction::want;
-use super::turn::Coordinator;
 use super::view::View;
 use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::autoscale::policy::{GroupLoad, Policy, Reason, Sample, Scaler};
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::Compare;
+use crate::cluster::etcd::{Client, Compare};
+use crate::cluster::keys::Keys;
 use crate::cluster::moves::create;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions};
 use crate::cluster::plan::{self, GroupLoad as SlotLoad, PlannedMove};
@@ -43,22 +44,36 @@ impl Scaling {
     }
 }
 
-impl Coordinator {
+/// A turn of the coordinator.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) client: &'a Client,
+    pub(super) keys: &'a Keys,
+    /// The coordinator, and its term.
+    pub(super) by: (NodeId, u64),
+    pub(super) rules: &'a Rules,
+    /// The revision of the last decision, which may be one of this turn.
+    pub(super) last: Option<u64>,
+    pub(super) view: &'a View,
+}
+
+impl Scaling {
     /// Decides how many nodes there should be, and moves slots.
     ///
     /// # Errors
     /// If etcd or a primary does not answer.
-    pub(super) async fn scale(&mut self, view: &View, term: u64) -> Result<(), String> {
-        let Some(policy) = self.rules.policy else { return Ok(()) };
+    pub(super) async fn look(&mut self, turn: &Turn<'_>) -> Result<(), String> {
+        let (view, rules) = (turn.view, turn.rules);
+        let Some(policy) = rules.policy else { return Ok(()) };
         let Some(current) = &view.desired else {
             let nodes = view.known().max(policy.min).max(view.initial_groups() * policy.step);
-            return self.want(&Desired::first(nodes), view, term).await;
+            return turn.want(&Desired::first(nodes)).await;
         };
-        let shape = Shape::of(view, &self.rules);
-        self.balance(view, &shape, term, &policy).await?;
+        let shape = Shape::of(view, rules);
+        self.balance(turn, &shape, &policy).await?;
         let Some(groups) = view.loads() else { return Ok(()) };
         let obstacle = obstacle(view, current.target.saturating_sub(policy.step));
-        let advice = self.scaling.scaler.look(
+        let advice = self.scaler.look(
             &policy,
             &Sample {
                 now: clock::now(),
@@ -67,7 +82,7 @@ impl Coordinator {
                 published: current.nodes,
                 target: current.target,
                 is_present: view.nodes.len() as u64 >= u64::from(current.nodes),
-                is_balanced: self.scaling.is_balanced && shape.missing == 0,
+                is_balanced: self.is_balanced && shape.missing == 0,
                 blocked: obstacle.as_deref(),
             },
         );
@@ -95,70 +110,34 @@ impl Coordinator {
         if next.is_like(current) {
             return Ok(());
         }
-        self.want(&next.now(), view, term).await
-    }
-
-    /// Says how many nodes there should be.
-    async fn want(&self, desired: &Desired, view: &View, term: u64) -> Result<(), String> {
-        let by = (self.own, term);
-        // The decisions of this turn have changed the last one.
-        let last = self.last_decision.or(view.last_decision);
-        let transaction = want(desired, view, &self.keys, by, last);
-        let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
-        if done.succeeded {
-            let Desired { nodes, target, reason, .. } = desired;
-            let later = if target < nodes {
-                format!(", and {target} once the rest is empty")
-            } else {
-                String::new()
-            };
-            tracing::info!("the cluster wants {nodes} nodes{later}: {reason}");
-        }
-        Ok(())
+        turn.want(&next.now()).await
     }
 
     /// Begins a move, if no slots move and the groups differ too much, or one is dissolved.
     async fn balance(
         &mut self,
-        view: &View,
+        turn: &Turn<'_>,
         shape: &Shape,
-        term: u64,
         policy: &Policy,
     ) -> Result<(), String> {
+        let view = turn.view;
         let now = clock::now();
         if !view.moves.is_empty() {
-            (self.scaling.is_balanced, self.scaling.due) = (false, 0);
+            (self.is_balanced, self.due) = (false, 0);
             return Ok(());
         }
-        if now < self.scaling.due {
+        if now < self.due {
             return Ok(());
         }
-        self.scaling.due = now + (policy.out_after / 8).clamp(SHORTEST, LONGEST);
+        self.due = now + (policy.out_after / 8).clamp(SHORTEST, LONGEST);
         // Also if the rest of this fails.
-        self.scaling.is_balanced = false;
+        self.is_balanced = false;
         let Some(groups) = view.whole_groups(shape, policy.step as usize) else { return Ok(()) };
         let loads = self.read_loads(view, &groups).await?;
         if let Some(planned) = next_move(&loads, &shape.dissolving) {
-            return self.begin(&planned, view, term).await;
+            return turn.begin(&planned).await;
         }
-        self.scaling.is_balanced = true;
-        Ok(())
-    }
-
-    /// Begins a move, if this node still coordinates and the cluster wants as many nodes as it did.
-    async fn begin(&self, planned: &PlannedMove, view: &View, term: u64) -> Result<(), String> {
-        let PlannedMove { from, to, slots, bytes } = planned;
-        let mut grounds =
-            vec![Compare::Created { key: self.keys.coordinator().into(), revision: term }];
-        let desired = view.desired_revision;
-        grounds.extend(
-            desired.map(|revision| Compare::Modified { key: self.keys.desired().into(), revision }),
-        );
-        let id = create::begin_if(&self.client, &self.keys, slots, (*from, *to), grounds).await?;
-        tracing::info!(
-            "the move {id:016x} takes {} slots with {bytes} bytes from group {from} to group {to}",
-            slots.len()
-        );
+        self.is_balanced = true;
         Ok(())
     }
 
@@ -176,7 +155,7 @@ impl Coordinator {
                     incarnation: format.incarnation,
                     group: *number,
                 },
-                ..self.scaling.peers.clone()
+                ..self.peers.clone()
             };
             let client = PeerClient::new(&address, &options).map_err(|why| why.to_string())?;
             let slots = client.slots(*number).await.map_err(|why| why.to_string())?;
@@ -184,6 +163,41 @@ impl Coordinator {
             loads.push(SlotLoad { group: *number, slots: slots.collect() });
         }
         Ok(loads)
+    }
+}
+
+impl Turn<'_> {
+    /// Says how many nodes there should be.
+    async fn want(&self, desired: &Desired) -> Result<(), String> {
+        let transaction = want(desired, self.view, self.keys, self.by, self.last);
+        let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
+        if done.succeeded {
+            let Desired { nodes, target, reason, .. } = desired;
+            let later = if target < nodes {
+                format!(", and {target} once the rest is empty")
+            } else {
+                String::new()
+            };
+            tracing::info!("the cluster wants {nodes} nodes{later}: {reason}");
+        }
+        Ok(())
+    }
+
+    /// Begins a move, if this node still coordinates and the cluster wants as many nodes as it did.
+    async fn begin(&self, planned: &PlannedMove) -> Result<(), String> {
+        let PlannedMove { from, to, slots, bytes } = planned;
+        let mut grounds =
+            vec![Compare::Created { key: self.keys.coordinator().into(), revision: self.by.1 }];
+        let desired = self.view.desired_revision;
+        grounds.extend(
+            desired.map(|revision| Compare::Modified { key: self.keys.desired().into(), revision }),
+        );
+        let id = create::begin_if(self.client, self.keys, slots, (*from, *to), grounds).await?;
+        tracing::info!(
+            "the move {id:016x} takes {} slots with {bytes} bytes from group {from} to group {to}",
+            slots.len()
+        );
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use super::absence::Absences;
 use super::decide::{Decision, decide};
 use super::holder::Holder;
 use super::rules::Rules;
-use super::scaling::Scaling;
+use super::scaling::{Scaling, Turn};
 use super::transaction::transaction;
 use super::view::View;
 use crate::clock::TimeSource;
@@ -27,13 +27,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// A node that coordinates the cluster, or would.
 pub(in crate::cluster) struct Coordinator {
-    pub(super) client: Client,
-    pub(super) keys: Keys,
-    pub(super) own: NodeId,
-    pub(super) rules: Rules,
-    pub(super) scaling: Scaling,
-    /// The revision of the last decision of this turn.
-    pub(super) last_decision: Option<u64>,
+    client: Client,
+    keys: Keys,
+    own: NodeId,
+    rules: Rules,
+    scaling: Scaling,
     counters: Arc<Counters>,
     /// The lease of the key `coord`, once this node has tried to become the coordinator.
     lease: Option<Lease>,
@@ -56,7 +54,6 @@ impl Coordinator {
             own,
             rules: Rules::of(settings),
             scaling: Scaling::new(peers),
-            last_decision: None,
             counters,
             lease: None,
             absences: Absences::default(),
@@ -111,9 +108,11 @@ impl Coordinator {
         let holder = view.coordinator.as_ref().filter(|holder| holder.node == self.own);
         let Some(term) = holder.map(|holder| holder.term) else { return Ok(false) };
         let gone = self.absences.look(term, &view.missed(), clock::now());
-        self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
+        let last = self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
         self.tell(&gone, term).await?;
-        self.scale(&view, term).await?;
+        let Self { client, keys, own, rules, scaling, .. } = self;
+        let turn = Turn { client, keys, by: (*own, term), rules, last, view: &view };
+        scaling.look(&turn).await?;
         Ok(true)
     }
 
@@ -140,26 +139,26 @@ impl Coordinator {
         Ok(done.succeeded)
     }
 
-    /// Carries decisions out. The first one that is refused ends that: the next turn decides anew.
+    /// Carries decisions out. The first one that is refused ends that: the next turn decides anew. Returns the revision
+    /// of the last decision.
     async fn carry_out(
-        &mut self,
+        &self,
         decisions: &[Decision],
         view: &View,
         term: u64,
-    ) -> Result<(), String> {
-        self.last_decision = view.last_decision;
+    ) -> Result<Option<u64>, String> {
+        let mut last = view.last_decision;
         for decision in decisions {
-            let (by, last) = ((self.own, term), self.last_decision);
-            let transaction = transaction(decision, view, &self.keys, by, last);
+            let transaction = transaction(decision, view, &self.keys, (self.own, term), last);
             let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
             if !done.succeeded {
                 tracing::debug!("something has changed since it was decided that {decision}");
                 break;
             }
             tracing::info!("{decision}");
-            self.last_decision = Some(done.revision);
+            last = Some(done.revision);
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Tells people which nodes are gone, if these are others than before.
