@@ -1,5 +1,5 @@
-//! Documentation pages: getting started, cluster, sharding, backup, etcd, Kubernetes, security, upgrades, monitoring,
-//! configuration, guarantees, limits.
+//! Documentation pages: getting started, cluster, sharding, autoscaling, backup, etcd, Kubernetes, security, upgrades,
+//! monitoring, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
@@ -53,6 +53,12 @@ pub mod monitoring {
     //! Metrics, alerts and a dashboard.
     //!
     #![doc = include_str!("../docs/monitoring.md")]
+}
+
+pub mod autoscaling {
+    //! As many nodes as the load needs.
+    //!
+    #![doc = include_str!("../docs/autoscaling.md")]
 }
 
 pub mod configuration {

@@ -122,6 +122,9 @@ fn serve(config: &Config) -> Result<(), String> {
     #[cfg(feature = "cluster")]
     if let Some((views, _)) = &cluster {
         settings.views = Some(Arc::clone(views));
+        if let Some(http) = &http {
+            http.set_views(views);
+        }
     }
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");

@@ -3,6 +3,7 @@
 //! It never blocks. Calls to etcd are tasks of its runtime, entries are applied by the [replica](super::replica), the
 //! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
 
+use super::autoscale::load::LoadMeter;
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
@@ -34,6 +35,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const VIEW: u64 = 100;
 /// Messages that are handled before the deadline of the protocol is looked at again.
 const MESSAGES: usize = 256;
+/// How long a node that leaves its group waits for etcd to take its last entries, in milliseconds.
+const DEPART: u64 = 5000;
 /// How long clients are held back at most while a new primary is awaited.
 const HOLD: u64 = 2000;
 
@@ -56,6 +59,7 @@ pub(super) struct Parts {
     pub(super) own: core::NodeId,
     pub(super) lease: u64,
     pub(super) monitor: NodeMonitor,
+    pub(super) meter: Arc<LoadMeter>,
     pub(super) on_exit: Box<dyn Fn(Exit) + Send>,
 }
 
@@ -87,6 +91,8 @@ pub(super) struct Driver {
     /// The epoch and the primary of the last view.
     holder: (core::Epoch, Option<core::NodeId>),
     release: Option<mpsc::Sender<()>>,
+    /// When the process starts anew at the latest, to leave the group.
+    depart_by: Option<u64>,
     actions: Vec<Action>,
     ended: bool,
 }
@@ -111,6 +117,7 @@ impl Driver {
             view_due: 0,
             holder: (0, None),
             release: None,
+            depart_by: None,
             actions: Vec::new(),
             ended: false,
         }
@@ -198,17 +205,32 @@ impl Driver {
             Message::HandOver(to) => self.event(Event::HandOver(to)),
             Message::Leave(done) => {
                 self.release = Some(done);
-                if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
-                    // It takes over at once; without a name, the members wait for each other.
-                    self.event(Event::HandOver(Some(to)));
-                }
-                self.event(Event::Exit);
+                self.release_group();
             }
+            Message::Depart => self.depart(),
             Message::Fetched => {
                 self.exit(Exit::Restart("the node's data were fetched from a peer".to_owned()));
             }
             Message::Failed(why) => self.exit(Exit::Stop(why)),
             Message::Stop => self.ended = true,
+        }
+    }
+
+    /// Releases the group, and never takes it over again.
+    fn release_group(&mut self) {
+        if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
+            // It takes over at once; without a name, the members wait for each other.
+            self.event(Event::HandOver(Some(to)));
+        }
+        self.event(Event::Exit);
+    }
+
+    /// Releases the group, so that the process can start anew and leave it.
+    fn depart(&mut self) {
+        if self.depart_by.is_none() {
+            tracing::info!("this node shall leave group {}", self.parts.picture.group());
+            self.depart_by = Some(clock::now() + DEPART);
+            self.release_group();
         }
     }
 
@@ -246,6 +268,9 @@ impl Driver {
             _ => {}
         }
         let sent = id.and_then(|id| self.sent.remove(&id));
+        if let (Event::Swapped { outcome: Outcome::Done { .. }, .. }, Some(sent)) = (&event, sent) {
+            self.parts.meter.note(clock::micros().saturating_sub(sent));
+        }
         self.event_with(event, sent);
     }
 
@@ -469,6 +494,9 @@ impl Driver {
     }
 
     fn released(&mut self) {
+        if self.depart_by.is_some() {
+            self.exit(Exit::Restart("it leaves its group".to_owned()));
+        }
         if let Some(done) = self.release.take() {
             // Fails if the caller has given up.
             let _ = done.send(());
@@ -541,6 +569,11 @@ impl Driver {
             self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
         }
         self.look_at_lease();
+        if self.depart_by.is_some_and(|by| now >= by) {
+            self.exit(Exit::Restart(
+                "it leaves its group, although etcd has not answered".to_owned(),
+            ));
+        }
         self.publish_view();
         self.parts.resync.look(&self.parts.group.status().position);
     }

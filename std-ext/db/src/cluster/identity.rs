@@ -169,6 +169,18 @@ impl Belonging {
             .map_err(|why| unreadable(&folder.at(CLUSTER), &why))
     }
 
+    /// Makes a folder without data belong to no cluster.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub(super) fn remove(folder: &Folder) -> Result<(), StartError> {
+        let (disk, path) = (folder.disk(), folder.at(CLUSTER));
+        match disk.remove(&path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => Err(unreadable(&path, &why)),
+            _ => disk.sync_folder(folder.path()).map_err(|why| unreadable(&path, &why)),
+        }
+    }
+
     /// Checks that a folder's data belong to the cluster that etcd has.
     ///
     /// # Errors

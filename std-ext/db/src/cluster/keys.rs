@@ -93,6 +93,11 @@ impl Keys {
         format!("{}last-decision", self.prefix)
     }
 
+    /// Returns the key of the number of nodes that the cluster wants.
+    pub(crate) fn desired(&self) -> String {
+        format!("{}desired", self.prefix)
+    }
+
     /// Returns the key that says which group has which slot.
     pub(crate) fn slots(&self) -> String {
         format!("{}slots", self.prefix)

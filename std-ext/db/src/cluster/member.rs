@@ -8,9 +8,10 @@
 //! 4. Load the snapshot and the relay.
 //! 5. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
 
+use super::autoscale::load::LoadMeter;
 use super::calls::Calls;
 use super::clock;
-use super::coordinator::{Coordinator, Rules, Waiting};
+use super::coordinator::{Coordinator, Waiting};
 use super::core::{self, Group, NodeId, Now};
 use super::driver::{Driver, Parts};
 use super::durable::DiskThread;
@@ -30,7 +31,7 @@ use super::peer::{
 };
 use super::picture::Picture;
 use super::registration::Registration;
-use super::registry::Registry;
+use super::registry::{Registry, Told};
 use super::relay::position::mark_of;
 use super::relay::{Incarnation, Relay};
 use super::replica::{OnFollow, Replica};
@@ -58,6 +59,8 @@ use tokio::sync::oneshot;
 
 /// The bytes of batches in etcd beyond which only `cluster-copies` decides what etcd keeps.
 const MOST_RETAINED: u64 = 256 << 20;
+/// The time of the moving averages of the load, if the settings say nothing.
+const AVERAGE: Duration = Duration::from_secs(120);
 /// The uncompressed bytes of a batch.
 const MOST_BATCH: usize = 512 << 10;
 
@@ -103,12 +106,20 @@ impl Member {
             let client = Client::connect(&meet::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
             let folder = &folder;
-            let waiting = Waiting { client: &client, keys: &keys, settings, folder, id, progress };
+            let (client, keys, views) = (&client, &keys, &views);
+            let peers = PeerClientOptions {
+                group: GroupId::default(),
+                node: id,
+                insecure: settings.peer.insecure,
+                tls: peer_tls(settings)?,
+                most_bytes: MOST_FETCHED,
+            };
+            let waiting = Waiting { client, keys, settings, folder, id, progress, views, peers };
             let group = waiting.find_group().await?;
             let settings = ClusterSettings { group, ..settings.clone() };
             let keys = keys.of_group(group);
-            let (format, age) = meet::meet(&client, &keys, &settings, folder).await?;
-            Ok::<_, StartError>((settings, Arc::new(keys), client, format, age))
+            let (format, age) = meet::meet(client, &keys, &settings, folder).await?;
+            Ok::<_, StartError>((settings, Arc::new(keys), client.clone(), format, age))
         })?;
         let settings = &settings;
         let opened = Opened::open(settings, options, &folder, &format, &inbox, progress)?;
@@ -300,12 +311,15 @@ impl Starting<'_> {
         let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
         let (disk, pushed) =
             DiskThread::start(relay, self.inbox.clone()).map_err(|why| cannot_spawn(&why))?;
+        let average = self.settings.autoscale.as_ref().map_or(AVERAGE, |scale| scale.average);
+        let meter = Arc::new(LoadMeter::new(db.clone(), Arc::clone(&self.views), average));
+        let told = Told::new(self.settings, Arc::clone(&self.views), Some(Arc::clone(&meter)));
         let registry = Registry::new(
             self.client.clone(),
             Arc::clone(&self.keys),
             self.id,
             registration.clone(),
-            Arc::clone(&monitor.counters),
+            (Arc::clone(&monitor.counters), told),
         );
         let log = Arc::clone(&opened.log);
         let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
@@ -346,6 +360,7 @@ impl Starting<'_> {
             own: self.id,
             lease: milliseconds(self.settings.lease),
             monitor: monitor.clone(),
+            meter,
             on_exit,
         };
         let tasks = (registry, mover, asked);
@@ -368,8 +383,8 @@ impl Starting<'_> {
             self.client.clone(),
             Keys::clone(&self.keys),
             self.id,
-            Rules::of(self.settings),
-            Arc::clone(&parts.monitor.counters),
+            self.settings,
+            (Arc::clone(&parts.monitor.counters), mover.peers.clone()),
         );
         self.views.on_hand_over(Box::new(move || {
             wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())

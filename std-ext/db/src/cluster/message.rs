@@ -33,6 +33,8 @@ pub(super) enum Message {
     HandOver(Option<NodeId>),
     /// The process stops. The sender gets an answer once the group is released.
     Leave(mpsc::Sender<()>),
+    /// The node shall leave its group: the process must release it, and start anew.
+    Depart,
     /// The node's folder was fetched from a peer: the process must start anew.
     Fetched,
     /// The node cannot go on: the sentence says why.

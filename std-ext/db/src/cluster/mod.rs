@@ -10,6 +10,7 @@
 //! - [`peer`]: the requests of nodes to each other.
 //! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
 //! - `coordinator`: places nodes in groups, and replaces members that are gone for good.
+//! - `autoscale`: how many nodes the cluster should have.
 //! - [`view`]: the cluster as clients see it.
 //! - `admin`: the commands `hedgerow-db cluster`.
 //! - [`member`]: a node, which joins these parts. [`node`]: the same for the program, which may execute itself anew.
@@ -27,6 +28,7 @@
 #[cfg(feature = "cli")]
 pub mod admin;
 pub mod adopt;
+mod autoscale;
 pub mod backup;
 mod calls;
 mod clock;
@@ -52,7 +54,7 @@ mod moves;
 pub mod node;
 pub mod peer;
 mod picture;
-#[cfg(feature = "cli")]
+mod place;
 mod plan;
 mod registration;
 mod registry;

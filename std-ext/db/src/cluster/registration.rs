@@ -1,5 +1,6 @@
 //! The registration of a node under `node/<id>`.
 
+use super::autoscale::load::Load;
 use super::core::NodeId;
 use super::meet;
 use super::view::Addresses;
@@ -59,6 +60,12 @@ pub(super) struct Registration {
     /// The lowest and the highest format of clusters that the node reads.
     #[serde(default)]
     pub(super) formats: (u32, u32),
+    /// The node's number among those that are started and stopped together, if it has one and may leave its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ordinal: Option<u32>,
+    /// Its load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) load: Option<Load>,
 }
 
 impl Registration {
@@ -76,6 +83,7 @@ impl Registration {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             zone: settings.zone.clone(),
             formats: (settings.formats.lowest, settings.formats.highest),
+            ordinal: settings.ordinal.filter(|_| settings.auto_group),
             ..Self::default()
         }
     }

@@ -1,18 +1,26 @@
-//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others.
+//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others. A
+//! node that the cluster places also reads whether it shall leave its group, and how many nodes there should be.
 //!
 //! Nothing is decided by this but where clients and peers find a node, and whether a clock is ahead. A lease that etcd
 //! ends too early makes a node look absent for a second.
 
+use super::autoscale::desired::Desired;
+use super::autoscale::load::LoadMeter;
 use super::clock;
 use super::core::NodeId;
 use super::error::StartError;
-use super::etcd::{Client, EtcdError, Keys as KeyRange, Lease, Range};
+use super::etcd::{
+    Answer, Client, EtcdError, Keys as KeyRange, Lease, Operation, Range, Transaction,
+};
 use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::moves;
+use super::place::Place;
 use super::registration::{Node, Registration};
 use super::status::Counters;
+use super::view::{DesiredNodes, Views};
+use crate::config::ClusterSettings;
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,6 +42,27 @@ const LEADER_TURNS: u32 = 10;
 /// The longest value that is read.
 const MOST_BYTES: usize = 4096;
 
+/// The load of this node, and the cell for the number of nodes that the cluster wants.
+pub(super) struct Told {
+    views: Arc<Views>,
+    meter: Option<Arc<LoadMeter>>,
+    /// Whether the cluster places the node.
+    is_placed: bool,
+    /// Whether the cluster says how many nodes it wants.
+    has_number: bool,
+}
+
+impl Told {
+    pub(super) fn new(
+        settings: &ClusterSettings,
+        views: Arc<Views>,
+        meter: Option<Arc<LoadMeter>>,
+    ) -> Self {
+        let (is_placed, has_number) = (settings.auto_group, settings.autoscale.is_some());
+        Self { views, meter, is_placed, has_number }
+    }
+}
+
 /// The registration of this node, which the driver changes and the task writes.
 pub(super) struct Registry {
     client: Client,
@@ -41,6 +70,7 @@ pub(super) struct Registry {
     id: NodeId,
     own: Mutex<Registration>,
     counters: Arc<Counters>,
+    told: Told,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
     /// Wakes the task if a registration is missed, or this node's has changed.
@@ -53,7 +83,7 @@ impl Registry {
         keys: Arc<Keys>,
         id: NodeId,
         own: Registration,
-        counters: Arc<Counters>,
+        (counters, told): (Arc<Counters>, Told),
     ) -> Arc<Self> {
         Arc::new(Self {
             client,
@@ -61,6 +91,7 @@ impl Registry {
             id,
             own: Mutex::new(own),
             counters,
+            told,
             lease: Mutex::new(0),
             missed: Notify::new(),
         })
@@ -116,6 +147,9 @@ impl Registry {
                         let _ = inbox.send(Message::Failed(why.to_string()));
                         return;
                     }
+                    if self.told.is_placed {
+                        self.read_wishes(&inbox).await;
+                    }
                 }
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
@@ -161,13 +195,41 @@ impl Registry {
         Format::check_number(number, lock(&self.own).formats)
     }
 
+    /// Reads whether the node shall leave its group, and how many nodes the cluster wants.
+    async fn read_wishes(&self, inbox: &Inbox) {
+        let place = Operation::get(self.keys.place(&self.id.to_string()));
+        let then = vec![place, Operation::get(self.keys.desired())];
+        let read = Transaction { then, ..Transaction::default() };
+        let answers = match self.client.transact(&read).await {
+            Ok(done) => done.answers,
+            Err(why) => return tracing::debug!("cannot read this node's place: {why}"),
+        };
+        let value = |answer: Option<&Answer>| match answer {
+            Some(Answer::Found(pairs, _)) => pairs.first().map(|pair| pair.value.clone()),
+            _ => None,
+        };
+        let place = value(answers.first()).and_then(|value| Place::parse(&value));
+        if place == Some(Place::left(lock(&self.own).group)) {
+            // Fails only after the driver has stopped.
+            let _ = inbox.send(Message::Depart);
+        }
+        let desired = value(answers.get(1)).filter(|_| self.told.has_number);
+        let desired = desired.and_then(|value| Desired::parse(&value));
+        self.told.views.set_desired(desired.map(|desired| DesiredNodes {
+            nodes: desired.nodes,
+            log_saturated: desired.log_saturated,
+            page: desired.print(),
+        }));
+    }
+
     async fn turn(
         &self,
         lease: &mut Option<Lease>,
         twin: &mut Twin,
     ) -> Result<Vec<Node>, EtcdError> {
         let nodes = read_nodes(&self.client, &self.keys).await?;
-        let own = lock(&self.own).clone();
+        let mut own = lock(&self.own).clone();
+        own.load = self.told.meter.as_ref().map(|meter| meter.measure(clock::now()));
         twin.see(self.other(&nodes).map(|other| (other.nonce, other.wall)), clock::now());
         if twin.may_be_alive(clock::now()) {
             return Ok(nodes);

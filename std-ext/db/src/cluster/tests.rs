@@ -37,6 +37,8 @@ pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
         groups: 1,
         replicas: 1,
         zone: String::new(),
+        ordinal: None,
+        autoscale: None,
         forget: None,
         etcd: EtcdSettings {
             endpoints: etcd.endpoints(),

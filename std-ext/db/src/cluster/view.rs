@@ -237,6 +237,20 @@ impl View {
 /// Asks the primary to hand over to this node. Returns at once; an error says why this cannot be asked.
 pub type HandOver = dyn Fn() -> Result<(), String> + Send + Sync;
 
+/// Returns the time that the server's threads have worked, in nanoseconds, and their number.
+pub type Work = dyn Fn() -> Option<(u64, usize)> + Send + Sync;
+
+/// The number of nodes that the cluster wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DesiredNodes {
+    /// The number.
+    pub nodes: u32,
+    /// Whether the log is the bottleneck.
+    pub log_saturated: bool,
+    /// The page `/cluster/desired`, as JSON.
+    pub page: String,
+}
+
 /// The cell that has the current view.
 ///
 /// A node that stops being primary publishes the view that says so *before* its log refuses changes and has another
@@ -257,6 +271,8 @@ pub struct Views {
     hand_over: Mutex<Option<Box<HandOver>>>,
     /// The lease that a client has set, in milliseconds; 0 if there is no new one.
     lease: AtomicU64,
+    work: Mutex<Option<Box<Work>>>,
+    desired: Mutex<Option<DesiredNodes>>,
 }
 
 impl Views {
@@ -270,6 +286,8 @@ impl Views {
             endpoint_type,
             hand_over: Mutex::default(),
             lease: AtomicU64::new(0),
+            work: Mutex::default(),
+            desired: Mutex::default(),
         }
     }
 
@@ -321,6 +339,27 @@ impl Views {
     pub fn take_lease(&self) -> Option<u64> {
         // Relaxed: as in `set_lease`.
         Some(self.lease.swap(0, Ordering::Relaxed)).filter(|&lease| lease != 0)
+    }
+
+    /// Sets the function that says how much the server's threads have worked.
+    pub fn on_work(&self, work: Box<Work>) {
+        *lock(&self.work) = Some(work);
+    }
+
+    /// Returns the time that the server's threads have worked since its start, in nanoseconds, and their number; `None`
+    /// without a server.
+    pub fn work(&self) -> Option<(u64, usize)> {
+        lock(&self.work).as_ref().and_then(|work| work())
+    }
+
+    /// Sets the number of nodes that the cluster wants.
+    pub fn set_desired(&self, desired: Option<DesiredNodes>) {
+        *lock(&self.desired) = desired;
+    }
+
+    /// Returns the number of nodes that the cluster wants, if it says so.
+    pub fn desired(&self) -> Option<DesiredNodes> {
+        lock(&self.desired).clone()
     }
 
     /// Sets the callback of `CLUSTER FAILOVER` on a follower.

@@ -1,5 +1,6 @@
 //! The settings of the cluster: plain data, and the checks that only they need.
 
+use super::autoscale::AutoscaleSettings;
 use super::error::{ConfigError, conflict};
 use super::load::{Config, binds};
 use super::server::Bind;
@@ -50,6 +51,10 @@ pub struct ClusterSettings {
     pub replicas: u32,
     /// The place where the node is, or nothing.
     pub zone: String,
+    /// The node's number among those that are started and stopped together, if it has one.
+    pub ordinal: Option<u32>,
+    /// When the cluster wants further nodes, or fewer. `None`: never.
+    pub autoscale: Option<AutoscaleSettings>,
     /// How long a member may be gone until it is removed from its group. `None`: for ever.
     pub forget: Option<Duration>,
     /// How etcd is reached.
@@ -156,6 +161,8 @@ impl Config {
             groups: self.number("cluster-groups") as u32,
             replicas: self.number("cluster-replicas") as u32,
             zone: self.get("cluster-zone").to_owned(),
+            ordinal: self.cluster_ordinal(),
+            autoscale: self.autoscale(),
             forget: Some(self.number("cluster-forget"))
                 .filter(|seconds| *seconds != 0)
                 .map(Duration::from_secs),
@@ -240,7 +247,8 @@ impl Config {
         self.check_cluster_name()?;
         self.check_cluster_ports()?;
         self.check_cluster_etcd()?;
-        self.check_cluster_peer()
+        self.check_cluster_peer()?;
+        self.check_autoscale()
     }
 
     fn check_cluster_name(&self) -> Result<(), ConfigError> {

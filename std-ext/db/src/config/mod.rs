@@ -1,6 +1,7 @@
 //! Configuration: one [table] of settings, read from a file, environment variables and flags. Each source overrides the
 //! ones before it.
 
+mod autoscale;
 mod cluster;
 mod error;
 #[cfg(feature = "cli")]
@@ -16,6 +17,7 @@ pub mod subcommand;
 pub mod table;
 pub(crate) mod value;
 
+pub use autoscale::AutoscaleSettings;
 #[cfg(feature = "cluster")]
 pub(crate) use cluster::is_loopback;
 pub use cluster::{

@@ -57,6 +57,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Memory and threads", settings: MEMORY },
     Group { name: "TLS", settings: TLS },
     Group { name: "Cluster", settings: CLUSTER },
+    Group { name: "Autoscaling", settings: AUTOSCALING },
     Group { name: "Monitoring", settings: MONITORING },
 ];
 
@@ -281,6 +282,14 @@ const CLUSTER: &[Setting] = &[
          hyphens, underscores and dots. The nodes of a group are placed in different zones if possible.",
     ),
     immutable(
+        "cluster-ordinal",
+        Kind::NumberOrAuto { min: 0, max: 65_535 },
+        "auto",
+        "Number of this node among those that are started and stopped together, as in a StatefulSet: nodes with the \
+         highest numbers are stopped first. With `auto`, the number at the end of the first part of \
+         `cluster-announce-hostname`, if there is one.",
+    ),
+    immutable(
         "cluster-forget",
         Kind::Number { min: 0, max: 31_536_000 },
         "600",
@@ -415,6 +424,74 @@ const CLUSTER: &[Setting] = &[
     ),
 ];
 
+const AUTOSCALING: &[Setting] = &[
+    immutable(
+        "cluster-autoscale",
+        Kind::Flag,
+        "no",
+        "Whether the cluster says how many nodes it should have, makes groups of further nodes, and moves slots to \
+         them. Its number is the key `desired` in etcd, and `/cluster/desired` on the metrics port. It requires \
+         `cluster-group auto`.",
+    ),
+    immutable(
+        "cluster-autoscale-min",
+        Kind::Number { min: 0, max: 65_536 },
+        "0",
+        "The fewest nodes that the cluster wants; 0 for `cluster-groups` times one more than `cluster-replicas`, \
+         which are the fewest in any case.",
+    ),
+    immutable(
+        "cluster-autoscale-max",
+        Kind::Number { min: 0, max: 65_536 },
+        "0",
+        "The most nodes that the cluster wants. It must be set.",
+    ),
+    immutable(
+        "cluster-autoscale-out",
+        Kind::Number { min: 2, max: 100 },
+        "75",
+        "Percent of a node's memory (`maxmemory`) or of its threads' time above which the cluster wants one more \
+         than `cluster-replicas` further nodes.",
+    ),
+    immutable(
+        "cluster-autoscale-out-after",
+        Kind::Number { min: 1, max: 86_400 },
+        "120",
+        "Seconds that the load must have been so high.",
+    ),
+    immutable(
+        "cluster-autoscale-full-within",
+        Kind::Number { min: 0, max: 604_800 },
+        "600",
+        "Seconds within which the memory must be full, as fast as it grows, so that the cluster wants further nodes \
+         before that; 0 for never.",
+    ),
+    immutable(
+        "cluster-autoscale-in",
+        Kind::Number { min: 1, max: 99 },
+        "40",
+        "Percent below which the load of all nodes must be before the cluster wants fewer nodes.",
+    ),
+    immutable(
+        "cluster-autoscale-in-after",
+        Kind::Number { min: 1, max: 2_592_000 },
+        "1800",
+        "Seconds that the load must have been so low.",
+    ),
+    immutable(
+        "cluster-autoscale-rest",
+        Kind::Number { min: 1, max: 99 },
+        "60",
+        "Percent below which the load of the remaining nodes must be expected before the cluster wants fewer nodes.",
+    ),
+    immutable(
+        "cluster-autoscale-average",
+        Kind::Number { min: 1, max: 3600 },
+        "120",
+        "Seconds of the moving averages of the load that nodes report.",
+    ),
+];
+
 const MONITORING: &[Setting] = &[
     immutable(
         "loglevel",
@@ -426,7 +503,7 @@ const MONITORING: &[Setting] = &[
         "metrics-port",
         PORT,
         "0",
-        "HTTP port of `/metrics` for Prometheus, `/livez` and `/readyz`; 0 for none.",
+        "HTTP port of `/metrics` for Prometheus, `/livez`, `/readyz` and `/cluster/desired`; 0 for none.",
     ),
     immutable(
         "metrics-bind",

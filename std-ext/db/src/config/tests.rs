@@ -226,6 +226,7 @@ fn every_setting_of_the_cluster_reaches_its_field() {
         ["--cluster-groups", "3"],
         ["--cluster-replicas", "2"],
         ["--cluster-zone", "east-1"],
+        ["--cluster-ordinal", "7"],
         ["--cluster-forget", "3"],
         ["--cluster-max-entry", "1mb"],
         ["--cluster-copies", "3"],
@@ -250,6 +251,8 @@ fn every_setting_of_the_cluster_reaches_its_field() {
             groups: 3,
             replicas: 2,
             zone: "east-1".into(),
+            ordinal: Some(7),
+            autoscale: None,
             forget: Some(Duration::from_secs(3)),
             etcd: EtcdSettings {
                 endpoints: vec!["https://a:1".into(), "https://b:2".into()],
@@ -284,7 +287,9 @@ fn every_setting_of_the_cluster_reaches_its_field() {
     }
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);
-        setting.name.starts_with("cluster") && !flags.iter().any(|[name, _]| *name == flag)
+        // The others have a test of their own.
+        let is_ours = setting.name.starts_with("cluster") && !setting.name.contains("autoscale");
+        is_ours && !flags.iter().any(|[name, _]| *name == flag)
     });
     assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
 }
@@ -303,6 +308,89 @@ fn a_node_may_leave_its_group_to_the_cluster() {
     assert_eq!((settings.replicas, settings.forget), (1, Some(Duration::from_secs(600))));
     let never = read(&[&CLUSTERED[..], &["--cluster-forget", "0"]].concat(), &[]).unwrap();
     assert_eq!(never.cluster().unwrap().forget, None);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_node_has_the_number_of_its_host() {
+    let found = |flags: &[&str]| {
+        read(&[&CLUSTERED[..], flags].concat(), &[]).unwrap().cluster().unwrap().ordinal
+    };
+    let host = |name| found(&["--cluster-announce-hostname", name]);
+    assert_eq!((found(&[]), host("roses-12.nodes-3.example")), (None, Some(12)));
+    assert_eq!(
+        (host("roses"), host("roses-a"), host("7"), host("roses-65536")),
+        (None, None, None, None)
+    );
+    let both = ["--cluster-announce-hostname", "roses-12", "--cluster-ordinal", "3"];
+    assert_eq!(found(&both), Some(3));
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn a_cluster_asks_for_nodes_by_its_settings() {
+    let on = ["--cluster-group", "auto", "--cluster-autoscale", "yes"];
+    let found = |flags: &[&str]| {
+        let config = read(&[&CLUSTERED[..], &on, flags].concat(), &[]);
+        config.map(|config| config.cluster().unwrap().autoscale.unwrap())
+    };
+    let seconds = Duration::from_secs;
+    let wanted = AutoscaleSettings {
+        min: 0,
+        max: 9,
+        out_above: 750,
+        out_after: seconds(120),
+        full_within: Some(seconds(600)),
+        in_below: 400,
+        in_after: seconds(1800),
+        rest_below: 600,
+        average: seconds(120),
+    };
+    assert_eq!(found(&["--cluster-autoscale-max", "9"]).unwrap(), wanted);
+    let values = [
+        "min 6",
+        "max 18",
+        "out 80",
+        "out-after 60",
+        "full-within 0",
+        "in 30",
+        "in-after 900",
+        "rest 50",
+        "average 90",
+    ];
+    let flags: Vec<String> =
+        values.iter().map(|value| format!("--cluster-autoscale-{value}")).collect();
+    let flags: Vec<&str> = flags.iter().flat_map(|flag| flag.split(' ')).collect();
+    let other = AutoscaleSettings {
+        min: 6,
+        max: 18,
+        out_above: 800,
+        out_after: seconds(60),
+        full_within: None,
+        in_below: 300,
+        in_after: seconds(900),
+        rest_below: 500,
+        average: seconds(90),
+    };
+    assert_eq!(found(&flags).unwrap(), other);
+    let all = table::all().filter(|setting| setting.name.starts_with("cluster-autoscale-"));
+    assert_eq!(all.count(), values.len());
+    let refused = |flags: &[&str], why: &str| {
+        let text = found(flags).unwrap_err().to_string();
+        assert!(text.contains(why), "{flags:?}: {text}");
+    };
+    refused(&[], "requires cluster-autoscale-max");
+    refused(
+        &["--cluster-autoscale-max", "9", "--cluster-group", "1"],
+        "requires cluster-group auto",
+    );
+    let of_groups = ["--cluster-autoscale-max", "9", "--cluster-groups", "5"];
+    refused(&of_groups, "at least 10");
+    refused(&["--cluster-autoscale-max", "9", "--cluster-autoscale-min", "10"], "at least");
+    for wrong in [["in", "60"], ["rest", "75"]] {
+        let name = format!("--cluster-autoscale-{}", wrong[0]);
+        refused(&["--cluster-autoscale-max", "9", &name, wrong[1]], "just sent away");
+    }
 }
 
 #[cfg(feature = "cluster")]

@@ -144,4 +144,6 @@ pub(super) struct Source {
     pub(super) reload_failed: Arc<AtomicBool>,
     #[cfg(feature = "cluster")]
     pub(super) node: Arc<OnceLock<crate::cluster::NodeMonitor>>,
+    #[cfg(feature = "cluster")]
+    pub(super) views: Arc<OnceLock<Arc<crate::cluster::view::Views>>>,
 }

@@ -1,4 +1,4 @@
-//! The HTTP server for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz`.
+//! The HTTP server for monitoring: `/metrics` for Prometheus, `/livez`, `/readyz` and `/cluster/desired`.
 //!
 //! One thread serves all connections without blocking on any of them. Each connection is answered once and closed; the
 //! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
@@ -75,6 +75,13 @@ impl HttpServer {
     pub fn set_progress(&self, progress: &Arc<Progress>) {
         // Fails if one is set already.
         let _ = self.source.loading.set(Arc::clone(progress));
+    }
+
+    /// Sets the cell that has the number of nodes that the cluster wants.
+    #[cfg(feature = "cluster")]
+    pub fn set_views(&self, views: &Arc<crate::cluster::view::Views>) {
+        // Fails if one is set already.
+        let _ = self.source.views.set(Arc::clone(views));
     }
 
     /// Sets the node of a cluster to report on.
@@ -270,8 +277,11 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
         _ => "Service Unavailable",
     };
     let length = text.len();
-    let content =
-        if text.ends_with(metrics::END) { metrics::CONTENT } else { "text/plain; charset=utf-8" };
+    let content = match &*text {
+        page if page.ends_with(metrics::END) => metrics::CONTENT,
+        json if json.starts_with('{') => "application/json",
+        _ => "text/plain; charset=utf-8",
+    };
     let mut answer = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {content}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
@@ -305,9 +315,18 @@ fn page(target: &str, source: &Source) -> (u16, String) {
             Some(_) => (503, "not ready: shutting down\n".to_owned()),
         },
         "/metrics" => (200, metrics::text(source)),
+        #[cfg(feature = "cluster")]
+        "/cluster/desired" => match source.views.get().and_then(|views| views.desired()) {
+            Some(desired) => (200, desired.page + "\n"),
+            None => (503, NO_NUMBER.to_owned()),
+        },
         _ => (404, "not found; try /metrics, /livez or /readyz\n".to_owned()),
     }
 }
+
+/// The answer of a node that does not know how many nodes the cluster wants.
+#[cfg(feature = "cluster")]
+const NO_NUMBER: &str = "unknown: cluster-autoscale is no, or no node has decided yet\n";
 
 /// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
@@ -321,6 +340,31 @@ fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
 #[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
+    use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
+
+    #[test]
+    fn each_node_says_how_many_nodes_are_wanted() {
+        let source = Source::default();
+        let ask = || {
+            let answer = answer(b"GET /cluster/desired HTTP/1.1\r\n\r\n", 0, &source).unwrap();
+            String::from_utf8(answer).unwrap()
+        };
+        assert!(ask().starts_with("HTTP/1.1 503 "), "{}", ask());
+        let views = Views::new(View::default(), EndpointType::Ip, Duration::from_secs(1));
+        assert!(source.views.set(Arc::new(views)).is_ok());
+        assert!(ask().starts_with("HTTP/1.1 503 "), "nobody has decided yet");
+        let page = r#"{"desired":9}"#.to_owned();
+        let desired = DesiredNodes { nodes: 9, log_saturated: false, page };
+        source.views.get().unwrap().set_desired(Some(desired));
+        let said = ask();
+        assert!(
+            said.starts_with("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"),
+            "{said}"
+        );
+        assert!(said.ends_with("\r\n\r\n{\"desired\":9}\n"), "{said}");
+        // A node without a group has the gauge, too.
+        assert!(metrics::text(&source).contains("hedgerow_db_cluster_desired_nodes 9\n"));
+    }
 
     #[test]
     fn a_spare_is_not_ready_and_says_why() {

@@ -46,6 +46,14 @@ impl std::fmt::Debug for Metrics {
 impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = Page(encoder);
+        // Of spares, too.
+        #[cfg(feature = "cluster")]
+        if let Some(desired) = self.0.views.get().and_then(|views| views.desired()) {
+            let help = "Nodes that the cluster wants.";
+            page.gauge("cluster_desired_nodes", help, desired.nodes)?;
+            let help = "Whether the log is the bottleneck.";
+            page.gauge("cluster_log_saturated", help, u32::from(desired.log_saturated))?;
+        }
         let Some(server) = self.0.server.get() else {
             return early(&mut page, self.0.loading.get().map(|loading| &**loading));
         };

@@ -225,7 +225,19 @@ impl Shared {
                 shared.wake_waiting();
             }
         }));
+        if let Some(views) = &shared.config.views {
+            let weak = Arc::downgrade(&shared);
+            views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
+        }
         shared
+    }
+
+    /// Returns the time that all workers have worked, in nanoseconds, and their number.
+    fn work(&self) -> (u64, usize) {
+        let now = self.time(Instant::now());
+        let worked = |worker: &WorkerHandle| now.saturating_sub(worker.idle.until(now));
+        // A worker whose loop has not begun has not waited either.
+        (self.workers.iter().map(worked).sum(), self.workers.len())
     }
 
     /// Wakes the workers whose replies wait for the log.

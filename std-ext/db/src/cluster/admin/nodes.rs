@@ -3,6 +3,8 @@
 use super::text::{row, table};
 use super::{AdminError, Call, Report};
 use crate::clock::TimeSource;
+use crate::cluster::autoscale::desired::Desired;
+use crate::cluster::autoscale::load::Load;
 use crate::cluster::coordinator::View;
 use crate::cluster::core::NodeId;
 use serde::Serialize;
@@ -17,6 +19,8 @@ struct Listing {
     nodes: Vec<Shown>,
     /// How many nodes wait for a place in a group.
     spares: usize,
+    /// How many nodes the cluster wants, if it says so.
+    desired: Option<Desired>,
 }
 
 /// A node. Fields are `null` if the node is not registered, or has not told them.
@@ -27,7 +31,7 @@ struct Shown {
     group: Option<u32>,
     /// Whether it is a member of the group.
     member: bool,
-    /// `primary`, `follower`, `loading`, `joining`, `spare` or `gone`.
+    /// `primary`, `follower`, `loading`, `joining`, `leaving`, `spare` or `gone`.
     state: String,
     /// When the coordinator missed it first.
     gone_since_ms: Option<u64>,
@@ -38,6 +42,10 @@ struct Shown {
     tls_port: Option<u16>,
     peer_port: Option<u16>,
     version: Option<String>,
+    /// Its number among those that are started and stopped together.
+    ordinal: Option<u32>,
+    /// Its load, as moving averages.
+    load: Option<Load>,
 }
 
 pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
@@ -71,6 +79,7 @@ impl Listing {
             coordinator: view.coordinator.as_ref().map(|holder| holder.node.to_string()),
             nodes: nodes.collect(),
             spares: count,
+            desired: view.desired.clone(),
         }
     }
 
@@ -81,7 +90,16 @@ impl Listing {
         };
         let mut rows = vec![row(["NODE", "GROUP", "STATE", "ZONE", "CLIENTS", "VERSION"])];
         rows.extend(self.nodes.iter().map(|node| node.row(now)));
-        format!("Cluster {}. {coordinator}\n\n{}", self.cluster, table(&rows))
+        let wanted = match &self.desired {
+            Some(Desired { nodes, target, reason, .. }) if target < nodes => {
+                format!(" It wants {nodes} nodes, and {target} once the rest is empty: {reason}.")
+            }
+            Some(Desired { nodes, reason, .. }) => {
+                format!(" It wants {nodes} nodes: {reason}.")
+            }
+            None => String::new(),
+        };
+        format!("Cluster {}. {coordinator}{wanted}\n\n{}", self.cluster, table(&rows))
     }
 }
 
@@ -93,6 +111,7 @@ impl Shown {
         let port = |port: u16| Some(port).filter(|port| *port != 0);
         let state = match there {
             None => "gone",
+            Some(_) if group.is_some_and(|number| view.leaves(id, number)) => "leaving",
             Some(node) if node.is_spare() && group.is_some() => "joining",
             Some(node) => &node.role,
         };
@@ -112,6 +131,8 @@ impl Shown {
             tls_port: there.and_then(|node| port(node.tls_port)),
             peer_port: there.and_then(|node| port(node.peer_port)),
             version: there.and_then(|node| text(&node.version)),
+            ordinal: there.and_then(|node| node.ordinal),
+            load: there.and_then(|node| node.load),
         }
     }
 

@@ -6,11 +6,17 @@
 //! - A member that is gone for good is removed once all other nodes of its group are alive and have all data, so also
 //!   the spare that has taken its place. The rules of `hedgerow-db cluster forget` hold besides.
 //! - A place is taken back from a node that is gone for good before it has become a member.
+//! - If the cluster wants more groups than there are, nodes that wait make one, once no other group needs them.
+//! - The nodes of a group that is dissolved leave it once it has no slots, its primary last. A node that goes leaves
+//!   its group once the nodes that stay have all data.
 
 use super::absence::Gone;
+use super::rules::Rules;
+use super::shape::Shape;
 use super::view::{GroupView, View};
 use crate::cluster::core::NodeId;
 use crate::cluster::forgetting::Leaving;
+use crate::slot_set::MOST_GROUPS;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,17 +24,6 @@ use std::fmt;
 const JOIN: u64 = 600_000;
 /// The fewest nodes that must have the data of a group from which a member is removed: its primary and another one.
 const FEWEST: usize = 2;
-
-/// The settings that decisions follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Rules {
-    /// `cluster-replicas`.
-    pub(in crate::cluster) replicas: u32,
-    /// `cluster-copies`.
-    pub(in crate::cluster) copies: usize,
-    /// `cluster-forget`, in milliseconds; `None` for never.
-    pub(in crate::cluster) forget: Option<u64>,
-}
 
 /// A decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +43,8 @@ pub(super) enum DecisionKind {
     Withdraw,
     /// Remove it from the members of the group.
     Forget,
+    /// Make it leave the group.
+    Leave,
 }
 
 /// The reason of a decision.
@@ -57,6 +54,10 @@ pub(super) enum Reason {
     Has(usize, usize),
     /// The node has been gone for this many milliseconds.
     GoneFor(u64),
+    /// The group is dissolved.
+    Dissolved,
+    /// Fewer nodes are wanted.
+    Fewer,
 }
 
 impl fmt::Display for Decision {
@@ -70,23 +71,29 @@ impl fmt::Display for Decision {
             DecisionKind::Forget => {
                 write!(f, "node {node} is removed from the members of group {group}")?;
             }
+            DecisionKind::Leave => write!(f, "node {node} leaves group {group}")?,
         }
         match reason {
             Reason::Has(has, wanted) => write!(f, ": the group has {has} of {wanted} nodes"),
             Reason::GoneFor(time) => write!(f, ": it has been gone for {} s", time / 1000),
+            Reason::Dissolved => f.write_str(": the group has no slots, and is dissolved"),
+            Reason::Fewer => f.write_str(": the cluster wants fewer nodes"),
         }
     }
 }
 
 /// Decides what to do. At most one member of each group is removed, and none of a group that has just got a node.
 pub(super) fn decide(view: &View, gone: &Gone, rules: &Rules) -> Vec<Decision> {
-    let cluster = Cluster { view, gone, rules };
+    let shape = &Shape::of(view, rules);
+    let cluster = Cluster { view, gone, rules, shape };
     let mut decisions = cluster.withdrawals();
     let places = cluster.places();
     decisions.extend(&places);
     for (number, group) in &view.groups {
         if !places.iter().any(|place| place.group == *number) {
-            decisions.extend(cluster.forget(*number, group));
+            let forgotten = cluster.forget(*number, group);
+            let leaves = if forgotten.is_none() { cluster.leaves(*number, group) } else { vec![] };
+            decisions.extend(forgotten.into_iter().chain(leaves));
         }
     }
     decisions
@@ -96,6 +103,7 @@ struct Cluster<'a> {
     view: &'a View,
     gone: &'a Gone,
     rules: &'a Rules,
+    shape: &'a Shape,
 }
 
 impl Cluster<'_> {
@@ -116,13 +124,15 @@ impl Cluster<'_> {
     /// Takes places back from nodes that never became members.
     fn withdrawals(&self) -> Vec<Decision> {
         let most = self.rules.forget.unwrap_or(JOIN);
-        let placed = self.view.places.iter().filter_map(|(node, group)| {
-            let is_member = self.view.groups.get(group).is_some_and(|of| of.members.has(*node));
+        let placed = self.view.places.iter().filter_map(|(node, place)| {
+            let group = self.view.groups.get(&place.group);
+            let is_member = group.is_some_and(|of| of.members.has(*node));
             let gone = *self.gone.get(node)?;
-            (!is_member && gone >= most).then_some(Decision {
+            // A node that leaves, and comes back, must know that it has no group.
+            (!is_member && !place.leave && gone >= most).then_some(Decision {
                 kind: DecisionKind::Withdraw,
                 node: *node,
-                group: *group,
+                group: place.group,
                 reason: Reason::GoneFor(gone),
             })
         });
@@ -131,16 +141,25 @@ impl Cluster<'_> {
 
     /// Places nodes that wait.
     fn places(&self) -> Vec<Decision> {
-        let wanted = self.rules.replicas as usize + 1;
+        let wanted = self.wanted();
         let mut groups: BTreeMap<u32, Filling<'_>> = self
             .view
             .groups
             .iter()
-            .filter(|(_, group)| self.can_take(group))
+            .filter(|(number, group)| {
+                self.can_take(group) && !self.shape.dissolving.contains(number)
+            })
             .map(|(number, _)| (*number, self.filling(*number)))
             .collect();
-        let mut spares: BTreeMap<NodeId, &str> =
-            self.view.spares().map(|(id, node)| (id, &*node.zone)).collect();
+        let mut spares: BTreeMap<NodeId, &str> = self
+            .view
+            .spares()
+            .filter(|(id, _)| !self.shape.going.contains(id))
+            .map(|(id, node)| (id, &*node.zone))
+            .collect();
+        for number in self.new_groups(&groups, spares.len()) {
+            groups.insert(number, Filling::default());
+        }
         let mut places = Vec::new();
         while let Some((number, node)) = best(&groups, &spares, wanted)
             && let Some(filling) = groups.get_mut(&number)
@@ -153,6 +172,21 @@ impl Cluster<'_> {
         places
     }
 
+    /// Returns how many nodes each group should have.
+    fn wanted(&self) -> usize {
+        self.rules.replicas as usize + 1
+    }
+
+    /// Returns the numbers of groups to make: as many as the cluster wants, and as nodes that wait can fill, once the
+    /// other groups have theirs.
+    fn new_groups(&self, groups: &BTreeMap<u32, Filling<'_>>, spares: usize) -> Vec<u32> {
+        let lacks = |filling: &Filling<'_>| self.wanted().saturating_sub(filling.nodes);
+        let left = spares.saturating_sub(groups.values().map(lacks).sum());
+        let most = (self.shape.missing as usize).min(left / self.wanted());
+        let unused = |number: &u32| !self.view.groups.contains_key(number);
+        (self.view.initial_groups()..MOST_GROUPS).filter(unused).take(most).collect()
+    }
+
     /// Whether a new node of a group would get its data: from a member that lives, unless there are none yet.
     fn can_take(&self, group: &GroupView) -> bool {
         let lives = |node: NodeId| self.view.nodes.contains_key(&node);
@@ -162,7 +196,8 @@ impl Cluster<'_> {
     fn filling(&self, number: u32) -> Filling<'_> {
         let mut filling = Filling::default();
         for node in self.view.belonging(number) {
-            if self.is_lost(node).is_none() && !self.is_stray(node, number) {
+            let goes = self.shape.going.contains(&node) || self.view.leaves(node, number);
+            if self.is_lost(node).is_none() && !self.is_stray(node, number) && !goes {
                 filling.add(self.view.nodes.get(&node).map_or("", |node| &node.zone));
             }
         }
@@ -174,7 +209,7 @@ impl Cluster<'_> {
         group.live_primary(self.view)?;
         let (mut lost, mut whole) = (Vec::new(), 0);
         let members = group.members.0.iter().map(|member| member.node);
-        let placed = self.view.places.iter().filter(|(_, place)| **place == number);
+        let placed = self.view.places.iter().filter(|(_, place)| place.group == number);
         let placed = placed.map(|(node, _)| *node).filter(|node| !group.members.has(*node));
         for node in members.chain(placed) {
             match self.is_lost(node) {
@@ -197,6 +232,57 @@ impl Cluster<'_> {
         let (node, gone) = lost.into_iter().find(may_go)?;
         let reason = Reason::GoneFor(gone);
         Some(Decision { kind: DecisionKind::Forget, node, group: number, reason })
+    }
+}
+
+impl Cluster<'_> {
+    /// Makes nodes leave a group.
+    fn leaves(&self, number: u32, group: &GroupView) -> Vec<Decision> {
+        let (nodes, reason) = if self.shape.dissolving.contains(&number) {
+            (self.leave_dissolved(number, group), Reason::Dissolved)
+        } else {
+            (self.leave_one(number, group).into_iter().collect(), Reason::Fewer)
+        };
+        let kind = DecisionKind::Leave;
+        nodes.into_iter().map(|node| Decision { kind, node, group: number, reason }).collect()
+    }
+
+    /// Returns the nodes that may leave a group that is dissolved: all but the primary, and that one when the others
+    /// have left. Those that are gone leave when they come back.
+    fn leave_dissolved(&self, number: u32, group: &GroupView) -> Vec<NodeId> {
+        if !self.view.owns_nothing(number) {
+            return Vec::new();
+        }
+        let belonging = self.view.belonging(number);
+        let primary = group.live_primary(self.view);
+        if primary.is_none() && !group.members.0.is_empty() {
+            // One of them is about to become the primary.
+            return Vec::new();
+        }
+        let others = belonging.iter().copied().filter(|node| Some(*node) != primary);
+        let stay: Vec<NodeId> =
+            others.clone().filter(|node| !self.view.leaves(*node, number)).collect();
+        let are_leaving = others.clone().any(|node| self.view.nodes.contains_key(&node));
+        match primary.filter(|node| !self.view.leaves(*node, number)) {
+            Some(last) if stay.is_empty() && !are_leaving => vec![last],
+            _ => stay,
+        }
+    }
+
+    /// Returns a node that goes and may leave a group that stays: one after the other, once the rest have all data.
+    fn leave_one(&self, number: u32, group: &GroupView) -> Option<NodeId> {
+        let belonging = self.view.belonging(number);
+        let goes = |node: &&NodeId| self.shape.going.contains(*node);
+        let mut going: Vec<NodeId> = belonging.iter().filter(goes).copied().collect();
+        let primary = group.live_primary(self.view)?;
+        let is_whole = |node: &&NodeId| group.has_whole(**node, self.view);
+        let whole = belonging.iter().filter(|node| !goes(node)).filter(is_whole).count();
+        if whole < self.wanted() || belonging.iter().any(|node| self.view.leaves(*node, number)) {
+            return None;
+        }
+        // The primary hands over, which clients notice.
+        going.sort_by_key(|node| *node == primary);
+        going.first().copied()
     }
 }
 

@@ -8,15 +8,21 @@
 //! |---|---|
 //! | `coord` | the coordinator, and the members that it has seen go; with a lease |
 //! | `last-decision` | the last decision, for people. Each transaction compares its revision, and replaces it |
-//! | `place/<node>` | the group in which a node was placed |
+//! | `place/<node>` | the group in which a node was placed, or that it shall leave |
+//! | `desired` | the number of nodes that the cluster wants |
 //!
 //! [`view`] reads the cluster, [`absence`] measures for how long members have been gone, [`decide`] makes decisions of
-//! both, and [`transaction`] a transaction of each. [`waiting`] is the other side: a node without a group, which waits
-//! for a place.
+//! both by the [`rules`], and [`transaction`] a transaction of each. [`scaling`] decides how many nodes there should
+//! be, and moves slots; [`shape`] says which groups and nodes go. [`waiting`] is the other side: a node without a
+//! group, which waits for a place, and [`leaving`], a node that shall have no group any more.
 
 mod absence;
 mod decide;
 mod holder;
+mod leaving;
+mod rules;
+mod scaling;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -24,7 +30,6 @@ mod turn;
 mod view;
 mod waiting;
 
-pub(super) use decide::Rules;
 pub(super) use turn::Coordinator;
 #[cfg(feature = "cli")]
 pub(super) use view::View;

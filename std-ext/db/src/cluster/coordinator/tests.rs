@@ -1,23 +1,32 @@
 //! Decisions and their transactions, without etcd.
 
 use super::absence::Gone;
-use super::decide::{Decision, DecisionKind, Rules, decide};
+use super::decide::{Decision, DecisionKind, decide};
+use super::rules::Rules;
 use super::transaction::transaction;
 use super::view::{GroupView, View};
 use crate::cluster::core::{Chain, Members, NodeId, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
 use crate::cluster::keys::Keys;
+use crate::cluster::place::Place;
 use crate::cluster::registration::{NO_GROUP, Registration};
 use std::collections::BTreeMap;
 
-const RULES: Rules = Rules { replicas: 1, copies: 2, forget: Some(600_000) };
+mod resizing;
+
+const RULES: Rules = Rules { replicas: 1, copies: 2, forget: Some(600_000), policy: None };
 /// A coordinator, and its term.
 const BY: (NodeId, u64) = (NodeId([9; 20]), 3);
 const LAST: u64 = 4;
 
 fn node(number: u8) -> NodeId {
     NodeId([number; 20])
+}
+
+/// Returns the number of a node's process.
+fn nonce(node: u8) -> u64 {
+    100 + u64::from(node)
 }
 
 /// How a node of a group is.
@@ -52,7 +61,7 @@ impl Case {
     fn register(&mut self, number: u8, group: u32, role: &str, zone: &str) {
         let (role, zone) = (role.to_owned(), zone.to_owned());
         let there =
-            Registration { nonce: number.into(), group, role, zone, ..Registration::default() };
+            Registration { nonce: nonce(number), group, role, zone, ..Registration::default() };
         self.view.nodes.insert(node(number), there);
     }
 
@@ -64,7 +73,7 @@ impl Case {
 
     /// Adds a node that was placed, and is no member yet.
     fn placed(mut self, number: u8, group: u32, gone: Option<u64>) -> Self {
-        self.view.places.insert(node(number), group);
+        self.view.places.insert(node(number), Place::of(group));
         match gone {
             Some(time) => drop(self.gone.insert(node(number), time)),
             None => self.register(number, NO_GROUP, "spare", ""),
@@ -127,7 +136,7 @@ fn tail(holder: u8) -> Tail {
     Tail {
         epoch: 3,
         node: Some(node(holder)),
-        nonce: holder.into(),
+        nonce: nonce(holder),
         seq: 12,
         lsn: 40,
         time: 77_000,
@@ -427,8 +436,8 @@ fn a_decision_is_refused_once_its_grounds_are_gone() {
     ];
     for (case, change, why) in cases {
         let mut store = Store::of(&case.view);
-        for (id, group) in &case.view.places {
-            store.put(store.keys.place(&id.to_string()), &format!(r#"{{"group":{group}}}"#));
+        for (id, place) in &case.view.places {
+            store.put(store.keys.place(&id.to_string()), &place.print());
         }
         let before = store.values.clone();
         change(&mut store);

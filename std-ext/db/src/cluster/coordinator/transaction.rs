@@ -1,11 +1,13 @@
 //! The transaction that carries a decision out, if all that it rests on still holds.
 
 use super::decide::{Decision, DecisionKind};
-use super::view::{Place, View};
+use super::view::{GroupView, View};
+use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
 use crate::cluster::forgetting;
 use crate::cluster::keys::Keys;
+use crate::cluster::place::Place;
 use serde::Serialize;
 
 /// The value of `last-decision`.
@@ -28,49 +30,125 @@ pub(super) fn transaction(
     last: Option<u64>,
 ) -> Transaction {
     let keys = keys.of_group(decision.group);
-    let mut transaction = match decision.kind {
+    let transaction = match decision.kind {
         DecisionKind::Place => place(decision, view, &keys),
         DecisionKind::Withdraw => withdraw(decision, &keys),
         DecisionKind::Forget => forget(decision, view, &keys),
+        DecisionKind::Leave => leave(decision, view, &keys),
     };
+    in_order(transaction, &keys, by, last, decision.to_string())
+}
+
+/// Returns the transaction that changes the number of nodes that the cluster wants, if it is still the one that was
+/// read.
+pub(super) fn want(
+    desired: &Desired,
+    view: &View,
+    keys: &Keys,
+    by: (NodeId, u64),
+    last: Option<u64>,
+) -> Transaction {
+    let transaction = Transaction {
+        compare: vec![is_revision(keys.desired(), view.desired_revision)],
+        then: vec![Operation::put(keys.desired(), desired.print())],
+        otherwise: Vec::new(),
+    };
+    let Desired { nodes, target, reason, .. } = desired;
+    in_order(transaction, keys, by, last, format!("{nodes} nodes, later {target}: {reason}"))
+}
+
+/// Puts a transaction into the order of all decisions.
+fn in_order(
+    mut transaction: Transaction,
+    keys: &Keys,
+    by: (NodeId, u64),
+    last: Option<u64>,
+    did: String,
+) -> Transaction {
     let (node, term) = by;
     transaction.compare.push(Compare::Created { key: keys.coordinator().into(), revision: term });
-    let key = keys.last_decision().into();
-    transaction.compare.push(match last {
-        Some(revision) => Compare::Modified { key, revision },
-        None => Compare::Absent { key },
-    });
-    let value = LastDecision { by: node.to_string(), did: decision.to_string() };
+    transaction.compare.push(is_revision(keys.last_decision(), last));
+    let value = LastDecision { by: node.to_string(), did };
     let value = serde_json::to_string(&value).unwrap_or_default();
     transaction.then.push(Operation::put(keys.last_decision(), value));
     transaction
+}
+
+/// Compares the revision of a key, or its absence.
+fn is_revision(key: String, revision: Option<u64>) -> Compare {
+    let key = key.into();
+    match revision {
+        Some(revision) => Compare::Modified { key, revision },
+        None => Compare::Absent { key },
+    }
+}
+
+/// Compares the value of a key, or its absence.
+fn is_value(key: String, value: Option<&[u8]>) -> Compare {
+    let key = key.into();
+    match value {
+        Some(value) => Compare::Value { key, value: value.to_vec().into() },
+        None => Compare::Absent { key },
+    }
 }
 
 /// Gives a place to a node that has none, that still waits, and whose group has the same members.
 fn place(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
     let id = decision.node.to_string();
     let group = view.groups.get(&decision.group);
-    let members = group.and_then(|group| group.members_text.clone());
-    let key = keys.members().into();
-    let members = match members {
-        Some(value) => Compare::Value { key, value: value.into() },
-        None => Compare::Absent { key },
-    };
-    let place = Place { group: decision.group };
+    let members = group.and_then(|group| group.members_text.as_deref());
+    let place = Place::of(decision.group);
+    let mut compare = vec![
+        Compare::Absent { key: keys.place(&id).into() },
+        Compare::Present { key: keys.node(&id).into() },
+        is_value(keys.members(), members),
+    ];
+    if group.is_none() {
+        // A new group has no log.
+        compare.push(Compare::Absent { key: keys.tail().into() });
+    }
     Transaction {
-        compare: vec![
-            Compare::Absent { key: keys.place(&id).into() },
-            Compare::Present { key: keys.node(&id).into() },
-            members,
-        ],
+        compare,
         then: vec![Operation::put(keys.place(&id), place.print())],
         otherwise: Vec::new(),
     }
 }
 
+/// Makes a node leave, if no move has begun since, and its group has the same members and the same primary. Those that
+/// have all data must still be there.
+fn leave(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
+    let id = decision.node.to_string();
+    let Some(group) = view.groups.get(&decision.group) else { return Transaction::default() };
+    let before = view.places.get(&decision.node).map(|place| place.print());
+    let mut compare = vec![
+        is_value(keys.place(&id), before.as_deref().map(str::as_bytes)),
+        is_value(keys.last_move(), view.last_move.as_deref()),
+        is_value(keys.members(), group.members_text.as_deref()),
+        is_value(keys.primary(), group.primary.as_deref()),
+    ];
+    compare.extend(whole(group, view, keys, decision.node));
+    Transaction {
+        compare,
+        then: vec![Operation::put(keys.place(&id), Place::left(decision.group).print())],
+        otherwise: Vec::new(),
+    }
+}
+
+/// Compares that the members with all data are there, but for one node.
+fn whole<'a>(
+    group: &'a GroupView,
+    view: &'a View,
+    keys: &'a Keys,
+    but: NodeId,
+) -> impl Iterator<Item = Compare> + 'a {
+    let others = group.members.0.iter().map(|member| member.node).filter(move |node| *node != but);
+    let whole = others.filter(|node| group.has_whole(*node, view));
+    whole.map(|node| Compare::Present { key: keys.node(&node.to_string()).into() })
+}
+
 /// Takes a place back from a node that has not come.
 fn withdraw(decision: &Decision, keys: &Keys) -> Transaction {
-    let (id, place) = (decision.node.to_string(), Place { group: decision.group });
+    let (id, place) = (decision.node.to_string(), Place::of(decision.group));
     Transaction {
         compare: vec![
             Compare::Value { key: keys.place(&id).into(), value: place.print().into() },
@@ -86,15 +164,7 @@ fn forget(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
     let Some(group) = view.groups.get(&decision.group) else { return Transaction::default() };
     let (members, text) = (&group.members, group.members_text.as_deref());
     let mut transaction = forgetting::removal(keys, members, text, decision.node);
-    let key = keys.primary().into();
-    transaction.compare.push(match &group.primary {
-        Some(value) => Compare::Value { key, value: value.clone().into() },
-        None => Compare::Absent { key },
-    });
-    let others = members.0.iter().map(|member| member.node);
-    for node in others.filter(|node| group.has_whole(*node, view)) {
-        let key = keys.node(&node.to_string()).into();
-        transaction.compare.push(Compare::Present { key });
-    }
+    transaction.compare.push(is_value(keys.primary(), group.primary.as_deref()));
+    transaction.compare.extend(whole(group, view, keys, decision.node));
     transaction
 }

@@ -1,15 +1,18 @@
 //! The task of a node that coordinates the cluster, or would if the coordinator went.
 
 use super::absence::Absences;
-use super::decide::{Decision, Rules, decide};
+use super::decide::{Decision, decide};
 use super::holder::Holder;
+use super::rules::Rules;
+use super::scaling::{Scaling, Turn};
 use super::transaction::transaction;
 use super::view::View;
-use crate::clock::{TimeSource, milliseconds};
+use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Client, Compare, Lease, Operation, Transaction};
 use crate::cluster::keys::Keys;
+use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::status::Counters;
 use crate::config::ClusterSettings;
 use std::collections::BTreeMap;
@@ -28,6 +31,7 @@ pub(in crate::cluster) struct Coordinator {
     keys: Keys,
     own: NodeId,
     rules: Rules,
+    scaling: Scaling,
     counters: Arc<Counters>,
     /// The lease of the key `coord`, once this node has tried to become the coordinator.
     lease: Option<Lease>,
@@ -36,24 +40,25 @@ pub(in crate::cluster) struct Coordinator {
     told: BTreeMap<NodeId, u64>,
 }
 
-impl Rules {
-    /// Returns the rules of a node's settings.
-    pub(in crate::cluster) fn of(settings: &ClusterSettings) -> Self {
-        let forget = settings.forget.map(milliseconds);
-        Self { replicas: settings.replicas, copies: settings.copies, forget }
-    }
-}
-
 impl Coordinator {
     pub(in crate::cluster) fn new(
         client: Client,
         keys: Keys,
         own: NodeId,
-        rules: Rules,
-        counters: Arc<Counters>,
+        settings: &ClusterSettings,
+        (counters, peers): (Arc<Counters>, PeerClientOptions),
     ) -> Self {
-        let (absences, told) = (Absences::default(), BTreeMap::new());
-        Self { client, keys, own, rules, counters, lease: None, absences, told }
+        Self {
+            client,
+            keys,
+            own,
+            rules: Rules::of(settings),
+            scaling: Scaling::new(peers),
+            counters,
+            lease: None,
+            absences: Absences::default(),
+            told: BTreeMap::new(),
+        }
     }
 
     /// Takes turns until `stop` is dropped. Then another node may coordinate at once.
@@ -103,8 +108,11 @@ impl Coordinator {
         let holder = view.coordinator.as_ref().filter(|holder| holder.node == self.own);
         let Some(term) = holder.map(|holder| holder.term) else { return Ok(false) };
         let gone = self.absences.look(term, &view.missed(), clock::now());
-        self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
+        let last = self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
         self.tell(&gone, term).await?;
+        let Self { client, keys, own, rules, scaling, .. } = self;
+        let turn = Turn { client, keys, by: (*own, term), rules, last, view: &view };
+        scaling.look(&turn).await?;
         Ok(true)
     }
 
@@ -131,13 +139,14 @@ impl Coordinator {
         Ok(done.succeeded)
     }
 
-    /// Carries decisions out. The first one that is refused ends that: the next turn decides anew.
+    /// Carries decisions out. The first one that is refused ends that: the next turn decides anew. Returns the revision
+    /// of the last decision.
     async fn carry_out(
         &self,
         decisions: &[Decision],
         view: &View,
         term: u64,
-    ) -> Result<(), String> {
+    ) -> Result<Option<u64>, String> {
         let mut last = view.last_decision;
         for decision in decisions {
             let transaction = transaction(decision, view, &self.keys, (self.own, term), last);
@@ -149,7 +158,7 @@ impl Coordinator {
             tracing::info!("{decision}");
             last = Some(done.revision);
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Tells people which nodes are gone, if these are others than before.

@@ -1,6 +1,7 @@
 //! The cluster as etcd has it: its nodes, their places, and the members of each group.
 
 use super::holder::Holder;
+use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::{Members, NodeId, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
@@ -9,10 +10,11 @@ use crate::cluster::etcd::{
 use crate::cluster::forgetting::is_whole;
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use crate::cluster::moves::record::MoveRecord;
+use crate::cluster::place::Place;
 use crate::cluster::registration::Registration;
 use crate::cluster::slot_map::SlotMap;
 use crate::slot_set::MOST_GROUPS;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The groups that one transaction reads: five keys each, and etcd takes 128 operations.
@@ -30,9 +32,21 @@ pub(in crate::cluster) struct View {
     /// The nodes that are registered.
     pub(in crate::cluster) nodes: BTreeMap<NodeId, Registration>,
     /// The groups in which nodes were placed.
-    pub(in crate::cluster) places: BTreeMap<NodeId, u32>,
+    pub(in crate::cluster) places: BTreeMap<NodeId, Place>,
     /// The groups: those of the map of slots, and those of which there is a node.
     pub(in crate::cluster) groups: BTreeMap<u32, GroupView>,
+    /// The identity of the cluster, and the groups that it was made with.
+    pub(in crate::cluster) format: Option<Format>,
+    /// The number of nodes that the cluster wants, and the revision of the key.
+    pub(in crate::cluster) desired: Option<Desired>,
+    pub(in crate::cluster) desired_revision: Option<u64>,
+    /// The groups of each move: from, and to. A record that cannot be read may be of any group.
+    pub(in crate::cluster) moves: Vec<Option<(u32, u32)>>,
+    /// The value of `last-move`.
+    pub(in crate::cluster) last_move: Option<Vec<u8>>,
+    /// The published map of slots, and its value.
+    pub(in crate::cluster) slots: Option<SlotMap>,
+    pub(in crate::cluster) slots_text: Option<Vec<u8>>,
 }
 
 /// A group.
@@ -50,27 +64,6 @@ pub(in crate::cluster) struct GroupView {
     pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
     /// The first batch that etcd has.
     pub(in crate::cluster) first: Option<Seq>,
-}
-
-/// The value of `place/<node>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// The number of the group.
-    pub(super) group: u32,
-}
-
-impl Place {
-    /// Reads the value of the key.
-    pub(super) fn parse(value: &[u8]) -> Option<Self> {
-        let value = Some(value).filter(|value| value.len() <= MOST_BYTES)?;
-        let place: Self = serde_json::from_slice(value).ok()?;
-        (place.group < MOST_GROUPS).then_some(place)
-    }
-
-    /// Returns the value to write.
-    pub(super) fn print(self) -> String {
-        format!(r#"{{"group":{}}}"#, self.group)
-    }
 }
 
 impl View {
@@ -93,8 +86,11 @@ impl View {
             Operation::get(keys.slots()),
             all(keys.nodes()),
             all(keys.places()),
+            Operation::get(keys.desired()),
+            Operation::get(keys.last_move()),
+            all(keys.moves()),
         ];
-        let [format, coordinator, last, slots, nodes, places] =
+        let [format, coordinator, last, slots, nodes, places, desired, last_move, moves] =
             &read(client, operations).await?[..]
         else {
             return Err("etcd left out an answer".to_owned());
@@ -104,21 +100,34 @@ impl View {
         if format.adopter.is_some() {
             return Ok(None);
         }
+        let value = |pairs: &[KeyValue]| pairs.first().map(|pair| pair.value.to_vec());
+        let groups_of = |pair: &KeyValue| {
+            let record = MoveRecord::parse(&pair.value).ok()?;
+            Some((record.from, record.to))
+        };
+        let map = slots.first().map(|slots| SlotMap::parse(&slots.value)).transpose()?;
         let mut view = Self {
             coordinator: coordinator.first().and_then(Holder::of),
             last_decision: last.first().map(|pair| pair.modified),
             nodes: of_nodes(nodes, &keys.nodes()).collect(),
-            places: of_nodes::<Place>(places, &keys.places())
-                .map(|(id, place)| (id, place.group))
-                .collect(),
+            places: of_nodes::<Place>(places, &keys.places()).collect(),
             groups: BTreeMap::new(),
+            desired: desired.first().and_then(|pair| Desired::parse(&pair.value)),
+            desired_revision: desired.first().map(|pair| pair.modified),
+            moves: moves.iter().map(groups_of).collect(),
+            last_move: value(last_move),
+            slots: map,
+            slots_text: value(slots),
+            format: None,
         };
-        let mut numbers: BTreeSet<u32> = (0..format.groups).collect();
-        if let Some(slots) = slots.first() {
-            numbers.extend(SlotMap::parse(&slots.value)?.groups());
-        }
+        // The group of the asking node, also if it is the last one there and just starts.
+        let mut numbers: BTreeSet<u32> = (0..format.groups).chain([keys.number()]).collect();
+        numbers.extend(view.slots.iter().flat_map(SlotMap::groups));
         let of_nodes = view.nodes.values().map(|node| node.group);
-        numbers.extend(of_nodes.chain(view.places.values().copied()));
+        // A node that leaves a group, and is gone, does not keep the group alive.
+        let placed = view.places.values().filter(|place| !place.leave).map(|place| place.group);
+        numbers.extend(of_nodes.chain(placed));
+        view.format = Some(format);
         numbers.retain(|number| *number < MOST_GROUPS);
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for numbers in numbers.chunks(GROUPS) {
@@ -136,7 +145,7 @@ impl View {
     /// registered with it.
     pub(in crate::cluster) fn belonging(&self, number: u32) -> BTreeSet<NodeId> {
         let members = self.groups.get(&number).into_iter().flat_map(|group| &group.members.0);
-        let placed = self.places.iter().filter(|(_, group)| **group == number);
+        let placed = self.places.iter().filter(|(_, place)| place.group == number);
         let registered = self.nodes.iter().filter(|(_, node)| node.group == number);
         let all = members.map(|member| member.node).chain(placed.map(|(id, _)| *id));
         all.chain(registered.map(|(id, _)| *id)).collect()
@@ -146,6 +155,39 @@ impl View {
     pub(super) fn missed(&self) -> BTreeSet<NodeId> {
         let belonging = self.groups.keys().flat_map(|number| self.belonging(*number));
         belonging.filter(|id| !self.nodes.contains_key(id)).collect()
+    }
+
+    /// Returns the number of groups that the cluster was made with.
+    pub(in crate::cluster) fn initial_groups(&self) -> u32 {
+        self.format.as_ref().map_or(1, |format| format.groups)
+    }
+
+    /// Returns the groups that have slots by the published map.
+    pub(super) fn serving(&self) -> BTreeSet<u32> {
+        match &self.slots {
+            Some(slots) => slots.groups(),
+            None => (0..self.initial_groups()).collect(),
+        }
+    }
+
+    /// Returns whether a group has no slots, and gets none: it was not made with the cluster, and by the published map,
+    /// its nodes and all moves it has none.
+    pub(super) fn owns_nothing(&self, number: u32) -> bool {
+        let touches = |groups: &Option<(u32, u32)>| {
+            groups.is_none_or(|(from, to)| from == number || to == number)
+        };
+        let owns = |node: &Registration| {
+            node.group == number && node.slots.as_ref().is_some_and(|slots| !slots.is_empty())
+        };
+        number >= self.initial_groups()
+            && !self.serving().contains(&number)
+            && !self.moves.iter().any(touches)
+            && !self.nodes.values().any(owns)
+    }
+
+    /// Returns whether a node shall leave a group, and has not deleted its place yet.
+    pub(in crate::cluster) fn leaves(&self, node: NodeId, number: u32) -> bool {
+        self.places.get(&node) == Some(&Place::left(number))
     }
 
     /// Returns the nodes that wait for a place.

@@ -1,8 +1,6 @@
 //! A node without a group: it registers itself, and waits until the coordinator places it.
 
-use super::decide::Rules;
 use super::turn::Coordinator;
-use super::view::Place;
 use crate::clock::TimeSource;
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
@@ -11,9 +9,12 @@ use crate::cluster::identity;
 use crate::cluster::keys::Keys;
 use crate::cluster::meet;
 use crate::cluster::message::Message;
+use crate::cluster::peer::PeerClientOptions;
+use crate::cluster::place::Place;
 use crate::cluster::registration::{NO_GROUP, Registration, SPARE};
-use crate::cluster::registry::Registry;
+use crate::cluster::registry::{Registry, Told};
 use crate::cluster::status::Counters;
+use crate::cluster::view::Views;
 use crate::config::ClusterSettings;
 use crate::log::folder::Folder;
 use crate::progress::Progress;
@@ -33,6 +34,8 @@ pub(in crate::cluster) struct Waiting<'a> {
     pub(in crate::cluster) folder: &'a Folder,
     pub(in crate::cluster) id: NodeId,
     pub(in crate::cluster) progress: &'a Progress,
+    pub(in crate::cluster) views: &'a Arc<Views>,
+    pub(in crate::cluster) peers: PeerClientOptions,
 }
 
 impl Waiting<'_> {
@@ -44,7 +47,9 @@ impl Waiting<'_> {
         if !self.settings.auto_group {
             return Ok(self.settings.group);
         }
-        if let Some(belonging) = meet::belonging_of(self.folder)? {
+        if let Some(belonging) = meet::belonging_of(self.folder)?
+            && !self.leave(&belonging).await?
+        {
             return Ok(belonging.group());
         }
         meet::find_cluster(self.client, self.keys, self.settings, true).await?;
@@ -63,9 +68,14 @@ impl Waiting<'_> {
     /// Registers the node, and takes part in coordination, until the node has a place.
     async fn wait(&self) -> Result<u32, StartError> {
         let counters = Arc::<Counters>::default();
-        let (client, rules) = (self.client.clone(), Rules::of(self.settings));
-        let coordinator =
-            Coordinator::new(client, self.keys.clone(), self.id, rules, Arc::clone(&counters));
+        let (client, keys) = (self.client.clone(), self.keys.clone());
+        let coordinator = Coordinator::new(
+            client,
+            keys,
+            self.id,
+            self.settings,
+            (Arc::clone(&counters), self.peers.clone()),
+        );
         let (stop, stopped) = oneshot::channel();
         let coordinating = tokio::spawn(coordinator.run(stopped));
         let nonce = u64::from_le_bytes(identity::random()?);
@@ -75,7 +85,9 @@ impl Waiting<'_> {
             ..Registration::announced(self.settings, nonce)
         };
         let shared = Arc::new(self.keys.clone());
-        let registry = Registry::new(self.client.clone(), shared, self.id, registration, counters);
+        let told = Told::new(self.settings, Arc::clone(self.views), None);
+        let client = self.client.clone();
+        let registry = Registry::new(client, shared, self.id, registration, (counters, told));
         let (inbox, mut messages) = unbounded_channel();
         let registering = tokio::spawn(Arc::clone(&registry).run(inbox));
         let placed = self.placed(&registry, &mut messages).await;
@@ -98,8 +110,10 @@ impl Waiting<'_> {
             match self.client.get(key.clone()).await {
                 Ok(got) => {
                     let place = got.pair.and_then(|pair| Place::parse(&pair.value));
-                    if let Some(Place { group }) = place {
-                        return Ok(group);
+                    match place {
+                        Some(Place { group, leave: false }) => return Ok(group),
+                        Some(Place { group, leave: true }) => self.forget_place(group).await,
+                        None => {}
                     }
                 }
                 Err(why) => tracing::debug!("cannot read this node's place: {why}"),

@@ -17,7 +17,21 @@ pub(in crate::cluster) async fn begin(
     client: &Client,
     keys: &Keys,
     slots: &SlotSet,
+    groups: (u32, u32),
+) -> Result<u64, String> {
+    begin_if(client, keys, slots, groups, Vec::new()).await
+}
+
+/// As [`begin`], if etcd has what the decision rests on.
+///
+/// # Errors
+/// A sentence that says why there can be no such move.
+pub(in crate::cluster) async fn begin_if(
+    client: &Client,
+    keys: &Keys,
+    slots: &SlotSet,
     (from, to): (u32, u32),
+    grounds: Vec<Compare>,
 ) -> Result<u64, String> {
     let record = MoveRecord::new(slots.clone(), from, to)?;
     for _ in 0..ATTEMPTS {
@@ -40,7 +54,7 @@ pub(in crate::cluster) async fn begin(
             None => Compare::Absent { key },
         };
         let transaction = Transaction {
-            compare: vec![compare],
+            compare: [&grounds[..], &[compare]].concat(),
             then: vec![
                 Operation::put(keys.last_move(), id.to_string()),
                 Operation::put(keys.move_of(id), record.print()),

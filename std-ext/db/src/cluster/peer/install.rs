@@ -8,6 +8,7 @@
 //! the second one removes nothing.
 
 use super::receive::{COMPLETE, MOVING, STAGING};
+use super::spool;
 use crate::cluster::relay::Incarnation;
 use crate::log::folder::Folder;
 use crate::log::{LOG, MANIFEST, OpenError};
@@ -46,8 +47,33 @@ pub(in crate::cluster) fn has_fetched(folder: &Folder) -> bool {
     staging.join(COMPLETE).exists() || staging.join(MOVING).exists()
 }
 
+/// Removes all data of a folder, and gives it a new incarnation. A folder that was not opened may be cleared again.
+///
+/// # Errors
+/// If a file cannot be removed.
+pub(in crate::cluster) fn clear(folder: &Folder) -> Result<(), OpenError> {
+    let staging = folder.at(STAGING);
+    if staging.is_dir() {
+        fs::remove_dir_all(&staging).map_err(|why| OpenError::Io(staging.clone(), why))?;
+    }
+    Incarnation::renew(folder)?;
+    let spool = folder.at(spool::NAME);
+    match folder.disk().remove(&spool) {
+        Err(why) if why.kind() != ErrorKind::NotFound => return Err(OpenError::Io(spool, why)),
+        _ => {}
+    }
+    remove_files(folder).map_err(|why| folder.io_error(why))
+}
+
 /// The first step.
 fn remove_data(folder: &Folder, staging: &Path) -> io::Result<()> {
+    remove_files(folder)?;
+    let disk = folder.disk();
+    disk.rename(&staging.join(COMPLETE), &staging.join(MOVING))?;
+    disk.sync_folder(staging)
+}
+
+fn remove_files(folder: &Folder) -> io::Result<()> {
     let disk = folder.disk();
     for name in disk.list(folder.path())?.iter().filter(|name| is_data(name)) {
         match disk.remove(&folder.at(name)) {
@@ -55,9 +81,7 @@ fn remove_data(folder: &Folder, staging: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    disk.sync_folder(folder.path())?;
-    disk.rename(&staging.join(COMPLETE), &staging.join(MOVING))?;
-    disk.sync_folder(staging)
+    disk.sync_folder(folder.path())
 }
 
 /// The second step.

@@ -19,7 +19,7 @@ use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The file's name.
-const NAME: &str = "spool";
+pub(super) const NAME: &str = "spool";
 const MAGIC: &[u8; 8] = b"hedgespl";
 const VERSION: u32 = 1;
 const FILE_HEADER: u64 = 16;

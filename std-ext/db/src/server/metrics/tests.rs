@@ -54,10 +54,13 @@ fn pages() -> [String; 2] {
     #[cfg(feature = "cluster")]
     let config = {
         use crate::cluster::NodeMonitor;
-        use crate::cluster::view::{EndpointType, View, Views};
+        use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
         assert!(source.node.set(NodeMonitor::with_etcd("http://127.0.0.1:1")).is_ok());
-        let views = Views::new(View::default(), EndpointType::Ip, std::time::Duration::ZERO);
-        ServerConfig { views: Some(Arc::new(views)), ..config }
+        let views =
+            Arc::new(Views::new(View::default(), EndpointType::Ip, std::time::Duration::ZERO));
+        views.set_desired(Some(DesiredNodes { nodes: 3, log_saturated: false, page: String::new() }));
+        assert!(source.views.set(Arc::clone(&views)).is_ok());
+        ServerConfig { views: Some(views), ..config }
     };
     let server = Server::bind(Db::open(Options::in_memory()).unwrap(), config).unwrap();
     assert!(source.server.set(server.monitor()).is_ok());

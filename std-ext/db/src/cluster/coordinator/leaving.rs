@@ -1,0 +1,316 @@
+//! A node that shall have no group any more. It leaves when it starts, because its process holds nothing then: it
+//! removes itself from the members, empties its directory, and waits for a place like a new node.
+//!
+//! Each step can be repeated after a crash: the key `place/<node>` says that the node leaves until all is done. The
+//! rules of `hedgerow-db cluster forget` hold. A node that may not leave after all, because another member was lost
+//! meanwhile, stays. The last member of a group without slots deletes all keys of the group.
+
+use super::rules::Rules;
+use super::view::{GroupView, View};
+use super::waiting::Waiting;
+use crate::cluster::core::{NodeId, Tail};
+use crate::cluster::error::StartError;
+use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use crate::cluster::forgetting::{self, Leaving, Refusal};
+use crate::cluster::identity::Belonging;
+use crate::cluster::keys::Keys;
+use crate::cluster::peer;
+use crate::cluster::place::Place;
+use std::time::{Duration, Instant};
+
+/// How often the node looks whether it may leave.
+const PERIOD: Duration = Duration::from_millis(300);
+/// How long it looks before it stays.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// The fewest nodes that must have the data of a group that a member leaves, if the group has as many.
+const FEWEST: usize = 2;
+
+/// The next step of a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Delete the registration of the process before this one. That has ended: this one has locked the directory.
+    Unregister,
+    /// Remove itself from the members, or the group from etcd.
+    Remove(Transaction),
+    /// Empty its directory: it is no member any more.
+    Empty,
+    /// Look again.
+    Wait,
+    /// Stay: it has the group's only copy.
+    Stay,
+}
+
+impl Waiting<'_> {
+    /// Leaves the group that the directory belongs to, if it shall. Returns whether it has.
+    ///
+    /// # Errors
+    /// If the directory cannot be emptied.
+    pub(super) async fn leave(&self, belonging: &Belonging) -> Result<bool, StartError> {
+        let number = belonging.group();
+        let keys = self.keys.of_group(number);
+        let until = Instant::now() + TIME_LIMIT;
+        loop {
+            let step = match View::read(self.client, &keys).await {
+                Ok(Some(view)) if self.shall_leave(belonging, &view) => {
+                    step(&view, &keys, self.id, &Rules::of(self.settings))
+                }
+                // If etcd or the directory is wrong, the rest of the start says so.
+                Ok(_) => return Ok(false),
+                Err(why) => {
+                    tracing::warn!("waiting for etcd: {why}");
+                    Step::Wait
+                }
+            };
+            match step {
+                Step::Remove(transaction) => {
+                    // The next look says what has become of it.
+                    if let Err(why) = self.client.transact(&transaction).await {
+                        tracing::debug!("cannot leave group {number} yet: {why}");
+                    }
+                    continue;
+                }
+                Step::Unregister => {
+                    let key = keys.node(&self.id.to_string());
+                    let then = vec![Operation::Delete(KeyRange::one(key))];
+                    let transaction = Transaction { then, ..Transaction::default() };
+                    if let Err(why) = self.client.transact(&transaction).await {
+                        tracing::debug!("cannot leave group {number} yet: {why}");
+                    }
+                }
+                Step::Empty => {
+                    peer::clear(self.folder)?;
+                    Belonging::remove(self.folder)?;
+                    self.forget_place(number).await;
+                    tracing::info!("this node has left group {number}, and its directory is empty");
+                    return Ok(true);
+                }
+                Step::Wait if Instant::now() < until => {}
+                Step::Wait | Step::Stay => {
+                    tracing::warn!(
+                        "this node stays in group {number}: the others do not have all data"
+                    );
+                    self.forget_place(number).await;
+                    return Ok(false);
+                }
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    /// Returns whether the node shall leave the group that its directory belongs to.
+    fn shall_leave(&self, belonging: &Belonging, view: &View) -> bool {
+        let is_same = view.format.as_ref().is_some_and(|format| {
+            let etcd = Belonging::new(&self.settings.name, format, belonging.group());
+            belonging.check(&etcd).is_ok()
+        });
+        is_same && view.leaves(self.id, belonging.group())
+    }
+
+    /// Deletes the place that says that the node leaves. If that fails, it is tried again later.
+    pub(super) async fn forget_place(&self, group: u32) {
+        let key = self.keys.place(&self.id.to_string());
+        let value = Place::left(group).print().into();
+        let transaction = Transaction {
+            compare: vec![Compare::Value { key: key.clone().into(), value }],
+            then: vec![Operation::Delete(KeyRange::one(key))],
+            otherwise: Vec::new(),
+        };
+        if let Err(why) = self.client.transact(&transaction).await {
+            tracing::debug!("cannot delete this node's place: {why}");
+        }
+    }
+}
+
+/// Returns what a node does next that shall leave the group of these keys.
+fn step(view: &View, keys: &Keys, own: NodeId, rules: &Rules) -> Step {
+    let number = keys.number();
+    let Some(group) = view.groups.get(&number).filter(|group| group.members.has(own)) else {
+        return Step::Empty;
+    };
+    let is_empty = view.owns_nothing(number);
+    let others: Vec<NodeId> =
+        group.members.0.iter().map(|member| member.node).filter(|node| *node != own).collect();
+    let is_gone = |node: &NodeId| view.leaves(*node, number) && !view.nodes.contains_key(node);
+    let whole: Vec<NodeId> =
+        others.iter().copied().filter(|node| group.has_whole(*node, view)).collect();
+    if view.nodes.contains_key(&own) {
+        return Step::Unregister;
+    }
+    let leaving = Leaving {
+        node: own,
+        members: &group.members,
+        is_registered: false,
+        holder: group.tail.as_ref().and_then(Tail::holder),
+        left: whole.len(),
+    };
+    let needed = rules.copies.max(FEWEST).min(rules.replicas as usize + 1);
+    if is_empty && others.iter().all(is_gone) {
+        return Step::Remove(dissolve(view, keys, group, own, &others));
+    }
+    match leaving.check(if is_empty { 0 } else { needed }) {
+        Ok(()) => Step::Remove(remove(view, keys, group, own, &whole)),
+        Err(Refusal::OnlyMember) => Step::Stay,
+        Err(Refusal::Registered | Refusal::Primary | Refusal::Copies(_)) => Step::Wait,
+    }
+}
+
+/// Compares that the node still shall leave, and that nothing has been moved since.
+fn grounds(view: &View, keys: &Keys, own: NodeId) -> Vec<Compare> {
+    let value = |key: String, value: Option<&[u8]>| match value {
+        Some(value) => Compare::Value { key: key.into(), value: value.to_vec().into() },
+        None => Compare::Absent { key: key.into() },
+    };
+    vec![
+        value(keys.place(&own.to_string()), Some(Place::left(keys.number()).print().as_bytes())),
+        value(keys.last_move(), view.last_move.as_deref()),
+        value(keys.slots(), view.slots_text.as_deref()),
+    ]
+}
+
+/// Removes the node from the members, while those that have all data are there. Its place stays.
+fn remove(
+    view: &View,
+    keys: &Keys,
+    group: &GroupView,
+    own: NodeId,
+    whole: &[NodeId],
+) -> Transaction {
+    let mut transaction =
+        forgetting::removal(keys, &group.members, group.members_text.as_deref(), own);
+    let place = Operation::Delete(KeyRange::one(keys.place(&own.to_string())));
+    transaction.then.retain(|operation| *operation != place);
+    transaction.compare.extend(grounds(view, keys, own));
+    let present = |node: &NodeId| Compare::Present { key: keys.node(&node.to_string()).into() };
+    transaction.compare.extend(whole.iter().map(present));
+    transaction
+}
+
+/// Removes the group from etcd. Its other members are gone, and shall leave, too.
+fn dissolve(
+    view: &View,
+    keys: &Keys,
+    group: &GroupView,
+    own: NodeId,
+    others: &[NodeId],
+) -> Transaction {
+    let mut compare = grounds(view, keys, own);
+    let members = group.members_text.clone().unwrap_or_default();
+    compare.push(Compare::Value { key: keys.members().into(), value: members.into() });
+    compare.push(Compare::Absent { key: keys.node(&own.to_string()).into() });
+    for node in others {
+        let value = Place::left(keys.number()).print().into();
+        compare.push(Compare::Value { key: keys.place(&node.to_string()).into(), value });
+    }
+    let then = vec![Operation::Delete(KeyRange::prefix(keys.group()))];
+    Transaction { compare, then, otherwise: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::core::Members;
+    use crate::cluster::durable::Durable;
+    use crate::cluster::registration::Registration;
+    use crate::cluster::slot_map::SlotMap;
+
+    const OWN: NodeId = NodeId([1; 20]);
+    const OTHER: NodeId = NodeId([2; 20]);
+    const THIRD: NodeId = NodeId([3; 20]);
+    const RULES: Rules = Rules { replicas: 1, copies: 2, forget: None, policy: None };
+
+    /// Returns a cluster whose first group has all slots, and a group of these members, which run, but for the node
+    /// itself.
+    fn view(number: u32, members: &[NodeId]) -> View {
+        let mut view = View { slots: Some(SlotMap::divided(1)), ..View::default() };
+        let mut group = GroupView { first: Some(10), ..GroupView::default() };
+        for node in members {
+            group.members = group.members.with(*node, 70_000);
+            group.durable.push((*node, Durable { folder: String::new(), lsn: 40, seq: 12 }));
+            let there =
+                Registration { group: number, role: "follower".into(), ..Registration::default() };
+            view.nodes.insert(*node, there);
+        }
+        view.nodes.remove(&OWN);
+        group.members_text = Some(group.members.print().into_bytes());
+        view.groups.insert(number, group);
+        view.places.insert(OWN, Place::left(number));
+        view
+    }
+
+    fn keys(number: u32) -> Keys {
+        Keys::new("roses", number).unwrap()
+    }
+
+    /// Returns the operations of the transaction that removes the node.
+    #[track_caller]
+    fn removed(view: &View, number: u32) -> Vec<Operation> {
+        match step(view, &keys(number), OWN, &RULES) {
+            Step::Remove(transaction) => transaction.then,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_member_leaves_once_the_others_have_all_data() {
+        let next = |view: &View| step(view, &keys(0), OWN, &RULES);
+        let three = view(0, &[OWN, OTHER, THIRD]);
+        let rest = Members::default().with(OTHER, 70_000).with(THIRD, 70_000);
+        let wanted = [
+            Operation::put(keys(0).members(), rest.print()),
+            Operation::Delete(KeyRange::one(keys(0).durable(&OWN.to_string()))),
+        ];
+        assert_eq!(removed(&three, 0), wanted, "the place says that it leaves until all is done");
+        let mut lagging = three.clone();
+        lagging.groups.get_mut(&0).unwrap().durable[1].1.seq = 3;
+        assert_eq!(next(&lagging), Step::Wait, "one copy would be left");
+        let mut gone = three.clone();
+        gone.nodes.remove(&THIRD);
+        assert_eq!(next(&gone), Step::Wait, "a member is away");
+        let mut running = three;
+        running.nodes.insert(OWN, Registration::default());
+        assert_eq!(next(&running), Step::Unregister, "others still ask it");
+        assert_eq!(next(&view(0, &[OWN])), Step::Stay, "the only copy is thrown away");
+        assert_eq!(next(&view(0, &[OTHER, THIRD])), Step::Empty);
+    }
+
+    #[test]
+    fn the_last_member_of_a_group_without_slots_removes_it() {
+        let delete = Operation::Delete(KeyRange::prefix(keys(7).group()));
+        assert_eq!(removed(&view(7, &[OWN]), 7), std::slice::from_ref(&delete));
+        let two = view(7, &[OWN, OTHER]);
+        assert_eq!(removed(&two, 7).len(), 2, "the group goes although a member is left");
+        let mut gone = two.clone();
+        gone.nodes.remove(&OTHER);
+        gone.places.insert(OTHER, Place::left(7));
+        assert_eq!(removed(&gone, 7), [delete], "the other one knows that it has no group");
+        let mut full = view(7, &[OWN]);
+        full.slots = full.slots.map(|map| map.with(7, &crate::SlotSet::of_range(3..4)));
+        assert_eq!(step(&full, &keys(7), OWN, &RULES), Step::Stay, "a slot is thrown away");
+        let mut moving = view(7, &[OWN]);
+        moving.moves.push(Some((0, 7)));
+        assert_eq!(step(&moving, &keys(7), OWN, &RULES), Step::Stay, "a slot is on its way");
+        assert_eq!(step(&view(0, &[OWN]), &keys(0), OWN, &RULES), Step::Stay, "group 0 stays");
+    }
+
+    #[test]
+    fn leaving_compares_what_it_rests_on() {
+        let two = View { last_move: Some(b"8".to_vec()), ..view(7, &[OWN, OTHER]) };
+        for view in [two, View { last_move: Some(b"8".to_vec()), ..view(7, &[OWN]) }] {
+            let Step::Remove(transaction) = step(&view, &keys(7), OWN, &RULES) else { panic!() };
+            let value = |key: String, value: &str| Compare::Value {
+                key: key.into(),
+                value: value.as_bytes().to_vec().into(),
+            };
+            let members = view.groups[&7].members.print();
+            let wanted = [
+                value(keys(7).members(), &members),
+                Compare::Absent { key: keys(7).node(&OWN.to_string()).into() },
+                value(keys(7).place(&OWN.to_string()), r#"{"group":7,"leave":true}"#),
+                value(keys(7).last_move(), "8"),
+                Compare::Absent { key: keys(7).slots().into() },
+            ];
+            let missing = wanted.iter().find(|one| !transaction.compare.contains(one));
+            assert_eq!(missing, None);
+        }
+    }
+}
