@@ -168,10 +168,28 @@ pub(crate) struct Core {
     pub(super) scratch: Vec<u8>,
 }
 
+/// Returns the hasher of a new shard.
+fn hasher() -> DefaultHashBuilder {
+    #[cfg(test)]
+    if repeated::SCANS.get() {
+        return DefaultHashBuilder::with_seed(1);
+    }
+    DefaultHashBuilder::default()
+}
+
+/// A simulation repeats its runs: on its thread, each scan of the same keys has the same order.
+#[cfg(test)]
+pub(crate) mod repeated {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(crate) static SCANS: Cell<bool> = const { Cell::new(false) };
+    }
+}
+
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<ColdStore>>) -> Self {
-        let (writer, reader) =
-            LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
+        let (writer, reader) = LeftRightMap::<Record, ()>::inline_with_hasher(hasher());
         let factory = reader.factory();
         let core = Core {
             writer,

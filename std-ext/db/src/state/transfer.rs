@@ -91,11 +91,13 @@ impl Export {
                 self.at = (0, 0);
                 return vec![Item::Cleared];
             }
-            let some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
+            let mut some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
             for key in &some {
                 changed.keys.remove(key);
             }
             drop(changed);
+            // The target makes one entry of keys of one shard that follow each other.
+            some.sort_by_cached_key(|key| slot(key));
             // After it was taken from the set: a later change puts the key there again.
             items.extend(some.into_iter().map(|key| self.look_up(key)));
         }
