@@ -286,6 +286,12 @@ impl State {
         Ok(entry)
     }
 
+    /// Appends an entry that changes nothing. Once it is committed, this node was still the primary when it appended
+    /// the entry, so its state was that of the log.
+    pub(crate) fn log_nothing(&self, of_move: u64) -> Result<Lsn, RequestError> {
+        self.gain_slots(of_move, &SlotSet::of_range(0..0), 0)
+    }
+
     /// Returns whether the last changes of slots are committed.
     pub(crate) fn is_safe(&self, slots: &SlotSet) -> bool {
         let safe = self.log.safe();

@@ -109,6 +109,13 @@ impl<E: Env> Mover<E> {
         self.env.safe(entry).await
     }
 
+    /// Makes sure that the group's log says what this node has read in its state before: a node that was deposed, and
+    /// has not noticed it, may own slots that its group has lost, and the other way round.
+    pub(super) async fn confirm(&self, id: u64) -> Result<(), String> {
+        let entry = self.on_state(move |state| state.log_nothing(id)).await?;
+        self.safe(entry).await
+    }
+
     /// Publishes the slots that this group owns, and makes the node show them.
     pub(super) async fn publish_slots(&self) -> Result<(), String> {
         let key = self.keys.slots();

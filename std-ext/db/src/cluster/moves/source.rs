@@ -4,7 +4,6 @@ use super::env::Env;
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{Found, text};
-use crate::log::Log as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::select;
@@ -105,7 +104,7 @@ async fn leave<E: Env>(mover: &Mover<E>, id: u64, to: u32) -> Result<(), String>
         time
     } else {
         // The entry is in the log, and may not be committed yet: this group owned the slots when the move was leaving.
-        mover.safe(mover.log.last()).await?;
+        mover.confirm(id).await?;
         mover.state.latest_time()
     };
     for _ in 0..ATTEMPTS {
@@ -153,7 +152,9 @@ async fn finish<E: Env>(mover: &Mover<E>, found: Found) -> Result<(), String> {
             mover.delete(&found, Actor::Source).await
         }
         MoveState::Returned => {
-            if !mover.owned().contains_all(&slots) {
+            if mover.owned().contains_all(&slots) {
+                mover.confirm(id).await?;
+            } else {
                 let got = mover.on_state(move |state| state.gain_slots(id, &slots, 0)).await?;
                 mover.safe(got).await?;
             }

@@ -5,7 +5,7 @@ use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveState};
 use super::records::{Found, text};
 use crate::cluster::peer::Exported;
-use crate::log::{Log as _, Lsn};
+use crate::log::Lsn;
 use crate::request::RequestError;
 use crate::state::State;
 use crate::state::transfer::Item;
@@ -80,14 +80,11 @@ impl<E: Env> Import<'_, E> {
     /// Removes the keys that came before the move was cancelled. This group may own some of the slots: then the source
     /// did not, and none of their keys came.
     async fn clear_cancelled(&self, found: &Found) -> Result<(), String> {
-        let (id, mover) = (found.id, self.mover);
-        let slots = found.record.slots.difference(&mover.owned());
-        if !slots.is_empty() {
-            return mover.clear(&slots).await;
+        let slots = found.record.slots.difference(&self.mover.owned());
+        if slots.is_empty() {
+            return self.mover.confirm(found.id).await;
         }
-        // It gains nothing. But once the entry is committed, this node was still the primary, and knew what it owns.
-        let entry = mover.on_state(move |state| state.gain_slots(id, &slots, 0)).await?;
-        mover.safe(entry).await
+        self.mover.clear(&slots).await
     }
 
     /// Removes the keys that came before.
@@ -247,14 +244,13 @@ impl<E: Env> Import<'_, E> {
     /// Takes the slots over, whose keys this group's log has.
     async fn arrive(&self, found: Found) -> Result<(), String> {
         let (id, slots, time) = (found.id, found.record.slots.clone(), found.record.time);
-        let owned = self.mover.owned();
         // An earlier primary may have appended the entry.
-        let entry = if owned.contains_all(&slots) {
-            self.mover.log.last()
+        if self.mover.owned().contains_all(&slots) {
+            self.mover.confirm(id).await?;
         } else {
-            self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?
-        };
-        self.mover.safe(entry).await?;
+            let got = self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?;
+            self.mover.safe(got).await?;
+        }
         self.mover.publish_slots().await?;
         self.change(&found, MoveState::Done, "").await.map(drop)
     }

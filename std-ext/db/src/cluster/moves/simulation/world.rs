@@ -62,7 +62,8 @@ pub(super) struct Scene {
     pub(super) plan: Plan,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<String>,
-    pub(super) trace: Vec<String>,
+    /// What has happened, if that is wanted.
+    pub(super) trace: Option<Vec<String>>,
     pub(super) ended: bool,
     random: Random,
     clocks: Vec<(Arc<AtomicU64>, u64)>,
@@ -84,7 +85,7 @@ pub(super) fn keys(group: u32) -> Keys {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, plan: Plan) -> Self {
+    pub(super) fn new(seed: u64, is_traced: bool) -> Self {
         let random = Random::new(seed, 2);
         let group = |number| Group {
             committed: Vec::new(),
@@ -98,10 +99,10 @@ impl World {
             etcd: BTreeMap::new(),
             moves: BTreeMap::new(),
             groups: (0..GROUPS).map(group).collect(),
-            plan,
+            plan: Plan::of(seed),
             coverage: Coverage::default(),
             violation: None,
-            trace: Vec::new(),
+            trace: is_traced.then(Vec::new),
             ended: false,
             random,
             clocks: Vec::new(),
@@ -153,7 +154,9 @@ impl World {
 
     pub(super) fn note(&self, text: impl FnOnce() -> String) {
         let now = self.handle.now();
-        self.scene().trace.push(format!("{:>9.3} ms: {}", now as f64 / 1000.0, text()));
+        if let Some(trace) = &mut self.scene().trace {
+            trace.push(format!("{now:>9} us: {}", text()));
+        }
     }
 
     pub(super) fn violate(&self, why: String) {
@@ -308,6 +311,7 @@ impl World {
                     return None;
                 }
             }
+            self.note(|| format!("group {number} commits {}", text_of(&entry)));
             self.note_owned(number, &entry);
             steps.iter().for_each(|(step, of)| self.reach(*step, When::After, of));
             last = Some(entry.lsn);
@@ -400,7 +404,9 @@ impl World {
         if end == End::Deposed {
             let world = self.clone();
             self.handle.spawn(async move {
-                world.delay(20, 1500).await;
+                // Long enough for further moves, as of a process that was stopped.
+                let most = if world.chance(300) { 5000 } else { 1000 };
+                world.delay(20, most).await;
                 world.note(|| format!("the primary {} of group {number} notices", process.epoch));
                 process.kill(&world.handle);
             });
@@ -448,6 +454,22 @@ impl World {
         let deposed = group.deposed.as_ref().filter(|process| old && process.is_alive());
         deposed.or(group.primary.as_ref()).cloned()
     }
+}
+
+/// Returns an entry for people.
+fn text_of(entry: &Entry) -> String {
+    let text = |operation| match operation {
+        LoggedOp::Change(key, change) => {
+            let change = format!("{change:?}");
+            let kind = change.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+            format!("{kind} {}", String::from_utf8_lossy(key))
+        }
+        LoggedOp::Own(id, _) => format!("Own {id}"),
+        LoggedOp::Out(id, _) => format!("Out {id}"),
+        other => format!("{other:?}"),
+    };
+    let operations = Changes::new(&entry.changes).map_while(Result::ok).map(text);
+    format!("{}: {}", entry.lsn, operations.collect::<Vec<_>>().join(", "))
 }
 
 /// Returns the step that a change of a record is.
