@@ -171,20 +171,16 @@ pub(crate) struct Core {
 /// Returns the hasher of a new shard.
 fn hasher() -> DefaultHashBuilder {
     #[cfg(test)]
-    if repeated::SCANS.get() {
+    if REPEATED_SCANS.get() {
         return DefaultHashBuilder::with_seed(1);
     }
     DefaultHashBuilder::default()
 }
 
-/// A simulation repeats its runs: on its thread, each scan of the same keys has the same order.
 #[cfg(test)]
-pub(crate) mod repeated {
-    use std::cell::Cell;
-
-    thread_local! {
-        pub(crate) static SCANS: Cell<bool> = const { Cell::new(false) };
-    }
+thread_local! {
+    /// Whether each scan of the same keys has the same order, on this thread: a simulation repeats its runs.
+    pub(crate) static REPEATED_SCANS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 impl Shard {

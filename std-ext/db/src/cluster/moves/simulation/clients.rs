@@ -3,6 +3,7 @@
 //! All clients append tokens to registers: each answer must lengthen what earlier answers have shown. Each client also
 //! has keys of its own, which it sets, removes and lets expire: it knows what they may contain.
 
+use super::STOP;
 use super::node::Process;
 use super::world::{SKEW, World};
 use crate::lock::lock;
@@ -109,39 +110,51 @@ impl Register {
     }
 }
 
-/// What a client's own key may contain: values, and until when.
-struct Own(Vec<Option<(String, Option<u64>)>>);
+/// What a key contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    /// A value, and when it expires.
+    Value(String, Option<u64>),
+}
 
-impl Own {
-    fn sent(&mut self, wish: &Wish) {
-        self.0.extend(Self::after(wish));
-    }
-
-    fn after(wish: &Wish) -> Option<Option<(String, Option<u64>)>> {
+impl Content {
+    /// Returns what a wish leaves behind; nothing if it changes nothing.
+    fn after(wish: &Wish) -> Option<Self> {
         match wish {
-            Wish::Set(value, end) => Some(Some((value.clone(), *end))),
-            Wish::Remove => Some(None),
-            _ => None,
+            Wish::Set(value, end) => Some(Self::Value(value.clone(), *end)),
+            Wish::Remove => Some(Self::Nothing),
+            Wish::Append(_) | Wish::Read => None,
         }
     }
 
-    /// Takes the value that was read between two times of the true clock.
-    fn read(&mut self, value: Option<&[u8]>, (from, to): (u64, u64)) -> Result<(), String> {
-        let fits = |one: &Option<(String, Option<u64>)>| match (one, value) {
-            (Some((own, end)), Some(value)) => {
+    /// Whether a read between two times of the true clock may show this value.
+    fn may_show(&self, value: Option<&[u8]>, (from, to): (u64, u64)) -> bool {
+        match (self, value) {
+            (Self::Value(own, end), Some(value)) => {
                 own.as_bytes() == value && end.is_none_or(|end| from < end + SKEW)
             }
-            (Some((_, Some(end))), None) => to + SKEW > *end,
-            (None, None) => true,
+            (Self::Value(_, Some(end)), None) => to + SKEW > *end,
+            (Self::Nothing, None) => true,
             _ => false,
-        };
-        let fitting: Vec<_> = self.0.iter().filter(|one| fits(one)).cloned().collect();
+        }
+    }
+}
+
+/// All that a client's own key may contain.
+struct Own(Vec<Content>);
+
+impl Own {
+    /// Takes the value that was read between two times of the true clock.
+    fn read(&mut self, value: Option<&[u8]>, (from, to): (u64, u64)) -> Result<(), String> {
+        let fits = |content: &&Content| content.may_show(value, (from, to));
+        let fitting: Vec<_> = self.0.iter().filter(fits).cloned().collect();
         if fitting.is_empty() {
             let value = value.map(String::from_utf8_lossy);
             return Err(format!("it is {value:?} at {from}..{to}, not one of {:?}", self.0));
         }
         // A key that has expired does not come back.
-        self.0 = if value.is_none() { vec![None] } else { fitting };
+        self.0 = if value.is_none() { vec![Content::Nothing] } else { fitting };
         Ok(())
     }
 }
@@ -219,9 +232,13 @@ enum Silent {
 
 impl Client {
     /// Makes requests until the faults have ended, and some more.
-    pub(super) async fn run(self, until: u64) {
-        let mut made = 0;
-        while self.world.handle.now() < until {
+    pub(super) async fn run(self) {
+        let (mut made, world) = (0, &self.world);
+        let goes_on = || {
+            let healed = world.scene().healed;
+            healed.is_none_or(|healed| world.handle.now() < healed + STOP)
+        };
+        while goes_on() {
             self.world.delay(1, 60).await;
             made += 1;
             self.request(made).await;
@@ -253,7 +270,7 @@ impl Client {
                 }
                 (false, register.least)
             } else {
-                account.own.entry(key.clone()).or_insert_with(|| Own(vec![None]));
+                account.own.entry(key.clone()).or_insert_with(|| Own(vec![Content::Nothing]));
                 (true, 0)
             }
         };
@@ -265,7 +282,7 @@ impl Client {
                 Ok(got) => return self.account(&key, is_own, least, &wish, &got, begin),
                 Err(Silent::Unknown) => {
                     if let (true, Some(own)) = (is_own, lock(&self.account).own.get_mut(&key)) {
-                        own.sent(&wish);
+                        own.0.extend(Content::after(&wish));
                     }
                     return;
                 }
@@ -282,7 +299,7 @@ impl Client {
         account.answers += 1;
         let checked = if is_own {
             let own = account.own.get_mut(key).expect("it was made before");
-            match (got, Own::after(wish)) {
+            match (got, Content::after(wish)) {
                 (Got::Value(value), _) => own.read(value.as_deref(), (begin, self.world.wall())),
                 (_, Some(after)) => {
                     own.0 = vec![after];

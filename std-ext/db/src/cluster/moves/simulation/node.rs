@@ -154,7 +154,9 @@ async fn commit(world: World, process: Arc<Process>, wake: Arc<Notify>) {
             if !process.is_alive() {
                 return;
             }
-            last.into_iter().for_each(|last| process.log.set_safe(last));
+            if let Some(last) = last {
+                process.log.set_safe(last);
+            }
             if leads {
                 process.log.prove(0, sent);
             }

@@ -64,6 +64,8 @@ pub(super) struct Scene {
     pub(super) violation: Option<String>,
     /// What has happened, if that is wanted.
     pub(super) trace: Option<Vec<String>>,
+    /// When all faults have ended.
+    pub(super) healed: Option<u64>,
     pub(super) ended: bool,
     random: Random,
     clocks: Vec<(Arc<AtomicU64>, u64)>,
@@ -103,6 +105,7 @@ impl World {
             coverage: Coverage::default(),
             violation: None,
             trace: is_traced.then(Vec::new),
+            healed: None,
             ended: false,
             random,
             clocks: Vec::new(),
@@ -295,7 +298,9 @@ impl World {
         let mut last = None;
         for entry in entries {
             let steps = self.steps_of_entry(number, &entry);
-            steps.iter().for_each(|(step, of)| self.reach(*step, When::Before, of));
+            for (step, of) in &steps {
+                self.reach(*step, When::Before, of);
+            }
             {
                 let mut scene = self.scene();
                 let group = &mut scene.groups[number as usize];
@@ -313,7 +318,9 @@ impl World {
             }
             self.note(|| format!("group {number} commits {}", text_of(&entry)));
             self.note_owned(number, &entry);
-            steps.iter().for_each(|(step, of)| self.reach(*step, When::After, of));
+            for (step, of) in &steps {
+                self.reach(*step, When::After, of);
+            }
             last = Some(entry.lsn);
         }
         last
