@@ -148,7 +148,9 @@ async fn commit(world: World, process: Arc<Process>, wake: Arc<Notify>) {
                 break;
             }
             let sent = clock::micros();
-            world.delay(1, 6).await;
+            let slow = world.scene().plan.slow_commits;
+            let most = if world.chance(slow) { 150 } else { 6 };
+            world.delay(1, most).await;
             let last = world.commit(&process, entries);
             let leads = world.scene().groups[process.group as usize].epoch == process.epoch;
             if !process.is_alive() {

@@ -114,6 +114,8 @@ pub(super) struct Plan {
     /// Out of a thousand requests to etcd, so many lose their answer, and arrive late.
     pub(super) loses_answers: u64,
     pub(super) arrives_late: u64,
+    /// Out of a thousand batches, so many take long to be committed.
+    pub(super) slow_commits: u64,
     /// Primaries also end at random times, so often in a thousand rounds of a tenth of a second.
     pub(super) ends_at_random: u64,
 }
@@ -139,6 +141,7 @@ impl Plan {
             returns: if returns { 900 } else { 50 },
             loses_answers: [0, 0, 50][random.below(3) as usize],
             arrives_late: [0, 0, 100][random.below(3) as usize],
+            slow_commits: [0, 50, 200][random.below(3) as usize],
             ends_at_random: [0, 0, 30][random.below(3) as usize],
         }
     }
