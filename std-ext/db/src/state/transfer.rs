@@ -5,8 +5,8 @@
 //! sent several times; the last one counts. The target stores them by its own log, as keys of slots that it does not
 //! own.
 //!
-//! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there,
-//! but for those that expire, until [`Clearing`] removes them. Its entries name each key.
+//! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there
+//! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
 use super::feeds::Feed;
 use super::record::Record;

@@ -32,7 +32,7 @@ pub(super) fn filler(tag: &str, number: u64) -> (String, String) {
     (format!("{tag} filler {number}"), format!("{tag}{number}").repeat(12))
 }
 
-/// What a client wants.
+/// A request of a client.
 #[derive(Clone, Debug)]
 enum Wish {
     Append(String),
@@ -42,7 +42,7 @@ enum Wish {
     Remove,
 }
 
-/// What a client got: the value that it read, or the new length.
+/// An answer: the value that was read, or the new length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Got {
     Value(Option<Vec<u8>>),
@@ -110,7 +110,7 @@ impl Register {
     }
 }
 
-/// What a key contains.
+/// The contents of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
     Nothing,
@@ -168,7 +168,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Compares the account with what is in the logs at the end.
+    /// Compares the account with the keys of the logs at the end.
     pub(super) fn finish(
         &mut self,
         found: &BTreeMap<Vec<u8>, Vec<u8>>,

@@ -66,7 +66,7 @@ impl Etcd for SimEtcd {
         let Plan { arrives_late, loses_answers, .. } = world.scene().plan;
         let (is_late, is_lost) = (world.chance(arrives_late), world.chance(loses_answers));
         let (answer, answered) = oneshot::channel();
-        // Not a task of the process: what it has sent arrives, even if it ends.
+        // Not a task of the process: a request that it has sent arrives, even if it ends.
         self.world.handle.spawn(async move {
             if is_late {
                 world.delay(700, 3000).await;

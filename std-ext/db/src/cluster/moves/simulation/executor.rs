@@ -32,7 +32,7 @@ impl Queues {
     }
 }
 
-/// What tasks need of their executor.
+/// The executor, as tasks know it.
 #[derive(Clone, Default)]
 pub(super) struct Handle(Arc<Mutex<Queues>>);
 

@@ -5,10 +5,13 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | the work of both primaries ([`run`](super::run)), and of the administrator ([`super::create`]) | `executor`: one thread and virtual time instead of tokio |
-//! | [`State`](crate::state::State), with replay and following; sessions; [`EtcdLog`](crate::cluster::log::EtcdLog) | `world`: a group's log, which the primary of its present epoch appends to. The protocol that chooses this primary has a [simulation](crate::cluster::core) of its own |
-//! | what the source sends next ([`peer::next`](crate::cluster::peer)) | the messages between peers, without the wire |
+//! | the work of both primaries and of the administrator | `executor`: one thread and virtual time instead of tokio |
+//! | the state, with replay and following; sessions; the log of a node | `world`: a group's committed log |
+//! | the next message of the source | the wire between peers |
 //! | records, transactions and keys in etcd | a map that compares values |
+//!
+//! Only the primary of a group's present epoch appends to its committed log. The protocol that chooses this primary has
+//! a simulation of its own, in `core`.
 //!
 //! Checks: two groups never own a slot; an acknowledged change was made by the owner; no acknowledged change is lost or
 //! made twice, and no read is old; no expired or removed key comes back; at the end no move is left, and each key is in

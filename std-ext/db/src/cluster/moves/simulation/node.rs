@@ -47,12 +47,12 @@ impl Node {
             replayed.map_err(|why| format!("entry {} of group {group}: {why}", entry.lsn))?;
             time = entry.time.max(time);
         }
-        let born = SlotSet::of_range(share(group, GROUPS));
+        let first = SlotSet::of_range(share(group, GROUPS));
         let change = |slots: SlotSet, (by, owned): &(SlotSet, bool)| match owned {
             true => slots.union(by),
             false => slots.difference(by),
         };
-        let slots = met.slots.iter().fold(born, change);
+        let slots = met.slots.iter().fold(first, change);
         let settings =
             LogSettings { cluster: [1; 16], incarnation: 1, group, largest_request: 64 << 20 };
         let wake = Arc::new(Notify::new());
@@ -130,6 +130,7 @@ impl Process {
 
     /// Ends the process. A task of it that runs right now ends at its next wait.
     pub(super) fn kill(&self, handle: &Handle) {
+        // Relaxed: one thread.
         self.alive.store(false, Ordering::Relaxed);
         self.log.end_term();
         lock(&self.tasks).drain(..).for_each(|task| handle.kill(task));

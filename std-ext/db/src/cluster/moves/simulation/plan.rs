@@ -108,13 +108,13 @@ pub(super) fn places() -> Vec<Place> {
 pub(super) struct Plan {
     /// The primaries that end, and where. Each ends once.
     pub(super) ends: Vec<(Place, End)>,
-    /// Out of a thousand moves, so many are cancelled, and returned once they can be.
+    /// How many of a thousand moves are cancelled, and how many returned once they can be.
     pub(super) cancels: u64,
     pub(super) returns: u64,
-    /// Out of a thousand requests to etcd, so many lose their answer, and arrive late.
+    /// How many of a thousand transactions lose their answer, and how many arrive late.
     pub(super) loses_answers: u64,
     pub(super) arrives_late: u64,
-    /// Out of a thousand batches, so many take long to be committed.
+    /// How many of a thousand batches take long to be committed.
     pub(super) slow_commits: u64,
     /// Primaries also end at random times, so often in a thousand rounds of a tenth of a second.
     pub(super) ends_at_random: u64,
@@ -158,7 +158,7 @@ impl Plan {
     }
 }
 
-/// What the runs have met.
+/// The places and cases that the runs have met.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coverage {
     /// How often a primary ended here.

@@ -62,7 +62,7 @@ pub(super) struct Scene {
     pub(super) plan: Plan,
     pub(super) coverage: Coverage,
     pub(super) violation: Option<String>,
-    /// What has happened, if that is wanted.
+    /// The events so far, if they are wanted.
     pub(super) trace: Option<Vec<String>>,
     /// When all faults have ended.
     pub(super) healed: Option<u64>,
