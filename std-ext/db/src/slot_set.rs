@@ -28,13 +28,17 @@ impl SlotSet {
 
     /// Returns the set of the slots in a range.
     pub fn of_range(slots: Range<u16>) -> Self {
-        let mut set = Box::new([0; SLOT_SET_BYTES]);
+        let mut set = Self(Box::new([0; SLOT_SET_BYTES]));
+        set.insert(slots);
+        set
+    }
+
+    fn insert(&mut self, slots: Range<u16>) {
         for slot in slots {
-            if let Some(byte) = set.get_mut(usize::from(slot / 8)) {
+            if let Some(byte) = self.0.get_mut(usize::from(slot / 8)) {
                 *byte |= 1 << (slot % 8);
             }
         }
-        Self(set)
     }
 
     /// Returns the set with these bits: slot `8 * n + b` is bit `b` of byte `n`.
@@ -56,7 +60,9 @@ impl SlotSet {
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn ranges(&self) -> Vec<(u16, u16)> {
         let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for slot in (0..16384).filter(|slot| self.contains(*slot)) {
+        let some = self.0.iter().zip(0_u16..).filter(|(byte, _)| **byte != 0);
+        let slots = some.flat_map(|(_, at)| at * 8..at * 8 + 8);
+        for slot in slots.filter(|slot| self.contains(*slot)) {
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == slot => *last = slot,
                 _ => ranges.push((slot, slot)),
@@ -75,7 +81,7 @@ impl SlotSet {
             if first < begin || last < first || last >= 16384 {
                 return None;
             }
-            set = set.union(&Self::of_range(first..last + 1));
+            set.insert(first..last + 1);
             begin = last + 1;
         }
         Some(set)

@@ -222,6 +222,8 @@ impl EtcdLog {
 
     /// Sets whether the server should not read from its clients for a moment.
     pub(crate) fn hold(&self, holding: bool) {
+        // A build for the check of the chaos run's checkers, which must report what its clients write meanwhile.
+        let holding = holding && !cfg!(hedgerow_no_ownership);
         // Relaxed: a hint. A worker that reads the old value reads one more time from its clients.
         if self.holding.swap(holding, Ordering::Relaxed) && !holding {
             self.tell();

@@ -23,7 +23,7 @@ use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
 use super::moves::source::{Asked, Asks};
-use super::moves::{self, Mover, Primaries};
+use super::moves::{self, Mover, NodeEnv, Primaries};
 use super::peer::client::MOST_FETCHED;
 use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
@@ -327,14 +327,19 @@ impl Starting<'_> {
         let tls = tls.map(SharedTls::from);
         let peer_client = self.peer_client(tls.clone());
         let primaries = Primaries::default();
-        let mover = Mover {
+        let env = NodeEnv {
             client: self.client.clone(),
-            keys: Arc::clone(&self.keys),
-            db: opened.db.clone(),
+            state: Arc::clone(opened.db.state()),
             log: Arc::clone(&opened.log),
             primaries: Arc::clone(&primaries),
             peers: peer_client.clone(),
             inbox: self.inbox.clone(),
+        };
+        let mover = Mover {
+            env,
+            keys: Arc::clone(&self.keys),
+            state: Arc::clone(opened.db.state()),
+            log: Arc::clone(&opened.log),
             groups: self.format.groups,
             counters: Arc::clone(&monitor.counters),
         };
@@ -373,7 +378,7 @@ impl Starting<'_> {
     fn drive(
         &self,
         parts: Parts,
-        (registry, mover, asked): (Arc<Registry>, Mover, UnboundedReceiver<Asked>),
+        (registry, mover, asked): (Arc<Registry>, Mover<NodeEnv>, UnboundedReceiver<Asked>),
         disk: DiskThread,
         runtime: Runtime,
         messages: UnboundedReceiver<Message>,

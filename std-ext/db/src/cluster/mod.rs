@@ -61,6 +61,8 @@ mod registry;
 pub mod relay;
 mod replica;
 mod resync;
+#[cfg(test)]
+mod search;
 mod slot_claims;
 mod slot_history;
 mod slot_map;

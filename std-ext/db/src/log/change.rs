@@ -51,7 +51,7 @@ pub(crate) enum LoggedOp<'a> {
     Floor(u64),
     /// This entry is the first of a batch. Changes nothing.
     Batch(BatchMark),
-    /// From this entry on the group does not own these slots. Their keys stay until an entry clears them.
+    /// From this entry on the group does not own these slots. Their keys stay until entries remove them one by one.
     Out(u64, &'a SlotBits),
     /// From this entry on the group owns these slots. The entry is no earlier than the one by which another group lost
     /// them.

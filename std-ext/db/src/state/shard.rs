@@ -168,10 +168,24 @@ pub(crate) struct Core {
     pub(super) scratch: Vec<u8>,
 }
 
+/// Returns the hasher of a new shard.
+fn hasher() -> DefaultHashBuilder {
+    #[cfg(test)]
+    if REPEATED_SCANS.get() {
+        return DefaultHashBuilder::with_seed(1);
+    }
+    DefaultHashBuilder::default()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Whether each scan of the same keys has the same order, on this thread: a simulation repeats its runs.
+    pub(crate) static REPEATED_SCANS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<ColdStore>>) -> Self {
-        let (writer, reader) =
-            LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
+        let (writer, reader) = LeftRightMap::<Record, ()>::inline_with_hasher(hasher());
         let factory = reader.factory();
         let core = Core {
             writer,

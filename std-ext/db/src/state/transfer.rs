@@ -6,7 +6,7 @@
 //! own.
 //!
 //! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there
-//! until an entry clears them, but for those that expire.
+//! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
 use super::feeds::Feed;
 use super::record::Record;
@@ -91,11 +91,13 @@ impl Export {
                 self.at = (0, 0);
                 return vec![Item::Cleared];
             }
-            let some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
+            let mut some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
             for key in &some {
                 changed.keys.remove(key);
             }
             drop(changed);
+            // The target makes one entry of keys of one shard that follow each other.
+            some.sort_by_cached_key(|key| slot(key));
             // After it was taken from the set: a later change puts the key there again.
             items.extend(some.into_iter().map(|key| self.look_up(key)));
         }
@@ -282,6 +284,12 @@ impl State {
         // After the entry was noted at the slots: an answer from them waits for it.
         self.ownership.assign(slots, true);
         Ok(entry)
+    }
+
+    /// Appends an entry that changes nothing. Once it is committed, this node was still the primary when it appended
+    /// the entry, so its state was that of the log.
+    pub(crate) fn log_nothing(&self, of_move: u64) -> Result<Lsn, RequestError> {
+        self.gain_slots(of_move, &SlotSet::of_range(0..0), 0)
     }
 
     /// Returns whether the last changes of slots are committed.

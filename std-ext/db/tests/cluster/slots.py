@@ -25,6 +25,8 @@ FAULTS = (
 FILLERS = 20_000
 # How long a move may take once everything runs.
 MOVE = 90.0
+# The most slots of a move: one of these.
+WIDTHS = (1, 100, 2000, 8000)
 # The chance that a move is cancelled in between.
 CANCEL = 0.15
 
@@ -102,8 +104,8 @@ class Groups(Cluster):
 class MoveRounds:
     """Plays rounds on a cluster of groups, and checks each."""
 
-    def __init__(self, cluster, workload, seed, report):
-        self.cluster, self.workload, self.seed, self.report = cluster, workload, seed, report
+    def __init__(self, cluster, workload, seed, report, widths=WIDTHS):
+        self.cluster, self.workload, self.seed, self.report, self.widths = cluster, workload, seed, report, widths
         self.number, self.cancelled, self.moved = 0, 0, 0
 
     def fill(self):
@@ -127,21 +129,22 @@ class MoveRounds:
             connection.close()
 
     def play(self, names):
-        """Plays a round: a move of some slots, and a fault."""
+        """Plays a round: a move of some slots, and a fault if there are names of any."""
         cluster, workload, number = self.cluster, self.workload, self.number
         self.number += 1
         source = random.Random(f"{self.seed} {number}")
-        name = source.choice(names)
+        name = source.choice(names) if names else None
         before, epochs = cluster.owners(), cluster.epochs()
         cluster.chosen = source.randrange(GROUPS)
-        slots, to = some_slots(before, source)
+        slots, to = some_slots(before, source, source.choice(self.widths))
         workload.begin(number)
         time.sleep(0.2)
         begin = time.monotonic()
         self.begin(slots, to)
         time.sleep(source.uniform(0, 1.0))
         cancels = source.random() < CANCEL and self.cancel()
-        faults.play(name, cluster, source)
+        if name:
+            faults.play(name, cluster, source)
         cluster.wait_for_all()
         self.wait_for_moves()
         end = time.monotonic()
@@ -162,7 +165,7 @@ class MoveRounds:
             raise Violation("; ".join(wrong[:6]))
         any_gap, own_gap = workload.gaps(begin, end)
         self.report.round(
-            round=number, fault=f"{name} {cluster.chosen}", seed=self.seed, gap_ms=round(any_gap * 1000),
+            round=number, fault=f"{name} {cluster.chosen}" if name else "none", seed=self.seed, gap_ms=round(any_gap * 1000),
             longest_ms=round(own_gap * 1000), takeovers=cluster.epochs() - epochs, operations=len(operations),
             acknowledged=workload.acknowledged(), load=faults.os.getloadavg()[0])
 
@@ -258,11 +261,10 @@ class MoveRounds:
             time.sleep(0.1)
 
 
-def some_slots(owners, source):
+def some_slots(owners, source, most):
     """Chooses slots of one group in a row, and another group."""
     first = source.randrange(SLOTS)
     end = first + 1
-    most = source.choice((1, 100, 2000, 8000))
     while end < SLOTS and owners[end] == owners[first] and end < first + most:
         end += 1
     to = source.choice([group for group in range(GROUPS) if group != owners[first]])

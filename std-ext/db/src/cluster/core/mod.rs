@@ -65,7 +65,7 @@ pub mod members;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
-mod simulation;
+pub(in crate::cluster) mod simulation;
 pub mod swap;
 pub mod tail;
 pub mod takeover;

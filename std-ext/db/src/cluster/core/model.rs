@@ -7,8 +7,8 @@
 //! Each [`Fault`] breaks one rule of the protocol. The test asserts that the search finds a counterexample for each,
 //! and none without a fault.
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
-use std::collections::BTreeSet;
+use crate::cluster::search;
+use stateright::{Model, Property};
 
 /// The last epoch of the model: the first node's, and two takeovers.
 const LAST_EPOCH: u8 = 3;
@@ -602,20 +602,8 @@ const SEARCHES: [Bounds; 3] = [
 
 #[test]
 fn the_protocol_is_safe_in_all_states() {
-    let mut states = 0;
-    let mut met = BTreeSet::new();
-    for bounds in SEARCHES {
-        let checker =
-            Protocol { fault: Fault::None, bounds }.checker().threads(2).spawn_bfs().join();
-        for property in checker.model().properties() {
-            match (property.expectation, checker.discovery(property.name)) {
-                (Expectation::Sometimes, Some(_)) => _ = met.insert(property.name),
-                (_, Some(path)) => panic!("it fails that `{}`: {path:?}", property.name),
-                (_, None) => {}
-            }
-        }
-        states += checker.unique_state_count();
-    }
+    let protocol = |bounds| Protocol { fault: Fault::None, bounds };
+    let (states, met) = search::all(SEARCHES.map(protocol));
     println!("{states} states");
     assert_eq!(met.len(), 5, "the searches meet only {met:?}");
     assert!(states > 300_000, "the model has lost states: {states} are left");
@@ -640,14 +628,6 @@ fn each_broken_rule_is_found() {
     ];
     for (fault, property, (beats, repeats, hand_overs, epochs)) in controls {
         let bounds = Bounds { beats, repeats, hand_overs, epochs };
-        let wanted = HasDiscoveries::AllOf([property].into());
-        let checker =
-            Protocol { fault, bounds }.checker().threads(2).finish_when(wanted).spawn_bfs().join();
-        let found = checker.discovery(property);
-        assert!(
-            found.is_some(),
-            "{fault:?}: the search does not find that it fails that `{property}`"
-        );
-        println!("{fault:?}: found in {} states", checker.unique_state_count());
+        search::broken(Protocol { fault, bounds }, fault, property);
     }
 }

@@ -62,6 +62,12 @@ impl Keys {
         let from = if from.is_empty() { Bytes::from_static(&[0]) } else { from };
         Self { from, end: end.into() }
     }
+
+    /// Returns the first key, and the first one that does not belong; empty for one key.
+    #[cfg(test)]
+    pub(in crate::cluster) fn bounds(&self) -> (&[u8], &[u8]) {
+        (&self.from, &self.end)
+    }
 }
 
 /// The order of a range.

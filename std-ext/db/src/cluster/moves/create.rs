@@ -1,9 +1,10 @@
 //! The parts of an administrator: beginning a move, and turning it back.
 
-use super::mover::text;
+use super::etcd::Etcd;
 use super::record::{Actor, MoveRecord, MoveState};
+use super::records::{self, text, unchanged};
 use crate::SlotSet;
-use crate::cluster::etcd::{Client, Compare, Keys as KeyRange, Operation, Range, Transaction};
+use crate::cluster::etcd::{Compare, Operation, Transaction};
 use crate::cluster::keys::Keys;
 
 /// How often a change is tried, if others change the moves meanwhile.
@@ -14,12 +15,12 @@ const ATTEMPTS: usize = 10;
 /// # Errors
 /// A sentence that says why there can be no such move.
 pub(in crate::cluster) async fn begin(
-    client: &Client,
+    etcd: &impl Etcd,
     keys: &Keys,
     slots: &SlotSet,
     groups: (u32, u32),
 ) -> Result<u64, String> {
-    begin_if(client, keys, slots, groups, Vec::new()).await
+    begin_if(etcd, keys, slots, groups, Vec::new()).await
 }
 
 /// As [`begin`], if etcd has what the decision rests on.
@@ -27,7 +28,7 @@ pub(in crate::cluster) async fn begin(
 /// # Errors
 /// A sentence that says why there can be no such move.
 pub(in crate::cluster) async fn begin_if(
-    client: &Client,
+    etcd: &impl Etcd,
     keys: &Keys,
     slots: &SlotSet,
     (from, to): (u32, u32),
@@ -36,8 +37,8 @@ pub(in crate::cluster) async fn begin_if(
     let record = MoveRecord::new(slots.clone(), from, to)?;
     for _ in 0..ATTEMPTS {
         // Each new move changes this key. So no other one begins between this look at the moves and the transaction.
-        let last = client.get(keys.last_move()).await.map_err(text)?.pair;
-        for (id, other) in list(client, keys).await? {
+        let last = etcd.read(keys.last_move()).await.map_err(text)?;
+        for (id, other) in list(etcd, keys).await? {
             if other.slots.overlaps(slots) {
                 return Err(format!(
                     "some of these slots belong to the move {id:016x} from group {} to group {}, which is {}: wait \
@@ -48,20 +49,15 @@ pub(in crate::cluster) async fn begin_if(
         }
         let before = last.as_ref().and_then(|pair| str::from_utf8(&pair.value).ok()?.parse().ok());
         let id = before.unwrap_or(0_u64) + 1;
-        let key = keys.last_move().into();
-        let compare = match last {
-            Some(pair) => Compare::Value { key, value: pair.value },
-            None => Compare::Absent { key },
-        };
         let transaction = Transaction {
-            compare: [&grounds[..], &[compare]].concat(),
+            compare: [&grounds[..], &[unchanged(keys.last_move(), last)]].concat(),
             then: vec![
                 Operation::put(keys.last_move(), id.to_string()),
                 Operation::put(keys.move_of(id), record.print()),
             ],
             ..Transaction::default()
         };
-        if client.transact(&transaction).await.map_err(text)?.succeeded {
+        if etcd.transact(&transaction).await.map_err(text)? {
             return Ok(id);
         }
     }
@@ -74,24 +70,18 @@ pub(in crate::cluster) async fn begin_if(
 /// # Errors
 /// A sentence that says why it cannot be done.
 pub(in crate::cluster) async fn turn_back(
-    client: &Client,
+    etcd: &impl Etcd,
     keys: &Keys,
     id: u64,
     back: bool,
 ) -> Result<MoveRecord, String> {
     let to = if back { MoveState::Returned } else { MoveState::Cancelled };
     for _ in 0..ATTEMPTS {
-        let found = client.get(keys.move_of(id)).await.map_err(text)?.pair;
-        let value = found.ok_or_else(|| format!("there is no move {id:016x}"))?.value;
-        let record = MoveRecord::parse(&value)?;
-        let next = record.next(to, Actor::Administrator, "by an administrator").map_err(text)?;
-        let key = keys.move_of(id);
-        let transaction = Transaction {
-            compare: vec![Compare::Value { key: key.clone().into(), value }],
-            then: vec![Operation::put(key, next.print())],
-            ..Transaction::default()
-        };
-        if client.transact(&transaction).await.map_err(text)?.succeeded {
+        let found = records::find(etcd, keys, id).await?;
+        let found = found.ok_or_else(|| format!("there is no move {id:016x}"))?;
+        let next = found.record.next(to, Actor::Administrator, "by an administrator");
+        let next = next.map_err(text)?;
+        if records::swap(etcd, keys, &found, Some(&next)).await? {
             return Ok(next);
         }
     }
@@ -103,15 +93,9 @@ pub(in crate::cluster) async fn turn_back(
 /// # Errors
 /// If etcd cannot be read, or one of them cannot.
 pub(in crate::cluster) async fn list(
-    client: &Client,
+    etcd: &impl Etcd,
     keys: &Keys,
 ) -> Result<Vec<(u64, MoveRecord)>, String> {
-    let range = Range::of(KeyRange::prefix(keys.moves()));
-    let mut moves = Vec::new();
-    for pair in client.range(&range).await.map_err(text)?.pairs {
-        if let Some(id) = keys.move_id(&pair.key) {
-            moves.push((id, MoveRecord::parse(&pair.value)?));
-        }
-    }
-    Ok(moves)
+    let all = records::all(etcd, keys).await?;
+    all.into_iter().map(|(id, found)| Ok((id, found?.record))).collect()
 }

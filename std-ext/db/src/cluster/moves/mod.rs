@@ -5,7 +5,7 @@
 //! target's.
 //! The target's primary does nearly all of the work ([`target`]). The source's primary sends keys, and leaves the slots
 //! when it is asked to ([`source`]). After a crash, the primary of the day goes on by the record. `model` searches all
-//! runs of this for a lost write.
+//! runs of the protocol for a lost write; `simulation` runs this code, with data and crashes, by seed.
 //!
 //! ```text
 //! copying -> ready -> leaving -> moved -> arriving -> done
@@ -13,22 +13,26 @@
 //! ```
 
 pub(super) mod create;
+mod env;
+mod etcd;
 #[cfg(test)]
 mod model;
 mod mover;
 pub(super) mod record;
+mod records;
+#[cfg(test)]
+mod simulation;
 pub(super) mod source;
 mod target;
 
-pub(super) use mover::{Mover, Primaries, read_slots};
+pub(super) use env::{NodeEnv, Primaries};
+pub(super) use mover::Mover;
+pub(super) use records::read_slots;
 
+use tokio::join;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Takes part in the moves of this node's group, until the node stops.
-pub(super) async fn run(mover: Mover, asked: UnboundedReceiver<source::Asked>) {
-    let answering = tokio::spawn(source::answer(mover.clone(), asked));
-    let tidying = tokio::spawn(source::tidy(mover.clone()));
-    target::run(mover).await;
-    answering.abort();
-    tidying.abort();
+pub(super) async fn run<E: env::Env>(mover: Mover<E>, asked: UnboundedReceiver<source::Asked>) {
+    join!(source::answer(mover.clone(), asked), source::tidy(mover.clone()), target::run(mover),);
 }

@@ -10,9 +10,10 @@
 //! and none without a fault.
 
 use super::record::{Actor, MoveState, Phase};
+use crate::cluster::search;
 use MoveState::{Arriving, Cancelled, Copying, Done, Leaving, Moved, Ready, Returned};
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
-use std::collections::{BTreeSet, HashMap};
+use stateright::{Model, Property};
+use std::collections::HashMap;
 
 /// The rule of the protocol that a run breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -685,23 +686,8 @@ const SEARCHES: [Bounds; 5] = [
 
 #[test]
 fn the_protocol_is_safe_in_all_states() {
-    let mut states = 0;
-    let mut met = BTreeSet::new();
-    for bounds in SEARCHES {
-        let checker =
-            Protocol { fault: Fault::None, bounds }.checker().threads(2).spawn_bfs().join();
-        for property in checker.model().properties() {
-            match (property.expectation, checker.discovery(property.name)) {
-                (Expectation::Sometimes, Some(_)) => _ = met.insert(property.name),
-                (_, Some(path)) => {
-                    panic!("it fails that `{}`: {:?}", property.name, path.into_actions())
-                }
-                (_, None) => {}
-            }
-        }
-        println!("{bounds:?}: {} states", checker.unique_state_count());
-        states += checker.unique_state_count();
-    }
+    let protocol = |bounds| Protocol { fault: Fault::None, bounds };
+    let (states, met) = search::all(SEARCHES.map(protocol));
     println!("{states} states");
     assert_eq!(met.len(), 5, "the searches meet only {met:?}");
     assert!(states > 700_000, "the model has lost states: {states} are left");
@@ -735,15 +721,7 @@ fn each_broken_rule_is_found() {
     ];
     for (fault, property, epochs, moves, late) in controls {
         let bounds = Bounds { epochs, moves, writes: &[2], late };
-        let wanted = HasDiscoveries::AllOf([property].into());
-        let checker =
-            Protocol { fault, bounds }.checker().threads(2).finish_when(wanted).spawn_bfs().join();
-        let found = checker.discovery(property);
-        assert!(
-            found.is_some(),
-            "{fault:?}: the search does not find that it fails that `{property}`"
-        );
-        println!("{fault:?}: found in {} states", checker.unique_state_count());
+        search::broken(Protocol { fault, bounds }, fault, property);
     }
 }
 

@@ -1,60 +1,38 @@
-//! The common ground of the two sides of a move: the parts of the node, and the records in etcd.
+//! The common ground of the two sides of a move.
 
+use super::env::Env;
+use super::etcd::Etcd as _;
 use super::record::{Actor, MoveRecord};
-use crate::Db;
+use super::records::{self, Found, text, unchanged};
 use crate::cluster::counters::Counters;
-use crate::cluster::etcd::{
-    Client, Compare, EtcdError, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
-};
+use crate::cluster::etcd::{Operation, Transaction};
 use crate::cluster::keys::Keys;
 use crate::cluster::log::EtcdLog;
-use crate::cluster::message::{Inbox, Message};
-use crate::cluster::peer::{PeerClient, PeerClientOptions};
 use crate::cluster::slot_map::SlotMap;
-use crate::lock::lock;
-use crate::log::{Log as _, Lsn};
+use crate::log::Lsn;
 use crate::request::RequestError;
 use crate::slot_set::SlotSet;
 use crate::state::State;
 use crate::state::transfer::Clearing;
-use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 
 /// How often a primary looks for moves of its group.
 pub(super) const LOOK: Duration = Duration::from_millis(300);
-/// The most moves that are read at a time.
-const MOST_MOVES: u32 = 256;
-
-/// The peer addresses of the primaries of all groups.
-pub(in crate::cluster) type Primaries = Arc<Mutex<BTreeMap<u32, String>>>;
 
 /// The parts of a node that moves need.
 #[derive(Clone)]
-pub(in crate::cluster) struct Mover {
-    pub(in crate::cluster) client: Client,
+pub(in crate::cluster) struct Mover<E> {
+    pub(in crate::cluster) env: E,
     pub(in crate::cluster) keys: Arc<Keys>,
-    pub(in crate::cluster) db: Db,
+    pub(in crate::cluster) state: Arc<State>,
     pub(in crate::cluster) log: Arc<EtcdLog>,
-    pub(in crate::cluster) primaries: Primaries,
-    pub(in crate::cluster) peers: PeerClientOptions,
-    pub(in crate::cluster) inbox: Inbox,
     /// How many groups the slots were divided among at birth.
     pub(in crate::cluster) groups: u32,
     pub(in crate::cluster) counters: Arc<Counters>,
 }
 
-/// A move as etcd has it.
-pub(super) struct Found {
-    pub(super) id: u64,
-    /// The value, to compare it.
-    pub(super) value: Vec<u8>,
-    pub(super) record: MoveRecord,
-}
-
-impl Mover {
+impl<E: Env> Mover<E> {
     pub(super) fn group(&self) -> u32 {
         self.keys.number()
     }
@@ -63,26 +41,18 @@ impl Mover {
         self.log.primary_epoch().is_some()
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
-        self.inbox.is_closed()
+    /// Returns the slots that the group owns, as far as this node knows.
+    pub(super) fn owned(&self) -> SlotSet {
+        self.state.ownership.slots()
     }
 
     /// Reads all moves, in the order of their numbers.
     pub(super) async fn moves(&self) -> Result<Vec<Found>, String> {
-        let prefix = self.keys.moves();
-        let range = Range::of(KeyRange::prefix(prefix.clone())).limit(MOST_MOVES);
-        let found = self.client.range(&range).await.map_err(text)?;
-        let read = |pair: KeyValue| {
-            let id = self.keys.move_id(&pair.key)?;
-            match MoveRecord::parse(&pair.value) {
-                Ok(record) => Some(Found { id, value: pair.value.to_vec(), record }),
-                Err(why) => {
-                    tracing::warn!("the move {id:016x} cannot be read: {why}");
-                    None
-                }
-            }
+        let readable = |(id, found): (u64, Result<Found, String>)| {
+            found.map_err(|why| tracing::warn!("the move {id:016x} cannot be read: {why}")).ok()
         };
-        let found: Vec<Found> = found.pairs.into_iter().filter_map(read).collect();
+        let all = records::all(self.env.etcd(), &self.keys).await?;
+        let found: Vec<Found> = all.into_iter().filter_map(readable).collect();
         let own = found.iter().map(|found| &found.record);
         let own = own.filter(|record| [record.from, record.to].contains(&self.group()));
         self.counters.moves.note(own.map(|record| record.state));
@@ -91,38 +61,27 @@ impl Mover {
 
     /// Reads a move.
     pub(super) async fn find(&self, id: u64) -> Result<Found, String> {
-        let found = self.client.get(self.keys.move_of(id)).await.map_err(text)?;
-        let value = found.pair.ok_or("etcd has no such move")?.value.to_vec();
-        let record = MoveRecord::parse(&value)?;
-        Ok(Found { id, value, record })
+        let found = records::find(self.env.etcd(), &self.keys, id).await?;
+        found.ok_or_else(|| "etcd has no such move".to_owned())
     }
 
     /// Changes the record of a move, if it is still the one that was read.
     pub(super) async fn change(&self, found: &Found, next: MoveRecord) -> Result<Found, String> {
-        let value = next.print().into_bytes();
-        let put = Operation::put(self.keys.move_of(found.id), value.clone());
-        self.swap(found, put).await?;
+        self.swap(found, Some(&next)).await?;
         let MoveRecord { from, to, state, .. } = &next;
         tracing::info!("the move {:016x} from group {from} to group {to} is {state}", found.id);
-        Ok(Found { id: found.id, value, record: next })
+        Ok(Found { id: found.id, value: next.print().into_bytes(), record: next })
     }
 
     /// Deletes the record of a move, if it is still the one that was read.
     pub(super) async fn delete(&self, found: &Found, by: Actor) -> Result<(), String> {
         found.record.end(by).map_err(text)?;
-        let delete = Operation::Delete(KeyRange::one(self.keys.move_of(found.id)));
-        self.swap(found, delete).await
+        self.swap(found, None).await
     }
 
-    async fn swap(&self, found: &Found, operation: Operation) -> Result<(), String> {
-        let key = self.keys.move_of(found.id).into();
-        let swap = Transaction {
-            compare: vec![Compare::Value { key, value: found.value.clone().into() }],
-            then: vec![operation],
-            ..Transaction::default()
-        };
-        let done = self.client.transact(&swap).await.map_err(text)?;
-        if done.succeeded { Ok(()) } else { Err("its record has changed meanwhile".to_owned()) }
+    async fn swap(&self, found: &Found, next: Option<&MoveRecord>) -> Result<(), String> {
+        let done = records::swap(self.env.etcd(), &self.keys, found, next).await?;
+        if done { Ok(()) } else { Err("its record has changed meanwhile".to_owned()) }
     }
 
     /// Does something to the state, by a thread that may block.
@@ -130,14 +89,12 @@ impl Mover {
         &self,
         change: impl FnOnce(&State) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, String> {
-        let db = self.db.clone();
-        let done = spawn_blocking(move || change(db.state())).await;
-        done.map_err(text)?.map_err(|why| why.to_string())
+        self.env.on_state(change).await?.map_err(text)
     }
 
     /// Removes the keys of slots that the group does not own, and waits until that is committed.
     pub(super) async fn clear(&self, slots: &SlotSet) -> Result<(), String> {
-        let (mut clearing, mut last) = (Clearing::new(self.db.state(), slots.clone()), 0);
+        let (mut clearing, mut last) = (Clearing::new(&self.state, slots.clone()), 0);
         loop {
             let step = move |state: &State| {
                 let done = clearing.step(state)?;
@@ -155,63 +112,46 @@ impl Mover {
 
     /// Waits until an entry is committed.
     pub(super) async fn safe(&self, entry: Lsn) -> Result<(), String> {
-        let log = Arc::clone(&self.log);
-        spawn_blocking(move || log.wait(entry)).await.map_err(text)?.map_err(text)
+        self.env.safe(entry).await
     }
 
-    /// Returns a client of a group's primary.
-    pub(super) fn primary_of(&self, group: u32) -> Result<PeerClient, String> {
-        let address = lock(&self.primaries).get(&group).cloned();
-        let address = address.ok_or_else(|| format!("group {group} has no primary at present"))?;
-        PeerClient::new(&address, &self.peers).map_err(text)
+    /// Makes sure that the group's log says what this node has read in its state before: a node that was deposed, and
+    /// has not noticed it, may own slots that its group has lost, and the other way round.
+    pub(super) async fn confirm(&self, id: u64) -> Result<(), String> {
+        let entry = self.on_state(move |state| state.log_nothing(id)).await?;
+        self.safe(entry).await
     }
 
     /// Publishes the slots that this group owns, and makes the node show them.
     pub(super) async fn publish_slots(&self) -> Result<(), String> {
         let key = self.keys.slots();
         loop {
-            let found = self.client.get(key.clone()).await.map_err(text)?.pair;
+            let found = self.env.etcd().read(key.clone()).await.map_err(text)?;
             let map = match &found {
                 Some(pair) => SlotMap::parse(&pair.value)?,
                 None => SlotMap::divided(self.groups),
             };
-            let next = map.with(self.group(), &self.db.state().ownership.slots());
-            // Fails only after the driver has stopped.
-            let _ = self.inbox.send(Message::Slots(next.clone()));
+            let next = map.with(self.group(), &self.owned());
+            self.env.show(next.clone());
             if next == map {
                 return Ok(());
             }
-            let compare = match found {
-                Some(pair) => Compare::Value { key: key.clone().into(), value: pair.value },
-                None => Compare::Absent { key: key.clone().into() },
-            };
             let put = Transaction {
-                compare: vec![compare],
+                compare: vec![unchanged(key.clone(), found)],
                 then: vec![Operation::put(key.clone(), next.print())],
                 ..Transaction::default()
             };
-            if self.client.transact(&put).await.map_err(text)?.succeeded {
+            if self.env.etcd().transact(&put).await.map_err(text)? {
                 return Ok(());
             }
         }
     }
-}
 
-pub(super) fn text(why: impl Display) -> String {
-    why.to_string()
-}
-
-/// Reads the published map of slots; nothing if no slot has ever moved.
-pub(in crate::cluster) async fn read_slots(
-    client: &Client,
-    keys: &Keys,
-) -> Result<Option<SlotMap>, EtcdError> {
-    let found = client.get(keys.slots()).await?;
-    Ok(found.pair.and_then(|pair| match SlotMap::parse(&pair.value) {
-        Ok(map) => Some(map),
-        Err(why) => {
-            tracing::warn!("{why}");
-            None
+    /// Reads the published map of slots, and makes the node show it.
+    pub(super) async fn see_map(&self) {
+        match records::read_slots(self.env.etcd(), &self.keys).await {
+            Ok(map) => map.into_iter().for_each(|map| self.env.show(map)),
+            Err(why) => tracing::debug!("cannot read the published map of slots: {why}"),
         }
-    }))
+    }
 }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The source's primary deletes the key of a move that is done, the target's primary that of one that was cancelled;
-//! each first clears the slots in its own group.
+//! each first removes the keys of the slots that its own group does not own.
 //!
 //! The target's primary *claims* the move before it clears the slots and begins to import: it writes its epoch into the
 //! record. A swap that an earlier primary of the target has sent, and that arrives late, then compares another value.

@@ -1,13 +1,14 @@
 //! The group that slots are moved from: its primary leaves them, and removes their keys afterwards.
 
-use super::mover::{Found, LOOK, Mover, read_slots, text};
+use super::env::Env;
+use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
-use crate::log::Log as _;
+use super::records::{Found, text};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::select;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{sleep, timeout};
 
 /// How long clients are held back at most, from before the slots are lost until the target serves them. Afterwards, a
 /// client with a command for them is told to try again.
@@ -34,7 +35,7 @@ struct Holding {
 }
 
 /// Executes the requests of the primaries of other groups.
-pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
+pub(super) async fn answer<E: Env>(mover: Mover<E>, mut asked: UnboundedReceiver<Asked>) {
     let mut holding: Option<Holding> = None;
     while let Some(asked) = asked.recv().await {
         match asked {
@@ -52,9 +53,7 @@ pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
                 let _ = done.send(left);
             }
             Asked::Taken { id } => {
-                if let Err(why) = see_map(&mover).await {
-                    tracing::debug!("cannot read the published map of slots: {why}");
-                }
+                mover.see_map().await;
                 if let Some(one) = holding.take_if(|one| one.id == id) {
                     one.taken.notify_one();
                 }
@@ -64,37 +63,31 @@ pub(super) async fn answer(mover: Mover, mut asked: UnboundedReceiver<Asked>) {
 }
 
 /// Holds clients back for a time, or until the result is notified: they cannot be told yet which group has the slots.
-fn hold(mover: &Mover) -> Arc<Notify> {
+fn hold<E: Env>(mover: &Mover<E>) -> Arc<Notify> {
     let (taken, log) = (Arc::new(Notify::new()), Arc::clone(&mover.log));
-    let (until, counters) = (Arc::clone(&taken), Arc::clone(&mover.counters));
-    let began = Instant::now();
+    let (until, env) = (Arc::clone(&taken), mover.env.clone());
+    let (began, counters) = (Instant::now(), Arc::clone(&mover.counters));
     log.hold(true);
-    tokio::spawn(async move {
-        // Ends by the notification, or by the timeout.
-        let _ = timeout(HOLD, until.notified()).await;
+    mover.env.spawn(async move {
+        select! {
+            biased;
+            () = until.notified() => {}
+            () = env.sleep(HOLD) => {}
+        }
         log.hold(false);
         counters.moves.longest_hold.raise(began.elapsed().as_micros() as u64);
     });
     taken
 }
 
-async fn see_map(mover: &Mover) -> Result<(), String> {
-    let map = read_slots(&mover.client, &mover.keys).await.map_err(text)?;
-    if let Some(map) = map {
-        // Fails only after the driver has stopped.
-        let _ = mover.inbox.send(crate::cluster::message::Message::Slots(map));
-    }
-    Ok(())
-}
-
 /// Loses the slots of a move. Does nothing twice.
-async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
+async fn leave<E: Env>(mover: &Mover<E>, id: u64, to: u32) -> Result<(), String> {
     let mut found = mover.find(id).await?;
     let slots = found.record.slots.clone();
     if (found.record.from, found.record.to) != (mover.group(), to) {
         return Err("it is a move of other groups".to_owned());
     }
-    let owned = mover.db.state().ownership.slots();
+    let owned = mover.owned();
     match found.record.state {
         MoveState::Ready if owned.contains_all(&slots) => {
             // Nobody can cancel the move from here on. If this node is not the primary any more, the entry below is
@@ -113,8 +106,8 @@ async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
         time
     } else {
         // The entry is in the log, and may not be committed yet: this group owned the slots when the move was leaving.
-        mover.safe(mover.log.last()).await?;
-        mover.db.state().latest_time()
+        mover.confirm(id).await?;
+        mover.state.latest_time()
     };
     for _ in 0..ATTEMPTS {
         let next = found.record.next(MoveState::Moved, Actor::Source, "").map_err(text)?;
@@ -131,9 +124,9 @@ async fn leave(mover: &Mover, id: u64, to: u32) -> Result<(), String> {
 }
 
 /// Finishes moves from this group, as its primary, until the node stops.
-pub(super) async fn tidy(mover: Mover) {
-    while !mover.is_stopped() {
-        sleep(LOOK).await;
+pub(super) async fn tidy<E: Env>(mover: Mover<E>) {
+    while !mover.env.is_stopped() {
+        mover.env.sleep(LOOK).await;
         if !mover.is_primary() {
             continue;
         }
@@ -153,7 +146,7 @@ pub(super) async fn tidy(mover: Mover) {
     }
 }
 
-async fn finish(mover: &Mover, found: Found) -> Result<(), String> {
+async fn finish<E: Env>(mover: &Mover<E>, found: Found) -> Result<(), String> {
     let (id, slots) = (found.id, found.record.slots.clone());
     match found.record.state {
         MoveState::Done => {
@@ -161,7 +154,9 @@ async fn finish(mover: &Mover, found: Found) -> Result<(), String> {
             mover.delete(&found, Actor::Source).await
         }
         MoveState::Returned => {
-            if !mover.db.state().ownership.slots().contains_all(&slots) {
+            if mover.owned().contains_all(&slots) {
+                mover.confirm(id).await?;
+            } else {
                 let got = mover.on_state(move |state| state.gain_slots(id, &slots, 0)).await?;
                 mover.safe(got).await?;
             }

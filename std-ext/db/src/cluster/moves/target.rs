@@ -1,23 +1,23 @@
 //! The group that slots are moved to: its primary fetches their keys, and takes the slots over.
 
-use super::mover::{Found, LOOK, Mover, text};
+use super::env::{Env, Parts as _};
+use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveState};
-use crate::cluster::peer::{Exported, PeerClient};
-use crate::log::{Log as _, Lsn};
+use super::records::{Found, text};
+use crate::cluster::peer::Exported;
+use crate::log::Lsn;
 use crate::request::RequestError;
 use crate::state::State;
 use crate::state::transfer::Item;
-use std::fmt::Display;
-use std::sync::Arc;
+use std::pin::pin;
 use tokio::select;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// Takes part in moves to this group, as its primary, until the node stops.
-pub(super) async fn run(mover: Mover) {
-    while !mover.is_stopped() {
-        sleep(LOOK).await;
+pub(super) async fn run<E: Env>(mover: Mover<E>) {
+    while !mover.env.is_stopped() {
+        mover.env.sleep(LOOK).await;
         let Some(epoch) = mover.log.primary_epoch() else { continue };
         let moves = match mover.moves().await {
             Ok(moves) => moves,
@@ -42,13 +42,13 @@ pub(super) async fn run(mover: Mover) {
 }
 
 /// The work of one primary at a move.
-struct Import<'m> {
-    mover: &'m Mover,
+struct Import<'m, E> {
+    mover: &'m Mover<E>,
     /// The epoch in which this node is the primary.
     epoch: u64,
 }
 
-impl Import<'_> {
+impl<E: Env> Import<'_, E> {
     fn by(&self) -> Actor {
         Actor::Target(self.epoch)
     }
@@ -64,7 +64,7 @@ impl Import<'_> {
         let found = self.mover.find(found.id).await?;
         match found.record.state {
             MoveState::Cancelled => {
-                self.clear(&found).await?;
+                self.clear_cancelled(&found).await?;
                 self.mover.delete(&found, self.by()).await
             }
             MoveState::Copying | MoveState::Ready | MoveState::Leaving | MoveState::Moved => {
@@ -75,6 +75,16 @@ impl Import<'_> {
             MoveState::Done => self.mover.publish_slots().await,
             MoveState::Returned => Ok(()),
         }
+    }
+
+    /// Removes the keys that came before the move was cancelled. This group may own some of the slots: then the source
+    /// did not, and none of their keys came.
+    async fn clear_cancelled(&self, found: &Found) -> Result<(), String> {
+        let slots = found.record.slots.difference(&self.mover.owned());
+        if slots.is_empty() {
+            return self.mover.confirm(found.id).await;
+        }
+        self.mover.clear(&slots).await
     }
 
     /// Removes the keys that came before.
@@ -91,9 +101,7 @@ impl Import<'_> {
         };
         let found = self.change(&found, claimed, "").await?;
         self.clear(&found).await?;
-        let source = self.mover.primary_of(found.record.from)?;
-        let cancelled = Cancelled::watch(self.mover, found.id);
-        match self.receive(&source, found, &cancelled.notify).await {
+        match self.receive(found).await {
             Err(Failed::Again(why)) => Err(why),
             Err(Failed::Full(id)) => self.give_up(id).await,
             Ok(found) => {
@@ -101,7 +109,7 @@ impl Import<'_> {
                 let (from, id) = (found.record.from, found.id);
                 self.arrive(found).await?;
                 // The source learns it within a second otherwise.
-                source.taken(from, id).await.map_err(text)
+                self.mover.env.taken(from, id).await
             }
         }
     }
@@ -114,10 +122,10 @@ impl Import<'_> {
                 Ok(found) => return Ok(found),
                 Err(why) => why,
             };
-            if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.is_stopped() {
+            if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.env.is_stopped() {
                 return Err(why);
             }
-            sleep(LOOK).await;
+            self.mover.env.sleep(LOOK).await;
             match self.mover.find(found.id).await {
                 Ok(now) if now.record.state == MoveState::Moved => found = now,
                 Ok(now) if now.record.state == MoveState::Arriving => return Ok(now),
@@ -136,24 +144,19 @@ impl Import<'_> {
     }
 
     /// Receives all keys until the source has lost the slots. Returns the move, which is `moved` then.
-    async fn receive(
-        &self,
-        source: &PeerClient,
-        mut found: Found,
-        cancelled: &Notify,
-    ) -> Result<Found, Failed> {
+    async fn receive(&self, mut found: Found) -> Result<Found, Failed> {
         let (id, slots) = (found.id, found.record.slots.clone());
-        let mut parts = source.export(found.record.from, &slots).await.map_err(again)?;
-        let mut leaving: Option<JoinHandle<Result<(), String>>> = None;
+        let mut parts = self.mover.env.export(found.record.from, &slots).await?;
+        let mut cancelled = pin!(self.cancelled(id));
+        let mut leaving: Option<oneshot::Receiver<Result<(), String>>> = None;
         let mut last = 0;
         loop {
             // Only between two messages: nothing is imported after this function has returned, so the keys can be
             // cleared.
             let part = select! {
-                part = parts.next() => part.map_err(again)?,
-                () = cancelled.notified() => {
-                    return Err(Failed::Again("it was cancelled".to_owned()));
-                }
+                biased;
+                () = &mut cancelled => return Err(Failed::Again("it was cancelled".to_owned())),
+                part = parts.next() => part?,
             };
             match part {
                 Exported::Items(items) => {
@@ -161,23 +164,22 @@ impl Import<'_> {
                     // A message ahead: etcd is the brake.
                     self.mover.safe(std::mem::replace(&mut last, safe)).await?;
                 }
-                Exported::CaughtUp if leaving.as_ref().is_none_or(JoinHandle::is_finished) => {
-                    if let Some(Err(why)) = left(&mut leaving).await {
-                        return Err(Failed::Again(why));
+                Exported::CaughtUp => {
+                    match leaving.as_mut().map(oneshot::Receiver::try_recv) {
+                        Some(Err(TryRecvError::Empty)) => continue,
+                        Some(answer) => answer.map_err(text)??,
+                        None => {}
                     }
                     self.mover.safe(last).await?;
                     if found.record.state == MoveState::Copying {
                         found = self.change(&found, MoveState::Ready, "").await?;
                     }
-                    let (mut asked, group) = (source.clone(), found.record.from);
-                    let leave = async move { asked.leave(group, id).await.map_err(text) };
-                    leaving = Some(tokio::spawn(leave));
+                    leaving = Some(self.ask_to_leave(&found));
                 }
-                Exported::CaughtUp => {}
                 Exported::Frozen { horizon, keys } => {
                     self.mover.safe(last).await?;
-                    if let Some(Err(why)) = left(&mut leaving).await {
-                        return Err(Failed::Again(why));
+                    if let Some(answer) = leaving {
+                        answer.await.map_err(text)??;
                     }
                     self.compare(&found, horizon, keys).await?;
                     let found = self.mover.find(id).await?;
@@ -185,9 +187,29 @@ impl Import<'_> {
                         return Ok(found);
                     }
                     // The source's primary has changed in between: the next one says it when it is asked.
-                    source.clone().leave(found.record.from, id).await.map_err(again)?;
+                    self.mover.env.leave(found.record.from, id).await?;
                     return Ok(self.mover.find(id).await?);
                 }
+            }
+        }
+    }
+
+    /// Asks the source to leave the slots. The result gets its answer.
+    fn ask_to_leave(&self, found: &Found) -> oneshot::Receiver<Result<(), String>> {
+        let (answer, answered) = oneshot::channel();
+        let (env, from, id) = (self.mover.env.clone(), found.record.from, found.id);
+        // Fails if the import has ended meanwhile.
+        self.mover.env.spawn(async move { _ = answer.send(env.leave(from, id).await) });
+        answered
+    }
+
+    /// Returns when a move is cancelled. If etcd does not answer, the import does not go on either.
+    async fn cancelled(&self, id: u64) {
+        loop {
+            self.mover.env.sleep(LOOK).await;
+            let found = self.mover.find(id).await;
+            if found.is_ok_and(|found| found.record.state == MoveState::Cancelled) {
+                return;
             }
         }
     }
@@ -224,54 +246,16 @@ impl Import<'_> {
     /// Takes the slots over, whose keys this group's log has.
     async fn arrive(&self, found: Found) -> Result<(), String> {
         let (id, slots, time) = (found.id, found.record.slots.clone(), found.record.time);
-        let owned = self.mover.db.state().ownership.slots();
         // An earlier primary may have appended the entry.
-        let entry = if owned.contains_all(&slots) {
-            self.mover.log.last()
+        if self.mover.owned().contains_all(&slots) {
+            self.mover.confirm(id).await?;
         } else {
-            self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?
-        };
-        self.mover.safe(entry).await?;
+            let got = self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?;
+            self.mover.safe(got).await?;
+        }
         self.mover.publish_slots().await?;
         self.change(&found, MoveState::Done, "").await.map(drop)
     }
-}
-
-/// Looks whether a move was cancelled while its keys are received. Dropping it ends that.
-struct Cancelled {
-    notify: Arc<Notify>,
-    task: JoinHandle<()>,
-}
-
-impl Cancelled {
-    fn watch(mover: &Mover, id: u64) -> Self {
-        let (notify, mover) = (Arc::new(Notify::new()), mover.clone());
-        let of_task = Arc::clone(&notify);
-        let task = tokio::spawn(async move {
-            loop {
-                sleep(LOOK).await;
-                // If etcd does not answer, the import does not go on either.
-                match mover.find(id).await {
-                    Ok(found) if found.record.state == MoveState::Cancelled => break,
-                    _ => {}
-                }
-            }
-            of_task.notify_one();
-        });
-        Self { notify, task }
-    }
-}
-
-impl Drop for Cancelled {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Returns the source's answer, if it was asked.
-async fn left(leaving: &mut Option<JoinHandle<Result<(), String>>>) -> Option<Result<(), String>> {
-    let done = leaving.take()?.await;
-    Some(done.unwrap_or_else(|why| Err(why.to_string())))
 }
 
 /// Why an import has ended.
@@ -286,8 +270,4 @@ impl From<String> for Failed {
     fn from(why: String) -> Self {
         Self::Again(why)
     }
-}
-
-fn again(why: impl Display) -> Failed {
-    Failed::Again(why.to_string())
 }

@@ -9,6 +9,7 @@ use crate::Db;
 use crate::SlotSet;
 use crate::clustered::Role;
 use crate::log::crc;
+use crate::state::State;
 use crate::state::transfer::{Export, Item};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,10 +53,14 @@ impl Stream for Parts {
 }
 
 /// The next thing to send.
-enum Next {
+pub(in crate::cluster) enum Next {
     Items(Vec<Item>),
     Nothing,
-    Frozen(Frozen),
+    /// As [`Exported::Frozen`].
+    Frozen {
+        horizon: u64,
+        keys: u64,
+    },
     /// This node is not the primary any more.
     Over,
 }
@@ -79,7 +84,7 @@ async fn send(
     loop {
         let (of, slots) = (db.clone(), slots.clone());
         let read = spawn_blocking(move || {
-            let next = next(&of, &slots, &mut export);
+            let next = next(of.state(), &slots, &mut export, MESSAGE);
             (export, next)
         });
         // It panics only if the runtime stops.
@@ -91,7 +96,7 @@ async fn send(
                 crc = items.iter().fold(crc, crc_after);
                 Ok(Part::Items(Items { items: items.into_iter().map(to_wire).collect() }))
             }
-            Next::Frozen(frozen) => Ok(Part::Frozen(Frozen { crc, ..frozen })),
+            Next::Frozen { horizon, keys } => Ok(Part::Frozen(Frozen { horizon, keys, crc })),
             Next::Over => Err(Status::failed_precondition("it is not the primary of its group")),
             Next::Nothing => {
                 idle += 1;
@@ -142,24 +147,29 @@ async fn wait(db: &Db, pace: &mut Pace, parts: &Sender<Result<ExportResponse, St
     }
 }
 
-fn next(db: &Db, slots: &SlotSet, export: &mut Export) -> Next {
+/// Returns what to send next: pieces of a little more than `most` bytes.
+pub(in crate::cluster) fn next(
+    state: &State,
+    slots: &SlotSet,
+    export: &mut Export,
+    most: usize,
+) -> Next {
     // Before the changes are read: once the slots are lost, no further key of them changes.
-    let lost = !db.state().ownership.slots().overlaps(slots);
-    let items = export.next(MESSAGE);
+    let lost = !state.ownership.slots().overlaps(slots);
+    let items = export.next(most);
     // After that: a node that ceases to be the primary may lose the slots by an entry that it has not made.
-    if db.role() != Role::Primary {
+    if state.role.get() != Role::Primary {
         return Next::Over;
     }
     if !items.is_empty() {
         return Next::Items(items);
     }
     // While the entry by which they were lost is not committed, another primary may still have them, and change them.
-    if !lost || !db.state().is_safe(slots) {
+    if !lost || !state.is_safe(slots) {
         return Next::Nothing;
     }
-    let horizon = db.state().latest_time() + MARGIN;
-    let keys = db.state().keys_of_slots(slots, horizon);
-    Next::Frozen(Frozen { horizon, keys, crc: 0 })
+    let horizon = state.latest_time() + MARGIN;
+    Next::Frozen { horizon, keys: state.keys_of_slots(slots, horizon) }
 }
 
 fn to_wire(item: Item) -> Sent {

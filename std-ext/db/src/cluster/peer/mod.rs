@@ -45,7 +45,9 @@ mod tests;
 
 pub use client::{PeerClient, PeerClientOptions};
 pub use error::PeerError;
-pub(in crate::cluster) use export::Exported;
+pub(in crate::cluster) use export::{Exported, Exports};
+#[cfg(test)]
+pub(in crate::cluster) use export::{Next, next};
 pub use identity::{GroupId, PeerStatus};
 pub use install::install;
 pub(in crate::cluster) use install::{clear, has_fetched};

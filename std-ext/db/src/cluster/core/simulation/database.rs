@@ -74,7 +74,7 @@ pub(super) struct Executed {
 }
 
 /// Returns a relay without entries. The world has disks of its own, but the log wants a relay.
-fn relay() -> Arc<Relay> {
+pub(in crate::cluster) fn relay() -> Arc<Relay> {
     thread_local! {
         static RELAY: OnceCell<(Arc<Relay>, tempfile::TempDir)> = const { OnceCell::new() };
     }

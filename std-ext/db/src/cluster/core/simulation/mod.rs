@@ -40,6 +40,9 @@ mod truth;
 mod workload;
 mod world;
 
+pub(in crate::cluster) use database::relay;
+pub(in crate::cluster) use random::Random;
+
 use coverage::{ALWAYS, CORE, Case, Coverage, Met, WHOLE, WIDE};
 use faults::Scenario;
 use kept::KEPT;
@@ -48,7 +51,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// The seeds to run: those of `HEDGEROW_SEEDS`, or `default`.
-fn seeds(default: Range<u64>) -> Range<u64> {
+pub(in crate::cluster) fn seeds(default: Range<u64>) -> Range<u64> {
     let Ok(text) = std::env::var("HEDGEROW_SEEDS") else { return default };
     let range =
         text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));

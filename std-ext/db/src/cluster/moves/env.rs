@@ -1,0 +1,146 @@
+//! What the work of moves needs of its node: etcd, other groups, time, and threads that may block.
+//!
+//! [`NodeEnv`] is that of a node. A simulation has another one, in which each of these calls is a place to crash.
+
+use super::etcd::Etcd;
+use super::records::text;
+use crate::cluster::etcd::Client;
+use crate::cluster::log::EtcdLog;
+use crate::cluster::message::{Inbox, Message};
+use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
+use crate::cluster::slot_map::SlotMap;
+use crate::lock::lock;
+use crate::log::{Log as _, Lsn};
+use crate::slot_set::SlotSet;
+use crate::state::State;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+
+/// The peer addresses of the primaries of all groups.
+pub(in crate::cluster) type Primaries = Arc<Mutex<BTreeMap<u32, String>>>;
+
+/// The surroundings of a mover.
+pub(in crate::cluster) trait Env: Clone + Send + Sync + 'static {
+    type Etcd: Etcd;
+    type Parts: Parts;
+
+    fn etcd(&self) -> &Self::Etcd;
+
+    /// Does something to the state, on a thread that may block.
+    fn on_state<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, String>> + Send;
+
+    /// Waits until an entry is committed.
+    fn safe(&self, entry: Lsn) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Asks the primary of another group for all keys of slots.
+    fn export(
+        &self,
+        group: u32,
+        slots: &SlotSet,
+    ) -> impl Future<Output = Result<Self::Parts, String>> + Send;
+
+    /// Asks the primary of another group to lose the slots of a move. Returns when it has done so.
+    fn leave(&self, group: u32, id: u64) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Tells the primary of another group that this one serves the slots of a move.
+    fn taken(&self, group: u32, id: u64) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Makes the node show this map of slots.
+    fn show(&self, map: SlotMap);
+
+    /// Returns whether the node stops.
+    fn is_stopped(&self) -> bool;
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Runs a task besides.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// The keys that another group sends.
+pub(in crate::cluster) trait Parts: Send {
+    /// Returns the next message.
+    fn next(&mut self) -> impl Future<Output = Result<Exported, String>> + Send;
+}
+
+/// The surroundings in a node.
+#[derive(Clone)]
+pub(in crate::cluster) struct NodeEnv {
+    pub(in crate::cluster) client: Client,
+    pub(in crate::cluster) state: Arc<State>,
+    pub(in crate::cluster) log: Arc<EtcdLog>,
+    pub(in crate::cluster) primaries: Primaries,
+    pub(in crate::cluster) peers: PeerClientOptions,
+    pub(in crate::cluster) inbox: Inbox,
+}
+
+impl NodeEnv {
+    /// Returns a client of a group's primary.
+    fn primary_of(&self, group: u32) -> Result<PeerClient, String> {
+        let address = lock(&self.primaries).get(&group).cloned();
+        let address = address.ok_or_else(|| format!("group {group} has no primary at present"))?;
+        PeerClient::new(&address, &self.peers).map_err(text)
+    }
+}
+
+impl Env for NodeEnv {
+    type Etcd = Client;
+    type Parts = Exports;
+
+    fn etcd(&self) -> &Client {
+        &self.client
+    }
+
+    async fn on_state<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let state = Arc::clone(&self.state);
+        spawn_blocking(move || change(&state)).await.map_err(text)
+    }
+
+    async fn safe(&self, entry: Lsn) -> Result<(), String> {
+        let log = Arc::clone(&self.log);
+        spawn_blocking(move || log.wait(entry)).await.map_err(text)?.map_err(text)
+    }
+
+    async fn export(&self, group: u32, slots: &SlotSet) -> Result<Exports, String> {
+        self.primary_of(group)?.export(group, slots).await.map_err(text)
+    }
+
+    async fn leave(&self, group: u32, id: u64) -> Result<(), String> {
+        self.primary_of(group)?.leave(group, id).await.map_err(text)
+    }
+
+    async fn taken(&self, group: u32, id: u64) -> Result<(), String> {
+        self.primary_of(group)?.taken(group, id).await.map_err(text)
+    }
+
+    fn show(&self, map: SlotMap) {
+        // Fails only after the driver has stopped.
+        let _ = self.inbox.send(Message::Slots(map));
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+}
+
+impl Parts for Exports {
+    async fn next(&mut self) -> Result<Exported, String> {
+        Self::next(self).await.map_err(text)
+    }
+}

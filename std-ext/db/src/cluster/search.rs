@@ -1,0 +1,51 @@
+//! Exhaustive searches of models.
+
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+/// Searches all states of models. Returns their number, and the properties that some states had and may have.
+///
+/// # Panics
+/// If a property that all states must have is broken.
+pub(super) fn all<M>(models: impl IntoIterator<Item = M>) -> (usize, BTreeSet<&'static str>)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq,
+{
+    let (mut states, mut met) = (0, BTreeSet::new());
+    for model in models {
+        let checker = model.checker().threads(2).spawn_bfs().join();
+        for property in checker.model().properties() {
+            match (property.expectation, checker.discovery(property.name)) {
+                (Expectation::Sometimes, Some(_)) => _ = met.insert(property.name),
+                (_, Some(path)) => {
+                    panic!("it fails that `{}`: {:?}", property.name, path.into_actions())
+                }
+                (_, None) => {}
+            }
+        }
+        println!("{} states", checker.unique_state_count());
+        states += checker.unique_state_count();
+    }
+    (states, met)
+}
+
+/// Searches until a property is broken.
+///
+/// # Panics
+/// If it never is.
+pub(super) fn broken<M>(model: M, fault: impl Debug, property: &'static str)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + PartialEq,
+{
+    let wanted = HasDiscoveries::AllOf([property].into());
+    let checker = model.checker().threads(2).finish_when(wanted).spawn_bfs().join();
+    let found = checker.discovery(property).is_some();
+    assert!(found, "{fault:?}: the search does not find that it fails that `{property}`");
+    println!("{fault:?}: found in {} states", checker.unique_state_count());
+}
