@@ -389,7 +389,7 @@ impl Starting<'_> {
             Keys::clone(&self.keys),
             self.id,
             self.settings,
-            (Arc::clone(&parts.monitor.counters), mover.peers.clone()),
+            (Arc::clone(&parts.monitor.counters), mover.env.peers.clone()),
         );
         self.views.on_hand_over(Box::new(move || {
             wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())

@@ -193,7 +193,7 @@ fn describe(
         name: name.to_owned(),
         cluster: hex::text(&format.cluster),
         incarnation: format.incarnation,
-        cluster_format: format.number(),
+        cluster_format: format.number,
         made_ms,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         groups: groups.into_iter().map(|(group, _)| group).collect(),

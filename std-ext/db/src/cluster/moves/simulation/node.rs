@@ -115,7 +115,8 @@ impl Process {
         let handle = env.handle().clone();
         let (keys, groups) = (Arc::new(keys(self.group)), GROUPS);
         let (state, log) = (Arc::clone(&self.state), Arc::clone(&self.log));
-        self.spawn(&handle, moves::run(Mover { env, keys, state, log, groups }, asked));
+        let mover = Mover { env, keys, state, log, groups, counters: Arc::default() };
+        self.spawn(&handle, moves::run(mover, asked));
     }
 
     /// Runs a task until the process ends.
