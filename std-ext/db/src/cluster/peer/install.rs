@@ -100,3 +100,30 @@ fn move_data(folder: &Folder, staging: &Path) -> io::Result<()> {
 fn is_data(name: &str) -> bool {
     name == MANIFEST || name.starts_with(LOG) || name.starts_with(snapshot::NAME)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_cleared_keeps_only_its_name() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(path.path()).unwrap();
+        let before = Incarnation::of(&folder).unwrap();
+        let data = [&format!("{LOG}.7"), &format!("{}.3", snapshot::NAME), MANIFEST, spool::NAME];
+        for name in data.into_iter().chain(["node-id", "cluster"]) {
+            fs::write(folder.at(name), "rose").unwrap();
+        }
+        fs::create_dir(folder.at(STAGING)).unwrap();
+        fs::write(folder.at(STAGING).join(COMPLETE), "").unwrap();
+        // Again, as after a crash.
+        for _ in 0..2 {
+            clear(&folder).unwrap();
+            let left = |name: &&str| folder.at(name).exists();
+            assert_eq!(data.iter().find(|name| left(name)), None, "data of the old group are left");
+            assert!(!left(&STAGING), "fetched data would be installed");
+            assert!(left(&"node-id") && left(&"cluster"), "it forgets what it still has to do");
+            assert_ne!(Incarnation::of(&folder).unwrap(), before, "its old copies still count");
+        }
+    }
+}
