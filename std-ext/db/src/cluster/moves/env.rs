@@ -1,4 +1,4 @@
-//! What the work of moves needs of its node: etcd, other groups, time, and threads that may block.
+//! The surroundings of the work of moves: etcd, other groups, time, and threads that may block.
 //!
 //! [`NodeEnv`] is that of a node. A simulation has another one, in which each of these calls is a place to crash.
 
