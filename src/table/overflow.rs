@@ -610,7 +610,9 @@ mod tests {
             }
         }
         assert!(all > 500, "only {all} lines were popped");
-        owned.into_iter().for_each(|first| pool.push(first));
+        for first in owned {
+            pool.push(first);
+        }
         assert_eq!(pool.usage().0, 0, "all lines were returned");
     }
 

@@ -58,7 +58,11 @@ fn pages() -> [String; 2] {
         assert!(source.node.set(NodeMonitor::with_etcd("http://127.0.0.1:1")).is_ok());
         let views =
             Arc::new(Views::new(View::default(), EndpointType::Ip, std::time::Duration::ZERO));
-        views.set_desired(Some(DesiredNodes { nodes: 3, log_saturated: false, page: String::new() }));
+        views.set_desired(Some(DesiredNodes {
+            nodes: 3,
+            log_saturated: false,
+            page: String::new(),
+        }));
         assert!(source.views.set(Arc::clone(&views)).is_ok());
         ServerConfig { views: Some(views), ..config }
     };
