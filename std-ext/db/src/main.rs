@@ -93,7 +93,8 @@ fn fail(why: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn serve(config: &Config) -> Result<(), String> {
+/// Writes log lines of the configured level to standard error.
+fn log_to_stderr(config: &Config) {
     let level = match config.log_level() {
         "debug" => LevelFilter::TRACE,
         "verbose" => LevelFilter::DEBUG,
@@ -106,6 +107,10 @@ fn serve(config: &Config) -> Result<(), String> {
     let targets = targets.with_target("hedgerow", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     tracing_subscriber::registry().with(lines).with(targets).init();
+}
+
+fn serve(config: &Config) -> Result<(), String> {
+    log_to_stderr(config);
     let (stopper, hangup) = (Arc::<OnceLock<Stopper>>::default(), Arc::<Hangup>::default());
     install_signal_handlers(Arc::clone(&stopper), Arc::clone(&hangup))
         .map_err(|why| format!("cannot install signal handlers: {why}"))?;
