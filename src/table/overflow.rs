@@ -28,6 +28,7 @@ use crate::facade::lock::{Guard, Lock};
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
+use crate::sync::words;
 use core::marker::PhantomData;
 use core::ptr;
 
@@ -251,10 +252,11 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// Gives threads lists of their own if a table of `bins` bins is large enough for it. With an arena it never is: a
-    /// budget has no room for lines that are set aside.
+    /// Gives threads lists of their own if a table of `bins` bins is large enough for it. The index of a map with a
+    /// budget never is: that budget has no room for lines that are set aside.
     pub(crate) fn spread_beyond(&self, bins: usize) {
-        if bins >= LEAST_BINS && !self.arena.is_some() && !cfg!(hedgerow_loom) {
+        let has_budget = self.arena.is_some() || words::is_indirect::<K>();
+        if bins >= LEAST_BINS && !has_budget && !cfg!(hedgerow_loom) {
             self.parked.spread();
         }
     }
