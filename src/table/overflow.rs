@@ -618,6 +618,14 @@ mod tests {
         assert_eq!(pool.usage().0, 0, "all lines were returned");
     }
 
+    /// Each step of such an index is counted before it is made, and lists are not among what is counted.
+    #[test]
+    fn an_index_with_a_budget_sets_no_lines_aside() {
+        let pool = Pool::<words::Indirect, ()>::new(Arena::none());
+        pool.spread_beyond(LEAST_BINS);
+        assert_eq!(pool.parked.bytes(), 0, "bytes that no budget counts");
+    }
+
     /// A thread that only returns lines does not keep them from the others.
     #[test]
     fn a_long_list_gives_lines_to_the_common_one() {
