@@ -77,7 +77,8 @@ pub use db::{Db, Opened, Stats};
 pub use error::Error;
 pub use options::Options;
 pub use progress::Progress;
-pub use session::Session;
+pub use session::{Session, TransactionOutcome};
 pub use slot_set::SlotSet;
 #[doc(hidden)]
 pub use state::role::Role;
+pub use state::watched_keys::KeyWatch;

@@ -51,6 +51,10 @@ pub(crate) const LOADING_BYTES: usize = 64 << 10;
 pub(crate) const LOADING_LAST: usize = 64 << 20;
 /// Bytes of the keys and values of one multi-key operation: a single log entry holds all of them.
 pub(crate) const MAX_MULTI_KEY_BYTES: usize = 2 << 30;
+/// Bytes of the commands that a connection has queued in a transaction.
+pub(crate) const TRANSACTION_BYTES: usize = 64 << 20;
+/// Bytes of memory that the keys take which one connection watches.
+pub(crate) const WATCHED_BYTES: usize = 1 << 20;
 
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +153,18 @@ const BUFFERS: &[Buffer] = &[
         "the client is closed",
     ),
     buffer("keys and values of an MSET", Limit::Bytes(MAX_MULTI_KEY_BYTES), "", "an error reply"),
+    buffer(
+        "commands of a transaction",
+        Limit::Bytes(TRANSACTION_BYTES),
+        "",
+        "an error reply, and `EXECABORT`",
+    ),
+    buffer(
+        "keys that a connection watches (`WATCH`), about 128 bytes each and their length twice",
+        Limit::Bytes(WATCHED_BYTES),
+        "",
+        "an error reply, and `EXEC` answers null",
+    ),
     buffer(
         "while loading: connections",
         Limit::Number(LOADING_CONNECTIONS),

@@ -70,6 +70,37 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves is not counted.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        /// A kind, two lengths and an expiration.
+        const HEAD: usize = 32;
+        /// The longest sum of [`Change::IncrementFloat`] is shorter.
+        const LONGEST_FLOAT: usize = 5120;
+        /// Each shard has a range of slots, or several if some of its slots are being moved.
+        const CLEAR: usize = 64 << 10;
+        let changes = match self {
+            Self::Read(..) | Self::MultiRead(..) => return 0,
+            Self::Change(_, Change::IncrementFloat(_)) => {
+                return self.logged_bytes() + LONGEST_FLOAT;
+            }
+            Self::MultiKey(MultiKeyOp::Clear) => return CLEAR,
+            Self::Change(..) => 1,
+            Self::MultiKey(op) => op.keys().count(),
+        };
+        self.logged_bytes().saturating_add(changes * HEAD)
+    }
+
+    /// Returns whether the request may need memory, so that it is refused if memory is full.
+    pub(crate) fn grows(&self) -> bool {
+        match self {
+            Self::Read(..) | Self::MultiRead(..) => false,
+            Self::Change(_, change) => {
+                !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. })
+            }
+            Self::MultiKey(op) => !matches!(op, MultiKeyOp::DeleteAll(_) | MultiKeyOp::Clear),
+        }
+    }
+
     /// Estimates how many bytes of keys and values the request adds at most.
     pub(crate) fn added_bytes(&self) -> usize {
         match self {

@@ -11,7 +11,7 @@ use hedgerow_db::log::{Fsync, LogError, OpenError};
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
-use hedgerow_db::{Db, Error, Options, Session};
+use hedgerow_db::{Db, Error, Options, Session, TransactionOutcome};
 use random::Random;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -147,6 +147,18 @@ fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Reque
     run(&requests);
 }
 
+/// Executes requests as one transaction. Returns the entry that the answers need.
+fn transaction(
+    session: &mut Session,
+    requests: &[Request<'_>],
+    answer: &mut impl FnMut(usize, Answer<'_>),
+) -> u64 {
+    match session.transaction(requests, None, answer) {
+        TransactionOutcome::Done(lsn) => lsn,
+        other => panic!("{other:?}"),
+    }
+}
+
 const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 
 /// A database in memory executes the same requests; the tests of the state compare that one with a model.
@@ -168,12 +180,17 @@ fn reopening_restores_the_content() {
             entries += db.opened().log_entries;
             let mut session = db.session();
             for _ in 0..random.below(40) {
+                let as_transaction = random.below(3) == 0;
                 with_pipeline(&mut random, &LIVES, |requests| {
                     let (mut here, mut there) =
                         (vec![None; requests.len()], vec![None; requests.len()]);
-                    let lsn = session.execute(requests, &mut |at, answer| {
+                    let mut note = |at: usize, answer: Answer<'_>| {
                         here[at] = Some(format!("{answer:?}"));
-                    });
+                    };
+                    let lsn = match as_transaction {
+                        true => transaction(&mut session, requests, &mut note),
+                        false => session.execute(requests, &mut note),
+                    };
                     db.log().wait(lsn).unwrap();
                     beside.execute(requests, &mut |at, answer| {
                         there[at] = Some(format!("{answer:?}"));

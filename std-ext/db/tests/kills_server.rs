@@ -129,6 +129,11 @@ impl Client {
                 Ok(Some(bytes))
             }
             (":" | "+", rest) => Ok(Some(rest.into())),
+            // The replies of a transaction.
+            ("*", count) => {
+                (0..count.parse::<u64>().unwrap()).try_for_each(|_| self.answer().map(drop))?;
+                Ok(None)
+            }
             _ => panic!("{line}"),
         }
     }
@@ -154,6 +159,8 @@ struct Writer {
     number: u64,
     sent: u64,
     acknowledged: u64,
+    /// The replies to the last request: a transaction has one for each of its commands, and one for all.
+    replies: u64,
     /// The requests that incremented the shared number.
     added: Vec<u64>,
 }
@@ -175,7 +182,7 @@ impl Writer {
 
     /// Returns the next request, and records its effect.
     fn request(&mut self, random: &mut Random) -> Vec<u8> {
-        self.number += 1;
+        (self.number, self.replies) = (self.number + 1, 1);
         let short = self.number.to_string().into_bytes();
         let register = self.key("register", random.below(REGISTERS));
         let request = match random.below(12) {
@@ -199,6 +206,16 @@ impl Writer {
             6 | 7 => {
                 self.added.push(self.sent);
                 command(&[b"INCR", b"all"])
+            }
+            8 if self.number.is_multiple_of(2) => {
+                self.replies = TOGETHER + 2;
+                let mut words = command(&[b"MULTI"]);
+                for n in 0..TOGETHER {
+                    let key = self.key("together", n);
+                    self.becomes(&key, Some((short.clone(), None)));
+                    words.extend(command(&[b"SET", &key, &short]));
+                }
+                [words, command(&[b"EXEC"])].concat()
             }
             8 => {
                 let all: Vec<_> = (0..TOGETHER).map(|n| self.key("together", n)).collect();
@@ -234,13 +251,19 @@ impl Writer {
     fn write(&mut self, mut client: Client, mut random: Random) {
         loop {
             let length = [1, 1, 3, 10, 60][random.below(5) as usize];
-            let requests: Vec<u8> = (0..length).flat_map(|_| self.request(&mut random)).collect();
+            let (mut requests, mut replies) = (Vec::new(), Vec::new());
+            for _ in 0..length {
+                requests.extend(self.request(&mut random));
+                replies.push(self.replies);
+            }
             // It is unknown how much of it has arrived, so all of it may have been executed.
             if client.0.get_mut().write_all(&requests).is_err() {
                 return;
             }
-            for _ in 0..length {
-                let Ok(_) = client.answer() else { return };
+            for replies in replies {
+                if (0..replies).try_for_each(|_| client.answer().map(drop)).is_err() {
+                    return;
+                }
                 self.acknowledged += 1;
             }
         }
@@ -281,7 +304,7 @@ impl Writer {
         }
         let mut together = (0..TOGETHER).map(|n| self.now(&self.key("together", n)));
         let one = together.next().unwrap();
-        assert!(together.all(|other| other == one), "an MSET is incomplete");
+        assert!(together.all(|other| other == one), "an MSET or a transaction is incomplete");
         (self.sent, self.acknowledged) = (0, 0);
         self.added.clear();
     }

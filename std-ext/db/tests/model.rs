@@ -11,7 +11,7 @@ use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, LongDouble, MultiKeyOp, Query, Request, RequestError,
     SetCondition,
 };
-use hedgerow_db::{Db, Options, Session};
+use hedgerow_db::{Db, KeyWatch, Options, Session, TransactionOutcome};
 use random::Random;
 use std::collections::HashMap;
 
@@ -279,6 +279,19 @@ fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {
     kept.into_iter().map(|kept| kept.expect("every request is answered")).collect()
 }
 
+/// As [`answers`], of a transaction. No watched key has changed.
+fn transaction_answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {
+    let (mut kept, mut watch) = (Vec::new(), KeyWatch::default());
+    assert!(session.watch_keys(&mut watch, &[b"key1", b"key2", b"nothing"]));
+    let outcome = session.transaction(requests, Some(&watch), &mut |number, answer| {
+        assert_eq!(number, kept.len(), "answers are in order");
+        kept.push(keep(answer));
+    });
+    assert!(matches!(outcome, TransactionOutcome::Done(_)), "{outcome:?}");
+    assert_eq!(kept.len(), requests.len(), "every request is answered");
+    kept
+}
+
 fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let db = Db::open(options).unwrap();
     let (mut session, mut model, mut random) = (db.session(), Model::default(), Random(seed));
@@ -313,7 +326,12 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                 }),
             })
             .collect();
-        let found = answers(&mut session, &requests);
+        let as_transaction = random.below(3) == 0;
+        let found = if as_transaction {
+            transaction_answers(&mut session, &requests)
+        } else {
+            answers(&mut session, &requests)
+        };
         for (request, found) in requests.iter().zip(found) {
             assert_eq!(found, model.answer(request), "{request:?}");
         }

@@ -139,14 +139,28 @@ fn pipelines_are_answered_in_order() {
         let (kind, _) = error_of(pipe.query::<Vec<Value>>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(it.mget::<_, (String, String)>(&["a", "b"]).unwrap(), ("x".into(), "y".into()));
-        // Transactions are refused with an error; after DISCARD, the connection works again.
-        let (kind, said) = error_of(redis::cmd("MULTI").query::<()>(it));
-        assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
-        assert!(said.starts_with("unknown command 'MULTI'"), "{said}");
-        let (_, said) = error_of(it.get::<_, String>("b"));
-        assert!(said.starts_with("not executed"), "{said}");
-        redis::cmd("DISCARD").query::<()>(it).unwrap();
-        assert_eq!(it.get::<_, String>("b").unwrap(), "y");
+    });
+}
+
+#[test]
+fn transactions_are_executed_as_a_whole() {
+    in_both(|it| {
+        it.set::<_, _, ()>("b", "y").unwrap();
+        let mut pipe = redis::pipe();
+        pipe.atomic().set("n", 1).ignore().incr("n", 1).get("b");
+        assert_eq!(pipe.query::<(i64, String)>(it).unwrap(), (2, "y".into()));
+        // Another change comes between, the first time.
+        let mut attempts = 0;
+        let (sum,): (i64,) = redis::transaction(it, &["n"], |it, pipe| {
+            let n: i64 = it.get("n")?;
+            attempts += 1;
+            if attempts == 1 {
+                it.set::<_, _, ()>("n", 7)?;
+            }
+            pipe.incr("n", n).query(it)
+        })
+        .unwrap();
+        assert_eq!((sum, attempts), (14, 2));
     });
 }
 

@@ -304,43 +304,6 @@ fn a_password_may_be_any_bytes() {
 }
 
 #[test]
-fn commands_after_a_refused_multi_are_not_executed() {
-    const REFUSED: &str = "-ERR unknown command 'MULTI': transactions are not supported, and commands are not \
-        executed until EXEC or DISCARD\r\n";
-    const BARRED: &str =
-        "-ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed\r\n";
-    let server = Running::new(|_| {});
-    let mut client = server.client();
-    // As clients send it: in one pipeline. Earlier commands were executed.
-    client.send(
-        b"SET rose red\r\nMULTI\r\nSET rose white\r\nFLUSHALL\r\nPING\r\nEXEC\r\nGET rose\r\n",
-    );
-    client.expect(format!("+OK\r\n{REFUSED}"));
-    client.expect(BARRED.repeat(3));
-    client.expect(b"-EXECABORT Transaction discarded because of previous errors.\r\n$3\r\nred\r\n");
-    client.send(b"multi\r\nDEL rose\r\nMULTI\r\nnothing\r\ndiscard\r\nGET rose\r\n");
-    client.expect(format!(
-        "{REFUSED}{BARRED}-ERR MULTI calls can not be nested\r\n{BARRED}+OK\r\n$3\r\nred\r\n"
-    ));
-    client.send(b"EXEC\r\nDISCARD\r\nMULTI now\r\nGET rose\r\nMULTI\r\nRESET\r\nGET rose\r\n");
-    client.expect(b"-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
-    client.expect(b"-ERR wrong number of arguments for 'multi' command\r\n$3\r\nred\r\n");
-    client.expect(format!("{REFUSED}+RESET\r\n$3\r\nred\r\n"));
-    // An unauthenticated client gets no such error, and an error that is suppressed still blocks.
-    client
-        .send(b"CLIENT REPLY OFF\r\nMULTI\r\nDEL rose\r\nEXEC\r\nCLIENT REPLY ON\r\nGET rose\r\n");
-    client.expect(b"+OK\r\n$3\r\nred\r\n");
-    client.send(b"CONFIG SET requirepass sesame\r\n");
-    client.expect(b"+OK\r\n");
-    let mut unauthenticated = server.client();
-    unauthenticated.send(b"MULTI\r\nEXEC\r\n");
-    unauthenticated.expect("-NOAUTH Authentication required.\r\n".repeat(2));
-    client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
-    client.expect(b"-ERR unknown command 'WATCH': transactions are not supported\r\n");
-    client.expect(b"-ERR unknown command 'EVALSHA': scripts are not supported");
-}
-
-#[test]
 fn commands_after_a_failed_select_are_not_executed() {
     const BARRED: &str =
         "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
@@ -352,7 +315,13 @@ fn commands_after_a_failed_select_are_not_executed() {
     // Commands that access no key still work.
     client.send(b"PING\r\nCLIENT GETNAME\r\nMEMORY USAGE rose\r\nSELECT 0\r\nGET rose\r\n");
     client.expect(format!("+PONG\r\n$-1\r\n{BARRED}+OK\r\n$3\r\nred\r\n"));
-    client.send(b"SELECT 3\r\nRESET\r\nGET rose\r\n");
+    // Not in a transaction either.
+    client.send(b"SELECT 3\r\nMULTI\r\nSET rose white\r\nPING\r\nEXEC\r\n");
+    client
+        .expect(format!("-ERR DB index is out of range\r\n+OK\r\n{BARRED}+QUEUED\r\n-EXECABORT "));
+    client.expect(b"Transaction discarded because of previous errors.\r\n");
+    client.send(b"WATCH rose\r\nSELECT 3\r\nRESET\r\nGET rose\r\n");
+    client.expect(BARRED);
     client.expect(b"-ERR DB index is out of range\r\n+RESET\r\n$3\r\nred\r\n");
 }
 

@@ -7,12 +7,14 @@
 use crate::Session;
 use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
-use crate::command::redirects::Redirects;
+use crate::command::redirects::{DOWN, Redirects};
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
 use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
+use crate::session::TransactionOutcome;
+use crate::state::watched_keys::KeyWatch;
 use std::ops::Range;
 
 /// A thread's buffers, reused for each pipeline.
@@ -31,18 +33,7 @@ impl Scratch {
     /// Puts the buffers back, and frees those that have become large.
     pub(super) fn put_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
         self.arguments = emptied(arguments);
-        self.batch = Batch {
-            requests: emptied(batch.requests),
-            steps: emptied(batch.steps),
-            prepared: emptied(batch.prepared),
-            pairs: emptied(batch.pairs),
-            keys: emptied(batch.keys),
-            deferred: emptied(batch.deferred),
-            stored: emptied(batch.stored),
-            stored_bytes: emptied(batch.stored_bytes),
-            changes: false,
-            wants_time: false,
-        };
+        self.batch = batch.emptied();
     }
 }
 
@@ -98,6 +89,22 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// Empties the batch, for requests of another lifetime. Frees the buffers that have become large.
+    pub(super) fn emptied<'b>(self) -> Batch<'b> {
+        Batch {
+            requests: emptied(self.requests),
+            steps: emptied(self.steps),
+            prepared: emptied(self.prepared),
+            pairs: emptied(self.pairs),
+            keys: emptied(self.keys),
+            deferred: emptied(self.deferred),
+            stored: emptied(self.stored),
+            stored_bytes: emptied(self.stored_bytes),
+            changes: false,
+            wants_time: false,
+        }
+    }
+
     /// Returns whether the batch has no step.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -197,31 +204,13 @@ impl<'a> Batch<'a> {
         // Values that arrive out of order are copied to another buffer first.
         let max_stored = max_out.saturating_sub(out.len());
         let mut full = false;
-        let mut replies = ReplyWriter {
-            out: Writer::new(out, protocol),
-            max_out,
-            full: false,
-            steps: &self.steps,
-            prepared: &self.prepared,
-            written: 0,
-            missing_answers: 0,
-            redirected: false,
-            sum: 0,
-            error: None,
-            now,
-        };
+        let out = Writer::new(out, protocol);
+        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
         let mut lsn = 0;
         if !self.requests.is_empty() {
             // From here on, no buffer of keys grows, so requests may borrow from them.
             let mut requests = shortened(std::mem::take(&mut self.requests));
-            for deferred in &self.deferred {
-                let range = deferred.range.clone();
-                requests[deferred.request] = Request::MultiKey(match deferred.what {
-                    DeferredOp::SetAll => MultiKeyOp::SetAll(&self.pairs[range]),
-                    DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&self.pairs[range]),
-                    DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&self.keys[range]),
-                });
-            }
+            complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
             if self.changes && requests.len() > 1 {
@@ -250,7 +239,84 @@ impl<'a> Batch<'a> {
         (lsn, !full)
     }
 
-    fn clear(&mut self) {
+    /// Executes all requests as one transaction, and stores the answers for
+    /// [`write_transaction`](Self::write_transaction).
+    pub(super) fn execute_transaction(
+        &mut self,
+        session: &mut Session,
+        watch: Option<&KeyWatch>,
+        redirects: Redirects<'_>,
+        max_out: usize,
+    ) -> Executed {
+        let mut requests = shortened(std::mem::take(&mut self.requests));
+        complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
+        let (stored, bytes, mut full) = (&mut self.stored, &mut self.stored_bytes, false);
+        stored.resize(requests.len(), StoredAnswer::Nil);
+        let outcome = session.transaction(&requests, watch, &mut |request, answer| {
+            stored[request] = store(answer, bytes, max_out, &mut full);
+        });
+        let executed = match outcome {
+            TransactionOutcome::Done(lsn) => Executed::Done { lsn, full },
+            TransactionOutcome::Conflict => Executed::Conflict,
+            TransactionOutcome::Refused(why, at) => Executed::Refused(match why {
+                RequestError::NotPrimary | RequestError::SlotNotOwned => {
+                    redirects.refused(&requests[at], why == RequestError::SlotNotOwned)
+                }
+                _ => transaction_refused(error_text(why)),
+            }),
+        };
+        self.requests = emptied(requests);
+        executed
+    }
+
+    /// Returns the place behind the replies so far.
+    pub(super) fn place(&mut self) -> Place {
+        if !matches!(self.steps.last(), Some(ReplyStep::Prepared(_))) {
+            self.steps.push(ReplyStep::Prepared(self.prepared.len()));
+        }
+        Place { step: self.steps.len() - 1, offset: self.prepared.len() }
+    }
+
+    /// Inserts replies at places, which are in order. Each reply reaches to an offset in `replies`.
+    pub(super) fn insert_replies(&mut self, places: &[Place], ends: &[usize], replies: &[u8]) {
+        let mut all = Vec::with_capacity(self.prepared.len() + replies.len());
+        let (mut copied, mut inserted, mut next) = (0, 0, 0);
+        for (place, end) in places.iter().zip(ends) {
+            self.steps[next..place.step].iter_mut().for_each(|step| step.shift(inserted));
+            next = place.step;
+            all.extend_from_slice(&self.prepared[copied..place.offset]);
+            all.extend_from_slice(&replies[inserted..*end]);
+            (copied, inserted) = (place.offset, *end);
+        }
+        self.steps[next..].iter_mut().for_each(|step| step.shift(inserted));
+        all.extend_from_slice(&self.prepared[copied..]);
+        self.prepared = all;
+    }
+
+    /// Writes the replies of a transaction of this many commands as an array. Returns whether all fit into `max_out`
+    /// bytes of `out`.
+    pub(super) fn write_transaction(
+        &mut self,
+        (session, commands): (&Session, usize),
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+        max_out: usize,
+    ) -> bool {
+        let now = if self.wants_time { session.now() } else { 0 };
+        let mut out = Writer::new(out, protocol);
+        out.array(commands);
+        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
+        for stored in &self.stored {
+            // Such an error has refused the transaction.
+            replies.answer(stored.answer(&self.stored_bytes), |_| DOWN.into());
+        }
+        replies.prepared();
+        let full = replies.full;
+        self.clear();
+        !full
+    }
+
+    pub(super) fn clear(&mut self) {
         self.requests.clear();
         self.steps.clear();
         self.prepared.clear();
@@ -260,6 +326,62 @@ impl<'a> Batch<'a> {
         self.stored.clear();
         self.stored_bytes.clear();
         (self.changes, self.wants_time) = (false, false);
+    }
+}
+
+/// The outcome of a batch that was executed as a transaction.
+pub(super) enum Executed {
+    /// It was executed.
+    Done {
+        /// The log entry that must be safe before the replies are sent.
+        lsn: Lsn,
+        /// The answers exceed the limit, and are not complete.
+        full: bool,
+    },
+    /// A watched key has changed, so nothing was executed.
+    Conflict,
+    /// Nothing was executed. The reply says why.
+    Refused(CommandError),
+}
+
+/// A place in the replies of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The step of prepared replies.
+    step: usize,
+    /// The offset in the prepared replies.
+    offset: usize,
+}
+
+impl ReplyStep {
+    /// Notes that bytes were inserted before this step, or in it.
+    fn shift(&mut self, bytes: usize) {
+        if let Self::Prepared(end) = self {
+            *end += bytes;
+        }
+    }
+}
+
+/// Returns the reply to the EXEC of a transaction that an error has ended.
+pub(super) fn transaction_refused(error: &str) -> CommandError {
+    let error = error.strip_prefix("ERR ").unwrap_or(error);
+    format!("EXECABORT Transaction discarded because of: {error}").into()
+}
+
+/// Gives requests the keys that were in a buffer.
+fn complete<'a>(
+    requests: &mut [Request<'a>],
+    deferred: &[DeferredKeys],
+    pairs: &'a [(&'a [u8], &'a [u8])],
+    keys: &'a [&'a [u8]],
+) {
+    for deferred in deferred {
+        let range = deferred.range.clone();
+        requests[deferred.request] = Request::MultiKey(match deferred.what {
+            DeferredOp::SetAll => MultiKeyOp::SetAll(&pairs[range]),
+            DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&pairs[range]),
+            DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&keys[range]),
+        });
     }
 }
 
@@ -331,7 +453,29 @@ struct ReplyWriter<'o, 'b> {
     now: u64,
 }
 
-impl ReplyWriter<'_, '_> {
+impl<'o, 'b> ReplyWriter<'o, 'b> {
+    #[inline]
+    fn new(
+        out: Writer<'o>,
+        max_out: usize,
+        (steps, prepared): (&'b [ReplyStep], &'b [u8]),
+        now: u64,
+    ) -> Self {
+        Self {
+            out,
+            max_out,
+            full: false,
+            steps,
+            prepared,
+            written: 0,
+            missing_answers: 0,
+            redirected: false,
+            sum: 0,
+            error: None,
+            now,
+        }
+    }
+
     /// Writes the prepared replies up to the next step that needs an answer.
     #[inline]
     fn prepared(&mut self) {

@@ -1,7 +1,9 @@
 //! The state of a connection between its commands.
 
+use crate::command::transaction::Queue;
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
+use crate::state::watched_keys::KeyWatch;
 use std::time::Instant;
 
 /// Commands in a batch at most.
@@ -38,11 +40,13 @@ pub struct Connection {
     /// The name of the last command.
     pub(super) command: &'static str,
     pub(super) requests: Requests,
-    /// Between a MULTI that was refused and its EXEC or DISCARD.
-    pub(super) in_refused_transaction: bool,
+    /// The commands since MULTI.
+    pub(super) queue: Option<Box<Queue>>,
+    /// The keys that it watches.
+    pub(super) watch: Option<Box<KeyWatch>>,
     /// Whether the last SELECT named a database that does not exist.
     pub(super) missing_db_selected: bool,
-    /// Whether one of the two above holds, so that some commands must not be executed.
+    /// Whether commands are queued, or that database is selected, so that some commands must not be executed now.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
     pub(super) batch_limit: usize,
@@ -69,7 +73,8 @@ impl Connection {
             reply_mode: ReplyMode::All,
             command: "",
             requests: Requests::default(),
-            in_refused_transaction: false,
+            queue: None,
+            watch: None,
             missing_db_selected: false,
             blocked: false,
             batch_limit: MAX_BATCH_COMMANDS,
@@ -124,13 +129,14 @@ impl Connection {
         self.protocol = Protocol::Two;
         self.authenticated = !must_authenticate;
         self.reply_mode = ReplyMode::All;
-        (self.in_refused_transaction, self.missing_db_selected) = (false, false);
+        (self.queue, self.watch) = (None, None);
+        self.missing_db_selected = false;
         self.reads_stale = false;
         self.update_blocked();
     }
 
     /// Updates `blocked` after one of its reasons changed.
     pub(super) fn update_blocked(&mut self) {
-        self.blocked = self.in_refused_transaction || self.missing_db_selected;
+        self.blocked = self.queue.is_some() || self.missing_db_selected;
     }
 }

@@ -1,6 +1,6 @@
 //! From a parsed request to the method that executes it.
 
-use crate::command::arguments::{CommandError, is, shown, wrong_number};
+use crate::command::arguments::{CommandError, is, shown};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
@@ -11,12 +11,12 @@ impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
         // Checked first: a blocked command must not reach the database, even if its arguments are wrong.
-        if self.connection.blocked && self.reject_blocked(arguments[0]) {
+        if self.connection.blocked && self.handle_blocked(arguments) {
             return;
         }
         let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
         if !spec.takes(arguments.len()) {
-            return self.error(wrong_number(spec.name).as_ref());
+            return self.wrong_arity(spec);
         }
         // After the arity check, in Redis's order of errors.
         if !self.connection.authenticated && !spec.allowed_unauthenticated() {
@@ -33,7 +33,16 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
-    /// Inlined into its only caller, which the compiler does not do by itself. It saves 26 instructions a command.
+    /// Dispatches a command of a transaction. Not inlined, so that the code of `execute` stays the same.
+    #[inline(never)]
+    pub(super) fn dispatch_queued(&mut self, spec: &CommandSpec, arguments: &[&'a [u8]]) {
+        self.connection.command = spec.name;
+        if let Err(error) = self.dispatch(spec.id, arguments) {
+            self.error(error.as_ref());
+        }
+    }
+
+    /// Inlined into its callers, which the compiler does not do by itself. It saves 26 instructions a command.
     #[inline(always)]
     fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let batch = &mut self.batch;
@@ -130,6 +139,11 @@ impl<'a> Execution<'_, 'a> {
             Id::Auth => self.auth(arguments)?,
             Id::Client => self.client(arguments)?,
             Id::Select => self.select(arguments[1])?,
+            Id::Multi => self.multi()?,
+            Id::Exec => self.exec()?,
+            Id::Discard => self.discard()?,
+            Id::Watch => self.watch(&arguments[1..])?,
+            Id::Unwatch => self.unwatch(),
             Id::Reset => self.reset(),
             Id::Command => self.command(arguments)?,
             Id::Config => self.config(arguments)?,
@@ -150,9 +164,6 @@ impl<'a> Execution<'_, 'a> {
             self.execute_batch();
             self.next = NextStep::Close;
             return;
-        }
-        if let Some(word) = TransactionCommand::of(arguments[0]) {
-            return self.transaction(word, arguments.len());
         }
         let mut text = b"ERR unknown command '".to_vec();
         text.extend(shown(arguments[0], 128));
@@ -178,9 +189,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Commands that client libraries send on their own, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 10] = [
-    ("watch", "transactions are not supported"),
-    ("unwatch", "transactions are not supported"),
+const MISSING: [(&str, &str); 8] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -192,85 +201,6 @@ const MISSING: [(&str, &str); 10] = [
 ];
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
-
-/// A command about transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TransactionCommand {
-    Multi,
-    Exec,
-    Discard,
-}
-
-impl TransactionCommand {
-    fn of(name: &[u8]) -> Option<Self> {
-        let all = [("multi", Self::Multi), ("exec", Self::Exec), ("discard", Self::Discard)];
-        all.into_iter().find(|(word, _)| is(name, word)).map(|(_, word)| word)
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Multi => "multi",
-            Self::Exec => "exec",
-            Self::Discard => "discard",
-        }
-    }
-}
-
-impl<'a> Execution<'_, 'a> {
-    /// Replies an error if a command must not be executed because an earlier one was refused. Returns whether it did.
-    ///
-    /// A client that pipelines does not wait for that refusal. Its commands were meant for a transaction, or for
-    /// another database: they must not run alone, or in database 0.
-    #[cold]
-    fn reject_blocked(&mut self, name: &'a [u8]) -> bool {
-        let spec = table::find(name);
-        if self.connection.in_refused_transaction {
-            let ends = spec.is_some_and(|spec| matches!(spec.id, Id::Quit | Id::Reset));
-            if ends || TransactionCommand::of(name).is_some() {
-                return false;
-            }
-            self.error(
-                "ERR not executed: MULTI was refused, and its EXEC or DISCARD has not followed",
-            );
-            return true;
-        }
-        let blocked = spec.is_some_and(CommandSpec::accesses_keys);
-        if blocked {
-            self.error(
-                "ERR not executed: the selected database does not exist; only SELECT 0 is valid",
-            );
-        }
-        blocked
-    }
-
-    /// Refuses a transaction as a whole.
-    fn transaction(&mut self, word: TransactionCommand, count: usize) {
-        if count != 1 {
-            return self.error(wrong_number(word.name()).as_ref());
-        }
-        if !self.connection.authenticated {
-            return self.error("NOAUTH Authentication required.");
-        }
-        let began = std::mem::replace(
-            &mut self.connection.in_refused_transaction,
-            word == TransactionCommand::Multi,
-        );
-        self.connection.update_blocked();
-        match (word, began) {
-            (TransactionCommand::Multi, false) => self.error(
-                "ERR unknown command 'MULTI': transactions are not supported, and commands are not executed until \
-                 EXEC or DISCARD",
-            ),
-            (TransactionCommand::Multi, true) => self.error("ERR MULTI calls can not be nested"),
-            (TransactionCommand::Exec, true) => {
-                self.error("EXECABORT Transaction discarded because of previous errors.");
-            }
-            (TransactionCommand::Discard, true) => self.reply(|out| out.ok()),
-            (TransactionCommand::Exec, false) => self.error("ERR EXEC without MULTI"),
-            (TransactionCommand::Discard, false) => self.error("ERR DISCARD without MULTI"),
-        }
-    }
-}
 
 /// Makes the change of a SET without options.
 #[inline]

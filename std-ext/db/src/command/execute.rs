@@ -61,8 +61,19 @@ pub fn process_input(
     let cluster = context.cluster;
     let max_out = start.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
-    let mut execution =
-        Execution { connection, session, db, server, cluster, out, max_out, batch, lsn: 0, next };
+    let mut execution = Execution {
+        connection,
+        session,
+        db,
+        server,
+        cluster,
+        out,
+        max_out,
+        batch,
+        lsn: 0,
+        next,
+        collects: false,
+    };
     let mut outcome = Outcome::default();
     let batch_limit = execution.connection.batch_limit;
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
@@ -121,6 +132,8 @@ pub(super) struct Execution<'t, 'a> {
     /// The log entry that must be safe before `out` may be sent.
     pub(super) lsn: Lsn,
     pub(super) next: NextStep,
+    /// Whether the batch becomes a transaction, so that it is not executed before it is complete.
+    pub(super) collects: bool,
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -174,7 +187,15 @@ impl<'a> Execution<'_, 'a> {
             return;
         }
         self.execute_batch();
-        let mut execution = Execution {
+        let mut execution = self.nested(Batch::default());
+        execution.handle_request(&words);
+        execution.execute_batch();
+        (self.lsn, self.next) = (execution.lsn, execution.next);
+    }
+
+    /// Returns an execution of commands of the same connection that are not in the input buffer.
+    pub(super) fn nested<'n, 'b>(&'n mut self, batch: Batch<'b>) -> Execution<'n, 'b> {
+        Execution {
             connection: self.connection,
             session: self.session,
             db: self.db,
@@ -182,13 +203,11 @@ impl<'a> Execution<'_, 'a> {
             cluster: self.cluster,
             out: self.out,
             max_out: self.max_out,
-            batch: Batch::default(),
+            batch,
             lsn: self.lsn,
             next: self.next,
-        };
-        execution.handle_request(&words);
-        execution.execute_batch();
-        (self.lsn, self.next) = (execution.lsn, execution.next);
+            collects: false,
+        }
     }
 
     /// Replies to a malformed request. The connection closes, because nobody can tell where the next request begins.
@@ -207,7 +226,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Executes the batch and appends its replies.
     pub(super) fn execute_batch(&mut self) {
-        if !self.batch.is_empty() {
+        if !self.batch.is_empty() && !self.collects {
             let (protocol, most) = (self.connection.protocol, self.max_out);
             let redirects = self.redirects();
             let (lsn, all) = self.batch.execute(self.session, redirects, protocol, self.out, most);
@@ -234,7 +253,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Adds a reply that needs nothing from the database.
     pub(super) fn reply(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && !self.collects {
             write(&mut Writer::new(self.out, self.connection.protocol));
             self.fits(0);
         } else {

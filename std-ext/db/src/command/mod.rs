@@ -28,6 +28,7 @@ mod routing;
 mod strings;
 mod subcommands;
 mod table;
+mod transaction;
 
 #[cfg(test)]
 mod redis;

@@ -11,6 +11,7 @@ use crate::command::execute::Execution;
 use crate::command::redirects::Redirects;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
+use crate::command::transaction::Queued;
 use crate::state::slots::slot;
 
 /// The reply to commands while the data is being loaded.
@@ -60,10 +61,7 @@ impl<'t> Execution<'t, '_> {
         spec: &'static CommandSpec,
         arguments: &[&[u8]],
     ) -> Result<(), CommandError> {
-        // A command with subcommands has no keys itself, so commands with keys need no search.
-        let part = arguments.get(1).filter(|_| spec.keys.0 == 0);
-        let part = part.and_then(|part| subcommands::find(arguments[0], part));
-        let spec = part.unwrap_or(spec);
+        let spec = with_subcommand(spec, arguments);
         let slot = common_slot(spec, arguments)?;
         match group.view().role {
             // Clients may ask a node that is loading where the others are.
@@ -75,6 +73,25 @@ impl<'t> Execution<'t, '_> {
             Role::Primary => Ok(()),
             Role::Follower => self.route_on_follower(group, spec, slot),
         }
+    }
+
+    /// As [`route`](Self::route), for the commands of a transaction: their keys must have one slot.
+    #[cold]
+    pub(super) fn route_transaction(
+        &self,
+        group: &ViewReader,
+        commands: &[Queued<'_>],
+    ) -> Result<(), CommandError> {
+        let mut common = None;
+        for (spec, arguments) in commands {
+            let slot = common_slot(with_subcommand(spec, arguments), arguments)?;
+            if let Some(slot) = slot
+                && *common.get_or_insert(slot) != slot
+            {
+                return Err(CROSS_SLOT.into());
+            }
+        }
+        commands.iter().try_for_each(|(spec, arguments)| self.route(group, spec, arguments))
     }
 
     fn route_on_follower(
@@ -100,6 +117,13 @@ impl<'t> Execution<'t, '_> {
     pub(super) fn redirects(&self) -> Redirects<'t> {
         Redirects { group: self.group(), tls: self.connection.uses_tls }
     }
+}
+
+/// Returns the subcommand of a command that has one, or else the command.
+fn with_subcommand(spec: &'static CommandSpec, arguments: &[&[u8]]) -> &'static CommandSpec {
+    // A command with subcommands has no keys itself, so commands with keys need no search.
+    let part = arguments.get(1).filter(|_| spec.keys.0 == 0);
+    part.and_then(|part| subcommands::find(arguments[0], part)).unwrap_or(spec)
 }
 
 /// Returns the slot of a command's keys; `None` if it has none.

@@ -72,6 +72,11 @@ pub(crate) enum Id {
     Save,
     BgSave,
     Shutdown,
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
     Reset,
     Quit,
 }
@@ -107,7 +112,7 @@ impl CommandSpec {
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.has_flag("readonly") || self.has_flag("write");
-        flagged || matches!(self.id, Id::Memory | Id::Object)
+        flagged || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
     }
 
     /// Returns whether a client may use the command before it has authenticated.
@@ -139,7 +144,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 67] = [
+pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -229,6 +234,31 @@ pub(crate) static COMMANDS: [CommandSpec; 67] = [
         NONE,
         "admin noscript loading stale no_multi allow_busy",
         "admin slow dangerous",
+    ),
+    spec(
+        ("multi", Id::Multi, 1),
+        NONE,
+        "noscript loading stale fast allow_busy",
+        "fast transaction",
+    ),
+    spec(("exec", Id::Exec, 1), NONE, "noscript loading stale skip_slowlog", "slow transaction"),
+    spec(
+        ("discard", Id::Discard, 1),
+        NONE,
+        "noscript loading stale fast allow_busy",
+        "fast transaction",
+    ),
+    spec(
+        ("watch", Id::Watch, -2),
+        ALL,
+        "noscript loading stale fast allow_busy",
+        "fast transaction",
+    ),
+    spec(
+        ("unwatch", Id::Unwatch, 1),
+        NONE,
+        "noscript loading stale fast allow_busy",
+        "fast transaction",
     ),
     spec(
         ("reset", Id::Reset, 1),

@@ -9,6 +9,7 @@ mod multi_read;
 mod ownership_tests;
 mod read;
 mod scan;
+mod transaction;
 
 use crate::buffers::KEPT;
 use crate::log::Lsn;
@@ -23,6 +24,8 @@ use multi_read::MultiRead;
 use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
+
+pub use transaction::TransactionOutcome;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its
 /// first-level cache.

@@ -56,22 +56,10 @@ impl Session {
             core.advance_time(time);
         }
         self.entry.clear();
-        let mut apply = Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry };
-        let answer = match op {
-            MultiKeyOp::SetAll(pairs) => apply.set_all(pairs),
-            MultiKeyOp::SetAllIfAbsent(pairs) => {
-                let absent = !pairs.iter().any(|(key, _)| apply.find_alive(key).is_some());
-                if absent {
-                    apply.set_all(pairs);
-                }
-                Answer::Int(absent.into())
-            }
-            MultiKeyOp::DeleteAll(keys) => {
-                Answer::count(keys.iter().filter(|key| apply.delete(key)).count())
-            }
-            MultiKeyOp::Rename { from, to, if_absent: absent } => apply.rename(from, to, absent),
-            MultiKeyOp::Clear => apply.clear(),
-        };
+        let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
+        let mut apply =
+            Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry, left };
+        let answer = apply.run(op);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         let shown =
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
@@ -79,7 +67,7 @@ impl Session {
     }
 }
 
-fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
+pub(super) fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
@@ -97,26 +85,52 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
 }
 
 /// Changes keys of several shards, all of which are locked.
-struct Apply<'a, 'c> {
-    state: &'a State,
-    cores: &'a mut LockedShards<'c>,
-    time: u64,
-    entry: &'a mut Vec<u8>,
+pub(super) struct Apply<'a, 'c> {
+    pub(super) state: &'a State,
+    pub(super) cores: &'a mut LockedShards<'c>,
+    pub(super) time: u64,
+    pub(super) entry: &'a mut Vec<u8>,
+    /// Bytes that the log entry has room for besides the keys and values of the requests.
+    pub(super) left: usize,
 }
 
 impl Apply<'_, '_> {
+    /// Applies an operation, whose sizes were checked.
+    pub(super) fn run(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
+        match op {
+            MultiKeyOp::SetAll(pairs) => self.set_all(pairs),
+            MultiKeyOp::SetAllIfAbsent(pairs) => {
+                let absent = !pairs.iter().any(|(key, _)| self.find_alive(key).is_some());
+                if absent {
+                    self.set_all(pairs);
+                }
+                Answer::Int(absent.into())
+            }
+            MultiKeyOp::DeleteAll(keys) => {
+                Answer::count(keys.iter().filter(|key| self.delete(key)).count())
+            }
+            MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::Clear => self.clear(),
+        }
+    }
+
     fn core(&mut self, key: &[u8]) -> &mut Core {
         let shard = self.state.shard_of(key);
         let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
         &mut self.cores[place.expect("every shard of the operation is locked")].1
     }
 
-    fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
+    pub(super) fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
         let time = self.time;
         self.core(key).find(key).filter(|record| !record.is_expired(time))
     }
 
-    fn change(&mut self, key: &[u8], change: &Change<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+    pub(super) fn change(
+        &mut self,
+        key: &[u8],
+        change: &Change<'_>,
+        answer: &mut dyn FnMut(Answer<'_>),
+    ) {
         let (time, mut entry) = (self.time, std::mem::take(self.entry));
         crate::state::apply_change(self.core(key), (time, false), key, change, &mut entry, answer);
         *self.entry = entry;
@@ -157,9 +171,10 @@ impl Apply<'_, '_> {
         let names_both = !self.state.is_snapshotting()
             && (!self.state.has_slot_marks() || slot(from) == slot(to));
         let value = if names_both { 0 } else { record.value().length() };
-        if from.len().saturating_add(to.len()).saturating_add(value) > self.state.largest_request {
-            return Answer::Error(RequestError::EntryTooLong);
-        }
+        let Some(left) = self.left.checked_sub(value) else {
+            return Answer::Error(self.state.too_long());
+        };
+        self.left = left;
         if from != to {
             let there = self.core(to).find(to);
             self.core(to).put_moved(there, to, record, record.expires_at());

@@ -1,6 +1,6 @@
 //! Tests of requests for slots that the node's group has, has not, gets or loses.
 
-use super::Session;
+use super::{Session, TransactionOutcome};
 use crate::log::none::NoLog;
 use crate::options::Options;
 use crate::request::{
@@ -9,6 +9,7 @@ use crate::request::{
 use crate::state::State;
 use crate::state::load::LoadingShards;
 use crate::state::slots::slot;
+use crate::state::watched_keys::KeyWatch;
 use std::sync::Arc;
 
 /// Two keys of one slot, and one of another slot.
@@ -87,6 +88,24 @@ fn requests_for_slots_of_other_groups_are_refused_and_change_nothing() {
     assert!(execute(&mut session, &refused).iter().all(|answer| answer == REFUSED));
     let several = [Request::MultiRead(other, Query::Value, 2), Request::Read(two, Query::Value)];
     assert_eq!(execute(&mut session, &several), [REFUSED; 2], "a part of a snapshot");
+    assert_eq!(state.log.last(), last, "something was changed");
+
+    let mut transact = |requests: &[Request<'_>], watch: &KeyWatch| {
+        session.transaction(requests, Some(watch), &mut |_, _| panic!("it was executed"))
+    };
+    let nothing = KeyWatch::default();
+    let lost = TransactionOutcome::Refused(RequestError::SlotNotOwned, 1);
+    for request in refused {
+        let requests = [Request::Change(other, set(b"x")), request];
+        assert_eq!(transact(&requests, &nothing), lost, "{request:?}");
+    }
+    let mut watch = KeyWatch::default();
+    assert!(session.watch_keys(&mut watch, &[other, one]));
+    let mut transact = |requests: &[Request<'_>]| {
+        session.transaction(requests, Some(&watch), &mut |_, _| panic!("it was executed"))
+    };
+    let outcome = transact(&[Request::Change(other, set(b"x"))]);
+    assert_eq!(outcome, TransactionOutcome::Conflict, "a watched key is another group's");
     assert_eq!(state.log.last(), last, "something was changed");
 
     let mixed =

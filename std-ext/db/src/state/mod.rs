@@ -48,6 +48,7 @@ pub(crate) mod slot_counts;
 pub(crate) mod slots;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;
+pub(crate) mod watched_keys;
 
 use crate::clock::Clock;
 use crate::log::change;
@@ -223,6 +224,15 @@ impl State {
         self.largest_request != usize::MAX && request.logged_bytes() > self.largest_request
     }
 
+    /// Returns the error for changes that no log entry can hold.
+    #[cold]
+    pub(crate) fn too_long(&self) -> RequestError {
+        match self.largest_request {
+            usize::MAX => RequestError::ValueTooLong,
+            _ => RequestError::EntryTooLong,
+        }
+    }
+
     /// Returns the latest time that the log is known to contain, or a later one.
     pub(crate) fn latest_time(&self) -> u64 {
         // Relaxed: a number that orders nothing.
@@ -265,6 +275,7 @@ impl State {
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
         self.marks.note(entry, log);
+        core.watched_keys.note(log);
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
@@ -295,6 +306,7 @@ impl State {
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
         // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
+            core.watched_keys.note(changes);
             self.add_memory(self.shards[*number].update_stats(core, entry));
             self.shards[*number].stats().begin_publish();
         }
@@ -333,6 +345,7 @@ impl State {
             let shard = &self.shards[*number];
             let entry = (shard.stats().published_lsn() > safe).then_some(mark);
             core.roll_back(safe);
+            core.watched_keys.note_all();
             self.add_memory(shard.update_stats(core, entry));
             shard.stats().begin_publish();
         }

@@ -15,6 +15,7 @@ use crate::state::cold::ColdStore;
 use crate::state::record::{AccessTime, Record, RopeRef, Value};
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::slot_counts::{SlotCount, SlotCounts};
+use crate::state::watched_keys::WatchedKeys;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
@@ -164,6 +165,8 @@ pub(crate) struct Core {
     time: u64,
     /// Where the active expire cycle continues.
     pub(super) expire_cursor: u64,
+    /// The keys of this shard that transactions watch.
+    pub(crate) watched_keys: WatchedKeys,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
 }
@@ -202,6 +205,7 @@ impl Shard {
             slots: None,
             time: 0,
             expire_cursor: 0,
+            watched_keys: WatchedKeys::default(),
             scratch: Vec::new(),
         };
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }

@@ -185,11 +185,26 @@ class Commands(unittest.TestCase):
         self.assertEqual([one, two, four], [b"77", 1, b"78"])
         self.assertRegex(str(three), "unknown command 'LPUSH'")
 
-    def test_what_there_is_not(self):
+    def test_transactions(self):
         pipe = self.it.pipeline()
-        pipe.set("a", 1).get("a")
-        with self.assertRaisesRegex(redis.ResponseError, "unknown command '(MULTI|EXEC)'"):
-            pipe.execute()
+        self.assertEqual(pipe.set("a", 1).incr("a").get("a").execute(), [True, 2, b"2"])
+
+        def double(pipe):
+            value = int(pipe.get("a"))
+            pipe.multi()
+            pipe.incrby("a", value)
+
+        self.assertEqual(self.it.transaction(double, "a"), [4])
+        with self.it.pipeline() as pipe:
+            pipe.watch("a")
+            self.it.set("a", 4)
+            pipe.multi()
+            pipe.set("a", 5)
+            with self.assertRaises(redis.WatchError):
+                pipe.execute()
+        self.assertEqual(self.it.get("a"), b"4")
+
+    def test_what_there_is_not(self):
         with self.assertRaisesRegex(redis.ResponseError, "unknown command 'HSET'"):
             self.it.hset("hash", "field", 1)
         with self.assertRaisesRegex(redis.ResponseError, "unknown command 'EVAL'"):

@@ -116,6 +116,37 @@ fn the_primary_executes_commands_of_one_slot() {
 }
 
 #[test]
+fn a_transaction_has_one_slot() {
+    let mut client = at_primary();
+    let crossed = "-CROSSSLOT Keys in request don't hash to the same slot";
+    let mut lines =
+        |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| client.command(line)).collect() };
+    assert_eq!(
+        lines(&["multi", "set {a}1 1", "ping", "incr {a}1", "object encoding {a}1", "exec"])[5],
+        "*4 +OK +PONG :2 $3 int"
+    );
+    assert_eq!(lines(&["multi", "set a 1", "set b 1", "exec"])[2..], ["+QUEUED", crossed]);
+    assert_eq!(lines(&["exec", "get a"]), ["-ERR EXEC without MULTI", "$-1"]);
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(lines(&["multi", "mset a 1 b 1", "exec"]), ["+OK", crossed, aborted]);
+    assert_eq!(lines(&["watch {a}1 {a}2", "watch a b"]), ["+OK", crossed]);
+    assert_eq!(lines(&["multi", "flushall", "get a", "exec"])[3], "*2 +OK $-1");
+}
+
+#[test]
+fn a_follower_executes_transactions_of_reads() {
+    let (mut client, _views) = at_follower();
+    let moved = "-MOVED 15495 10.0.0.1:7001";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    let mut lines =
+        |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| client.command(line)).collect() };
+    assert_eq!(lines(&["watch a", "multi", "get a", "exec"]), [moved, "+OK", moved, aborted]);
+    assert_eq!(lines(&["readonly", "watch a"]), ["+OK"; 2]);
+    assert_eq!(lines(&["multi", "get a", "ttl a", "exec"])[3], "*2 $-1 :-2");
+    assert_eq!(lines(&["multi", "set a 1", "get a", "exec"]), ["+OK", moved, "+QUEUED", aborted]);
+}
+
+#[test]
 fn a_follower_sends_clients_to_the_primary() {
     let (mut client, _views) = at_follower();
     let moved = "-MOVED 15495 10.0.0.1:7001";

@@ -8,9 +8,10 @@ use crate::options::{Eviction, Options};
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
-use crate::session::Session;
+use crate::session::{Session, TransactionOutcome};
 use crate::state::load::LoadingShards;
 use crate::state::maintenance::run_cycle;
+use crate::state::watched_keys::KeyWatch;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -129,6 +130,68 @@ fn a_follower_has_the_state_of_its_primary() {
     primary.execute(Request::MultiKey(MultiKeyOp::Clear));
     follower.follow(&primary.log.entries()[follower.log.last() as usize..]).unwrap();
     assert_eq!(follower.records(), 0, "not all keys were removed");
+}
+
+#[test]
+fn a_transaction_is_one_entry() {
+    let (mut primary, mut follower) = (Node::primary(1000), Node::follower(1000));
+    primary.set("iris", "blue", Expiry::Never);
+    let rename = MultiKeyOp::Rename { from: b"iris", to: b"flag", if_absent: false };
+    let requests = [
+        Request::Change(b"rose", set(b"red", Expiry::Never)),
+        Request::Change(b"daisy", set(b"white", Expiry::Never)),
+        Request::MultiKey(rename),
+        Request::Change(b"petals", Change::Increment(7)),
+        Request::Read(b"rose", Query::Value),
+    ];
+    let outcome = primary.session.transaction(&requests, None, &mut |_, _| {});
+    assert_eq!(outcome, TransactionOutcome::Done(2), "the entry that the answers need");
+    assert_eq!(primary.log.entries().len(), 2, "entries of the log");
+    follower.follow(&primary.log.entries()).unwrap();
+    for key in ["rose", "daisy", "petals", "iris", "flag"] {
+        assert_eq!(follower.get(key), primary.get(key), "the value of {key}");
+    }
+    // A follower makes transactions of reads only, and notices what the primary changes.
+    let mut watch = KeyWatch::default();
+    assert!(follower.session.watch_keys(&mut watch, &[b"rose"]));
+    let mut read = |watch: &KeyWatch| {
+        follower.session.transaction(&requests[4..], Some(watch), &mut |_, found| {
+            assert_eq!(found, Answer::Bytes(b"red"));
+        })
+    };
+    assert_eq!(read(&watch), TransactionOutcome::Done(2));
+    let refused = TransactionOutcome::Refused(RequestError::NotPrimary, 0);
+    primary.set("rose", "white", Expiry::Never);
+    follower.follow(&primary.log.entries()[2..]).unwrap();
+    let mut execute =
+        |requests| follower.session.transaction(requests, Some(&watch), &mut |_, _| {});
+    assert_eq!(execute(&requests[4..]), TransactionOutcome::Conflict);
+    assert_eq!(execute(&requests), refused);
+}
+
+/// The requests of a transaction share the room of one entry.
+#[test]
+fn transactions_are_bounded() {
+    let mut primary = Node::with(ManualLog::bounded(1000, 2000), 4, 1000);
+    primary.state.become_primary(1000);
+    let value = [b'v'; 500];
+    let one = Request::Change(b"rose", set(&value, Expiry::Never));
+    let refused = TransactionOutcome::Refused(RequestError::EntryTooLong, 0);
+    let mut execute = |requests: &[Request<'_>]| {
+        let mut answers = Vec::new();
+        let outcome = primary
+            .session
+            .transaction(requests, None, &mut |_, made| answers.push(format!("{made:?}")));
+        (outcome, answers)
+    };
+    assert_eq!(execute(&[one; 3]).0, TransactionOutcome::Done(1));
+    assert_eq!(execute(&[one; 4]).0, refused);
+    // A rename between two slots logs the value.
+    let rename =
+        Request::MultiKey(MultiKeyOp::Rename { from: b"rose", to: b"iris", if_absent: false });
+    let (outcome, answers) = execute(&[one, one, one, rename]);
+    assert_eq!((outcome, &*answers[3]), (TransactionOutcome::Done(2), "Error(EntryTooLong)"));
+    assert_eq!(execute(&[one, one, rename]).1, ["Done"; 3]);
 }
 
 #[test]

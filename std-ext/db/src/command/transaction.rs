@@ -1,0 +1,326 @@
+//! MULTI, EXEC, DISCARD, WATCH and UNWATCH.
+//!
+//! After MULTI, commands are checked and queued. EXEC turns those about keys into one batch, which the session executes
+//! as one transaction. The commands without keys follow it, and their replies are inserted at their places. So a
+//! transaction that is not executed changes nothing, not even a setting.
+
+use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_number};
+use crate::command::batch::{Executed, transaction_refused};
+use crate::command::execute::{Execution, NextStep};
+use crate::command::subcommands;
+use crate::command::table::{self, CommandSpec, Id};
+use crate::limits::TRANSACTION_BYTES;
+use crate::state::number;
+use crate::state::watched_keys::KeyWatch;
+
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
+const TOO_LONG: &str = "ERR the commands of this transaction exceed 64 MiB";
+const MISSING_DB: &str =
+    "ERR not executed: the selected database does not exist; only SELECT 0 is valid";
+
+/// Bytes that a queued command and its argument take besides the arguments' own, also while EXEC runs.
+const COMMAND_BYTES: usize = 128;
+const ARGUMENT_BYTES: usize = 32;
+
+/// The commands between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Each command and the number of its arguments.
+    commands: Vec<(&'static CommandSpec, usize)>,
+    lengths: Vec<usize>,
+    bytes: Vec<u8>,
+    /// An estimate of the memory that all this takes.
+    size: usize,
+    /// A command was refused, so EXEC executes nothing.
+    aborted: bool,
+}
+
+impl Queue {
+    /// Adds a command. Returns whether there was room.
+    fn push(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> bool {
+        // Nobody will execute it.
+        if self.aborted {
+            return true;
+        }
+        let bytes = arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES);
+        self.size += COMMAND_BYTES + bytes.sum::<usize>();
+        if self.size > TRANSACTION_BYTES {
+            return false;
+        }
+        self.commands.push((spec, arguments.len()));
+        for argument in arguments {
+            self.lengths.push(argument.len());
+            self.bytes.extend_from_slice(argument);
+        }
+        true
+    }
+
+    /// Notes that a command was refused, and frees the others.
+    fn abort(&mut self) {
+        *self = Self { aborted: true, ..Self::default() };
+    }
+
+    /// Returns the arguments of all commands.
+    fn arguments(&self) -> Vec<&[u8]> {
+        let mut rest = &self.bytes[..];
+        let arguments = self.lengths.iter().map(|length| {
+            let (argument, behind) = rest.split_at(*length);
+            rest = behind;
+            argument
+        });
+        arguments.collect()
+    }
+}
+
+/// A command of a transaction, and its arguments.
+pub(super) type Queued<'q> = (&'static CommandSpec, &'q [&'q [u8]]);
+
+/// Returns whether a command is executed by the session, as a part of the transaction.
+fn is_about_keys(spec: &CommandSpec) -> bool {
+    spec.keys.0 != 0 || matches!(spec.id, Id::FlushDb | Id::FlushAll | Id::Memory | Id::Object)
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// MULTI.
+    pub(super) fn multi(&mut self) -> Result<(), CommandError> {
+        if self.connection.queue.is_some() {
+            return Err("ERR MULTI calls can not be nested".into());
+        }
+        self.connection.queue = Some(Box::default());
+        self.connection.update_blocked();
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// DISCARD.
+    pub(super) fn discard(&mut self) -> Result<(), CommandError> {
+        if self.connection.queue.is_none() {
+            return Err("ERR DISCARD without MULTI".into());
+        }
+        self.end_transaction();
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// WATCH.
+    pub(super) fn watch(&mut self, keys: &[&'a [u8]]) -> Result<(), CommandError> {
+        if self.connection.queue.is_some() {
+            return Err("ERR WATCH inside MULTI is not allowed".into());
+        }
+        // The changes of earlier commands are no changes of watched keys.
+        self.execute_batch();
+        let watch = self.connection.watch.get_or_insert_default();
+        if !watch.is_changed() && !self.session.watch_keys(watch, keys) {
+            // A client that does not read this reply must not have its transaction executed.
+            watch.set_changed();
+            return Err("ERR this connection watches too many keys".into());
+        }
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// UNWATCH.
+    pub(super) fn unwatch(&mut self) {
+        self.connection.watch = None;
+        self.reply(|out| out.ok());
+    }
+
+    /// EXEC.
+    pub(super) fn exec(&mut self) -> Result<(), CommandError> {
+        let watch = self.connection.watch.take();
+        let Some(queue) = self.connection.queue.take() else {
+            self.connection.watch = watch;
+            return Err("ERR EXEC without MULTI".into());
+        };
+        self.connection.update_blocked();
+        if queue.aborted {
+            return Err(ABORTED.into());
+        }
+        self.execute_batch();
+        if self.next != NextStep::Continue {
+            return Ok(());
+        }
+        let arguments = queue.arguments();
+        let mut rest = &arguments[..];
+        let commands = queue.commands.iter().map(|(spec, count)| {
+            let (own, behind) = rest.split_at(*count);
+            rest = behind;
+            (*spec, own)
+        });
+        let commands: Vec<Queued<'_>> = commands.collect();
+        if let Some(group) = self.group() {
+            self.route_transaction(group, &commands)?;
+        }
+        self.execute_transaction(&commands, watch.as_deref())
+    }
+
+    fn execute_transaction(
+        &mut self,
+        commands: &[Queued<'_>],
+        watch: Option<&KeyWatch>,
+    ) -> Result<(), CommandError> {
+        let (redirects, protocol) = (self.redirects(), self.connection.protocol);
+        let batch = std::mem::take(&mut self.batch).emptied();
+        let mut execution = self.nested(batch);
+        execution.collects = true;
+        let mut places = Vec::new();
+        for (spec, arguments) in commands {
+            if is_about_keys(spec) {
+                execution.dispatch_queued(spec, arguments);
+            } else {
+                places.push(execution.batch.place());
+            }
+        }
+        let most = execution.max_out.saturating_sub(execution.out.len());
+        let mut batch = execution.batch;
+        let executed = batch.execute_transaction(execution.session, watch, redirects, most);
+        let mut result = Ok(());
+        match executed {
+            Executed::Done { full: true, .. } => self.next = NextStep::Drop,
+            Executed::Done { lsn, full: false } => {
+                self.lsn = self.lsn.max(lsn);
+                let (ends, replies) = self.execute_keyless(commands);
+                batch.insert_replies(&places, &ends, &replies);
+                let of = (&*self.session, commands.len());
+                if !batch.write_transaction(of, protocol, self.out, self.max_out) {
+                    self.next = NextStep::Drop;
+                }
+            }
+            Executed::Conflict => self.reply(|out| out.null_array()),
+            Executed::Refused(error) => result = Err(error),
+        }
+        batch.clear();
+        self.batch = batch.emptied();
+        result
+    }
+
+    /// Executes those commands of a transaction that are about no key. Returns the end of each reply, and the replies.
+    fn execute_keyless(&mut self, commands: &[Queued<'_>]) -> (Vec<usize>, Vec<u8>) {
+        let (mut ends, mut replies) = (Vec::new(), Vec::new());
+        let most = self.max_out.saturating_sub(self.out.len());
+        let mut execution = self.nested(super::batch::Batch::default());
+        (execution.out, execution.max_out) = (&mut replies, most);
+        for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
+            execution.dispatch_queued(spec, arguments);
+            execution.execute_batch();
+            ends.push(execution.out.len());
+        }
+        (self.lsn, self.next) = (execution.lsn, execution.next);
+        (ends, replies)
+    }
+
+    /// Forgets the queue and the watched keys.
+    fn end_transaction(&mut self) {
+        (self.connection.queue, self.connection.watch) = (None, None);
+        self.connection.update_blocked();
+    }
+
+    /// Replies that a command has a wrong number of arguments.
+    #[cold]
+    pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
+        let mut error = wrong_number(spec.name);
+        if spec.id == Id::Exec {
+            self.end_transaction();
+            error = transaction_refused(&error);
+        }
+        self.error(error.as_ref());
+    }
+
+    /// Handles a command that must not be executed now: it is queued for EXEC, or an earlier SELECT has failed. Returns
+    /// whether it did.
+    ///
+    /// A client that pipelines does not wait for the reply to SELECT. Its commands were meant for another database, and
+    /// must not run in database 0.
+    #[cold]
+    pub(super) fn handle_blocked(&mut self, arguments: &[&'a [u8]]) -> bool {
+        let spec = table::find(arguments[0]);
+        let missing_db = self.connection.missing_db_selected;
+        let checked = if missing_db && spec.is_some_and(CommandSpec::accesses_keys) {
+            Err(MISSING_DB.into())
+        } else if self.connection.queue.is_some() {
+            self.check_queued(spec, arguments)
+        } else {
+            return false;
+        };
+        let queue = &mut self.connection.queue;
+        let error = match checked {
+            Ok(Checked::Now) => return false,
+            Ok(Checked::Invalid) => {
+                queue.iter_mut().for_each(|queue| queue.abort());
+                return false;
+            }
+            Ok(Checked::Queue(spec)) => {
+                if queue.as_mut().is_none_or(|queue| queue.push(spec, arguments)) {
+                    self.connection.command = spec.name;
+                    self.reply(|out| out.simple("QUEUED"));
+                    return true;
+                }
+                TOO_LONG.into()
+            }
+            Err(error) => error,
+        };
+        queue.iter_mut().for_each(|queue| queue.abort());
+        self.error(error.as_ref());
+        true
+    }
+
+    /// Returns what becomes of a command behind MULTI.
+    fn check_queued(
+        &mut self,
+        spec: Option<&'static CommandSpec>,
+        arguments: &[&'a [u8]],
+    ) -> Result<Checked, CommandError> {
+        // Their errors are those of a command that is executed at once.
+        let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else {
+            return Ok(Checked::Invalid);
+        };
+        match spec.id {
+            Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
+                return Ok(Checked::Now);
+            }
+            // They would change how the replies of the transaction are written.
+            Id::Hello => return Err(NOT_ALLOWED.into()),
+            Id::Client if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
+            // The transaction's changes are not published before it ends, so they would not see them.
+            Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize => {
+                let name = spec.name.to_uppercase();
+                let why = "inside a transaction: it would not see the transaction's own changes";
+                return Err(format!("ERR {name} is not allowed {why}").into());
+            }
+            // The commands behind it are meant for another database.
+            Id::Select if number::integer(arguments[1]).is_some_and(|number| number != 0) => {
+                self.select(arguments[1])?;
+            }
+            _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
+            _ => {}
+        }
+        if let Some(group) = self.group() {
+            self.route(group, spec, arguments)?;
+        }
+        Ok(Checked::Queue(spec))
+    }
+}
+
+/// What becomes of a command behind MULTI.
+enum Checked {
+    /// It is executed at once.
+    Now,
+    /// It is executed at once, which fails. The transaction fails, too.
+    Invalid,
+    /// It is queued.
+    Queue(&'static CommandSpec),
+}
+
+/// Checks a command without keys, or with a subcommand.
+fn check_keyless(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), CommandError> {
+    if spec.has_flag("no_multi") {
+        return Err(NOT_ALLOWED.into());
+    }
+    let (Some(name), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
+        return Ok(());
+    };
+    let part = subcommands::find(arguments[0], name);
+    let part = part.ok_or_else(|| unknown_subcommand(spec.name, name))?;
+    if part.takes(arguments.len()) { Ok(()) } else { Err(wrong_number(part.name)) }
+}

@@ -1,0 +1,188 @@
+//! Transactions: requests that are executed together, at one point in time, over all shards that they touch.
+//!
+//! A transaction locks all its shards, checks whatever can refuse it, and makes its requests one after the other. Their
+//! changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
+
+use super::Session;
+use super::multi_key::{Apply, check_sizes};
+use super::read::answer_query;
+use crate::buffers::KEPT;
+use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
+use crate::log::Lsn;
+use crate::request::{Answer, MultiKeyOp, Request, RequestError};
+use crate::state::counters::Counters;
+use crate::state::slots::slot;
+use crate::state::watched_keys::KeyWatch;
+use crate::state::{LockedShards, State};
+use std::sync::Arc;
+
+/// The outcome of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionOutcome {
+    /// Every request was answered. The log entry that must be safe before the answers are shown.
+    Done(Lsn),
+    /// A watched key has changed, so no request was executed.
+    Conflict,
+    /// No request was executed, for this reason. The number is that of a request that the reason is about.
+    Refused(RequestError, usize),
+}
+
+impl Session {
+    /// Answers every request once and in order, by `answer(its number, ...)`, as of one point in time. Or none of them:
+    /// if a key of `watch` has changed, or if one of the requests cannot be executed here and now.
+    ///
+    /// If an answer is an error, the other requests are executed nevertheless. `answer` is called under the locks of
+    /// all keys, and must not use the database.
+    pub fn transaction(
+        &mut self,
+        requests: &[Request<'_>],
+        watch: Option<&KeyWatch>,
+        answer: &mut impl FnMut(usize, Answer<'_>),
+    ) -> TransactionOutcome {
+        let state = Arc::clone(&self.state);
+        let first_change = requests.iter().position(|request| request.query().is_none());
+        let left = match admit(&state, requests, first_change) {
+            Ok(left) => left,
+            Err((error, at)) => return TransactionOutcome::Refused(error, at),
+        };
+        let mut cores = state.lock_all(shards_of(&state, requests, watch));
+        if let Some((error, at)) = refusal(&state, requests, first_change) {
+            return TransactionOutcome::Refused(error, at);
+        }
+        let time = advance(&mut cores, state.clock.now());
+        if watch.is_some_and(|watch| has_conflict(&state, &cores, watch, time)) {
+            return TransactionOutcome::Conflict;
+        }
+        self.entry.clear();
+        let mut apply =
+            Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry, left };
+        let (mut hits, mut misses) = (0, 0);
+        for (number, request) in requests.iter().enumerate() {
+            match request {
+                Request::Read(key, query) | Request::MultiRead(key, query, _) => {
+                    let alive = apply.find_alive(key);
+                    *if alive.is_some() { &mut hits } else { &mut misses } += 1;
+                    let cold = state.cold.as_deref();
+                    answer_query(alive, *query, time, cold, |found| answer(number, found));
+                }
+                Request::Change(key, change) => {
+                    apply.change(key, change, &mut |made| answer(number, made));
+                }
+                Request::MultiKey(op) => {
+                    answer(number, checked(*op).unwrap_or_else(|| apply.run(*op)))
+                }
+            }
+        }
+        Counters::add(&self.counters.hits, hits);
+        Counters::add(&self.counters.misses, misses);
+        let made = match first_change {
+            Some(_) => state.log_and_publish_all(&mut cores, time, &self.entry),
+            None => 0,
+        };
+        if self.entry.capacity() > KEPT {
+            self.entry = Vec::new();
+        }
+        let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
+        TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
+    }
+
+    /// Adds keys to a watch: a transaction with it fails if one of them changes from now on, even if the change is
+    /// undone. Returns whether there was room for all of them.
+    #[must_use]
+    pub fn watch_keys(&mut self, watch: &mut KeyWatch, keys: &[&[u8]]) -> bool {
+        for key in keys {
+            if watch.contains(key) {
+                continue;
+            }
+            if watch.bytes_with(key) > WATCHED_BYTES {
+                return false;
+            }
+            let mut core = self.state.shards[self.state.shard_of(key)].lock();
+            let time = core.advance_time(self.state.clock.now());
+            let existed = core.find(key).is_some_and(|record| !record.is_expired(time));
+            core.watched_keys.watch(watch, key, existed);
+        }
+        true
+    }
+}
+
+/// Checks what needs no lock. Returns the bytes that the log entry has room for besides keys and values.
+fn admit(
+    state: &State,
+    requests: &[Request<'_>],
+    first_change: Option<usize>,
+) -> Result<usize, (RequestError, usize)> {
+    let Some(first) = first_change else { return Ok(0) };
+    let full = state
+        .admit_change(|| requests.iter().map(Request::added_bytes).fold(0, usize::saturating_add))
+        .map_err(|error| (error, first))?;
+    if full && let Some(at) = requests.iter().position(Request::grows) {
+        return Err((RequestError::OutOfMemory, at));
+    }
+    let bytes = requests.iter().map(Request::entry_bytes).fold(0, usize::saturating_add);
+    let most = state.largest_request.min(MAX_MULTI_KEY_BYTES);
+    most.checked_sub(bytes).ok_or_else(|| (state.too_long(), first))
+}
+
+/// Returns the shards that have the keys of these requests and watches.
+fn shards_of(state: &State, requests: &[Request<'_>], watch: Option<&KeyWatch>) -> Vec<usize> {
+    let mut shards = Vec::new();
+    for request in requests {
+        match request {
+            Request::MultiKey(MultiKeyOp::Clear) => return (0..state.shards.len()).collect(),
+            Request::MultiKey(op) => shards.extend(op.keys().map(|key| state.shard_of(key))),
+            _ => shards.extend(request.key().map(|key| state.shard_of(key))),
+        }
+    }
+    shards.extend(watch.iter().flat_map(|watch| watch.keys()).map(|(key, _)| state.shard_of(key)));
+    shards
+}
+
+/// Returns why the transaction cannot be executed, and the request that this is about. The shards are locked: no slot
+/// is lost, and no rollback begins, until the changes are logged.
+fn refusal(
+    state: &State,
+    requests: &[Request<'_>],
+    first_change: Option<usize>,
+) -> Option<(RequestError, usize)> {
+    let owned = |key: &[u8]| state.ownership.has(|| slot(key));
+    let lost = requests.iter().position(|request| match request {
+        Request::MultiKey(op) => !op.keys().all(owned),
+        _ => !request.key().is_none_or(owned),
+    });
+    if let Some(at) = lost {
+        return Some((RequestError::SlotNotOwned, at));
+    }
+    first_change.and_then(|at| Some((state.check_writable().err()?, at)))
+}
+
+/// Returns whether a watched key was changed, has expired, or is another group's.
+fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time: u64) -> bool {
+    let has_gone = |(key, existed): (&[u8], bool)| {
+        let shard = state.shard_of(key);
+        let place = cores.binary_search_by_key(&shard, |(number, _)| *number);
+        let core = &cores[place.expect("the shard of each watched key is locked")].1;
+        let exists = core.find(key).is_some_and(|record| !record.is_expired(time));
+        exists != existed || !state.ownership.has(|| slot(key))
+    };
+    watch.is_changed() || watch.keys().any(has_gone)
+}
+
+/// Brings all locked shards to the same time, and returns it.
+fn advance(cores: &mut LockedShards<'_>, now: u64) -> u64 {
+    let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
+    for (_, core) in cores {
+        core.advance_time(time);
+    }
+    time
+}
+
+/// Returns the error if keys or values of an operation are too long.
+fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
+    match op {
+        MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
+            check_sizes(pairs).err().map(Answer::Error)
+        }
+        MultiKeyOp::DeleteAll(_) | MultiKeyOp::Rename { .. } | MultiKeyOp::Clear => None,
+    }
+}

@@ -1,0 +1,377 @@
+//! builds: asan
+//!
+//! Transactions: all or nothing, for every reader, and not at all if a watched key has changed.
+
+mod support;
+
+use hedgerow_db::request::{
+    Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+};
+use hedgerow_db::{Db, KeyWatch, Options, Session, TimeSource, TransactionOutcome};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use support::{Running, bulk, command};
+
+const ACCOUNTS: usize = 6;
+const EACH: i64 = 1000;
+
+fn in_shards(shards: usize) -> Db {
+    let mut options = Options::in_memory();
+    options.shards = shards;
+    Db::open(options).unwrap()
+}
+
+fn account(number: usize) -> Vec<u8> {
+    format!("account {}", number % ACCOUNTS).into_bytes()
+}
+
+fn set(value: &[u8]) -> Change<'_> {
+    let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+    Change::Set { value, condition, expiry, get: false }
+}
+
+fn get(key: &[u8]) -> Request<'_> {
+    Request::Read(key, Query::Value)
+}
+
+/// Returns a value as a number; 0 if it is missing.
+fn number(answer: Answer<'_>) -> i64 {
+    match answer {
+        Answer::Bytes(text) => std::str::from_utf8(text).unwrap().parse().unwrap(),
+        Answer::Int(number) => number,
+        _ => 0,
+    }
+}
+
+/// Executes a transaction of changes. Returns whether it was executed.
+fn done(session: &mut Session, watch: Option<&KeyWatch>, requests: &[Request<'_>]) -> bool {
+    match session.transaction(requests, watch, &mut |_, _| {}) {
+        TransactionOutcome::Done(_) => true,
+        TransactionOutcome::Conflict => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn watching(session: &mut Session, keys: &[&[u8]]) -> KeyWatch {
+    let mut watch = KeyWatch::default();
+    assert!(session.watch_keys(&mut watch, keys));
+    watch
+}
+
+/// Some threads move amounts between accounts of several shards, and others read all accounts.
+#[test]
+fn no_reader_sees_half_a_transaction() {
+    for shards in [1, 4, 64] {
+        let db = in_shards(shards);
+        for number in 0..ACCOUNTS {
+            db.set(account(number), EACH.to_string()).unwrap();
+        }
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (db, ended) = (&db, &ended);
+            let movers: Vec<_> = (0..2)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        let mut session = db.session();
+                        for round in 0..1500 {
+                            let (from, to) = (account(round + thread), account(round * 5 + 1));
+                            let amount = (round % 7) as i64;
+                            let requests = [
+                                Request::Change(&from, Change::Increment(-amount)),
+                                Request::Change(&to, Change::Increment(amount)),
+                            ];
+                            assert!(done(&mut session, None, &requests));
+                        }
+                    })
+                })
+                .collect();
+            for as_transaction in [true, false] {
+                scope.spawn(move || {
+                    let (mut session, keys) = (db.session(), (0..ACCOUNTS).map(account));
+                    let keys: Vec<Vec<u8>> = keys.collect();
+                    let mut requests: Vec<_> = keys.iter().map(|key| get(key)).collect();
+                    if !as_transaction {
+                        requests[0] = Request::MultiRead(&keys[0], Query::Value, ACCOUNTS);
+                    }
+                    // Relaxed: the threads share nothing else.
+                    while !ended.load(Ordering::Relaxed) {
+                        let mut sum = 0;
+                        let mut add = |_: usize, answer: Answer<'_>| sum += number(answer);
+                        if as_transaction {
+                            session.transaction(&requests, None, &mut add);
+                        } else {
+                            session.execute(&requests, &mut add);
+                        }
+                        assert_eq!(sum, EACH * ACCOUNTS as i64, "the sum, with {shards} shards");
+                    }
+                });
+            }
+            let moved = movers.into_iter().map(|mover| mover.join()).find(Result::is_err);
+            // Relaxed: as above.
+            ended.store(true, Ordering::Relaxed);
+            assert!(moved.is_none(), "{moved:?}");
+        });
+    }
+}
+
+/// Each thread reads a number, and stores the next one if nobody else has changed it.
+#[test]
+fn watched_increments_lose_none() {
+    const ROUNDS: i64 = 400;
+    for shards in [1, 16] {
+        let db = in_shards(shards);
+        let conflicts = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for thread in 0..3_i64 {
+                let (db, conflicts) = (&db, &conflicts);
+                scope.spawn(move || {
+                    let (mut session, mut rounds) = (db.session(), 0);
+                    while rounds < ROUNDS {
+                        let watch = watching(&mut session, &[b"one", b"other"]);
+                        let mut values = [0; 2];
+                        session.execute(&[get(b"one"), get(b"other")], &mut |at, answer| {
+                            values[at] = number(answer);
+                        });
+                        // Half of the threads watch what they do not change.
+                        let texts = values.map(|value| (value + 1).to_string());
+                        let mut requests = vec![Request::Change(b"one", set(texts[0].as_bytes()))];
+                        if thread != 0 {
+                            requests.push(Request::Change(b"other", set(texts[1].as_bytes())));
+                        }
+                        if done(&mut session, Some(&watch), &requests) {
+                            rounds += 1;
+                        } else {
+                            // Relaxed: a count.
+                            conflicts.fetch_add(1, Ordering::Relaxed);
+                            thread::yield_now();
+                        }
+                    }
+                });
+            }
+        });
+        let mut found = Vec::new();
+        db.session().execute(&[get(b"one"), get(b"other")], &mut |_, answer| {
+            found.push(number(answer));
+        });
+        assert_eq!(
+            found,
+            [3 * ROUNDS, 2 * ROUNDS],
+            "with {shards} shards, {conflicts:?} conflicts"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_comes_back_is_a_change() {
+    let db = in_shards(4);
+    let mut session = db.session();
+    db.set("rose", "red").unwrap();
+    let watch = watching(&mut session, &[b"daisy", b"rose"]);
+    db.set("rose", "white").unwrap();
+    db.set("rose", "red").unwrap();
+    assert!(!done(&mut session, Some(&watch), &[get(b"rose")]), "a change was not noticed");
+    let watch = watching(&mut session, &[b"daisy"]);
+    db.set("daisy", "white").unwrap();
+    db.delete("daisy").unwrap();
+    assert!(!done(&mut session, Some(&watch), &[]), "a change was not noticed");
+    // Its own changes do not count before the watch, and each transaction needs a watch of its own.
+    let watch = watching(&mut session, &[b"rose"]);
+    assert!(done(&mut session, Some(&watch), &[Request::Change(b"rose", set(b"pink"))]));
+    assert!(!done(&mut session, Some(&watch), &[]), "a change was not noticed");
+}
+
+#[test]
+fn keys_that_expire_are_changes() {
+    let time = Arc::new(AtomicU64::new(1_000_000));
+    let mut options = Options::in_memory();
+    options.time = TimeSource::Manual(Arc::clone(&time));
+    let db = Db::open(options).unwrap();
+    let mut session = db.session();
+    let until = |end| Change::Set {
+        value: b"red",
+        condition: SetCondition::Always,
+        expiry: Expiry::At(end),
+        get: false,
+    };
+    session.execute(&[Request::Change(b"rose", until(1_000_500))], &mut |_, _| {});
+    let (watch, other) = (watching(&mut session, &[b"rose"]), watching(&mut session, &[b"daisy"]));
+    assert!(done(&mut session, Some(&watch), &[get(b"rose")]));
+    // Relaxed: this thread reads it.
+    time.store(1_001_000, Ordering::Relaxed);
+    assert!(!done(&mut session, Some(&watch), &[get(b"daisy")]), "it has expired");
+    // A key that had expired before is none.
+    let watch = watching(&mut session, &[b"rose"]);
+    db.delete("rose").unwrap();
+    assert!(done(&mut session, Some(&watch), &[]));
+    assert!(done(&mut session, Some(&other), &[]));
+}
+
+#[test]
+fn evicted_keys_are_changes() {
+    let mut options = Options::in_memory();
+    (options.shards, options.eviction) = (1, hedgerow_db::options::Eviction::Random);
+    let db = Db::open(options).unwrap();
+    let mut session = db.session();
+    db.set("rose", vec![b'r'; 1000]).unwrap();
+    let watch = watching(&mut session, &[b"rose"]);
+    db.set_max_memory(1);
+    db.set("daisy", "white").unwrap();
+    assert_eq!(db.get("rose").unwrap(), None, "nothing was evicted");
+    db.set("rose", vec![b'r'; 1000]).unwrap_or_default();
+    assert!(!done(&mut session, Some(&watch), &[]), "it was evicted");
+}
+
+/// A full memory refuses a transaction as a whole.
+#[test]
+fn a_refused_transaction_changes_nothing() {
+    let db = in_shards(4);
+    let mut session = db.session();
+    db.set("rose", "red").unwrap();
+    db.set_max_memory(1);
+    let requests =
+        [Request::Change(b"rose", Change::Delete), Request::Change(b"daisy", set(b"white"))];
+    let outcome = session.transaction(&requests, None, &mut |_, _| panic!("it was executed"));
+    assert_eq!(outcome, TransactionOutcome::Refused(RequestError::OutOfMemory, 1));
+    assert_eq!(db.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
+    assert!(done(&mut session, None, &requests[..1]), "it needs no memory");
+}
+
+/// Changes of one transaction that meet each other's keys.
+#[test]
+fn requests_see_those_before_them() {
+    let db = in_shards(64);
+    let rename = |from, to| Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false });
+    let requests = [
+        Request::Change(b"a", set(b"1")),
+        rename(b"a", b"b"),
+        rename(b"b", b"c"),
+        Request::Change(b"c", Change::Increment(1)),
+        Request::MultiKey(MultiKeyOp::Clear),
+        get(b"c"),
+        Request::Change(b"c", Change::Increment(5)),
+        rename(b"nothing", b"c"),
+        get(b"c"),
+    ];
+    let mut answers = Vec::new();
+    let outcome = db.session().transaction(&requests, None, &mut |_, answer| {
+        answers.push(format!("{answer:?}"));
+    });
+    assert!(matches!(outcome, TransactionOutcome::Done(_)));
+    let wanted = [
+        "Done",
+        "Done",
+        "Done",
+        "Int(2)",
+        "Done",
+        "Nil",
+        "Int(5)",
+        "Error(NoSuchKey)",
+        "Bytes([53])",
+    ];
+    assert_eq!(answers, wanted);
+    assert_eq!(db.stats().keys, 1);
+}
+
+// -------------------------------------------------------------------------------- over RESP
+
+#[test]
+fn clients_wait_for_the_whole_queue() {
+    let server = Running::new(|_| {});
+    let (mut client, mut other) = (server.client(), server.client());
+    client.send(b"MULTI\r\nSET rose red\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+    other.send(b"GET rose\r\nSET daisy white\r\n");
+    other.expect(b"$-1\r\n+OK\r\n");
+    client.send(b"EXEC\r\n");
+    client.expect(b"*2\r\n+OK\r\n$3\r\nred\r\n");
+    // Quoted words are not in the input, and replies that nobody wants are not written.
+    client.send(
+        b"CLIENT REPLY OFF\r\nMULTI\r\nSET rose \"pale pink\"\r\nEXEC\r\nCLIENT REPLY ON\r\n",
+    );
+    client.send(b"GET rose\r\n");
+    client.expect(b"+OK\r\n$9\r\npale pink\r\n");
+    client.send(b"WATCH rose\r\n");
+    client.expect(b"+OK\r\n");
+    other.send(b"SET rose red\r\n");
+    other.expect(b"+OK\r\n");
+    client.send(b"MULTI\r\nSET rose white\r\nCONFIG SET maxclients 77\r\nEXEC\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n$3\r\nred\r\n");
+    assert_ne!(server.watcher.max_clients(), 77, "a setting was changed");
+    client.send(b"MULTI\r\nCONFIG SET maxclients 77\r\nPING\r\nGET rose\r\nPING\r\nEXEC\r\n");
+    client.expect(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n");
+    client.expect(b"*4\r\n+OK\r\n+PONG\r\n$3\r\nred\r\n+PONG\r\n");
+    assert_eq!(server.watcher.max_clients(), 77);
+}
+
+#[test]
+fn a_transaction_refuses_what_it_cannot_do() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    let not_allowed = "-ERR Command not allowed inside a transaction\r\n";
+    let own = "inside a transaction: it would not see the transaction's own changes\r\n";
+    for (line, error) in [
+        ("HELLO 3", not_allowed.to_owned()),
+        ("CLIENT REPLY OFF", not_allowed.to_owned()),
+        ("SHUTDOWN", not_allowed.to_owned()),
+        ("KEYS *", format!("-ERR KEYS is not allowed {own}")),
+        ("SCAN 0", format!("-ERR SCAN is not allowed {own}")),
+        ("RANDOMKEY", format!("-ERR RANDOMKEY is not allowed {own}")),
+        ("DBSIZE", format!("-ERR DBSIZE is not allowed {own}")),
+    ] {
+        client.send(format!("MULTI\r\n{line}\r\nSET rose red\r\nEXEC\r\nGET rose\r\n"));
+        client.expect(format!("+OK\r\n{error}+QUEUED\r\n{ABORTED}$-1\r\n"));
+    }
+    // What follows was meant for another database.
+    client.send(b"MULTI\r\nSELECT 1\r\nSET rose red\r\nEXEC\r\nSELECT 0\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n-ERR DB index is out of range\r\n-ERR not executed: ");
+    client.expect(b"the selected database does not exist; only SELECT 0 is valid\r\n");
+    client.expect(format!("{ABORTED}+OK\r\n$-1\r\n"));
+    client.send(b"CONFIG SET maxmemory 1\r\nMULTI\r\nDEL rose\r\nSET rose red\r\nEXEC\r\n");
+    client.expect(b"+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT Transaction discarded ");
+    client.expect(b"because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");
+}
+
+#[test]
+fn queues_and_watches_are_bounded() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    let value = vec![b'v'; 8 << 20];
+    client.send(b"MULTI\r\n");
+    client.expect(b"+OK\r\n");
+    for number in 1..=8 {
+        client.send(command(&[b"SET", b"key", &value]));
+        client.expect(if number < 8 {
+            &b"+QUEUED\r\n"[..]
+        } else {
+            b"-ERR the commands of this transaction exceed 64 MiB\r\n"
+        });
+    }
+    client.send(b"EXEC\r\nSET key 1\r\n");
+    client.expect(b"-EXECABORT Transaction discarded because of previous errors.\r\n+OK\r\n");
+    // Small commands take memory, too.
+    let many = b"PING\r\n".repeat(500_000);
+    thread::scope(|scope| {
+        let mut sender = client.0.try_clone().unwrap();
+        scope.spawn(move || {
+            use std::io::Write;
+            sender.write_all(b"MULTI\r\n").unwrap();
+            sender.write_all(&many).unwrap();
+        });
+        client.expect(b"+OK\r\n");
+        let full = (64 << 20) / (128 + 32 + 4);
+        client.expect(b"+QUEUED\r\n".repeat(full));
+        client.expect(b"-ERR the commands of this transaction exceed 64 MiB\r\n");
+        client.expect(b"+QUEUED\r\n".repeat(500_000 - full - 1));
+    });
+    client.send(b"DISCARD\r\nGET key\r\n");
+    client.expect([&b"+OK\r\n"[..], &bulk(b"1")].concat());
+    let keys: Vec<Vec<u8>> = (0..9000_u32).map(|key| key.to_string().into_bytes()).collect();
+    let mut words: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    words.insert(0, b"WATCH");
+    client.send(command(&words));
+    client.expect(b"-ERR this connection watches too many keys\r\n");
+    client.send(b"MULTI\r\nSET key 2\r\nEXEC\r\nMULTI\r\nGET key\r\nEXEC\r\n");
+    client.expect(b"+OK\r\n+QUEUED\r\n*-1\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n");
+}
