@@ -5,14 +5,18 @@
 #[path = "support/random.rs"]
 mod random;
 
+#[path = "support/requests.rs"]
+mod requests;
+
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::{Fsync, LogError, OpenError};
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
+    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError,
 };
 use hedgerow_db::{Db, Error, Options, Session, TransactionOutcome};
 use random::Random;
+use requests::{FAR, KEYS, LIVES, VALUES, plain_set, with_pipeline};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -23,7 +27,6 @@ use std::thread;
 use std::time::Duration;
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-const FAR: u64 = 1 << 50;
 
 /// The content of a database: value and expiration by key.
 type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
@@ -75,78 +78,6 @@ fn number(db: &Db, key: &str) -> u64 {
     db.get(key).unwrap().map_or(0, |text| String::from_utf8(text).unwrap().parse().unwrap())
 }
 
-const KEYS: [&[u8]; 24] = [
-    b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j", b"k", b"l", b"m", b"n", b"o", b"p",
-    b"q", b"r", b"s", b"t", b"u", b"{u}v", b"{u}w", b"",
-];
-const VALUES: [&[u8]; 9] = [
-    b"",
-    b"0",
-    b"41",
-    b"-7",
-    b"2.5",
-    b"rose",
-    &[b'x'; 300],
-    b"9223372036854775807",
-    &[b'l'; 20_000],
-];
-
-/// Returns a change that sets a value without conditions or an expiration.
-fn plain_set(value: &[u8]) -> Change<'_> {
-    let (condition, expiry) = (SetCondition::Always, Expiry::Never);
-    Change::Set { value, condition, expiry, get: false }
-}
-
-/// Returns a random change. Expirations are past, far away, or one of `lives`.
-fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
-    let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
-    match random.below(12) {
-        0..4 => {
-            let condition = random.of(&[
-                SetCondition::Always,
-                SetCondition::Always,
-                SetCondition::IfAbsent,
-                SetCondition::IfPresent,
-            ]);
-            Change::Set { value, condition, expiry, get }
-        }
-        4 => Change::Delete,
-        5 => Change::GetDelete,
-        6 => Change::Expire {
-            expiry,
-            condition: random.of(&[ExpireCondition::Always, ExpireCondition::Later]),
-            get,
-        },
-        7 | 8 => Change::Increment(random.of(&[1, -5, 1 << 40])),
-        9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
-        10 => Change::Append(value),
-        _ => {
-            let far = random.of(&[0, 0, 0, 0, 0, 0, 0, 17_000, 19_990, 262_100]);
-            Change::SetRange { offset: far + random.below(80) as usize, bytes: value }
-        }
-    }
-}
-
-/// Makes a pipeline and passes it to `run`.
-fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[Request<'_>])) {
-    let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
-    let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
-    let requests: Vec<_> = (0..=random.below(12))
-        .map(|_| match random.below(30) {
-            0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
-            25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
-            26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
-            27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
-            28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
-            _ => {
-                let (from, to) = (random.of(&KEYS), random.of(&KEYS));
-                Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 })
-            }
-        })
-        .collect();
-    run(&requests);
-}
-
 /// Executes requests as one transaction. Returns the entry that the answers need.
 fn transaction(
     session: &mut Session,
@@ -158,8 +89,6 @@ fn transaction(
         other => panic!("{other:?}"),
     }
 }
-
-const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 
 /// A database in memory executes the same requests; the tests of the state compare that one with a model.
 #[test]

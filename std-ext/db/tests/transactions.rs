@@ -4,6 +4,8 @@
 
 mod support;
 
+use hedgerow_db::log::Fsync;
+use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
@@ -11,7 +13,7 @@ use hedgerow_db::{Db, KeyWatch, Options, Session, TimeSource, TransactionOutcome
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use support::{Running, bulk, command};
+use support::{Running, bulk, command, until};
 
 const ACCOUNTS: usize = 6;
 const EACH: i64 = 1000;
@@ -216,10 +218,30 @@ fn evicted_keys_are_changes() {
     db.set("rose", vec![b'r'; 1000]).unwrap();
     let watch = watching(&mut session, &[b"rose"]);
     db.set_max_memory(1);
-    db.set("daisy", "white").unwrap();
+    assert!(db.set("daisy", "white").is_err(), "there is room");
     assert_eq!(db.get("rose").unwrap(), None, "nothing was evicted");
-    db.set("rose", vec![b'r'; 1000]).unwrap_or_default();
+    db.set_max_memory(0);
+    db.set("rose", vec![b'r'; 1000]).unwrap();
     assert!(!done(&mut session, Some(&watch), &[]), "it was evicted");
+}
+
+/// What a watcher has read is gone.
+#[test]
+fn a_rollback_is_a_change() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let mut options = Options::at(folder.path());
+    options.fsync = Fsync::Never;
+    let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
+    let mut session = db.session();
+    db.set("rose", "red").unwrap();
+    let last = session.execute(&[Request::Change(b"rose", set(b"white"))], &mut |_, _| {});
+    disk.change(|faults| faults.room = Some(0));
+    let watch = watching(&mut session, &[b"rose"]);
+    assert!(db.log().commit(last).is_err(), "it was written");
+    disk.change(|faults| faults.room = None);
+    until(|| db.set("daisy", "white").is_ok());
+    let outcome = session.transaction(&[get(b"rose")], Some(&watch), &mut |_, _| {});
+    assert_eq!(outcome, TransactionOutcome::Conflict, "the change was undone");
 }
 
 /// A full memory refuses a transaction as a whole.
@@ -291,6 +313,9 @@ fn clients_wait_for_the_whole_queue() {
     );
     client.send(b"GET rose\r\n");
     client.expect(b"+OK\r\n$9\r\npale pink\r\n");
+    // Changes before WATCH are none of a watched key.
+    client.send(b"SET rose pink\r\nWATCH rose\r\nMULTI\r\nGET rose\r\nEXEC\r\n");
+    client.expect(b"+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$4\r\npink\r\n");
     client.send(b"WATCH rose\r\n");
     client.expect(b"+OK\r\n");
     other.send(b"SET rose red\r\n");
