@@ -116,9 +116,10 @@ fn reopening_restores_the_content() {
                     let mut note = |at: usize, answer: Answer<'_>| {
                         here[at] = Some(format!("{answer:?}"));
                     };
-                    let lsn = match as_transaction {
-                        true => transaction(&mut session, requests, &mut note),
-                        false => session.execute(requests, &mut note),
+                    let lsn = if as_transaction {
+                        transaction(&mut session, requests, &mut note)
+                    } else {
+                        session.execute(requests, &mut note)
                     };
                     db.log().wait(lsn).unwrap();
                     beside.execute(requests, &mut |at, answer| {

@@ -225,7 +225,7 @@ fn evicted_keys_are_changes() {
     assert!(!done(&mut session, Some(&watch), &[]), "it was evicted");
 }
 
-/// What a watcher has read is gone.
+/// A watcher has read a value that is undone.
 #[test]
 fn a_rollback_is_a_change() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
@@ -348,7 +348,7 @@ fn a_transaction_refuses_what_it_cannot_do() {
         client.send(format!("MULTI\r\n{line}\r\nSET rose red\r\nEXEC\r\nGET rose\r\n"));
         client.expect(format!("+OK\r\n{error}+QUEUED\r\n{ABORTED}$-1\r\n"));
     }
-    // What follows was meant for another database.
+    // The commands after SELECT were meant for another database.
     client.send(b"MULTI\r\nSELECT 1\r\nSET rose red\r\nEXEC\r\nSELECT 0\r\nGET rose\r\n");
     client.expect(b"+OK\r\n-ERR DB index is out of range\r\n-ERR not executed: ");
     client.expect(b"the selected database does not exist; only SELECT 0 is valid\r\n");

@@ -307,7 +307,7 @@ impl<'a> Batch<'a> {
         out.array(commands);
         let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
         for stored in &self.stored {
-            // Such an error has refused the transaction.
+            // This error has refused the transaction, so no answer is one.
             replies.answer(stored.answer(&self.stored_bytes), |_| DOWN.into());
         }
         replies.prepared();

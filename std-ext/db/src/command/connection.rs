@@ -1,6 +1,6 @@
 //! The state of a connection between its commands.
 
-use crate::command::transaction::Queue;
+use crate::command::queue::Queue;
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use crate::state::watched_keys::KeyWatch;

@@ -21,6 +21,7 @@ mod glob;
 mod info;
 mod keyspace;
 mod memory;
+mod queue;
 mod redirects;
 mod replication;
 mod reply;

@@ -8,10 +8,10 @@ use crate::cluster::view::{Role, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::command_info::places;
 use crate::command::execute::Execution;
+use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
-use crate::command::transaction::Queued;
 use crate::state::slots::slot;
 
 /// The reply to commands while the data is being loaded.

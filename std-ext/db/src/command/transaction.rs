@@ -7,9 +7,9 @@
 use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_number};
 use crate::command::batch::{Executed, transaction_refused};
 use crate::command::execute::{Execution, NextStep};
+use crate::command::queue::Queued;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
-use crate::limits::TRANSACTION_BYTES;
 use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
 
@@ -18,63 +18,6 @@ const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
 const TOO_LONG: &str = "ERR the commands of this transaction exceed 64 MiB";
 const MISSING_DB: &str =
     "ERR not executed: the selected database does not exist; only SELECT 0 is valid";
-
-/// Bytes that a queued command and its argument take besides the arguments' own, also while EXEC runs.
-const COMMAND_BYTES: usize = 128;
-const ARGUMENT_BYTES: usize = 32;
-
-/// The commands between MULTI and EXEC.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// Each command and the number of its arguments.
-    commands: Vec<(&'static CommandSpec, usize)>,
-    lengths: Vec<usize>,
-    bytes: Vec<u8>,
-    /// An estimate of the memory that all this takes.
-    size: usize,
-    /// A command was refused, so EXEC executes nothing.
-    aborted: bool,
-}
-
-impl Queue {
-    /// Adds a command. Returns whether there was room.
-    fn push(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> bool {
-        // Nobody will execute it.
-        if self.aborted {
-            return true;
-        }
-        let bytes = arguments.iter().map(|argument| argument.len() + ARGUMENT_BYTES);
-        self.size += COMMAND_BYTES + bytes.sum::<usize>();
-        if self.size > TRANSACTION_BYTES {
-            return false;
-        }
-        self.commands.push((spec, arguments.len()));
-        for argument in arguments {
-            self.lengths.push(argument.len());
-            self.bytes.extend_from_slice(argument);
-        }
-        true
-    }
-
-    /// Notes that a command was refused, and frees the others.
-    fn abort(&mut self) {
-        *self = Self { aborted: true, ..Self::default() };
-    }
-
-    /// Returns the arguments of all commands.
-    fn arguments(&self) -> Vec<&[u8]> {
-        let mut rest = &self.bytes[..];
-        let arguments = self.lengths.iter().map(|length| {
-            let (argument, behind) = rest.split_at(*length);
-            rest = behind;
-            argument
-        });
-        arguments.collect()
-    }
-}
-
-/// A command of a transaction, and its arguments.
-pub(super) type Queued<'q> = (&'static CommandSpec, &'q [&'q [u8]]);
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
 fn is_about_keys(spec: &CommandSpec) -> bool {
@@ -134,7 +77,7 @@ impl<'a> Execution<'_, 'a> {
             return Err("ERR EXEC without MULTI".into());
         };
         self.connection.update_blocked();
-        if queue.aborted {
+        if queue.is_aborted() {
             return Err(ABORTED.into());
         }
         self.execute_batch();
@@ -142,13 +85,7 @@ impl<'a> Execution<'_, 'a> {
             return Ok(());
         }
         let arguments = queue.arguments();
-        let mut rest = &arguments[..];
-        let commands = queue.commands.iter().map(|(spec, count)| {
-            let (own, behind) = rest.split_at(*count);
-            rest = behind;
-            (*spec, own)
-        });
-        let commands: Vec<Queued<'_>> = commands.collect();
+        let commands = queue.commands(&arguments);
         if let Some(group) = self.group() {
             self.route_transaction(group, &commands)?;
         }
@@ -247,7 +184,9 @@ impl<'a> Execution<'_, 'a> {
         let error = match checked {
             Ok(Checked::Now) => return false,
             Ok(Checked::Invalid) => {
-                queue.iter_mut().for_each(|queue| queue.abort());
+                if let Some(queue) = queue {
+                    queue.abort();
+                }
                 return false;
             }
             Ok(Checked::Queue(spec)) => {
@@ -260,7 +199,9 @@ impl<'a> Execution<'_, 'a> {
             }
             Err(error) => error,
         };
-        queue.iter_mut().for_each(|queue| queue.abort());
+        if let Some(queue) = queue {
+            queue.abort();
+        }
         self.error(error.as_ref());
         true
     }
@@ -302,7 +243,7 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// What becomes of a command behind MULTI.
+/// How a command behind MULTI is handled.
 enum Checked {
     /// It is executed at once.
     Now,

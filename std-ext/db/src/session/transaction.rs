@@ -1,7 +1,7 @@
 //! Transactions: requests that are executed together, at one point in time, over all shards that they touch.
 //!
-//! A transaction locks all its shards, checks whatever can refuse it, and makes its requests one after the other. Their
-//! changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
+//! A transaction locks all its shards, checks every reason to refuse it, and executes its requests one after the other.
+//! Their changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
 
 use super::Session;
 use super::multi_key::{Apply, check_sizes};
@@ -69,7 +69,7 @@ impl Session {
                     apply.change(key, change, &mut |made| answer(number, made));
                 }
                 Request::MultiKey(op) => {
-                    answer(number, checked(*op).unwrap_or_else(|| apply.run(*op)))
+                    answer(number, checked(*op).unwrap_or_else(|| apply.run(*op)));
                 }
             }
         }
