@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use support::{Running, bulk, command, until};
 
-const ACCOUNTS: usize = 6;
+const ACCOUNTS: u16 = 6;
 const EACH: i64 = 1000;
 
 fn in_shards(shards: usize) -> Db {
@@ -24,7 +24,7 @@ fn in_shards(shards: usize) -> Db {
     Db::open(options).unwrap()
 }
 
-fn account(number: usize) -> Vec<u8> {
+fn account(number: u16) -> Vec<u8> {
     format!("account {}", number % ACCOUNTS).into_bytes()
 }
 
@@ -78,9 +78,9 @@ fn no_reader_sees_half_a_transaction() {
                         let mut session = db.session();
                         for round in 0..1500 {
                             let (from, to) = (account(round + thread), account(round * 5 + 1));
-                            let amount = (round % 7) as i64;
+                            let amount = (round % 7).into();
                             let requests = [
-                                Request::Change(&from, Change::Increment(-amount)),
+                                Request::Change(&from, Change::Increment(-i64::from(round % 7))),
                                 Request::Change(&to, Change::Increment(amount)),
                             ];
                             assert!(done(&mut session, None, &requests));
@@ -94,7 +94,7 @@ fn no_reader_sees_half_a_transaction() {
                     let keys: Vec<Vec<u8>> = keys.collect();
                     let mut requests: Vec<_> = keys.iter().map(|key| get(key)).collect();
                     if !as_transaction {
-                        requests[0] = Request::MultiRead(&keys[0], Query::Value, ACCOUNTS);
+                        requests[0] = Request::MultiRead(&keys[0], Query::Value, keys.len());
                     }
                     // Relaxed: the threads share nothing else.
                     while !ended.load(Ordering::Relaxed) {
@@ -105,7 +105,11 @@ fn no_reader_sees_half_a_transaction() {
                         } else {
                             session.execute(&requests, &mut add);
                         }
-                        assert_eq!(sum, EACH * ACCOUNTS as i64, "the sum, with {shards} shards");
+                        assert_eq!(
+                            sum,
+                            EACH * i64::from(ACCOUNTS),
+                            "the sum, with {shards} shards"
+                        );
                     }
                 });
             }
@@ -333,7 +337,7 @@ fn clients_wait_for_the_whole_queue() {
 fn a_transaction_refuses_what_it_cannot_do() {
     let server = Running::new(|_| {});
     let mut client = server.client();
-    const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
     let not_allowed = "-ERR Command not allowed inside a transaction\r\n";
     let own = "inside a transaction: it would not see the transaction's own changes\r\n";
     for (line, error) in [
@@ -346,13 +350,13 @@ fn a_transaction_refuses_what_it_cannot_do() {
         ("DBSIZE", format!("-ERR DBSIZE is not allowed {own}")),
     ] {
         client.send(format!("MULTI\r\n{line}\r\nSET rose red\r\nEXEC\r\nGET rose\r\n"));
-        client.expect(format!("+OK\r\n{error}+QUEUED\r\n{ABORTED}$-1\r\n"));
+        client.expect(format!("+OK\r\n{error}+QUEUED\r\n{aborted}$-1\r\n"));
     }
     // The commands after SELECT were meant for another database.
     client.send(b"MULTI\r\nSELECT 1\r\nSET rose red\r\nEXEC\r\nSELECT 0\r\nGET rose\r\n");
     client.expect(b"+OK\r\n-ERR DB index is out of range\r\n-ERR not executed: ");
     client.expect(b"the selected database does not exist; only SELECT 0 is valid\r\n");
-    client.expect(format!("{ABORTED}+OK\r\n$-1\r\n"));
+    client.expect(format!("{aborted}+OK\r\n$-1\r\n"));
     client.send(b"CONFIG SET maxmemory 1\r\nMULTI\r\nDEL rose\r\nSET rose red\r\nEXEC\r\n");
     client.expect(b"+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT Transaction discarded ");
     client.expect(b"because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// The outcome of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TransactionOutcome {
     /// Every request was answered. The log entry that must be safe before the answers are shown.
     Done(Lsn),
