@@ -7,7 +7,7 @@
 use crate::Session;
 use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
-use crate::command::redirects::{DOWN, Redirects};
+use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
 use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
@@ -90,6 +90,7 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Empties the batch, for requests of another lifetime. Frees the buffers that have become large.
+    #[inline]
     pub(super) fn emptied<'b>(self) -> Batch<'b> {
         Batch {
             requests: emptied(self.requests),
@@ -220,10 +221,7 @@ impl<'a> Batch<'a> {
                 lsn = session.execute(&requests, &mut |request, answer| {
                     stored[request] = store(answer, bytes, max_stored, &mut full);
                 });
-                for (stored, request) in stored.iter().zip(&requests) {
-                    let redirection = |lost| redirects.refused(request, lost);
-                    replies.answer(stored.answer(bytes), redirection);
-                }
+                replies.stored_answers(stored, bytes, &requests, redirects);
             } else {
                 // Without changes, answers arrive in order and are written as they come.
                 lsn = session.execute(&requests, &mut |request, answer| {
@@ -248,14 +246,15 @@ impl<'a> Batch<'a> {
         redirects: Redirects<'_>,
         max_out: usize,
     ) -> Executed {
-        let mut requests = shortened(std::mem::take(&mut self.requests));
+        // The batch keeps its own for the replies.
+        let mut requests = shortened(self.requests.clone());
         complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
         let (stored, bytes, mut full) = (&mut self.stored, &mut self.stored_bytes, false);
         stored.resize(requests.len(), StoredAnswer::Nil);
         let outcome = session.transaction(&requests, watch, &mut |request, answer| {
             stored[request] = store(answer, bytes, max_out, &mut full);
         });
-        let executed = match outcome {
+        match outcome {
             TransactionOutcome::Done(lsn) => Executed::Done { lsn, full },
             TransactionOutcome::Conflict => Executed::Conflict,
             TransactionOutcome::Refused(why, at) => Executed::Refused(match why {
@@ -264,9 +263,7 @@ impl<'a> Batch<'a> {
                 }
                 _ => transaction_refused(error_text(why)),
             }),
-        };
-        self.requests = emptied(requests);
-        executed
+        }
     }
 
     /// Returns the place behind the replies so far.
@@ -298,6 +295,7 @@ impl<'a> Batch<'a> {
     pub(super) fn write_transaction(
         &mut self,
         (session, commands): (&Session, usize),
+        redirects: Redirects<'_>,
         protocol: Protocol,
         out: &mut Vec<u8>,
         max_out: usize,
@@ -306,10 +304,7 @@ impl<'a> Batch<'a> {
         let mut out = Writer::new(out, protocol);
         out.array(commands);
         let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
-        for stored in &self.stored {
-            // This error has refused the transaction, so no answer is one.
-            replies.answer(stored.answer(&self.stored_bytes), |_| DOWN.into());
-        }
+        replies.stored_answers(&self.stored, &self.stored_bytes, &self.requests, redirects);
         replies.prepared();
         let full = replies.full;
         self.clear();
@@ -369,6 +364,7 @@ pub(super) fn transaction_refused(error: &str) -> CommandError {
 }
 
 /// Gives requests the keys that were in a buffer.
+#[inline]
 fn complete<'a>(
     requests: &mut [Request<'a>],
     deferred: &[DeferredKeys],
@@ -496,6 +492,20 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             self.full = true;
         }
         fits
+    }
+
+    /// Writes what stored answers add to the replies.
+    fn stored_answers(
+        &mut self,
+        stored: &[StoredAnswer],
+        bytes: &[u8],
+        requests: &[Request<'_>],
+        redirects: Redirects<'_>,
+    ) {
+        for (stored, request) in stored.iter().zip(requests) {
+            let redirection = |lost| redirects.refused(request, lost);
+            self.answer(stored.answer(bytes), redirection);
+        }
     }
 
     /// Writes what an answer adds to the replies. `redirection` returns the error for a request that only the primary

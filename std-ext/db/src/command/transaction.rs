@@ -120,7 +120,7 @@ impl<'a> Execution<'_, 'a> {
                 let (ends, replies) = self.execute_keyless(commands);
                 batch.insert_replies(&places, &ends, &replies);
                 let of = (&*self.session, commands.len());
-                if !batch.write_transaction(of, protocol, self.out, self.max_out) {
+                if !batch.write_transaction(of, redirects, protocol, self.out, self.max_out) {
                     self.next = NextStep::Drop;
                 }
             }
