@@ -272,10 +272,10 @@ impl State {
         // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
         // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        core.watched_keys.note(log);
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
         self.marks.note(entry, log);
-        core.watched_keys.note(log);
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
