@@ -133,7 +133,7 @@ impl Ownership {
     }
 
     /// Returns the slots of the group. Exact if the caller holds the locks of all shards.
-    #[cfg(any(test, feature = "cluster"))]
+    #[cfg(feature = "cluster")]
     pub(crate) fn slots(&self) -> SlotSet {
         let Some(own) = &self.0 else { return SlotSet::all() };
         let mut bits = [0; SLOT_SET_BYTES];
