@@ -18,8 +18,10 @@
 //! No model checks these orderings, for the reason given in [`super`]. `session/ownership_tests.rs` checks the order of
 //! lookup, check and count, by changes between them.
 
+#[cfg(feature = "cluster")]
+use crate::slot_set::SLOT_SET_BYTES;
 #[cfg(any(test, feature = "cluster"))]
-use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
+use crate::slot_set::SlotSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The slots of one word.
