@@ -618,7 +618,7 @@ mod tests {
         assert_eq!(pool.usage().0, 0, "all lines were returned");
     }
 
-    /// Each step of such an index is counted before it is made, and lists are not among what is counted.
+    /// The budget counts each step of the index before it is made, and counts no lists.
     #[test]
     fn an_index_with_a_budget_sets_no_lines_aside() {
         let pool = Pool::<words::Indirect, ()>::new(Arena::none());
