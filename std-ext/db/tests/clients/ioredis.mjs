@@ -157,9 +157,13 @@ test("pipelines", async () => {
   await eager.quit();
 });
 
+test("transactions", async () => {
+  assert.deepEqual(await it.multi().set("multi", 1).incr("multi").exec(), [[null, "OK"], [null, 2]]);
+});
+
 test("what there is not", async () => {
   await assert.rejects(it.hset("hash", "field", 1), { message: /^ERR unknown command 'hset'/ });
-  await assert.rejects(it.multi().set("a", 1).exec(), { message: /EXECABORT/ });
+  await assert.rejects(it.multi().hset("hash", "field", 1).set("a", 1).exec(), { message: /EXECABORT/ });
   await assert.rejects(it.eval("return 1", 0), { message: /^ERR unknown command 'eval'/ });
   await assert.rejects(it.select(1), { message: "ERR DB index is out of range" });
   // What is meant for another database is not done in this one.
