@@ -50,11 +50,7 @@ impl Session {
             return (0, Answer::Error(error));
         }
         self.since.answer_locked(&state);
-        let now = state.clock.now();
-        let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
-        for (_, core) in &mut cores {
-            core.advance_time(time);
-        }
+        let time = advance(&mut cores, state.clock.now());
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
         let mut apply =
@@ -65,6 +61,15 @@ impl Session {
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
+}
+
+/// Brings all locked shards to the same time, and returns it.
+pub(super) fn advance(cores: &mut LockedShards<'_>, now: u64) -> u64 {
+    let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
+    for (_, core) in cores {
+        core.advance_time(time);
+    }
+    time
 }
 
 pub(super) fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {

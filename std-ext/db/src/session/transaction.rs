@@ -4,7 +4,7 @@
 //! Their changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
 
 use super::Session;
-use super::multi_key::{Apply, check_sizes};
+use super::multi_key::{Apply, advance, check_sizes};
 use super::read::answer_query;
 use crate::buffers::KEPT;
 use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
@@ -167,15 +167,6 @@ fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time:
         exists != existed || !state.ownership.has(|| slot(key))
     };
     watch.is_changed() || watch.keys().any(has_gone)
-}
-
-/// Brings all locked shards to the same time, and returns it.
-fn advance(cores: &mut LockedShards<'_>, now: u64) -> u64 {
-    let time = cores.iter_mut().map(|(_, core)| core.advance_time(now)).max().unwrap_or(now);
-    for (_, core) in cores {
-        core.advance_time(time);
-    }
-    time
 }
 
 /// Returns the error if keys or values of an operation are too long.
