@@ -160,7 +160,7 @@ impl WatchedKeys {
 
 impl Table {
     fn note_key(&mut self, key: &[u8]) {
-        // Their transactions fail now, so nothing has to be noted for them again.
+        // Their transactions fail now, so later changes need not be noted for them.
         if let Some(watchers) = self.keys.remove(key) {
             watchers.iter().for_each(Watcher::note);
             self.watchers -= watchers.len();

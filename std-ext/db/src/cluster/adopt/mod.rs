@@ -255,7 +255,7 @@ impl GroupPlan {
         self.of(several) + &lost + "\n"
     }
 
-    /// Says what a node of the group has to know.
+    /// Tells a node of the group what it needs to serve.
     fn changes(&self, several: bool) -> String {
         let mut text = String::new();
         for (slots, verb) in [(&self.ownership.gains, "gets"), (&self.ownership.loses, "loses")] {
