@@ -8,7 +8,7 @@ use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A server that runs until it is dropped.
 pub struct Running {
@@ -77,13 +77,16 @@ impl Drop for Running {
     }
 }
 
+/// How long a test waits for what must happen: far longer than it takes on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
 /// A client whose reads time out, so that a test fails rather than wait for ever.
 pub struct Client(pub TcpStream);
 
 impl Client {
     pub fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
@@ -140,16 +143,14 @@ pub fn numbers(all: impl Iterator<Item = usize>) -> Vec<u8> {
     all.flat_map(|n| format!(":{n}\r\n").into_bytes()).collect()
 }
 
-/// Waits until a condition holds, which must be soon.
+/// Waits until a condition holds.
 #[track_caller]
 pub fn until(so: impl Fn() -> bool) {
-    for _ in 0..20_000 {
-        if so() {
-            return;
-        }
+    let end = Instant::now() + LIMIT;
+    while !so() {
+        assert!(Instant::now() < end, "the condition did not become true");
         std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("the condition did not become true");
 }
 
 /// Returns a number from the process's status; 0 if the system does not have it.
