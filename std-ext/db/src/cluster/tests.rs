@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something, on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
-/// How long a forked process may take until it executes its program.
-const FORK: Duration = Duration::from_secs(3);
 /// The lease of most tests.
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -83,10 +81,6 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
-        unless_forked(|| Self::try_to_start(settings, folder))
-    }
-
-    fn try_to_start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
         let exit: Arc<Mutex<Option<Exit>>> = Arc::default();
         let of_exit = Arc::clone(&exit);
         let on_exit = Box::new(move |exit| *lock(&of_exit) = Some(exit));
@@ -112,25 +106,9 @@ impl Node {
     }
 }
 
-/// Opens a folder. It may be in use for a moment after it was closed: a process that another test has just forked has a
-/// copy of its lock until it executes its program.
-pub(super) fn unless_forked<T, E: std::fmt::Display>(
-    open: impl Fn() -> Result<T, E>,
-) -> Result<T, E> {
-    let begin = Instant::now();
-    loop {
-        match open() {
-            Err(why) if why.to_string().contains("is in use") && begin.elapsed() < FORK => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            opened => return opened,
-        }
-    }
-}
-
 /// Opens a database without a cluster.
 pub(super) fn open_alone(folder: &Path) -> Db {
-    unless_forked(|| Db::open(Options::at(folder))).unwrap()
+    Db::open(Options::at(folder)).unwrap()
 }
 
 #[track_caller]

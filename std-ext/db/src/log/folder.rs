@@ -15,7 +15,7 @@ pub(crate) const LOCK: &str = "lock";
 pub struct Folder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -38,7 +38,7 @@ impl Folder {
         let lock = open.map_err(|why| OpenError::Io(file.clone(), why))?;
         // `File::try_lock` needs Rust 1.89.
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, _lock: lock })),
+            Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, lock })),
             Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.into())),
             Err(why) => Err(OpenError::Io(file, why.into())),
         }
@@ -98,6 +98,15 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    /// Unlocks the folder. To close the file is not enough: a child process that another thread has forked, and that
+    /// has not executed its program yet, has it open as well.
+    fn drop(&mut self) {
+        // It fails only if the file is not open.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
 /// Creates a folder and its missing parents, and syncs the names of each.
 fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     if path.is_dir() {
@@ -117,4 +126,21 @@ const DIGITS: usize = 20;
 /// Returns the name of a file with a number.
 pub(crate) fn numbered_name(prefix: &str, number: u64) -> String {
     format!("{prefix}{number:020}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a child process has it between `fork` and `exec`.
+    #[test]
+    fn a_folder_is_free_though_a_child_process_has_its_lock_open() {
+        let at = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(at.path()).unwrap();
+        let inherited = folder.lock.try_clone().unwrap();
+        assert!(matches!(Folder::claim(at.path()), Err(OpenError::InUse(_))));
+        drop(folder);
+        Folder::claim(at.path()).expect("the folder is still locked");
+        drop(inherited);
+    }
 }

@@ -77,7 +77,7 @@ impl Drop for Running {
     }
 }
 
-/// How long a test waits for what must happen: far longer than it takes on a busy machine.
+/// How long a test waits for a result: far longer than it takes on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A client whose reads time out, so that a test fails rather than wait for ever.

@@ -8,7 +8,7 @@ use crate::cluster::Exit;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::identity::Belonging;
 use crate::cluster::tests::{
-    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, value, write,
+    Folders, Node, agree, open_alone, pairs, primary, settings, until, value, write,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ fn prepare(
 ) -> Result<Plan, StartError> {
     let paths: Vec<_> = places.iter().map(|&place| folders.at(place).to_owned()).collect();
     let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
-    unless_forked(|| Plan::prepare(settings, &paths, &choices))
+    Plan::prepare(settings, &paths, &choices)
 }
 
 #[track_caller]
@@ -424,7 +424,7 @@ fn groups(folders: Vec<made::Made>) -> Result<Vec<Candidates>, StartError> {
     let paths: Vec<_> = folders.iter().map(|made| made.path.path().to_owned()).collect();
     // Their locks are released, and the directories stay.
     let kept: Vec<_> = folders.into_iter().map(|made| made.path).collect();
-    let opened = unless_forked(|| Candidates::open(&paths, "roses"));
+    let opened = Candidates::open(&paths, "roses");
     drop(kept);
     opened
 }

@@ -228,8 +228,7 @@ pub(super) mod tests {
     pub(in crate::cluster::backup) fn describe_alone(to: &Path, groups: u32) -> Contents {
         let format = Format::new(1, groups).unwrap();
         let all = (0..groups).map(|group| {
-            let claim = || Folder::claim(&to.join(group_folder(group)));
-            let folder = crate::cluster::tests::unless_forked(claim).unwrap();
+            let folder = Folder::claim(&to.join(group_folder(group))).unwrap();
             Belonging::new("roses", &format, group).write(&folder).unwrap();
             describe_group(&folder, group, NodeId([7; 20])).unwrap()
         });
@@ -237,7 +236,7 @@ pub(super) mod tests {
         assert!(
             all.iter().all(|(one, slots)| *slots == SlotSet::of_range(share(one.group, groups)))
         );
-        let root = crate::cluster::tests::unless_forked(|| Folder::claim(to)).unwrap();
+        let root = Folder::claim(to).unwrap();
         describe("roses", &root, &format, (1, all)).unwrap()
     }
 }

@@ -6,7 +6,7 @@ use crate::cluster::error::StartError;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::tests::groups;
 use crate::cluster::tests::{
-    Folders, Node, agree, open_alone, pairs, primary, settings, unless_forked, until, value, write,
+    Folders, Node, agree, open_alone, pairs, primary, settings, until, value, write,
 };
 use crate::config::ClusterSettings;
 use crate::log::LOG;
@@ -22,11 +22,11 @@ fn why(error: Result<Contents, StartError>) -> String {
 }
 
 fn verify(backup: &Path) -> Result<Contents, StartError> {
-    unless_forked(|| super::verify(backup))
+    super::verify(backup)
 }
 
 fn unpack(backup: &Path, to: &Path) -> Result<Contents, StartError> {
-    unless_forked(|| super::unpack(backup, to))
+    super::unpack(backup, to)
 }
 
 fn take(settings: &ClusterSettings, to: &Path, node: Option<&str>) -> Result<Contents, StartError> {
@@ -119,7 +119,7 @@ fn a_backup_has_the_state_at_its_entry() {
     let id = chosen.cluster;
     let prepare = |folder: &PathBuf, replace: Option<&str>| {
         let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
-        unless_forked(|| Plan::prepare(&settings, std::slice::from_ref(folder), &choices))
+        Plan::prepare(&settings, std::slice::from_ref(folder), &choices)
     };
     let refused = prepare(&goes_back, None);
     assert!(refused.err().unwrap().to_string().contains(&format!("--replace {id}")));
@@ -252,7 +252,7 @@ fn other_folders_are_no_backups() {
             "does not say what the files of group 0 have",
         ),
     ] {
-        contents.write(&unless_forked(|| Folder::claim(&backup)).unwrap()).unwrap();
+        contents.write(&Folder::claim(&backup).unwrap()).unwrap();
         assert!(why_not().contains(wanted), "{wanted:?}: {}", why_not());
         fs::write(&described, &good).unwrap();
     }
@@ -330,8 +330,7 @@ fn keys_are_restored_into_an_empty_cluster_only() {
     let (backup, _) = small(folders.at(1));
     let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
     let restore = || {
-        unless_forked(|| super::restore(&settings, &backup, Duration::from_secs(60)))
-            .map_err(|why| why.to_string())
+        super::restore(&settings, &backup, Duration::from_secs(60)).map_err(|why| why.to_string())
     };
     let restored = restore().unwrap();
     assert_eq!((restored.keys, &restored.problems[..]), (22, &[][..]));

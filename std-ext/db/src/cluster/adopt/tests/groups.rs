@@ -148,7 +148,7 @@ fn a_new_etcd_gets_all_groups() {
     let all: Vec<_> = all.map(Path::to_owned).collect();
     let prepare = |folders: &[PathBuf], assign: Vec<(SlotSet, u32)>| {
         let choices = Choices { assign, ..Choices::default() };
-        unless_forked(|| Plan::prepare(&settings, folders, &choices))
+        Plan::prepare(&settings, folders, &choices)
     };
     let why = prepare(&all[..2], Vec::new()).err().unwrap().to_string();
     assert!(why.contains("the slots 8192-16383 have no group"), "{why}");
@@ -223,7 +223,7 @@ fn slots_that_were_leaving_are_given_back() {
     let all: Vec<_> = all.map(Path::to_owned).collect();
     let prepare = |assign: Vec<(SlotSet, u32)>| {
         let choices = Choices { assign, ..Choices::default() };
-        unless_forked(|| Plan::prepare(&settings, &all, &choices))
+        Plan::prepare(&settings, &all, &choices)
     };
     let why = prepare(Vec::new()).err().unwrap().to_string();
     assert!(why.contains("group 0 was losing them by a move") && why.contains("0-4095=0"), "{why}");
