@@ -1,9 +1,12 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
+mod bits;
+
 use std::error::Error;
 use std::fmt;
 
 pub use crate::long_double::LongDouble;
+pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
@@ -50,6 +53,12 @@ impl<'a> Request<'a> {
                         Change::Set { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
+                        Change::SetBit { .. } => 1,
+                        // Each field may be an entry of its own, with the key.
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes()).count();
+                            written.saturating_mul(LONGEST_FIELD + key.len())
+                        }
                         Change::Increment(_)
                         | Change::IncrementFloat(_)
                         | Change::Delete
@@ -64,13 +73,15 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
+                MultiKeyOp::Bitwise { to, .. } => to.len(),
                 MultiKeyOp::Clear => 0,
             },
             Self::Read(..) | Self::MultiRead(..) => 0,
         }
     }
 
-    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves is not counted.
+    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves, and the result of
+    /// a bitwise operation, are not counted.
     pub(crate) fn entry_bytes(&self) -> usize {
         /// A kind, two lengths and an expiration.
         const HEAD: usize = 32;
@@ -84,7 +95,8 @@ impl<'a> Request<'a> {
                 return self.logged_bytes() + LONGEST_FLOAT;
             }
             Self::MultiKey(MultiKeyOp::Clear) => return CLEAR,
-            Self::Change(..) => 1,
+            Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
+            Self::Change(..) | Self::MultiKey(MultiKeyOp::Bitwise { .. }) => 1,
             Self::MultiKey(op) => op.keys().count(),
         };
         self.logged_bytes().saturating_add(changes * HEAD)
@@ -109,6 +121,11 @@ impl<'a> Request<'a> {
                     + match change {
                         Change::Set { value, .. } | Change::Append(value) => value.len(),
                         Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
+                        Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes());
+                            written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
+                        }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
                         Change::Delete | Change::GetDelete | Change::Expire { .. } => 0,
                     }
@@ -119,6 +136,14 @@ impl<'a> Request<'a> {
             Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) => 0,
         }
     }
+}
+
+/// The bytes that an integer of 64 bits touches at most.
+const LONGEST_FIELD: usize = 9;
+
+/// Returns the offset of the byte that has this bit. Longer values than [`LONGEST_VALUE`] do not exist.
+fn byte_of(bit: u64) -> usize {
+    usize::try_from(bit / 8).unwrap_or(usize::MAX).min(LONGEST_VALUE)
 }
 
 /// A property of a key to read.
@@ -146,6 +171,22 @@ pub enum Query {
     /// Approximate seconds since it was last read or written: [`Answer::Int`] or [`Answer::Nil`]. The key does not
     /// count as used.
     IdleTime,
+    /// The bit at this offset: [`Answer::Int`] 1 or 0, which is also the answer behind the value's end.
+    Bit(u64),
+    /// How many bits of a part of the value are set: [`Answer::Int`], 0 if the key is missing.
+    CountBits(BitRange),
+    /// The offset of the first such bit in a part of the value: [`Answer::Int`], -1 if there is none. A missing key has
+    /// only zeros.
+    FindBit {
+        /// The bit.
+        bit: bool,
+        /// The part.
+        range: BitRange,
+        /// Whether zeros follow the value, so that there is always a clear bit, unless the part is empty.
+        padded: bool,
+    },
+    /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.
+    Field(FieldType, u64),
 }
 
 /// A change of one key.
@@ -193,6 +234,16 @@ pub enum Change<'a> {
         /// The bytes to write; empty bytes change nothing.
         bytes: &'a [u8],
     },
+    /// Sets or clears a bit, and pads a short value with zero bytes first. [`Answer::Int`], the bit's value before.
+    SetBit {
+        /// The offset of the bit.
+        offset: u64,
+        /// Its new value.
+        bit: bool,
+    },
+    /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
+    /// integer that is changed, even if that fails. [`Answer::Fields`].
+    Fields(&'a [Field]),
 }
 
 /// The expiration that a change gives a key.
@@ -253,6 +304,16 @@ pub enum MultiKeyOp<'a> {
         /// Whether an existing new key forbids the change.
         if_absent: bool,
     },
+    /// Stores the result of a bitwise operation on the values of `keys`, without expiration. A missing key has an empty
+    /// value. An empty result removes `to`. [`Answer::Int`], the result's length.
+    Bitwise {
+        /// The operation.
+        op: Bitwise,
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the values.
+        keys: &'a [&'a [u8]],
+    },
     /// Removes all keys of the database. [`Answer::Done`].
     Clear,
 }
@@ -260,14 +321,15 @@ pub enum MultiKeyOp<'a> {
 impl<'a> MultiKeyOp<'a> {
     /// Returns the keys that it names.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
-        let (pairs, keys, two): (&[_], &[_], _) = match *self {
-            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], None),
-            Self::DeleteAll(keys) => (&[], keys, None),
-            Self::Rename { from, to, .. } => (&[], &[], Some([from, to])),
-            Self::Clear => (&[], &[], None),
+        let (pairs, keys, named): (&[_], &[_], _) = match *self {
+            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
+            Self::DeleteAll(keys) => (&[], keys, [None; 2]),
+            Self::Rename { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
+            Self::Bitwise { to, keys, .. } => (&[], keys, [Some(to), None]),
+            Self::Clear => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
-        keys.chain(two.into_iter().flatten())
+        keys.chain(named.into_iter().flatten())
     }
 }
 
@@ -284,6 +346,8 @@ pub enum Answer<'a> {
     Bytes(&'a [u8]),
     /// A value as the pieces that store it, in order. Only [`Query::Pieces`] is answered this way.
     Pieces(&'a [&'a [u8]]),
+    /// The answers to the operations of [`Change::Fields`].
+    Fields(FieldValues<'a>),
     /// When the key expires, in milliseconds since 1970; `None` if it does not.
     ExpiresAt(Option<u64>),
     /// The request failed, and nothing changed.

@@ -7,9 +7,12 @@
 #[path = "support/random.rs"]
 mod random;
 
+#[path = "support/model_bits.rs"]
+mod model_bits;
+
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, LongDouble, MultiKeyOp, Query, Request, RequestError,
-    SetCondition,
+    Answer, Change, ExpireCondition, Expiry, Field, LongDouble, MultiKeyOp, Query, Request,
+    RequestError, SetCondition,
 };
 use hedgerow_db::{Db, KeyWatch, Options, Session, TransactionOutcome};
 use random::Random;
@@ -22,6 +25,7 @@ enum Kept {
     Nothing,
     Int(i64),
     Bytes(Vec<u8>),
+    Fields(Vec<Option<i64>>),
     Lives(Option<u64>),
     Error(RequestError),
 }
@@ -33,6 +37,7 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Int(int) => Kept::Int(int),
         Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
+        Answer::Fields(values) => Kept::Fields(values.iter().collect()),
         Answer::ExpiresAt(end) => Kept::Lives(end),
         Answer::Error(error) => Kept::Error(error),
     }
@@ -67,6 +72,10 @@ impl Model {
                 let none = from < 0 && to < 0 && from > to;
                 let part = value.iter().enumerate().filter_map(inside);
                 Kept::Bytes(if none { vec![] } else { part.collect() })
+            }
+            Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
+                let value = found.map(|(value, _)| &value[..]);
+                Kept::Int(model_bits::read(value, query))
             }
             _ => self.value(key),
         }
@@ -174,6 +183,20 @@ impl Model {
                 }
                 Kept::Int(value.len() as i64)
             }
+            Change::SetBit { offset, bit } => {
+                let mut value = old.unwrap_or_default();
+                let before = model_bits::set(&mut value, offset, bit);
+                self.0.insert(key.to_vec(), (value, end));
+                Kept::Int(before.into())
+            }
+            Change::Fields(fields) => {
+                let mut value = old.clone().unwrap_or_default();
+                let answers = model_bits::change(&mut value, fields);
+                if old.is_some() || !value.is_empty() {
+                    self.0.insert(key.to_vec(), (value, end));
+                }
+                Kept::Fields(answers)
+            }
         }
     }
 
@@ -206,6 +229,16 @@ impl Model {
                 self.0.insert(to.to_vec(), found);
                 if absent { Kept::Int(1) } else { Kept::Done }
             }
+            MultiKeyOp::Bitwise { op, to, keys } => {
+                let value = |key: &&[u8]| self.0.get(*key).map_or(&[][..], |(value, _)| value);
+                let result = model_bits::combine(op, &keys.iter().map(value).collect::<Vec<_>>());
+                let length = result.len() as i64;
+                self.0.remove(to);
+                if length > 0 {
+                    self.0.insert(to.to_vec(), (result, None));
+                }
+                Kept::Int(length)
+            }
             MultiKeyOp::Clear => {
                 self.0.clear();
                 Kept::Done
@@ -232,9 +265,9 @@ const WHENS: [ExpireCondition; 6] = [
     ExpireCondition::HasExpiryAndSooner,
 ];
 
-fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
+fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> Change<'a> {
     let get = random.below(2) == 0;
-    match random.below(12) {
+    match random.below(15) {
         0..4 => {
             let condition = random.of(&[
                 SetCondition::Always,
@@ -257,6 +290,8 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         7 | 8 => Change::Increment(random.of(&[1, -5, i64::MAX])),
         9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
+        11 => Change::SetBit { offset: model_bits::any_offset(random), bit: get },
+        12 | 13 => Change::Fields(fields),
         _ => {
             // Now and then in long values, or values of several pieces.
             let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
@@ -268,6 +303,9 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
 fn any_query(random: &mut Random) -> Query {
     let mut place = || random.below(20) as i64 - 10;
     let part = Query::Range(place(), place());
+    if random.below(3) == 0 {
+        return model_bits::any_query(random);
+    }
     random.of(&[Query::Value, Query::Pieces, Query::Exists, Query::Length, Query::Expiry, part])
 }
 
@@ -306,6 +344,7 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
+        let fields: Vec<Vec<Field>> = (0..3).map(|_| model_bits::any_fields(&mut random)).collect();
         let requests: Vec<Request<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
                 0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
@@ -313,8 +352,11 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                     let several = random.below(6) as usize;
                     Request::MultiRead(random.of(&keys), any_query(&mut random), several)
                 }
-                14..27 => Request::Change(random.of(&keys), change(&mut random, &values)),
-                _ => Request::MultiKey(match random.below(12) {
+                14..27 => {
+                    let fields = &fields[random.below(3) as usize];
+                    Request::Change(random.of(&keys), change(&mut random, &values, fields))
+                }
+                _ => Request::MultiKey(match random.below(15) {
                     0..3 => MultiKeyOp::SetAll(&pairs),
                     3..5 => MultiKeyOp::SetAllIfAbsent(&pairs),
                     5..8 => MultiKeyOp::DeleteAll(&some),
@@ -322,7 +364,11 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                         let (from, to) = (random.of(&keys), random.of(&keys));
                         MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 }
                     }
-                    _ => MultiKeyOp::Clear,
+                    11 => MultiKeyOp::Clear,
+                    _ => {
+                        let (op, to) = (random.of(&model_bits::OPERATIONS), random.of(&keys));
+                        MultiKeyOp::Bitwise { op, to, keys: &some }
+                    }
                 }),
             })
             .collect();

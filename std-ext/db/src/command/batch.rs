@@ -10,7 +10,9 @@ use crate::command::arguments::CommandError;
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
-use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
+use crate::request::{
+    Answer, Bitwise, Change, Field, FieldValues, MultiKeyOp, Query, Request, RequestError,
+};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::TransactionOutcome;
@@ -58,6 +60,8 @@ enum DeferredOp {
     SetAll,
     SetAllIfAbsent,
     DeleteAll,
+    Bitwise,
+    Fields,
 }
 
 /// An answer that arrived out of order. Its bytes are in a buffer.
@@ -69,6 +73,7 @@ enum StoredAnswer {
     ExpiresAt(Option<u64>),
     Error(RequestError),
     Bytes(usize, usize),
+    Fields(usize, usize),
 }
 
 /// The requests of a pipeline, and the steps that make its replies.
@@ -79,6 +84,7 @@ pub(crate) struct Batch<'a> {
     prepared: Vec<u8>,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     keys: Vec<&'a [u8]>,
+    fields: Vec<Field>,
     deferred: Vec<DeferredKeys>,
     stored: Vec<StoredAnswer>,
     stored_bytes: Vec<u8>,
@@ -98,6 +104,7 @@ impl<'a> Batch<'a> {
             prepared: emptied(self.prepared),
             pairs: emptied(self.pairs),
             keys: emptied(self.keys),
+            fields: emptied(self.fields),
             deferred: emptied(self.deferred),
             stored: emptied(self.stored),
             stored_bytes: emptied(self.stored_bytes),
@@ -187,6 +194,42 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Adds a bitwise operation.
+    pub(super) fn bitwise(&mut self, op: Bitwise, to: &'a [u8], keys: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(keys);
+        self.defer(DeferredOp::Bitwise, from..self.keys.len());
+        self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
+    }
+
+    /// Adds a change of integers in a value.
+    pub(super) fn change_fields(&mut self, key: &'a [u8], fields: &[Field]) {
+        let from = self.fields.len();
+        self.fields.extend_from_slice(fields);
+        self.defer(DeferredOp::Fields, from..self.fields.len());
+        self.change(key, Change::Fields(&[]), ReplyKind::Fields);
+    }
+
+    /// Adds reads of integers in a value, in one snapshot.
+    pub(super) fn read_fields(&mut self, key: &'a [u8], fields: &[Field]) {
+        let request = |(at, field): (usize, &Field)| {
+            let query = Query::Field(field.kind, field.offset);
+            if at == 0 {
+                Request::MultiRead(key, query, fields.len())
+            } else {
+                Request::Read(key, query)
+            }
+        };
+        self.requests.extend(fields.iter().enumerate().map(request));
+        self.steps.push(ReplyStep::Answers(ReplyKind::Integers, fields.len()));
+    }
+
+    /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
+    pub(super) fn long_read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+        self.requests.push(Request::MultiRead(key, query, 1));
+        self.steps.push(ReplyStep::Answers(kind, 1));
+    }
+
     fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
         self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
@@ -211,7 +254,7 @@ impl<'a> Batch<'a> {
         if !self.requests.is_empty() {
             // From here on, no buffer of keys grows, so requests may borrow from them.
             let mut requests = shortened(std::mem::take(&mut self.requests));
-            complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
+            complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
             if self.changes && requests.len() > 1 {
@@ -248,7 +291,7 @@ impl<'a> Batch<'a> {
     ) -> Executed {
         // The batch keeps its own for the replies.
         let mut requests = shortened(self.requests.clone());
-        complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
+        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
         let (stored, bytes, mut full) = (&mut self.stored, &mut self.stored_bytes, false);
         stored.resize(requests.len(), StoredAnswer::Nil);
         let outcome = session.transaction(&requests, watch, &mut |request, answer| {
@@ -317,6 +360,7 @@ impl<'a> Batch<'a> {
         self.prepared.clear();
         self.pairs.clear();
         self.keys.clear();
+        self.fields.clear();
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
@@ -363,21 +407,32 @@ pub(super) fn transaction_refused(error: &str) -> CommandError {
     format!("EXECABORT Transaction discarded because of: {error}").into()
 }
 
+/// The pairs, keys and fields of requests.
+type Buffers<'a> = (&'a [(&'a [u8], &'a [u8])], &'a [&'a [u8]], &'a [Field]);
+
 /// Gives requests the keys that were in a buffer.
 #[inline]
 fn complete<'a>(
     requests: &mut [Request<'a>],
     deferred: &[DeferredKeys],
-    pairs: &'a [(&'a [u8], &'a [u8])],
-    keys: &'a [&'a [u8]],
+    (pairs, keys, fields): Buffers<'a>,
 ) {
     for deferred in deferred {
-        let range = deferred.range.clone();
-        requests[deferred.request] = Request::MultiKey(match deferred.what {
-            DeferredOp::SetAll => MultiKeyOp::SetAll(&pairs[range]),
-            DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&pairs[range]),
-            DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&keys[range]),
-        });
+        let (range, request) = (deferred.range.clone(), &mut requests[deferred.request]);
+        match (deferred.what, request) {
+            (DeferredOp::SetAll, Request::MultiKey(op)) => *op = MultiKeyOp::SetAll(&pairs[range]),
+            (DeferredOp::SetAllIfAbsent, Request::MultiKey(op)) => {
+                *op = MultiKeyOp::SetAllIfAbsent(&pairs[range]);
+            }
+            (DeferredOp::DeleteAll, Request::MultiKey(op)) => {
+                *op = MultiKeyOp::DeleteAll(&keys[range]);
+            }
+            (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. })) => {
+                *own = &keys[range];
+            }
+            (DeferredOp::Fields, Request::Change(_, Change::Fields(own))) => *own = &fields[range],
+            _ => debug_assert!(false, "a request of another kind was deferred"),
+        }
     }
 }
 
@@ -396,6 +451,10 @@ fn store(answer: Answer<'_>, bytes: &mut Vec<u8>, max_out: usize, full: &mut boo
         Answer::Error(error) => StoredAnswer::Error(error),
         Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
         Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
+        Answer::Fields(values) => match store_bytes(&[values.as_bytes()], bytes, max_out, full) {
+            StoredAnswer::Bytes(from, to) => StoredAnswer::Fields(from, to),
+            full => full,
+        },
     }
 }
 
@@ -425,6 +484,7 @@ impl StoredAnswer {
             Self::ExpiresAt(until) => Answer::ExpiresAt(until),
             Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
+            Self::Fields(from, to) => Answer::Fields(FieldValues::stored(&bytes[from..to])),
         }
     }
 }
@@ -515,6 +575,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         let bytes = match answer {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Answer::Fields(values) => values.as_bytes().len(),
             _ => 0,
         };
         if !self.fits(bytes) {
@@ -523,7 +584,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         self.prepared();
         match self.steps.split_first() {
             Some((&ReplyStep::Answers(kind, 1), rest))
-                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
+                if !matches!(kind, ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum) =>
             {
                 match answer {
                     Answer::Error(
@@ -557,7 +618,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
             if self.redirected {
                 self.out.error(redirection(true).as_bytes());
-            } else if kind == ReplyKind::Values {
+            } else if matches!(kind, ReplyKind::Values | ReplyKind::Integers) {
                 self.out.array(count);
             }
         }

@@ -108,6 +108,12 @@ impl<'a> Execution<'_, 'a> {
                 );
             }
             Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
+            Id::SetBit => self.setbit(arguments)?,
+            Id::GetBit => self.getbit(arguments)?,
+            Id::BitCount => self.bitcount(arguments),
+            Id::BitPos => self.bitpos(arguments)?,
+            Id::BitOp => self.bitop(arguments)?,
+            Id::BitField | Id::BitFieldRo => self.bitfield(arguments, id == Id::BitFieldRo)?,
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
             _ => self.dispatch_keyless(id, arguments)?,

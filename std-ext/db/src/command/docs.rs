@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 72] = [
+pub(super) static DOCS: [Docs; 79] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -70,6 +70,23 @@ pub(super) static DOCS: [Docs; 72] = [
     docs("getrange", "2.4.0", "string", "Returns a range of bytes of a value."),
     docs("substr", "1.0.0", "string", "Returns a range of bytes of a value."),
     docs("setrange", "2.2.0", "string", "Overwrites a part of a value, starting at an offset."),
+    docs("setbit", "2.2.0", "bitmap", "Sets or clears a bit of a value, and returns the old one."),
+    docs("getbit", "2.2.0", "bitmap", "Returns a bit of a value."),
+    docs("bitcount", "2.6.0", "bitmap", "Counts the set bits in a value or a part of it."),
+    docs(
+        "bitpos",
+        "2.8.7",
+        "bitmap",
+        "Finds the first set or clear bit in a value or a part of it.",
+    ),
+    docs(
+        "bitop",
+        "2.6.0",
+        "bitmap",
+        "Performs a bitwise operation on several values, and stores the result.",
+    ),
+    docs("bitfield", "3.2.0", "bitmap", "Reads and changes integers of any width in a value."),
+    docs("bitfield_ro", "6.0.0", "bitmap", "Reads integers of any width in a value."),
     docs("expire", "1.0.0", "generic", "Sets the expiration of a key in seconds."),
     docs("pexpire", "2.6.0", "generic", "Sets the expiration of a key in milliseconds."),
     docs("expireat", "1.2.0", "generic", "Sets the expiration of a key to a Unix time in seconds."),

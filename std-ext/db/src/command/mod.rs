@@ -6,6 +6,7 @@
 
 mod arguments;
 mod batch;
+mod bits;
 mod client;
 mod cluster;
 mod command_info;

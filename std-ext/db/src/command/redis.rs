@@ -6,8 +6,9 @@ use super::table::{self, COMMANDS};
 use super::tests::Client;
 use crate::resp::{inline, read, write};
 
-/// Requests and Redis's replies. The first lines of the file describe its format.
-const ANSWERS: &str = include_str!("../../tests/redis-7.txt");
+/// Requests and Redis's replies. The first lines of the first file describe the format.
+const ANSWERS: [&str; 2] =
+    [include_str!("../../tests/redis-7.txt"), include_str!("../../tests/redis-7-bits.txt")];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
@@ -49,7 +50,8 @@ fn bytes(text: &str) -> Vec<u8> {
 /// Returns the sections, each of which begins with an empty database.
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
     let mut sections: Vec<(&str, Vec<Row>)> = Vec::new();
-    for line in ANSWERS.lines().skip_while(|line| !line.is_empty()) {
+    let lines = |file: &'static str| file.lines().skip_while(|line| !line.is_empty());
+    for line in ANSWERS.into_iter().flat_map(lines) {
         if let Some(name) = line.strip_prefix("# ") {
             sections.push((name, Vec::new()));
             continue;

@@ -17,6 +17,12 @@ pub(crate) enum ReplyKind {
     DoneAsInteger,
     /// An integer.
     Integer,
+    /// An array of as many integers as there are requests.
+    Integers,
+    /// An array of the integers and nulls of one answer.
+    Fields,
+    /// The error for these arguments, or this integer if the key is missing: Redis looks for the key first.
+    Refused(ArgumentError, i8),
     /// An integer, or null.
     IntegerOrNull,
     /// The sum of integers.
@@ -40,6 +46,22 @@ pub(crate) enum ReplyKind {
     Frequency,
 }
 
+/// An error in the arguments of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArgumentError {
+    Syntax,
+    NotAnInteger,
+}
+
+impl ArgumentError {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Syntax => "ERR syntax error",
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+        }
+    }
+}
+
 /// Redis stores values up to this length in one allocation with their header.
 pub(super) const EMBSTR_MAX: usize = 44;
 
@@ -53,7 +75,9 @@ impl ReplyKind {
             (Self::Value | Self::Values | Self::Done, Answer::Nil)
             | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
-            (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
+            (Self::Integer | Self::Integers | Self::IntegerOrNull, Answer::Int(n)) => {
+                out.integer(n);
+            }
             (_, Answer::Error(error)) => out.error(error_text(error)),
             _ => self.write_rare(out, answer, now),
         }
@@ -78,6 +102,15 @@ impl ReplyKind {
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
             (Self::Shared, Answer::Int(1)) => out.integer(1),
+            (Self::Fields, Answer::Fields(values)) => {
+                out.array(values.len());
+                values.iter().for_each(|value| match value {
+                    Some(value) => out.integer(value),
+                    None => out.null(),
+                });
+            }
+            (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
+            (Self::Refused(_, missing), _) => out.integer(missing.into()),
             (Self::Frequency, Answer::Int(1)) => out.error(NO_FREQUENCY),
             _ => out.null(),
         }

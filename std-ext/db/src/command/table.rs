@@ -32,6 +32,13 @@ pub(crate) enum Id {
     GetRange,
     Substr,
     SetRange,
+    SetBit,
+    GetBit,
+    BitCount,
+    BitPos,
+    BitOp,
+    BitField,
+    BitFieldRo,
     Expire,
     PExpire,
     ExpireAt,
@@ -142,9 +149,10 @@ const ONE: (i8, i8, i8) = (1, 1, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
+const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 72] = [
+pub(crate) static COMMANDS: [CommandSpec; 79] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -170,6 +178,13 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("getrange", Id::GetRange, 4), ONE, "readonly", "read string slow"),
     spec(("substr", Id::Substr, 4), ONE, "readonly", "read string slow"),
     spec(("setrange", Id::SetRange, 4), ONE, "write denyoom", "write string slow"),
+    spec(("setbit", Id::SetBit, 4), ONE, "write denyoom", "write bitmap slow"),
+    spec(("getbit", Id::GetBit, 3), ONE, "readonly fast", "read bitmap fast"),
+    spec(("bitcount", Id::BitCount, -2), ONE, "readonly", "read bitmap slow"),
+    spec(("bitpos", Id::BitPos, -3), ONE, "readonly", "read bitmap slow"),
+    spec(("bitop", Id::BitOp, -4), BEHIND_OPERATION, "write denyoom", "write bitmap slow"),
+    spec(("bitfield", Id::BitField, -2), ONE, "write denyoom", "write bitmap slow"),
+    spec(("bitfield_ro", Id::BitFieldRo, -2), ONE, "readonly fast", "read bitmap fast"),
     spec(("expire", Id::Expire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("pexpire", Id::PExpire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("expireat", Id::ExpireAt, -3), ONE, "write fast", "keyspace write fast"),
@@ -276,12 +291,14 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
 
 /// The longest name; anything longer is no command.
 const LONGEST: usize = 16;
-/// Folds letters to lower case. Names consist of letters only, and no other byte becomes a letter.
+/// Folds letters to lower case. No other byte becomes a letter, but `_` and the byte 0x7F become the same one.
 const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
 /// Slots of the hash table. About a quarter is in use.
 const PLACES: usize = 256;
 /// An unused slot.
 const FREE: u8 = u8::MAX;
+/// A flag beside the index of a command whose name has an underscore: it must be compared.
+const UNDERSCORE: u8 = 1 << 7;
 
 /// The hash table: the folded name and the index in [`COMMANDS`], at the slot of its hash or the next free one.
 static BY_NAME: [(u128, u8); PLACES] = by_name();
@@ -296,7 +313,11 @@ const fn by_name() -> [(u128, u8); PLACES] {
         while table[place].1 != FREE {
             place = (place + 1) % PLACES;
         }
-        table[place] = (folded, n as u8);
+        let mut at = 0;
+        while at < name.len() && name[at] != b'_' {
+            at += 1;
+        }
+        table[place] = (folded, n as u8 | if at < name.len() { UNDERSCORE } else { 0 });
         n += 1;
     }
     table
@@ -348,9 +369,10 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
         if n == FREE {
             return None;
         }
-        let spec = &COMMANDS[usize::from(n)];
+        let spec = &COMMANDS[usize::from(n & !UNDERSCORE)];
         if at == folded && spec.name.len() == name.len() {
-            return Some(spec);
+            let same = n & UNDERSCORE == 0 || name.eq_ignore_ascii_case(spec.name.as_bytes());
+            return same.then_some(spec);
         }
         place = (place + 1) % PLACES;
     }
@@ -402,7 +424,10 @@ mod tests {
         let probes = |spec: &CommandSpec| {
             let from = place(fold(spec.name.as_bytes()), spec.name.len());
             let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
-            let at = BY_NAME.iter().position(|&(_, m)| usize::from(m) == n).unwrap();
+            let at = BY_NAME
+                .iter()
+                .position(|&(_, m)| m != FREE && usize::from(m & !UNDERSCORE) == n)
+                .unwrap();
             (at + PLACES - from) % PLACES
         };
         assert_eq!(COMMANDS.iter().take(2).map(probes).sum::<usize>(), 0, "GET and SET");

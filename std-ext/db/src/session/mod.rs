@@ -3,6 +3,7 @@
 //! [`Session::execute`] answers a batch of requests. Reads go straight to the shards' published states; changes are
 //! queued by shard and made under the shard's lock, one shard after the other.
 
+mod bitwise;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]

@@ -31,6 +31,7 @@ impl Session {
                 (true, pairs.iter().map(|(key, _)| shard(key)).collect())
             }
             MultiKeyOp::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
+            MultiKeyOp::Bitwise { .. } => (true, op.keys().map(|key| shard(&key)).collect()),
             MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
             MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
         };
@@ -115,6 +116,7 @@ impl Apply<'_, '_> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Clear => self.clear(),
         }
     }
@@ -141,7 +143,7 @@ impl Apply<'_, '_> {
         *self.entry = entry;
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
+    pub(super) fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
         let change = Change::Set { value, condition: SetCondition::Always, expiry, get: false };
         self.change(key, &change, &mut |_| {});
     }
@@ -153,7 +155,7 @@ impl Apply<'_, '_> {
         Answer::Done
     }
 
-    fn delete(&mut self, key: &[u8]) -> bool {
+    pub(super) fn delete(&mut self, key: &[u8]) -> bool {
         let mut deleted = false;
         self.change(key, &Change::Delete, &mut |made| deleted = made == Answer::Int(1));
         deleted

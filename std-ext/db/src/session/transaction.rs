@@ -175,6 +175,9 @@ fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
         MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
             check_sizes(pairs).err().map(Answer::Error)
         }
-        MultiKeyOp::DeleteAll(_) | MultiKeyOp::Rename { .. } | MultiKeyOp::Clear => None,
+        MultiKeyOp::DeleteAll(_)
+        | MultiKeyOp::Rename { .. }
+        | MultiKeyOp::Bitwise { .. }
+        | MultiKeyOp::Clear => None,
     }
 }

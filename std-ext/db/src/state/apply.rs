@@ -69,6 +69,8 @@ impl Apply<'_, '_> {
             Change::SetRange { offset: at, bytes } => {
                 answer(self.splice(stored, current, at, bytes, false));
             }
+            Change::SetBit { offset, bit } => answer(self.set_bit(stored, current, offset, bit)),
+            Change::Fields(fields) => self.fields(stored, current, fields, answer),
         }
     }
 
@@ -120,7 +122,7 @@ impl Apply<'_, '_> {
 
     /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,
     /// and only for the keys: then a long value is not copied.
-    fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
+    pub(super) fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
         let is_read = value.len() <= MAX_INLINE || self.core.is_logged();
         if is_read { value } else { &[] }
     }
@@ -224,7 +226,7 @@ impl Apply<'_, '_> {
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
-        self.core.write(stored, current, self.key, (at, part));
+        self.core.write(stored, current, self.key, &[(at, part)]);
         if appends {
             change::append(self.key, self.logged(part), self.log);
         } else {
@@ -234,6 +236,6 @@ impl Apply<'_, '_> {
     }
 }
 
-fn length(record: Option<Record>) -> usize {
+pub(super) fn length(record: Option<Record>) -> usize {
     record.map_or(0, |record| record.value().length())
 }

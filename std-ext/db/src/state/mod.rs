@@ -18,6 +18,8 @@
 //! the count. The library's model of published blocks covers this pattern (`PB-1`, `PB-2` in `sync/published_loom.rs`).
 
 pub(crate) mod apply;
+mod apply_bits;
+pub(crate) mod bits;
 pub(crate) mod cold;
 pub(crate) mod counters;
 #[cfg(feature = "cluster")]

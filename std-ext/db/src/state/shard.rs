@@ -334,17 +334,22 @@ impl Core {
         );
     }
 
-    /// Overwrites part of a value. Long values are not compressed, since they are likely to change again.
+    /// Returns the store of compressed values, if there is one.
+    pub(crate) fn cold(&self) -> Option<&ColdStore> {
+        self.cold.as_deref()
+    }
+
+    /// Overwrites parts of a value, in order. Long values are not compressed, since they are likely to change again.
     pub(crate) fn write(
         &mut self,
         old: Option<Record>,
         current: Option<Record>,
         key: &[u8],
-        (at, part): (usize, &[u8]),
+        parts: &[(usize, &[u8])],
     ) {
         let expires_at = current.and_then(|record| record.expires_at());
         let length = current.map_or(0, |record| record.value().length());
-        let total = length.max(at + part.len());
+        let total = parts.iter().map(|(at, part)| at + part.len()).fold(length, usize::max);
         if total <= MAX_INLINE {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
@@ -352,7 +357,9 @@ impl Core {
                 self.read(record, |value| scratch.extend_from_slice(value));
             }
             scratch.resize(total, 0);
-            scratch[at..at + part.len()].copy_from_slice(part);
+            for (at, part) in parts {
+                scratch[*at..at + part.len()].copy_from_slice(part);
+            }
             self.put(old, key, &scratch, expires_at);
             self.scratch = scratch;
             return;
@@ -364,7 +371,7 @@ impl Core {
         };
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new.
-        let rope = unsafe { rope.write(length, at, part) };
+        let rope = unsafe { rope.write(length, parts) };
         self.place(old, key, Value::Rope(RopeRef::of(&rope), total), expires_at, TicketOrigin::NEW);
     }
 
@@ -661,6 +668,25 @@ pub(crate) fn read_part<R>(
         Value::Compressed(ticket, _) => {
             let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
             value.expect("a ticket leads to its value as long as its record is there")
+        }
+    }
+}
+
+/// Calls `each` with the pieces of a part of a value, in order, until it returns false.
+pub(crate) fn visit(
+    value: Value<'_>,
+    cold: Option<&ColdStore>,
+    part: Range<usize>,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) {
+    match value {
+        // SAFETY: the caller that has the value holds its record.
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().visit(length, part, each) },
+        _ if part.is_empty() => {}
+        Value::Inline(_) | Value::Compressed(..) => {
+            read_part(value, cold, part, |bytes| {
+                each(bytes);
+            });
         }
     }
 }
