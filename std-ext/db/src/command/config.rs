@@ -4,6 +4,7 @@
 
 use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
+use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
 use crate::command::glob;
 use crate::log::Fsync;
@@ -82,7 +83,9 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Get => self.settings(&arguments[2..]),
             Subcommand::Set => self.change_settings(&arguments[2..])?,
             Subcommand::ResetStat => {
+                self.execute_batch();
                 self.server.reset_counters();
+                self.tally.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
                 self.reply(|out| out.ok());
             }
             Subcommand::Rewrite => {

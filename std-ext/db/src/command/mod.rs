@@ -9,9 +9,11 @@ mod batch;
 mod client;
 mod cluster;
 mod command_info;
+mod command_stats;
 mod config;
 mod connection;
 mod context;
+mod diagnostics;
 mod dispatch;
 mod docs;
 mod execute;
@@ -20,17 +22,22 @@ mod first_key;
 mod glob;
 mod info;
 mod keyspace;
+mod measure;
 mod memory;
 mod queue;
+mod redact;
 mod redirects;
 mod replication;
 mod reply;
 mod routing;
+mod slowlog;
 mod strings;
 mod subcommands;
 mod table;
 mod transaction;
 
+#[cfg(test)]
+mod measure_tests;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
@@ -39,6 +46,7 @@ mod tests;
 pub use batch::Scratch;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use diagnostics::Diagnostics;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use routing::LOADING;

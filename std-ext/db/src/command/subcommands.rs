@@ -13,7 +13,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 56] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -66,6 +66,10 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("object|freq", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|refcount", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|help", Id::Object, 2), NONE, ABOUT, "keyspace slow"),
+    spec(("slowlog|get", Id::SlowLog, -2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|len", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|reset", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|help", Id::SlowLog, 2), NONE, ABOUT, "slow"),
 ];
 
 /// Returns the subcommands of a command.

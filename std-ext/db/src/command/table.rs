@@ -72,6 +72,7 @@ pub(crate) enum Id {
     Save,
     BgSave,
     Shutdown,
+    SlowLog,
     Multi,
     Exec,
     Discard,
@@ -144,7 +145,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 72] = [
+pub(crate) static COMMANDS: [CommandSpec; 73] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -235,6 +236,7 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
         "admin noscript loading stale no_multi allow_busy",
         "admin slow dangerous",
     ),
+    spec(("slowlog", Id::SlowLog, -2), NONE, "", "slow"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,

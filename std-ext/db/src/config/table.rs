@@ -511,6 +511,30 @@ const MONITORING: &[Setting] = &[
         "127.0.0.1",
         "Address of the metrics port. It requires no password.",
     ),
+    modifiable(
+        "slowlog-log-slower-than",
+        Kind::Signed { min: -1, max: 1 << 53 },
+        "10000",
+        "Microseconds from which on a command is kept for `SLOWLOG`; 0 for every command, -1 for none.",
+    ),
+    modifiable(
+        "slowlog-max-len",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "128",
+        "Number of commands that are kept for `SLOWLOG`.",
+    ),
+    modifiable(
+        "latency-tracking",
+        Kind::Flag,
+        "yes",
+        "Whether the latencies of each command are counted, for `INFO latencystats`.",
+    ),
+    modifiable(
+        "latency-tracking-info-percentiles",
+        Kind::Percentiles,
+        "50 99 99.9",
+        "Percentiles that `INFO latencystats` shows.",
+    ),
 ];
 
 /// Returns all settings in order.
