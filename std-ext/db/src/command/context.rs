@@ -50,6 +50,11 @@ pub trait ServerApi {
 
     /// Returns whether there is a password.
     fn has_password(&self) -> bool;
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    fn password_digest(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a setting was not changed.

@@ -1,7 +1,7 @@
 //! From a parsed request to the method that executes it.
 
 use crate::command::arguments::{CommandError, is, shown};
-use crate::command::diagnostics::counters::number;
+use crate::command::diagnostics::counters::{number, spec};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
@@ -122,7 +122,9 @@ impl<'a> Execution<'_, 'a> {
     /// `dispatch` is.
     #[inline(never)]
     fn dispatch_measured(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        self.batch.command = number(id, arguments) as u16;
+        let number = number(id, arguments);
+        self.batch.command = number as u16;
+        self.connection.command = spec(number).name;
         match id {
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
@@ -139,6 +141,9 @@ impl<'a> Execution<'_, 'a> {
             Id::Echo => self.reply(|out| out.bulk(arguments[1])),
             Id::Scan => self.scan(arguments)?,
             Id::SlowLog => self.slowlog(arguments)?,
+            Id::Latency => self.latency(arguments)?,
+            Id::Acl => self.acl(arguments)?,
+            Id::Debug => self.debug(arguments)?,
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
             Id::DbSize => self.dbsize(),

@@ -5,6 +5,7 @@ use crate::command::batch::Batch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::command::diagnostics::tally::Tally;
+use crate::command::observe::must_wait;
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, ParseError};
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub needed: usize,
     /// Commands that were executed.
     pub commands: usize,
+    /// Whether the next command waits because the clients are paused.
+    pub paused: bool,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
     /// The next step of the connection.
@@ -57,6 +60,10 @@ pub fn process_input(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let scratch = &mut *context.scratch;
+    let observes = scratch.tally.diagnostics.observes();
+    if observes && must_wait(&scratch.tally.diagnostics, connection, input) {
+        return Outcome { paused: true, ..Outcome::default() };
+    }
     let (batch, mut arguments) = scratch.take();
     let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
@@ -82,7 +89,7 @@ pub fn process_input(
         measured: 0,
     };
     let mut outcome = Outcome::default();
-    let batch_limit = execution.connection.batch_limit;
+    let batch_limit = if observes { 1 } else { execution.connection.batch_limit };
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
         // For each request anew: the last one may have been AUTH.
         let limits = execution.connection.limits();
@@ -125,8 +132,13 @@ pub fn process_input(
     // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
     // after long ones, and grows again.
     let long = out.len() - start >= REPLY_CHUNK;
-    connection.batch_limit =
-        if long { (batch_limit / 4).max(1) } else { (batch_limit * 2).min(MAX_BATCH_COMMANDS) };
+    connection.batch_limit = if observes {
+        connection.batch_limit
+    } else if long {
+        (batch_limit / 4).max(1)
+    } else {
+        (batch_limit * 2).min(MAX_BATCH_COMMANDS)
+    };
     outcome
 }
 

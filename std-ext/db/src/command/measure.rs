@@ -7,14 +7,15 @@ use crate::command::diagnostics::counters::number;
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
 use crate::command::diagnostics::tally::Slow;
 use crate::command::execute::Execution;
+use crate::command::latency::now;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
+use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::request::RequestError;
 use crate::resp::inline;
 use crate::resp::parse::{Found, Limits, Requests};
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The arguments of a request.
 type Arguments<'i> = Vec<Cow<'i, [u8]>>;
@@ -24,7 +25,7 @@ fn is_brief(id: Id) -> bool {
     matches!(id, Id::Ping | Id::Echo | Id::Time | Id::Select | Id::Multi | Id::Object | Id::Memory)
 }
 
-impl<'a> Execution<'_, 'a> {
+impl Execution<'_, '_> {
     /// Counts a command that was dispatched outside of a batch, or has subcommands.
     pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
         self.tally.count(number(id, arguments));
@@ -68,9 +69,14 @@ impl<'a> Execution<'_, 'a> {
     #[cold]
     fn note_slow(&mut self, slow: Slow, upto: usize) {
         let requests = executed(self.requests(upto));
+        self.note_event(slow, &requests);
         let count = requests.len() as u64;
         let Some(share) = slow.took.checked_div(count) else { return };
-        if share >= self.tally.diagnostics.slow_log.threshold() {
+        let threshold = self.tally.diagnostics.slow_log.threshold();
+        if slow.took < threshold {
+            return;
+        }
+        if share >= threshold {
             for request in &requests {
                 self.push_slow(request, share, None);
             }
@@ -85,14 +91,28 @@ impl<'a> Execution<'_, 'a> {
         }
     }
 
+    /// Keeps an event for LATENCY.
+    fn note_event(&self, slow: Slow, requests: &[Arguments<'_>]) {
+        let monitor = &self.tally.diagnostics.latency;
+        let (took, threshold) = (slow.took / 1_000_000, monitor.threshold());
+        if threshold == 0 || took < threshold {
+            return;
+        }
+        let is_fast = |request: &Arguments<'_>| {
+            let part = request.get(1).and_then(|part| subcommands::find(&request[0], part));
+            part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag("fast"))
+        };
+        let event = if requests.iter().all(is_fast) { "fast-command" } else { "command" };
+        monitor.note(event, now(), took);
+    }
+
     fn push_slow(&self, request: &Arguments<'_>, nanoseconds: u64, others: Option<String>) {
         let arguments: Vec<&[u8]> = request.iter().map(|argument| &**argument).collect();
         let mut arguments = shortened(&redacted(&arguments));
         arguments.extend(others.map(String::into_bytes));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.tally.diagnostics.slow_log.push(SlowCommand {
             id: 0,
-            at: now.map_or(0, |now| now.as_secs()),
+            at: now(),
             microseconds: nanoseconds / 1000,
             arguments,
             address: self.connection.address.clone(),

@@ -189,3 +189,49 @@ fn the_time_of_a_pipeline_is_divided_among_its_commands() {
     client.command("GET a");
     assert_eq!(info(&mut client, "latencystats", "latency_percentiles_usec_get"), None);
 }
+
+#[test]
+fn long_commands_are_events() {
+    let mut client = Client::new();
+    client.delay = Duration::from_secs(2);
+    client.command("GET a");
+    assert_eq!(client.command("LATENCY LATEST"), "*0", "events are kept although none shall be");
+    client.command("CONFIG SET latency-monitor-threshold 1000");
+    client.delay = Duration::from_secs(2);
+    client.send(b"GET a\r\nSTRLEN a\r\n");
+    client.delay = Duration::from_secs(3);
+    client.send(b"GET a\r\nSET a b\r\n");
+    client.command("GET a");
+    let latest = client.command("LATENCY LATEST");
+    let words: Vec<&str> = latest.split(' ').collect();
+    let [_, _, _, command, _, last, longest, _, _, fast, _, fast_last, _] = words[..] else {
+        panic!("{latest}")
+    };
+    assert_eq!((command, fast), ("command", "fast-command"), "{latest}");
+    let milliseconds = |text: &str| text.trim_start_matches(':').parse::<u64>().unwrap();
+    assert!(milliseconds(last) >= 3000 && milliseconds(fast_last) >= 2000, "{latest}");
+    assert_eq!(last, longest);
+    assert!(client.command("LATENCY HISTORY command").starts_with("*1 *2 :"));
+    assert!(
+        client.command("LATENCY DOCTOR").contains("command: 1 seconds with an event of 1000 ms")
+    );
+    assert!(client.command("LATENCY GRAPH command").contains("all time high"));
+    assert_eq!(client.command("LATENCY RESET"), ":2");
+    assert_eq!(client.command("LATENCY LATEST"), "*0");
+    assert!(client.command("LATENCY DOCTOR").contains("No event"));
+}
+
+#[test]
+fn histograms_count_calls_by_their_latency() {
+    let mut client = Client::new();
+    client.command("CONFIG RESETSTAT");
+    client.delay = Duration::from_secs(60);
+    client.send(b"GET a\r\nGET a\r\nGET a\r\nSET a b\r\n");
+    let reply = client.command("LATENCY HISTOGRAM get SET nothing");
+    assert!(reply.starts_with("*4 $3 get *4 $5 calls :3 $14 histogram_usec *2 :"), "{reply}");
+    assert!(
+        reply.ends_with(" :3 $3 set *4 $5 calls :1 $14 histogram_usec *2 :17314086 :1"),
+        "{reply}"
+    );
+    assert!(client.command("LATENCY HISTOGRAM config").contains("$16 config|resetstat"));
+}

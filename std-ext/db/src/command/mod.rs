@@ -4,6 +4,7 @@
 //! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
 //! batch collected so far, so that effects and replies keep their order.
 
+mod acl;
 mod arguments;
 mod batch;
 mod client;
@@ -13,6 +14,7 @@ mod command_stats;
 mod config;
 mod connection;
 mod context;
+mod debug;
 mod diagnostics;
 mod dispatch;
 mod docs;
@@ -22,8 +24,10 @@ mod first_key;
 mod glob;
 mod info;
 mod keyspace;
+mod latency;
 mod measure;
 mod memory;
+mod observe;
 mod queue;
 mod redact;
 mod redirects;
@@ -38,6 +42,8 @@ mod transaction;
 
 #[cfg(test)]
 mod measure_tests;
+#[cfg(test)]
+mod observe_tests;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]

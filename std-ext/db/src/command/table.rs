@@ -73,6 +73,9 @@ pub(crate) enum Id {
     BgSave,
     Shutdown,
     SlowLog,
+    Latency,
+    Acl,
+    Debug,
     Multi,
     Exec,
     Discard,
@@ -145,7 +148,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 73] = [
+pub(crate) static COMMANDS: [CommandSpec; 76] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -237,6 +240,9 @@ pub(crate) static COMMANDS: [CommandSpec; 73] = [
         "admin slow dangerous",
     ),
     spec(("slowlog", Id::SlowLog, -2), NONE, "", "slow"),
+    spec(("latency", Id::Latency, -2), NONE, "", "slow"),
+    spec(("acl", Id::Acl, -2), NONE, "", "slow"),
+    spec(("debug", Id::Debug, -2), NONE, "admin noscript loading stale", "admin slow dangerous"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,

@@ -143,6 +143,8 @@ fn every_setting_reaches_its_option() {
         ["--appendonly", "yes"],
         ["--slowlog-log-slower-than", "-1"],
         ["--slowlog-max-len", "9"],
+        ["--enable-debug-command", "local"],
+        ["--latency-monitor-threshold", "7"],
         ["--latency-tracking", "no"],
         ["--latency-tracking-info-percentiles", "50"],
     ];

@@ -10,6 +10,7 @@ use crate::config::value::Kind;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::options::Eviction;
+use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -151,6 +152,12 @@ impl RuntimeConfig {
         let expected = lock(&self.password);
         let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
         right && user == b"default"
+    }
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    pub(crate) fn password_digest(&self) -> Option<String> {
+        let password = lock(&self.password).clone()?;
+        Some(Sha256::digest(&password).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Calls `each` with each setting's name and value.

@@ -266,6 +266,8 @@ impl Shared {
     }
 
     fn wake_all(&self) {
+        // Commands that wait for the end of a pause are answered first.
+        self.runtime_config.diagnostics().unpause();
         // Relaxed: as in `phase`.
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(WorkerHandle::wake);
@@ -415,6 +417,10 @@ impl ServerApi for Shared {
 
     fn has_password(&self) -> bool {
         self.runtime_config.has_password()
+    }
+
+    fn password_digest(&self) -> Option<String> {
+        self.runtime_config.password_digest()
     }
 }
 

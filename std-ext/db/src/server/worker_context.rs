@@ -103,6 +103,11 @@ impl WorkerContext {
         }
     }
 
+    /// Returns whether commands of clients wait (CLIENT PAUSE).
+    pub(super) fn clients_are_paused(&self) -> bool {
+        self.shared.runtime_config.diagnostics().is_paused(self.now)
+    }
+
     /// Starts the shutdown that a client has requested.
     pub(super) fn shutdown(&self, save: bool) {
         self.shared.shutdown(save);

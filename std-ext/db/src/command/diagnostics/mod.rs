@@ -5,6 +5,8 @@
 //! the batch's time among its commands: they are executed together, so none has a time of its own.
 
 pub(super) mod counters;
+pub(super) mod latency;
+pub(super) mod pause;
 pub(super) mod slow_log;
 pub(super) mod tally;
 
@@ -12,24 +14,46 @@ use crate::db::Stats;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use counters::{CommandCounters, CommandTotals, NUMBERS};
+use latency::LatencyMonitor;
+use pause::{Pause, PauseKind};
 use slow_log::SlowLog;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Codes of errors that are counted apart. A script can make any number of codes.
 const MAX_ERROR_CODES: usize = 128;
 /// The code under which further errors are counted.
 const OTHER_ERRORS: &str = "OTHER";
 
+/// The clients that may use DEBUG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DebugAccess {
+    /// None.
+    No,
+    /// Those on this machine.
+    Local,
+    /// All.
+    Yes,
+}
+
 /// What all threads of a server share about the commands that they execute.
 #[derive(Debug)]
 pub struct Diagnostics {
     pub(super) slow_log: SlowLog,
+    pub(super) latency: LatencyMonitor,
+    /// The time from which on commands are looked at for the two above, in nanoseconds.
+    slow_after: Gauge,
+    pause: Pause,
+    /// Reasons to look at requests before they are executed.
+    observers: Gauge,
     /// The counters of each thread.
     threads: Mutex<Vec<Arc<CommandCounters>>>,
     errors: Mutex<BTreeMap<String, u64>>,
     /// The sums when `CONFIG RESETSTAT` was last used.
     at_reset: Mutex<Baseline>,
+    /// [`DebugAccess`] as a number.
+    debug_access: Gauge,
     /// Whether latencies are counted by command: 1 or 0.
     latency_tracking: Gauge,
     /// The percentiles that `INFO latencystats` shows.
@@ -63,9 +87,14 @@ impl Default for Diagnostics {
     fn default() -> Self {
         Self {
             slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
+            pause: Pause::default(),
+            observers: Gauge::default(),
             threads: Mutex::default(),
             errors: Mutex::default(),
             at_reset: Mutex::default(),
+            debug_access: Gauge::default(),
             latency_tracking: Gauge::new(1),
             percentiles: Mutex::new(vec![50.0, 99.0, 99.9]),
         }
@@ -85,7 +114,13 @@ impl Diagnostics {
         let number = || value.parse::<i64>().unwrap_or(0);
         match name {
             "slowlog-log-slower-than" => self.slow_log.set_threshold(number()),
+            "latency-monitor-threshold" => self.latency.set_threshold(number().cast_unsigned()),
             "slowlog-max-len" => self.slow_log.set_max_len(number().cast_unsigned()),
+            "enable-debug-command" => self.debug_access.set(match value {
+                "yes" => DebugAccess::Yes,
+                "local" => DebugAccess::Local,
+                _ => DebugAccess::No,
+            } as u64),
             "latency-tracking" => self.latency_tracking.set((value == "yes").into()),
             "latency-tracking-info-percentiles" => {
                 let all = value.split_whitespace().filter_map(|word| word.parse().ok());
@@ -93,13 +128,57 @@ impl Diagnostics {
             }
             _ => return false,
         }
+        let monitored = match self.latency.threshold() {
+            0 => u64::MAX,
+            milliseconds => milliseconds.saturating_mul(1_000_000),
+        };
+        self.slow_after.set(monitored.min(self.slow_log.threshold()));
         true
+    }
+
+    /// Returns the time from which on commands may belong to the slow log or the events, in nanoseconds.
+    #[inline]
+    fn slow_after(&self) -> u64 {
+        self.slow_after.get()
+    }
+
+    /// Returns whether requests are looked at before they are executed.
+    #[inline]
+    pub(super) fn observes(&self) -> bool {
+        self.observers.get() != 0
+    }
+
+    /// Begins a pause of the clients.
+    pub(super) fn pause(&self, kind: PauseKind, time: Duration, now: Instant) {
+        self.pause.begin(kind, time, now, &self.observers);
+    }
+
+    /// Ends the pause of the clients.
+    pub(crate) fn unpause(&self) {
+        self.pause.end(&self.observers);
+    }
+
+    /// Returns whether clients are paused.
+    pub(crate) fn is_paused(&self, now: Instant) -> bool {
+        self.observes() && self.paused(now).is_some()
+    }
+
+    /// Returns the commands that wait because the clients are paused.
+    pub(super) fn paused(&self, now: Instant) -> Option<PauseKind> {
+        self.pause.kind(now, &self.observers)
     }
 
     /// Returns whether every command is slow enough for the slow log.
     #[cfg(test)]
     pub(crate) fn logs_every_command(&self) -> bool {
         self.slow_log.threshold() == 0
+    }
+
+    /// Returns the clients that may use DEBUG.
+    pub(super) fn debug_access(&self) -> DebugAccess {
+        let all = [DebugAccess::Yes, DebugAccess::Local];
+        let access = all.into_iter().find(|access| *access as u64 == self.debug_access.get());
+        access.unwrap_or(DebugAccess::No)
     }
 
     /// Returns whether latencies are counted by command.

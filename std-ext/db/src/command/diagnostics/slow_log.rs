@@ -9,6 +9,9 @@ use std::sync::Mutex;
 const MAX_ARGUMENTS: usize = 32;
 const MAX_BYTES: usize = 128;
 
+/// The time from which on a command is slow by default, in nanoseconds.
+pub(super) const DEFAULT_THRESHOLD: u64 = 10_000_000;
+
 /// A command that took long.
 #[derive(Clone, Debug)]
 pub(in crate::command) struct SlowCommand {
@@ -41,7 +44,7 @@ impl Default for SlowLog {
     fn default() -> Self {
         Self {
             entries: Mutex::default(),
-            threshold: Gauge::new(10_000_000),
+            threshold: Gauge::new(DEFAULT_THRESHOLD),
             max_len: Gauge::new(128),
         }
     }

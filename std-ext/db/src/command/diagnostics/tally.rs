@@ -76,7 +76,7 @@ impl Tally {
             self.counters.add_calls(number, calls.into(), share, tracks);
         }
         self.called.clear();
-        (took >= self.diagnostics.slow_log.threshold()).then_some(Slow { took })
+        (took >= self.diagnostics.slow_after()).then_some(Slow { took })
     }
 
     /// Counts a command that was not executed, because of its arguments or the state of its connection.
