@@ -8,6 +8,7 @@ use crate::command::execute::Execution;
 use crate::command::subcommands;
 use crate::command::table::{COMMANDS, CommandSpec};
 use crate::state::number;
+use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 
@@ -102,7 +103,7 @@ const CATEGORIES: [&str; 21] = [
 pub(super) const USER: &[u8] = b"default";
 /// Bits of a password that GENPASS makes, by default and at most.
 const BITS: i64 = 256;
-const MAX_BITS: i64 = 4096;
+const MAX_BITS: usize = 4096;
 
 const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via \
     the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order \
@@ -152,7 +153,9 @@ impl<'a> Execution<'_, 'a> {
             [] => {
                 self.reply(|out| {
                     out.array(CATEGORIES.len());
-                    CATEGORIES.iter().for_each(|name| out.bulk(name.as_bytes()));
+                    for name in CATEGORIES {
+                        out.bulk(name.as_bytes());
+                    }
                 });
                 return Ok(());
             }
@@ -196,17 +199,18 @@ impl<'a> Execution<'_, 'a> {
             [bits] => number::integer(bits).ok_or(NOT_AN_INTEGER)?,
             _ => return Err(wrong_part("GENPASS")),
         };
-        if !(1..=MAX_BITS).contains(&bits) {
+        let Some(bits) = usize::try_from(bits).ok().filter(|bits| (1..=MAX_BITS).contains(bits))
+        else {
             let text = "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number \
                 up to 4096";
             return Err(text.into());
-        }
-        let digits = (bits as usize).div_ceil(4);
+        };
+        let digits = bits.div_ceil(4);
         let mut random = vec![0; digits.div_ceil(2)];
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut random))
             .map_err(|why| format!("ERR the system has no random numbers: {why}"))?;
-        let mut password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut password = hexadecimal(&random);
         password.truncate(digits);
         self.reply(|out| out.bulk(password.as_bytes()));
         Ok(())
@@ -222,7 +226,9 @@ impl<'a> Execution<'_, 'a> {
             out.map(6);
             out.bulk(b"flags");
             out.set(flags.len());
-            flags.iter().for_each(|flag| out.bulk(flag));
+            for flag in flags {
+                out.bulk(flag);
+            }
             out.bulk(b"passwords");
             out.array(usize::from(secret.is_some()));
             if let Some(digest) = &secret {
@@ -250,6 +256,15 @@ impl<'a> Execution<'_, 'a> {
         }
         Ok(())
     }
+}
+
+/// Returns bytes in hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to memory does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn text(word: &[u8]) -> String {

@@ -1,11 +1,43 @@
 //! The sections of INFO about commands: how often each was called, how long it took, and the errors.
 
 use crate::command::context::ServerStats;
+#[cfg(feature = "metrics")]
+use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::counters;
 use crate::command::execute::Execution;
 use crate::command::info::Lines;
 use crate::db::Stats;
 use std::fmt::Write;
+
+/// What all threads have counted of one command since the start.
+#[cfg(feature = "metrics")]
+pub(crate) struct CommandTimes {
+    pub(crate) name: &'static str,
+    pub(crate) calls: u64,
+    /// Calls whose reply was an error, and commands that were not executed.
+    pub(crate) errors: u64,
+    pub(crate) nanoseconds: u64,
+    /// Calls whose latency was tracked.
+    pub(crate) tracked: u64,
+    /// Those within each bound.
+    pub(crate) within: Vec<u64>,
+}
+
+/// Returns the counts of each command. The bounds are in nanoseconds, and rise.
+#[cfg(feature = "metrics")]
+pub(crate) fn command_times(
+    diagnostics: &Diagnostics,
+    bounds: &[u64],
+) -> impl Iterator<Item = CommandTimes> {
+    diagnostics.totals().into_iter().enumerate().map(|(number, of)| CommandTimes {
+        name: counters::spec(number).name,
+        calls: of.calls,
+        errors: of.failed + of.rejected,
+        nanoseconds: of.nanoseconds,
+        tracked: of.tracked(),
+        within: of.within(bounds.iter().copied()),
+    })
+}
 
 pub(super) fn command_stats(
     execution: &Execution<'_, '_>,

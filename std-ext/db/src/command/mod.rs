@@ -49,7 +49,10 @@ mod redis;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+#[cfg(feature = "metrics")]
+pub(crate) use command_stats::command_times;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use diagnostics::Diagnostics;

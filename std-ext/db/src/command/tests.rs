@@ -115,7 +115,8 @@ impl Client {
     }
 
     pub(super) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        self.scratch.begin(Instant::now() - std::mem::take(&mut self.delay));
+        let delay = std::mem::take(&mut self.delay);
+        self.scratch.begin(Instant::now().checked_sub(delay).unwrap());
         let mut context = Context {
             session: &mut self.session,
             db: &self.db,

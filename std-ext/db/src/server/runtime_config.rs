@@ -2,7 +2,7 @@
 
 use crate::Db;
 use crate::cluster::view::Views;
-use crate::command::{Diagnostics, SettingError, same_secret};
+use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
@@ -157,7 +157,7 @@ impl RuntimeConfig {
     /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
     pub(crate) fn password_digest(&self) -> Option<String> {
         let password = lock(&self.password).clone()?;
-        Some(Sha256::digest(&password).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hexadecimal(&Sha256::digest(&password)))
     }
 
     /// Calls `each` with each setting's name and value.
