@@ -7,6 +7,8 @@
 use crate::Session;
 use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
+use crate::command::diagnostics::Diagnostics;
+use crate::command::diagnostics::tally::Tally;
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
@@ -18,15 +20,28 @@ use crate::resp::write::Writer;
 use crate::session::TransactionOutcome;
 use crate::state::watched_keys::KeyWatch;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
 pub struct Scratch {
     batch: Batch<'static>,
     arguments: Vec<&'static [u8]>,
+    pub(super) tally: Tally,
 }
 
 impl Scratch {
+    /// Makes the buffers of a thread whose commands are counted in `diagnostics`.
+    pub fn new(diagnostics: Arc<Diagnostics>) -> Self {
+        Self { tally: Tally::new(diagnostics), ..Self::default() }
+    }
+
+    /// Notes the time from which on commands are executed.
+    pub fn begin(&mut self, now: Instant) {
+        self.tally.begin(now);
+    }
+
     /// Takes the buffers out. They are empty.
     pub(super) fn take<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
@@ -44,8 +59,8 @@ impl Scratch {
 enum ReplyStep {
     /// Writes the prepared reply bytes up to this offset.
     Prepared(usize),
-    /// Converts this many answers to a reply.
-    Answers(ReplyKind, usize),
+    /// Converts this many answers to the reply of the command of this number.
+    Answers(ReplyKind, u16, usize),
 }
 
 /// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
@@ -79,6 +94,10 @@ enum StoredAnswer {
 /// The requests of a pipeline, and the steps that make its replies.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
+    /// The number of the command whose requests are added.
+    pub(super) command: u16,
+    /// The numbers of the commands whose replies are errors, and their errors.
+    pub(super) failures: Vec<(u16, RequestError)>,
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
     prepared: Vec<u8>,
@@ -99,6 +118,8 @@ impl<'a> Batch<'a> {
     #[inline]
     pub(super) fn emptied<'b>(self) -> Batch<'b> {
         Batch {
+            command: self.command,
+            failures: emptied(self.failures),
             requests: emptied(self.requests),
             steps: emptied(self.steps),
             prepared: emptied(self.prepared),
@@ -142,7 +163,7 @@ impl<'a> Batch<'a> {
     pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
         self.wants_time |= matches!(kind, ReplyKind::Ttl { .. });
         self.requests.push(Request::Read(key, query));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the same read of several keys, in one snapshot.
@@ -153,7 +174,7 @@ impl<'a> Batch<'a> {
             _ => Request::Read(key, query),
         };
         self.requests.extend(keys.iter().enumerate().map(request));
-        self.steps.push(ReplyStep::Answers(kind, keys.len()));
+        self.steps.push(ReplyStep::Answers(kind, self.command, keys.len()));
     }
 
     /// Adds a change of one key.
@@ -161,14 +182,14 @@ impl<'a> Batch<'a> {
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
         self.changes = true;
         self.requests.push(Request::Change(key, change));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.changes = true;
         self.requests.push(Request::MultiKey(op));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the removal of several keys.
@@ -221,13 +242,13 @@ impl<'a> Batch<'a> {
             }
         };
         self.requests.extend(fields.iter().enumerate().map(request));
-        self.steps.push(ReplyStep::Answers(ReplyKind::Integers, fields.len()));
+        self.steps.push(ReplyStep::Answers(ReplyKind::Integers, self.command, fields.len()));
     }
 
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
         self.requests.push(Request::MultiRead(key, query, 1));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
@@ -249,7 +270,8 @@ impl<'a> Batch<'a> {
         let max_stored = max_out.saturating_sub(out.len());
         let mut full = false;
         let out = Writer::new(out, protocol);
-        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, now);
         let mut lsn = 0;
         if !self.requests.is_empty() {
             // From here on, no buffer of keys grows, so requests may borrow from them.
@@ -346,7 +368,8 @@ impl<'a> Batch<'a> {
         let now = if self.wants_time { session.now() } else { 0 };
         let mut out = Writer::new(out, protocol);
         out.array(commands);
-        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, now);
         replies.stored_answers(&self.stored, &self.stored_bytes, &self.requests, redirects);
         replies.prepared();
         let full = replies.full;
@@ -506,6 +529,7 @@ struct ReplyWriter<'o, 'b> {
     redirected: bool,
     sum: i64,
     error: Option<RequestError>,
+    failures: &'b mut Vec<(u16, RequestError)>,
     now: u64,
 }
 
@@ -514,7 +538,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
     fn new(
         out: Writer<'o>,
         max_out: usize,
-        (steps, prepared): (&'b [ReplyStep], &'b [u8]),
+        (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, RequestError)>),
         now: u64,
     ) -> Self {
         Self {
@@ -528,6 +552,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             redirected: false,
             sum: 0,
             error: None,
+            failures,
             now,
         }
     }
@@ -583,22 +608,26 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         }
         self.prepared();
         match self.steps.split_first() {
-            Some((&ReplyStep::Answers(kind, 1), rest))
+            Some((&ReplyStep::Answers(kind, command, 1), rest))
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum) =>
             {
                 match answer {
-                    Answer::Error(
-                        why @ (RequestError::NotPrimary | RequestError::SlotNotOwned),
-                    ) => {
-                        let error = redirection(why == RequestError::SlotNotOwned);
-                        self.out.error(error.as_bytes());
+                    Answer::Error(why) => {
+                        self.failures.push((command, why));
+                        match why {
+                            RequestError::NotPrimary | RequestError::SlotNotOwned => {
+                                let error = redirection(why == RequestError::SlotNotOwned);
+                                self.out.error(error.as_bytes());
+                            }
+                            _ => kind.write(&mut self.out, answer, self.now),
+                        }
                     }
                     answer => kind.write(&mut self.out, answer, self.now),
                 }
                 self.steps = rest;
             }
-            Some((&ReplyStep::Answers(kind, count), _)) => {
-                self.answer_of(kind, count, answer, redirection);
+            Some((&ReplyStep::Answers(kind, command, count), _)) => {
+                self.answer_of((kind, command, count), answer, redirection);
             }
             _ => debug_assert!(false, "an answer without a step"),
         }
@@ -607,8 +636,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
     /// Processes one of several answers to a command.
     fn answer_of(
         &mut self,
-        kind: ReplyKind,
-        count: usize,
+        (kind, command, count): (ReplyKind, u16, usize),
         answer: Answer<'_>,
         redirection: impl FnOnce(bool) -> CommandError,
     ) {
@@ -617,6 +645,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
             self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
             if self.redirected {
+                self.failures.push((command, RequestError::SlotNotOwned));
                 self.out.error(redirection(true).as_bytes());
             } else if matches!(kind, ReplyKind::Values | ReplyKind::Integers) {
                 self.out.array(count);
@@ -634,7 +663,10 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             if kind == ReplyKind::Sum {
                 match self.error.take() {
                     _ if self.redirected => {}
-                    Some(error) => self.out.error(error_text(error)),
+                    Some(error) => {
+                        self.failures.push((command, error));
+                        self.out.error(error_text(error));
+                    }
                     None => self.out.integer(self.sum),
                 }
                 self.sum = 0;

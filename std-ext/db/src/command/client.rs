@@ -41,10 +41,12 @@ enum Subcommand {
     Kill,
     Unblock,
     TrackingInfo,
+    Pause,
+    Unpause,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 14] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("id", 2, Subcommand::Id),
     ("getname", 2, Subcommand::GetName),
     ("setname", 3, Subcommand::SetName),
@@ -58,10 +60,12 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 14] = [
     ("kill", -3, Subcommand::Kill),
     ("unblock", -3, Subcommand::Unblock),
     ("trackinginfo", 2, Subcommand::TrackingInfo),
+    ("pause", -3, Subcommand::Pause),
+    ("unpause", 2, Subcommand::Unpause),
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 35] = [
+const HELP: [&str; 41] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
@@ -79,12 +83,18 @@ const HELP: [&str; 35] = [
     "      Kill connections made from, or to, the specified address",
     "    * ID <client-id>, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER <username>",
     "      Kill connections by id, type or user.",
+    "    * MAXAGE <seconds>",
+    "      Kill connections that are at least this old.",
     "    * SKIPME (YES|NO)",
     "      Skip killing current connection (default: yes).",
     "LIST [options ...]",
     "    Return information about client connections. Options:",
     "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
     "      Return clients of specified type.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Control the replies sent to the current connection.",
     "SETINFO <option> <value>",
@@ -271,6 +281,8 @@ impl<'a> Execution<'_, 'a> {
                 out.bulk(b"prefixes");
                 out.array(0);
             }),
+            Subcommand::Pause => self.pause(&arguments[2..])?,
+            Subcommand::Unpause => self.unpause(),
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -391,6 +403,8 @@ struct Filter<'f> {
     id: Option<u64>,
     address: Option<&'f [u8]>,
     local_address: Option<&'f [u8]>,
+    /// The least age, in seconds.
+    age: u64,
     /// The type option names a type that no client has here.
     none: bool,
 }
@@ -411,6 +425,9 @@ impl<'f> Filter<'f> {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
                 filter.local_address = Some(value);
+            } else if is(option, "maxage") {
+                let age = number::integer(value).and_then(|age| u64::try_from(age).ok());
+                filter.age = age.ok_or("ERR maxage is not an integer or out of range")?;
             } else if is(option, "user") {
                 if value != USER {
                     let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
@@ -430,6 +447,7 @@ impl<'f> Filter<'f> {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
         !self.none
+            && info.age >= self.age
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
             && is_all(self.local_address, info.local_address)

@@ -167,7 +167,7 @@ pub(super) fn places(
 }
 
 /// Returns the command of this name, or the subcommand if the name contains a bar.
-fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
+pub(super) fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::find(name),
         Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),

@@ -33,6 +33,16 @@ pub trait ServerApi {
     /// The index of the first setting that cannot be changed, and why.
     fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)>;
 
+    /// Writes the settings that were changed since the start into the file of settings. `settings` are all that can be
+    /// changed, with their present values.
+    ///
+    /// # Errors
+    /// Why the file cannot be written; nothing if there is none.
+    fn rewrite_config(&self, settings: &[(String, String)]) -> Result<(), Option<String>> {
+        let _ = settings;
+        Err(None)
+    }
+
     /// Resets the statistics (CONFIG RESETSTAT).
     fn reset_counters(&self);
 
@@ -50,6 +60,11 @@ pub trait ServerApi {
 
     /// Returns whether there is a password.
     fn has_password(&self) -> bool;
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    fn password_digest(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a setting was not changed.

@@ -1,6 +1,7 @@
 //! From a parsed request to the method that executes it.
 
 use crate::command::arguments::{CommandError, is, shown};
+use crate::command::diagnostics::counters::{number, spec};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
@@ -20,16 +21,18 @@ impl<'a> Execution<'_, 'a> {
         }
         // After the arity check, in Redis's order of errors.
         if !self.connection.authenticated && !spec.allowed_unauthenticated() {
+            self.tally.reject(spec.id as usize);
             return self.error("NOAUTH Authentication required.");
         }
         self.connection.command = spec.name;
         if let Some(group) = self.group()
             && let Err(error) = self.route(group, spec, arguments)
         {
+            self.tally.reject(spec.id as usize);
             return self.error(error.as_ref());
         }
         if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.error(error.as_ref());
+            self.fail(spec.id, arguments, error.as_ref());
         }
     }
 
@@ -38,7 +41,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn dispatch_queued(&mut self, spec: &CommandSpec, arguments: &[&'a [u8]]) {
         self.connection.command = spec.name;
         if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.error(error.as_ref());
+            self.fail(spec.id, arguments, error.as_ref());
         }
     }
 
@@ -46,6 +49,7 @@ impl<'a> Execution<'_, 'a> {
     #[inline(always)]
     fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let batch = &mut self.batch;
+        batch.command = id as u16;
         // Commands without a key have no such argument.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
@@ -114,20 +118,38 @@ impl<'a> Execution<'_, 'a> {
             Id::BitPos => self.bitpos(arguments)?,
             Id::BitOp => self.bitop(arguments)?,
             Id::BitField | Id::BitFieldRo => self.bitfield(arguments, id == Id::BitFieldRo)?,
+            _ => return self.dispatch_measured(id, arguments),
+        }
+        self.tally.count(id as usize);
+        Ok(())
+    }
+
+    /// Dispatches a command that has a subcommand, or is about no certain keys, and counts it. Not inlined, because
+    /// `dispatch` is.
+    #[inline(never)]
+    fn dispatch_measured(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let number = number(id, arguments);
+        self.batch.command = number as u16;
+        self.connection.command = spec(number).name;
+        match id {
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
             _ => self.dispatch_keyless(id, arguments)?,
         }
+        self.count_measured(id, arguments);
         Ok(())
     }
 
-    /// Dispatches the commands that are not about certain keys. Not inlined, because `dispatch` is.
-    #[inline(never)]
+    /// Dispatches the commands that are not about certain keys.
     fn dispatch_keyless(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match id {
             Id::Ping => self.ping(arguments)?,
             Id::Echo => self.reply(|out| out.bulk(arguments[1])),
             Id::Scan => self.scan(arguments)?,
+            Id::SlowLog => self.slowlog(arguments)?,
+            Id::Latency => self.latency(arguments)?,
+            Id::Acl => self.acl(arguments)?,
+            Id::Debug => self.debug(arguments)?,
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
             Id::DbSize => self.dbsize(),

@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 79] = [
+pub(super) static DOCS: [Docs; 83] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -172,6 +172,10 @@ pub(super) static DOCS: [Docs; 79] = [
     docs("save", "1.0.0", "server", "Writes a snapshot and waits until it is written."),
     docs("bgsave", "1.0.0", "server", "Writes a snapshot in the background."),
     docs("shutdown", "1.0.0", "server", "Shuts the server down."),
+    docs("slowlog", "2.2.12", "server", "A container for slow log commands."),
+    docs("latency", "2.8.13", "server", "A container for latency diagnostics commands."),
+    docs("acl", "6.0.0", "server", "A container for access list control commands."),
+    docs("debug", "1.0.0", "server", "A container for debugging commands."),
     docs("multi", "1.2.0", "transactions", "Starts a transaction: commands are queued until EXEC."),
     docs("exec", "1.2.0", "transactions", "Executes all queued commands, atomically."),
     docs("discard", "2.0.0", "transactions", "Discards a transaction."),

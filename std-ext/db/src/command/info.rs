@@ -4,7 +4,9 @@ use crate::cluster::view::{Role, ViewReader};
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
 use crate::command::cluster::nodes::{Coverage, ShownNodes};
+use crate::command::command_stats::{command_stats, error_stats, latency_stats};
 use crate::command::context::ServerStats;
+use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
 use crate::command::replication::LinkState;
@@ -18,10 +20,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const TICKS: f64 = 100.0;
 
 /// The lines of a section.
-struct Lines<'s>(&'s mut String);
+pub(super) struct Lines<'s>(&'s mut String);
 
 impl Lines<'_> {
-    fn line(&mut self, name: &str, value: impl Display) {
+    pub(super) fn line(&mut self, name: &str, value: impl Display) {
         // Writing to memory does not fail.
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
@@ -41,7 +43,7 @@ impl Lines<'_> {
 
 type Section = fn(&Execution<'_, '_>, &ServerStats, &Stats, &mut Lines<'_>);
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -49,6 +51,9 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    ("Commandstats", command_stats),
+    ("Errorstats", error_stats),
+    ("Latencystats", latency_stats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
@@ -57,10 +62,13 @@ impl<'a> Execution<'_, 'a> {
     /// INFO.
     pub(super) fn info(&mut self, names: &[&'a [u8]]) {
         self.execute_batch();
-        let all = ["default", "all", "everything"];
         let is_wanted = |section: &str| {
-            let named = |name: &&[u8]| is(name, section) || all.iter().any(|all| is(name, all));
-            names.is_empty() || names.iter().any(named)
+            let by_default = !matches!(section, "Commandstats" | "Latencystats");
+            let named = |name: &&[u8]| {
+                let is_all = is(name, "all") || is(name, "everything");
+                is(name, section) || is_all || by_default && is(name, "default")
+            };
+            names.is_empty() && by_default || names.iter().any(named)
         };
         let (server, stats) = (self.server.stats(), self.db.stats());
         let mut text = String::new();
@@ -155,7 +163,9 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("snapshot_longest_pause_usec", stats.snapshot_pause.as_micros());
 }
 
-fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    let diagnostics = &execution.tally.diagnostics;
+    let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -163,13 +173,14 @@ fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut L
         ("total_net_input_bytes", server.bytes_in),
         ("total_net_output_bytes", server.bytes_out),
         ("rejected_connections", server.rejected),
-        ("expired_keys", stats.expired),
-        ("evicted_keys", stats.evicted),
-        ("keyspace_hits", stats.hits),
-        ("keyspace_misses", stats.misses),
+        ("expired_keys", keyspace.expired),
+        ("evicted_keys", keyspace.evicted),
+        ("keyspace_hits", keyspace.hits),
+        ("keyspace_misses", keyspace.misses),
         ("pubsub_channels", 0),
         ("pubsub_patterns", 0),
         ("latest_fork_usec", 0),
+        ("total_error_replies", diagnostics.errors().values().sum()),
     ]);
 }
 

@@ -4,15 +4,19 @@
 //! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
 //! batch collected so far, so that effects and replies keep their order.
 
+mod acl;
 mod arguments;
 mod batch;
 mod bits;
 mod client;
 mod cluster;
 mod command_info;
+mod command_stats;
 mod config;
 mod connection;
 mod context;
+mod debug;
+mod diagnostics;
 mod dispatch;
 mod docs;
 mod execute;
@@ -21,25 +25,38 @@ mod first_key;
 mod glob;
 mod info;
 mod keyspace;
+mod latency;
+mod measure;
 mod memory;
+mod observe;
 mod queue;
+mod redact;
 mod redirects;
 mod replication;
 mod reply;
 mod routing;
+mod slowlog;
 mod strings;
 mod subcommands;
 mod table;
 mod transaction;
 
 #[cfg(test)]
+mod measure_tests;
+#[cfg(test)]
+mod observe_tests;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+#[cfg(feature = "metrics")]
+pub(crate) use command_stats::command_times;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use diagnostics::Diagnostics;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use routing::LOADING;

@@ -13,7 +13,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 78] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -27,6 +27,8 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("client|kill", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|unblock", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|trackinginfo", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|pause", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|unpause", Id::Client, 2), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|help", Id::Client, 2), NONE, ABOUT, "slow connection"),
     spec(("cluster|count-failure-reports", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
     spec(("cluster|countkeysinslot", Id::Cluster, 3), NONE, STALE, "slow"),
@@ -66,6 +68,30 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("object|freq", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|refcount", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|help", Id::Object, 2), NONE, ABOUT, "keyspace slow"),
+    spec(("slowlog|get", Id::SlowLog, -2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|len", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|reset", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|help", Id::SlowLog, 2), NONE, ABOUT, "slow"),
+    spec(("latency|doctor", Id::Latency, 2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|graph", Id::Latency, 3), NONE, ADMIN, DANGEROUS),
+    spec(("latency|histogram", Id::Latency, -2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|history", Id::Latency, 3), NONE, ADMIN, DANGEROUS),
+    spec(("latency|latest", Id::Latency, 2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|reset", Id::Latency, -2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|help", Id::Latency, 2), NONE, ABOUT, "slow"),
+    spec(("acl|cat", Id::Acl, -2), NONE, PLAIN, "slow"),
+    spec(("acl|deluser", Id::Acl, -3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|dryrun", Id::Acl, -4), NONE, ADMIN, DANGEROUS),
+    spec(("acl|genpass", Id::Acl, -2), NONE, PLAIN, "slow"),
+    spec(("acl|getuser", Id::Acl, 3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|list", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|load", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|log", Id::Acl, -2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|save", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|setuser", Id::Acl, -3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|users", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|whoami", Id::Acl, 2), NONE, PLAIN, "slow"),
+    spec(("acl|help", Id::Acl, 2), NONE, ABOUT, "slow"),
 ];
 
 /// Returns the subcommands of a command.

@@ -79,6 +79,10 @@ pub(crate) enum Id {
     Save,
     BgSave,
     Shutdown,
+    SlowLog,
+    Latency,
+    Acl,
+    Debug,
     Multi,
     Exec,
     Discard,
@@ -152,7 +156,7 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 79] = [
+pub(crate) static COMMANDS: [CommandSpec; 83] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -250,6 +254,10 @@ pub(crate) static COMMANDS: [CommandSpec; 79] = [
         "admin noscript loading stale no_multi allow_busy",
         "admin slow dangerous",
     ),
+    spec(("slowlog", Id::SlowLog, -2), NONE, "", "slow"),
+    spec(("latency", Id::Latency, -2), NONE, "", "slow"),
+    spec(("acl", Id::Acl, -2), NONE, "", "slow"),
+    spec(("debug", Id::Debug, -2), NONE, "admin noscript loading stale", "admin slow dangerous"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,

@@ -7,12 +7,15 @@ use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A server with few settings, and optionally a password.
 #[derive(Default)]
 struct Server {
     password: Option<&'static [u8]>,
     timeout: RefCell<String>,
+    diagnostics: Arc<Diagnostics>,
 }
 
 impl ServerApi for Server {
@@ -31,12 +34,15 @@ impl ServerApi for Server {
             let why = match *change {
                 ("timeout", b"x") => SettingError::Invalid("argument couldn't be parsed".into()),
                 ("timeout", _) => continue,
+                (name, value) if self.diagnostics.apply(name, str::from_utf8(value).unwrap()) => {
+                    continue;
+                }
                 ("port", _) => SettingError::Immutable,
                 _ => SettingError::Unknown,
             };
             return Err((number, why));
         }
-        for (_, value) in changes {
+        for (_, value) in changes.iter().filter(|(name, _)| *name == "timeout") {
             *self.timeout.borrow_mut() = String::from_utf8_lossy(value).into_owned();
         }
         Ok(())
@@ -73,6 +79,8 @@ pub(super) struct Client {
     connection: Connection,
     scratch: Scratch,
     next: NextStep,
+    /// How long the next commands seem to have taken.
+    pub(super) delay: Duration,
     /// The group, if the server is a node of a cluster.
     pub(super) cluster: Option<ViewReader>,
 }
@@ -86,9 +94,10 @@ impl Client {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, server.has_password());
-        let (session, scratch) = (db.session(), Scratch::default());
+        let (session, scratch) = (db.session(), Scratch::new(Arc::clone(&server.diagnostics)));
         let (next, cluster) = (NextStep::Continue, None);
-        Self { db, session, server, connection, scratch, next, cluster }
+        let delay = Duration::ZERO;
+        Self { db, session, server, connection, scratch, next, delay, cluster }
     }
 
     /// Replaces the database.
@@ -106,6 +115,8 @@ impl Client {
     }
 
     pub(super) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let delay = std::mem::take(&mut self.delay);
+        self.scratch.begin(Instant::now().checked_sub(delay).unwrap());
         let mut context = Context {
             session: &mut self.session,
             db: &self.db,
@@ -172,7 +183,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:79\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:83\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -331,7 +342,7 @@ fn clients_are_listed() {
     let begins = "id=7 addr=10.0.0.1:1 laddr=10.0.0.9:6379 name=rose age=0 idle=0 flags=N db=0 ";
     assert!(own.starts_with(begins), "{own}");
     assert!(
-        own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
+        own.ends_with(" cmd=client|info user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
         "{own}"
     );
     // Fields that client libraries parse as numbers.

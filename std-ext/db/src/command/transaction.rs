@@ -127,8 +127,11 @@ impl<'a> Execution<'_, 'a> {
             Executed::Conflict => self.reply(|out| out.null_array()),
             Executed::Refused(error) => result = Err(error),
         }
+        let failures = std::mem::take(&mut batch.failures);
         batch.clear();
         self.batch = batch.emptied();
+        self.batch.failures = failures;
+        self.count_failures();
         result
     }
 
@@ -143,7 +146,7 @@ impl<'a> Execution<'_, 'a> {
             execution.execute_batch();
             ends.push(execution.out.len());
         }
-        (self.lsn, self.next) = (execution.lsn, execution.next);
+        (self.lsn, self.next, self.measured) = (execution.lsn, execution.next, execution.measured);
         (ends, replies)
     }
 
@@ -156,6 +159,7 @@ impl<'a> Execution<'_, 'a> {
     /// Replies that a command has a wrong number of arguments.
     #[cold]
     pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
+        self.tally.reject(spec.id as usize);
         let mut error = wrong_number(spec.name);
         if spec.id == Id::Exec {
             self.end_transaction();

@@ -111,7 +111,8 @@ pub(super) fn flag(setting: &'static Setting) -> Arg {
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
-        Kind::Number { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
+        Kind::Number { .. } | Kind::Signed { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
+        Kind::Percentiles => "PERCENTAGES",
         Kind::Bytes { .. } => "BYTES",
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",

@@ -10,6 +10,7 @@ mod flags;
 mod invocation;
 mod load;
 mod render;
+pub(crate) mod rewrite;
 pub(crate) mod server;
 mod source;
 #[cfg(feature = "cli")]

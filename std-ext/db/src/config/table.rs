@@ -511,6 +511,42 @@ const MONITORING: &[Setting] = &[
         "127.0.0.1",
         "Address of the metrics port. It requires no password.",
     ),
+    immutable(
+        "enable-debug-command",
+        Kind::Choice(&["no", "local", "yes"]),
+        "no",
+        "Whether clients may use `DEBUG`: none, those on this machine, or all. For tests of client libraries.",
+    ),
+    modifiable(
+        "slowlog-log-slower-than",
+        Kind::Signed { min: -1, max: 1 << 53 },
+        "10000",
+        "Microseconds from which on a command is kept for `SLOWLOG`; 0 for every command, -1 for none.",
+    ),
+    modifiable(
+        "slowlog-max-len",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "128",
+        "Number of commands that are kept for `SLOWLOG`.",
+    ),
+    modifiable(
+        "latency-monitor-threshold",
+        Kind::Number { min: 0, max: 1 << 40 },
+        "0",
+        "Milliseconds from which on an event is kept for `LATENCY`; 0 for none.",
+    ),
+    modifiable(
+        "latency-tracking",
+        Kind::Flag,
+        "yes",
+        "Whether the latencies of each command are counted, for `INFO latencystats` and `LATENCY HISTOGRAM`.",
+    ),
+    modifiable(
+        "latency-tracking-info-percentiles",
+        Kind::Percentiles,
+        "50 99 99.9",
+        "Percentiles that `INFO latencystats` shows.",
+    ),
 ];
 
 /// Returns all settings in order.

@@ -141,6 +141,12 @@ fn every_setting_reaches_its_option() {
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
         ["--appendonly", "yes"],
+        ["--slowlog-log-slower-than", "-1"],
+        ["--slowlog-max-len", "9"],
+        ["--enable-debug-command", "local"],
+        ["--latency-monitor-threshold", "7"],
+        ["--latency-tracking", "no"],
+        ["--latency-tracking-info-percentiles", "50"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();

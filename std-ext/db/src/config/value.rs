@@ -16,6 +16,15 @@ pub enum Kind {
         /// The maximum.
         max: u64,
     },
+    /// An integer that may be negative.
+    Signed {
+        /// The minimum.
+        min: i64,
+        /// The maximum.
+        max: i64,
+    },
+    /// Percentages separated by spaces, or nothing.
+    Percentiles,
     /// An integer, or `auto`.
     NumberOrAuto {
         /// The minimum.
@@ -68,6 +77,17 @@ impl Kind {
                 let number = value.parse().ok().filter(|n| (min..=max).contains(n));
                 number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
+            Self::Signed { min, max } => {
+                let number = value.parse().ok().filter(|n| (min..=max).contains(n));
+                number.map(|n: i64| n.to_string()).ok_or_else(expected)
+            }
+            Self::Percentiles => {
+                let is_percentage =
+                    |word: &str| word.parse::<f64>().is_ok_and(|n| (0.0..=100.0).contains(&n));
+                let words: Vec<&str> = value.split_whitespace().collect();
+                let fine = words.iter().all(|word| is_percentage(word));
+                fine.then(|| words.join(" ")).ok_or_else(expected)
+            }
             Self::NumberOrAuto { .. } if lower == "auto" => Ok(lower),
             Self::NumberOrAuto { min, max } => {
                 Self::Number { min, max }.parse(value).map_err(|_| expected())
@@ -115,6 +135,8 @@ impl std::fmt::Display for Kind {
         match self {
             Self::Flag => f.write_str("yes or no"),
             Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Signed { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Percentiles => f.write_str("percentages separated by spaces, such as 50 99 99.9"),
             Self::NumberOrAuto { min, max } => write!(f, "a number from {min} to {max}, or auto"),
             Self::Bytes { min: 0 } => f.write_str("bytes, such as 1000, 64kb, 100mb or 2gb"),
             Self::Bytes { min } => {

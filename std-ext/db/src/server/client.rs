@@ -88,6 +88,8 @@ pub(super) struct Client {
     input_ended: bool,
     /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
+    /// The next command waits because the clients are paused (CLIENT PAUSE).
+    held: bool,
     /// The socket accepts no more output at the moment.
     blocked: bool,
     /// The poll reports when the socket becomes writable.
@@ -129,6 +131,7 @@ impl Client {
             half_closed: false,
             input_ended: false,
             backlog: false,
+            held: false,
             blocked: false,
             writable_event_requested: false,
             shutdown_cycles: None,
@@ -230,7 +233,7 @@ impl Client {
 
     /// Returns whether commands are read although replies, or the log's entries, are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
-        if context.congested {
+        if context.congested || self.held && context.clients_are_paused() {
             return false;
         }
         let waiting = self.output.waiting();
@@ -388,7 +391,7 @@ impl Client {
     /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
-        self.backlog = false;
+        (self.backlog, self.held) = (false, false);
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
         // allows.
@@ -434,6 +437,10 @@ impl Client {
                     context.shutdown(save);
                     self.state = State::Closing;
                 }
+            }
+            if outcome.paused {
+                (self.backlog, self.held) = (true, true);
+                break;
             }
             // Only an incomplete request is left.
             if outcome.consumed == 0 {
@@ -584,8 +591,8 @@ impl Client {
     pub(super) fn overdue(&self, now: Instant, timeout: Duration) -> Option<Overdue> {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
-            // Replies that wait for the log are no delay of the client.
-            State::Open | State::Closing if !self.output.is_held() => {
+            // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
+            State::Open | State::Closing if !self.output.is_held() && !self.held => {
                 let closing = self.state == State::Closing;
                 let timeout = if timeout.is_zero() && closing { CLOSE_TIMEOUT } else { timeout };
                 let idle = now.saturating_duration_since(self.last_active);

@@ -75,6 +75,11 @@ impl ServerMonitor {
         self.0.latencies()
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn diagnostics(&self) -> &crate::command::Diagnostics {
+        self.0.runtime_config.diagnostics()
+    }
+
     /// Returns the number of clients.
     pub fn clients(&self) -> usize {
         self.0.runtime_config.clients()

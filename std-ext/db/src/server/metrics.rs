@@ -3,6 +3,7 @@
 //! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format requires.
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
+mod by_command;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod page;
@@ -69,6 +70,7 @@ impl Collector for Metrics {
         page.gauge("config_last_reload_successful", help, u32::from(!failed))?;
         clients(&mut page, server)?;
         commands(&mut page, server)?;
+        by_command::write(&mut page, server.diagnostics())?;
         keys(&mut page, server)?;
         log(&mut page, server)?;
         #[cfg(feature = "cluster")]

@@ -2,7 +2,7 @@
 
 use crate::Db;
 use crate::cluster::view::Views;
-use crate::command::{SettingError, same_secret};
+use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
@@ -10,6 +10,7 @@ use crate::config::value::Kind;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::options::Eviction;
+use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(crate) struct RuntimeConfig {
     max_input: Gauge,
     /// The node of a cluster, which takes a new lease from here.
     views: Option<Arc<Views>>,
+    /// What operators learn about commands.
+    diagnostics: Arc<Diagnostics>,
     /// The settings' names and values, as `CONFIG GET` shows them.
     displayed: Mutex<Vec<(String, Vec<u8>)>>,
 }
@@ -61,6 +64,10 @@ fn hard_limit(setting: usize) -> u64 {
 impl RuntimeConfig {
     pub(crate) fn new(config: &ServerConfig) -> Self {
         let password = config.password.clone().filter(|password| !password.is_empty());
+        let diagnostics = Arc::new(Diagnostics::default());
+        for (name, value) in &config.settings {
+            diagnostics.apply(name, value);
+        }
         let displayed =
             config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         Self {
@@ -77,8 +84,13 @@ impl RuntimeConfig {
             soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
             max_input: Gauge::new(config.query_buffer_limit as u64),
             views: config.views.clone(),
+            diagnostics,
             displayed: Mutex::new(displayed.collect()),
         }
+    }
+
+    pub(crate) fn diagnostics(&self) -> &Arc<Diagnostics> {
+        &self.diagnostics
     }
 
     pub(crate) fn max_clients(&self) -> usize {
@@ -140,6 +152,12 @@ impl RuntimeConfig {
         let expected = lock(&self.password);
         let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
         right && user == b"default"
+    }
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    pub(crate) fn password_digest(&self) -> Option<String> {
+        let password = lock(&self.password).clone()?;
+        Some(hexadecimal(&Sha256::digest(&password)))
     }
 
     /// Calls `each` with each setting's name and value.
@@ -223,6 +241,7 @@ impl RuntimeConfig {
                 self.soft_output_time.set(soft_time * 1000);
             }
             "requirepass" => self.set_password(value),
+            _ if self.diagnostics.apply(name, text) => {}
             _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }
     }
@@ -248,6 +267,15 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::cluster::view::{EndpointType, View};
+
+    #[test]
+    fn settings_of_the_start_reach_the_diagnostics() {
+        let settings = vec![("slowlog-log-slower-than".to_owned(), "0".to_owned())];
+        let config = ServerConfig { settings, ..ServerConfig::default() };
+        assert!(RuntimeConfig::new(&config).diagnostics().logs_every_command());
+        let config = ServerConfig::default();
+        assert!(!RuntimeConfig::new(&config).diagnostics().logs_every_command());
+    }
 
     #[test]
     fn a_new_lease_reaches_the_node() {

@@ -11,12 +11,14 @@ use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
 use mio::Waker;
 use std::any::Any;
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 #[cfg(feature = "metrics")]
@@ -60,6 +62,8 @@ pub(super) struct Shared {
     /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
     stopping: AtomicBool,
     commands_per_second: Mutex<CommandRate>,
+    /// The settings that CONFIG REWRITE has written. The lock also keeps two of them apart.
+    rewritten: Mutex<BTreeSet<String>>,
     /// The totals when `CONFIG RESETSTAT` was last used.
     totals_at_reset: Mutex<CounterTotals>,
 }
@@ -217,6 +221,7 @@ impl Shared {
                 commands: 0,
                 per_second: 0,
             }),
+            rewritten: Mutex::default(),
             totals_at_reset: Mutex::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&shared);
@@ -266,6 +271,8 @@ impl Shared {
     }
 
     fn wake_all(&self) {
+        // Commands that wait for the end of a pause are answered first.
+        self.runtime_config.diagnostics().unpause();
         // Relaxed: as in `phase`.
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(WorkerHandle::wake);
@@ -396,6 +403,24 @@ impl ServerApi for Shared {
         self.runtime_config.set(&self.db, changes)
     }
 
+    fn rewrite_config(&self, settings: &[(String, String)]) -> Result<(), Option<String>> {
+        let file = &self.config.config_file;
+        if file.is_empty() {
+            return Err(None);
+        }
+        let was = |name: &str| self.config.settings.iter().find(|(other, _)| other == name);
+        // Once a setting was written, it is written again, also with the value of the start.
+        let mut rewritten = lock(&self.rewritten);
+        for (name, value) in settings {
+            if was(name).is_some_and(|(_, was)| was != value) {
+                rewritten.insert(name.clone());
+            }
+        }
+        let changed: Vec<_> =
+            settings.iter().filter(|(name, _)| rewritten.contains(name)).cloned().collect();
+        rewrite::rewrite(Path::new(file), &changed).map_err(|why| Some(why.to_string()))
+    }
+
     fn reset_counters(&self) {
         self.reset_totals();
     }
@@ -415,6 +440,10 @@ impl ServerApi for Shared {
 
     fn has_password(&self) -> bool {
         self.runtime_config.has_password()
+    }
+
+    fn password_digest(&self) -> Option<String> {
+        self.runtime_config.password_digest()
     }
 }
 

@@ -51,7 +51,7 @@ impl WorkerContext {
             limits: shared.runtime_config.buffer_limits(),
             congested: false,
             session: shared.db.session(),
-            commands: Scratch::default(),
+            commands: Scratch::new(Arc::clone(shared.runtime_config.diagnostics())),
             cluster: shared.config.views.as_ref().map(ViewReader::new),
             shared: Arc::clone(shared),
         }
@@ -60,6 +60,7 @@ impl WorkerContext {
     /// Begins a cycle.
     pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
+        self.commands.begin(self.now);
         self.limits = self.shared.runtime_config.buffer_limits();
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
     }
@@ -100,6 +101,11 @@ impl WorkerContext {
             let took = self.end.saturating_duration_since(self.now);
             self.counters.latency.add(commands, took);
         }
+    }
+
+    /// Returns whether commands of clients wait (CLIENT PAUSE).
+    pub(super) fn clients_are_paused(&self) -> bool {
+        self.shared.runtime_config.diagnostics().is_paused(self.now)
     }
 
     /// Starts the shutdown that a client has requested.
