@@ -14,6 +14,7 @@ mod connection;
 mod context;
 mod dispatch;
 mod docs;
+mod dump;
 mod execute;
 mod expiration;
 mod first_key;

@@ -42,6 +42,8 @@ pub(crate) enum Id {
     PExpireTime,
     Persist,
     Type,
+    Dump,
+    Restore,
     Scan,
     Keys,
     RandomKey,
@@ -144,7 +146,7 @@ const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 72] = [
+pub(crate) static COMMANDS: [CommandSpec; 74] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -180,6 +182,8 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("pexpiretime", Id::PExpireTime, 2), ONE, "readonly fast", "keyspace read fast"),
     spec(("persist", Id::Persist, 2), ONE, "write fast", "keyspace write fast"),
     spec(("type", Id::Type, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("dump", Id::Dump, 2), ONE, "readonly", "keyspace read slow"),
+    spec(("restore", Id::Restore, -4), ONE, "write denyoom", "keyspace write slow dangerous"),
     spec(("scan", Id::Scan, -2), NONE, "readonly", "keyspace read slow"),
     spec(("keys", Id::Keys, 2), NONE, "readonly", "keyspace read slow dangerous"),
     spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),
