@@ -90,8 +90,10 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
 /// Returns whether a reply depends on the time, among others.
 fn tells_time(bytes: &[u8]) -> bool {
     let small = bytes.to_ascii_lowercase();
-    let names =
-        ["ttl", "ex", "px", "time", "idle", "info", "memory", "save", "keys", "key", "scan"];
+    let names = [
+        "ttl", "ex", "px", "time", "idle", "info", "memory", "save", "keys", "key", "scan",
+        "restore",
+    ];
     names.iter().any(|name| small.windows(name.len()).any(|word| word == name.as_bytes()))
 }
 

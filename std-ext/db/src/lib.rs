@@ -61,6 +61,7 @@ pub mod log;
 mod long_double;
 pub mod options;
 mod progress;
+pub mod rdb;
 pub mod request;
 pub mod resp;
 pub mod server;

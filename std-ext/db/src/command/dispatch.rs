@@ -103,6 +103,8 @@ impl<'a> Execution<'_, 'a> {
             Id::PExpireTime => batch.read(key, Query::Expiry, ttl(false, true)),
             Id::Persist => self.persist(key),
             Id::Type => batch.read(key, Query::Exists, ReplyKind::Type),
+            Id::Dump => batch.read(key, Query::Pieces, ReplyKind::Dump),
+            Id::Restore => self.restore(arguments)?,
             Id::Rename | Id::RenameNx => {
                 let absent = id == Id::RenameNx;
                 let kind = if absent { ReplyKind::Integer } else { ReplyKind::Done };

@@ -19,6 +19,7 @@ mod debug;
 mod diagnostics;
 mod dispatch;
 mod docs;
+mod dump;
 mod execute;
 mod expiration;
 mod first_key;

@@ -1,5 +1,6 @@
 //! How answers of the database become replies.
 
+use crate::rdb::payload;
 use crate::request::{Answer, RequestError};
 use crate::resp::write::Writer;
 use crate::state::number;
@@ -44,6 +45,12 @@ pub(crate) enum ReplyKind {
     Shared,
     /// An error because access frequencies are not tracked, or null.
     Frequency,
+    /// The payload of DUMP, or null.
+    Dump,
+    /// OK, or an error because the key exists.
+    Restored,
+    /// An error because the key exists, or else this one.
+    NotRestored(RestoreError),
 }
 
 /// An error in the arguments of a command.
@@ -61,6 +68,33 @@ impl ArgumentError {
         }
     }
 }
+
+/// The reason why RESTORE stores nothing, whether or not the key exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestoreError {
+    /// The time to live is no integer.
+    NotAnInteger,
+    /// The time to live is negative.
+    Ttl,
+    /// The version of the payload is not known, or its checksum is wrong.
+    VersionOrChecksum,
+    /// The payload contains no string.
+    Format,
+}
+
+impl RestoreError {
+    /// Returns the error reply.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::Ttl => "ERR Invalid TTL value, must be >= 0",
+            Self::VersionOrChecksum => "ERR DUMP payload version or checksum are wrong",
+            Self::Format => "ERR Bad data format",
+        }
+    }
+}
+
+const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
 /// Redis stores values up to this length in one allocation with their header.
 pub(super) const EMBSTR_MAX: usize = 44;
@@ -112,9 +146,20 @@ impl ReplyKind {
             (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
             (Self::Refused(_, missing), _) => out.integer(missing.into()),
             (Self::Frequency, Answer::Int(1)) => out.error(NO_FREQUENCY),
+            (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
+            (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
+            (Self::Restored, Answer::Done) => out.ok(),
+            (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => out.error(BUSY_KEY),
+            (Self::NotRestored(why), _) => out.error(why.text()),
             _ => out.null(),
         }
     }
+}
+
+fn write_dump(out: &mut Writer<'_>, pieces: &[&[u8]]) {
+    let mut payload = Vec::new();
+    payload::dump(pieces, &mut payload);
+    out.bulk(&payload);
 }
 
 /// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.

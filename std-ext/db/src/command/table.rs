@@ -49,6 +49,8 @@ pub(crate) enum Id {
     PExpireTime,
     Persist,
     Type,
+    Dump,
+    Restore,
     Scan,
     Keys,
     RandomKey,
@@ -156,7 +158,7 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 83] = [
+pub(crate) static COMMANDS: [CommandSpec; 85] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -199,6 +201,8 @@ pub(crate) static COMMANDS: [CommandSpec; 83] = [
     spec(("pexpiretime", Id::PExpireTime, 2), ONE, "readonly fast", "keyspace read fast"),
     spec(("persist", Id::Persist, 2), ONE, "write fast", "keyspace write fast"),
     spec(("type", Id::Type, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("dump", Id::Dump, 2), ONE, "readonly", "keyspace read slow"),
+    spec(("restore", Id::Restore, -4), ONE, "write denyoom", "keyspace write slow dangerous"),
     spec(("scan", Id::Scan, -2), NONE, "readonly", "keyspace read slow"),
     spec(("keys", Id::Keys, 2), NONE, "readonly", "keyspace read slow dangerous"),
     spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),

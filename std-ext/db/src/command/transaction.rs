@@ -6,6 +6,7 @@
 
 use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_number};
 use crate::command::batch::{Executed, transaction_refused};
+use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::queue::Queued;
 use crate::command::subcommands;
@@ -98,12 +99,18 @@ impl<'a> Execution<'_, 'a> {
         watch: Option<&KeyWatch>,
     ) -> Result<(), CommandError> {
         let (redirects, protocol) = (self.redirects(), self.connection.protocol);
+        let restored = dump::restore_all(commands)?;
+        let mut next_restored = restored.iter();
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut execution = self.nested(batch);
         execution.collects = true;
         let mut places = Vec::new();
         for (spec, arguments) in commands {
-            if is_about_keys(spec) {
+            if spec.id == Id::Restore
+                && let Some(restored) = next_restored.next()
+            {
+                execution.restore_queued(arguments, restored);
+            } else if is_about_keys(spec) {
                 execution.dispatch_queued(spec, arguments);
             } else {
                 places.push(execution.batch.place());
