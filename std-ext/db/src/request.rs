@@ -182,7 +182,7 @@ pub enum Query {
         bit: bool,
         /// The part.
         range: BitRange,
-        /// Whether zeros follow the value, so that there is always a clear bit, unless the part is empty.
+        /// Whether zeros follow the value: then the bit behind a part of ones only is clear.
         padded: bool,
     },
     /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.

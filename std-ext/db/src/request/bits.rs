@@ -16,7 +16,7 @@ pub struct BitRange {
     pub from: i64,
     /// The last byte or bit.
     pub to: i64,
-    /// What the two count.
+    /// The unit in which both count.
     pub unit: BitUnit,
 }
 
@@ -50,7 +50,7 @@ impl FieldType {
     }
 }
 
-/// What becomes of a sum or a value that a bit field has no room for.
+/// The treatment of a sum or a value that a bit field has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// It loses its upper bits.
@@ -68,7 +68,7 @@ pub struct Field {
     pub kind: FieldType,
     /// Its first bit.
     pub offset: u64,
-    /// What happens to it.
+    /// The operation on it.
     pub op: FieldOp,
 }
 
@@ -85,7 +85,7 @@ impl Field {
     }
 }
 
-/// What happens to the integer in a bit field.
+/// The operation on the integer in a bit field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldOp {
     /// It is answered.
