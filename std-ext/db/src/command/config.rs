@@ -5,7 +5,7 @@
 use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
 use crate::command::execute::Execution;
-use crate::command::glob;
+use crate::glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;

@@ -155,7 +155,8 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("snapshot_longest_pause_usec", stats.snapshot_pause.as_micros());
 }
 
-fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    let subscribed = execution.server.hub().counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -167,8 +168,9 @@ fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut L
         ("evicted_keys", stats.evicted),
         ("keyspace_hits", stats.hits),
         ("keyspace_misses", stats.misses),
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
+        ("pubsub_channels", subscribed.channels),
+        ("pubsub_patterns", subscribed.patterns),
+        ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
     ]);
 }
