@@ -53,6 +53,7 @@ mod db;
 pub mod docs;
 mod error;
 mod gauge;
+mod glob;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;
@@ -61,6 +62,8 @@ pub mod log;
 mod long_double;
 pub mod options;
 mod progress;
+#[doc(hidden)]
+pub mod pubsub;
 pub mod rdb;
 pub mod request;
 pub mod resp;

@@ -56,6 +56,9 @@ pub(crate) const TRANSACTION_BYTES: usize = 64 << 20;
 /// Bytes of memory that the keys take which one connection watches.
 pub(crate) const WATCHED_BYTES: usize = 1 << 20;
 
+/// Bytes of memory that the subscriptions of one connection take.
+pub(crate) const SUBSCRIPTION_BYTES: usize = 64 << 20;
+
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -164,6 +167,18 @@ const BUFFERS: &[Buffer] = &[
         Limit::Bytes(WATCHED_BYTES),
         "",
         "an error reply, and `EXEC` answers null",
+    ),
+    buffer(
+        "subscriptions of a connection, about 256 bytes each and their length",
+        Limit::Bytes(SUBSCRIPTION_BYTES),
+        "",
+        "an error reply",
+    ),
+    buffer(
+        "messages that a subscriber has not read",
+        Limit::Setting,
+        "client-output-buffer-limit",
+        CLOSED,
     ),
     buffer(
         "while loading: connections",

@@ -117,7 +117,16 @@ fn is_plain(text: &[u8]) -> bool {
 impl<'a> Execution<'_, 'a> {
     /// PING.
     pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let confined = self.connection.is_confined();
         match arguments {
+            [_] | [_, _] if confined => {
+                let text = arguments.get(1).copied().unwrap_or_default();
+                self.reply(|out| {
+                    out.array(2);
+                    out.bulk(b"pong");
+                    out.bulk(text);
+                });
+            }
             [_] => self.reply(|out| out.simple("PONG")),
             [_, text] => self.reply(|out| out.bulk(text)),
             _ => return Err(wrong_number("ping")),
@@ -210,6 +219,7 @@ impl<'a> Execution<'_, 'a> {
             self.connection.name = name;
         }
         self.connection.protocol = protocol;
+        self.connection.update_blocked();
         let (id, version) = (self.connection.id, self.connection.version());
         let role = self.group().map(|group| group.view().role);
         let mode = if role.is_some() { "cluster" } else { "standalone" };
@@ -314,10 +324,10 @@ impl<'a> Execution<'_, 'a> {
     /// CLIENT LIST.
     fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut ids = None;
-        let mut none = false;
+        let mut class = None;
         match arguments {
             [] => {}
-            [option, kind] if is(option, "type") => none = !is_normal(kind)?,
+            [option, kind] if is(option, "type") => class = Some(Class::read(kind)?),
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
                 let wanted: Option<Vec<i64>> =
                     wanted.iter().map(|id| number::integer(id)).collect();
@@ -328,7 +338,7 @@ impl<'a> Execution<'_, 'a> {
         let mut lines = Vec::new();
         let mut each = |info: &ClientInfo<'_>| {
             let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
-            if wanted && !none {
+            if wanted && class.is_none_or(|class| class == Class::of(info)) {
                 write_client_line(info, &mut lines);
             }
         };
@@ -405,8 +415,7 @@ struct Filter<'f> {
     local_address: Option<&'f [u8]>,
     /// The least age, in seconds.
     age: u64,
-    /// The type option names a type that no client has here.
-    none: bool,
+    class: Option<Class>,
 }
 
 impl<'f> Filter<'f> {
@@ -420,7 +429,7 @@ impl<'f> Filter<'f> {
                 let invalid = "ERR client-id should be greater than 0";
                 filter.id = Some(id.filter(|id| *id > 0).ok_or(invalid)?);
             } else if is(option, "type") {
-                filter.none = !is_normal(value)?;
+                filter.class = Some(Class::read(value)?);
             } else if is(option, "addr") {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
@@ -446,7 +455,7 @@ impl<'f> Filter<'f> {
         let is_all = |wanted: Option<&[u8]>, text: &str| {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
-        !self.none
+        self.class.is_none_or(|class| class == Class::of(info))
             && info.age >= self.age
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
@@ -454,16 +463,33 @@ impl<'f> Filter<'f> {
     }
 }
 
-/// Returns whether this is the type that all clients here have; the other types of Redis match none.
-fn is_normal(kind: &[u8]) -> Result<bool, CommandError> {
-    if is(kind, "normal") {
-        return Ok(true);
+/// The types of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Normal,
+    Subscriber,
+    /// A type of Redis that no client has here.
+    Absent,
+}
+
+impl Class {
+    fn of(info: &ClientInfo<'_>) -> Self {
+        if info.subscriptions == [0; 3] { Self::Normal } else { Self::Subscriber }
     }
-    if ["master", "slave", "replica", "pubsub"].iter().any(|name| is(kind, name)) {
-        return Ok(false);
+
+    fn read(kind: &[u8]) -> Result<Self, CommandError> {
+        if is(kind, "normal") {
+            return Ok(Self::Normal);
+        }
+        if is(kind, "pubsub") {
+            return Ok(Self::Subscriber);
+        }
+        if ["master", "slave", "replica"].iter().any(|name| is(kind, name)) {
+            return Ok(Self::Absent);
+        }
+        let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
+        Err(format!("ERR Unknown client type '{kind}'").into())
     }
-    let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
-    Err(format!("ERR Unknown client type '{kind}'").into())
 }
 
 /// Checks a connection name; an empty one removes the name.
@@ -485,10 +511,11 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
 /// are reported as 0; INFO reports their sum.
 fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
+    let [channels, patterns, shard_channels] = info.subscriptions;
     // Writing to memory does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
@@ -497,6 +524,10 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         text(info.name),
         info.age,
         info.idle,
+        if Class::of(info) == Class::Subscriber { 'P' } else { 'N' },
+        channels,
+        patterns,
+        shard_channels,
         info.command,
         info.protocol,
         text(info.library),

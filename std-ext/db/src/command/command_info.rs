@@ -3,9 +3,9 @@
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::execute::Execution;
-use crate::command::glob;
 use crate::command::subcommands;
 use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::glob;
 use crate::resp::write::Writer;
 
 #[derive(Clone, Copy)]
@@ -141,7 +141,8 @@ impl<'a> Execution<'_, 'a> {
             spec = subcommands::find(command[0], command[1]);
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
-        if spec.keys.0 == 0 {
+        // Channels have slots, but are no keys.
+        if spec.keys.0 == 0 || spec.has_flag("pubsub") {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {

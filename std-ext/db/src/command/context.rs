@@ -3,7 +3,9 @@
 use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
+use crate::pubsub::Hub;
 use crate::{Db, Session};
+use std::sync::Arc;
 
 /// The context in which a connection's commands are executed.
 pub struct Context<'c> {
@@ -65,6 +67,9 @@ pub trait ServerApi {
     fn password_digest(&self) -> Option<String> {
         None
     }
+
+    /// Returns the channels and their subscribers.
+    fn hub(&self) -> &Arc<Hub>;
 }
 
 /// Why a setting was not changed.
@@ -134,6 +139,8 @@ pub struct ClientInfo<'a> {
     pub library: &'a [u8],
     /// The version of the client library.
     pub library_version: &'a [u8],
+    /// The numbers of channels, of patterns and of slots' channels to which it subscribes.
+    pub subscriptions: [usize; 3],
 }
 
 /// Compares two secrets in a time that depends only on their lengths.
@@ -157,6 +164,7 @@ impl Connection {
             command: self.command,
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
+            subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
         }
     }
 }

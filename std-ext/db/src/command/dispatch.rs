@@ -6,6 +6,7 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::pubsub::Kind;
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
 impl<'a> Execution<'_, 'a> {
@@ -178,6 +179,15 @@ impl<'a> Execution<'_, 'a> {
             Id::Command => self.command(arguments)?,
             Id::Config => self.config(arguments)?,
             Id::Info => self.info(&arguments[1..]),
+            Id::Subscribe => self.subscribe(Kind::Channel, &arguments[1..])?,
+            Id::PSubscribe => self.subscribe(Kind::Pattern, &arguments[1..])?,
+            Id::SSubscribe => self.subscribe(Kind::ShardChannel, &arguments[1..])?,
+            Id::Unsubscribe => self.unsubscribe(Kind::Channel, &arguments[1..]),
+            Id::PUnsubscribe => self.unsubscribe(Kind::Pattern, &arguments[1..]),
+            Id::SUnsubscribe => self.unsubscribe(Kind::ShardChannel, &arguments[1..]),
+            Id::Publish => self.publish(Kind::Channel, arguments),
+            Id::SPublish => self.publish(Kind::ShardChannel, arguments),
+            Id::PubSub => self.pubsub(arguments)?,
             _ => {
                 self.reply(|out| out.ok());
                 self.next = NextStep::Close;

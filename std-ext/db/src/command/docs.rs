@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 85] = [
+pub(super) static DOCS: [Docs; 94] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -190,6 +190,20 @@ pub(super) static DOCS: [Docs; 85] = [
     docs("unwatch", "2.2.0", "transactions", "Forgets the watched keys of a connection."),
     docs("reset", "6.2.0", "connection", "Resets the connection."),
     docs("quit", "1.0.0", "connection", "Closes the connection."),
+    docs("subscribe", "2.0.0", "pubsub", "Subscribes to channels."),
+    docs("unsubscribe", "2.0.0", "pubsub", "Ends subscriptions to channels."),
+    docs("psubscribe", "2.0.0", "pubsub", "Subscribes to all channels that match patterns."),
+    docs("punsubscribe", "2.0.0", "pubsub", "Ends subscriptions to patterns."),
+    docs("ssubscribe", "7.0.0", "pubsub", "Subscribes to channels of a hash slot."),
+    docs("sunsubscribe", "7.0.0", "pubsub", "Ends subscriptions to channels of a hash slot."),
+    docs("publish", "2.0.0", "pubsub", "Sends a message to the subscribers of a channel."),
+    docs(
+        "spublish",
+        "7.0.0",
+        "pubsub",
+        "Sends a message to the subscribers of a hash slot's channel.",
+    ),
+    docs("pubsub", "2.8.0", "pubsub", "A container for commands about subscriptions."),
 ];
 
 #[cfg(test)]

@@ -192,10 +192,12 @@ impl<'a> Execution<'_, 'a> {
         if replies == ReplyMode::SkipNext {
             self.connection.reply_mode = ReplyMode::SkipThis;
         }
+        self.connection.pushed = false;
         self.execute(arguments);
         self.execute_batch();
-        // Only CLIENT REPLY ON can have changed the mode, and that command is answered.
-        if self.connection.reply_mode != ReplyMode::All {
+        // Only CLIENT REPLY ON can have changed the mode, and that command is answered. What is pushed is no reply.
+        let pushed = std::mem::take(&mut self.connection.pushed);
+        if self.connection.reply_mode != ReplyMode::All && !pushed {
             self.out.truncate(before);
             // A reply that is not sent needs no room.
             if self.next == NextStep::Drop {

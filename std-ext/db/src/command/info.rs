@@ -166,6 +166,7 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
 fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     let diagnostics = &execution.tally.diagnostics;
     let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
+    let subscribed = execution.server.hub().counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -177,8 +178,9 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
         ("evicted_keys", keyspace.evicted),
         ("keyspace_hits", keyspace.hits),
         ("keyspace_misses", keyspace.misses),
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
+        ("pubsub_channels", subscribed.channels),
+        ("pubsub_patterns", subscribed.patterns),
+        ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
         ("total_error_replies", diagnostics.errors().values().sum()),
     ]);

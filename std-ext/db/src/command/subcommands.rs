@@ -8,12 +8,13 @@ const PLAIN: &str = "noscript loading stale";
 const ADMIN: &str = "admin noscript loading stale";
 const ABOUT: &str = "loading stale";
 const STALE: &str = "stale";
+const PUBSUB: &str = "pubsub loading stale";
 const CLUSTER_ADMIN: &str = "admin stale";
 const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 78] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 84] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -92,6 +93,12 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 78] = [
     spec(("acl|users", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
     spec(("acl|whoami", Id::Acl, 2), NONE, PLAIN, "slow"),
     spec(("acl|help", Id::Acl, 2), NONE, ABOUT, "slow"),
+    spec(("pubsub|channels", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|numsub", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|numpat", Id::PubSub, 2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|shardchannels", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|shardnumsub", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|help", Id::PubSub, 2), NONE, ABOUT, "slow"),
 ];
 
 /// Returns the subcommands of a command.

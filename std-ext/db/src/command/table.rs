@@ -92,6 +92,15 @@ pub(crate) enum Id {
     Unwatch,
     Reset,
     Quit,
+    Subscribe,
+    Unsubscribe,
+    PSubscribe,
+    PUnsubscribe,
+    SSubscribe,
+    SUnsubscribe,
+    Publish,
+    SPublish,
+    PubSub,
 }
 
 /// The static properties of a command.
@@ -156,9 +165,10 @@ const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
+const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 85] = [
+pub(crate) static COMMANDS: [CommandSpec; 94] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -299,6 +309,15 @@ pub(crate) static COMMANDS: [CommandSpec; 85] = [
         "noscript loading stale fast no_auth allow_busy",
         "fast connection",
     ),
+    spec(("subscribe", Id::Subscribe, -2), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("unsubscribe", Id::Unsubscribe, -1), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("psubscribe", Id::PSubscribe, -2), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("punsubscribe", Id::PUnsubscribe, -1), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("ssubscribe", Id::SSubscribe, -2), ALL, SUBSCRIBES, "pubsub slow"),
+    spec(("sunsubscribe", Id::SUnsubscribe, -1), ALL, SUBSCRIBES, "pubsub slow"),
+    spec(("publish", Id::Publish, 3), NONE, "pubsub loading stale fast", "pubsub fast"),
+    spec(("spublish", Id::SPublish, 3), ONE, "pubsub loading stale fast", "pubsub fast"),
+    spec(("pubsub", Id::PubSub, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.

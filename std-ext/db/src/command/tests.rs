@@ -3,10 +3,11 @@
 use super::execute::REPLY_CHUNK;
 use super::*;
 use crate::cluster::view::ViewReader;
+use crate::pubsub::Hub;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ struct Server {
     password: Option<&'static [u8]>,
     timeout: RefCell<String>,
     diagnostics: Arc<Diagnostics>,
+    hub: OnceCell<Arc<Hub>>,
 }
 
 impl ServerApi for Server {
@@ -68,6 +70,10 @@ impl ServerApi for Server {
 
     fn has_password(&self) -> bool {
         self.password.is_some()
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        self.hub.get_or_init(|| Hub::new(0))
     }
 }
 
@@ -183,7 +189,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:85\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:94\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -655,4 +661,43 @@ fn times_are_reported() {
     assert!((0..60).contains(&idle), "{idle}");
     let Reply::Integer(bytes) = client.reply("memory usage a samples 5") else { panic!() };
     assert!((2..500).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn no_message_follows_the_end_of_its_subscription() {
+    let mut client = Client::new();
+    client.send(b"HELLO 3\r\n");
+    client.send(b"SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n");
+    assert_eq!(client.server.hub().publish(b"news", b"1"), 2);
+    let message = ">3 $7 message $4 news $1 1 >4 $8 pmessage $2 n* $4 news $1 1";
+    let ended = ">3 $11 unsubscribe $4 news :1";
+    let got = client.command("UNSUBSCRIBE news");
+    assert_eq!(got, format!("{message} {ended}"), "a message follows the end of its subscription");
+    assert_eq!(client.server.hub().publish(b"news", b"2"), 1);
+    let message = ">4 $8 pmessage $2 n* $4 news $1 2";
+    let got = client.command("PUNSUBSCRIBE");
+    assert_eq!(got, format!("{message} >3 $12 punsubscribe $2 n* :0"));
+}
+
+/// A client that subscribes to as much as it can costs a bounded amount of memory.
+#[test]
+fn subscriptions_of_a_client_have_a_limit() {
+    let mut client = Client::new();
+    let name = vec![b'x'; 8 << 20];
+    let mut subscribed = 0;
+    let refused = loop {
+        let mut input = Vec::new();
+        let name = [&name[..], subscribed.to_string().as_bytes()].concat();
+        write::request(&mut input, &[b"SUBSCRIBE", &name[..]]);
+        let reply = client.send(&input);
+        if reply.starts_with(b"-") {
+            break reply;
+        }
+        subscribed += 1;
+        assert!(subscribed < 100, "a client may subscribe to everything");
+    };
+    assert_eq!(refused, b"-ERR the subscriptions of this connection exceed 64 MiB\r\n");
+    assert_eq!(subscribed, 7);
+    assert!(client.command("UNSUBSCRIBE").ends_with(":0"));
+    assert_eq!(client.server.hub().counts().channels, 0);
 }

@@ -8,6 +8,7 @@ use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_numb
 use crate::command::batch::{Executed, transaction_refused};
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
+use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
@@ -17,12 +18,14 @@ use crate::state::watched_keys::KeyWatch;
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
 const TOO_LONG: &str = "ERR the commands of this transaction exceed 64 MiB";
+const NO_SHARD_CHANNELS: &str = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
 const MISSING_DB: &str =
     "ERR not executed: the selected database does not exist; only SELECT 0 is valid";
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
 fn is_about_keys(spec: &CommandSpec) -> bool {
-    spec.keys.0 != 0 || matches!(spec.id, Id::FlushDb | Id::FlushAll | Id::Memory | Id::Object)
+    let has_keys = spec.keys.0 != 0 && !spec.has_flag("pubsub");
+    has_keys || matches!(spec.id, Id::FlushDb | Id::FlushAll | Id::Memory | Id::Object)
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -149,8 +152,12 @@ impl<'a> Execution<'_, 'a> {
         let mut execution = self.nested(super::batch::Batch::default());
         (execution.out, execution.max_out) = (&mut replies, most);
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
-            execution.dispatch_queued(spec, arguments);
-            execution.execute_batch();
+            if spec.id == Id::SSubscribe {
+                execution.error(NO_SHARD_CHANNELS);
+            } else {
+                execution.dispatch_queued(spec, arguments);
+                execution.execute_batch();
+            }
             ends.push(execution.out.len());
         }
         (self.lsn, self.next, self.measured) = (execution.lsn, execution.next, execution.measured);
@@ -183,6 +190,12 @@ impl<'a> Execution<'_, 'a> {
     #[cold]
     pub(super) fn handle_blocked(&mut self, arguments: &[&'a [u8]]) -> bool {
         let spec = table::find(arguments[0]);
+        if self.connection.is_confined()
+            && let Some(error) = spec.and_then(|spec| refused_to_subscriber(spec, arguments))
+        {
+            self.error(error.as_ref());
+            return true;
+        }
         let missing_db = self.connection.missing_db_selected;
         let checked = if missing_db && spec.is_some_and(CommandSpec::accesses_keys) {
             Err(MISSING_DB.into())

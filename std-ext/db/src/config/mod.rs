@@ -34,7 +34,7 @@ pub use load::Config;
 pub use render::{page, sample};
 #[cfg(feature = "grpc")]
 pub use server::GrpcOptions;
-pub use server::{Bind, ServerConfig};
+pub use server::{Bind, OutputLimit, ServerConfig};
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, TlsFiles};
 pub use source::Origin;

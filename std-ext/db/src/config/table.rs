@@ -1,7 +1,7 @@
 //! The table of all settings. The readers of all sources, `--help`, `CONFIG GET`, the sample file and the documentation
 //! are made from it.
 
-use super::value::Kind;
+use super::value::{self, Kind};
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +120,10 @@ const CLIENTS: &[Setting] = &[
     modifiable(
         "client-output-buffer-limit",
         Kind::OutputLimits,
-        "normal 1gb 0 0",
-        "A client is disconnected if more bytes of replies are waiting for it than the first number, or more than \
-         the second number for the given seconds; 0 for no limit. Classes other than `normal` have no effect.",
+        value::DEFAULT_OUTPUT_LIMITS,
+        "A client is disconnected if more bytes of replies and messages are waiting for it than the first number, or \
+         more than the second number for the given seconds; 0 for no limit. Clients with a subscription are of the \
+         class `pubsub`, others of `normal`. Classes that are not named keep their limits.",
     ),
     modifiable(
         "client-query-buffer-limit",

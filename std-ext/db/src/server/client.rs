@@ -8,6 +8,7 @@ use super::worker_context::WorkerContext;
 use crate::command::{self, Connection, NextStep};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
+use crate::pubsub::Subscriptions;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ const ROLLED_BACK: &[u8] =
 made or read were rolled back. Check the server's log for details.\r\n";
 const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
+
+mod mail;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -101,12 +104,18 @@ pub(super) struct Client {
     pub(super) dirty: bool,
     pub(super) parked: bool,
     pub(super) paused: bool,
+    /// Its mailbox knows at which worker the client is.
+    has_address: bool,
+    /// Its mailbox has messages for which the output had no room.
+    has_more_mail: bool,
     /// Input was executed since the client list was last updated.
     pub(super) used: bool,
-    /// The name changed, so the client list needs an update in this cycle.
+    /// The name or the subscriptions changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
     /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
+    /// The subscriptions in the client list.
+    noted_subscriptions: [usize; 3],
     /// The window of its worker's meter in which it was last served.
     pub(super) window: u64,
     last_active: Instant,
@@ -139,9 +148,12 @@ impl Client {
             dirty: false,
             parked: false,
             paused: false,
+            has_address: false,
+            has_more_mail: false,
             used: false,
             renamed: false,
             noted: (0, 0),
+            noted_subscriptions: [0; 3],
             window: 0,
             last_active: now,
             last_progress: now,
@@ -168,6 +180,7 @@ impl Client {
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
+        self.noted_subscriptions = subscriptions_of(&self.connection);
         client_list.note(worker, &self.connection.info(), self.last_active);
     }
 
@@ -191,7 +204,11 @@ impl Client {
 
     /// Returns the bytes of memory in the client's buffers.
     pub(super) fn buffers(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
+        let subscribed = self
+            .connection
+            .subscriptions()
+            .map_or(0, |subscriptions| subscriptions.bytes() + subscriptions.mailbox().waiting());
+        self.input.capacity() + self.output.capacity() + subscribed
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -285,6 +302,7 @@ impl Client {
             State::Lingering(_) => return self.discard(context),
             State::Closing | State::Dead => return,
         }
+        self.deliver_all(context);
         // Below the pause, no client counts as stalled: start its time again.
         if self.output.waiting() < OUTPUT_PAUSE {
             self.last_progress = context.now;
@@ -298,6 +316,10 @@ impl Client {
         }
         if self.state == State::Open && !self.backlog && self.is_input_finished() {
             self.state = State::Closing;
+        }
+        // A client that has said good-bye gets no more messages.
+        if self.state != State::Open {
+            self.connection.end_subscriptions();
         }
     }
 
@@ -428,7 +450,8 @@ impl Client {
             self.wanted = outcome.needed;
             self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
-            self.renamed |= name_at(&self.connection) != self.noted;
+            self.renamed |= name_at(&self.connection) != self.noted
+                || subscriptions_of(&self.connection) != self.noted_subscriptions;
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
@@ -505,7 +528,15 @@ impl Client {
 
     /// Writes the client's share of a cycle.
     pub(super) fn write(&mut self, context: &mut WorkerContext) {
-        match self.try_write(context) {
+        let mut written = self.try_write(context);
+        while written.is_ok() && self.has_more_mail && !self.output.is_sendable() {
+            self.deliver(context);
+            if !self.output.is_sendable() {
+                break;
+            }
+            written = self.try_write(context);
+        }
+        match written {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.state = State::Dead,
@@ -522,7 +553,7 @@ impl Client {
 
     /// Closes the client if its output exceeds the limits.
     pub(super) fn check_output(&mut self, context: &WorkerContext) {
-        let (waiting, limits) = (self.output.waiting(), &context.limits);
+        let (waiting, limits) = self.unsent(context);
         // Replies that wait for the log are no delay of the client.
         if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
             self.over_soft_limit_since = None;
@@ -542,8 +573,12 @@ impl Client {
     /// Closes a client whose replies exceed the output limit, without sending them.
     #[cold]
     fn drop_slow(&mut self, context: &WorkerContext) {
-        tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
-        context.counters.slow.add(1);
+        if self.connection.is_subscriber() {
+            self.drop_slow_subscriber(context);
+        } else {
+            tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
+            context.counters.slow.add(1);
+        }
         self.state = State::Dead;
         self.output = Output::default();
     }
@@ -594,6 +629,10 @@ impl Client {
             // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
             State::Open | State::Closing if !self.output.is_held() && !self.held => {
                 let closing = self.state == State::Closing;
+                // As in Redis, a subscriber has nothing to say.
+                if !closing && self.connection.is_subscriber() {
+                    return None;
+                }
                 let timeout = if timeout.is_zero() && closing { CLOSE_TIMEOUT } else { timeout };
                 let idle = now.saturating_duration_since(self.last_active);
                 (!timeout.is_zero() && idle >= timeout).then_some(Overdue::Idle)
@@ -606,6 +645,11 @@ impl Client {
 /// Returns whether a client is stalled: `waiting` bytes wait for it, and it has taken none for the time `since`.
 fn is_stalled(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
+}
+
+/// Returns the numbers of a connection's subscriptions.
+fn subscriptions_of(connection: &Connection) -> [usize; 3] {
+    connection.subscriptions().map_or([0; 3], Subscriptions::counts)
 }
 
 /// Returns the address and length of a connection's name.

@@ -33,6 +33,7 @@ struct Entry {
     command: Box<str>,
     library: Box<[u8]>,
     library_version: Box<[u8]>,
+    subscriptions: [usize; 3],
 }
 
 impl ClientList {
@@ -51,8 +52,10 @@ impl ClientList {
             command: Box::default(),
             library: Box::default(),
             library_version: Box::default(),
+            subscriptions: [0; 3],
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
+        entry.subscriptions = info.subscriptions;
         if *entry.command != *info.command {
             entry.command = info.command.into();
         }
@@ -132,6 +135,7 @@ impl Entry {
             command: &self.command,
             library: &self.library,
             library_version: &self.library_version,
+            subscriptions: self.subscriptions,
         }
     }
 }

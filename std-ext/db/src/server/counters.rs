@@ -49,6 +49,10 @@ counters! {
     idle,
     /// Connections closed because the client did not read its replies.
     slow,
+    /// Connections closed because a subscriber did not read its messages.
+    slow_subscribers,
+    /// Messages given to subscribers.
+    messages,
     /// Connections closed because the log failed before their replies were safe.
     failed,
     /// Commands executed.

@@ -13,6 +13,7 @@ use crate::cluster::view::Role;
 #[cfg(all(feature = "metrics", feature = "cluster"))]
 use crate::cluster::view::Views;
 use crate::config::ServerConfig;
+use crate::pubsub::Counts;
 use std::io;
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
@@ -88,6 +89,11 @@ impl ServerMonitor {
     /// Returns the bytes of memory in clients' buffers, as of a second ago or less.
     pub fn buffers(&self) -> u64 {
         self.0.buffers()
+    }
+
+    /// Returns the numbers of channels and patterns that have a subscriber.
+    pub fn subscriptions(&self) -> Counts {
+        self.0.hub.counts()
     }
 
     /// Returns the time since the start.

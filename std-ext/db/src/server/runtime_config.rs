@@ -3,6 +3,7 @@
 use crate::Db;
 use crate::cluster::view::Views;
 use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
+use crate::config::OutputLimit;
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
@@ -24,6 +25,8 @@ pub(crate) struct BufferLimits {
     pub(crate) soft: usize,
     /// How long the soft limit may be exceeded.
     pub(crate) soft_time: Duration,
+    /// The same limits of a client with a subscription; [`OutputLimit::hard`] is [`usize::MAX`] for no limit.
+    pub(crate) subscriber: OutputLimit,
     /// The longest request.
     pub(crate) input: usize,
 }
@@ -47,6 +50,8 @@ pub(crate) struct RuntimeConfig {
     soft_output: Gauge,
     /// In milliseconds.
     soft_output_time: Gauge,
+    /// The same three for clients with a subscription.
+    subscriber_output: [Gauge; 3],
     max_input: Gauge,
     /// The node of a cluster, which takes a new lease from here.
     views: Option<Arc<Views>>,
@@ -82,6 +87,12 @@ impl RuntimeConfig {
             hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
             soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
             soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
+            subscriber_output: [
+                hard_limit(config.subscriber_output.hard),
+                config.subscriber_output.soft as u64,
+                config.subscriber_output.soft_time.as_millis() as u64,
+            ]
+            .map(Gauge::new),
             max_input: Gauge::new(config.query_buffer_limit as u64),
             views: config.views.clone(),
             diagnostics,
@@ -138,6 +149,11 @@ impl RuntimeConfig {
             hard: usize::try_from(self.hard_output.get()).unwrap_or(usize::MAX),
             soft: self.soft_output.get() as usize,
             soft_time: Duration::from_millis(self.soft_output_time.get()),
+            subscriber: OutputLimit {
+                hard: usize::try_from(self.subscriber_output[0].get()).unwrap_or(usize::MAX),
+                soft: self.subscriber_output[1].get() as usize,
+                soft_time: Duration::from_millis(self.subscriber_output[2].get()),
+            },
             input: self.max_input.get() as usize,
         }
     }
@@ -182,7 +198,16 @@ impl RuntimeConfig {
         }
         // Two clients that change settings at the same time take turns: this lock is held until all are applied.
         let mut displayed = lock(&self.displayed);
-        for (setting, value) in read {
+        for ((setting, mut value), (_, given)) in read.into_iter().zip(changes) {
+            let shown = displayed.iter().find(|(displayed, _)| displayed == setting.name);
+            // Classes that are not named keep their limits.
+            if setting.kind == Kind::OutputLimits
+                && let Some(present) = shown.and_then(|(_, present)| str::from_utf8(present).ok())
+                && let Ok(given) = str::from_utf8(given)
+                && let Some(all) = value::output_limits_over(present, &given.to_ascii_lowercase())
+            {
+                value = all.into_bytes();
+            }
             self.apply(db, setting.name, &value);
             match displayed.iter_mut().find(|(displayed, _)| displayed == setting.name) {
                 Some((_, old)) => *old = value,
@@ -235,7 +260,12 @@ impl RuntimeConfig {
                 self.max_input.set(value::bytes(text));
             }
             "client-output-buffer-limit" => {
-                let (hard, soft, soft_time) = value::output_limits(text).unwrap_or_default();
+                let all = value::output_limits(text).unwrap_or_default();
+                let (hard, soft, soft_time) = all.subscriber.unwrap_or_default();
+                self.subscriber_output[0].set(hard_limit(hard as usize));
+                self.subscriber_output[1].set(soft);
+                self.subscriber_output[2].set(soft_time * 1000);
+                let (hard, soft, soft_time) = all.normal.unwrap_or_default();
                 self.hard_output.set(hard_limit(hard as usize));
                 self.soft_output.set(soft);
                 self.soft_output_time.set(soft_time * 1000);

@@ -15,6 +15,7 @@ use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
+use crate::pubsub::Hub;
 use mio::Waker;
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     /// The number of workers that serve clients.
     pub(super) loops: Loops,
     pub(super) client_list: ClientList,
+    pub(super) hub: Arc<Hub>,
     next_id: Gauge,
     exit: Mutex<Exit>,
     /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
@@ -201,6 +203,7 @@ impl Shared {
     ) -> Arc<Self> {
         let started = Instant::now();
         let loops = Loops::new(workers.len());
+        let hub = Hub::new(workers.len());
         let shared = Arc::new(Self {
             db,
             log,
@@ -213,6 +216,7 @@ impl Shared {
             workers,
             loops,
             client_list: ClientList::default(),
+            hub,
             next_id: Gauge::new(1),
             exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
             stopping: AtomicBool::new(false),
@@ -230,6 +234,13 @@ impl Shared {
                 shared.wake_waiting();
             }
         }));
+        let weak: Weak<Self> = Arc::downgrade(&shared);
+        shared.hub.on_mail(Box::new(move |worker| {
+            if let Some(shared) = weak.upgrade() {
+                shared.workers[worker].wake();
+            }
+        }));
+        shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
         if let Some(views) = &shared.config.views {
             let weak = Arc::downgrade(&shared);
             views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
@@ -400,7 +411,9 @@ impl ServerApi for Shared {
     }
 
     fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        self.runtime_config.set(&self.db, changes)
+        self.runtime_config.set(&self.db, changes)?;
+        self.hub.set_limit(self.runtime_config.buffer_limits().subscriber.hard);
+        Ok(())
     }
 
     fn rewrite_config(&self, settings: &[(String, String)]) -> Result<(), Option<String>> {
@@ -444,6 +457,10 @@ impl ServerApi for Shared {
 
     fn password_digest(&self) -> Option<String> {
         self.runtime_config.password_digest()
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
     }
 }
 

@@ -161,6 +161,31 @@ test("transactions", async () => {
   assert.deepEqual(await it.multi().set("multi", 1).incr("multi").exec(), [[null, "OK"], [null, 2]]);
 });
 
+test("channels", async () => {
+  const listener = it.duplicate();
+  const heard = [];
+  const all = new Promise((done) => {
+    const hear = (...words) => {
+      heard.push(words);
+      if (heard.length === 3) done();
+    };
+    listener.on("message", hear);
+    listener.on("pmessage", hear);
+  });
+  assert.equal(await listener.subscribe("news", "sport"), 2);
+  assert.equal(await listener.psubscribe("n*"), 3);
+  assert.equal(await it.publish("news", "rain"), 2);
+  assert.equal(await it.publish("sport", "1:0"), 1);
+  await all;
+  assert.deepEqual(heard, [["news", "rain"], ["n*", "news", "rain"], ["sport", "1:0"]]);
+  await assert.rejects(listener.get("a"), /subscriber mode/);
+  assert.equal(await listener.unsubscribe("news", "sport"), 1);
+  assert.equal(await listener.punsubscribe("n*"), 0);
+  assert.equal(await listener.get("none"), null);
+  assert.equal(await it.publish("news", "none"), 0);
+  listener.disconnect();
+});
+
 test("what there is not", async () => {
   await assert.rejects(it.hset("hash", "field", 1), { message: /^ERR unknown command 'hset'/ });
   await assert.rejects(it.multi().hset("hash", "field", 1).set("a", 1).exec(), { message: /EXECABORT/ });

@@ -204,6 +204,53 @@ class Commands(unittest.TestCase):
                 pipe.execute()
         self.assertEqual(self.it.get("a"), b"4")
 
+    def test_channels(self):
+        listener = self.it.pubsub(ignore_subscribe_messages=True)
+        heard = []
+        listener.subscribe("news", sport=heard.append)
+        listener.psubscribe("n*")
+        # The replies to the subscriptions are ignored.
+        for _ in range(3):
+            self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual(self.it.publish("news", "rain"), 2)
+        message = {"type": "message", "pattern": None, "channel": b"news", "data": b"rain"}
+        self.assertEqual(listener.get_message(timeout=5), message)
+        message.update(type="pmessage", pattern=b"n*")
+        self.assertEqual(listener.get_message(timeout=5), message)
+        self.assertEqual(self.it.publish("sport", "1:0"), 1)
+        self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual([message["data"] for message in heard], [b"1:0"])
+        self.assertEqual(sorted(self.it.pubsub_channels()), [b"news", b"sport"])
+        self.assertEqual(self.it.pubsub_numsub("news", "none"), [(b"news", 1), (b"none", 0)])
+        self.assertEqual(self.it.pubsub_numpat(), 1)
+        listener.unsubscribe()
+        listener.punsubscribe()
+        for _ in range(3):
+            self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual(self.it.publish("news", "none"), 0)
+        listener.close()
+
+    def test_a_thread_that_listens(self):
+        heard, listener = [], self.it.pubsub()
+        all_heard = threading.Event()
+
+        def hear(message):
+            heard.append(int(message["data"]))
+            if len(heard) == 1000:
+                all_heard.set()
+
+        listener.psubscribe(**{"counts:*": hear})
+        self.assertEqual(listener.get_message(timeout=5)["type"], "psubscribe")
+        thread = listener.run_in_thread(sleep_time=0.01)
+        with self.it.pipeline(transaction=False) as pipe:
+            for number in range(1000):
+                pipe.publish(f"counts:{number % 7}", number)
+            self.assertEqual(pipe.execute(), [1] * 1000)
+        self.assertTrue(all_heard.wait(30))
+        thread.stop()
+        thread.join()
+        self.assertEqual(heard, list(range(1000)))
+
     def test_what_there_is_not(self):
         with self.assertRaisesRegex(redis.ResponseError, "unknown command 'HSET'"):
             self.it.hset("hash", "field", 1)
